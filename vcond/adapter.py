@@ -1,0 +1,232 @@
+"""The contract: what an adapter is, what it is handed, what it must do.
+
+An adapter turns one system (Asterisk, Twilio) into events and placed audio. It imports this module and
+``vcond.media``, nothing else of vcond. It is loaded through the entry point group ``vcond.adapters``, whose name is
+the configuration section ``[adapters.<name>]``. See CONTRIBUTING.md for the way to write one.
+
+Rules, each held by the conformance suite in ``vcond.testing``:
+
+- An adapter opens and ends calls by what its system says. The same key is the same call, also after a restart.
+- ``write`` and ``emit`` never wait and never raise for what a peer sent.
+- Moments that the peer stamped are mapped to our clock with ``vcond.media.clocks.RemoteClock``.
+- Helpers put into the peer (snoops, bridges, forks) are removed when a call ends and when the adapter is cancelled.
+- Sockets are always drained; when the adapter cannot keep up it hangs up itself.
+- Nothing said or dialled, no full number and no secret goes to a log line, an exception or a metric label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from vcond.calls.causes import NORMAL, Cause, Disposition, disposition
+from vcond.calls.events import (
+    Answered,
+    Digit,
+    Direction,
+    Event,
+    Fact,
+    Held,
+    Muted,
+    PartyDescribed,
+    PartyLeft,
+    Resumed,
+    SpanKind,
+    Tagged,
+    Transferred,
+    Unmuted,
+    Warned,
+    Who,
+)
+from vcond.calls.state import Call, Party
+from vcond.calls.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
+from vcond.errors import (
+    BadMediaError,
+    ConfigError,
+    OperatorError,
+    PeerError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+)
+from vcond.media.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
+from vcond.media.codecs import Codec
+
+__all__ = [
+    "MILLI", "NORMAL", "SECOND",
+    "Adapter", "Answered", "ArrivalClock", "BadMediaError", "Call", "Cause", "Clock", "Codec", "ConfigError", "Desk",
+    "Digit", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
+    "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "PeerError",
+    "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
+    "TrackClock", "Transferred", "Unmuted", "UnreachableError", "Warned", "Who",
+    "disposition", "nanos", "parse_rfc3339", "samples",
+]  # fmt: skip
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Clock(Protocol):
+    """Our one clock: UTC that never steps while the daemon runs."""
+
+    def now(self) -> Instant:
+        """This moment, in nanoseconds since the epoch."""
+        ...
+
+
+class Track(Protocol):
+    """Audio of one party on its way into the journal."""
+
+    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
+        """Take one frame as it came.
+
+        ``payload`` is encoded audio of the track's codec; ``stamp`` is the media time in the unit of the track's
+        clock (RTP timestamp, milliseconds); ``seq`` counts frames (RTP sequence number, Twilio chunk). Never
+        waits, never raises: a frame that is no audio is counted as dropped, and while recording is paused it is
+        not kept.
+        """
+        ...
+
+    def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
+        """Say what a stretch without frames is, when the adapter knows: ``held``, ``silent``, ``lost``."""
+        ...
+
+    def close(self, *, at: Instant) -> None:
+        """No more frames will come. A second close does nothing."""
+        ...
+
+
+class LiveCall(Protocol):
+    """A call that goes on."""
+
+    @property
+    def uuid(self) -> str:
+        """The uuid of the call and of its vCon."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The adapter's name for it."""
+        ...
+
+    @property
+    def state(self) -> Call:
+        """What is known of it now; read, never change."""
+        ...
+
+    def party(self, key: str, *, at: Instant, who: Who = ...) -> int:
+        """The index of a party. The first time, and when it had left, it joins at ``at``; else ``who`` is added."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Write an event to the journal. Never waits."""
+        ...
+
+    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock) -> Track:
+        """Open a track of a party, 8,000 to 48,000 Hz. A party may have several, one after another or at once."""
+        ...
+
+    def merge(self, other: LiveCall) -> None:
+        """Take another call of the same adapter in: its parties, audio and history become this call's.
+
+        Tracks of the other stay usable and write here from now on; ``other`` is over and has no vCon of its own.
+        """
+        ...
+
+    def end(self, *, at: Instant, cause: Cause = ..., by: int | None = None) -> None:
+        """The conversation is over. Parties and tracks still open are closed at ``at``. A second end does nothing."""
+        ...
+
+
+class Ingress(Protocol):
+    """The daemon's one HTTP and WebSocket server, guarded by its token."""
+
+    @property
+    def base_url(self) -> str:
+        """Where peers reach it: the configured public URL, else the bound address."""
+        ...
+
+    def route(self, method: str, path: str, handler: Handler) -> None:
+        """Serve ``path`` (aiohttp syntax, below ``/``) with an aiohttp handler.
+
+        Before the handler runs, the request must carry the ingress token: as ``Authorization: Bearer``, or as a
+        last path segment (``<path>/<token>``, for platforms that can send neither headers nor queries). The
+        handler owns WebSocket upgrades: ``web.WebSocketResponse(decode_text=False, max_msg_size=...)``.
+        """
+        ...
+
+
+class Desk(Protocol):
+    """All of the core that an adapter can see."""
+
+    @property
+    def clock(self) -> Clock:
+        """The one clock."""
+        ...
+
+    @property
+    def ingress(self) -> Ingress:
+        """To be reached by HTTP."""
+        ...
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger with the adapter's name bound."""
+        ...
+
+    def call(self, key: str, *, at: Instant, direction: Direction = "unknown") -> LiveCall:
+        """The live call of that key: an open one, one left unfinished by an earlier run (taken up again), or a new one."""
+        ...
+
+    def open_calls(self) -> Sequence[LiveCall]:
+        """This adapter's calls that have not ended, those of ``unfinished`` not counted."""
+        ...
+
+    def unfinished(self) -> Sequence[LiveCall]:
+        """Calls of an earlier run without an end. Take one up with ``call(key)``, or ``end`` it.
+
+        What is neither taken up nor ended within the configured grace is ended by the core.
+        """
+        ...
+
+    def attached(self, ok: bool, detail: str = "") -> None:
+        """Say whether the system is attached (readiness, metrics, ``vcond check``). ``detail`` holds no secret."""
+        ...
+
+    def dropped(self, what: str, reason: str, count: int = 1) -> None:
+        """Count something that was lost: ``what`` and ``reason`` are short fixed tokens. Should stay 0 for ever."""
+        ...
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of ``vcond check``."""
+
+    level: Literal["ok", "warning", "error"]
+    what: str
+    """What was looked at: ``ARI at http://127.0.0.1:8088``."""
+    detail: str = ""
+    """What was found."""
+    fix: str = ""
+    """What to do about it, when it is not ok."""
+
+
+class Adapter(Protocol):
+    """One system. ``name`` is the entry point's; ``Config`` a msgspec Struct, ``forbid_unknown_fields=True``."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[msgspec.Struct]]
+
+    def __init__(self, config: Any) -> None:
+        """Take the typed configuration. Raises ConfigError for values that cannot work together."""
+        ...
+
+    async def run(self, desk: Desk) -> None:
+        """Attach, serve, attach again after every loss; ends only when cancelled, and cleans up then."""
+        ...
+
+    def check(self) -> AsyncIterator[Finding]:
+        """Look at the configured system without touching a call, and tell what is right and what is not."""
+        ...

@@ -1,0 +1,361 @@
+"""What can happen to a call: the vocabulary of the journal.
+
+Every event is small, frozen and tagged with its type's name (key ``t`` when serialised). ``at`` is when it happened,
+mapped to our clock at the border. Parties and tracks are named by their index in the call; indices are given out in
+order and never move. Positions in a track are samples at the track's rate, counted from the call's zero, which is
+``CallOpened.at``.
+
+Events written by a newer vcond decode to ``Unknown`` and are kept; unknown fields of known events are ignored.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+import msgspec
+
+from vcond.calls.causes import Cause, Disposition
+from vcond.calls.time import Instant
+
+Direction = Literal["inbound", "outbound", "internal", "unknown"]
+"""As the company that runs the PBX sees the call."""
+Role = Literal["agent", "customer", "supervisor", "sme", "thirdparty"]
+"""draft-ietf-vcon-cc-extension-02."""
+PartyType = Literal["person", "bot", "organization"]
+TransferKind = Literal["blind", "attended"]
+Outcome = Literal["success", "failed"]
+Button = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"]
+
+
+class SpanKind(StrEnum):
+    """What a stretch of a track is. Where nothing is said a track is ``absent``."""
+
+    RECEIVED = "received"
+    """Audio that came in."""
+    SILENT = "silent"
+    """Came in as digital silence or comfort noise, or the source said that it sends nothing."""
+    LOST = "lost"
+    """Should have come and did not."""
+    CONCEALED = "concealed"
+    """Lost, and filled with something made up."""
+    HELD = "held"
+    """The party, or the platform for it, sent nothing because of hold."""
+    PAUSED = "paused"
+    """Recording was paused: it was not kept, on purpose."""
+    ABSENT = "absent"
+    """The party was not connected: before it joined, after it left."""
+
+
+class Who(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a party, in the words of a vCon (core-04 section 4.2). Empty = unknown."""
+
+    tel: str = ""
+    """E.164 or whatever the platform shows, without ``tel:``."""
+    sip: str = ""
+    """addr-spec without scheme: ``1001@pbx.example.com``."""
+    mailto: str = ""
+    name: str = ""
+    validation: str = ""
+    """Token for how the name was established; ``none`` when it was not."""
+    uuid: str = ""
+    """Stable per agent, any string."""
+    type: PartyType | Literal[""] = ""
+    role: Role | Literal[""] = ""
+    org: str = ""
+    dept: str = ""
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One word heard. ``start`` and ``stop`` are samples of the track, from the call's zero."""
+
+    start: int
+    stop: int
+    text: str
+    confidence: float = 0.0
+    """0 to 1."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t"):
+    """Base of all events."""
+
+    at: Instant
+    """When it happened."""
+
+
+class CallOpened(Event, tag=True):
+    """The first event of every journal; its ``at`` is the call's zero."""
+
+    call: str
+    """The uuid of the call and of its vCon, for ever."""
+    adapter: str
+    """The adapter's name: ``asterisk``, ``twilio``."""
+    key: str
+    """The adapter's name for the call; the same key is the same call, also after a restart."""
+    direction: Direction = "unknown"
+    recorder: str = ""
+    """Name of this edge, as it appears in the vCon: ``edge-1.pbx.example.com``."""
+    software: str = ""
+    """``vcond 0.1.0``."""
+
+
+class PartyJoined(Event, tag=True):
+    """A party is in the conversation. A second one with the same index is a return."""
+
+    party: int
+    key: str
+    """The adapter's name for the party; the same key is the same party."""
+    who: Who = Who()
+
+
+class PartyDescribed(Event, tag=True):
+    """More is known of a party; non-empty fields replace."""
+
+    party: int
+    who: Who
+
+
+class PartyLeft(Event, tag=True):
+    """A party is no longer in the conversation."""
+
+    party: int
+    cause: Cause = Cause()
+
+
+class Answered(Event, tag=True):
+    """Two parties can hear one another for the first time."""
+
+
+class TrackOpened(Event, tag=True):
+    """Audio of one party begins to arrive."""
+
+    track: int
+    party: int
+    codec: str
+    """``PCMU``, ``PCMA``, ``L16``, ``OPUS``: what the source sent; the journal keeps 16-bit PCM."""
+    rate: int
+    """Samples a second, of the track and of all positions in it."""
+    file: str = ""
+    """Name of the audio file in the journal's folder; empty = ``<track>.pcm``."""
+    shift: int = 0
+    """Samples to add to a position in the file to get one of this call; not 0 only after a merge."""
+
+
+class Span(Event, tag=True):
+    """A stretch of a track ``[start, stop)`` is of one kind. Where spans overlap the later event wins."""
+
+    track: int
+    start: int
+    stop: int
+    kind: SpanKind
+
+
+class TrackClosed(Event, tag=True):
+    """No more audio will come for the track. ``samples`` is the end of what was placed."""
+
+    track: int
+    samples: int
+
+
+class Held(Event, tag=True):
+    """A party put the others on hold."""
+
+    party: int
+
+
+class Resumed(Event, tag=True):
+    """A party took the others back from hold."""
+
+    party: int
+
+
+class Muted(Event, tag=True):
+    """A party's microphone was muted by the platform."""
+
+    party: int
+
+
+class Unmuted(Event, tag=True):
+    """A party's microphone was opened again."""
+
+    party: int
+
+
+class Digit(Event, tag=True):
+    """A party pressed a key; ``at`` is key down. Never emitted while recording is paused."""
+
+    party: int
+    button: Button
+    ms: int = 0
+    """How long it was pressed; 0 = unknown."""
+
+
+class Transferred(Event, tag=True):
+    """A party handed the conversation on. Parties that are not in this call are None."""
+
+    kind: TransferKind
+    transferor: int | None = None
+    transferee: int | None = None
+    target: int | None = None
+    outcome: Outcome = "success"
+    to: str = ""
+    """Where to, as dialled, when the target is no party (yet)."""
+
+
+class Merged(Event, tag=True):
+    """Another call turned out to be part of this one. Its history is inside, its audio in this journal's folder."""
+
+    call: str
+    """The uuid that the other call had; never used for a vCon."""
+    events: list[dict[str, Any]] = []
+    """The other call's events from after its ``CallOpened``, with party and track indices of this call."""
+
+
+class MergedInto(Event, tag=True):
+    """The last event of a call that became part of another; it has no vCon of its own."""
+
+    call: str
+
+
+class Paused(Event, tag=True):
+    """Recording is paused: nothing is kept until ``Unpaused``."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class Unpaused(Event, tag=True):
+    """Recording goes on."""
+
+    by: str = ""
+
+
+class Utterance(Event, tag=True):
+    """Somebody spoke: a reference into a track, to be transcribed."""
+
+    utterance: int
+    track: int
+    start: int
+    stop: int
+
+
+class Transcribed(Event, tag=True):
+    """What was said in an utterance."""
+
+    utterance: int
+    engine: str
+    model: str
+    text: str
+    words: list[Word] = []
+    language: str = ""
+    """BCP 47."""
+    confidence: float = 0.0
+    """0 to 1, of the whole text."""
+    took_ms: int = 0
+    """CPU or wall time that the engine needed."""
+    lag_ms: int = 0
+    """From the end of the utterance to its text."""
+
+
+class Untranscribed(Event, tag=True):
+    """An utterance that will not get a text, and why: ``engine-failed``, ``deadline``, ``no-engine``."""
+
+    utterance: int
+    reason: str
+
+
+class Tagged(Event, tag=True):
+    """A tag of the vCon."""
+
+    name: str
+    value: str = ""
+
+
+class Fact(Event, tag=True):
+    """Something only the platform knows: SIP Call-ID, queue, linkedid."""
+
+    name: str
+    value: str
+    party: int | None = None
+    """None = of the whole call."""
+
+
+class Warned(Event, tag=True):
+    """Something that whoever reads the record should know. No content, no numbers."""
+
+    code: str
+    """A short token: ``clock-stepped``, ``no-audio``, ``disk-full``."""
+    text: str = ""
+
+
+class Interrupted(Event, tag=True):
+    """Capture stopped for a reason of ours; ``at`` is the last moment that is known to be captured."""
+
+    reason: str = ""
+    """``crash``, ``stop``, ``limit``, ``adapter-gone``."""
+
+
+class Recovered(Event, tag=True):
+    """Capture goes on after an interruption, in the same record."""
+
+
+class CallEnded(Event, tag=True):
+    """The conversation is over."""
+
+    cause: Cause = Cause()
+    disposition: Disposition | None = None
+    """Only for a call that nobody answered."""
+    by: int | None = None
+    """The party that hung up, if known."""
+
+
+class Published(Event, tag=True):
+    """The vCon of this call is in the outbox; the journal waits only for the sinks."""
+
+    sha512: str
+    """Hex digest of the bytes published."""
+
+
+class Unknown(Event, tag=True):
+    """An event of a newer vcond, kept as it was."""
+
+    type: str
+    fields: dict[str, Any]
+
+
+AnyEvent = (
+    CallOpened | PartyJoined | PartyDescribed | PartyLeft | Answered
+    | TrackOpened | Span | TrackClosed
+    | Held | Resumed | Muted | Unmuted | Digit
+    | Transferred | Merged | MergedInto | Paused | Unpaused
+    | Utterance | Transcribed | Untranscribed
+    | Tagged | Fact | Warned | Interrupted | Recovered | CallEnded | Published | Unknown
+)  # fmt: skip
+"""Every event, for typed decoding."""
+
+EVENTS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in AnyEvent.__args__}
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """An event as plain maps, lists, strings and numbers."""
+    plain: dict[str, Any] = msgspec.to_builtins(event)
+    if isinstance(event, Unknown):
+        return {**event.fields, "t": event.type, "at": event.at}
+    return plain
+
+
+def decode(plain: object) -> Event:
+    """An event from what ``encode`` made, of this or another version.
+
+    Raises ValueError when it is no event: no map, no type, no time, or a known type with fields of wrong types.
+    """
+    if not isinstance(plain, dict) or not isinstance(plain.get("t"), str) or not isinstance(plain.get("at"), int):
+        raise ValueError("not an event")  # noqa: TRY004 - one documented exception for whatever is wrong
+    known = EVENTS.get(plain["t"])
+    if known is None or known is Unknown:
+        rest = {name: value for name, value in plain.items() if name not in {"t", "at"}}
+        return Unknown(at=Instant(plain["at"]), type=plain["t"], fields=rest)
+    try:
+        return msgspec.convert(plain, known)
+    except msgspec.ValidationError as why:
+        raise ValueError(f"bad {plain['t']}: {why}") from why

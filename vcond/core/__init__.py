@@ -1,0 +1,1 @@
+"""The core's side of the contract: desk, live calls, finishing, recovery."""

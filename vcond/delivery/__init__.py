@@ -1,0 +1,1 @@
+"""The outbox: a finished vCon reaches every sink, or says why not."""

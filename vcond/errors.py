@@ -1,0 +1,61 @@
+"""Whose fault an error is. Every room may import this module; it imports nothing.
+
+The three kinds are different types so that a caller can do the right thing: report what a peer did, tell the
+operator what to change, or crash loudly on a mistake of our own. None of the bases can be raised itself, and no
+message may hold words spoken, digits dialled, full numbers or secrets.
+"""
+
+from __future__ import annotations
+
+
+class VcondError(Exception):
+    """Base of all; never raised itself."""
+
+    def __init__(self, message: str) -> None:
+        if type(self) in {VcondError, PeerError, OperatorError}:
+            raise TypeError(f"{type(self).__name__} is a base: raise one of its kinds")
+        super().__init__(message)
+
+
+class PeerError(VcondError):
+    """Their fault: what a PBX, a browser, a conserver or a file from outside did."""
+
+
+class OperatorError(VcondError):
+    """The operator's to mend: configuration, permissions, disk, missing models. The message says what to do."""
+
+
+class BadMediaError(PeerError):
+    """A frame that is no audio of the announced codec."""
+
+
+class ProtocolError(PeerError):
+    """Bytes or messages that break the peer's own protocol."""
+
+
+class UnreachableError(PeerError):
+    """A peer that cannot be connected, or hung up on us."""
+
+
+class RefusedError(PeerError):
+    """A peer that understood and said no."""
+
+
+class ConfigError(OperatorError):
+    """A configuration that cannot be used. ``path`` is the key, as in ``adapters.asterisk.url``."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class MissingExtraError(OperatorError):
+    """A part that is not installed; the message holds the command that installs it."""
+
+
+class StorageError(OperatorError):
+    """A disk that is full, read-only or broken."""
+
+
+class JournalError(OperatorError):
+    """A journal that cannot be read as what it claims to be."""

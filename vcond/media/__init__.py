@@ -1,0 +1,1 @@
+"""Audio: codecs, clocks, placement on the call's clock, levels, segmenting. Pure."""

@@ -1,0 +1,32 @@
+"""Every metric of vcond, in one place. Any room but the pure ones may import this module; it imports nothing of vcond.
+
+Labels are bounded: an adapter's name, a sink's name, a short fixed token. Never a call, a number, a word.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+calls_active = Gauge("vcond_calls_active", "Calls that go on", ["adapter"])
+calls_total = Counter("vcond_calls_total", "Calls by how they ended", ["adapter", "outcome"])
+recovered_calls_total = Counter("vcond_recovered_calls_total", "Calls found unfinished at a start", ["adapter"])
+adapter_connected = Gauge("vcond_adapter_connected", "1 while the system is attached", ["adapter"])
+media_seconds_total = Counter("vcond_media_seconds_total", "Seconds of tracks by kind", ["adapter", "kind"])
+leg_silent_total = Counter("vcond_leg_silent_total", "Parties that were answered and not heard", ["adapter"])
+stt_lag_seconds = Histogram(
+    "vcond_stt_lag_seconds", "End of an utterance to its text", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 120)
+)
+stt_backlog = Gauge("vcond_stt_backlog_utterances", "Utterances that wait for their text")
+stt_worker_restarts_total = Counter("vcond_stt_worker_restarts_total", "Speech workers started again", ["reason"])
+journal_fsync_seconds = Histogram(
+    "vcond_journal_fsync_seconds", "One round of fsync", buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
+)
+journal_pending_bytes = Gauge("vcond_journal_pending_bytes", "Captured, not yet handed to the file system")
+outbox_vcons = Gauge("vcond_outbox_vcons", "vCons in the outbox", ["sink", "state"])
+outbox_oldest_seconds = Gauge("vcond_outbox_oldest_seconds", "Age of the oldest vCon that is not delivered", ["sink"])
+deliveries_total = Counter("vcond_deliveries_total", "Tries to deliver", ["sink", "outcome"])
+delivery_seconds = Histogram("vcond_delivery_seconds", "One try to deliver", ["sink"])
+quarantined_total = Counter("vcond_quarantined_total", "vCons that failed our own validation and were set aside")
+dropped_total = Counter("vcond_dropped_total", "Lost; should be 0 for ever", ["what", "reason"])
+odd_events_total = Counter("vcond_odd_events_total", "Events of a peer that made no sense", ["adapter"])
+build_info = Gauge("vcond_build_info", "1", ["version"])

@@ -1,0 +1,1 @@
+"""Utterances become text: engines, workers, scheduling."""

@@ -1,0 +1,1 @@
+"""For adapter authors: fakes and the conformance suite."""

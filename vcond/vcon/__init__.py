@@ -1,0 +1,1 @@
+"""The record: build, validate, serialise. Pure."""

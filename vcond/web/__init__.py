@@ -1,0 +1,1 @@
+"""What the daemon serves: ingress, health, metrics, the admin socket."""

@@ -150,7 +150,7 @@ class Ingress(Protocol):
         ...
 
     def route(self, method: str, path: str, handler: Handler) -> None:
-        """Serve ``path`` (aiohttp syntax, below ``/``) with an aiohttp handler.
+        """Serve the fixed ``path`` (``/twilio/stream``) with an aiohttp handler. Raises ConfigError when it is taken.
 
         Before the handler runs, the request must carry the ingress token: as ``Authorization: Bearer``, or as a
         last path segment (``<path>/<token>``, for platforms that can send neither headers nor queries). The

@@ -33,6 +33,8 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
     """The platform's word for it (``NOANSWER``, ``completed``), at most 64 characters, never a number or a name."""
 
 
+NO_CAUSE = Cause()
+"""Nothing was said."""
 NORMAL = Cause(q850=16)
 
 _BY_Q850 = {

@@ -83,7 +83,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """When it happened."""
 
 
-class CallOpened(Event, tag=True):
+class CallOpened(Event, frozen=True, tag=True):
     """The first event of every journal; its ``at`` is the call's zero."""
 
     call: str
@@ -99,7 +99,7 @@ class CallOpened(Event, tag=True):
     """``vcond 0.1.0``."""
 
 
-class PartyJoined(Event, tag=True):
+class PartyJoined(Event, frozen=True, tag=True):
     """A party is in the conversation. A second one with the same index is a return."""
 
     party: int
@@ -108,25 +108,25 @@ class PartyJoined(Event, tag=True):
     who: Who = Who()
 
 
-class PartyDescribed(Event, tag=True):
+class PartyDescribed(Event, frozen=True, tag=True):
     """More is known of a party; non-empty fields replace."""
 
     party: int
     who: Who
 
 
-class PartyLeft(Event, tag=True):
+class PartyLeft(Event, frozen=True, tag=True):
     """A party is no longer in the conversation."""
 
     party: int
     cause: Cause = Cause()
 
 
-class Answered(Event, tag=True):
+class Answered(Event, frozen=True, tag=True):
     """Two parties can hear one another for the first time."""
 
 
-class TrackOpened(Event, tag=True):
+class TrackOpened(Event, frozen=True, tag=True):
     """Audio of one party begins to arrive."""
 
     track: int
@@ -141,7 +141,7 @@ class TrackOpened(Event, tag=True):
     """Samples to add to a position in the file to get one of this call; not 0 only after a merge."""
 
 
-class Span(Event, tag=True):
+class Span(Event, frozen=True, tag=True):
     """A stretch of a track ``[start, stop)`` is of one kind. Where spans overlap the later event wins."""
 
     track: int
@@ -150,38 +150,38 @@ class Span(Event, tag=True):
     kind: SpanKind
 
 
-class TrackClosed(Event, tag=True):
+class TrackClosed(Event, frozen=True, tag=True):
     """No more audio will come for the track. ``samples`` is the end of what was placed."""
 
     track: int
     samples: int
 
 
-class Held(Event, tag=True):
+class Held(Event, frozen=True, tag=True):
     """A party put the others on hold."""
 
     party: int
 
 
-class Resumed(Event, tag=True):
+class Resumed(Event, frozen=True, tag=True):
     """A party took the others back from hold."""
 
     party: int
 
 
-class Muted(Event, tag=True):
+class Muted(Event, frozen=True, tag=True):
     """A party's microphone was muted by the platform."""
 
     party: int
 
 
-class Unmuted(Event, tag=True):
+class Unmuted(Event, frozen=True, tag=True):
     """A party's microphone was opened again."""
 
     party: int
 
 
-class Digit(Event, tag=True):
+class Digit(Event, frozen=True, tag=True):
     """A party pressed a key; ``at`` is key down. Never emitted while recording is paused."""
 
     party: int
@@ -190,7 +190,7 @@ class Digit(Event, tag=True):
     """How long it was pressed; 0 = unknown."""
 
 
-class Transferred(Event, tag=True):
+class Transferred(Event, frozen=True, tag=True):
     """A party handed the conversation on. Parties that are not in this call are None."""
 
     kind: TransferKind
@@ -202,7 +202,7 @@ class Transferred(Event, tag=True):
     """Where to, as dialled, when the target is no party (yet)."""
 
 
-class Merged(Event, tag=True):
+class Merged(Event, frozen=True, tag=True):
     """Another call turned out to be part of this one. Its history is inside, its audio in this journal's folder."""
 
     call: str
@@ -211,26 +211,26 @@ class Merged(Event, tag=True):
     """The other call's events from after its ``CallOpened``, with party and track indices of this call."""
 
 
-class MergedInto(Event, tag=True):
+class MergedInto(Event, frozen=True, tag=True):
     """The last event of a call that became part of another; it has no vCon of its own."""
 
     call: str
 
 
-class Paused(Event, tag=True):
+class Paused(Event, frozen=True, tag=True):
     """Recording is paused: nothing is kept until ``Unpaused``."""
 
     reason: str = ""
     by: str = ""
 
 
-class Unpaused(Event, tag=True):
+class Unpaused(Event, frozen=True, tag=True):
     """Recording goes on."""
 
     by: str = ""
 
 
-class Utterance(Event, tag=True):
+class Utterance(Event, frozen=True, tag=True):
     """Somebody spoke: a reference into a track, to be transcribed."""
 
     utterance: int
@@ -239,7 +239,7 @@ class Utterance(Event, tag=True):
     stop: int
 
 
-class Transcribed(Event, tag=True):
+class Transcribed(Event, frozen=True, tag=True):
     """What was said in an utterance."""
 
     utterance: int
@@ -257,21 +257,21 @@ class Transcribed(Event, tag=True):
     """From the end of the utterance to its text."""
 
 
-class Untranscribed(Event, tag=True):
+class Untranscribed(Event, frozen=True, tag=True):
     """An utterance that will not get a text, and why: ``engine-failed``, ``deadline``, ``no-engine``."""
 
     utterance: int
     reason: str
 
 
-class Tagged(Event, tag=True):
+class Tagged(Event, frozen=True, tag=True):
     """A tag of the vCon."""
 
     name: str
     value: str = ""
 
 
-class Fact(Event, tag=True):
+class Fact(Event, frozen=True, tag=True):
     """Something only the platform knows: SIP Call-ID, queue, linkedid."""
 
     name: str
@@ -280,7 +280,7 @@ class Fact(Event, tag=True):
     """None = of the whole call."""
 
 
-class Warned(Event, tag=True):
+class Warned(Event, frozen=True, tag=True):
     """Something that whoever reads the record should know. No content, no numbers."""
 
     code: str
@@ -288,18 +288,18 @@ class Warned(Event, tag=True):
     text: str = ""
 
 
-class Interrupted(Event, tag=True):
+class Interrupted(Event, frozen=True, tag=True):
     """Capture stopped for a reason of ours; ``at`` is the last moment that is known to be captured."""
 
     reason: str = ""
     """``crash``, ``stop``, ``limit``, ``adapter-gone``."""
 
 
-class Recovered(Event, tag=True):
+class Recovered(Event, frozen=True, tag=True):
     """Capture goes on after an interruption, in the same record."""
 
 
-class CallEnded(Event, tag=True):
+class CallEnded(Event, frozen=True, tag=True):
     """The conversation is over."""
 
     cause: Cause = Cause()
@@ -309,14 +309,14 @@ class CallEnded(Event, tag=True):
     """The party that hung up, if known."""
 
 
-class Published(Event, tag=True):
+class Published(Event, frozen=True, tag=True):
     """The vCon of this call is in the outbox; the journal waits only for the sinks."""
 
     sha512: str
     """Hex digest of the bytes published."""
 
 
-class Unknown(Event, tag=True):
+class Unknown(Event, frozen=True, tag=True):
     """An event of a newer vcond, kept as it was."""
 
     type: str

@@ -23,9 +23,7 @@ class Spans:
         if stop <= start:
             return
         first, last = bisect_left(self._stops, start), bisect_right(self._starts, stop)
-        touched = list(
-            zip(self._starts[first:last], self._stops[first:last], self._kinds[first:last], strict=True)
-        )
+        touched = list(zip(self._starts[first:last], self._stops[first:last], self._kinds[first:last], strict=True))
         new: list[tuple[int, int, SpanKind]] = []
         for a, b, k in touched:
             if a < start:
@@ -52,9 +50,7 @@ class Spans:
 
     def total(self, kind: SpanKind, start: int = 0, stop: int | None = None) -> int:
         """How many samples of ``[start, stop)`` are of a kind."""
-        return sum(
-            max(0, min(b, stop if stop is not None else b) - max(a, start)) for a, b, k in self if k is kind
-        )
+        return sum(max(0, min(b, stop if stop is not None else b) - max(a, start)) for a, b, k in self if k is kind)
 
     def kind_at(self, position: int) -> SpanKind:
         """The kind of one position; ``absent`` where nothing was said."""

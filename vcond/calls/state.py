@@ -4,16 +4,18 @@
 sense (a party that never joined, a span of an unknown track): it is counted in ``Call.odd`` and the rest goes on,
 because the journal is all there is and a call is worth more than its worst event.
 """
+# ruff: noqa: SLF001 - the table of handlers at the end names the class's own methods
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from vcond.calls import events as ev
-from vcond.calls.causes import Cause, Disposition
+from vcond.calls.causes import NO_CAUSE, Cause, Disposition
 from vcond.calls.spans import Spans
-from vcond.calls.time import Instant, nanos, samples
+from vcond.calls.time import EPOCH, Instant, nanos, samples
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class Party:
     key: str
     who: ev.Who
     stays: list[Stay] = field(default_factory=list)
-    cause: Cause = Cause()
+    cause: Cause = NO_CAUSE
 
     @property
     def here(self) -> bool:
@@ -97,10 +99,10 @@ class Call:
     direction: ev.Direction = "unknown"
     recorder: str = ""
     software: str = ""
-    opened: Instant = Instant(0)
+    opened: Instant = EPOCH
     answered: Instant | None = None
     ended: Instant | None = None
-    cause: Cause = Cause()
+    cause: Cause = NO_CAUSE
     disposition: Disposition | None = None
     hung_up_by: int | None = None
     parties: list[Party] = field(default_factory=list)
@@ -117,7 +119,7 @@ class Call:
     merged_into: str = ""
     published: str = ""
     """Hex SHA-512 of the vCon in the outbox; empty = not there yet."""
-    last: Instant = Instant(0)
+    last: Instant = EPOCH
     """The latest moment of any event."""
     odd: int = 0
     """Events that made no sense."""
@@ -138,6 +140,10 @@ class Call:
     def party_by_key(self, key: str) -> Party | None:
         """The party that the adapter knows by ``key``."""
         return next((party for party in self.parties if party.key == key), None)
+
+    def party_of(self, utterance: ev.Utterance) -> int:
+        """Who spoke."""
+        return self.tracks[utterance.track].party
 
     def untranscribed(self) -> list[ev.Utterance]:
         """Utterances that still wait for a text, in order."""
@@ -234,6 +240,7 @@ class Call:
                 self.apply(ev.decode(plain))
             except ValueError:
                 self.odd += 1
+        self.history.sort(key=lambda moment: moment.at)  # stable: what happened at once keeps its order
         return True
 
     def _merged_into(self, e: ev.MergedInto) -> bool:
@@ -313,7 +320,7 @@ class Call:
 
 _MOMENTS = {ev.Held: "hold", ev.Resumed: "unhold", ev.Muted: "mute", ev.Unmuted: "unmute"}
 
-_HANDLERS = {
+_HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.CallOpened: Call._opened,
     ev.PartyJoined: Call._joined,
     ev.PartyDescribed: Call._described_,

@@ -12,6 +12,7 @@ from typing import NewType
 Instant = NewType("Instant", int)
 """Nanoseconds since the epoch, UTC."""
 
+EPOCH = Instant(0)
 SECOND = 1_000_000_000
 MILLI = 1_000_000
 

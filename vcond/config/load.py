@@ -1,0 +1,163 @@
+"""From files and environment to typed configuration.
+
+Order, later wins: defaults, ``vcond.toml``, ``vcond.d/*.toml`` by name, environment (``VCOND_WEB__LISTEN`` is
+``web.listen``). Tables are merged key by key, arrays of tables are joined. A string that is ``${credential:NAME}``,
+``${file:/path}`` or ``${env:NAME}`` as a whole is replaced by what it refers to.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from vcond.config.schema import Config
+from vcond.errors import ConfigError
+
+T = TypeVar("T")
+MAX_FILE = 1 << 20
+MAX_SECRET = 1 << 16
+_REFERENCE = re.compile(r"^\$\{(credential|file|env):([^}]+)\}$")
+_PATH = re.compile(r" - at `\$(.*)`$")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration and where each key came from (``web.listen`` to file name or variable)."""
+
+    config: Config
+    origin: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read everything. Raises ConfigError with the path of the key and what to do."""
+    origin: dict[str, str] = {}
+    files = [path, *sorted(path.with_name("vcond.d").glob("*.toml"))]
+    tree: dict[str, Any] = {}
+    for file in files:
+        _merge(tree, _parse(file), origin, str(file))
+    for name, value in sorted(environ.items()):
+        if name.startswith("VCOND_") and "__" in name:
+            keys = name.removeprefix("VCOND_").lower().split("__")
+            _merge(tree, _nested(keys, _toml_value(value)), origin, name)
+    tree = _resolved(tree, environ, "")
+    return Loaded(convert(tree, Config, ""), origin, tuple(files))
+
+
+def convert(tree: object, kind: type[T], at: str) -> T:
+    """Typed, or a ConfigError that names the key below ``at`` and, for an unknown one, the key that was meant."""
+    _refuse_unknown(tree, kind, at)
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as why:
+        text = str(why)
+        found = _PATH.search(text)
+        where = ".".join(part for part in (at, found.group(1).lstrip(".") if found else "") if part)
+        raise ConfigError(_PATH.sub("", text), where) from None
+
+
+def plugin_configs(
+    sections: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Any]], at: str
+) -> dict[str, Any]:
+    """Each section by the type its plug-in declares. An unknown name is an error with a suggestion."""
+    typed = {}
+    for name, section in sections.items():
+        if name not in kinds:
+            raise ConfigError(f"there is no {name!r} here{_suggest(name, kinds)}", f"{at}.{name}")
+        typed[name] = convert(dict(section), kinds[name], f"{at}.{name}")
+    return typed
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_FILE:
+            raise ConfigError(f"larger than {MAX_FILE} bytes", str(file))
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("no such file; `vcond config sample` prints one to start from", str(file)) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
+        raise ConfigError(str(why), str(file)) from None
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any], origin: dict[str, str], source: str, at: str = "") -> None:
+    for key, value in new.items():
+        where = f"{at}.{key}" if at else key
+        if isinstance(value, dict) and isinstance(into.get(key, {}), dict):
+            _merge(into.setdefault(key, {}), value, origin, source, where)
+        elif isinstance(value, list) and isinstance(into.get(key), list) and all(isinstance(v, dict) for v in value):
+            into[key] = [*into[key], *value]
+            origin[where] = f"{origin[where]}, {source}"
+        else:
+            into[key] = value
+            origin[where] = source
+
+
+def _nested(keys: list[str], value: object) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return value  # type: ignore[return-value]
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _resolved(value: Any, environ: Mapping[str, str], at: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolved(item, environ, f"{at}.{key}" if at else key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, environ, f"{at}[{i}]") for i, item in enumerate(value)]
+    found = _REFERENCE.match(value) if isinstance(value, str) else None
+    return _secret(found.group(1), found.group(2), environ, at) if found else value
+
+
+def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:
+    if kind == "env":
+        if name not in environ:
+            raise ConfigError(f"the environment has no {name}", at)
+        return environ[name]
+    if kind == "credential":
+        folder = environ.get("CREDENTIALS_DIRECTORY")
+        if not folder:
+            raise ConfigError(f"no credentials here: start by systemd with LoadCredential={name}:/path/to/secret", at)
+        if "/" in name or name.startswith("."):
+            raise ConfigError("a credential's name holds no path", at)
+        name = str(Path(folder) / name)
+    file = Path(name)
+    try:
+        if file.stat().st_size > MAX_SECRET:
+            raise ConfigError(f"{file} is larger than {MAX_SECRET} bytes", at)
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as why:
+        raise ConfigError(f"cannot read {file}: {type(why).__name__}", at) from None
+
+
+def _refuse_unknown(tree: object, kind: Any, at: str) -> None:
+    if not isinstance(tree, dict) or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return
+    hints = get_type_hints(kind)
+    for key, value in tree.items():
+        where = f"{at}.{key}" if at else str(key)
+        if key not in kind.__struct_fields__:
+            raise ConfigError(f"unknown key{_suggest(str(key), kind.__struct_fields__)}", where)
+        hint = hints[key]
+        if get_origin(hint) is list and isinstance(value, list):
+            for i, item in enumerate(value):
+                _refuse_unknown(item, get_args(hint)[0], f"{where}[{i}]")
+        else:
+            _refuse_unknown(value, hint, where)
+
+
+def _suggest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f", did you mean {near[0]!r}?" if near else f"; known are: {', '.join(sorted(known)) or 'none'}"

@@ -1,0 +1,93 @@
+"""The sections of ``vcond.toml`` that belong to the daemon itself. Adapters, engines and sinks bring their own."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from vcond.speech.config import SpeechConfig
+
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+
+
+class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[vcond]``: the daemon."""
+
+    name: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9.-]*$")] = ""
+    """This edge's fully qualified host name: in every vCon's uuid and as its recorder. Empty = the machine's."""
+    state_dir: str = "/var/lib/vcond"
+    """Journals, outbox and database live here, readable by vcond only."""
+    admin_socket: str = "/run/vcond/admin.sock"
+    """Where ``vcond calls`` and its like reach the daemon."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """auto = text on a terminal, JSON otherwise."""
+    grace: Seconds = 30
+    """How long a call of an earlier run, or of an adapter that is gone, waits to be taken up again."""
+    drain: Seconds = 20
+    """On SIGTERM: how long calls that go on may take to end before they are left for the next start."""
+    max_call_hours: Annotated[float, Meta(gt=0, le=48)] = 12
+    """A call longer than this is ended, and says so."""
+    disk_floor_mb: Annotated[int, Meta(ge=0)] = 500
+    """Below this much free space no NEW call is taken, loudly, so that those that go on can be finished."""
+
+    @property
+    def host(self) -> str:
+        """The name to use."""
+        return self.name or socket.getfqdn()
+
+
+class WebConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[web]``: the one port that listens. Loopback until you say otherwise."""
+
+    listen: Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):\d{1,5}$")] = "127.0.0.1:8470"
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
+    """How peers reach it from outside, behind a TLS proxy: ``https://edge-1.example.com``."""
+    token: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z0-9._~-]*$")] = ""
+    """What an ingress request must carry. Empty = made at the first start, kept in ``<state_dir>/ingress-token``."""
+
+    @property
+    def host(self) -> str:
+        """The address to bind."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port to bind; 0 = any."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[record]``: what goes into a vCon."""
+
+    unanswered: bool = True
+    """Whether a call that nobody answered becomes a vCon (with an ``incomplete`` dialog)."""
+    inline_limit: Annotated[int, Meta(ge=10_000)] = 9_500_000
+    """Largest vCon in bytes with its audio inside; deployed conservers silently drop more than 10 MB."""
+    transcript_deadline: Seconds = 600
+    """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
+
+
+class DeliveryConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[delivery]``: the outbox."""
+
+    keep_days: Annotated[float, Meta(ge=0, le=3650)] = 0
+    """How long a vCon stays in the outbox folder after every sink has it. 0 = it is removed."""
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole file."""
+
+    vcond: DaemonConfig = DaemonConfig()
+    web: WebConfig = WebConfig()
+    speech: SpeechConfig = SpeechConfig()
+    record: RecordConfig = RecordConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    adapters: dict[str, dict[str, Any]] = {}
+    """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
+    sinks: list[dict[str, Any]] = []
+    """``[[sinks]]``, each with ``type`` and ``name``."""

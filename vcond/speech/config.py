@@ -1,0 +1,51 @@
+"""``[speech]``: what turns speech into text, and what it may use of the machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Vocabulary = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
+
+
+class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The speech section of the configuration."""
+
+    engine: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]*$")] = "auto"
+    """``auto`` (a vosk model that is found, else the packaged Whisper, else none), ``vosk``, ``whisper``, ``none``,
+    another name of the entry point group ``vcond.engines``, or ``package.module:Class``."""
+    model: Annotated[str, Meta(max_length=4096)] = ""
+    """Folder of the model. Empty = found: ``VOSK_MODEL_PATH``, ``/usr/share/vosk``, ``/var/lib/vcond/models``, or
+    the model that ``pip install 'vcond[embedded]'`` brings."""
+    language: Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")] = ""
+    """BCP 47 (``en``, ``de-CH``) of calls that do not name one. Empty = what the model speaks."""
+    vocabulary: Vocabulary = []
+    """The only words and phrases a vosk engine may hear; ``[unk]`` stands for all others. Empty = every word."""
+    partials: bool = True
+    """Whether words are shown while they are spoken, as far as the machine has time for it."""
+    workers: Annotated[int, Meta(ge=0, le=64)] = 0
+    """Worker processes. 0 = one for each CPU, at most 4."""
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Threads of one worker. More workers serve more calls than more threads do."""
+    streams: Annotated[int, Meta(ge=1, le=1000)] = 8
+    """Utterances a worker of a streaming engine follows at once, each with its warm recognizer (vosk: some 50 MB)."""
+    nice: Annotated[int, Meta(ge=0, le=19)] = 5
+    """How far workers stand back behind the capture of audio."""
+    memory_mb: Annotated[int, Meta(ge=100, le=1_000_000)] = 2048
+    """A worker that has grown past this is replaced as soon as it has nothing in hand."""
+    start_seconds: Annotated[float, Meta(gt=0, le=3600)] = 120
+    """How long a worker may take to load its model."""
+    step_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30
+    """How long a worker may be silent before it is killed, on top of twice the length of the audio it was given."""
+    restart_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.25
+    """Pause before a worker that died is started again; doubles with every death in a row, up to 30 seconds."""
+    max_utterances: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    """Utterances of one call that may wait for their text. What is spoken beyond is recorded, not transcribed."""
+
+    @property
+    def worker_count(self) -> int:
+        """Workers to start."""
+        return self.workers or min(4, len(os.sched_getaffinity(0)))

@@ -1,0 +1,161 @@
+"""The contract of a speech engine. An engine lives in a worker process and nowhere else.
+
+A third party registers its class in the entry point group ``vcond.engines``; the name there is what
+``[speech] engine`` says. The class is called with ``EngineOptions`` in the worker; what it imports, it imports there.
+
+Times inside an engine are float seconds from the first sample fed to the recognition; the service maps them to samples
+of the track. Asking for what was heard so far (``partial``) is apart from feeding, because it costs: a Whisper engine
+decodes everything again, so the scheduler asks only when the machine has time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vcond.errors import ConfigError, MissingExtraError
+
+GROUP = "vcond.engines"
+BUILT_IN = {
+    "vosk": "vcond.speech.engines.vosk:VoskEngine",
+    "whisper": "vcond.speech.engines.whisper:WhisperEngine",
+}
+"""For a checkout that is not installed and so has no entry points."""
+
+Pcm = NDArray[np.int16]
+
+
+class EngineOptions(msgspec.Struct, frozen=True):
+    """What an engine is made with."""
+
+    model: str = ""
+    """Folder of the model; empty = the engine's own way to find one."""
+    threads: int = 1
+    """CPU threads it may use."""
+
+
+class Caps(msgspec.Struct, frozen=True):
+    """What an engine can do."""
+
+    streaming: bool
+    """True: it works while audio comes in, and a recognition is kept open over an utterance.
+    False: it needs the whole utterance, and what it heard so far is decoded anew each time it is asked for."""
+    languages: tuple[str, ...] = ()
+    """Primary BCP 47 subtags it understands; empty = not known."""
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What is known of an utterance beforehand."""
+
+    rate: int
+    """Samples a second of what will be fed, 8,000 to 48,000."""
+    language: str = ""
+    """BCP 47; empty = unknown."""
+    vocabulary: tuple[str, ...] = ()
+    """The only words and phrases there are; empty = all. An engine that cannot restrict itself ignores it."""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """One word as it is written in the text, punctuation included."""
+
+    start: float
+    """Seconds from the first sample fed."""
+    stop: float
+    text: str
+    confidence: float
+    """0 to 1."""
+
+
+class Partial(msgspec.Struct, frozen=True):
+    """What was heard so far; may change entirely."""
+
+    text: str
+
+
+class Final(msgspec.Struct, frozen=True):
+    """What was said. An empty text: nothing was understood."""
+
+    text: str
+    words: tuple[Heard, ...] = ()
+    """Joined with spaces they are the text, in languages that put spaces between words."""
+    language: str = ""
+    """BCP 47 of the text; empty = not known."""
+    confidence: float = 0.0
+    """0 to 1, of the whole text."""
+
+
+class Recognition(Protocol):
+    """One utterance being listened to."""
+
+    def feed(self, pcm: Pcm) -> None:
+        """Take more audio: shape (samples,), int16, at the hint's rate."""
+        ...
+
+    def partial(self) -> Partial:
+        """What was heard so far."""
+        ...
+
+    def finish(self) -> Final:
+        """All of it. The recognition is then as after ``reset``."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything that was fed. The engine may then give what it holds to another utterance of any caller."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded model. Made once in a worker with ``EngineOptions``; raises OperatorError kinds when it cannot be."""
+
+    @property
+    def name(self) -> str:
+        """``vosk``, ``whisper``: as it appears in records."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model's name, as it appears in records: ``tiny.en``, never a path."""
+        ...
+
+    @property
+    def caps(self) -> Caps:
+        """What it can do."""
+        ...
+
+    def open(self, hint: Hint) -> Recognition:
+        """Ready for one utterance."""
+        ...
+
+
+def load(spec: str, options: EngineOptions) -> Engine:
+    """The engine of a name in the group ``vcond.engines``, or of ``package.module:Class``.
+
+    Raises ConfigError for a name that nobody registered, MissingExtraError for a package that is not installed, and
+    whatever OperatorError the engine itself raises.
+    """
+    target = spec if ":" in spec else _registered(spec)
+    module, _, attribute = target.partition(":")
+    try:
+        made: Any = getattr(import_module(module), attribute)
+    except ImportError as why:
+        raise MissingExtraError(f"engine {spec} needs the package {why.name}: pip install {why.name}") from why
+    except AttributeError as why:
+        raise ConfigError(f"engine {spec} is not in its module", "speech.engine") from why
+    return cast("Engine", made(options))
+
+
+def registered() -> dict[str, str]:
+    """Names of engines and where they are."""
+    return {**BUILT_IN, **{point.name: point.value for point in entry_points(group=GROUP)}}
+
+
+def _registered(name: str) -> str:
+    known = registered()
+    if name not in known:
+        raise ConfigError(f"no engine {name}; there are: {', '.join(sorted(known))}", "speech.engine")
+    return known[name]

@@ -1,0 +1,1 @@
+"""The engines that come with vcond. Each is imported in a worker process only."""

@@ -1,0 +1,9 @@
+"""What can stop a demo."""
+
+from __future__ import annotations
+
+from vcond.errors import OperatorError
+
+
+class DemoError(OperatorError):
+    """The demo cannot go on; the message says why, and what to do where that is known."""

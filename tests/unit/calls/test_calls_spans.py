@@ -1,0 +1,25 @@
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcond.calls.events import SpanKind
+from vcond.calls.spans import Spans
+
+kinds = st.sampled_from(list(SpanKind)[:4])
+strokes = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), kinds), max_size=40)
+
+
+@given(strokes)
+def test_spans_are_what_painting_an_array_gives(painted: list[tuple[int, int, SpanKind]]):
+    spans, model = Spans(), [SpanKind.ABSENT] * 61
+    for start, stop, kind in painted:
+        spans.set(start, stop, kind)
+        model[start:stop] = [kind] * max(0, stop - start)
+    assert [spans.kind_at(i) for i in range(61)] == model
+    rows = list(spans)
+    assert all(a < b for a, b, _ in rows)
+    assert all(one[1] <= two[0] and (one[1] < two[0] or one[2] is not two[2]) for one, two in pairwise(rows))
+    for kind in set(model) - {SpanKind.ABSENT}:
+        assert spans.total(kind) == model.count(kind)
+        assert spans.total(kind, 10, 30) == model[10:30].count(kind)

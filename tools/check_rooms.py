@@ -1,0 +1,96 @@
+"""The import table of ARCHITECTURE.md, and a file's size, as a check. Part of `make lint`."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+LONGEST = 500
+LEAVES = {"errors", "metrics"}
+
+# room -> the rooms of vcond that it may import, besides itself
+TABLE: dict[str, set[str]] = {
+    "calls": set(),
+    "errors": set(),
+    "metrics": set(),
+    "notify": set(),
+    "log": set(),
+    "media": {"errors"},
+    "adapter": {"calls", "media", "errors"},
+    "journal": {"calls", *LEAVES},
+    "speech": {"calls", "media", "journal", *LEAVES},
+    "vcon": {"calls", "errors"},
+    "delivery": {"vcon", *LEAVES},
+    "testing": {"calls", "media", "adapter", "errors"},
+    "config": {"speech", "errors"},
+    "web": {"adapter", "config", *LEAVES},
+    "plugins": {"adapter", "config", "delivery", "errors"},
+    "core": {"adapter", "calls", "config", "journal", "media", "speech", "vcon", *LEAVES},
+    "demo": {"calls", "media", "vcon", "errors"},
+}
+ADAPTERS = {"adapter", "media"}
+# the daemon and the command line know every room; so does the package itself
+FREE = {"daemon", "status", "cli", "__init__", "__main__"}
+# rooms that do no I/O and read no clock
+PURE = {"calls", "media", "vcon"}
+IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}
+
+
+def imported(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a file imports."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "vcond":
+                yield from ((node.lineno, f"vcond.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module
+
+
+def room_of(name: str) -> str:
+    """``vcond.calls.events`` is of the room ``calls``; ``vcond`` itself of ``__init__``."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] != "__version__" else "__init__"
+
+
+def wrong(file: Path, room: str, allowed: set[str]) -> Iterator[str]:
+    """What one file imports and must not."""
+    for line, name in imported(file):
+        top = name.partition(".")[0]
+        if top == "vcond" and room_of(name) not in allowed | {room, "__init__"}:
+            yield f"{file.relative_to(TOP)}:{line}: {room} must not import {name}"
+        if top.startswith("vcond_") and top not in file.parts:
+            yield f"{file.relative_to(TOP)}:{line}: nobody imports an adapter"
+        if room in PURE and top in IMPURE_MODULES:
+            yield f"{file.relative_to(TOP)}:{line}: {room} is pure and must not import {name}"
+
+
+def main() -> int:
+    """Print what is wrong; 1 when something is."""
+    found: list[str] = []
+    for file in sorted((TOP / "vcond").rglob("*.py")):
+        parts = file.relative_to(TOP / "vcond").parts
+        room = parts[0] if len(parts) > 1 else file.stem
+        if room in FREE:
+            continue
+        if room not in TABLE:
+            found.append(f"{file.relative_to(TOP)}: room {room} is not in the table of tools/check_rooms.py")
+            continue
+        found += wrong(file, room, TABLE[room])
+    for file in sorted((TOP / "adapters").glob("*/vcond_*/**/*.py")):
+        found += wrong(file, file.relative_to(TOP / "adapters").parts[1], ADAPTERS)
+    for folder in ("vcond", "adapters", "tests", "tools"):
+        for file in sorted((TOP / folder).rglob("*.py")):
+            lines = len(file.read_text("utf-8").splitlines())
+            if lines > LONGEST:
+                found.append(f"{file.relative_to(TOP)}: {lines} lines: a file past {LONGEST} has two jobs")
+    print("\n".join(found) if found else "rooms: every import is allowed")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

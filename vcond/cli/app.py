@@ -1,0 +1,213 @@
+"""All commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vcond import __version__
+from vcond.cli import render
+from vcond.config import Loaded, load
+
+app = typer.Typer(
+    name="vcond",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Live calls become vCons: attaches to a PBX, records each party, transcribes, delivers.",
+)
+
+DEFAULT = Path("/etc/vcond/vcond.toml")
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="The configuration file.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine readable.")]
+
+
+def _load(path: Path) -> Loaded:
+    return load(path, os.environ)
+
+
+def _print(value: Any, as_json: bool, lines: Any) -> None:
+    if as_json:
+        json.dump(value, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+    else:
+        for line in lines:
+            print(line)
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    _print({"version": __version__}, as_json, [f"vcond {__version__}"])
+
+
+@app.command()
+def run(config: ConfigFile = DEFAULT) -> None:
+    """Run the daemon in the foreground (systemd does)."""
+    from vcond.daemon import main
+
+    main(config)
+
+
+@app.command()
+def check(
+    config: ConfigFile = DEFAULT,
+    offline: Annotated[bool, typer.Option("--offline", help="Only the files: connect to nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at configuration, disk, speech, PBXs and sinks. Exit 1 for warnings, 2 for errors."""
+    from vcond.cli.check import findings
+
+    found = findings(config, offline=offline)
+    rows = [{"level": f.level, "what": f.what, "detail": f.detail, "fix": f.fix} for f in found]
+    _print(rows, as_json, render.findings(found))
+    worst = {f.level for f in found}
+    raise typer.Exit(2 if "error" in worst else 1 if "warning" in worst else 0)
+
+
+@app.command()
+def calls(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+    """List the calls that go on; without a running daemon, those in its journals."""
+    from vcond.cli.journals import summaries
+
+    rows = summaries(_load(config).config)
+    _print(rows, as_json, render.calls(rows))
+
+
+@app.command()
+def show(
+    call: Annotated[str, typer.Argument(help="A call's id or its beginning, or a vCon file.")],
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Show a call or a vCon: parties, history, text."""
+    from vcond.cli.journals import find
+
+    if Path(call).is_file():
+        from vcond.cli.vcons import summary
+
+        document, lines = summary(Path(call))
+        _print(document, as_json, lines)
+        return
+    found = find(_load(config).config, call)
+    _print(found, as_json, render.call(found))
+
+
+@app.command()
+def pause(call: str, config: ConfigFile = DEFAULT, reason: str = "") -> None:
+    """Stop keeping anything of a call, until ``resume``."""
+    from vcond.cli.door import ask
+
+    render.done(ask(_load(config).config.vcond.admin_socket, "pause", write=True, call=call, reason=reason))
+
+
+@app.command()
+def resume(call: str, config: ConfigFile = DEFAULT) -> None:
+    """Keep a paused call again."""
+    from vcond.cli.door import ask
+
+    render.done(ask(_load(config).config.vcond.admin_socket, "resume", write=True, call=call))
+
+
+outbox_app = typer.Typer(help="vCons on their way to the sinks.", invoke_without_command=True)
+app.add_typer(outbox_app, name="outbox")
+
+
+@outbox_app.callback()
+def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+    """List what is not delivered everywhere yet, dead letters with their reason."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        from vcond.cli.door import ask
+
+        rows = ask(_load(config).config.vcond.admin_socket, "outbox")
+        _print(rows, as_json, render.outbox(rows))
+
+
+@outbox_app.command("retry")
+def outbox_retry(
+    context: typer.Context,
+    uuid: Annotated[str, typer.Argument(help="One vCon; without it, all dead letters.")] = "",
+    sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
+) -> None:
+    """Send dead letters again, after what refused them was mended."""
+    from vcond.cli.door import ask
+
+    query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
+    answer = ask(_load(context.obj).config.vcond.admin_socket, "retry", write=True, **query)
+    print(f"{answer['retried']} to be sent again")
+
+
+@app.command()
+def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+    """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
+    from vcond.cli.recover import recover as recover_all
+
+    result = recover_all(_load(config))
+    _print(result, as_json, [f"{name}: {count}" for name, count in result.items()])
+    raise typer.Exit(0 if not result["undelivered"] else 1)
+
+
+@app.command()
+def replay(
+    journal: Annotated[Path, typer.Argument(help="The folder of a call's journal.")],
+    out: Annotated[Path | None, typer.Option(help="Write the vCon that the journal makes here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a journal again: its events, its state, its vCon. Changes nothing in it."""
+    from vcond.cli.journals import replay as replay_one
+
+    result, lines, valid = replay_one(journal, out)
+    _print(result, as_json, lines)
+    raise typer.Exit(0 if valid else 1)
+
+
+@app.command()
+def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], as_json: Json = False) -> None:
+    """Check vCons against draft-ietf-vcon-vcon-core-04. Exit 1 when one has errors."""
+    from vcond.cli.vcons import validate_files
+
+    rows, lines, errors = validate_files(files)
+    _print(rows, as_json, lines)
+    raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def demo(
+    wav: Annotated[Path | None, typer.Option(help="A stereo WAV of your own, left = caller.")] = None,
+    speed: Annotated[float, typer.Option(min=0.1, max=50, help="1 = as it was spoken.")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for everything it makes; kept.")] = None,
+    pbx: Annotated[str, typer.Option(help="asterisk = through a real Asterisk (from a checkout).")] = "",
+) -> None:
+    """Play a spoken call into a fresh daemon and show what becomes of it."""
+    from vcond.demo.run import DemoOptions, run_demo
+
+    raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx)))
+
+
+config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+    """Print what is in force and where each key comes from; secrets are not shown."""
+    from vcond.cli.settings import in_force
+
+    rows = in_force(_load(config))
+    _print(rows, as_json, [f"{row['key']} = {row['value']}  # {row['origin']}" for row in rows])
+
+
+@config_app.command("sample")
+def config_sample() -> None:
+    """Print a configuration to start from."""
+    from vcond.cli.settings import sample
+
+    print(sample(), end="")

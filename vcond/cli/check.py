@@ -1,0 +1,79 @@
+"""``vcond check``: everything that can be looked at before a call depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from vcond import plugins
+from vcond.adapter import Finding
+from vcond.config import Config, load
+from vcond.errors import VcondError
+from vcond.speech.choose import check_engine
+
+LIMIT = 30.0
+"""Seconds for all that one adapter looks at."""
+
+
+def findings(path: Path, *, offline: bool) -> list[Finding]:
+    """All of them, in the order of a call's way."""
+    try:
+        config = load(path, os.environ).config
+    except VcondError as why:
+        return [Finding("error", "configuration", str(why), "mend the file named here")]
+    return asyncio.run(_all(config, path, offline))
+
+
+async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
+    found = [Finding("ok", "configuration", str(path)), *_disk(config)]
+    try:
+        adapters = plugins.adapters(config)
+        sinks = plugins.sinks(config)
+    except VcondError as why:
+        return [*found, Finding("error", "configuration", str(why), "mend the key named here")]
+    if not adapters:
+        found.append(Finding("error", "adapters", "none is configured", "add [adapters.asterisk] or [adapters.twilio]"))
+    if not sinks:
+        found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
+    found.append(check_engine(config.speech))
+    if config.web.host not in {"127.0.0.1", "::1", "localhost"} and not config.web.public_url.startswith("https://"):
+        fix = "put a TLS proxy before it and set web.public_url to its https address"
+        found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
+    if not offline:
+        for name, adapter in adapters.items():
+            found += await _limited(f"adapter {name}", adapter.check())
+        for sink in sinks:
+            found += await _limited(f"sink {sink.name}", _sink(sink))
+    return found
+
+
+async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        async with asyncio.timeout(LIMIT):
+            found.extend([one async for one in looking])
+    except TimeoutError:
+        found.append(Finding("error", what, f"did not answer in {LIMIT:.0f} s", "is the system up and reachable?"))
+    except VcondError as why:
+        found.append(Finding("error", what, str(why)))
+    return found
+
+
+async def _sink(sink: plugins.Sink) -> AsyncIterator[Finding]:
+    trouble = await sink.probe()
+    level = "warning" if trouble else "ok"
+    yield Finding(level, f"sink {sink.name}", trouble, "vCons wait in the outbox until it answers" if trouble else "")
+
+
+def _disk(config: Config) -> list[Finding]:
+    folder = Path(config.vcond.state_dir)
+    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [Finding("error", "vcond.state_dir", f"{there} cannot be written by this user", "run as vcond's user")]
+    free = shutil.disk_usage(there).free // 1_000_000
+    if free < config.vcond.disk_floor_mb:
+        return [Finding("error", "disk", f"{free} MB free at {there}", "no call is recorded below vcond.disk_floor_mb")]
+    return [Finding("ok", "disk", f"{free} MB free at {there}")]

@@ -1,0 +1,68 @@
+"""Plain text for people, one function for each thing that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vcond.adapter import Finding
+
+_MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
+
+
+def findings(found: Iterable[Finding]) -> Iterator[str]:
+    """``vcond check``."""
+    for one in found:
+        yield f"{_MARKS[one.level]} {one.what}" + (f": {one.detail}" if one.detail else "")
+        if one.fix and one.level != "ok":
+            yield f"        -> {one.fix}"
+
+
+def calls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """``vcond calls``."""
+    if not rows:
+        yield "no calls"
+    for row in rows:
+        parties = " - ".join(p["name"] or p["tel"] or "?" for p in row["parties"]) or "(no party yet)"
+        flags = " PAUSED" if row["paused"] else ""
+        state = "ended" if row["ended"] else "answered" if row["answered"] else "ringing"
+        yield f"{row['call']}  {row['adapter']:<10} {state:<8} {clock(row['seconds'])}  {parties}{flags}"
+
+
+def call(found: Mapping[str, Any]) -> Iterator[str]:
+    """``vcond show``."""
+    yield from calls([found])
+    names = {i: p["name"] or p["tel"] or f"party {i}" for i, p in enumerate(found["parties"])}
+    lines = [(m["at"], f"* {names.get(m['party'], '?')} {m['event']} {m['button']}".rstrip()) for m in found["history"]]
+    for said in found["speech"]:
+        text = said["text"] if said["text"] is not None else f"[{said['failed'] or 'waiting'}]"
+        lines.append((said["start"], f"{names.get(said['party'], '?')}: {text}"))
+    for at, text in sorted(lines, key=lambda line: line[0]):
+        yield f"  {clock(at)}  {text}"
+    for track in found["tracks"]:
+        total: dict[str, float] = {}
+        for start, stop, kind in track["spans"]:
+            total[kind] = total.get(kind, 0.0) + stop - start
+        parts = ", ".join(f"{kind} {seconds:.1f} s" for kind, seconds in sorted(total.items()))
+        yield f"  {names.get(track['party'], '?')}: {track['codec']} {track['rate']} Hz: {parts or 'nothing'}"
+    if found["warnings"]:
+        yield f"  warnings: {', '.join(found['warnings'])}"
+
+
+def outbox(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """``vcond outbox``."""
+    if not rows:
+        yield "the outbox is empty: everything is delivered"
+    for row in rows:
+        yield f"{row['uuid']}  {row['sink']:<14} {row['state']:<9} tries {row['attempts']:<3} {row['reason']}".rstrip()
+
+
+def done(row: Mapping[str, Any]) -> None:
+    """The answer to pause and resume."""
+    print(f"{row['call']}: {'paused' if row['paused'] else 'recording'}")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds: ``03:07.2``."""
+    minutes, rest = divmod(max(0.0, seconds), 60)
+    return f"{int(minutes):02d}:{rest:04.1f}"

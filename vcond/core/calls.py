@@ -1,0 +1,264 @@
+"""A call that goes on: its state, its journal, its tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import structlog
+
+from vcond import metrics
+from vcond.calls import events as ev
+from vcond.calls.causes import Cause, disposition
+from vcond.calls.merge import merge
+from vcond.calls.state import Call
+from vcond.calls.time import SECOND, Instant, seconds
+from vcond.core.bus import Line
+from vcond.core.tracks import CoreTrack
+from vcond.errors import ProtocolError
+from vcond.media.clocks import TrackClock
+from vcond.media.codecs import Codec
+
+if TYPE_CHECKING:
+    from vcond.adapter import LiveCall, Track
+    from vcond.core.journals import CallStore
+    from vcond.core.office import Office
+
+log = structlog.get_logger()
+
+MAX_PARTIES = 500
+MAX_TRACKS = 1_000
+MAX_EVENTS = 200_000
+FUTURE, PAST = 10 * SECOND, 3_600 * SECOND
+"""An event's moment may be this far ahead of our clock, or before the call's zero; else it happened now."""
+
+
+class CoreCall:
+    """The core's ``LiveCall``."""
+
+    def __init__(self, state: Call, journal: CallStore, office: Office) -> None:
+        self.state = state
+        self.journal = journal
+        self.office = office
+        self.over = state.ended is not None
+        self.joined: list[str] = list(state.merged)
+        """Uuids of calls that were merged into this one."""
+        self._tracks: list[CoreTrack] = []
+        self._events = 0
+        self._utterances = 1 + max(state.speech, default=-1)
+        self._full = False
+
+    @property
+    def uuid(self) -> str:
+        """The uuid of the call and of its vCon."""
+        return self.state.uuid
+
+    @property
+    def key(self) -> str:
+        """The adapter's name for it."""
+        return self.state.key
+
+    # What an adapter uses.
+
+    def party(self, key: str, *, at: Instant, who: ev.Who = ev.Who()) -> int:  # noqa: B008 - a frozen value
+        """The index of a party; it joins, returns or is described."""
+        known = self.state.party_by_key(key)
+        if known is None:
+            if len(self.state.parties) >= MAX_PARTIES:
+                self._overflow("parties")
+                return 0
+            self.emit(ev.PartyJoined(at=at, party=len(self.state.parties), key=key[:256], who=who))
+            return len(self.state.parties) - 1
+        if not known.here:
+            self.emit(ev.PartyJoined(at=at, party=known.index, key=known.key, who=who))
+        elif any(value and value != getattr(known.who, name) for name, value in msgspec.structs.asdict(who).items()):
+            self.emit(ev.PartyDescribed(at=at, party=known.index, who=who))
+        return known.index
+
+    def emit(self, event: ev.Event) -> None:
+        """Write an event of the adapter to the journal."""
+        if self.over:
+            self.dropped("event", "after-end")
+            return
+        if isinstance(event, ev.Digit) and self.state.paused:
+            return  # nothing dialled while recording is paused is kept
+        self._events += 1
+        if self._events > MAX_EVENTS:
+            self._overflow("events")
+            return
+        now = self.office.clock.now()
+        if not self.state.opened - PAST <= event.at <= now + FUTURE:
+            metrics.odd_events_total.labels(self.state.adapter).inc()
+            event = msgspec.structs.replace(event, at=now)
+        if isinstance(event, ev.Resumed):
+            self._label_hold(event.party, event.at)
+        if isinstance(event, ev.Unpaused):
+            self._settle_all()
+        self.record(event)
+        if isinstance(event, ev.Unpaused):
+            self._label_pauses()
+        self._show(event)
+
+    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock) -> Track:
+        """Open a track of a party. Raises ProtocolError for a rate outside 8,000 to 48,000 Hz."""
+        if not 8_000 <= rate <= 48_000:
+            raise ProtocolError(f"audio at {rate} Hz cannot be taken: 8,000 to 48,000 can")
+        index = len(self.state.tracks)
+        track = CoreTrack(self, index, party, codec=codec, rate=rate, clock=clock, at=at)
+        if self.over or index >= MAX_TRACKS:
+            self._overflow("tracks")
+            track.close(at=at)
+            return track
+        self.record(ev.TrackOpened(at=at, track=index, party=party, codec=codec.value, rate=rate))
+        self._tracks.append(track)
+        return track
+
+    def merge(self, other: LiveCall) -> None:
+        """Take another call in; it is over then."""
+        if not isinstance(other, CoreCall) or other is self or other.over or self.over:
+            self.dropped("merge", "not-possible")
+            return
+        at = self.office.clock.now()
+        for track in other._tracks:  # noqa: SLF001 - the same class
+            track.settle(everything=True)
+        change = merge(self.state, other.state, other.journal.events, at=at)
+        self.journal.adopt(other.journal, change.files)
+        self.record(change.event)
+        self._utterances = max(self._utterances, 1 + max(change.utterances.values(), default=-1))
+        for track in other._tracks:  # noqa: SLF001 - the same class
+            new = change.tracks[track.index]
+            track.moved(self, new, change.shifts[new], dict(change.utterances))
+        self._tracks += other._tracks  # noqa: SLF001 - the same class
+        other._tracks = []  # noqa: SLF001 - the same class
+        self.joined += [other.uuid, *other.joined]
+        other.over = True
+        other.record(ev.MergedInto(at=at, call=self.uuid))
+        log.info("calls merged", call=self.uuid, other=other.uuid)
+        self.office.call_merged(other)
+
+    def end(self, *, at: Instant, cause: Cause = Cause(), by: int | None = None) -> None:  # noqa: B008 - frozen
+        """The conversation is over."""
+        if self.over:
+            return
+        now = self.office.clock.now()
+        at = Instant(min(max(at, self.state.opened), now + FUTURE))
+        for party in self.state.parties:
+            if party.here:
+                self._label_hold(party.index, at)
+        for track in self._tracks:
+            track.close(at=at)
+        self._label_pauses()
+        for party in self.state.parties:
+            if party.here:
+                self.record(ev.PartyLeft(at=at, party=party.index, cause=cause))
+        why = None if self.state.answered is not None else disposition(cause)
+        end = ev.CallEnded(at=at, cause=cause, disposition=why, by=by)
+        self.record(end)
+        self.over = True
+        self._tracks = []
+        self._show(end)
+        self.office.call_ended(self)
+
+    # What the core uses.
+
+    @property
+    def tracks(self) -> list[CoreTrack]:
+        """Tracks that are being captured."""
+        return self._tracks
+
+    @property
+    def last_heard(self) -> Instant:
+        """When something last came in."""
+        return max([self.state.last, *(track.last_frame for track in self._tracks)])
+
+    def record(self, event: ev.Event) -> None:
+        """State and journal take an event; nothing is checked."""
+        odd = self.state.odd
+        self.state.apply(event)
+        if self.state.odd > odd:
+            metrics.odd_events_total.labels(self.state.adapter).inc(self.state.odd - odd)
+        self.journal.append(event)
+
+    def dropped(self, what: str, reason: str) -> None:
+        """Count something lost."""
+        metrics.dropped_total.labels(what, reason).inc()
+
+    def next_utterance(self) -> int:
+        """The next free number."""
+        self._utterances += 1
+        return self._utterances - 1
+
+    def heard(self, track: CoreTrack, event: ev.Event) -> None:
+        """What speech found out."""
+        self.record(event)
+        if isinstance(event, ev.Transcribed) and event.text:
+            of = self.state.speech.get(event.utterance)
+            if of is not None:
+                where = of.utterance
+                self.say(track, "final", where.start - track.shift, where.stop - track.shift, event.text)
+
+    def say(self, track: CoreTrack, kind: Literal["partial", "final"], start: int, stop: int, text: str) -> None:
+        """Show words to whoever watches."""
+        if self.office.bus.watched and not self.state.paused:
+            zero, who = self.state.opened, self.state.parties[track.party].who
+            since, until = seconds(track.at(start) - zero), seconds(track.at(stop) - zero)
+            self.office.bus.publish(
+                Line(
+                    self.uuid, kind, text, track.party, who.name or who.tel or who.sip, round(since, 2), round(until, 2)
+                )
+            )
+
+    def _show(self, event: ev.Event) -> None:
+        if self.office.bus.watched and not isinstance(event, ev.Span | ev.Fact):
+            party, start = getattr(event, "party", None), round(seconds(event.at - self.state.opened), 2)
+            name = type(event).__name__.lower()
+            self.office.bus.publish(Line(self.uuid, "event", name, party, start=start, stop=start))
+
+    def _settle_all(self) -> None:
+        for track in self._tracks:
+            track.settle(everything=True)
+
+    def _label_hold(self, party: int, until: Instant) -> None:
+        """What was silent while a party held the others is held."""
+        since: Instant | None = None
+        for moment in self.state.history:
+            if moment.party == party and moment.event in {"hold", "unhold"}:
+                since = moment.at if moment.event == "hold" else None
+        if since is None:
+            return
+        self._settle_all()
+        for track in [t for t in self.state.tracks if t.party == party]:
+            start, stop = self.state.position(since, track.rate), self.state.position(until, track.rate)
+            self._relabel(track.index, _not_received(track.spans, max(0, start), stop), ev.SpanKind.HELD, until)
+
+    def _label_pauses(self) -> None:
+        for pause in self.state.pauses:
+            until = pause.stop or self.state.last
+            for track in self.state.tracks:
+                start = max(0, self.state.position(pause.start, track.rate))
+                stop = self.state.position(until, track.rate)
+                self._relabel(track.index, [(start, stop)], ev.SpanKind.PAUSED, until)
+
+    def _relabel(self, track: int, parts: Iterable[tuple[int, int]], kind: ev.SpanKind, at: Instant) -> None:
+        for start, stop in parts:
+            if stop > start:
+                self.record(ev.Span(at=at, track=track, start=start, stop=stop, kind=kind))
+
+    def _overflow(self, what: str) -> None:
+        self.dropped(what, "limit")
+        if not self._full:
+            self._full = True
+            self.record(ev.Warned(at=self.office.clock.now(), code="limit", text=f"too many {what}"))
+            log.warning("call over a limit", call=self.uuid, what=what)
+
+
+def _not_received(spans: Iterable[tuple[int, int, ev.SpanKind]], start: int, stop: int) -> list[tuple[int, int]]:
+    """The parts of ``[start, stop)`` in which nothing was received."""
+    free, position = [], start
+    for a, b, kind in spans:
+        if kind is ev.SpanKind.RECEIVED and b > position and a < stop:
+            free.append((position, a))
+            position = b
+    free.append((position, stop))
+    return [(a, b) for a, b in free if b > a]

@@ -1,0 +1,61 @@
+"""The core as one adapter sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from vcond import metrics
+from vcond.adapter import Clock, Ingress, LiveCall
+from vcond.calls.events import Direction
+from vcond.calls.time import Instant
+from vcond.core.office import Office
+
+
+class CoreDesk:
+    """The core's ``Desk``: everything is the office's, with the adapter's name filled in."""
+
+    def __init__(self, adapter: str, office: Office, ingress: Ingress, verdict: Callable[[], None]) -> None:
+        self._adapter = adapter
+        self._office = office
+        self._ingress = ingress
+        self._verdict = verdict
+        self._log: FilteringBoundLogger = structlog.get_logger().bind(adapter=adapter)
+
+    @property
+    def clock(self) -> Clock:
+        """The one clock."""
+        return self._office.clock
+
+    @property
+    def ingress(self) -> Ingress:
+        """To be reached by HTTP."""
+        return self._ingress
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger with the adapter's name bound."""
+        return self._log
+
+    def call(self, key: str, *, at: Instant, direction: Direction = "unknown") -> LiveCall:
+        """The live call of that key."""
+        return self._office.call(self._adapter, key, at, direction)
+
+    def open_calls(self) -> Sequence[LiveCall]:
+        """This adapter's calls that have not ended."""
+        return self._office.open_calls(self._adapter)
+
+    def unfinished(self) -> Sequence[LiveCall]:
+        """Calls of an earlier run without an end."""
+        return self._office.unfinished(self._adapter)
+
+    def attached(self, ok: bool, detail: str = "") -> None:
+        """Whether the system is attached."""
+        self._office.attached(self._adapter, ok, detail)
+        self._verdict()
+
+    def dropped(self, what: str, reason: str, count: int = 1) -> None:
+        """Count something lost."""
+        metrics.dropped_total.labels(what, reason).inc(count)

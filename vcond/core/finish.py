@@ -1,0 +1,160 @@
+"""From an ended call to a vCon in the outbox; from a delivered vCon to a removed journal.
+
+Every step can be done again: the uuid is fixed, ``build`` is deterministic, ``publish`` is idempotent. Whatever
+interrupts it, the next start does it from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import structlog
+
+from vcond import metrics
+from vcond.calls import events as ev
+from vcond.calls.state import Track
+from vcond.calls.time import Instant
+from vcond.config.schema import RecordConfig
+from vcond.core.calls import CoreCall
+from vcond.core.journals import CallStore
+from vcond.errors import StorageError
+from vcond.journal import CallJournal
+from vcond.media.codecs import Pcm
+from vcond.vcon import BuildOptions, Document, Finding, build, serialize, validate
+
+log = structlog.get_logger()
+
+AT_ONCE = 2
+"""vCons built at the same time: each holds its call's audio in memory."""
+RETRY_FIRST, RETRY_MOST = 1.0, 60.0
+
+
+def read_track(journal: CallStore, track: Track) -> Pcm:
+    """All samples of a track, the first at the call's zero."""
+    start = max(0, -track.shift)
+    pcm = journal.read(track.file, start, max(start, track.samples - track.shift))
+    return np.concatenate([np.zeros(track.shift, np.int16), pcm]) if track.shift > 0 else pcm
+
+
+class Settling(Protocol):
+    """What the finisher uses of speech."""
+
+    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
+        """Whether every utterance of a call has its text, or never will, within so many seconds."""
+        ...
+
+
+class Publishing(Protocol):
+    """What the finisher uses of the outbox."""
+
+    async def publish(self, uuid: str, body: bytes) -> str:
+        """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError."""
+        ...
+
+
+class Finisher:
+    """Owns every ended call until its journal is gone."""
+
+    def __init__(
+        self,
+        config: RecordConfig,
+        *,
+        speech: Settling,
+        outbox: Publishing,
+        quarantine: Path,
+        now: Callable[[], Instant],
+        wait: Callable[[float], asyncio.Future[None]] | None = None,
+    ) -> None:
+        self._config = config
+        self._speech = speech
+        self._outbox = outbox
+        self._quarantine = quarantine
+        self._now = now
+        self._wait = wait or asyncio.sleep
+        self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
+        self._sent: dict[str, CallJournal] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self.busy = 0
+        """Calls between their end and the outbox."""
+
+    def submit(self, call: CoreCall, journal: CallJournal) -> None:
+        """A call ended. Never waits."""
+        self.busy += 1
+        self._ended.put_nowait((call, journal))
+
+    def expect(self, uuid: str, journal: CallJournal) -> None:
+        """A vCon that is in the outbox since an earlier run: its journal goes when it is delivered."""
+        self._sent[uuid] = journal
+
+    def delivered(self, uuid: str) -> None:
+        """Every sink has the vCon."""
+        journal = self._sent.pop(uuid, None)
+        if journal is not None:
+            journal.remove()
+
+    async def run(self) -> None:
+        """Finish what was submitted, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                call, journal = await self._ended.get()
+                tasks.create_task(self._guarded(call, journal), name=f"finish {call.uuid}")
+
+    async def _guarded(self, call: CoreCall, journal: CallJournal) -> None:
+        """One call that cannot be finished must not take the others with it: it stays in its journal, loudly."""
+        try:
+            await self._finish(call, journal)
+        except Exception:
+            metrics.quarantined_total.inc()
+            log.exception("call not finished; its journal is kept", call=call.uuid, fix="vcond recover, or report it")
+        finally:
+            self.busy -= 1
+
+    async def _finish(self, call: CoreCall, journal: CallJournal) -> None:
+        deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline
+        for uuid in (call.uuid, *call.joined):
+            left = deadline - asyncio.get_running_loop().time()
+            await self._speech.settled(uuid, max(0.0, left))
+        for utterance in call.state.untranscribed():
+            call.record(ev.Untranscribed(at=self._now(), utterance=utterance.utterance, reason="deadline"))
+        if call.state.answered is None and not self._config.unanswered:
+            journal.remove()
+            return
+        async with self._slots:
+            document, findings, body = await asyncio.to_thread(self._make, call, journal)
+            if any(finding.level == "error" for finding in findings):
+                await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
+                return
+            sha512 = await self._publish(call.uuid, body)
+        self._sent[call.uuid] = journal
+        call.record(ev.Published(at=self._now(), sha512=sha512))
+        log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
+
+    def _make(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
+        audio = {track.index: read_track(journal, track) for track in call.state.tracks}
+        document = build(call.state, audio, BuildOptions(inline_limit=self._config.inline_limit))
+        return document, validate(document), serialize(document)
+
+    async def _publish(self, uuid: str, body: bytes) -> str:
+        pause = RETRY_FIRST
+        while True:
+            try:
+                return await self._outbox.publish(uuid, body)
+            except StorageError as why:
+                log.exception("vCon cannot be stored, trying again", call=uuid, why=str(why), seconds=pause)
+                await self._wait(pause)
+                pause = min(2 * pause, RETRY_MOST)
+
+    def _set_aside(self, uuid: str, document: Document, findings: list[Finding]) -> None:
+        metrics.quarantined_total.inc()
+        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = self._quarantine / f"{uuid}.vcon.json"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(serialize(document))
+        for finding in findings[:20]:
+            log.error("our own vCon is not valid", call=uuid, path=finding.path, code=finding.code)
+        log.error("vCon set aside with its journal", call=uuid, file=str(file), fix="please report it")

@@ -1,0 +1,287 @@
+"""All calls of the daemon: who opens them, who keeps them going, what happens when they end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from vcond import __version__, metrics
+from vcond.calls import events as ev
+from vcond.calls.causes import Cause
+from vcond.calls.ids import Minter
+from vcond.calls.state import Call, fold
+from vcond.calls.time import SECOND, Instant
+from vcond.config.schema import DaemonConfig
+from vcond.core.bus import Bus
+from vcond.core.calls import CoreCall
+from vcond.core.clock import SteadyClock
+from vcond.core.journals import CallStore, NoJournal
+from vcond.core.recovery import interrupted
+from vcond.core.tracks import CoreTrack
+from vcond.errors import StorageError
+from vcond.journal import CallJournal, Store
+from vcond.media.codecs import Codec
+from vcond.speech.service import Ear
+
+log = structlog.get_logger()
+
+LARGEST_SKEW = SECOND
+"""A wall clock this far from ours is taken over as soon as no call is open."""
+
+
+class Listener(Protocol):
+    """What the office uses of ``vcond.speech.service.Speech``."""
+
+    def listen(self, source: CoreTrack, start: int = 0) -> Ear:
+        """An ear for a track, from a position on."""
+        ...
+
+    def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
+        """Transcribe what an earlier run left without text."""
+        ...
+
+
+class Office:
+    """Keeps every call by adapter and key. Runs in the event loop; nothing here waits."""
+
+    def __init__(
+        self,
+        config: DaemonConfig,
+        *,
+        store: Store,
+        speech: Listener,
+        clock: SteadyClock,
+        bus: Bus,
+        finish: Callable[[CoreCall, CallJournal], None],
+        discard: Callable[[CallJournal], None],
+        free_space: Callable[[Path], int] | None = None,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.speech = speech
+        self.clock = clock
+        self.bus = bus
+        self._finish = finish
+        self._discard = discard
+        self._free_space = free_space or _free_space
+        self._minter = Minter(config.host, seed=clock.now() & 0x7FFFFFFF)
+        self._live: dict[tuple[str, str], CoreCall] = {}
+        self._unfinished: dict[tuple[str, str], CoreCall] = {}
+        self._unfinished_since: dict[str, Instant] = {}
+        self._attached: dict[str, tuple[bool, Instant, str]] = {}
+        self.disk_low = ""
+
+    # For the desks.
+
+    def call(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
+        """The live call of that key: open, unfinished, or new."""
+        key = key[:256]
+        found = self._live.get((adapter, key))
+        if found is not None:
+            return found
+        left = self._unfinished.pop((adapter, key), None)
+        if left is not None:
+            left.record(ev.Recovered(at=self.clock.now()))
+            log.info("call taken up again", call=left.uuid, adapter=adapter)
+            return self._keep(left)
+        return self._keep(self._open(adapter, key, at, direction))
+
+    def open_calls(self, adapter: str) -> Sequence[CoreCall]:
+        """Calls that go on."""
+        return [call for (name, _), call in self._live.items() if name == adapter]
+
+    def unfinished(self, adapter: str) -> Sequence[CoreCall]:
+        """Calls of an earlier run without an end."""
+        return [call for (name, _), call in self._unfinished.items() if name == adapter]
+
+    def attached(self, adapter: str, ok: bool, detail: str) -> None:
+        """What an adapter says of its system."""
+        before = self._attached.get(adapter)
+        if before is None or (before[0], before[2]) != (ok, detail):
+            level = log.info if ok else log.warning
+            level("system attached" if ok else "system not attached", adapter=adapter, detail=detail)
+            self._attached[adapter] = (ok, self.clock.now(), detail)
+        metrics.adapter_connected.labels(adapter).set(ok)
+        if ok:
+            self._unfinished_since.setdefault(adapter, self.clock.now())
+
+    # For calls.
+
+    def call_ended(self, call: CoreCall) -> None:
+        """An end was said; the record is made."""
+        self._forget(call)
+        outcome = "answered" if call.state.answered is not None else str(call.state.disposition)
+        metrics.calls_total.labels(call.state.adapter, outcome).inc()
+        for track in call.state.tracks:
+            for start, stop, kind in track.spans:
+                metrics.media_seconds_total.labels(call.state.adapter, kind.value).inc((stop - start) / track.rate)
+        log.info("call ended", call=call.uuid, adapter=call.state.adapter, outcome=outcome)
+        if isinstance(call.journal, CallJournal):
+            self._finish(call, call.journal)
+
+    def call_merged(self, call: CoreCall) -> None:
+        """A call became part of another."""
+        self._forget(call)
+        if isinstance(call.journal, CallJournal):
+            self._discard(call.journal)
+
+    # For the daemon.
+
+    @property
+    def live(self) -> Sequence[CoreCall]:
+        """Every call that goes on."""
+        return list(self._live.values())
+
+    @property
+    def adapters(self) -> dict[str, tuple[bool, str]]:
+        """What each adapter said last."""
+        return {name: (ok, detail) for name, (ok, _, detail) in self._attached.items()}
+
+    @property
+    def waiting(self) -> int:
+        """How many calls of an earlier run nobody has taken up yet."""
+        return len(self._unfinished)
+
+    def find(self, uuid: str) -> CoreCall | None:
+        """A call that goes on, by (the beginning of) its uuid."""
+        return next((call for call in self._live.values() if call.uuid.startswith(uuid)), None)
+
+    def take_back(self, journal: CallJournal, now: Instant) -> CoreCall:
+        """A journal of an earlier run without an end: mark the interruption and keep it for its adapter."""
+        state = fold(journal.events)
+        call = CoreCall(state, journal, self)
+        for event in interrupted(state, journal.length, now=now):
+            call.record(event)
+        for track in state.tracks:
+            spoken = [s.utterance.stop for s in state.speech.values() if s.utterance.track == track.index]
+            self.track_of(call, track.index).resume_listening(max([0, *spoken]), track.samples)
+            waiting = [u for u in state.untranscribed() if u.track == track.index]
+            self.speech.catch_up(self.track_of(call, track.index), waiting)
+        self._unfinished[state.adapter, state.key] = call
+        metrics.recovered_calls_total.labels(state.adapter).inc()
+        return call
+
+    def take_to_finish(self, journal: CallJournal) -> None:
+        """A journal of an earlier run with an end and no vCon yet."""
+        call = CoreCall(fold(journal.events), journal, self)
+        waiting = call.state.untranscribed()
+        for track in call.state.tracks:
+            mine = [utterance for utterance in waiting if utterance.track == track.index]
+            if mine:
+                self.speech.catch_up(self.track_of(call, track.index), mine)
+        self._finish(call, journal)
+
+    def track_of(self, call: CoreCall, index: int) -> CoreTrack:
+        """A closed track of an earlier run, as a source for speech."""
+        state = call.state.tracks[index]
+        track = CoreTrack(call, index, state.party, codec=Codec.L16, rate=state.rate, clock=None, at=state.opened)
+        track.file, track.shift = state.file, state.shift
+        return track
+
+    def tick(self, now: Instant) -> None:
+        """Twice a second: release, look at limits, count."""
+        longest = round(self.config.max_call_hours * 3600 * SECOND)
+        for call in self.live:
+            for track in list(call.tracks):
+                track.tick(now)
+            if now - call.state.opened > longest:
+                self._cut(call, "limit", now)
+            elif self._gone(call.state.adapter, now) and now - call.last_heard > self.config.grace * SECOND:
+                self._cut(call, "adapter-gone", call.last_heard)
+        for (adapter, _), call in list(self._unfinished.items()):
+            since = self._unfinished_since.get(adapter)
+            if since is not None and now - since > self.config.grace * SECOND:
+                self.finish_unfinished(call)
+        self._watch_disk()
+        for name in self._attached:
+            metrics.calls_active.labels(name).set(len(self.open_calls(name)))
+
+    def finish_unfinished(self, call: CoreCall) -> None:
+        """Nobody took it up again: it ended when we stopped hearing it."""
+        at = call.state.interruptions[-1].start if call.state.interruptions else call.state.last
+        call.record(ev.Warned(at=at, code="cut-short", text="capture stopped before the call's end was seen"))
+        call.end(at=at, cause=Cause(text="unknown"))
+
+    def finish_all_unfinished(self, adapters: Sequence[str] | None = None) -> None:
+        """End what no configured adapter can take up; with None, everything."""
+        for (adapter, _), call in list(self._unfinished.items()):
+            if adapters is None or adapter not in adapters:
+                self.finish_unfinished(call)
+
+    def interrupt_all(self, reason: str) -> None:
+        """The daemon stops: what goes on is left for the next start."""
+        now = self.clock.now()
+        for call in self.live:
+            for track in list(call.tracks):
+                track.close(at=now)
+            call.record(ev.Interrupted(at=now, reason=reason))
+        self._live.clear()
+
+    # Inside.
+
+    def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
+        if not self._live and abs(self.clock.off()) > LARGEST_SKEW:
+            log.warning("the wall clock stepped", seconds=round(self.clock.off() / SECOND, 3))
+            self.clock.anchor()
+        now = self.clock.now()
+        if not now - 3600 * SECOND <= at <= now + SECOND:
+            at = now
+        opened = ev.CallOpened(
+            at=at,
+            call=str(self._minter.mint(at)),
+            adapter=adapter,
+            key=key,
+            direction=direction,
+            recorder=self.config.host,
+            software=f"vcond {__version__}",
+        )
+        state = Call()
+        state.apply(opened)
+        log.info("call opened", call=state.uuid, adapter=adapter)
+        return CoreCall(state, self._journal(opened), self)
+
+    def _journal(self, opened: ev.CallOpened) -> CallStore:
+        if self.disk_low:
+            log.error(
+                "call not recorded: the disk is full", call=opened.call, fix=f"free space in {self.config.state_dir}"
+            )
+            return NoJournal()
+        try:
+            return self.store.open(opened)
+        except StorageError as why:
+            log.exception("call not recorded", call=opened.call, why=str(why))
+            return NoJournal()
+
+    def _keep(self, call: CoreCall) -> CoreCall:
+        self._live[call.state.adapter, call.key] = call
+        return call
+
+    def _forget(self, call: CoreCall) -> None:
+        for calls in (self._live, self._unfinished):
+            if calls.get((call.state.adapter, call.key)) is call:
+                del calls[call.state.adapter, call.key]
+
+    def _gone(self, adapter: str, now: Instant) -> bool:
+        ok, since, _ = self._attached.get(adapter, (False, now, ""))
+        return not ok and now - since > self.config.grace * SECOND
+
+    def _cut(self, call: CoreCall, reason: str, at: Instant) -> None:
+        log.warning("call ended by vcond", call=call.uuid, reason=reason)
+        call.record(ev.Interrupted(at=at, reason=reason))
+        call.end(at=at, cause=Cause(text=reason))
+
+    def _watch_disk(self) -> None:
+        free = self._free_space(Path(self.config.state_dir)) // 1_000_000
+        low = f"{free} MB free, {self.config.disk_floor_mb} wanted" if free < self.config.disk_floor_mb else ""
+        if bool(low) != bool(self.disk_low):
+            log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
+        self.disk_low = low
+
+
+def _free_space(path: Path) -> int:
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize

@@ -1,0 +1,55 @@
+"""A call for people and for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vcond.calls.state import Call
+from vcond.calls.time import rfc3339, seconds
+
+
+def summary(call: Call) -> dict[str, Any]:
+    """A call in one line."""
+    until = call.ended or call.last
+    return {
+        "call": call.uuid,
+        "adapter": call.adapter,
+        "opened": rfc3339(call.opened),
+        "answered": rfc3339(call.answered) if call.answered is not None else None,
+        "ended": rfc3339(call.ended) if call.ended is not None else None,
+        "seconds": round(seconds((until) - call.opened), 1),
+        "parties": [{"name": p.who.name, "tel": p.who.tel or p.who.sip, "here": p.here} for p in call.parties],
+        "paused": call.paused,
+        "utterances": len(call.speech),
+        "waiting": len(call.untranscribed()),
+    }
+
+
+def detail(call: Call) -> dict[str, Any]:
+    """A call with its history and text."""
+    lines: list[dict[str, Any]] = []
+    for spoken in call.speech.values():
+        track = call.tracks[spoken.utterance.track]
+        lines.append(
+            {
+                "start": round(spoken.utterance.start / track.rate, 2),
+                "stop": round(spoken.utterance.stop / track.rate, 2),
+                "party": track.party,
+                "text": spoken.transcript.text if spoken.transcript else None,
+                "failed": spoken.failed,
+            }
+        )
+    return {
+        **summary(call),
+        "history": [
+            {"at": round(seconds(m.at - call.opened), 2), "party": m.party, "event": m.event, "button": m.button}
+            for m in call.history
+        ],
+        "speech": sorted(lines, key=lambda line: line["start"]),
+        "warnings": [w.code for w in call.warnings],
+        "tracks": [
+            {"party": t.party, "codec": t.codec, "rate": t.rate,
+             "spans": [[round(a / t.rate, 2), round(b / t.rate, 2), k.value] for a, b, k in t.spans]}
+            for t in call.tracks
+        ],
+    }  # fmt: skip

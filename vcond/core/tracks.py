@@ -1,0 +1,207 @@
+"""A track that is being captured: decoded, placed on the call's clock, kept, and listened to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vcond.calls import events as ev
+from vcond.calls.time import MILLI, SECOND, Instant, nanos
+from vcond.errors import BadMediaError
+from vcond.media.clocks import TrackClock
+from vcond.media.codecs import Codec, Pcm, decode
+from vcond.media.timeline import Placed, Timeline
+
+if TYPE_CHECKING:
+    from vcond.core.calls import CoreCall
+    from vcond.speech.service import Ear
+
+SETTLE_EVERY = 2 * SECOND
+LONGEST_SPAN = 5 * SECOND
+"""A span is written at least this often, so that a crash leaves little to guess."""
+ADVANCE_EVERY = 100 * MILLI
+
+
+class CoreTrack:
+    """The core's ``Track`` and, for speech, its ``Source``.
+
+    Positions inside (timeline, file, ear) count from the zero of the call that OPENED the track. They differ from
+    those of the call it belongs to by ``shift`` samples once that call was merged into another; everything that
+    leaves for the journal's events is moved by it.
+    """
+
+    language = ""
+
+    def __init__(
+        self, call: CoreCall, index: int, party: int, *, codec: Codec, rate: int, clock: TrackClock | None, at: Instant
+    ) -> None:
+        self.owner = call
+        self.index = index
+        self.party = party
+        self.rate = rate
+        self.shift = 0
+        self.file = f"{index}.pcm"
+        self.last_frame = at
+        self._codec = codec
+        self._zero = call.state.opened
+        self._timeline = Timeline(rate, clock) if clock is not None else None
+        self._ear: Ear | None = None
+        self._told = 0
+        self._settled = at
+        self._run: tuple[int, int, str] | None = None
+        self._renumber: dict[int, int] | None = None
+        self._closed = False
+
+    # What an adapter uses.
+
+    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
+        """Take one frame as it came; see ``vcond.adapter.Track``."""
+        if self._closed or self._timeline is None:
+            self.owner.dropped("frame", "after-close")
+            return
+        try:
+            pcm = decode(self._codec, payload)
+        except BadMediaError:
+            self.owner.dropped("frame", "bad-media")
+            return
+        self.last_frame = arrived
+        self._keep(self._timeline.push(pcm, arrived=arrived - self._zero, stamp=stamp, seq=seq))
+        if arrived - self._settled >= SETTLE_EVERY:
+            self._settled = arrived
+            self.settle()
+
+    def absent(self, since: Instant, until: Instant, kind: ev.SpanKind) -> None:
+        """Say what a stretch without frames is."""
+        if self._timeline is not None and not self._closed:
+            self._timeline.mark(since - self._zero, until - self._zero, kind.value)
+
+    def close(self, *, at: Instant) -> None:
+        """No more frames. The track is as long as the call until ``at``."""
+        if self._closed:
+            return
+        if self._timeline is None:
+            self._closed = True
+            return
+        self._keep(self._timeline.close(max(0, at - self._zero)))
+        self._closed = True
+        self.settle(everything=True)
+        end = self._timeline.end
+        if self._ear is not None:
+            self._ear.close(end)
+        self.owner.record(ev.TrackClosed(at=at, track=self.index, samples=max(0, end + self.shift)))
+
+    # What the core uses.
+
+    def tick(self, now: Instant) -> None:
+        """Time passes: what waited for reordering is released."""
+        if self._timeline is not None and not self._closed:
+            self._keep(self._timeline.idle(now - self._zero))
+            if now - self._settled >= SETTLE_EVERY:
+                self._settled = now
+                self.settle()
+
+    def settle(self, *, everything: bool = False) -> None:
+        """Write what is known of the track's stretches into the journal."""
+        if self._timeline is None:
+            return
+        for start, stop, kind in self._timeline.spans():
+            run = self._run
+            if run is not None and run[2] == kind and run[1] == start:
+                self._run = (run[0], stop, kind)
+            else:
+                self._write_run()
+                self._run = (start, stop, kind)
+            if stop - self._run[0] >= LONGEST_SPAN * self.rate // SECOND:
+                self._write_run()
+        if everything:
+            self._write_run()
+
+    def moved(self, owner: CoreCall, index: int, shift: int, utterances: dict[int, int]) -> None:
+        """The call that opened this track is now part of ``owner``."""
+        self.owner, self.index, self.shift = owner, index, shift
+        self.party = owner.state.tracks[index].party
+        self.file = owner.state.tracks[index].file
+        self._renumber = dict(utterances)
+
+    def resume_listening(self, since: int, upto: int) -> None:
+        """Transcribe what an earlier run captured and did not cut into utterances: ``[since, upto)`` of this track."""
+        if upto - since >= self.rate // 5:
+            ear = self.owner.office.speech.listen(self, start=since - self.shift)
+            ear.advance(upto - self.shift)
+            ear.close(upto - self.shift)
+
+    # What speech uses (``vcond.speech.service.Source``).
+
+    @property
+    def call(self) -> str:
+        """The call's uuid."""
+        return self.owner.uuid
+
+    @property
+    def track(self) -> int:
+        """The track's index."""
+        return self.index
+
+    def read(self, start: int, stop: int) -> Pcm:
+        """Samples of the journal."""
+        return self.owner.journal.read(self.file, max(0, start), max(0, stop))
+
+    def next_utterance(self) -> int:
+        """A number no utterance of the call has."""
+        return self.owner.next_utterance()
+
+    def at(self, position: int) -> Instant:
+        """The moment of a position."""
+        return Instant(self._zero + nanos(position, self.rate))
+
+    def emit(self, event: ev.Event) -> None:
+        """Take what speech found out into the call."""
+        by = self.shift
+        if isinstance(event, ev.Utterance):
+            event = msgspec.structs.replace(
+                event, track=self.index, start=max(0, event.start + by), stop=max(1, event.stop + by)
+            )
+        elif isinstance(event, ev.Transcribed) and by:
+            words = [msgspec.structs.replace(w, start=w.start + by, stop=w.stop + by) for w in event.words]
+            event = msgspec.structs.replace(event, words=words)
+        if self._renumber is not None and isinstance(event, ev.Utterance | ev.Transcribed | ev.Untranscribed):
+            old = event.utterance
+            if old not in self._renumber:
+                self._renumber[old] = self.owner.next_utterance()
+            event = msgspec.structs.replace(event, utterance=self._renumber[old])
+        self.owner.heard(self, event)
+
+    def partial(self, start: int, stop: int, text: str) -> None:
+        """Show what is being said."""
+        self.owner.say(self, "partial", start, stop, text)
+
+    # Inside.
+
+    def _keep(self, placed: list[Placed]) -> None:
+        for piece in placed:
+            stop = piece.start + len(piece.pcm)
+            if self.owner.state.pauses and self._paused(piece.start, stop):
+                continue
+            self.owner.journal.write(self.file, piece.start, piece.pcm)
+            if self._ear is None:
+                self._ear, self._told = self.owner.office.speech.listen(self, start=piece.start), piece.start
+            if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
+                self._told = stop
+                self._ear.advance(stop)
+
+    def _paused(self, start: int, stop: int) -> bool:
+        pause = self.owner.state.pauses[-1]
+        since, until = self.at(start), self.at(stop)
+        return until > pause.start and (pause.stop is None or since < pause.stop)
+
+    def _write_run(self) -> None:
+        if self._run is None:
+            return
+        start, stop, kind = self._run
+        self._run = None
+        start, stop = max(0, start + self.shift), stop + self.shift
+        if stop > start:
+            self.owner.record(
+                ev.Span(at=self.at(stop - self.shift), track=self.index, start=start, stop=stop, kind=ev.SpanKind(kind))
+            )

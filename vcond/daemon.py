@@ -1,0 +1,309 @@
+"""Wires the rooms together, starts them in the right order and stops them in the reverse one.
+
+Start: journals are recovered before anything else; then the outbox, speech, the web port and the admin socket; then
+the adapters. READY is said when every adapter has given its first verdict (attached or not, and why).
+Stop (SIGTERM): calls may end for ``drain`` seconds; adapters remove their helpers; what still goes on is left in its
+journal for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vcond import __version__, log, metrics, plugins
+from vcond.adapter import Adapter
+from vcond.calls.state import fold
+from vcond.config import Loaded, load
+from vcond.core.bus import Bus
+from vcond.core.clock import SteadyClock
+from vcond.core.desk import CoreDesk
+from vcond.core.finish import Finisher
+from vcond.core.office import Office
+from vcond.delivery import Outbox
+from vcond.errors import ConfigError, OperatorError, VcondError
+from vcond.journal import CallJournal, Store
+from vcond.notify import Notifier
+from vcond.speech.service import Speech
+from vcond.status import Status
+from vcond.web.admin import AdminServer
+from vcond.web.server import WebServer, ingress_token
+
+logger = structlog.get_logger()
+
+TICK = 0.5
+VERDICT = 30.0
+"""How long READY waits for an adapter that says nothing."""
+RESTART_FIRST, RESTART_MOST = 1.0, 60.0
+FINISH_LIMIT = 30.0
+"""How long a stop waits for calls that ended to reach the outbox; the rest is done at the next start."""
+
+
+class Daemon:
+    """One vcond. ``run`` returns when it was told to stop and everything is on disk."""
+
+    def __init__(self, loaded: Loaded, *, notifier: Notifier | None = None) -> None:
+        self.loaded = loaded
+        self.config = loaded.config
+        self.notifier = notifier or Notifier()
+        self.clock = SteadyClock()
+        self.bus = Bus()
+        self.state_dir = Path(self.config.vcond.state_dir)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._verdicts: dict[str, asyncio.Event] = {}
+        self.stopping = False
+        self.started = False
+        self.last_beat = 0.0
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises OperatorError for what the operator must mend first."""
+        metrics.build_info.labels(__version__).set(1)
+        adapters = plugins.adapters(self.config)
+        if not adapters:
+            raise ConfigError("no adapter is configured: add [adapters.asterisk] or another", "adapters")
+        self._wire()
+        try:
+            await self._serve(adapters)
+        finally:
+            await self.store.close()
+            self.notifier.close()
+
+    async def recover_only(self) -> dict[str, int]:
+        """Finish what earlier runs left, attach to nothing, try every sink, leave. Raises OperatorError."""
+        self._wire()
+        try:
+            journals = await asyncio.to_thread(self.store.recover)
+            await self.outbox.open()
+            async with asyncio.TaskGroup() as tasks:
+                background = self._background(tasks)
+                await self._recover(journals, {})
+                while self.finisher.busy or await self.outbox.trying():
+                    await asyncio.sleep(TICK)  # noqa: ASYNC110 - two parts of the daemon, asked twice a second
+                await _cancelled(background)
+            waiting = await self.outbox.list()
+        finally:
+            await self.store.close()
+        return {"journals": len(journals), "undelivered": len(waiting)}
+
+    def _wire(self) -> None:
+        """Make every part; nothing runs yet."""
+        sinks = plugins.sinks(self.config)
+        if not sinks:
+            raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
+        self._make_state_dir()
+        self.store = Store(self.state_dir / "journal")
+        self.speech = Speech(self.config.speech, clock=self.clock)
+        self.outbox = Outbox(
+            self.state_dir / "outbox",
+            sinks,
+            database=self.state_dir / "vcond.db",
+            clock=self.clock,
+            rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            keep_days=self.config.delivery.keep_days,
+            on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
+        )
+        self.finisher = Finisher(
+            self.config.record,
+            speech=self.speech,
+            outbox=self.outbox,
+            quarantine=self.state_dir / "quarantine",
+            now=self.clock.now,
+        )
+        self.office = Office(
+            self.config.vcond,
+            store=self.store,
+            speech=self.speech,
+            clock=self.clock,
+            bus=self.bus,
+            finish=self.finisher.submit,
+            discard=CallJournal.remove,
+        )
+        self.status = Status(self)
+        token = ingress_token(self.config.web, self.state_dir)
+        self.web = WebServer(self.config.web, token=token, alive=self.status.alive, ready=self.status.ready)
+        self.admin = AdminServer(
+            Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.bus
+        )
+
+    def _background(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        return [
+            tasks.create_task(self.speech.run(), name="speech"),
+            tasks.create_task(self.outbox.run(), name="outbox"),
+            tasks.create_task(self.finisher.run(), name="finisher"),
+        ]
+
+    def stop(self) -> None:
+        """SIGTERM: drain and stop; the second time at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _serve(self, adapters: dict[str, Adapter]) -> None:
+        journals = await asyncio.to_thread(self.store.recover)
+        await self.outbox.open()
+        self.last_beat = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as tasks:
+            background = self._background(tasks)
+            try:
+                await self._recover(journals, adapters)
+                await self.admin.start()
+                await self.web.start()
+                background.append(tasks.create_task(self._tick(), name="tick"))
+                background.append(tasks.create_task(self._watchdog(), name="watchdog"))
+                attached = [
+                    tasks.create_task(self._supervise(name, adapter), name=f"adapter {name}")
+                    for name, adapter in adapters.items()
+                ]
+                with self._signals():
+                    await self._announce()
+                    await self._stop.wait()
+                    await self._drain()
+                await _cancelled(attached)
+                self.office.interrupt_all("stop")
+                await self._until(lambda: self.finisher.busy == 0, FINISH_LIMIT)
+            finally:
+                self.bus.close()
+                await self.web.close()
+                await self.admin.close()
+                await _cancelled(background)
+
+    async def _recover(self, journals: list[CallJournal], adapters: dict[str, Adapter]) -> None:
+        for journal in journals:
+            state = fold(journal.events)
+            if not state.uuid or state.merged_into:
+                journal.remove()
+            elif state.published:
+                self.finisher.expect(state.uuid, journal)
+                if await self.outbox.is_delivered(state.uuid):
+                    self.finisher.delivered(state.uuid)
+            elif state.ended is not None:
+                self.office.take_to_finish(journal)
+            else:
+                self.office.take_back(journal, self.clock.now())
+        self.office.finish_all_unfinished(list(adapters))
+        if journals:
+            logger.info("journals of an earlier run", found=len(journals), unfinished=self.office.waiting)
+
+    async def _supervise(self, name: str, adapter: Adapter) -> None:
+        """An adapter never ends by itself; when it does, it is started again."""
+        pause = RESTART_FIRST
+        verdict = self._verdicts.setdefault(name, asyncio.Event())
+        while True:
+            desk = CoreDesk(name, self.office, self.web.ingress(name), verdict.set)
+            began = self.clock.now()
+            try:
+                await adapter.run(desk)
+                logger.error("adapter ended by itself", adapter=name)
+            except VcondError as why:
+                logger.error("adapter failed", adapter=name, why=str(why))  # noqa: TRY400 - the message says it all
+            except Exception:
+                logger.exception("adapter crashed; please report it", adapter=name)
+            self.office.attached(name, False, "the adapter is starting again")
+            pause = RESTART_FIRST if self.clock.now() - began > 60e9 else min(2 * pause, RESTART_MOST)
+            await asyncio.sleep(pause)
+
+    async def _announce(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VERDICT):
+                for name in self.config.adapters:
+                    await self._verdicts.setdefault(name, asyncio.Event()).wait()
+        self.started = True
+        self.notifier.send(READY="1", STATUS=self.status.line())
+        logger.info("ready", version=__version__, detail=self.status.line())
+
+    async def _tick(self) -> None:
+        while True:
+            now = self.clock.now()
+            self.last_beat = asyncio.get_running_loop().time()
+            self.office.tick(now)
+            await asyncio.sleep(TICK)
+
+    async def _watchdog(self) -> None:
+        every = min(self.notifier.watchdog / 3 or 10.0, 10.0)
+        while True:
+            if not self.status.alive():
+                self.notifier.send(WATCHDOG="1", STATUS=self.status.line())
+            await asyncio.sleep(every)
+
+    async def _drain(self) -> None:
+        self.stopping = True
+        self.notifier.send(STOPPING="1", STATUS="draining")
+        logger.info("stopping", calls=len(self.office.live), drain=self.config.vcond.drain)
+        await self._until(lambda: not self.office.live, self.config.vcond.drain)
+
+    async def _until(self, done: Any, limit: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while not done() and not self._hurry.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(TICK / 2):
+                            await self._hurry.wait()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Any:
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self._reload}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _reload(self) -> None:
+        """SIGHUP: all or nothing. What can change while calls go on does; the rest is named."""
+        monotonic = str(int(asyncio.get_running_loop().time() * 1e6))
+        self.notifier.send(RELOADING="1", MONOTONIC_USEC=monotonic)
+        try:
+            new = load(self.loaded.files[0], os.environ)
+            plugins.adapters(new.config)
+            plugins.sinks(new.config)
+        except OperatorError as why:
+            logger.error("configuration not reloaded", why=str(why))  # noqa: TRY400 - the message says it all
+        else:
+            log.configure(new.config.vcond.log_level, new.config.vcond.log_format)
+            self.office.config = new.config.vcond
+            waiting = [name for name in ("web", "speech", "adapters", "sinks", "delivery", "record")
+                       if getattr(new.config, name) != getattr(self.config, name)]  # fmt: skip
+            logger.info("configuration reloaded", needs_restart=waiting)
+        self.notifier.send(READY="1", STATUS=self.status.line())
+
+    def _make_state_dir(self) -> None:
+        try:
+            self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as why:
+            raise ConfigError(f"cannot make {self.state_dir}: {why.strerror}", "vcond.state_dir") from None
+        if not os.access(self.state_dir, os.R_OK | os.W_OK | os.X_OK):
+            raise ConfigError(f"{self.state_dir} cannot be written by this user", "vcond.state_dir")
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def main(config: Path) -> None:
+    """``vcond run``: load, serve, leave. Raises OperatorError."""
+    os.umask(0o077)
+    loaded = load(config, os.environ)
+    log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
+
+    async def serve() -> None:
+        await Daemon(loaded).run()
+
+    try:
+        import uvloop  # not on every platform
+    except ImportError:
+        asyncio.run(serve())
+    else:
+        uvloop.run(serve())

@@ -1,0 +1,99 @@
+"""How the daemon is: health, the admin socket's answers, systemd's status line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from vcond import __version__
+from vcond.calls import events as ev
+from vcond.core.summary import detail, summary
+
+if TYPE_CHECKING:
+    from vcond.core.calls import CoreCall
+    from vcond.daemon import Daemon
+
+Door = Callable[[dict[str, str]], Awaitable[Any]]
+STALLED = 5.0
+"""Seconds without a tick after which the event loop counts as stuck."""
+
+
+class Status:
+    """Answers about a running daemon. Numbers of parties are shown whole here: the socket is the operator's own."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call,
+                                       "outbox": self._outbox}  # fmt: skip
+        self.writes: dict[str, Door] = {"retry": self._retry, "pause": self._pause, "resume": self._resume}
+
+    def alive(self) -> dict[str, str]:
+        """What makes the daemon useless: a stuck loop."""
+        late = asyncio.get_running_loop().time() - self._daemon.last_beat
+        return {"loop": f"no tick for {late:.1f} s"} if late > STALLED else {}
+
+    def ready(self) -> dict[str, str]:
+        """What keeps it from doing its work now."""
+        daemon = self._daemon
+        wrong = dict(self.alive())
+        if not daemon.started:
+            wrong["start"] = "not finished"
+        if daemon.stopping:
+            wrong["stop"] = "draining"
+        for name in daemon.config.adapters:
+            ok, detail = daemon.office.adapters.get(name, (False, "no word yet"))
+            if not ok:
+                wrong[f"adapter {name}"] = detail or "not attached"
+        if daemon.store.trouble:
+            wrong["journal"] = daemon.store.trouble
+        if daemon.office.disk_low:
+            wrong["disk"] = daemon.office.disk_low
+        return wrong
+
+    def line(self) -> str:
+        """One line for ``systemctl status``."""
+        wrong = "; ".join(f"{part}: {what}" for part, what in self.ready().items())
+        return f"{len(self._daemon.office.live)} calls" + (f"; {wrong}" if wrong else "")
+
+    async def _status(self, _: dict[str, str]) -> Any:
+        daemon = self._daemon
+        return {
+            "version": __version__,
+            "ready": self.ready(),
+            "calls": len(daemon.office.live),
+            "finishing": daemon.finisher.busy,
+            "unfinished": daemon.office.waiting,
+            "adapters": {name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.adapters.items()},
+            "listen": daemon.web.base_url,
+        }
+
+    async def _calls(self, _: dict[str, str]) -> Any:
+        return [summary(call.state) for call in self._daemon.office.live]
+
+    async def _call(self, query: dict[str, str]) -> Any:
+        return detail(self._find(query).state)
+
+    async def _outbox(self, _: dict[str, str]) -> Any:
+        return await self._daemon.outbox.list()
+
+    async def _retry(self, query: dict[str, str]) -> Any:
+        return {"retried": await self._daemon.outbox.retry(query.get("uuid"), query.get("sink"))}
+
+    async def _pause(self, query: dict[str, str]) -> Any:
+        call = self._find(query)
+        if not call.state.paused:
+            call.emit(ev.Paused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by="operator"))
+        return summary(call.state)
+
+    async def _resume(self, query: dict[str, str]) -> Any:
+        call = self._find(query)
+        if call.state.paused:
+            call.emit(ev.Unpaused(at=self._daemon.clock.now(), by="operator"))
+        return summary(call.state)
+
+    def _find(self, query: dict[str, str]) -> CoreCall:
+        call = self._daemon.office.find(query.get("call", "-"))
+        if call is None:
+            raise LookupError("no call that goes on has this id")
+        return call

@@ -1,0 +1,98 @@
+"""The operator's door: HTTP on a unix socket that only vcond's user and root can open."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from vcond.errors import ConfigError, OperatorError
+
+log = structlog.get_logger()
+
+
+class Watched(Protocol):
+    """What ``/v1/live`` serves."""
+
+    def watch(self) -> AbstractContextManager[AsyncIterator[msgspec.Struct]]:
+        """Lines from now on."""
+        ...
+
+
+class AdminServer:
+    """``GET /v1/NAME`` answers with JSON of ``reads[NAME](query)``, ``POST /v1/NAME`` of ``writes[NAME](query)``.
+
+    ``GET /v1/live`` streams one JSON object a line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        reads: dict[str, Callable[[dict[str, str]], Awaitable[Any]]],
+        writes: dict[str, Callable[[dict[str, str]], Awaitable[Any]]],
+        live: Watched,
+    ) -> None:
+        self._path = path
+        self._reads, self._writes, self._live = reads, writes, live
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Bind the socket, mode 0600. Raises ConfigError when it cannot be."""
+        app = web.Application()
+        app.router.add_get("/v1/live", self._stream)
+        app.router.add_get("/v1/{name}", self._get)
+        app.router.add_post("/v1/{name}", self._post)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
+        await self._runner.setup()
+        before = os.umask(0o177)
+        try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if self._path.exists() and stat.S_ISSOCK(self._path.stat().st_mode):
+                self._path.unlink()
+            await web.UnixSite(self._runner, str(self._path)).start()
+        except OSError as why:
+            await self._runner.cleanup()
+            raise ConfigError(f"cannot serve {self._path}: {why.strerror}", "vcond.admin_socket") from None
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Stop serving and remove the socket."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._path.unlink(missing_ok=True)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        return await _answer(self._reads, request)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        return await _answer(self._writes, request)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        with self._live.watch() as lines:
+            await response.prepare(request)
+            async for line in lines:
+                await response.write(msgspec.json.encode(line) + b"\n")
+        return response
+
+
+async def _answer(doors: dict[str, Callable[[dict[str, str]], Awaitable[Any]]], request: web.Request) -> web.Response:
+    door = doors.get(request.match_info["name"])
+    if door is None:
+        raise web.HTTPNotFound(text=f"known are: {', '.join(sorted(doors))}\n")
+    try:
+        result = await door(dict(request.query))
+    except LookupError as why:
+        raise web.HTTPNotFound(text=f"{why.args[0] if why.args else 'not found'}\n") from None
+    except (OperatorError, ValueError) as why:
+        raise web.HTTPBadRequest(text=f"{why}\n") from None
+    return web.Response(body=msgspec.json.encode(result), content_type="application/json")

@@ -1,1 +1,10 @@
 """The record: build, validate, serialise. Pure."""
+
+from __future__ import annotations
+
+from vcond.vcon.build import BuildOptions, build
+from vcond.vcon.findings import Finding
+from vcond.vcon.serialize import pack, read, serialize
+from vcond.vcon.validate import validate
+
+__all__ = ["BuildOptions", "Finding", "build", "pack", "read", "serialize", "validate"]

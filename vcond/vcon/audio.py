@@ -1,0 +1,212 @@
+"""Audio files inside a vCon: G.711 and 16-bit PCM in RIFF WAVE, written and read in pieces.
+
+µ-law and A-law are ITU-T G.711, with the decision values of the reference code in ITU-T G.191. RIFF is the
+"Multimedia Programming Interface and Data Specifications 1.0"; format tags 1, 6 and 7 are of RFC 2361. A companded
+file carries a ``fact`` chunk, as that specification demands of every form but PCM.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcond.errors import BadMediaError
+from vcond.vcon.model import Pcm
+
+CHUNK: Final = 3 << 16
+"""Frames encoded at once: a multiple of three, so that base64 needs no padding in between."""
+
+
+class Form(Enum):
+    """How samples are written into a WAV: the format tag of RFC 2361 and bytes a sample."""
+
+    PCM16 = (1, 2)
+    ALAW = (6, 1)
+    MULAW = (7, 1)
+
+    @property
+    def tag(self) -> int:
+        """The format tag."""
+        return self.value[0]
+
+    @property
+    def width(self) -> int:
+        """Bytes a sample."""
+        return self.value[1]
+
+
+class Channel(Protocol):
+    """One channel of a recording, read in pieces."""
+
+    @property
+    def frames(self) -> int:
+        """Its length in samples."""
+        ...
+
+    def read(self, start: int, stop: int) -> Pcm:
+        """Samples ``[start, stop)``, exactly that many."""
+        ...
+
+
+def _mulaw_decoded() -> Pcm:
+    """The 256 values of G.711 table 2, scaled from 14 to 16 bit."""
+    code = ~np.arange(256, dtype=np.int32) & 0xFF
+    size = (((code & 0x0F) * 2 + 33) << ((code >> 4) & 7)) - 33
+    return np.where(code & 0x80, -size, size).astype(np.int16) * np.int16(4)
+
+
+def _alaw_decoded() -> Pcm:
+    """The 256 values of G.711 table 1, scaled from 13 to 16 bit."""
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    segment, step = (code >> 4) & 7, code & 0x0F
+    size = np.where(segment == 0, step * 2 + 1, (step * 2 + 33) << np.maximum(segment - 1, 0))
+    return np.where(code & 0x80, size, -size).astype(np.int16) * np.int16(8)
+
+
+def _magnitudes(bits: int) -> NDArray[np.int32]:
+    """Sizes of the 65,536 samples (in the order of uint16) cut to ``bits``, one's complement as in ITU-T G.191."""
+    samples = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
+    return np.where(samples < 0, ~samples, samples) >> (16 - bits)
+
+
+_NEGATIVE: Final = np.arange(65536) >= 32768
+
+
+def _mulaw_encoded() -> NDArray[np.uint8]:
+    """The code of each sample (in the order of uint16), as G.191's ``ulaw_compress``."""
+    biased = np.minimum(_magnitudes(14) + 33, 0x1FFF)
+    segment = np.searchsorted(np.array([0x40 << n for n in range(8)]), biased, side="right")
+    code = ~(segment << 4 | (biased >> (segment + 1)) & 0x0F)
+    return np.where(_NEGATIVE, code & 0x7F, code | 0x80).astype(np.uint8)
+
+
+def _alaw_encoded() -> NDArray[np.uint8]:
+    """The code of each sample (in the order of uint16), as G.191's ``alaw_compress``."""
+    size = _magnitudes(12)
+    segment = np.searchsorted(np.array([0x10 << n for n in range(8)]), size, side="right")
+    code = segment << 4 | (size >> np.maximum(segment - 1, 0)) & 0x0F
+    return (np.where(_NEGATIVE, code, code | 0x80) ^ 0x55).astype(np.uint8)
+
+
+DECODED: Final = {Form.MULAW: _mulaw_decoded(), Form.ALAW: _alaw_decoded()}
+_ENCODED: Final = {Form.MULAW: _mulaw_encoded(), Form.ALAW: _alaw_encoded()}
+
+
+def compand(form: Form, pcm: Pcm) -> bytes:
+    """Samples (any shape, C order) as the bytes of a form."""
+    if form is Form.PCM16:
+        return np.ascontiguousarray(pcm, dtype="<i2").tobytes()
+    return _ENCODED[form].take(np.ascontiguousarray(pcm, dtype=np.int16).view(np.uint16)).tobytes()
+
+
+def expand(form: Form, data: bytes) -> Pcm:
+    """The samples of bytes of a form; an odd last byte of 16-bit samples is left out."""
+    if form is Form.PCM16:
+        return np.frombuffer(data, dtype="<i2", count=len(data) // 2).astype(np.int16)
+    return DECODED[form].take(np.frombuffer(data, dtype=np.uint8))
+
+
+def interleaved(channels: Sequence[Channel], start: int, stop: int) -> NDArray[np.int16]:
+    """Frames ``[start, stop)`` of all channels, shape (frames, channels), int16."""
+    if len(channels) == 1:
+        return channels[0].read(start, stop).reshape(-1, 1)
+    out = np.empty((stop - start, len(channels)), np.int16)
+    for column, channel in enumerate(channels):
+        out[:, column] = channel.read(start, stop)
+    return out
+
+
+def pieces(frames: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
+    """``[0, frames)`` in stretches of at most ``size``."""
+    for start in range(0, frames, size):
+        yield start, min(start + size, frames)
+
+
+def wav_header(form: Form, channels: int, rate: int, frames: int) -> bytes:
+    """The bytes before the samples.
+
+    Raises BadMediaError when the file would pass the 4 GB that RIFF can count.
+    """
+    block = channels * form.width
+    size = frames * block
+    kind = struct.pack("<HHIIHH", form.tag, channels, rate, rate * block, block, form.width * 8)
+    fact = b""
+    if form is not Form.PCM16:
+        kind += b"\0\0"
+        fact = b"fact" + struct.pack("<II", 4, frames)
+    body = 4 + 8 + len(kind) + len(fact) + 8 + size + (size & 1)
+    if body > 0xFFFFFFFF:
+        raise BadMediaError("recording is longer than a WAV file can be")
+    return (
+        b"RIFF" + struct.pack("<I", body) + b"WAVE"
+        + b"fmt " + struct.pack("<I", len(kind)) + kind + fact
+        + b"data" + struct.pack("<I", size)
+    )  # fmt: skip
+
+
+def wav_size(form: Form, channels: int, frames: int) -> int:
+    """The length of the file in bytes, header and padding included."""
+    size = frames * channels * form.width
+    return (44 if form is Form.PCM16 else 58) + size + (size & 1)
+
+
+def wav(form: Form, channels: Sequence[Channel], rate: int) -> Iterator[bytes]:
+    """A WAV file in pieces: header, then frames of all channels (of equal length), then the pad byte if need be."""
+    frames = channels[0].frames
+    yield wav_header(form, len(channels), rate, frames)
+    for start, stop in pieces(frames):
+        yield compand(form, interleaved(channels, start, stop))
+    if frames * len(channels) * form.width & 1:
+        yield b"\0"
+
+
+def chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a RIFF WAVE file: id, offset and length of what they hold, cut to what is there.
+
+    Raises BadMediaError when it is no RIFF WAVE file.
+    """
+    if bytes(data[:4]) != b"RIFF" or bytes(data[8:12]) != b"WAVE":
+        raise BadMediaError("no RIFF WAVE file")
+    at = 12
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        yield bytes(data[at : at + 4]), at + 8, min(length, len(data) - at - 8)
+        at += 8 + length + (length & 1)
+
+
+def wav_format(data: bytes | memoryview) -> tuple[Form, int, int]:
+    """Form, channels and rate from the first bytes of a WAV file.
+
+    Raises BadMediaError for what is no WAV file or a form that we do not write.
+    """
+    for name, at, length in chunks(data):
+        if name == b"fmt " and length >= 16:
+            tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, at)
+            form = next((form for form in Form if form.tag == tag and form.width * 8 == bits), None)
+            if form is None or not channels or not rate:
+                break
+            return form, channels, rate
+    raise BadMediaError("WAV file of a form that is not read here")
+
+
+def read_wav(data: bytes) -> tuple[int, NDArray[np.int16]]:
+    """Rate and samples of shape (frames, channels) of a WAV file.
+
+    Raises BadMediaError for what is no WAV file or a form that we do not write.
+    """
+    form, channels, rate = wav_format(data)
+    for name, at, length in chunks(data):
+        if name == b"data":
+            whole = length - length % (channels * form.width)
+            return rate, expand(form, data[at : at + whole]).reshape(-1, channels)
+    raise BadMediaError("WAV file without samples")
+
+
+def joined(parts: Iterable[bytes]) -> bytes:
+    """All pieces of a file."""
+    return b"".join(parts)

@@ -1,0 +1,231 @@
+"""From the state of a call and its audio to a vCon: pure, and the same bytes for the same journal.
+
+Nothing is read from a clock, the host or chance. Building compresses long recordings when they would not fit; that is
+work for a thread (see docs/vcon.md for figures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vcond.calls.state import Call
+from vcond.errors import BadMediaError, JournalError
+from vcond.vcon.dates import date
+from vcond.vcon.dialogs import Dialogs, Layout, dialogs, layouts, unanswered
+from vcond.vcon.extensions import used
+from vcond.vcon.facts import Facts
+from vcond.vcon.files import APART, TOGETHER, Recipe, base64_size, base64url, exact
+from vcond.vcon.lanes import Lane, View, lane, over, view
+from vcond.vcon.model import SYNTAX, Document, Pcm
+from vcond.vcon.people import people
+from vcond.vcon.report import PURPOSE, Capture, capture, report, speech_warnings
+from vcond.vcon.serialize import serialize
+from vcond.vcon.talk import talk
+from vcond.vcon.transcripts import analyses
+
+INLINE_LIMIT: Final = 9_500_000
+"""Deployed conservers drop what is larger than 10 MB (10,485,760 bytes), without a word."""
+_ROOM: Final = 4096
+"""Bytes kept free for what is written beside the audio once its form is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What the operator decides about a record."""
+
+    inline_limit: int | None = INLINE_LIMIT
+    """Bytes that the vCon may have, audio included; None = no limit and no compression."""
+    sip_domain: str = ""
+    """Domain of the PBX's extensions: ``1001`` is written as ``1001@<domain>``."""
+    org: str = ""
+    """Organization that runs this edge."""
+    lawful_basis: Mapping[str, Any] | None = None
+    """Body of a ``lawful_basis`` attachment (draft-howe-vcon-lawful-basis-02). Nothing is ever made up."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A document whose audio is still to be put in."""
+
+    document: Document
+    made: Dialogs
+    report: dict[str, Any]
+    tags: list[str]
+
+
+def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None) -> Document:
+    """The vCon of a call. ``audio``: by track index the samples from the call's zero, at the track's rate.
+
+    Raises JournalError when the state is that of no call (no ``CallOpened``).
+    """
+    if not call.uuid:
+        raise JournalError("no vCon without a CallOpened event")
+    chosen = options if options is not None else BuildOptions()
+    taken = capture(call, view(call, call.tracks), audio)
+    ways = layouts(call, taken)
+    lanes: dict[int, Lane] = {}
+    for layout in ways:
+        draft = _draft(call, taken, layout, chosen)
+        if unanswered(call, taken):
+            return _closed(draft, "none")
+        if not taken.audible:
+            return _closed(draft, "none", "vcond_audio:none")
+        room = _room(draft, chosen.inline_limit)
+        for index in {party for parties in draft.made.files.values() for party in parties} - lanes.keys():
+            lanes[index] = lane(call, taken.shown, index, audio)
+        for recipe in _recipes(call, taken.shown, layout, first=layout == ways[0]):
+            if _put(draft, lanes, taken.shown, recipe, room):
+                return _closed(draft, recipe.name)
+    return _closed(_draft(call, taken, ways[0], chosen), "edge", "vcond_audio:edge")
+
+
+def _recipes(call: Call, shown: View, layout: Layout, *, first: bool) -> Sequence[Recipe]:
+    """The forms to try: the exact one only in the layout that is wanted first."""
+    smaller = TOGETHER if layout == "together" else APART
+    return (exact(call.tracks, shown.rate), *smaller) if first else smaller[1:]
+
+
+def _room(draft: _Draft, limit: int | None) -> int | None:
+    """Characters that the audio may take."""
+    return None if limit is None else limit - len(serialize(draft.document)) - _ROOM
+
+
+def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, room: int | None) -> bool:
+    """Write all files of the draft in one form. False, and nothing written, when they do not fit."""
+    files = draft.made.files
+    least = {index: recipe.least(len(parties), shown.rate, shown.frames) for index, parties in files.items()}
+    if room is not None and sum(map(base64_size, least.values())) > room:
+        return False
+    bodies: dict[int, str] = {}
+    for index, parties in files.items():
+        try:
+            parts = recipe.write([lanes[party] for party in parties], shown.rate)
+            bodies[index] = base64url(parts, least[index])
+        except BadMediaError:
+            return False
+        if room is not None and sum(map(len, bodies.values())) > room:
+            return False
+    for index, body in bodies.items():
+        name = "call" if len(files) == 1 else f"party-{files[index][0]}"
+        draft.made.items[index] |= {
+            "mediatype": recipe.mediatype,
+            "filename": f"{name}.{recipe.extension}",
+            "encoding": "base64url",
+            "body": body,
+        }
+    return True
+
+
+def _closed(draft: _Draft, form: str, tag: str = "") -> Document:
+    """The document with what is known of its audio."""
+    draft.report["audio"] = form
+    if tag:
+        draft.tags.append(tag)
+        if form == "none":
+            draft.report["notes"].append("the call was answered and no audio came in")
+        else:
+            draft.report["notes"].append("the audio is larger than this vCon may be and stays at the edge")
+    return draft.document
+
+
+def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) -> _Draft:
+    facts = Facts(call)
+    made = dialogs(call, taken, facts, layout)
+    shown = taken.shown
+    said = talk(call, shown, facts)
+    everyone = people(call, facts, options.sip_domain, options.org)
+    document: Document = {
+        "vcon": SYNTAX,
+        "uuid": call.uuid,
+        "created_at": date(over(call)),
+        "subject": _subject(call, facts),
+        "extensions": [],
+        "parties": everyone,
+        "dialog": made.items,
+        "analysis": [],
+        "attachments": [],
+    }
+    if not unanswered(call, taken):
+        warnings = taken.warnings + speech_warnings(said)
+        channels = {"channels": len(made.files.get(made.main, [])) or 1}
+        document["analysis"] = analyses(call, shown, said, made.main, warnings=warnings, audio=channels) + _of_each(
+            call, taken, facts, made
+        )
+    tags = _tags(call, taken)
+    body = report(call, taken, said, audio="", moved=made.notes, extra=_transferred(call))
+    attach = _Attachments(date(shown.start), len(everyone) - 1, made.main)
+    attach.add("tags", tags)
+    attach.add(PURPOSE, body)
+    for party, headers in facts.headers():
+        attach.add("sip-headers", headers, party if party is not None and party < len(call.parties) else None)
+    if options.lawful_basis is not None:
+        attach.add("lawful_basis", dict(options.lawful_basis))
+    if rest := facts.rest():
+        attach.add("vcond-facts", rest)
+    document["attachments"] = attach.items
+    document["extensions"] = used(document)
+    for name in ("extensions", "analysis"):
+        if not document[name]:
+            del document[name]
+    return _Draft(document, made, body, tags)
+
+
+def _of_each(call: Call, taken: Capture, facts: Facts, made: Dialogs) -> list[dict[str, Any]]:
+    """For the files of a recording-set a ``transcript`` each, so that no reader pays to transcribe them again."""
+    if made.items[made.main]["type"] != "recording-set":
+        return []
+    found = []
+    for index, parties in made.files.items():
+        said = talk(call, taken.shown, facts, parties)
+        both = analyses(call, taken.shown, said, index, warnings=[], audio={"channels": 1})
+        found += [one for one in both if one["type"] == "transcript"]
+    return found
+
+
+def _subject(call: Call, facts: Facts) -> str:
+    if subject := facts.take("subject"):
+        return subject
+    kind = "Call" if call.direction == "unknown" else f"{call.direction.capitalize()} call"
+    queue = facts.first("queue", [party.index for party in call.parties])
+    return f"{kind} to queue {queue}" if queue else kind
+
+
+def _tags(call: Call, taken: Capture) -> list[str]:
+    """Ours first, then the call's own, as ``name:value``; a colon in a name would split it in the wrong place."""
+    own = [("source", "vcond"), ("platform", call.adapter), ("direction", call.direction)]
+    if taken.gap:
+        own.append(("vcond_gap", "true"))
+    names = {name for name, _ in own}
+    given = [(name.replace(":", "_"), value) for name, value in call.tags]
+    return [f"{name}:{value}" for name, value in own + [one for one in given if one[0] not in names]]
+
+
+def _transferred(call: Call) -> dict[str, Any]:
+    """Where transfers went, as dialled, when the target was no party."""
+    dialled = [{"time": date(event.at), "kind": event.kind, "to": event.to} for event in call.transfers if event.to]
+    merged = {"merged": call.merged} if call.merged else {}
+    return ({"transfers": dialled} if dialled else {}) | merged
+
+
+class _Attachments:
+    """Attachments that the daemon contributes to the main dialog."""
+
+    def __init__(self, start: str, bot: int, dialog: int) -> None:
+        self.items: list[dict[str, Any]] = []
+        self._start, self._bot, self._dialog = start, bot, dialog
+
+    def add(self, purpose: str, body: Any, party: int | None = None) -> None:
+        """A JSON attachment; ``party`` when it is not the daemon's own."""
+        self.items.append(
+            {
+                "purpose": purpose,
+                "start": self._start,
+                "party": self._bot if party is None else party,
+                "dialog": self._dialog,
+                "mediatype": "application/json",
+                "encoding": "json",
+                "body": body,
+            }
+        )

@@ -1,0 +1,86 @@
+"""Where the facts that only a platform knows go in a vCon. The names are in docs/vcon.md; the rest is kept as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from vcond.calls.state import Call
+from vcond.vcon.model import NIL_SESSION
+
+_SESSION: Final = re.compile(r"([0-9a-fA-F]{32})(?:\s*;\s*remote\s*=\s*([0-9a-fA-F]{32}))?")
+"""A Session-ID header (RFC 7989 section 5)."""
+_CSEQ: Final = re.compile(r"(\d{1,10})(?:\s+[A-Z]+)?")
+
+
+class Facts:
+    """The facts of a call; what has been put somewhere is no longer among the ``rest``."""
+
+    def __init__(self, call: Call) -> None:
+        self._facts = {(fact.name, fact.party): fact.value for fact in call.facts}
+        self._taken: set[tuple[str, int | None]] = set()
+
+    def take(self, name: str, party: int | None = None, shape: re.Pattern[str] | None = None) -> str:
+        """The value of a fact, or empty when there is none or it has not the shape (then it stays in the rest)."""
+        value = self._facts.get((name, party), "")
+        if not value or (shape is not None and not shape.fullmatch(value)):
+            return ""
+        self._taken.add((name, party))
+        return value
+
+    def first(self, name: str, parties: list[int], shape: re.Pattern[str] | None = None) -> str:
+        """The value that the call has, or the first of these parties that has one."""
+        return next(filter(None, (self.take(name, who, shape) for who in (None, *parties))), "")
+
+    def headers(self) -> list[tuple[int | None, dict[str, str]]]:
+        """Facts named ``sip_header.<Name>``, by party."""
+        found: dict[int | None, dict[str, str]] = {}
+        for (name, party), value in self._facts.items():
+            if name.startswith("sip_header.") and len(name) > len("sip_header."):
+                found.setdefault(party, {})[name.removeprefix("sip_header.")] = value
+                self._taken.add((name, party))
+        return list(found.items())
+
+    def rest(self) -> list[dict[str, Any]]:
+        """What nobody took: name, value and, unless it is of the whole call, party."""
+        return [
+            {"name": name, "value": value} | ({} if party is None else {"party": party})
+            for (name, party), value in self._facts.items()
+            if (name, party) not in self._taken
+        ]
+
+
+def session(text: str) -> dict[str, str]:
+    """A Session-ID header as SessionId (core-04 section 2.2); empty when it is none."""
+    match = _SESSION.fullmatch(text)
+    if match is None:
+        return {}
+    return {"local": match[1].lower(), "remote": (match[2] or NIL_SESSION).lower()}
+
+
+def of_dialog(facts: Facts, parties: list[int]) -> dict[str, Any]:
+    """The parameters of a dialog that come from facts: sip-signaling, CC and session_id."""
+    found: dict[str, Any] = {}
+    whole = session(facts.take("session_id", None, _SESSION))
+    each = [session(facts.take("session_id", party, _SESSION)) for party in parties]
+    if whole:
+        found["session_id"] = whole
+    elif any(each):
+        found["session_id"] = each
+    for name in ("sip_call_id", "sip_from_tag", "sip_to_tag"):
+        if value := facts.first(name, parties):
+            found[name] = value
+    if match := _CSEQ.fullmatch(facts.first("sip_cseq", parties, _CSEQ)):
+        found["sip_cseq"] = int(match[1])
+    for name, sources in _CC:
+        if value := next(filter(None, (facts.first(source, parties) for source in sources)), ""):
+            found[name] = value
+    return found
+
+
+_CC: Final = (
+    ("campaign", ("campaign",)),
+    ("interaction_type", ("interaction_type",)),
+    ("interaction_id", ("interaction_id", "linkedid")),
+    ("skill", ("skill", "queue")),
+)

@@ -1,0 +1,46 @@
+"""The party history of a conversation (core-04 section 4.3): who came, left, held, muted and pressed what, in order.
+
+Digits pressed while recording was paused are not in it, with a margin for platforms that report them late.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from vcond.calls.state import Call, Moment
+from vcond.calls.time import MILLI, Instant
+from vcond.vcon.dates import date
+from vcond.vcon.lanes import touches_pause
+
+MARGIN: Final = 500 * MILLI
+"""A digit so soon after a pause may have been pressed in it."""
+
+
+def history(call: Call, parties: list[int] | None = None) -> list[dict[str, Any]]:
+    """The history of these parties (None = all), by time; of equal times in the order they were told."""
+    wanted = None if parties is None else set(parties)
+    kept = [moment for moment in _open(call) if wanted is None or moment.party in wanted]
+    return [
+        {"party": moment.party, "time": date(moment.at), "event": moment.event}
+        | ({"button": moment.button} if moment.button else {})
+        for moment in sorted(kept, key=lambda moment: moment.at)
+    ]
+
+
+def _open(call: Call) -> list[Moment]:
+    """All moments but the two of each digit that a pause touches."""
+    kept: list[Moment] = []
+    pressed: Instant | None = None
+    for moment in call.history:
+        if moment.event == "keydown":
+            pressed = moment.at
+            kept.append(moment)
+        elif moment.event == "keyup" and pressed is not None:
+            down, pressed = pressed, None
+            if touches_pause(call.pauses, Instant(down - MARGIN), moment.at):
+                kept.pop()
+            else:
+                kept.append(moment)
+        else:
+            kept.append(moment)
+    return kept

@@ -1,0 +1,167 @@
+"""What was captured and what was not: the numbers of ``vcond-capture-report``, the warnings and the gap tag.
+
+vCon has no word for "this record has holes", so they are said in three places that readers know: an attachment with
+all figures, a tag, and the ``processing_warnings`` of the transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from vcond.calls.events import SpanKind
+from vcond.calls.spans import Spans
+from vcond.calls.state import Call, Track, Window
+from vcond.calls.time import Instant
+from vcond.vcon.dates import date
+from vcond.vcon.lanes import View, heard, over, pauses, scaled
+from vcond.vcon.model import Pcm
+from vcond.vcon.talk import Talk
+
+VERSION: Final = 1
+"""Of the report's body."""
+PURPOSE: Final = "vcond-capture-report"
+
+_GAPS: Final = (SpanKind.LOST, SpanKind.CONCEALED)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came of one party, in frames of the window by kind; the kinds add up to the window."""
+
+    party: int
+    frames: dict[SpanKind, int]
+    tracks: list[Track]
+    audible: bool
+    """Whether anything came in at all."""
+
+    @property
+    def lost(self) -> int:
+        """Frames that should have come and did not."""
+        return sum(self.frames[kind] for kind in _GAPS)
+
+
+@dataclass(slots=True)
+class Capture:
+    """Everything that the record says about itself."""
+
+    shown: View
+    parties: list[Heard]
+    warnings: list[str] = field(default_factory=list)
+    """In plain English, without names, numbers or words spoken."""
+    gap: bool = False
+    """Whether anything that was to be recorded is missing."""
+
+    @property
+    def audible(self) -> list[int]:
+        """Parties of whom anything came in."""
+        return [heard.party for heard in self.parties if heard.audible]
+
+
+def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Heard:
+    """Spans of all tracks of a party painted over one another, recording pauses on top."""
+    line = Spans()
+    tracks = [track for track in call.tracks if track.party == party]
+    for track in tracks:
+        for start, stop, kind in track.spans:
+            if kind is not SpanKind.ABSENT:
+                line.set(scaled(start, track.rate, shown), scaled(stop, track.rate, shown), kind)
+    for start, stop in pauses(call, shown):
+        line.set(start, stop, SpanKind.PAUSED)
+    frames = dict.fromkeys(SpanKind, 0)
+    for start, stop, kind in line:
+        frames[kind] += stop - start
+    frames[SpanKind.ABSENT] += shown.frames - sum(frames.values())
+    return Heard(party, frames, tracks, any(heard(track, audio) for track in tracks))
+
+
+def capture(call: Call, shown: View, audio: Mapping[int, Pcm]) -> Capture:
+    """The figures of all parties, and what they mean."""
+    found = Capture(shown, [_heard(call, shown, party.index, audio) for party in call.parties])
+    for one in found.parties:
+        if one.lost:
+            found.warnings.append(f"party {one.party}: {_seconds(one.lost, shown)} s of audio lost")
+        if one.tracks and not one.audible:
+            found.warnings.append(f"party {one.party}: no audio came in")
+        elif one.audible and not one.frames[SpanKind.RECEIVED] and one.frames[SpanKind.SILENT]:
+            found.warnings.append(f"party {one.party}: only digital silence came in")
+    for window in call.interruptions:
+        found.warnings.append(f"capture interrupted for {_length(call, window)} s ({window.reason or 'unknown'})")
+    found.gap = bool(call.interruptions) or any(one.lost for one in found.parties)
+    return found
+
+
+def speech_warnings(said: Talk) -> list[str]:
+    """What of the speech has no text, and why."""
+    found = [f"{count} utterances not transcribed: {why}" for why, count in sorted(said.failed.items())]
+    if said.waiting:
+        found.append(f"{said.waiting} utterances not transcribed yet")
+    if said.cut:
+        found.append(f"{said.cut} utterances shortened or left out where recording was paused")
+    return found
+
+
+def report(
+    call: Call, taken: Capture, said: Talk, *, audio: str, moved: list[str], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The body of the attachment. ``audio``: the form the recording has; ``moved``: what was left out of dialogs."""
+    shown = taken.shown
+    body: dict[str, Any] = {
+        "version": VERSION,
+        "software": call.software,
+        "recorder": call.recorder,
+        "platform": call.adapter,
+        "complete": not taken.gap,
+        "start": date(shown.start),
+        "duration": shown.seconds,
+        "audio": audio,
+        "parties": [_party(one, shown) for one in taken.parties],
+        "utterances": {
+            "transcribed": len(said.segments),
+            "failed": sum(said.failed.values()),
+            "waiting": said.waiting,
+            "cut": said.cut,
+        },
+        "interruptions": [_window(call, window) for window in call.interruptions],
+        "pauses": [_window(call, window) for window in call.pauses],
+        "warnings": [
+            {"time": date(warned.at), "code": warned.code} | ({"text": warned.text} if warned.text else {})
+            for warned in call.warnings
+        ],
+        "notes": taken.warnings + speech_warnings(said) + moved,
+        "odd_events": call.odd,
+    }
+    return body | dict(extra)
+
+
+def _party(one: Heard, shown: View) -> dict[str, Any]:
+    return {
+        "party": one.party,
+        "seconds": {kind.value: _seconds(one.frames[kind], shown) for kind in SpanKind},
+        "tracks": [
+            {"track": track.index, "codec": track.codec, "rate": track.rate, "opened": date(track.opened)}
+            | ({"closed": date(track.closed)} if track.closed is not None else {})
+            for track in one.tracks
+        ],
+    }
+
+
+def _seconds(frames: int, shown: View) -> float:
+    return round(frames / shown.rate, 3)
+
+
+def _stop(call: Call, window: Window) -> Instant:
+    return window.stop if window.stop is not None else over(call)
+
+
+def _length(call: Call, window: Window) -> float:
+    return round(max(_stop(call, window) - window.start, 0) / 1e9, 3)
+
+
+def _window(call: Call, window: Window) -> dict[str, Any]:
+    return (
+        {"start": date(window.start), "stop": date(_stop(call, window))}
+        | ({"reason": window.reason} if window.reason else {})
+        | ({"by": window.by} if window.by else {})
+    )

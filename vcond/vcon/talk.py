@@ -1,0 +1,138 @@
+"""What was said in a window: segments and words by party, nothing of what a pause covers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from vcond.calls.events import Transcribed, Utterance, Word
+from vcond.calls.state import Call, Speech
+from vcond.calls.time import Instant
+from vcond.vcon.facts import Facts
+from vcond.vcon.lanes import View, touches_pause
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A word: seconds from the recording's start."""
+
+    start: float
+    stop: float
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An utterance with its text: seconds from the recording's start, ``stop`` after ``start``."""
+
+    party: int
+    start: float
+    stop: float
+    text: str
+    confidence: float
+    words: list[Said]
+    source: Transcribed
+
+
+@dataclass(slots=True)
+class Talk:
+    """All that was said in a window, in order, and why something is missing."""
+
+    segments: list[Segment] = field(default_factory=list)
+    cut: int = 0
+    """Utterances shortened or left out because recording was paused."""
+    waiting: int = 0
+    """Utterances without a text as yet."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Utterances that will have no text, by reason."""
+    engine: str = ""
+    model: str = ""
+    language: str = ""
+    engines: list[str] = field(default_factory=list)
+    """``engine/model`` of all texts, when more than one took part."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether words may be missing that were spoken and recorded."""
+        return bool(self.waiting or self.failed)
+
+
+def unit(value: float) -> float:
+    """A confidence, kept between 0 and 1 and short."""
+    return round(min(max(value, 0.0), 1.0), 4)
+
+
+def _said(call: Call, shown: View, rate: int, words: Iterable[Word]) -> Iterable[Said]:
+    """The words with text that no pause touches."""
+    for word in words:
+        start, stop = call.at(word.start, rate), call.at(word.stop, rate)
+        text = word.text.strip()
+        if text and not touches_pause(call.pauses, start, stop):
+            begin, end = _times(shown, start, stop)
+            yield Said(begin, end, text, unit(word.confidence))
+
+
+def _times(shown: View, start: Instant, stop: Instant) -> tuple[float, float]:
+    """Seconds from the window's start; never empty, and never after its end while that can be had."""
+    begin, end = shown.offset(start), shown.offset(stop)
+    if end <= begin:
+        end = round(begin + 0.001, 3)
+    return begin, end
+
+
+def _segment(call: Call, shown: View, heard: Utterance, text: Transcribed) -> tuple[Segment | None, bool]:
+    """The segment of an utterance (None when nothing is left) and whether a pause took something of it."""
+    track = call.tracks[heard.track]
+    start, stop = call.at(heard.start, track.rate), call.at(heard.stop, track.rate)
+    words = list(_said(call, shown, track.rate, text.words))
+    paused = touches_pause(call.pauses, start, stop)
+    if paused:
+        whole = " ".join(word.text for word in words)
+    else:
+        whole = text.text.strip() or " ".join(word.text for word in words)
+    if not whole:
+        return None, paused
+    if paused:
+        begin, end = words[0].start, max(words[-1].stop, words[0].start + 0.001)
+    else:
+        begin, end = _times(shown, start, stop)
+    sure = text.confidence or (sum(word.confidence for word in words) / len(words) if words else 0.0)
+    return Segment(track.party, begin, end, whole, unit(sure), words, text), paused
+
+
+def _common(names: Iterable[str]) -> str:
+    """The most frequent of some names; of equals the first by alphabet."""
+    counted = Counter(filter(None, names))
+    return min(counted, key=lambda name: (-counted[name], name), default="")
+
+
+def talk(call: Call, shown: View, facts: Facts, parties: Iterable[int] | None = None) -> Talk:
+    """What was said by these parties (None = all) in the window, in order of time."""
+    found = Talk()
+    wanted = None if parties is None else set(parties)
+    for speech in call.speech.values():
+        if wanted is None or call.tracks[speech.utterance.track].party in wanted:
+            _take(found, call, shown, speech)
+    found.segments.sort(key=lambda segment: (segment.start, segment.party, segment.stop))
+    sources = [segment.source for segment in found.segments]
+    used = _common(f"{source.engine}\n{source.model}" for source in sources)
+    named = (facts.take("speech_engine"), facts.take("speech_model"))
+    found.engine, found.model = used.split("\n", 1) if used else named
+    found.language = _common(source.language for source in sources) or facts.take("speech_language")
+    engines = sorted({f"{source.engine}/{source.model}" for source in sources})
+    found.engines = engines if len(engines) > 1 else []
+    return found
+
+
+def _take(found: Talk, call: Call, shown: View, speech: Speech) -> None:
+    if speech.failed:
+        found.failed[speech.failed] += 1
+    elif speech.transcript is None:
+        found.waiting += 1
+    else:
+        segment, paused = _segment(call, shown, speech.utterance, speech.transcript)
+        found.cut += paused
+        if segment is not None:
+            found.segments.append(segment)

@@ -85,8 +85,8 @@ class Daemon:
             async with asyncio.TaskGroup() as tasks:
                 background = self._background(tasks)
                 await self._recover(journals, {})
-                while self.finisher.busy or await self.outbox.trying():
-                    await asyncio.sleep(TICK)  # noqa: ASYNC110 - two parts of the daemon, asked twice a second
+                while self.finisher.busy or await self.outbox.trying():  # noqa: ASYNC110 - two parts, asked twice a second
+                    await asyncio.sleep(TICK)
                 await _cancelled(background)
             waiting = await self.outbox.list()
         finally:

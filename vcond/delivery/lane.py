@@ -1,0 +1,200 @@
+"""One sink's way out of the outbox: what to try, when, and what each outcome means."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from vcond import metrics
+from vcond.delivery.model import Clock, Receipt, Refused, Retry, Sealed, Sink
+from vcond.delivery.pace import SECOND, Pace
+from vcond.delivery.rows import Job, Outcome
+from vcond.delivery.store import OutboxStore
+from vcond.errors import StorageError
+
+log = structlog.get_logger()
+
+LOOK_AGAIN: Final = 60.0
+"""Seconds after which a lane looks even when nothing woke it: no clock jump and no lost wake-up costs more."""
+DISK_PAUSE: Final = 5.0
+"""Seconds between tries to read or record on a disk in trouble."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all lanes of an outbox have in common."""
+
+    call: Callable[[Callable[[OutboxStore], Any]], Awaitable[Any]]
+    """Run a job in the thread that owns files and database."""
+    read: Callable[[str], Awaitable[tuple[bytes, str]]]
+    """The bytes of a vCon and their SHA-512 in hex. Raises OSError."""
+    clock: Clock
+    completed: Callable[[], None]
+    """Some vCon is at every sink now."""
+    try_most: float
+    """Seconds."""
+
+
+class Lane:
+    """Tries one sink, as its pace allows. Sinks do not know of each other: one that is down holds up nobody else."""
+
+    def __init__(self, sink: Sink, pace: Pace, shared: Shared) -> None:
+        self.sink = sink
+        self.sending: set[int] = set()
+        """Places (``seq``) of the vCons under way."""
+        self.trouble = ""
+        """Why outcomes cannot be recorded just now."""
+        self._pace = pace
+        self._shared = shared
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._log = log.bind(sink=sink.name)
+
+    async def run(self) -> None:
+        """Deliver until stopped, and then until what is under way has ended."""
+        self._stop.clear()
+        async with asyncio.TaskGroup() as tries:
+            while not self._stop.is_set():
+                self._wake.clear()
+                pause = await self._begin(tries)
+                await wait_for(self._wake, pause)
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+        self._stop.set()
+        self._wake.set()
+
+    def nudge(self, *, urgent: bool = False) -> None:
+        """There is something to send; ``urgent`` = the operator says so."""
+        self._pace.nudge(urgent=urgent)
+        self._wake.set()
+
+    async def _begin(self, tries: asyncio.TaskGroup) -> float:
+        """Start what can be started now; seconds until to look again, unless woken."""
+        now = self._shared.clock.now()
+        slots = self._pace.slots(now, len(self.sending))
+        if slots == 0:
+            return LOOK_AGAIN if self.sending else min(LOOK_AGAIN, self._pace.wait(now) / SECOND)
+        name, probe, busy = self.sink.name, self._pace.down, frozenset(self.sending)
+        try:
+            jobs, next_at = await self._shared.call(lambda store: store.due(name, now, slots + len(busy), probe=probe))
+        except StorageError as why:
+            self._say("the outbox cannot be read; trying again", why)
+            return DISK_PAUSE
+        for job in [job for job in jobs if job.seq not in busy][:slots]:
+            self.sending.add(job.seq)
+            tries.create_task(self._try(job), name=f"{name} {job.uuid}")
+        return LOOK_AGAIN if next_at is None else min(LOOK_AGAIN, max(0, next_at - now) / SECOND)
+
+    async def _try(self, job: Job) -> None:
+        try:
+            result = await self._deliver(job)
+            outcome = self._judge(job, result)
+            await self._record(job, outcome)
+        finally:
+            self.sending.discard(job.seq)
+            self._wake.set()
+
+    async def _deliver(self, job: Job) -> Receipt | Retry | Refused | FileNotFoundError:
+        """One try. Whatever a sink raises becomes one of its four ends; only cancellation passes."""
+        try:
+            body, sha512 = await self._shared.read(job.uuid)
+        except FileNotFoundError as why:
+            return why
+        except OSError as why:
+            return Retry("disk-read", answer=why.strerror or type(why).__name__)
+        if sha512 != job.sha512:
+            hint = "the file changed on the disk: put it back from a copy, then: vcond outbox retry"
+            return Refused("damaged", hint=hint)
+        try:
+            with metrics.delivery_seconds.labels(self.sink.name).time():
+                async with asyncio.timeout(self._shared.try_most):
+                    return await self.sink.deliver(Sealed(job.uuid, body, sha512))
+        except (Retry, Refused) as why:
+            return why
+        except TimeoutError:
+            return Retry("timeout", whole_sink=True)
+        except Exception as why:  # noqa: BLE001 - a mistake in one sink costs a try, never the daemon
+            where = traceback.extract_tb(why.__traceback__)[-1]
+            self._log.error(  # without the text of a foreign exception: it may hold what was said
+                "the sink itself failed; please report it",
+                call=job.uuid,
+                error=type(why).__name__,
+                where=f"{where.filename}:{where.lineno}",
+            )
+            return Retry(f"error:{type(why).__name__}")
+
+    def _judge(self, job: Job, result: Receipt | Retry | Refused | FileNotFoundError) -> Outcome | None:
+        """What it means for the vCon and for the sink's pace; None = the vCon's file is gone."""
+        now = self._shared.clock.now()
+        if isinstance(result, FileNotFoundError):
+            return None
+        if isinstance(result, Retry):
+            metrics.deliveries_total.labels(self.sink.name, "retry").inc()
+            return self._later(job, result, now)
+        if self._pace.succeeded():
+            self._log.info("sink takes deliveries again")
+        if isinstance(result, Refused):
+            metrics.deliveries_total.labels(self.sink.name, "refused").inc()
+            self._log.error(
+                "vCon refused; it is in the dead letters", call=job.uuid, reason=result.reason, fix=result.hint
+            )
+            return Outcome("dead", now, status=result.status, reason=result.reason, answer=result.answer)
+        metrics.deliveries_total.labels(self.sink.name, "delivered").inc()
+        self._log.info("vCon delivered", call=job.uuid, status=result.status, tries=job.attempts + 1)
+        return Outcome("delivered", now, status=result.status, answer=result.answer, target=result.target)
+
+    def _later(self, job: Job, why: Retry, now: int) -> Outcome:
+        """A sink that is down makes the vCons wait for itself; else the vCon waits alone."""
+        was_down = self._pace.down
+        if self._pace.failed(now, job.seq, whole_sink=why.whole_sink, after=why.after):
+            self._log.warning("sink does not take deliveries; vCons wait", reason=why.reason, status=why.status)
+        elif not was_down:
+            self._log.info("delivery failed; it is tried again", call=job.uuid, reason=why.reason)
+        next_at = 0
+        if not (was_down and why.whole_sink):
+            next_at = now + max(self._pace.backoff(job.attempts + 1), round((why.after or 0) * SECOND))
+        return Outcome("pending", now, next_at, why.status, why.reason, why.answer)
+
+    async def _record(self, job: Job, outcome: Outcome | None) -> None:
+        """Until it is recorded: what was delivered must not be sent again for the sake of a full disk."""
+        name, now = self.sink.name, self._shared.clock.now()
+
+        def record(store: OutboxStore) -> bool:
+            if outcome is None:
+                store.lose(job.seq, job.uuid, now)
+                return False
+            return store.record(name, job.seq, outcome)
+
+        while True:
+            try:
+                if await self._shared.call(record):
+                    self._shared.completed()
+            except StorageError as why:
+                self._say("an outcome cannot be recorded; trying again", why)
+                if self._stop.is_set():
+                    return  # delivered once more after the next start
+                await wait_for(self._stop, DISK_PAUSE)
+            else:
+                self.trouble = ""
+                return
+
+    def _say(self, event: str, why: StorageError) -> None:
+        """Once per trouble, not once per try."""
+        if self.trouble != str(why):
+            self.trouble = str(why)
+            self._log.error(event, why=self.trouble)
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, or so many seconds have passed."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

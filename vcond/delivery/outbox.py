@@ -1,0 +1,266 @@
+"""The outbox: takes finished vCons durably, and brings each to every sink.
+
+Everything that touches the disk happens in one thread of its own (files, database) or in a pool of readers; the event
+loop never waits for a disk. See docs/delivery.md for what is promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from typing import Annotated, Final, Self, TypeVar
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from vcond import metrics
+from vcond.delivery.lane import Lane, Shared, wait_for
+from vcond.delivery.model import Clock, Entry, Sink, State
+from vcond.delivery.pace import SECOND, Pace
+from vcond.delivery.rows import Query, Vcon
+from vcond.delivery.store import OutboxStore
+from vcond.errors import ConfigError, StorageError
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+TICK: Final = 5.0
+"""Seconds between two looks at figures and old files."""
+MAX_FACTS: Final = 32
+MAX_FACT: Final = 256
+DAY: Final = 86_400 * SECOND
+
+
+class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How the outbox paces itself."""
+
+    keep_days: Annotated[float, Meta(ge=0, le=3650)] = 0
+    """How long a vCon's file stays after every sink has it. 0 = it is removed at once."""
+    retry_first: Annotated[float, Meta(gt=0, le=3600)] = 5
+    """Seconds: bound of the first wait after a failure; it doubles from there. Waits are uniform below the bound."""
+    retry_most: Annotated[float, Meta(gt=0, le=3600)] = 300
+    """Seconds: the largest bound."""
+    drain: Annotated[float, Meta(ge=0, le=600)] = 10
+    """Seconds that deliveries under way get when ``run`` is cancelled."""
+    try_most: Annotated[float, Meta(gt=0, le=86_400)] = 900
+    """Seconds after which one try is given up even when the sink itself has no time-out."""
+
+
+class Outbox:
+    """Open it, publish into it, run it, close it; or use it as an async context manager around ``run``."""
+
+    def __init__(
+        self,
+        root: Path,
+        sinks: Sequence[Sink],
+        *,
+        database: Path,
+        clock: Clock,
+        rng: Random,
+        config: OutboxConfig | None = None,
+        on_delivered: Callable[[str], Awaitable[None] | None] | None = None,
+    ) -> None:
+        """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
+
+        Raises ConfigError without sinks, or with two of one name.
+        """
+        names = [sink.name for sink in sinks]
+        if not names:
+            raise ConfigError("no sink is configured: finished vCons would go nowhere", "sinks")
+        if len(set(names)) < len(names):
+            raise ConfigError("two sinks have the same name", "sinks")
+        self._root, self._database, self._sinks = root, database, names
+        self._clock = clock
+        self._config = config or OutboxConfig()
+        self._on_delivered = on_delivered
+        self._closed_some = asyncio.Event()
+        self._stopping = False
+        self._store: OutboxStore | None = None
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="outbox-read")
+        shared = Shared(self._call, self._read, clock, self._closed_some.set, self._config.try_most)
+        self._lanes = [
+            Lane(sink, Pace(sink.concurrency, self._config.retry_first, self._config.retry_most, rng), shared)
+            for sink in sinks
+        ]
+        self._trouble = self._house = ""
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    async def open(self) -> None:
+        """Bring files and database in order; before ``publish`` and ``run``. Raises StorageError."""
+        now = self._clock.now()
+        latest = now + round(self._config.retry_most * SECOND)
+
+        def make() -> OutboxStore:
+            return OutboxStore(self._root, self._database, self._sinks, now=now, latest=latest)
+
+        self._store = await asyncio.get_running_loop().run_in_executor(self._disk, make)
+
+    async def close(self) -> None:
+        """After ``run`` has ended: let go of the database, the threads and the sinks' connections."""
+        store, self._store = self._store, None
+        if store is not None:
+            await asyncio.get_running_loop().run_in_executor(self._disk, store.close)
+        self._disk.shutdown(wait=False)
+        self._readers.shutdown(wait=False)
+        for lane in self._lanes:
+            await lane.sink.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why vCons cannot be stored or recorded just now; empty when all is well. For readiness."""
+        return next(filter(None, [self._trouble, self._house, *(lane.trouble for lane in self._lanes)]), "")
+
+    # What the core uses.
+
+    async def publish(self, uuid: str, body: bytes, facts: Mapping[str, str] | None = None) -> str:
+        """Take a vCon; it is on disk when this returns its SHA-512 in hex, and will arrive at every sink.
+
+        The same bytes again are no second vCon. One that every sink has already is reported to ``on_delivered`` once
+        more. ``facts`` (32 at most, cut to 256 characters) are for the operator's list only.
+        Raises StorageError when the disk does not take it (then nothing of it is kept: try again), ConflictError when
+        other bytes have this uuid (the new ones are set aside), ValueError for what is no vCon of that uuid.
+        """
+        short = {str(key)[:MAX_FACT]: str(value)[:MAX_FACT] for key, value in list((facts or {}).items())[:MAX_FACTS]}
+        try:
+            sha512 = await self._call(lambda store: store.publish(uuid, body, short, self._clock.now()))
+        except StorageError as why:
+            self._trouble = str(why)
+            raise
+        self._trouble = ""
+        for lane in self._lanes:
+            lane.nudge()
+        self._closed_some.set()
+        return sha512
+
+    async def run(self) -> None:
+        """Deliver until cancelled; deliveries under way then get ``drain`` seconds to end."""
+        self._stopping = False
+        work = asyncio.create_task(self._work(), name="outbox")
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._stop()
+            await asyncio.wait({work}, timeout=self._config.drain)
+            raise
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    # What the operator uses.
+
+    async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
+        """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
+        count = await self._call(lambda store: store.put_back(uuid, sink))
+        for lane in self._lanes:
+            if sink in {None, lane.sink.name}:
+                lane.nudge(urgent=True)
+        return count
+
+    async def list(
+        self, *, sink: str | None = None, state: State | None = None, before: str | None = None, limit: int = 100
+    ) -> Sequence[Entry]:
+        """Newest first, at most 1,000: those with a delivery at ``sink`` in ``state``. ``before`` = the last uuid seen."""
+        query = Query(None, sink, "pending" if state == "sending" else state, before, max(1, min(limit, 1000)))
+        found = await self._entries(query)
+        if state != "sending":
+            return found
+        return [entry for entry in found if any(each.state == "sending" for each in entry.sinks)]
+
+    async def get(self, uuid: str) -> Entry | None:
+        """One vCon, also long after it was delivered; None when it was never published here."""
+        found = await self._entries(Query(uuid=uuid, limit=1))
+        return found[0] if found else None
+
+    async def measure(self) -> None:
+        """Set the gauges. ``run`` does it every few seconds."""
+        now = self._clock.now()
+        figures = await self._call(lambda store: store.figures())
+        for lane in self._lanes:
+            of_sink = [row for row in figures if row[0] == lane.sink.name]
+            counts = {row[1]: row[2] for row in of_sink}
+            waiting = counts.get("pending", 0)
+            sending = min(waiting, len(lane.sending))
+            for state, count in (("pending", waiting - sending), ("sending", sending), ("dead", counts.get("dead", 0))):
+                metrics.outbox_vcons.labels(lane.sink.name, state).set(count)
+            oldest = min((row[3] for row in of_sink), default=now)
+            metrics.outbox_oldest_seconds.labels(lane.sink.name).set(max(0, now - oldest) / SECOND)
+
+    # Inside.
+
+    async def _entries(self, query: Query) -> Sequence[Entry]:
+        sending = {lane.sink.name: frozenset(lane.sending) for lane in self._lanes}
+        return await self._call(lambda store: store.entries(query, sending))
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for lane in self._lanes:
+                tasks.create_task(lane.run(), name=f"sink {lane.sink.name}")
+            tasks.create_task(self._keep_house(), name="outbox house")
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._closed_some.set()
+        for lane in self._lanes:
+            lane.stop()
+
+    async def _keep_house(self) -> None:
+        """Tell the core what is delivered everywhere, put files away, count."""
+        while not self._stopping:
+            self._closed_some.clear()
+            try:
+                for vcon in await self._call(lambda store: store.done()):
+                    await self._tell(vcon)
+                await self._call(self._expire)
+                await self.measure()
+            except StorageError as why:
+                self._say(str(why))
+            else:
+                self._house = ""
+            await wait_for(self._closed_some, TICK)
+
+    def _expire(self, store: OutboxStore) -> None:
+        store.expire(self._clock.now() - round(self._config.keep_days * DAY))
+
+    def _say(self, why: str) -> None:
+        """Once per trouble, not once per try."""
+        if self._house != why:
+            self._house = why
+            log.error("the outbox cannot keep its records; deliveries go on", why=why)
+
+    async def _tell(self, vcon: Vcon) -> None:
+        """The core first: it removes the journal. Then the file. A crash between the two tells it again."""
+        try:
+            told = self._on_delivered(vcon.uuid) if self._on_delivered is not None else None
+            if inspect.isawaitable(told):
+                await told
+        except Exception:  # the core's trouble is not the outbox's
+            log.exception("a delivered vCon could not be reported; it is tried again", call=vcon.uuid)
+            return
+        await self._call(lambda store: store.put_away(vcon, keep=self._config.keep_days > 0))
+
+    async def _call(self, job: Callable[[OutboxStore], T]) -> T:
+        """Run in the one thread that owns files and database. Raises what the job raises."""
+        store = self._store
+        if store is None:
+            raise RuntimeError("the outbox is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._disk, job, store)
+
+    async def _read(self, uuid: str) -> tuple[bytes, str]:
+        store = self._store
+        if store is None:
+            raise RuntimeError("the outbox is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, store.read, uuid)

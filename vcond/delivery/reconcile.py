@@ -1,0 +1,104 @@
+"""After a start: what the files say and what the rows say become one. The files win; runs inside a transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import structlog
+
+from vcond import metrics
+from vcond.delivery import rows
+from vcond.delivery.shelves import Shelves, check_body
+
+log = structlog.get_logger()
+
+
+def reconcile(db: sqlite3.Connection, shelves: Shelves, sinks: Sequence[str], *, now: int, latest: int) -> list[str]:
+    """Files without rows are entered again, rows without files are lost; returns the uuids just lost.
+
+    Sinks that are new get a delivery of every open vCon; waits end at ``latest`` at most.
+    """
+    known = rows.live(db)
+    there, strange = shelves.names(shelves.pending)
+    for name in strange:
+        _move_aside(shelves, name, "not one of ours")
+    lost = [vcon for uuid, vcon in known.items() if uuid not in there and _without_file(db, shelves, vcon)]
+    for vcon in lost:
+        rows.lose(db, vcon.seq, now)
+    for uuid in there & known.keys():
+        _with_file(db, known[uuid], sinks)
+    _enter(db, shelves, there - known.keys())
+    _enter_kept(db, shelves, known.keys(), now)
+    added = rows.add_states(db, sinks)
+    if added:
+        log.info("vCons wait for delivery at sinks that did not know of them", deliveries=added)
+    rows.clamp_waits(db, latest)
+    for seq in rows.partly_delivered(db):
+        rows.complete(db, seq, sinks, now)
+    return [vcon.uuid for vcon in lost]
+
+
+def say_lost(uuid: str) -> None:
+    """The one case in which a vCon is gone: somebody or something removed its file."""
+    metrics.dropped_total.labels("vcon", rows.MISSING).inc()
+    log.error(
+        "vCon lost: its file vanished from the outbox before every sink had it",
+        call=uuid,
+        fix="put the file back from a copy and restart, or: vcond recover (its journal may still be there)",
+    )
+
+
+def _without_file(db: sqlite3.Connection, shelves: Shelves, vcon: rows.Vcon) -> bool:
+    """A row whose file is not in ``pending/``: whether that is a loss."""
+    kept = shelves.kept_file(vcon.uuid)
+    if vcon.stage == "open" and kept.exists():  # rows from an older copy of the database
+        kept.rename(shelves.file(vcon.uuid))
+        return False
+    if vcon.stage == "kept" and not kept.exists():
+        rows.set_stage(db, vcon.seq, "gone")
+    return vcon.stage == "open"
+
+
+def _with_file(db: sqlite3.Connection, vcon: rows.Vcon, sinks: Sequence[str]) -> None:
+    if vcon.stage == "lost":
+        rows.find_again(db, vcon.seq, sinks)
+        log.info("vCon found again", call=vcon.uuid)
+    elif vcon.stage == "kept":
+        rows.set_stage(db, vcon.seq, "done")
+
+
+def _enter(db: sqlite3.Connection, shelves: Shelves, uuids: set[str]) -> None:
+    """Files that no row knows, oldest first."""
+    aged = sorted((shelves.file(uuid).stat().st_mtime_ns, uuid) for uuid in uuids)
+    for at, uuid in aged:
+        gone = rows.find(db, uuid)
+        if gone is not None:
+            rows.set_stage(db, gone.seq, "done")
+            continue
+        body = shelves.file(uuid).read_bytes()
+        try:
+            check_body(uuid, body)
+        except ValueError as why:
+            _move_aside(shelves, shelves.file(uuid).name, str(why))
+            continue
+        rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {})
+    if aged:
+        log.warning("vCons found in the outbox that the database did not know; they are sent", vcons=len(aged))
+
+
+def _enter_kept(db: sqlite3.Connection, shelves: Shelves, known: AbstractSet[str], now: int) -> None:
+    """Kept files that no row knows, so that they go when their time has come."""
+    for uuid in sorted(shelves.names(shelves.kept)[0] - known):
+        if rows.find(db, uuid) is None:
+            body = shelves.kept_file(uuid).read_bytes()
+            seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), now, {}, "kept")
+            rows.set_stage(db, seq, "kept", now)
+
+
+def _move_aside(shelves: Shelves, name: str, why: str) -> None:
+    metrics.quarantined_total.inc()
+    path = shelves.move_aside(name)
+    log.error("a file in the outbox cannot be sent and was set aside", file=str(path), why=why)

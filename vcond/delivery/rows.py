@@ -1,0 +1,300 @@
+"""The SQL of the outbox. Functions of a connection; those that change something run inside a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import msgspec
+
+from vcond.delivery.model import MAX_RETRY_AFTER, Delivery, Entry, Stage, State
+
+HORIZON: Final = round((MAX_RETRY_AFTER + 60) * 1_000_000_000)
+"""No wait is longer. A moment further away was written before the clock was set back: it is now."""
+REMOVED: Final = "sink-removed"
+MISSING: Final = "file-missing"
+
+
+@dataclass(frozen=True)
+class Vcon:
+    """A row of ``delivery_vcons``."""
+
+    seq: int
+    uuid: str
+    sha512: str
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class Job:
+    """A vCon to be delivered at some sink. ``attempts`` counts the tries before this one."""
+
+    seq: int
+    uuid: str
+    sha512: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which vCons to list: those with a delivery at ``sink`` in ``state``; ``before`` is the end of the last page."""
+
+    uuid: str | None = None
+    sink: str | None = None
+    state: State | None = None
+    before: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a try ended."""
+
+    state: State
+    at: int
+    next_at: int = 0
+    status: int = 0
+    reason: str = ""
+    answer: str = ""
+    target: str = ""
+
+
+def find(db: sqlite3.Connection, uuid: str) -> Vcon | None:
+    """By uuid."""
+    row = db.execute("SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE uuid = ?", (uuid,)).fetchone()
+    return Vcon(*row) if row else None
+
+
+def live(db: sqlite3.Connection) -> dict[str, Vcon]:
+    """All that are not gone, by uuid: what must agree with the files."""
+    rows = db.execute("SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE stage != 'gone'")
+    return {row[1]: Vcon(*row) for row in rows}
+
+
+def insert(
+    db: sqlite3.Connection, uuid: str, sha512: str, size: int, at: int, facts: Mapping[str, str], stage: Stage = "open"
+) -> int:
+    """A new vCon, without any delivery yet; its place in the order."""
+    text = msgspec.json.encode(dict(facts)).decode()
+    cursor = db.execute(
+        "INSERT INTO delivery_vcons (uuid, sha512, bytes, published_at, stage, facts) VALUES (?, ?, ?, ?, ?, ?)",
+        (uuid, sha512, size, at, stage, text),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def add_states(db: sqlite3.Connection, sinks: Sequence[str]) -> int:
+    """Give every open vCon a delivery at each of these sinks; how many were missing."""
+    added = 0
+    for sink in sinks:
+        added += db.execute(
+            "INSERT OR IGNORE INTO delivery_states (sink, seq, state) "
+            "SELECT ?, seq, 'pending' FROM delivery_vcons WHERE stage = 'open'",
+            (sink,),
+        ).rowcount
+    return added
+
+
+def add_states_of(db: sqlite3.Connection, seq: int, sinks: Sequence[str]) -> None:
+    """Give one vCon its deliveries."""
+    db.executemany(
+        "INSERT OR IGNORE INTO delivery_states (sink, seq, state) VALUES (?, ?, 'pending')",
+        [(sink, seq) for sink in sinks],
+    )
+
+
+def set_stage(db: sqlite3.Connection, seq: int, stage: Stage, at: int | None = None) -> None:
+    """Move a vCon on; with ``at`` also the moment when every sink had it."""
+    if at is None:
+        db.execute("UPDATE delivery_vcons SET stage = ? WHERE seq = ?", (stage, seq))
+    else:
+        db.execute("UPDATE delivery_vcons SET stage = ?, closed_at = ? WHERE seq = ?", (stage, at, seq))
+
+
+def set_gone(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Their files are removed."""
+    db.executemany("UPDATE delivery_vcons SET stage = 'gone' WHERE seq = ?", [(seq,) for seq in seqs])
+
+
+def lose(db: sqlite3.Connection, seq: int, at: int) -> None:
+    """Its file vanished: no sink that lacks it will get it."""
+    set_stage(db, seq, "lost")
+    db.execute(
+        "UPDATE delivery_states SET state = 'dead', reason = ?, last_at = ? WHERE seq = ? AND state != 'delivered'",
+        (MISSING, at, seq),
+    )
+
+
+def find_again(db: sqlite3.Connection, seq: int, sinks: Sequence[str]) -> None:
+    """A lost one has its file again."""
+    set_stage(db, seq, "open")
+    db.execute(
+        "UPDATE delivery_states SET state = 'pending', reason = '', next_at = 0 WHERE seq = ? AND reason = ?",
+        (seq, MISSING),
+    )
+    add_states_of(db, seq, sinks)
+
+
+def clamp_waits(db: sqlite3.Connection, latest: int) -> None:
+    """After a start no delivery waits longer than until ``latest``, whatever the clock was before."""
+    db.execute("UPDATE delivery_states SET next_at = ? WHERE state = 'pending' AND next_at > ?", (latest, latest))
+
+
+def due(db: sqlite3.Connection, sink: str, now: int, limit: int) -> list[Job]:
+    """What can be sent now, oldest first."""
+    rows = db.execute(
+        "SELECT seq, uuid, sha512, attempts FROM delivery_states JOIN delivery_vcons USING (seq) "
+        "WHERE sink = ? AND state = 'pending' AND (next_at <= ? OR next_at > ?) ORDER BY seq LIMIT ?",
+        (sink, now, now + HORIZON, limit),
+    )
+    return [Job(*row) for row in rows]
+
+
+def least_tried(db: sqlite3.Connection, sink: str, limit: int) -> list[Job]:
+    """What to try a sink in trouble with: so that one vCon that it cannot take is not all it is tried with."""
+    rows = db.execute(
+        "SELECT seq, uuid, sha512, attempts FROM delivery_states JOIN delivery_vcons USING (seq) "
+        "WHERE sink = ? AND state = 'pending' ORDER BY attempts, seq LIMIT ?",
+        (sink, limit),
+    )
+    return [Job(*row) for row in rows]
+
+
+def next_due(db: sqlite3.Connection, sink: str, now: int) -> int | None:
+    """The first moment after ``now`` when something will be due, or None."""
+    row = db.execute(
+        "SELECT min(next_at) FROM delivery_states WHERE sink = ? AND state = 'pending' AND next_at > ?", (sink, now)
+    ).fetchone()
+    moment: int | None = row[0]
+    return moment
+
+
+def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> None:
+    """How a try ended. What was delivered stays delivered."""
+    db.execute(
+        "UPDATE delivery_states SET state = ?, attempts = attempts + 1, next_at = ?, last_at = ?, status = ?, "
+        "reason = ?, answer = ?, target = ? WHERE sink = ? AND seq = ? AND state != 'delivered'",
+        (
+            outcome.state,
+            outcome.next_at,
+            outcome.at,
+            outcome.status,
+            outcome.reason,
+            outcome.answer,
+            outcome.target,
+            sink,
+            seq,
+        ),
+    )
+
+
+def complete(db: sqlite3.Connection, seq: int, sinks: Sequence[str], now: int) -> bool:
+    """Close a vCon when every configured sink has it; whether that is so.
+
+    Deliveries at sinks that were removed from the configuration do not hold it back: they become dead.
+    """
+    rows = db.execute("SELECT sink FROM delivery_states WHERE seq = ? AND state = 'delivered'", (seq,))
+    if not {row[0] for row in rows}.issuperset(sinks):
+        return False
+    set_stage(db, seq, "done", now)
+    db.execute(
+        "UPDATE delivery_states SET state = 'dead', reason = ? WHERE seq = ? AND state = 'pending'", (REMOVED, seq)
+    )
+    return True
+
+
+def partly_delivered(db: sqlite3.Connection) -> list[int]:
+    """Open vCons that some sink has."""
+    rows = db.execute(
+        "SELECT DISTINCT seq FROM delivery_vcons JOIN delivery_states USING (seq) "
+        "WHERE stage = 'open' AND state = 'delivered'"
+    )
+    return [row[0] for row in rows]
+
+
+def in_stage(db: sqlite3.Connection, stage: Stage, limit: int, closed_before: int | None = None) -> list[Vcon]:
+    """Oldest first; with ``closed_before`` only those closed before that moment."""
+    rows = db.execute(
+        "SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE stage = ? AND closed_at < ? ORDER BY seq LIMIT ?",
+        (stage, 2**62 if closed_before is None else closed_before, limit),
+    )
+    return [Vcon(*row) for row in rows]
+
+
+def put_back(db: sqlite3.Connection, uuid: str | None, sink: str | None) -> int:
+    """Dead deliveries of open vCons are pending again; those that wait are due now. How many were dead."""
+    which = (
+        "(:uuid IS NULL OR seq = (SELECT seq FROM delivery_vcons WHERE uuid = :uuid)) "
+        "AND (:sink IS NULL OR sink = :sink) "
+        "AND seq IN (SELECT seq FROM delivery_vcons WHERE stage = 'open')"
+    )
+    asked = {"uuid": uuid, "sink": sink}
+    db.execute(f"UPDATE delivery_states SET next_at = 0 WHERE state = 'pending' AND {which}", asked)  # noqa: S608 - no input in it
+    return db.execute(
+        f"UPDATE delivery_states SET state = 'pending', attempts = 0, next_at = 0 WHERE state = 'dead' AND {which}",  # noqa: S608 - no input in it
+        asked,
+    ).rowcount
+
+
+def figures(db: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
+    """Sink, state, how many, and when the oldest was published; of open vCons, deliveries that are not done."""
+    return db.execute(
+        "SELECT sink, state, count(*), min(published_at) FROM delivery_vcons JOIN delivery_states USING (seq) "
+        "WHERE stage = 'open' AND state != 'delivered' GROUP BY sink, state"
+    ).fetchall()
+
+
+def entries(
+    db: sqlite3.Connection, query: Query, sinks: Sequence[str], sending: Mapping[str, Collection[int]]
+) -> list[Entry]:
+    """Newest first. ``sending``: by sink, what is under way, which only the running lanes know."""
+    rows = db.execute(
+        "SELECT seq, uuid, sha512, bytes, published_at, closed_at, stage, facts FROM delivery_vcons v "
+        "WHERE (:uuid IS NULL OR uuid = :uuid) "
+        "AND (:before IS NULL OR seq < (SELECT seq FROM delivery_vcons WHERE uuid = :before)) "
+        "AND ((:sink IS NULL AND :state IS NULL) OR EXISTS (SELECT 1 FROM delivery_states s WHERE s.seq = v.seq "
+        "AND (:sink IS NULL OR s.sink = :sink) AND (:state IS NULL OR s.state = :state))) "
+        "ORDER BY seq DESC LIMIT :limit",
+        asdict(query),
+    ).fetchall()
+    return [
+        Entry(
+            uuid=row[1],
+            sha512=row[2],
+            bytes=row[3],
+            published_at=row[4],
+            closed_at=row[5],
+            stage=row[6],
+            facts=msgspec.json.decode(row[7], type=dict[str, str]),
+            sinks=_deliveries(db, row[0], sinks, sending),
+        )
+        for row in rows
+    ]
+
+
+def _deliveries(
+    db: sqlite3.Connection, seq: int, sinks: Sequence[str], sending: Mapping[str, Collection[int]]
+) -> tuple[Delivery, ...]:
+    rows = db.execute(
+        "SELECT sink, state, attempts, next_at, last_at, status, reason, answer, target FROM delivery_states "
+        "WHERE seq = ? ORDER BY sink",
+        (seq,),
+    )
+    return tuple(
+        Delivery(
+            sink=row[0],
+            state="sending" if row[1] == "pending" and seq in sending.get(row[0], ()) else row[1],
+            attempts=row[2],
+            next_at=row[3],
+            last_at=row[4],
+            status=row[5],
+            reason=row[6],
+            answer=row[7],
+            target=row[8],
+            configured=row[0] in sinks,
+        )
+        for row in rows
+    )

@@ -1,0 +1,98 @@
+"""The folders of the outbox, one file per vCon: ``<uuid>.vcon.json``. All methods block and raise OSError.
+
+``pending/`` what some sink lacks; ``kept/`` what every sink has and ``keep_days`` keeps; ``aside/`` what could not
+be taken, with the reason in the log.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from vcond.delivery import files
+
+SUFFIX: Final = ".vcon.json"
+
+
+class _Head(msgspec.Struct):
+    """The one member of a vCon that this room reads."""
+
+    uuid: str | None = None
+
+
+class Shelves:
+    """Where the files are."""
+
+    def __init__(self, root: Path) -> None:
+        self.pending, self.kept, self.aside = root / "pending", root / "kept", root / "aside"
+
+    def open(self) -> None:
+        """Make the folders, and clear away what an interrupted publish left."""
+        for folder in (self.pending, self.kept, self.aside):
+            files.make_folder(folder)
+            for left in files.leftovers(folder):
+                left.unlink(missing_ok=True)
+
+    def file(self, uuid: str) -> Path:
+        """Of a vCon that some sink lacks."""
+        return self.pending / f"{uuid}{SUFFIX}"
+
+    def kept_file(self, uuid: str) -> Path:
+        """Of a vCon that every sink has."""
+        return self.kept / f"{uuid}{SUFFIX}"
+
+    def publish(self, uuid: str, body: bytes) -> None:
+        """Durable when it returns."""
+        files.publish_file(self.file(uuid), body)
+
+    def set_aside(self, uuid: str, sha512: str, body: bytes) -> Path:
+        """Bytes that must not replace others: durable, once per content."""
+        path = self.aside / f"{uuid}.{sha512[:16]}{SUFFIX}"
+        if not path.exists():
+            files.publish_file(path, body)
+        return path
+
+    def move_aside(self, name: str) -> Path:
+        """A file in ``pending/`` that is none of ours."""
+        files.move_file(self.pending / name, self.aside)
+        return self.aside / name
+
+    def names(self, folder: Path) -> tuple[set[str], list[str]]:
+        """The uuids of the files in a folder, and the names that are none."""
+        uuids: set[str] = set()
+        strange: list[str] = []
+        with os.scandir(folder) as found:
+            for item in found:
+                uuid = item.name.removesuffix(SUFFIX)
+                if item.name.endswith(SUFFIX) and is_uuid(uuid) and item.is_file(follow_symlinks=False):
+                    uuids.add(uuid)
+                else:
+                    strange.append(item.name)
+        return uuids, strange
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is a uuid as it is written in a vCon: lower case, with hyphens. Anything else may be a path."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def check_body(uuid: str, body: bytes) -> None:
+    """Raises ValueError unless the body is a JSON object that is, or does not say, this uuid.
+
+    A receiver stores a vCon under the uuid inside. The signed and encrypted forms say none in the clear.
+    """
+    if not is_uuid(uuid):
+        raise ValueError("not a uuid in its canonical form")
+    try:
+        head = msgspec.json.decode(body, type=_Head)
+    except msgspec.DecodeError as why:
+        raise ValueError("not a JSON object") from why
+    if head.uuid not in {None, uuid}:
+        raise ValueError("the vCon has another uuid inside")

@@ -1,0 +1,1 @@
+"""Receivers that vcond brings itself."""

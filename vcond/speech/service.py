@@ -1,0 +1,346 @@
+"""Speech: ears on tracks, utterances in turn, workers that turn them into text. One object for the whole daemon.
+
+What waits here are references into journals, never audio. A worker that dies costs nothing but time: what it had in hand
+is read from the journal again. Capture only says how far it is (``Ear.advance``) and never waits for any of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import structlog
+
+from vcond import metrics
+from vcond.calls.events import Event, Untranscribed, Utterance
+from vcond.errors import OperatorError, VcondError
+from vcond.speech import frames
+from vcond.speech.choose import Choice, choose
+from vcond.speech.config import SpeechConfig
+from vcond.speech.ear import Ear, Ears, read
+from vcond.speech.engine import Hint
+from vcond.speech.process import EngineFailedError, Worker, WorkerLostError
+from vcond.speech.results import transcribed
+from vcond.speech.scheduler import TRIES, Job, Scheduler, Step
+from vcond.speech.source import Clock, Source
+
+__all__ = ["Ear", "Source", "Speech", "SpeechConfig"]
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two starts of a worker that always dies."""
+
+
+class Speech:
+    """Turns what is said on tracks into ``Utterance``, ``Transcribed`` and ``Untranscribed`` events of their calls."""
+
+    def __init__(self, config: SpeechConfig, *, clock: Clock, choice: Choice | None = None) -> None:
+        self.config = config
+        self.choice = choice or choose(config)
+        self.ready = asyncio.Event()
+        """A worker has its model, or no engine is configured."""
+        self.trouble = f"{self.choice.trouble}: {self.choice.fix}" if self.choice.trouble else ""
+        """Why nothing is transcribed now, and what to do about it; empty while all is well."""
+        self.engine: frames.Ready | None = None
+        """What the workers said they are."""
+        self._clock = clock
+        self._scheduler = Scheduler(
+            streaming=False, partials=config.partials, workers=config.worker_count, streams=config.streams
+        )
+        self._ears = Ears(self)
+        self._busy: set[Ear] = set()
+        self._of: dict[Job, Ear] = {}
+        self._per_call: Counter[str] = Counter()
+        self._waiters: list[tuple[str, asyncio.Future[None]]] = []
+        self._wakes = [asyncio.Event() for _ in range(config.worker_count)]
+        self._pauses = [0.0] * config.worker_count
+        self._jobs = 0
+
+    # For the core.
+
+    def listen(self, source: Source, start: int = 0) -> Ear:
+        """An ear on a track, from a position on."""
+        ear = self._ears.make(source, start)
+        self._busy.add(ear)
+        return ear
+
+    def catch_up(self, source: Source, utterances: Sequence[Utterance]) -> None:
+        """Transcribe utterances that an earlier run left without a text, when no live call needs the workers.
+
+        ``start`` and ``stop`` are positions as the source counts them.
+        """
+        ear = self._ears.make(source, 0)
+        ear.closed = ear.flushed = True
+        for utterance in utterances:
+            job = self._job(Job(source, utterance.start, utterance.stop, lane=source.call, live=False))
+            job.number = utterance.utterance
+            self._await_text(ear, job)
+        self._wake()
+
+    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
+        """Whether every utterance of a call has its text, or never will, within so many seconds; "" = of all calls."""
+        if self._is_settled(call):
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((call, waiter))
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.remove((call, waiter))
+        return True
+
+    def forget(self, call: str) -> int:
+        """Nobody wants the texts of a call any more: whatever waits is left out. How many utterances that were."""
+        for ear in [ear for ear in self._busy if ear.source.call == call]:
+            ear.closed = ear.flushed = True
+            ear.job = None
+            self._settle(ear)
+        out = [job for job in self._scheduler.forget(lambda job: job.source.call == call) if job.stop is not None]
+        for job in out:
+            self._finished(job)
+        return len(out)
+
+    @property
+    def waiting(self) -> int:
+        """Utterances of all calls that have ended and have no text."""
+        return self._scheduler.waiting
+
+    async def run(self) -> None:
+        """Own the ears and the workers until cancelled. Workers are ended then."""
+        if not self.choice.engine:
+            if self.trouble:
+                log.warning("nothing is transcribed", why=self.choice.trouble, fix=self.choice.fix)
+            self.ready.set()
+        else:
+            log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ears.run(), name="ears")
+            for index in range(self.config.worker_count if self.choice.engine else 0):
+                tasks.create_task(self._tend(index, tasks), name=f"speech worker {index}")
+
+    # What ears hear.
+
+    def begun(self, ear: Ear, start: int) -> None:
+        """Somebody began to speak."""
+        if self.choice.engine and self._understands(ear.source) and not ear.flushed:
+            ear.job = self._job(Job(ear.source, start, lane=ear.source.call))
+            self._scheduler.begin(ear.job)
+
+    def grew(self, ear: Ear) -> None:
+        """More of the track was cut."""
+        if ear.job is not None:
+            ear.job.heard = ear.done
+            self._wake()
+
+    def ended(self, ear: Ear, start: int, stop: int) -> None:
+        """An utterance is complete: into the journal with it, then it waits for its text."""
+        if ear.flushed:
+            return
+        job, ear.job = ear.job, None
+        if job is None:
+            job = self._job(Job(ear.source, start, lane=ear.source.call))
+        job.stop, job.number = stop, ear.source.next_utterance()
+        at = ear.source.at(stop)
+        self._emit(ear.source, Utterance(at=at, utterance=job.number, track=ear.source.track, start=start, stop=stop))
+        self._await_text(ear, job)
+        self._wake()
+
+    def flushed(self, ear: Ear) -> None:
+        """No more utterances of this track."""
+        self._settle(ear)
+
+    # What waits.
+
+    def _job(self, job: Job) -> Job:
+        self._jobs += 1
+        job.id = self._jobs
+        return job
+
+    def _await_text(self, ear: Ear, job: Job) -> None:
+        reason = self._hopeless(job)
+        self._of[job] = ear
+        ear.waiting.add(job)
+        self._busy.add(ear)
+        self._per_call[job.lane] += 1
+        if reason:
+            self._scheduler.abandon(job)
+            self._give_up(job, reason)
+        else:
+            self._scheduler.end(job)
+        metrics.stt_backlog.set(self._scheduler.waiting)
+
+    def _hopeless(self, job: Job) -> str:
+        if not self.choice.engine:
+            return "no-engine"
+        if not self._understands(job.source):
+            return "language"
+        if job.tries >= TRIES:
+            return "engine-failed"
+        if self._per_call[job.lane] >= self.config.max_utterances:
+            metrics.dropped_total.labels("utterance", "too-many").inc()
+            return "too-many"
+        return ""
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        self._emit(job.source, Untranscribed(at=self._clock.now(), utterance=job.number, reason=reason))
+        self._finished(job)
+
+    def _finished(self, job: Job) -> None:
+        ear = self._of.pop(job)
+        ear.waiting.discard(job)
+        self._per_call[job.lane] -= 1
+        if self._per_call[job.lane] <= 0:
+            del self._per_call[job.lane]
+        metrics.stt_backlog.set(self._scheduler.waiting)
+        self._settle(ear)
+
+    def _is_settled(self, call: str) -> bool:
+        return not any(call in {"", ear.source.call} for ear in self._busy)
+
+    def _settle(self, ear: Ear) -> None:
+        """Tell those who wait, if nothing of this track can get a text any more."""
+        if ear.busy:
+            return
+        self._busy.discard(ear)
+        for call, waiter in self._waiters:
+            if not waiter.done() and self._is_settled(call):
+                waiter.set_result(None)
+
+    def _understands(self, source: Source) -> bool:
+        language = (source.language or self.config.language).partition("-")[0].lower()
+        return not language or self.engine is None or not self.engine.languages or language in self.engine.languages
+
+    def _emit(self, source: Source, event: Event) -> None:
+        try:
+            source.emit(event)
+        except VcondError:
+            log.warning("an event of speech was not kept", call=source.call)
+            metrics.dropped_total.labels("event", "speech").inc()
+
+    # Workers.
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
+
+    async def _tend(self, index: int, tasks: asyncio.TaskGroup) -> None:
+        """Keep one worker running for ever."""
+        while True:
+            await asyncio.sleep(self._pauses[index])
+            start = frames.Start(self.choice.engine, self.choice.model, self.config.threads, self.config.nice)
+            wake = self._wakes[index]
+            try:
+                worker, ready = await Worker.start(start, seconds=self.config.start_seconds, tasks=tasks, wake=wake)
+            except OperatorError as why:
+                self.trouble = str(why)
+                log.warning("speech worker cannot start", why=str(why))
+                self._died(index, "start")
+                continue
+            except WorkerLostError as why:
+                log.warning("speech worker died while it started", reason=why.reason)
+                self._died(index, "start")
+                continue
+            self._started(worker, ready)
+            try:
+                reason = await self._serve(index, worker, ready)
+            except WorkerLostError as why:
+                reason = why.reason
+            finally:
+                self._scheduler.lost(index)
+                await worker.close()
+            log.warning("speech worker is replaced", reason=reason, memory_mb=worker.memory >> 20)
+            self._died(index, reason)
+
+    def _started(self, worker: Worker, ready: frames.Ready) -> None:
+        log.info("speech worker ready", pid=worker.pid, engine=ready.engine, model=ready.model, mb=ready.memory >> 20)
+        self.trouble = ""
+        self.engine = ready
+        self._scheduler.streaming = ready.streaming
+        for job in self._scheduler.forget(lambda job: not self._understands(job.source)):
+            if job.stop is not None:
+                self._give_up(job, "language")
+        self.ready.set()
+
+    def _died(self, index: int, reason: str) -> None:
+        metrics.stt_worker_restarts_total.labels(reason).inc()
+        if reason != "memory":
+            self._pauses[index] = min(LONGEST_PAUSE, 2 * self._pauses[index] or self.config.restart_seconds)
+
+    async def _serve(self, index: int, worker: Worker, ready: frames.Ready) -> str:
+        """Give a worker one step after another. Returns why it is to be replaced; raises WorkerLostError."""
+        wake = self._wakes[index]
+        while True:
+            if worker.lost:
+                raise WorkerLostError(worker.lost)
+            wake.clear()
+            slim = worker.memory <= self.config.memory_mb << 20
+            step = self._scheduler.next(index, accept=slim)
+            if step is not None:
+                await self._do(step, worker, ready)
+                self._pauses[index] = 0.0
+            elif not slim and not self._scheduler.holds(index):
+                return "memory"
+            else:
+                await wake.wait()
+
+    async def _do(self, step: Step, worker: Worker, ready: frames.Ready) -> None:
+        job = step.job
+        if step.kind == "drop":
+            worker.tell(frames.Drop(job.id))
+            return
+        try:
+            pcm = await read(job.source, step.start, step.stop)
+        except OperatorError as why:
+            log.warning("audio cannot be read back, not transcribed", call=job.source.call, why=str(why))
+            job.tries = TRIES
+            self._failed(step, "audio-unreadable")
+            return
+        seconds = self.config.step_seconds + 2 * (step.stop - step.start) / job.source.rate
+        try:
+            answer = await worker.ask(self._messages(step, pcm.tobytes()), seconds)
+        except EngineFailedError as why:
+            log.warning("speech engine failed on an utterance", call=job.source.call, why=str(why))
+            self._failed(step, "engine-failed")
+            return
+        except WorkerLostError:
+            self._failed(step, "engine-failed")
+            raise
+        self._scheduler.done(step)
+        if isinstance(answer, frames.Done):
+            self._text(job, answer, ready)
+        elif answer.text and job.stop is None and not job.gone:
+            job.source.partial(job.start, step.stop, answer.text)
+
+    def _messages(self, step: Step, pcm: bytes) -> list[frames.Request]:
+        job, source = step.job, step.job.source
+        out: list[frames.Request] = []
+        if step.opens:
+            hint = Hint(source.rate, source.language or self.config.language, tuple(self.config.vocabulary))
+            out.append(frames.Open(job.id, hint))
+        out += [frames.Feed(job.id, pcm[at : at + frames.PIECE]) for at in range(0, len(pcm), frames.PIECE)]
+        out.append(frames.Finish(job.id) if step.kind == "final" else frames.Ask(job.id, text=step.text))
+        if step.kind == "peek":
+            out.append(frames.Drop(job.id))
+        return out
+
+    def _failed(self, step: Step, reason: str) -> None:
+        job = step.job
+        if self._scheduler.failed(step) and job in self._of:
+            if job.gone:
+                self._finished(job)
+            else:
+                self._give_up(job, reason)
+        self._wake()
+
+    def _text(self, job: Job, done: frames.Done, ready: frames.Ready) -> None:
+        if not job.gone:
+            event = transcribed(job, done, ready, self._clock.now())
+            if job.live:
+                metrics.stt_lag_seconds.observe(event.lag_ms / 1000)
+            self._emit(job.source, event)
+        self._finished(job)

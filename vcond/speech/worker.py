@@ -1,0 +1,154 @@
+"""The worker process: ``python -m vcond.speech.worker <fd>``. Holds one engine and does one step after another.
+
+It ends when its parent is gone, and only then: signals that a terminal or a service manager sends to the whole group are
+not for it, so that a stop can drain. What native code prints goes to the parent, which counts it and keeps no word.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from vcond.errors import OperatorError, ProtocolError
+from vcond.speech import frames
+from vcond.speech.engine import Engine, EngineOptions, Recognition, load
+
+MOST_OPEN = 1024
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(slots=True)
+class Open:
+    """A recognition and what it cost so far."""
+
+    recognition: Recognition
+    cpu: float = 0.0
+
+
+class Bench:
+    """Does what the messages say with an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._open: dict[int, Open] = {}
+
+    def ready(self) -> frames.Ready:
+        """What the engine is."""
+        caps = self.engine.caps
+        return frames.Ready(self.engine.name, self.engine.model, caps.streaming, caps.languages, memory())
+
+    def do(self, message: frames.Request) -> frames.Answer | None:
+        """One message. An exception of the engine costs the recognition and is answered, with nothing said in it.
+
+        Raises ProtocolError for a message that makes no sense here, and MemoryError: both end the worker.
+        """
+        if isinstance(message, frames.Start):
+            raise ProtocolError("started twice")
+        before = time.process_time()
+        try:
+            reply = self._do(message)
+        except (ProtocolError, MemoryError):
+            raise
+        except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything
+            self._open.pop(message.job, None)
+            if isinstance(message, frames.Drop):
+                return None
+            return frames.Failed(type(why).__name__, message.job, str(why) if isinstance(why, OperatorError) else "")
+        spent = time.process_time() - before
+        if isinstance(reply, frames.Done):
+            done = self._open.pop(message.job)
+            return frames.Done(reply.job, reply.final, round((done.cpu + spent) * 1000), memory())
+        if message.job in self._open:
+            self._open[message.job].cpu += spent
+        return reply
+
+    def _do(
+        self, message: frames.Open | frames.Feed | frames.Ask | frames.Finish | frames.Drop
+    ) -> frames.Answer | None:
+        job = message.job
+        if isinstance(message, frames.Open):
+            if job in self._open or len(self._open) >= MOST_OPEN:
+                raise ProtocolError("opened twice, or too many")
+            self._open[job] = Open(self.engine.open(message.hint))
+            return None
+        if isinstance(message, frames.Drop):
+            dropped = self._open.pop(job, None)
+            if dropped is not None:
+                dropped.recognition.reset()
+            return None
+        if job not in self._open:
+            # Its engine raised before, in this same step: the answer to that was sent.
+            return None
+        recognition = self._open[job].recognition
+        if isinstance(message, frames.Feed):
+            recognition.feed(np.frombuffer(message.pcm, np.int16))
+            return None
+        if isinstance(message, frames.Ask):
+            return frames.Said(job, recognition.partial().text if message.text else "")
+        return frames.Done(job, recognition.finish(), 0, 0)
+
+
+def memory() -> int:
+    """Bytes of resident memory."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read for every answer; a Path is slower
+        return int(file.read().split()[1]) * PAGE
+
+
+def serve(channel: frames.Channel) -> None:
+    """Load what ``Start`` says, then do steps until the parent is gone. Raises ProtocolError."""
+    first = frames.receive(channel)
+    if first is None:
+        return
+    start = frames.request(first)
+    if not isinstance(start, frames.Start):
+        raise ProtocolError("not started")
+    os.nice(start.nice)
+    try:
+        bench = Bench(load(start.engine, EngineOptions(start.model, start.threads)))
+    except OperatorError as why:
+        channel.sendall(frames.pack(frames.Failed(type(why).__name__, text=str(why)[:2000])))
+        return
+    channel.sendall(frames.pack(bench.ready()))
+    while (body := frames.receive(channel)) is not None:
+        reply = bench.do(frames.request(body))
+        if reply is not None:
+            channel.sendall(frames.pack(reply))
+
+
+def leave_with_parent(channel: socket.socket) -> None:
+    """End this process at once when the other end is closed, also in the middle of native code that takes minutes."""
+    poll = select.poll()
+    poll.register(channel, select.POLLRDHUP)
+    poll.poll()
+    os._exit(0)
+
+
+def main(fd: int) -> int:
+    """Serve on an inherited socket. 0 = the parent is gone, 2 = it said something that makes no sense."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold what callers said
+    faulthandler.enable()
+    channel = socket.socket(fileno=fd)
+    threading.Thread(target=leave_with_parent, args=(channel,), daemon=True).start()
+    try:
+        serve(channel)
+    except ProtocolError:
+        return 2
+    except OSError:
+        return 0  # the parent went away while it was answered
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

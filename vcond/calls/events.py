@@ -191,7 +191,10 @@ class Digit(Event, frozen=True, tag=True):
 
 
 class Transferred(Event, frozen=True, tag=True):
-    """A party handed the conversation on. Parties that are not in this call are None."""
+    """A party handed the conversation on. Parties that are not in this call are None.
+
+    The same moment, kind and transferor again says more of the same transfer: whom a blind one reached in the end.
+    """
 
     kind: TransferKind
     transferor: int | None = None

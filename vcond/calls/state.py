@@ -230,6 +230,9 @@ class Call:
         return True
 
     def _transferred(self, e: ev.Transferred) -> bool:
+        last = self.transfers[-1] if self.transfers else None
+        if last is not None and (last.at, last.kind, last.transferor) == (e.at, e.kind, e.transferor):
+            self.transfers.pop()  # said again, with more: who the target turned out to be
         self.transfers.append(e)
         return all(i is None or self._party(i) is not None for i in (e.transferor, e.transferee, e.target))
 

@@ -1,0 +1,210 @@
+"""The journal of one call, as the rest of vcond holds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcond import metrics
+from vcond.calls.events import Event, Merged, TrackOpened, decode
+from vcond.errors import StorageError
+from vcond.journal.records import MAX_LOG, encode
+from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
+from vcond.journal.requests import Flush
+from vcond.journal.steps import Adoption, Repair
+from vcond.journal.tails import Folder, Log, Lost, Name, Tail, Track
+from vcond.journal.troubles import advice
+
+if TYPE_CHECKING:
+    from vcond.journal.store import Store
+
+Pcm = NDArray[np.int16]
+"""Shape (samples,): one channel of 16-bit audio."""
+
+MAX_READ: Final = 10 * 3600 * 48_000
+"""Samples of one ``read``: ten hours at 48 kHz."""
+MAX_POSITION: Final = 7 * 24 * 3600 * 48_000
+"""No audio lies beyond this sample: a week at 48 kHz."""
+MAX_TRACKS: Final = 1000
+"""Audio files of one call."""
+
+_SAMPLE = np.dtype("<i2")
+
+
+class CallJournal:
+    """Events and audio of one call. Made by ``Store.open`` and ``Store.recover``.
+
+    ``events`` holds all that were recovered or appended (read it, do not change it); ``damage`` says why a recovered
+    journal may have had more; ``on_lost(track_file, start, stop)`` is called on the loop for every stretch of samples
+    that could not be kept. What was handed over is in the file system within about 250 ms, events within a few; it
+    is on the disk, safe from power loss, within the store's ``sync_interval`` or when ``flush`` returns.
+    """
+
+    def __init__(self, store: Store, uuid: str, folder: Folder, found: Found | None) -> None:
+        self.uuid = uuid
+        self.folder = Path(folder.path)
+        self.events: list[Event] = found.events if found else []
+        self.damage = found.damage if found else ""
+        self.on_lost: Lost | None = None
+        self._store, self._inbox, self._folder = store, store.inbox, folder
+        self._closed = False
+        self._log = Log(Name(folder, EVENTS), size=found.good if found else 0, made=found is not None)
+        self._tracks: dict[str, Track] = {}
+        if found is not None:
+            for file, size in found.tracks.items():
+                self._tracks[file] = Track(Name(folder, file), size=size, made=True, on_lost=self._lost)
+        if found is not None and found.damage:
+            self._log.steps.append(Repair(self._log, found.good, found.aside))
+            self._inbox.nudge(self._log)
+
+    def append(self, event: Event) -> None:
+        """Write an event. Never waits; whatever the disk does it is kept, and is written before those after it.
+
+        Raises ValueError for an event that is too large or cannot be written as msgpack (see ``records.encode``), or
+        when the log has reached ``MAX_LOG``; RuntimeError after ``close``.
+        """
+        if self._closed:
+            raise RuntimeError("this journal is closed")
+        record = encode(event, first=not self.events)
+        if self._log.end + len(record) > MAX_LOG:
+            raise ValueError(f"the event log of a call is limited to {MAX_LOG} bytes")
+        self.events.append(event)
+        self._inbox.event(self._log, record)
+
+    def write(self, track_file: str, position: int, pcm: Pcm) -> None:
+        """Place samples in a track. Never waits. Audio that cannot be kept is counted, and told to ``on_lost``.
+
+        ``pcm`` is copied. What is written later to the same place wins. Raises ValueError for a name that is no track
+        file (``0.pcm``), TypeError for samples that are no int16.
+        """
+        if pcm.dtype is not _SAMPLE:
+            pcm = self._little(pcm)
+        track = self._tracks.get(track_file) or self._track(track_file)
+        if not 0 <= position <= MAX_POSITION - len(pcm):
+            metrics.dropped_total.labels("audio", "position").inc()
+        elif self._closed:
+            metrics.dropped_total.labels("audio", "closed").inc()
+        elif len(pcm):
+            self._inbox.audio(track, int(position) * 2, pcm.tobytes())
+
+    def read(self, track_file: str, start: int, stop: int) -> Pcm:
+        """The samples ``[start, stop)`` of a track; zeros where nothing was written. Includes what is still queued.
+
+        Reads from the file system cache or the disk: for long stretches call it in another thread, which is safe.
+        Raises ValueError when ``start`` is negative or behind ``stop``, or for more than ten hours (at 48 kHz);
+        StorageError when the disk does.
+        """
+        if not 0 <= start <= stop or stop - start > MAX_READ:
+            raise ValueError(f"cannot read samples {start} to {stop}")
+        pcm = np.zeros(stop - start, _SAMPLE)
+        track = self._tracks.get(track_file)
+        if track is None or start == stop:
+            return pcm
+        view = pcm.data.cast("B")
+        first, last = start * 2, stop * 2
+        waiting = self._inbox.unwritten(track, first, last)
+        self._read_file(track, view, first)
+        for at, data in waiting:
+            view[at - first : at - first + len(data)] = data
+        return pcm
+
+    def length(self, track_file: str) -> int:
+        """Where the last sample of a track ends; 0 when there is none."""
+        track = self._tracks.get(track_file)
+        return track.end // 2 if track else 0
+
+    async def flush(self) -> None:
+        """Return when all that was handed over is safe from power loss.
+
+        Every loss of audio has been told to ``on_lost`` by then. Raises StorageError, which says what to do, when the
+        disk refuses; nothing is dropped for it, and the next flush tries again.
+        """
+        for track in self._tracks.values():
+            self._inbox.report_lost(track)
+        tails: list[Tail] = [self._log, *self._tracks.values()]
+        await self._store.ask(lambda done: Flush(tails, self._folder, done))
+
+    def adopt(self, other: CallJournal, files: Mapping[str, str]) -> None:
+        """Take audio files of another call: ``{its name: our name}``. Never waits.
+
+        From now on the file is one for both: what either writes, both read. Events appended here afterwards are
+        written after the links are made; events appended to ``other`` afterwards, and its removal, wait until all
+        that was appended here is on the disk. So append ``Merged`` here first, then ``MergedInto`` there.
+        Raises ValueError when a name is in use here, or the other took from this one.
+        """
+        chain: Log | None = self._log
+        while chain is not None:
+            if chain is other._log:
+                raise ValueError("a call cannot take itself in")
+            chain = chain.folder.after
+        used = self._files_in_use()
+        tracks = {new: other._tracks.get(old) or other._track(old) for old, new in files.items()}
+        for new in tracks:
+            if new in used or not TRACK_NAME.fullmatch(new):
+                raise ValueError("a track file's name that is in use, or is none")
+        for new, track in tracks.items():
+            self._inbox.report_lost(track)
+            track.name, track.on_lost = new, self._lost
+            self._tracks[new] = track
+            self._log.steps.append(Adoption(track, Name(self._folder, new)))
+        other._folder.after = self._log
+        self._inbox.nudge(self._log)
+
+    def remove(self) -> None:
+        """Delete the journal. Does not wait: ``Store.close`` or a flush of any call comes after it."""
+        self._closed = True
+        self._store.remove(self.uuid)
+
+    def close(self) -> None:
+        """Nothing more will be appended; what waits is still written. Frees the events; ``read`` still works."""
+        self._closed = True
+        for track in self._tracks.values():
+            self._inbox.report_lost(track)
+        self._store.forget(self)
+
+    def _track(self, file: str) -> Track:
+        if not TRACK_NAME.fullmatch(file):
+            raise ValueError("not a track file's name")
+        if len(self._tracks) >= MAX_TRACKS:
+            raise ValueError(f"a call has at most {MAX_TRACKS} audio files")
+        track = self._tracks[file] = Track(Name(self._folder, file), size=0, made=False, on_lost=self._lost)
+        return track
+
+    def _little(self, pcm: Pcm) -> Pcm:
+        if pcm.dtype.kind != "i" or pcm.dtype.itemsize != 2:
+            raise TypeError("audio must be int16")
+        return pcm.astype(_SAMPLE)
+
+    def _lost(self, file: str, start: int, stop: int) -> None:
+        if self.on_lost is not None:
+            self.on_lost(file, start, stop)
+
+    def _files_in_use(self) -> set[str]:
+        """Audio files that the events speak of. Others are left-overs of a merge that a crash cut short."""
+        events = list(self.events)
+        for merged in [event for event in events if isinstance(event, Merged)]:
+            events += [decode(plain) for plain in merged.events if plain.get("t") == "TrackOpened"]
+        return {event.file or f"{event.track}.pcm" for event in events if isinstance(event, TrackOpened)}
+
+    def _read_file(self, track: Track, view: memoryview, offset: int) -> None:
+        for name in track.names():
+            try:
+                fd = os.open(name.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                continue
+            except OSError as why:
+                raise StorageError(advice(why, name.path)) from why
+            try:
+                done = 0
+                while done < len(view) and (got := os.preadv(fd, [view[done:]], offset + done)):
+                    done += got
+            except OSError as why:
+                raise StorageError(advice(why, name.path)) from why
+            finally:
+                os.close(fd)
+            return

@@ -1,0 +1,64 @@
+"""A bounded number of open files: the least recently used one is closed when another is needed."""
+
+from __future__ import annotations
+
+import resource
+from collections import OrderedDict
+
+import structlog
+
+from vcond.journal.files import Files
+
+log = structlog.get_logger()
+
+
+def fair_share() -> int:
+    """How many descriptors the journal may keep: a quarter of what the process may have, between 16 and 1,024."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft // 4))
+
+
+class Handles:
+    """Descriptors by path. Closing one early loses nothing: fsync on a new descriptor covers the same pages."""
+
+    def __init__(self, files: Files, limit: int) -> None:
+        self._files, self._limit = files, limit
+        self._open: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, path: str, *, create: bool = False) -> int:
+        """A descriptor, good until the next call of this object. Raises OSError."""
+        fd = self._open.get(path)
+        if fd is not None:
+            self._open.move_to_end(path)
+            return fd
+        while len(self._open) >= self._limit:
+            self._close(self._open.popitem(last=False)[1])
+        fd = self._open[path] = self._files.open(path, create=create)
+        return fd
+
+    def forget(self, path: str) -> None:
+        """Close a file, if it is open, so that the next use opens it anew."""
+        fd = self._open.pop(path, None)
+        if fd is not None:
+            self._close(fd)
+
+    def forget_folder(self, folder: str) -> None:
+        """Close all files in a folder."""
+        for path in [path for path in self._open if path.startswith(folder + "/")]:
+            self.forget(path)
+
+    def close(self) -> None:
+        """Close everything."""
+        while self._open:
+            self._close(self._open.popitem()[1])
+
+    def _close(self, fd: int) -> None:
+        try:
+            self._files.close(fd)
+        except OSError as why:
+            # network file systems report late write errors here; what was not synced yet is still held by its tail,
+            # and the fsync that follows on a new descriptor says whether it has to be written again
+            log.warning("a journal file could not be closed cleanly", errno=why.errno)

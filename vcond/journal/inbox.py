@@ -1,0 +1,236 @@
+"""The hand-over from whoever captures to the writer thread. Its lock is never held during I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from vcond import metrics
+from vcond.errors import StorageError
+from vcond.journal.tails import Block, Log, Lost, Tail, Track
+
+if TYPE_CHECKING:
+    from vcond.journal.writer import Writer
+
+COALESCE: Final = 0.2
+"""Seconds that audio may wait so that one system call serves many frames."""
+PROMPT: Final = 1 << 16
+"""Bytes of one track that are not made to wait."""
+LOST_AT_ONCE: Final = 1 << 19
+"""A loss that goes on is reported at least this often, in bytes (about half a minute at 8 kHz)."""
+
+Report = Callable[[Lost, str, int, int], None]
+"""Calls ``lost(track_file, start, stop)`` where it belongs, on the loop; start and stop in samples."""
+
+
+class Request(Protocol):
+    """Something the writer is asked to do in turn."""
+
+    def run(self, writer: Writer) -> None:
+        """Do it; disk trouble is dealt with inside."""
+        ...
+
+    def fail(self, why: Exception) -> None:
+        """It will not be done, for a fault of ours."""
+        ...
+
+
+class Inbox:
+    """What waits for the writer. ``limit`` bounds the bytes held in memory; only audio is ever turned away.
+
+    Callers of ``event``, ``audio`` and ``ask`` wait for nothing but the lock, which is held for microseconds.
+    """
+
+    def __init__(self, limit: int, clock: Callable[[], float], report: Report) -> None:
+        self.limit = limit
+        self.share = max(1, limit // 4)
+        """No track may take more of the limit than this, lest one bad file starves the others."""
+        self.waiting = 0
+        self.trouble = ""
+        self.audio_due: float | None = None
+        self._clock, self._report = clock, report
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
+        self._logs: list[Log] = []
+        self._tracks: list[Track] = []
+        self._requests: deque[Request] = deque()
+        self._overflow = False
+        self._closed = False
+
+    # From here to the next mark: for whoever captures.
+
+    def event(self, log: Log, record: bytes) -> None:
+        """A record for the end of a log, at once."""
+        with self._lock:
+            log.add(log.end, record)
+            self.waiting += len(record)
+            self._queue_log(log)
+
+    def nudge(self, log: Log) -> None:
+        """A log has steps to take."""
+        with self._lock:
+            self._queue_log(log)
+
+    def audio(self, track: Track, start: int, data: bytes) -> None:
+        """Bytes for a place in a track, soon; dropped when too much waits."""
+        size = len(data)
+        with self._lock:
+            if self.waiting + size > self.limit or track.waiting + size > self.share:
+                report = self._drop(track, start, size)
+            else:
+                report, track.lost = track.lost, None
+                track.add(start, data)
+                self.waiting += size
+                self._queue_track(track, size)
+        if report is not None:
+            self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
+
+    def ask(self, request: Request) -> None:
+        """Something for the writer to do."""
+        with self._lock:
+            if not self._closed:
+                self._requests.append(request)
+                self._ready.notify()
+                return
+        request.fail(StorageError("the store is closed"))
+
+    def report_lost(self, track: Track) -> None:
+        """Report what was dropped and not yet reported."""
+        with self._lock:
+            report, track.lost = track.lost, None
+        if report is not None:
+            self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
+
+    def unwritten(self, tail: Tail, start: int, stop: int) -> list[tuple[int, bytes]]:
+        """Copies of what waits for ``[start, stop)``, in the order of writing."""
+        with self._lock:
+            return [
+                (max(start, block.start), bytes(block.data[max(0, start - block.start) : stop - block.start]))
+                for block in tail.waiting_blocks()
+                if block.start < stop and block.stop > start
+            ]
+
+    @property
+    def state(self) -> str:
+        """Why not all is written; empty when all is well."""
+        if not self.trouble and self._overflow:
+            return f"the disk is too slow: {self.waiting} bytes wait and newer audio is dropped: use a faster disk"
+        return self.trouble
+
+    # From here on: for the writer.
+
+    def collect(self, now: float) -> tuple[list[Log], list[Track], deque[Request]]:
+        """Logs that have something new, tracks when they are due, and what was asked."""
+        with self._lock:
+            logs, self._logs = self._logs, []
+            requests, self._requests = self._requests, deque()
+            tracks: list[Track] = []
+            if self.audio_due is not None and now >= self.audio_due:
+                tracks, self._tracks = self._tracks, tracks
+                self.audio_due = None
+            if self._overflow and self.waiting < self.limit // 2:
+                self._overflow = False
+            metrics.journal_pending_bytes.set(self.waiting)
+            return logs, tracks, requests
+
+    def rest(self) -> list[Tail]:
+        """All that is queued, due or not."""
+        with self._lock:
+            tails: list[Tail] = [*self._logs, *self._tracks]
+            self._logs, self._tracks, self.audio_due = [], [], None
+            return tails
+
+    def close(self) -> deque[Request]:
+        """No more requests; those that were not collected."""
+        with self._lock:
+            self._closed = True
+            requests, self._requests = self._requests, deque()
+            return requests
+
+    def take(self, tail: Tail) -> deque[Block]:
+        """The blocks of a tail that are to be written, first to last; none of them grows any more."""
+        with self._lock:
+            tail.queued = False
+            tail.taken.extend(tail.pending)
+            tail.pending.clear()
+            return tail.taken
+
+    def written(self, tail: Tail) -> Block:
+        """The first block taken is in the file."""
+        with self._lock:
+            return self._release(tail)
+
+    def refused(self, track: Track) -> None:
+        """The first block taken cannot be written, ever."""
+        with self._lock:
+            block = self._release(track)
+        metrics.dropped_total.labels("audio", "disk").inc()
+        self._report(track.on_lost, track.name, block.start // 2, block.stop // 2)
+
+    def discard(self, tail: Tail) -> None:
+        """Nobody wants the file any more."""
+        with self._lock:
+            self.waiting -= tail.waiting
+            tail.waiting = 0
+            tail.taken.clear()
+            tail.pending.clear()
+
+    def again(self, tail: Tail) -> int:
+        """What was written and not synced has to be written again; its size."""
+        with self._lock:
+            tail.taken.extendleft(reversed(tail.unsynced))
+            size = sum(len(block.data) for block in tail.unsynced)
+            tail.waiting += size
+            self.waiting += size
+            tail.unsynced.clear()
+            return size
+
+    def sleep(self, until: float | None) -> None:
+        """Wait for something to do, at most until the clock shows ``until``."""
+        with self._lock:
+            if self._logs or self._requests:
+                return
+            due = min((at for at in (until, self.audio_due) if at is not None), default=None)
+            left = None if due is None else due - self._clock()
+            if left is None or left > 0:
+                self._ready.wait(left)
+
+    # With the lock held.
+
+    def _queue_log(self, log: Log) -> None:
+        if not log.queued:
+            log.queued = True
+            self._logs.append(log)
+            self._ready.notify()
+
+    def _queue_track(self, track: Track, size: int) -> None:
+        if not track.queued:
+            track.queued = True
+            self._tracks.append(track)
+        if self.audio_due is None:
+            self.audio_due = self._clock() + COALESCE
+            self._ready.notify()
+        if track.waiting - size < PROMPT <= track.waiting:
+            self.audio_due = 0.0
+            self._ready.notify()
+
+    def _release(self, tail: Tail) -> Block:
+        block = tail.taken.popleft()
+        tail.waiting -= len(block.data)
+        self.waiting -= len(block.data)
+        return block
+
+    def _drop(self, track: Track, start: int, size: int) -> tuple[int, int] | None:
+        """Count a loss; the stretch before it, when that has to be reported now."""
+        metrics.dropped_total.labels("audio", "disk" if self.trouble else "backlog").inc()
+        self._overflow = True
+        before, track.lost = track.lost, (start, start + size)
+        if before is None or before[1] != start:
+            return before
+        track.lost = (before[0], start + size)
+        if track.lost[1] - track.lost[0] < LOST_AT_ONCE:
+            return None
+        report, track.lost = track.lost, None
+        return report

@@ -1,0 +1,121 @@
+"""Reading journals back: at a start, and from outside while a daemon writes them. Nothing in here changes a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from vcond.calls.events import CallOpened, Event
+from vcond.errors import JournalError, StorageError
+from vcond.journal.records import CHUNK, FORMAT, MAX_LOG, Reader
+from vcond.journal.troubles import advice
+
+EVENTS: Final = "events.log"
+DAMAGED: Final = "events.damaged-"
+MAX_DAMAGED: Final = 1000
+"""Damaged ends kept of one journal; the last one is overwritten from then on."""
+TRACK_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,59}\.pcm")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One journal as it lies on the disk."""
+
+    uuid: str
+    events: list[Event]
+    good: int
+    """Length in bytes of what could be read."""
+    damage: str
+    """Why there is more that could not; empty = there is not."""
+    tracks: dict[str, int]
+    """Audio files and their length in bytes."""
+    aside: str
+    """A name for the damaged end."""
+
+
+def is_uuid(name: str) -> bool:
+    """Whether a name is a uuid as we write them."""
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def read_folder(path: Path) -> tuple[list[Event], str]:
+    """The events of a journal, and why there may be more (empty = there are not); also while a daemon writes it.
+
+    A record that is being written right now shows as damage at the very end. Raises JournalError when it is no
+    journal or of a newer vcond, StorageError when it cannot be read.
+    """
+    events, reader = _read_log(path / EVENTS)
+    return events, reader.damage
+
+
+def examine(folder: Path) -> Found | None:
+    """A folder of the store; None when a crash left it before anything was in it.
+
+    Raises JournalError when it is no journal of its name or of a newer vcond, StorageError when it cannot be read.
+    """
+    if not is_uuid(folder.name):
+        raise JournalError("not a call's folder: move it elsewhere")
+    with _mapped(folder):
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            raise JournalError(f"{folder}: not a folder: move it elsewhere")
+        files = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
+    if not files or (list(files) == [EVENTS] and stat.S_ISREG(files[EVENTS].st_mode) and not files[EVENTS].st_size):
+        return None
+    events, reader = _read_log(folder / EVENTS)
+    opened = events[0] if events else None
+    if not isinstance(opened, CallOpened):
+        raise JournalError(f"{folder}: {reader.damage or 'no event'}: keep it for support, or move it elsewhere")
+    if opened.call != folder.name:
+        raise JournalError(f"{folder}: holds call {opened.call}: a folder must have the name of its call")
+    tracks = {
+        name: found.st_size
+        for name, found in files.items()
+        if TRACK_NAME.fullmatch(name) and stat.S_ISREG(found.st_mode)
+    }
+    taken = (n for n in range(1, MAX_DAMAGED) if f"{DAMAGED}{n}" not in files)
+    aside = f"{DAMAGED}{next(taken, MAX_DAMAGED)}"
+    return Found(folder.name, events, reader.good, reader.damage, tracks, aside)
+
+
+def _read_log(path: Path) -> tuple[list[Event], Reader]:
+    reader = Reader()
+    events: list[Event] = []
+    with _mapped(path):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise JournalError(f"{path}: not a file: move it elsewhere")
+            while reader.seen < MAX_LOG and (chunk := os.read(fd, CHUNK)):
+                events += reader.feed(chunk)
+        finally:
+            os.close(fd)
+    if reader.newer:
+        raise JournalError(
+            f"{path}: written by a newer vcond (format {reader.version}, this one knows {FORMAT}): "
+            "start that version again to finish its calls"
+        )
+    reader.close()
+    return events, reader
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as why:
+        raise JournalError(f"{path}: not there: this is no journal") from why
+    except OSError as why:
+        if why.errno == errno.ELOOP:
+            raise JournalError(f"{path}: a symbolic link: move it elsewhere") from why
+        raise StorageError(advice(why, str(path))) from why

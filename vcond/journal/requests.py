@@ -1,0 +1,94 @@
+"""What the writer can be asked: to have a call on the disk, to remove one, to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcond.errors import StorageError, VcondError
+from vcond.journal.tails import Folder, Tail
+
+if TYPE_CHECKING:
+    from vcond.journal.writer import Writer
+
+Done = Callable[[Exception | None], None]
+"""Told once, in the writer thread: None = it is done."""
+
+
+class Flush:
+    """All that was handed over so far, for some files, is on the disk."""
+
+    def __init__(self, tails: Sequence[Tail], folder: Folder, done: Done) -> None:
+        self._tails, self._folder, self._done = tails, folder, done
+
+    def run(self, writer: Writer) -> None:
+        """See ``Request``."""
+        troubles = [writer.attempt(tail, partial(writer.settle, tail)) for tail in self._tails]
+        troubles.append(writer.attempt(self._folder, partial(writer.sync, self._folder)))
+        trouble = next(filter(None, troubles), "")
+        self._done(StorageError(trouble) if trouble else None)
+
+    def fail(self, why: Exception) -> None:
+        """See ``Request``."""
+        self._done(_known(why))
+
+
+class Remove:
+    """A call's folder goes to the trash, durably, and is deleted when there is time."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def run(self, writer: Writer) -> None:
+        """See ``Request``."""
+        writer.attempt(self, partial(self._move, writer))
+
+    def fail(self, why: Exception) -> None:
+        """See ``Request``. The folder stays, and is found again at the next start."""
+
+    def _move(self, writer: Writer) -> None:
+        folder = self._folder
+        if not folder.gone:
+            if folder.after is not None:
+                # its audio belongs to another call as well, which must have it before it goes
+                writer.settle(folder.after)
+            writer.handles.forget_folder(folder.path)
+            if folder.made:
+                writer.discard(folder.path)
+            folder.gone = True
+        writer.files.sync_folder(writer.root.path)
+
+
+class Purge:
+    """Delete what an earlier run left in the trash."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    def run(self, writer: Writer) -> None:
+        """See ``Request``."""
+        writer.purges.extend(self._paths)
+
+    def fail(self, why: Exception) -> None:
+        """See ``Request``. There is another start."""
+
+
+class Stop:
+    """Write all that can be written and end."""
+
+    def __init__(self, done: Done) -> None:
+        self._done = done
+
+    def run(self, writer: Writer) -> None:
+        """See ``Request``."""
+        left = writer.stop()
+        self._done(StorageError(f"{left} bytes could not be written: {writer.inbox.trouble}") if left else None)
+
+    def fail(self, why: Exception) -> None:
+        """See ``Request``."""
+        self._done(_known(why))
+
+
+def _known(why: Exception) -> Exception:
+    return why if isinstance(why, VcondError) else RuntimeError("a fault in the journal's writer; see the log")

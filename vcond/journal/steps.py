@@ -1,0 +1,104 @@
+"""What must be done before a log is written on: the repair of a damaged one, and the links of a merge.
+
+Steps run in the writer thread and are tried again until they succeed; each can be begun anew at any point.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from vcond.journal.tails import Log, Name, Track
+
+if TYPE_CHECKING:
+    from vcond.journal.writer import Writer
+
+log = structlog.get_logger()
+
+CHUNK: Final = 1 << 20
+NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
+"""What a file system says that cannot give a file a second name."""
+
+
+class Repair:
+    """Cuts a log to what could be read, after the rest was put aside for whoever wants to know why."""
+
+    def __init__(self, tail: Log, good: int, aside: str) -> None:
+        self._tail, self._good = tail, good
+        self._aside = Name(tail.files[0][0].folder, aside)
+
+    def run(self, writer: Writer) -> None:
+        """See ``Step``."""
+        files = writer.files
+        name = self._tail.files[0][0]
+        source = writer.handles.get(name.path)
+        size = files.size(source)
+        if size <= self._good:
+            return
+        aside = files.open(self._aside.path, create=True)
+        try:
+            copy(writer, source, aside, start=self._good)
+            files.sync(aside)
+        finally:
+            files.close(aside)
+        files.sync_folder(name.folder.path)
+        files.truncate(source, self._good)
+        files.sync(source)
+
+
+class Adoption:
+    """Gives an audio file of one call a name in another call's folder as well; where that cannot be, copies it.
+
+    Both names are good for reading and writing from then on: a copy is written to as well.
+    """
+
+    def __init__(self, track: Track, name: Name) -> None:
+        self._track, self._name = track, name
+
+    def run(self, writer: Writer) -> None:
+        """See ``Step``."""
+        track, new = self._track, self._name
+        if track.gone or new in track.names():
+            return
+        old = track.targets()[0]
+        source = writer.open(track, old)
+        writer.make(new.folder)
+        try:
+            self._link(writer, old.path, new.path)
+            files = tuple((*names, new) if old in names else names for names in track.files)
+        except OSError as why:
+            if why.errno not in NO_LINKS:
+                raise
+            self._copy(writer, source, new.path)
+            files = (*track.files, (new,))
+        writer.files.sync_folder(new.folder.path)
+        track.files = files
+
+    def _link(self, writer: Writer, old: str, new: str) -> None:
+        try:
+            writer.files.link(old, new)
+        except FileExistsError:
+            # an earlier try of the same merge, in this run or one that died: nothing in the log refers to it yet
+            writer.discard(new)
+            writer.files.link(old, new)
+
+    def _copy(self, writer: Writer, source: int, new: str) -> None:
+        target = writer.files.open(new, create=True)
+        try:
+            copy(writer, source, target, start=0)
+            writer.files.sync(target)
+        finally:
+            writer.files.close(target)
+
+
+def copy(writer: Writer, source: int, target: int, *, start: int) -> None:
+    """Copy a file from a byte on, to the beginning of another; stretches of zeros stay holes."""
+    files, offset = writer.files, start
+    while chunk := files.pread(source, CHUNK, offset):
+        done = 0
+        while done < len(chunk) and chunk.strip(b"\0"):
+            done += files.pwrite(target, memoryview(chunk)[done:], offset - start + done)
+        offset += len(chunk)
+    files.truncate(target, max(0, offset - start))

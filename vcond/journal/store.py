@@ -1,0 +1,209 @@
+"""All journals of a daemon: one folder, one writer thread, one lock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from vcond.calls.events import CallOpened
+from vcond.errors import JournalError, StorageError
+from vcond.journal import lock
+from vcond.journal.call import CallJournal
+from vcond.journal.files import FOLDER_MODE, DiskFiles, Files
+from vcond.journal.handles import fair_share
+from vcond.journal.inbox import Inbox, Request
+from vcond.journal.recovery import examine, is_uuid
+from vcond.journal.requests import Done, Purge, Remove, Stop
+from vcond.journal.tails import Folder, Lost
+from vcond.journal.troubles import advice
+from vcond.journal.writer import TRASH, Writer, run
+
+log = structlog.get_logger()
+
+
+class Store:
+    """The journals under ``root``, which is made (mode 0700) when it is not there.
+
+    ``sync_interval`` is how many seconds of capture a power loss may cost; ``max_pending`` how many bytes may wait in
+    memory for the disk before new audio is dropped (as much again may wait for fsync). ``max_open`` bounds the files
+    kept open (default: a quarter of what the process may open). Use it from one loop; ``close`` it.
+
+    Raises StorageError when the folder cannot be used, or another vcond uses it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        sync_interval: float = 1.0,
+        max_pending: int = 64 << 20,
+        max_open: int | None = None,
+        files: Files | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.root = root.absolute()
+        self.refused: dict[str, str] = {}
+        """Folders that ``recover`` left alone, by name, and why."""
+        self.inbox = Inbox(max_pending, clock, self._report)
+        self._loop = _running_loop()
+        self._journals: dict[str, CallJournal] = {}
+        self._folders: dict[str, Folder] = {}
+        self._make_root()
+        self._lock = lock.acquire(self.root)
+        writer = Writer(
+            Folder(str(self.root), made=True),
+            self.inbox,
+            files or DiskFiles(),
+            clock=clock,
+            sync_interval=sync_interval,
+            max_open=max_open or fair_share(),
+        )
+        self._thread = threading.Thread(target=run, args=(writer, clock), name="vcond-journal", daemon=True)
+        self._thread.start()
+        self._empty_trash()
+
+    @property
+    def trouble(self) -> str:
+        """Why not everything is written now, and what to do; empty when all is well."""
+        return self.inbox.state
+
+    def open(self, event: CallOpened) -> CallJournal:
+        """A new journal, with its first event. Does not wait for the disk.
+
+        Raises ValueError when ``event.call`` is no uuid in its usual form, or has a journal already.
+        """
+        uuid = event.call
+        if not is_uuid(uuid) or uuid in self._folders or uuid in self.refused:
+            raise ValueError("not a uuid, or one that has a journal already")
+        journal = self._add(uuid, Folder(str(self.root / uuid), made=False))
+        journal.append(event)
+        return journal
+
+    def recover(self) -> list[CallJournal]:
+        """All journals of earlier runs, oldest first, with their events and what was wrong with them.
+
+        To be called once, before calls come in; it reads the disk. Folders that cannot be used are left as they are,
+        are logged and named in ``refused``. Raises StorageError when ``root`` itself cannot be read.
+        """
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.root))
+        except OSError as why:
+            raise StorageError(advice(why, str(self.root))) from why
+        return [journal for name in names if (journal := self._recover(name)) is not None]
+
+    def get(self, uuid: str) -> CallJournal | None:
+        """The journal of a call, unless it is closed, removed or unknown."""
+        return self._journals.get(uuid)
+
+    def remove(self, uuid: str) -> None:
+        """Delete a journal, also one that was closed. Does not wait. An unknown one is fine."""
+        journal = self._journals.pop(uuid, None)
+        folder = self._folders.pop(uuid, None)
+        if journal is not None:
+            journal.close()
+        if folder is not None:
+            self.inbox.ask(Remove(folder))
+
+    def forget(self, journal: CallJournal) -> None:
+        """A journal that is closed; what waits of it is written all the same."""
+        self._journals.pop(journal.uuid, None)
+
+    async def close(self, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the caller has nothing to cancel: a thread
+        """Write and sync all, end the thread, unlock. Nothing may be appended any more.
+
+        Raises StorageError when something could not be written in ``timeout`` seconds; the store is closed even so.
+        """
+        if self._lock < 0:
+            return
+        for journal in list(self._journals.values()):
+            journal.close()
+        held, self._lock = self._lock, -1
+        try:
+            async with asyncio.timeout(timeout):
+                await self.ask(Stop)
+        except TimeoutError as why:
+            raise StorageError(f"{self.root}: the disk did not answer for {timeout:.0f} s: see the kernel log") from why
+        finally:
+            os.close(held)
+
+    async def ask(self, request: Callable[[Done], Request]) -> None:
+        """Have the writer do something and wait until it is done. Raises what it says."""
+        loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def answer(why: Exception | None) -> None:
+            if not future.done() and why is not None:
+                future.set_exception(why)
+            elif not future.done():
+                future.set_result(None)
+
+        self.inbox.ask(request(lambda why: self._on_loop(answer, why)))
+        await future
+
+    def _make_root(self) -> None:
+        try:
+            if not self.root.exists():
+                self.root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+                self.root.chmod(FOLDER_MODE)
+        except OSError as why:
+            raise StorageError(advice(why, str(self.root))) from why
+
+    def _empty_trash(self) -> None:
+        try:
+            paths = [entry.path for entry in os.scandir(self.root / TRASH)]
+        except FileNotFoundError:
+            return
+        except OSError as why:
+            log.warning("the trash of the journals cannot be emptied", why=advice(why, str(self.root / TRASH)))
+            return
+        self.inbox.ask(Purge(paths))
+
+    def _add(self, uuid: str, folder: Folder) -> CallJournal:
+        self._loop = self._loop or _running_loop()
+        self._folders[uuid] = folder
+        journal = self._journals[uuid] = CallJournal(self, uuid, folder, None)
+        return journal
+
+    def _recover(self, name: str) -> CallJournal | None:
+        if name in {lock.LOCK, TRASH} or name in self._folders:
+            return None
+        try:
+            found = examine(self.root / name)
+        except (JournalError, StorageError) as why:
+            self.refused[name] = str(why)
+            log.warning("a journal is left alone", name=ascii(name)[:80], why=str(why))
+            return None
+        folder = Folder(str(self.root / name), made=True)
+        if found is None:
+            self.inbox.ask(Remove(folder))
+            return None
+        if found.damage:
+            log.warning("a journal was cut short", call=name, damage=found.damage)
+        self._folders[name] = folder
+        journal = self._journals[name] = CallJournal(self, name, folder, found)
+        return journal
+
+    def _report(self, lost: Lost, file: str, start: int, stop: int) -> None:
+        self._on_loop(lost, file, start, stop)
+
+    def _on_loop(self, call: Callable[..., None], *args: object) -> None:
+        if self._loop is None:
+            call(*args)
+            return
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            log.warning("the journal's writer had news for a loop that is closed")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,145 @@
+"""What of one file is not on the disk yet. No I/O, no locking: ``Inbox`` guards it, the writer thread empties it.
+
+A block of bytes goes ``pending`` (may still grow) -> ``taken`` (in the hands of the writer, kept until written) ->
+``unsynced`` (written; kept until fsync says so, because after a failed fsync the system may have thrown it away).
+Every block has its place in the file, so writing it again, after a torn write or a failed one, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from vcond.journal.writer import Writer
+
+BLOCK: Final = 1 << 20
+"""A block stops growing here, so that one system call stays short."""
+
+Lost = Callable[[str, int, int], None]
+"""``(track_file, start, stop)``: samples of a track that could not be kept."""
+
+
+class Folder:
+    """A folder in the store, and what the disk knows of it."""
+
+    __slots__ = ("after", "dirty", "gone", "made", "path")
+
+    def __init__(self, path: str, *, made: bool) -> None:
+        self.path = path
+        self.made = made
+        self.dirty = False
+        """Whether names in it are not synced."""
+        self.gone = False
+        """Removed: nothing is written there any more."""
+        self.after: Log | None = None
+        """A log that must be on the disk before this folder's log says more, or goes: the call that took this one."""
+
+
+class Name(NamedTuple):
+    """A file's name in a folder."""
+
+    folder: Folder
+    file: str
+
+    @property
+    def path(self) -> str:
+        """The whole of it."""
+        return f"{self.folder.path}/{self.file}"
+
+
+class Block:
+    """Bytes and their place."""
+
+    __slots__ = ("data", "start")
+
+    def __init__(self, start: int, data: bytes) -> None:
+        self.start = start
+        self.data = bytearray(data)
+
+    @property
+    def stop(self) -> int:
+        """Where it ends."""
+        return self.start + len(self.data)
+
+
+class Tail:
+    """One file's way to the disk."""
+
+    __slots__ = ("end", "files", "made", "pending", "queued", "taken", "unsynced", "waiting")
+
+    def __init__(self, name: Name, *, size: int, made: bool) -> None:
+        self.files: tuple[tuple[Name, ...], ...] = ((name,),)
+        """Each item is one file on the disk with all its names. More than one only where names cannot be linked."""
+        self.made = made
+        """Whether the file is known to be there."""
+        self.end = size
+        """Length, with all that waits."""
+        self.pending: list[Block] = []
+        self.taken: deque[Block] = deque()
+        self.unsynced: list[Block] = []
+        self.waiting = 0
+        """Bytes in ``pending`` and ``taken``."""
+        self.queued = False
+        """Whether the writer was told."""
+
+    def add(self, start: int, data: bytes) -> None:
+        """Bytes for a place in the file; those added later win."""
+        last = self.pending[-1] if self.pending else None
+        if last is not None and last.stop == start and len(last.data) < BLOCK:
+            last.data += data
+        else:
+            self.pending.append(Block(start, data))
+        self.waiting += len(data)
+        self.end = max(self.end, start + len(data))
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody wants the file any more."""
+        return not self.names()
+
+    def targets(self) -> list[Name]:
+        """One name of each file that is still wanted."""
+        names = (next((name for name in file if not name.folder.gone), None) for file in self.files)
+        return [name for name in names if name is not None]
+
+    def names(self) -> list[Name]:
+        """All names under which it can be read, those that are wanted."""
+        return [name for file in self.files for name in file if not name.folder.gone]
+
+    def waiting_blocks(self) -> list[Block]:
+        """What is not written, in the order of writing."""
+        return [*self.taken, *self.pending]
+
+
+class Step(Protocol):
+    """Something that must have been done before a log is written on."""
+
+    def run(self, writer: Writer) -> None:
+        """Do it. Raises OSError, and is then tried again."""
+        ...
+
+
+class Log(Tail):
+    """The event log of a call."""
+
+    __slots__ = ("folder", "steps")
+
+    def __init__(self, name: Name, *, size: int, made: bool) -> None:
+        super().__init__(name, size=size, made=made)
+        self.folder = name.folder
+        self.steps: deque[Step] = deque()
+
+
+class Track(Tail):
+    """The audio of one party."""
+
+    __slots__ = ("lost", "name", "on_lost")
+
+    def __init__(self, name: Name, *, size: int, made: bool, on_lost: Lost) -> None:
+        super().__init__(name, size=size, made=made)
+        self.name = name.file
+        self.on_lost = on_lost
+        self.lost: tuple[int, int] | None = None
+        """Bytes ``[start, stop)`` that were dropped and are not yet reported."""

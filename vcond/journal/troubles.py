@@ -1,0 +1,26 @@
+"""What an errno of the disk means to the operator, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free space there",
+    errno.EDQUOT: "the disk quota is used up: raise it or free space there",
+    errno.EROFS: "the file system is read-only: see what the kernel log says about the disk, then mount it read-write",
+    errno.EIO: "the disk fails to read or write: see what the kernel log says, and replace it",
+    errno.EACCES: "permission denied: give the folder and all in it to the user that vcond runs as",
+    errno.EPERM: "not permitted: give the folder and all in it to the user that vcond runs as",
+    errno.EMFILE: "too many open files: raise LimitNOFILE of the service",
+    errno.ENFILE: "too many open files on this machine: raise fs.file-max",
+    errno.EFBIG: "a file reached the largest size allowed: raise LimitFSIZE of the service or use another file system",
+    errno.ENOENT: "a file or folder in use was removed from outside: restart vcond",
+    errno.ESTALE: "the network file system lost its server: mount it again, better use a local disk",
+}
+
+
+def advice(why: OSError, root: str) -> str:
+    """One line: where, what, and what to do."""
+    code = why.errno or 0
+    return f"{root}: {_ADVICE.get(code, os.strerror(code))} ({errno.errorcode.get(code, str(code))})"

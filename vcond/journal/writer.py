@@ -1,0 +1,326 @@
+"""The one writer of a store: takes what waits in the inbox to the disk, in order, and syncs it in rounds.
+
+``Writer.step`` does what is due and says when it wants to be called again; ``run`` is the thread around it. Each step
+serves events first, then a slice of the audio that is due, then one slow thing (an fsync, the deletion of a file), so
+that events never wait for a round of fsyncs.
+
+A file that cannot be written keeps its blocks and is tried again, at most every ``LONGEST`` seconds; the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import structlog
+
+from vcond import metrics
+from vcond.errors import StorageError
+from vcond.journal.files import Files
+from vcond.journal.handles import Handles
+from vcond.journal.inbox import Inbox, Request
+from vcond.journal.tails import Block, Folder, Log, Name, Tail, Track
+from vcond.journal.troubles import advice
+
+log = structlog.get_logger()
+
+SLICE: Final = 32
+"""Tracks written between two looks at events."""
+SHORTEST, LONGEST = 0.05, 2.0
+"""Seconds before a failed write is tried again: at first, and at most."""
+TRIES: Final = 8
+"""Failures in a row after which a dead disk is left alone for a while."""
+QUIET: Final = 10.0
+"""Seconds between two log lines about trouble."""
+TRASH: Final = ".trash"
+"""Folder in a store for what is being deleted."""
+FAULT: Final = "a fault in vcond itself: see the log, and report it"
+
+
+class Writer:
+    """Owns the files. Everything here runs in the writer thread; ``clock`` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        root: Folder,
+        inbox: Inbox,
+        files: Files,
+        *,
+        clock: Callable[[], float],
+        sync_interval: float,
+        max_open: int,
+    ) -> None:
+        self.root, self.inbox, self.files = root, inbox, files
+        self.handles = Handles(files, max_open)
+        self.stopped = False
+        self.purges: deque[str] = deque()
+        """Folders in the trash, to be deleted."""
+        self._clock, self._interval = clock, sync_interval
+        self._due: deque[Track] = deque()
+        self._unsynced: dict[Tail | Folder, None] = {}
+        self._kept = 0
+        self._round: deque[Tail | Folder] = deque()
+        self._round_at = 0.0
+        self._round_took = 0.0
+        self._failing: dict[object, Callable[[], None]] = {}
+        self._retry_at = 0.0
+        self._pause = SHORTEST
+        self._complained = -QUIET
+
+    def step(self, now: float) -> float | None:
+        """Do what is due; when to come again if nothing new is said before (None = never)."""
+        logs, tracks, requests = self.inbox.collect(now)
+        for tail in logs:
+            self._write_soon(tail)
+        self._due.extend(tracks)
+        for request in requests:
+            self._serve(request)
+        for _ in range(min(SLICE, len(self._due))):
+            self._write_soon(self._due.popleft())
+        if self._failing and now >= self._retry_at:
+            self._retry(now)
+        if self._unsynced and not self._round and now >= self._round_at:
+            self._round.extend(self._unsynced)
+            self._round_at, self._round_took = now + self._interval, 0.0
+        if self._round:
+            self._sync_next()
+        elif self.purges:
+            self._purge_next()
+        return self._next(now)
+
+    def stop(self) -> int:
+        """Write and sync all that can be; how many bytes could not."""
+        tails = {*self.inbox.rest(), *self._due, *self._unsynced, *self._failing}
+        logs_first = sorted(tails, key=lambda item: not isinstance(item, Log))
+        for item in logs_first:
+            if isinstance(item, Tail):
+                self.attempt(item, partial(self.settle, item))
+        for item in list(self._unsynced):
+            self.attempt(item, partial(self.sync, item))
+        for request in self.inbox.close():
+            request.fail(StorageError("the store is closed"))
+        self.handles.close()
+        self.stopped = True
+        return self.inbox.waiting
+
+    # For steps and requests. All but ``attempt`` raise OSError.
+
+    def attempt(self, key: object, action: Callable[[], None], again: Callable[[], None] | None = None) -> str:
+        """Do something; on disk trouble keep it (``again``, else ``action``) to be tried later. The trouble, if any."""
+        try:
+            action()
+        except OSError as why:
+            return self._failed(key, again or action, advice(why, self.root.path))
+        except Exception:
+            log.exception("a fault in the journal's writer; it goes on")
+            return self._failed(key, again or action, FAULT)
+        if self._failing.pop(key, None) is not None:
+            self._healthy()
+        return ""
+
+    def make(self, folder: Folder) -> None:
+        """Make a folder, unless it is there."""
+        if not folder.made:
+            self.files.make_folder(folder.path)
+            folder.made = True
+            self._mark(self.root)
+
+    def open(self, tail: Tail, name: Name) -> int:
+        """A descriptor of a tail's file, made when it is new."""
+        if tail.made:
+            return self.handles.get(name.path)
+        self.make(name.folder)
+        fd = self.handles.get(name.path, create=True)
+        tail.made = True
+        self._mark(name.folder)
+        return fd
+
+    def write(self, tail: Tail) -> None:
+        """Write what waits."""
+        blocks = self.inbox.take(tail)
+        if tail.gone:
+            self.inbox.discard(tail)
+        elif isinstance(tail, Log):
+            self._prepare(tail)
+        targets = tail.targets()
+        while blocks:
+            try:
+                for name in targets:
+                    self._put(self.open(tail, name), blocks[0])
+            except OSError as why:
+                for name in targets:
+                    self.handles.forget(name.path)
+                if why.errno != errno.EFBIG or not isinstance(tail, Track):
+                    raise
+                self.inbox.refused(tail)
+                self._complain(advice(why, self.root.path))
+                continue
+            block = self.inbox.written(tail)
+            tail.unsynced.append(block)
+            self._kept += len(block.data)
+            self._unsynced[tail] = None
+        self._bound_kept()
+
+    def sync(self, item: Tail | Folder) -> None:
+        """Have what was written on the disk."""
+        if isinstance(item, Folder):
+            if item.dirty and not item.gone:
+                self.files.sync_folder(item.path)
+            item.dirty = False
+            self._unsynced.pop(item, None)
+            return
+        self._unsynced.pop(item, None)
+        if not item.unsynced:
+            return
+        names = item.targets()
+        try:
+            for name in names:
+                self.files.sync(self.handles.get(name.path))
+        except OSError:
+            # the system may have dropped what it could not write, and a second fsync would say all is well
+            self._kept -= self.inbox.again(item)
+            for name in names:
+                self.handles.forget(name.path)
+            raise
+        self._kept -= sum(len(block.data) for block in item.unsynced)
+        item.unsynced.clear()
+
+    def settle(self, tail: Tail) -> None:
+        """Write what waits and have it on the disk, with its names."""
+        self.write(tail)
+        self.sync(tail)
+        for name in tail.targets():
+            self.sync(name.folder)
+        self.sync(self.root)
+
+    def discard(self, path: str) -> None:
+        """Move a file or folder to the trash, to be deleted when there is time. One that is not there is fine."""
+        trash = f"{self.root.path}/{TRASH}"
+        folder, _, file = path.rpartition("/")
+        place = f"{trash}/{file}" if folder == self.root.path else f"{trash}/{folder.rpartition('/')[2]}-{file}"
+        self.files.make_folder(trash)
+        with suppress(FileNotFoundError):
+            self.files.rename(path, place)
+            self.purges.append(place)
+
+    # Inside.
+
+    def _prepare(self, tail: Log) -> None:
+        """What has to come first: other calls, links, repairs."""
+        if tail.folder.after is not None:
+            self.settle(tail.folder.after)
+        while tail.steps:
+            tail.steps[0].run(self)
+            tail.steps.popleft()
+
+    def _put(self, fd: int, block: Block) -> None:
+        offset = block.start
+        with memoryview(block.data) as view:
+            while offset < block.stop:
+                done = self.files.pwrite(fd, view[offset - block.start :], offset)
+                if done <= 0:
+                    raise OSError(errno.EIO, "nothing written")
+                offset += done
+
+    def _mark(self, folder: Folder) -> None:
+        folder.dirty = True
+        self._unsynced[folder] = None
+
+    def _bound_kept(self) -> None:
+        """Sync earlier than planned when too much is kept in memory for it."""
+        while self._kept > self.inbox.limit:
+            item = next(item for item in self._unsynced if isinstance(item, Tail))
+            self.attempt(item, partial(self.sync, item), partial(self._again, item))
+
+    def _write_soon(self, tail: Tail) -> None:
+        if tail not in self._failing:
+            self.attempt(tail, partial(self.write, tail), partial(self.settle, tail))
+
+    def _again(self, item: Tail | Folder) -> None:
+        if isinstance(item, Tail):
+            self.settle(item)
+        else:
+            self.sync(item)
+
+    def _serve(self, request: Request) -> None:
+        try:
+            request.run(self)
+        except Exception as why:
+            request.fail(why)
+            raise
+
+    def _sync_next(self) -> None:
+        item = self._round.popleft()
+        began = self._clock()
+        if item in self._unsynced and item not in self._failing:
+            self.attempt(item, partial(self.sync, item), partial(self._again, item))
+        self._round_took += self._clock() - began
+        if not self._round:
+            metrics.journal_fsync_seconds.observe(self._round_took)
+
+    def _purge_next(self) -> None:
+        try:
+            if self.files.delete_one(self.purges[0]):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError as why:
+            log.warning("removed calls stay in the trash until the next start", why=advice(why, self.root.path))
+        self.purges.popleft()
+
+    def _failed(self, key: object, again: Callable[[], None], trouble: str) -> str:
+        if not self._failing:
+            self._pause = SHORTEST
+            self._retry_at = self._clock() + self._pause
+        self._failing.pop(key, None)
+        self._failing[key] = again
+        self.inbox.trouble = trouble
+        self._complain(trouble)
+        return trouble
+
+    def _retry(self, now: float) -> None:
+        progress = failures = 0
+        for key in list(itertools.islice(self._failing, SLICE)):
+            if self.attempt(key, self._failing[key]):
+                failures += 1
+            else:
+                progress += 1
+            if failures == TRIES:
+                break
+        self._pause = SHORTEST if progress else min(self._pause * 2, LONGEST)
+        self._retry_at = now + self._pause if failures else now
+
+    def _healthy(self) -> None:
+        if not self._failing:
+            self.inbox.trouble = ""
+            log.info("the journal can be written again")
+
+    def _complain(self, trouble: str) -> None:
+        if self._clock() - self._complained >= QUIET:
+            self._complained = self._clock()
+            log.error("the journal cannot be written", trouble=trouble, waiting_bytes=self.inbox.waiting)
+
+    def _next(self, now: float) -> float | None:
+        if self._due or self._round or self.purges:
+            return now
+        times = [self._round_at] if self._unsynced else []
+        if self._failing:
+            times.append(self._retry_at)
+        return min(times, default=None)
+
+
+def run(writer: Writer, clock: Callable[[], float]) -> None:
+    """The thread: step by step until stopped. A fault of ours is logged and does not end it."""
+    while not writer.stopped:
+        try:
+            until = writer.step(clock())
+        except Exception:
+            log.exception("a fault in the journal's writer; it goes on")
+            until = clock() + LONGEST
+        if not writer.stopped:
+            writer.inbox.sleep(until)

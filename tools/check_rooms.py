@@ -25,7 +25,7 @@ TABLE: dict[str, set[str]] = {
     "vcon": {"calls", "errors"},
     "delivery": {"vcon", *LEAVES},
     "testing": {"calls", "media", "adapter", "errors"},
-    "config": {"speech", "errors"},
+    "config": {"speech", "delivery", "errors"},
     "web": {"adapter", "config", *LEAVES},
     "plugins": {"adapter", "config", "delivery", "errors"},
     "core": {"adapter", "calls", "config", "journal", "media", "speech", "vcon", *LEAVES},

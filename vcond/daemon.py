@@ -73,6 +73,7 @@ class Daemon:
         try:
             await self._serve(adapters)
         finally:
+            await self.outbox.close()
             await self.store.close()
             self.notifier.close()
 
@@ -85,13 +86,19 @@ class Daemon:
             async with asyncio.TaskGroup() as tasks:
                 background = self._background(tasks)
                 await self._recover(journals, {})
-                while self.finisher.busy or await self.outbox.trying():  # noqa: ASYNC110 - two parts, asked twice a second
+                while self.finisher.busy or await self._trying():  # noqa: ASYNC110 - two parts, asked twice a second
                     await asyncio.sleep(TICK)
                 await _cancelled(background)
-            waiting = await self.outbox.list()
+            undelivered = [entry for entry in await self.outbox.list(limit=1000) if not entry.closed_at]
         finally:
+            await self.outbox.close()
             await self.store.close()
-        return {"journals": len(journals), "undelivered": len(waiting)}
+        return {"journals": len(journals), "undelivered": len(undelivered)}
+
+    async def _trying(self) -> bool:
+        """Whether a sink still has to answer for the first time."""
+        waiting = await self.outbox.list(state="pending", limit=1000)
+        return any(one.state == "pending" and one.configured and not one.attempts for e in waiting for one in e.sinks)
 
     def _wire(self) -> None:
         """Make every part; nothing runs yet."""
@@ -107,7 +114,7 @@ class Daemon:
             database=self.state_dir / "vcond.db",
             clock=self.clock,
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
-            keep_days=self.config.delivery.keep_days,
+            config=self.config.delivery,
             on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
         )
         self.finisher = Finisher(
@@ -182,7 +189,8 @@ class Daemon:
                 journal.remove()
             elif state.published:
                 self.finisher.expect(state.uuid, journal)
-                if await self.outbox.is_delivered(state.uuid):
+                entry = await self.outbox.get(state.uuid)
+                if entry is not None and entry.closed_at:
                     self.finisher.delivered(state.uuid)
             elif state.ended is not None:
                 self.office.take_to_finish(journal)

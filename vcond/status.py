@@ -47,6 +47,8 @@ class Status:
                 wrong[f"adapter {name}"] = detail or "not attached"
         if daemon.store.trouble:
             wrong["journal"] = daemon.store.trouble
+        if daemon.outbox.trouble:
+            wrong["outbox"] = daemon.outbox.trouble
         if daemon.office.disk_low:
             wrong["disk"] = daemon.office.disk_low
         return wrong
@@ -75,7 +77,13 @@ class Status:
         return detail(self._find(query).state)
 
     async def _outbox(self, _: dict[str, str]) -> Any:
-        return await self._daemon.outbox.list()
+        return [
+            {"uuid": entry.uuid, "sink": one.sink, "state": one.state, "attempts": one.attempts,
+             "reason": one.reason, "answer": one.answer, "bytes": entry.bytes}
+            for entry in await self._daemon.outbox.list(limit=1000)
+            for one in entry.sinks
+            if one.state != "delivered"
+        ]  # fmt: skip
 
     async def _retry(self, query: dict[str, str]) -> Any:
         return {"retried": await self._daemon.outbox.retry(query.get("uuid"), query.get("sink"))}

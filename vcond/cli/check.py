@@ -11,7 +11,7 @@ from pathlib import Path
 from vcond import plugins
 from vcond.adapter import Finding
 from vcond.config import Config, load
-from vcond.errors import VcondError
+from vcond.errors import PeerError, VcondError
 from vcond.speech.choose import check_engine
 
 LIMIT = 30.0
@@ -38,7 +38,8 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
         found.append(Finding("error", "adapters", "none is configured", "add [adapters.asterisk] or [adapters.twilio]"))
     if not sinks:
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
-    found.append(check_engine(config.speech))
+    speech = check_engine(config.speech)
+    found.append(Finding(speech.level, speech.what, speech.detail, speech.fix))
     if config.web.host not in {"127.0.0.1", "::1", "localhost"} and not config.web.public_url.startswith("https://"):
         fix = "put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
@@ -63,9 +64,13 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
 
 
 async def _sink(sink: plugins.Sink) -> AsyncIterator[Finding]:
-    trouble = await sink.probe()
-    level = "warning" if trouble else "ok"
-    yield Finding(level, f"sink {sink.name}", trouble, "vCons wait in the outbox until it answers" if trouble else "")
+    what = f"sink {sink.name}"
+    try:
+        yield Finding("ok", what, await sink.check())
+    except PeerError as why:
+        yield Finding("warning", what, str(why), "vCons wait in the outbox until it answers")
+    finally:
+        await sink.close()
 
 
 def _disk(config: Config) -> list[Finding]:

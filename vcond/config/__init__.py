@@ -1,8 +1,8 @@
 """What the operator says: files, environment, secrets, all typed; anything unknown is an error with a suggestion."""
 
 from vcond.config.load import Loaded, load, plugin_configs
-from vcond.config.schema import Config, DaemonConfig, DeliveryConfig, RecordConfig, WebConfig
+from vcond.config.schema import Config, DaemonConfig, RecordConfig, WebConfig
 
 __all__ = [
-    "Config", "DaemonConfig", "DeliveryConfig", "Loaded", "RecordConfig", "WebConfig", "load", "plugin_configs",
+    "Config", "DaemonConfig", "Loaded", "RecordConfig", "WebConfig", "load", "plugin_configs",
 ]  # fmt: skip

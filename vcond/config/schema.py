@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from vcond.delivery import OutboxConfig
 from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
@@ -72,13 +73,6 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
 
 
-class DeliveryConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[delivery]``: the outbox."""
-
-    keep_days: Annotated[float, Meta(ge=0, le=3650)] = 0
-    """How long a vCon stays in the outbox folder after every sink has it. 0 = it is removed."""
-
-
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole file."""
 
@@ -86,7 +80,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     web: WebConfig = WebConfig()
     speech: SpeechConfig = SpeechConfig()
     record: RecordConfig = RecordConfig()
-    delivery: DeliveryConfig = DeliveryConfig()
+    delivery: OutboxConfig = OutboxConfig()
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
     sinks: list[dict[str, Any]] = []

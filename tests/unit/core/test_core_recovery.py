@@ -1,0 +1,50 @@
+from vcond.calls import events as ev
+from vcond.calls.causes import NORMAL
+from vcond.calls.state import fold
+from vcond.calls.time import SECOND, Instant
+from vcond.core.recovery import interrupted
+
+ZERO = 1_795_339_662 * SECOND
+
+
+def at(seconds: float) -> Instant:
+    return Instant(ZERO + round(seconds * SECOND))
+
+
+CRASHED = [
+    ev.CallOpened(at=at(0), call="u", adapter="t", key="k"),
+    ev.PartyJoined(at=at(0), party=0, key="a"),
+    ev.TrackOpened(at=at(1), track=0, party=0, codec="L16", rate=8000),
+    ev.Span(at=at(3), track=0, start=8000, stop=24_000, kind=ev.SpanKind.RECEIVED),
+]
+
+
+def test_audio_that_was_written_and_not_described_was_received():
+    events = interrupted(fold(CRASHED), lambda _: 36_000, now=at(60))
+    state = fold([*CRASHED, *events])
+    assert list(state.tracks[0].spans) == [(8000, 36_000, ev.SpanKind.RECEIVED)]
+    assert (state.tracks[0].samples, state.tracks[0].closed) == (36_000, at(4.5))
+    assert [(w.start, w.stop, w.reason) for w in state.interruptions] == [(at(4.5), None, "crash")]
+    assert state.odd == 0
+
+
+def test_the_interruption_is_never_in_the_future():
+    events = interrupted(fold(CRASHED), lambda _: 8000 * 3600, now=at(10))
+    assert all(event.at <= at(3600) for event in events)
+    assert fold([*CRASHED, *events]).interruptions[0].start == at(10)
+
+
+def test_a_stop_that_was_written_is_not_a_crash():
+    stopped = [*CRASHED, ev.TrackClosed(at=at(5), track=0, samples=40_000), ev.Interrupted(at=at(5), reason="stop")]
+    assert interrupted(fold(stopped), lambda _: 40_000, now=at(9)) == []
+
+
+def test_a_second_crash_is_a_second_interruption():
+    twice = [*CRASHED, ev.Interrupted(at=at(4)), ev.Recovered(at=at(5)), ev.Held(at=at(6), party=0)]
+    events = interrupted(fold(twice), lambda _: 0, now=at(9))
+    assert fold([*twice, *events]).interruptions[-1].start == at(6)
+
+
+def test_a_call_that_ended_needs_nothing_more_than_its_end():
+    ended = [*CRASHED, ev.CallEnded(at=at(5), cause=NORMAL)]
+    assert fold(ended).ended == at(5)

@@ -1,0 +1,59 @@
+import asyncio
+import socket
+from pathlib import Path
+
+from vcond.calls.time import SECOND
+from vcond.core.bus import MAX_WAITING, Bus, Line
+from vcond.core.clock import SteadyClock
+from vcond.notify import Notifier
+
+
+def test_a_step_of_the_wall_clock_moves_nothing_until_it_is_taken_over():
+    wall, monotonic = [1_000 * SECOND], [50 * SECOND]
+    clock = SteadyClock(lambda: wall[0], lambda: monotonic[0])
+    monotonic[0] += SECOND
+    wall[0] += 3601 * SECOND
+    assert clock.now() == 1_001 * SECOND
+    assert clock.off() == 3600 * SECOND
+    clock.anchor()
+    assert clock.now() == 4_601 * SECOND
+    assert clock.off() == 0
+
+
+async def test_a_slow_watcher_loses_its_oldest_lines_and_nobody_waits():
+    bus = Bus()
+    with bus.watch() as slow:
+        for i in range(MAX_WAITING + 5):
+            bus.publish(Line("u", "final", str(i)))
+        bus.close()
+        texts = [line.text async for line in slow]
+    assert len(texts) == MAX_WAITING - 1
+    assert texts[-1] == str(MAX_WAITING + 4)
+    assert not bus.watched
+
+
+async def test_watching_a_closed_bus_ends_at_once():
+    bus = Bus()
+    bus.close()
+    with bus.watch() as lines:
+        async with asyncio.timeout(5):
+            assert [line async for line in lines] == []
+
+
+def test_systemd_is_told_in_one_datagram(tmp_path: Path):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "30000000"})
+        assert notifier.watchdog == 30.0
+        notifier.send(READY="1", STATUS="2 calls")
+        assert systemd.recv(1000) == b"READY=1\nSTATUS=2 calls"
+    notifier.send(STOPPING="1")  # systemd is gone: no error
+    notifier.close()
+
+
+def test_without_systemd_nothing_happens():
+    notifier = Notifier({})
+    notifier.send(READY="1")
+    assert notifier.watchdog == 0
+    notifier.close()

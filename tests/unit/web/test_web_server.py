@@ -1,0 +1,98 @@
+import os
+import stat
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from vcond.config import WebConfig
+from vcond.errors import ConfigError
+from vcond.web.server import WebServer, ingress_token
+
+TOKEN = "t0ken"
+
+
+@asynccontextmanager
+async def served(wrong: dict[str, str] | None = None):
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=TOKEN, alive=dict, ready=lambda: dict(wrong or {}))
+    await server.start()
+    async with aiohttp.ClientSession(server.base_url) as client:
+        yield server, client
+    await server.close()
+
+
+async def hello(request: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/x/stream/t0ken", {}, 200),
+        ("/x/stream", {"Authorization": "Bearer t0ken"}, 200),
+        ("/x/stream", {"Authorization": "bearer t0ken"}, 200),
+        ("/x/stream", {}, 403),
+        ("/x/stream/wrong", {}, 403),
+        ("/x/stream/", {}, 403),
+        ("/x/stream", {"Authorization": "Basic t0ken"}, 403),
+        ("/x/stream?token=t0ken", {}, 403),
+        ("/x/stream/t0ken/more", {}, 404),
+        ("/nowhere", {}, 404),
+        ("/x/stream/%ff%00", {}, 403),
+    ],
+)
+async def test_ingress_takes_a_token(path: str, headers: dict[str, str], status: int):
+    async with served() as (server, client):
+        server.ingress("x").route("GET", "/x/stream", hello)
+        async with client.get(path, headers=headers) as answer:
+            assert answer.status == status
+
+
+async def test_routes_of_an_adapter_that_starts_again_are_replaced():
+    async with served() as (server, client):
+        server.ingress("x").route("GET", "/x", hello)
+        server.ingress("x").route("GET", "/x", hello)
+        with pytest.raises(ConfigError, match="two adapters"):
+            server.ingress("y").route("GET", "/x", hello)
+        async with client.get("/x/t0ken") as answer:
+            assert await answer.text() == "hello"
+
+
+async def test_health_says_what_is_wrong():
+    async with served({"journal": "disk full", "adapter x": "not attached"}) as (_, client):
+        async with client.get("/livez") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+        async with client.get("/readyz") as answer:
+            assert answer.status == 503
+            assert await answer.text() == "adapter x: not attached\njournal: disk full\n"
+
+
+async def test_metrics_are_served():
+    async with served() as (_, client), client.get("/metrics") as answer:
+        assert answer.status == 200
+        assert "vcond_dropped_total" in await answer.text()
+
+
+async def test_an_address_in_use_is_the_operators_to_mend():
+    async with served() as (server, _):
+        second = WebServer(
+            WebConfig(listen=server.base_url.removeprefix("http://")), token=TOKEN, alive=dict, ready=dict
+        )
+        with pytest.raises(ConfigError, match=r"web\.listen: cannot listen"):
+            await second.start()
+
+
+def test_the_token_is_made_once_and_readable_by_vcond_only(tmp_path: Path):
+    made = ingress_token(WebConfig(), tmp_path)
+    assert len(made) >= 24
+    assert ingress_token(WebConfig(), tmp_path) == made
+    assert stat.S_IMODE((tmp_path / "ingress-token").stat().st_mode) == 0o600
+    assert ingress_token(WebConfig(token="mine"), tmp_path) == "mine"
+
+
+def test_the_public_url_wins_over_the_bound_address():
+    server = WebServer(WebConfig(public_url="https://edge.example.com/"), token="", alive=dict, ready=dict)
+    assert server.base_url == "https://edge.example.com"
+    assert os.sep not in server.base_url.removeprefix("https://")

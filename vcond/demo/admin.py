@@ -1,0 +1,93 @@
+"""The daemon's admin socket, as far as a demo needs it: where it listens, and what is being said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import aiohttp
+import msgspec
+from aiohttp.http_exceptions import LineTooLong
+
+from vcond.errors import ProtocolError, UnreachableError
+
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10)
+"""A stream of captions may be silent as long as the call is."""
+
+
+class Caption(msgspec.Struct, frozen=True):
+    """One line of ``GET /v1/live``. Times are seconds from the call's zero."""
+
+    call: str
+    kind: Literal["partial", "final", "event"]
+    text: str
+    """Words, or an event's name."""
+    party: int | None = None
+    name: str = ""
+    start: float = 0.0
+    stop: float = 0.0
+
+
+class _Status(msgspec.Struct):
+    listen: str
+
+
+_caption = msgspec.json.Decoder(Caption).decode
+_status = msgspec.json.Decoder(_Status).decode
+
+
+class Admin:
+    """A client of one admin socket; use it as an async context manager."""
+
+    def __init__(self, socket: Path) -> None:
+        self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def listen_url(self) -> str:
+        """Where the daemon's web port is: ``http://127.0.0.1:40123``.
+
+        Raises UnreachableError when the daemon does not answer, ProtocolError when it answers something else.
+        """
+        try:
+            async with self._session.get("http://vcond/v1/status", timeout=TIMEOUT) as answer:
+                answer.raise_for_status()
+                return _status(await answer.read()).listen
+        except (aiohttp.ClientError, TimeoutError) as why:
+            raise UnreachableError(f"the daemon does not answer on its admin socket: {type(why).__name__}") from why
+        except msgspec.DecodeError as why:
+            raise ProtocolError("the daemon's status is not understood") from why
+
+    @asynccontextmanager
+    async def live(self) -> AsyncIterator[AsyncIterator[Caption]]:
+        """Captions from now on: inside the block nothing is missed. They end when the daemon does.
+
+        Raises UnreachableError when the daemon does not answer; iterating raises it when the stream breaks, and
+        ProtocolError for a line that is no caption.
+        """
+        try:
+            async with self._session.get("http://vcond/v1/live", timeout=STREAM) as answer:
+                answer.raise_for_status()
+                yield _captions(answer.content)
+        except aiohttp.ClientError as why:
+            raise UnreachableError(f"the daemon shows no live text: {type(why).__name__}") from why
+
+
+async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[Caption]:
+    try:
+        async for line in stream:
+            yield _caption(line)
+    except aiohttp.ClientError as why:
+        raise UnreachableError(f"the live text broke off: {type(why).__name__}") from why
+    except (msgspec.DecodeError, LineTooLong, ValueError) as why:  # ValueError: a long line in an older aiohttp
+        raise ProtocolError("a line of live text is not understood") from why

@@ -1,0 +1,198 @@
+"""``vcond demo``: a spoken call through a freshly started daemon, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vcond.demo import child, settings
+from vcond.demo.admin import Admin, Caption
+from vcond.demo.call import Recording, demo_call
+from vcond.demo.carrier import Carrier, TwilioCarrier
+from vcond.demo.errors import DemoError
+from vcond.demo.places import Places, places
+from vcond.demo.screen import Screen, clock
+from vcond.demo.settings import Settings
+from vcond.demo.summary import summary
+from vcond.demo.wav import own_call
+from vcond.errors import UnreachableError, VcondError
+from vcond.vcon import read, validate
+
+TEXT_LIMIT = 60.0
+"""Seconds from the hang-up to the vCon, on top of the length of the call: a slow machine may transcribe as long."""
+LOOK_EVERY = 0.05
+FINDINGS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """The options of ``vcond demo``."""
+
+    wav: Path | None = None
+    """A stereo file to play instead of the demo call; left = caller."""
+    speed: float = 1.0
+    """How many times faster than spoken."""
+    out: Path | None = None
+    """Folder for configuration, log and vCon; None = a new one among temporary files."""
+    pbx: str = ""
+    """Empty = as a Twilio stream; ``asterisk`` = through a real Asterisk."""
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Play a call and show what becomes of it; the last line printed is ``vCon: <path>``.
+
+    Returns the exit code: 0, 1 with a message when something went wrong, 128 + the signal when it was stopped.
+    """
+    stop = _Stop()
+    try:
+        recording = own_call(options.wav) if options.wav is not None else demo_call()
+        carrier = _carrier(options)
+        with places(options.out) as where, Screen(recording) as screen:
+            try:
+                path = asyncio.run(_demo(_Run(recording, carrier, where, screen, stop)))
+                lines = _judged(path, recording)
+            except (VcondError, OSError):
+                _show_log(where)
+                raise
+    except VcondError as why:
+        return _failed(str(why))
+    except OSError as why:
+        return _failed(f"{why.filename or 'vcond demo'}: {why.strerror or type(why).__name__}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 128 + stop.signal
+    print("\n".join(["", *lines, "", f"vCon: {path}"]), flush=True)
+    return 0
+
+
+def _carrier(options: DemoOptions) -> Carrier:
+    if not 0 < options.speed <= 1000:
+        raise DemoError("--speed must be above 0 and at most 1000")
+    if options.pbx == "":
+        return TwilioCarrier(options.speed)
+    raise DemoError(f"--pbx {options.pbx}: known is asterisk")
+
+
+class _Stop:
+    """Ctrl-C, SIGTERM and SIGHUP: the first ends the demo in order, the second kills the daemon at once."""
+
+    def __init__(self) -> None:
+        self.signal = signal.SIGINT
+        self.daemon: child.Child | None = None
+        self._asked = False
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take the signals for the task that enters."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._ask, number, task)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _ask(self, number: signal.Signals, task: asyncio.Task[None]) -> None:
+        if not self._asked:
+            self._asked, self.signal = True, number
+            print("\nstopping; once more to stop at once", file=sys.stderr)
+            task.cancel()
+        elif self.daemon is not None:
+            self.daemon.kill()
+
+
+@dataclass
+class _Run:
+    """Everything of one run."""
+
+    recording: Recording
+    carrier: Carrier
+    where: Places
+    screen: Screen
+    stop: _Stop
+    settings: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(self.carrier.adapter)
+
+
+async def _demo(run: _Run) -> Path:
+    """From nothing to a delivered vCon. Raises DemoError, and PeerError of the daemon."""
+    with run.stop.watched():
+        recording, screen, where = run.recording, run.screen, run.where
+        names = " and ".join(person.name for person in recording.parties)
+        screen.say(f"{recording.title}: {names}, {clock(recording.seconds)}, as {run.carrier.title}")
+        screen.note("starting the daemon")
+        settings.write(run.settings, where)
+        before = where.delivered()
+        begun = asyncio.get_running_loop().time()
+        async with child.daemon(where.config, where.log, where.notify_socket) as daemon:
+            run.stop.daemon = daemon
+            await daemon.ready()
+            screen.say(f"daemon ready after {asyncio.get_running_loop().time() - begun:.1f} s", dim=True)
+            async with Admin(where.admin_socket) as admin, admin.live() as captions:
+                watching = asyncio.create_task(_watch(captions, screen))
+                try:
+                    await _carried(run, daemon, await admin.listen_url())
+                    return await _delivered(run, daemon, before)
+                finally:
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _carried(run: _Run, daemon: child.Child, url: str) -> None:
+    run.screen.note("")
+    try:
+        await run.carrier.play(run.recording, url, run.settings.token, run.screen.progress)
+    except UnreachableError:
+        await daemon.check(patience=1.0)  # when it died that is the better message
+        raise
+
+
+async def _delivered(run: _Run, daemon: child.Child, before: set[Path]) -> Path:
+    """Wait for the vCon in the folder sink."""
+    run.screen.note("hung up; the last words and the vCon are being made")
+    deadline = asyncio.get_running_loop().time() + TEXT_LIMIT + run.recording.seconds
+    while not (new := run.where.delivered() - before):
+        await daemon.check(patience=LOOK_EVERY)
+        if asyncio.get_running_loop().time() > deadline:
+            raise DemoError("no vCon came out; the daemon's log says why")
+    return min(new)
+
+
+async def _watch(captions: AsyncIterator[Caption], screen: Screen) -> None:
+    """Show live text. Without it the demo goes on: it is what people see, not what is delivered."""
+    try:
+        async for caption in captions:
+            screen.caption(caption)
+    except VcondError as why:
+        screen.say(str(why))
+
+
+def _judged(path: Path, recording: Recording) -> list[str]:
+    """Read the vCon, check it, and say what is in it. Raises DemoError when it is not valid."""
+    data = path.read_bytes()
+    document = read(data)
+    findings = validate(document)
+    shown = [f"  {one.level}: {one.path}: {one.message}" for one in findings[:FINDINGS_SHOWN]]
+    if any(one.level == "error" for one in findings):
+        raise DemoError("\n".join([f"{path} is not a valid vCon:", *shown]))
+    return [*summary(document, recording, len(data)), *shown]
+
+
+def _show_log(where: Places) -> None:
+    lines = child.tail(where.log)
+    if lines:
+        print(f"\nthe last lines of {where.log}:", *lines, sep="\n  ", file=sys.stderr)
+
+
+def _failed(message: str) -> int:
+    print(f"\nvcond demo: {message}", file=sys.stderr)
+    return 1

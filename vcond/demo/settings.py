@@ -1,0 +1,57 @@
+"""The configuration that a demo's daemon runs with."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vcond.demo.places import Places
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What differs between demos."""
+
+    adapter: str
+    """The section ``[adapters.…]`` as TOML, header included."""
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+
+def toml(settings: Settings, places: Places) -> str:
+    """The text of ``vcond.toml``."""
+    return f"""\
+# Made by `vcond demo`. The port is any free one, the token is for this run only.
+[vcond]
+name = "demo.example.com"
+state_dir = {_text(places.state)}
+admin_socket = {_text(places.admin_socket)}
+log_format = "text"
+
+[web]
+listen = "127.0.0.1:0"
+token = {_text(settings.token)}
+
+[speech]
+engine = "auto"
+
+{settings.adapter.strip()}
+
+[[sinks]]
+type = "folder"
+name = "folder"
+path = {_text(places.vcons)}
+"""
+
+
+def write(settings: Settings, places: Places) -> None:
+    """Write ``vcond.toml``, for its owner only. Raises OSError."""
+    with os.fdopen(os.open(places.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(toml(settings, places))
+
+
+def _text(value: Path | str) -> str:
+    """A TOML basic string: for what a path or token may hold its escapes are those of JSON."""
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,307 @@
+"""Finds the place of frames on the call's clock.
+
+A frame has a nominal position, counted by its source (stamps, or the samples so far), whose zero and speed are the
+source's own. Its place in the track is ``nominal + offset``. The offset comes from arrivals: a frame that arrived at
+``t`` holds audio of before ``t``, so the delay ``t - (nominal + length)`` is the offset plus what the frame lost on
+its way, and the least delay of the last seconds is the offset.
+
+- Frames that are late keep their place, because the least delay does not change.
+- When a stream begins, begins anew (its stamps jump), or is late by more than its jitter, frames are held for up to
+  one jitter until it is clear what happened: a burst that catches up (nothing was missing) or a steady flow that
+  stays late (something was, and the offset moves).
+- When the least delay moves slowly (skew, small slips), the offset follows in steps of at least 10 ms, in silence if
+  some is near: a small gap is left, or samples are cut out.
+
+Nothing here is later than its arrival by more than a second, and nothing goes back.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from vcond.media.codecs import Pcm
+from vcond.media.floor import Floor
+from vcond.media.runs import Runs
+
+SECOND: Final = 1_000_000_000
+MAX_STEP: Final = 10
+"""Seconds by which stamps may run ahead while the offset is not known."""
+MAX_AHEAD: Final = 1
+"""Seconds by which audio may be placed after its arrival (bursts whose start was late)."""
+MAX_HELD: Final = 3
+"""Seconds of audio that are held while the offset is not known."""
+MAX_HELD_FRAMES: Final = 256
+RAISE_AFTER: Final = SECOND // 2
+"""How long all frames must be later than before until the offset follows."""
+AT_ONCE_AFTER: Final = 2 * SECOND
+"""How long a correction waits for silence."""
+GIVE_UP: Final = 5 * SECOND
+"""After this long without frames the time since is reported, though frames may still come."""
+QUIET: Final = 184.0
+"""Root mean square below which a frame may be cut or moved unheard (-45 dBFS)."""
+SILENCE: Final = 8
+"""A frame of one value up to this is digital silence: what mu-law, A-law and linear zeros decode to."""
+SETTLE: Final = 4
+"""Seconds after which a run that still grows is reported."""
+
+
+class Placed(NamedTuple):
+    """Audio and where it belongs."""
+
+    start: int
+    """Samples from the call's zero."""
+    pcm: Pcm
+    """Shape (n,), n > 0."""
+
+
+class _Held(NamedTuple):
+    """A frame whose place is not decided."""
+
+    nominal: int
+    pcm: Pcm
+    missing: int
+    delay: int
+
+
+def is_digital_silence(pcm: Pcm) -> bool:
+    """Whether all samples are the same and as small as silence decodes to. ``pcm`` is not empty."""
+    first = pcm.item(0)
+    if not -SILENCE <= first <= SILENCE or pcm.item(-1) != first or pcm.item(len(pcm) >> 1) != first:
+        return False
+    return bool((pcm == first).all())
+
+
+def is_quiet(pcm: Pcm) -> bool:
+    """Whether nobody would miss a piece of it."""
+    return float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64)))) < QUIET
+
+
+class Placer:
+    """Places frames that come in the order of their source. Times are ns, positions and lengths samples."""
+
+    __slots__ = (
+        "_anchored",
+        "_carried",
+        "_floor",
+        "_held",
+        "_held_samples",
+        "_jitter",
+        "_last",
+        "_offset",
+        "_rate",
+        "_since",
+        "_snap",
+        "_started",
+        "_wait",
+        "_wanted",
+        "corrected",
+        "end",
+        "late",
+        "next",
+        "overflow",
+        "resyncs",
+        "runs",
+        "sparse",
+        "trimmed",
+    )
+
+    def __init__(self, rate: int, *, window: int, jitter: int) -> None:
+        """``window`` of the least delay and ``jitter`` in ns."""
+        self._rate = rate
+        self._wait = jitter
+        self._jitter = jitter * rate // SECOND
+        self._snap = rate // 100
+        self._floor = Floor(window)
+        self._anchored = False
+        self._offset = 0
+        self._carried = 0
+        self._held: list[_Held] = []
+        self._held_samples = self._since = self._last = 0
+        self._wanted: int | None = None
+        self._started = False
+        self.runs = Runs(SETTLE * rate)
+        self.next = 0
+        """Nominal position at which the frame after the latest begins, if none is missing."""
+        self.end = 0
+        """Position after the last placed sample, or after the tail that ``finish`` accounts for."""
+        self.sparse = False
+        """Whether the source was seen to send nothing while it is silent."""
+        self.resyncs = self.late = self.overflow = 0
+        self.trimmed = 0
+        """Samples that were cut out: doubly stamped, before the call's zero, or to correct the offset."""
+        self.corrected = 0
+        """Net samples by which slow corrections moved the track: positive when the source's clock is slow."""
+
+    def take(self, nominal: int, pcm: Pcm, arrived: int, missing: int, out: list[Placed]) -> None:
+        """Take the next frame. ``missing`` frames were lost before it (negative: the source does not say)."""
+        n = len(pcm)
+        if not n:
+            self._carried += max(missing, 0)
+            return
+        if self._carried:
+            missing, self._carried = max(missing, 0) + self._carried, 0
+        delay = (arrived * self._rate + SECOND // 2) // SECOND - n - nominal
+        step = nominal - self.next
+        if (step > self._snap or step < -self._snap) and self._jumped(step, delay, missing):
+            self._release(out)
+            self._anchored = False
+            self._floor.clear()
+            self.resyncs += 1
+            missing = -1
+        elif step > self._jitter and missing == 0:
+            self.sparse = True
+        self.next = nominal + n
+        self._last = arrived
+        floor = self._floor.add(arrived, delay)
+        if not self._anchored or self._held or delay - self._offset > self._jitter:
+            self._hold(_Held(nominal, pcm, missing, delay), arrived, out)
+            return
+        shift = floor - self._offset
+        if shift >= self._snap or shift <= -self._snap:
+            nominal, pcm = self._correct(shift, nominal, pcm, arrived)
+        else:
+            self._wanted = None
+        self._put(nominal, pcm, missing, out)
+
+    def idle(self, now: int, out: list[Placed]) -> None:
+        """Time passes without frames."""
+        if self._held:
+            self._decide(now, out)
+        elif self._started and now - self._last >= GIVE_UP:
+            self.runs.expect(self._position(now - self._wait), self._absence())
+
+    def finish(self, at: int, out: list[Placed]) -> None:
+        """Nothing more comes: place what is held, account for the time up to ``at``."""
+        self._release(out)
+        stop = self._position(at)
+        if stop > self.end:
+            # a tail within the jitter was on its way when the line was cut: nothing is known of it
+            flowed = self._started and stop - self.end > self._jitter
+            self.runs.add(self.end, stop, self._absence() if flowed else "absent")
+            self.end = stop
+
+    def _position(self, at: int) -> int:
+        return (at * self._rate + SECOND // 2) // SECOND
+
+    def _absence(self) -> str:
+        return "silent" if self.sparse else "lost"
+
+    def _jumped(self, step: int, delay: int, missing: int) -> bool:
+        """Whether the source's count went where numbers or arrivals say it cannot have gone."""
+        if step < 0:
+            # the next number is new audio, whatever its stamp says; without numbers a little back is said twice
+            return missing >= 0 or step < -10 * self._snap
+        if not self._anchored:
+            return step > MAX_STEP * self._rate
+        return delay - self._offset < -self._jitter
+
+    def _hold(self, frame: _Held, arrived: int, out: list[Placed]) -> None:
+        """Keep a frame until the offset is decided; see the head of this module."""
+        if not self._held:
+            self._since, self._held_samples = arrived, 0
+        self._held.append(frame)
+        self._held_samples += len(frame.pcm)
+        full = len(self._held) >= MAX_HELD_FRAMES or self._held_samples >= MAX_HELD * self._rate
+        late = frame.delay - self._offset
+        caught_up = self._anchored and late <= self._jitter
+        catching_up = self._anchored and self._held[0].delay - frame.delay >= self._jitter // 2
+        if full or caught_up or catching_up:
+            self._release(out)
+        else:
+            self._decide(arrived, out)
+
+    def _decide(self, now: int, out: list[Placed]) -> None:
+        """When frames are held for long enough: a flow that stayed late shows that something is missing before it."""
+        waited = now - self._since
+        if waited < self._wait:
+            return
+        if self._anchored and 2 * self._held_samples >= self._position(waited):
+            self._anchor(now)
+        self._release(out)
+
+    def _anchor(self, now: int) -> None:
+        """Take the least delay of the held frames as the offset."""
+        self._anchored = True
+        self._offset = min(frame.delay for frame in self._held)
+        self._wanted = None
+        self._floor.clear()
+        self._floor.add(now, self._offset)
+
+    def _release(self, out: list[Placed]) -> None:
+        """Place all that is held."""
+        if not self._held:
+            return
+        if not self._anchored:
+            self._anchor(self._last)
+            contiguous = self.end - self._held[0].nominal
+            if self._started and abs(self._offset - contiguous) <= self._jitter:
+                # a stream that goes on under new stamps: no hole and no cut; what is off is corrected in silence
+                self._offset = contiguous
+        held, self._held = self._held, []
+        for frame in held:
+            self._put(frame.nominal, frame.pcm, frame.missing, out)
+
+    def _correct(self, shift: int, nominal: int, pcm: Pcm, arrived: int) -> tuple[int, Pcm]:
+        """Move the offset by ``shift``, or by a part of it, when it is time; return what is left of the frame."""
+        if self._wanted is None:
+            self._wanted = arrived
+        waited = arrived - self._wanted
+        room = nominal + self._offset - self.end
+        if shift > 0:
+            if waited >= AT_ONCE_AFTER or (waited >= RAISE_AFTER and (room > 0 or is_quiet(pcm))):
+                self._offset += shift
+                self.corrected += shift
+                self._wanted = None
+            return nominal, pcm
+        room = min(room, -shift)
+        if room > 0:
+            self._offset -= room
+            self.corrected -= room
+            shift += room
+        far = -shift > MAX_AHEAD * self._rate
+        if shift <= -self._snap and (far or waited >= AT_ONCE_AFTER or is_quiet(pcm)):
+            cut = min(len(pcm), -shift)
+            self._offset -= cut
+            self.corrected -= cut
+            self.trimmed += cut
+            self.overflow += far
+            return nominal + cut, pcm[cut:]
+        return nominal, pcm
+
+    def _put(self, nominal: int, pcm: Pcm, missing: int, out: list[Placed]) -> None:
+        """Place a frame at its offset, after a gap or cut where it must be."""
+        n = len(pcm)
+        if not n:
+            return
+        start = nominal + self._offset
+        gap = start - self.end
+        if gap:
+            if self._started and -self._snap <= gap <= (self._snap if missing <= 0 else 0):
+                start = self.end
+            elif gap > 0:
+                self._leave(start, n, missing)
+            else:
+                cut = min(n, -gap)
+                self.trimmed += cut
+                self.late += self._started and cut == n
+                start, pcm = start + cut, pcm[cut:]
+                n -= cut
+        if not n:
+            return
+        self._started = True
+        self.end = start + n
+        self.runs.add(start, self.end, "silent" if is_digital_silence(pcm) else "received")
+        out.append(Placed(start, pcm))
+
+    def _leave(self, start: int, n: int, missing: int) -> None:
+        """Account for the gap before ``start``, and a frame of ``n`` samples with ``missing`` ones before it."""
+        if not self._started:
+            self.runs.add(self.end, start, "absent")
+            return
+        lost = start if missing < 0 else min(self.end + missing * n, start)
+        if lost > self.end:
+            self.runs.add(self.end, lost, "lost")
+        if start > lost:
+            self.runs.add(lost, start, "silent")

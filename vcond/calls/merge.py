@@ -6,8 +6,10 @@ Pure: the journal links the audio files, the core moves the live tracks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from vcond.calls import events as ev
 from vcond.calls.state import Call
@@ -80,6 +82,16 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
                 word["start"], word["stop"] = word["start"] + by, word["stop"] + by
         return ev.decode(plain)
 
-    kept = (translated(event) for event in history if not isinstance(event, _LEFT_OUT))
+    kept = (translated(event) for event in _unfolded(history) if not isinstance(event, _LEFT_OUT))
     merged = ev.Merged(at=at, call=other.uuid, events=[ev.encode(event) for event in kept if event is not None])
     return Merge(merged, parties, tracks, utterances, files, shifts)
+
+
+def _unfolded(history: Iterable[ev.Event]) -> Iterator[ev.Event]:
+    """The same history with that of calls merged earlier beside their ``Merged``, not inside it, to be translated too."""
+    for event in history:
+        if isinstance(event, ev.Merged):
+            yield msgspec.structs.replace(event, events=[])
+            yield from _unfolded(ev.decode(plain) for plain in event.events)
+        else:
+            yield event

@@ -1,1 +1,1 @@
-"""For adapter authors: fakes and the conformance suite."""
+"""For adapter authors: a desk in memory, time that jumps, a rig to fill in, and the suite that every adapter passes."""

@@ -1,0 +1,469 @@
+"""The suite that every adapter passes, ours and third parties'.
+
+    class TestConformance(AdapterConformance):
+        @pytest.fixture
+        def rig(self):
+            return MyRig()
+
+Each test places calls through the rig, lets the adapter tell them to a ``MemoryDesk``, and looks at the record. After
+each one the rules that hold always are checked: lawful events, indices that never move, nothing private in a log.
+What a rig cannot do (``Rig.can``) is skipped.
+"""
+
+# ruff: noqa: D102 - the name of a test says what it shows
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from vcond.adapter import Adapter, Finding
+from vcond.calls import events as ev
+from vcond.calls.spans import Spans
+from vcond.calls.time import samples
+from vcond.testing.call import MemoryCall
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.rig import Ability, Rig
+from vcond.testing.sounds import RATE, find, voice
+from vcond.testing.time import run_virtual
+
+ANN, BEN = 1, 2
+"""Seeds of the two voices."""
+OWN, OTHER = 0.95, 0.2
+"""Least correlation with what the party said, most with what the other one said."""
+
+
+@dataclass
+class Session:
+    """An adapter that runs at a desk."""
+
+    rig: Rig
+    desk: MemoryDesk
+    adapter: Adapter
+    task: asyncio.Task[None]
+
+    async def until(self, predicate: Callable[[], bool], what: str) -> None:
+        """Wait for something at the desk, as long as the rig is patient."""
+        await self.desk.until(predicate, within=self.rig.patience, what=what)
+
+    async def over(self, key: str) -> MemoryCall:
+        """The call of a key, once it has ended."""
+        await self.until(lambda: self.desk.by_key(key).over, f"the end of call {key}")
+        return self.desk.by_key(key)
+
+    async def cancel(self) -> None:
+        """Cancel the adapter and wait for it."""
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=self.rig.patience)
+        assert self.task.done(), "run() must end soon after it was cancelled"
+        assert self.task.cancelled(), f"run() ends only when cancelled; it ended with {self.task.exception()!r}"
+
+
+class AdapterConformance:
+    """Subclass it in a test file, name the class ``Test…`` and give it a fixture ``rig``."""
+
+    @pytest.fixture
+    def rig(self) -> Rig:
+        """The system to test with; to be overridden."""
+        raise NotImplementedError("override the fixture `rig`")
+
+    # What the adapter is.
+
+    def test_it_says_what_it_is(self, rig: Rig) -> None:
+        adapter = rig.adapter()
+        assert adapter.name.isidentifier()
+        assert issubclass(adapter.Config, msgspec.Struct)
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"no-such-key-anywhere": 1}, adapter.Config)
+
+    def test_check_tells_what_is_wrong_and_what_to_do(self, rig: Rig) -> None:
+        async def main() -> None:
+            await rig.start()
+            try:
+                found = [finding async for finding in rig.adapter().check()]
+            finally:
+                await rig.stop()
+            assert found, "check() must find something to say"
+            for finding in found:
+                assert isinstance(finding, Finding)
+                assert finding.what
+                assert finding.level == "ok" or finding.fix, f"{finding.what}: {finding.level} without a fix"
+                assert not private_words(rig, [finding.what, finding.detail, finding.fix])
+
+        drive(rig, main())
+
+    # One call.
+
+    def test_a_call_becomes_a_record(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 3.0), voice(BEN, 3.0))
+                await line.hang_up()
+                call = await run.over(line.key)
+                assert len(run.desk.calls) == 1
+                assert len(call.state.parties) >= 2
+                assert call.state.answered is not None
+                assert call.state.disposition is None
+                check_ended(rig, call)
+                check_voices(rig, run.desk, call)
+
+        drive(rig, main())
+
+    def test_it_says_when_it_is_attached(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                assert run.desk.is_attached
+                assert not private_words(rig, [detail for _, detail in run.desk.attachments])
+
+        drive(rig, main())
+
+    def test_a_call_of_no_length(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                await line.hang_up()
+                check_ended(rig, await run.over(line.key))
+
+        drive(rig, main())
+
+    def test_a_call_that_nobody_answers(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk, answered=False)
+                await line.hang_up()
+                call = await run.over(line.key)
+                assert call.state.answered is None
+                assert call.state.disposition is not None
+                check_ended(rig, call)
+
+        needs(rig, "unanswered")
+        drive(rig, main())
+
+    def test_digits_are_told_in_order(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                for digit in "4*2#":
+                    await line.press(digit)
+                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+                await line.hang_up()
+                call = await run.over(line.key)
+                downs = [moment for moment in call.state.history if moment.event == "keydown"]
+                assert [moment.button for moment in downs] == list("4*2#")
+                assert {moment.party for moment in downs} == {0}
+
+        needs(rig, "digits")
+        drive(rig, main())
+
+    def test_hold_is_told_and_its_time_stays(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+                await line.hold(on=True)
+                await run.until(lambda: "hold" in moments(run.desk, line.key), "hold")
+                await line.hold(on=False)
+                await run.until(lambda: "unhold" in moments(run.desk, line.key), "unhold")
+                await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+                await line.hang_up()
+                call = await run.over(line.key)
+                check_ended(rig, call)
+                assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
+                assert moments(run.desk, line.key).count("hold") == moments(run.desk, line.key).count("unhold") == 1
+
+        needs(rig, "hold")
+        drive(rig, main())
+
+    # Several calls.
+
+    def test_two_calls_at_once_stay_apart(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                lines = [await rig.place(run.desk), await rig.place(run.desk)]
+                async with asyncio.TaskGroup() as group:
+                    for number, line in enumerate(lines):
+                        seed = 10 * number
+                        group.create_task(line.speak(voice(seed + ANN, 2.0), voice(seed + BEN, 2.0)))
+                for line in lines:
+                    await line.hang_up()
+                calls = [await run.over(line.key) for line in lines]
+                assert len({call.uuid for call in calls}) == 2
+                for number, call in enumerate(calls):
+                    check_voices(rig, run.desk, call, seed=10 * number, seconds=2.0)
+                    assert find(voice(10 * (1 - number) + ANN, 2.0), run.desk.audio(call, 0))[0] <= OTHER
+
+        drive(rig, main())
+
+    def test_calls_one_after_another_have_records_of_their_own(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                for number in range(3):
+                    line = await rig.place(run.desk)
+                    await line.speak(voice(number, 0.5), voice(number + 5, 0.5))
+                    await line.hang_up()
+                    await run.over(line.key)
+                assert len({call.uuid for call in run.desk.calls}) == len(run.desk.calls) == 3
+                assert not run.desk.open_calls()
+
+        drive(rig, main())
+
+    # When things go wrong.
+
+    def test_a_connection_that_is_cut_ends_the_call_or_is_mended(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+                await line.cut()
+                if "resume" in rig.can:
+                    uuid = run.desk.by_key(line.key).uuid
+                    await line.resume(run.desk)
+                    await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+                    await line.hang_up()
+                    call = await run.over(line.key)
+                    assert call.uuid == uuid, "the same call must go on under the same uuid"
+                    assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
+                check_ended(rig, await run.over(line.key))
+                assert not run.desk.open_calls()
+
+        needs(rig, "cut")
+        drive(rig, main())
+
+    def test_garbage_is_counted_and_not_raised(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                await rig.garbage(run.desk)
+                await run.until(lambda: run.desk.drops.total() > 0, "a count of what was garbage")
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+                await line.hang_up()
+                check_voices(rig, run.desk, await run.over(line.key), seconds=2.0)
+
+        needs(rig, "garbage")
+        drive(rig, main())
+
+    def test_nothing_is_left_behind(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 0.5), voice(BEN, 0.5))
+                await line.hang_up()
+                await run.over(line.key)
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 0.5), voice(BEN, 0.5))
+                await run.cancel()
+                assert list(await rig.leftovers()) == []
+                assert tasks_of(run.adapter) == []
+                assert not run.desk.by_key(line.key).over, "an adapter that is cancelled leaves its calls to the core"
+
+        drive(rig, main())
+
+    def test_after_a_restart_the_same_call_goes_on(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as first:
+                line = await rig.place(first.desk)
+                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+                await first.cancel()
+                old = first.desk.by_key(line.key)
+                async with serving(rig, MemoryDesk.after_crash(first.desk)) as second:
+                    await line.resume(second.desk)
+                    await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+                    await line.hang_up()
+                    call = await second.over(line.key)
+                    assert call.uuid == old.uuid
+                    keys = [party.key for party in old.state.parties]
+                    assert [party.key for party in call.state.parties][: len(keys)] == keys
+                    assert find(voice(ANN, 2.0), second.desk.audio(call, 0))[0] >= OWN
+                    check_ended(rig, call)
+
+        needs(rig, "restart")
+        drive(rig, main())
+
+
+def needs(rig: Rig, ability: Ability) -> None:
+    """Skip the test when the rig cannot do that."""
+    if ability not in rig.can:
+        pytest.skip(f"this rig has no {ability}")
+
+
+def drive(rig: Rig, main: Coroutine[Any, Any, None]) -> None:
+    """Run a test's coroutine in the rig's kind of time."""
+    if rig.virtual:
+        run_virtual(main)
+    else:
+        asyncio.run(main)
+
+
+@asynccontextmanager
+async def session(rig: Rig) -> AsyncIterator[Session]:
+    """The rig's system, started, with an adapter that is attached; all is taken down and looked at afterwards."""
+    await rig.start()
+    try:
+        async with serving(rig, MemoryDesk(rig.adapter().name)) as run:
+            yield run
+    finally:
+        await rig.stop()
+
+
+@asynccontextmanager
+async def serving(rig: Rig, desk: MemoryDesk) -> AsyncIterator[Session]:
+    """An adapter that runs at ``desk``. When its ``run`` ends by itself, so does the test."""
+    with nobody_sleeps() as sleepers, captured_logs() as lines:
+        async with desk:
+            adapter = rig.adapter()
+            task = asyncio.create_task(adapter.run(desk), name="the adapter")
+            run = Session(rig, desk, adapter, task)
+            watch = asyncio.create_task(_guard(task, asyncio.current_task()))
+            try:
+                await run.until(lambda: desk.is_attached, "attached(True)")
+                yield run
+            finally:
+                watch.cancel()
+                await run.cancel()
+    assert desk.faults == []
+    for call in desk.calls:
+        check_events(desk, call)
+    assert not private_words(rig, [*lines, *(detail for _, detail in desk.attachments)], desk.ingress.token)
+    assert sleepers == [], "the event loop was blocked"
+
+
+async def _guard(task: asyncio.Task[None], test: asyncio.Task[Any] | None) -> None:
+    """Fail the test at once when the adapter gives up."""
+    await asyncio.wait([task])
+    if test is not None and not task.cancelled():
+        test.cancel()  # `serving` says why
+
+
+def check_events(desk: MemoryDesk, call: MemoryCall) -> None:
+    """What holds for every record: lawful, in order, with indices that never move."""
+    desk.state_from_events(call)
+    assert call.state.odd == 0, "events that make no sense"
+    assert isinstance(call.events[0], ev.CallOpened)
+    joined: dict[int, str] = {}
+    tracks = 0
+    for event in call.events[1:]:
+        assert not isinstance(event, ev.CallOpened)
+        if isinstance(event, ev.PartyJoined):
+            assert joined.setdefault(event.party, event.key) == event.key, "a party's index must never move"
+            assert event.party < len(joined), "indices are given out in order"
+        if isinstance(event, ev.TrackOpened):
+            assert event.track == tracks
+            tracks += 1
+    ends = [i for i, event in enumerate(call.events) if isinstance(event, ev.CallEnded | ev.MergedInto)]
+    assert ends in ([], [len(call.events) - 1]), "nothing may happen after the end"
+
+
+def check_ended(rig: Rig, call: MemoryCall) -> None:
+    """What holds for a call that ended: everything is closed, and every track is as long as its call."""
+    state = call.state
+    assert state.ended is not None
+    assert not any(party.here for party in state.parties)
+    for track in state.tracks:
+        assert track.closed is not None
+        if track.closed == state.ended:
+            missing = samples(state.ended - state.opened, track.rate) - track.samples
+            limit = round(rig.tolerance_ms * track.rate / 1000)
+            assert abs(missing) <= limit, f"track {track.index} differs from the call by {missing} samples"
+        last = max((stop for _, stop, _ in track.spans), default=0)
+        assert last <= track.samples
+        assert isinstance(track.spans, Spans)
+
+
+def check_voices(rig: Rig, desk: MemoryDesk, call: MemoryCall, *, seed: int = 0, seconds: float = 3.0) -> None:
+    """Each party is heard on its own track and nowhere else, at the same time as it spoke."""
+    said = [voice(seed + ANN, seconds), voice(seed + BEN, seconds)]
+    lags = []
+    for party in (0, 1):
+        heard = desk.audio(call, party, rate=RATE)
+        own, lag = find(said[party], heard)
+        other, _ = find(said[1 - party], heard)
+        assert own >= OWN, f"party {party} is not heard: correlation {own:.3f}"
+        assert other <= OTHER, f"party {party} has the other's voice: correlation {other:.3f}"
+        lags.append(lag)
+    apart = abs(lags[0] - lags[1]) * 1000 / RATE
+    assert apart <= rig.tolerance_ms, f"the parties are {apart:.1f} ms apart"
+
+
+def moments(desk: MemoryDesk, key: str) -> list[str]:
+    """The party history of a call, as words."""
+    return [moment.event for moment in desk.by_key(key).state.history]
+
+
+def private_words(rig: Rig, texts: list[str], *secrets: str) -> list[str]:
+    """Which of the private words are found in the texts, numbers also without their punctuation."""
+    found = []
+    for word in (*rig.private, *secrets):
+        bare = "".join(c for c in word if c.isalnum())
+        if any(word in text or (len(bare) > 3 and bare in text) for text in texts):
+            found.append(word)
+    return found
+
+
+def tasks_of(adapter: Adapter) -> list[str]:
+    """Tasks that still run code of the adapter's package."""
+    module = sys.modules[type(adapter).__module__]
+    home = Path(module.__file__ or "/nowhere").parent
+    left = []
+    for task in asyncio.all_tasks():
+        code = getattr(task.get_coro(), "cr_code", None)
+        if code is not None and home in Path(code.co_filename).parents and task is not asyncio.current_task():
+            left.append(f"{task.get_name()}: {code.co_qualname}")
+    return left
+
+
+@contextmanager
+def captured_logs() -> Iterator[list[str]]:
+    """Every log line of the block as one text each, whichever way it was logged."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    def keep(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        lines.append(repr(event))
+        raise structlog.DropEvent
+
+    handler, root, before = Keep(), logging.getLogger(), structlog.get_config()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    everything = structlog.make_filtering_bound_logger(logging.DEBUG)
+    structlog.configure(processors=[structlog.processors.format_exc_info, keep], wrapper_class=everything)
+    try:
+        yield lines
+    finally:
+        structlog.configure(**before)
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+@contextmanager
+def nobody_sleeps() -> Iterator[list[str]]:
+    """Notes whoever calls ``time.sleep`` in this thread: that stops every call at once."""
+    sleepers: list[str] = []
+    original, here = time.sleep, threading.get_ident()
+
+    def noted(seconds: float, /) -> None:
+        if threading.get_ident() == here:
+            sleepers.append(f"time.sleep({seconds})")
+        original(seconds)
+
+    time.sleep = noted  # type: ignore[assignment] # only who sleeps is of interest, not how exactly
+    try:
+        yield sleepers
+    finally:
+        time.sleep = original

@@ -1,0 +1,73 @@
+"""The daemon's HTTP server as adapters see it, on a free port of loopback."""
+
+from __future__ import annotations
+
+import hmac
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+
+from vcond.adapter import ConfigError, Handler
+
+CLOSING: Final = 2.0
+"""Seconds that handlers get when the server stops."""
+
+
+class MemoryIngress:
+    """A real aiohttp server with the token rules of ``vcond.adapter.Ingress``. Routes may be added while it runs."""
+
+    def __init__(self, token: str, public_url: str = "") -> None:
+        self.token = token
+        self._public = public_url.rstrip("/")
+        self._bound = ""
+        self._routes: dict[tuple[str, str], Handler] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        self._bound = f"http://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @property
+    def base_url(self) -> str:
+        """The public URL if one was given, else the bound address. RuntimeError before the server runs."""
+        return self._public or self.bound_url
+
+    @property
+    def bound_url(self) -> str:
+        """Where the server listens, without a slash at the end. RuntimeError before it runs."""
+        if not self._bound:
+            raise RuntimeError("the ingress runs only inside `async with`")
+        return self._bound
+
+    def route(self, method: str, path: str, handler: Handler) -> None:
+        """Serve the fixed ``path`` with a bearer token, and ``<path>/<token>``. ConfigError when it is taken."""
+        if (method, path) in self._routes:
+            raise ConfigError(f"two adapters want to serve {method} {path}", "adapters")
+        self._routes[method, path] = handler
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        head, _, tail = request.path.rpartition("/")
+        exact = self._routes.get((request.method, request.path))
+        handler = exact or self._routes.get((request.method, head))
+        if handler is None:
+            raise web.HTTPNotFound
+        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        given = [bearer if scheme.lower() == "bearer" else "", "" if exact else tail]
+        if not any(hmac.compare_digest(one.encode(), self.token.encode()) for one in given):
+            raise web.HTTPForbidden(text="ingress token missing or wrong\n")
+        return await handler(request)

@@ -1,0 +1,93 @@
+"""What an adapter's author writes to run the conformance suite: a system with which calls can be placed.
+
+A rig is the other side of the adapter: a scripted peer, or a real one on loopback. ``Rig`` and ``Line`` are to be
+subclassed; what a system cannot do is left out of ``Rig.can`` and needs no method.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+from vcond.adapter import Adapter
+from vcond.media.codecs import Pcm
+from vcond.testing.desk import MemoryDesk
+
+Ability = Literal["digits", "hold", "unanswered", "cut", "resume", "restart", "garbage"]
+"""
+digits      a party can press a key
+hold        a party can hold the other
+unanswered  a call can ring and not be answered
+cut         the connection that carries a call can be lost without a hang-up
+resume      after a cut the same call can go on (``Line.resume``)
+restart     a call can go on after vcond was killed and started again (``Line.resume`` with the new desk)
+garbage     bytes that make no sense can be sent to the adapter
+"""
+
+
+class Line(ABC):
+    """A call that the rig placed. The caller is the first party, the callee the second."""
+
+    key: str
+    """The adapter's key of the call, as in ``desk.by_key(key)``."""
+
+    @abstractmethod
+    async def speak(self, caller: Pcm, callee: Pcm) -> None:
+        """Both speak at once, 8 kHz samples of the same length; returns when all has been sent."""
+
+    @abstractmethod
+    async def hang_up(self) -> None:
+        """The call ends as calls end."""
+
+    async def press(self, digit: str) -> None:
+        """The caller presses a key."""
+        raise NotImplementedError
+
+    async def hold(self, *, on: bool) -> None:
+        """The callee holds the caller, or takes it back."""
+        raise NotImplementedError
+
+    async def cut(self) -> None:
+        """The connection is lost, without a word."""
+        raise NotImplementedError
+
+    async def resume(self, desk: MemoryDesk) -> None:
+        """The same call goes on after a cut, or after a restart with another desk."""
+        raise NotImplementedError
+
+
+class Rig(ABC):
+    """A system for the adapter. Made once a test; ``start`` and ``stop`` run in the test's event loop."""
+
+    virtual: bool = True
+    """Whether tests run in virtual time. False when the peer is another process."""
+    can: frozenset[Ability] = frozenset()
+    private: Sequence[str] = ()
+    """Numbers, names and secrets that the rig uses: none may be found in a log line."""
+    tolerance_ms: float = 40.0
+    """By how much the two parties' audio may be apart, and a track shorter or longer than its call."""
+    patience: float = 30.0
+    """Seconds within which everything must have happened (virtual ones if ``virtual``)."""
+
+    @abstractmethod
+    def adapter(self) -> Adapter:
+        """A fresh adapter, configured for this system."""
+
+    async def start(self) -> None:  # noqa: B027 - not every system needs it
+        """Start the system."""
+
+    async def stop(self) -> None:  # noqa: B027 - not every system needs it
+        """Stop the system and whatever calls it still has."""
+
+    @abstractmethod
+    async def place(self, desk: MemoryDesk, *, answered: bool = True) -> Line:
+        """Place a call and return once it is answered (or rings, for one that will not be)."""
+
+    async def garbage(self, desk: MemoryDesk) -> None:
+        """Send to the adapter what makes no sense."""
+        raise NotImplementedError
+
+    async def leftovers(self) -> Sequence[str]:
+        """What the adapter put into the system and did not remove: helpers, sockets, subscriptions."""
+        return ()

@@ -1,0 +1,113 @@
+"""Time for tests: a clock moved by hand, and an event loop whose time jumps instead of passing."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar, TypeVarTuple
+
+from vcond.calls.time import SECOND, Instant
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+NOON: Final = Instant(1_767_614_400 * SECOND)
+"""2026-01-05T12:00:00Z, when the clocks of tests begin."""
+SETTLE: Final = 0.005
+"""Real seconds that sockets get to deliver before virtual time jumps; bytes over loopback need microseconds."""
+STUCK: Final = 30.0
+"""Real seconds after which a virtual loop with nothing to jump to and no byte arriving says that it hangs."""
+
+
+class ManualClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, start: Instant = NOON) -> None:
+        self._now = start
+
+    def now(self) -> Instant:
+        """This moment, in nanoseconds since the epoch."""
+        return self._now
+
+    def advance(self, ns: int) -> Instant:
+        """Let ``ns`` nanoseconds pass; returns the new moment."""
+        self._now = Instant(self._now + ns)
+        return self._now
+
+
+class LoopClock:
+    """The running loop's time, as a moment: real under a usual loop, virtual under ``run_virtual``."""
+
+    def __init__(self, start: Instant = NOON) -> None:
+        self._start = start
+        self._zero: float | None = None
+
+    def now(self) -> Instant:
+        """This moment, in nanoseconds since the epoch. Must be asked from within a running loop."""
+        passed = asyncio.get_running_loop().time()
+        if self._zero is None:
+            self._zero = passed
+        return Instant(self._start + round((passed - self._zero) * SECOND))
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for files only for a moment, then lets the loop's time jump to the next timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.jobs = 0
+        """Jobs in threads that run now; time stands still while there are any."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Like ``select`` of the standard library, with ``timeout`` in virtual seconds."""
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        waited = time.monotonic()
+        while True:
+            ready = super().select(SETTLE)
+            if ready:
+                return ready
+            if timeout is not None and not self.jobs:
+                self.now += timeout
+                return []
+            if time.monotonic() - waited > STUCK:
+                raise TimeoutError("nothing will ever happen again: every task waits and no timer is set")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps to the next timer as soon as nothing else can be done.
+
+    An hour of timers takes as long as its work. Sockets on loopback work when both ends live in this loop; a peer in
+    another process may see time jump while it thinks. Threads (``asyncio.to_thread``) hold time still.
+    """
+
+    def __init__(self) -> None:
+        self._jumps = _JumpingSelector()
+        super().__init__(self._jumps)
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._jumps.now
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run ``func`` in a thread; time stands still until it is done."""
+        self._jumps.jobs += 1
+        job = super().run_in_executor(executor, func, *args)
+        job.add_done_callback(self._job_done)
+        return job
+
+    def _job_done(self, _job: asyncio.Future[Any]) -> None:
+        self._jumps.jobs -= 1
+
+
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in virtual time and return what it returns.
+
+    Raises whatever it raises, and TimeoutError when it waits for something that cannot come.
+    """
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)

@@ -106,7 +106,6 @@ class Daemon:
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         self._make_state_dir()
-        self.store = Store(self.state_dir / "journal")
         self.speech = Speech(self.config.speech, clock=self.clock)
         self.outbox = Outbox(
             self.state_dir / "outbox",
@@ -124,6 +123,8 @@ class Daemon:
             quarantine=self.state_dir / "quarantine",
             now=self.clock.now,
         )
+        token = ingress_token(self.config.web, self.state_dir)
+        self.store = Store(self.state_dir / "journal")
         self.office = Office(
             self.config.vcond,
             store=self.store,
@@ -134,7 +135,6 @@ class Daemon:
             discard=CallJournal.remove,
         )
         self.status = Status(self)
-        token = ingress_token(self.config.web, self.state_dir)
         self.web = WebServer(self.config.web, token=token, alive=self.status.alive, ready=self.status.ready)
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.bus

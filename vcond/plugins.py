@@ -10,7 +10,7 @@ import msgspec
 from vcond.adapter import Adapter
 from vcond.config import Config, plugin_configs
 from vcond.config.load import convert
-from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, Sink
+from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink
 from vcond.errors import ConfigError, MissingExtraError
 
 GROUP = "vcond.adapters"
@@ -37,9 +37,9 @@ def adapters(config: Config) -> dict[str, Adapter]:
     return {name: kinds[name](section) for name, section in typed.items()}
 
 
-def sinks(config: Config) -> list[Sink]:
+def sinks(config: Config) -> list[ConserverSink | FolderSink]:
     """The configured sinks in order, each under a name of its own. Raises ConfigError."""
-    made: list[Sink] = []
+    made: list[ConserverSink | FolderSink] = []
     names: set[str] = set()
     for i, section in enumerate(config.sinks):
         at = f"sinks[{i}]"

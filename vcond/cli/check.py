@@ -11,6 +11,7 @@ from pathlib import Path
 from vcond import plugins
 from vcond.adapter import Finding
 from vcond.config import Config, load
+from vcond.delivery import ConserverSink, FolderSink
 from vcond.errors import PeerError, VcondError
 from vcond.speech.choose import check_engine
 
@@ -63,7 +64,7 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
     return found
 
 
-async def _sink(sink: plugins.Sink) -> AsyncIterator[Finding]:
+async def _sink(sink: ConserverSink | FolderSink) -> AsyncIterator[Finding]:
     what = f"sink {sink.name}"
     try:
         yield Finding("ok", what, await sink.check())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vcond.calls.state import Call, fold
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
@@ -12,8 +14,25 @@ from vcond.config import Config
 from vcond.core.finish import read_track
 from vcond.core.summary import detail, summary
 from vcond.errors import JournalError, RefusedError, StorageError
-from vcond.journal import FolderReader, read_folder
+from vcond.journal import read_folder
+from vcond.media.codecs import Pcm
 from vcond.vcon import BuildOptions, build, serialize, validate
+
+
+class _Files:
+    """Audio files of a journal that another process may be writing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
+        """Samples; zeros where nothing is."""
+        pcm = np.zeros(max(0, stop - start), np.int16)
+        file = self._folder / track_file
+        if file.is_file():
+            got = np.fromfile(file, "<i2", count=len(pcm), offset=2 * start)
+            pcm[: len(got)] = got
+        return pcm
 
 
 def summaries(config: Config) -> list[dict[str, Any]]:
@@ -50,7 +69,7 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     ]
     if state.ended is None:
         return result, [*lines, "  not ended: it makes no vCon yet (`vcond recover` ends and delivers it)"], True
-    reader = FolderReader(folder)
+    reader = _Files(folder)
     document = build(state, {t.index: read_track(reader, t) for t in state.tracks}, BuildOptions())
     found = validate(document)
     errors = [f for f in found if f.level == "error"]

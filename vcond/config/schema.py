@@ -69,6 +69,10 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Whether a call that nobody answered becomes a vCon (with an ``incomplete`` dialog)."""
     inline_limit: Annotated[int, Meta(ge=10_000)] = 9_500_000
     """Largest vCon in bytes with its audio inside; deployed conservers silently drop more than 10 MB."""
+    org: Annotated[str, Meta(max_length=256)] = ""
+    """The organization that runs this edge, as its vCons name it."""
+    sip_domain: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9.-]*$")] = ""
+    """Domain of the PBX's extensions: ``1001`` is written as ``1001@<domain>``."""
     transcript_deadline: Seconds = 600
     """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
 

@@ -17,6 +17,7 @@ from vcond.calls.time import SECOND, Instant, seconds
 from vcond.core.bus import Line
 from vcond.core.tracks import CoreTrack
 from vcond.errors import ProtocolError
+from vcond.journal import CallJournal
 from vcond.media.clocks import TrackClock
 from vcond.media.codecs import Codec
 
@@ -48,6 +49,10 @@ class CoreCall:
         self._events = 0
         self._utterances = 1 + max(state.speech, default=-1)
         self._full = False
+        self.sealed = False
+        """Nothing more is taken: the vCon is being made."""
+        if isinstance(journal, CallJournal):
+            journal.on_lost = self._not_kept
 
     @property
     def uuid(self) -> str:
@@ -123,6 +128,9 @@ class CoreCall:
         for track in other._tracks:  # noqa: SLF001 - the same class
             track.settle(everything=True)
         change = merge(self.state, other.state, other.journal.events, at=at)
+        if not isinstance(self.journal, CallJournal) or not isinstance(other.journal, CallJournal):
+            self.dropped("merge", "disk")
+            return
         self.journal.adopt(other.journal, change.files)
         self.record(change.event)
         self._utterances = max(self._utterances, 1 + max(change.utterances.values(), default=-1))
@@ -191,6 +199,9 @@ class CoreCall:
 
     def heard(self, track: CoreTrack, event: ev.Event) -> None:
         """What speech found out."""
+        if self.sealed:
+            self.dropped("transcript", "too-late")
+            return
         self.record(event)
         if isinstance(event, ev.Transcribed) and event.text:
             of = self.state.speech.get(event.utterance)
@@ -214,6 +225,16 @@ class CoreCall:
             party, start = getattr(event, "party", None), round(seconds(event.at - self.state.opened), 2)
             name = type(event).__name__.lower()
             self.office.bus.publish(Line(self.uuid, "event", name, party, start=start, stop=start))
+
+    def _not_kept(self, file: str, start: int, stop: int) -> None:
+        """The disk did not take a stretch of audio."""
+        for track in self.state.tracks:
+            if track.file == file and not self.sealed:
+                at = self.office.clock.now()
+                since, until = max(0, start + track.shift), stop + track.shift
+                self.record(ev.Span(at=at, track=track.index, start=since, stop=until, kind=ev.SpanKind.LOST))
+                if not any(warning.code == "disk" for warning in self.state.warnings):
+                    self.record(ev.Warned(at=at, code="disk", text="audio that the disk did not take is lost"))
 
     def _settle_all(self) -> None:
         for track in self._tracks:

@@ -21,7 +21,6 @@ from vcond.calls.state import Track
 from vcond.calls.time import Instant
 from vcond.config.schema import RecordConfig
 from vcond.core.calls import CoreCall
-from vcond.core.journals import CallStore
 from vcond.errors import StorageError
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
@@ -34,11 +33,24 @@ AT_ONCE = 2
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
 
 
-def read_track(journal: CallStore, track: Track) -> Pcm:
+class Samples(Protocol):
+    """Where audio is read from."""
+
+    def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
+        """Samples of a file; zeros where nothing is."""
+        ...
+
+
+def read_track(journal: Samples, track: Track) -> Pcm:
     """All samples of a track, the first at the call's zero."""
     start = max(0, -track.shift)
     pcm = journal.read(track.file, start, max(start, track.samples - track.shift))
     return np.concatenate([np.zeros(track.shift, np.int16), pcm]) if track.shift > 0 else pcm
+
+
+def build_options(config: RecordConfig) -> BuildOptions:
+    """What the operator decided about records."""
+    return BuildOptions(inline_limit=config.inline_limit, sip_domain=config.sip_domain, org=config.org)
 
 
 class Settling(Protocol):
@@ -46,6 +58,10 @@ class Settling(Protocol):
 
     async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
         """Whether every utterance of a call has its text, or never will, within so many seconds."""
+        ...
+
+    def forget(self, call: str) -> int:
+        """Nobody wants the texts of a call any more."""
         ...
 
 
@@ -118,12 +134,16 @@ class Finisher:
         deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline
         for uuid in (call.uuid, *call.joined):
             left = deadline - asyncio.get_running_loop().time()
-            await self._speech.settled(uuid, max(0.0, left))
+            if not await self._speech.settled(uuid, max(0.0, left)):
+                self._speech.forget(uuid)
         for utterance in call.state.untranscribed():
             call.record(ev.Untranscribed(at=self._now(), utterance=utterance.utterance, reason="deadline"))
         if call.state.answered is None and not self._config.unanswered:
+            call.sealed = True
             journal.remove()
             return
+        await self._flushed(journal)
+        call.sealed = True
         async with self._slots:
             document, findings, body = await asyncio.to_thread(self._make, call, journal)
             if any(finding.level == "error" for finding in findings):
@@ -134,9 +154,20 @@ class Finisher:
         call.record(ev.Published(at=self._now(), sha512=sha512))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
 
+    async def _flushed(self, journal: CallJournal) -> None:
+        """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
+        pause = RETRY_FIRST
+        while True:
+            try:
+                return await journal.flush()
+            except StorageError as why:
+                log.error("journal not on disk yet", call=journal.uuid, why=str(why))  # noqa: TRY400 - it says it all
+            await self._wait(pause)
+            pause = min(2 * pause, RETRY_MOST)
+
     def _make(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
         audio = {track.index: read_track(journal, track) for track in call.state.tracks}
-        document = build(call.state, audio, BuildOptions(inline_limit=self._config.inline_limit))
+        document = build(call.state, audio, build_options(self._config))
         return document, validate(document), serialize(document)
 
     async def _publish(self, uuid: str, body: bytes) -> str:
@@ -145,7 +176,7 @@ class Finisher:
             try:
                 return await self._outbox.publish(uuid, body)
             except StorageError as why:
-                log.exception("vCon cannot be stored, trying again", call=uuid, why=str(why), seconds=pause)
+                log.error("vCon not stored yet", call=uuid, why=str(why))  # noqa: TRY400 - it says it all
                 await self._wait(pause)
                 pause = min(2 * pause, RETRY_MOST)
 

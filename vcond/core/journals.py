@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
 import numpy as np
 
 from vcond import metrics
 from vcond.calls.events import Event
+from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
-
-
-class CallStore(Protocol):
-    """``vcond.journal.CallJournal``, as the core uses it."""
-
-    events: list[Event]
-
-    def append(self, event: Event) -> None:
-        """Write an event. Never waits."""
-        ...
-
-    def write(self, track_file: str, position: int, pcm: Pcm) -> None:
-        """Write audio. Never waits."""
-        ...
-
-    def read(self, track_file: str, start: int, stop: int) -> Pcm:
-        """Samples; zeros where nothing is."""
-        ...
-
-    def length(self, track_file: str) -> int:
-        """End of the file in samples."""
-        ...
-
-    def adopt(self, other: CallStore, files: Mapping[str, str]) -> None:
-        """Link audio files of another journal."""
-        ...
 
 
 class NoJournal:
@@ -60,5 +32,6 @@ class NoJournal:
         """Nothing is there."""
         return 0
 
-    def adopt(self, other: CallStore, files: Mapping[str, str]) -> None:
-        """Nothing to link."""
+
+CallStore = CallJournal | NoJournal
+"""Where a live call is written."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from vcond import __version__, metrics
@@ -159,8 +160,7 @@ class Office:
         for track in state.tracks:
             spoken = [s.utterance.stop for s in state.speech.values() if s.utterance.track == track.index]
             self.track_of(call, track.index).resume_listening(max([0, *spoken]), track.samples)
-            waiting = [u for u in state.untranscribed() if u.track == track.index]
-            self.speech.catch_up(self.track_of(call, track.index), waiting)
+            self._catch_up(call, track.index)
         self._unfinished[state.adapter, state.key] = call
         metrics.recovered_calls_total.labels(state.adapter).inc()
         return call
@@ -168,11 +168,8 @@ class Office:
     def take_to_finish(self, journal: CallJournal) -> None:
         """A journal of an earlier run with an end and no vCon yet."""
         call = CoreCall(fold(journal.events), journal, self)
-        waiting = call.state.untranscribed()
         for track in call.state.tracks:
-            mine = [utterance for utterance in waiting if utterance.track == track.index]
-            if mine:
-                self.speech.catch_up(self.track_of(call, track.index), mine)
+            self._catch_up(call, track.index)
         self._finish(call, journal)
 
     def track_of(self, call: CoreCall, index: int) -> CoreTrack:
@@ -255,6 +252,17 @@ class Office:
         except StorageError as why:
             log.exception("call not recorded", call=opened.call, why=str(why))
             return NoJournal()
+
+    def _catch_up(self, call: CoreCall, index: int) -> None:
+        """Texts that an earlier run did not come to."""
+        track = self.track_of(call, index)
+        waiting = [
+            msgspec.structs.replace(one, start=one.start - track.shift, stop=one.stop - track.shift)
+            for one in call.state.untranscribed()
+            if one.track == index
+        ]
+        if waiting:
+            self.speech.catch_up(track, waiting)
 
     def _keep(self, call: CoreCall) -> CoreCall:
         self._live[call.state.adapter, call.key] = call

@@ -1,0 +1,216 @@
+"""The adapter: attaches to one Asterisk and stays attached, whatever happens to either side."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+
+from vcond.adapter import (
+    ConfigError,
+    Desk,
+    Finding,
+    Instant,
+    PeerError,
+    ProtocolError,
+)
+from vcond_asterisk import config as settings
+from vcond_asterisk import wire
+from vcond_asterisk.board import Switchboard
+from vcond_asterisk.check import check
+from vcond_asterisk.client import Ari, AriError, EventSocket, together
+from vcond_asterisk.media import MediaServer
+from vcond_asterisk.resync import resync
+from vcond_asterisk.taps import TapCrew
+
+SHORTEST: Final = 0.5
+LONGEST: Final = 30.0
+"""Seconds before attaching again, doubled with every failure."""
+SETTLED: Final = 10.0
+"""Seconds that an attachment must last for the next pause to be the shortest again."""
+REPLACED: Final = 60.0
+"""Seconds before attaching again when another client took our application: not a fight to have at full speed."""
+LOOK: Final = 1.0
+"""Seconds between looks at taps that stall."""
+
+
+class ReplacedError(PeerError):
+    """Another client registered our application; Asterisk tells us nothing more."""
+
+
+class AsteriskAdapter:
+    """Listens to the calls of one Asterisk over ARI, passively: it works on calls that it does not own."""
+
+    name: ClassVar[str] = "asterisk"
+    Config: ClassVar[type[settings.Config]] = settings.Config
+
+    def __init__(self, config: settings.Config) -> None:
+        """Raises ConfigError for values that cannot work together."""
+        self.config = config.checked()
+
+    async def run(self, desk: Desk) -> None:
+        """Attach, serve, attach again; ends only when cancelled. The PBX is left as it was found."""
+        media = MediaServer(self.config, desk.clock)
+        await media.start()
+        try:
+            async with Ari(self.config) as ari:
+                await self._run(desk, ari, media)
+        finally:
+            desk.attached(False, "stopped")
+            await media.close()
+
+    def check(self) -> AsyncIterator[Finding]:
+        """What ``vcond check`` prints; no call is touched."""
+        return check(self.config)
+
+    async def _run(self, desk: Desk, ari: Ari, media: MediaServer) -> None:
+        crew: TapCrew | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                crew = TapCrew(desk, self.config, ari, media, tasks)
+                tasks.create_task(_look_after(desk, crew, media), name="asterisk-look")
+                await Attachment(self.config, desk, ari, crew).keep()
+        finally:
+            if crew is not None:
+                await crew.close()
+
+
+class Attachment:
+    """The connection for events, made again after every loss, and what is done with the events."""
+
+    def __init__(self, config: settings.Config, desk: Desk, ari: Ari, crew: TapCrew) -> None:
+        self._config = config
+        self._desk = desk
+        self._ari = ari
+        self._crew = crew
+        self._board = Switchboard(desk, config, crew)
+        self._lost: Instant | None = None
+        self._version = ""
+
+    async def keep(self) -> None:
+        """Attach for ever."""
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                async with self._ari.events(self._config.app, self._desk.clock) as events:
+                    await self._serve(events)
+            except (PeerError, ConfigError) as why:
+                self._crew.attached.clear()
+                if self._lost is None:
+                    self._lost = self._desk.clock.now()
+                failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
+                await asyncio.sleep(self._explain(why, failures))
+
+    def _explain(self, why: Exception, failures: int) -> float:
+        """Say why we are not attached; how many seconds to wait before the next try."""
+        self._desk.attached(False, str(why))
+        pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
+        if isinstance(why, ReplacedError):
+            fix = "another vcond (or client) uses the same ARI application: give each its own adapters.asterisk.app"
+            self._desk.log.error("not attached: replaced by another client", app=self._config.app, fix=fix)
+            return REPLACED
+        if isinstance(why, ConfigError):
+            self._desk.log.error("not attached: Asterisk refuses us", why=str(why), fix="run: vcond check")
+            return LONGEST
+        self._desk.log.warning("not attached to Asterisk", why=str(why), again_in=round(pause, 1))
+        return pause
+
+    async def _serve(self, events: EventSocket) -> None:
+        await self._prepare()
+        await self._resync()
+        self._lost = None
+        self._crew.attached.set()
+        self._desk.attached(True, self._version)
+        self._desk.log.info("attached to Asterisk", version=self._version, app=self._config.app)
+        while True:
+            await self._take(*await events.next())
+
+    async def _prepare(self) -> None:
+        """The event filter, after every connect: Asterisk forgets it with the application."""
+        system = (await self._ari.info()).get("system")
+        version = system.get("version") if isinstance(system, dict) else ""
+        self._version = f"Asterisk {wire.clean(str(version))}"
+        extra = ("ChannelVarset",) if self._config.only_if_variable else ()
+        try:
+            await self._ari.filter_events(self._config.app, extra=extra)
+        except AriError as why:
+            self._desk.log.warning("no event filter: this Asterisk sends all events", why=str(why))
+
+    async def _resync(self) -> None:
+        channels, bridges = await self._ari.channels(), await self._ari.bridges()
+        for channel in channels:
+            if self._board.is_nameless(channel):
+                await self._ask_linkedid(channel.id)
+        at = self._desk.clock.now()
+        resync(self._board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
+        await self._ask_variables(channels, at)
+        removed = await self._crew.sweep(channels, bridges)
+        if removed:
+            self._desk.log.info("helpers of an earlier run removed from the PBX", count=removed)
+
+    async def _ask_linkedid(self, channel: str) -> None:
+        try:
+            self._board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
+        except AriError:
+            self._board.told(channel, "")  # gone already
+
+    async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
+        """Whether calls found at a resync are to be recorded; later ones say it by events."""
+        name = self._config.only_if_variable
+        unknown = [channel.id for channel in channels if name and channel.id in self._board.legs]
+
+        async def ask(channel: str) -> None:
+            try:
+                self._board.want(channel, await self._ari.variable(channel, name), at)
+            except AriError:
+                return  # gone, or without that variable
+
+        await together(*(ask(channel) for channel in unknown))
+
+    async def _take(self, message: str | bytes, arrived: Instant) -> None:
+        try:
+            event = wire.decode_event(message)
+        except ProtocolError as why:
+            self._desk.dropped("event", "not-understood")
+            self._desk.log.warning("an event of Asterisk was not understood", why=str(why))
+            return
+        if event is None:
+            return
+        if isinstance(event, wire.ApplicationReplaced):
+            raise ReplacedError("another client uses our ARI application")
+        for channel in self._board.nameless(event):
+            await self._ask_linkedid(channel)
+        self._tell(event, arrived)
+
+    def _tell(self, event: wire.Event, arrived: Instant) -> None:
+        if isinstance(event, wire.StasisStart):
+            self._crew.stasis_started(event.channel.id)
+        elif isinstance(event, wire.StasisEnd | wire.ChannelDestroyed):
+            self._crew.helper_gone(event.channel.id)
+        try:
+            self._board.event(event, arrived)
+        except Exception as why:  # noqa: BLE001 - a mistake with one event must not cost every other call
+            where = traceback.extract_tb(why.__traceback__)[-1]
+            self._desk.dropped("event", "mistake")
+            self._desk.log.error(  # noqa: TRY400 - the text of an exception may hold what callers said or dialled
+                "a mistake in vcond: an event was not handled, please report it",
+                event_type=type(event).__name__,
+                error=type(why).__name__,
+                where=f"{where.name}:{where.lineno}",
+            )
+
+
+async def _look_after(desk: Desk, crew: TapCrew, media: MediaServer) -> None:
+    odd = strangers = 0
+    while True:
+        await asyncio.sleep(LOOK)
+        crew.look_after(desk.clock.now())
+        if media.odd > odd:
+            desk.dropped("frame", "wrong-format", media.odd - odd)
+            desk.log.warning("audio frames of a wrong format came", count=media.odd - odd, expected_rate=media.rate)
+        if media.strangers > strangers:
+            desk.log.warning("connections to the audio port that nobody expected", count=media.strangers - strangers)
+        odd, strangers = media.odd, media.strangers

@@ -1,0 +1,384 @@
+"""The switchboard: what Asterisk's events mean for the conversations that go on. No sockets, nothing waits.
+
+Channels of a call are found by their linkedid; a bridge in which two conversations meet makes them one. Local channels
+are followed so that a transfer's target is found behind them, and are no parties.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+from msgspec import structs
+
+from vcond.adapter import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Transferred, Warned
+from vcond_asterisk import wire
+from vcond_asterisk.calls import Conversation, Leg, Taps
+from vcond_asterisk.config import Config
+from vcond_asterisk.parties import LOCAL, is_party
+from vcond_asterisk.wire import Bridge, Channel
+
+REMEMBERED: Final = 4_000
+"""Channels that are gone, whose last events may still come."""
+HOPS: Final = 6
+"""Local channels in a row that are followed to a transfer's target."""
+
+
+class LocalEnd(NamedTuple):
+    """One half of a Local channel."""
+
+    name: str
+    conversation: Conversation
+
+
+class Switchboard:
+    """All conversations of one Asterisk."""
+
+    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
+        self._desk = desk
+        self._config = config
+        self._taps = taps
+        self._clock = RemoteClock()
+        self.legs: dict[str, Leg] = {}
+        self.locals: dict[str, LocalEnd] = {}
+        self.bridges: dict[str, set[str]] = {}
+        """Members of mixing bridges that are not ours."""
+        self.linkedids: dict[str, str] = {}
+        """Of channels whose events do not say it; filled by ``told``."""
+        self._by_id: dict[str, Conversation] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        """Those that go on, each once."""
+        return list(dict.fromkeys(self._by_id.values()))
+
+    # What the adapter asks and tells.
+
+    def nameless(self, event: wire.Event) -> list[str]:
+        """Channels of an event whose linkedid is not known and must be asked for before ``event`` is told."""
+        channels = (getattr(event, name, None) for name in ("channel", "peer", "caller"))
+        return [c.id for c in channels if isinstance(c, Channel) and self.is_nameless(c)]
+
+    def is_nameless(self, channel: Channel) -> bool:
+        """Whether the linkedid of a channel must be asked for."""
+        known = channel.id in self.legs or channel.id in self.locals or channel.id in self._gone
+        return not channel.linkedid and not known and channel.id not in self.linkedids and self._matters(channel)
+
+    def told(self, channel: str, linkedid: str) -> None:
+        """The linkedid of a channel, as asked for. An empty one (it is gone already) is its own."""
+        self.linkedids[channel] = linkedid or channel
+
+    def event(self, event: wire.Event, arrived: Instant) -> None:
+        """Take what happened. Never waits."""
+        at = self._moment(event, arrived)
+        match event:
+            case wire.ChannelCreated():
+                self._gone.pop(event.channel.id, None)
+                self.seen(event.channel, at)
+            case wire.ChannelDestroyed():
+                self._destroyed(event, at)
+            case wire.ChannelEnteredBridge():
+                self.bridged(event.bridge)
+                if event.channel is not None:
+                    self.seen(event.channel, at)
+                self.meet(event.bridge.id, at)
+            case wire.ChannelLeftBridge():
+                self.bridged(event.bridge)
+                self.seen(event.channel, at)
+            case wire.BridgeDestroyed():
+                self.bridged(structs.replace(event.bridge, channels=[]))
+                self.bridges.pop(event.bridge.id, None)
+            case wire.BridgeMerged():
+                self._merged(event, at)
+            case wire.BridgeBlindTransfer():
+                self._blind(event, at)
+            case wire.BridgeAttendedTransfer():
+                self._attended(event, at)
+            case wire.Dial():
+                self._dial(event, at)
+            case wire.ChannelVarset():
+                self._varset(event, at)
+            case wire.ChannelDtmfReceived():
+                self._digit(event, at)
+            case _:
+                self._of_channel(event, at)
+
+    def _of_channel(self, event: wire.Event, at: Instant) -> None:
+        """Events that say only something about one channel."""
+        channel = getattr(event, "channel", None)
+        leg = self.seen(channel, at) if isinstance(channel, Channel) else None
+        if leg is None:
+            return
+        match event:
+            case wire.ChannelHold():
+                leg.conversation.hold(leg, at)
+            case wire.ChannelUnhold():
+                leg.conversation.unhold(leg, at)
+            case wire.ChannelHangupRequest(soft=False):
+                leg.conversation.hung_up(leg)
+
+    # Channels.
+
+    def _matters(self, channel: Channel) -> bool:
+        if self._taps.own(channel.id) or channel.name.endswith("<ZOMBIE>"):
+            return False
+        return is_party(channel) or channel.technology == LOCAL
+
+    def seen(self, channel: Channel, at: Instant, *, late: bool = False) -> Leg | None:
+        """Take a snapshot of a channel; its leg, None for channels that are no party."""
+        if not self._matters(channel) or channel.id in self._gone:
+            return None
+        leg = self.legs.get(channel.id)
+        conversation = self._conversation(channel, leg, at, late=late)
+        if channel.technology == LOCAL:
+            self.locals[channel.id] = LocalEnd(channel.name, conversation)
+            conversation.locals.add(channel.id)
+            return None
+        if leg is None:
+            leg = self._leg(channel, conversation, at)
+        elif leg.endpoint != channel.endpoint:
+            self._renamed(leg, channel, at)
+        if leg.update(channel, self._config):
+            leg.conversation.describe(leg, at)
+        if channel.state == "Up":
+            leg.conversation.came_up(leg, at)
+        if self._config.only_if_variable in channel.channelvars:
+            self._want(leg.conversation, channel.channelvars[self._config.only_if_variable])
+        leg.conversation.settle(at)
+        leg.conversation.know(leg, channel, at)
+        return leg
+
+    def _leg(self, channel: Channel, conversation: Conversation, at: Instant) -> Leg:
+        inside = self._config.inside(channel.endpoint)
+        leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
+        leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
+        self.legs[channel.id] = leg
+        conversation.add(leg)
+        return leg
+
+    def _renamed(self, leg: Leg, channel: Channel, at: Instant) -> None:
+        """Another phone took the channel over (a pickup, some transfers): another party speaks there now."""
+        leg.conversation.hand_over(leg, at)
+        leg.endpoint, leg.inside = channel.endpoint, self._config.inside(channel.endpoint)
+
+    def _conversation(self, channel: Channel, leg: Leg | None, at: Instant, *, late: bool) -> Conversation:
+        linkedid = channel.linkedid or self.linkedids.get(channel.id) or (leg.conversation.key if leg else channel.id)
+        found = self._by_id.get(linkedid)
+        if leg is not None and found is not leg.conversation:
+            if found is None:
+                found = leg.conversation
+                found.ids.add(linkedid)
+                self._by_id[linkedid] = found
+            else:
+                found = self._join(leg.conversation, found)
+        if found is None:
+            found = Conversation(linkedid, at, self._desk, self._config, self._taps)
+            found.late = found.waiting = late
+            self._by_id[linkedid] = found
+        return found
+
+    def _destroyed(self, event: wire.ChannelDestroyed, at: Instant) -> None:
+        channel = event.channel.id
+        leg = self.legs.get(channel)
+        cause = Cause(q850=event.cause or None, sip=event.tech_cause or None)
+        if leg is not None:
+            self.seen(event.channel, at)
+        self.remove(channel, at, cause)
+
+    def remove(self, channel: str, at: Instant, cause: Cause) -> None:
+        """A channel is gone."""
+        self._gone[channel] = None
+        if len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
+        self.linkedids.pop(channel, None)
+        for members in self.bridges.values():
+            members.discard(channel)
+        leg, half = self.legs.pop(channel, None), self.locals.pop(channel, None)
+        conversation = leg.conversation if leg is not None else half.conversation if half is not None else None
+        if conversation is None:
+            return
+        conversation = self._survivor(conversation)
+        conversation.locals.discard(channel)
+        if leg is not None:
+            conversation.remove(leg, at, cause)
+        self._close(conversation, at)
+
+    def _close(self, conversation: Conversation, at: Instant) -> None:
+        if not conversation.over:
+            return
+        conversation.end(at)
+        for linkedid in conversation.ids:
+            self._by_id.pop(linkedid, None)
+        for half in conversation.locals:
+            self.locals.pop(half, None)
+
+    # Conversations that meet.
+
+    def _survivor(self, conversation: Conversation) -> Conversation:
+        """The conversation that one became part of, or itself."""
+        return self._by_id.get(conversation.key, conversation)
+
+    def _join(self, one: Conversation, two: Conversation) -> Conversation:
+        """Make two conversations one: the older stays."""
+        one, two = self._survivor(one), self._survivor(two)
+        if one is two:
+            return one
+        old, new = (one, two) if (one.since, one.key) <= (two.since, two.key) else (two, one)
+        old.absorb(new)
+        for linkedid in new.ids:
+            self._by_id[linkedid] = old
+        for half in new.locals:
+            self.locals[half] = self.locals[half]._replace(conversation=old)
+        return old
+
+    def bridged(self, bridge: Bridge) -> None:
+        """Who is in a bridge now."""
+        if bridge.bridge_type != "mixing" or self._taps.own(bridge.id):
+            return
+        before, now = self.bridges.get(bridge.id, set()), set(bridge.channels) - self._gone.keys()
+        self.bridges[bridge.id] = now
+        for channel in before - now:
+            leg = self.legs.get(channel)
+            if leg is not None and leg.bridge == bridge.id:
+                leg.bridge = ""
+        for channel in now:
+            leg = self.legs.get(channel)
+            if leg is not None:
+                leg.bridge = bridge.id
+
+    def meet(self, bridge: str, at: Instant) -> None:
+        """Whoever shares a bridge is in one conversation."""
+        legs = [self.legs[channel] for channel in self.bridges.get(bridge, ()) if channel in self.legs]
+        for leg in legs[1:]:
+            self._join(legs[0].conversation, leg.conversation)
+        if legs:
+            legs[0].conversation.settle(at)
+
+    def _merged(self, event: wire.BridgeMerged, at: Instant) -> None:
+        conversations = [
+            self.legs[channel].conversation if channel in self.legs else self.locals[channel].conversation
+            for channel in (*event.bridge.channels, *event.bridge_from.channels)
+            if channel in self.legs or channel in self.locals
+        ]
+        for other in conversations[1:]:
+            self._join(conversations[0], other).settle(at)
+
+    # Transfers.
+
+    def _blind(self, event: wire.BridgeBlindTransfer, at: Instant) -> None:
+        leg = self.seen(event.channel, at)
+        moved = self.seen(event.transferee, at) if event.transferee is not None else None
+        if leg is None or leg.party is None:
+            return
+        leg.conversation.transferred(
+            Transferred(
+                at=at,
+                kind="blind",
+                transferor=leg.party.index,
+                transferee=_index(moved),
+                outcome=_outcome(event.result),
+                to=wire.clean(event.exten),
+            )
+        )
+
+    def _attended(self, event: wire.BridgeAttendedTransfer, at: Instant) -> None:
+        first, second = self.seen(event.transferer_first_leg, at), self.seen(event.transferer_second_leg, at)
+        moved = self.seen(event.transferee, at) if event.transferee is not None else None
+        target = self._behind(event.transfer_target, {leg.channel for leg in (first, second) if leg is not None})
+        outcome = _outcome(event.result)
+        known = [leg for leg in (first, second, moved, target) if leg is not None]
+        if not known:
+            return
+        if outcome == "success":
+            for leg in known[1:]:
+                self._join(known[0].conversation, leg.conversation)
+        conversation = known[0].conversation
+        conversation.settle(at)
+        conversation.transferred(
+            Transferred(
+                at=at,
+                kind="attended",
+                transferor=_index(first) if _index(first) is not None else _index(second),
+                transferee=_index(moved),
+                target=_index(target),
+                outcome=outcome,
+            )
+        )
+
+    def _behind(self, channel: Channel | None, not_these: Iterable[str]) -> Leg | None:
+        """The party behind a channel: itself, or whom a chain of Local channels leads to."""
+        seen, here = set(not_these), channel.id if channel is not None else ""
+        for _ in range(HOPS):
+            if here in self.legs and here not in seen:
+                return self.legs[here]
+            half = self.locals.get(here)
+            if half is None:
+                return None
+            seen.add(here)
+            twin = self._twin(half.name)
+            seen.add(twin)
+            bridge = next((members for members in self.bridges.values() if twin in members), set())
+            here = next(iter(sorted(bridge - seen, key=lambda member: member not in self.legs)), "")
+        return None
+
+    def _twin(self, name: str) -> str:
+        """The other half of a Local channel: ``Local/201@pbx-in-00000000;1`` and ``;2``."""
+        other = name[:-1] + ("2" if name.endswith("1") else "1")
+        return next((channel for channel, half in self.locals.items() if half.name == other), "")
+
+    # Other events.
+
+    def _dial(self, event: wire.Dial, at: Instant) -> None:
+        if event.caller is not None:
+            self.seen(event.caller, at)
+        leg = self.seen(event.peer, at)
+        if leg is not None:
+            leg.conversation.dial_ended(event.dialstatus)
+
+    def _digit(self, event: wire.ChannelDtmfReceived, at: Instant) -> None:
+        leg = self.seen(event.channel, at)
+        if leg is None or leg.party is None:
+            return
+        ms = min(max(event.duration_ms, 0), 60_000)
+        down = Instant(at - ms * MILLI)
+        leg.conversation.emit(Digit(at=down, party=leg.party.index, button=event.digit, ms=ms))
+
+    def _varset(self, event: wire.ChannelVarset, at: Instant) -> None:
+        leg = self.seen(event.channel, at) if event.channel is not None else None
+        if leg is not None and event.variable.lstrip("_") == self._config.only_if_variable:
+            self._want(leg.conversation, event.value)
+            leg.conversation.settle(at)
+
+    def want(self, channel: str, value: str, at: Instant) -> None:
+        """The value of ``only_if_variable`` on a channel, as asked for."""
+        leg = self.legs.get(channel)
+        if leg is not None:
+            self._want(leg.conversation, value)
+            leg.conversation.settle(at)
+
+    def _want(self, conversation: Conversation, value: str | None) -> None:
+        if self._config.only_if_variable and (value or "").strip().lower() not in {"", "0", "no", "off", "false"}:
+            conversation.wanted = True
+
+    def _moment(self, event: wire.Event, arrived: Instant) -> Instant:
+        said = wire.stamp(event)
+        if said is None:
+            return arrived
+        steps = self._clock.steps
+        at = self._clock.at(said, arrived)
+        if self._clock.steps != steps:
+            self._desk.log.warning("the PBX's clock stepped", steps=self._clock.steps)
+            for conversation in self.conversations:
+                conversation.emit(Warned(at=at, code="clock-stepped", text="the PBX's clock stepped"))
+        return at
+
+
+def _outcome(result: str) -> Literal["success", "failed"]:
+    return "success" if result == "Success" else "failed"
+
+
+def _index(leg: Leg | None) -> int | None:
+    party = leg.party if leg is not None else None
+    return party.index if party is not None else None

@@ -1,0 +1,164 @@
+"""``vcond check``: what can be known of one Asterisk without touching a call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+from uuid import UUID, uuid4
+
+from vcond.adapter import ConfigError, Finding, Instant, PeerError
+from vcond_asterisk import wire
+from vcond_asterisk.client import Ari, AriError
+from vcond_asterisk.config import Config
+from vcond_asterisk.media import Link, MediaServer
+
+MODULES: Final = {
+    "res_ari_channels.so": "requests about channels",
+    "res_ari_bridges.so": "requests about bridges",
+    "res_ari_events.so": "the event socket",
+    "res_stasis_snoop.so": "listening to a channel",
+    "chan_audiosocket.so": "sending audio to vcond",
+    "res_audiosocket.so": "sending audio to vcond",
+}
+"""Without these a call cannot be tapped."""
+OLDEST: Final = 18
+
+
+class _Clock:
+    def now(self) -> Instant:
+        return Instant(time.time_ns())
+
+
+class _Caller:
+    """Waits for Asterisk to connect."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+
+    def opened(self, _link: Link) -> None:
+        self.came.set()
+
+    def frame(self, payload: bytes, arrived: Instant) -> None:
+        """Audio of the test channel, of no interest."""
+
+    def closed(self, _link: Link) -> None:
+        """The end of the test."""
+
+
+async def check(config: Config) -> AsyncIterator[Finding]:
+    """One finding after the other; stops at the first that makes all others pointless."""
+    where = f"ARI at {config.url}"
+    async with Ari(config) as ari:
+        try:
+            info = await ari.info()
+        except ConfigError as why:
+            yield Finding("error", where, str(why), "compare user and password with ari.conf, then: ari reload")
+            return
+        except PeerError as why:
+            fix = "enabled = yes in http.conf and ari.conf, bindaddr and bindport, firewall"
+            yield Finding("error", where, str(why), fix)
+            return
+        yield Finding("ok", where, "reachable, user accepted")
+        yield _plaintext(config)
+        yield _version(info)
+        async for finding in _modules(ari):
+            yield finding
+        async for finding in _application(ari, config):
+            yield finding
+
+
+def _plaintext(config: Config) -> Finding:
+    what = "password on the network"
+    local = any(config.url.startswith(f"http://{host}") for host in ("127.", "localhost", "[::1]"))
+    if local or config.url.startswith("https:"):
+        return Finding("ok", what, "stays on this machine or is encrypted")
+    return Finding(
+        "warning", what, "http sends it readable to another machine", "https (http.conf tlsenable), or a VPN"
+    )
+
+
+def _version(info: Mapping[str, object]) -> Finding:
+    system = info.get("system")
+    version = wire.clean(str(system.get("version", ""))) if isinstance(system, dict) else ""
+    major = version.split(".")[0]
+    if major.isdigit() and int(major) < OLDEST:
+        return Finding(
+            "error", "version", f"Asterisk {version}", f"Asterisk {OLDEST} or newer sends audio to AudioSocket"
+        )
+    return Finding("ok", "version", f"Asterisk {version or 'of unknown version'}")
+
+
+async def _modules(ari: Ari) -> AsyncIterator[Finding]:
+    try:
+        running = {str(m.get("name")) for m in await ari.modules() if m.get("status") == "Running"}
+    except (PeerError, ConfigError) as why:
+        yield Finding("warning", "modules", str(why), "load res_ari_asterisk.so to have them looked at")
+        return
+    missing = [name for name in MODULES if name not in running]
+    for name in missing:
+        yield Finding("error", f"module {name}", f"not loaded; it is needed for {MODULES[name]}", f"module load {name}")
+    if not missing:
+        yield Finding("ok", "modules", "all that a tap needs are loaded")
+
+
+async def _application(ari: Ari, config: Config) -> AsyncIterator[Finding]:
+    """With an application of its own, so that a running vcond is not replaced."""
+    app = f"{config.app}-check"
+    try:
+        async with ari.events(app, _Clock()):
+            yield Finding("ok", "event socket", "opens")
+            yield await _filter(ari, app)
+            async for finding in _return_path(ari, config, app):
+                yield finding
+    except (PeerError, ConfigError) as why:
+        yield Finding("error", "event socket", str(why), "load res_http_websocket.so; is a proxy in between?")
+
+
+async def _filter(ari: Ari, app: str) -> Finding:
+    try:
+        await ari.filter_events(app)
+    except ConfigError as why:
+        return Finding("error", "right to write", str(why), "read_only = no for this user in ari.conf")
+    except PeerError as why:
+        return Finding("warning", "event filter", str(why), "Asterisk 16.3 or newer; without it all events are sent")
+    return Finding("ok", "right to write, event filter", "granted")
+
+
+async def _return_path(ari: Ari, config: Config, app: str) -> AsyncIterator[Finding]:
+    """Let Asterisk connect to our audio port by a channel of its own, which reaches nobody."""
+    media, caller, token = MediaServer(config, _Clock()), _Caller(), uuid4()
+    try:
+        await media.start()
+    except ConfigError as why:
+        detail = f"{why}; a running vcond has it, or something else"
+        yield Finding("warning", "audio port", detail, "the return path is tested when vcond is stopped")
+        return
+    media.expect(token, caller)
+    channel = f"{app}.m-{token.hex}"
+    try:
+        yield await _connects(ari, config, app, channel, token, media, caller)
+    finally:
+        await media.close()
+
+
+async def _connects(
+    ari: Ari, config: Config, app: str, channel: str, token: UUID, media: MediaServer, caller: _Caller
+) -> Finding:
+    what = f"audio from Asterisk to {media.address}"
+    fix = "advertise must be an address of this machine as Asterisk sees it; firewall, NAT, containers"
+    try:
+        made = await ari.external_media(channel, app=app, address=media.address, token=str(token), rate=media.rate)
+        async with asyncio.timeout(config.timeout):
+            await caller.came.wait()
+    except AriError as why:
+        return Finding("error", what, str(why), fix)
+    except (TimeoutError, PeerError) as why:
+        return Finding("error", what, f"Asterisk did not connect ({type(why).__name__})", fix)
+    finally:
+        await ari.hang_up(channel)
+    if wire.LINKEDID in made.channelvars:
+        return Finding("ok", what, "connects; events name the linkedid")
+    detail = "connects; events do not name the linkedid, so it is asked for once a channel"
+    return Finding("warning", what, detail, f"channelvars = {wire.LINKEDID} in ari.conf [general] saves a request")

@@ -1,0 +1,130 @@
+"""The section ``[adapters.asterisk]`` of the configuration."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from vcond.adapter import ConfigError
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Patterns = Annotated[list[Pattern], msgspec.Meta(max_length=200)]
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How to reach one Asterisk, and which of its calls to record.
+
+    Patterns are those of a shell (``*``, ``?``, ``[abc]``), case counts. Endpoints are named as in Asterisk's console:
+    ``PJSIP/agent``, the channel's name without its number.
+    """
+
+    url: str = "http://127.0.0.1:8088"
+    """Asterisk's HTTP server (http.conf). ``https`` works when it has a certificate that this machine trusts."""
+    user: str = "vcond"
+    """User of ari.conf. It must not be ``read_only``."""
+    password: str = ""
+    """Its password."""
+    password_file: str = ""
+    """A file that holds the password, instead of ``password``; with systemd: ``%d/ari`` and ``LoadCredential=ari:...``."""
+    app: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = "vcond"
+    """Name of the ARI application. Two vconds on one Asterisk need two names."""
+    bind: str = "127.0.0.1"
+    """Address on which Asterisk's audio (AudioSocket, TCP) is taken. It carries speech and has no password: keep it
+    on loopback or in a network that only the PBX reaches."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Port for it; 0 = any free one, which is right when no firewall is between."""
+    advertise: str = ""
+    """Address (or ``address:port``) that Asterisk connects to, when it is not ``bind``: NAT, containers, 0.0.0.0."""
+    rate: Literal[8000, 16000] = 8000
+    """Samples a second that Asterisk sends. 16000 (wideband calls) needs Asterisk 20.17, 22.7, 23.1 or newer."""
+    internal: Patterns = []
+    """Endpoints of our own people (``PJSIP/agent*``). They decide what is an inbound and what an outbound call."""
+    trunks: Patterns = []
+    """Endpoints of the outside world. With only one of ``internal`` and ``trunks`` the rest is the other."""
+    domain: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """Domain of the ``sip`` address of extensions (``1001@domain``); default: the host of ``url``."""
+    include: Patterns = ["*"]
+    """Endpoints whose calls are recorded."""
+    exclude: Patterns = []
+    """Endpoints whose calls are never recorded, whoever else is in them."""
+    include_contexts: Patterns = ["*"]
+    """Dialplan contexts in which a recorded call may begin."""
+    exclude_contexts: Patterns = []
+    """Dialplan contexts in which a call that begins is not recorded."""
+    only_if_variable: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    """Record a call only once this channel variable is set (and is not 0, no, off, false) on one of its channels."""
+    max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
+    """Calls recorded at the same time; more are not, and are counted."""
+    no_audio_seconds: Seconds = 10.0
+    """An answered leg of which nothing was heard for this long is reported."""
+    stall_seconds: Seconds = 5.0
+    """A tap that sends no frames for this long (Asterisk sends one every 20 ms, also of silence) is made anew."""
+    timeout: Seconds = 5.0
+    """For every request to Asterisk."""
+
+    def secret(self) -> str:
+        """The password. Raises ConfigError when its file cannot be read."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).read_text("utf-8").strip()
+        except (OSError, ValueError) as why:
+            raise ConfigError(f"cannot be read: {type(why).__name__}", "adapters.asterisk.password_file") from why
+
+    def host(self) -> str:
+        """Domain of the ``sip`` addresses."""
+        return self.domain or urlsplit(self.url).hostname or "localhost"
+
+    def checked(self) -> Config:
+        """This configuration, when its values can work together. Raises ConfigError."""
+        where = "adapters.asterisk."
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
+            raise ConfigError("is no http:// or https:// address of an Asterisk", where + "url")
+        if self.password and self.password_file:
+            raise ConfigError("give it or password_file, not both", where + "password")
+        _address(self.bind, where + "bind")
+        if self.advertise:
+            split_advertised(self.advertise, 1)
+        elif ip_address(self.bind).is_unspecified:
+            raise ConfigError(
+                f"is needed when bind is {self.bind}: Asterisk cannot connect to that", where + "advertise"
+            )
+        return self
+
+    def inside(self, endpoint: str) -> bool | None:
+        """Whether an endpoint is one of ours; None when nothing was configured."""
+        if matches(self.internal, endpoint):
+            return True
+        if matches(self.trunks, endpoint):
+            return False
+        if self.internal and not self.trunks:
+            return False
+        return True if self.trunks and not self.internal else None
+
+
+def matches(patterns: list[str], name: str) -> bool:
+    """Whether a name fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def split_advertised(text: str, port: int) -> str:
+    """``host:port`` as Asterisk wants it, with ``port`` when ``text`` has none. Raises ConfigError."""
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
+    if not found or int(found[2] or 1) not in range(1, 65536):
+        raise ConfigError("is no host or host:port", "adapters.asterisk.advertise")
+    return f"{found[1]}:{found[2] or port}"
+
+
+def _address(text: str, path: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError as why:
+        raise ConfigError("is no IP address of this machine (127.0.0.1, 0.0.0.0, ::)", path) from why

@@ -1,0 +1,150 @@
+"""Where Asterisk brings the audio: a TCP server that speaks AudioSocket and takes only connections that were announced."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+from uuid import UUID
+
+from vcond.adapter import Clock, ConfigError, Instant, ProtocolError
+from vcond_asterisk.config import Config, split_advertised
+from vcond_asterisk.framing import ERROR, HANGUP, Framer, identity, is_audio
+
+CONNECTIONS: Final = 10_000
+"""At the same time; a tap has one."""
+INTRODUCTION: Final = 5.0
+"""Seconds within which a connection must say who it is."""
+
+
+class Sink(Protocol):
+    """Who takes the audio of one connection."""
+
+    def opened(self, link: Link) -> None:
+        """The connection is there."""
+
+    def frame(self, payload: bytes, arrived: Instant) -> None:
+        """20 ms of 16-bit little endian samples."""
+
+    def closed(self, link: Link) -> None:
+        """The connection is over, whoever ended it."""
+
+
+class MediaServer:
+    """Listens on ``bind``:``port``. Audio is handed on as it arrives; nothing is ever sent to Asterisk."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self.clock = clock
+        self.expected: dict[UUID, Sink] = {}
+        """By the name with which a connection will introduce itself."""
+        self.links: set[Link] = set()
+        self.strangers = 0
+        """Connections that were hung up on because nobody expected them."""
+        self.odd = 0
+        """Frames that were no audio of the format asked for."""
+        self._server: asyncio.Server | None = None
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self._config.rate
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for Asterisk to connect to."""
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return split_advertised(self._config.advertise or (f"[{host}]" if ":" in host else host), port)
+
+    async def start(self, port: int | None = None) -> None:
+        """Listen, on ``port`` when given. Raises ConfigError when the address cannot be had."""
+        where = self._config.port if port is None else port
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Link(self), self._config.bind, where, backlog=512
+            )
+        except OSError as why:
+            raise ConfigError(
+                f"cannot listen on {self._config.bind} port {where}: {why.strerror}", "adapters.asterisk.bind"
+            ) from why
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        if self._server is not None:
+            self._server.close()
+            for link in tuple(self.links):
+                link.abort()
+            await self._server.wait_closed()
+
+    def expect(self, token: UUID, sink: Sink) -> None:
+        """Take a connection that introduces itself as ``token``, once."""
+        self.expected[token] = sink
+
+    def forget(self, token: UUID) -> None:
+        """Take it no longer."""
+        self.expected.pop(token, None)
+
+
+class Link(asyncio.Protocol):
+    """One connection of Asterisk."""
+
+    def __init__(self, server: MediaServer) -> None:
+        self._server = server
+        self._framer = Framer()
+        self._sink: Sink | None = None
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: Asterisk connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.links.add(self)
+        if len(self._server.links) > CONNECTIONS:
+            self._stranger()
+        self._deadline = asyncio.get_running_loop().call_later(INTRODUCTION, self._stranger)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes came."""
+        arrived = self._server.clock.now()
+        for frame in self._framer.feed(data):
+            if self._transport is None or self._transport.is_closing():
+                return
+            if self._sink is None:
+                try:
+                    self._introduce(identity(frame))
+                except ProtocolError:
+                    self._stranger()
+            elif is_audio(frame, self._server.rate):
+                self._sink.frame(frame.payload, arrived)
+            elif frame.kind in {HANGUP, ERROR}:
+                self.abort()
+            elif frame.kind & 0x10:
+                self._server.odd += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """asyncio: the connection is over."""
+        self._server.links.discard(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._sink is not None:
+            self._sink.closed(self)
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _introduce(self, token: UUID) -> None:
+        sink = self._server.expected.pop(token, None)
+        if sink is None:
+            self._stranger()
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._sink = sink
+        sink.opened(self)
+
+    def _stranger(self) -> None:
+        self._server.strangers += 1
+        self.abort()

@@ -1,0 +1,87 @@
+"""After every connect: what there is on the PBX now, against what we believed. Events of the gap are lost for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vcond.adapter import Cause, Desk, Instant, LiveCall, Warned
+from vcond_asterisk.board import Switchboard
+from vcond_asterisk.calls import Conversation, Leg, Taps, party_of_channel
+from vcond_asterisk.wire import Bridge, Channel
+
+
+def resync(
+    board: Switchboard,
+    desk: Desk,
+    taps: Taps,
+    *,
+    channels: Sequence[Channel],
+    bridges: Sequence[Bridge],
+    at: Instant,
+    lost: Instant | None,
+) -> None:
+    """Make the switchboard agree with lists of all channels and bridges, taken at ``at``.
+
+    ``lost`` is when the events stopped; None at the first connect. Calls that vanished are ended, calls of an earlier
+    run that still go on are taken up again, calls that nobody knew are opened from now on.
+    """
+    if lost is not None:
+        for conversation in board.conversations:
+            text = "the PBX could not be heard for a while: holds, digits and transfers of that time are unknown"
+            conversation.emit(Warned(at=lost, code="events-lost", text=text))
+    _forget_gone(board, taps, {channel.id for channel in channels}, at, lost)
+    _redraw(board, channels, bridges, at)
+    _take_up(board, desk, at)
+
+
+def _forget_gone(board: Switchboard, taps: Taps, live: set[str], at: Instant, lost: Instant | None) -> None:
+    def when(leg: Leg) -> Instant:
+        return min(at, taps.last_heard(leg) or lost or at)
+
+    gone = [(when(leg), leg.channel) for leg in board.legs.values() if leg.channel not in live]
+    for moment, channel in sorted(gone):
+        board.remove(channel, moment, Cause())
+    for half in [half for half in board.locals if half not in live]:
+        board.remove(half, at, Cause())
+
+
+def _redraw(board: Switchboard, channels: Sequence[Channel], bridges: Sequence[Bridge], at: Instant) -> None:
+    board.bridges.clear()
+    for leg in board.legs.values():
+        leg.bridge = ""
+    for bridge in bridges:
+        board.bridged(bridge)
+    for channel in channels:
+        board.seen(channel, at, late=True)
+    for bridge in bridges:
+        board.meet(bridge.id, at)
+
+
+def _take_up(board: Switchboard, desk: Desk, at: Instant) -> None:
+    ours = {conversation.call.uuid for conversation in board.conversations if conversation.call is not None}
+    left = [call for call in (*desk.unfinished(), *desk.open_calls()) if call.uuid not in ours]
+    for conversation in board.conversations:
+        if not conversation.waiting:
+            continue
+        mine = [] if conversation.refused else [call for call in left if _same(call, conversation)]
+        for call in mine:
+            left.remove(call)
+            again = desk.call(call.key, at=at)
+            if conversation.call is None:
+                conversation.adopt(again, at)
+            else:
+                conversation.call.merge(again)
+        conversation.waiting = False
+        conversation.settle(at)
+        conversation.late = False
+    for call in left:
+        last = max(call.state.last, call.state.opened)
+        text = "it ended while nobody watched; the end is that of what was captured"
+        call.emit(Warned(at=last, code="ended-unseen", text=text))
+        call.end(at=last, cause=Cause(text="lost"))
+
+
+def _same(call: LiveCall, conversation: Conversation) -> bool:
+    if call.key in conversation.ids:
+        return True
+    return any(party_of_channel(call, channel) is not None for channel in conversation.legs)

@@ -1,0 +1,340 @@
+"""Taps: how Asterisk is made to send what a party says, and what is cleaned up behind it.
+
+One tap is a snoop channel on the party's channel, an externalMedia channel that speaks AudioSocket to us, and a bridge
+that holds the two. Asterisk removes only the snoop by itself when the call ends; the other two leak unless they are
+removed. A tap that breaks (its connection cut, its frames stopped) is made anew from scratch while the leg lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from uuid import UUID, uuid4
+
+from vcond.adapter import ConfigError, Desk, Instant, PeerError, Track, UnreachableError
+from vcond_asterisk.calls import Leg
+from vcond_asterisk.client import Ari, AriError, together
+from vcond_asterisk.config import Config
+from vcond_asterisk.media import Link, MediaServer
+from vcond_asterisk.wire import Bridge, Channel
+
+PAUSES: Final = (0.0, 0.1, 0.3, 1.0, 2.0, 5.0)
+"""Seconds before a tap is made anew, by the tries that failed; the last one for ever, while the leg lives."""
+COMPLAIN: Final = 3
+"""Tries that fail before the record and the log say so."""
+CLEANUP: Final = 3.0
+"""Seconds that removing helpers may take at the very end."""
+AGAIN: Final = 0.25
+"""Seconds after which helpers are removed once more, when making them was interrupted and may still have succeeded."""
+
+
+class Helpers(NamedTuple):
+    """Ids of what one tap puts into the PBX. The application's name and a dot come first, which no other name has."""
+
+    snoop: str
+    media: str
+    bridge: str
+    token: UUID
+
+    @classmethod
+    def new(cls, prefix: str) -> Helpers:
+        """Ids that were never used."""
+        token = uuid4()
+        return cls(f"{prefix}s-{token.hex}", f"{prefix}m-{token.hex}", f"{prefix}b-{token.hex}", token)
+
+
+class Tap:
+    """Listens to one leg: what comes in goes to the track of the leg's party."""
+
+    def __init__(self, leg: Leg, crew: TapCrew) -> None:
+        self.leg = leg
+        self.frames = 0
+        self.heard = False
+        """Whether anything but digital silence ever came."""
+        self.last: Instant | None = None
+        """When the last frame arrived."""
+        self.complained = False
+        self.helpers: Helpers | None = None
+        """What is in the PBX for it now."""
+        self.standing: Instant | None = None
+        """Since when all of it is set up."""
+        self._crew = crew
+        self._track: Track | None = None
+        self._link: Link | None = None
+        self._started: dict[str, asyncio.Event] = {}
+        self._broken = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Set up, wait until it breaks, set up again; removes its helpers however it ends."""
+        tries = 0
+        while not self._stopped.is_set():
+            if not await self._attached():
+                return
+            helpers = self._renew()
+            try:
+                await self._set_up(helpers)
+                tries = 0
+                await self._broken.wait()
+            except (PeerError, ConfigError, TimeoutError) as why:
+                if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
+                    return  # the channel is gone; its last event is on the way
+                tries += 1
+                if tries == COMPLAIN:
+                    self._complain(why)
+            finally:
+                self._take_down(helpers)
+            await self._crew.pause(PAUSES[min(tries, len(PAUSES) - 1)], self._stopped)
+
+    def stop(self, at: Instant) -> None:
+        """The leg is gone, or must not be listened to any more."""
+        self._stopped.set()
+        self._broken.set()
+        if self._track is not None:
+            self._track.close(at=at)
+
+    def renew(self) -> None:
+        """What was set up does not work (any more): make it anew."""
+        self._broken.set()
+
+    def stasis_started(self, channel: str) -> None:
+        """One of its two channels is under our control."""
+        started = self._started.get(channel)
+        if started is not None:
+            started.set()
+
+    # What the media server calls.
+
+    def opened(self, link: Link) -> None:
+        """Asterisk connected."""
+        self._link = link
+
+    def frame(self, payload: bytes, arrived: Instant) -> None:
+        """20 ms of audio."""
+        if self._stopped.is_set():
+            return
+        if self._track is None:
+            self._track = self.leg.open_track(arrived, self._crew.media.rate)
+        if self._track is None:
+            return
+        self.frames += 1
+        self.last = arrived
+        self.heard = self.heard or payload.count(0) != len(payload)
+        self._track.write(payload, arrived=arrived)
+
+    def closed(self, link: Link) -> None:
+        """The connection is over; without it the tap is of no use."""
+        if self._link is link:
+            self._link = None
+            self._broken.set()
+
+    # Inside.
+
+    async def _attached(self) -> bool:
+        """Wait until our application is registered; whether the leg is still to be listened to then."""
+        if not self._crew.attached.is_set():
+            await self._crew.first_of(self._crew.attached, self._stopped)
+        return not self._stopped.is_set()
+
+    def _renew(self) -> Helpers:
+        helpers = Helpers.new(self._crew.prefix)
+        self._started = {helpers.snoop: asyncio.Event(), helpers.media: asyncio.Event()}
+        self._broken = asyncio.Event()
+        self.helpers, self.standing = helpers, None
+        self._crew.hold(self, helpers)
+        return helpers
+
+    async def _set_up(self, helpers: Helpers) -> None:
+        crew, ari, app = self._crew, self._crew.ari, self._crew.config.app
+        crew.media.expect(helpers.token, self)
+        async with asyncio.timeout(crew.config.timeout):
+            await together(
+                ari.snoop(self.leg.channel, helpers.snoop, app),
+                ari.external_media(
+                    helpers.media, app=app, address=crew.media.address, token=str(helpers.token), rate=crew.media.rate
+                ),
+                ari.create_bridge(helpers.bridge),
+            )
+            for started in self._started.values():
+                await crew.first_of(started, self._broken)
+                if self._broken.is_set():
+                    raise UnreachableError("a helper of the tap was gone before it was of use")
+            await ari.add_channels(helpers.bridge, helpers.snoop, helpers.media)
+        self.standing = crew.desk.clock.now()
+
+    def _take_down(self, helpers: Helpers) -> None:
+        self._crew.media.forget(helpers.token)
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
+        self._crew.remove(helpers, interrupted=self.standing is None)
+        self.helpers, self.standing = None, None
+
+    def _complain(self, why: Exception) -> None:
+        crew, call = self._crew, self.leg.conversation.call
+        self.leg.warn(crew.desk.clock.now(), "tap-failed", "this party could not be listened to for a while")
+        crew.desk.log.error(
+            "cannot listen to a channel",
+            call=call.uuid if call is not None else "",
+            channel=self.leg.channel,
+            why=str(why) or type(why).__name__,
+            fix=f"Asterisk must reach {crew.media.address} over TCP (bind, advertise); run: vcond check",
+        )
+
+
+class TapCrew:
+    """All taps of one Asterisk, and the helpers that are still to be removed."""
+
+    def __init__(self, desk: Desk, config: Config, ari: Ari, media: MediaServer, tasks: asyncio.TaskGroup) -> None:
+        self.desk = desk
+        self.config = config
+        self.ari = ari
+        self.media = media
+        self.prefix = f"{config.app}."
+        self.attached = asyncio.Event()
+        """Set while our application is registered with Asterisk; a snoop made without it would vanish."""
+        self._tasks = tasks
+        self._taps: dict[str, Tap] = {}
+        self._owners: dict[str, Tap] = {}
+        self._removals: set[asyncio.Task[None]] = set()
+
+    # What conversations ask for.
+
+    def start(self, leg: Leg) -> None:
+        """Listen to a leg; nothing happens when it is listened to already."""
+        if leg.channel not in self._taps:
+            tap = self._taps[leg.channel] = Tap(leg, self)
+            self._tasks.create_task(tap.run(), name="tap")
+
+    def stop(self, leg: Leg, at: Instant) -> None:
+        """Listen no longer."""
+        tap = self._taps.pop(leg.channel, None)
+        if tap is not None:
+            tap.stop(at)
+
+    def own(self, channel_or_bridge: str) -> bool:
+        """Whether an id is one of our own helpers, of this run or an earlier one."""
+        return channel_or_bridge.startswith(self.prefix)
+
+    def last_heard(self, leg: Leg) -> Instant | None:
+        """When the last frame of a leg arrived."""
+        tap = self._taps.get(leg.channel)
+        return tap.last if tap is not None else None
+
+    # What taps ask for.
+
+    def hold(self, tap: Tap, helpers: Helpers) -> None:
+        """These helpers are in use from now on."""
+        self._owners.update({helpers.snoop: tap, helpers.media: tap, helpers.bridge: tap})
+
+    def remove(self, helpers: Helpers, *, interrupted: bool) -> None:
+        """Remove helpers from the PBX, in the background: nobody has to wait for it, and nothing stops it."""
+        removal = asyncio.create_task(self._removal(helpers, interrupted), name="tap-removal")
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    async def _removal(self, helpers: Helpers, interrupted: bool) -> None:
+        try:
+            for wait in (0.0, AGAIN) if interrupted else (0.0,):
+                await asyncio.sleep(wait)
+                await together(
+                    self.ari.hang_up(helpers.media),
+                    self.ari.hang_up(helpers.snoop),
+                    self.ari.destroy_bridge(helpers.bridge),
+                )
+        except (PeerError, ConfigError) as why:
+            self.desk.log.warning("helpers of a tap stay on the PBX until the next attachment", why=str(why))
+        finally:
+            for helper in (helpers.snoop, helpers.media, helpers.bridge):
+                self._owners.pop(helper, None)
+
+    async def close(self) -> None:
+        """Wait until all helpers are removed, for a short while at most."""
+        if self._removals:
+            _, late = await asyncio.wait(self._removals, timeout=CLEANUP)
+            for removal in late:
+                removal.cancel()
+            if late:
+                self.desk.log.error("helpers of taps were left on the PBX; the next start removes them", taps=len(late))
+                await asyncio.wait(late)
+
+    async def pause(self, seconds: float, stopped: asyncio.Event) -> None:
+        """Wait, at most until ``stopped``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stopped.wait()
+
+    async def first_of(self, *events: asyncio.Event) -> None:
+        """Wait until one of the events is set."""
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    # What the adapter tells and asks.
+
+    def stasis_started(self, channel: str) -> None:
+        """A channel is under our control."""
+        if channel in self._owners:
+            self._owners[channel].stasis_started(channel)
+
+    def helper_gone(self, channel: str) -> None:
+        """A channel is gone."""
+        tap = self._owners.get(channel)
+        if tap is not None and tap.helpers is not None and channel in tap.helpers:
+            tap.renew()
+
+    @property
+    def taps(self) -> Mapping[str, Tap]:
+        """By the channel that is listened to."""
+        return self._taps
+
+    async def sweep(self, channels: list[Channel], bridges: list[Bridge]) -> int:
+        """After a connect: remove helpers of ours that no tap owns, renew taps that lost some; how many were removed.
+
+        ``channels`` and ``bridges`` are all that there are. Raises what requests raise.
+        """
+        there = {channel.id for channel in channels}
+        for tap in self._taps.values():
+            if (
+                tap.helpers is not None
+                and tap.standing is not None
+                and not {tap.helpers.snoop, tap.helpers.media} <= there
+            ):
+                tap.renew()
+        orphans = [helper for helper in there if self.own(helper) and helper not in self._owners]
+        shells = [bridge.id for bridge in bridges if self.own(bridge.id) and bridge.id not in self._owners]
+        await together(
+            *(self.ari.hang_up(channel) for channel in orphans), *(self.ari.destroy_bridge(bridge) for bridge in shells)
+        )
+        return len(orphans) + len(shells)
+
+    def look_after(self, now: Instant) -> None:
+        """Once a second: renew taps that stalled, tell of legs that nothing is heard of."""
+        stall, patience = int(self.config.stall_seconds * 1e9), int(self.config.no_audio_seconds * 1e9)
+        for tap in self._taps.values():
+            if tap.standing is not None and now - max(tap.standing, tap.last or 0) > stall:
+                tap.renew()
+            call = tap.leg.conversation.call
+            answered = call.state.answered if call is not None else None
+            if answered is None or tap.complained or tap.heard or tap.leg.holding:
+                continue
+            if now - max(answered, tap.leg.up or now) > patience:
+                tap.complained = True
+                self._silent(tap, now)
+
+    def _silent(self, tap: Tap, now: Instant) -> None:
+        if tap.frames:
+            text = "the PBX receives only silence from this party"
+            fix = "look at the phone's microphone, NAT and RTP ports: rtp set debug on, pjsip show channelstats"
+        else:
+            text = "no audio of this party arrives from the PBX"
+            fix = f"Asterisk must reach {self.media.address} over TCP (bind, advertise); run: vcond check"
+        tap.leg.warn(now, "no-audio", text)
+        call = tap.leg.conversation.call
+        uuid = call.uuid if call is not None else ""
+        self.desk.log.warning("nothing heard of a party", call=uuid, channel=tap.leg.channel, what=text, fix=fix)

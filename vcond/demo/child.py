@@ -104,8 +104,8 @@ def environment(inherited: Mapping[str, str], notify: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def daemon(config: Path, log: Path, notify: Path, command: Sequence[str] = COMMAND) -> AsyncIterator[Child]:
-    """``vcond run`` (``command`` with the configuration as its last argument); when the block is left it has ended.
+async def daemon(config: Path, log: Path, notify: Path, command: Sequence[str] | None = None) -> AsyncIterator[Child]:
+    """``vcond run`` (or another ``command``) with a configuration; when the block is left it has ended.
 
     It runs in a session of its own, so that Ctrl-C reaches only us and its calls can end in order. ``notify`` is a
     free path for a unix socket, short enough for one (107 bytes).
@@ -114,7 +114,7 @@ async def daemon(config: Path, log: Path, notify: Path, command: Sequence[str] =
         notes.setblocking(False)
         notes.bind(str(notify))
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *(command or COMMAND),
             str(config),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,

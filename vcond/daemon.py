@@ -175,7 +175,9 @@ class Daemon:
                     await self._drain()
                 await _cancelled(attached)
                 self.office.interrupt_all("stop")
-                await self._until(lambda: self.finisher.busy == 0, FINISH_LIMIT)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FINISH_LIMIT):
+                        await self.finisher.idle()
             finally:
                 self.bus.close()
                 await self.web.close()

@@ -12,7 +12,7 @@ from vcond import metrics
 from vcond.calls import events as ev
 from vcond.calls.causes import Cause, disposition
 from vcond.calls.merge import merge
-from vcond.calls.state import Call
+from vcond.calls.state import Call, Moment
 from vcond.calls.time import SECOND, Instant, seconds
 from vcond.core.bus import Line
 from vcond.core.tracks import CoreTrack
@@ -49,6 +49,8 @@ class CoreCall:
         self._events = 0
         self._utterances = 1 + max(state.speech, default=-1)
         self._full = False
+        self._last_word = state.last
+        self._lost: list[ev.Span] = []
         self.sealed = False
         """Nothing more is taken: the vCon is being made."""
         if isinstance(journal, CallJournal):
@@ -96,13 +98,8 @@ class CoreCall:
         if not self.state.opened - PAST <= event.at <= now + FUTURE:
             metrics.odd_events_total.labels(self.state.adapter).inc()
             event = msgspec.structs.replace(event, at=now)
-        if isinstance(event, ev.Resumed):
-            self._label_hold(event.party, event.at)
-        if isinstance(event, ev.Unpaused):
-            self._settle_all()
+        self._last_word = now
         self.record(event)
-        if isinstance(event, ev.Unpaused):
-            self._label_pauses()
         self._show(event)
 
     def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock) -> Track:
@@ -151,12 +148,9 @@ class CoreCall:
             return
         now = self.office.clock.now()
         at = Instant(min(max(at, self.state.opened), now + FUTURE))
-        for party in self.state.parties:
-            if party.here:
-                self._label_hold(party.index, at)
         for track in self._tracks:
             track.close(at=at)
-        self._label_pauses()
+        self._label(at)
         for party in self.state.parties:
             if party.here:
                 self.record(ev.PartyLeft(at=at, party=party.index, cause=cause))
@@ -178,7 +172,7 @@ class CoreCall:
     @property
     def last_heard(self) -> Instant:
         """When something last came in."""
-        return max([self.state.last, *(track.last_frame for track in self._tracks)])
+        return max([self._last_word, *(track.last_frame for track in self._tracks)])
 
     def record(self, event: ev.Event) -> None:
         """State and journal take an event; nothing is checked."""
@@ -232,34 +226,25 @@ class CoreCall:
             if track.file == file and not self.sealed:
                 at = self.office.clock.now()
                 since, until = max(0, start + track.shift), stop + track.shift
-                self.record(ev.Span(at=at, track=track.index, start=since, stop=until, kind=ev.SpanKind.LOST))
+                lost = ev.Span(at=at, track=track.index, start=since, stop=until, kind=ev.SpanKind.LOST)
+                self._lost.append(lost)
+                self.record(lost)
                 if not any(warning.code == "disk" for warning in self.state.warnings):
                     self.record(ev.Warned(at=at, code="disk", text="audio that the disk did not take is lost"))
 
-    def _settle_all(self) -> None:
-        for track in self._tracks:
-            track.settle(everything=True)
-
-    def _label_hold(self, party: int, until: Instant) -> None:
-        """What was silent while a party held the others is held."""
-        since: Instant | None = None
-        for moment in self.state.history:
-            if moment.party == party and moment.event in {"hold", "unhold"}:
-                since = moment.at if moment.event == "hold" else None
-        if since is None:
-            return
-        self._settle_all()
-        for track in [t for t in self.state.tracks if t.party == party]:
-            start, stop = self.state.position(since, track.rate), self.state.position(until, track.rate)
-            self._relabel(track.index, _not_received(track.spans, max(0, start), stop), ev.SpanKind.HELD, until)
-
-    def _label_pauses(self) -> None:
+    def _label(self, end: Instant) -> None:
+        """Say of finished tracks what only the call knows: not kept, held, paused. Later words win over the tracks'."""
+        for lost in self._lost:
+            self.record(lost)
+        for party, since, until in _holds(self.state.history, end):
+            for track in [track for track in self.state.tracks if track.party == party]:
+                start, stop = self.state.position(since, track.rate), self.state.position(until, track.rate)
+                self._relabel(track.index, _not_received(track.spans, max(0, start), stop), ev.SpanKind.HELD, end)
         for pause in self.state.pauses:
-            until = pause.stop or self.state.last
             for track in self.state.tracks:
                 start = max(0, self.state.position(pause.start, track.rate))
-                stop = self.state.position(until, track.rate)
-                self._relabel(track.index, [(start, stop)], ev.SpanKind.PAUSED, until)
+                stop = self.state.position(pause.stop or end, track.rate)
+                self._relabel(track.index, [(start, stop)], ev.SpanKind.PAUSED, end)
 
     def _relabel(self, track: int, parts: Iterable[tuple[int, int]], kind: ev.SpanKind, at: Instant) -> None:
         for start, stop in parts:
@@ -272,6 +257,18 @@ class CoreCall:
             self._full = True
             self.record(ev.Warned(at=self.office.clock.now(), code="limit", text=f"too many {what}"))
             log.warning("call over a limit", call=self.uuid, what=what)
+
+
+def _holds(history: Iterable[Moment], end: Instant) -> list[tuple[int, Instant, Instant]]:
+    """Who held the others, from when to when."""
+    since: dict[int, Instant] = {}
+    windows = []
+    for moment in history:
+        if moment.event == "hold":
+            since.setdefault(moment.party, moment.at)
+        elif moment.event in {"unhold", "drop"} and moment.party in since:
+            windows.append((moment.party, since.pop(moment.party), moment.at))
+    return windows + [(party, start, end) for party, start in since.items()]
 
 
 def _not_received(spans: Iterable[tuple[int, int, ev.SpanKind]], start: int, stop: int) -> list[tuple[int, int]]:

@@ -97,10 +97,13 @@ class Finisher:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.busy = 0
         """Calls between their end and the outbox."""
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def submit(self, call: CoreCall, journal: CallJournal) -> None:
         """A call ended. Never waits."""
         self.busy += 1
+        self._idle.clear()
         self._ended.put_nowait((call, journal))
 
     def expect(self, uuid: str, journal: CallJournal) -> None:
@@ -112,6 +115,10 @@ class Finisher:
         journal = self._sent.pop(uuid, None)
         if journal is not None:
             journal.remove()
+
+    async def idle(self) -> None:
+        """Return when no call is between its end and the outbox."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Finish what was submitted, until cancelled."""
@@ -129,6 +136,8 @@ class Finisher:
             log.exception("call not finished; its journal is kept", call=call.uuid, fix="vcond recover, or report it")
         finally:
             self.busy -= 1
+            if not self.busy:
+                self._idle.set()
 
     async def _finish(self, call: CoreCall, journal: CallJournal) -> None:
         deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline

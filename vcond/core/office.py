@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
@@ -26,7 +26,9 @@ from vcond.core.tracks import CoreTrack
 from vcond.errors import StorageError
 from vcond.journal import CallJournal, Store
 from vcond.media.codecs import Codec
-from vcond.speech.service import Ear
+
+if TYPE_CHECKING:
+    from vcond.speech.service import Ear
 
 log = structlog.get_logger()
 
@@ -222,8 +224,10 @@ class Office:
 
     def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
         if not self._live and abs(self.clock.off()) > LARGEST_SKEW:
-            log.warning("the wall clock stepped", seconds=round(self.clock.off() / SECOND, 3))
+            step = self.clock.off()
+            log.warning("the wall clock stepped", seconds=round(step / SECOND, 3))
             self.clock.anchor()
+            at = Instant(at + step)
         now = self.clock.now()
         if not now - 3600 * SECOND <= at <= now + SECOND:
             at = now

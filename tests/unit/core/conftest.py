@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from vcond.calls import events as ev
+from vcond.calls.time import SECOND, Instant
+from vcond.config import DaemonConfig
+from vcond.core.bus import Bus
+from vcond.core.calls import CoreCall
+from vcond.core.clock import SteadyClock
+from vcond.core.desk import CoreDesk
+from vcond.core.office import Office
+from vcond.core.tracks import CoreTrack
+from vcond.journal import CallJournal, Store
+
+ZERO = 1_795_339_662 * SECOND
+
+
+class Ear:
+    """What a track tells speech, written down."""
+
+    def __init__(self, source: CoreTrack, start: int) -> None:
+        self.source, self.start, self.upto, self.closed = source, start, start, False
+
+    def advance(self, upto: int) -> None:
+        self.upto = upto
+
+    def close(self, upto: int) -> None:
+        self.upto, self.closed = upto, True
+
+
+class Ears:
+    """Speech with ears and no engine."""
+
+    def __init__(self) -> None:
+        self.ears: list[Ear] = []
+        self.late: list[tuple[CoreTrack, Sequence[ev.Utterance]]] = []
+        self.forgotten: list[str] = []
+        self.in_time = True
+
+    def listen(self, source: CoreTrack, start: int = 0) -> Ear:
+        self.ears.append(Ear(source, start))
+        return self.ears[-1]
+
+    def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
+        self.late.append((source, utterances))
+
+    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol
+        return self.in_time
+
+    def forget(self, call: str) -> int:
+        self.forgotten.append(call)
+        return 0
+
+
+@dataclass
+class House:
+    """An office over a real store, with time by hand."""
+
+    root: Path
+    config: DaemonConfig
+    time: list[int] = field(default_factory=lambda: [ZERO])
+    wall: list[int] = field(default_factory=lambda: [ZERO])
+    finished: list[tuple[CoreCall, CallJournal]] = field(default_factory=list)
+    discarded: list[CallJournal] = field(default_factory=list)
+    free: int = 10**12
+
+    def open(self) -> House:
+        self.speech = Ears()
+        self.bus = Bus()
+        self.clock = SteadyClock(lambda: self.wall[0], lambda: self.time[0])
+        self.store = Store(self.root)
+        self.office = Office(
+            self.config,
+            store=self.store,
+            speech=self.speech,
+            clock=self.clock,
+            bus=self.bus,
+            finish=lambda call, journal: self.finished.append((call, journal)),
+            discard=self.discarded.append,
+            free_space=lambda _: self.free,
+        )
+        self.desk = CoreDesk("test", self.office, None, lambda: None)  # type: ignore[arg-type] - no ingress here
+        return self
+
+    def at(self, seconds: float) -> Instant:
+        return Instant(ZERO + round(seconds * SECOND))
+
+    def now(self, seconds: float) -> Instant:
+        self.time[0] = self.wall[0] = self.at(seconds)
+        return self.at(seconds)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path / "journal", DaemonConfig(name="edge.example.com", state_dir=str(tmp_path))).open()
+    yield made
+    await made.store.close()

@@ -1,0 +1,230 @@
+import numpy as np
+import pytest
+
+from vcond.adapter import ArrivalClock, Cause, Codec, MillisClock
+from vcond.calls import events as ev
+from vcond.calls.causes import Disposition
+from vcond.calls.state import fold
+from vcond.core.finish import read_track
+from vcond.core.journals import NoJournal
+from vcond.errors import ProtocolError
+
+FRAME = np.full(160, 5000, "<i2").tobytes()
+QUIET = np.zeros(160, "<i2").tobytes()
+
+
+def talk(house, track, since: float, until: float, frame: bytes = FRAME) -> None:
+    """20 ms frames as they would come: each holds the audio of the 20 ms before it."""
+    for i in range(round((until - since) * 50)):
+        track.write(frame, arrived=house.now(since + (i + 1) * 0.02))
+
+
+def two_parties(house, *, codec=Codec.L16):
+    call = house.desk.call("k", at=house.now(0), direction="inbound")
+    tracks = []
+    for key in ("a", "b"):
+        party = call.party(key, at=house.at(0), who=ev.Who(name=key.upper()))
+        tracks.append(call.track(party, at=house.at(0), codec=codec, rate=8000, clock=ArrivalClock()))
+    call.emit(ev.Answered(at=house.at(0)))
+    return call, *tracks
+
+
+async def test_a_call_is_written_as_it_happens_and_reads_back_the_same(house):
+    call, caller, agent = two_parties(house)
+    talk(house, caller, 0, 2)
+    talk(house, agent, 0, 2, QUIET)
+    call.end(at=house.now(2), cause=Cause(q850=16), by=0)
+    ((ended, journal),) = house.finished
+    await journal.flush()
+
+    state = fold(journal.events)
+    assert state == ended.state
+    assert (state.uuid, state.recorder, state.direction) == (call.uuid, "edge.example.com", "inbound")
+    assert [track.samples for track in state.tracks] == [16_000, 16_000]
+    assert state.tracks[0].spans.total(ev.SpanKind.RECEIVED) == 16_000
+    assert state.tracks[1].spans.total(ev.SpanKind.SILENT) == 16_000
+    assert [(m.party, m.event) for m in state.history] == [(0, "join"), (1, "join"), (0, "drop"), (1, "drop")]
+    assert state.disposition is None
+    assert read_track(journal, state.tracks[0]).mean() == 5000
+    assert all(ear.closed and ear.upto == 16_000 for ear in house.speech.ears)
+
+
+async def test_the_same_key_is_the_same_call_and_party(house):
+    call, *_ = two_parties(house)
+    assert house.desk.call("k", at=house.at(1)) is call
+    assert call.party("a", at=house.at(1), who=ev.Who(tel="+15550100")) == 0
+    assert call.state.parties[0].who == ev.Who(name="A", tel="+15550100")
+    described = len(call.state.history)
+    assert call.party("a", at=house.at(1), who=ev.Who(tel="+15550100")) == 0
+    assert len(call.state.history) == described
+    call.emit(ev.PartyLeft(at=house.at(1), party=0))
+    assert call.party("a", at=house.at(2)) == 0
+    assert call.state.parties[0].here
+
+
+async def test_a_call_nobody_answered_has_a_disposition(house):
+    call = house.desk.call("k", at=house.now(0))
+    call.party("a", at=house.at(0))
+    call.end(at=house.now(9), cause=Cause(q850=17))
+    assert call.state.disposition is Disposition.BUSY
+
+
+async def test_nothing_changes_after_the_end(house):
+    call, caller, _ = two_parties(house)
+    call.end(at=house.now(1))
+    before = len(call.state.history)
+    call.end(at=house.now(2), by=1)
+    call.emit(ev.Held(at=house.at(2), party=0))
+    caller.write(FRAME, arrived=house.at(2))
+    assert (len(call.state.history), call.state.ended) == (before, house.at(1))
+    assert len(house.finished) == 1
+    assert house.desk.open_calls() == []
+    assert house.desk.call("k", at=house.at(3)) is not call
+
+
+async def test_frames_that_are_no_audio_are_counted_and_the_rest_goes_on(house):
+    call, caller, _ = two_parties(house)
+    caller.write(b"\x01", arrived=house.now(0.02))
+    talk(house, caller, 0.02, 1)
+    call.end(at=house.now(1))
+    assert call.state.tracks[0].samples == 8000
+
+
+@pytest.mark.parametrize("rate", [0, -1, 7999, 48_001, 10**9])
+async def test_a_rate_that_cannot_be_taken_is_refused(house, rate: int):
+    call, *_ = two_parties(house)
+    with pytest.raises(ProtocolError, match="8,000 to 48,000"):
+        call.track(0, at=house.at(0), codec=Codec.L16, rate=rate, clock=MillisClock())
+
+
+async def test_while_paused_nothing_is_kept(house):
+    call, caller, _ = two_parties(house)
+    talk(house, caller, 0, 1)
+    call.emit(ev.Paused(at=house.now(1), reason="card"))
+    call.emit(ev.Digit(at=house.at(1.5), party=0, button="4", ms=80))
+    talk(house, caller, 1, 2)
+    call.emit(ev.Unpaused(at=house.now(2)))
+    talk(house, caller, 2, 3)
+    call.end(at=house.now(3))
+    ((_, journal),) = house.finished
+    pcm = read_track(journal, call.state.tracks[0])
+    assert not pcm[8000:16_000].any()
+    assert pcm[:8000].all()
+    assert pcm[16_000:].all()
+    spans = call.state.tracks[0].spans
+    assert spans.total(ev.SpanKind.PAUSED) == 8000
+    assert spans.total(ev.SpanKind.RECEIVED) == 16_000
+    assert not any(isinstance(event, ev.Digit) for event in journal.events)
+
+
+async def test_silence_of_a_party_that_holds_the_others_is_held(house):
+    call, _, agent = two_parties(house)
+    talk(house, agent, 0, 1)
+    call.emit(ev.Held(at=house.now(1), party=1))
+    talk(house, agent, 1, 2, QUIET)
+    call.emit(ev.Resumed(at=house.now(2), party=1))
+    talk(house, agent, 2, 3)
+    call.emit(ev.Held(at=house.now(3), party=1))
+    talk(house, agent, 3, 4, QUIET)
+    call.end(at=house.now(4))
+    spans = call.state.tracks[1].spans
+    assert spans.total(ev.SpanKind.HELD) == 16_000
+    assert spans.total(ev.SpanKind.RECEIVED) == 16_000
+
+
+async def test_moments_far_from_our_clock_are_taken_as_now(house):
+    call, *_ = two_parties(house)
+    house.now(5)
+    call.emit(ev.Held(at=house.at(10**6), party=0))
+    call.emit(ev.Resumed(at=house.at(-(10**6)), party=0))
+    assert [moment.at for moment in call.state.history[-2:]] == [house.at(5), house.at(5)]
+
+
+async def test_too_many_parties_are_bounded(house):
+    call = house.desk.call("k", at=house.now(0))
+    for i in range(600):
+        call.party(f"p{i}", at=house.at(0))
+    assert len(call.state.parties) == 500
+    assert [warning.code for warning in call.state.warnings] == ["limit"]
+
+
+async def test_two_calls_become_one(house):
+    call, caller, agent = two_parties(house)
+    talk(house, caller, 0, 1)
+    other = house.desk.call("k2", at=house.now(1))
+    other.party("b", at=house.at(1))
+    new = other.party("c", at=house.at(1), who=ev.Who(name="C"))
+    third = other.track(new, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    talk(house, third, 1, 2)
+    call.merge(other)
+    talk(house, third, 2, 3)
+    talk(house, caller, 2, 3)
+    call.end(at=house.now(3))
+
+    ((_, journal),) = house.finished
+    assert [journal.uuid for journal in house.discarded] == [other.uuid]
+    state = fold(journal.events)
+    assert state == call.state
+    assert [party.who.name for party in state.parties] == ["A", "B", "C"]
+    assert state.odd == 0
+    pcm = read_track(journal, state.tracks[2])
+    assert (len(pcm), pcm[:8000].any(), pcm[8000:].all()) == (24_000, False, True)
+    assert state.tracks[2].spans.total(ev.SpanKind.RECEIVED) == 16_000
+    assert house.desk.open_calls() == []
+    assert agent is not third
+
+
+async def test_what_speech_finds_in_a_merged_track_is_the_new_calls(house):
+    call, *_ = two_parties(house)
+    other = house.desk.call("k2", at=house.now(1))
+    party = other.party("c", at=house.at(1))
+    track = other.track(party, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    talk(house, track, 1, 2)
+    source = house.speech.ears[-1].source
+    number = source.next_utterance()
+    call.merge(other)
+    source.emit(ev.Utterance(at=house.at(2), utterance=number, track=source.track, start=800, stop=4000))
+    words = [ev.Word(1000, 1500, "hi", 0.9)]
+    source.emit(ev.Transcribed(at=house.at(2), utterance=number, engine="e", model="m", text="hi", words=words))
+    (said,) = call.state.speech.values()
+    assert (said.utterance.track, said.utterance.start, said.utterance.stop) == (2, 8800, 12_000)
+    assert said.transcript.words == [ev.Word(9000, 9500, "hi", 0.9)]
+
+
+async def test_captions_are_shown_to_who_watches(house):
+    call, caller, _ = two_parties(house)
+    with house.bus.watch() as lines:
+        talk(house, caller, 0, 1)
+        source = house.speech.ears[0].source
+        source.partial(800, 4000, "he")
+        source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=800, stop=4000))
+        source.emit(ev.Transcribed(at=house.at(1), utterance=0, engine="e", model="m", text="hello"))
+        call.emit(ev.Held(at=house.at(1), party=1))
+        house.bus.close()
+        seen = [(line.kind, line.text, line.name, line.start) async for line in lines]
+    assert seen == [("partial", "he", "A", 0.1), ("final", "hello", "A", 0.1), ("event", "held", "", 1.0)]
+
+
+async def test_audio_that_the_disk_did_not_take_is_lost_and_said_so(house):
+    call, caller, _ = two_parties(house)
+    talk(house, caller, 0, 1)
+    call.journal.on_lost("0.pcm", 4000, 6000)
+    call.end(at=house.now(1))
+    assert call.state.tracks[0].spans.total(ev.SpanKind.LOST) == 2000
+    assert [warning.code for warning in call.state.warnings] == ["disk"]
+
+
+async def test_below_the_disk_floor_no_new_call_is_recorded_and_those_that_go_on_are(house):
+    call, caller, _ = two_parties(house)
+    house.free = 1_000_000
+    house.office.tick(house.now(1))
+    assert "wanted" in house.office.disk_low
+    lost = house.desk.call("k2", at=house.now(1))
+    assert isinstance(lost.journal, NoJournal)
+    lost.end(at=house.now(2))
+    talk(house, caller, 2, 3)
+    call.end(at=house.now(3))
+    assert [ended for ended, _ in house.finished] == [call]
+    house.free = 10**12
+    house.office.tick(house.now(4))
+    assert not house.office.disk_low

@@ -1,0 +1,220 @@
+import asyncio
+import json
+import random
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vcond.adapter import ArrivalClock, Cause, Codec
+from vcond.calls import events as ev
+from vcond.calls.state import fold
+from vcond.config import RecordConfig
+from vcond.core import finish
+from vcond.core.finish import Finisher
+from vcond.delivery import FolderConfig, FolderSink, Outbox
+from vcond.errors import StorageError
+from vcond.vcon import Finding, read, validate
+
+FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()
+
+
+class Shelf:
+    """An outbox, with a disk that fails so many times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures, self.taken = failures, {}
+
+    async def publish(self, uuid: str, body: bytes) -> str:
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("no space left on device")
+        self.taken[uuid] = body
+        return "ab" * 64
+
+
+async def at_once(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def finishing(house, outbox, tmp_path: Path, **record):
+    finisher = Finisher(
+        RecordConfig(**record),
+        speech=house.speech,
+        outbox=outbox,
+        quarantine=tmp_path / "quarantine",
+        now=house.clock.now,
+        wait=at_once,
+    )
+    task = asyncio.create_task(finisher.run())
+    yield finisher
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def idle(finisher: Finisher) -> None:
+    async with asyncio.timeout(20):
+        await finisher.idle()
+
+
+def ended(house, *, answered: bool = True):
+    call = house.desk.call("k", at=house.now(0))
+    for key in ("a", "b"):
+        party = call.party(key, at=house.at(0), who=ev.Who(name=key.upper(), validation="none"))
+        track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+        for i in range(100 if answered else 0):
+            track.write(FRAME, arrived=house.now((i + 1) * 0.02))
+    if answered:
+        call.emit(ev.Answered(at=house.at(0)))
+    call.end(at=house.now(2), cause=Cause(q850=17))
+    return house.finished[-1]
+
+
+async def test_an_ended_call_becomes_a_valid_vcon_and_its_journal_goes_when_it_is_delivered(house, tmp_path: Path):
+    delivered = asyncio.Event()
+    sink = FolderSink(FolderConfig(path=str(tmp_path / "vcons")))
+    outbox = Outbox(
+        tmp_path / "outbox",
+        [sink],
+        database=tmp_path / "vcond.db",
+        clock=house.clock,
+        rng=random.Random(1),
+        on_delivered=lambda uuid: (finisher.delivered(uuid), delivered.set())[0],
+    )
+    async with outbox, finishing(house, outbox, tmp_path) as finisher:
+        running = asyncio.create_task(outbox.run())
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        async with asyncio.timeout(20):
+            await delivered.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    document = read((tmp_path / "vcons" / f"{call.uuid}.vcon.json").read_bytes())
+    assert document["uuid"] == call.uuid
+    assert not [finding for finding in validate(document) if finding.level == "error"]
+    assert [party.get("name") for party in document["parties"]][:2] == ["A", "B"]
+    await house.store.close()
+    assert not journal.folder.exists()
+    house.open()
+
+
+async def test_the_same_journal_makes_the_same_bytes(house, tmp_path: Path):
+    shelf = Shelf()
+    async with finishing(house, shelf, tmp_path) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        first = shelf.taken.pop(call.uuid)
+        await house.store.close()
+        after = house.open()
+        (again,) = after.store.recover()
+        assert isinstance(again.events[-1], ev.Published)
+        after.office.take_to_finish(again)
+        finisher.submit(*after.finished[-1])
+        await idle(finisher)
+    assert shelf.taken[call.uuid] == first
+
+
+async def test_a_full_disk_is_waited_for(house, tmp_path: Path):
+    shelf = Shelf(failures=3)
+    async with finishing(house, shelf, tmp_path) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+    assert list(shelf.taken) == [call.uuid]
+    assert call.state.published == "ab" * 64
+
+
+async def test_texts_that_do_not_come_in_time_are_named_and_the_vcon_leaves(house, tmp_path: Path):
+    shelf, house.speech.in_time = Shelf(), False
+    async with finishing(house, shelf, tmp_path) as finisher:
+        call = house.desk.call("k", at=house.now(0))
+        track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
+                           clock=ArrivalClock())  # fmt: skip
+        for i in range(100):
+            track.write(FRAME, arrived=house.now((i + 1) * 0.02))
+        call.emit(ev.Answered(at=house.at(0)))
+        source = house.speech.ears[0].source
+        source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
+        call.end(at=house.now(2))
+        finisher.submit(*house.finished[-1])
+        await idle(finisher)
+        source.emit(ev.Transcribed(at=house.at(9), utterance=0, engine="e", model="m", text="too late"))
+    assert call.state.speech[0].failed == "deadline"
+    assert house.speech.forgotten == [call.uuid]
+    assert b"too late" not in shelf.taken[call.uuid]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_call_nobody_answered_is_a_vcon_if_the_operator_wants_those(house, tmp_path: Path, wanted: bool):
+    shelf = Shelf()
+    async with finishing(house, shelf, tmp_path, unanswered=wanted) as finisher:
+        call, journal = ended(house, answered=False)
+        finisher.submit(call, journal)
+        await idle(finisher)
+    if wanted:
+        assert json.loads(shelf.taken[call.uuid])["dialog"][0]["disposition"] == "busy"
+    else:
+        assert shelf.taken == {}
+        await house.store.close()
+        assert not journal.folder.exists()
+        house.open()
+
+
+async def test_a_vcon_that_is_not_valid_is_set_aside_with_its_journal(house, tmp_path: Path, monkeypatch):
+    wrong = Finding(level="error", path="$.uuid", code="uuid", message="made up")
+    monkeypatch.setattr(finish, "validate", lambda _: [wrong])
+    shelf = Shelf()
+    async with finishing(house, shelf, tmp_path) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+    assert shelf.taken == {}
+    aside = tmp_path / "quarantine" / f"{call.uuid}.vcon.json"
+    assert json.loads(aside.read_bytes())["uuid"] == call.uuid
+    assert aside.stat().st_mode & 0o777 == 0o600
+    await journal.flush()
+    assert fold(journal.events).published == ""
+    assert journal.folder.exists()
+
+
+async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, tmp_path: Path, monkeypatch):
+    made = finish.build
+    shelf = Shelf()
+
+    def build(state, *rest):
+        if state.key == "broken":
+            raise ZeroDivisionError
+        return made(state, *rest)
+
+    monkeypatch.setattr(finish, "build", build)
+    async with finishing(house, shelf, tmp_path) as finisher:
+        house.desk.call("broken", at=house.now(0)).end(at=house.at(0))
+        finisher.submit(*house.finished[-1])
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+    assert list(shelf.taken) == [call.uuid]
+
+
+def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
+    class File:
+        def read(self, file, start, stop):
+            return np.arange(start, stop, dtype=np.int16)
+
+    def track(shift: int, samples: int):
+        state = fold([
+            ev.CallOpened(at=house.at(0), call="u", adapter="t", key="k"),
+            ev.PartyJoined(at=house.at(0), party=0, key="a"),
+            ev.TrackOpened(at=house.at(0), track=0, party=0, codec="L16", rate=8000, shift=shift),
+            ev.TrackClosed(at=house.at(1), track=0, samples=samples),
+        ])  # fmt: skip
+        return finish.read_track(File(), state.tracks[0])
+
+    assert track(0, 3).tolist() == [0, 1, 2]
+    assert track(2, 5).tolist() == [0, 0, 0, 1, 2]
+    assert track(-2, 3).tolist() == [2, 3, 4]
+    assert track(9, 5).tolist() == [0] * 9

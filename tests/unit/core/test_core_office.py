@@ -1,0 +1,148 @@
+import numpy as np
+
+from vcond.adapter import ArrivalClock, Codec
+from vcond.calls import events as ev
+from vcond.calls.state import fold
+from vcond.calls.time import SECOND
+
+FRAME = np.full(160, 5000, "<i2").tobytes()
+
+
+def one_party(house, key: str = "k", seconds: float = 1.0):
+    call = house.desk.call(key, at=house.now(0))
+    track = call.track(
+        call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()
+    )
+    call.emit(ev.Answered(at=house.at(0)))
+    for i in range(round(seconds * 50)):
+        track.write(FRAME, arrived=house.now((i + 1) * 0.02))
+    return call, track
+
+
+async def killed(house):
+    """The process dies: what was handed to the journal is there, nothing else was said."""
+    await house.store.get(house.office.live[0].uuid).flush()
+    await house.store.close()
+    return house.open()
+
+
+async def test_a_call_found_unfinished_is_taken_up_again_in_the_same_record(house):
+    call, _ = one_party(house)
+    after = await killed(house)
+    (journal,) = after.store.recover()
+    after.office.take_back(journal, after.now(10))
+    (left,) = after.desk.unfinished()
+    assert left.key == "k"
+    again = after.desk.call("k", at=after.now(12))
+    assert (again.uuid, after.desk.unfinished()) == (call.uuid, [])
+    track = again.track(0, at=after.at(12), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    for i in range(50):
+        track.write(FRAME, arrived=after.now(12 + (i + 1) * 0.02))
+    again.end(at=after.now(13))
+
+    state = fold(after.finished[0][1].events)
+    assert [(w.start, w.stop, w.reason) for w in state.interruptions] == [(after.at(1), after.at(12), "crash")]
+    assert [(t.party, t.samples) for t in state.tracks] == [(0, 8000), (0, 104_000)]
+    assert state.odd == 0
+
+
+async def test_what_nobody_takes_up_ends_where_capture_ended(house):
+    one_party(house)
+    after = await killed(house)
+    (journal,) = after.store.recover()
+    after.office.take_back(journal, after.now(10))
+    after.office.tick(after.now(100))  # no adapter attached yet: it waits
+    assert after.desk.unfinished()
+    after.desk.attached(True)
+    after.office.tick(after.now(101))
+    after.office.tick(after.now(140))
+    assert not after.desk.unfinished()
+    state = after.finished[0][0].state
+    assert state.ended == after.at(1)
+    assert [warning.code for warning in state.warnings] == ["cut-short"]
+
+
+async def test_what_no_adapter_can_take_up_ends_at_once(house):
+    one_party(house)
+    after = await killed(house)
+    (journal,) = after.store.recover()
+    after.office.take_back(journal, after.now(10))
+    after.office.finish_all_unfinished(["test"])
+    assert not after.finished
+    after.office.finish_all_unfinished(["other"])
+    assert len(after.finished) == 1
+
+
+async def test_text_that_an_earlier_run_did_not_come_to_is_asked_for_again(house):
+    call, _ = one_party(house, seconds=3)
+    source = house.speech.ears[0].source
+    source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
+    after = await killed(house)
+    (journal,) = after.store.recover()
+    after.office.take_back(journal, after.now(10))
+    ((late, waiting),) = after.speech.late
+    assert (late.call, [one.utterance for one in waiting]) == (call.uuid, [0])
+    (ear,) = after.speech.ears  # and what was not cut into utterances yet is listened to
+    assert (ear.start, ear.upto, ear.closed) == (8000, 24_000, True)
+    assert late.next_utterance() == 1
+    assert np.all(late.read(0, 8000) == 5000)
+
+
+async def test_an_ended_call_of_an_earlier_run_is_finished(house):
+    call, _ = one_party(house)
+    call.end(at=house.now(1))
+    await house.finished[0][1].flush()
+    await house.store.close()
+    after = house.open()
+    after.finished.clear()
+    (journal,) = after.store.recover()
+    after.office.take_to_finish(journal)
+    assert after.finished[0][0].uuid == call.uuid
+
+
+async def test_a_stop_leaves_calls_for_the_next_start(house):
+    one_party(house)
+    house.office.interrupt_all("stop")
+    await house.store.close()
+    after = house.open()
+    (journal,) = after.store.recover()
+    after.office.take_back(journal, after.now(10))
+    state = after.desk.unfinished()[0].state
+    assert [(w.start, w.reason) for w in state.interruptions] == [(after.at(1), "stop")]
+
+
+async def test_a_call_over_the_limit_is_ended_and_says_so(house):
+    call, _ = one_party(house)
+    house.office.tick(house.now(12 * 3600 + 1))
+    assert call.over
+    assert call.state.interruptions[0].reason == "limit"
+    assert call.state.ended == house.at(12 * 3600 + 1)
+
+
+async def test_calls_of_a_system_that_is_gone_end_after_the_grace_unless_audio_still_comes(house):
+    call, track = one_party(house)
+    house.desk.attached(True)
+    house.desk.attached(False, "connection refused")
+    house.office.tick(house.now(20))
+    track.write(FRAME, arrived=house.now(25))
+    house.office.tick(house.now(50))
+    assert not call.over
+    house.office.tick(house.now(60))
+    assert call.over
+    assert call.state.interruptions[0].reason == "adapter-gone"
+    assert call.state.ended == house.at(25)
+    assert house.office.adapters == {"test": (False, "connection refused")}
+
+
+async def test_calls_are_found_by_the_beginning_of_their_id(house):
+    call, _ = one_party(house)
+    assert house.office.find(call.uuid[:8]) is call
+    assert house.office.find("zzz") is None
+
+
+async def test_a_stepped_wall_clock_is_taken_over_when_no_call_is_open(house):
+    house.wall[0] += 3600 * SECOND
+    call = house.desk.call("k", at=house.clock.now())
+    assert call.state.opened == house.at(3600)
+    house.wall[0] += 3600 * SECOND
+    assert house.desk.call("k2", at=house.clock.now()).state.opened == house.at(3600)

@@ -41,7 +41,7 @@ class CallJournal:
 
     ``events`` holds all that were recovered or appended (read it, do not change it); ``damage`` says why a recovered
     journal may have had more; ``on_lost(track_file, start, stop)`` is called on the loop for every stretch of samples
-    that could not be kept. What was handed over is in the file system within about 250 ms, events within a few; it
+    that could not be kept (not after ``close``: flush first). What was handed over is in the file system within about 250 ms, events within a few; it
     is on the disk, safe from power loss, within the store's ``sync_interval`` or when ``flush`` returns.
     """
 
@@ -163,8 +163,6 @@ class CallJournal:
     def close(self) -> None:
         """Nothing more will be appended; what waits is still written. Frees the events; ``read`` still works."""
         self._closed = True
-        for track in self._tracks.values():
-            self._inbox.report_lost(track)
         self._store.forget(self)
 
     def _track(self, file: str) -> Track:
@@ -181,7 +179,7 @@ class CallJournal:
         return pcm.astype(_SAMPLE)
 
     def _lost(self, file: str, start: int, stop: int) -> None:
-        if self.on_lost is not None:
+        if self.on_lost is not None and not self._closed:
             self.on_lost(file, start, stop)
 
     def _files_in_use(self) -> set[str]:

@@ -209,9 +209,9 @@ class Inbox:
         if not track.queued:
             track.queued = True
             self._tracks.append(track)
-        if self.audio_due is None:
-            self.audio_due = self._clock() + COALESCE
-            self._ready.notify()
+            if self.audio_due is None:
+                self.audio_due = self._clock() + COALESCE
+                self._ready.notify()
         if track.waiting - size < PROMPT <= track.waiting:
             self.audio_due = 0.0
             self._ready.notify()

@@ -53,7 +53,6 @@ class Remove:
             if folder.after is not None:
                 # its audio belongs to another call as well, which must have it before it goes
                 writer.settle(folder.after)
-            writer.handles.forget_folder(folder.path)
             if folder.made:
                 writer.discard(folder.path)
             folder.gone = True

@@ -18,7 +18,7 @@ from vcond.journal.call import CallJournal
 from vcond.journal.files import FOLDER_MODE, DiskFiles, Files
 from vcond.journal.handles import fair_share
 from vcond.journal.inbox import Inbox, Request
-from vcond.journal.recovery import examine, is_uuid
+from vcond.journal.recovery import Found, examine, is_uuid
 from vcond.journal.requests import Done, Purge, Remove, Stop
 from vcond.journal.tails import Folder, Lost
 from vcond.journal.troubles import advice
@@ -56,6 +56,7 @@ class Store:
         self._folders: dict[str, Folder] = {}
         self._make_root()
         self._lock = lock.acquire(self.root)
+        self._empty_trash()
         writer = Writer(
             Folder(str(self.root), made=True),
             self.inbox,
@@ -66,7 +67,6 @@ class Store:
         )
         self._thread = threading.Thread(target=run, args=(writer, clock), name="vcond-journal", daemon=True)
         self._thread.start()
-        self._empty_trash()
 
     @property
     def trouble(self) -> str:
@@ -81,7 +81,7 @@ class Store:
         uuid = event.call
         if not is_uuid(uuid) or uuid in self._folders or uuid in self.refused:
             raise ValueError("not a uuid, or one that has a journal already")
-        journal = self._add(uuid, Folder(str(self.root / uuid), made=False))
+        journal = self._add(uuid, None)
         journal.append(event)
         return journal
 
@@ -128,9 +128,12 @@ class Store:
             async with asyncio.timeout(timeout):
                 await self.ask(Stop)
         except TimeoutError as why:
+            # the thread may still write, so the lock stays until the process is gone
             raise StorageError(f"{self.root}: the disk did not answer for {timeout:.0f} s: see the kernel log") from why
-        finally:
+        except StorageError:
             os.close(held)
+            raise
+        os.close(held)
 
     async def ask(self, request: Callable[[Done], Request]) -> None:
         """Have the writer do something and wait until it is done. Raises what it says."""
@@ -147,6 +150,8 @@ class Store:
         await future
 
     def _make_root(self) -> None:
+        if (self.root / TRASH).is_symlink():
+            raise StorageError(f"{self.root / TRASH}: a symbolic link: remove it")
         try:
             if not self.root.exists():
                 self.root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
@@ -155,19 +160,19 @@ class Store:
             raise StorageError(advice(why, str(self.root))) from why
 
     def _empty_trash(self) -> None:
+        """Delete what an earlier run left. The folder is made now: removing calls must work when the disk is full."""
+        trash = self.root / TRASH
         try:
-            paths = [entry.path for entry in os.scandir(self.root / TRASH)]
-        except FileNotFoundError:
-            return
+            trash.mkdir(FOLDER_MODE, exist_ok=True)
+            trash.chmod(FOLDER_MODE)
+            self.inbox.ask(Purge([entry.path for entry in os.scandir(trash)]))
         except OSError as why:
-            log.warning("the trash of the journals cannot be emptied", why=advice(why, str(self.root / TRASH)))
-            return
-        self.inbox.ask(Purge(paths))
+            log.warning("the trash of the journals cannot be emptied", why=advice(why, str(trash)))
 
-    def _add(self, uuid: str, folder: Folder) -> CallJournal:
+    def _add(self, uuid: str, found: Found | None) -> CallJournal:
         self._loop = self._loop or _running_loop()
-        self._folders[uuid] = folder
-        journal = self._journals[uuid] = CallJournal(self, uuid, folder, None)
+        folder = self._folders[uuid] = Folder(str(self.root / uuid), made=found is not None)
+        journal = self._journals[uuid] = CallJournal(self, uuid, folder, found)
         return journal
 
     def _recover(self, name: str) -> CallJournal | None:
@@ -179,15 +184,12 @@ class Store:
             self.refused[name] = str(why)
             log.warning("a journal is left alone", name=ascii(name)[:80], why=str(why))
             return None
-        folder = Folder(str(self.root / name), made=True)
         if found is None:
-            self.inbox.ask(Remove(folder))
+            self.inbox.ask(Remove(Folder(str(self.root / name), made=True)))
             return None
         if found.damage:
             log.warning("a journal was cut short", call=name, damage=found.damage)
-        self._folders[name] = folder
-        journal = self._journals[name] = CallJournal(self, name, folder, found)
-        return journal
+        return self._add(name, found)
 
     def _report(self, lost: Lost, file: str, start: int, stop: int) -> None:
         self._on_loop(lost, file, start, stop)

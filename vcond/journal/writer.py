@@ -204,6 +204,8 @@ class Writer:
         folder, _, file = path.rpartition("/")
         place = f"{trash}/{file}" if folder == self.root.path else f"{trash}/{folder.rpartition('/')[2]}-{file}"
         self.files.make_folder(trash)
+        self.handles.forget(path)
+        self.handles.forget_folder(path)
         with suppress(FileNotFoundError):
             self.files.rename(path, place)
             self.purges.append(place)

@@ -13,8 +13,11 @@ import pytest
 
 from vcond.calls import events as ev
 from vcond.calls.time import Instant
-from vcond.journal import Store
+from vcond.journal import CallJournal, Store
 from vcond.journal.files import DiskFiles
+from vcond.journal.inbox import Inbox
+from vcond.journal.tails import Folder
+from vcond.journal.writer import Writer
 
 
 class BadDisk(DiskFiles):
@@ -25,8 +28,15 @@ class BadDisk(DiskFiles):
         """errno of everything that writes; 0 = fine."""
         self.room: int | None = None
         """Bytes that can still be written; None = no end."""
+        self.at_most: int | None = None
+        """Bytes that one write takes."""
+        self.fault: bool = False
+        """Writes raise what no disk does."""
         self.sync_error: int = 0
+        self.folder_error: int = 0
         self.link_error: int = 0
+        self.rename_error: int = 0
+        self.delete_error: int = 0
         self.only: str = ""
         """Trouble is only for paths that hold this."""
         self.gate = threading.Event()
@@ -78,6 +88,11 @@ class BadDisk(DiskFiles):
                     self._fail(errno.ENOSPC)
                 data = data[: self.room]
                 self.room -= len(data)
+            if self.fault:
+                raise ZeroDivisionError
+            if self.at_most == 0:
+                return 0
+            data = data[: self.at_most]
         return super().pwrite(fd, data, offset)
 
     def sync(self, fd: int) -> None:
@@ -88,12 +103,73 @@ class BadDisk(DiskFiles):
 
     def sync_folder(self, path: str) -> None:
         self.calls.append(("sync_folder", path))
+        if self.folder_error and self.only in path:
+            self._fail(self.folder_error)
         super().sync_folder(path)
 
     def link(self, old: str, new: str) -> None:
         if self.link_error:
             self._fail(self.link_error)
         super().link(old, new)
+
+    def rename(self, old: str, new: str) -> None:
+        if self.rename_error:
+            self._fail(self.rename_error)
+        super().rename(old, new)
+
+    def delete_one(self, folder: str) -> bool:
+        if self.delete_error:
+            self._fail(self.delete_error)
+        return super().delete_one(folder)
+
+
+class Hand:
+    """A store without a thread: time and every step of the writer by hand."""
+
+    def __init__(self, root: Path, disk: BadDisk, *, max_pending: int = 1 << 20, sync_interval: float = 1.0) -> None:
+        root.mkdir(exist_ok=True)
+        self.disk, self.root, self.now = disk, root, 0.0
+        self.lost: list[tuple[str, int, int]] = []
+        self.inbox = Inbox(max_pending, lambda: self.now, self._report)
+        self.writer = Writer(
+            Folder(str(root), made=True),
+            self.inbox,
+            disk,
+            clock=lambda: self.now,
+            sync_interval=sync_interval,
+            max_open=4,
+        )
+
+    def _report(self, lost: Callable[[str, int, int], None], file: str, start: int, stop: int) -> None:
+        self.lost.append((file, start, stop))
+        lost(file, start, stop)
+
+    def call(self, number: int = 1) -> CallJournal:
+        uuid = uuid_of(number)
+        journal = CallJournal(self, uuid, Folder(str(self.root / uuid), made=False), None)
+        journal.append(opened(number))
+        return journal
+
+    def remove(self, uuid: str) -> None:
+        raise AssertionError
+
+    def forget(self, journal: CallJournal) -> None:
+        """What a store does when a journal is closed."""
+
+    def step(self, by: float = 0.0) -> float | None:
+        self.now += by
+        return self.writer.step(self.now)
+
+    def settle(self) -> None:
+        """All that is due now, and nothing that time brings."""
+        while (again := self.step()) is not None and again <= self.now:
+            pass
+
+    def done(self, what: str) -> list[str]:
+        """Names of files to which something was done since the last time."""
+        names = [path.rpartition("/")[2] for name, path in self.disk.calls if name == what]
+        self.disk.calls = [(name, path) for name, path in self.disk.calls if name != what]
+        return names
 
 
 def uuid_of(number: int) -> str:
@@ -112,6 +188,17 @@ def disk() -> Iterator[BadDisk]:
 
 
 @pytest.fixture
+def hand(tmp_path: Path, disk: BadDisk) -> Hand:
+    return Hand(tmp_path / "journal", disk)
+
+
+@pytest.fixture(scope="session")
+def hands() -> Callable[..., Hand]:
+    """Makes stores without a thread, each with a disk of its own."""
+    return lambda root, **options: Hand(root, BadDisk(), **options)
+
+
+@pytest.fixture
 async def stores(tmp_path: Path, disk: BadDisk) -> AsyncIterator[Callable[..., Store]]:
     """Makes stores on the disk that misbehaves; closes them."""
     made: list[Store] = []
@@ -121,7 +208,9 @@ async def stores(tmp_path: Path, disk: BadDisk) -> AsyncIterator[Callable[..., S
         return made[-1]
 
     yield make
-    disk.error, disk.sync_error, disk.room = 0, 0, None
+    disk.error = disk.sync_error = disk.folder_error = disk.link_error = disk.rename_error = disk.delete_error = 0
+    disk.room = disk.at_most = None
+    disk.fault = False
     disk.gate.set()
     for store in made:
         await store.close()

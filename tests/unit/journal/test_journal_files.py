@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from vcond.journal.files import DiskFiles
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o777])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_are_0600_and_folders_0700_whatever_the_umask(tmp_path, umask):
+    files = DiskFiles()
+    files.make_folder(str(tmp_path / "f"))
+    files.close(files.open(str(tmp_path / "f" / "x"), create=True))
+    assert (mode(tmp_path / "f"), mode(tmp_path / "f" / "x")) == (0o700, 0o600)
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path):
+    (tmp_path / "f").mkdir(0o750)
+    DiskFiles().make_folder(str(tmp_path / "f"))
+    assert mode(tmp_path / "f") == 0o750
+
+
+def test_a_file_is_made_only_when_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        DiskFiles().open(str(tmp_path / "x"), create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_link_is_followed(tmp_path):
+    (tmp_path / "target").write_bytes(b"precious")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("elsewhere")
+    for name in ("link", "dangling"):
+        with pytest.raises(OSError, match="symbolic"):
+            DiskFiles().open(str(tmp_path / name), create=True)
+
+
+def test_what_is_written_can_be_read_measured_and_cut(tmp_path):
+    files = DiskFiles()
+    fd = files.open(str(tmp_path / "x"), create=True)
+    assert files.pwrite(fd, memoryview(b"abcd"), 2) == 4
+    files.sync(fd)
+    assert (files.size(fd), files.pread(fd, 10, 0)) == (6, b"\0\0abcd")
+    files.truncate(fd, 3)
+    assert files.pread(fd, 10, 0) == b"\0\0a"
+    files.close(fd)
+    files.sync_folder(str(tmp_path))
+    files.link(str(tmp_path / "x"), str(tmp_path / "y"))
+    files.rename(str(tmp_path / "x"), str(tmp_path / "z"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["y", "z"]
+
+
+def test_a_folder_is_deleted_one_entry_at_a_time_and_links_are_not_followed(tmp_path):
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "keep" / "precious").touch()
+    folder = tmp_path / "f"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    (folder / "file").touch()
+    (folder / "link").symlink_to(tmp_path / "keep")
+    steps = 1
+    while DiskFiles().delete_one(str(folder)):
+        steps += 1
+    assert steps == 4
+    assert not folder.exists()
+    assert (tmp_path / "keep" / "precious").exists()
+
+
+def test_a_single_file_is_deleted_at_once(tmp_path):
+    (tmp_path / "x").touch()
+    assert not DiskFiles().delete_one(str(tmp_path / "x"))
+    assert list(tmp_path.iterdir()) == []

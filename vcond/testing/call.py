@@ -46,36 +46,33 @@ class Book(Protocol):
 
 
 class Sound:
-    """Audio that is written at positions and is silent where nothing was written."""
+    """Audio that is written at positions and is silent where nothing was written; a gap costs nothing."""
 
     def __init__(self) -> None:
-        self._buffer: Pcm = np.zeros(8000, np.int16)
+        self._pieces: list[tuple[int, Pcm]] = []
         self.length = 0
         """Samples up to the last one written."""
 
     def write(self, position: int, pcm: Pcm) -> None:
-        """Put samples at a position; grows as needed."""
-        stop = position + len(pcm)
-        if stop > len(self._buffer):
-            self._buffer = np.concatenate(
-                [self._buffer, np.zeros(max(stop - len(self._buffer), self.length), np.int16)]
-            )
-        self._buffer[position:stop] = pcm
-        self.length = max(self.length, stop)
+        """Put samples at a position."""
+        self._pieces.append((position, pcm))
+        self.length = max(self.length, position + len(pcm))
 
     def read(self, length: int) -> Pcm:
         """The first ``length`` samples, silence after the end."""
         out = np.zeros(length, np.int16)
-        kept = min(length, self.length)
-        out[:kept] = self._buffer[:kept]
+        for position, pcm in self._pieces:
+            kept = pcm[: max(0, length - position)]
+            out[position : position + len(kept)] = kept
         return out
 
     def moved(self, shift: int) -> Sound:
         """The same, later by ``shift`` samples (earlier when negative: what falls before 0 is cut off)."""
         sound = Sound()
-        pcm = self._buffer[max(0, -shift) : self.length]
-        if len(pcm):
-            sound.write(max(0, shift), pcm.copy())
+        for position, pcm in self._pieces:
+            start = position + shift
+            if start + len(pcm) > 0:
+                sound.write(max(0, start), pcm[max(0, -start) :])
         return sound
 
 

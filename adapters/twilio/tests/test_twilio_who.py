@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcond.adapter import Who
+from vcond_twilio.who import MAX_PARAMETERS, MAX_VALUE, party, understand
+
+
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        ("+15550100", Who(tel="+15550100")),
+        ("1001", Who(tel="1001")),
+        ("+1 (555) 010-0100", Who(tel="+1 (555) 010-0100")),
+        ("sip:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
+        ("SIPS:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
+        ("client:ann", Who(uuid="client:ann", name="ann", validation="none")),
+        ("anonymous", Who(name="anonymous", validation="none")),
+        ("", Who()),
+    ],
+)
+def test_an_address_becomes_a_party(address, who):
+    assert party(address) == who
+
+
+@pytest.mark.parametrize("name", ["callerName", "CallerName", "caller_name", "Caller-Name"])
+def test_parameters_are_known_however_they_are_written(name):
+    told = understand({"FROM": "+15550100", "To": "+15550199", name: "Ann", "Direction": "outbound-api"})
+    assert told.caller == Who(tel="+15550100", name="Ann", validation="none")
+    assert told.callee == Who(tel="+15550199")
+    assert told.direction == "outbound"
+    assert told.others == {}
+
+
+def test_other_parameters_are_kept():
+    assert understand({"queue": "sales", "empty": ""}).others == {"queue": "sales"}
+
+
+def test_an_unknown_direction_is_unknown():
+    assert understand({"direction": "sideways"}).direction == "unknown"
+
+
+def test_control_characters_never_get_through():
+    told = understand({"from": "ann\n\x00bob", "note\n": "a\x1b[31m\u2028b"})
+    assert told.caller.name == "ann bob"
+    assert told.others == {"note ": "a [31m b"}
+
+
+def test_too_many_too_long_and_no_text_are_refused_and_counted():
+    many = {f"p{n}": "x" for n in range(MAX_PARAMETERS + 5)}
+    assert (len(understand(many).others), understand(many).refused) == (MAX_PARAMETERS, 5)
+    odd = {"a": "x" * (MAX_VALUE + 1), "b" * 65: "x", "c": 5, "d": {"from": "+1"}, "": "x", "from": None}
+    told = understand(odd)
+    assert (told.others, told.caller, told.refused) == ({}, Who(), 6)
+
+
+@given(st.dictionaries(st.text(max_size=70), st.text(max_size=40) | st.integers() | st.none(), max_size=40))
+def test_understanding_never_fails_and_keeps_lines_whole(custom):
+    told = understand(custom)
+    kept = [*told.others, *told.others.values(), told.caller.name, told.caller.tel, told.callee.sip]
+    assert not any("\n" in text or "\x00" in text for text in kept)
+    assert len(told.others) <= MAX_PARAMETERS

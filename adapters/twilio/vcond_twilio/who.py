@@ -1,0 +1,82 @@
+"""Who is in the call: what an application passes along as ``<Parameter>`` elements. Pure.
+
+A ``start`` message itself names nobody. Names of parameters are compared without case, ``_`` and ``-``: ``From``,
+``from``, ``caller_name`` and ``CallerName`` are what people write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from vcond.adapter import Direction, Who
+
+MAX_PARAMETERS: Final = 32
+MAX_NAME: Final = 64
+MAX_VALUE: Final = 512
+"""Characters; Twilio itself stops at 500 for name and value together."""
+
+_NUMBER: Final = re.compile(r"\+?[0-9*#][0-9*#().\- ]{0,31}")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "inbound": "inbound",
+    "outbound": "outbound",
+    "outbound-api": "outbound",
+    "outbound-dial": "outbound",
+    "internal": "internal",
+}
+"""The left side are Twilio's values of ``{{Direction}}``, and ours."""
+
+
+@dataclass(slots=True)
+class Parameters:
+    """What the parameters of a stream say."""
+
+    caller: Who = Who()  # noqa: RUF009 - a frozen value
+    callee: Who = Who()  # noqa: RUF009 - a frozen value
+    direction: Direction = "unknown"
+    others: dict[str, str] = field(default_factory=dict)
+    """Whatever else the application wanted to be in the record."""
+    refused: int = 0
+    """Parameters that were too many, too long, or no text."""
+
+
+def understand(custom: Mapping[str, Any]) -> Parameters:
+    """Read ``customParameters``. Never raises; what cannot be kept is counted in ``refused``."""
+    told = Parameters()
+    known: dict[str, str] = {}
+    for number, (name, value) in enumerate(custom.items()):
+        if (
+            number >= MAX_PARAMETERS
+            or not isinstance(value, str)
+            or not 0 < len(name) <= MAX_NAME
+            or len(value) > MAX_VALUE
+        ):
+            told.refused += 1
+            continue
+        text = _CONTROLS.sub(" ", value).strip()
+        word = name.lower().replace("_", "").replace("-", "")
+        if word in {"from", "to", "callername", "calleename", "direction"}:
+            known[word] = text
+        elif text:
+            told.others[_CONTROLS.sub(" ", name)] = text
+    told.caller = party(known.get("from", ""), known.get("callername", ""))
+    told.callee = party(known.get("to", ""), known.get("calleename", ""))
+    told.direction = _DIRECTIONS.get(known.get("direction", "").lower(), "unknown")
+    return told
+
+
+def party(address: str, name: str = "") -> Who:
+    """A party from what Twilio writes into From and To: a number, ``sip:…``, ``client:…``, or a word like anonymous."""
+    validation = "none" if name else ""
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme.lower() in {"sip", "sips"}:
+        return Who(sip=rest, name=name, validation=validation)
+    if colon and scheme.lower() == "client":
+        return Who(uuid=address, name=name or rest, validation="none")
+    if _NUMBER.fullmatch(address):
+        return Who(tel=address, name=name, validation=validation)
+    shown = name or address
+    return Who(name=shown, validation="none" if shown else "")

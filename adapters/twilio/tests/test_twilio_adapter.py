@@ -20,9 +20,9 @@ HOME = Path(__file__).parents[1]
 
 
 @asynccontextmanager
-async def serving(desk=None, **config):
+async def serving(**config):
     """An adapter at a desk; yields the desk, the URL of its streams and its task."""
-    async with desk or MemoryDesk("twilio") as desk:
+    async with MemoryDesk("twilio") as desk:
         adapter = TwilioAdapter(TwilioConfig(**config))
         task = asyncio.create_task(adapter.run(desk))
         await desk.until(lambda: desk.is_attached)

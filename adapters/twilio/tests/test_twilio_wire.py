@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -72,10 +73,8 @@ def test_an_error_tells_nothing_of_what_was_said():
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_protocol_error(raw):
-    try:
+    with contextlib.suppress(ProtocolError):
         wire.decode(raw)
-    except ProtocolError:
-        pass
 
 
 JSON = st.recursive(
@@ -87,7 +86,5 @@ JSON = st.recursive(
 
 @given(st.sampled_from(["start", "media", "dtmf", "stop"]), st.dictionaries(st.text(max_size=8), JSON), JSON)
 def test_any_json_is_a_message_or_a_protocol_error(event, fields, body):
-    try:
+    with contextlib.suppress(ProtocolError):
         wire.decode(json.dumps({**fields, "event": event, event: body, "streamSid": "MZ1"}).encode())
-    except ProtocolError:
-        pass

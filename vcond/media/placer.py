@@ -35,8 +35,10 @@ MAX_HELD: Final = 3
 MAX_HELD_FRAMES: Final = 256
 RAISE_AFTER: Final = SECOND // 2
 """How long all frames must be later than before until the offset follows."""
-AT_ONCE_AFTER: Final = 2 * SECOND
+PATIENCE: Final = 2 * SECOND
 """How long a correction waits for silence."""
+SMALL_PATIENCE: Final = 10 * SECOND
+"""How long one of less than 30 ms waits."""
 GIVE_UP: Final = 5 * SECOND
 """After this long without frames the time since is reported, though frames may still come."""
 QUIET: Final = 184.0
@@ -248,9 +250,10 @@ class Placer:
         if self._wanted is None:
             self._wanted = arrived
         waited = arrived - self._wanted
+        overdue = waited >= (SMALL_PATIENCE if abs(shift) < 3 * self._snap else PATIENCE)
         room = nominal + self._offset - self.end
         if shift > 0:
-            if waited >= AT_ONCE_AFTER or (waited >= RAISE_AFTER and (room > 0 or is_quiet(pcm))):
+            if overdue or (waited >= RAISE_AFTER and (room > 0 or is_quiet(pcm))):
                 self._offset += shift
                 self.corrected += shift
                 self._wanted = None
@@ -261,7 +264,7 @@ class Placer:
             self.corrected -= room
             shift += room
         far = -shift > MAX_AHEAD * self._rate
-        if shift <= -self._snap and (far or waited >= AT_ONCE_AFTER or is_quiet(pcm)):
+        if shift <= -self._snap and (far or overdue or is_quiet(pcm)):
             cut = min(len(pcm), -shift)
             self._offset -= cut
             self.corrected -= cut

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vcond.vcon.build import BuildOptions, build
 from vcond.vcon.findings import Finding
+from vcond.vcon.model import Document
 from vcond.vcon.serialize import pack, read, serialize
 from vcond.vcon.validate import validate
 
-__all__ = ["BuildOptions", "Finding", "build", "pack", "read", "serialize", "validate"]
+__all__ = ["BuildOptions", "Document", "Finding", "build", "pack", "read", "serialize", "validate"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vcond.errors import BadMediaError
 from vcond.vcon.model import Pcm
 
-CHUNK: Final = 3 << 16
+CHUNK: Final = 3 << 14
 """Frames encoded at once: a multiple of three, so that base64 needs no padding in between."""
 
 

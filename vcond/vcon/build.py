@@ -13,10 +13,10 @@ from typing import Any, Final
 from vcond.calls.state import Call
 from vcond.errors import BadMediaError, JournalError
 from vcond.vcon.dates import date
-from vcond.vcon.dialogs import Dialogs, Layout, dialogs, layouts, unanswered
+from vcond.vcon.dialogs import Dialogs, Layout, dialogs, layouts
 from vcond.vcon.extensions import used
 from vcond.vcon.facts import Facts
-from vcond.vcon.files import APART, TOGETHER, Recipe, base64_size, base64url, exact
+from vcond.vcon.files import APART, TOGETHER, Recipe, TooLargeError, base64_size, base64url, exact
 from vcond.vcon.lanes import Lane, View, lane, over, view
 from vcond.vcon.model import SYNTAX, Document, Pcm
 from vcond.vcon.people import people
@@ -68,7 +68,7 @@ def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = N
     lanes: dict[int, Lane] = {}
     for layout in ways:
         draft = _draft(call, taken, layout, chosen)
-        if unanswered(call, taken):
+        if taken.unanswered:
             return _closed(draft, "none")
         if not taken.audible:
             return _closed(draft, "none", "vcond_audio:none")
@@ -100,12 +100,11 @@ def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, 
         return False
     bodies: dict[int, str] = {}
     for index, parties in files.items():
+        left = None if room is None else (room - sum(map(len, bodies.values()))) * 3 // 4
         try:
-            parts = recipe.write([lanes[party] for party in parties], shown.rate)
+            parts = recipe.write([lanes[party] for party in parties], shown.rate, left)
             bodies[index] = base64url(parts, least[index])
-        except BadMediaError:
-            return False
-        if room is not None and sum(map(len, bodies.values())) > room:
+        except (BadMediaError, TooLargeError):
             return False
     for index, body in bodies.items():
         name = "call" if len(files) == 1 else f"party-{files[index][0]}"
@@ -147,13 +146,13 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
         "analysis": [],
         "attachments": [],
     }
-    if not unanswered(call, taken):
+    if not taken.unanswered:
         warnings = taken.warnings + speech_warnings(said)
         channels = {"channels": len(made.files.get(made.main, [])) or 1}
         document["analysis"] = analyses(call, shown, said, made.main, warnings=warnings, audio=channels) + _of_each(
             call, taken, facts, made
         )
-    tags = _tags(call, taken)
+    tags = _tags(call, gap=taken.gap)
     body = report(call, taken, said, audio="", moved=made.notes, extra=_transferred(call))
     attach = _Attachments(date(shown.start), len(everyone) - 1, made.main)
     attach.add("tags", tags)
@@ -192,10 +191,10 @@ def _subject(call: Call, facts: Facts) -> str:
     return f"{kind} to queue {queue}" if queue else kind
 
 
-def _tags(call: Call, taken: Capture) -> list[str]:
+def _tags(call: Call, *, gap: bool) -> list[str]:
     """Ours first, then the call's own, as ``name:value``; a colon in a name would split it in the wrong place."""
     own = [("source", "vcond"), ("platform", call.adapter), ("direction", call.direction)]
-    if taken.gap:
+    if gap:
         own.append(("vcond_gap", "true"))
     names = {name for name, _ in own}
     given = [(name.replace(":", "_"), value) for name, value in call.tags]

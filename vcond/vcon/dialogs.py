@@ -30,11 +30,6 @@ class Dialogs:
     """What could not be said in a dialog."""
 
 
-def unanswered(call: Call, taken: Capture) -> bool:
-    """Whether nobody answered. Without word of an answer, audio of a call with no disposition is answer enough."""
-    return call.answered is None and (call.disposition is not None or not taken.audible)
-
-
 def voices(call: Call, taken: Capture) -> list[int]:
     """The parties that get a channel: both of a two-party call, whatever came of them; else those that were heard."""
     everyone = [party.index for party in call.parties]
@@ -52,7 +47,7 @@ def layouts(call: Call, taken: Capture) -> tuple[Layout, ...]:
 def dialogs(call: Call, taken: Capture, facts: Facts, layout: Layout) -> Dialogs:
     """All dialogs of the call; the audio is still to be put in."""
     made = Dialogs()
-    if unanswered(call, taken):
+    if taken.unanswered:
         made.items.append(_incomplete(call, facts))
         if taken.audible:
             made.notes.append("audio from before an answer came in and is not in the record")

@@ -46,11 +46,19 @@ class Recipe:
             return 2000 + (channels * self.kbps + 2) * 125 * frames // rate
         return channels * frames // 8
 
-    def write(self, channels: Sequence[Channel], rate: int) -> Iterable[bytes]:
-        """The file in pieces. Raises BadMediaError when it would be longer than the form can hold."""
+    def write(self, channels: Sequence[Channel], rate: int, most: int | None = None) -> Iterable[bytes]:
+        """The file in pieces.
+
+        Raises BadMediaError when it would be longer than the form can hold, and TooLargeError as soon as a
+        compressed one passes ``most`` bytes.
+        """
         if self.form is not None:
             return wav(self.form, channels, rate)
-        return [opus(channels, rate, self.kbps)] if self.kbps else [flac(channels, rate)]
+        return [opus(channels, rate, self.kbps, most)] if self.kbps else [flac(channels, rate, most)]
+
+
+class TooLargeError(Exception):
+    """A compressed file that does not fit; it is caught where the next form is tried."""
 
 
 WAV_MULAW: Final = Recipe("wav-mulaw", "audio/x-wav", "wav", Form.MULAW)
@@ -97,17 +105,22 @@ def base64url(parts: Iterable[bytes], size: int = 0) -> str:
     return out.decode("ascii")
 
 
-def flac(channels: Sequence[Channel], rate: int) -> bytes:
-    """A FLAC file of 16-bit samples."""
+def flac(channels: Sequence[Channel], rate: int, most: int | None = None) -> bytes:
+    """A FLAC file of 16-bit samples. Raises TooLargeError beyond ``most`` bytes."""
     out = io.BytesIO()
     with soundfile.SoundFile(out, "w", rate, len(channels), "PCM_16", format="FLAC") as file:
         for start, stop in pieces(channels[0].frames):
             file.write(interleaved(channels, start, stop))
+            _fits(out, most)
+    _fits(out, most)
     return out.getvalue()
 
 
-def opus(channels: Sequence[Channel], rate: int, kbps: int) -> bytes:
-    """An Ogg/Opus file of about ``kbps`` a channel. A rate that Opus has not is raised to the next that it has."""
+def opus(channels: Sequence[Channel], rate: int, kbps: int, most: int | None = None) -> bytes:
+    """An Ogg/Opus file of about ``kbps`` a channel. A rate that Opus has not is raised to the next that it has.
+
+    Raises TooLargeError beyond ``most`` bytes.
+    """
     out = io.BytesIO()
     target = next(known for known in _OPUS_RATES if known >= min(rate, 48000))
     # libsndfile counts from 256 (level 0) down to 6 kbit/s a channel (level 1)
@@ -115,7 +128,14 @@ def opus(channels: Sequence[Channel], rate: int, kbps: int) -> bytes:
     with soundfile.SoundFile(out, "w", target, len(channels), "OPUS", format="OGG", compression_level=level) as file:
         for block in _resampled(channels, rate, target):
             file.write(block)
+            _fits(out, most)
+    _fits(out, most)
     return reserialled(out.getvalue(), _SERIAL)
+
+
+def _fits(out: io.BytesIO, most: int | None) -> None:
+    if most is not None and out.tell() > most:
+        raise TooLargeError
 
 
 def _resampled(channels: Sequence[Channel], rate: int, target: int) -> Iterator[np.ndarray]:

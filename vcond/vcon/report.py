@@ -52,6 +52,8 @@ class Capture:
     """In plain English, without names, numbers or words spoken."""
     gap: bool = False
     """Whether anything that was to be recorded is missing."""
+    unanswered: bool = False
+    """Nobody answered: without word of an answer, audio of a call that has no disposition is answer enough."""
 
     @property
     def audible(self) -> list[int]:
@@ -77,18 +79,26 @@ def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Hea
 
 
 def capture(call: Call, shown: View, audio: Mapping[int, Pcm]) -> Capture:
-    """The figures of all parties, and what they mean."""
+    """The figures of all parties, and what they mean.
+
+    A party without audio is a gap when it had a track, or is one of two; of more, some never were on our side.
+    """
     found = Capture(shown, [_heard(call, shown, party.index, audio) for party in call.parties])
+    found.unanswered = call.answered is None and (call.disposition is not None or not found.audible)
+    if found.unanswered:
+        return found
+    expected = 0
     for one in found.parties:
         if one.lost:
             found.warnings.append(f"party {one.party}: {_seconds(one.lost, shown)} s of audio lost")
-        if one.tracks and not one.audible:
+        if not one.audible and (one.tracks or len(found.parties) <= 2):
+            expected += 1
             found.warnings.append(f"party {one.party}: no audio came in")
         elif one.audible and not one.frames[SpanKind.RECEIVED] and one.frames[SpanKind.SILENT]:
             found.warnings.append(f"party {one.party}: only digital silence came in")
     for window in call.interruptions:
         found.warnings.append(f"capture interrupted for {_length(call, window)} s ({window.reason or 'unknown'})")
-    found.gap = bool(call.interruptions) or any(one.lost for one in found.parties)
+    found.gap = bool(expected or call.interruptions) or any(one.lost for one in found.parties)
     return found
 
 

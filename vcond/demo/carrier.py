@@ -1,8 +1,9 @@
-"""How a recording reaches the daemon as a call: as a Twilio stream, or through a PBX."""
+"""How a recording reaches the daemon as a call: as a Twilio stream, or through a PBX (``pbx.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from vcond.demo import player
@@ -16,26 +17,41 @@ class Carrier(Protocol):
     """One way into the daemon."""
 
     title: str
-    """For people: ``a Twilio media stream``."""
-    adapter: str
-    """The daemon's section for it, as TOML."""
+    """For people: ``as a Twilio media stream``."""
+    waiting: str
+    """For people, while it starts; empty when there is nothing to wait for."""
+
+    async def start(self, folder: Path) -> str:
+        """Start what is needed, in a folder with a short path. Returns the daemon's section for it, as TOML."""
+        ...
 
     async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:
-        """Carry the whole call, from answer to hang-up. ``url``: the daemon's web port. Raises PeerError."""
+        """Carry the whole call, from answer to hang-up. ``url``: the daemon's web port. Raises DemoError, PeerError."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop what was started, also when starting failed half-way."""
         ...
 
 
 class TwilioCarrier:
     """As Twilio does it. ``speed``: how many times faster than spoken."""
 
-    title = "a Twilio media stream"
-    adapter = "[adapters.twilio]"
+    title = "as a Twilio media stream"
+    waiting = ""
     path = "/twilio/stream"
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
 
+    async def start(self, folder: Path) -> str:  # noqa: ARG002 - nothing is made
+        """There is nothing to start."""
+        return f'[adapters.twilio]\npath = "{self.path}"'
+
     async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:
         """Open the stream, send both tracks in time, stop."""
         stream = url.replace("http", "ws", 1).rstrip("/") + f"{self.path}/{token}"
         await player.play(stream, recording, speed=self._speed, progress=progress)
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""

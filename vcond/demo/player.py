@@ -57,7 +57,13 @@ def opening(recording: Recording, sids: Sids) -> tuple[str, str]:
 
 
 def _parameters(caller: Person, agent: Person) -> dict[str, str]:
-    told = {"from": caller.tel, "to": agent.tel, "callerName": caller.name, "calleeName": agent.name}
+    told = {
+        "from": caller.tel,
+        "to": agent.tel,
+        "direction": "inbound",
+        "callerName": caller.name,
+        "calleeName": agent.name,
+    }
     return {name: value for name, value in told.items() if value}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +16,9 @@ from vcond.demo.admin import Admin, Caption
 from vcond.demo.call import Recording, demo_call
 from vcond.demo.carrier import Carrier, TwilioCarrier
 from vcond.demo.errors import DemoError
+from vcond.demo.pbx import AsteriskCarrier
 from vcond.demo.places import Places, places
 from vcond.demo.screen import Screen, clock
-from vcond.demo.settings import Settings
 from vcond.demo.summary import summary
 from vcond.demo.wav import own_call
 from vcond.errors import UnreachableError, VcondError
@@ -74,6 +75,10 @@ def _carrier(options: DemoOptions) -> Carrier:
         raise DemoError("--speed must be above 0 and at most 1000")
     if options.pbx == "":
         return TwilioCarrier(options.speed)
+    if options.pbx == "asterisk":
+        if options.speed != 1:
+            raise DemoError("--speed: phones speak as fast as they do; only 1 goes with --pbx")
+        return AsteriskCarrier()
     raise DemoError(f"--pbx {options.pbx}: known is asterisk")
 
 
@@ -117,10 +122,7 @@ class _Run:
     where: Places
     screen: Screen
     stop: _Stop
-    settings: Settings = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.settings = Settings(self.carrier.adapter)
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
 async def _demo(run: _Run) -> Path:
@@ -128,29 +130,40 @@ async def _demo(run: _Run) -> Path:
     with run.stop.watched():
         recording, screen, where = run.recording, run.screen, run.where
         names = " and ".join(person.name for person in recording.parties)
-        screen.say(f"{recording.title}: {names}, {clock(recording.seconds)}, as {run.carrier.title}")
-        screen.note("starting the daemon")
-        settings.write(run.settings, where)
-        before = where.delivered()
-        begun = asyncio.get_running_loop().time()
-        async with child.daemon(where.config, where.log, where.notify_socket) as daemon:
-            run.stop.daemon = daemon
-            await daemon.ready()
-            screen.say(f"daemon ready after {asyncio.get_running_loop().time() - begun:.1f} s", dim=True)
-            async with Admin(where.admin_socket) as admin, admin.live() as captions:
-                watching = asyncio.create_task(_watch(captions, screen))
-                try:
-                    await _carried(run, daemon, await admin.listen_url())
-                    return await _delivered(run, daemon, before)
-                finally:
-                    watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
+        screen.say(f"{recording.title}: {names}, {clock(recording.seconds)}, {run.carrier.title}")
+        screen.note(run.carrier.waiting)
+        try:
+            adapter = await run.carrier.start(where.sockets)
+            settings.write(where, adapter=adapter, token=run.token)
+            return await _through_daemon(run)
+        finally:
+            await run.carrier.stop()
+
+
+async def _through_daemon(run: _Run) -> Path:
+    """From a configuration to a delivered vCon."""
+    where, screen = run.where, run.screen
+    screen.note("starting the daemon")
+    before = where.delivered()
+    begun = asyncio.get_running_loop().time()
+    async with child.daemon(where.config, where.log, where.notify_socket) as daemon:
+        run.stop.daemon = daemon
+        await daemon.ready()
+        screen.say(f"daemon ready after {asyncio.get_running_loop().time() - begun:.1f} s", dim=True)
+        async with Admin(where.admin_socket) as admin, admin.live() as captions:
+            watching = asyncio.create_task(_watch(captions, screen))
+            try:
+                await _carried(run, daemon, await admin.listen_url())
+                return await _delivered(run, daemon, before)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _carried(run: _Run, daemon: child.Child, url: str) -> None:
     run.screen.note("")
     try:
-        await run.carrier.play(run.recording, url, run.settings.token, run.screen.progress)
+        await run.carrier.play(run.recording, url, run.token, run.screen.progress)
     except UnreachableError:
         await daemon.check(patience=1.0)  # when it died that is the better message
         raise

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from vcond.demo.places import Places
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What differs between demos."""
-
-    adapter: str
-    """The section ``[adapters.…]`` as TOML, header included."""
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-
-
-def toml(settings: Settings, places: Places) -> str:
-    """The text of ``vcond.toml``."""
+def toml(places: Places, *, adapter: str, token: str) -> str:
+    """The text of ``vcond.toml``. ``adapter``: the section ``[adapters.NAME]``, header included."""
     return f"""\
 # Made by `vcond demo`. The port is any free one, the token is for this run only.
 [vcond]
@@ -32,12 +21,12 @@ log_format = "text"
 
 [web]
 listen = "127.0.0.1:0"
-token = {_text(settings.token)}
+token = {_text(token)}
 
 [speech]
 engine = "auto"
 
-{settings.adapter.strip()}
+{adapter.strip()}
 
 [[sinks]]
 type = "folder"
@@ -46,10 +35,10 @@ path = {_text(places.vcons)}
 """
 
 
-def write(settings: Settings, places: Places) -> None:
+def write(places: Places, *, adapter: str, token: str) -> None:
     """Write ``vcond.toml``, for its owner only. Raises OSError."""
     with os.fdopen(os.open(places.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(toml(settings, places))
+        file.write(toml(places, adapter=adapter, token=token))
 
 
 def _text(value: Path | str) -> str:

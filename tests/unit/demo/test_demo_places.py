@@ -8,7 +8,6 @@ import pytest
 from vcond.demo import settings
 from vcond.demo.errors import DemoError
 from vcond.demo.places import places
-from vcond.demo.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -80,16 +79,11 @@ def test_vcons_that_are_there_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["out", 'with "quotes" and \\', "\u00fc \u2603", "\x7f"])
 def test_configuration_is_toml_for_any_path_and_only_its_owner_reads_the_token(tmp_path: Path, name: str) -> None:
     with places(tmp_path / name) as where:
-        made = Settings("[adapters.twilio]\nstop_grace = 1\n")
-        settings.write(made, where)
+        settings.write(where, adapter="[adapters.twilio]\nstop_grace = 1\n", token="t0ken")
         read = tomllib.loads(where.config.read_text("utf-8"))
         assert where.config.stat().st_mode & 0o777 == 0o600
     assert read["vcond"]["state_dir"] == str(where.state)
     assert read["vcond"]["admin_socket"] == str(where.admin_socket)
-    assert read["web"] == {"listen": "127.0.0.1:0", "token": made.token}
+    assert read["web"] == {"listen": "127.0.0.1:0", "token": "t0ken"}
     assert read["adapters"] == {"twilio": {"stop_grace": 1}}
     assert read["sinks"] == [{"type": "folder", "name": "folder", "path": str(where.vcons)}]
-
-
-def test_every_run_has_its_own_token() -> None:
-    assert Settings("").token != Settings("").token

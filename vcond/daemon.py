@@ -122,6 +122,7 @@ class Daemon:
             outbox=self.outbox,
             quarantine=self.state_dir / "quarantine",
             now=self.clock.now,
+            bus=self.bus,
         )
         token = ingress_token(self.config.web, self.state_dir)
         self.store = Store(self.state_dir / "journal")

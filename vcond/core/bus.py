@@ -20,7 +20,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     call: str
     kind: Literal["partial", "final", "event"]
     text: str
-    """Words for partial and final; an event's name for event."""
+    """Words for partial and final; an event's name for event, ``published`` and ``delivered`` among them. Twice a second
+    comes a ``tick`` of no call, so that a watcher knows a quiet daemon from a dead one."""
     party: int | None = None
     name: str = ""
     start: float = 0.0

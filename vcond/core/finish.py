@@ -20,6 +20,7 @@ from vcond.calls import events as ev
 from vcond.calls.state import Track
 from vcond.calls.time import Instant
 from vcond.config.schema import RecordConfig
+from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
 from vcond.errors import StorageError
 from vcond.journal import CallJournal
@@ -84,6 +85,7 @@ class Finisher:
         outbox: Publishing,
         quarantine: Path,
         now: Callable[[], Instant],
+        bus: Bus,
         wait: Callable[[float], asyncio.Future[None]] | None = None,
     ) -> None:
         self._config = config
@@ -91,6 +93,7 @@ class Finisher:
         self._outbox = outbox
         self._quarantine = quarantine
         self._now = now
+        self._bus = bus
         self._wait = wait or asyncio.sleep
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
         self._sent: dict[str, CallJournal] = {}
@@ -115,6 +118,7 @@ class Finisher:
         journal = self._sent.pop(uuid, None)
         if journal is not None:
             journal.remove()
+        self._bus.publish(Line(uuid, "event", "delivered"))
 
     async def idle(self) -> None:
         """Return when no call is between its end and the outbox."""
@@ -161,6 +165,7 @@ class Finisher:
             sha512 = await self._publish(call.uuid, body)
         self._sent[call.uuid] = journal
         call.record(ev.Published(at=self._now(), sha512=sha512))
+        self._bus.publish(Line(call.uuid, "event", "published"))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
 
     async def _flushed(self, journal: CallJournal) -> None:

@@ -17,7 +17,7 @@ from vcond.calls.ids import Minter
 from vcond.calls.state import Call, fold
 from vcond.calls.time import SECOND, Instant
 from vcond.config.schema import DaemonConfig
-from vcond.core.bus import Bus
+from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
 from vcond.core.clock import SteadyClock
 from vcond.core.journals import CallStore, NoJournal
@@ -196,6 +196,7 @@ class Office:
             if since is not None and now - since > self.config.grace * SECOND:
                 self.finish_unfinished(call)
         self._watch_disk()
+        self.bus.publish(Line("", "event", "tick"))
         for name in self._attached:
             metrics.calls_active.labels(name).set(len(self.open_calls(name)))
 

@@ -46,6 +46,7 @@ async def finishing(house, outbox, tmp_path: Path, **record):
         outbox=outbox,
         quarantine=tmp_path / "quarantine",
         now=house.clock.now,
+        bus=house.bus,
         wait=at_once,
     )
     task = asyncio.create_task(finisher.run())

@@ -45,7 +45,7 @@ QUIET: Final = 184.0
 """Root mean square below which a frame may be cut or moved unheard (-45 dBFS)."""
 SILENCE: Final = 8
 """A frame of one value up to this is digital silence: what mu-law, A-law and linear zeros decode to."""
-SETTLE: Final = 4
+SETTLE: Final = 2
 """Seconds after which a run that still grows is reported."""
 
 

@@ -168,7 +168,7 @@ class Timeline:
         """What is known and was not told yet: (start, stop, kind). Call it at least every few seconds.
 
         In order, and without overlap but where ``mark`` or frames that come after 5 s of nothing change what was
-        told; the later span is right. A span that grows is told every 4 s. After ``close``, all that is left.
+        told; the later span is right. A span that grows is told every 2 s. After ``close``, all that is left.
         """
         return self._placer.runs.settled(final=self._closed)
 

@@ -15,34 +15,35 @@ What a rig cannot do (``Rig.can``) is skipped.
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 
 from vcond.adapter import Adapter, Finding
-from vcond.calls import events as ev
-from vcond.calls.spans import Spans
-from vcond.calls.time import samples
 from vcond.testing.call import MemoryCall
+from vcond.testing.checks import (
+    ANN,
+    BEN,
+    OTHER,
+    OWN,
+    check_ended,
+    check_events,
+    check_voices,
+    moments,
+    private_words,
+)
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.rig import Ability, Rig
-from vcond.testing.sounds import RATE, find, voice
+from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
+from vcond.testing.watch import captured_logs, nobody_sleeps, tasks_of
 
-ANN, BEN = 1, 2
-"""Seeds of the two voices."""
-OWN, OTHER = 0.95, 0.2
-"""Least correlation with what the party said, most with what the other one said."""
+LIMIT = 5
+"""A test that takes so many times the rig's patience hangs."""
 
 
 @dataclass
@@ -100,7 +101,8 @@ class AdapterConformance:
                 assert isinstance(finding, Finding)
                 assert finding.what
                 assert finding.level == "ok" or finding.fix, f"{finding.what}: {finding.level} without a fix"
-                assert not private_words(rig, [finding.what, finding.detail, finding.fix])
+                told = private_words(rig, [finding.what, finding.detail, finding.fix])
+                assert not told, f"private, and yet in a finding: {told}"
 
         drive(rig, main())
 
@@ -126,7 +128,6 @@ class AdapterConformance:
         async def main() -> None:
             async with session(rig) as run:
                 assert run.desk.is_attached
-                assert not private_words(rig, [detail for _, detail in run.desk.attachments])
 
         drive(rig, main())
 
@@ -285,7 +286,7 @@ class AdapterConformance:
                     call = await second.over(line.key)
                     assert call.uuid == old.uuid
                     keys = [party.key for party in old.state.parties]
-                    assert [party.key for party in call.state.parties][: len(keys)] == keys
+                    assert [party.key for party in call.state.parties][: len(keys)] == keys, "parties never move"
                     assert find(voice(ANN, 2.0), second.desk.audio(call, 0))[0] >= OWN
                     check_ended(rig, call)
 
@@ -300,11 +301,16 @@ def needs(rig: Rig, ability: Ability) -> None:
 
 
 def drive(rig: Rig, main: Coroutine[Any, Any, None]) -> None:
-    """Run a test's coroutine in the rig's kind of time."""
+    """Run a test's coroutine in the rig's kind of time. TimeoutError when it hangs."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT * rig.patience):
+            await main
+
     if rig.virtual:
-        run_virtual(main)
+        run_virtual(limited())
     else:
-        asyncio.run(main)
+        asyncio.run(limited())
 
 
 @asynccontextmanager
@@ -333,10 +339,11 @@ async def serving(rig: Rig, desk: MemoryDesk) -> AsyncIterator[Session]:
             finally:
                 watch.cancel()
                 await run.cancel()
-    assert desk.faults == []
+    assert not desk.faults, f"the contract was broken: {desk.faults}"
     for call in desk.calls:
         check_events(desk, call)
-    assert not private_words(rig, [*lines, *(detail for _, detail in desk.attachments)], desk.ingress.token)
+    told = private_words(rig, [*lines, *(detail for _, detail in desk.attachments)], desk.ingress.token)
+    assert not told, f"private, and yet in a log line or in attached(): {told}"
     assert sleepers == [], "the event loop was blocked"
 
 
@@ -345,125 +352,3 @@ async def _guard(task: asyncio.Task[None], test: asyncio.Task[Any] | None) -> No
     await asyncio.wait([task])
     if test is not None and not task.cancelled():
         test.cancel()  # `serving` says why
-
-
-def check_events(desk: MemoryDesk, call: MemoryCall) -> None:
-    """What holds for every record: lawful, in order, with indices that never move."""
-    desk.state_from_events(call)
-    assert call.state.odd == 0, "events that make no sense"
-    assert isinstance(call.events[0], ev.CallOpened)
-    joined: dict[int, str] = {}
-    tracks = 0
-    for event in call.events[1:]:
-        assert not isinstance(event, ev.CallOpened)
-        if isinstance(event, ev.PartyJoined):
-            assert joined.setdefault(event.party, event.key) == event.key, "a party's index must never move"
-            assert event.party < len(joined), "indices are given out in order"
-        if isinstance(event, ev.TrackOpened):
-            assert event.track == tracks
-            tracks += 1
-    ends = [i for i, event in enumerate(call.events) if isinstance(event, ev.CallEnded | ev.MergedInto)]
-    assert ends in ([], [len(call.events) - 1]), "nothing may happen after the end"
-
-
-def check_ended(rig: Rig, call: MemoryCall) -> None:
-    """What holds for a call that ended: everything is closed, and every track is as long as its call."""
-    state = call.state
-    assert state.ended is not None
-    assert not any(party.here for party in state.parties)
-    for track in state.tracks:
-        assert track.closed is not None
-        if track.closed == state.ended:
-            missing = samples(state.ended - state.opened, track.rate) - track.samples
-            limit = round(rig.tolerance_ms * track.rate / 1000)
-            assert abs(missing) <= limit, f"track {track.index} differs from the call by {missing} samples"
-        last = max((stop for _, stop, _ in track.spans), default=0)
-        assert last <= track.samples
-        assert isinstance(track.spans, Spans)
-
-
-def check_voices(rig: Rig, desk: MemoryDesk, call: MemoryCall, *, seed: int = 0, seconds: float = 3.0) -> None:
-    """Each party is heard on its own track and nowhere else, at the same time as it spoke."""
-    said = [voice(seed + ANN, seconds), voice(seed + BEN, seconds)]
-    lags = []
-    for party in (0, 1):
-        heard = desk.audio(call, party, rate=RATE)
-        own, lag = find(said[party], heard)
-        other, _ = find(said[1 - party], heard)
-        assert own >= OWN, f"party {party} is not heard: correlation {own:.3f}"
-        assert other <= OTHER, f"party {party} has the other's voice: correlation {other:.3f}"
-        lags.append(lag)
-    apart = abs(lags[0] - lags[1]) * 1000 / RATE
-    assert apart <= rig.tolerance_ms, f"the parties are {apart:.1f} ms apart"
-
-
-def moments(desk: MemoryDesk, key: str) -> list[str]:
-    """The party history of a call, as words."""
-    return [moment.event for moment in desk.by_key(key).state.history]
-
-
-def private_words(rig: Rig, texts: list[str], *secrets: str) -> list[str]:
-    """Which of the private words are found in the texts, numbers also without their punctuation."""
-    found = []
-    for word in (*rig.private, *secrets):
-        bare = "".join(c for c in word if c.isalnum())
-        if any(word in text or (len(bare) > 3 and bare in text) for text in texts):
-            found.append(word)
-    return found
-
-
-def tasks_of(adapter: Adapter) -> list[str]:
-    """Tasks that still run code of the adapter's package."""
-    module = sys.modules[type(adapter).__module__]
-    home = Path(module.__file__ or "/nowhere").parent
-    left = []
-    for task in asyncio.all_tasks():
-        code = getattr(task.get_coro(), "cr_code", None)
-        if code is not None and home in Path(code.co_filename).parents and task is not asyncio.current_task():
-            left.append(f"{task.get_name()}: {code.co_qualname}")
-    return left
-
-
-@contextmanager
-def captured_logs() -> Iterator[list[str]]:
-    """Every log line of the block as one text each, whichever way it was logged."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    def keep(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        lines.append(repr(event))
-        raise structlog.DropEvent
-
-    handler, root, before = Keep(), logging.getLogger(), structlog.get_config()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    everything = structlog.make_filtering_bound_logger(logging.DEBUG)
-    structlog.configure(processors=[structlog.processors.format_exc_info, keep], wrapper_class=everything)
-    try:
-        yield lines
-    finally:
-        structlog.configure(**before)
-        root.setLevel(level)
-        root.removeHandler(handler)
-
-
-@contextmanager
-def nobody_sleeps() -> Iterator[list[str]]:
-    """Notes whoever calls ``time.sleep`` in this thread: that stops every call at once."""
-    sleepers: list[str] = []
-    original, here = time.sleep, threading.get_ident()
-
-    def noted(seconds: float, /) -> None:
-        if threading.get_ident() == here:
-            sleepers.append(f"time.sleep({seconds})")
-        original(seconds)
-
-    time.sleep = noted  # type: ignore[assignment] # only who sleeps is of interest, not how exactly
-    try:
-        yield sleepers
-    finally:
-        time.sleep = original

@@ -1,0 +1,89 @@
+"""What holds for every record of every adapter, as assertions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from vcond.calls import events as ev
+from vcond.calls.time import samples
+from vcond.testing.call import MemoryCall
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.rig import Rig
+from vcond.testing.sounds import RATE, find, voice
+
+ANN, BEN = 1, 2
+"""Seeds of the two voices: the caller's and the callee's."""
+OWN, OTHER = 0.95, 0.2
+"""Least correlation with what the party said, most with what the other one said."""
+
+
+def check_events(desk: MemoryDesk, call: MemoryCall) -> None:
+    """What holds for every record: lawful, in order, with indices that never move."""
+    desk.state_from_events(call)
+    assert call.state.odd == 0, "events that make no sense"
+    assert isinstance(call.events[0], ev.CallOpened)
+    joined: dict[int, str] = {}
+    tracks = 0
+    for event in _unfolded(call.events[1:]):
+        assert not isinstance(event, ev.CallOpened)
+        if isinstance(event, ev.PartyJoined):
+            assert joined.setdefault(event.party, event.key) == event.key, "a party's index must never move"
+            assert event.party < len(joined), "indices are given out in order"
+        if isinstance(event, ev.TrackOpened):
+            assert event.track == tracks, "indices are given out in order"
+            tracks += 1
+    ends = [i for i, event in enumerate(call.events) if isinstance(event, ev.CallEnded | ev.MergedInto)]
+    assert ends in ([], [len(call.events) - 1]), "nothing may happen after the end"
+
+
+def _unfolded(events: Iterable[ev.Event]) -> Iterator[ev.Event]:
+    """The events, with those of merged calls in their place."""
+    for event in events:
+        yield event
+        if isinstance(event, ev.Merged):
+            yield from (ev.decode(plain) for plain in event.events)
+
+
+def check_ended(rig: Rig, call: MemoryCall) -> None:
+    """What holds for a call that ended: everything is closed, and every track is as long as its call."""
+    state = call.state
+    assert state.ended is not None
+    assert not any(party.here for party in state.parties)
+    for track in state.tracks:
+        assert track.closed is not None
+        if track.closed == state.ended:
+            missing = samples(state.ended - state.opened, track.rate) - track.samples
+            limit = round(rig.tolerance_ms * track.rate / 1000)
+            assert abs(missing) <= limit, f"track {track.index} differs from the call by {missing} samples"
+        last = max((stop for _, stop, _ in track.spans), default=0)
+        assert last <= track.samples
+
+
+def check_voices(rig: Rig, desk: MemoryDesk, call: MemoryCall, *, seed: int = 0, seconds: float = 3.0) -> None:
+    """Each party is heard on its own track and nowhere else, at the same time as it spoke."""
+    said = [voice(seed + ANN, seconds), voice(seed + BEN, seconds)]
+    lags = []
+    for party in (0, 1):
+        heard = desk.audio(call, party, rate=RATE)
+        own, lag = find(said[party], heard)
+        other, _ = find(said[1 - party], heard)
+        assert own >= OWN, f"party {party} is not heard: correlation {own:.3f}"
+        assert other <= OTHER, f"party {party} has the other's voice: correlation {other:.3f}"
+        lags.append(lag)
+    apart = abs(lags[0] - lags[1]) * 1000 / RATE
+    assert apart <= rig.tolerance_ms, f"the parties are {apart:.1f} ms apart"
+
+
+def moments(desk: MemoryDesk, key: str) -> list[str]:
+    """The party history of a call, as words."""
+    return [moment.event for moment in desk.by_key(key).state.history]
+
+
+def private_words(rig: Rig, texts: Iterable[str], *secrets: str) -> list[str]:
+    """Which of the private words are found in the texts, numbers also without their punctuation."""
+    found, lines = [], list(texts)
+    for word in (*rig.private, *secrets):
+        bare = "".join(c for c in word if c.isalnum())
+        if any(word in text or (len(bare) > 3 and bare in text) for text in lines):
+            found.append(word)
+    return found

@@ -8,6 +8,7 @@ from collections import OrderedDict
 import structlog
 
 from vcond.journal.files import Files
+from vcond.journal.troubles import say
 
 log = structlog.get_logger()
 
@@ -61,4 +62,4 @@ class Handles:
         except OSError as why:
             # network file systems report late write errors here; what was not synced yet is still held by its tail,
             # and the fsync that follows on a new descriptor says whether it has to be written again
-            log.warning("a journal file could not be closed cleanly", errno=why.errno)
+            say(log.warning, "a journal file could not be closed cleanly", errno=why.errno)

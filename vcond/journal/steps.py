@@ -8,14 +8,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from vcond.journal.tails import Log, Name, Track
 
 if TYPE_CHECKING:
     from vcond.journal.writer import Writer
-
-log = structlog.get_logger()
 
 CHUNK: Final = 1 << 20
 NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free space there",
@@ -24,3 +27,9 @@ def advice(why: OSError, root: str) -> str:
     """One line: where, what, and what to do."""
     code = why.errno or 0
     return f"{root}: {_ADVICE.get(code, os.strerror(code))} ({errno.errorcode.get(code, str(code))})"
+
+
+def say(log: Callable[..., Any], text: str, **facts: object) -> None:
+    """Log from the writer thread. A log that cannot be written (a pipe nobody reads) must not stop the journal."""
+    with suppress(Exception):
+        log(text, **facts)

@@ -25,7 +25,7 @@ from vcond.journal.files import Files
 from vcond.journal.handles import Handles
 from vcond.journal.inbox import Inbox, Request
 from vcond.journal.tails import Block, Folder, Log, Name, Tail, Track
-from vcond.journal.troubles import advice
+from vcond.journal.troubles import advice, say
 
 log = structlog.get_logger()
 
@@ -116,8 +116,8 @@ class Writer:
             action()
         except OSError as why:
             return self._failed(key, again or action, advice(why, self.root.path))
-        except Exception:
-            log.exception("a fault in the journal's writer; it goes on")
+        except Exception:  # noqa: BLE001 - one call's fault, whatever it is, must not stop the writing of the others
+            say(log.exception, "a fault in the journal's writer; it goes on")
             return self._failed(key, again or action, FAULT)
         if self._failing.pop(key, None) is not None:
             self._healthy()
@@ -252,9 +252,9 @@ class Writer:
     def _serve(self, request: Request) -> None:
         try:
             request.run(self)
-        except Exception as why:
+        except Exception as why:  # noqa: BLE001 - whoever asked must get an answer, whatever went wrong
+            say(log.exception, "a fault in the journal's writer; it goes on")
             request.fail(why)
-            raise
 
     def _sync_next(self) -> None:
         item = self._round.popleft()
@@ -272,7 +272,7 @@ class Writer:
         except FileNotFoundError:
             pass
         except OSError as why:
-            log.warning("removed calls stay in the trash until the next start", why=advice(why, self.root.path))
+            say(log.warning, "removed calls stay in the trash until the next start", why=advice(why, self.root.path))
         self.purges.popleft()
 
     def _failed(self, key: object, again: Callable[[], None], trouble: str) -> str:
@@ -300,12 +300,12 @@ class Writer:
     def _healthy(self) -> None:
         if not self._failing:
             self.inbox.trouble = ""
-            log.info("the journal can be written again")
+            say(log.info, "the journal can be written again")
 
     def _complain(self, trouble: str) -> None:
         if self._clock() - self._complained >= QUIET:
             self._complained = self._clock()
-            log.error("the journal cannot be written", trouble=trouble, waiting_bytes=self.inbox.waiting)
+            say(log.error, "the journal cannot be written", trouble=trouble, waiting_bytes=self.inbox.waiting)
 
     def _next(self, now: float) -> float | None:
         if self._due or self._round or self.purges:
@@ -321,8 +321,8 @@ def run(writer: Writer, clock: Callable[[], float]) -> None:
     while not writer.stopped:
         try:
             until = writer.step(clock())
-        except Exception:
-            log.exception("a fault in the journal's writer; it goes on")
+        except Exception:  # noqa: BLE001 - the thread is all there is between the calls and the disk
+            say(log.exception, "a fault in the journal's writer; it goes on")
             until = clock() + LONGEST
         if not writer.stopped:
             writer.inbox.sleep(until)

@@ -32,6 +32,8 @@ class BadDisk(DiskFiles):
         """Bytes that one write takes."""
         self.fault: bool = False
         """Writes raise what no disk does."""
+        self.lazy: bool = False
+        """Syncing does nothing, for tests of something else."""
         self.sync_error: int = 0
         self.folder_error: int = 0
         self.link_error: int = 0
@@ -99,13 +101,15 @@ class BadDisk(DiskFiles):
         self.calls.append(("sync", self._paths[fd]))
         if self.sync_error and self.only in self._paths[fd]:
             self._fail(self.sync_error)
-        super().sync(fd)
+        if not self.lazy:
+            super().sync(fd)
 
     def sync_folder(self, path: str) -> None:
         self.calls.append(("sync_folder", path))
         if self.folder_error and self.only in path:
             self._fail(self.folder_error)
-        super().sync_folder(path)
+        if not self.lazy:
+            super().sync_folder(path)
 
     def link(self, old: str, new: str) -> None:
         if self.link_error:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from vcond.demo.errors import DemoError
 
@@ -85,6 +86,11 @@ class Child:
             pass
 
 
+def _private(path: Path) -> BinaryIO:
+    """A new file that only its owner reads."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
 def tail(log: Path) -> list[str]:
     """The last lines of a log; none when there is no such file."""
     if not log.exists():
@@ -110,7 +116,7 @@ async def daemon(config: Path, log: Path, notify: Path, command: Sequence[str] |
     It runs in a session of its own, so that Ctrl-C reaches only us and its calls can end in order. ``notify`` is a
     free path for a unix socket, short enough for one (107 bytes).
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notes, log.open("wb") as output:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notes, _private(log) as output:
         notes.setblocking(False)
         notes.bind(str(notify))
         process = await asyncio.create_subprocess_exec(

@@ -46,6 +46,7 @@ class Screen:
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows another
         self.console = Console(file=stream, highlight=False, soft_wrap=False)
         self._names = [plain(person.name) for person in recording.parties]
+        self._widest = max([6, *map(len, self._names)])
         self._seconds = recording.seconds
         self._partials: dict[int, Caption] = {}
         self._position = 0.0
@@ -66,7 +67,7 @@ class Screen:
 
     def say(self, text: str, *, dim: bool = False) -> None:
         """A line that stays."""
-        self.console.print(Text(plain(text), style="dim" if dim else ""))
+        self.console.print(Text(plain(text), style="dim" if dim else ""), soft_wrap=not self.console.is_terminal)
 
     def note(self, text: str) -> None:
         """What is being waited for now, or nothing: beside the position on a terminal, a line elsewhere."""
@@ -83,9 +84,9 @@ class Screen:
             self._partials[party] = line
         elif line.kind == "final":
             self._partials.pop(party, None)
-            self.console.print(self._row(line, dim=False))
+            self._stay(line, plain(line.text))
         elif line.text in EVENTS:
-            self.console.print(self._row(line, dim=True, text=EVENTS[line.text]))
+            self._stay(line, EVENTS[line.text], dim=True)
         self._redraw()
 
     def progress(self, position: float) -> None:
@@ -105,7 +106,7 @@ class Screen:
 
     def _below(self) -> RenderableType:
         """What is redrawn in place."""
-        rows: list[RenderableType] = [self._row(line, dim=True) for _, line in sorted(self._partials.items())]
+        rows = [self._row(line, plain(line.text), dim=True) for _, line in sorted(self._partials.items())]
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             Text(f"{clock(self._position):>6}"),
@@ -118,19 +119,28 @@ class Screen:
     def _bar_width(self) -> int:
         return max(5, min(40, self.console.width - 20))
 
-    def _row(self, line: Caption, *, dim: bool, text: str = "") -> RenderableType:
-        """Time, name, words; long text is wrapped below its own beginning."""
+    def _stay(self, line: Caption, text: str, *, dim: bool = False) -> None:
+        """Print what is final: on a terminal laid out for its width, elsewhere one line whatever its length."""
+        if self.console.is_terminal:
+            self.console.print(self._row(line, text, dim=dim))
+        else:
+            self.say(f"{clock(line.start):>6} {self._name(line):<{self._widest}} {text}")
+
+    def _name(self, line: Caption) -> str:
         known = line.party is not None and 0 <= line.party < len(self._names)
-        name = self._names[line.party] if known and line.party is not None else plain(line.name)
-        colour = COLOURS[line.party % len(COLOURS)] if known and line.party is not None else ""
+        return self._names[line.party] if known and line.party is not None else plain(line.name)
+
+    def _row(self, line: Caption, text: str, *, dim: bool) -> RenderableType:
+        """Time, name, words; long text is wrapped below its own beginning."""
+        colour = COLOURS[line.party % len(COLOURS)] if line.party is not None else ""
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=6, justify="right", no_wrap=True)
-        grid.add_column(width=max([6, *map(len, self._names)]), no_wrap=True)
+        grid.add_column(width=self._widest, no_wrap=True)
         grid.add_column()
         grid.add_row(
             Text(clock(line.start), style="dim"),
-            Text(name, style=f"dim {colour}" if dim else f"bold {colour}"),
-            Text(text or plain(line.text), style="dim" if dim else ""),
+            Text(self._name(line), style=f"dim {colour}" if dim else f"bold {colour}"),
+            Text(text, style="dim" if dim else ""),
         )
         return grid
 

@@ -56,6 +56,7 @@ async def test_a_daemon_that_does_not_start_says_so_and_its_words_are_in_the_log
         with pytest.raises(DemoError, match=r"did not start \(exit code 1\)"):
             await daemon.ready()
     assert child.tail(tmp_path / "log") == ["no such key"]
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_daemon_that_is_killed_is_noticed(tmp_path: Path) -> None:

@@ -121,6 +121,11 @@ def interleaved(channels: Sequence[Channel], start: int, stop: int) -> NDArray[n
     return out
 
 
+def rounded(signal: NDArray[np.float32]) -> Pcm:
+    """A signal in units of 16-bit samples as such, cut off at full scale."""
+    return np.clip(np.rint(signal), -32768, 32767).astype(np.int16)
+
+
 def pieces(frames: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
     """``[0, frames)`` in stretches of at most ``size``."""
     for start in range(0, frames, size):

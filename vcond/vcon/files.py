@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 from vcond.calls.state import Track
-from vcond.vcon.audio import CHUNK, Channel, Form, interleaved, pieces, wav, wav_size
+from vcond.vcon.audio import CHUNK, Channel, Form, interleaved, pieces, rounded, wav, wav_size
 from vcond.vcon.model import FileOf
 
 _OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
@@ -134,17 +135,20 @@ def opus(channels: Sequence[Channel], rate: int, kbps: int, most: int | None = N
 
 
 def _fits(out: io.BytesIO, most: int | None) -> None:
-    if most is not None and out.tell() > most:
+    if most is not None and out.getbuffer().nbytes > most:
         raise TooLargeError
 
 
-def _resampled(channels: Sequence[Channel], rate: int, target: int) -> Iterator[np.ndarray]:
-    """Blocks of shape (frames, channels) at the target rate."""
-    stream = soxr.ResampleStream(rate, target, len(channels), dtype="int16") if target != rate else None
+def _resampled(channels: Sequence[Channel], rate: int, target: int) -> Iterator[NDArray[np.int16]]:
+    """Blocks of shape (frames, channels) at the target rate. In floats: soxr adds noise to 16-bit samples."""
+    stream = soxr.ResampleStream(rate, target, len(channels), dtype="float32") if target != rate else None
     frames = channels[0].frames
     for start, stop in pieces(frames, CHUNK):
         block = interleaved(channels, start, stop)
-        yield block if stream is None else stream.resample_chunk(block, last=stop == frames)
+        if stream is None:
+            yield block
+        else:
+            yield rounded(stream.resample_chunk(block.astype(np.float32), last=stop == frames))
 
 
 _MIRROR: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

@@ -16,6 +16,7 @@ import soxr
 from vcond.calls.events import SpanKind
 from vcond.calls.state import Call, Track, Window
 from vcond.calls.time import MILLI, Instant, nanos, samples
+from vcond.vcon.audio import rounded
 from vcond.vcon.model import Pcm
 
 HEARD = frozenset({SpanKind.RECEIVED, SpanKind.SILENT, SpanKind.CONCEALED})
@@ -134,7 +135,8 @@ def lane(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Lane:
         pcm = audio.get(track.index)
         if pcm is not None and len(pcm):
             if track.rate != shown.rate:
-                pcm = soxr.resample(pcm, track.rate, shown.rate)
+                # in floats: soxr adds noise to 16-bit samples
+                pcm = rounded(soxr.resample(pcm.astype(np.float32), track.rate, shown.rate))
             sources.append((-shown.origin, pcm))
         for start, stop, kind in track.spans:
             if kind is SpanKind.PAUSED:

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from vcond.calls import events as ev
+from vcond.calls.state import Call, fold
+from vcond.calls.time import Instant
+from vcond.vcon import build, validate
+from vcond.vcon.facts import Facts, of_dialog, session
+
+LOCAL, REMOTE = "ab30317f1a784dc48ff824d0d3715d86", "47755a9de7794ba387653f2099600ef2"
+
+
+def facts(*given: tuple[str, str, int | None]) -> Facts:
+    call = Call()
+    for name, value, party in given:
+        call.apply(ev.Fact(at=Instant(0), name=name, value=value, party=party))
+    return Facts(call)
+
+
+def test_the_calls_own_fact_wins_over_a_partys():
+    found = of_dialog(facts(("sip_call_id", "leg", 0), ("sip_call_id", "whole", None)), [0, 1])
+    assert found == {"sip_call_id": "whole"}
+
+
+def test_of_two_legs_the_callers_is_shown_and_the_other_kept():
+    given = facts(("sip_call_id", "a", 0), ("sip_call_id", "b", 1))
+    assert of_dialog(given, [0, 1]) == {"sip_call_id": "a"}
+    assert given.rest() == [{"name": "sip_call_id", "value": "b", "party": 1}]
+
+
+def test_contact_center_names_and_their_stand_ins():
+    found = of_dialog(facts(("linkedid", "17.1", None), ("queue", "support", None), ("campaign", "autumn", None)), [0])
+    assert found == {"campaign": "autumn", "interaction_id": "17.1", "skill": "support"}
+    assert of_dialog(facts(("linkedid", "1", None), ("interaction_id", "2", None)), [])["interaction_id"] == "2"
+
+
+@pytest.mark.parametrize(("text", "number"), [("314159 INVITE", 314159), ("7", 7)])
+def test_a_cseq_is_a_number(text, number):
+    assert of_dialog(facts(("sip_cseq", text, None)), []) == {"sip_cseq": number}
+
+
+def test_a_cseq_that_is_none_is_kept_as_it_is():
+    given = facts(("sip_cseq", "x", None))
+    assert of_dialog(given, []) == {}
+    assert given.rest() == [{"name": "sip_cseq", "value": "x"}]
+
+
+def test_session_ids():
+    assert session(f"{LOCAL.upper()};remote={REMOTE}") == {"local": LOCAL, "remote": REMOTE}
+    assert session(LOCAL) == {"local": LOCAL, "remote": "0" * 32}
+    assert session("x") == {}
+    whole = of_dialog(facts(("session_id", LOCAL, None)), [0, 1])
+    assert whole["session_id"] == {"local": LOCAL, "remote": "0" * 32}
+    legs = of_dialog(facts(("session_id", f"{LOCAL};remote={REMOTE}", 1)), [0, 1])
+    assert legs["session_id"] == [{}, {"local": LOCAL, "remote": REMOTE}]
+
+
+def test_headers_are_grouped_by_party():
+    given = facts(("sip_header.Call-ID", "a", None), ("sip_header.X-Id", "1", 0), ("sip_header.X-Id", "2", 1))
+    assert given.headers() == [(None, {"Call-ID": "a"}), (0, {"X-Id": "1"}), (1, {"X-Id": "2"})]
+    assert given.rest() == []
+
+
+def test_everything_of_a_platform_ends_up_somewhere(scenarios):
+    script = scenarios.plain()
+    for name, value, party in (
+        ("sip_user_agent", "Yealink T54W", 1),
+        ("sip_header.P-Asserted-Identity", "<sip:a@b.example>", 0),
+        ("sip_header.X", "y", 99),
+        ("stir", "aa.bb.cc", 0),
+        ("stir", "nonsense", 1),
+        ("session_id", LOCAL, 0),
+        ("subject", "About a parcel", None),
+        ("trunk", "east", None),
+    ):
+        script.add(ev.Fact(at=script.at(1), name=name, value=value, party=party))
+    document = build(fold(script.events), script.audio)
+    assert [one for one in validate(document) if one.level == "error"] == []
+    assert document["subject"] == "About a parcel"
+    assert document["parties"][1]["sip_user_agent"] == "Yealink T54W"
+    assert document["parties"][0]["stir"] == "aa.bb.cc"
+    assert document["dialog"][0]["session_id"] == [{"local": LOCAL, "remote": "0" * 32}, {}]
+    by_purpose = {(one["purpose"], one["party"]): one["body"] for one in document["attachments"]}
+    assert by_purpose["sip-headers", 0] == {"P-Asserted-Identity": "<sip:a@b.example>"}
+    assert by_purpose["sip-headers", 2] == {"X": "y"}
+    rest = {one["name"]: one["value"] for one in by_purpose["vcond-facts", 2]}
+    assert rest == {"channel": "PJSIP/1001-00000001", "stir": "nonsense", "trunk": "east"}
+    assert document["extensions"] == ["wtf_transcription", "sip-signaling", "CC"]

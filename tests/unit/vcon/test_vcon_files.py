@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import base64
+import io
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from vcond.calls import events as ev
+from vcond.calls.state import fold
+from vcond.vcon import files
+from vcond.vcon.audio import Form, joined
+from vcond.vcon.files import FLAC, OPUS, TooLargeError, base64_size, base64url, exact, flac, opus, reserialled
+
+
+class Whole:
+    def __init__(self, pcm):
+        self.pcm = pcm
+        self.frames = len(pcm)
+
+    def read(self, start, stop):
+        return self.pcm[start:stop]
+
+
+def talking(seconds: int, on: int, rate: int = 8000) -> np.ndarray:
+    """Bursts of speech-like noise: two seconds on, two off, beginning with ``on``."""
+    noise = np.random.default_rng(on).standard_normal(seconds * rate)
+    spectrum = np.fft.rfft(noise) * np.exp(-(((np.fft.rfftfreq(len(noise), 1 / rate) - 500) / 700) ** 2))
+    voice = np.fft.irfft(spectrum, len(noise))
+    mask = np.arange(len(noise)) // (2 * rate) % 2 == on
+    return (voice / voice.std() * 3000 * mask).clip(-32000, 32000).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def two() -> list[Whole]:
+    return [Whole(talking(12, 0)), Whole(talking(12, 1))]
+
+
+@pytest.mark.parametrize("sizes", [[0], [1], [2], [3], [1, 1, 1], [5, 7, 3], [300, 1], []])
+def test_pieces_make_the_same_base64_as_the_whole(sizes):
+    data = bytes(range(256)) * 4
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size
+    plain = base64.urlsafe_b64encode(data[:at]).rstrip(b"=").decode()
+    for expected in (0, at, at + 9):
+        assert base64url(parts, expected) == plain
+    assert len(plain) == base64_size(at)
+
+
+def test_flac_is_exact_and_repeatable(two):
+    data = flac(two, 8000)
+    back, rate = soundfile.read(io.BytesIO(data), dtype="int16")
+    assert rate == 8000
+    assert (back == np.stack([lane.pcm for lane in two], axis=1)).all()
+    assert data == flac(two, 8000)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_opus_is_aligned_within_10_ms(rate):
+    pcm = talking(6, 0, rate)
+    back, heard = soundfile.read(io.BytesIO(opus([Whole(pcm)], rate, 24)), dtype="int16")
+    assert abs(len(back) / heard - len(pcm) / rate) < 0.01
+    original = np.interp(np.arange(len(back)) / heard, np.arange(len(pcm)) / rate, pcm)
+    part = original[heard // 4 : heard]
+    reach = heard // 10
+    lags = [float(np.dot(back[heard // 4 + lag : heard + lag].astype(float), part)) for lag in range(-reach, reach)]
+    assert abs(int(np.argmax(lags)) - reach) / heard <= 0.010
+
+
+@pytest.mark.parametrize("kbps", [24, 16])
+def test_opus_keeps_two_channels_apart(two, kbps):
+    """The reason why two channels in one file are not compressed further."""
+    back, _ = soundfile.read(io.BytesIO(opus(two, 8000, kbps)), dtype="int16")
+    for column in (0, 1):
+        alone = np.arange(len(back)) // 8000 % 4 == 1 + 2 * column  # the second second of each burst
+        own, other = back[alone, column].astype(float).std(), back[alone, 1 - column].astype(float).std()
+        assert other < own / 100
+
+
+def test_opus_is_repeatable_although_libsndfile_draws_a_serial(two, monkeypatch):
+    one = opus(two, 8000, 24)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert opus(two, 8000, 24) == one
+    raw = [reserialled(one, serial) for serial in (1, 77)]
+    assert raw[0] == one
+    assert raw[1] != one
+    first, second = (soundfile.read(io.BytesIO(data), dtype="int16")[0] for data in raw)
+    assert (first == second).all()
+
+
+def test_a_wrong_page_checksum_would_be_noticed(two):
+    page = bytearray(opus(two, 8000, 24))
+    page[14] ^= 1
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(io.BytesIO(bytes(page)))
+
+
+def test_an_ogg_that_ends_early_is_rewritten_as_far_as_it_goes(two):
+    data = opus(two, 8000, 24)
+    assert len(reserialled(data[:-10], 5)) == len(data) - 10
+    assert reserialled(b"not ogg", 5) == b"not ogg"
+
+
+def test_a_compressed_file_stops_when_it_is_too_large(two):
+    for make in (lambda most: flac(two, 8000, most), lambda most: opus(two, 8000, 24, most)):
+        size = len(make(None))
+        assert len(make(size)) == size
+        with pytest.raises(TooLargeError):
+            make(size - 1)
+
+
+def test_the_size_of_a_wav_is_known_before_and_others_are_guessed_low(two):
+    for recipe in (files.WAV_MULAW, files.WAV_ALAW, files.WAV_PCM):
+        assert recipe.least(2, 8000, two[0].frames) == len(joined(recipe.write(two, 8000)))
+    for recipe in (FLAC, *OPUS.values()):
+        assert recipe.least(2, 8000, two[0].frames) <= 1.2 * len(joined(recipe.write(two, 8000)))
+
+
+@pytest.mark.parametrize(
+    ("codecs", "rate", "form"),
+    [
+        (["PCMU", "PCMU"], 8000, Form.MULAW),
+        (["PCMA", "PCMA"], 8000, Form.ALAW),
+        (["PCMA", "PCMU"], 8000, Form.MULAW),
+        (["L16", "L16"], 8000, Form.MULAW),
+        (["L16"], 16000, Form.PCM16),
+        ([], 8000, Form.MULAW),
+    ],
+)
+def test_the_exact_form_follows_what_came(scenarios, codecs, rate, form):
+    script = scenarios.two()
+    script.events = [event for event in script.events if not isinstance(event, ev.TrackOpened)]
+    script.rate = rate
+    for codec in codecs:
+        script.codec = codec
+        script.track(0, 0.5)
+    assert exact(fold(script.events).tracks, rate).form is form

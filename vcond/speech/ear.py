@@ -10,8 +10,8 @@ import numpy as np
 import structlog
 
 from vcond import metrics
-from vcond.errors import OperatorError
-from vcond.media.segment import Begun, Segmenter
+from vcond.errors import BadMediaError, OperatorError
+from vcond.media.segment import Begun, Ended, Segmenter
 from vcond.speech.engine import Pcm
 from vcond.speech.scheduler import Job
 from vcond.speech.source import Source
@@ -30,7 +30,8 @@ class Ear:
 
     def __init__(self, source: Source, start: int, changed: Callable[[Ear], None]) -> None:
         self.source = source
-        self.segmenter = Segmenter(source.rate)
+        self.segmenter, self.trouble = _segmenter(source.rate)
+        """None at a rate that cannot be listened to; ``trouble`` says why."""
         self.upto = start
         """How far audio is placed."""
         self.done = start
@@ -88,10 +89,6 @@ class Ears:
         self._changed: dict[Ear, None] = {}
         self._some = asyncio.Event()
 
-    def make(self, source: Source, start: int) -> Ear:
-        """An ear that is looked after here."""
-        return Ear(source, max(0, start), self._note)
-
     async def run(self) -> None:
         """Cut what changes, until cancelled."""
         while True:
@@ -105,16 +102,18 @@ class Ears:
             for (ear, start, stop), pcm in zip(parts, audio, strict=True):
                 self._cut(ear, start, stop, pcm)
 
-    def _note(self, ear: Ear) -> None:
+    def changed(self, ear: Ear) -> None:
+        """There is more of the track, or no more will come."""
         self._changed[ear] = None
         self._some.set()
 
     def _cut(self, ear: Ear, start: int, stop: int, pcm: Pcm) -> None:
-        found = ear.segmenter.feed(start, pcm) if stop > start else []
-        ear.done = stop
         at_end = ear.closed and ear.upto == stop
-        if at_end:
-            found = [*found, *ear.segmenter.close()]
+        found: list[Begun | Ended] = []
+        if ear.segmenter is not None:
+            found += ear.segmenter.feed(start, pcm) if stop > start else []
+            found += ear.segmenter.close() if at_end else []
+        ear.done = stop
         for event in found:
             if isinstance(event, Begun):
                 self._hears.begun(ear, event.start)
@@ -126,7 +125,14 @@ class Ears:
             return
         self._hears.grew(ear)
         if ear.upto > stop or ear.closed:
-            self._note(ear)
+            self.changed(ear)
+
+
+def _segmenter(rate: int) -> tuple[Segmenter | None, str]:
+    try:
+        return Segmenter(rate), ""
+    except BadMediaError as why:
+        return None, str(why)
 
 
 async def read(source: Source, start: int, stop: int) -> Pcm:

@@ -101,11 +101,13 @@ class Recognition(Protocol):
         ...
 
     def finish(self) -> Final:
-        """All of it. The recognition is then as after ``reset``."""
+        """All of it. The recognition is over then."""
         ...
 
     def reset(self) -> None:
-        """Forget everything that was fed. The engine may then give what it holds to another utterance of any caller."""
+        """Forget everything that was fed; the recognition is over. After this and after ``finish`` the engine may give
+        what it holds to an utterance of any other caller, so nothing of this one may be left in it.
+        """
         ...
 
 

@@ -79,6 +79,8 @@ class Step:
     """The recognition has to be opened first."""
     text: bool = True
     """Whether what was heard so far is wanted; else only that the step is done."""
+    again: bool = False
+    """The recognition was given more than the utterance turned out to hold: drop it first."""
 
 
 class Turns(Generic[T]):
@@ -251,10 +253,10 @@ class Scheduler:
     def _final(self, job: Job, worker: int) -> Step:
         assert job.stop is not None
         self._finishing += 1
-        opens = job.worker is None
-        if opens:
+        opens, again = job.worker is None, job.worker is not None and job.fed > job.stop
+        if opens or again:
             self._take(job, worker)
-        return Step(job, "final", min(job.fed, job.stop), job.stop, opens)
+        return Step(job, "final", job.fed, job.stop, opens or again, again=again)
 
     def _follow(self, worker: int, *, free: bool) -> Step | None:
         for job in self._spoken:

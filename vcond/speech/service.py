@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import structlog
 
 from vcond import metrics
-from vcond.calls.events import Event, Untranscribed, Utterance
+from vcond.calls.events import Event, Untranscribed, Utterance, Warned
 from vcond.errors import OperatorError, VcondError
 from vcond.speech import frames
 from vcond.speech.choose import Choice, choose
@@ -61,8 +61,11 @@ class Speech:
     # For the core.
 
     def listen(self, source: Source, start: int = 0) -> Ear:
-        """An ear on a track, from a position on."""
-        ear = self._ears.make(source, start)
+        """An ear on a track, from a position on. A track that cannot be listened to gets one that hears nothing."""
+        ear = Ear(source, max(0, start), self._ears.changed)
+        if ear.segmenter is None:
+            log.warning("track cannot be cut into utterances", call=source.call, rate=source.rate)
+            self._emit(source, Warned(at=source.at(ear.upto), code="not-transcribed", text=ear.trouble))
         self._busy.add(ear)
         return ear
 
@@ -71,7 +74,7 @@ class Speech:
 
         ``start`` and ``stop`` are positions as the source counts them.
         """
-        ear = self._ears.make(source, 0)
+        ear = Ear(source, 0, self._ears.changed)
         ear.closed = ear.flushed = True
         for utterance in utterances:
             job = self._job(Job(source, utterance.start, utterance.stop, lane=source.call, live=False))
@@ -319,6 +322,8 @@ class Speech:
     def _messages(self, step: Step, pcm: bytes) -> list[frames.Request]:
         job, source = step.job, step.job.source
         out: list[frames.Request] = []
+        if step.again:
+            out.append(frames.Drop(job.id))
         if step.opens:
             hint = Hint(source.rate, source.language or self.config.language, tuple(self.config.vocabulary))
             out.append(frames.Open(job.id, hint))

@@ -12,10 +12,22 @@ from uuid import UUID
 from vcond.vcon import validate_dialog, validate_forms, validate_rest
 from vcond.vcon.extensions import used
 from vcond.vcon.findings import EnoughError, Finding, Notes
-from vcond.vcon.model import CIVIC, EXTENSIONS, MEMBERS, PARTY, PARTY_TYPES, ROLES, SYNTAX, TOP, Document
+from vcond.vcon.model import (
+    CC_PARTY,
+    CIVIC,
+    EXTENSIONS,
+    MEMBERS,
+    PARTY,
+    PARTY_TYPES,
+    ROLES,
+    SIP_PARTY,
+    SYNTAX,
+    TOP,
+    Document,
+)
 from vcond.vcon.validate_content import hashed_url
 
-_TEXTS: Final = ("tel", "sip", "stir", "mailto", "name", "validation", "did", "uuid", "type", "org", "dept", "gmlpos")
+_TEXTS: Final = PARTY - {"civicaddress"} | SIP_PARTY
 
 
 def validate(document: object) -> list[Finding]:
@@ -127,7 +139,9 @@ def _versions(document: Document, notes: Notes) -> None:
 
 def _party(party: dict[str, Any], path: str, notes: Notes, *, extended: bool) -> None:
     """Section 4.2; role is of the CC extension."""
-    for name in _TEXTS:
+    if not party:
+        return
+    for name in sorted(_TEXTS & party.keys()):
         notes.string(party, name, path)
     if "name" in party and "validation" not in party and party["name"] != "anonymous":
         notes.warning(f"{path}.validation", "validation", "should be present beside name")
@@ -152,13 +166,11 @@ def _party(party: dict[str, Any], path: str, notes: Notes, *, extended: bool) ->
             notes.error(f"{path}.civicaddress", "type", "must be an object of Strings")
         elif not CIVIC.issuperset(address):
             notes.warning(f"{path}.civicaddress", "civicaddress", "has a name that PIDF-LO does not know")
-    for name in ("sip_contact", "sip_user_agent", "sip_display_name"):
-        notes.string(party, name, path)
     if "contact_list" in party and not isinstance(party["contact_list"], (str, list)):
         notes.error(f"{path}.contact_list", "type", "must be a String or an array")
     notes.known(party, _PARTY_ALL, path, extended=extended)
 
 
-_PARTY_ALL: Final = PARTY | {"role", "contact_list", "sip_contact", "sip_user_agent", "sip_display_name"}
+_PARTY_ALL: Final = PARTY | CC_PARTY | SIP_PARTY
 
 __all__ = ["Finding", "validate"]

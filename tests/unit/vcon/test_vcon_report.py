@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+
+from vcond.calls import events as ev
+from vcond.calls.events import SpanKind
+from vcond.calls.state import fold
+from vcond.vcon import build
+from vcond.vcon.lanes import view
+from vcond.vcon.report import capture
+
+
+def reported(script):
+    document = build(fold(script.events), script.audio)
+    bodies = {one["purpose"]: one["body"] for one in document["attachments"]}
+    return bodies["vcond-capture-report"], bodies["tags"]
+
+
+def test_the_kinds_of_every_party_add_up_to_the_recording(scenario, scenarios):
+    script = scenarios.SCENARIOS[scenario]()
+    call = fold(script.events)
+    taken = capture(call, view(call, call.tracks), script.audio)
+    for party in taken.parties:
+        assert sum(party.frames.values()) == taken.shown.frames
+
+
+def test_a_hold_a_pause_and_an_absence_are_told_apart(scenarios):
+    hold, _ = reported(scenarios.hold())
+    assert hold["parties"][1]["seconds"] == {
+        "received": 3.0, "silent": 0.0, "lost": 0.0, "concealed": 0.0, "held": 1.5, "paused": 0.0, "absent": 0.0,
+    }  # fmt: skip
+    pause, tags = reported(scenarios.pause())
+    assert pause["parties"][0]["seconds"]["paused"] == 2.1
+    assert pause["pauses"] == [
+        {"start": "2026-11-23T09:00:02.4Z", "stop": "2026-11-23T09:00:04.5Z", "reason": "payment", "by": "agent"}
+    ]
+    assert "vcond_gap:true" not in tags
+    moved, _ = reported(scenarios.blind_transfer())
+    assert moved["parties"][1]["seconds"]["absent"] == 3.5
+
+
+def test_loss_is_a_gap(scenarios):
+    report, tags = reported(scenarios.loss())
+    assert "vcond_gap:true" in tags
+    assert report["complete"] is False
+    assert report["parties"][1]["seconds"]["lost"] == 0.24
+    assert report["warnings"] == [{"time": "2026-11-23T09:00:01.8Z", "code": "loss", "text": "packets lost on a leg"}]
+    assert report["utterances"] == {"transcribed": 1, "failed": 1, "waiting": 0, "cut": 0}
+
+
+def test_a_crash_is_a_gap_with_its_reason(scenarios):
+    report, tags = reported(scenarios.crash())
+    assert "vcond_gap:true" in tags
+    assert report["interruptions"] == [
+        {"start": "2026-11-23T09:00:02Z", "stop": "2026-11-23T09:00:04Z", "reason": "crash"}
+    ]
+    assert [track["track"] for track in report["parties"][0]["tracks"]] == [0, 2]
+
+
+def test_an_interruption_that_never_ended_goes_to_the_end(scenarios):
+    script = scenarios.two()
+    script.hears(0, 0.5, 2.0)
+    script.hears(1, 0.5, 2.0)
+    script.add(ev.Interrupted(at=script.at(2)))
+    report, _ = reported(scenarios.finish(script, (0, 1)))
+    assert report["interruptions"][0]["stop"] == "2026-11-23T09:00:04Z"
+    assert "capture interrupted for 2.0 s (unknown)" in report["notes"]
+
+
+@pytest.mark.parametrize("kind", [SpanKind.LOST, SpanKind.CONCEALED])
+def test_a_track_that_fills_in_for_another_is_no_loss(scenarios, kind):
+    script = scenarios.two()
+    script.hears(0, 0.5, 4.0)
+    script.hears(1, 0.5, 4.0, kind)
+    script.hears(script.track(1, 0.5), 0.5, 4.0)
+    report, tags = reported(scenarios.finish(script, (0, 1)))
+    assert report["complete"] is True
+    assert "vcond_gap:true" not in tags
+
+
+def test_one_of_two_who_is_not_heard_is_a_gap(scenarios):
+    script = scenarios.two()
+    script.hears(0, 0.5, 4.0)
+    report, tags = reported(scenarios.finish(script, (0, 1)))
+    assert "vcond_gap:true" in tags
+    assert report["notes"] == ["party 1: no audio came in"]
+
+
+def test_digital_silence_is_said(scenarios):
+    report, tags = reported(scenarios.nobody_spoke())
+    assert report["notes"] == [f"party {party}: only digital silence came in" for party in (0, 1)]
+    assert "vcond_gap:true" not in tags
+
+
+def test_an_answered_call_without_audio_is_no_silent_shell(scenarios):
+    report, tags = reported(scenarios.no_audio())
+    assert report["audio"] == "none"
+    assert {"vcond_gap:true", "vcond_audio:none"} <= set(tags)
+    assert "the call was answered and no audio came in" in report["notes"]
+
+
+def test_an_attempt_has_no_gap(scenarios):
+    report, tags = reported(scenarios.busy())
+    assert (report["complete"], report["notes"]) == (True, [])
+    assert tags == ["source:vcond", "platform:asterisk", "direction:inbound"]
+
+
+def test_what_makes_no_sense_is_counted(scenarios):
+    script = scenarios.plain()
+    script.add(ev.PartyLeft(at=script.at(4), party=17))
+    report, _ = reported(script)
+    assert report["odd_events"] == 1
+
+
+def test_a_transfer_to_nobody_we_know_keeps_what_was_dialled(scenarios):
+    report, _ = reported(scenarios.failed_transfer())
+    assert report["transfers"] == [{"time": "2026-11-23T09:00:02Z", "kind": "blind", "to": "1999"}]

@@ -1,0 +1,174 @@
+"""After a start files and rows agree again, in both directions."""
+
+from __future__ import annotations
+
+import os
+
+from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
+
+from vcond import metrics
+from vcond.delivery.rows import Outcome, Query
+
+
+def publish(store, *numbers):
+    for n in numbers:
+        store.publish(uuid_of(n), body_of(n), {"adapter": "asterisk"}, NOON + n)
+
+
+def delivered():
+    return Outcome("delivered", NOON, status=204)
+
+
+def due(store, sink="a"):
+    return [job.uuid for job in store.due(sink, NOON, 100, probe=False)[0]]
+
+
+def entry(store, n):
+    return next(iter(store.entries(Query(uuid=uuid_of(n)), {})), None)
+
+
+def file_of(root, n, shelf="pending"):
+    return root / "outbox" / shelf / f"{uuid_of(n)}.vcon.json"
+
+
+def dropped():
+    return metrics.dropped_total.labels("vcon", "file-missing")._value.get()
+
+
+def test_files_without_rows_are_sent_oldest_first(tmp_path):
+    store = make_store(tmp_path)
+    publish(store, 1, 2, 3)
+    store.record("a", 1, delivered())
+    store.close()
+    (tmp_path / "vcond.db").unlink()
+    for age, n in enumerate((3, 1, 2)):
+        os.utime(file_of(tmp_path, n), ns=(NOON + age * SECOND, NOON + age * SECOND))
+    again = make_store(tmp_path)
+    assert due(again) == [uuid_of(3), uuid_of(1), uuid_of(2)]
+    assert (entry(again, 1).published_at, entry(again, 1).facts) == (NOON + SECOND, {})
+    again.close()
+
+
+def test_files_that_are_no_vcons_are_set_aside(tmp_path):
+    make_store(tmp_path).close()
+    pending = tmp_path / "outbox" / "pending"
+    file_of(tmp_path, 1).write_bytes(body_of(2))  # says another uuid
+    file_of(tmp_path, 2).write_bytes(b"")  # a disk that lost its bytes
+    (pending / "notes.txt").write_bytes(b"x")
+    (pending / "nonsense.vcon.json").write_bytes(body_of(1))
+    (pending / f"{uuid_of(4)}.vcon.json").symlink_to("/etc/passwd")
+    file_of(tmp_path, 3).write_bytes(body_of(3))
+    store = make_store(tmp_path)
+    assert due(store) == [uuid_of(3)]
+    assert len(list((tmp_path / "outbox" / "aside").iterdir())) == 5
+    store.close()
+
+
+def test_rows_without_files_are_lost_loudly_once(tmp_path):
+    store = make_store(tmp_path)
+    publish(store, 1, 2)
+    store.close()
+    kept = file_of(tmp_path, 1).read_bytes()
+    file_of(tmp_path, 1).unlink()
+    before = dropped()
+    for _ in range(2):
+        store = make_store(tmp_path)
+        assert (entry(store, 1).stage, entry(store, 1).sinks[0].reason) == ("lost", "file-missing")
+        assert due(store) == [uuid_of(2)]
+        store.close()
+    assert dropped() == before + 1
+    file_of(tmp_path, 1).write_bytes(kept)  # put back from a copy
+    store = make_store(tmp_path, ("a", "b"))
+    assert due(store) == due(store, "b") == [uuid_of(1), uuid_of(2)]
+    store.close()
+
+
+def test_a_new_sink_gets_what_is_not_done_yet(tmp_path):
+    store = make_store(tmp_path)
+    publish(store, 1, 2)
+    store.record("a", 1, delivered())
+    store.close()
+    store = make_store(tmp_path, ("a", "b"))
+    assert due(store, "b") == [uuid_of(2)]  # 1 was done
+    assert due(store, "a") == [uuid_of(2)]
+    store.close()
+
+
+def test_a_removed_sink_holds_nothing_back_and_is_told_of(tmp_path):
+    store = make_store(tmp_path, ("a", "b"))
+    publish(store, 1, 2)
+    store.record("a", 1, delivered())
+    store.close()
+    store = make_store(tmp_path)
+    [done] = store.done()
+    assert done.uuid == uuid_of(1)
+    states = {each.sink: each for each in entry(store, 1).sinks}
+    assert (states["b"].state, states["b"].reason, states["b"].configured) == ("dead", "sink-removed", False)
+    assert {each.sink: each.state for each in entry(store, 2).sinks} == {"a": "pending", "b": "pending"}
+    store.close()
+    store = make_store(tmp_path, ("a", "b"))  # and comes back
+    assert due(store, "b") == [uuid_of(2)]
+    store.close()
+
+
+def test_rows_of_an_older_copy_of_the_database(tmp_path):
+    """Restored from a backup: open there, delivered and kept, or gone, here."""
+    store = make_store(tmp_path)
+    publish(store, 1)
+    store.close()
+    backup = (tmp_path / "vcond.db").read_bytes()
+    store = make_store(tmp_path)
+    store.record("a", 1, delivered())
+    store.put_away(store.done()[0], keep=True)
+    store.close()
+    (tmp_path / "vcond.db").write_bytes(backup)
+    store = make_store(tmp_path)
+    assert due(store) == [uuid_of(1)]
+    assert store.read(uuid_of(1))[0] == body_of(1)
+    store.close()
+
+
+def test_a_delivered_one_whose_file_is_back_is_put_away_again(tmp_path):
+    store = make_store(tmp_path)
+    publish(store, 1, 2)
+    for seq, keep in ((1, True), (2, False)):
+        store.record("a", seq, delivered())
+        store.put_away(store.done()[0], keep=keep)
+    store.close()
+    for n in (1, 2):
+        file_of(tmp_path, n).write_bytes(body_of(n))
+    store = make_store(tmp_path)
+    assert {vcon.uuid for vcon in store.done()} == {uuid_of(1), uuid_of(2)}
+    assert due(store) == []
+    store.close()
+
+
+def test_kept_files_survive_a_lost_database_and_are_not_sent_again(tmp_path):
+    store = make_store(tmp_path)
+    publish(store, 1, 2)
+    for seq in (1, 2):
+        store.record("a", seq, delivered())
+    for vcon in store.done():
+        store.put_away(vcon, keep=True)
+    store.close()
+    (tmp_path / "vcond.db").unlink()
+    store = make_store(tmp_path)
+    assert due(store) == []
+    assert store.expire(NOON + 1) == 2
+    assert not file_of(tmp_path, 1, "kept").exists()
+    store.close()
+    store = make_store(tmp_path)
+    assert entry(store, 2).stage == "gone"
+    store.close()
+
+
+def test_a_kept_file_that_somebody_removed(tmp_path):
+    store = make_store(tmp_path)
+    publish(store, 1)
+    store.record("a", 1, delivered())
+    store.put_away(store.done()[0], keep=True)
+    store.close()
+    file_of(tmp_path, 1, "kept").unlink()
+    store = make_store(tmp_path)
+    assert entry(store, 1).stage == "gone"
+    store.close()

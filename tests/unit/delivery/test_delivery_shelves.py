@@ -1,0 +1,49 @@
+"""What counts as a uuid, what as a vCon of that uuid. Where the files are is shown by the tests of the store."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import pytest
+from delivery_kit import body_of, uuid_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcond.delivery.shelves import Shelves, check_body, is_uuid
+
+
+@given(st.uuids())
+def test_uuids_as_a_vcon_writes_them(uuid):
+    assert is_uuid(str(uuid))
+    assert not is_uuid(uuid.hex)
+    assert not is_uuid(f"{{{uuid}}}")
+    assert not is_uuid(uuid.urn)
+
+
+@given(st.text())
+def test_nothing_else_names_a_file(text):
+    if is_uuid(text):
+        assert str(UUID(text)) == text
+        assert not set("/.\\\0") & set(text)
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text()))
+def test_any_object_without_a_uuid_passes(document):
+    document.pop("uuid", None)
+    check_body(uuid_of(1), json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b'{"uuid": 7}', body_of(2)])
+def test_what_is_no_vcon_of_that_uuid(body):
+    with pytest.raises(ValueError, match=r"JSON|uuid"):
+        check_body(uuid_of(1), body)
+
+
+def test_left_over_temporaries_are_cleared_everywhere(tmp_path):
+    shelves = Shelves(tmp_path)
+    shelves.open()
+    for folder in (shelves.pending, shelves.kept, shelves.aside):
+        (folder / ".x.vcon.json.tmp").write_bytes(b"half")
+    shelves.open()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -76,14 +76,17 @@ class Inbox:
     def audio(self, track: Track, start: int, data: bytes) -> None:
         """Bytes for a place in a track, soon; dropped when too much waits."""
         size = len(data)
+        report = None
         with self._lock:
             if self.waiting + size > self.limit or track.waiting + size > self.share:
                 report = self._drop(track, start, size)
             else:
-                report, track.lost = track.lost, None
                 track.add(start, data)
                 self.waiting += size
-                self._queue_track(track, size)
+                if not track.queued or track.waiting - size < PROMPT <= track.waiting:
+                    self._queue_track(track)
+                if track.lost is not None:
+                    report, track.lost = track.lost, None
         if report is not None:
             self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
 
@@ -205,14 +208,14 @@ class Inbox:
             self._logs.append(log)
             self._ready.notify()
 
-    def _queue_track(self, track: Track, size: int) -> None:
+    def _queue_track(self, track: Track) -> None:
         if not track.queued:
             track.queued = True
             self._tracks.append(track)
             if self.audio_due is None:
                 self.audio_due = self._clock() + COALESCE
                 self._ready.notify()
-        if track.waiting - size < PROMPT <= track.waiting:
+        if track.waiting >= PROMPT:
             self.audio_due = 0.0
             self._ready.notify()
 

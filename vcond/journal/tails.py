@@ -52,16 +52,11 @@ class Name(NamedTuple):
 class Block:
     """Bytes and their place."""
 
-    __slots__ = ("data", "start")
+    __slots__ = ("data", "start", "stop")
 
     def __init__(self, start: int, data: bytes) -> None:
-        self.start = start
+        self.start, self.stop = start, start + len(data)
         self.data = bytearray(data)
-
-    @property
-    def stop(self) -> int:
-        """Where it ends."""
-        return self.start + len(self.data)
 
 
 class Tail:
@@ -86,13 +81,15 @@ class Tail:
 
     def add(self, start: int, data: bytes) -> None:
         """Bytes for a place in the file; those added later win."""
-        last = self.pending[-1] if self.pending else None
-        if last is not None and last.stop == start and len(last.data) < BLOCK:
+        stop = start + len(data)
+        if self.pending and (last := self.pending[-1]).stop == start < last.start + BLOCK:
             last.data += data
+            last.stop = stop
         else:
             self.pending.append(Block(start, data))
         self.waiting += len(data)
-        self.end = max(self.end, start + len(data))
+        if stop > self.end:  # noqa: PLR1730 - for every frame of every call, and max() costs as much as all the rest
+            self.end = stop
 
     @property
     def gone(self) -> bool:

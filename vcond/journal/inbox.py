@@ -108,12 +108,16 @@ class Inbox:
 
     def unwritten(self, tail: Tail, start: int, stop: int) -> list[tuple[int, bytes]]:
         """Copies of what waits for ``[start, stop)``, in the order of writing."""
+
+        def cut(block: Block) -> tuple[int, bytes]:
+            return max(start, block.start), bytes(block.data[max(0, start - block.start) : stop - block.start])
+
         with self._lock:
-            return [
-                (max(start, block.start), bytes(block.data[max(0, start - block.start) : stop - block.start]))
-                for block in tail.waiting_blocks()
-                if block.start < stop and block.stop > start
-            ]
+            blocks = [block for block in tail.waiting_blocks() if block.start < stop and block.stop > start]
+            # only the last block can still grow; the others are copied without holding anybody up
+            last = cut(blocks.pop()) if blocks else None
+        parts = [cut(block) for block in blocks]
+        return parts if last is None else [*parts, last]
 
     @property
     def state(self) -> str:

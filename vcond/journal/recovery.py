@@ -77,7 +77,7 @@ def examine(folder: Path) -> Found | None:
     if not isinstance(opened, CallOpened):
         raise JournalError(f"{folder}: {reader.damage or 'no event'}: keep it for support, or move it elsewhere")
     if opened.call != folder.name:
-        raise JournalError(f"{folder}: holds call {opened.call}: a folder must have the name of its call")
+        raise JournalError(f"{folder}: holds another call: a folder must have the name of its call; move it elsewhere")
     tracks = {
         name: found.st_size
         for name, found in files.items()

@@ -81,8 +81,8 @@ class Stop:
 
     def run(self, writer: Writer) -> None:
         """See ``Request``."""
-        left = writer.stop()
-        self._done(StorageError(f"{left} bytes could not be written: {writer.inbox.trouble}") if left else None)
+        trouble = writer.stop()
+        self._done(StorageError(trouble) if trouble else None)
 
     def fail(self, why: Exception) -> None:
         """See ``Request``."""

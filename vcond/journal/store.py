@@ -196,7 +196,8 @@ class Store:
 
     def _on_loop(self, call: Callable[..., None], *args: object) -> None:
         if self._loop is None:
-            call(*args)
+            if threading.current_thread() is not self._thread:
+                call(*args)
             return
         try:
             self._loop.call_soon_threadsafe(call, *args)

@@ -93,8 +93,8 @@ class Writer:
             self._purge_next()
         return self._next(now)
 
-    def stop(self) -> int:
-        """Write and sync all that can be; how many bytes could not."""
+    def stop(self) -> str:
+        """Write and sync all that can be; why not everything could (empty = it could)."""
         tails = {*self.inbox.rest(), *self._due, *self._unsynced, *self._failing}
         logs_first = sorted(tails, key=lambda item: not isinstance(item, Log))
         for item in logs_first:
@@ -106,7 +106,7 @@ class Writer:
             request.fail(StorageError("the store is closed"))
         self.handles.close()
         self.stopped = True
-        return self.inbox.waiting
+        return f"{self.inbox.waiting} bytes could not be written: {self.inbox.trouble}" if self._failing else ""
 
     # For steps and requests. All but ``attempt`` raise OSError.
 

@@ -17,9 +17,17 @@ def pcm(count: int) -> np.ndarray:
 
 
 def flush(hand, call) -> list[Exception | None]:
+    """The answer; what was done after it does not count."""
     answers: list[Exception | None] = []
-    hand.inbox.ask(Flush([call._log, *call._tracks.values()], call._folder, answers.append))
+    done: list[tuple[str, str]] = []
+
+    def answer(why: Exception | None) -> None:
+        answers.append(why)
+        done.extend(hand.disk.calls)
+
+    hand.inbox.ask(Flush([call._log, *call._tracks.values()], call._folder, answer))
     hand.step()
+    hand.disk.calls = done
     return answers
 
 

@@ -175,6 +175,16 @@ async def test_losses_are_told_on_the_loop_before_flush_returns(stores, call, di
     assert told == [(threading.get_ident(), "0.pcm", 5, 165)]
 
 
+def test_without_a_loop_the_writers_own_thread_calls_nobody(tmp_path, call, disk):
+    store = Store(tmp_path / "j", files=disk)
+    journal = store.open(call())
+    journal.on_lost = lambda *_: pytest.fail("called in the writer's thread")
+    disk.error, disk.only = errno.EFBIG, "0.pcm"
+    journal.write("0.pcm", 0, pcm(160))
+    assert disk.failed.wait(60)
+    asyncio.run(store.close())
+
+
 async def test_a_full_disk_heals_by_itself(stores, call, disk):
     store = stores()
     journal = store.open(call())

@@ -262,7 +262,7 @@ def test_a_fault_of_ours_in_one_file_is_tried_again_like_a_bad_disk(hand):
 def test_stop_writes_and_syncs_everything_due_or_not(hand):
     call = hand.call()
     call.write("0.pcm", 0, pcm(160))
-    assert hand.writer.stop() == 0
+    assert hand.writer.stop() == ""
     assert read_folder(call.folder) == (call.events, "")
     assert {"events.log", "0.pcm"} == set(hand.done("sync"))
     assert {hand.root.name, call.uuid} == set(hand.done("sync_folder"))
@@ -273,7 +273,14 @@ def test_stop_says_what_could_not_be_written(hand):
     call = hand.call()
     hand.disk.error = errno.EROFS
     call.write("0.pcm", 0, pcm(160))
-    assert hand.writer.stop() == hand.inbox.waiting > 320
+    assert hand.writer.stop().startswith(f"{hand.inbox.waiting} bytes could not be written: ")
+    assert hand.inbox.waiting > 320
+
+
+def test_stop_says_that_names_are_not_on_the_disk(hand):
+    hand.call()
+    hand.disk.folder_error = errno.EIO
+    assert "EIO" in hand.writer.stop()
 
 
 def test_the_thread_survives_a_fault_and_ends_when_stopped(hand, monkeypatch):

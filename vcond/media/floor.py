@@ -49,4 +49,4 @@ class Floor:
         while self._old and (self._old[0][0] <= now - self._step * (BUCKETS - 1) or len(self._old) >= BUCKETS):
             self._old.popleft()
         self._end, self._least = now + self._step, value
-        self.value = min((least for _, least in self._old), default=value)
+        self.value = min(value, min((least for _, least in self._old), default=value))

@@ -27,7 +27,7 @@ from vcond.media.runs import Runs
 
 SECOND: Final = 1_000_000_000
 MAX_STEP: Final = 10
-"""Seconds by which stamps may run ahead while the offset is not known."""
+"""Seconds by which stamps may jump ahead in a stream's first burst."""
 MAX_AHEAD: Final = 1
 """Seconds by which audio may be placed after its arrival (bursts whose start was late)."""
 MAX_HELD: Final = 3
@@ -195,9 +195,10 @@ class Placer:
         if step < 0:
             # the next number is new audio, whatever its stamp says; without numbers a little back is said twice
             return missing >= 0 or step < -10 * self._snap
-        if not self._anchored:
+        if not self._started:
             return step > MAX_STEP * self._rate
-        return delay - self._offset < -self._jitter
+        usual = self._offset if self._anchored else self._held[-1].delay
+        return delay - usual < -self._jitter
 
     def _hold(self, frame: _Held, arrived: int, out: list[Placed]) -> None:
         """Keep a frame until the offset is decided; see the head of this module."""

@@ -2,7 +2,7 @@
 
 webrtcvad says of each 20 ms whether it sounds like speech. It is wrong about steady tones and about the first frames
 of noise, so a frame also has to stand out of the noise of the last seconds and must not be a tone. An utterance
-begins when three of five frames are voiced, 200 ms before the first of them, and ends after 500 ms without. One that
+begins when three of five frames are voiced, 200 ms before the sound they belong to, and ends after 500 ms without. One that
 grows too long is cut where it was quietest, and the next begins there.
 """
 
@@ -35,6 +35,10 @@ STAY_OVER_NOISE: Final = 2.0
 """The same to keep one going: 3 dB."""
 INAUDIBLE: Final = 24.0**2
 """Mean square below which nothing is speech (-63 dBFS)."""
+LOOK_BACK: Final = 25
+"""Frames (500 ms) that a sound may last before it is known for speech: some vowels are smooth like tones."""
+PAUSE: Final = 3
+"""Frames without any sound that part one sound from the next."""
 CUT_FRAMES: Final = 100
 """Frames (2 s) in which the place to cut an utterance that is too long is looked for."""
 
@@ -69,6 +73,8 @@ class Segmenter:
         "_pre_roll",
         "_rate",
         "_rest",
+        "_sound",
+        "_sounded",
         "_start",
         "_vad",
         "_voiced",
@@ -108,6 +114,8 @@ class Segmenter:
         self._rest: Pcm = np.zeros(0, np.int16)
         self._first = self._position = self._voiced = position
         """Earliest position an utterance may begin at; end of what was judged; end of the last voiced frame."""
+        self._sound = self._sounded = position
+        """Begin and end of the latest sound, be it speech or a tone."""
 
     def feed(self, start: int, pcm: Pcm) -> list[Begun | Ended]:
         """Take the samples at ``start``, shape (n,). A jump forward ends an utterance; what was fed before is skipped."""
@@ -145,12 +153,16 @@ class Segmenter:
         self._position += self._frame
         self._energies.append(energy)
         vote = self._vote(frame, wide, energy)
+        if vote:
+            if begin - self._sounded >= PAUSE * self._frame:
+                self._sound = begin
+            self._sounded = self._position
         if vote > 0:
             self._voiced = self._position
         self._judged.append(vote)
         if self._start is None:
             if vote > 0 and sum(self._judged) >= ENOUGH:
-                first = begin - (len(self._judged) - 1 - self._judged.index(1)) * self._frame
+                first = max(self._sound, begin - LOOK_BACK * self._frame)
                 self._start = max(first - self._pre_roll, self._first)
                 out.append(Begun(self._start))
         elif self._position - self._voiced >= self._hangover:
@@ -167,7 +179,7 @@ class Segmenter:
         if not self._vad.is_speech(frame.tobytes(), self._rate):
             return 0
         # the test for tones is made for 8 kHz, where they are; higher parts fold over and count against a tone
-        return -1 if is_steady_tone(wide[:: self._rate // 8000]) else 1
+        return -1 if is_steady_tone(wide[:: self._rate // 8000], noise / energy) else 1
 
     def _end(self, stop: int, out: list[Begun | Ended]) -> None:
         assert self._start is not None

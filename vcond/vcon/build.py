@@ -27,6 +27,8 @@ from vcond.vcon.transcripts import analyses
 
 INLINE_LIMIT: Final = 9_500_000
 """Deployed conservers drop what is larger than 10 MB (10,485,760 bytes), without a word."""
+MOST: Final = 1 << 30
+"""The largest vCon that is made when nobody set a limit: beyond it a clock went wrong."""
 _ROOM: Final = 4096
 """Bytes kept free for what is written beside the audio once its form is known."""
 
@@ -36,7 +38,7 @@ class BuildOptions:
     """What the operator decides about a record."""
 
     inline_limit: int | None = INLINE_LIMIT
-    """Bytes that the vCon may have, audio included; None = no limit and no compression."""
+    """Bytes that the vCon may have, audio included; None = up to ``MOST``, which leaves most calls uncompressed."""
     sip_domain: str = ""
     """Domain of the PBX's extensions: ``1001`` is written as ``1001@<domain>``."""
     org: str = ""
@@ -87,20 +89,20 @@ def _recipes(call: Call, shown: View, layout: Layout, *, first: bool) -> Sequenc
     return (exact(call.tracks, shown.rate), *smaller) if first else smaller[1:]
 
 
-def _room(draft: _Draft, limit: int | None) -> int | None:
+def _room(draft: _Draft, limit: int | None) -> int:
     """Characters that the audio may take."""
-    return None if limit is None else limit - len(serialize(draft.document)) - _ROOM
+    return min(MOST, MOST if limit is None else limit) - len(serialize(draft.document)) - _ROOM
 
 
-def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, room: int | None) -> bool:
+def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, room: int) -> bool:
     """Write all files of the draft in one form. False, and nothing written, when they do not fit."""
     files = draft.made.files
     least = {index: recipe.least(len(parties), shown.rate, shown.frames) for index, parties in files.items()}
-    if room is not None and sum(map(base64_size, least.values())) > room:
+    if sum(map(base64_size, least.values())) > room:
         return False
     bodies: dict[int, str] = {}
     for index, parties in files.items():
-        left = None if room is None else (room - sum(map(len, bodies.values()))) * 3 // 4
+        left = (room - sum(map(len, bodies.values()))) * 3 // 4
         try:
             parts = recipe.write([lanes[party] for party in parties], shown.rate, left)
             bodies[index] = base64url(parts, least[index])
@@ -158,7 +160,7 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
     attach.add("tags", tags)
     attach.add(PURPOSE, body)
     for party, headers in facts.headers():
-        attach.add("sip-headers", headers, party if party is not None and party < len(call.parties) else None)
+        attach.add("sip-headers", headers, party if party in range(len(call.parties)) else None)
     if options.lawful_basis is not None:
         attach.add("lawful_basis", dict(options.lawful_basis))
     if rest := facts.rest():

@@ -42,7 +42,7 @@ TICK = 0.5
 VERDICT = 30.0
 """How long READY waits for an adapter that says nothing."""
 RESTART_FIRST, RESTART_MOST = 1.0, 60.0
-FINISH_LIMIT = 30.0
+FINISH_LIMIT = 15.0
 """How long a stop waits for calls that ended to reach the outbox; the rest is done at the next start."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,8 +81,9 @@ class AdminServer:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         with self._live.watch() as lines:
             await response.prepare(request)
-            async for line in lines:
-                await response.write(msgspec.json.encode(line) + b"\n")
+            with contextlib.suppress(ConnectionResetError):  # whoever watched has left
+                async for line in lines:
+                    await response.write(msgspec.json.encode(line) + b"\n")
         return response
 
 

@@ -88,7 +88,7 @@ async def test_a_call_is_seen_while_it_goes_on_and_shown_after(tmp_path: Path):
         file = house.vcons / f"{row['call']}.vcon.json"
     assert document["uuid"] == row["call"]
     report = next(a["body"] for a in document["attachments"] if a.get("purpose") == "vcond-capture-report")
-    paused = [party["paused"] for party in report["parties"][:2]]
+    paused = [party["seconds"]["paused"] for party in report["parties"][:2]]
     assert all(0.9 <= seconds <= 1.2 for seconds in paused), report
     code, printed = await house.command("show", str(file))
     assert code == 0

@@ -1,0 +1,112 @@
+"""What a user gets: the wheel, the sample configuration, the unit file, and words in the README that are true."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from vcond.cli.app import app
+from vcond.config import load
+from vcond.plugins import adapters, sinks
+
+TOP = Path(__file__).resolve().parents[3]
+
+
+def build(target: str, source: Path, out: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return next(out.iterdir())
+
+
+def test_the_wheel_made_from_the_source_archive_is_whole(tmp_path: Path):
+    sdist = build("sdist", TOP, tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    wheel = build("wheel", next((tmp_path / "source").iterdir()), tmp_path / "wheel")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"vcond", *(path.name for path in TOP.glob("adapters/*/vcond_*"))}
+    for needed in ("vcond/py.typed", "vcond/config/sample.toml", "vcond/demo/caller.ulaw", "vcond/demo/call.json"):
+        assert needed in names
+    assert not [name for name in names if "test" in name.split("/")[0]]
+
+
+def test_the_sample_configuration_is_true(tmp_path: Path):
+    file = tmp_path / "vcond.toml"
+    sample = (TOP / "sample.toml").read_text()
+    file.write_text(sample)
+    assert load(file, {}).config.adapters == {}
+    # and with everything that is commented out
+    lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in sample.splitlines()]
+    file.write_text("\n".join(lines))
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for name in set(re.findall(r"\$\{credential:([^}]+)\}", sample)):
+        (credentials / name).write_text("secret")
+    config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
+    assert sorted(adapters(config)) == sorted(path.name for path in TOP.glob("adapters/*") if path.is_dir())
+    assert [sink.name for sink in sinks(config)] == ["folder", "conserver"]
+
+
+def test_each_adapters_sample_is_true(tmp_path: Path):
+    for sample in TOP.glob("adapters/*/sample.toml"):
+        file = tmp_path / "vcond.toml"
+        file.write_text(sample.read_text())
+        credentials = tmp_path / "credentials"
+        credentials.mkdir(exist_ok=True)
+        for name in set(re.findall(r"\$\{credential:([^}]+)\}", sample.read_text())):
+            (credentials / name).write_text("secret")
+        config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
+        assert list(adapters(config)) == [sample.parent.name]
+
+
+def test_the_unit_file_is_clean(tmp_path: Path):
+    if not shutil.which("systemd-analyze"):
+        assert not os.environ.get("CI"), "systemd-analyze is missing: apt-get install systemd"
+        pytest.skip("systemd-analyze is not here: apt-get install systemd")
+    unit = tmp_path / "vcond.service"
+    text = (TOP / "systemd" / "vcond.service").read_text()
+    assert "Type=notify" in text
+    unit.write_text(text.replace("/usr/bin/vcond", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], check=False, capture_output=True, text=True)
+    # what verify says of units of this machine is not ours
+    ours = [line for line in done.stderr.splitlines() if "vcond" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def commands() -> set[str]:
+    group = typer.main.get_command(app)
+    return set(group.commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(TOP)) for p in TOP.glob("docs/*.md"))])
+def test_every_command_that_a_page_names_exists(page: str):
+    text = (TOP / page).read_text()
+    named = set(re.findall(r"(?:^    |`)vcond ([a-z]+)", text, re.MULTILINE))
+    assert named <= commands(), named - commands()
+
+
+def test_the_readme_names_the_two_commands_on_its_first_screen():
+    first = (TOP / "README.md").read_text().splitlines()[:25]
+    assert any("make demo" in line for line in first)
+    assert any("make test" in line for line in first)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [TOP / "README.md", TOP / "CONTRIBUTING.md", *TOP.glob("docs/**/*.md"), *TOP.glob("adapters/*/*.md")]:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.relative_to(TOP)} links to {link}"
+
+
+def test_the_lock_names_no_index_and_pins_everything_with_hashes():
+    lock = (TOP / "requirements.lock").read_text()
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", lock)
+    pins = re.findall(r"^[a-z0-9-]+==\S+.*\\$", lock, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[a-z0-9]", lock, re.MULTILINE)) > 50

@@ -29,6 +29,8 @@ ENOUGH: Final = 3
 """Voiced frames of these, each tone counted off."""
 NOISE_FRAMES: Final = 150
 """Frames (3 s) whose quietest is taken as the noise."""
+MOST_NOISE: Final = 700.0**2
+"""Mean square of the loudest noise that is believed in (-33 dBFS): who speaks on without a pause is not noise."""
 BEGIN_OVER_NOISE: Final = 4.0
 """Energy over the noise of a frame that may begin an utterance: 6 dB."""
 STAY_OVER_NOISE: Final = 2.0
@@ -37,8 +39,8 @@ INAUDIBLE: Final = 24.0**2
 """Mean square below which nothing is speech (-63 dBFS)."""
 LOOK_BACK: Final = 25
 """Frames (500 ms) that a sound may last before it is known for speech: some vowels are smooth like tones."""
-PAUSE: Final = 3
-"""Frames without any sound that part one sound from the next."""
+PAUSE: Final = 8
+"""Frames (160 ms) without any sound that part one sound from the next: more than a plosive takes."""
 CUT_FRAMES: Final = 100
 """Frames (2 s) in which the place to cut an utterance that is too long is looked for."""
 
@@ -172,7 +174,7 @@ class Segmenter:
 
     def _vote(self, frame: Pcm, wide: NDArray[np.float32], energy: float) -> int:
         """1 for speech, -1 for a tone, 0 for neither."""
-        noise = self._noise.add(self._position, int(energy))
+        noise = min(self._noise.add(self._position, int(energy)), MOST_NOISE)
         over = BEGIN_OVER_NOISE if self._start is None else STAY_OVER_NOISE
         if energy < INAUDIBLE or energy < over * noise:
             return 0

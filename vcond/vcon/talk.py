@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from vcond.calls.events import Transcribed, Utterance, Word
 from vcond.calls.state import Call, Speech
 from vcond.calls.time import Instant
 from vcond.vcon.facts import Facts
 from vcond.vcon.lanes import View, touches_pause
+
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+"""The shape of a BCP 47 tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,8 @@ def talk(call: Call, shown: View, facts: Facts, parties: Iterable[int] | None = 
     used = _common(f"{source.engine}\n{source.model}" for source in sources)
     named = (facts.take("speech_engine"), facts.take("speech_model"))
     found.engine, found.model = used.split("\n", 1) if used else named
-    found.language = _common(source.language for source in sources) or facts.take("speech_language")
+    languages = (source.language for source in sources if _LANGUAGE.fullmatch(source.language))
+    found.language = _common(languages) or facts.take("speech_language", None, _LANGUAGE)
     engines = sorted({f"{source.engine}/{source.model}" for source in sources})
     found.engines = engines if len(engines) > 1 else []
     return found

@@ -29,7 +29,7 @@ from vcond.errors import ConfigError, StorageError
 T = TypeVar("T")
 log = structlog.get_logger()
 
-TICK: Final = 5.0
+TICK: Final = 15.0
 """Seconds between two looks at figures and old files."""
 MAX_FACTS: Final = 32
 MAX_FACT: Final = 256
@@ -135,8 +135,9 @@ class Outbox:
         other bytes have this uuid (the new ones are set aside), ValueError for what is no vCon of that uuid.
         """
         short = {str(key)[:MAX_FACT]: str(value)[:MAX_FACT] for key, value in list((facts or {}).items())[:MAX_FACTS]}
+        now = self._clock.now()
         try:
-            sha512 = await self._call(lambda store: store.publish(uuid, body, short, self._clock.now()))
+            sha512 = await self._call(lambda store: store.publish(uuid, body, short, now))
         except StorageError as why:
             self._trouble = str(why)
             raise
@@ -224,7 +225,7 @@ class Outbox:
             try:
                 for vcon in await self._call(lambda store: store.done()):
                     await self._tell(vcon)
-                await self._call(self._expire)
+                await self._expire()
                 await self.measure()
             except StorageError as why:
                 self._say(str(why))
@@ -232,8 +233,9 @@ class Outbox:
                 self._house = ""
             await wait_for(self._closed_some, TICK)
 
-    def _expire(self, store: OutboxStore) -> None:
-        store.expire(self._clock.now() - round(self._config.keep_days * DAY))
+    async def _expire(self) -> None:
+        before = self._clock.now() - round(self._config.keep_days * DAY)
+        await self._call(lambda store: store.expire(before))
 
     def _say(self, why: str) -> None:
         """Once per trouble, not once per try."""

@@ -79,17 +79,25 @@ class MemorySink:
         self.tried.append(record.uuid)
         self.now += 1
         self.peak = max(self.peak, self.now)
+        await self._say()
         try:
             receipt = await self.answer(record)
             self.got.setdefault(record.uuid, []).append(record.body)
             return receipt
         finally:
             self.now -= 1
-            async with self.changed:
-                self.changed.notify_all()
+            await self._say()
+
+    async def _say(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def begun(self, count: int) -> None:
+        """Until so many tries are under way."""
+        await self.wait_for(lambda: self.now >= count)
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Until it holds; looked at after each try."""
+        """Until it holds; looked at when a try begins and when it ends."""
         async with self.changed:
             await self.changed.wait_for(condition)
 
@@ -144,6 +152,12 @@ class Running:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self.outbox.close()
+
+
+async def until(check: Callable[[], Awaitable[bool]]) -> None:
+    """Until it holds: for what the database alone knows."""
+    while not await check():  # noqa: ASYNC110 - a database tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def state(outbox: Outbox, n: int, sink: str) -> Any:

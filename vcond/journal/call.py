@@ -127,7 +127,7 @@ class CallJournal:
         for track in self._tracks.values():
             self._inbox.report_lost(track)
         tails: list[Tail] = [self._log, *self._tracks.values()]
-        await self._store.ask(lambda done: Flush(tails, self._folder, done))
+        await self._store.ask(lambda done: Flush(tails, done))
 
     def adopt(self, other: CallJournal, files: Mapping[str, str]) -> None:
         """Take audio files of another call: ``{its name: our name}``. Never waits.

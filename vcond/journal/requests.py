@@ -17,15 +17,14 @@ Done = Callable[[Exception | None], None]
 
 
 class Flush:
-    """All that was handed over so far, for some files, is on the disk."""
+    """All that was handed over so far, for some files, is on the disk, and so are the names of the files."""
 
-    def __init__(self, tails: Sequence[Tail], folder: Folder, done: Done) -> None:
-        self._tails, self._folder, self._done = tails, folder, done
+    def __init__(self, tails: Sequence[Tail], done: Done) -> None:
+        self._tails, self._done = tails, done
 
     def run(self, writer: Writer) -> None:
         """See ``Request``."""
         troubles = [writer.attempt(tail, partial(writer.settle, tail)) for tail in self._tails]
-        troubles.append(writer.attempt(self._folder, partial(writer.sync, self._folder)))
         trouble = next(filter(None, troubles), "")
         self._done(StorageError(trouble) if trouble else None)
 

@@ -56,7 +56,7 @@ class Adoption:
     def run(self, writer: Writer) -> None:
         """See ``Step``."""
         track, new = self._track, self._name
-        if track.gone or new in track.names():
+        if track.gone:
             return
         old = track.targets()[0]
         source = writer.open(track, old)

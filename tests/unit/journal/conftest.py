@@ -61,6 +61,7 @@ class BadDisk(DiskFiles):
     def open(self, path: str, *, create: bool) -> int:
         if self.error and create and self.only in path and not Path(path).exists():
             self._fail(self.error)
+        self.calls.append(("open", path))
         fd = super().open(path, create=create)
         self._paths[fd] = path
         self.open_now += 1

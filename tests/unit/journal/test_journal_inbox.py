@@ -157,9 +157,11 @@ def test_what_was_not_synced_comes_before_what_is_new(desk):
         desk.inbox.take(track)
         track.unsynced.append(desk.inbox.written(track))
     desk.inbox.audio(track, 0, b"cc")
+    desk.inbox.take(track)
+    desk.inbox.audio(track, 0, b"dd")
     assert desk.inbox.again(track) == 4
-    assert [bytes(block.data) for block in desk.inbox.take(track)] == [b"aa", b"bb", b"cc"]
-    assert (track.unsynced, desk.inbox.waiting, track.waiting) == ([], 6, 6)
+    assert [bytes(block.data) for block in desk.inbox.take(track)] == [b"aa", b"bb", b"cc", b"dd"]
+    assert (track.unsynced, desk.inbox.waiting, track.waiting) == ([], 8, 8)
 
 
 def test_discarded_bytes_wait_no_more(desk):

@@ -25,7 +25,7 @@ def flush(hand, call) -> list[Exception | None]:
         answers.append(why)
         done.extend(hand.disk.calls)
 
-    hand.inbox.ask(Flush([call._log, *call._tracks.values()], call._folder, answer))
+    hand.inbox.ask(Flush([call._log, *call._tracks.values()], answer))
     hand.step()
     hand.disk.calls = done
     return answers
@@ -62,7 +62,7 @@ def test_flush_waits_for_the_folder_too(hand):
 
 def test_a_fault_of_ours_is_no_storage_error(hand):
     answers: list[Exception | None] = []
-    Flush([], hand.writer.root, answers.append).fail(ZeroDivisionError())
+    Flush([], answers.append).fail(ZeroDivisionError())
     Stop(answers.append).fail(StorageError("closed"))
     assert [type(answer) for answer in answers] == [RuntimeError, StorageError]
 
@@ -146,6 +146,35 @@ def test_adopted_audio_outlives_the_call_it_came_from(hand):
     assert hand.inbox.state == ""
 
 
+def test_a_call_that_is_removed_before_it_could_take_another_in_is_no_trouble(hand):
+    into, other = hand.call(1), hand.call(2)
+    hand.settle()
+    hand.disk.link_error = errno.ENOSPC
+    into.adopt(other, {"0.pcm": "1.pcm"})
+    hand.settle()
+    hand.inbox.ask(Remove(into._folder))
+    hand.settle()
+    hand.disk.link_error = 0
+    hand.step(LONGEST)
+    hand.settle()
+    assert hand.inbox.state == ""
+    other.append(ev.Answered(at=Instant(1)))
+    hand.settle()
+    assert read_folder(other.folder) == (other.events, "")
+
+
+def test_a_removed_call_has_nothing_to_take(hand):
+    into, other = hand.call(1), hand.call(2)
+    hand.inbox.ask(Remove(other._folder))
+    hand.settle()
+    into.adopt(other, {"0.pcm": "1.pcm"})
+    into.append(ev.Answered(at=Instant(1)))
+    hand.settle()
+    assert hand.inbox.state == ""
+    assert read_folder(into.folder) == (into.events, "")
+    assert into.read("1.pcm", 0, 3).tolist() == [0, 0, 0]
+
+
 def test_purge_deletes_what_an_earlier_run_left(hand):
     left = hand.root / ".trash" / "left"
     left.mkdir(parents=True)
@@ -163,5 +192,5 @@ def test_stop_ends_the_writer_and_says_what_is_left(hand):
     hand.step()
     assert hand.writer.stopped
     assert "bytes could not be written" in str(answers[0])
-    hand.inbox.ask(Flush([call._log], call._folder, answers.append))
+    hand.inbox.ask(Flush([call._log], answers.append))
     assert "closed" in str(answers[1])

@@ -116,12 +116,13 @@ def test_a_copy_that_broke_off_is_begun_anew(hand, pair):
 def test_a_copy_keeps_holes(hand):
     into, other = hand.call(1), hand.call(2)
     other.write("0.pcm", 10 * CHUNK, pcm(1600, 1))
+    other.write("0.pcm", 20 * CHUNK, pcm(1600, 0))
     hand.step(0.2)
     hand.disk.link_error = errno.EPERM
     into.adopt(other, {"0.pcm": "1.pcm"})
     hand.settle()
     found = (into.folder / "1.pcm").stat()
-    assert found.st_size == 20 * CHUNK + 3200
+    assert found.st_size == 40 * CHUNK + 3200
     assert found.st_blocks * 512 < 2 * CHUNK
 
 

@@ -260,7 +260,7 @@ async def test_a_fault_of_ours_in_a_request_is_told_to_whoever_asked(stores, cal
             raise ZeroDivisionError
 
     with pytest.raises(RuntimeError, match="fault"):
-        await store.ask(lambda done: Faulty([], None, done))
+        await store.ask(lambda done: Faulty([], done))
     journal = store.open(call())
     await journal.flush()
 

@@ -173,6 +173,10 @@ def test_tries_on_a_dead_disk_become_rare_and_are_bounded(hand):
         hand.now = again
         hand.step()
         assert len(hand.done("pwrite")) <= TRIES
+        for call in calls:
+            call.append(tag(2))
+        hand.settle()
+        assert hand.done("pwrite") == []
     assert SHORTEST * 0.9 <= pauses[0] <= SHORTEST
     assert LONGEST * 0.9 <= pauses[-1] <= LONGEST
 
@@ -267,6 +271,30 @@ def test_stop_writes_and_syncs_everything_due_or_not(hand):
     assert {"events.log", "0.pcm"} == set(hand.done("sync"))
     assert {hand.root.name, call.uuid} == set(hand.done("sync_folder"))
     assert hand.disk.open_now == 0
+
+
+def test_stop_syncs_names_that_could_not_be_synced_before(hand):
+    call = hand.call()
+    hand.disk.folder_error = errno.EIO
+    hand.settle()
+    hand.disk.folder_error = 0
+    hand.done("sync_folder")
+    assert hand.writer.stop() == ""
+    assert set(hand.done("sync_folder")) == {hand.root.name, call.uuid}
+
+
+def test_a_file_that_failed_is_opened_anew(hand):
+    """The descriptor may be stale: a file system that was mounted again."""
+    call = hand.call()
+    hand.settle()
+    hand.disk.error = errno.ESTALE
+    call.append(tag(1))
+    hand.settle()
+    hand.disk.error = 0
+    hand.done("open")
+    hand.step(LONGEST)
+    assert hand.done("open") == ["events.log"]
+    assert read_folder(call.folder) == (call.events, "")
 
 
 def test_stop_says_what_could_not_be_written(hand):

@@ -29,6 +29,8 @@ from vcond.vcon import BuildOptions, Document, Finding, build, serialize, valida
 
 log = structlog.get_logger()
 
+MAPPED = 3600 * 8_000
+"""Samples from which on a track is not read into memory as a whole."""
 AT_ONCE = 2
 """vCons built at the same time: each holds its call's audio in memory."""
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
@@ -47,6 +49,14 @@ def read_track(journal: Samples, track: Track) -> Pcm:
     start = max(0, -track.shift)
     pcm = journal.read(track.file, start, max(start, track.samples - track.shift))
     return np.concatenate([np.zeros(track.shift, np.int16), pcm]) if track.shift > 0 else pcm
+
+
+def _audio(journal: CallJournal, track: Track) -> Pcm:
+    """As ``read_track``; a very long track is mapped, so that it costs memory only where it is used."""
+    length = min(track.samples, journal.length(track.file))
+    if length < MAPPED or track.shift:
+        return read_track(journal, track)
+    return np.memmap(journal.folder / track.file, "<i2", "r", shape=(length,))
 
 
 def build_options(config: RecordConfig) -> BuildOptions:
@@ -180,7 +190,7 @@ class Finisher:
             pause = min(2 * pause, RETRY_MOST)
 
     def _make(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
-        audio = {track.index: read_track(journal, track) for track in call.state.tracks}
+        audio = {track.index: _audio(journal, track) for track in call.state.tracks}
         document = build(call.state, audio, build_options(self._config))
         return document, validate(document), serialize(document)
 

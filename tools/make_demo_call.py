@@ -63,20 +63,20 @@ class Cue:
 
 
 SCRIPT: tuple[Line | Cue, ...] = (
-    Line(AGENT, 0.5, "Good morning, Harbor Coffee. This is Marcus."),
+    Line(AGENT, 0.5, "Harbor Coffee, good morning. This is Marcus."),
     Line(CALLER, 0.4, "Good morning, Marcus. This is Rita from the corner bakery. I would like to change my delivery."),
     Line(AGENT, 0.4, "Of course. What would you like to change?"),
-    Line(CALLER, 0.4, "Please bring our coffee on Thursday instead of Friday."),
-    Line(AGENT, 0.4, "Let me ask the driver. May I put you on hold for a moment?"),
-    Line(CALLER, 0.4, "Yes, please. I like the music."),
+    Line(CALLER, 0.4, "Please send your driver one day earlier, on Thursday."),
+    Line(AGENT, 0.4, "I will ask him. May I put you on hold for a moment?"),
+    Line(CALLER, 0.4, "Yes, please. Your music is very nice."),
     Cue(0.3, "hold", AGENT),
     Cue(3.5, "unhold", AGENT),
     Line(AGENT, 3.7, "Thank you for waiting. The driver says yes. Please press one to confirm."),
     Cue(0.5, "digit", CALLER, button="1", ms=120),
-    Line(AGENT, 1.0, "Thank you. See you on Thursday morning."),
-    Line(CALLER, 0.4, "Wonderful. But you came back just before the best part of the song."),
-    Line(AGENT, 0.4, "I am sorry. Next time I will take longer. Goodbye."),
-    Line(CALLER, -0.2, "Thank you, Marcus. Goodbye."),
+    Line(AGENT, 1.0, "Very good. The coffee will be there on Thursday morning."),
+    Line(CALLER, 0.4, "Perfect. But you came back just before the best part of the song."),
+    Line(AGENT, 0.4, "I am sorry. Next time I will take longer. Goodbye, Rita."),
+    Line(CALLER, -0.2, "You are very kind. Goodbye."),
 )
 TAIL = 0.8
 

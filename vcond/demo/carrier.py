@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,8 @@ class Carrier(Protocol):
     """For people: ``as a Twilio media stream``."""
     waiting: str
     """For people, while it starts; empty when there is nothing to wait for."""
+    daemon: Sequence[str] | None
+    """The command that runs the daemon, before its configuration; None = the usual one."""
 
     async def start(self, folder: Path) -> str:
         """Start what is needed, in a folder with a short path. Returns the daemon's section for it, as TOML."""
@@ -40,9 +43,11 @@ class TwilioCarrier:
     title = "as a Twilio media stream"
     waiting = ""
     path = "/twilio/stream"
+    daemon: Sequence[str] | None
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
+        self.daemon = None if speed == 1 else (sys.executable, "-m", "vcond.demo.faster", str(speed))
 
     async def start(self, folder: Path) -> str:  # noqa: ARG002 - nothing is made
         """There is nothing to start."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +69,7 @@ class AsteriskCarrier:
 
     title = "through a real Asterisk"
     waiting = "starting Asterisk; the first time it is downloaded (53 MB)"
+    daemon: Sequence[str] | None = None
 
     def __init__(self) -> None:
         folder = Path(vcond.__file__).parents[1] / PEERS

@@ -117,7 +117,7 @@ class Switchboard:
             case wire.ChannelUnhold():
                 leg.conversation.unhold(leg, at)
             case wire.ChannelHangupRequest(soft=False):
-                leg.conversation.hung_up(leg)
+                leg.conversation.hung_up(leg, event.cause)
 
     # Channels.
 
@@ -287,6 +287,7 @@ class Switchboard:
         first, second = self.seen(event.transferer_first_leg, at), self.seen(event.transferer_second_leg, at)
         moved = self.seen(event.transferee, at) if event.transferee is not None else None
         target = self._behind(event.transfer_target, {leg.channel for leg in (first, second) if leg is not None})
+        target = target or self._newest([leg for leg in (first, second, moved) if leg is not None])
         outcome = _outcome(event.result)
         known = [leg for leg in (first, second, moved, target) if leg is not None]
         if not known:
@@ -322,6 +323,11 @@ class Switchboard:
             bridge = next((members for members in self.bridges.values() if twin in members), set())
             here = next(iter(sorted(bridge - seen, key=lambda member: member not in self.legs)), "")
         return None
+
+    def _newest(self, others: list[Leg]) -> Leg | None:
+        """Who answered last beside the others: Asterisk does not always say who the target is."""
+        around = [leg for other in others[:2] for leg in other.conversation.connected() if leg not in others]
+        return max(around, key=lambda leg: (leg.up or 0, leg.channel), default=None)
 
     def _twin(self, name: str) -> str:
         """The other half of a Local channel: ``Local/201@pbx-in-00000000;1`` and ``;2``."""

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from msgspec import structs
 
 from vcond.adapter import (
+    NORMAL,
     Answered,
     ArrivalClock,
     Cause,
@@ -221,9 +222,10 @@ class Conversation:
         """A party took the others back."""
         self._resume(leg, at)
 
-    def hung_up(self, leg: Leg) -> None:
-        """A party hung up of its own will."""
-        self._hung_up = self._hung_up or leg
+    def hung_up(self, leg: Leg, cause: int) -> None:
+        """A party hung up. Before an answer, only a normal end is somebody's will; all else is a refusal."""
+        if leg.up is not None or cause == NORMAL.q850:
+            self._hung_up = self._hung_up or leg
 
     def dial_ended(self, status: str) -> None:
         """A Dial reached nobody."""

@@ -50,11 +50,11 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Endpoints of the outside world. With only one of ``internal`` and ``trunks`` the rest is the other."""
     domain: Annotated[str, msgspec.Meta(max_length=128)] = ""
     """Domain of the ``sip`` address of extensions (``1001@domain``); default: the host of ``url``."""
-    include: Patterns = ["*"]
+    include: Patterns = msgspec.field(default_factory=lambda: ["*"])
     """Endpoints whose calls are recorded."""
     exclude: Patterns = []
     """Endpoints whose calls are never recorded, whoever else is in them."""
-    include_contexts: Patterns = ["*"]
+    include_contexts: Patterns = msgspec.field(default_factory=lambda: ["*"])
     """Dialplan contexts in which a recorded call may begin."""
     exclude_contexts: Patterns = []
     """Dialplan contexts in which a call that begins is not recorded."""

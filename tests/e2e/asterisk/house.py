@@ -1,0 +1,221 @@
+"""One test's world: the adapter at a desk in memory, the phones, and what is left on the PBX. Loaded by path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from vcond_asterisk import AsteriskAdapter, Config
+
+from vcond.calls.time import samples
+from vcond.testing.call import MemoryCall
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+
+OWN, OTHER = 0.95, 0.2
+"""Least correlation with what the party said, most with what another one said."""
+WITHIN = 20.0
+SECONDS = 2.5
+"""Length of what is said."""
+TICK = 0.2
+_numbers = itertools.count(1555_0000000 + os.getpid() % 1000 * 1000)
+
+
+class House:
+    """``async with House(...)``: attached adapter, phones that can call, ``number`` to call from."""
+
+    def __init__(self, bed: Any, peer: ModuleType, farm: ModuleType, **config: Any) -> None:
+        self.bed = bed
+        self.number = str(next(_numbers))
+        self.farm = farm.Farm(bed, peer.USER, peer.PASSWORD)
+        self.pbx = farm.Ari(bed.pbx.url, peer.USER, peer.PASSWORD)
+        self.app = f"e2e-{self.number[-6:]}"
+        self.config = {
+            "url": bed.pbx.url, "user": peer.USER, "password": peer.PASSWORD, "app": self.app,
+            "internal": ["PJSIP/agent*", "PJSIP/busyagent"], "domain": "pbx.test", **config,
+        }  # fmt: skip
+        self.desk = MemoryDesk("asterisk")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.pbx)
+        await self._stack.enter_async_context(self.farm)
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        try:
+            await self.stop()
+            if kind is None:
+                await self.nothing_left()
+                assert not self.desk.faults
+        finally:
+            await self._stack.aclose()
+
+    async def start(self, desk: MemoryDesk | None = None) -> None:
+        """Run an adapter at the desk (or at another one from now on) and wait until it is attached."""
+        self.desk = desk or self.desk
+        adapter = AsteriskAdapter(msgspec.convert(self.config, Config))
+        self._tasks = [asyncio.create_task(adapter.run(self.desk)), asyncio.create_task(self._tick())]
+        try:
+            await self.until(lambda: self.desk.is_attached, "attachment")
+        except TimeoutError:
+            print(self.bed.pbx.cli("core show channels"), self.bed.pbx.log_tail())
+            raise
+
+    async def stop(self) -> None:
+        """Cancel the adapter, as a stopping daemon does."""
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for result in results:
+            if not isinstance(result, asyncio.CancelledError):
+                raise AssertionError("the adapter ended by itself") from result  # type: ignore[misc]
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self.desk.tick()
+
+    async def until(self, predicate: Callable[[], bool], what: str) -> None:
+        """Wait for something at the desk."""
+        running = next(iter(self._tasks), None)
+        try:
+            await self.desk.until(predicate, within=WITHIN, what=what)
+        except TimeoutError:
+            if running is not None and running.done():
+                running.result()
+            raise
+
+    # Calls.
+
+    async def connect(self, extension: str = "200", who: str = "agent") -> tuple[Any, Any, MemoryCall]:
+        """A call that was answered, whose two parties are both listened to."""
+        caller = await self.farm.dial(extension, self.number)
+        callee = await self.farm.ringing(who, self.number)
+        await callee.answer()
+        await caller.up()
+        await self.until(lambda: self.tracks(self.call) >= 2, "both tracks")
+        return caller, callee, self.call
+
+    @property
+    def call(self) -> MemoryCall:
+        """The call that goes on, or else the last one that was not merged into another. LookupError without."""
+        calls = [call for call in self.desk.calls if not call.state.merged_into]
+        return next((call for call in calls if not call.over), calls[-1])
+
+    def tracks(self, call: MemoryCall) -> int:
+        """How many parties are heard now."""
+        return len({track.party for track in call.state.tracks if track.closed is None})
+
+    async def over(self, call: MemoryCall) -> MemoryCall:
+        """Wait until a call has ended; its tracks are as long as it is."""
+        await self.until(lambda: call.over, "the end of the call")
+        self.desk.state_from_events(call)
+        return call
+
+    async def say(self, **voices: Any) -> None:
+        """Several speak at once: ``v1=phone`` says ``voice(1, SECONDS)``."""
+        async with asyncio.TaskGroup() as group:
+            for name, phone in voices.items():
+                seed = int(name[1:])
+                self.farm.voice(f"{self.number}-{seed}", voice(seed, SECONDS))
+                group.create_task(phone.say(f"{self.number}-{seed}"))
+
+    def heard(self, call: MemoryCall, party: int, seed: int, *, seconds: float = SECONDS) -> float:
+        """How much of a voice is on a party's track."""
+        return likeness(voice(seed, seconds), self.desk.audio(call, party))
+
+    def check_voices(self, call: MemoryCall, said: dict[int, list[int]]) -> dict[int, tuple[float, float]]:
+        """Each party said its seeds and nobody else's; the worst figures."""
+        everything = {seed for seeds in said.values() for seed in seeds}
+        figures = {}
+        for party, seeds in said.items():
+            own = min(self.heard(call, party, seed) for seed in seeds)
+            other = max((self.heard(call, party, seed) for seed in everything - set(seeds)), default=0.0)
+            figures[party] = (round(own, 3), round(other, 3))
+        print("correlations (own, other) by party:", figures)
+        assert all(own >= OWN and other <= OTHER for own, other in figures.values()), figures
+        return figures
+
+    def check_lengths(self, call: MemoryCall, *, parties: int) -> None:
+        """As many parties as there were, all of whose audio is as long as the call, within 40 ms."""
+        assert len(call.state.parties) == parties
+        assert call.state.ended is not None
+        for party in call.state.parties:
+            rate = 8000
+            length = len(self.desk.audio(call, party.index))
+            assert abs(length - samples(call.state.ended - call.state.opened, rate)) <= rate * 0.04
+        for track in call.state.tracks:
+            assert track.closed is not None
+            left = call.state.parties[track.party].stays[-1].left or call.state.ended
+            assert abs(track.samples - samples(min(track.closed, left) - call.state.opened, rate)) <= rate * 0.04
+
+    def gap(self, call: MemoryCall) -> float:
+        """Longest stretch of loss in any track, seconds."""
+        return max(
+            ((stop - start) / track.rate for track in call.state.tracks for start, stop, kind in track.spans if kind == "lost"),
+            default=0.0,
+        )
+
+    # The PBX.
+
+    async def leftovers(self) -> list[str]:
+        """Helpers of ours that are on the PBX."""
+        channels, bridges = await self.pbx.ask("GET", "/channels"), await self.pbx.ask("GET", "/bridges")
+        return [one["id"] for one in (*channels, *bridges) if one["id"].startswith(f"{self.app}.")]
+
+    async def nothing_left(self) -> None:
+        """Wait until the PBX has no helper of ours any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while await self.leftovers():
+                    await asyncio.sleep(0.05)
+        assert await self.leftovers() == []
+
+
+def likeness(said: np.ndarray, heard: np.ndarray) -> float:
+    """Correlation of what was said with what was heard, -1 to 1.
+
+    Asterisk puts 20 ms of silence into a tap when a phone's packet is late by that much, and everything after it is
+    20 ms later: on a busy machine that happens. So the place of each eighth of a second is looked for near that of
+    the one before. What is missing or is somebody else's lowers the result as ever.
+    """
+    _, lag = find(said, heard)
+    window, reach = 1000, 600
+    both = ours = theirs = 0.0
+    for start in range(0, len(said), window):
+        piece = said[start : start + window].astype(np.float64)
+        first = max(0, start + lag - reach)
+        around = heard[first : start + lag + window + reach]
+        score, at = find(piece, around)
+        match = np.zeros(len(piece))
+        found = around[at : at + len(piece)]
+        match[: len(found)] = found
+        lag = first + at - start if score > 0.5 else lag
+        both, ours, theirs = both + piece @ match, ours + piece @ piece, theirs + match @ match
+    return float(both / max(np.sqrt(ours * theirs), 1e-9))
+
+
+def moments(call: MemoryCall) -> list[tuple[int, str]]:
+    """(party, event) of the party history, digits as ``keydown5``."""
+    return [(m.party, m.event + m.button) for m in call.state.history]
+
+
+def facts(call: MemoryCall, party: int | None = None) -> dict[str, str]:
+    """Facts of the call, or of a party."""
+    return {fact.name: fact.value for fact in call.state.facts if fact.party == party}
+
+
+def rms(pcm: np.ndarray) -> float:
+    """Loudness of samples."""
+    return float(np.sqrt(np.mean(np.square(pcm.astype(np.float64))))) if len(pcm) else 0.0

@@ -5,7 +5,22 @@ from __future__ import annotations
 from vcond.vcon.build import BuildOptions, build
 from vcond.vcon.findings import Finding
 from vcond.vcon.model import Document
+from vcond.vcon.profiles import Profile, fit, preflight
 from vcond.vcon.serialize import pack, read, serialize
+from vcond.vcon.upgrade import upgrade
 from vcond.vcon.validate import validate
 
-__all__ = ["BuildOptions", "Document", "Finding", "build", "pack", "read", "serialize", "validate"]
+__all__ = [
+    "BuildOptions",
+    "Document",
+    "Finding",
+    "Profile",
+    "build",
+    "fit",
+    "pack",
+    "preflight",
+    "read",
+    "serialize",
+    "upgrade",
+    "validate",
+]

@@ -21,6 +21,8 @@ def analyses(document: Document, notes: Notes, *, extended: bool) -> None:
     dialogs, attached = len(listed(document, "dialog")), len(listed(document, "attachments"))
     for index, item in notes.objects(document, "analysis", "$"):
         path = f"$.analysis[{index}]"
+        if _removed(item, document):
+            continue
         for name in ("type", "vendor"):
             if notes.required(item, name, path):
                 notes.string(item, name, path, filled=True)
@@ -42,6 +44,11 @@ def analyses(document: Document, notes: Notes, *, extended: bool) -> None:
         notes.known(
             item, ANALYSIS | {"start", "party"} if item.get("type") == WTF else ANALYSIS, path, extended=extended
         )
+
+
+def _removed(item: dict[str, Any], document: Document) -> bool:
+    """The empty placeholder that redaction leaves, so that indices stay (section 4.1.7)."""
+    return not item and ("redacted" in document or "amended" in document)
 
 
 def _indices(item: dict[str, Any], name: str, count: int, path: str, notes: Notes) -> None:
@@ -72,6 +79,8 @@ def attachments(document: Document, notes: Notes, *, extended: bool) -> None:
     dialogs, parties = len(listed(document, "dialog")), len(listed(document, "parties"))
     for index, item in notes.objects(document, "attachments", "$"):
         path = f"$.attachments[{index}]"
+        if _removed(item, document):
+            continue
         if notes.required(item, "start", path):
             notes.date(item, "start", path)
         for name, count in (("party", parties), ("dialog", dialogs)):

@@ -291,6 +291,9 @@ RULES = [
     should("old-name", "$.attachments[0].type", {"attachments.0.purpose": GONE, "attachments.0.type": "tags"}, {"attachments.1.type": "lawful_basis"}),
     should("no-content", "$.attachments[0]", {"attachments.0.body": GONE, "attachments.0.encoding": GONE, "attachments.0.purpose": GONE}),
     should("tags", "$.attachments[0].body", {"attachments.0.body": {"a": "b"}}, {"attachments.0.body": ["a:b:c"]}),
+    # section 4.1.7: what was redacted leaves an empty place
+    rule("missing", "$.attachments[0].start", {"attachments.0": {}}, {"attachments.0": {}, "redacted": {"type": "x"}}),
+    rule("missing", "$.analysis[1].type", {"analysis.1": {}}, {"analysis.1": {}, "redacted": {"type": "x"}}),
     # the lawful_basis extension
     rule("lawful-basis", "$.attachments[1].body", {"attachments.1.body": []}),
     rule("lawful-basis", "$.attachments[1].body.lawful_basis", {"attachments.1.body.lawful_basis": "because"}),

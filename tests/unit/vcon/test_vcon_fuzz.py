@@ -1,0 +1,111 @@
+"""Broken documents: nothing but the documented exceptions leaves the room. VCOND_FUZZ=100000 looks longer."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+from contextlib import suppress
+
+from vcond.errors import ProtocolError
+from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
+
+ROUNDS = int(os.environ.get("VCOND_FUZZ", "2000"))
+ODD = (
+    None, True, False, 0, -1, 1, 2**53, 2**64, 0.5, -1.5, 1e300, "", "x", "2026-11-22T09:00:00Z", "json", "base64url",
+    "none", "recording", "recording-set", "transfer", [], [0], [None], [[0]], [-1], ["x"], {}, {"a": 1}, {"type": "text"},
+    "0.4.0", "RIFF", "A" * 5, "é", "\x00", "tags", "wtf_transcription", "lawful_basis", "https://a.example",
+)  # fmt: skip
+
+
+def places(value, found):
+    """Every container of a document with a key or an index into it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        found.append((value, key))
+        if isinstance(inner, (dict, list)):
+            places(inner, found)
+    return found
+
+
+def mutated(document, rng: random.Random):
+    made = copy.deepcopy(document)
+    for _ in range(rng.randint(1, 4)):
+        known = places(made, [])
+        if not known:
+            break
+        holder, key = rng.choice(known)
+        change = rng.randrange(5)
+        if change == 0 and isinstance(holder, dict):
+            holder.pop(key, None)
+        elif change == 1 and isinstance(holder, list):
+            holder.insert(rng.randint(0, len(holder)), copy.deepcopy(rng.choice(ODD)))
+        elif change == 2 and isinstance(holder, dict):
+            holder[rng.choice(known)[1] if rng.random() < 0.5 else "odd"] = copy.deepcopy(rng.choice(ODD))
+        elif change == 3:
+            other, name = rng.choice(known)
+            with suppress(KeyError, IndexError):
+                holder[key] = copy.deepcopy(other[name])
+        elif isinstance(holder, dict) or key < len(holder):
+            holder[key] = copy.deepcopy(rng.choice(ODD))
+    return {str(key): value for key, value in made.items()}
+
+
+def small(data):
+    """Golden documents with short bodies: what is looked at is the structure."""
+    found = []
+    for file in sorted(data.glob("*.vcon.json")):
+        document = read(file.read_bytes())
+        for dialog in document["dialog"]:
+            if "body" in dialog:
+                dialog["body"] = dialog["body"][:400]
+        found.append(document)
+    return found
+
+
+def strings(value):
+    """Keys of a mutated document may be numbers of arrays; JSON has strings only."""
+    if isinstance(value, dict):
+        return {str(key): strings(inner) for key, inner in value.items()}
+    return [strings(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_no_document_breaks_the_room(data):
+    rng = random.Random(4)
+    documents = small(data)
+    for _ in range(ROUNDS):
+        document = strings(mutated(rng.choice(documents), rng))
+        validate(document)
+        fitted = fit(document, Profile.CONSERVER) if not {"payload", "ciphertext"} & document.keys() else document
+        left = {finding.path for finding in preflight(fitted)}
+        assert left <= {"$.uuid", "$.created_at"}
+        fit(document, Profile.CORE_04)
+        with suppress(ProtocolError):
+            again = upgrade(document)
+            assert upgrade(again) == again
+            validate(again)
+
+
+def test_no_bytes_break_the_room(data):
+    rng = random.Random(5)
+    texts = [serialize(document) for document in small(data)]
+    texts += [pack(document) for document in small(data)]
+    for _ in range(ROUNDS):
+        raw = bytearray(rng.choice(texts))
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(raw))
+            change = rng.randrange(3)
+            if change == 0:
+                raw[at] = rng.randrange(256)
+            elif change == 1:
+                del raw[at : at + rng.randint(1, 40)]
+            else:
+                raw[at:at] = bytes(
+                    rng.choice((b"{", b"[", b'"', b"}", b"]", b",", b"null", b"\x00", b"1e9", b"\\u0000"))
+                )
+            if not raw:
+                break
+        with suppress(ProtocolError):
+            document = read(bytes(raw), 1 << 20)
+            validate(document)
+            serialize(document)

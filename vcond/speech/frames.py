@@ -150,7 +150,7 @@ def request(body: bytes) -> Request:
     """A message to a worker. Raises ProtocolError, without a word of what was in it."""
     try:
         message: Request = _REQUESTS.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ProtocolError("not a request") from None
     return message
 
@@ -159,7 +159,7 @@ def answer(body: bytes) -> Answer:
     """A message of a worker. Raises ProtocolError, without a word of what was in it."""
     try:
         message: Answer = _ANSWERS.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ProtocolError("not an answer") from None
     return message
 

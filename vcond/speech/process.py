@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -50,6 +51,8 @@ class Worker:
         self.memory = 0
         """Bytes of resident memory, as it said last."""
         self._process = process
+        # Not Process.kill: it polls, which takes the exit status away from the event loop that waits for it.
+        self._handle = os.pidfd_open(process.pid)
         self._reader = reader
         self._writer = writer
         self._answer: asyncio.Future[frames.Answer] | None = None
@@ -126,6 +129,7 @@ class Worker:
         finally:
             self._kill()
         await self._process.wait()
+        os.close(self._handle)
         with suppress(OSError):
             await self._writer.wait_closed()
 
@@ -161,7 +165,7 @@ class Worker:
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):
-            self._process.kill()
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     async def _read_answers(self) -> None:
         """Every answer belongs to the step that is under way; anything else is a worker that makes no sense."""

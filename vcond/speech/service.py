@@ -57,6 +57,8 @@ class Speech:
         self._wakes = [asyncio.Event() for _ in range(config.worker_count)]
         self._pauses = [0.0] * config.worker_count
         self._jobs = 0
+        self.pids: dict[int, int] = {}
+        """Process ids of the workers that run, by their index."""
 
     # For the core.
 
@@ -248,6 +250,7 @@ class Speech:
                 log.warning("speech worker died while it started", reason=why.reason)
                 self._died(index, "start")
                 continue
+            self.pids[index] = worker.pid
             self._started(worker, ready)
             try:
                 reason = await self._serve(index, worker, ready)
@@ -256,6 +259,7 @@ class Speech:
             finally:
                 self._scheduler.lost(index)
                 await worker.close()
+                del self.pids[index]
             log.warning("speech worker is replaced", reason=reason, memory_mb=worker.memory >> 20)
             self._died(index, reason)
 

@@ -115,14 +115,24 @@ def serve(channel: frames.Channel) -> None:
     os.nice(start.nice)
     try:
         bench = Bench(load(start.engine, EngineOptions(start.model, start.threads)))
-    except OperatorError as why:
-        channel.sendall(frames.pack(frames.Failed(type(why).__name__, text=str(why)[:2000])))
+    except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which
+        text = str(why)[:2000] if isinstance(why, OperatorError) else ""
+        channel.sendall(frames.pack(frames.Failed(type(why).__name__, text=text)))
         return
     channel.sendall(frames.pack(bench.ready()))
     while (body := frames.receive(channel)) is not None:
         reply = bench.do(frames.request(body))
         if reply is not None:
-            channel.sendall(frames.pack(reply))
+            channel.sendall(packed(reply))
+
+
+def packed(reply: frames.Answer) -> bytes:
+    """A frame. An engine's answer that cannot be one (numbers of numpy, a text of a megabyte) counts as an exception."""
+    try:
+        return frames.pack(reply)
+    except (TypeError, ValueError, OverflowError, ProtocolError) as why:
+        job = None if isinstance(reply, frames.Ready) else reply.job
+        return frames.pack(frames.Failed(type(why).__name__, job))
 
 
 def leave_with_parent(channel: socket.socket) -> None:

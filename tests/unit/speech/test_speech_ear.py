@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import numpy as np
+import pytest
+
+from vcond.demo.call import demo_call
+from vcond.errors import StorageError
+from vcond.speech import ear as ears
+from vcond.speech.ear import Ear, Ears, read
+
+
+class Listener:
+    """What was heard, written down; set when a track is flushed."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple] = []
+        self.end = asyncio.Event()
+
+    def begun(self, ear: Ear, start: int) -> None:
+        self.said.append(("begun", start))
+
+    def grew(self, ear: Ear) -> None:
+        self.said.append(("grew", ear.done))
+
+    def ended(self, ear: Ear, start: int, stop: int) -> None:
+        self.said.append(("ended", start, stop))
+
+    def flushed(self, ear: Ear) -> None:
+        self.said.append(("flushed",))
+        self.end.set()
+
+
+@contextlib.asynccontextmanager
+async def hearing():
+    listener = Listener()
+    rounds = Ears(listener)
+    task = asyncio.create_task(rounds.run())
+    yield listener, rounds
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_track_is_cut_in_rounds_of_ten_seconds_and_flushed_once(track, marks) -> None:
+    line = track(pcm=np.repeat(np.array([1, 0], np.int16), 8 * 8000))
+    async with hearing() as (listener, rounds):
+        ear = Ear(line, 0, rounds.changed)
+        ear.segmenter = marks()
+        ear.close(16 * 8000)
+        ear.close(99 * 8000)
+        ear.advance(99 * 8000)
+        await listener.end.wait()
+    assert line.reads == [(0, 80_000), (80_000, 128_000)]
+    assert listener.said == [("begun", 0), ("ended", 0, 64_000), ("grew", 80_000), ("flushed",)]
+    assert ear.flushed
+
+
+async def test_an_utterance_that_is_open_at_the_end_is_ended(track, marks) -> None:
+    line = track(pcm=np.ones(8000, np.int16))
+    async with hearing() as (listener, rounds):
+        ear = Ear(line, 0, rounds.changed)
+        ear.segmenter = marks()
+        ear.close(8000)
+        await listener.end.wait()
+    assert listener.said == [("begun", 0), ("ended", 0, 8000), ("flushed",)]
+
+
+async def test_the_real_segmenter_finds_the_demo_callers_turns(track, demo) -> None:
+    turns = [turn for turn in demo_call().turns if turn.party == 0]
+    line = track(pcm=demo[0])
+    async with hearing() as (listener, rounds):
+        ear = Ear(line, 0, rounds.changed)
+        for upto in range(0, len(line.pcm), 800):
+            ear.advance(upto)
+        ear.close(len(line.pcm))
+        await listener.end.wait()
+    spans = [(said[1] / 8000, said[2] / 8000) for said in listener.said if said[0] == "ended"]
+    for turn in turns:
+        assert any(start <= turn.start + 0.1 and stop >= turn.start + 0.3 for start, stop in spans), turn
+
+
+async def test_an_ear_never_reads(track) -> None:
+    line = track()
+    seen: list[Ear] = []
+    ear = Ear(line, 100, seen.append)
+    ear.advance(50)
+    assert seen == []
+    ear.advance(200)
+    ear.close(150)
+    assert seen == [ear, ear]
+    assert (ear.upto, ear.closed, line.reads) == (200, True, [])
+
+
+async def test_audio_that_cannot_be_read_is_silence_for_the_segmenter(track) -> None:
+    def broken(start: int, stop: int) -> np.ndarray:
+        raise StorageError("no disk")
+
+    line = track()
+    line.read = broken
+    (audio,) = await ears.read_many([(line, 5, 25)])
+    assert audio.tolist() == [0] * 20
+    with pytest.raises(StorageError):
+        await read(line, 5, 25)
+
+
+async def test_a_call_that_is_merged_while_its_audio_is_read_is_read_again(track) -> None:
+    line = track(pcm=np.arange(10, dtype=np.int16))
+    plain, reads = line.read, []
+
+    def merges(start: int, stop: int) -> np.ndarray:
+        reads.append(line.call)
+        if len(reads) == 1:
+            line.call = "the other"
+            return np.full(stop - start, -1, np.int16)
+        return plain(start, stop)
+
+    line.read = merges
+    assert (await read(line, 2, 5)).tolist() == [2, 3, 4]
+    line.call, reads[:] = "call", []
+    assert (await ears.read_many([(line, 2, 5)]))[0].tolist() == [2, 3, 4]
+    assert reads == ["call", "the other"]

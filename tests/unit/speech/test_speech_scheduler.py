@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from vcond.speech.scheduler import TRIES, Job, Scheduler, Step, Turns
+
+
+@dataclass
+class Line:
+    call: str = "call"
+    rate: int = 8000
+
+
+def job(call: str = "call", *, live: bool = True, stop: int | None = 800, heard: int = 0) -> Job:
+    return Job(Line(call), 0, stop, lane=call, live=live, heard=heard)  # type: ignore[arg-type]
+
+
+def scheduler(*, streaming: bool = False, partials: bool = True, workers: int = 1, streams: int = 8) -> Scheduler:
+    return Scheduler(streaming=streaming, partials=partials, workers=workers, streams=streams)
+
+
+def test_lanes_take_turns_and_each_keeps_its_order() -> None:
+    turns: Turns[str] = Turns()
+    for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        turns.push(item[0], item)
+    turns.push("b", "b0", first=True)
+    assert len(turns) == 7
+    assert [turns.pop() for _ in range(8)] == ["a1", "b0", "c1", "a2", "b1", "c2", "a3", None]
+    assert len(turns) == 0
+
+
+def test_what_is_discarded_is_gone_and_counted() -> None:
+    turns: Turns[str] = Turns()
+    for item in ("a1", "a2", "b1"):
+        turns.push(item[0], item)
+    assert turns.discard(lambda item: item.endswith("1")) == ["a1", "b1"]
+    assert (len(turns), list(turns), turns.pop(), turns.pop()) == (1, ["a2"], "a2", None)
+
+
+def test_live_before_left_over() -> None:
+    plan = scheduler()
+    late, live = job("old", live=False), job("new")
+    plan.end(late)
+    plan.end(live)
+    order = []
+    while (step := plan.next(0)) is not None:
+        order.append(step.job)
+        plan.done(step)
+    assert order == [live, late]
+
+
+def test_a_peek_needs_a_second_of_new_audio_an_idle_worker_and_nothing_that_waits() -> None:
+    plan = scheduler()
+    spoken, ended = job(stop=None), job("other")
+    plan.begin(spoken)
+    spoken.heard = 7999
+    assert plan.next(0) is None
+    spoken.heard = 8000
+    plan.end(ended)
+    final = plan.next(0)
+    assert final is not None
+    assert final.kind == "final"
+    assert plan.next(1) is None, "a finished utterance is in hand"
+    plan.done(final)
+    peek = plan.next(0)
+    assert peek is not None
+    assert (peek.kind, peek.start, peek.stop, peek.opens) == ("peek", 0, 8000, True)
+    plan.done(peek)
+    spoken.heard = 15_999
+    assert plan.next(0) is None
+    spoken.heard = 16_000
+    assert plan.next(0) is not None
+
+
+def test_of_several_workers_one_stays_free_of_peeks() -> None:
+    plan = scheduler(workers=3)
+    for name in "abc":
+        spoken = job(name, stop=None)
+        plan.begin(spoken)
+        spoken.heard = 8000
+    assert plan.next(0) is not None
+    assert plan.next(1) is not None
+    assert plan.next(2) is None
+
+
+def test_an_utterance_that_failed_once_is_not_peeked_at() -> None:
+    plan = scheduler()
+    spoken = job(stop=None, heard=8000)
+    plan.begin(spoken)
+    peek = plan.next(0)
+    assert peek is not None
+    assert not plan.failed(peek)
+    spoken.heard = 80_000
+    assert plan.next(0) is None
+
+
+def test_a_stream_stays_with_its_worker_and_gets_its_whole_backlog() -> None:
+    plan = scheduler(streaming=True)
+    spoken = job(stop=None, heard=1599)
+    plan.begin(spoken)
+    assert plan.next(0) is None, "less than 200 ms is not worth a step"
+    spoken.heard = 16_000
+    step = plan.next(0)
+    assert step is not None
+    assert (step.kind, step.start, step.stop, step.opens, step.text) == ("follow", 0, 16_000, True, True)
+    plan.done(step)
+    spoken.heard = 40_000
+    assert plan.next(1) is None
+    step = plan.next(0)
+    assert step is not None
+    assert (step.start, step.stop, step.opens) == (16_000, 40_000, False)
+    spoken.stop = 44_000
+    plan.end(spoken)
+    assert plan.next(1) is None
+    plan.done(step)
+    step = plan.next(0)
+    assert step is not None
+    assert (step.kind, step.start, step.stop, step.opens) == ("final", 40_000, 44_000, False)
+
+
+def test_streams_of_a_worker_are_bounded_and_the_end_of_one_makes_room() -> None:
+    plan = scheduler(streaming=True, streams=1)
+    first, second = job("a", stop=None, heard=8000), job("b", stop=None, heard=8000)
+    plan.begin(first)
+    plan.begin(second)
+    step = plan.next(0)
+    assert step is not None
+    plan.done(step)
+    assert plan.next(0) is None
+    first.stop = 8000
+    plan.end(first)
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is first
+    plan.done(step)
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is second
+
+
+def test_no_words_are_shown_while_finished_utterances_wait() -> None:
+    plan = scheduler(streaming=True, streams=1)
+    spoken = job("a", stop=None, heard=8000)
+    plan.begin(spoken)
+    step = plan.next(0)
+    assert step is not None
+    plan.done(step)
+    plan.end(job("b"))
+    spoken.heard = 16_000
+    step = plan.next(0)
+    assert step is not None
+    assert (step.job, step.text) == (spoken, False)
+
+
+def test_a_lost_worker_gives_back_what_it_held_and_it_begins_anew() -> None:
+    plan = scheduler(streaming=True)
+    spoken, ended = job("a", stop=None, heard=8000), job("b", stop=None, heard=8000)
+    for one in (spoken, ended):
+        plan.begin(one)
+        step = plan.next(0)
+        assert step is not None
+        plan.done(step)
+    ended.stop = 8000
+    plan.end(ended)
+    plan.lost(0)
+    assert not plan.holds(0)
+    step = plan.next(1)
+    assert step is not None
+    assert (step.job, step.start, step.stop, step.opens) == (ended, 0, 8000, True)
+    step = plan.next(2)
+    assert step is not None
+    assert (step.job, step.start, step.opens) == (spoken, 0, True)
+
+
+def test_more_was_fed_than_the_utterance_holds() -> None:
+    plan = scheduler(streaming=True)
+    spoken = job(stop=None, heard=8000)
+    plan.begin(spoken)
+    step = plan.next(0)
+    assert step is not None
+    plan.done(step)
+    spoken.stop = 6000
+    plan.end(spoken)
+    step = plan.next(0)
+    assert step is not None
+    assert (step.start, step.stop, step.opens, step.again) == (0, 6000, True, True)
+
+
+def test_a_worker_that_shall_go_takes_nothing_new_but_ends_what_it_has() -> None:
+    plan = scheduler(streaming=True)
+    spoken = job("a", stop=None, heard=8000)
+    plan.begin(spoken)
+    step = plan.next(0)
+    assert step is not None
+    plan.done(step)
+    plan.end(job("b"))
+    assert plan.next(0, accept=False) is None
+    assert plan.holds(0)
+    spoken.stop = 9000
+    plan.end(spoken)
+    step = plan.next(0, accept=False)
+    assert step is not None
+    assert step.job is spoken
+
+
+def test_what_fails_is_tried_three_times_before_the_rest_of_its_call() -> None:
+    plan = scheduler()
+    bad, next_one = job(), job()
+    plan.end(bad)
+    plan.end(next_one)
+    for attempt in range(1, TRIES + 1):
+        step = plan.next(0)
+        assert step is not None
+        assert step.job is bad
+        assert plan.failed(step) == (attempt == TRIES)
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is next_one
+    plan.done(step)
+    assert plan.waiting == 0
+
+
+def test_forgetting_takes_out_what_waits_and_marks_what_is_in_hand() -> None:
+    plan = scheduler()
+    hand, waits, other, spoken = job("a"), job("a"), job("b"), job("a", stop=None)
+    for one in (hand, waits, other):
+        plan.end(one)
+    plan.begin(spoken)
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is hand
+    assert plan.forget(lambda one: one.lane == "a") == [spoken, waits]
+    assert hand.gone
+    assert plan.failed(step), "what nobody wants is not tried again"
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is other
+
+
+def test_a_stream_that_was_forgotten_is_dropped_at_its_worker() -> None:
+    plan = scheduler(streaming=True)
+    spoken = job(stop=None, heard=8000)
+    plan.begin(spoken)
+    step = plan.next(0)
+    assert step is not None
+    plan.done(step)
+    plan.forget(lambda _: True)
+    assert plan.next(1) is None
+    step = plan.next(0)
+    assert step is not None
+    assert (step.kind, step.job) == ("drop", spoken)
+    assert not plan.holds(0)
+    assert plan.next(0) is None
+
+
+class Machine(RuleBasedStateMachine):
+    """Any order of speaking, ending, failing, dying and forgetting: every utterance is finished exactly once."""
+
+    @initialize(streaming=st.booleans(), workers=st.integers(1, 3), streams=st.integers(1, 2))
+    def begin(self, streaming: bool, workers: int, streams: int) -> None:
+        self.plan = scheduler(streaming=streaming, workers=workers, streams=streams)
+        self.workers = workers
+        self.spoken: list[Job] = []
+        self.ended: set[Job] = set()
+        self.over: list[Job] = []
+        self.hands: dict[int, Step] = {}
+
+    @rule(call=st.sampled_from("abc"))
+    def speak(self, call: str) -> None:
+        one = job(call, stop=None)
+        self.plan.begin(one)
+        self.spoken.append(one)
+
+    @precondition(lambda self: self.spoken)
+    @rule(data=st.data(), more=st.integers(1, 20_000))
+    def go_on(self, data: st.DataObject, more: int) -> None:
+        data.draw(st.sampled_from(self.spoken)).heard += more
+
+    @precondition(lambda self: self.spoken)
+    @rule(data=st.data(), back=st.integers(0, 5000))
+    def end(self, data: st.DataObject, back: int) -> None:
+        one = data.draw(st.sampled_from(self.spoken))
+        self.spoken.remove(one)
+        one.stop = max(1, one.heard - back)
+        if one.tries >= TRIES:
+            self.plan.abandon(one)
+            return
+        self.ended.add(one)
+        self.plan.end(one)
+
+    @rule(call=st.sampled_from("abc"))
+    def leave_over(self, call: str) -> None:
+        one = job(call, live=False)
+        self.ended.add(one)
+        self.plan.end(one)
+
+    @rule(data=st.data(), accept=st.booleans())
+    def work(self, data: st.DataObject, accept: bool) -> None:
+        worker = data.draw(st.integers(0, self.workers - 1))
+        if worker in self.hands:
+            return
+        step = self.plan.next(worker, accept=accept)
+        if step is not None and step.kind != "drop":
+            assert all(step.job is not other.job or "peek" in {step.kind, other.kind} for other in self.hands.values())
+            assert step.start <= step.stop
+            self.hands[worker] = step
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), how=st.sampled_from(["done", "done", "raised", "died"]))
+    def answer(self, data: st.DataObject, how: str) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.hands)))
+        step = self.hands.pop(worker)
+        if how == "done":
+            self.plan.done(step)
+            if step.kind == "final":
+                self.finish(step.job)
+            return
+        if self.plan.failed(step) and step.job in self.ended:
+            self.finish(step.job)
+        if how == "died":
+            self.plan.lost(worker)
+
+    @rule(call=st.sampled_from("abc"))
+    def forget(self, call: str) -> None:
+        for one in self.plan.forget(lambda one: one.lane == call):
+            if one in self.spoken:
+                self.spoken.remove(one)
+            else:
+                self.finish(one)
+
+    def finish(self, one: Job) -> None:
+        assert one in self.ended
+        assert one not in self.over
+        self.over.append(one)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if hasattr(self, "plan"):
+            assert self.plan.waiting == len(self.ended) - len(self.over)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "plan"):
+            return
+        for worker in list(self.hands):
+            step = self.hands.pop(worker)
+            self.plan.done(step)
+            if step.kind == "final":
+                self.finish(step.job)
+        for one in list(self.spoken):
+            self.spoken.remove(one)
+            one.stop = one.heard + 1
+            if one.tries < TRIES:
+                self.ended.add(one)
+                self.plan.end(one)
+        while any((step := self.plan.next(worker)) is not None for worker in range(self.workers)):
+            assert step is not None
+            if step.kind != "drop":
+                self.plan.done(step)
+            if step.kind == "final":
+                self.finish(step.job)
+        assert self.plan.waiting == 0
+        assert set(self.over) == self.ended
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import subprocess
 import sys
@@ -139,6 +140,27 @@ def test_a_file_of_the_users_own_four_times_faster(call: Recording, tmp_path: Pa
     assert [party["name"] for party in made["parties"][:2]] == ["Caller", "Agent"]
     assert abs(report(made)["duration"] - call.seconds) <= 0.3
     assert all(one.share >= 0.85 for one in scores(made, call))
+
+
+@pytest.mark.peer
+def test_through_a_real_asterisk(call: Recording, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vcond", "demo", "--pbx", "asterisk", "--out", tmp_path],
+        capture_output=True, text=True, encoding="utf-8", timeout=LIMIT, check=False,
+    )  # fmt: skip
+    if "there is no Asterisk" in done.stderr and not os.environ.get("CI"):
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    made = read(Path(done.stdout.splitlines()[-1].removeprefix("vCon: ")).read_bytes())
+    assert [one for one in validate(made) if one.level == "error"] == []
+    assert all(one.share >= 0.85 for one in scores(made, call))
+    hold, unhold = call.cues[0].at, call.cues[1].at
+    caller, agent = (party["seconds"] for party in report(made)["parties"][:2])
+    assert abs(agent["held"] - (unhold - hold)) <= 0.3
+    assert caller["held"] == 0
+    history = [one for dialog in made["dialog"] for one in dialog.get("party_history", [])]
+    told = [(one["party"], one["event"]) for one in history if one["event"] not in {"join", "drop"}]
+    assert told == [(1, "hold"), (1, "unhold"), (0, "keydown"), (0, "keyup")]
 
 
 def _correlation(recorded: np.ndarray, played: np.ndarray) -> float:

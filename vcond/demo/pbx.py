@@ -124,7 +124,7 @@ async def _speak(farm: Any, phone: Any, party: int, todo: list[Move]) -> None:
         if move.kind == "say"
     }
     do: dict[str, Callable[[int, Move], Awaitable[None]]] = {
-        "say": lambda number, _: phone.say(voices[number]),
+        "say": lambda number, _: _play(farm, phone, voices[number]),
         "hold": lambda _, __: phone.hold(on=True),
         "unhold": lambda _, __: phone.hold(on=False),
         "digit": lambda _, move: phone.press(move.button, move.ms),
@@ -133,6 +133,11 @@ async def _speak(farm: Any, phone: Any, party: int, todo: list[Move]) -> None:
     for number, move in enumerate(todo):
         await asyncio.sleep(begun + move.at - asyncio.get_running_loop().time())
         await do[move.kind](number, move)
+
+
+async def _play(farm: Any, phone: Any, voice: str) -> None:
+    """Begin to say something. When it is over is known from its length."""
+    await farm.ari.ask("POST", f"/channels/{phone.channel}/play", media=f"sound:test/{voice}")
 
 
 async def _count(seconds: float, progress: Progress) -> None:

@@ -21,6 +21,7 @@ from vcond.demo.call import Recording
 
 MAX_SHOWN = 500
 """Characters of one line of text that are shown."""
+MAX_NAME = 20
 REDRAWS = 10
 """A second, at most, for the position."""
 COLOURS = ("cyan", "green")
@@ -124,22 +125,27 @@ class Screen:
         if self.console.is_terminal:
             self.console.print(self._row(line, text, dim=dim))
         else:
-            self.say(f"{clock(line.start):>6} {self._name(line):<{self._widest}} {text}")
+            name = self._name(line)
+            self.say(f"{clock(line.start):>6} {name:<{self._widest}} {text}")
 
     def _name(self, line: Caption) -> str:
+        """As the daemon knows the party: a PBX may have its own name for it."""
         known = line.party is not None and 0 <= line.party < len(self._names)
-        return self._names[line.party] if known and line.party is not None else plain(line.name)
+        name = plain(line.name) or (self._names[line.party] if known and line.party is not None else "")
+        self._widest = max(self._widest, min(len(name), MAX_NAME))
+        return name
 
     def _row(self, line: Caption, text: str, *, dim: bool) -> RenderableType:
         """Time, name, words; long text is wrapped below its own beginning."""
         colour = COLOURS[line.party % len(COLOURS)] if line.party is not None else ""
+        name = self._name(line)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=6, justify="right", no_wrap=True)
         grid.add_column(width=self._widest, no_wrap=True)
         grid.add_column()
         grid.add_row(
             Text(clock(line.start), style="dim"),
-            Text(self._name(line), style=f"dim {colour}" if dim else f"bold {colour}"),
+            Text(name, style=f"dim {colour}" if dim else f"bold {colour}"),
             Text(text, style="dim" if dim else ""),
         )
         return grid

@@ -94,10 +94,11 @@ def _people(people: list[dict[str, Any]], report: dict[str, Any]) -> Iterator[st
 def _said(people: list[dict[str, Any]], said: list[Turn], document: dict[str, Any]) -> Iterator[str]:
     if not said:
         yield "no transcript" + "".join(f"; {plain(note)}" for note in _report(document).get("notes", []))
+    names = [plain(one.get("name") or f"party {index}") for index, one in enumerate(people)]
+    widest = max(map(len, names), default=0)
     for turn in said:
-        known = 0 <= turn.party < len(people)
-        name = plain(people[turn.party].get("name") or f"party {turn.party}") if known else f"party {turn.party}"
-        yield f"  {clock(turn.start):>5} - {clock(turn.stop):>5}  {name:<8}  {plain(turn.text)}"
+        name = names[turn.party] if 0 <= turn.party < len(names) else f"party {turn.party}"
+        yield f"  {clock(turn.start):>5} - {clock(turn.stop):>5}  {name:<{widest}}  {plain(turn.text)}"
 
 
 def _transcript(document: dict[str, Any]) -> dict[str, Any]:

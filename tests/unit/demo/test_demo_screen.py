@@ -132,6 +132,13 @@ def test_a_party_that_the_recording_does_not_have_is_shown_by_its_name(pipe: io.
     ]
 
 
+def test_the_daemons_name_for_a_party_goes_before_ours(pipe: io.StringIO) -> None:
+    with Screen(CALL, pipe) as screen:
+        screen.caption(caption("final", "Hello.", party=1, name="Alice Agent"))
+        screen.caption(caption("final", "Hello!", party=0, name="Rita"))
+    assert pipe.getvalue() == "  1:05 Alice Agent Hello.\n  1:05 Rita        Hello!\n"
+
+
 def test_on_a_terminal_partials_and_position_are_redrawn_and_finals_stay(terminal: Terminal) -> None:
     with Screen(CALL, terminal) as screen:
         screen.caption(caption("partial", "good"))

@@ -89,7 +89,7 @@ def test_summary_shows_parties_seconds_turns_and_accuracy() -> None:
     assert "held" not in lines[1]
     assert lines[2].split() == ["Rita", "+12025550142", "10.50", "s", "29.50", "s", "0.00", "s"]
     assert "   0:00 -  0:02  Marcus [2J  Good morning." in lines
-    assert "   1:02 -  1:04  Rita      Please press 1." in lines
+    assert "   1:02 -  1:04  Rita        Please press 1." in lines
     assert "Rita         3 of 3    100.0%" in text
     assert "\x1b" not in text
     assert "bot" not in text

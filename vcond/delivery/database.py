@@ -32,7 +32,7 @@ CREATE TABLE delivery_vcons (
   stage TEXT NOT NULL,
   facts TEXT NOT NULL
 );
-CREATE INDEX delivery_vcons_live ON delivery_vcons (stage, seq) WHERE stage != 'gone';
+CREATE INDEX delivery_vcons_stage ON delivery_vcons (stage, seq);
 CREATE TABLE delivery_states (
   sink TEXT NOT NULL,
   seq INTEGER NOT NULL REFERENCES delivery_vcons (seq),
@@ -47,7 +47,8 @@ CREATE TABLE delivery_states (
   PRIMARY KEY (sink, seq)
 ) WITHOUT ROWID;
 CREATE INDEX delivery_states_of ON delivery_states (seq);
-CREATE INDEX delivery_states_open ON delivery_states (sink, state, seq) WHERE state != 'delivered';
+CREATE INDEX delivery_states_pending ON delivery_states (sink, seq) WHERE state = 'pending';
+CREATE INDEX delivery_states_dead ON delivery_states (sink, seq) WHERE state = 'dead';
 """
 
 
@@ -74,6 +75,8 @@ def storage_errors(what: str) -> Iterator[None]:
     """Map what SQLite and the file system raise to StorageError, in one place."""
     try:
         yield
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
+        raise  # a mistake of ours
     except sqlite3.Error as why:
         name = getattr(why, "sqlite_errorname", type(why).__name__)
         hint = "restart vcond: the database is set aside and made again" if is_damage(why) else "look at the disk"

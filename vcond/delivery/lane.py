@@ -74,6 +74,13 @@ class Lane:
         self._pace.nudge(urgent=urgent)
         self._wake.set()
 
+    async def close(self) -> None:
+        """Let go of the sink, whatever it says."""
+        try:
+            await self.sink.close()
+        except Exception as why:  # noqa: BLE001 - one sink must not keep the others from being closed
+            self._log.warning("sink not closed", error=type(why).__name__)
+
     async def _begin(self, tries: asyncio.TaskGroup) -> float:
         """Start what can be started now; seconds until to look again, unless woken."""
         now = self._shared.clock.now()

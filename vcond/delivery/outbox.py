@@ -20,10 +20,11 @@ from msgspec import Meta
 
 from vcond import metrics
 from vcond.delivery.lane import Lane, Shared, wait_for
+from vcond.delivery.listing import Query, SendingNow
 from vcond.delivery.model import Clock, Entry, Sink, State
 from vcond.delivery.pace import SECOND, Pace
-from vcond.delivery.rows import Query, Vcon
-from vcond.delivery.store import OutboxStore
+from vcond.delivery.rows import Vcon
+from vcond.delivery.store import BATCH, OutboxStore
 from vcond.errors import ConfigError, StorageError
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ class Outbox:
         self._disk.shutdown(wait=False)
         self._readers.shutdown(wait=False)
         for lane in self._lanes:
-            await lane.sink.close()
+            await lane.close()
 
     @property
     def trouble(self) -> str:
@@ -175,16 +176,13 @@ class Outbox:
         self, *, sink: str | None = None, state: State | None = None, before: str | None = None, limit: int = 100
     ) -> Sequence[Entry]:
         """Newest first, at most 1,000: those with a delivery at ``sink`` in ``state``. ``before`` = the last uuid seen."""
-        query = Query(None, sink, "pending" if state == "sending" else state, before, max(1, min(limit, 1000)))
-        found = await self._entries(query)
-        if state != "sending":
-            return found
-        return [entry for entry in found if any(each.state == "sending" for each in entry.sinks)]
+        query, sending = Query(sink, state, before, max(1, min(limit, 1000))), self._sending()
+        return await self._call(lambda store: store.page(query, sending))
 
     async def get(self, uuid: str) -> Entry | None:
         """One vCon, also long after it was delivered; None when it was never published here."""
-        found = await self._entries(Query(uuid=uuid, limit=1))
-        return found[0] if found else None
+        sending = self._sending()
+        return await self._call(lambda store: store.get(uuid, sending))
 
     async def measure(self) -> None:
         """Set the gauges. ``run`` does it every few seconds."""
@@ -202,9 +200,8 @@ class Outbox:
 
     # Inside.
 
-    async def _entries(self, query: Query) -> Sequence[Entry]:
-        sending = {lane.sink.name: frozenset(lane.sending) for lane in self._lanes}
-        return await self._call(lambda store: store.entries(query, sending))
+    def _sending(self) -> SendingNow:
+        return {lane.sink.name: frozenset(lane.sending) for lane in self._lanes}
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -223,8 +220,11 @@ class Outbox:
         while not self._stopping:
             self._closed_some.clear()
             try:
-                for vcon in await self._call(lambda store: store.done()):
+                done = await self._call(lambda store: store.done())
+                for vcon in done:
                     await self._tell(vcon)
+                if len(done) >= BATCH:
+                    self._closed_some.set()  # there may be more
                 await self._expire()
                 await self.measure()
             except StorageError as why:

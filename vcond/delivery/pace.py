@@ -34,6 +34,11 @@ class Pace:
     _troubles: int = 0
     _streak: set[int] = field(default_factory=set)
 
+    @property
+    def _soon(self) -> int:
+        """Nanoseconds between two tries that something new is a reason for."""
+        return round(max(self.first, self.most / 10) * SECOND)
+
     def slots(self, now: int, busy: int) -> int:
         """How many deliveries may begin now, when ``busy`` are under way."""
         if not self.down:
@@ -74,11 +79,11 @@ class Pace:
         return round(self.rng.uniform(0.0, bound) * SECOND)
 
     def nudge(self, urgent: bool = False) -> None:
-        """There is something new to send: a sink that is down is tried soon, unless it asked us to wait.
+        """There is something new to send: a sink that is down is tried sooner, unless it asked us to wait.
 
         ``urgent``: the operator asked; now.
         """
         if urgent:
             self._until = 0
         elif self.down:
-            self._until = max(self._not_before, min(self._until, self._last + round(self.first * SECOND)))
+            self._until = max(self._not_before, min(self._until, self._last + self._soon))

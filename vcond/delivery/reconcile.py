@@ -35,6 +35,12 @@ def reconcile(db: sqlite3.Connection, shelves: Shelves, sinks: Sequence[str], *,
     added = rows.add_states(db, sinks)
     if added:
         log.info("vCons wait for delivery at sinks that did not know of them", deliveries=added)
+    for sink, count in rows.waiting_elsewhere(db, sinks).items():
+        log.warning(
+            "vCons wait for a sink that is not configured; they do not wait for it once the others have them",
+            sink=sink,
+            deliveries=count,
+        )
     rows.clamp_waits(db, latest)
     for seq in rows.partly_delivered(db):
         rows.complete(db, seq, sinks, now)
@@ -78,11 +84,16 @@ def _enter(db: sqlite3.Connection, shelves: Shelves, uuids: set[str]) -> None:
         if gone is not None:
             rows.set_stage(db, gone.seq, "done")
             continue
-        body = shelves.file(uuid).read_bytes()
         try:
+            body = shelves.file(uuid).read_bytes()
             check_body(uuid, body)
         except ValueError as why:
             _move_aside(shelves, shelves.file(uuid).name, str(why))
+            continue
+        except OSError as why:  # one bad sector must not keep the daemon from starting
+            log.error(  # noqa: TRY400 - the text says it all
+                "a vCon in the outbox cannot be read; it waits for the next start", call=uuid, why=why.strerror
+            )
             continue
         rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {})
     if aged:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from vcond.delivery.model import MAX_RETRY_AFTER, Delivery, Entry, Stage, State
+from vcond.delivery.model import MAX_RETRY_AFTER, Stage, State
 
 HORIZON: Final = round((MAX_RETRY_AFTER + 60) * 1_000_000_000)
 """No wait is longer. A moment further away was written before the clock was set back: it is now."""
@@ -38,17 +38,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Query:
-    """Which vCons to list: those with a delivery at ``sink`` in ``state``; ``before`` is the end of the last page."""
-
-    uuid: str | None = None
-    sink: str | None = None
-    state: State | None = None
-    before: str | None = None
-    limit: int = 100
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How a try ended."""
 
@@ -69,7 +58,9 @@ def find(db: sqlite3.Connection, uuid: str) -> Vcon | None:
 
 def live(db: sqlite3.Connection) -> dict[str, Vcon]:
     """All that are not gone, by uuid: what must agree with the files."""
-    rows = db.execute("SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE stage != 'gone'")
+    rows = db.execute(
+        "SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE stage IN ('open', 'done', 'kept', 'lost')"
+    )
     return {row[1]: Vcon(*row) for row in rows}
 
 
@@ -146,8 +137,8 @@ def clamp_waits(db: sqlite3.Connection, latest: int) -> None:
 def due(db: sqlite3.Connection, sink: str, now: int, limit: int) -> list[Job]:
     """What can be sent now, oldest first."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, attempts FROM delivery_states JOIN delivery_vcons USING (seq) "
-        "WHERE sink = ? AND state = 'pending' AND (next_at <= ? OR next_at > ?) ORDER BY seq LIMIT ?",
+        "SELECT seq, uuid, sha512, attempts FROM delivery_states INDEXED BY delivery_states_pending "
+        "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' AND (next_at <= ? OR next_at > ?) ORDER BY seq LIMIT ?",
         (sink, now, now + HORIZON, limit),
     )
     return [Job(*row) for row in rows]
@@ -156,8 +147,8 @@ def due(db: sqlite3.Connection, sink: str, now: int, limit: int) -> list[Job]:
 def least_tried(db: sqlite3.Connection, sink: str, limit: int) -> list[Job]:
     """What to try a sink in trouble with: so that one vCon that it cannot take is not all it is tried with."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, attempts FROM delivery_states JOIN delivery_vcons USING (seq) "
-        "WHERE sink = ? AND state = 'pending' ORDER BY attempts, seq LIMIT ?",
+        "SELECT seq, uuid, sha512, attempts FROM delivery_states INDEXED BY delivery_states_pending "
+        "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' ORDER BY attempts, seq LIMIT ?",
         (sink, limit),
     )
     return [Job(*row) for row in rows]
@@ -166,7 +157,9 @@ def least_tried(db: sqlite3.Connection, sink: str, limit: int) -> list[Job]:
 def next_due(db: sqlite3.Connection, sink: str, now: int) -> int | None:
     """The first moment after ``now`` when something will be due, or None."""
     row = db.execute(
-        "SELECT min(next_at) FROM delivery_states WHERE sink = ? AND state = 'pending' AND next_at > ?", (sink, now)
+        "SELECT min(next_at) FROM delivery_states INDEXED BY delivery_states_pending "
+        "WHERE sink = ? AND state = 'pending' AND next_at > ?",
+        (sink, now),
     ).fetchone()
     moment: int | None = row[0]
     return moment
@@ -239,62 +232,15 @@ def put_back(db: sqlite3.Connection, uuid: str | None, sink: str | None) -> int:
     ).rowcount
 
 
+def waiting_elsewhere(db: sqlite3.Connection, sinks: Sequence[str]) -> dict[str, int]:
+    """Deliveries that wait at sinks which are not configured (any more), by sink."""
+    rows = db.execute("SELECT sink, count(*) FROM delivery_states WHERE state = 'pending' GROUP BY sink")
+    return {sink: count for sink, count in rows if sink not in sinks}
+
+
 def figures(db: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
     """Sink, state, how many, and when the oldest was published; of open vCons, deliveries that are not done."""
     return db.execute(
         "SELECT sink, state, count(*), min(published_at) FROM delivery_vcons JOIN delivery_states USING (seq) "
         "WHERE stage = 'open' AND state != 'delivered' GROUP BY sink, state"
     ).fetchall()
-
-
-def entries(
-    db: sqlite3.Connection, query: Query, sinks: Sequence[str], sending: Mapping[str, Collection[int]]
-) -> list[Entry]:
-    """Newest first. ``sending``: by sink, what is under way, which only the running lanes know."""
-    rows = db.execute(
-        "SELECT seq, uuid, sha512, bytes, published_at, closed_at, stage, facts FROM delivery_vcons v "
-        "WHERE (:uuid IS NULL OR uuid = :uuid) "
-        "AND (:before IS NULL OR seq < (SELECT seq FROM delivery_vcons WHERE uuid = :before)) "
-        "AND ((:sink IS NULL AND :state IS NULL) OR EXISTS (SELECT 1 FROM delivery_states s WHERE s.seq = v.seq "
-        "AND (:sink IS NULL OR s.sink = :sink) AND (:state IS NULL OR s.state = :state))) "
-        "ORDER BY seq DESC LIMIT :limit",
-        asdict(query),
-    ).fetchall()
-    return [
-        Entry(
-            uuid=row[1],
-            sha512=row[2],
-            bytes=row[3],
-            published_at=row[4],
-            closed_at=row[5],
-            stage=row[6],
-            facts=msgspec.json.decode(row[7], type=dict[str, str]),
-            sinks=_deliveries(db, row[0], sinks, sending),
-        )
-        for row in rows
-    ]
-
-
-def _deliveries(
-    db: sqlite3.Connection, seq: int, sinks: Sequence[str], sending: Mapping[str, Collection[int]]
-) -> tuple[Delivery, ...]:
-    rows = db.execute(
-        "SELECT sink, state, attempts, next_at, last_at, status, reason, answer, target FROM delivery_states "
-        "WHERE seq = ? ORDER BY sink",
-        (seq,),
-    )
-    return tuple(
-        Delivery(
-            sink=row[0],
-            state="sending" if row[1] == "pending" and seq in sending.get(row[0], ()) else row[1],
-            attempts=row[2],
-            next_at=row[3],
-            last_at=row[4],
-            status=row[5],
-            reason=row[6],
-            answer=row[7],
-            target=row[8],
-            configured=row[0] in sinks,
-        )
-        for row in rows
-    )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 import structlog
 
 from vcond import metrics
-from vcond.delivery import files, rows
+from vcond.delivery import files, listing, rows
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
+from vcond.delivery.listing import Query, SendingNow
 from vcond.delivery.model import ConflictError, Entry
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
@@ -135,10 +136,15 @@ class OutboxStore:
         with storage_errors("put dead letters back"):
             return self._change(lambda: rows.put_back(self._db, uuid, sink))
 
-    def entries(self, query: rows.Query, sending: Mapping[str, Collection[int]]) -> list[Entry]:
-        """See ``rows.entries``."""
+    def page(self, query: Query, sending: SendingNow) -> list[Entry]:
+        """See ``listing.page``."""
         with storage_errors("read the outbox"):
-            return rows.entries(self._db, query, self._sinks, sending)
+            return listing.page(self._db, query, self._sinks, sending)
+
+    def get(self, uuid: str, sending: SendingNow) -> Entry | None:
+        """See ``listing.find``."""
+        with storage_errors("read the outbox"):
+            return listing.find(self._db, uuid, self._sinks, sending)
 
     def figures(self) -> list[tuple[str, str, int, int]]:
         """See ``rows.figures``."""

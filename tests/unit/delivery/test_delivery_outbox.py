@@ -310,7 +310,7 @@ def test_ten_thousand_in_the_outbox_and_the_first_goes_at_once(tmp_path):
         async with make_outbox(tmp_path, sink, clock=LoopClock()) as outbox:
             assert len(await outbox.list(limit=10_000)) == 1000
         started = time.monotonic()
-        sink = MemorySink()
+        sink = MemorySink(concurrency=1)
         async with Running(tmp_path, sink, clock=LoopClock()) as it:
             await it.wait_for(1)
             print(f"10,000 vCons: first delivered after {time.monotonic() - started:.2f} s")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
 
 from vcond import metrics
-from vcond.delivery.rows import Outcome, Query
+from vcond.delivery.listing import Query
+from vcond.delivery.rows import Outcome
 
 
 def publish(store, *numbers):
@@ -24,7 +26,7 @@ def due(store, sink="a"):
 
 
 def entry(store, n):
-    return next(iter(store.entries(Query(uuid=uuid_of(n)), {})), None)
+    return store.get(uuid_of(n), {})
 
 
 def file_of(root, n, shelf="pending"):
@@ -94,12 +96,37 @@ def test_a_new_sink_gets_what_is_not_done_yet(tmp_path):
     store.close()
 
 
-def test_a_removed_sink_holds_nothing_back_and_is_told_of(tmp_path):
+def test_a_file_that_cannot_be_read_does_not_stop_the_start(tmp_path, monkeypatch, capsys):
+    make_store(tmp_path).close()
+    for n in (1, 2):
+        file_of(tmp_path, n).write_bytes(body_of(n))
+    real = Path.read_bytes
+
+    def broken(path):
+        if path == file_of(tmp_path, 1):
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", broken)
+        store = make_store(tmp_path)
+        assert due(store) == [uuid_of(2)]
+        store.close()
+    assert "cannot be read" in capsys.readouterr().out
+    store = make_store(tmp_path)
+    assert sorted(due(store)) == [uuid_of(1), uuid_of(2)]
+    store.close()
+
+
+def test_a_removed_sink_holds_nothing_back_and_is_told_of(tmp_path, capsys):
     store = make_store(tmp_path, ("a", "b"))
     publish(store, 1, 2)
     store.record("a", 1, delivered())
     store.close()
+    capsys.readouterr()
     store = make_store(tmp_path)
+    assert "not configured" in capsys.readouterr().out
+    assert store.page(Query(state="dead"), {}) == []  # no letter that the operator could do anything about
     [done] = store.done()
     assert done.uuid == uuid_of(1)
     states = {each.sink: each for each in entry(store, 1).sinks}

@@ -35,6 +35,8 @@ LATER: Final = {408, 425, 429}
 """4xx that do not judge what was sent."""
 WHOLE_SINK: Final = {429, 502, 503, 504}
 """Answers about the receiver as such."""
+IDLE: Final = 2.0
+"""Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
 LIMIT: Final = 65_536
 """Bytes of an answer that are read; the 201 echo may be as long as twice what was sent, and this."""
 HINTS: Final = {
@@ -154,7 +156,7 @@ class ConserverSink:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=self.concurrency + 1),
+                connector=aiohttp.TCPConnector(ssl=self._tls, limit=self.concurrency + 1, keepalive_timeout=IDLE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._config.total_timeout, connect=self._config.connect_timeout),
                 auto_decompress=False,  # a short answer may unpack to a long one

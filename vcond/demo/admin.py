@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +15,10 @@ from aiohttp.http_exceptions import LineTooLong
 
 from vcond.errors import ProtocolError, UnreachableError
 
+NO_LIMIT = aiohttp.ClientTimeout(total=None)
 TIMEOUT = aiohttp.ClientTimeout(total=10)
-STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10)
-"""A stream of captions may be silent as long as the call is."""
+BEGIN_LIMIT = 10.0
+"""Seconds until a stream of captions begins; then it may be silent as long as the call is."""
 
 
 class Caption(msgspec.Struct, frozen=True):
@@ -76,11 +78,12 @@ class Admin:
         ProtocolError for a line that is no caption.
         """
         try:
-            async with self._session.get("http://vcond/v1/live", timeout=STREAM) as answer:
-                answer.raise_for_status()
-                yield _captions(answer.content)
-        except aiohttp.ClientError as why:
+            async with asyncio.timeout(BEGIN_LIMIT):
+                answer = await self._session.get("http://vcond/v1/live", timeout=NO_LIMIT, raise_for_status=True)
+        except (aiohttp.ClientError, TimeoutError) as why:
             raise UnreachableError(f"the daemon shows no live text: {type(why).__name__}") from why
+        async with answer:
+            yield _captions(answer.content)
 
 
 async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[Caption]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -86,6 +87,11 @@ class Child:
             pass
 
 
+def _tether() -> tuple[str, ...]:
+    """What goes before a command so that the kernel ends it when we die (PR_SET_PDEATHSIG of prctl(2))."""
+    return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+
+
 def _private(path: Path) -> BinaryIO:
     """A new file that only its owner reads."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
@@ -113,13 +119,15 @@ def environment(inherited: Mapping[str, str], notify: Path) -> dict[str, str]:
 async def daemon(config: Path, log: Path, notify: Path, command: Sequence[str] | None = None) -> AsyncIterator[Child]:
     """``vcond run`` (or another ``command``) with a configuration; when the block is left it has ended.
 
-    It runs in a session of its own, so that Ctrl-C reaches only us and its calls can end in order. ``notify`` is a
-    free path for a unix socket, short enough for one (107 bytes).
+    It runs in a session of its own, so that Ctrl-C reaches only us and its calls can end in order; should we be killed
+    it is told to end (where setpriv(1) is installed: every Linux). ``notify`` is a free path for a unix socket, short
+    enough for one (107 bytes).
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notes, _private(log) as output:
         notes.setblocking(False)
         notes.bind(str(notify))
         process = await asyncio.create_subprocess_exec(
+            *_tether(),
             *(command or COMMAND),
             str(config),
             stdin=asyncio.subprocess.DEVNULL,

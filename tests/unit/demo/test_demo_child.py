@@ -100,6 +100,28 @@ async def test_it_is_ended_also_when_the_demo_is_cancelled(tmp_path: Path) -> No
     assert not daemon.alive
 
 
+async def test_it_is_ended_also_when_the_demo_is_killed(tmp_path: Path) -> None:
+    daemon = script("import signal", "print(os.getpid(), flush=True)", "notify('READY=1')", "signal.pause()")
+    demo = f"""
+import asyncio, os, signal
+from pathlib import Path
+from vcond.demo import child
+
+async def demo():
+    async with child.daemon(*map(Path, {[str(path) for path in paths(tmp_path)]!r}), {daemon!r}) as it:
+        await it.ready()
+        print((Path({str(tmp_path)!r}) / "log").read_text(), flush=True)
+        signal.pause()
+
+asyncio.run(demo())
+"""
+    running = await asyncio.create_subprocess_exec(sys.executable, "-c", demo, stdout=asyncio.subprocess.PIPE)
+    pidfd = os.pidfd_open(int(await running.stdout.readline()))
+    running.kill()
+    await running.wait()
+    await ended(pidfd)
+
+
 async def test_it_gets_the_configuration_and_is_out_of_reach_of_ctrl_c(tmp_path: Path) -> None:
     command = script("import sys; print(sys.argv[1]); print(os.getsid(0) == os.getpid())")
     async with child.daemon(*paths(tmp_path), command) as daemon:

@@ -9,6 +9,9 @@ from contextlib import suppress
 
 from vcond.errors import ProtocolError
 from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
+from vcond.vcon.envelope import decrypt, encrypt
+from vcond.vcon.keys import load_private, load_recipient, load_signer, load_trust
+from vcond.vcon.seal import open_signed, sign
 
 ROUNDS = int(os.environ.get("VCOND_FUZZ", "2000"))
 ODD = (
@@ -109,3 +112,20 @@ def test_no_bytes_break_the_room(data):
             document = read(bytes(raw), 1 << 20)
             validate(document)
             serialize(document)
+
+
+def test_no_seal_breaks_the_room_and_none_opens_on_another_payload(data, pki, at):
+    rng = random.Random(6)
+    body = serialize(read((data / "busy.vcon.json").read_bytes()))
+    trust, key = load_trust(pki.root.pem), load_private(pki.receiver.key_pem)
+    signed = sign(body, load_signer(pki.leaf.key_pem, pki.chain), at)
+    sealed = encrypt(signed, [load_recipient(pki.receiver.pem)])
+    for _ in range(ROUNDS):
+        with suppress(ProtocolError):
+            changed = strings(mutated(signed, rng))
+            validate(changed)
+            assert open_signed(changed, trust, at).payload == body
+        with suppress(ProtocolError):
+            changed = strings(mutated(sealed, rng))
+            validate(changed)
+            assert decrypt(changed, key) == signed

@@ -15,6 +15,7 @@ from vcond.calls.time import Instant
 from vcond.errors import StorageError
 from vcond.journal import read_folder
 from vcond.journal.call import MAX_POSITION, MAX_READ, MAX_TRACKS
+from vcond.journal.records import MAX_LOG
 
 SIZE = 4000
 writes = st.tuples(st.just("write"), st.integers(0, SIZE - 1), st.integers(1, 900), st.integers(1, 30000))
@@ -79,6 +80,28 @@ def test_unknown_tracks_are_empty_and_holes_are_zeros(hand):
     assert call.read("0.pcm", 8, 8).tolist() == []
     call.write("1.pcm", 0, np.zeros(0, np.int16))
     assert call.length("1.pcm") == 0
+
+
+def test_what_is_written_to_disk_during_a_read_is_not_missed(hand, monkeypatch):
+    call = hand.call()
+    call.write("0.pcm", 0, np.ones(160, np.int16))
+    look = hand.inbox.unwritten
+
+    def written_meanwhile(*args):
+        hand.step(1.0)
+        return look(*args)
+
+    monkeypatch.setattr(hand.inbox, "unwritten", written_meanwhile)
+    assert (call.read("0.pcm", 0, 160) == 1).all()
+    assert (call.folder / "0.pcm").stat().st_size == 320
+
+
+def test_the_log_of_a_call_is_bounded(hand):
+    call = hand.call()
+    call._log.end = MAX_LOG - 10
+    with pytest.raises(ValueError, match="limited to"):
+        call.append(ev.Answered(at=Instant(1)))
+    assert len(call.events) == 1
 
 
 def test_a_hole_costs_no_disk(hand):

@@ -79,6 +79,17 @@ async def test_recovery_cuts_the_damage_off_keeps_it_aside_and_goes_on(made, sto
         log.write_bytes(log.read_bytes() + b"\x92\xce garbage")
 
 
+async def test_damage_is_cut_off_also_when_nothing_more_is_written(made, stores):
+    folder, events, ends = made
+    log = folder / "events.log"
+    log.write_bytes(log.read_bytes()[: ends[-1] - 1])
+    store = stores()
+    store.recover()
+    await store.close()
+    assert read_folder(folder) == (events[:-1], "")
+    assert len((folder / "events.damaged-1").read_bytes()) == ends[-1] - ends[-2] - 1
+
+
 async def test_a_recovered_journal_goes_on_where_it_was(made, stores):
     folder, events, _ = made
     store = stores()

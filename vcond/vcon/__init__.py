@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcond.vcon.build import BuildOptions, build
+from vcond.vcon.build import BuildOptions, Built, Media, build, build_with_media
 from vcond.vcon.findings import Finding
 from vcond.vcon.model import Document
 from vcond.vcon.profiles import Profile, fit, preflight
@@ -12,10 +12,13 @@ from vcond.vcon.validate import validate
 
 __all__ = [
     "BuildOptions",
+    "Built",
     "Document",
     "Finding",
+    "Media",
     "Profile",
     "build",
+    "build_with_media",
     "fit",
     "pack",
     "preflight",

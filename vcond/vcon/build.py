@@ -6,17 +6,18 @@ work for a thread (see docs/vcon.md for figures).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from vcond.calls.state import Call
-from vcond.errors import BadMediaError, JournalError
+from vcond.errors import BadMediaError, ConfigError, JournalError
 from vcond.vcon.dates import date
 from vcond.vcon.dialogs import Dialogs, Layout, dialogs, layouts
 from vcond.vcon.extensions import used
 from vcond.vcon.facts import Facts
-from vcond.vcon.files import APART, TOGETHER, Recipe, TooLargeError, base64_size, base64url, exact
+from vcond.vcon.files import APART, TOGETHER, Recipe, TooLargeError, base64_size, base64url, content_hash, exact
 from vcond.vcon.lanes import Lane, View, lane, over, view
 from vcond.vcon.model import SYNTAX, Document, Pcm
 from vcond.vcon.people import people
@@ -57,13 +58,47 @@ class _Draft:
     tags: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A recording that stays outside of the vCon: to be published under ``name`` before the vCon that names it."""
+
+    name: str
+    """Below the media URL: ``<uuid>/call.wav``."""
+    mediatype: str
+    size: int
+    pieces: Callable[[], Iterable[bytes]]
+    """The file, as often as it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A vCon and the files that it names."""
+
+    document: Document
+    media: tuple[Media, ...] = ()
+
+
 def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None) -> Document:
     """The vCon of a call. ``audio``: by track index the samples from the call's zero, at the track's rate.
 
     Raises JournalError when the state is that of no call (no ``CallOpened``).
     """
+    return build_with_media(call, audio, options).document
+
+
+def build_with_media(
+    call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None, *, media_url: str = ""
+) -> Built:
+    """As ``build``; audio that fits in no form is named by a URL below ``media_url``, when there is one.
+
+    The caller publishes the media (which must not be guessable or public) before it hands the document on. They hold
+    the exact audio and can be read as long as ``audio`` can. Raises JournalError as ``build``, and ConfigError when
+    the URL is not https.
+    """
     if not call.uuid:
         raise JournalError("no vCon without a CallOpened event")
+    if media_url and not media_url.startswith("https://"):
+        raise ConfigError("the public URL of the media folder must be https")
     chosen = options if options is not None else BuildOptions()
     taken = capture(call, view(call, call.tracks), audio)
     ways = layouts(call, taken)
@@ -80,7 +115,11 @@ def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = N
         for recipe in _recipes(call, taken.shown, layout, first=layout == ways[0]):
             if _put(draft, lanes, taken.shown, recipe, room):
                 return _closed(draft, recipe.name)
-    return _closed(_draft(call, taken, ways[0], chosen), "edge", "vcond_audio:edge")
+    draft = _draft(call, taken, ways[0], chosen)
+    recipe = exact(call.tracks, taken.shown.rate)
+    if media_url and (media := _outside(draft, lanes, taken.shown, recipe, media_url)):
+        return Built(_closed(draft, f"{recipe.name} outside").document, media)
+    return _closed(draft, "edge", "vcond_audio:edge")
 
 
 def _recipes(call: Call, shown: View, layout: Layout, *, first: bool) -> Sequence[Recipe]:
@@ -109,17 +148,44 @@ def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, 
         except (BadMediaError, TooLargeError):
             return False
     for index, body in bodies.items():
-        name = "call" if len(files) == 1 else f"party-{files[index][0]}"
         draft.made.items[index] |= {
             "mediatype": recipe.mediatype,
-            "filename": f"{name}.{recipe.extension}",
+            "filename": _filename(files, index, recipe),
             "encoding": "base64url",
             "body": body,
         }
     return True
 
 
-def _closed(draft: _Draft, form: str, tag: str = "") -> Document:
+def _filename(files: Mapping[int, list[int]], index: int, recipe: Recipe) -> str:
+    name = "call" if len(files) == 1 else f"party-{files[index][0]}"
+    return f"{name}.{recipe.extension}"
+
+
+def _outside(
+    draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, media_url: str
+) -> tuple[Media, ...]:
+    """Name all files of the draft by URL and hash. Nothing when they are longer than ``MOST``."""
+    files = draft.made.files
+    sizes = {index: recipe.least(len(parties), shown.rate, shown.frames) for index, parties in files.items()}
+    if sum(sizes.values()) > MOST:
+        return ()
+    found = []
+    for index, parties in files.items():
+        filename = _filename(files, index, recipe)
+        name = f"{draft.document['uuid']}/{filename}"
+        pieces = partial(recipe.write, [lanes[party] for party in parties], shown.rate)
+        draft.made.items[index] |= {
+            "mediatype": recipe.mediatype,
+            "filename": filename,
+            "url": f"{media_url.rstrip('/')}/{name}",
+            "content_hash": content_hash(pieces()),
+        }
+        found.append(Media(name, recipe.mediatype, sizes[index], pieces))
+    return tuple(found)
+
+
+def _closed(draft: _Draft, form: str, tag: str = "") -> Built:
     """The document with what is known of its audio."""
     draft.report["audio"] = form
     if tag:
@@ -128,7 +194,7 @@ def _closed(draft: _Draft, form: str, tag: str = "") -> Document:
             draft.report["notes"].append("the call was answered and no audio came in")
         else:
             draft.report["notes"].append("the audio is larger than this vCon may be and stays at the edge")
-    return draft.document
+    return Built(draft.document)
 
 
 def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) -> _Draft:

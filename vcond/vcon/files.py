@@ -7,6 +7,7 @@ keeps what can be heard. All are deterministic: the same samples give the same b
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import struct
 import zlib
@@ -104,6 +105,14 @@ def base64url(parts: Iterable[bytes], size: int = 0) -> str:
     tail = base64.urlsafe_b64encode(rest).rstrip(b"=")
     out[at:] = tail
     return out.decode("ascii")
+
+
+def content_hash(parts: Iterable[bytes]) -> str:
+    """The ContentHash of a file (core-04 section 2.2): SHA-512."""
+    digest = hashlib.sha512()
+    for part in parts:
+        digest.update(part)
+    return "sha512-" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
 
 
 def flac(channels: Sequence[Channel], rate: int, most: int | None = None) -> bytes:

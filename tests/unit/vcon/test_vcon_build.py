@@ -9,9 +9,10 @@ import soundfile
 
 from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
-from vcond.errors import JournalError
-from vcond.vcon import BuildOptions, build, serialize, validate
-from vcond.vcon.audio import Form, compand, expand, read_wav
+from vcond.errors import ConfigError, JournalError
+from vcond.vcon import BuildOptions, build, build_with_media, serialize, validate
+from vcond.vcon.audio import Form, compand, expand, joined, read_wav
+from vcond.vcon.files import content_hash
 
 
 def body(dialog) -> bytes:
@@ -154,6 +155,42 @@ def test_audio_that_fits_in_no_form_stays_at_the_edge_and_is_said_so(scenarios):
     report = document["attachments"][1]["body"]
     assert "the audio is larger than this vCon may be and stays at the edge" in report["notes"]
     assert report["parties"][0]["seconds"]["received"] == 15.0
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_audio_that_fits_in_no_form_can_be_named_by_url(scenarios, parties):
+    script = noisy(scenarios, 15, parties)
+    small = BuildOptions(inline_limit=5_000)
+    built = build_with_media(fold(script.events), script.audio, small, media_url="https://media.example/vcons/")
+    assert validate(built.document) == []
+    named = [one for one in built.document["dialog"] if "url" in one]
+    assert [one["url"] for one in named] == [f"https://media.example/vcons/{file.name}" for file in built.media]
+    for dialog, file in zip(named, built.media, strict=True):
+        data = joined(file.pieces())
+        assert (len(data), content_hash([data])) == (file.size, dialog["content_hash"])
+        assert joined(file.pieces()) == data
+        rate, frames = read_wav(data)
+        assert frames.shape == (15 * rate, len(dialog["parties"]))
+    assert form(built.document) == "wav-mulaw outside"
+    assert not any(tag.startswith("vcond_audio") for tag in tags(built.document))
+
+
+def test_audio_that_fits_stays_inside_though_there_is_a_media_folder(scenarios):
+    script = scenarios.plain()
+    built = build_with_media(fold(script.events), script.audio, media_url="https://media.example")
+    assert built.media == ()
+    assert built.document == build(fold(script.events), script.audio)
+
+
+def test_a_media_folder_is_https_and_no_clock_fills_it(scenarios):
+    script = scenarios.two()
+    script.hears(0, 0.5, 4.0)
+    script.add(ev.CallEnded(at=ev.Instant(script.at(0) + 10**19)))
+    with pytest.raises(ConfigError):
+        build_with_media(fold(script.events), script.audio, media_url="http://media.example")
+    built = build_with_media(fold(script.events), script.audio, media_url="https://media.example")
+    assert built.media == ()
+    assert form(built.document) == "edge"
 
 
 def test_wide_band_is_16_bit(scenarios):

@@ -12,7 +12,18 @@ from vcond.calls import events as ev
 from vcond.calls.state import fold
 from vcond.vcon import files
 from vcond.vcon.audio import Form, joined
-from vcond.vcon.files import FLAC, OPUS, TooLargeError, base64_size, base64url, exact, flac, opus, reserialled
+from vcond.vcon.files import (
+    FLAC,
+    OPUS,
+    TooLargeError,
+    base64_size,
+    base64url,
+    content_hash,
+    exact,
+    flac,
+    opus,
+    reserialled,
+)
 
 
 class Whole:
@@ -139,3 +150,9 @@ def test_the_exact_form_follows_what_came(scenarios, codecs, rate, form):
         script.codec = codec
         script.track(0, 0.5)
     assert exact(fold(script.events).tracks, rate).form is form
+
+
+def test_the_vector_of_the_draft_for_content_hashes():
+    empty = "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg_SpIdNs6c5H0NE8XYXysP-DGNKHfuwvY7kxvUdBeoGlODJ6-SfaPg"
+    assert content_hash([]) == content_hash([b"", b""]) == empty
+    assert content_hash([b"a", b"b"]) == content_hash([b"ab"]) != empty

@@ -47,13 +47,17 @@ class Lane:
         self.sink = sink
         self.sending: set[int] = set()
         """Places (``seq``) of the vCons under way."""
-        self.trouble = ""
-        """Why outcomes cannot be recorded just now."""
+        self._unread = self._unrecorded = ""
         self._pace = pace
         self._shared = shared
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._log = log.bind(sink=sink.name)
+
+    @property
+    def trouble(self) -> str:
+        """Why the outbox cannot be read, or outcomes not recorded, just now; empty when all is well."""
+        return self._unrecorded or self._unread
 
     async def run(self) -> None:
         """Deliver until stopped, and then until what is under way has ended."""
@@ -91,8 +95,9 @@ class Lane:
         try:
             jobs, next_at = await self._shared.call(lambda store: store.due(name, now, slots + len(busy), probe=probe))
         except StorageError as why:
-            self._say("the outbox cannot be read; trying again", why)
+            self._unread = self._say("the outbox cannot be read; trying again", why, self._unread)
             return DISK_PAUSE
+        self._unread = ""
         for job in [job for job in jobs if job.seq not in busy][:slots]:
             self.sending.add(job.seq)
             tries.create_task(self._try(job), name=f"{name} {job.uuid}")
@@ -183,19 +188,19 @@ class Lane:
                 if await self._shared.call(record):
                     self._shared.completed()
             except StorageError as why:
-                self._say("an outcome cannot be recorded; trying again", why)
+                self._unrecorded = self._say("an outcome cannot be recorded; trying again", why, self._unrecorded)
                 if self._stop.is_set():
                     return  # delivered once more after the next start
                 await wait_for(self._stop, DISK_PAUSE)
             else:
-                self.trouble = ""
+                self._unrecorded = ""
                 return
 
-    def _say(self, event: str, why: StorageError) -> None:
+    def _say(self, event: str, why: StorageError, before: str) -> str:
         """Once per trouble, not once per try."""
-        if self.trouble != str(why):
-            self.trouble = str(why)
-            self._log.error(event, why=self.trouble)
+        if before != str(why):
+            self._log.error(event, why=str(why))
+        return str(why)
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:

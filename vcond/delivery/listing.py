@@ -30,9 +30,12 @@ class Query:
     state: State | None = None
     before: str | None = None
     limit: int = 100
+    undelivered: bool = False
+    """Only vCons that some configured sink lacks."""
 
 
 _VCONS: Final = "SELECT seq, uuid, sha512, bytes, published_at, closed_at, stage, facts FROM delivery_vcons v WHERE "
+_UNDELIVERED: Final = "stage IN ('open', 'lost') AND "
 _AT: Final = "(:sink IS NULL OR sink = :sink)"
 _PAGE: Final = (
     " AND (:before IS NULL OR seq < (SELECT seq FROM delivery_vcons WHERE uuid = :before)) "
@@ -55,7 +58,8 @@ def find(db: sqlite3.Connection, uuid: str, sinks: Sequence[str], sending: Sendi
 def page(db: sqlite3.Connection, query: Query, sinks: Sequence[str], sending: SendingNow) -> list[Entry]:
     """Newest first."""
     state: State | None = "pending" if query.state == "sending" else query.state
-    found = db.execute(_VCONS + _LISTS[state] + _PAGE, asdict(query)).fetchall()
+    only = _UNDELIVERED if query.undelivered else ""
+    found = db.execute(_VCONS + only + _LISTS[state] + _PAGE, asdict(query)).fetchall()
     entries = [_entry(db, row, sinks, sending) for row in found]
     if query.state != "sending":
         return entries

@@ -173,10 +173,20 @@ class Outbox:
         return count
 
     async def list(
-        self, *, sink: str | None = None, state: State | None = None, before: str | None = None, limit: int = 100
+        self,
+        *,
+        sink: str | None = None,
+        state: State | None = None,
+        undelivered: bool = False,
+        before: str | None = None,
+        limit: int = 100,
     ) -> Sequence[Entry]:
-        """Newest first, at most 1,000: those with a delivery at ``sink`` in ``state``. ``before`` = the last uuid seen."""
-        query, sending = Query(sink, state, before, max(1, min(limit, 1000))), self._sending()
+        """Newest first, at most 1,000; without a condition the whole ledger, page by page.
+
+        Those with a delivery at ``sink`` in ``state``; ``undelivered``: only those that some configured sink lacks;
+        ``before``: the last uuid of the page before.
+        """
+        query, sending = Query(sink, state, before, max(1, min(limit, 1000)), undelivered), self._sending()
         return await self._call(lambda store: store.page(query, sending))
 
     async def get(self, uuid: str) -> Entry | None:
@@ -217,6 +227,8 @@ class Outbox:
 
     async def _keep_house(self) -> None:
         """Tell the core what is delivered everywhere, put files away, count."""
+        loop = asyncio.get_running_loop()
+        next_look = loop.time()
         while not self._stopping:
             self._closed_some.clear()
             try:
@@ -225,8 +237,10 @@ class Outbox:
                     await self._tell(vcon)
                 if len(done) >= BATCH:
                     self._closed_some.set()  # there may be more
-                await self._expire()
-                await self.measure()
+                if loop.time() >= next_look:
+                    next_look = loop.time() + TICK
+                    await self._expire()
+                    await self.measure()
             except StorageError as why:
                 self._say(str(why))
             else:

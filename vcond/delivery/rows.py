@@ -114,7 +114,7 @@ def lose(db: sqlite3.Connection, seq: int, at: int) -> None:
     """Its file vanished: no sink that lacks it will get it."""
     set_stage(db, seq, "lost")
     db.execute(
-        "UPDATE delivery_states SET state = 'dead', reason = ?, last_at = ? WHERE seq = ? AND state != 'delivered'",
+        "UPDATE delivery_states SET state = 'dead', reason = ?, last_at = ? WHERE seq = ? AND state = 'pending'",
         (MISSING, at, seq),
     )
 

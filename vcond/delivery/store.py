@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -170,11 +171,12 @@ class OutboxStore:
             rows.add_states_of(self._db, seq, self._sinks)
 
         self._reserve.ensure()  # what delivers must keep its room: no room for it, no new vCon
-        self._shelves.publish(uuid, body)
         try:
+            self._shelves.publish(uuid, body)
             self._change(enter, spend_reserve=False)
         except (sqlite3.Error, OSError):
-            files.remove_file(self._shelves.file(uuid))
+            with suppress(OSError):
+                files.remove_file(self._shelves.file(uuid))
             raise
         return sha512
 

@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import ssl
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,13 +117,14 @@ class FakeConserver:
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._tls: ssl.SSLContext | None = None
 
     # For tests.
 
     @property
     def url(self) -> str:
         """The root of the API."""
-        return f"http://127.0.0.1:{self._port}/api"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}/api"
 
     async def __aenter__(self) -> Self:
         await self.up()
@@ -131,12 +133,13 @@ class FakeConserver:
     async def __aexit__(self, *_: object) -> None:
         await self.down()
 
-    async def up(self, port: int = 0) -> None:
+    async def up(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         """Listen; after ``down`` on the same port again."""
+        self._tls = tls
         self._released.clear()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port or port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port or port, reuse_address=True, ssl_context=tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
+import ssl
 
 import pytest
 from delivery_kit import body_of, uuid_of
@@ -322,6 +324,34 @@ def test_configurations_that_cannot_work_say_where(options, path):
         ConserverSink(ConserverConfig(**options))
     assert caught.value.path == f"sinks.main.{path}"
     assert "secret" not in str(caught.value).replace("a secret belongs", "")
+
+
+def test_a_configuration_that_is_printed_keeps_its_secrets():
+    config = ConserverConfig(url="https://c", ingress_lists=["a"], token="secret-1", admin_token="secret-2")
+    assert "secret" not in f"{config} {config!r}"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made with openssl")
+async def test_certificates_are_verified_against_the_system_or_ca_file(tmp_path, conserver, make):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=conserver"),
+        *("-addext", "subjectAltName=IP:127.0.0.1"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    await conserver.down()
+    await conserver.up(tls=tls)
+    url = conserver.url
+    assert url.startswith("https://")
+    with pytest.raises(Retry, match="tls") as caught:
+        await make(url=url).deliver(sealed(1))
+    assert caught.value.whole_sink
+    assert (await make(url=url, ca_file=str(cert)).deliver(sealed(1))).status == 204
+    assert (await make(url=url, tls_verify=False).deliver(sealed(1))).status == 204
 
 
 def test_an_open_api_needs_no_token():

@@ -9,6 +9,7 @@ from delivery_kit import MemorySink, Running, body_of, make_outbox, state, take,
 
 from vcond import metrics
 from vcond.delivery import OutboxConfig, Receipt, Refused, Retry
+from vcond.errors import StorageError
 from vcond.testing.time import LoopClock, run_virtual
 
 CONFIG = OutboxConfig(retry_first=5, retry_most=300, drain=10, try_most=900)
@@ -354,5 +355,79 @@ def test_receipts_are_the_ledger(tmp_path):
         )
         assert entry.facts == {"adapter": "twilio"}
         assert entry.closed_at >= entry.published_at
+
+    run_virtual(main())
+
+
+def failing(outbox, name, times):
+    """Let a method of the outbox's store fail so often with what a broken disk makes of it."""
+    store = outbox._store
+    real = getattr(store, name)
+    left = [times]
+
+    def method(*arguments, **options):
+        if left[0]:
+            left[0] -= 1
+            raise StorageError("cannot: SQLITE_IOERR; look at the disk")
+        return real(*arguments, **options)
+
+    setattr(store, name, method)
+
+
+def test_what_was_delivered_is_not_sent_again_because_it_cannot_be_recorded(tmp_path, capsys):
+    async def main():
+        sink = MemorySink()
+        async with running(tmp_path, sink) as it:
+            failing(it.outbox, "record", 100)
+            await it.outbox.publish(uuid_of(1), body_of(1))
+            await asyncio.sleep(60)
+            assert "SQLITE_IOERR" in it.outbox.trouble
+            await it.wait_for(1)
+            assert it.outbox.trouble == ""
+        assert sink.got == {uuid_of(1): [body_of(1)]}
+
+    run_virtual(main())
+    assert capsys.readouterr().out.count("cannot be recorded") == 1  # said once, not once per try
+
+
+def test_an_outcome_that_a_stop_finds_unrecorded_costs_a_second_delivery(tmp_path):
+    async def main():
+        sink = MemorySink()
+        async with running(tmp_path, sink) as it:
+            failing(it.outbox, "record", 10**9)
+            await it.outbox.publish(uuid_of(1), body_of(1))
+            await sink.wait_for(lambda: bool(sink.got))
+        async with running(tmp_path, sink) as it:
+            await it.wait_for(1)
+        assert sink.got == {uuid_of(1): [body_of(1)] * 2}
+
+    run_virtual(main())
+
+
+def test_a_database_that_cannot_be_read_for_a_while(tmp_path):
+    async def main():
+        async with running(tmp_path, MemorySink()) as it:
+            for name in ("due", "done"):
+                failing(it.outbox, name, 5)
+            await it.outbox.publish(uuid_of(1), body_of(1))
+            await asyncio.sleep(1)
+            assert "SQLITE_IOERR" in it.outbox.trouble
+            await it.wait_for(1)
+            await asyncio.sleep(60)
+            assert it.outbox.trouble == ""
+
+    run_virtual(main())
+
+
+def test_one_sink_that_cannot_be_closed_does_not_keep_the_others_open(tmp_path):
+    class Stubborn(MemorySink):
+        async def close(self):
+            raise RuntimeError
+
+    async def main():
+        other = MemorySink("other")
+        async with running(tmp_path, Stubborn(), other):
+            pass
+        assert other.closed
 
     run_virtual(main())

@@ -237,6 +237,9 @@ def test_lists_are_paged_and_filtered(store):
     assert [each.uuid for each in pages] == [uuid_of(5), uuid_of(4)]
     assert [each.uuid for each in store.page(Query(limit=2, before=uuid_of(4)), {})] == [uuid_of(3), uuid_of(2)]
     assert [each.uuid for each in store.page(Query(state="dead"), {})] == [uuid_of(2)]
+    store.record("a", seq_of(store, 4), delivered())
+    left = store.page(Query(undelivered=True), {})
+    assert [each.uuid for each in left] == [uuid_of(n) for n in (5, 3, 2, 1)]
     assert [each.uuid for each in store.page(Query(state="dead", sink="b"), {})] == []
     under_way = store.get(uuid_of(1), {"a": {seq_of(store, 1)}})
     assert under_way.sinks[0].state == "sending"
@@ -362,6 +365,7 @@ def test_a_ledger_of_years_is_not_read_through(tmp_path):
         lambda: store.record("a", seq_of(store, 6002), delivered()),
         lambda: store.get(uuid_of(7), {}),
         lambda: store.page(Query(state="dead"), {}),
+        lambda: store.page(Query(undelivered=True), {}),
         lambda: store.page(Query(state="pending", sink="b"), {}),
         lambda: store.page(Query(limit=10), {}),
         lambda: store.page(Query(limit=10, sink="a", state="delivered"), {}),

@@ -11,6 +11,7 @@ What its source does, and what running it showed, decides what is done here:
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ssl
 from collections.abc import Mapping
@@ -38,14 +39,14 @@ WHOLE_SINK: Final = {429, 502, 503, 504}
 IDLE: Final = 2.0
 """Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
 LIMIT: Final = 65_536
-"""Bytes of an answer that are read; the 201 echo may be as long as twice what was sent, and this."""
+"""Bytes of an answer that are read; the 201 echo is longer than what was sent: it escapes JSON inside JSON."""
 HINTS: Final = {
     401: "the receiver wants another token: mend `token`, then: vcond outbox retry",
     403: "the receiver refuses the token, or has no such ingress list: mend `token` or `ingress_lists`, then: vcond outbox retry",
     404: "there is no such address: mend `url`, then: vcond outbox retry",
     405: "this is not the address of the API: mend `url` (without /vcon), then: vcond outbox retry",
     413: "something between here and the receiver limits sizes: raise its limit, then: vcond outbox retry",
-    422: "the receiver finds it invalid; its answer says where (vcond outbox show)",
+    422: "the receiver finds it invalid; its answer says where: vcond outbox --json",
 }
 
 
@@ -77,6 +78,10 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_bytes: Annotated[int, Meta(ge=1024)] = 10_000_000
     """Larger vCons go to the dead letters. Raise it when every storage behind the conserver takes more."""
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
+
+    def __repr__(self) -> str:
+        """Without the tokens: a configuration may end up in a log line."""
+        return f"ConserverConfig(name={self.name!r}, url={self.url!r}, mode={self.mode!r})"
 
 
 class _Echo(msgspec.Struct):
@@ -113,12 +118,12 @@ class ConserverSink:
             )
         headers = {"Content-Type": "application/json", "Idempotency-Key": record.uuid, **self._key(self._config.token)}
         status, answer_headers, answer = await self._ask(
-            "POST", self._post, headers, body=record.body, limit=LIMIT + 2 * len(record.body)
+            "POST", self._post, headers, body=record.body, limit=LIMIT + 4 * len(record.body)
         )
         if status != (204 if self._config.mode == "external-ingress" else 201):
             raise _not_taken(status, answer_headers, answer)
         if status == 201:
-            _check_echo(record.uuid, answer)
+            await asyncio.to_thread(_check_echo, record.uuid, answer)  # megabytes of JSON
         return Receipt(status, str(self._post), bounded(answer) if status != 201 else "")
 
     async def erase(self, uuid: str) -> Receipt:
@@ -245,7 +250,7 @@ def _not_taken(status: int, headers: Mapping[str, str], answer: bytes) -> Retry 
         after = _retry_after(headers)
         return Retry(f"http:{status}", status=status, answer=text, after=after, whole_sink=status in WHOLE_SINK)
     if status >= 400:
-        hint = HINTS.get(status, "its answer says why (vcond outbox show)")
+        hint = HINTS.get(status, "its answer says why: vcond outbox --json")
         return Refused(f"refused:{status}", status=status, answer=text, hint=hint)
     return Refused(
         f"unexpected:{status}",

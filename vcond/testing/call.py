@@ -137,6 +137,9 @@ class MemoryTrack:
     def _keep(self, placed: list[Placed]) -> None:
         sound = self.call.sounds[self.index]
         for piece in placed:
+            if not self.call.state.pauses and piece.start + self.shift >= 0:
+                sound.write(piece.start + self.shift, piece.pcm)
+                continue
             begin = piece.start + self.shift
             for first, last, paused in self._cut(begin, begin + len(piece.pcm)):
                 if not paused:

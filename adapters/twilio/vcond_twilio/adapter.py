@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp import WSMsgType, web
 
 from vcond.adapter import SECOND, Clock, Desk, Finding, Instant
+from vcond_twilio.batch import Batch
 from vcond_twilio.calls import Switchboard
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.stream import GO_ON, GOING_AWAY, NORMAL, POLICY, Stream
@@ -112,11 +113,11 @@ class _Reception:
 
     async def _converse(self, socket: web.WebSocketResponse) -> None:
         stream, clock = Stream(self._desk, self._switchboard), self._desk.clock
-        patience = _Patience(stream, clock, self._config)
+        batch, patience = Batch(stream), _Patience(stream, clock, self._config)
         self._guests.add(patience)
         try:
             async with patience.limit:
-                code = await self._listen(socket, stream, patience)
+                code = await self._listen(socket, stream, batch, patience)
         except TimeoutError:
             code = GOING_AWAY if self._closed else POLICY
             self._desk.log.warning("stream hung up", why=patience.why)
@@ -125,17 +126,17 @@ class _Reception:
         finally:
             self._guests.discard(patience)
             patience.close()
-            stream.gone(clock.now())
+            batch.close(clock.now())
         await socket.close(code=code)
 
-    async def _listen(self, socket: web.WebSocketResponse, stream: Stream, patience: _Patience) -> int:
+    async def _listen(self, socket: web.WebSocketResponse, stream: Stream, batch: Batch, patience: _Patience) -> int:
         """Feed the stream until one side has enough; returns the close code."""
         now = self._desk.clock.now
         while True:
             message = await socket.receive()
             if message.type is WSMsgType.TEXT:
                 arrived = patience.heard = now()
-                code = stream.feed(message.data, arrived)
+                code = batch.hear(message.data, arrived)
             elif message.type is WSMsgType.BINARY:
                 code = stream.garbage("binary", "a binary message")
             else:

@@ -7,7 +7,7 @@ from typing import Final
 from vcond.adapter import Desk, Digit, Instant, ProtocolError
 from vcond_twilio.calls import TRACKS, Conversation, Leg, Switchboard
 from vcond_twilio.who import understand
-from vcond_twilio.wire import Connected, Dtmf, Mark, Media, MediaBody, MediaFormat, Start, Stop, decode
+from vcond_twilio.wire import Dtmf, Mark, Media, MediaBody, MediaFormat, Message, Start, Stop, decode
 
 EARLY: Final = 250
 """Frames that wait for a late start: 2.5 s of both parties."""
@@ -51,9 +51,18 @@ class Stream:
             message = decode(raw)
         except ProtocolError as why:
             return self.garbage("malformed", str(why))
+        if type(message) is Media:  # 99 of 100 messages
+            if message.sequence_number == self._expected:
+                self._expected += 1
+            else:
+                self._count(message.sequence_number)
+            self._place(message.media, arrived)
+            return GO_ON
+        return self._other(message, arrived)
+
+    def _other(self, message: Message | None, arrived: Instant) -> int:
+        """Whatever is no audio."""
         match message:
-            case Media():
-                self._media(message, arrived)
             case Start():
                 return self._start(message, arrived)
             case Stop():
@@ -63,8 +72,8 @@ class Stream:
                 self._digit(message, arrived)
             case Mark():
                 self._count(message.sequence_number)
-            case Connected() | None:
-                pass  # nothing of interest, or something that a later Twilio may say
+            case _:
+                pass  # connected, or something that a later Twilio may say
         return GO_ON
 
     def garbage(self, reason: str, why: str) -> int:
@@ -84,13 +93,6 @@ class Stream:
         elif self._early:
             self._desk.dropped("frame", "no-start", len(self._early))
             self._warn("a stream with audio and without a start was lost")
-
-    def _media(self, message: Media, arrived: Instant) -> None:
-        if message.sequence_number == self._expected:
-            self._expected += 1
-        else:
-            self._count(message.sequence_number)
-        self._place(message.media, arrived)
 
     def _place(self, frame: MediaBody, arrived: Instant) -> None:
         track = self._leg.tracks.get(frame.track)

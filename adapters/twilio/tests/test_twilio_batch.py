@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from vcond.testing.time import NOON, run_virtual
+from vcond_twilio.batch import HOLD, MOST, Batch
+
+AUDIO = b'{"event":"media","n":%d}'
+
+
+class Stream:
+    """Notes what it is fed, and when."""
+
+    def __init__(self, started=True, code=0) -> None:
+        self.started, self.code = started, code
+        self.fed: list[tuple[bytes, int]] = []
+        self.times: list[float] = []
+        self.ended = None
+
+    def feed(self, raw, arrived):
+        self.fed.append((raw, arrived))
+        self.times.append(asyncio.get_running_loop().time())
+        return self.code
+
+    def gone(self, at):
+        self.ended = (at, len(self.fed))
+
+
+def virtual(test):
+    def run():
+        run_virtual(test())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@virtual
+async def test_audio_waits_a_moment_and_keeps_its_order_and_arrival():
+    stream = Stream()
+    batch = Batch(stream)
+    for number in range(3):
+        assert batch.hear(AUDIO % number, NOON + number) == 0
+        await asyncio.sleep(0.02)
+    assert stream.fed == []
+    await asyncio.sleep(HOLD)
+    assert stream.fed == [(AUDIO % number, NOON + number) for number in range(3)]
+    assert stream.times == pytest.approx([HOLD] * 3)
+    batch.close(NOON)
+
+
+@virtual
+async def test_what_is_not_audio_is_taken_at_once_after_what_waits():
+    stream = Stream()
+    batch = Batch(stream)
+    batch.hear(AUDIO % 1, NOON)
+    batch.hear(b'{"event":"dtmf"}', NOON)
+    assert [raw for raw, _ in stream.fed] == [AUDIO % 1, b'{"event":"dtmf"}']
+    batch.close(NOON)
+
+
+@virtual
+async def test_audio_before_the_start_is_taken_at_once():
+    stream = Stream(started=False)
+    batch = Batch(stream)
+    batch.hear(AUDIO % 1, NOON)
+    assert len(stream.fed) == 1
+    batch.close(NOON)
+
+
+@virtual
+async def test_no_more_than_so_many_messages_wait():
+    stream = Stream()
+    batch = Batch(stream)
+    for number in range(MOST):
+        batch.hear(AUDIO % number, NOON)
+    assert len(stream.fed) == MOST
+    batch.close(NOON)
+
+
+@virtual
+async def test_a_socket_that_is_gone_loses_nothing():
+    stream = Stream()
+    batch = Batch(stream)
+    batch.hear(AUDIO % 1, NOON)
+    batch.close(NOON + 5)
+    assert stream.ended == (NOON + 5, 1)
+    await asyncio.sleep(2 * HOLD)
+    assert len(stream.fed) == 1
+
+
+@virtual
+async def test_a_close_code_found_while_waiting_is_told_at_the_next_message():
+    stream = Stream(code=1008)
+    batch = Batch(stream)
+    assert batch.hear(AUDIO % 1, NOON) == 0
+    await asyncio.sleep(2 * HOLD)
+    assert batch.hear(b"{}", NOON) == 1008
+    assert batch.hear(AUDIO % 2, NOON) == 1008
+    batch.close(NOON)

@@ -1,0 +1,299 @@
+"""Two-track Twilio calls that one core captures, without speech, against a server that only decodes the frames.
+
+    python tests/bench/bench_twilio.py [--calls 50] [--seconds 5] [--rounds 3]
+
+All servers are aiohttp under uvloop and decode with msgspec. The bare one keeps the payload and is done. The others
+run the adapter at a desk: ``memory`` is that of ``vcond.testing`` (PCM, placement, spans), ``core`` the daemon's own
+with its journal on disk and no speech. A client in a process of its own sends what Twilio sends: 50 frames a second
+and track, each in a WebSocket message of its own. Server and client have a core each, rounds take the servers in
+turn, and what counts is the ratio of CPU time per message (all threads) in this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+import uvloop
+from aiohttp import WSMsgType, web
+
+from vcond.adapter import Desk
+from vcond.media.codecs import Codec, encode
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import voice
+from vcond_twilio import TwilioAdapter, TwilioConfig
+from vcond_twilio.wire import Media, decode
+
+GOAL = 0.6
+PATH = "/twilio/stream"
+WARM_UP = 1.5
+LIMIT = 30.0
+"""Seconds that a round may take besides its measuring."""
+
+
+class Bench(NamedTuple):
+    """A desk to measure with."""
+
+    desk: Desk
+    url: str
+    """Where the adapter's route is served, token included."""
+    frames: Callable[[], int]
+    """How many frames its tracks have taken so far."""
+
+
+@contextlib.asynccontextmanager
+async def memory() -> AsyncIterator[Bench]:
+    """The desk of ``vcond.testing``."""
+
+    def frames() -> int:
+        return sum(track.timeline.frames for call in desk.calls for track in call.tracks.values())
+
+    async with MemoryDesk("twilio") as desk:
+        yield Bench(desk, f"{desk.ingress.bound_url}{PATH}/{desk.ingress.token}", frames)
+
+
+class Deaf:
+    """No speech: an ear that hears nothing."""
+
+    def listen(self, source, start=0):
+        return self
+
+    def advance(self, upto):
+        pass
+
+    close = advance
+
+
+@contextlib.asynccontextmanager
+async def core() -> AsyncIterator[Bench]:
+    """The daemon's desk, ingress and journal. Imported here: the other servers need nothing of the daemon."""
+    from vcond.config.schema import DaemonConfig, WebConfig
+    from vcond.core.bus import Bus
+    from vcond.core.clock import SteadyClock
+    from vcond.core.desk import CoreDesk
+    from vcond.core.office import Office
+    from vcond.journal import Store
+    from vcond.web.server import WebServer
+
+    async def tick() -> None:
+        while True:
+            office.tick(clock.now())
+            await asyncio.sleep(0.5)
+
+    def frames() -> int:
+        return sum(track._timeline.frames for call in office.live for track in call.tracks)
+
+    clock, token = SteadyClock(), "token"
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token, alive=dict, ready=dict)
+    with tempfile.TemporaryDirectory(prefix="vcond-bench-") as folder:
+        store = Store(Path(folder) / "journal")
+        office = Office(
+            DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=clock, bus=Bus(),
+            finish=lambda *_: None, discard=lambda *_: None,
+        )  # fmt: skip
+        await server.start()
+        ticking = asyncio.create_task(tick())
+        try:
+            yield Bench(
+                CoreDesk("twilio", office, server.ingress("twilio"), lambda: None),
+                f"{server.base_url}{PATH}/{token}",
+                frames,
+            )
+        finally:
+            ticking.cancel()
+            office.interrupt_all("stop")
+            await server.close()
+            await store.close()
+
+
+DESKS = {"memory": memory, "core": core}
+
+
+# The servers: each prints its URL, and at the end what it measured.
+
+
+async def measure(frames: Callable[[], int], calls: int, seconds: float) -> None:
+    """Wait for the load, then take CPU time and frames over ``seconds``; print them as JSON."""
+    while frames() < calls * 100:  # noqa: ASYNC110 - nothing in the way of a frame may be changed to tell us
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(WARM_UP)
+    count, cpu, wall = frames(), time.process_time(), time.monotonic()
+    await asyncio.sleep(seconds)
+    count, cpu, wall = frames() - count, time.process_time() - cpu, time.monotonic() - wall
+    print(json.dumps({"frames": count, "cpu": cpu, "wall": wall}), flush=True)
+
+
+async def serve_vcond(calls: int, seconds: float, desk: str) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    async with DESKS[desk]() as bench:
+        task = asyncio.create_task(TwilioAdapter(TwilioConfig(path=PATH, max_streams=10_000)).run(bench.desk))
+        await asyncio.sleep(0)
+        print(bench.url, flush=True)
+        await measure(bench.frames, calls, seconds)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def serve_bare(calls: int, seconds: float) -> None:
+    count = 0
+
+    async def answer(request: web.Request) -> web.WebSocketResponse:
+        nonlocal count
+        response = web.WebSocketResponse(decode_text=False, max_msg_size=64 * 1024, compress=False)
+        await response.prepare(request)
+        kept: dict[str, bytes] = {}
+        while True:
+            message = await response.receive()
+            if message.type is not WSMsgType.TEXT:
+                return response
+            told = decode(message.data)
+            if type(told) is Media:
+                kept[told.media.track] = told.media.payload
+                count += 1
+
+    app = web.Application()
+    app.router.add_get(PATH, answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}", flush=True)
+    await measure(lambda: count, calls, seconds)
+    await runner.cleanup()
+
+
+# The client.
+
+
+def frame(text: bytes) -> bytes:
+    """A WebSocket text frame of a client, masked with zeros (RFC 6455 section 5.3 leaves the key to the client)."""
+    size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + struct.pack("!H", len(text))
+    return b"\x81" + size + b"\0\0\0\0" + text
+
+
+def dial(url: str, number: int) -> socket.socket:
+    host, _, path = url.removeprefix("http://").partition("/")
+    name, _, port = host.partition(":")
+    sock = socket.create_connection((name, int(port)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(
+        f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    assert b" 101 " in sock.recv(4096)
+    start = {
+        "event": "start", "sequenceNumber": "1", "streamSid": f"MZ{number:032x}",
+        "start": {
+            "accountSid": "AC" + "0" * 32, "callSid": f"CA{number:032x}", "tracks": ["inbound", "outbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}, "customParameters": {},
+        },
+    }  # fmt: skip
+    sock.sendall(frame(b'{"event":"connected","protocol":"Call","version":"1.0.0"}'))
+    sock.sendall(frame(json.dumps(start).encode()))
+    return sock
+
+
+def spoken() -> list[str]:
+    """Ten seconds of a party as base64 frames: six of speech, four of silence, as people talk."""
+    pcm = np.concatenate([voice(1, 3.0), np.zeros(16_000, np.int16), voice(2, 3.0), np.zeros(16_000, np.int16)])
+    coded = encode(Codec.PCMU, pcm)
+    return [base64.b64encode(coded[at : at + 160]).decode() for at in range(0, len(coded), 160)]
+
+
+def send(url: str, calls: int) -> None:
+    """Send for ever: each call 50 messages a second and track, all calls spread over each 20 ms."""
+    payloads = spoken()
+    socks = [dial(url, number) for number in range(calls)]
+    begun, sent = time.monotonic(), 0
+    step = 0.02 / (calls * 2)
+    with contextlib.suppress(OSError):
+        for tick in range(10**9):
+            payload = payloads[tick % len(payloads)]
+            for half, track in enumerate(("inbound", "outbound")):
+                body = (
+                    f'{{"event":"media","sequenceNumber":"{2 * tick + half + 2}","media":{{"track":"{track}",'
+                    f'"chunk":"{tick + 1}","timestamp":"{20 * tick}","payload":"{payload}"}},"streamSid":"'
+                )
+                for number, sock in enumerate(socks):
+                    sock.sendall(frame(f'{body}MZ{number:032x}"}}'.encode()))
+                    sent += 1
+                    ahead = begun + sent * step - time.monotonic()
+                    if ahead > 0.0005:
+                        time.sleep(ahead)
+
+
+# The run.
+
+
+def one_round(kind: str, calls: int, seconds: float) -> dict[str, float]:
+    """CPU time per message of one server under the load of one client."""
+    cores = sorted(os.sched_getaffinity(0))
+    run = [sys.executable, __file__]
+    with (
+        subprocess.Popen([*run, kind, str(calls), str(seconds)], stdout=subprocess.PIPE, text=True) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        os.sched_setaffinity(server.pid, {cores[0]})
+        stack.callback(server.kill)
+        url = server.stdout.readline().strip()
+        client = stack.enter_context(subprocess.Popen([*run, "client", str(calls), url]))
+        os.sched_setaffinity(client.pid, {cores[-1]})
+        stack.callback(client.kill)
+        limit = threading.Timer(LIMIT + seconds, server.kill)
+        limit.start()
+        stack.callback(limit.cancel)
+        said = server.stdout.readline()
+    if not said:
+        sys.exit(f"the {kind} server never got its load")
+    measured = json.loads(said)
+    micros = measured["cpu"] / max(measured["frames"], 1) * 1e6
+    return {"us": micros, "rate": measured["frames"] / measured["wall"], "load": measured["cpu"] / measured["wall"]}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--calls", type=int, default=50)
+    arguments.add_argument("--seconds", type=float, default=5)
+    arguments.add_argument("--rounds", type=int, default=3)
+    given = arguments.parse_args()
+    rounds: dict[str, list[dict[str, float]]] = {"bare": [], **{desk: [] for desk in DESKS}}
+    for _ in range(given.rounds):
+        for kind, results in rounds.items():
+            results.append(one_round(kind, given.calls, given.seconds))
+    print(f"{given.calls} two-track calls, 100 messages a second each; the least disturbed of {given.rounds} rounds")
+    print(f"{'server':8} {'messages/s':>10} {'CPU':>6} {'us/message':>11} {'calls/core':>11} {'of bare':>8}")
+    best = {kind: min(results, key=lambda result: result["us"]) for kind, results in rounds.items()}
+    bare = best["bare"]["us"]
+    for kind, of in best.items():
+        row = f"{of['rate']:10.0f} {of['load']:6.1%} {of['us']:11.1f} {1e4 / of['us']:11.0f} {bare / of['us']:8.0%}"
+        print(f"{kind:8} {row}")
+    ratio = bare / best["core"]["us"]
+    print(f"vcond captures {ratio:.0%} of the calls that the bare server decodes (goal: {GOAL:.0%})")
+    return int(ratio < GOAL)
+
+
+if __name__ == "__main__":
+    role = sys.argv[1] if len(sys.argv) == 4 else ""
+    if role == "bare":
+        uvloop.run(serve_bare(int(sys.argv[2]), float(sys.argv[3])))
+    elif role in DESKS:
+        uvloop.run(serve_vcond(int(sys.argv[2]), float(sys.argv[3]), role))
+    elif role == "client":
+        send(sys.argv[3], int(sys.argv[2]))
+    else:
+        sys.exit(main())

@@ -51,7 +51,7 @@ class TwilioCarrier:
 
     async def start(self, folder: Path) -> str:  # noqa: ARG002 - nothing is made
         """There is nothing to start."""
-        return f'[adapters.twilio]\npath = "{self.path}"'
+        return f'[adapters.twilio]\npath = "{self.path}"\ngrace = 0  # nobody streams a call again that broke off'
 
     async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:
         """Open the stream, send both tracks in time, stop."""

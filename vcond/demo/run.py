@@ -19,7 +19,7 @@ from vcond.demo.errors import DemoError
 from vcond.demo.pbx import AsteriskCarrier
 from vcond.demo.places import Places, places
 from vcond.demo.screen import Screen, clock
-from vcond.demo.summary import summary
+from vcond.demo.summary import scores, summary
 from vcond.demo.wav import own_call
 from vcond.errors import UnreachableError, VcondError
 from vcond.vcon import read, validate
@@ -28,6 +28,8 @@ TEXT_LIMIT = 60.0
 """Seconds from the hang-up to the vCon, on top of the length of the call: a slow machine may transcribe as long."""
 LOOK_EVERY = 0.05
 FINDINGS_SHOWN = 10
+ENOUGH = 0.5
+"""Share of a party's words that the transcript of the demo call must have: less is no working vcond."""
 SLOWEST, FASTEST = 0.1, 10
 """Beyond, a moment in which a busy machine does something else is as long as a word of the call."""
 
@@ -58,7 +60,7 @@ def run_demo(options: DemoOptions) -> int:
         with places(options.out) as where, Screen(recording) as screen:
             try:
                 path = asyncio.run(_demo(_Run(recording, carrier, where, screen, stop)))
-                lines = _judged(path, recording)
+                _show(path, recording)
             except (VcondError, OSError):
                 _show_log(where)
                 raise
@@ -68,7 +70,7 @@ def run_demo(options: DemoOptions) -> int:
         return _failed(f"{why.filename or 'vcond demo'}: {why.strerror or type(why).__name__}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 128 + stop.signal
-    print("\n".join(["", *lines, "", f"vCon: {path}"]), flush=True)
+    print(f"\nvCon: {path}", flush=True)
     return 0
 
 
@@ -191,15 +193,20 @@ async def _watch(captions: AsyncIterator[Caption], screen: Screen) -> None:
         screen.say(str(why))
 
 
-def _judged(path: Path, recording: Recording) -> list[str]:
-    """Read the vCon, check it, and say what is in it. Raises DemoError when it is not valid."""
+def _show(path: Path, recording: Recording) -> None:
+    """Read the vCon, check it, and print what is in it.
+
+    Raises DemoError when it is not valid, or when it is known what was said and that is not in it.
+    """
     data = path.read_bytes()
     document = read(data)
     findings = validate(document)
     shown = [f"  {one.level}: {one.path}: {one.message}" for one in findings[:FINDINGS_SHOWN]]
     if any(one.level == "error" for one in findings):
         raise DemoError("\n".join([f"{path} is not a valid vCon:", *shown]))
-    return [*summary(document, recording, len(data)), *shown]
+    print("", *summary(document, recording, len(data)), *shown, sep="\n", flush=True)
+    if any(one.share < ENOUGH for one in scores(document, recording)):
+        raise DemoError(f"a party of this call was not heard, or not understood; the vCon is {path}")
 
 
 def _show_log(where: Places) -> None:

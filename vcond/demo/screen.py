@@ -111,7 +111,13 @@ class Screen:
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             Text(f"{clock(self._position):>6}"),
-            ProgressBar(total=max(self._seconds, 0.001), completed=self._position, width=self._bar_width()),
+            ProgressBar(
+                total=max(self._seconds, 0.001),
+                completed=self._position,
+                width=self._bar_width(),
+                complete_style="cyan",
+                finished_style="cyan",
+            ),
             Text(clock(self._seconds)),
             Text(self._note, style="dim", no_wrap=True, overflow="ellipsis"),
         )

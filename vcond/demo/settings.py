@@ -18,6 +18,7 @@ name = "demo.example.com"
 state_dir = {_text(places.state)}
 admin_socket = {_text(places.admin_socket)}
 log_format = "text"
+drain = 5
 
 [web]
 listen = "127.0.0.1:0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import soundfile
 
 from vcond.demo import child, run
+from vcond.demo.call import Turn
 from vcond.demo.run import DemoOptions, run_demo
+from vcond.demo.wav import own_call
 
 FAKE = Path(__file__).with_name("fake_daemon.py")
 
@@ -82,6 +85,19 @@ def test_the_end_of_the_daemons_log_is_shown(way, options: DemoOptions, capsys: 
     way("dies")
     run_demo(options)
     assert f"the last lines of {options.out / 'vcond.log'}:\n  out of memory\n" in capsys.readouterr().err
+
+
+def test_a_call_of_which_nothing_was_understood_is_no_success(
+    way, options: DemoOptions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way("good")
+    known = replace(own_call(options.wav), turns=(Turn(1, 0, 1, "Good morning.", ()),))
+    monkeypatch.setattr(run, "demo_call", lambda: known)
+    assert run_demo(replace(options, wav=None)) == 1
+    out, err = capsys.readouterr()
+    assert "Agent        0 of 2      0.0%" in out
+    assert "was not heard, or not understood; the vCon is " in err
+    assert "vCon: " not in out
 
 
 def test_broken_live_text_does_not_end_the_demo(way, options: DemoOptions, capsys: pytest.CaptureFixture[str]) -> None:

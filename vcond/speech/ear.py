@@ -31,7 +31,7 @@ class Ear:
     def __init__(self, source: Source, start: int, changed: Callable[[Ear], None]) -> None:
         self.source = source
         self.segmenter, self.trouble = _segmenter(source.rate)
-        """None at a rate that cannot be listened to; ``trouble`` says why."""
+        """None for a track that cannot be listened to; ``trouble`` says why."""
         self.upto = start
         """How far audio is placed."""
         self.done = start
@@ -95,31 +95,41 @@ class Ears:
             await self._some.wait()
             self._some.clear()
             parts = [
-                (ear, ear.done, min(ear.upto, ear.done + ROUND_SECONDS * ear.source.rate)) for ear in self._changed
+                (ear, ear.done, min(ear.upto, ear.done + ROUND_SECONDS * ear.source.rate))
+                for ear in self._changed
+                if not ear.flushed
             ]
             self._changed.clear()
             audio = await read_many([(ear.source, start, stop) for ear, start, stop in parts])
             for (ear, start, stop), pcm in zip(parts, audio, strict=True):
-                self._cut(ear, start, stop, pcm)
+                for event in self._find(ear, start, pcm, at_end=ear.closed and ear.upto == stop):
+                    if isinstance(event, Begun):
+                        self._hears.begun(ear, event.start)
+                    else:
+                        self._hears.ended(ear, event.start, event.stop)
+                self._go_on(ear, stop)
 
     def changed(self, ear: Ear) -> None:
         """There is more of the track, or no more will come."""
         self._changed[ear] = None
         self._some.set()
 
-    def _cut(self, ear: Ear, start: int, stop: int, pcm: Pcm) -> None:
-        at_end = ear.closed and ear.upto == stop
-        found: list[Begun | Ended] = []
-        if ear.segmenter is not None:
-            found += ear.segmenter.feed(start, pcm) if stop > start else []
-            found += ear.segmenter.close() if at_end else []
+    def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Begun | Ended]:
+        if ear.segmenter is None:
+            return []
+        try:
+            found = ear.segmenter.feed(start, pcm) if len(pcm) else []
+            return [*found, *ear.segmenter.close()] if at_end else found
+        except Exception:
+            # One track that breaks the segmenter must not end the transcription of all others.
+            log.exception("track is no longer cut into utterances", call=ear.source.call)
+            metrics.dropped_total.labels("speech", "segmenter").inc()
+            ear.segmenter = None
+            return []
+
+    def _go_on(self, ear: Ear, stop: int) -> None:
         ear.done = stop
-        for event in found:
-            if isinstance(event, Begun):
-                self._hears.begun(ear, event.start)
-            else:
-                self._hears.ended(ear, event.start, event.stop)
-        if at_end:
+        if ear.closed and ear.upto == stop:
             ear.flushed = True
             self._hears.flushed(ear)
             return

@@ -31,7 +31,7 @@ PLACE: Final = re.compile(rb'^ +File "[^"\n]{1,300}", line \d{1,6}|^Fatal Python
 
 
 class WorkerLostError(VcondError):
-    """The process is gone or cannot be used any more. ``reason``: ``crash``, ``hang``, ``protocol``."""
+    """The process is gone or cannot be used any more. ``reason``: ``crash``, ``hang``, ``protocol``, ``spawn``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"speech worker lost: {reason}")
@@ -72,13 +72,7 @@ class Worker:
         ``tasks`` owns what reads from it; ``wake`` is set when it dies. Raises OperatorError kinds when the engine
         cannot be loaded, WorkerLostError when the process died or took longer than ``seconds``.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await _spawn(theirs.fileno(), start.threads)
-            except BaseException:
-                ours.close()
-                raise
+        ours, process = await _spawn(start.threads)
         reader, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, reader, writer)
         worker._wake = wake
@@ -194,7 +188,22 @@ class Worker:
             log.info("speech worker printed", pid=self.pid, bytes=count, places=places[-10:])
 
 
-async def _spawn(fd: int, threads: int) -> Process:
+async def _spawn(threads: int) -> tuple[socket.socket, Process]:
+    """A process and our end of its socket. Raises WorkerLostError when the machine has no more of either."""
+    ours: socket.socket | None = None
+    try:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            return ours, await _execute(theirs.fileno(), threads)
+    except BaseException as why:
+        if ours is not None:
+            ours.close()
+        if isinstance(why, OSError):
+            raise WorkerLostError("spawn") from why
+        raise
+
+
+async def _execute(fd: int, threads: int) -> Process:
     env = {name: value for name, value in os.environ.items() if KEPT_ENV.fullmatch(name)}
     env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     env["HF_HUB_OFFLINE"] = "1"

@@ -50,6 +50,8 @@ class Job:
     """How far it was when it was last decoded to be shown."""
     id: int = 0
     """What workers call it."""
+    said: str = ""
+    """What was shown of it last."""
     tries: int = 0
     """How often a worker died of it, or its engine raised; ``TRIES`` = never again."""
     worker: int | None = None
@@ -224,8 +226,7 @@ class Scheduler:
             self._release(job)
         if step.kind == "final":
             self._finishing -= 1
-            if job.tries < TRIES:
-                self._queue(job, first=True)
+            self._queue(job, first=True)
         if job.tries < TRIES:
             return False
         for queue in (self._live, self._late, *self._pinned.values()):

@@ -29,6 +29,8 @@ __all__ = ["Ear", "Source", "Speech", "SpeechConfig"]
 
 log = structlog.get_logger()
 
+WORRYING_PAUSE = 4.0
+"""Seconds between two starts from which on it is said that something is wrong."""
 LONGEST_PAUSE = 30.0
 """Seconds between two starts of a worker that always dies."""
 
@@ -265,7 +267,8 @@ class Speech:
 
     def _started(self, worker: Worker, ready: frames.Ready) -> None:
         log.info("speech worker ready", pid=worker.pid, engine=ready.engine, model=ready.model, mb=ready.memory >> 20)
-        self.trouble = ""
+        if max(self._pauses) < WORRYING_PAUSE:
+            self.trouble = ""
         self.engine = ready
         self._scheduler.streaming = ready.streaming
         for job in self._scheduler.forget(lambda job: not self._understands(job.source)):
@@ -275,8 +278,13 @@ class Speech:
 
     def _died(self, index: int, reason: str) -> None:
         metrics.stt_worker_restarts_total.labels(reason).inc()
-        if reason != "memory":
-            self._pauses[index] = min(LONGEST_PAUSE, 2 * self._pauses[index] or self.config.restart_seconds)
+        if reason == "memory":
+            return
+        self._pauses[index] = min(LONGEST_PAUSE, 2 * self._pauses[index] or self.config.restart_seconds)
+        if self._pauses[index] >= WORRYING_PAUSE and not self.trouble:
+            self.trouble = (
+                f"speech workers die again and again ({reason}): see the log for where, and try another model"
+            )
 
     async def _serve(self, index: int, worker: Worker, ready: frames.Ready) -> str:
         """Give a worker one step after another. Returns why it is to be replaced; raises WorkerLostError."""
@@ -289,7 +297,7 @@ class Speech:
             step = self._scheduler.next(index, accept=slim)
             if step is not None:
                 await self._do(step, worker, ready)
-                self._pauses[index] = 0.0
+                self._pauses[index], self.trouble = 0.0, ""
             elif not slim and not self._scheduler.holds(index):
                 return "memory"
             else:
@@ -320,7 +328,8 @@ class Speech:
         self._scheduler.done(step)
         if isinstance(answer, frames.Done):
             self._text(job, answer, ready)
-        elif answer.text and job.stop is None and not job.gone:
+        elif answer.text not in {"", job.said} and job.stop is None and not job.gone:
+            job.said = answer.text
             job.source.partial(job.start, step.stop, answer.text)
 
     def _messages(self, step: Step, pcm: bytes) -> list[frames.Request]:

@@ -6,6 +6,7 @@ not for it, so that a stop can drain. What native code prints goes to the parent
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import resource
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -147,6 +149,9 @@ def main(fd: int) -> int:
     """Serve on an inherited socket. 0 = the parent is gone, 2 = it said something that makes no sense."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        # When memory runs out, the kernel shall take a worker and not the capture of calls.
+        Path("/proc/self/oom_score_adj").write_text("500", "ascii")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold what callers said
     faulthandler.enable()
     channel = socket.socket(fileno=fd)

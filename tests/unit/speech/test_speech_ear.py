@@ -106,6 +106,22 @@ async def test_audio_that_cannot_be_read_is_silence_for_the_segmenter(track) -> 
         await read(line, 5, 25)
 
 
+async def test_a_track_that_breaks_the_segmenter_goes_deaf_and_the_others_do_not(track, marks) -> None:
+    class Breaks(marks):
+        def feed(self, start: int, pcm: np.ndarray) -> list:
+            raise ZeroDivisionError
+
+    async with hearing() as (listener, rounds):
+        bad, good = (Ear(track(name, pcm=np.ones(800, np.int16)), 0, rounds.changed) for name in ("bad", "good"))
+        bad.segmenter, good.segmenter = Breaks(), marks()
+        bad.close(800)
+        good.close(800)
+        await listener.end.wait()
+    assert listener.said == [("flushed",), ("begun", 0), ("ended", 0, 800), ("flushed",)]
+    assert bad.flushed
+    assert good.flushed
+
+
 async def test_a_call_that_is_merged_while_its_audio_is_read_is_read_again(track) -> None:
     line = track(pcm=np.arange(10, dtype=np.int16))
     plain, reads = line.read, []

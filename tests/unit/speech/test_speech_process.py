@@ -146,6 +146,26 @@ async def test_a_start_has_its_limit(tmp_path: Path) -> None:
     assert lost.value.reason == "hang"
 
 
+@pytest.mark.parametrize("where", ["socket.socketpair", "asyncio.create_subprocess_exec"])
+async def test_a_machine_without_room_for_a_process_is_a_worker_lost(tmp_path: Path, monkeypatch, where: str) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(WorkerLostError) as lost:
+        async with Held(tmp_path):
+            pass
+    assert lost.value.reason == "spawn"
+
+
+async def test_the_kernel_takes_a_worker_before_it_takes_capture(tmp_path: Path) -> None:
+    async with Held(tmp_path) as held:
+        score = await asyncio.to_thread(Path(f"/proc/{held.worker.pid}/oom_score_adj").read_text)
+        cores = await asyncio.to_thread(Path(f"/proc/{held.worker.pid}/limits").read_text)
+    assert int(score) >= 500
+    assert next(line.split()[4:6] for line in cores.splitlines() if line.startswith("Max core")) == ["0", "0"]
+
+
 async def test_secrets_of_the_environment_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VCOND_SINK_TOKEN", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

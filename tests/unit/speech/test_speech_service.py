@@ -10,6 +10,7 @@ import pytest
 from vcond import metrics
 from vcond.calls import events as ev
 from vcond.errors import StorageError
+from vcond.speech import service
 
 CRASH, HANG, RAISE, NOISY, GROW = 901, 902, 903, 906, 907
 
@@ -124,6 +125,7 @@ async def test_a_streaming_engine_is_fed_while_it_is_spoken_and_only_once(room, 
         ear.close(32000)
         assert await speech.settled("call", 60)
     assert line.partials == [(0, 4000, "1"), (0, 16000, "1 2")]
+    assert len({text for _, _, text in line.partials}) == 2, "what did not change is not shown again"
     assert house.log("fed") == ["4000", "12000", "8000"]
     assert texts(line) == ["1 2 3"]
 
@@ -348,6 +350,17 @@ async def test_an_engine_that_cannot_be_loaded_says_why_and_what_to_do(room, tra
         assert speech.trouble == "speech.model: the model is cracked; glue it"
         assert not speech.ready.is_set()
         assert not await speech.settled("call", 0)
+
+
+async def test_workers_that_always_die_are_said_to_be_trouble(room, track, monkeypatch) -> None:
+    monkeypatch.setattr(service, "WORRYING_PAUSE", 0.02)
+    house = room("DiesAtStart")
+    deaths = house.calls("_died")
+    async with house.running() as speech:
+        await deaths.get()
+        assert speech.trouble == ""
+        await deaths.get()
+        assert "die again and again (start)" in speech.trouble
 
 
 async def test_a_rate_that_cannot_be_listened_to_is_said_in_the_record(room, track) -> None:

@@ -129,7 +129,7 @@ class Attachment:
             await self._take(*await events.next())
 
     async def _prepare(self) -> None:
-        """The event filter, after every connect: Asterisk forgets it with the application."""
+        """Filter and subscription, after every connect: Asterisk forgets them with the application."""
         system = (await self._ari.info()).get("system")
         version = system.get("version") if isinstance(system, dict) else ""
         self._version = f"Asterisk {wire.clean(str(version))}"
@@ -138,6 +138,7 @@ class Attachment:
             await self._ari.filter_events(self._config.app, extra=extra)
         except AriError as why:
             self._desk.log.warning("no event filter: this Asterisk sends all events", why=str(why))
+        await self._ari.subscribe(self._config.app)
 
     async def _resync(self) -> None:
         channels, bridges = await self._ari.channels(), await self._ari.bridges()

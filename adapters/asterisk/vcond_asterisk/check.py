@@ -118,6 +118,7 @@ async def _application(ari: Ari, config: Config) -> AsyncIterator[Finding]:
 
 async def _filter(ari: Ari, app: str) -> Finding:
     try:
+        await ari.subscribe(app)
         await ari.filter_events(app)
     except ConfigError as why:
         return Finding("error", "right to write", str(why), "read_only = no for this user in ari.conf")
@@ -149,16 +150,17 @@ async def _connects(
     what = f"audio from Asterisk to {media.address}"
     fix = "advertise must be an address of this machine as Asterisk sees it; firewall, NAT, containers"
     try:
-        made = await ari.external_media(channel, app=app, address=media.address, token=str(token), rate=media.rate)
+        await ari.external_media(channel, app=app, address=media.address, token=str(token), rate=media.rate)
         async with asyncio.timeout(config.timeout):
             await caller.came.wait()
+        named = any(c.linkedid for c in await ari.channels() if c.id == channel)
     except AriError as why:
         return Finding("error", what, str(why), fix)
     except (TimeoutError, PeerError) as why:
         return Finding("error", what, f"Asterisk did not connect ({type(why).__name__})", fix)
     finally:
         await ari.hang_up(channel)
-    if wire.LINKEDID in made.channelvars:
+    if named:
         return Finding("ok", what, "connects; events name the linkedid")
     detail = "connects; events do not name the linkedid, so it is asked for once a channel"
     return Finding("warning", what, detail, f"channelvars = {wire.LINKEDID} in ari.conf [general] saves a request")

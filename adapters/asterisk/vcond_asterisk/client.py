@@ -107,22 +107,28 @@ class Ari:
         body = {"allowed": [{"type": kind} for kind in kinds]}
         await self._ask("PUT", f"applications/{_id(app)}/eventFilter", what="event filter", body=body)
 
+    async def subscribe(self, app: str) -> None:
+        """Send the events of all channels and bridges to an application whose event socket is open.
+
+        ``subscribeAll=true`` of the event socket would do the same and subscribe to device states too, which can hang
+        Asterisk's ARI for ever: registering an application and telling it of a device take the same two locks in
+        opposite orders (res_ari, res_stasis_device_state; seen with 22.10.1).
+        """
+        path = f"applications/{_id(app)}/subscription"
+        await self._ask("POST", path, what="subscription", body=None, eventSource="channel:,bridge:")
+
     async def snoop(self, channel: str, snoop: str, app: str) -> None:
         """Make a channel that hears what the party of ``channel`` says."""
         path = f"channels/{_id(channel)}/snoop/{_id(snoop)}"
         await self._ask("POST", path, what="snoop", spy="in", app=app, appArgs=f"snoop,{channel}")
 
-    async def external_media(self, media: str, *, app: str, address: str, token: str, rate: int) -> wire.Channel:
+    async def external_media(self, media: str, *, app: str, address: str, token: str, rate: int) -> None:
         """Make a channel that sends what it hears to ``address`` over AudioSocket, introducing itself as ``token``."""
         query = {
             "app": app, "channelId": media, "external_host": address, "encapsulation": "audiosocket",
             "transport": "tcp", "format": "slin" if rate == 8000 else f"slin{rate // 1000}", "data": token,
         }  # fmt: skip
-        body = await self._ask("POST", "channels/externalMedia", what="external media", body=None, **query)
-        try:
-            return msgspec.json.decode(body, type=wire.Channel)
-        except msgspec.DecodeError as why:
-            raise ProtocolError("not a channel") from why
+        await self._ask("POST", "channels/externalMedia", what="external media", body=None, **query)
 
     async def create_bridge(self, bridge: str) -> None:
         """Make a mixing bridge."""
@@ -167,7 +173,7 @@ class Ari:
 
     def events(self, app: str, clock: Clock) -> EventSocket:
         """The event socket of an application, to be entered with ``async with``."""
-        url = f"ws{self._base.removeprefix('http')}/events?{urlencode({'app': app, 'subscribeAll': 'true'})}"
+        url = f"ws{self._base.removeprefix('http')}/events?{urlencode({'app': app})}"
         return EventSocket(url, self._headers, clock, self._config.timeout)
 
 

@@ -163,7 +163,12 @@ class House:
     def gap(self, call: MemoryCall) -> float:
         """Longest stretch of loss in any track, seconds."""
         return max(
-            ((stop - start) / track.rate for track in call.state.tracks for start, stop, kind in track.spans if kind == "lost"),
+            (
+                (stop - start) / track.rate
+                for track in call.state.tracks
+                for start, stop, kind in track.spans
+                if kind == "lost"
+            ),
             default=0.0,
         )
 

@@ -58,7 +58,9 @@ async def test_hold_and_digits(house, look):
     hold, unhold = (next(m.at for m in call.state.history if m.event == e) for e in ("hold", "unhold"))
     agents = next(t for t in call.state.tracks if t.party == 1)
     first, last = (call.state.position(at, 8000) for at in (hold, unhold))
-    assert agents.spans.total(SpanKind.HELD, first, last) >= 0.9 * (last - first), "the agent was silent because of hold"
+    assert agents.spans.total(SpanKind.HELD, first, last) >= 0.9 * (last - first), (
+        "the agent was silent because of hold"
+    )
 
 
 async def test_blind_transfer(house, look):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from vcond_asterisk import AsteriskAdapter, Config, media
+from vcond_asterisk import AsteriskAdapter, Config, media, wire
 
 from vcond.testing.desk import MemoryDesk
 
@@ -63,11 +63,17 @@ async def test_a_call_that_ends_while_events_are_cut(open_house, line):
 
 
 async def test_adapter_stopped_and_started_mid_call(house, look):
-    """As after a crash: the same call goes on, with the same parties, at a desk that knows it from its journal."""
+    """As after a crash: the same call goes on, with the same parties, at a desk that knows it from its journal.
+
+    They talk when it stops: Asterisk lets go of a snoop only with the next packet of the phone it listened to.
+    """
     caller, agent, call = await house.connect()
     await house.say(v1=caller, v2=agent)
+    talk = asyncio.create_task(house.say(v5=caller, v6=agent))
+    await house.until(lambda: bool(house.desk.audio(call, 1)[-100:].any()), "they talk again")
     await house.stop()
     await house.nothing_left()
+    await talk
     assert not call.over
     await house.start(MemoryDesk.after_crash(house.desk))
     again = house.call
@@ -90,7 +96,6 @@ async def test_party_that_left_and_call_that_ended_while_vcond_was_down(house, l
     await agent.refer("201")
     second = await house.farm.ringing("agent2", house.number)
     await second.answer()
-    await agent.gone()
     await house.start(MemoryDesk.after_crash(house.desk))
     again = house.call
     await house.until(lambda: house.tracks(again) == 2, "both are listened to again")
@@ -109,12 +114,12 @@ async def test_party_that_left_and_call_that_ended_while_vcond_was_down(house, l
 
 async def test_orphans_of_a_killed_vcond_are_removed(house, pbx_client):
     """A vcond that was killed left a snoop, a media channel and a bridge; the next one removes them."""
-    caller, _, call = await house.connect()
+    caller, _, _ = await house.connect()
     await house.stop()
     async with pbx_client() as pbx:
         await pbx.ask("POST", f"/bridges/{house.app}.b-dead", type="mixing")
         await pbx.ask("POST", "/bridges/somebody-elses", type="mixing")
-        assert await house.leftovers() == [f"{house.app}.b-dead"]
+        assert f"{house.app}.b-dead" in await house.leftovers()
         await house.start(MemoryDesk.after_crash(house.desk))
         await house.until(lambda: house.tracks(house.call) == 2, "listened to again")
         assert f"{house.app}.b-dead" not in await house.leftovers()
@@ -133,7 +138,7 @@ async def test_audio_connections_cut(house, monkeypatch):
     await house.say(v1=caller, v2=agent)
     for link in tuple(links):
         link.abort()
-    await house.until(lambda: len(links) == 4, "both connections again")
+    await house.until(lambda: len(links) >= 4, "both connections again")
     await house.say(v3=caller, v4=agent)
     await caller.hang_up()
     await house.over(call)
@@ -145,19 +150,14 @@ async def test_audio_connections_cut(house, monkeypatch):
 
 async def test_replaced_by_another_client(house, pbx_client):
     """It says so, is not ready, and leaves the call alone."""
-    async with pbx_client(house.app, everything=True):
+    async with pbx_client(house.app):
         await house.until(lambda: not house.desk.is_attached, "it notices")
         assert "another client" in house.desk.attachments[-1][1]
 
 
-async def test_asterisk_without_channelvars(open_house, tmp_path_factory, monkeypatch, bed):
+async def test_asterisk_without_channelvars(open_house, monkeypatch):
     """ari.conf does not send the linkedid: it is asked for."""
-    from vcond_asterisk import wire
-
-    monkeypatch.setattr(wire, "LINKEDID", "CHANNEL(linkedid)")
-    plain = wire.Channel.linkedid
     monkeypatch.setattr(wire.Channel, "linkedid", property(lambda channel: ""))
-    assert plain is not wire.Channel.linkedid
     async with open_house() as house:
         caller, agent, call = await house.connect()
         await agent.refer("201")

@@ -146,8 +146,8 @@ class Phone:
         await self._event("StasisStart")
 
     async def gone(self) -> None:
-        """Wait until its call is over."""
-        await self._event("ChannelDestroyed")
+        """Wait until its call is over for it."""
+        await self._event("StasisEnd", "ChannelDestroyed")
 
     async def answer(self) -> None:
         """Pick up."""
@@ -181,5 +181,7 @@ class Phone:
     async def _do(self, method: str, what: str, **query: str) -> None:
         await self._ari.ask(method, f"/channels/{self.channel}{what}", **query)
 
-    async def _event(self, kind: str) -> None:
-        await self._ari.until(lambda e: e["type"] == kind and e["channel"]["id"] == self.channel, f"{kind} of a phone")
+    async def _event(self, *kinds: str) -> None:
+        await self._ari.until(
+            lambda e: e["type"] in kinds and e["channel"]["id"] == self.channel, f"{kinds[0]} of a phone"
+        )

@@ -1,0 +1,73 @@
+"""Twenty calls at the same time on a real Asterisk, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+
+import pytest
+
+pytestmark = pytest.mark.peer
+CALLS = 20
+
+
+async def test_twenty_calls_at_once(house):
+    numbers = [f"{house.number[:-4]}{5000 + i}" for i in range(CALLS)]
+    seeds = {number: (10 + 2 * i, 11 + 2 * i) for i, number in enumerate(numbers)}
+
+    async def connect(number: str):
+        caller = await house.farm.dial("200", number)
+        agent = await house.farm.ringing("agent", number)
+        await agent.answer()
+        await caller.up()
+        return caller, agent
+
+    began = time.perf_counter()
+    pairs = dict(zip(numbers, await asyncio.gather(*(connect(number) for number in numbers)), strict=True))
+    await house.until(lambda: sum(house.tracks(call) for call in house.desk.calls) == 2 * CALLS, "all tracks")
+    print(f"\n{CALLS} calls placed, answered and tapped in {time.perf_counter() - began:.2f} s")
+
+    ours, theirs, wall = _cpu(), _cpu_of(house.bed.pbx.process.pid), time.perf_counter()
+    await asyncio.gather(
+        *(house.say(**{f"v{seeds[n][0]}": pairs[n][0], f"v{seeds[n][1]}": pairs[n][1]}) for n in numbers)
+    )
+    spent = time.perf_counter() - wall
+    print(
+        f"CPU of one core while {CALLS} calls talk: vcond's adapter with desk and test {(_cpu() - ours) / spent:.0%},"
+        f" Asterisk {(_cpu_of(house.bed.pbx.process.pid) - theirs) / spent:.0%},"
+        f" memory of both {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB,"
+        f" {_rss_of(house.bed.pbx.process.pid)} MB"
+    )
+    for caller, _ in pairs.values():
+        await caller.hang_up()
+    await house.until(lambda: all(call.over for call in house.desk.calls), "the end of all calls")
+    assert len(house.desk.calls) == CALLS
+    worst, other = 1.0, 0.0
+    for call in house.desk.calls:
+        number = call.state.parties[0].who.tel
+        house.check_lengths(call, parties=2)
+        for party in (0, 1):
+            worst = min(worst, house.heard(call, party, seeds[number][party]))
+            other = max(other, house.heard(call, party, seeds[number][1 - party]))
+    print(f"worst correlation with the own voice {worst:.3f}, best with the other one {other:.3f}")
+    assert worst >= 0.95
+    assert other <= 0.2
+    assert not house.desk.drops
+
+
+def _cpu() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _cpu_of(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss_of(pid: int) -> int:
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) // 1024 for line in file if line.startswith("VmRSS"))

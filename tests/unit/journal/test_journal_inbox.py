@@ -53,8 +53,13 @@ def test_events_are_due_at_once_and_audio_a_little_later(desk):
 
 def test_much_audio_of_one_track_does_not_wait():
     desk = Desk(PROMPT * 8)
-    desk.inbox.audio(desk.track(), 0, b"x" * PROMPT)
+    desk.inbox.audio(desk.track("0.pcm"), 0, b"x" * PROMPT)
     assert len(desk.inbox.collect(0.0)[1]) == 1
+    track = desk.track("1.pcm")
+    desk.inbox.audio(track, 0, b"x" * (PROMPT - 1))
+    assert desk.inbox.collect(0.0)[1] == []
+    desk.inbox.audio(track, PROMPT - 1, b"x")
+    assert desk.inbox.collect(0.0)[1] == [track]
 
 
 def test_a_tail_is_queued_once_until_it_is_taken(desk):

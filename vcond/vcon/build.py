@@ -31,7 +31,8 @@ INLINE_LIMIT: Final = 9_500_000
 MOST: Final = 1 << 30
 """The largest vCon that is made when nobody set a limit: beyond it a clock went wrong."""
 _ROOM: Final = 4096
-"""Bytes kept free for what is written beside the audio once its form is known."""
+_ROOM_EACH: Final = 256
+"""Bytes kept free for what is written beside the audio once its form is known: for the whole and for each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ def _recipes(call: Call, shown: View, layout: Layout, *, first: bool) -> Sequenc
 
 def _room(draft: _Draft, limit: int | None) -> int:
     """Characters that the audio may take."""
-    return min(MOST, MOST if limit is None else limit) - len(serialize(draft.document)) - _ROOM
+    whole = min(MOST, MOST if limit is None else limit)
+    return whole - len(serialize(draft.document)) - _ROOM - _ROOM_EACH * len(draft.made.files)
 
 
 def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, room: int) -> bool:

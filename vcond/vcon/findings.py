@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,6 +15,8 @@ MOST: Final = 200
 """Findings after which a document is bad enough; the last one says so."""
 SAFE_INT: Final = 2**53 - 1
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_NAME: Final = re.compile(r"[A-Za-z_-]{1,40}")
+"""A parameter's name that can be shown: one with digits might be a number that somebody used as a key."""
 _FRACTION: Final = re.compile(r"\.\d+")
 
 
@@ -59,12 +60,12 @@ class Notes:
 
     # Each check says whether the value is there and right.
 
-    def known(self, item: dict[str, Any], names: Iterable[str], path: str, *, extended: bool) -> None:
+    def known(self, item: dict[str, Any], names: frozenset[str], path: str, *, extended: bool) -> None:
         """Warn of parameters that neither core nor a listed extension defines."""
         if extended:
             return
-        for name in item.keys() - set(names):
-            shown = name if name.isascii() and name.replace("_", "a").isalnum() and len(name) <= 40 else "..."
+        for name in sorted(item.keys() - names):
+            shown = name if _NAME.fullmatch(name) else "..."
             self.warning(f"{path}.{shown}", "unknown-parameter", "not in core-04 and no extension is listed")
 
     def required(self, item: dict[str, Any], name: str, path: str) -> bool:

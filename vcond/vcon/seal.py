@@ -172,17 +172,24 @@ def _chain(value: object) -> tuple[x509.Certificate, ...]:
 def _inner(payload: str, chain: tuple[x509.Certificate, ...], algorithm: str, header: dict[str, Any]) -> Opened:
     """The unsigned vCon in a payload that is believed, through signatures around signatures."""
     body = decoded(payload)
-    document = read(body)
+    document = _document(body)
     layers = 1
     while "payload" in document and "signatures" in document:
         if layers == DEEPEST or not isinstance(document["payload"], str):
             raise SealBrokenError("payload", "a payload that is no vCon")
         body = decoded(document["payload"])
-        document = read(body)
+        document = _document(body)
         layers += 1
     if "uuid" in header and header["uuid"] != document.get("uuid"):
         raise SealBrokenError("uuid", "the uuid of the header is not that of the vCon")
     return Opened(document, unpacked(body), chain, algorithm, layers)
+
+
+def _document(body: bytes) -> Document:
+    try:
+        return read(body)
+    except ProtocolError:
+        raise SealBrokenError("payload", "a payload that is no vCon") from None
 
 
 def _uuid(document: Document, depth: int) -> str:

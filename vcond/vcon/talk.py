@@ -65,8 +65,8 @@ class Talk:
 
 
 def unit(value: float) -> float:
-    """A confidence, kept between 0 and 1 and short."""
-    return round(min(max(value, 0.0), 1.0), 4)
+    """A confidence, kept between 0 and 1 and short; what is no number is 0."""
+    return round(min(value, 1.0), 4) if value > 0 else 0.0
 
 
 def _said(call: Call, shown: View, rate: int, words: Iterable[Word]) -> Iterable[Said]:

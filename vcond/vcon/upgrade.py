@@ -21,7 +21,7 @@ from vcond.vcon.findings import listed
 from vcond.vcon.model import EXTENSIONS, MEMBERS, SYNTAX, Document
 from vcond.vcon.validate_content import beginning
 
-KNOWN: Final = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0", "0.4.0"})
+KNOWN: Final = frozenset({"0.0.1", "0.0.2", "0.3.0", "0.4.0"})
 
 _TOP: Final = {"appended": "amended", "must_support": "critical"}
 _DIALOG: Final = {

@@ -407,6 +407,13 @@ def test_what_is_no_object_is_no_vcon(document):
     assert [finding.code for finding in validate(document)] == ["type"]
 
 
+def test_a_name_that_might_be_a_number_is_not_shown():
+    document = base()
+    document["+15551230001"] = document["fine_name"] = 1
+    paths = [finding.path for finding in validate(document)]
+    assert paths == ["$....", "$.fine_name"]
+
+
 def test_too_much_wrong_ends_the_work():
     document = base()
     document["attachments"] = [{}] * 100_000

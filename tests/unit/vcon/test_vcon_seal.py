@@ -9,6 +9,7 @@ import subprocess
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
+from jwcrypto.jwa import JWA
 from jwcrypto.jwk import JWK
 from jwcrypto.jws import JWS
 
@@ -247,6 +248,15 @@ def test_signatures_around_signatures_without_end(body, signer, at, trust):
     assert open_signed(deep, trust, at).layers == 8
     with pytest.raises(SealBrokenError):
         open_signed(sign(serialize(deep), signer, at), trust, at)
+
+
+def test_a_payload_that_is_no_vcon_is_refused_though_it_was_signed(body, signer, at, trust):
+    document = sign(body, signer, at)
+    text = b64(b"hello")
+    spoken = f"{document['signatures'][0]['protected']}.{text}".encode()
+    document["payload"] = text
+    document["signatures"][0]["signature"] = b64(JWA.signing_alg("RS256").sign(signer.key, spoken))
+    assert reason(document, trust, at) == "payload"
 
 
 def test_nothing_but_a_vcon_is_signed(signer, at):

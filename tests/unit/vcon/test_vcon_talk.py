@@ -110,4 +110,5 @@ def test_confidence_of_the_words_stands_in_for_that_of_the_whole(scenarios):
     assert one.text == "a b"
     assert [word.confidence for word in one.words] == [0.5, 1.0]
     assert one.confidence == 0.75
-    assert unit(-3) == 0.0
+    assert unit(-3) == unit(float("nan")) == 0.0
+    assert unit(float("inf")) == 1.0

@@ -28,7 +28,7 @@ TABLE: dict[str, set[str]] = {
     "config": {"speech", "delivery", "errors"},
     "web": {"adapter", "config", *LEAVES},
     "plugins": {"adapter", "config", "delivery", "errors"},
-    "core": {"adapter", "calls", "config", "journal", "media", "speech", "vcon", *LEAVES},
+    "core": {"adapter", "calls", "config", "delivery", "journal", "media", "speech", "vcon", *LEAVES},
     "demo": {"calls", "media", "vcon", "errors"},
 }
 ADAPTERS = {"adapter", "media"}

@@ -80,7 +80,7 @@ class Status:
         return [
             {"uuid": entry.uuid, "sink": one.sink, "state": one.state, "attempts": one.attempts,
              "reason": one.reason, "answer": one.answer, "bytes": entry.bytes}
-            for entry in await self._daemon.outbox.list(limit=1000)
+            for entry in await self._daemon.outbox.list(undelivered=True, limit=1000)
             for one in entry.sinks
             if one.state != "delivered"
         ]  # fmt: skip

@@ -49,11 +49,14 @@ def version(as_json: Json = False) -> None:
 
 
 @app.command()
-def run(config: ConfigFile = DEFAULT) -> None:
+def run(
+    config: ConfigFile = DEFAULT,
+    clock_speed: Annotated[float, typer.Option(hidden=True, min=0.1, max=10, help="For `vcond demo --speed`.")] = 1.0,
+) -> None:
     """Run the daemon in the foreground (systemd does)."""
     from vcond.daemon import main
 
-    main(config)
+    main(config, clock_speed)
 
 
 @app.command()
@@ -182,7 +185,7 @@ def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], a
 @app.command()
 def demo(
     wav: Annotated[Path | None, typer.Option(help="A stereo WAV of your own, left = caller.")] = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=50, help="1 = as it was spoken.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=10, help="1 = as it was spoken.")] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Folder for everything it makes; kept.")] = None,
     pbx: Annotated[str, typer.Option(help="asterisk = through a real Asterisk (from a checkout).")] = "",
 ) -> None:

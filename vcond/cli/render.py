@@ -55,6 +55,8 @@ def outbox(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "the outbox is empty: everything is delivered"
     for row in rows:
         yield f"{row['uuid']}  {row['sink']:<14} {row['state']:<9} tries {row['attempts']:<3} {row['reason']}".rstrip()
+        if row["state"] == "dead" and row.get("answer"):
+            yield f"    answered: {' '.join(row['answer'].split())[:300]}"
 
 
 def done(row: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from vcond.calls.time import Instant
 from vcond.config.schema import RecordConfig
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
+from vcond.delivery import ConflictError, Entry
 from vcond.errors import StorageError
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
@@ -80,7 +81,11 @@ class Publishing(Protocol):
     """What the finisher uses of the outbox."""
 
     async def publish(self, uuid: str, body: bytes) -> str:
-        """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError."""
+        """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError, ConflictError."""
+        ...
+
+    async def get(self, uuid: str) -> Entry | None:
+        """What is known of a vCon."""
         ...
 
 
@@ -172,9 +177,10 @@ class Finisher:
             if any(finding.level == "error" for finding in findings):
                 await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
                 return
+            self._sent[call.uuid] = journal  # before: it may be delivered before we hear that it was published
             sha512 = await self._publish(call.uuid, body)
-        self._sent[call.uuid] = journal
-        call.record(ev.Published(at=self._now(), sha512=sha512))
+        if call.uuid in self._sent:
+            call.record(ev.Published(at=self._now(), sha512=sha512))
         self._bus.publish(Line(call.uuid, "event", "published"))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
 
@@ -199,10 +205,22 @@ class Finisher:
         while True:
             try:
                 return await self._outbox.publish(uuid, body)
+            except ConflictError:
+                log.error("other bytes of this vCon were published before; those stay", call=uuid)  # noqa: TRY400
+                return await self._before(uuid)
             except StorageError as why:
                 log.error("vCon not stored yet", call=uuid, why=str(why))  # noqa: TRY400 - it says it all
                 await self._wait(pause)
                 pause = min(2 * pause, RETRY_MOST)
+
+    async def _before(self, uuid: str) -> str:
+        """What was published under a uuid before: by another version of vcond, from the same journal."""
+        entry = await self._outbox.get(uuid)
+        if entry is None:
+            return ""
+        if entry.closed_at:
+            self.delivered(uuid)
+        return entry.sha512
 
     def _set_aside(self, uuid: str, document: Document, findings: list[Finding]) -> None:
         metrics.quarantined_total.inc()

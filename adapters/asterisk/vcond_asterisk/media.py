@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 from uuid import UUID
 
 from vcond.adapter import Clock, ConfigError, Instant, ProtocolError
@@ -97,8 +97,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: Asterisk connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._server.links.add(self)
         if len(self._server.links) > CONNECTIONS:
             self._stranger()

@@ -62,6 +62,8 @@ def test_findings_say_what_to_do():
 def test_the_outbox():
     row = {"uuid": "u", "sink": "conserver", "state": "dead", "attempts": 3, "reason": "refused:403"}
     assert list(render.outbox([row])) == ["u  conserver      dead      tries 3   refused:403"]
+    answered = list(render.outbox([{**row, "answer": '{"detail":\n "Invalid API Key"}'}]))
+    assert answered[1] == '    answered: {"detail": "Invalid API Key"}'
     assert "everything is delivered" in next(render.outbox([]))
 
 

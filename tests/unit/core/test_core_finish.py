@@ -13,7 +13,7 @@ from vcond.calls.state import fold
 from vcond.config import RecordConfig
 from vcond.core import finish
 from vcond.core.finish import Finisher
-from vcond.delivery import FolderConfig, FolderSink, Outbox
+from vcond.delivery import ConflictError, Entry, FolderConfig, FolderSink, Outbox
 from vcond.errors import StorageError
 from vcond.vcon import Finding, read, validate
 
@@ -23,15 +23,20 @@ FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()
 class Shelf:
     """An outbox, with a disk that fails so many times."""
 
-    def __init__(self, failures: int = 0) -> None:
-        self.failures, self.taken = failures, {}
+    def __init__(self, failures: int = 0, before: Entry | None = None) -> None:
+        self.failures, self.taken, self.before = failures, {}, before
 
     async def publish(self, uuid: str, body: bytes) -> str:
         if self.failures:
             self.failures -= 1
             raise StorageError("no space left on device")
+        if self.before is not None:
+            raise ConflictError("other bytes")
         self.taken[uuid] = body
         return "ab" * 64
+
+    async def get(self, uuid: str) -> Entry | None:
+        return self.before
 
 
 async def at_once(_: float) -> None:
@@ -75,6 +80,11 @@ def ended(house, *, answered: bool = True):
 
 async def test_an_ended_call_becomes_a_valid_vcon_and_its_journal_goes_when_it_is_delivered(house, tmp_path: Path):
     delivered = asyncio.Event()
+
+    async def gone(uuid: str) -> None:
+        finisher.delivered(uuid)
+        delivered.set()
+
     sink = FolderSink(FolderConfig(path=str(tmp_path / "vcons")))
     outbox = Outbox(
         tmp_path / "outbox",
@@ -82,7 +92,7 @@ async def test_an_ended_call_becomes_a_valid_vcon_and_its_journal_goes_when_it_i
         database=tmp_path / "vcond.db",
         clock=house.clock,
         rng=random.Random(1),
-        on_delivered=lambda uuid: (finisher.delivered(uuid), delivered.set())[0],
+        on_delivered=gone,
     )
     async with outbox, finishing(house, outbox, tmp_path) as finisher:
         running = asyncio.create_task(outbox.run())
@@ -127,6 +137,19 @@ async def test_a_full_disk_is_waited_for(house, tmp_path: Path):
         await idle(finisher)
     assert list(shelf.taken) == [call.uuid]
     assert call.state.published == "ab" * 64
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_what_another_version_published_from_the_same_journal_stays(house, tmp_path: Path, delivered: bool):
+    entry = Entry("u", "cd" * 64, 9, 1, 1 if delivered else 0, "gone" if delivered else "open", {}, ())
+    async with finishing(house, Shelf(before=entry), tmp_path) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+    assert call.state.published == ("" if delivered else "cd" * 64)
+    await house.store.close()
+    assert journal.folder.exists() is not delivered
+    house.open()
 
 
 async def test_texts_that_do_not_come_in_time_are_named_and_the_vcon_leaves(house, tmp_path: Path):

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 from vcond.calls.time import SECOND
@@ -18,6 +19,16 @@ def test_a_step_of_the_wall_clock_moves_nothing_until_it_is_taken_over():
     clock.anchor()
     assert clock.now() == 4_601 * SECOND
     assert clock.off() == 0
+
+
+def test_a_clock_of_another_speed_is_right_at_first():
+    assert abs(SteadyClock.of_speed(4).now() - time.time_ns()) < 3600 * SECOND
+    begun, clock = time.monotonic_ns(), SteadyClock.of_speed(1000)
+    first = clock.now()
+    while time.monotonic_ns() - begun < 100_000:
+        pass
+    assert clock.now() - first > 1000 * 50_000
+    assert abs(clock.off()) < SECOND
 
 
 async def test_a_slow_watcher_loses_its_oldest_lines_and_nobody_waits():

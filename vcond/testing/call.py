@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
 from vcond.adapter import Cause, Codec, Instant, LiveCall, TrackClock
@@ -213,7 +214,7 @@ class MemoryCall:
             index = len(self._state.parties) if known is None else known.index
             self.record(ev.PartyJoined(at=at, party=index, key=key, who=who))
             return index
-        if who != NOBODY:
+        if any(value and value != getattr(known.who, name) for name, value in msgspec.structs.asdict(who).items()):
             self.record(ev.PartyDescribed(at=at, party=known.index, who=who))
         return known.index
 

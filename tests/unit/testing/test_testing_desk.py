@@ -100,6 +100,7 @@ def test_asking_for_a_party_again_writes_nothing(desk):
     call.party("a", at=NOON, who=Who(tel="1001"))
     count = len(call.events)
     call.party("a", at=later(1))
+    call.party("a", at=later(2), who=Who(tel="1001"))
     assert len(call.events) == count
 
 

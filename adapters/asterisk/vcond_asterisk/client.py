@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import logging
 import ssl
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
@@ -28,6 +29,10 @@ WAITING: Final = 20_000
 """Events that wait to be understood. More means that we are seconds behind: better start afresh."""
 PING: Final = 15.0
 """Seconds between pings on the event socket, and for an answer to one."""
+
+_SILENT: Final = logging.getLogger("vcond_asterisk.websocket")
+"""For the WebSocket library, whose debug log holds passwords and all that Asterisk tells."""
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 _SAID: Final = {
     400: "Asterisk did not understand the request",
@@ -206,6 +211,8 @@ class EventSocket:
                 max_size=wire.MAX_EVENT,
                 compression=None,
                 proxy=None,
+                user_agent_header="vcond",
+                logger=_SILENT,
             )
         except InvalidStatus as why:
             raise _refusal("event socket", why.response.status_code) from why

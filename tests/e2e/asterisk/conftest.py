@@ -33,7 +33,7 @@ def bed(tmp_path_factory):
     try:
         with peer.running(tmp_path_factory.mktemp("asterisk")) as both:
             yield both
-    except peer.Unavailable as why:
+    except peer.UnavailableError as why:
         if os.environ.get("CI"):
             pytest.fail(f"no Asterisk to test with: {why}")
         pytest.skip(f"no Asterisk to test with: {why}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from vcond_asterisk import AsteriskAdapter, Config, media, wire
 
 from vcond.testing.desk import MemoryDesk
+from vcond_asterisk import AsteriskAdapter, Config, media, wire
 
 pytestmark = pytest.mark.peer
 

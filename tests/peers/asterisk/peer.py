@@ -1,6 +1,6 @@
 """Starts a private Asterisk as the PBX and a second one as its SIP phones, on free ports, for one test session.
 
-Loaded by path (tests are no packages). ``start`` raises Unavailable when there is no Asterisk to be had here.
+Loaded by path (tests are no packages). ``start`` raises UnavailableError when there is no Asterisk to be had here.
 Both die with this process, also when it is killed.
 """
 
@@ -28,7 +28,7 @@ BUILD = 900.0
 """Seconds for the first download and unpacking."""
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """There is no Asterisk: no network for the first download, or a tool is missing."""
 
 
@@ -85,13 +85,13 @@ class Bed:
 
 
 def build() -> None:
-    """Download and unpack Asterisk unless that was done before. Raises Unavailable."""
+    """Download and unpack Asterisk unless that was done before. Raises UnavailableError."""
     missing = [tool for tool in ("bash", "apt-get", "dpkg-deb", "flock", "setpriv", "xargs") if not shutil.which(tool)]
     if missing:
-        raise Unavailable(f"not installed here: {', '.join(missing)}")
+        raise UnavailableError(f"not installed here: {', '.join(missing)}")
     done = subprocess.run([HERE / "asterisk-build"], capture_output=True, text=True, timeout=BUILD, check=False)
     if done.returncode:
-        raise Unavailable(f"asterisk-build failed: {done.stderr.strip()[-500:]}")
+        raise UnavailableError(f"asterisk-build failed: {done.stderr.strip()[-500:]}")
 
 
 def start(folder: Path, *, tries: int = 4, **settings: str) -> Bed:

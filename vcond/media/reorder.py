@@ -13,14 +13,14 @@ MAX_DROPOUT: Final = 3000
 """A number this far ahead is loss; farther is a new numbering (MAX_DROPOUT of RFC 3550 appendix A.1)."""
 MAX_MISORDER: Final = 100
 """A number this far behind is late; farther is a new numbering (MAX_MISORDER, there)."""
-UNKNOWN: Final = -1
-"""For ``missing``: the numbers do not tell."""
+MANY: Final = MAX_DROPOUT
+"""Missing before the first frame of a new numbering: all that the time between them may have held."""
 
 
 class Reorder(Generic[T]):
     """A window over frames with sequence numbers.
 
-    Frames come out in order, each with the count of those missing before it (``UNKNOWN`` at a new numbering).
+    Frames come out in order, each with the count of those missing before it (``MANY`` at a new numbering).
     """
 
     __slots__ = ("_given_up", "_mask", "_size", "_waiting", "duplicates", "late", "next", "reordered", "resyncs")
@@ -86,7 +86,7 @@ class Reorder(Generic[T]):
         self.resyncs += 1
         self._begin(seq)
         self.next = (seq + 1) & self._mask
-        out.append((UNKNOWN, frame))
+        out.append((MANY, frame))
         return out
 
     def _begin(self, seq: int) -> None:

@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 from vcond.media.clocks import ArrivalClock, RtpClock, TrackClock
 from vcond.media.codecs import Pcm
 from vcond.media.placer import Placed, Placer
-from vcond.media.reorder import UNKNOWN, Reorder
+from vcond.media.reorder import Reorder
 
 __all__ = ["Placed", "Timeline"]
 
+UNKNOWN: Final = -1
+"""Frames missing before one, when the source does not say."""
 SECOND: Final = 1_000_000_000
 MILLI: Final = 1_000_000
 STAMPED_WINDOW: Final = 8_000_000_000
@@ -63,7 +65,7 @@ class Timeline:
         self._rate = rate
         self._counted = isinstance(clock, ArrivalClock)
         self._wraps = isinstance(clock, RtpClock)
-        self._tps = clock.rate if isinstance(clock, RtpClock) else 1000
+        self._tps = max(clock.rate, 1) if isinstance(clock, RtpClock) else 1000
         jitter = clock.jitter_ms if isinstance(clock, ArrivalClock) else STAMPED_JITTER
         self._placer = Placer(
             rate,

@@ -160,7 +160,7 @@ FAST = settings(max_examples=40, deadline=None)
     seed=st.integers(0, 2**32),
     ppm=st.floats(-200, 200),
     late_ms=st.integers(0, 3000),
-    jitter_ms=st.integers(0, 39),
+    jitter_ms=st.integers(0, 19),
     base=st.one_of(st.integers(0, 2**32 - 1), st.integers(2**32 - 20_000, 2**32 - 1)),
     seq0=st.one_of(st.integers(1, 65535), st.integers(65400, 65535)),
     stop_ms=st.integers(0, 30),
@@ -241,7 +241,10 @@ def test_a_stall_and_the_burst_after_it_move_nothing(clock, seed, ppm, stalls):
     assume(sent[-1].arrived < media + FRAME_NS)
     heard = run(clock, sent, max(media, sent[-1].arrived))
     check_order(heard)
-    settled = 0 if all(index * 20 > 400 for index, _ in stalls) else 15 * RATE
+    # what was late from the very begin is known by 3 s after the burst
+    ends = [frame.arrived for frame in sent if frame.index in {index for index, _ in stalls}]
+    early = any(index * 20 <= 400 for index, _ in stalls)
+    settled = (max(ends) + 3 * SECOND) * RATE // SECOND if early else 0
     check_truth(heard, truth, 60, since=settled)
     if not settled:
         assert [index for index, _ in heard.frames()] == list(range(800))
@@ -304,6 +307,8 @@ def test_stamps_that_begin_anew_do_not_move_the_audio(clock, seed, at, base, new
     assume(new_seq is None or not 0 < (7 + at - new_seq) % 65536 <= 100)
     sent, truth, media = source(clock, seed, frames=400, ppm=0, late_ms=0, jitter_ms=10, base=base, seq0=7)
     per_frame, modulus = (FRAME, 2**32) if isinstance(clock, RtpClock) else (20, 2**80)
+    # a jump within the time that passed looks like a pause of the source and a frame that is late
+    assume(not 0 <= (new_base - base - at * per_frame) % modulus <= 6000 * per_frame // 20)
     for frame in sent[at:]:
         frame.stamp = (new_base + (frame.index - at) * per_frame) % modulus
         if new_seq is not None:
@@ -315,6 +320,56 @@ def test_stamps_that_begin_anew_do_not_move_the_audio(clock, seed, at, base, new
     check_truth(heard, truth, 60)
     assert [index for index, _ in heard.frames()] == list(range(400))
     assert abs(heard.line.end - (media + pause_ms * MS) * RATE // SECOND) <= FRAME
+
+
+@FAST
+@given(
+    clock=CLOCKS,
+    seed=st.integers(0, 2**32),
+    ppm=st.floats(-200, 200),
+    late_ms=st.integers(0, 3000),
+    jitter_ms=st.integers(0, 79),
+    base=st.one_of(st.integers(0, 2**32 - 1), st.integers(2**32 - 100_000, 2**32 - 1)),
+    seq0=st.one_of(st.integers(1, 65535), st.integers(65_000, 65_535)),
+    loss=st.floats(0, 0.2),
+    double=st.floats(0, 0.2),
+    pause=st.one_of(st.none(), st.tuples(st.integers(100, 700), st.integers(300, 9000))),
+    stall=st.one_of(st.none(), st.tuples(st.integers(100, 500), st.integers(20, 4000))),
+)
+def test_all_of_it_at_once(clock, seed, ppm, late_ms, jitter_ms, base, seq0, loss, double, pause, stall):
+    rng = np.random.default_rng(seed)
+    counted = isinstance(clock, ArrivalClock)
+    drops = set() if counted else set((1 + np.flatnonzero(rng.random(798) < loss)).tolist())
+    sent, truth, media = source(
+        clock,
+        seed,
+        frames=800,
+        ppm=ppm,
+        late_ms=late_ms,
+        jitter_ms=jitter_ms,
+        base=base,
+        seq0=seq0,
+        drops=drops,
+        silent_gap=pause,
+    )
+    if stall is not None:
+        since = next(frame for frame in sent if frame.index >= stall[0]).arrived
+        for frame in sent:
+            if since <= frame.arrived < since + stall[1] * MS:
+                frame.arrived = since + stall[1] * MS
+    doubles = [] if counted else [f for f in sent if rng.random() < double]
+    sent = sorted([*sent, *doubles], key=lambda f: (f.arrived, f.index))
+    heard = run(clock, sent, max(media, *(f.arrived for f in sent)))
+    check_order(heard)
+    # a stall that hides how long a pause was leaves a counted stream astray until it is steady again
+    astray = counted and stall is not None and pause is not None
+    if not astray:
+        check_truth(heard, truth, 60)
+    indices = [index for index, _ in heard.frames()]
+    assert indices == sorted(set(indices))
+    assert len(indices) >= (800 - len(drops)) * 0.95
+    assert heard.line.duplicates + heard.line.late >= len(doubles) * 0.9
+    assert heard.line.resyncs == 0
 
 
 @settings(max_examples=4, deadline=None)
@@ -361,7 +416,7 @@ ACTION = st.one_of(
 @given(
     clock=st.one_of(
         CLOCKS,
-        st.builds(RtpClock, st.sampled_from([8000, 90_000]), st.integers(-3, 40)),
+        st.builds(RtpClock, st.sampled_from([0, 8000, 90_000]), st.integers(-3, 40)),
         st.builds(ArrivalClock, st.integers()),
     ),
     rate=st.sampled_from([8000, 11_025, 48_000]),

@@ -16,6 +16,7 @@ from vcond_twilio.who import MAX_PARAMETERS, MAX_VALUE, party, understand
         ("+1 (555) 010-0100", Who(tel="+1 (555) 010-0100")),
         ("sip:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
         ("SIPS:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
+        ("sip:ann@pbx.example.com;transport=tls?x=y", Who(sip="ann@pbx.example.com")),
         ("client:ann", Who(uuid="client:ann", name="ann", validation="none")),
         ("anonymous", Who(name="anonymous", validation="none")),
         ("", Who()),

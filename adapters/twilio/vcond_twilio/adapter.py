@@ -41,7 +41,6 @@ class TwilioAdapter:
         try:
             await asyncio.Event().wait()
         finally:
-            desk.attached(False, "stopped")
             await reception.close()
 
     async def check(self) -> AsyncIterator[Finding]:
@@ -92,7 +91,10 @@ class _Reception:
         self._streams += 1
         try:
             await socket.prepare(request)
-            await self._converse(socket)
+            if self._closed:
+                await socket.close(code=GOING_AWAY)
+            else:
+                await self._converse(socket)
         finally:
             self._streams -= 1
             if not self._streams:

@@ -73,7 +73,7 @@ def party(address: str, name: str = "") -> Who:
     validation = "none" if name else ""
     scheme, colon, rest = address.partition(":")
     if colon and scheme.lower() in {"sip", "sips"}:
-        return Who(sip=rest, name=name, validation=validation)
+        return Who(sip=re.split("[;?]", rest)[0], name=name, validation=validation)
     if colon and scheme.lower() == "client":
         return Who(uuid=address, name=name or rest, validation="none")
     if _NUMBER.fullmatch(address):

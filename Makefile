@@ -38,7 +38,7 @@ bench: setup
 lock: setup
 	$(BIN)/python -m pip -q install uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra embedded --extra dev pyproject.toml -o requirements.lock
+	  --extra embedded --extra webrtc --extra dev pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

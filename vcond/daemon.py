@@ -116,6 +116,8 @@ class Daemon:
             config=self.config.delivery,
             on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
         )
+        token = ingress_token(self.config.web, self.state_dir)
+        self.store = Store(self.state_dir / "journal")
         self.finisher = Finisher(
             self.config.record,
             speech=self.speech,
@@ -123,9 +125,8 @@ class Daemon:
             quarantine=self.state_dir / "quarantine",
             now=self.clock.now,
             bus=self.bus,
+            forget=self.store.remove,
         )
-        token = ingress_token(self.config.web, self.state_dir)
-        self.store = Store(self.state_dir / "journal")
         self.office = Office(
             self.config.vcond,
             store=self.store,
@@ -186,16 +187,17 @@ class Daemon:
                 await _cancelled(background)
 
     async def _recover(self, journals: list[CallJournal], adapters: dict[str, Adapter]) -> None:
-        for journal in journals:
-            state = fold(journal.events)
-            if not state.uuid or state.merged_into:
+        states = [(journal, fold(journal.events)) for journal in journals]
+        merged = {uuid for _, state in states for uuid in state.merged}
+        for journal, state in states:
+            if not state.uuid or state.merged_into or state.uuid in merged:
                 journal.remove()
             elif state.published:
                 entry = await self.outbox.get(state.uuid)
                 if entry is None or entry.stage == "lost":
                     self.office.take_to_finish(journal)  # the outbox lost it: the same bytes again
                     continue
-                self.finisher.expect(state.uuid, journal)
+                self.finisher.expect(journal)
                 if entry.closed_at:
                     self.finisher.delivered(state.uuid)
             elif state.ended is not None:

@@ -47,6 +47,8 @@ class Status:
                 wrong[f"adapter {name}"] = detail or "not attached"
         if daemon.store.trouble:
             wrong["journal"] = daemon.store.trouble
+        if daemon.speech.trouble:
+            wrong["speech"] = daemon.speech.trouble
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
         if daemon.office.disk_low:

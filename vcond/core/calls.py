@@ -31,6 +31,8 @@ log = structlog.get_logger()
 MAX_PARTIES = 500
 MAX_TRACKS = 1_000
 MAX_EVENTS = 200_000
+LARGEST_MERGE = 7 << 20
+"""Bytes; a record of the journal is limited to 8 MiB."""
 FUTURE, PAST = 10 * SECOND, 3_600 * SECOND
 """An event's moment may be this far ahead of our clock, or before the call's zero; else it happened now."""
 
@@ -128,6 +130,10 @@ class CoreCall:
         if not isinstance(self.journal, CallJournal) or not isinstance(other.journal, CallJournal):
             self.dropped("merge", "disk")
             return
+        if len(msgspec.msgpack.encode(change.event)) > LARGEST_MERGE:
+            self.dropped("merge", "too-large")
+            log.error("calls not merged: the other's history is too long", call=self.uuid, other=other.uuid)
+            return
         self.journal.adopt(other.journal, change.files)
         self.record(change.event)
         self._utterances = max(self._utterances, 1 + max(change.utterances.values(), default=-1))
@@ -180,7 +186,11 @@ class CoreCall:
         self.state.apply(event)
         if self.state.odd > odd:
             metrics.odd_events_total.labels(self.state.adapter).inc(self.state.odd - odd)
-        self.journal.append(event)
+        try:
+            self.journal.append(event)
+        except (ValueError, RuntimeError) as why:  # too large, or the journal is closed: the state has it, the disk not
+            self.dropped("event", "journal")
+            log.error("event not in the journal", call=self.uuid, kind=type(event).__name__, why=type(why).__name__)  # noqa: TRY400
 
     def dropped(self, what: str, reason: str) -> None:
         """Count something lost."""

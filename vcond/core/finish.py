@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 MAPPED = 3600 * 8_000
 """Samples from which on a track is not read into memory as a whole."""
+LONGEST_READ = 10 * 3600 * 48_000
+"""Samples; what a track of a merged call has beyond stays at the edge."""
 AT_ONCE = 2
 """vCons built at the same time: each holds its call's audio in memory."""
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
@@ -48,16 +50,18 @@ class Samples(Protocol):
 def read_track(journal: Samples, track: Track) -> Pcm:
     """All samples of a track, the first at the call's zero."""
     start = max(0, -track.shift)
-    pcm = journal.read(track.file, start, max(start, track.samples - track.shift))
+    stop = min(max(start, track.samples - track.shift), start + LONGEST_READ)
+    pcm = journal.read(track.file, start, stop)
     return np.concatenate([np.zeros(track.shift, np.int16), pcm]) if track.shift > 0 else pcm
 
 
 def _audio(journal: CallJournal, track: Track) -> Pcm:
     """As ``read_track``; a very long track is mapped, so that it costs memory only where it is used."""
-    length = min(track.samples, journal.length(track.file))
-    if length < MAPPED or track.shift:
+    start = max(0, -track.shift)
+    length = min(track.samples - track.shift, journal.length(track.file)) - start
+    if length < MAPPED or track.shift > 0:
         return read_track(journal, track)
-    return np.memmap(journal.folder / track.file, "<i2", "r", shape=(length,))
+    return np.memmap(journal.folder / track.file, "<i2", "r", offset=2 * start, shape=(length,))
 
 
 def build_options(config: RecordConfig) -> BuildOptions:
@@ -101,6 +105,7 @@ class Finisher:
         quarantine: Path,
         now: Callable[[], Instant],
         bus: Bus,
+        forget: Callable[[str], None],
         wait: Callable[[float], asyncio.Future[None]] | None = None,
     ) -> None:
         self._config = config
@@ -109,9 +114,10 @@ class Finisher:
         self._quarantine = quarantine
         self._now = now
         self._bus = bus
+        self._forget = forget
         self._wait = wait or asyncio.sleep
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
-        self._sent: dict[str, CallJournal] = {}
+        self._sent: set[str] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.busy = 0
         """Calls between their end and the outbox."""
@@ -124,15 +130,16 @@ class Finisher:
         self._idle.clear()
         self._ended.put_nowait((call, journal))
 
-    def expect(self, uuid: str, journal: CallJournal) -> None:
-        """A vCon that is in the outbox since an earlier run: its journal goes when it is delivered."""
-        self._sent[uuid] = journal
+    def expect(self, journal: CallJournal) -> None:
+        """A vCon is in the outbox: its journal takes no more memory, and goes when every sink has the vCon."""
+        self._sent.add(journal.uuid)
+        journal.close()
 
     def delivered(self, uuid: str) -> None:
         """Every sink has the vCon."""
-        journal = self._sent.pop(uuid, None)
-        if journal is not None:
-            journal.remove()
+        if uuid in self._sent:
+            self._sent.discard(uuid)
+            self._forget(uuid)
         self._bus.publish(Line(uuid, "event", "delivered"))
 
     async def idle(self) -> None:
@@ -177,10 +184,11 @@ class Finisher:
             if any(finding.level == "error" for finding in findings):
                 await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
                 return
-            self._sent[call.uuid] = journal  # before: it may be delivered before we hear that it was published
+            self._sent.add(call.uuid)  # before: it may be delivered before we hear that it was published
             sha512 = await self._publish(call.uuid, body)
         if call.uuid in self._sent:
             call.record(ev.Published(at=self._now(), sha512=sha512))
+            journal.close()
         self._bus.publish(Line(call.uuid, "event", "published"))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
 

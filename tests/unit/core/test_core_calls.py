@@ -228,3 +228,21 @@ async def test_below_the_disk_floor_no_new_call_is_recorded_and_those_that_go_on
     house.free = 10**12
     house.office.tick(house.now(4))
     assert not house.office.disk_low
+
+
+async def test_a_call_whose_history_is_too_long_for_a_record_stays_a_call_of_its_own(house, monkeypatch):
+    monkeypatch.setattr("vcond.core.calls.LARGEST_MERGE", 10)
+    call, *_ = two_parties(house)
+    other = house.desk.call("k2", at=house.now(1))
+    other.party("c", at=house.at(1))
+    call.merge(other)
+    assert house.desk.open_calls() == [call, other]
+    assert call.state.odd == 0
+
+
+async def test_an_event_that_the_journal_refuses_stops_nothing(house):
+    call, caller, _ = two_parties(house)
+    call.emit(ev.Fact(at=house.at(0), name="x", value="y" * (9 << 20)))
+    talk(house, caller, 0, 1)
+    call.end(at=house.now(1))
+    assert call.state.tracks[0].samples == 8000

@@ -52,6 +52,7 @@ async def finishing(house, outbox, tmp_path: Path, **record):
         quarantine=tmp_path / "quarantine",
         now=house.clock.now,
         bus=house.bus,
+        forget=lambda uuid: house.store.remove(uuid),  # noqa: PLW0108 - a house may open another store
         wait=at_once,
     )
     task = asyncio.create_task(finisher.run())

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from vcond.speech.engines.mel import Mel, filters
 
+REFERENCE = Path(__file__).resolve().parents[2] / "data" / "speech" / "mel.npz"
+"""Every 25th frame, and the sum of each filter, as faster-whisper 1.2.1 makes them of the same noise."""
+
 
 @pytest.mark.parametrize("bands", [80, 128])
 def test_the_frames_are_those_the_model_was_trained_with(bands: int) -> None:
-    theirs = pytest.importorskip("faster_whisper.feature_extractor").FeatureExtractor(feature_size=bands)
+    theirs = np.load(REFERENCE)
     sound = np.random.default_rng(0).normal(0, 0.1, 16_000 * 3 + 77).astype(np.float32)
-    assert np.abs(filters(bands) - theirs.mel_filters).max() < 1e-8
-    assert np.abs(Mel(bands)(sound) - theirs(sound)).max() < 1e-5
+    assert np.abs(filters(bands).sum(axis=1) - theirs[f"filters{bands}"]).max() < 1e-6
+    assert np.abs(Mel(bands)(sound)[:, ::25] - theirs[f"mel{bands}"]).max() < 1e-5
 
 
 def test_a_tone_is_in_the_band_of_its_frequency() -> None:

@@ -27,7 +27,7 @@ TABLE: dict[str, set[str]] = {
     "testing": {"calls", "media", "adapter", "errors"},
     "config": {"speech", "delivery", "errors"},
     "web": {"adapter", "config", *LEAVES},
-    "plugins": {"adapter", "config", "delivery", "errors"},
+    "plugins": {"adapter", "calls", "config", "delivery", "vcon", "errors"},
     "core": {"adapter", "calls", "config", "delivery", "journal", "media", "speech", "vcon", *LEAVES},
     "demo": {"calls", "media", "vcon", "errors"},
 }

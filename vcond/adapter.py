@@ -149,13 +149,21 @@ class Ingress(Protocol):
         """Where peers reach it: the configured public URL, else the bound address."""
         ...
 
-    def route(self, method: str, path: str, handler: Handler) -> None:
+    def route(self, method: str, path: str, handler: Handler, *, prefix: bool = False, guarded: bool = True) -> None:
         """Serve the fixed ``path`` (``/twilio/stream``) with an aiohttp handler. Raises ConfigError when it is taken.
 
         Before the handler runs, the request must carry the ingress token: as ``Authorization: Bearer``, or as a
         last path segment (``<path>/<token>``, for platforms that can send neither headers nor queries). The
         handler owns WebSocket upgrades: ``web.WebSocketResponse(decode_text=False, max_msg_size=...)``.
+
+        With ``prefix`` everything up to 8 segments below the path is served too (``/whip/<session>``), and the token
+        is taken as bearer only. With ``guarded=False`` nothing is asked for: the handler sees to it who may do what
+        (CORS preflights, signed requests), with ``allowed`` or by itself.
         """
+        ...
+
+    def allowed(self, request: web.Request) -> bool:
+        """Whether a request carries the ingress token as ``Authorization: Bearer``."""
         ...
 
 

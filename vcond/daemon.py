@@ -27,7 +27,7 @@ from vcond.core.clock import SteadyClock
 from vcond.core.desk import CoreDesk
 from vcond.core.finish import Finisher
 from vcond.core.office import Office
-from vcond.delivery import Outbox
+from vcond.delivery import Outbox, ShapedSink
 from vcond.errors import ConfigError, OperatorError, VcondError
 from vcond.journal import CallJournal, Store
 from vcond.notify import Notifier
@@ -102,7 +102,7 @@ class Daemon:
 
     def _wire(self) -> None:
         """Make every part; nothing runs yet."""
-        sinks = plugins.sinks(self.config)
+        sinks = plugins.sinks(self.config, clock=self.clock.now)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         self._make_state_dir()
@@ -125,7 +125,7 @@ class Daemon:
             quarantine=self.state_dir / "quarantine",
             now=self.clock.now,
             bus=self.bus,
-            forget=self.store.remove,
+            forget=lambda uuid: self._forget(uuid, sinks),
         )
         self.office = Office(
             self.config.vcond,
@@ -141,6 +141,20 @@ class Daemon:
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.bus
         )
+
+    async def _clean_forms(self) -> None:
+        """Signed and encrypted forms of vCons that were delivered everywhere and not cleaned up after."""
+        folder = self.state_dir / "forms"
+        for file in list(folder.iterdir()) if folder.is_dir() else []:
+            entry = await self.outbox.get(file.name[:36])
+            if entry is None or entry.closed_at:
+                file.unlink(missing_ok=True)
+
+    def _forget(self, uuid: str, sinks: list[ShapedSink]) -> None:
+        """Every sink has a vCon: nothing of it is needed here any more."""
+        self.store.remove(uuid)
+        for sink in sinks:
+            sink.forget(uuid)
 
     def _background(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         return [
@@ -205,6 +219,7 @@ class Daemon:
             else:
                 self.office.take_back(journal, self.clock.now())
         self.office.finish_all_unfinished(list(adapters))
+        await self._clean_forms()
         if journals:
             logger.info("journals of an earlier run", found=len(journals), unfinished=self.office.waiting)
 
@@ -282,13 +297,13 @@ class Daemon:
         try:
             new = load(self.loaded.files[0], os.environ)
             plugins.adapters(new.config)
-            plugins.sinks(new.config)
+            plugins.sinks(new.config, clock=self.clock.now)
         except OperatorError as why:
             logger.error("configuration not reloaded", why=str(why))  # noqa: TRY400 - the message says it all
         else:
             log.configure(new.config.vcond.log_level, new.config.vcond.log_format)
             self.office.config = new.config.vcond
-            waiting = [name for name in ("web", "speech", "adapters", "sinks", "delivery", "record")
+            waiting = [name for name in ("web", "speech", "adapters", "sinks", "delivery", "record", "seal")
                        if getattr(new.config, name) != getattr(self.config, name)]  # fmt: skip
             logger.info("configuration reloaded", needs_restart=waiting)
         self.notifier.send(READY="1", STATUS=self.status.line())

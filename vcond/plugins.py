@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from vcond.adapter import Adapter
-from vcond.config import Config, plugin_configs
+from vcond.calls.time import Instant
+from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
-from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink
+from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
 from vcond.errors import ConfigError, MissingExtraError
+from vcond.vcon import serialize
+from vcond.vcon.envelope import encrypt
+from vcond.vcon.keys import Signer, load_recipient, load_signer
+from vcond.vcon.keys import check as check_signer
+from vcond.vcon.seal import sign
 
 GROUP = "vcond.adapters"
+FORMS = ("plain", "signed", "encrypted")
 SINKS: dict[str, tuple[type[msgspec.Struct], Any]] = {
     "conserver": (ConserverConfig, ConserverSink),
     "folder": (FolderConfig, FolderSink),
@@ -37,10 +46,11 @@ def adapters(config: Config) -> dict[str, Adapter]:
     return {name: kinds[name](section) for name, section in typed.items()}
 
 
-def sinks(config: Config) -> list[ConserverSink | FolderSink]:
-    """The configured sinks in order, each under a name of its own. Raises ConfigError."""
-    made: list[ConserverSink | FolderSink] = []
+def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
+    """The configured sinks in order, each under a name of its own, each with its form of a vCon. Raises ConfigError."""
+    made: list[ShapedSink] = []
     names: set[str] = set()
+    folder = Path(config.vcond.state_dir) / "forms"
     for i, section in enumerate(config.sinks):
         at = f"sinks[{i}]"
         kind = section.get("type", "")
@@ -50,6 +60,55 @@ def sinks(config: Config) -> list[ConserverSink | FolderSink]:
         if name in names:
             raise ConfigError(f"two sinks are named {name!r}; give each its own name", f"{at}.name")
         names.add(name)
+        form = section.get("form", "plain")
+        if form not in (FORMS if kind == "folder" else FORMS[:1]):
+            why = "the conserver takes unsigned vCons only" if form in FORMS else f"one of {', '.join(FORMS)}"
+            raise ConfigError(f"{form!r} cannot be: {why}", f"{at}.form")
         struct, sink = SINKS[kind]
-        made.append(sink(convert({k: v for k, v in section.items() if k != "type"} | {"name": name}, struct, at)))
+        own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
+        inner = sink(convert(own, struct, at))
+        seal = None if form == "plain" else sealer(config.seal, form, clock)
+        made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain))
     return made
+
+
+def sealer(config: SealConfig, form: str, clock: Callable[[], Instant]) -> Callable[[bytes], bytes]:
+    """Makes the signed or encrypted form. Raises ConfigError for keys that are missing, wrong, expired or do not match."""
+    signer = load_seal(config)
+    check_signer(signer, clock())
+    recipients = [load_recipient(pem(text, "seal.recipients")) for text in config.recipients]
+    if form == "encrypted" and not recipients:
+        raise ConfigError("nobody could read an encrypted vCon: name at least one", "seal.recipients")
+
+    def seal(body: bytes) -> bytes:
+        signed = sign(body, signer, clock())
+        return serialize(signed if form == "signed" else encrypt(signed, recipients))
+
+    return seal
+
+
+def load_seal(config: SealConfig) -> Signer:
+    """The signer of ``[seal]``. Raises ConfigError."""
+    if not config.key or not config.certificates:
+        raise ConfigError("a signed vCon needs seal.key and seal.certificates", "seal")
+    try:
+        return load_signer(
+            pem(config.key, "seal.key"),
+            pem(config.certificates, "seal.certificates"),
+            algorithm=config.algorithm,
+            x5u=config.x5u,
+            alg_twice=config.alg_twice,
+            password=config.password.encode() or None,
+        )
+    except ConfigError as why:
+        raise ConfigError(str(why), "" if why.path else "seal") from None
+
+
+def pem(text: str, at: str) -> bytes:
+    """PEM text as it is, or the file that the text names. Raises ConfigError."""
+    if text.lstrip().startswith("-----BEGIN"):
+        return text.encode()
+    try:
+        return Path(text).read_bytes()
+    except OSError as why:
+        raise ConfigError(f"cannot read {text}: {why.strerror}", at) from None

@@ -42,6 +42,11 @@ def _print(value: Any, as_json: bool, lines: Any) -> None:
             print(line)
 
 
+def _say(line: str) -> None:
+    if line:
+        print(line)
+
+
 @app.command()
 def version(as_json: Json = False) -> None:
     """Print the version."""
@@ -180,6 +185,68 @@ def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], a
     rows, lines, errors = validate_files(files)
     _print(rows, as_json, lines)
     raise typer.Exit(1 if errors else 0)
+
+
+Out = Annotated[Path | None, typer.Option(help="Where to; without it, standard output.")]
+
+
+@app.command()
+def convert(file: Path, out: Out = None) -> None:
+    """Bring a vCon of syntax 0.0.1 to 0.4.0 into today's form."""
+    from vcond.cli import seals
+
+    _say(seals.convert(file, out))
+
+
+@app.command()
+def sign(
+    file: Path,
+    key: Annotated[str, typer.Option(help="Private key, PEM.")],
+    cert: Annotated[str, typer.Option(help="Its certificate and those above it, PEM, leaf first.")],
+    out: Out = None,
+    algorithm: Annotated[str, typer.Option(help="RS256, PS256 or ES256.")] = "RS256",
+    alg_twice: Annotated[bool, typer.Option("--alg-twice", help="As python-vcon wants it.")] = False,
+) -> None:
+    """Sign a vCon (JWS, core-04 section 5.2)."""
+    from vcond.cli import seals
+
+    _say(seals.sign(file, out, key=key, certificates=cert, algorithm=algorithm, alg_twice=alg_twice))
+
+
+@app.command()
+def verify(
+    file: Path,
+    trust: Annotated[str, typer.Option(help="Certificates that are believed, PEM.")],
+    chain: Annotated[str, typer.Option(help="The signer's certificates, when the vCon only names them (x5u).")] = "",
+    out: Annotated[Path | None, typer.Option(help="Write the unsigned vCon here.")] = None,
+) -> None:
+    """Verify a signed vCon; exit 2 with the reason when it does not hold."""
+    from vcond.cli import seals
+
+    print("\n".join(seals.verify(file, out, trust=trust, chain=chain)))
+
+
+@app.command()
+def encrypt(
+    file: Path,
+    to: Annotated[list[str], typer.Option(help="Certificate or public key of a reader, PEM. May be repeated.")],
+    out: Out = None,
+    packed: Annotated[bool, typer.Option("--gzip", help="Compress before encrypting.")] = False,
+) -> None:
+    """Encrypt a signed vCon (JWE, core-04 section 5.3)."""
+    from vcond.cli import seals
+
+    _say(seals.encrypt(file, out, to=to, packed=packed))
+
+
+@app.command()
+def decrypt(
+    file: Path, key: Annotated[str, typer.Option(help="The reader's private key, PEM.")], out: Out = None
+) -> None:
+    """Decrypt to the signed vCon inside; verify that before believing it."""
+    from vcond.cli import seals
+
+    _say(seals.decrypt(file, out, key=key))
 
 
 @app.command()

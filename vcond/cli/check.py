@@ -6,15 +6,20 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from vcond import plugins
 from vcond.adapter import Finding
 from vcond.config import Config, load
-from vcond.delivery import ConserverSink, FolderSink
+from vcond.core.clock import SteadyClock
+from vcond.delivery import ShapedSink
 from vcond.errors import PeerError, VcondError
 from vcond.speech.choose import check_engine
 
+SOON = 30
+"""Days before a certificate's end from which on it is said."""
 LIMIT = 30.0
 """Seconds for all that one adapter looks at."""
 
@@ -32,7 +37,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
     found = [Finding("ok", "configuration", str(path)), *_disk(config)]
     try:
         adapters = plugins.adapters(config)
-        sinks = plugins.sinks(config)
+        sinks = plugins.sinks(config, clock=SteadyClock().now)
     except VcondError as why:
         return [*found, Finding("error", "configuration", str(why), "mend the key named here")]
     if not adapters:
@@ -44,6 +49,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
     if config.web.host not in {"127.0.0.1", "::1", "localhost"} and not config.web.public_url.startswith("https://"):
         fix = "put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
+    found += _seal(config)
     if not offline:
         for name, adapter in adapters.items():
             found += await _limited(f"adapter {name}", adapter.check())
@@ -64,7 +70,7 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
     return found
 
 
-async def _sink(sink: ConserverSink | FolderSink) -> AsyncIterator[Finding]:
+async def _sink(sink: ShapedSink) -> AsyncIterator[Finding]:
     what = f"sink {sink.name}"
     try:
         yield Finding("ok", what, await sink.check())
@@ -72,6 +78,19 @@ async def _sink(sink: ConserverSink | FolderSink) -> AsyncIterator[Finding]:
         yield Finding("warning", what, str(why), "vCons wait in the outbox until it answers")
     finally:
         await sink.close()
+
+
+def _seal(config: Config) -> list[Finding]:
+    """When the certificates of ``[seal]`` end. That they fit and hold now was found when the sinks were made."""
+    if not config.seal.key:
+        return []
+    try:
+        ends = plugins.load_seal(config.seal).ends
+    except VcondError as why:
+        return [Finding("error", "seal", str(why), "mend [seal]")]
+    days = (ends - datetime.now(UTC)).days
+    level: Literal["ok", "warning", "error"] = "ok" if days > SOON else "warning" if days >= 0 else "error"
+    return [Finding(level, "seal", f"signs until {ends:%Y-%m-%d}, {days} days", "renew the certificate")]
 
 
 def _disk(config: Config) -> list[Finding]:

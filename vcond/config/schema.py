@@ -69,12 +69,41 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Whether a call that nobody answered becomes a vCon (with an ``incomplete`` dialog)."""
     inline_limit: Annotated[int, Meta(ge=10_000)] = 9_500_000
     """Largest vCon in bytes with its audio inside; deployed conservers silently drop more than 10 MB."""
+    media_dir: str = ""
+    """Where recordings go that fit inside no vCon (hours, or many parties). Empty = they stay in no record."""
+    media_url: Annotated[str, Meta(max_length=2048, pattern=r"^(https://.+)?$")] = ""
+    """The https address under which ``media_dir`` is served, with access control: vCons name files below it."""
     org: Annotated[str, Meta(max_length=256)] = ""
     """The organization that runs this edge, as its vCons name it."""
     sip_domain: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9.-]*$")] = ""
     """Domain of the PBX's extensions: ``1001`` is written as ``1001@<domain>``."""
     transcript_deadline: Seconds = 600
     """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
+
+
+class SealConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[seal]``: how vCons are signed (core-04 section 5.2) and encrypted (5.3) for sinks whose ``form`` wants it.
+
+    Each of ``key``, ``certificates`` and ``recipients`` is a file, or PEM text by reference: ``${credential:NAME}``.
+    """
+
+    key: Annotated[str, Meta(max_length=65_536)] = ""
+    """The private key."""
+    certificates: Annotated[str, Meta(max_length=262_144)] = ""
+    """Its certificate and those above it, leaf first."""
+    password: Annotated[str, Meta(max_length=1024)] = ""
+    """Of the private key."""
+    algorithm: Literal["RS256", "PS256", "ES256"] = "RS256"
+    x5u: Annotated[str, Meta(max_length=2048, pattern=r"^(https://.+)?$")] = ""
+    """https URL of the certificates; empty = they ride along."""
+    alg_twice: bool = False
+    """Name the algorithm in both headers, as python-vcon wants it and RFC 7515 does not."""
+    recipients: Annotated[list[Annotated[str, Meta(max_length=65_536)]], Meta(max_length=64)] = []
+    """Certificates or public keys of those who may decrypt."""
+
+    def __repr__(self) -> str:
+        """Without the key: a configuration may end up in a log line."""
+        return f"SealConfig(algorithm={self.algorithm!r}, recipients={len(self.recipients)})"
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -84,8 +113,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     web: WebConfig = WebConfig()
     speech: SpeechConfig = SpeechConfig()
     record: RecordConfig = RecordConfig()
+    seal: SealConfig = SealConfig()
     delivery: OutboxConfig = OutboxConfig()
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
     sinks: list[dict[str, Any]] = []
-    """``[[sinks]]``, each with ``type`` and ``name``."""
+    """``[[sinks]]``, each with ``type``, ``name`` and, for a folder, ``form``: plain, signed or encrypted."""

@@ -22,11 +22,12 @@ from vcond.calls.time import Instant
 from vcond.config.schema import RecordConfig
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
+from vcond.core.media import publish
 from vcond.delivery import ConflictError, Entry
 from vcond.errors import StorageError
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
-from vcond.vcon import BuildOptions, Document, Finding, build, serialize, validate
+from vcond.vcon import BuildOptions, Document, Finding, build_with_media, serialize, validate
 
 log = structlog.get_logger()
 
@@ -180,7 +181,7 @@ class Finisher:
         await self._flushed(journal)
         call.sealed = True
         async with self._slots:
-            document, findings, body = await asyncio.to_thread(self._make, call, journal)
+            document, findings, body = await self._made(call, journal)
             if any(finding.level == "error" for finding in findings):
                 await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
                 return
@@ -203,10 +204,24 @@ class Finisher:
             await self._wait(pause)
             pause = min(2 * pause, RETRY_MOST)
 
+    async def _made(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
+        """The vCon; recordings that it names are on the disk."""
+        pause = RETRY_FIRST
+        while True:
+            try:
+                return await asyncio.to_thread(self._make, call, journal)
+            except StorageError as why:
+                log.error("recording not stored yet", call=call.uuid, why=str(why))  # noqa: TRY400 - it says it all
+            await self._wait(pause)
+            pause = min(2 * pause, RETRY_MOST)
+
     def _make(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
         audio = {track.index: _audio(journal, track) for track in call.state.tracks}
-        document = build(call.state, audio, build_options(self._config))
-        return document, validate(document), serialize(document)
+        where = self._config.media_url if self._config.media_dir else ""
+        built = build_with_media(call.state, audio, build_options(self._config), media_url=where)
+        for media in built.media:
+            publish(media, Path(self._config.media_dir))
+        return built.document, validate(built.document), serialize(built.document)
 
     async def _publish(self, uuid: str, body: bytes) -> str:
         pause = RETRY_FIRST

@@ -2,6 +2,7 @@ import asyncio
 import json
 import signal
 import stat
+import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -122,3 +123,35 @@ async def test_sigterm_lets_a_call_that_goes_on_be_finished_by_the_next_start(tm
     report = next(a["body"] for a in document["attachments"] if a.get("purpose") == "vcond-capture-report")
     assert [window["reason"] for window in report["interruptions"]] == ["stop"]
     assert 1.0 <= document["dialog"][0]["duration"] <= 3.5
+
+
+async def test_each_sink_gets_its_form(tmp_path: Path):
+    """One folder as it is, one signed, one encrypted; the signed ones verify with the command that an archive uses."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=edge.example.com",
+         "-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    forms = ("plain", "signed", "encrypted")
+    sinks = "".join(
+        f'[[sinks]]\ntype = "folder"\nname = "{form}"\npath = "{tmp_path}/{form}"\nform = "{form}"\n' for form in forms
+    )
+    seal = f'[seal]\nkey = "{tmp_path}/key.pem"\ncertificates = "{tmp_path}/cert.pem"\n'
+    house = House(tmp_path, sinks=sinks, extra=f'{seal}recipients = ["{tmp_path}/cert.pem"]\n')
+    async with house.running() as vcond, vcond.stream() as stream:
+        await stream.play(0.5)
+        await stream.stop()
+        await vcond.until("status", lambda _: all(list((tmp_path / form).glob("*.vcon.json")) for form in forms))
+        await vcond.until("outbox", lambda rows: not rows)
+    (plain,), (signed,), (encrypted,) = ([*(tmp_path / form).glob("*.vcon.json")] for form in forms)
+    code, printed = await house.command(
+        "verify", str(signed), "--trust", str(tmp_path / "cert.pem"), "--out", str(tmp_path / "inside")
+    )
+    assert code == 0, printed
+    assert (tmp_path / "inside").read_bytes() == plain.read_bytes()
+    opened = str(tmp_path / "opened")
+    code, printed = await house.command("decrypt", str(encrypted), "--key", str(tmp_path / "key.pem"), "--out", opened)
+    assert code == 0, printed
+    code, printed = await house.command("verify", opened, "--trust", str(tmp_path / "cert.pem"))
+    assert code == 0, printed
+    assert not list((house.state / "forms").iterdir())

@@ -1,4 +1,6 @@
 import asyncio
+import base64
+import hashlib
 import json
 import random
 from contextlib import asynccontextmanager
@@ -207,15 +209,15 @@ async def test_a_vcon_that_is_not_valid_is_set_aside_with_its_journal(house, tmp
 
 
 async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, tmp_path: Path, monkeypatch):
-    made = finish.build
+    made = finish.build_with_media
     shelf = Shelf()
 
-    def build(state, *rest):
+    def build(state, *rest, **options):
         if state.key == "broken":
             raise ZeroDivisionError
-        return made(state, *rest)
+        return made(state, *rest, **options)
 
-    monkeypatch.setattr(finish, "build", build)
+    monkeypatch.setattr(finish, "build_with_media", build)
     async with finishing(house, shelf, tmp_path) as finisher:
         house.desk.call("broken", at=house.now(0)).end(at=house.at(0))
         finisher.submit(*house.finished[-1])
@@ -243,3 +245,26 @@ def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
     assert track(2, 5).tolist() == [0, 0, 0, 1, 2]
     assert track(-2, 3).tolist() == [2, 3, 4]
     assert track(9, 5).tolist() == [0] * 9
+
+
+async def test_a_recording_that_fits_in_no_vcon_is_on_the_disk_before_the_vcon_that_names_it(house, tmp_path: Path):
+    class Looks(Shelf):
+        async def publish(self, uuid: str, body: bytes) -> str:
+            (self.file,) = (tmp_path / "media").rglob("*.wav")
+            self.content = self.file.read_bytes()
+            return await super().publish(uuid, body)
+
+    shelf = Looks()
+    limits = {"inline_limit": 10_000, "media_dir": str(tmp_path / "media"), "media_url": "https://media.example.com/v"}
+    async with finishing(house, shelf, tmp_path, **limits) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        await house.store.close()
+        house.open()
+    dialog = json.loads(shelf.taken[call.uuid])["dialog"][0]
+    assert dialog["url"] == f"https://media.example.com/v/{shelf.file.relative_to(tmp_path / 'media')}"
+    digest = base64.urlsafe_b64encode(hashlib.sha512(shelf.content).digest()).rstrip(b"=").decode()
+    assert dialog["content_hash"] == f"sha512-{digest}"
+    assert shelf.file.stat().st_mode & 0o777 == 0o640
+    assert shelf.content[:4] == b"RIFF"

@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+
+import pytest
+from pki import entity
+from typer.testing import CliRunner
+
+from vcond.cli.app import app
+from vcond.cli.check import findings
+from vcond.errors import ConfigError, PeerError
+from vcond.vcon import validate
+
+LONG = (-10, 36_500)
+VCON = {
+    "vcon": "0.4.0", "uuid": "01a2029a-3286-852d-a079-acef32f9616b", "created_at": "2026-11-22T09:00:00Z",
+    "parties": [{"tel": "+15551230001"}],
+    "dialog": [{"type": "incomplete", "start": "2026-11-22T09:00:00Z", "parties": [0], "disposition": "busy"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def house(tmp_path: Path):
+    """An authority, an edge that signs, a reader; and a vCon."""
+    root = entity("root", authority=True, days=LONG)
+    edge = entity("edge-1.example.com", root, days=LONG, usage=True)
+    reader = entity("reader", days=LONG)
+    for name, one in (("root", root), ("edge", edge), ("reader", reader)):
+        (tmp_path / f"{name}.key").write_bytes(one.key_pem)
+        (tmp_path / f"{name}.pem").write_bytes(one.pem)
+    (tmp_path / "call.vcon").write_text(json.dumps(VCON))
+    return tmp_path
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_sign_verify_encrypt_decrypt(house: Path):
+    signed, sealed, opened = house / "signed", house / "sealed", house / "opened"
+    run("sign", house / "call.vcon", "--key", house / "edge.key", "--cert", house / "edge.pem", "--out", signed)
+    said = run("verify", signed, "--trust", house / "root.pem", "--out", house / "plain")
+    assert "CN=edge-1.example.com with RS256" in said
+    assert (house / "plain").read_bytes() == (house / "call.vcon").read_bytes()
+    run("encrypt", signed, "--to", house / "reader.pem", "--gzip", "--out", sealed)
+    assert "15551230001" not in sealed.read_text()
+    run("decrypt", sealed, "--key", house / "reader.key", "--out", opened)
+    assert json.loads(opened.read_bytes()) == json.loads(signed.read_bytes())
+    for file in (signed, sealed, opened):
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_does_not_hold_is_refused_with_the_reason(house: Path):
+    signed = house / "signed"
+    run("sign", house / "call.vcon", "--key", house / "edge.key", "--cert", house / "edge.pem", "--out", signed)
+    with pytest.raises(PeerError, match="untrusted"):
+        run("verify", signed, "--trust", house / "reader.pem")
+    document = json.loads(signed.read_bytes())
+    document["payload"] = document["payload"][:-4] + "AAAA"
+    signed.write_text(json.dumps(document))
+    with pytest.raises(PeerError, match="signature"):
+        run("verify", signed, "--trust", house / "root.pem")
+    with pytest.raises(ConfigError, match="signed before"):
+        run("encrypt", house / "call.vcon", "--to", house / "reader.pem")
+    with pytest.raises(ConfigError, match="not that of the first certificate"):
+        run("sign", house / "call.vcon", "--key", house / "reader.key", "--cert", house / "edge.pem")
+    with pytest.raises(ConfigError, match="cannot read"):
+        run("sign", house / "call.vcon", "--key", house / "none.key", "--cert", house / "edge.pem")
+
+
+def test_an_old_vcon_is_converted(house: Path):
+    old = {
+        **VCON, "vcon": "0.0.1",
+        "dialog": [{"type": "text", "start": "2026-11-22T09:00:00Z", "parties": [0], "mimetype": "text/plain",
+                    "body": "hi", "encoding": "none"}],
+    }  # fmt: skip
+    (house / "old.vcon").write_text(json.dumps(old))
+    run("convert", house / "old.vcon", "--out", house / "new.vcon")
+    new = json.loads((house / "new.vcon").read_bytes())
+    assert (new["vcon"], new["dialog"][0]["mediatype"]) == ("0.4.0", "text/plain")
+    assert [f for f in validate(new) if f.level == "error"] == []
+
+
+CONFIG = """
+[vcond]
+state_dir = "{house}/state"
+[speech]
+engine = "none"
+[adapters.twilio]
+[seal]
+key = "{house}/{key}.key"
+certificates = "{house}/edge.pem"
+recipients = ["{house}/reader.pem"]
+[[sinks]]
+type = "{kind}"
+form = "{form}"
+{rest}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "form", "level", "says"),
+    [
+        ("edge", "folder", "signed", "ok", "signs until"),
+        ("edge", "folder", "encrypted", "ok", "signs until"),
+        ("reader", "folder", "signed", "error", "not that of the first certificate"),
+        ("none", "folder", "signed", "error", "cannot read"),
+        ("edge", "conserver", "signed", "error", "takes unsigned vCons only"),
+        ("edge", "folder", "sealed", "error", "one of plain, signed, encrypted"),
+    ],
+)
+def test_check_looks_at_the_keys(house: Path, key: str, kind: str, form: str, level: str, says: str):
+    rest = f'path = "{house}/out"' if kind == "folder" else 'url = "http://127.0.0.1:1"\ningress_lists = ["a"]'
+    file = house / "vcond.toml"
+    file.write_text(CONFIG.format(house=house, key=key, kind=kind, form=form, rest=rest))
+    found = findings(file, offline=True)
+    assert any(one.level == level and says in one.detail for one in found), found
+    assert (level == "error") == any(one.level == "error" for one in found), found

@@ -1,0 +1,40 @@
+"""Recordings that stay outside of a vCon: on the disk before the vCon that names them is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vcond.errors import StorageError
+from vcond.vcon import Media
+
+
+def publish(media: Media, folder: Path) -> None:
+    """Write a recording below ``folder``, complete and durable or not at all. Doing it again changes nothing.
+
+    Raises StorageError when the disk does not take it.
+    """
+    path = folder / media.name
+    try:
+        if path.exists() and path.stat().st_size == media.size:
+            return
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.part")
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as out:
+            for piece in media.pieces():
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        unfinished.rename(path)
+        for made in (path.parent, folder):
+            _sync(made)
+    except OSError as why:
+        raise StorageError(f"cannot store a recording in {folder}: {why.strerror}; look at the disk") from None
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

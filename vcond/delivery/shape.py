@@ -1,0 +1,108 @@
+"""What each sink gets of a vCon: plain in its profile, signed, or signed and encrypted.
+
+The outbox holds the vCon as it was built; that is the truth, and its SHA-512 is in the ledger. A sink that wants another
+form gets it made from those bytes. Signatures of some kinds and all encryption come out different each time, and a receiver
+must never see two records under one uuid: so a made form is kept on disk before it is sent, and sent again as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from vcond.delivery import files
+from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Sink
+from vcond.errors import OperatorError, VcondError
+from vcond.vcon import Profile, fit, preflight, read, serialize
+
+
+class Checked(Sink, Protocol):
+    """A sink that can be looked at."""
+
+    async def check(self) -> str:
+        """What answers. Raises Retry or Refused."""
+        ...
+
+
+class ShapedSink:
+    """A sink that gets its own form of every vCon."""
+
+    def __init__(
+        self,
+        sink: Checked,
+        *,
+        seal: Callable[[bytes], bytes] | None = None,
+        folder: Path,
+        domain: str = "",
+    ) -> None:
+        """``seal`` makes the signed or encrypted form of a vCon's bytes; without it the sink gets the plain one.
+
+        ``folder`` keeps made forms until ``forget``; ``domain`` is that of extensions, for the conserver's profile.
+        """
+        self._sink = sink
+        self._seal = seal
+        self._folder = folder
+        self._domain = domain
+        self.name = sink.name
+        self.concurrency = sink.concurrency
+        self.profile = sink.profile
+
+    async def deliver(self, record: Sealed) -> Receipt:
+        """Make the form, keep it if it cannot be made twice, hand it over. Raises Retry or Refused."""
+        body = await asyncio.to_thread(self._shaped, record)
+        return await self._sink.deliver(Sealed(record.uuid, body, hashlib.sha512(body).hexdigest()))
+
+    async def erase(self, uuid: str) -> Receipt:
+        """Make the receiver forget it, and our made form of it."""
+        await asyncio.to_thread(self.forget, uuid)
+        return await self._sink.erase(uuid)
+
+    async def check(self) -> str:
+        """What answers. Raises Retry or Refused."""
+        return await self._sink.check()
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._sink.close()
+
+    def forget(self, uuid: str) -> None:
+        """The vCon is delivered everywhere: its kept form goes."""
+        with contextlib.suppress(FileNotFoundError):
+            self._kept(uuid).unlink()
+
+    def _kept(self, uuid: str) -> Path:
+        return self._folder / f"{uuid}.{self.name}"
+
+    def _shaped(self, record: Sealed) -> bytes:
+        try:
+            return self._plain(record.body) if self._seal is None else self._sealed(record, self._seal)
+        except OSError as why:
+            raise Retry("disk", answer=str(why.strerror)) from None
+        except VcondError as why:
+            if isinstance(why, Refused | Retry):
+                raise
+            hint = "mend [seal] in the configuration, then: vcond outbox retry"
+            raise Refused("cannot-seal", answer=str(why), hint=hint if isinstance(why, OperatorError) else "") from why
+
+    def _plain(self, body: bytes) -> bytes:
+        if self.profile != Profile.CONSERVER:
+            return body
+        document = read(body)
+        made = fit(document, Profile.CONSERVER, domain=self._domain)
+        wrong = preflight(made)
+        if wrong:
+            raise Refused("preflight", answer="; ".join(f"{one.path}: {one.message}" for one in wrong[:5]))
+        return body if made == document else serialize(made)
+
+    def _sealed(self, record: Sealed, seal: Callable[[bytes], bytes]) -> bytes:
+        kept = self._kept(record.uuid)
+        if kept.exists():
+            return kept.read_bytes()
+        body = seal(record.body)
+        files.make_folder(self._folder)
+        files.publish_file(kept, body)
+        return body

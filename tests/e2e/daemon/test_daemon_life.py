@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import aiohttp
+import pytest
 from daemon_kit import TOKEN, House
 
 
@@ -125,13 +126,19 @@ async def test_sigterm_lets_a_call_that_goes_on_be_finished_by_the_next_start(tm
     assert 1.0 <= document["dialog"][0]["duration"] <= 3.5
 
 
-async def test_each_sink_gets_its_form(tmp_path: Path):
-    """One folder as it is, one signed, one encrypted; the signed ones verify with the command that an archive uses."""
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Made by itself, with ``key.pem`` beside it."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=edge.example.com",
          "-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")],
         check=True, capture_output=True,
     )  # fmt: skip
+    return tmp_path / "cert.pem"
+
+
+async def test_each_sink_gets_its_form(tmp_path: Path, certificate: Path):
+    """One folder as it is, one signed, one encrypted; the signed ones verify with the command that an archive uses."""
     forms = ("plain", "signed", "encrypted")
     sinks = "".join(
         f'[[sinks]]\ntype = "folder"\nname = "{form}"\npath = "{tmp_path}/{form}"\nform = "{form}"\n' for form in forms
@@ -145,7 +152,7 @@ async def test_each_sink_gets_its_form(tmp_path: Path):
         await vcond.until("outbox", lambda rows: not rows)
     (plain,), (signed,), (encrypted,) = ([*(tmp_path / form).glob("*.vcon.json")] for form in forms)
     code, printed = await house.command(
-        "verify", str(signed), "--trust", str(tmp_path / "cert.pem"), "--out", str(tmp_path / "inside")
+        "verify", str(signed), "--trust", str(certificate), "--out", str(tmp_path / "inside")
     )
     assert code == 0, printed
     assert (tmp_path / "inside").read_bytes() == plain.read_bytes()

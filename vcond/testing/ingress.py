@@ -12,6 +12,8 @@ from vcond.adapter import ConfigError, Handler
 
 CLOSING: Final = 2.0
 """Seconds that handlers get when the server stops."""
+DEEPEST: Final = 8
+"""Segments that a path may have below a route that serves everything below it."""
 
 
 class MemoryIngress:
@@ -21,7 +23,7 @@ class MemoryIngress:
         self.token = token
         self._public = public_url.rstrip("/")
         self._bound = ""
-        self._routes: dict[tuple[str, str], Handler] = {}
+        self._routes: dict[tuple[str, str], tuple[Handler, bool, bool]] = {}
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -54,20 +56,28 @@ class MemoryIngress:
             raise RuntimeError("the ingress runs only inside `async with`")
         return self._bound
 
-    def route(self, method: str, path: str, handler: Handler) -> None:
-        """Serve the fixed ``path`` with a bearer token, and ``<path>/<token>``. ConfigError when it is taken."""
+    def route(self, method: str, path: str, handler: Handler, *, prefix: bool = False, guarded: bool = True) -> None:
+        """Serve ``path`` as ``vcond.adapter.Ingress`` says. ConfigError when it is taken."""
         if (method, path) in self._routes:
             raise ConfigError(f"two adapters want to serve {method} {path}", "adapters")
-        self._routes[method, path] = handler
+        self._routes[method, path] = (handler, prefix, guarded)
+
+    def allowed(self, request: web.Request) -> bool:
+        """Whether a request carries the token as its bearer."""
+        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(bearer.encode(), self.token.encode())
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        head, _, tail = request.path.rpartition("/")
-        exact = self._routes.get((request.method, request.path))
-        handler = exact or self._routes.get((request.method, head))
-        if handler is None:
+        path, below = request.path, ""
+        for depth in range(DEEPEST + 1):
+            handler, prefix, guarded = self._routes.get((request.method, path), (None, False, True))
+            if handler is not None and (prefix or depth < 2):
+                break
+            path, _, last = path.rpartition("/")
+            below = "" if depth else last
+        else:
             raise web.HTTPNotFound
-        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        given = [bearer if scheme.lower() == "bearer" else "", "" if exact else tail]
-        if not any(hmac.compare_digest(one.encode(), self.token.encode()) for one in given):
+        tail = "" if prefix else below
+        if guarded and not self.allowed(request) and not hmac.compare_digest(tail.encode(), self.token.encode()):
             raise web.HTTPForbidden(text="ingress token missing or wrong\n")
         return await handler(request)

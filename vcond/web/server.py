@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -18,6 +19,8 @@ from vcond.errors import ConfigError
 log = structlog.get_logger()
 
 LARGEST_BODY = 1 << 20
+DEEPEST: Final = 8
+"""Segments that a path may have below a route that serves everything below it."""
 Health = Callable[[], dict[str, str]]
 """What is wrong now, by part; empty = all is well."""
 
@@ -33,6 +36,15 @@ def ingress_token(config: WebConfig, state_dir: Path) -> str:
     return file.read_text("ascii").strip()
 
 
+class Route(NamedTuple):
+    """What an adapter serves; see ``vcond.adapter.Ingress``."""
+
+    owner: str
+    handler: Handler
+    prefix: bool
+    guarded: bool
+
+
 class WebServer:
     """Serves until closed."""
 
@@ -40,13 +52,13 @@ class WebServer:
         self._config = config
         self._token = token.encode()
         self._alive, self._ready = alive, ready
-        self._routes: dict[tuple[str, str], tuple[str, Handler]] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
         self._runner: web.AppRunner | None = None
         self._port = config.port
 
     def ingress(self, owner: str) -> Mounted:
         """The ``Ingress`` of an adapter; routes it had before are gone."""
-        self._routes = {where: route for where, route in self._routes.items() if route[0] != owner}
+        self._routes = {where: route for where, route in self._routes.items() if route.owner != owner}
         return Mounted(self, owner)
 
     @property
@@ -55,11 +67,11 @@ class WebServer:
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         return self._config.public_url.rstrip("/") or f"http://{host}:{self._port}"
 
-    def mount(self, owner: str, method: str, path: str, handler: Handler) -> None:
-        """Serve a path for an adapter."""
+    def mount(self, method: str, path: str, route: Route) -> None:
+        """Serve a path for an adapter. Raises ConfigError when it is taken."""
         if (method, path) in self._routes:
             raise ConfigError(f"two adapters want to serve {method} {path}", "adapters")
-        self._routes[method, path] = (owner, handler)
+        self._routes[method, path] = route
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigError when the address cannot be bound."""
@@ -84,22 +96,36 @@ class WebServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _allowed(self, request: web.Request, tail: str) -> bool:
+    def allowed(self, request: web.Request, tail: str = "") -> bool:
+        """Whether a request carries the ingress token, as its bearer or as ``tail``."""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         candidates = [tail, given if scheme.lower() == "bearer" else ""]
         return any(hmac.compare_digest(text.encode(), self._token) for text in candidates)
 
+    def _route(self, method: str, path: str) -> tuple[Route | None, str]:
+        """The route for a path, and its last segment where that may be the token."""
+        exact = self._routes.get((method, path))
+        if exact is not None:
+            return exact, ""
+        head, _, tail = path.rpartition("/")
+        above = self._routes.get((method, head))
+        if above is not None:
+            return above, "" if above.prefix else tail
+        for _ in range(DEEPEST - 1):
+            head = head.rpartition("/")[0]
+            above = self._routes.get((method, head))
+            if above is not None and above.prefix:
+                return above, ""
+        return None, ""
+
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
-        route, tail = self._routes.get((request.method, request.path)), ""
-        if route is None:
-            head, _, tail = request.path.rpartition("/")
-            route = self._routes.get((request.method, head))
+        route, tail = self._route(request.method, request.path)
         if route is None:
             raise web.HTTPNotFound
-        if not self._allowed(request, tail):
+        if route.guarded and not self.allowed(request, tail):
             log.warning("request without the ingress token refused", peer=request.remote)
             raise web.HTTPForbidden(text="ingress token missing or wrong\n")
-        return await route[1](request)
+        return await route.handler(request)
 
     async def _livez(self, _: web.Request) -> web.Response:
         return _verdict(self._alive())
@@ -108,7 +134,7 @@ class WebServer:
         return _verdict(self._ready())
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        if request.remote not in {"127.0.0.1", "::1"} and not self._allowed(request, ""):
+        if request.remote not in {"127.0.0.1", "::1"} and not self.allowed(request):
             raise web.HTTPForbidden(text="metrics need the ingress token from outside this machine\n")
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -124,9 +150,13 @@ class Mounted:
         """Where peers reach it."""
         return self._server.base_url
 
-    def route(self, method: str, path: str, handler: Handler) -> None:
+    def route(self, method: str, path: str, handler: Handler, *, prefix: bool = False, guarded: bool = True) -> None:
         """Serve a path; see ``vcond.adapter.Ingress``."""
-        self._server.mount(self._owner, method, path, handler)
+        self._server.mount(method, path, Route(self._owner, handler, prefix, guarded))
+
+    def allowed(self, request: web.Request) -> bool:
+        """Whether a request carries the ingress token; see ``vcond.adapter.Ingress``."""
+        return self._server.allowed(request)
 
 
 def _verdict(wrong: dict[str, str]) -> web.Response:

@@ -11,6 +11,8 @@ import pytest
 
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
+from vcond_asterisk import Config, wire
+from vcond_asterisk.board import Switchboard
 
 HERE = Path(__file__).resolve().parent
 
@@ -81,3 +83,104 @@ def make_fake():
 @pytest.fixture
 def login():
     return {"user": fake_ari.USER, "password": fake_ari.PASSWORD}
+
+
+class Script:
+    """Tells a switchboard events as Asterisk would, a millisecond apart."""
+
+    def __init__(self, board, clock):
+        self.board, self.clock = board, clock
+        self.channels = {}
+        self.members = {}
+
+    def channel(self, ident, name, *, linked="", number="", state="Ring", app="Dial", who="", **more):
+        dialplan = {"context": "pbx-in", "exten": "200", "app_name": app, "app_data": ""} | more.pop("dialplan", {})
+        self.channels[ident] = {
+            "id": ident, "name": name, "state": state, "caller": {"name": who, "number": number}, "dialplan": dialplan,
+            "channelvars": {"CHANNEL(linkedid)": linked or ident}, **more,
+        }  # fmt: skip
+        return ident
+
+    def tell(self, kind, **fields):
+        shown = {
+            name: self.channels[value] if name in CHANNELS and isinstance(value, str) else value
+            for name, value in fields.items()
+        }
+        event = wire.decode_event(json.dumps({"type": kind, **shown}))
+        assert event is not None
+        self.clock.advance(1_000_000)
+        self.board.event(event, self.clock.now())
+
+    def created(self, ident, name, **more):
+        self.tell("ChannelCreated", channel=self.channel(ident, name, **more))
+        return ident
+
+    def up(self, *idents):
+        for ident in idents:
+            self.channels[ident]["state"] = "Up"
+            self.tell("ChannelStateChange", channel=ident)
+
+    def bridge(self, ident, *idents, kind="mixing"):
+        self.members.setdefault(ident, [])
+        for one in idents:
+            self.members[ident].append(one)
+            self.tell("ChannelEnteredBridge", channel=one, bridge=self.shown(ident, kind))
+
+    def leave(self, ident, *idents):
+        for one in idents:
+            self.members[ident].remove(one)
+            self.tell("ChannelLeftBridge", channel=one, bridge=self.shown(ident))
+
+    def shown(self, ident, kind="mixing"):
+        return {"id": ident, "bridge_type": kind, "channels": list(self.members[ident])}
+
+    def destroyed(self, *idents, cause=16, by="", **more):
+        if by:
+            self.tell("ChannelHangupRequest", channel=by, cause=cause)
+        for ident in idents:
+            for members in self.members.values():
+                if ident in members:
+                    members.remove(ident)
+            self.tell("ChannelDestroyed", channel=ident, cause=cause, **more)
+
+    def call(self, *, trunk="t1", agent="a1", number="+4930123456"):
+        """A trunk called an agent, who answered."""
+        self.created(trunk, f"PJSIP/trunk-{trunk[1:]}", number=number)
+        self.created(agent, f"PJSIP/agent-{agent[1:]}", linked=trunk, number="7001", who="Alice", state="Ringing")
+        self.up(agent, trunk)
+        self.bridge(f"b{trunk}", agent, trunk)
+
+
+CHANNELS = {
+    "channel",
+    "peer",
+    "caller",
+    "transferee",
+    "transferer_first_leg",
+    "transferer_second_leg",
+    "transfer_target",
+}
+
+
+@pytest.fixture
+def make_board(desk, taps):
+    def make(**config):
+        settings = {"internal": ["PJSIP/agent*"], "domain": "pbx.test", **config}
+        return Switchboard(desk, Config(**settings).checked(), taps)
+
+    return make
+
+
+@pytest.fixture
+def board(make_board):
+    return make_board()
+
+
+@pytest.fixture
+def script(board, desk):
+    return Script(board, desk.clock)
+
+
+@pytest.fixture
+def make_script(desk):
+    return lambda board: Script(board, desk.clock)

@@ -130,12 +130,17 @@ class Switchboard:
         """Take a snapshot of a channel; its leg, None for channels that are no party."""
         if not self._matters(channel) or channel.id in self._gone:
             return None
-        leg = self.legs.get(channel.id)
-        conversation = self._conversation(channel, leg, at, late=late)
+        leg, half = self.legs.get(channel.id), self.locals.get(channel.id)
+        before = leg.conversation if leg is not None else half.conversation if half is not None else None
+        conversation = self._conversation(channel, before, at, late=late)
         if channel.technology == LOCAL:
+            if leg is not None:  # its party went elsewhere, and only the channel is left
+                conversation.remove(self.legs.pop(channel.id), at, Cause())
             self.locals[channel.id] = LocalEnd(channel.name, conversation)
             conversation.locals.add(channel.id)
             return None
+        self.locals.pop(channel.id, None)
+        conversation.locals.discard(channel.id)
         if leg is None:
             leg = self._leg(channel, conversation, at)
         elif leg.endpoint != channel.endpoint:
@@ -163,16 +168,17 @@ class Switchboard:
         leg.conversation.hand_over(leg, at)
         leg.endpoint, leg.inside = channel.endpoint, self._config.inside(channel.endpoint)
 
-    def _conversation(self, channel: Channel, leg: Leg | None, at: Instant, *, late: bool) -> Conversation:
-        linkedid = channel.linkedid or self.linkedids.get(channel.id) or (leg.conversation.key if leg else channel.id)
+    def _conversation(self, channel: Channel, before: Conversation | None, at: Instant, *, late: bool) -> Conversation:
+        """That of a channel: by its linkedid, which may have changed, or else the one it was in ``before``."""
+        known = before.key if before is not None else channel.id
+        linkedid = channel.linkedid or self.linkedids.get(channel.id) or known
         found = self._by_id.get(linkedid)
-        if leg is not None and found is not leg.conversation:
-            if found is None:
-                found = leg.conversation
-                found.ids.add(linkedid)
-                self._by_id[linkedid] = found
-            else:
-                found = self._join(leg.conversation, found)
+        if before is not None and found is None:
+            found = self._survivor(before)
+            found.ids.add(linkedid)
+            self._by_id[linkedid] = found
+        elif before is not None and found is not None:
+            found = self._join(before, found)
         if found is None:
             found = Conversation(linkedid, at, self._desk, self._config, self._taps)
             found.late = found.waiting = late

@@ -1,0 +1,353 @@
+"""The adapter against an Asterisk that misbehaves: it stays attached, and taps stay on, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+from vcond.testing.time import run_virtual
+from vcond_asterisk import AsteriskAdapter, Config
+from vcond_asterisk.board import Switchboard
+
+
+class World:
+    """The fake, a desk, and the adapter between them."""
+
+    def __init__(self, fake, login, **config):
+        self.pbx = fake
+        self.desk = MemoryDesk("asterisk")
+        self.config = Config(url=fake.url, internal=["PJSIP/agent*"], **{**login, **config})
+
+    async def start(self, *, attached=True):
+        self.task = asyncio.create_task(AsteriskAdapter(self.config).run(self.desk))
+        self.ticks = asyncio.create_task(self._tick())
+        if attached:
+            await self.until(lambda: self.desk.is_attached)
+
+    async def stop(self):
+        self.ticks.cancel()
+        self.task.cancel()
+        await asyncio.wait([self.task, self.ticks])
+        assert self.task.cancelled(), self.task
+
+    async def _tick(self):
+        while True:
+            await asyncio.sleep(0.5)
+            self.desk.tick()
+
+    async def until(self, predicate, within=200):
+        """Wait in virtual time; also for what the desk is not told of."""
+        async with asyncio.timeout(within):
+            while True:
+                with contextlib.suppress(LookupError):
+                    if predicate():
+                        return
+                await asyncio.sleep(0.2)
+
+    async def call(self, *, tapped=2):
+        pbx = self.pbx
+        caller = pbx.channel("PJSIP/trunk", number="+4930123456", name="Carol")
+        agent = pbx.channel("PJSIP/agent", linked=caller, number="7001", name="Alice", state="Ringing")
+        pbx.up(agent)
+        pbx.up(caller)
+        pbx.bridge(agent, caller)
+        await self.until(lambda: len(self.desk.by_key(caller).state.tracks) == tapped)
+        return caller, agent
+
+    def codes(self, key):
+        return [warning.code for warning in self.desk.by_key(key).state.warnings]
+
+
+@pytest.fixture
+def world(make_fake, login):
+    """Runs a coroutine in virtual time with a world of its own."""
+
+    def run(main, *, start=True, **config):
+        async def inside():
+            async with make_fake() as fake:
+                one = World(fake, login, **config)
+                if start:
+                    await one.start()
+                try:
+                    await main(one)
+                finally:
+                    await one.stop()
+                assert one.desk.faults == []
+                await asyncio.sleep(1)
+                assert fake.helpers(f"{one.config.app}.") == [], "something was left on the PBX"
+
+        run_virtual(inside())
+
+    return run
+
+
+def test_it_sets_filter_and_subscription_after_every_connect(world):
+    async def main(one):
+        for _ in range(2):
+            assert "ChannelVarset" not in one.pbx.allowed["vcond"]
+            assert "ApplicationReplaced" in one.pbx.allowed["vcond"]
+            assert one.pbx._subscribed == {"vcond"}
+            one.pbx.cut_events()
+            await one.until(lambda: not one.desk.is_attached)
+            await one.until(lambda: one.desk.is_attached)
+        assert not any("subscribeAll" in request for request in one.pbx.requests)
+
+    world(main)
+
+
+def test_variables_are_told_when_calls_are_chosen_by_one(world):
+    async def main(one):
+        assert "ChannelVarset" in one.pbx.allowed["vcond"]
+        one.pbx.variables["REC"] = "yes"
+        one.pbx.cut_events()
+        caller = one.pbx.channel("PJSIP/trunk", state="Up")
+        agent = one.pbx.channel("PJSIP/agent", linked=caller, state="Up")
+        one.pbx.bridge(caller, agent)
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+
+    world(main, only_if_variable="REC")
+
+
+def test_an_old_asterisk_without_event_filter(world):
+    async def main(one):
+        one.pbx.refuse["eventFilter"] = 404
+        await one.start()
+        await one.call()
+
+    world(main, start=False)
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "says"),
+    [("GET events", 401, "password"), ("GET channels", 500, "list of channels"), ("PUT", 403, "read_only")],
+)
+def test_it_is_not_attached_until_all_works(world, refused, status, says):
+    async def main(one):
+        one.pbx.refuse[refused] = status
+        await one.start(attached=False)
+        await one.until(lambda: len(one.desk.attachments) >= 2)
+        assert says in one.desk.attachments[-1][1]
+        one.pbx.refuse.clear()
+        await one.until(lambda: one.desk.is_attached)
+
+    world(main, start=False)
+
+
+def test_another_client_with_our_name(world):
+    async def main(one):
+        one.pbx.send("vcond", '{"type":"ApplicationReplaced","timestamp":"","application":"vcond"}')
+        await one.until(lambda: not one.desk.is_attached)
+        lost = asyncio.get_running_loop().time()
+        assert "another client" in one.desk.attachments[-1][1]
+        await one.until(lambda: one.desk.is_attached)
+        assert asyncio.get_running_loop().time() - lost > 50
+
+    world(main)
+
+
+def test_the_linkedid_is_asked_for_once_a_channel(world):
+    async def main(one):
+        one.pbx.channelvars = False
+        caller, agent = await one.call()
+        asked = [request for request in one.pbx.requests if request.endswith("/variable")]
+        assert asked == [f"GET channels/{caller}/variable", f"GET channels/{agent}/variable"]
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+
+    world(main)
+
+
+def test_a_mistake_of_ours_with_one_event_costs_no_call(world, monkeypatch):
+    handled = Switchboard.event
+
+    def breaks(board, event, arrived):
+        if type(event).__name__ == "ChannelHold":
+            raise RuntimeError("+4930123456")
+        handled(board, event, arrived)
+
+    monkeypatch.setattr(Switchboard, "event", breaks)
+
+    async def main(one):
+        caller, agent = await one.call()
+        one.pbx.tell("ChannelHold", channel=agent)
+        await one.until(lambda: one.desk.drops["event", "mistake"] == 1)
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+
+    world(main)
+
+
+def test_a_pbx_that_restarts_ends_its_calls(world):
+    async def main(one):
+        caller, _ = await one.call()
+        one.pbx.cut_events()
+        one.pbx.channels.clear()
+        one.pbx.bridges.clear()
+        one.pbx.cut_audio()
+        ended = one.desk.clock.now()
+        await one.until(lambda: one.desk.by_key(caller).over)
+        assert abs(one.desk.by_key(caller).state.ended - ended) < 1e9
+        assert one.codes(caller) == ["events-lost"]
+
+    world(main)
+
+
+# Taps.
+
+
+def test_a_tap_is_tried_again_until_it_works(world):
+    async def main(one):
+        one.pbx.refuse["externalMedia"] = 500
+        caller, agent = await one.call(tapped=0)
+        await one.until(lambda: "tap-failed" in one.codes(caller))
+        assert one.codes(caller).count("tap-failed") == 2, "once for each party"
+        one.pbx.refuse.clear()
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        said = voice(1, 2.0)
+        one.pbx.say(agent, said)
+        await one.pbx.said(agent)
+        await asyncio.sleep(0.5)
+        assert find(said, one.desk.audio(one.desk.by_key(caller), 1))[0] > 0.99
+
+    world(main)
+
+
+def test_a_tap_gives_up_when_its_channel_is_gone(world):
+    async def main(one):
+        one.pbx.refuse["/snoop/"] = 404
+        await one.call(tapped=0)
+        await asyncio.sleep(20)
+        assert sum("/snoop/" in request for request in one.pbx.requests) == 2
+
+    world(main)
+
+
+def test_a_request_that_is_never_answered(world):
+    async def main(one):
+        one.pbx.hang = "externalMedia"
+        caller, _ = await one.call(tapped=0)
+        await one.until(lambda: "tap-failed" in one.codes(caller))
+        one.pbx.hang = ""
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+
+    world(main, timeout=1.0)
+
+
+def test_a_stalled_tap_is_made_anew(world):
+    async def main(one):
+        caller, _ = await one.call()
+        first = set(one.pbx._streams)
+        one.pbx.mute |= first
+        await one.until(lambda: len(set(one.pbx._streams) - first) == 2)
+        await one.until(lambda: not first & set(one.pbx.channels))
+        call = one.desk.by_key(caller)
+        await asyncio.sleep(3)
+        assert len(call.state.tracks) == 2, "the same tracks go on"
+        assert len(set(one.pbx._streams) - first) == 2, "and the new taps stay"
+
+    world(main, stall_seconds=2.0)
+
+
+def test_audio_and_events_cut_at_once(world):
+    async def main(one):
+        caller, agent = await one.call()
+        one.pbx.cut_audio()
+        one.pbx.cut_events()
+        await one.until(lambda: not one.desk.is_attached)
+        await one.until(lambda: one.desk.is_attached)
+        await asyncio.sleep(1)
+        said = voice(2, 2.0)
+        one.pbx.say(caller, said)
+        await one.pbx.said(caller)
+        await asyncio.sleep(0.5)
+        call = one.desk.by_key(caller)
+        assert find(said, one.desk.audio(call, 0))[0] > 0.99
+        assert len(call.state.tracks) == 2
+        assert agent in one.pbx.channels
+
+    world(main)
+
+
+def test_a_party_of_whom_only_silence_comes_is_told_once(world):
+    async def main(one):
+        caller, _ = await one.call()
+        one.pbx.say(caller, voice(1, 1.0))
+        await one.until(lambda: "no-audio" in one.codes(caller))
+        await asyncio.sleep(3)
+        (warning,) = one.desk.by_key(caller).state.warnings
+        assert "only silence" in warning.text
+
+    world(main, no_audio_seconds=2.0)
+
+
+def test_parties_of_whom_nothing_comes_at_all_are_told(world):
+    async def main(one):
+        one.pbx.mute.add("*")
+        caller, _ = await one.call(tapped=0)
+        await one.until(lambda: one.codes(caller) == ["no-audio"] * 2)
+        assert all("no audio of this party arrives" in w.text for w in one.desk.by_key(caller).state.warnings)
+
+    world(main, no_audio_seconds=2.0)
+
+
+def test_who_holds_is_not_reported_as_silent(world):
+    async def main(one):
+        caller, agent = await one.call()
+        one.pbx.say(caller, voice(1, 1.0))
+        one.pbx.tell("ChannelHold", channel=agent)
+        await asyncio.sleep(4)
+        assert one.codes(caller) == []
+
+    world(main, no_audio_seconds=2.0)
+
+
+def test_a_leg_that_ends_while_it_is_being_tapped_leaves_nothing(world):
+    async def main(one):
+        caller, agent = one.pbx.channel("PJSIP/trunk"), one.pbx.channel("PJSIP/agent")
+        one.pbx.up(caller)
+        one.pbx.up(agent)
+        await one.until(lambda: any("/snoop/" in request for request in one.pbx.requests))
+        one.pbx.hang_up(caller, agent)
+        await one.until(lambda: all(call.over for call in one.desk.calls))
+
+    world(main)
+
+
+def test_it_is_stopped_while_taps_are_being_made(world):
+    async def main(one):
+        one.pbx.hang = "addChannel"
+        await one.call(tapped=0)
+        await one.until(lambda: any("addChannel" in request for request in one.pbx.requests))
+
+    world(main)
+
+
+def test_orphans_of_an_earlier_run_are_removed_and_those_of_others_are_not(world):
+    async def main(one):
+        one.pbx.bridge(ident="vcond.b-1", kind="stasis")
+        one.pbx.bridge(ident="vcond2.b-1", kind="stasis")
+        one.pbx._helper("vcond.m-1", "AudioSocket/x", "vcond")
+        await one.start()
+        await one.until(lambda: one.pbx.helpers("vcond.") == [])
+        assert one.pbx.helpers("vcond2.") == ["vcond2.b-1"]
+
+    world(main, start=False)
+
+
+def test_helpers_that_cannot_be_removed_are_when_it_attaches_again(world):
+    async def main(one):
+        caller, agent = await one.call()
+        one.pbx.refuse["DELETE"] = 500
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+        await asyncio.sleep(1)
+        assert len([name for name in one.pbx.helpers("vcond.") if ".b-" in name]) == 2
+        one.pbx.refuse.clear()
+        one.pbx.cut_events()
+        await one.until(lambda: one.pbx.helpers("vcond.") == [])
+
+    world(main)

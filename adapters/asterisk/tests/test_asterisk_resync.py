@@ -1,0 +1,153 @@
+"""What is known after a gap: lists of the PBX against what was believed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from vcond.testing.desk import MemoryDesk
+from vcond_asterisk import Config, wire
+from vcond_asterisk.board import Switchboard
+from vcond_asterisk.resync import resync
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def lists(script):
+    """The channels and bridges that the script knows, as the PBX would list them."""
+
+    def make(*gone):
+        channels = [one for ident, one in script.channels.items() if ident not in gone]
+        bridges = [
+            {"id": ident, "bridge_type": "mixing", "channels": [m for m in members if m not in gone]}
+            for ident, members in script.members.items()
+        ]
+        return {
+            "channels": wire.decode_channels(msgspec.json.encode(channels)),
+            "bridges": wire.decode_bridges(msgspec.json.encode(bridges)),
+        }
+
+    return make
+
+
+def test_nothing_changed(script, board, desk, taps, lists):
+    script.call()
+    before = desk.calls[0].events[:]
+    resync(board, desk, taps, **lists(), at=desk.clock.advance(MS), lost=None)
+    assert desk.calls[0].events == before
+
+
+def test_a_call_that_vanished_ends_when_the_events_stopped(script, board, desk, taps, lists):
+    script.call()
+    lost = desk.clock.advance(MS)
+    at = desk.clock.advance(60_000 * MS)
+    resync(board, desk, taps, **lists("t1", "a1"), at=at, lost=lost)
+    (call,) = desk.calls
+    assert call.state.ended == lost
+    assert [warning.code for warning in call.state.warnings] == ["events-lost"]
+    assert taps.on == {}
+
+
+def test_a_call_that_vanished_ends_at_its_last_audio(script, board, desk, taps, lists):
+    script.call()
+    lost = desk.clock.advance(MS)
+    heard = desk.clock.advance(5_000 * MS)
+    taps.last_heard = lambda leg: heard if leg.channel == "t1" else heard - MS
+    resync(board, desk, taps, **lists("t1", "a1"), at=desk.clock.advance(60_000 * MS), lost=lost)
+    assert desk.calls[0].state.ended == heard
+
+
+def test_a_party_that_came_and_one_that_went(script, board, desk, taps, lists):
+    script.call()
+    script.channel("a2", "PJSIP/agent2-02", linked="t1", state="Up", who="Bob")
+    script.members["bt1"] = ["t1", "a2"]
+    resync(board, desk, taps, **lists("a1"), at=desk.clock.advance(MS), lost=desk.clock.now())
+    (call,) = desk.calls
+    assert [(party.who.name, party.here) for party in call.state.parties] == [
+        ("", True),
+        ("Alice", False),
+        ("Bob", True),
+    ]
+    assert set(taps.on) == {"t1", "a2"}
+
+
+def test_a_call_that_nobody_knew_begins_now(script, board, desk, taps, lists):
+    for name, linked in (("t1", ""), ("a1", "t1")):
+        script.channel(name, f"PJSIP/{'trunk' if name == 't1' else 'agent'}-01", linked=linked, state="Up")
+    script.members["b"] = ["t1", "a1"]
+    at = desk.clock.advance(MS)
+    resync(board, desk, taps, **lists(), at=at, lost=None)
+    (call,) = desk.calls
+    assert (call.state.opened, call.state.answered, call.state.direction) == (at, at, "inbound")
+    assert [warning.code for warning in call.state.warnings] == ["joined-late"]
+    assert len(call.state.parties) == 2
+    script.created("a2", "PJSIP/agent2-03", linked="t1")
+    script.up("a2")
+    assert call.state.parties[2].stays[0].joined > at, "who comes later joins when he comes"
+
+
+def test_calls_of_an_earlier_run_are_taken_up_or_ended(script, board, desk, taps, lists):
+    script.call()
+    script.call(trunk="t2", agent="a2")
+    script.call(trunk="t3", agent="a3")
+    script.leave("bt1", "a1")
+    uuids = [call.uuid for call in desk.calls]
+    second = MemoryDesk.after_crash(desk)
+    gone = ("a1", "t2", "a2")
+    at = second.clock.advance(MS)
+    resync(fresh(second, taps), second, taps, **lists(*gone), at=at, lost=None)
+    first, ended, third = second.calls
+    assert [first.uuid, ended.uuid, third.uuid] == uuids
+    assert [call.over for call in second.calls] == [False, True, False]
+    assert [party.here for party in first.state.parties] == [True, False]
+    assert [party.here for party in third.state.parties] == [True, True]
+    assert ended.state.ended == desk.calls[1].state.last
+    assert [warning.code for warning in ended.state.warnings] == ["ended-unseen"]
+    assert second.faults == []
+
+
+def test_a_conference_of_an_earlier_run_is_one_call_although_its_first_member_left(script, desk, taps, lists):
+    for i in range(3):
+        script.created(f"t{i}", f"PJSIP/trunk-0{i}", number=f"+49301234{i}")
+        script.up(f"t{i}")
+        script.bridge("room", f"t{i}")
+    script.destroyed("t0")
+    second = MemoryDesk.after_crash(desk)
+    resync(fresh(second, taps), second, taps, **lists("t0"), at=second.clock.advance(MS), lost=None)
+    goes_on = [call for call in second.calls if not call.over]
+    assert [call.key for call in goes_on] == ["t0"]
+    assert [party.here for party in goes_on[0].state.parties] == [False, True, True]
+
+
+def test_calls_of_this_process_whose_adapter_was_started_again(script, board, desk, taps, lists):
+    script.call()
+    resync(fresh(desk, taps), desk, taps, **lists(), at=desk.clock.advance(MS), lost=None)
+    assert len(desk.calls) == 1
+    assert [party.here for party in desk.calls[0].state.parties] == [True, True]
+
+
+def test_two_unfinished_calls_that_met_meanwhile_become_one(script, desk, taps, lists):
+    script.call()
+    script.call(trunk="t2", agent="a2")
+    script.members["bt1"] += ["t2"]
+    script.members["bt2"].remove("t2")
+    second = MemoryDesk.after_crash(desk)
+    resync(fresh(second, taps), second, taps, **lists("a2"), at=second.clock.advance(MS), lost=None)
+    goes_on = [call for call in second.calls if not call.over]
+    assert len(goes_on) == 1
+    assert len(goes_on[0].state.parties) == 4
+
+
+def test_an_unfinished_call_that_must_not_be_recorded_any_more_is_ended(script, desk, taps, lists):
+    script.call()
+    second = MemoryDesk.after_crash(desk)
+    board = Switchboard(second, Config(exclude=["PJSIP/agent"]).checked(), taps)
+    resync(board, second, taps, **lists(), at=second.clock.advance(MS), lost=None)
+    assert second.calls[0].over
+    assert len(second.calls) == 1
+
+
+def fresh(desk, taps):
+    taps.on.clear()
+    return Switchboard(desk, Config(internal=["PJSIP/agent*"]).checked(), taps)

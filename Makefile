@@ -19,6 +19,7 @@ demo: setup
 	@$(BIN)/vcond demo $(if $(PBX),--pbx $(PBX)) --out demo-out
 
 test: lint
+	@tools/setup.sh test
 	$(BIN)/pytest $(PYTEST)
 
 lint: setup

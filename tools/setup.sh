@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes .venv with everything that demo and tests need, from requirements.lock (hashes checked). Run by make.
+# `setup.sh test` adds the Debian packages of the peers and judges that tests start.
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -15,6 +16,12 @@ need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
     say "missing: $*. Install it with:  sudo apt-get install $*"; exit 1
   fi
 }
+
+if [ "${1:-}" = test ]; then
+  need "command -v systemd-analyze" systemd
+  need "command -v openssl" openssl
+  exit 0
+fi
 
 need "$PYTHON -c 'import sys; sys.exit(sys.version_info < (3, 11))'" python3
 need "$PYTHON -c 'import venv, ensurepip'" python3-venv

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
-from vcond_asterisk import AsteriskAdapter, Config
+from vcond_asterisk import AsteriskAdapter, Config, adapter
 from vcond_asterisk.board import Switchboard
 
 
@@ -179,6 +180,52 @@ def test_a_mistake_of_ours_with_one_event_costs_no_call(world, monkeypatch):
         await one.until(lambda: one.desk.by_key(caller).over)
 
     world(main)
+
+
+def test_a_mistake_of_ours_while_attaching_is_no_end(world, monkeypatch):
+    def breaks(*_, **__):
+        raise RuntimeError("+4930123456")
+
+    async def main(one):
+        caller, _ = await one.call()
+        with monkeypatch.context() as broken:
+            broken.setattr(adapter, "resync", breaks)
+            one.pbx.cut_events()
+            await one.until(lambda: one.desk.drops["event", "mistake"] >= 1)
+        await one.until(lambda: one.desk.is_attached)
+        assert not one.desk.by_key(caller).over
+        assert not any("4930" in detail for _, detail in one.desk.attachments)
+
+    world(main)
+
+
+def test_a_call_that_the_core_ended_is_not_listened_to_any_more(world):
+    async def main(one):
+        caller, agent = await one.call()
+        call = one.desk.by_key(caller)
+        call.end(at=one.desk.clock.now())
+        await one.until(lambda: one.pbx.helpers("vcond.") == [])
+        late = one.desk.drops["frame", "after-close"] + one.desk.drops["frame", "after-end"]
+        assert late < 200, "about a second of frames of two parties"
+        one.pbx.hang_up(agent, caller)
+        await asyncio.sleep(1)
+        assert len(one.desk.calls) == 1
+
+    world(main)
+
+
+def test_an_audio_port_that_somebody_has_is_tried_again(world):
+    async def main(one):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            one.config.port = taken.getsockname()[1]
+            await one.start(attached=False)
+            await one.until(lambda: bool(one.desk.attachments))
+            assert "cannot listen" in one.desk.attachments[-1][1]
+        await one.until(lambda: one.desk.is_attached)
+
+    world(main, start=False)
 
 
 def test_a_pbx_that_restarts_ends_its_calls(world):

@@ -107,6 +107,18 @@ def test_calls_of_an_earlier_run_are_taken_up_or_ended(script, board, desk, taps
     assert second.faults == []
 
 
+def test_a_hold_of_an_earlier_run_ends(script, desk, taps, lists, make_script):
+    script.call()
+    script.tell("ChannelHold", channel="a1")
+    second = MemoryDesk.after_crash(desk)
+    board = fresh(second, taps)
+    resync(board, second, taps, **lists(), at=second.clock.advance(MS), lost=None)
+    again = make_script(board)
+    again.channels = script.channels
+    again.tell("ChannelUnhold", channel="a1")
+    assert [moment.event for moment in second.calls[0].state.history][-2:] == ["hold", "unhold"]
+
+
 def test_a_conference_of_an_earlier_run_is_one_call_although_its_first_member_left(script, desk, taps, lists):
     for i in range(3):
         script.created(f"t{i}", f"PJSIP/trunk-0{i}", number=f"+49301234{i}")

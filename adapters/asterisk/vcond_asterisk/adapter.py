@@ -6,7 +6,7 @@ import asyncio
 import random
 import traceback
 from collections.abc import AsyncIterator
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NoReturn
 
 from vcond.adapter import (
     ConfigError,
@@ -52,13 +52,25 @@ class AsteriskAdapter:
 
     async def run(self, desk: Desk) -> None:
         """Attach, serve, attach again; ends only when cancelled. The PBX is left as it was found."""
+        try:
+            while True:
+                try:
+                    await self._serve(desk)
+                except ConfigError as why:
+                    desk.attached(False, str(why))
+                    desk.log.error("cannot serve Asterisk", why=str(why), fix="run: vcond check")  # noqa: TRY400 - the operator's to mend
+                await asyncio.sleep(LONGEST)
+        finally:
+            desk.attached(False, "stopped")
+
+    async def _serve(self, desk: Desk) -> None:
+        """Serve until cancelled. Raises ConfigError when the audio port or the password cannot be had."""
         media = MediaServer(self.config, desk.clock)
         await media.start()
         try:
             async with Ari(self.config) as ari:
                 await self._run(desk, ari, media)
         finally:
-            desk.attached(False, "stopped")
             await media.close()
 
     def check(self) -> AsyncIterator[Finding]:
@@ -70,8 +82,9 @@ class AsteriskAdapter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 crew = TapCrew(desk, self.config, ari, media, tasks)
-                tasks.create_task(_look_after(desk, crew, media), name="asterisk-look")
-                await Attachment(self.config, desk, ari, crew).keep()
+                attachment = Attachment(self.config, desk, ari, crew)
+                tasks.create_task(_look_after(desk, attachment, crew, media), name="asterisk-look")
+                await attachment.keep()
         finally:
             if crew is not None:
                 await crew.close()
@@ -85,7 +98,7 @@ class Attachment:
         self._desk = desk
         self._ari = ari
         self._crew = crew
-        self._board = Switchboard(desk, config, crew)
+        self.board = Switchboard(desk, config, crew)
         self._lost: Instant | None = None
         self._version = ""
 
@@ -98,11 +111,14 @@ class Attachment:
                 async with self._ari.events(self._config.app, self._desk.clock) as events:
                     await self._serve(events)
             except (PeerError, ConfigError) as why:
-                self._crew.attached.clear()
-                if self._lost is None:
-                    self._lost = self._desk.clock.now()
-                failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
-                await asyncio.sleep(self._explain(why, failures))
+                failure: Exception = why
+            except Exception as why:  # noqa: BLE001 - calls go on being heard whatever we did wrong here
+                _mistake(self._desk, "attachment", why)
+                failure = ProtocolError("a mistake in vcond, see the log")
+            self._crew.attached.clear()
+            self._lost = self._lost or self._desk.clock.now()
+            failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
+            await asyncio.sleep(self._explain(failure, failures))
 
     def _explain(self, why: Exception, failures: int) -> float:
         """Say why we are not attached; how many seconds to wait before the next try."""
@@ -118,7 +134,7 @@ class Attachment:
         self._desk.log.warning("not attached to Asterisk", why=str(why), again_in=round(pause, 1))
         return pause
 
-    async def _serve(self, events: EventSocket) -> None:
+    async def _serve(self, events: EventSocket) -> NoReturn:
         await self._prepare()
         await self._resync()
         self._lost = None
@@ -143,10 +159,10 @@ class Attachment:
     async def _resync(self) -> None:
         channels, bridges = await self._ari.channels(), await self._ari.bridges()
         for channel in channels:
-            if self._board.is_nameless(channel):
+            if self.board.is_nameless(channel):
                 await self._ask_linkedid(channel.id)
         at = self._desk.clock.now()
-        resync(self._board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
+        resync(self.board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
         await self._ask_variables(channels, at)
         removed = await self._crew.sweep(channels, bridges)
         if removed:
@@ -154,18 +170,18 @@ class Attachment:
 
     async def _ask_linkedid(self, channel: str) -> None:
         try:
-            self._board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
+            self.board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
         except AriError:
-            self._board.told(channel, "")  # gone already
+            self.board.told(channel, "")  # gone already
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Whether calls found at a resync are to be recorded; later ones say it by events."""
         name = self._config.only_if_variable
-        unknown = [channel.id for channel in channels if name and channel.id in self._board.legs]
+        unknown = [channel.id for channel in channels if name and channel.id in self.board.legs]
 
         async def ask(channel: str) -> None:
             try:
-                self._board.want(channel, await self._ari.variable(channel, name), at)
+                self.board.want(channel, await self._ari.variable(channel, name), at)
             except AriError:
                 return  # gone, or without that variable
 
@@ -182,7 +198,7 @@ class Attachment:
             return
         if isinstance(event, wire.ApplicationReplaced):
             raise ReplacedError("another client uses our ARI application")
-        for channel in self._board.nameless(event):
+        for channel in self.board.nameless(event):
             await self._ask_linkedid(channel)
         self._tell(event, arrived)
 
@@ -192,23 +208,27 @@ class Attachment:
         elif isinstance(event, wire.StasisEnd | wire.ChannelDestroyed):
             self._crew.helper_gone(event.channel.id)
         try:
-            self._board.event(event, arrived)
+            self.board.event(event, arrived)
         except Exception as why:  # noqa: BLE001 - a mistake with one event must not cost every other call
-            where = traceback.extract_tb(why.__traceback__)[-1]
-            self._desk.dropped("event", "mistake")
-            self._desk.log.error(  # noqa: TRY400 - the text of an exception may hold what callers said or dialled
-                "a mistake in vcond: an event was not handled, please report it",
-                event_type=type(event).__name__,
-                error=type(why).__name__,
-                where=f"{where.name}:{where.lineno}",
-            )
+            _mistake(self._desk, type(event).__name__, why)
 
 
-async def _look_after(desk: Desk, crew: TapCrew, media: MediaServer) -> None:
+def _mistake(desk: Desk, what: str, why: Exception) -> None:
+    """Tell of an exception that should not be, without its text, which may hold what callers said or dialled."""
+    where = traceback.extract_tb(why.__traceback__)[-1]
+    desk.dropped("event", "mistake")
+    place = f"{where.name}:{where.lineno}"
+    desk.log.error("a mistake in vcond, please report it", handling=what, error=type(why).__name__, where=place)
+
+
+async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: MediaServer) -> None:
     odd = strangers = 0
     while True:
         await asyncio.sleep(LOOK)
-        crew.look_after(desk.clock.now())
+        now = desk.clock.now()
+        for conversation in attachment.board.conversations:
+            conversation.look(now)
+        crew.look_after(now)
         if media.odd > odd:
             desk.dropped("frame", "wrong-format", media.odd - odd)
             desk.log.warning("audio frames of a wrong format came", count=media.odd - odd, expected_rate=media.rate)

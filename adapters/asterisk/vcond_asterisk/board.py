@@ -283,7 +283,7 @@ class Switchboard:
                 at=at,
                 kind="blind",
                 transferor=leg.party.index,
-                transferee=_index(moved),
+                transferee=_index(moved, leg.conversation),
                 outcome=_outcome(event.result),
                 to=wire.clean(event.exten),
             )
@@ -307,9 +307,9 @@ class Switchboard:
             Transferred(
                 at=at,
                 kind="attended",
-                transferor=_index(first) if _index(first) is not None else _index(second),
-                transferee=_index(moved),
-                target=_index(target),
+                transferor=_index(first, conversation) if first is not None else _index(second, conversation),
+                transferee=_index(moved, conversation),
+                target=_index(target, conversation),
                 outcome=outcome,
             )
         )
@@ -391,6 +391,7 @@ def _outcome(result: str) -> Literal["success", "failed"]:
     return "success" if result == "Success" else "failed"
 
 
-def _index(leg: Leg | None) -> int | None:
-    party = leg.party if leg is not None else None
+def _index(leg: Leg | None, conversation: Conversation) -> int | None:
+    """The index of a leg's party in the call of ``conversation``; None when it is no party there."""
+    party = leg.party if leg is not None and leg.conversation is conversation else None
     return party.index if party is not None else None

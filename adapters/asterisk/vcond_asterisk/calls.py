@@ -49,6 +49,7 @@ FAILURES: Final = frozenset(
     {"BUSY", "CANCEL", "CHANUNAVAIL", "CONGESTION", "DONTCALL", "NOANSWER", "TORTURE", "INVALIDARGS"}
 )
 """Ends of a Dial that reached nobody."""
+HOLDING: Final = frozenset({"hold", "unhold"})
 EXCLUDED: Final = "excluded"
 """Why a call is not recorded: somebody is in it whose calls never are."""
 RANG: Final = 8
@@ -281,6 +282,12 @@ class Conversation:
             self.call.end(at=at, cause=Cause(text=reason))
             self.call = None
 
+    def look(self, at: Instant) -> None:
+        """Stop listening when the core has ended the call by itself (a limit, a stop)."""
+        if self.call is not None and self.call.state.ended is not None:
+            self.call = None
+            self.refuse("ended", at)
+
     def end(self, at: Instant) -> None:
         """The last channel is gone."""
         self._open(at)
@@ -324,7 +331,7 @@ class Conversation:
         if not begun or not self._included(first, legs):
             return
         way = direction(first.inside, [leg.inside for leg in legs if leg is not first])
-        if not self.late and len(self._desk.open_calls()) >= self._config.max_calls:
+        if len(self._desk.open_calls()) >= self._config.max_calls:
             self.refuse("limit", at)
             self._desk.dropped("call", "limit")
             self._desk.log.error("call not recorded: max_calls reached", max_calls=self._config.max_calls)
@@ -355,6 +362,8 @@ class Conversation:
             known = party_of_channel(call, leg.channel)
             if known is not None:
                 leg.key = known.key
+                moments = [m.event for m in call.state.history if m.party == known.index and m.event in HOLDING]
+                leg.holding = known.here and moments[-1:] == ["hold"]
                 call.party(known.key, at=at, who=leg.who)
         here = {leg.key for leg in self.legs.values()}
         for party in call.state.parties:
@@ -388,6 +397,8 @@ class Conversation:
         assert self.call is not None
         leg.key = self._party_key(leg)
         index = self.call.party(leg.key, at=at, who=leg.who)
+        if self.first is not None and self.first is not leg and self.first.app == "Queue":
+            self._name_roles(self.first, index, at)
         self.fact("uniqueid", leg.channel, at, leg)
         self.fact("endpoint", leg.endpoint, at, leg)
         self.fact("sip_call_id", leg.sip, at, leg)
@@ -396,6 +407,12 @@ class Conversation:
         if self._sent_on is not None and leg.up is not None:
             self.emit(structs.replace(self._sent_on, target=index))
             self._sent_on = None
+
+    def _name_roles(self, caller: Leg, agent: int, at: Instant) -> None:
+        """Whom a queue connects: that is the one thing that says what parties are to one another."""
+        self.emit(PartyDescribed(at=at, party=agent, who=Who(role="agent")))
+        if caller.party is not None:
+            self.emit(PartyDescribed(at=at, party=caller.party.index, who=Who(role="customer")))
 
     def _party_key(self, leg: Leg) -> str:
         """That of somebody who was here before with the same phone, else the channel's id."""

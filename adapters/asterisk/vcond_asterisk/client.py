@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import ssl
 from collections.abc import Coroutine, Mapping
@@ -227,8 +226,7 @@ class EventSocket:
         assert self._socket is not None
         assert self._reader is not None
         self._reader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reader
+        await asyncio.wait([self._reader])
         await self._socket.close()
 
     async def next(self) -> tuple[str | bytes, Instant]:

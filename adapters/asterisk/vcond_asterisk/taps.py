@@ -20,8 +20,9 @@ from vcond_asterisk.config import Config
 from vcond_asterisk.media import Link, MediaServer
 from vcond_asterisk.wire import Bridge, Channel
 
-PAUSES: Final = (0.0, 0.1, 0.3, 1.0, 2.0, 5.0)
-"""Seconds before a tap is made anew, by the tries that failed; the last one for ever, while the leg lives."""
+PAUSES: Final = (0.05, 0.1, 0.3, 1.0, 2.0, 5.0)
+"""Seconds before a tap is made anew, by the tries that failed; the last one for ever, while the leg lives. Never 0: a
+tap breaks mostly because its leg ends, and that is told a moment later."""
 COMPLAIN: Final = 3
 """Tries that fail before the record and the log say so."""
 CLEANUP: Final = 3.0

@@ -1,0 +1,215 @@
+"""The adapter: attaches to one FreeSWITCH and stays attached, whatever happens to either side."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+
+from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, RefusedError
+from vcond_freeswitch import config as settings
+from vcond_freeswitch import resync
+from vcond_freeswitch.board import Switchboard
+from vcond_freeswitch.check import check
+from vcond_freeswitch.client import Connection, connected, names
+from vcond_freeswitch.events import Event, clean
+from vcond_freeswitch.streams import Reception
+from vcond_freeswitch.taps import LOOK, TapCrew
+
+SHORTEST: Final = 0.5
+LONGEST: Final = 30.0
+"""Seconds before attaching again, doubled with every failure."""
+SETTLED: Final = 10.0
+"""Seconds that an attachment must last for the next pause to be the shortest again."""
+MODULES: Final = {"stream": "mod_audio_stream", "fork": "mod_audio_fork"}
+
+
+class FreeSwitchAdapter:
+    """Listens to the calls of one FreeSWITCH over its event socket: it works on calls that it does not own."""
+
+    name: ClassVar[str] = "freeswitch"
+    Config: ClassVar[type[settings.Config]] = settings.Config
+
+    def __init__(self, config: settings.Config) -> None:
+        """Raises ConfigError for values that cannot work together."""
+        self.config = config.checked()
+
+    async def run(self, desk: Desk) -> None:
+        """Attach, serve, attach again; ends only when cancelled. The switch is left as it was found."""
+        crew: TapCrew | None = None
+        reception = Reception(desk, self.config)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                crew = TapCrew(desk, self.config, tasks)
+                reception.serve(crew)
+                tasks.create_task(_look_after(desk, crew), name="freeswitch-look")
+                await Attachment(self.config, desk, crew, tasks).keep()
+        finally:
+            desk.attached(False, "stopped")
+            if crew is not None:
+                await crew.close()
+            await reception.close()
+
+    def check(self) -> AsyncIterator[Finding]:
+        """What ``vcond check`` prints; no call is touched."""
+        return check(self.config)
+
+
+class Attachment:
+    """The event socket, connected again after every loss, and what is done with the events."""
+
+    def __init__(self, config: settings.Config, desk: Desk, crew: TapCrew, tasks: asyncio.TaskGroup) -> None:
+        self._config = config
+        self._desk = desk
+        self._crew = crew
+        self._tasks = tasks
+        self._board = Switchboard(desk, config, crew)
+        self._lost: Instant | None = None
+        self._core = ""
+        self._odd = 0
+
+    async def keep(self) -> None:
+        """Attach for ever."""
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                async with connected(self._config, self._desk.clock) as connection:
+                    await self._serve(connection)
+            except (PeerError, ConfigError) as why:
+                self._lost = self._lost or self._desk.clock.now()
+                failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
+                await asyncio.sleep(self._explain(why, failures))
+
+    def _explain(self, why: Exception, failures: int) -> float:
+        """Say why we are not attached; how many seconds to wait before the next try."""
+        self._desk.attached(False, str(why))
+        pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
+        if isinstance(why, ConfigError):
+            self._desk.log.error("not attached: FreeSWITCH refuses us", why=str(why), fix="run: vcond check")
+            return LONGEST
+        self._desk.log.warning("not attached to FreeSWITCH", why=str(why), again_in=round(pause, 1))
+        return pause
+
+    async def _serve(self, connection: Connection) -> None:
+        self._odd = 0
+        try:
+            missing = await connection.subscribe()  # before asking for state: nothing falls between
+            await self._identify(connection)
+            self._crew.kind = await self._choose(connection)
+            await resync.resync(connection, self._board, self._desk, self._crew, lost=self._lost)
+            self._lost = None
+            self._desk.attached(True, f"tap {self._crew.kind}")
+            self._desk.log.info("attached to FreeSWITCH", tap=self._crew.kind, without=names(missing))
+            await self._listen(connection)
+        except asyncio.CancelledError:
+            await self._crew.close()
+            raise
+        finally:
+            self._crew.detached()
+
+    async def _listen(self, connection: Connection) -> None:
+        """Handle events until the connection is lost; look at the table once more in between."""
+        again = asyncio.get_running_loop().time() + resync.AGAIN
+        looked = False
+        while True:
+            wait = self._config.heartbeat_seconds if looked else resync.AGAIN
+            try:
+                async with asyncio.timeout(wait):
+                    event, arrived = await connection.next()
+            except TimeoutError:
+                if looked:
+                    await self._alive(connection)
+            else:
+                await self._take(connection, event, arrived)
+            if not looked and asyncio.get_running_loop().time() >= again:
+                looked = True
+                await resync.again(connection, self._board, self._desk)
+
+    async def _alive(self, connection: Connection) -> None:
+        """Nothing came for long. Raises UnreachableError when FreeSWITCH does not answer either."""
+        if asyncio.get_running_loop().time() - connection.heard >= self._config.heartbeat_seconds:
+            await self._core_uuid(connection)
+
+    async def _core_uuid(self, connection: Connection) -> str:
+        try:
+            return clean(await connection.api("global_getvar core_uuid"))
+        except RefusedError:
+            return ""  # not permitted: events say it too
+
+    async def _identify(self, connection: Connection) -> None:
+        core = await self._core_uuid(connection)
+        if core:
+            self._is_core(core, self._lost or self._desk.clock.now())
+
+    def _is_core(self, core: str, at: Instant) -> None:
+        """Which run of FreeSWITCH this is: another one has none of the calls that we know."""
+        if self._core and core != self._core:
+            self._desk.log.warning("FreeSWITCH was restarted; its calls are over", channels=len(self._board.legs))
+            self._board.all_lost(at, "SYSTEM_SHUTDOWN")
+        self._core = core
+
+    async def _choose(self, connection: Connection) -> str:
+        """How to listen, when the configuration leaves it to us. Raises ConfigError when there is no way."""
+        if self._config.tap != "auto":
+            return self._config.tap
+        if self._config.local:
+            return "file"
+        for kind, module in MODULES.items():
+            if not self._config.url:
+                break
+            try:
+                if (await connection.api(f"module_exists {module}")).strip() == "true":
+                    return kind
+            except RefusedError:
+                continue
+        raise ConfigError(
+            "FreeSWITCH is on another machine: that needs mod_audio_stream or mod_audio_fork there (and module_exists in"
+            " esl-allowed-api to find them) and adapters.freeswitch.url; or run vcond beside FreeSWITCH",
+            "adapters.freeswitch.tap",
+        )
+
+    async def _take(self, connection: Connection, event: Event, arrived: Instant) -> None:
+        if connection.odd > self._odd:
+            self._desk.dropped("event", "not-understood", connection.odd - self._odd)
+        self._odd = connection.odd
+        if event.name == "SHUTDOWN":
+            self._desk.log.warning("FreeSWITCH shuts down")
+            return
+        if event.core and event.core != self._core:
+            self._is_core(event.core, arrived)
+        for channel in self._board.unknown(event):
+            found = await resync.dump(connection, channel)
+            if found is not None:
+                self._guarded(self._board.found, found, self._desk.clock.now())
+        self._guarded(self._crew.event, event, arrived)
+        self._guarded(self._board.event, event, arrived)
+
+    def _guarded(self, handle: object, event: Event, arrived: Instant) -> None:
+        """A mistake of ours with one event must not cost every other call."""
+        try:
+            handle(event, arrived)  # type: ignore[operator]
+        except Exception as why:  # noqa: BLE001 - see above
+            where = traceback.extract_tb(why.__traceback__)[-1]
+            self._desk.dropped("event", "mistake")
+            self._desk.log.error(  # noqa: TRY400 - the text of an exception may hold what callers said or dialled
+                "a mistake in vcond: an event was not handled, please report it",
+                event_name=clean(event.name),
+                error=type(why).__name__,
+                where=f"{where.name}:{where.lineno}",
+            )
+
+
+async def _look_after(desk: Desk, crew: TapCrew) -> None:
+    """Read what taps deliver, every 20 ms."""
+    loop = asyncio.get_running_loop()
+    complained = loop.time()
+    while True:
+        await asyncio.sleep(LOOK)
+        now = desk.clock.now()
+        crew.look(now)
+        if loop.time() - complained >= 1.0:
+            complained = loop.time()
+            crew.complain(now)

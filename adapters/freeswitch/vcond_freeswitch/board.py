@@ -1,0 +1,383 @@
+"""The switchboard: events in, conversations out. Which channels belong together, and what they do. No I/O.
+
+Grouping follows the graph of CHANNEL_CREATE (Other-Leg) and CHANNEL_BRIDGE (Bridge-A, Bridge-B), never
+Channel-Call-UUID, which changes. Moments are FreeSWITCH's own stamps, mapped to our clock: events arrive 0 to 40 ms
+late, with mod_callcenter 400 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from vcond.adapter import Cause, Desk, Digit, Instant, LiveCall, RemoteClock, Transferred
+from vcond_freeswitch.calls import Conversation, Leg, Taps
+from vcond_freeswitch.config import Config
+from vcond_freeswitch.events import Event, clean, number
+from vcond_freeswitch.parties import cause, failure, who
+
+BUTTONS: Final = frozenset("0123456789*#ABCD")
+MICRO: Final = 1_000
+"""Nanoseconds in FreeSWITCH's unit of time."""
+MAX_LEGS: Final = 50_000
+"""Channels that are known at the same time."""
+MAX_PENDING: Final = 1_000
+"""Transfers that wait to be understood."""
+BLIND: Final = ":bl_xfer:"
+"""In ``transfer_source`` of whoever was sent on: a blind transfer, by REFER or by ``uuid_transfer``."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """A transfer that has begun."""
+
+    at: Instant
+    kind: str
+    """``blind``, ``att``."""
+    leg: str
+    """blind: the channel that was sent on; att: the channel that it is to be joined to."""
+    by: Leg | None
+    """Who did it; None = the switch (``uuid_transfer``)."""
+    to: str = ""
+
+
+class Switchboard:
+    """All channels of one FreeSWITCH."""
+
+    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
+        self.legs: dict[str, Leg] = {}
+        """By channel id, those that are there now."""
+        self._desk = desk
+        self._config = config
+        self._taps = taps
+        self._clock = RemoteClock()
+        self._sendings: list[Sending] = []
+        self._sent_by_peer: dict[str, Sending] = {}
+        """By the channel of whoever may have done it: sent on, and not yet known by whom."""
+        self._conferences: dict[str, Conversation] = {}
+
+    # Events.
+
+    def unknown(self, event: Event) -> list[str]:
+        """Channels that an event speaks of and nobody has told us of: to be dumped before it is handled."""
+        if event.name == "CHANNEL_BRIDGE":
+            return [leg for leg in (event.bridge_a, event.bridge_b) if leg and leg not in self.legs]
+        if event.name == "CHANNEL_CREATE" and event.other and event.other not in self.legs:
+            return [event.other]
+        return []
+
+    def event(self, event: Event, arrived: Instant) -> None:
+        """Handle one event."""
+        at = self._at(event, arrived)
+        name = event.name
+        if name == "CHANNEL_UUID":
+            self._renamed(event)
+        elif name == "CHANNEL_CREATE":
+            self._created(event, at)
+        elif name == "CHANNEL_HANGUP_COMPLETE":
+            self._gone(event, at)
+        elif name == "CHANNEL_BRIDGE":
+            self._bridged(event, at)
+        elif name == "CHANNEL_UNBRIDGE":
+            self._unbridged(event, at)
+        elif name == "CUSTOM":
+            self._custom(event, at)
+        elif name in _OF_A_LEG:
+            self._of_leg(event, at)
+
+    def found(self, dump: Event, arrived: Instant) -> Leg | None:
+        """A channel that is there, as ``uuid_dump`` tells it: told of after a gap, or never told of. Does not settle."""
+        if not dump.leg or len(self.legs) >= MAX_LEGS:
+            return None
+        at = self._at(dump, arrived)
+        known = self.legs.get(dump.leg)
+        leg = known or self._new_leg(dump, self._past(dump.created, dump, at) or at, late=True)
+        self._update(leg, dump, at)
+        if leg.up is None and number(dump.answered):
+            leg.up = self._past(dump.answered, dump, at) or at
+        leg.bypassed = _bypassed(dump)
+        other = self.legs.get(dump.other) if dump.other else None
+        if other is not None:
+            self._join(leg.conversation, other.conversation)
+            if leg.up is not None and other.up is not None and dump.call_state in {"ACTIVE", "HELD", "UNHELD"}:
+                leg.peer, other.peer = other.channel, leg.channel
+        return leg
+
+    def holds(self, dump: Event, arrived: Instant) -> None:
+        """Hold as a dump tells it, once its party is known."""
+        leg = self.legs.get(dump.leg)
+        if leg is not None:
+            at = self._at(dump, arrived)
+            if dump.call_state == "HELD":
+                leg.conversation.hold(leg, at)
+            elif leg.holding:
+                leg.conversation.unhold(leg, at)
+
+    def lost(self, channel: str, at: Instant, text: str = "") -> None:
+        """A channel is no longer there, and nobody told us how it ended."""
+        leg = self.legs.pop(channel, None)
+        if leg is not None:
+            self._remove(leg, at, Cause(text=text))
+
+    def all_lost(self, at: Instant, text: str) -> None:
+        """Every channel is gone: the switch was restarted."""
+        for channel in list(self.legs):
+            self.lost(channel, at, text)
+
+    def conversations(self) -> list[Conversation]:
+        """All that there are."""
+        return list({id(leg.conversation): leg.conversation for leg in self.legs.values()}.values())
+
+    def adopt(self, calls: Iterable[LiveCall], at: Instant) -> None:
+        """Take up calls of an earlier run whose channels are still there."""
+        for call in calls:
+            keys = {call.key, *(party.key for party in call.state.parties)}
+            found = [leg.conversation for key, leg in self.legs.items() if key in keys]
+            conversation = next((one for one in found if one.call is None), None)
+            if conversation is not None:
+                for other in found:
+                    if other is not conversation and other.call is None:
+                        self._join(conversation, other)
+                conversation.key = call.key
+                conversation.adopt(self._desk.call(call.key, at=at), at)
+
+    # Channels.
+
+    def _created(self, event: Event, at: Instant) -> None:
+        if not event.leg or event.leg in self.legs:
+            return
+        if len(self.legs) >= MAX_LEGS:
+            self._desk.dropped("channel", "limit")
+            return
+        leg = self._new_leg(event, at)
+        leg.conversation.settle(at)
+
+    def _new_leg(self, event: Event, at: Instant, *, late: bool = False) -> Leg:
+        other = self.legs.get(event.other) or self.legs.get(event.queue_member)
+        if other is not None:
+            conversation = other.conversation
+        else:
+            conversation = Conversation(event.leg, at, self._desk, self._config, self._taps)
+            conversation.late = late
+        leg = Leg(
+            event.leg, clean(event.channel), self._config.inside(event.channel), conversation, at, clean(event.context)
+        )
+        leg.who, leg.sip, leg.dialled = who(event, self._config), clean(event.sip_call_id), clean(event.destination)
+        self.legs[event.leg] = leg
+        conversation.add(leg)
+        return leg
+
+    def _of_leg(self, event: Event, at: Instant) -> None:
+        """An event of one channel, which is made known by it when it was not."""
+        leg = self.legs.get(event.leg)
+        if leg is None:
+            if not event.leg or len(self.legs) >= MAX_LEGS or event.name not in _MAKES_KNOWN:
+                return
+            leg = self._new_leg(event, at, late=True)
+        self._update(leg, event, at)
+        conversation = leg.conversation
+        if event.name == "CHANNEL_ANSWER":
+            leg.up = leg.up or at
+            leg.bypassed = _bypassed(event)
+        elif event.name == "CHANNEL_HOLD":
+            conversation.hold(leg, at)
+        elif event.name == "CHANNEL_UNHOLD":
+            conversation.unhold(leg, at)
+        elif event.name == "DTMF":
+            self._digit(leg, event, at)
+        conversation.settle(at)
+
+    def _update(self, leg: Leg, event: Event, at: Instant) -> None:
+        leg.app = clean(event.app) or leg.app
+        leg.sip = leg.sip or clean(event.sip_call_id)
+        if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
+            leg.conversation.describe(leg, who(event, self._config), at)
+        if leg.key:
+            leg.conversation.fact("sip_call_id", leg.sip, at, leg)
+
+    def _digit(self, leg: Leg, event: Event, at: Instant) -> None:
+        party = leg.party
+        if party is not None and event.digit in BUTTONS:
+            ms = min(number(event.digit_samples) // 8, 60_000)  # always counted at 8 kHz
+            conversation = leg.conversation
+            conversation.emit(Digit(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]
+
+    def _renamed(self, event: Event) -> None:
+        leg = self.legs.pop(event.old_leg, None)
+        if leg is not None and event.leg:
+            leg.conversation.rename(event.old_leg, event.leg)
+            self.legs[event.leg] = leg
+
+    def _gone(self, event: Event, at: Instant) -> None:
+        leg = self.legs.get(event.leg)
+        if leg is None:
+            return
+        self._update(leg, event, at)
+        if leg.up is None and number(event.answered):
+            leg.up = self._past(event.answered, event, at)  # its CHANNEL_ANSWER was not seen
+        self._sent_on_by(leg, event, at)
+        self.legs.pop(event.leg, None)
+        self._remove(leg, at, cause(event), hung_up=event.hung_up, failure=failure(event))
+
+    def _remove(self, leg: Leg, at: Instant, why: Cause, *, hung_up: str = "", failure: str = "") -> None:
+        self._sent_by_peer.pop(leg.channel, None)
+        conversation = leg.conversation
+        conversation.remove(leg, at, why, hung_up=hung_up, failure=failure)
+        if conversation.over:
+            conversation.end(at)
+            for name in [name for name, one in self._conferences.items() if one is conversation]:
+                del self._conferences[name]
+
+    # Bridges and conferences.
+
+    def _bridged(self, event: Event, at: Instant) -> None:
+        one, two = self.legs.get(event.bridge_a), self.legs.get(event.bridge_b)
+        for leg in (one, two):
+            if leg is not None and leg.channel == event.leg:
+                self._update(leg, event, at)
+                leg.sent_on = event.transfer_source or leg.sent_on  # what led to this bridge is told already
+        if one is None or two is None or one is two:
+            return
+        one.peer, two.peer = two.channel, one.channel
+        for leg in (one, two):
+            leg.up, leg.met = leg.up or at, True
+        conversation = self._join(one.conversation, two.conversation)
+        self._sent_away({one.channel, two.channel})
+        conversation.settle(at)
+
+    def _unbridged(self, event: Event, at: Instant) -> None:
+        """Two legs are apart: the end of nothing. Whoever was sent on says so here."""
+        for one, two in ((event.bridge_a, event.bridge_b), (event.bridge_b, event.bridge_a)):
+            leg = self.legs.get(one)
+            if leg is not None and leg.peer == two:
+                leg.peer = ""
+        leg = self.legs.get(event.leg)
+        if leg is None:
+            return
+        self._sent_on_by(leg, event, at)
+        source = event.transfer_source
+        if BLIND in source and source != leg.sent_on:
+            leg.sent_on = source
+            sending = Sending(at, "blind", leg.channel, None, source.split(BLIND)[1].split("/")[0])
+            other = event.bridge_b if event.bridge_a == leg.channel else event.bridge_a
+            if other in self.legs:
+                self._sent_by_peer[other] = sending  # that one's end tells whether it was who did it
+            else:
+                self._blind(sending)
+        leg.conversation.settle(at)
+
+    def _sent_on_by(self, leg: Leg, event: Event, at: Instant) -> None:
+        """A leg whose party handed the conversation on: ``transfer_to`` says whom."""
+        kind, _, target = event.transfer_to.partition(":")
+        sending = self._sent_by_peer.pop(leg.channel, None) if event.name == "CHANNEL_HANGUP_COMPLETE" else None
+        if leg.sent_on == event.transfer_to and event.transfer_to:
+            return
+        if kind == "blind" and target:
+            leg.sent_on = event.transfer_to
+            to = event.transfer_destination.partition(":")[2]
+            self._blind(Sending(sending.at if sending else at, "blind", target, leg, to))
+        elif kind == "att" and target:
+            leg.sent_on = event.transfer_to
+            self._sendings.append(Sending(at, "att", target, leg))
+            del self._sendings[:-MAX_PENDING]
+        elif sending is not None:
+            self._blind(sending)
+
+    def _blind(self, sending: Sending) -> None:
+        leg = self.legs.get(sending.leg)
+        conversation = leg.conversation if leg is not None else sending.by.conversation if sending.by else None
+        if conversation is not None:
+            conversation.transferred(
+                Transferred(
+                    at=sending.at,
+                    kind="blind",
+                    transferor=_index(sending.by),
+                    transferee=_index(leg),
+                    to=clean(sending.to),
+                )
+            )
+
+    def _sent_away(self, pair: set[str]) -> None:
+        """Two legs were bridged: the end of an attended transfer, if one of them was to be reached by it."""
+        for sending in [one for one in self._sendings if one.leg in pair]:
+            self._sendings.remove(sending)
+            target = self.legs[sending.leg]
+            (other,) = pair - {sending.leg}
+            target.conversation.transferred(
+                Transferred(
+                    at=sending.at, kind="attended", transferor=_index(sending.by),
+                    transferee=_index(self.legs[other]), target=_index(target),
+                )
+            )  # fmt: skip
+
+    def _join(self, one: Conversation, two: Conversation) -> Conversation:
+        """Two conversations are one: the older takes the other in."""
+        if one is two:
+            return one
+        older, newer = (one, two) if one.since <= two.since else (two, one)
+        older.absorb(newer)
+        for name, held in self._conferences.items():
+            if held is newer:
+                self._conferences[name] = older
+        return older
+
+    def _custom(self, event: Event, at: Instant) -> None:
+        if event.subclass == "conference::maintenance":
+            self._conference(event, at)
+        elif event.subclass == "callcenter::info":
+            self._queue(event, at)
+
+    def _conference(self, event: Event, at: Instant) -> None:
+        leg = self.legs.get(event.leg)
+        room = event.conference_id or event.conference
+        if leg is None or not room:
+            return
+        if event.action == "add-member":
+            leg.conference, leg.app = room, "conference"
+            conversation = self._conferences.get(room)
+            if conversation is not None and conversation.legs:
+                conversation = self._join(conversation, leg.conversation)
+            else:
+                conversation = leg.conversation
+            self._conferences[room] = conversation
+            conversation.settle(at)
+            conversation.fact("conference", event.conference, at)
+        elif event.action == "del-member":
+            leg.conference = ""
+
+    def _queue(self, event: Event, at: Instant) -> None:
+        member = self.legs.get(event.cc_member_leg)
+        if member is None:
+            return
+        member.conversation.fact("queue", event.cc_queue, at)
+        agent = self.legs.get(event.cc_agent_leg)
+        if event.cc_action == "bridge-agent-start":
+            member.conversation.fact("agent", event.cc_agent, at)
+            if agent is not None:
+                self._join(member.conversation, agent.conversation).settle(at)
+
+    # Time.
+
+    def _at(self, event: Event, arrived: Instant) -> Instant:
+        """When it happened, on our clock."""
+        stamp = number(event.stamp)
+        return self._clock.at(Instant(stamp * MICRO), arrived) if stamp else arrived
+
+    def _past(self, moment: str, event: Event, at: Instant) -> Instant | None:
+        """A moment that a dump names, on our clock; None when it names none, or one that cannot be."""
+        then, now = number(moment), number(event.stamp)
+        return Instant(at - (now - then) * MICRO) if 0 < then <= now else None
+
+
+_OF_A_LEG: Final = frozenset({"CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "CALL_UPDATE", "DTMF"})
+_MAKES_KNOWN: Final = frozenset({"CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "DTMF"})
+
+
+def _bypassed(event: Event) -> bool:
+    return event.bypass == "true" or event.proxy == "true"
+
+
+def _index(leg: Leg | None) -> int | None:
+    party = leg.party if leg is not None else None
+    return party.index if party is not None else None

@@ -1,0 +1,179 @@
+"""Every command that is ever sent to FreeSWITCH, each made by one function that fills every word.
+
+A newline begins a new command, so no word with white space or control characters gets into one: a text that a caller
+can choose could otherwise hang up every call of the switch. ``uuid_audio_fork`` with a word missing crashes the
+whole switch (measured: strcmp of NULL), so no other code builds that line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from vcond.adapter import ProtocolError
+
+_WORD: Final = re.compile(r"[!-~]{1,1024}")
+"""Printable ASCII without a space."""
+_ID: Final = re.compile(r"[A-Za-z0-9_.:@+=-]{1,128}")
+_PATH: Final = re.compile(r"/[A-Za-z0-9_./@+=-]{1,400}\.r16")
+"""Raw files of 16-bit samples; ``.r24`` and ``.r32`` would be 24 and 32 bits a sample."""
+_URL: Final = re.compile(r"wss?://[!-~]{1,500}")
+_JSON: Final = re.compile(r"\{[!-~]{0,500}\}")
+_RATES: Final = {8000: "8k", 16000: "16k"}
+
+EVENTS: Final = (
+    "CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE", "CHANNEL_HANGUP_COMPLETE",
+    "CHANNEL_HOLD", "CHANNEL_UNHOLD", "CHANNEL_UUID", "CALL_UPDATE", "DTMF", "RECORD_START", "RECORD_STOP",
+    "MEDIA_BUG_START", "MEDIA_BUG_STOP", "BACKGROUND_JOB", "HEARTBEAT", "SHUTDOWN",
+)  # fmt: skip
+"""What is subscribed to. Channel events have 3.5 to 11 kB each: no more than is used."""
+NEEDED: Final = frozenset(
+    {"CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE", "CHANNEL_HANGUP_COMPLETE",
+     "BACKGROUND_JOB", "RECORD_STOP"}
+)  # fmt: skip
+"""Without these no call can be understood."""
+SUBCLASSES: Final = (
+    "conference::maintenance", "callcenter::info",
+    "mod_audio_stream::connect", "mod_audio_stream::disconnect", "mod_audio_stream::error",
+    "mod_audio_fork::connect", "mod_audio_fork::connect_failed", "mod_audio_fork::disconnect",
+    "mod_audio_fork::buffer_overrun",
+)  # fmt: skip
+FORK_NAME: Final = "vcond"
+"""Name of our bug among those of a channel (``uuid_audio_fork``)."""
+
+
+def word(text: str) -> str:
+    """``text``, when it can be one word of a command. Raises ProtocolError; the text itself is never told."""
+    if not _WORD.fullmatch(text):
+        raise ProtocolError("a word that cannot be sent in a command")
+    return text
+
+
+def channel(uuid: str) -> str:
+    """A channel's id, when it is one. Raises ProtocolError."""
+    if not _ID.fullmatch(uuid):
+        raise ProtocolError("a channel id that cannot be one")
+    return uuid
+
+
+def auth(password: str) -> str:
+    """Log in with the password of the whole switch. Raises ProtocolError."""
+    return f"auth {word(password)}"
+
+
+def userauth(user: str, password: str) -> str:
+    """Log in as a user of the directory (``vcond@pbx.example.com``) with rights of its own. Raises ProtocolError."""
+    return f"userauth {word(user)}:{word(password)}"
+
+
+def subscribe(names: Iterable[str], subclasses: Iterable[str], form: str) -> str:
+    """Subscribe to events. After CUSTOM every word is a subclass, so it comes last."""
+    words = ["event", word(form), *map(word, names)]
+    custom = [word(name) for name in subclasses]
+    return " ".join(words + (["CUSTOM", *custom] if custom else []))
+
+
+def background(line: str, job: str) -> str:
+    """Run an api command beside the connection, whose thread would stop for it."""
+    return f"bgapi {_line(line)}\nJob-UUID: {channel(job)}"
+
+
+def api(line: str) -> str:
+    """Run an api command in the connection's thread: only what answers at once."""
+    return f"api {_line(line)}"
+
+
+def dump(uuid: str) -> str:
+    """Everything about a channel, in plain form, which is percent-encoded and so safe to read."""
+    return f"uuid_dump {channel(uuid)}"
+
+
+def buglist(uuid: str) -> str:
+    """Which taps a channel has."""
+    return f"uuid_buglist {channel(uuid)}"
+
+
+def record_start(uuid: str, path: str, rate: int, tap: str, *, both: bool = False) -> str:
+    """Write what a party says to a raw file, 16-bit little endian, in steps of 20 ms.
+
+    ``both`` = two channels, what it says and what it hears. The rate is always given: the file's name does not fix it.
+    """
+    sides = "RECORD_STEREO=true" if both else "RECORD_READ_ONLY=true"
+    told = (
+        f"{sides},enable_file_write_buffering=false,RECORD_PRE_BUFFER_FRAMES=1,"
+        f"record_sample_rate={_rate(rate)},vcond_tap={channel(tap)}"
+    )
+    return f"uuid_record {channel(uuid)} start {_path(path)} 0 {{{told}}}"
+
+
+def record_stop(uuid: str, path: str) -> str:
+    """Stop writing to a file."""
+    return f"uuid_record {channel(uuid)} stop {_path(path)}"
+
+
+def record_mask(uuid: str, path: str, *, on: bool) -> str:
+    """Write zeros instead of audio, or audio again; the clock runs on."""
+    return f"uuid_record {channel(uuid)} {'mask' if on else 'unmask'} {_path(path)}"
+
+
+def stream_start(uuid: str, url: str, rate: int, metadata: str) -> str:
+    """mod_audio_stream: send what a party says to a WebSocket."""
+    return f"uuid_audio_stream {channel(uuid)} start {_url(url)} mono {_k(rate)} {_json(metadata)}"
+
+
+def stream_stop(uuid: str) -> str:
+    """mod_audio_stream: no more."""
+    return f"uuid_audio_stream {channel(uuid)} stop"
+
+
+def fork_start(uuid: str, url: str, rate: int, metadata: str) -> str:
+    """mod_audio_fork: the same. All eight words are there, always: a missing one crashes FreeSWITCH."""
+    line = f"uuid_audio_fork {channel(uuid)} start {_url(url)} mono {_k(rate)} {FORK_NAME} {_json(metadata)}"
+    assert len(line.split(" ")) == 8
+    return line
+
+
+def fork_stop(uuid: str) -> str:
+    """mod_audio_fork: no more; without the name of the bug it fails."""
+    return f"uuid_audio_fork {channel(uuid)} stop {FORK_NAME}"
+
+
+def media(uuid: str) -> str:
+    """Bring the media of a bypassed call back through the switch."""
+    return f"uuid_media {channel(uuid)}"
+
+
+def _line(line: str) -> str:
+    """An api command that is one line of words. Raises ProtocolError."""
+    for part in line.split(" "):
+        word(part)
+    return line
+
+
+def _rate(rate: int) -> int:
+    if rate not in _RATES:
+        raise ProtocolError("a sampling rate that no tap has")
+    return rate
+
+
+def _k(rate: int) -> str:
+    return _RATES[_rate(rate)]
+
+
+def _path(path: str) -> str:
+    if not _PATH.fullmatch(path) or ".." in path:
+        raise ProtocolError("a path that cannot be sent in a command")
+    return path
+
+
+def _url(url: str) -> str:
+    if not _URL.fullmatch(url):
+        raise ProtocolError("a URL that cannot be sent in a command")
+    return url
+
+
+def _json(text: str) -> str:
+    if not _JSON.fullmatch(text):
+        raise ProtocolError("metadata that is no compact JSON: the modules cut it at the first space")
+    return text

@@ -1,0 +1,131 @@
+"""The section ``[adapters.freeswitch]`` of the configuration."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from vcond.adapter import ConfigError
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Patterns = Annotated[list[Pattern], msgspec.Meta(max_length=200)]
+
+_WHERE = "adapters.freeswitch."
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How to reach one FreeSWITCH, and which of its calls to record.
+
+    Patterns are those of a shell (``*``, ``?``, ``[abc]``), case counts. Channels are named as FreeSWITCH names them:
+    ``sofia/internal/1001@pbx.example.com``.
+    """
+
+    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,255}\Z")] = "127.0.0.1"
+    """Where the event socket listens (event_socket.conf.xml). It is clear text: keep it on loopback or in a VPN."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8021
+    """Its port."""
+    user: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9._-]{1,80}@[A-Za-z0-9._-]{1,255})?\Z")] = ""
+    """``vcond@pbx.example.com``: log in as that user of the directory, with the rights it has (see the README).
+    Empty = with the password of the whole switch."""
+    password: str = "ClueCon"  # noqa: S105 - FreeSWITCH's own default, known to everybody
+    """The password; FreeSWITCH comes with ClueCon, and wants to be given another one."""
+    password_file: str = ""
+    """A file that holds the password, instead of ``password``."""
+    format: Literal["json", "plain"] = "json"
+    """How events are sent. Plain needs four times the CPU, and is what an old switch may do better."""
+    tap: Literal["auto", "file", "stream", "fork", "none"] = "auto"
+    """How a party is listened to. ``file``: stock FreeSWITCH on the same machine writes raw audio to ``directory``.
+    ``stream``, ``fork``: mod_audio_stream, mod_audio_fork send it to vcond over a WebSocket. ``auto``: ``file`` when
+    ``host`` is this machine, else the module that is loaded. ``none``: no audio, only what happened."""
+    directory: Annotated[str, msgspec.Meta(pattern=r"^/[A-Za-z0-9_./-]{1,200}\Z")] = "/dev/shm/vcond-freeswitch"  # noqa: S108 - tmpfs, on purpose
+    """Where FreeSWITCH writes the audio of parties (tap ``file``): a tmpfs that both may write to. 32 kB a second and
+    party, freed as it is read."""
+    rate: Literal[8000, 16000] = 16000
+    """Samples a second."""
+    path: Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+\Z", max_length=100)] = "/freeswitch/audio"
+    """Where on the daemon's HTTP port audio arrives (taps ``stream`` and ``fork``)."""
+    url: Annotated[
+        str, msgspec.Meta(pattern=r"^(wss?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~-]+)+)?\Z", max_length=400)
+    ] = ""
+    """What FreeSWITCH connects to for it: this machine as FreeSWITCH sees it, ``path``, and the ingress token:
+    ``ws://10.0.0.5:8470/freeswitch/audio/${credential:ingress-token}``. Needed for ``stream`` and ``fork``."""
+    system_audio: bool = False
+    """Record what a lone leg hears (announcements, an IVR, a bot) too, as a party of its own. Tap ``file`` only."""
+    pull_media: bool = False
+    """Bring calls whose media bypasses the switch back through it (``uuid_media``). It changes how calls are routed."""
+    internal: Patterns = []
+    """Channels of our own people (``sofia/internal/*``). They decide what is an inbound and what an outbound call."""
+    trunks: Patterns = msgspec.field(default_factory=lambda: ["sofia/external/*", "sofia/external-ipv6/*"])
+    """Channels of the outside world. With only one of ``internal`` and ``trunks`` the rest is the other."""
+    domain: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """Domain of the ``sip`` address of extensions (``1001@domain``); default: what the switch shows."""
+    include: Patterns = msgspec.field(default_factory=lambda: ["*"])
+    """Channels whose calls are recorded."""
+    exclude: Patterns = []
+    """Channels whose calls are never recorded, whoever else is in them."""
+    include_contexts: Patterns = msgspec.field(default_factory=lambda: ["*"])
+    """Dialplan contexts in which a recorded call may begin."""
+    exclude_contexts: Patterns = []
+    """Dialplan contexts in which a call that begins is not recorded."""
+    max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
+    """Calls recorded at the same time; more are not, and are counted."""
+    heartbeat_seconds: Annotated[float, msgspec.Meta(ge=5, le=3600)] = 60.0
+    """A connection that says nothing for so long (FreeSWITCH sends a heartbeat every 20 s) is asked, then made anew."""
+    no_audio_seconds: Seconds = 3.0
+    """A party of whom no audio comes for so long after its tap began is reported."""
+    timeout: Seconds = 5.0
+    """For connecting, and for every answer of FreeSWITCH."""
+
+    def secret(self) -> str:
+        """The password. Raises ConfigError when its file cannot be read."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).read_text("utf-8").strip()
+        except (OSError, ValueError) as why:
+            raise ConfigError(f"cannot be read: {type(why).__name__}", _WHERE + "password_file") from why
+
+    def checked(self) -> Config:
+        """This configuration, when its values can work together. Raises ConfigError."""
+        if not self.password_file and not re.fullmatch(r"[!-~]{1,200}", self.password):
+            raise ConfigError(
+                "must be one word of printable ASCII, as the event socket takes no other", _WHERE + "password"
+            )
+        if ".." in self.directory or self.directory.endswith("/"):
+            raise ConfigError("must be a plain absolute path without a slash at the end", _WHERE + "directory")
+        if self.tap in {"stream", "fork"} and not self.url:
+            raise ConfigError("is needed for that tap: it is what FreeSWITCH connects to", _WHERE + "url")
+        if self.system_audio and self.tap in {"stream", "fork"}:
+            raise ConfigError('works with tap = "file" only', _WHERE + "system_audio")
+        return self
+
+    @property
+    def local(self) -> bool:
+        """Whether the switch is on this machine."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def inside(self, channel: str) -> bool | None:
+        """Whether a channel is one of ours; None when nothing was configured."""
+        if matches(self.internal, channel):
+            return True
+        if matches(self.trunks, channel):
+            return False
+        if self.internal and not self.trunks:
+            return False
+        return True if self.trunks and not self.internal else None
+
+
+def matches(patterns: list[str], name: str) -> bool:
+    """Whether a name fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

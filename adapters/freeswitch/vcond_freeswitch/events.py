@@ -1,0 +1,245 @@
+"""What FreeSWITCH tells in an event: the few headers of interest out of 200, from JSON or plain text.
+
+Two guards that JSON needs (both measured): a caller's display name in ISO-8859-1 makes it invalid UTF-8, and headers
+that repeat are lists. SDP, addresses and auth users that events carry too are never taken.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from vcond.adapter import ProtocolError
+from vcond_freeswitch.wire import Frame
+
+MAX_TEXT: Final = 256
+"""Characters that are kept of a name, a number, an application."""
+MAX_EVENT: Final = 1 << 20
+"""Bytes of one event; the largest real ones have 12 kB."""
+MAX_JOB: Final = 8 << 20
+"""Bytes of the answer of a background job."""
+
+HEADERS: Final = {
+    "name": "Event-Name",
+    "subclass": "Event-Subclass",
+    "core": "Core-UUID",
+    "stamp": "Event-Date-Timestamp",
+    "leg": "Unique-ID",
+    "old_leg": "Old-Unique-ID",
+    "direction": "Call-Direction",
+    "other": "Other-Leg-Unique-ID",
+    "bridge_a": "Bridge-A-Unique-ID",
+    "bridge_b": "Bridge-B-Unique-ID",
+    "channel": "Channel-Name",
+    "call_state": "Channel-Call-State",
+    "read_rate": "Channel-Read-Codec-Rate",
+    "caller_name": "Caller-Caller-ID-Name",
+    "caller_number": "Caller-Caller-ID-Number",
+    "callee_name": "Caller-Callee-ID-Name",
+    "callee_number": "Caller-Callee-ID-Number",
+    "destination": "Caller-Destination-Number",
+    "context": "Caller-Context",
+    "created": "Caller-Channel-Created-Time",
+    "answered": "Caller-Channel-Answered-Time",
+    "cause": "Hangup-Cause",
+    "q850": "variable_hangup_cause_q850",
+    "hung_up": "variable_sip_hangup_disposition",
+    "sip_status": "variable_sip_term_status",
+    "dialstatus": "variable_DIALSTATUS",
+    "originated": "variable_originate_disposition",
+    "bridge_cause": "variable_last_bridge_hangup_cause",
+    "transfer_to": "variable_transfer_to",
+    "transfer_destination": "variable_transfer_destination",
+    "transfer_source": "variable_transfer_source",
+    "from_uri": "variable_sip_from_uri",
+    "to_uri": "variable_sip_to_uri",
+    "sip_call_id": "variable_sip_call_id",
+    "app": "variable_current_application",
+    "bypass": "variable_bypass_media",
+    "proxy": "variable_proxy_media",
+    "queue_member": "variable_cc_member_session_uuid",
+    "recording": "variable_vcond",
+    "holds": "variable_hold_events",
+    "digit": "DTMF-Digit",
+    "digit_samples": "DTMF-Duration",
+    "record_path": "Record-File-Path",
+    "record_samples": "variable_record_samples",
+    "bug": "Media-Bug-Function",
+    "bug_target": "Media-Bug-Target",
+    "action": "Action",
+    "conference": "Conference-Name",
+    "conference_id": "Conference-Unique-ID",
+    "cc_action": "CC-Action",
+    "cc_queue": "CC-Queue",
+    "cc_agent": "CC-Agent",
+    "cc_agent_leg": "CC-Agent-UUID",
+    "cc_member_leg": "CC-Member-Session-UUID",
+    "job": "Job-UUID",
+    "body": "_body",
+}
+"""Our word for each header that is read."""
+
+FIELDS: Final = {header: field for field, header in HEADERS.items()}
+_IDS: Final = ("leg", "old_leg", "other", "bridge_a", "bridge_b", "cc_agent_leg", "cc_member_leg", "queue_member")
+_ID: Final = re.compile(r"[A-Za-z0-9_.:@+=-]{0,128}")
+
+
+class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
+    """One event, or a channel's dump; empty = not said."""
+
+    name: str = ""
+    subclass: str = ""
+    core: str = ""
+    stamp: str = ""
+    leg: str = ""
+    old_leg: str = ""
+    direction: str = ""
+    other: str = ""
+    bridge_a: str = ""
+    bridge_b: str = ""
+    channel: str = ""
+    call_state: str = ""
+    read_rate: str = ""
+    caller_name: str = ""
+    caller_number: str = ""
+    callee_name: str = ""
+    callee_number: str = ""
+    destination: str = ""
+    context: str = ""
+    created: str = ""
+    answered: str = ""
+    cause: str = ""
+    q850: str = ""
+    hung_up: str = ""
+    sip_status: str = ""
+    dialstatus: str = ""
+    originated: str = ""
+    bridge_cause: str = ""
+    transfer_to: str = ""
+    transfer_destination: str = ""
+    transfer_source: str = ""
+    from_uri: str = ""
+    to_uri: str = ""
+    sip_call_id: str = ""
+    app: str = ""
+    bypass: str = ""
+    proxy: str = ""
+    queue_member: str = ""
+    recording: str = ""
+    holds: str = ""
+    digit: str = ""
+    digit_samples: str = ""
+    record_path: str = ""
+    record_samples: str = ""
+    bug: str = ""
+    bug_target: str = ""
+    action: str = ""
+    conference: str = ""
+    conference_id: str = ""
+    cc_action: str = ""
+    cc_queue: str = ""
+    cc_agent: str = ""
+    cc_agent_leg: str = ""
+    cc_member_leg: str = ""
+    job: str = ""
+    body: str = ""
+
+
+LATIN: Final = "vcond-latin-1"
+"""How bytes that are not UTF-8 are read: phones that do not send UTF-8 send ISO-8859-1."""
+
+
+def _latin(why: UnicodeError) -> tuple[str, int]:
+    if not isinstance(why, UnicodeDecodeError):
+        raise why
+    return why.object[why.start : why.end].decode("latin-1"), why.end
+
+
+codecs.register_error(LATIN, _latin)
+
+_decoder: Final = msgspec.json.Decoder(Event)
+
+
+def decode(frame: Frame) -> Event:
+    """The event of a frame. Raises ProtocolError when it makes no sense."""
+    limit = MAX_JOB if b"BACKGROUND_JOB" in frame.body[:1024] else MAX_EVENT
+    if len(frame.body) > limit:
+        raise ProtocolError("an event beyond all size")
+    return from_json(frame.body) if frame.kind == "text/event-json" else from_plain(frame.body)
+
+
+def from_json(body: bytes) -> Event:
+    """An event in JSON. Raises ProtocolError when it is none."""
+    try:
+        event = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        event = _from_odd_json(body)
+    return _checked(event)
+
+
+def _from_odd_json(body: bytes) -> Event:
+    """JSON that is not UTF-8, or has lists where one value is usual."""
+    try:
+        plain = json.loads(body.decode("utf-8", LATIN))
+    except (ValueError, RecursionError):
+        raise ProtocolError("an event that is no JSON") from None
+    if not isinstance(plain, dict):
+        raise ProtocolError("an event that is no map")
+    known: dict[str, str] = {}
+    for field, header in HEADERS.items():
+        value: Any = plain.get(header, "")
+        if isinstance(value, list):
+            value = value[-1] if value else ""
+        if not isinstance(value, str):
+            raise ProtocolError("an event with a value that is no text")
+        known[field] = value
+    return Event(**known)
+
+
+def from_plain(body: bytes) -> Event:
+    """An event, or the dump of a channel, as percent-encoded lines. Raises ProtocolError when it is none."""
+    head, _, rest = body.partition(b"\n\n")
+    known: dict[str, str] = {}
+    length = ""
+    for line in head.decode("utf-8", "replace").split("\n"):
+        header, colon, value = line.partition(": ")
+        if not colon:
+            continue
+        field = FIELDS.get(header)
+        if field is not None:
+            known[field] = _last(unquote(value, errors=LATIN)) if "%" in value else value
+        elif header == "Content-Length":
+            length = value
+    if not known:
+        raise ProtocolError("an event without a known header")
+    if length.isascii() and length.isdigit():
+        known["body"] = rest[: int(length)].decode("utf-8", "replace")
+    return _checked(Event(**known))
+
+
+def _last(value: str) -> str:
+    """The last one of a header that repeats."""
+    return value.rpartition("|:")[2] if value.startswith("ARRAY::") and "|:" in value else value
+
+
+def _checked(event: Event) -> Event:
+    for field in _IDS:
+        value = getattr(event, field)
+        if value and not _ID.fullmatch(value):
+            raise ProtocolError("an event with an id that cannot be one")
+    return event
+
+
+def clean(text: str) -> str:
+    """A text from outside, for a record: printable, and not too long."""
+    return "".join(c for c in text[: 4 * MAX_TEXT] if c.isprintable())[:MAX_TEXT].strip()
+
+
+def number(text: str) -> int:
+    """A number, 0 when it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0

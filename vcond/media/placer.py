@@ -23,6 +23,7 @@ import numpy as np
 
 from vcond.media.codecs import Pcm
 from vcond.media.floor import Floor
+from vcond.media.reorder import MANY
 from vcond.media.runs import Runs
 
 SECOND: Final = 1_000_000_000
@@ -35,6 +36,8 @@ MAX_HELD: Final = 3
 MAX_HELD_FRAMES: Final = 256
 RAISE_AFTER: Final = SECOND // 2
 """How long all frames must be later than before until the offset follows."""
+STALE: Final = SECOND
+"""After this long without frames, what was known of their delays is not."""
 PATIENCE: Final = 2 * SECOND
 """How long a correction waits for silence."""
 SMALL_PATIENCE: Final = 10 * SECOND
@@ -93,6 +96,7 @@ class Placer:
         "_last",
         "_offset",
         "_rate",
+        "_seen",
         "_since",
         "_snap",
         "_started",
@@ -120,7 +124,7 @@ class Placer:
         self._offset = 0
         self._carried = 0
         self._held: list[_Held] = []
-        self._held_samples = self._since = self._last = 0
+        self._held_samples = self._since = self._seen = self._last = 0
         self._wanted: int | None = None
         self._started = False
         self.runs = Runs(SETTLE * rate)
@@ -149,7 +153,6 @@ class Placer:
         if (step > self._snap or step < -self._snap) and self._jumped(step, delay, missing):
             self._release(out)
             self._anchored = False
-            self._floor.clear()
             self.resyncs += 1
             missing = -1
         elif step > self._jitter and missing == 0:
@@ -192,6 +195,8 @@ class Placer:
 
     def _jumped(self, step: int, delay: int, missing: int) -> bool:
         """Whether the source's count went where numbers or arrivals say it cannot have gone."""
+        if missing >= MANY:
+            return True
         if step < 0:
             # the next number is new audio, whatever its stamp says; without numbers a little back is said twice
             return missing >= 0 or step < -10 * self._snap
@@ -248,13 +253,17 @@ class Placer:
 
     def _correct(self, shift: int, nominal: int, pcm: Pcm, arrived: int) -> tuple[int, Pcm]:
         """Move the offset by ``shift``, or by a part of it, when it is time; return what is left of the frame."""
-        if self._wanted is None:
+        if self._wanted is None or arrived - self._seen > STALE:
+            # what was wanted before a stall or a pause says nothing about the delays after it
             self._wanted = arrived
+        self._seen = arrived
         waited = arrived - self._wanted
-        overdue = waited >= (SMALL_PATIENCE if abs(shift) < 3 * self._snap else PATIENCE)
+        small = abs(shift) < 3 * self._snap
+        overdue = waited >= (SMALL_PATIENCE if small else PATIENCE)
         room = nominal + self._offset - self.end
         if shift > 0:
-            if overdue or (waited >= RAISE_AFTER and (room > 0 or is_quiet(pcm))):
+            gap = room > 0 and (small or waited >= RAISE_AFTER)
+            if gap or overdue or (waited >= RAISE_AFTER and is_quiet(pcm)):
                 self._offset += shift
                 self.corrected += shift
                 self._wanted = None

@@ -61,3 +61,14 @@ def test_a_steady_flow_that_idle_looks_at_has_a_gap_before_it():
         (8000, 39_840, "lost"),
         (39_840, 41_440, "received"),
     ]
+
+
+def test_frames_that_are_late_by_less_than_the_jitter_wait_for_nothing():
+    placer, out = Placer(8000, window=2_000_000_000, jitter=200 * MS), []
+    pcm = np.full(160, 3000, np.int16)
+    for i in range(50):
+        placer.take(i * 160, pcm, 20 * (i + 1) * MS, -1, out)
+    placer.take(8000, pcm, 1230 * MS, -1, out)
+    assert len(out) == 50
+    placer.take(8160, pcm, 1235 * MS, -1, out)
+    assert [start for start, _ in out[50:]] == [8000, 8160]

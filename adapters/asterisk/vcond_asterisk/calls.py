@@ -85,7 +85,6 @@ class Leg:
     up: Instant | None = None
     key: str = ""
     """Key of its party; empty while it is none."""
-    name: str = ""
     who: Who = field(default_factory=Who)
     sip: str = ""
     exten: str = ""
@@ -97,7 +96,7 @@ class Leg:
 
     def update(self, channel: Channel, config: Config) -> bool:
         """Take what a newer snapshot says; whether who it is changed."""
-        self.name, self.sip = channel.name, self.sip or clean(channel.protocol_id)
+        self.sip = self.sip or clean(channel.protocol_id)
         self.exten, self.app = self.exten or channel.dialplan.exten, channel.dialplan.app_name or self.app
         before, self.who = self.who, who(channel, config)
         return before != self.who

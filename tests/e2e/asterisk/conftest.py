@@ -72,7 +72,7 @@ async def line(bed):
 def pbx_client(bed):
     """Makes an ARI client of the PBX for tests."""
 
-    def make(app: str = "", *, everything: bool = False):
-        return farm.Ari(bed.pbx.url, peer.USER, peer.PASSWORD, app, everything=everything)
+    def make(app: str = ""):
+        return farm.Ari(bed.pbx.url, peer.USER, peer.PASSWORD, app)
 
     return make

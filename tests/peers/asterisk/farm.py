@@ -23,10 +23,9 @@ WITHIN = 15.0
 class Ari:
     """Requests and events of one Asterisk, for tests."""
 
-    def __init__(self, url: str, user: str, password: str, app: str = "", *, everything: bool = False) -> None:
+    def __init__(self, url: str, user: str, password: str, app: str = "") -> None:
         self._url = f"{url}/ari"
         self._app = app
-        self._everything = everything
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {login}"}
         self.events: list[dict[str, Any]] = []
@@ -36,8 +35,7 @@ class Ari:
     async def __aenter__(self) -> Self:
         self._http = await self._stack.enter_async_context(aiohttp.ClientSession(headers=self._headers))
         if self._app:
-            query = {"app": self._app} | ({"subscribeAll": "true"} if self._everything else {})
-            self._socket = await self._http.ws_connect(f"{self._url}/events", params=query)
+            self._socket = await self._http.ws_connect(f"{self._url}/events", params={"app": self._app})
             self._reader = asyncio.create_task(self._read())
             self._stack.push_async_callback(self._close)
         return self

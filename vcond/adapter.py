@@ -81,7 +81,7 @@ class Track(Protocol):
     """Audio of one party on its way into the journal."""
 
     def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
-        """Take one frame as it came.
+        """Take one frame as it came. ``arrived``: now; for bytes of a file, the moment their offset stands for.
 
         ``payload`` is encoded audio of the track's codec; ``stamp`` is the media time in the unit of the track's
         clock (RTP timestamp, milliseconds); ``seq`` counts frames (RTP sequence number, Twilio chunk). Never
@@ -118,19 +118,28 @@ class LiveCall(Protocol):
         ...
 
     def party(self, key: str, *, at: Instant, who: Who = ...) -> int:
-        """The index of a party. The first time, and when it had left, it joins at ``at``; else ``who`` is added."""
+        """The index of a party. The first time, and when it had left, it joins at ``at``; else ``who`` is added.
+
+        -1 when the call is over or takes no more parties; a track of -1 takes nothing and counts it.
+        """
         ...
 
     def emit(self, event: Event) -> None:
         """Write an event to the journal. Never waits."""
         ...
 
-    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock) -> Track:
-        """Open a track of a party, 8,000 to 48,000 Hz. A party may have several, one after another or at once."""
+    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = ...) -> Track:
+        """Open a track of a party, 8,000 to 48,000 Hz. A party may have several, one after another or at once.
+
+        ``codec`` is that of the payloads written here; ``source`` names what the system sent (``OPUS``) when the
+        adapter decoded it. Raises ProtocolError for a rate that cannot be taken.
+        """
         ...
 
     def merge(self, other: LiveCall) -> None:
-        """Take another call of the same adapter in: its parties, audio and history become this call's.
+        """Take a younger call of the same adapter in: its parties, audio and history become this call's.
+
+        The other way round works, but audio from before this call's beginning is lost, and the record says so.
 
         Tracks of the other stay usable and write here from now on; ``other`` is over and has no vCon of its own.
         """

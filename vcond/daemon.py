@@ -16,11 +16,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from vcond import __version__, log, metrics, plugins
 from vcond.adapter import Adapter
-from vcond.calls.state import fold
+from vcond.calls.state import Call, fold
 from vcond.config import Loaded, load
 from vcond.core.bus import Bus
 from vcond.core.clock import SteadyClock
@@ -42,6 +43,8 @@ TICK = 0.5
 VERDICT = 30.0
 """How long READY waits for an adapter that says nothing."""
 RESTART_FIRST, RESTART_MOST = 1.0, 60.0
+DETACH_LIMIT = 15.0
+"""How long adapters may take to remove their helpers at a stop."""
 FINISH_LIMIT = 15.0
 """How long a stop waits for calls that ended to reach the outbox; the rest is done at the next start."""
 
@@ -62,6 +65,8 @@ class Daemon:
         self.stopping = False
         self.started = False
         self.last_beat = 0.0
+        self.hung = False
+        """An adapter does not end; everything else is on disk."""
 
     async def run(self) -> None:
         """Serve until stopped. Raises OperatorError for what the operator must mend first."""
@@ -81,11 +86,10 @@ class Daemon:
         """Finish what earlier runs left, attach to nothing, try every sink, leave. Raises OperatorError."""
         self._wire()
         try:
-            journals = await asyncio.to_thread(self.store.recover)
             await self.outbox.open()
             async with asyncio.TaskGroup() as tasks:
                 background = self._background(tasks)
-                await self._recover(journals, {})
+                found = await self._recover({})
                 while self.finisher.busy or await self._trying():  # noqa: ASYNC110 - two parts, asked twice a second
                     await asyncio.sleep(TICK)
                 await _cancelled(background)
@@ -93,7 +97,7 @@ class Daemon:
         finally:
             await self.outbox.close()
             await self.store.close()
-        return {"journals": len(journals), "undelivered": len(undelivered)}
+        return {"journals": found, "undelivered": len(undelivered)}
 
     async def _trying(self) -> bool:
         """Whether a sink still has to answer for the first time."""
@@ -170,58 +174,74 @@ class Daemon:
         self._stop.set()
 
     async def _serve(self, adapters: dict[str, Adapter]) -> None:
-        journals = await asyncio.to_thread(self.store.recover)
         await self.outbox.open()
         self.last_beat = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             background = self._background(tasks)
+            attached: list[asyncio.Task[None]] = []
             try:
-                await self._recover(journals, adapters)
+                await self._recover(adapters)
                 await self.admin.start()
                 await self.web.start()
                 background.append(tasks.create_task(self._tick(), name="tick"))
                 background.append(tasks.create_task(self._watchdog(), name="watchdog"))
+                # not in the group: one that hangs in its clean-up must not keep the daemon
                 attached = [
-                    tasks.create_task(self._supervise(name, adapter), name=f"adapter {name}")
+                    asyncio.create_task(self._supervise(name, adapter), name=f"adapter {name}")
                     for name, adapter in adapters.items()
                 ]
                 with self._signals():
                     await self._announce()
                     await self._stop.wait()
                     await self._drain()
-                await _cancelled(attached)
-                self.office.interrupt_all("stop")
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FINISH_LIMIT):
-                        await self.finisher.idle()
+                    await self._detach(attached)
+                    self.office.interrupt_all("stop")
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(FINISH_LIMIT):
+                            await self.finisher.idle()
             finally:
+                for task in attached:
+                    task.cancel()
                 self.bus.close()
                 await self.web.close()
                 await self.admin.close()
                 await _cancelled(background)
 
-    async def _recover(self, journals: list[CallJournal], adapters: dict[str, Adapter]) -> None:
-        states = [(journal, fold(journal.events)) for journal in journals]
-        merged = {uuid for _, state in states for uuid in state.merged}
-        for journal, state in states:
+    async def _recover(self, adapters: dict[str, Adapter]) -> int:
+        """Journals of an earlier run, one by one: those that wait for their sinks are many, and hold no memory."""
+        found = 0
+        merged: set[str] = set()
+        todo: list[CallJournal] = []
+        journals = self.store.each()
+        while (journal := await asyncio.to_thread(next, journals, None)) is not None:
+            found += 1
+            state = fold(journal.events)
+            merged |= set(state.merged)
+            if not state.published or not await self._is_published(journal, state):
+                todo.append(journal)
+        for journal in todo:
+            state = fold(journal.events)
             if not state.uuid or state.merged_into or state.uuid in merged:
                 journal.remove()
-            elif state.published:
-                entry = await self.outbox.get(state.uuid)
-                if entry is None or entry.stage == "lost":
-                    self.office.take_to_finish(journal)  # the outbox lost it: the same bytes again
-                    continue
-                self.finisher.expect(journal)
-                if entry.closed_at:
-                    self.finisher.delivered(state.uuid)
             elif state.ended is not None:
                 self.office.take_to_finish(journal)
             else:
                 self.office.take_back(journal, self.clock.now())
         self.office.finish_all_unfinished(list(adapters))
         await self._clean_forms()
-        if journals:
-            logger.info("journals of an earlier run", found=len(journals), unfinished=self.office.waiting)
+        if found:
+            logger.info("journals of an earlier run", found=found, to_finish=len(todo), unfinished=self.office.waiting)
+        return found
+
+    async def _is_published(self, journal: CallJournal, state: Call) -> bool:
+        """Leave a journal to its deliveries; False when the outbox lost the vCon, which is then made again."""
+        entry = await self.outbox.get(state.uuid)
+        if entry is None or entry.stage == "lost":
+            return False
+        self.finisher.expect(journal, kept=state.kept)
+        if entry.closed_at:
+            self.finisher.delivered(state.uuid)
+        return True
 
     async def _supervise(self, name: str, adapter: Adapter) -> None:
         """An adapter never ends by itself; when it does, it is started again."""
@@ -232,6 +252,8 @@ class Daemon:
             began = self.clock.now()
             try:
                 await adapter.run(desk)
+                if self.stopping:
+                    return
                 logger.error("adapter ended by itself", adapter=name)
             except VcondError as why:
                 logger.error("adapter failed", adapter=name, why=str(why))  # noqa: TRY400 - the message says it all
@@ -254,7 +276,10 @@ class Daemon:
         while True:
             now = self.clock.now()
             self.last_beat = asyncio.get_running_loop().time()
-            self.office.tick(now)
+            try:
+                self.office.tick(now)
+            except Exception:
+                logger.exception("the tick failed; please report it")
             await asyncio.sleep(TICK)
 
     async def _watchdog(self) -> None:
@@ -269,6 +294,25 @@ class Daemon:
         self.notifier.send(STOPPING="1", STATUS="draining")
         logger.info("stopping", calls=len(self.office.live), drain=self.config.vcond.drain)
         await self._until(lambda: not self.office.live, self.config.vcond.drain)
+
+    async def _detach(self, attached: list[asyncio.Task[None]]) -> None:
+        """Adapters remove what they put into their systems; not for ever, and not when it is urgent."""
+        for task in attached:
+            task.cancel()
+
+        async def gone() -> None:
+            await asyncio.wait(attached)
+
+        either = {asyncio.create_task(self._hurry.wait()), asyncio.create_task(gone())}
+        await asyncio.wait(either, timeout=DETACH_LIMIT, return_when=asyncio.FIRST_COMPLETED)
+        for waiter in either:
+            waiter.cancel()
+        for task in attached:
+            if not task.done():
+                self.hung = True
+                logger.error(
+                    "an adapter did not clean up in time; helpers may be left in its system", task=task.get_name()
+                )
 
     async def _until(self, done: Any, limit: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -302,9 +346,12 @@ class Daemon:
             logger.error("configuration not reloaded", why=str(why))  # noqa: TRY400 - the message says it all
         else:
             log.configure(new.config.vcond.log_level, new.config.vcond.log_format)
-            self.office.config = new.config.vcond
+            old, wanted = self.config.vcond, new.config.vcond
+            fixed = {name: getattr(old, name) for name in ("state_dir", "admin_socket", "name")}
+            self.office.config = msgspec.structs.replace(wanted, **fixed)
             waiting = [name for name in ("web", "speech", "adapters", "sinks", "delivery", "record", "seal")
                        if getattr(new.config, name) != getattr(self.config, name)]  # fmt: skip
+            waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
             logger.info("configuration reloaded", needs_restart=waiting)
         self.notifier.send(READY="1", STATUS=self.status.line())
 
@@ -330,7 +377,10 @@ def main(config: Path, clock_speed: float = 1.0) -> None:
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
 
     async def serve() -> None:
-        await Daemon(loaded, clock=SteadyClock.of_speed(clock_speed)).run()
+        daemon = Daemon(loaded, clock=SteadyClock.of_speed(clock_speed))
+        await daemon.run()
+        if daemon.hung:
+            os._exit(0)  # the loop would wait for the adapter for ever
 
     try:
         import uvloop  # not on every platform

@@ -148,6 +148,8 @@ class Span(Event, frozen=True, tag=True):
     start: int
     stop: int
     kind: SpanKind
+    final: bool = False
+    """Known for good, as audio that the disk did not take is: no later span of the track says otherwise."""
 
 
 class TrackClosed(Event, frozen=True, tag=True):
@@ -317,6 +319,8 @@ class Published(Event, frozen=True, tag=True):
 
     sha512: str
     """Hex digest of the bytes published."""
+    kept: bool = False
+    """The recording is in no vCon and no media folder: this journal is all there is of it, and stays."""
 
 
 class Unknown(Event, frozen=True, tag=True):

@@ -18,6 +18,10 @@ from vcond.calls.spans import Spans
 from vcond.calls.time import EPOCH, Instant, nanos, samples
 
 
+LONGEST_PRESS = 60_000
+"""Milliseconds; a key is not held longer."""
+
+
 @dataclass(slots=True)
 class Stay:
     """A party's presence from ``joined`` to ``left`` (None = still here)."""
@@ -54,6 +58,8 @@ class Track:
     file: str
     shift: int
     spans: Spans = field(default_factory=Spans)
+    final: list[tuple[int, int, ev.SpanKind]] = field(default_factory=list)
+    """Stretches that later spans do not paint over."""
     samples: int = 0
     """End of what is known to be placed."""
     closed: Instant | None = None
@@ -119,6 +125,8 @@ class Call:
     merged_into: str = ""
     published: str = ""
     """Hex SHA-512 of the vCon in the outbox; empty = not there yet."""
+    kept: bool = False
+    """The journal stays when the vCon is delivered: its recording is nowhere else."""
     last: Instant = EPOCH
     """The latest moment of any event."""
     odd: int = 0
@@ -127,7 +135,7 @@ class Call:
     @property
     def paused(self) -> bool:
         """Whether recording is paused now."""
-        return bool(self.pauses) and self.pauses[-1].stop is None
+        return any(pause.stop is None for pause in self.pauses)
 
     def at(self, position: int, rate: int) -> Instant:
         """The moment of a position in a track of ``rate`` Hz."""
@@ -206,6 +214,12 @@ class Call:
         if track is None or e.stop <= e.start:
             return False
         track.spans.set(e.start, e.stop, e.kind)
+        if e.final:
+            track.final.append((e.start, e.stop, e.kind))
+        else:
+            for start, stop, kind in track.final:
+                if start < e.stop and e.start < stop:
+                    track.spans.set(start, stop, kind)
         track.samples = max(track.samples, e.stop)
         return True
 
@@ -226,7 +240,9 @@ class Call:
         if self._party(e.party) is None:
             return False
         self.history.append(Moment(e.at, e.party, "keydown", e.button))
-        self.history.append(Moment(Instant(e.at + max(e.ms, 1) * 1_000_000), e.party, "keyup", e.button))
+        self.history.append(
+            Moment(Instant(e.at + min(max(e.ms, 1), LONGEST_PRESS) * 1_000_000), e.party, "keyup", e.button)
+        )
         return True
 
     def _transferred(self, e: ev.Transferred) -> bool:
@@ -238,11 +254,13 @@ class Call:
 
     def _merged(self, e: ev.Merged) -> bool:
         self.merged.append(e.call)
+        ours, self.pauses = self.pauses, []  # its pauses begin and end by themselves, and ours go on
         for plain in e.events:
             try:
                 self.apply(ev.decode(plain))
             except ValueError:
                 self.odd += 1
+        self.pauses = sorted([*ours, *self.pauses], key=lambda pause: pause.start)
         self.history.sort(key=lambda moment: moment.at)  # stable: what happened at once keeps its order
         return True
 
@@ -258,7 +276,9 @@ class Call:
     def _unpaused(self, e: ev.Unpaused) -> bool:
         if not self.paused:
             return False
-        self.pauses[-1].stop = e.at
+        for pause in self.pauses:
+            if pause.stop is None:
+                pause.stop = max(pause.start, e.at)
         return True
 
     def _interrupted(self, e: ev.Interrupted) -> bool:
@@ -311,7 +331,7 @@ class Call:
         return True
 
     def _published(self, e: ev.Published) -> bool:
-        self.published = e.sha512
+        self.published, self.kept = e.sha512, e.kept
         return True
 
     def _party(self, index: int) -> Party | None:

@@ -70,7 +70,8 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     inline_limit: Annotated[int, Meta(ge=10_000)] = 9_500_000
     """Largest vCon in bytes with its audio inside; deployed conservers silently drop more than 10 MB."""
     media_dir: str = ""
-    """Where recordings go that fit inside no vCon (hours, or many parties). Empty = they stay in no record."""
+    """Where recordings go that fit inside no vCon (hours, or many parties). Empty = the journal of such a call is kept
+    when its vCon is delivered, and the log says so."""
     media_url: Annotated[str, Meta(max_length=2048, pattern=r"^(https://.+)?$")] = ""
     """The https address under which ``media_dir`` is served, with access control: vCons name files below it."""
     org: Annotated[str, Meta(max_length=256)] = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import structlog
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 MAX_PARTIES = 500
 MAX_TRACKS = 1_000
+MAX_KEY = 256
+"""Characters of an adapter's name for a call or a party."""
 MAX_EVENTS = 200_000
 LARGEST_MERGE = 7 << 20
 """Bytes; a record of the journal is limited to 8 MiB."""
@@ -47,12 +49,13 @@ class CoreCall:
         self.over = state.ended is not None
         self.joined: list[str] = list(state.merged)
         """Uuids of calls that were merged into this one."""
+        self.sources: list[CoreTrack] = []
+        """Tracks of an earlier run that speech still listens to."""
         self._tracks: list[CoreTrack] = []
         self._events = 0
         self._utterances = 1 + max(state.speech, default=-1)
         self._full = False
         self._last_word = state.last
-        self._lost: list[ev.Span] = []
         self.sealed = False
         """Nothing more is taken: the vCon is being made."""
         if isinstance(journal, CallJournal):
@@ -71,14 +74,16 @@ class CoreCall:
     # What an adapter uses.
 
     def party(self, key: str, *, at: Instant, who: ev.Who = ev.Who()) -> int:  # noqa: B008 - a frozen value
-        """The index of a party; it joins, returns or is described."""
+        """The index of a party; it joins, returns or is described. -1 when the call is over or takes no more."""
+        key = key[:MAX_KEY]
         known = self.state.party_by_key(key)
         if known is None:
-            if len(self.state.parties) >= MAX_PARTIES:
+            index = len(self.state.parties)
+            if index >= MAX_PARTIES:
                 self._overflow("parties")
-                return 0
-            self.emit(ev.PartyJoined(at=at, party=len(self.state.parties), key=key[:256], who=who))
-            return len(self.state.parties) - 1
+                return -1
+            self.emit(ev.PartyJoined(at=at, party=index, key=key, who=who))
+            return index if len(self.state.parties) > index else -1
         if not known.here:
             self.emit(ev.PartyJoined(at=at, party=known.index, key=known.key, who=who))
         elif any(value and value != getattr(known.who, name) for name, value in msgspec.structs.asdict(who).items()):
@@ -101,20 +106,23 @@ class CoreCall:
             metrics.odd_events_total.labels(self.state.adapter).inc()
             event = msgspec.structs.replace(event, at=now)
         self._last_word = now
-        self.record(event)
+        self.record(_encodable(event))
         self._show(event)
 
-    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock) -> Track:
+    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = "") -> Track:
         """Open a track of a party. Raises ProtocolError for a rate outside 8,000 to 48,000 Hz."""
         if not 8_000 <= rate <= 48_000:
             raise ProtocolError(f"audio at {rate} Hz cannot be taken: 8,000 to 48,000 can")
         index = len(self.state.tracks)
         track = CoreTrack(self, index, party, codec=codec, rate=rate, clock=clock, at=at)
-        if self.over or index >= MAX_TRACKS:
-            self._overflow("tracks")
-            track.close(at=at)
+        if self.over or not 0 <= party < len(self.state.parties) or index >= MAX_TRACKS:
+            track.refuse()
+            if index >= MAX_TRACKS and not self.over:
+                self._overflow("tracks")
+            else:
+                self.dropped("track", "after-end" if self.over else "no-party")
             return track
-        self.record(ev.TrackOpened(at=at, track=index, party=party, codec=codec.value, rate=rate))
+        self.record(ev.TrackOpened(at=at, track=index, party=party, codec=source or codec.value, rate=rate))
         self._tracks.append(track)
         return track
 
@@ -134,12 +142,16 @@ class CoreCall:
             self.dropped("merge", "too-large")
             log.error("calls not merged: the other's history is too long", call=self.uuid, other=other.uuid)
             return
+        if other.state.opened < self.state.opened and other.state.tracks:
+            self.dropped("audio", "before-zero")
+            self.record(ev.Warned(at=at, code="merged-late", text="audio from before this call's beginning is lost"))
         self.journal.adopt(other.journal, change.files)
         self.record(change.event)
         self._utterances = max(self._utterances, 1 + max(change.utterances.values(), default=-1))
-        for track in other._tracks:  # noqa: SLF001 - the same class
+        for track in [*other._tracks, *other.sources]:  # noqa: SLF001 - the same class
             new = change.tracks[track.index]
             track.moved(self, new, change.shifts[new], dict(change.utterances))
+        self.sources += other.sources
         self._tracks += other._tracks  # noqa: SLF001 - the same class
         other._tracks = []  # noqa: SLF001 - the same class
         self.joined += [other.uuid, *other.joined]
@@ -181,16 +193,20 @@ class CoreCall:
         return max([self._last_word, *(track.last_frame for track in self._tracks)])
 
     def record(self, event: ev.Event) -> None:
-        """State and journal take an event; nothing is checked."""
+        """Journal and state take an event: what the journal refuses, or what comes too late, is in neither."""
+        if self.sealed and not isinstance(event, ev.Published):
+            self.dropped("event", "sealed")
+            return
+        try:
+            self.journal.append(event)
+        except (ValueError, RuntimeError) as why:  # too large, or the journal is closed
+            self.dropped("event", "journal")
+            log.error("event not in the journal", call=self.uuid, kind=type(event).__name__, why=type(why).__name__)  # noqa: TRY400
+            return
         odd = self.state.odd
         self.state.apply(event)
         if self.state.odd > odd:
             metrics.odd_events_total.labels(self.state.adapter).inc(self.state.odd - odd)
-        try:
-            self.journal.append(event)
-        except (ValueError, RuntimeError) as why:  # too large, or the journal is closed: the state has it, the disk not
-            self.dropped("event", "journal")
-            log.error("event not in the journal", call=self.uuid, kind=type(event).__name__, why=type(why).__name__)  # noqa: TRY400
 
     def dropped(self, what: str, reason: str) -> None:
         """Count something lost."""
@@ -236,16 +252,13 @@ class CoreCall:
             if track.file == file and not self.sealed:
                 at = self.office.clock.now()
                 since, until = max(0, start + track.shift), stop + track.shift
-                lost = ev.Span(at=at, track=track.index, start=since, stop=until, kind=ev.SpanKind.LOST)
-                self._lost.append(lost)
-                self.record(lost)
+                lost = ev.SpanKind.LOST
+                self.record(ev.Span(at=at, track=track.index, start=since, stop=until, kind=lost, final=True))
                 if not any(warning.code == "disk" for warning in self.state.warnings):
                     self.record(ev.Warned(at=at, code="disk", text="audio that the disk did not take is lost"))
 
     def _label(self, end: Instant) -> None:
-        """Say of finished tracks what only the call knows: not kept, held, paused. Later words win over the tracks'."""
-        for lost in self._lost:
-            self.record(lost)
+        """Say of finished tracks what only the call knows: held, paused. Later words win over the tracks'."""
         for party, since, until in _holds(self.state.history, end):
             for track in [track for track in self.state.tracks if track.party == party]:
                 start, stop = self.state.position(since, track.rate), self.state.position(until, track.rate)
@@ -267,6 +280,23 @@ class CoreCall:
             self._full = True
             self.record(ev.Warned(at=self.office.clock.now(), code="limit", text=f"too many {what}"))
             log.warning("call over a limit", call=self.uuid, what=what)
+
+
+def _encodable(event: ev.Event) -> ev.Event:
+    """As it is, or with its texts mended when a peer's are no Unicode (lone surrogates)."""
+    try:
+        msgspec.msgpack.encode(event)
+    except UnicodeEncodeError:
+        return ev.decode(_mended(ev.encode(event)))
+    return event
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: _mended(item) for key, item in value.items()}
+    return [_mended(item) for item in value] if isinstance(value, list) else value
 
 
 def _holds(history: Iterable[Moment], end: Instant) -> list[tuple[int, Instant, Instant]]:

@@ -65,6 +65,12 @@ def _audio(journal: CallJournal, track: Track) -> Pcm:
     return np.memmap(journal.folder / track.file, "<i2", "r", offset=2 * start, shape=(length,))
 
 
+def _only_here(document: Document) -> bool:
+    """Whether a call's recording is in no vCon and under no URL."""
+    tags = [item.get("body", []) for item in document.get("attachments", []) if item.get("purpose") == "tags"]
+    return any("vcond_audio:edge" in body for body in tags)
+
+
 def build_options(config: RecordConfig) -> BuildOptions:
     """What the operator decided about records."""
     return BuildOptions(inline_limit=config.inline_limit, sip_domain=config.sip_domain, org=config.org)
@@ -131,9 +137,13 @@ class Finisher:
         self._idle.clear()
         self._ended.put_nowait((call, journal))
 
-    def expect(self, journal: CallJournal) -> None:
-        """A vCon is in the outbox: its journal takes no more memory, and goes when every sink has the vCon."""
-        self._sent.add(journal.uuid)
+    def expect(self, journal: CallJournal, *, kept: bool = False) -> None:
+        """A vCon is in the outbox: its journal takes no more memory, and goes when every sink has the vCon.
+
+        ``kept``: it stays, for the recording is nowhere else.
+        """
+        if not kept:
+            self._sent.add(journal.uuid)
         journal.close()
 
     def delivered(self, uuid: str) -> None:
@@ -182,13 +192,19 @@ class Finisher:
         call.sealed = True
         async with self._slots:
             document, findings, body = await self._made(call, journal)
+            kept = _only_here(document)
             if any(finding.level == "error" for finding in findings):
                 await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
                 return
-            self._sent.add(call.uuid)  # before: it may be delivered before we hear that it was published
+            if kept:
+                metrics.dropped_total.labels("recording", "too-large").inc()
+                fix = "set record.media_dir and record.media_url"
+                log.error("recording fits in no vCon; its journal is kept", call=call.uuid, fix=fix)
+            else:
+                self._sent.add(call.uuid)  # before: it may be delivered before we hear that it was published
             sha512 = await self._publish(call.uuid, body)
-        if call.uuid in self._sent:
-            call.record(ev.Published(at=self._now(), sha512=sha512))
+        if kept or call.uuid in self._sent:
+            call.record(ev.Published(at=self._now(), sha512=sha512, kept=kept))
             journal.close()
         self._bus.publish(Line(call.uuid, "event", "published"))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))

@@ -18,9 +18,11 @@ def publish(media: Media, folder: Path) -> None:
     try:
         if path.exists() and path.stat().st_size == media.size:
             return
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o750)  # whatever the umask: a web server of our group reads it
         unfinished = path.with_name(f".{path.name}.part")
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as out:
+            os.fchmod(out.fileno(), 0o640)
             for piece in media.pieces():
                 out.write(piece)
             out.flush()

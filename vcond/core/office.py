@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+PATIENCE = 300.0
+"""Seconds that calls of an earlier run wait for a system that is not attached, if the grace is shorter."""
 LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
 
@@ -74,7 +76,7 @@ class Office:
         self._minter = Minter(config.host, seed=clock.now() & 0x7FFFFFFF)
         self._live: dict[tuple[str, str], CoreCall] = {}
         self._unfinished: dict[tuple[str, str], CoreCall] = {}
-        self._unfinished_since: dict[str, Instant] = {}
+        self._began = clock.now()
         self._attached: dict[str, tuple[bool, Instant, str]] = {}
         self.disk_low = ""
 
@@ -107,10 +109,9 @@ class Office:
         if before is None or (before[0], before[2]) != (ok, detail):
             level = log.info if ok else log.warning
             level("system attached" if ok else "system not attached", adapter=adapter, detail=detail)
-            self._attached[adapter] = (ok, self.clock.now(), detail)
+            since = before[1] if before is not None and before[0] is ok else self.clock.now()
+            self._attached[adapter] = (ok, since, detail)
         metrics.adapter_connected.labels(adapter).set(ok)
-        if ok:
-            self._unfinished_since.setdefault(adapter, self.clock.now())
 
     # For calls.
 
@@ -150,8 +151,11 @@ class Office:
         return len(self._unfinished)
 
     def find(self, uuid: str) -> CoreCall | None:
-        """A call that goes on, by (the beginning of) its uuid."""
-        return next((call for call in self._live.values() if call.uuid.startswith(uuid)), None)
+        """A call that goes on, by its uuid or a beginning that no other has. Raises LookupError for several."""
+        found = [call for call in self._live.values() if uuid and call.uuid.startswith(uuid)]
+        if len(found) > 1:
+            raise LookupError("several calls begin with this: give more of the id")
+        return found[0] if found else None
 
     def take_back(self, journal: CallJournal, now: Instant) -> CoreCall:
         """A journal of an earlier run without an end: mark the interruption and keep it for its adapter."""
@@ -159,10 +163,10 @@ class Office:
         call = CoreCall(state, journal, self)
         for event in interrupted(state, journal.length, now=now):
             call.record(event)
-        for track in state.tracks:
-            spoken = [s.utterance.stop for s in state.speech.values() if s.utterance.track == track.index]
-            self.track_of(call, track.index).resume_listening(max([0, *spoken]), track.samples)
-            self._catch_up(call, track.index)
+        self._listen_again(call)
+        before = self._unfinished.get((state.adapter, state.key))
+        if before is not None:
+            self.finish_unfinished(before)
         self._unfinished[state.adapter, state.key] = call
         metrics.recovered_calls_total.labels(state.adapter).inc()
         return call
@@ -170,30 +174,20 @@ class Office:
     def take_to_finish(self, journal: CallJournal) -> None:
         """A journal of an earlier run with an end and no vCon yet."""
         call = CoreCall(fold(journal.events), journal, self)
-        for track in call.state.tracks:
-            self._catch_up(call, track.index)
+        self._listen_again(call)
         self._finish(call, journal)
 
-    def track_of(self, call: CoreCall, index: int) -> CoreTrack:
-        """A closed track of an earlier run, as a source for speech."""
-        state = call.state.tracks[index]
-        track = CoreTrack(call, index, state.party, codec=Codec.L16, rate=state.rate, clock=None, at=state.opened)
-        track.file, track.shift = state.file, state.shift
-        return track
-
     def tick(self, now: Instant) -> None:
-        """Twice a second: release, look at limits, count."""
-        longest = round(self.config.max_call_hours * 3600 * SECOND)
+        """Twice a second: release, look at limits, count. A call that fails in it fails alone."""
         for call in self.live:
-            for track in list(call.tracks):
-                track.tick(now)
-            if now - call.state.opened > longest:
-                self._cut(call, "limit", now)
-            elif self._gone(call.state.adapter, now) and now - call.last_heard > self.config.grace * SECOND:
-                self._cut(call, "adapter-gone", call.last_heard)
+            try:
+                self._tick_call(call, now)
+            except Exception:
+                log.exception("a call failed in the tick; please report it", call=call.uuid)
         for (adapter, _), call in list(self._unfinished.items()):
-            since = self._unfinished_since.get(adapter)
-            if since is not None and now - since > self.config.grace * SECOND:
+            ok, since, _ = self._attached.get(adapter, (False, self._began, ""))
+            patience = self.config.grace if ok else max(self.config.grace, PATIENCE)
+            if now - max(since, self._began) > patience * SECOND:
                 self.finish_unfinished(call)
         self._watch_disk()
         self.bus.publish(Line("", "event", "tick"))
@@ -223,8 +217,28 @@ class Office:
 
     # Inside.
 
+    def _tick_call(self, call: CoreCall, now: Instant) -> None:
+        for track in list(call.tracks):
+            track.tick(now)
+        if now - call.state.opened > round(self.config.max_call_hours * 3600 * SECOND):
+            self._cut(call, "limit", now)
+        elif self._gone(call.state.adapter, now) and now - call.last_heard > self.config.grace * SECOND:
+            self._cut(call, "adapter-gone", call.last_heard)
+
+    def _listen_again(self, call: CoreCall) -> None:
+        """What an earlier run captured and did not transcribe: utterances without text, and audio without utterances."""
+        for state in call.state.tracks:
+            track = CoreTrack(
+                call, state.index, state.party, codec=Codec.L16, rate=state.rate, clock=None, at=state.opened
+            )
+            track.restore(state)
+            spoken = [s.utterance.stop for s in call.state.speech.values() if s.utterance.track == state.index]
+            track.resume_listening(max([0, *spoken]), state.samples)
+            self._catch_up(call, track)
+            call.sources.append(track)
+
     def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
-        if not self._live and abs(self.clock.off()) > LARGEST_SKEW:
+        if not self._live and not self._unfinished and abs(self.clock.off()) > LARGEST_SKEW:
             step = self.clock.off()
             log.warning("the wall clock stepped", seconds=round(step / SECOND, 3))
             self.clock.anchor()
@@ -258,13 +272,12 @@ class Office:
             log.exception("call not recorded", call=opened.call, why=str(why))
             return NoJournal()
 
-    def _catch_up(self, call: CoreCall, index: int) -> None:
+    def _catch_up(self, call: CoreCall, track: CoreTrack) -> None:
         """Texts that an earlier run did not come to."""
-        track = self.track_of(call, index)
         waiting = [
             msgspec.structs.replace(one, start=one.start - track.shift, stop=one.stop - track.shift)
             for one in call.state.untranscribed()
-            if one.track == index
+            if one.track == track.index
         ]
         if waiting:
             self.speech.catch_up(track, waiting)
@@ -288,8 +301,12 @@ class Office:
         call.end(at=at, cause=Cause(text=reason))
 
     def _watch_disk(self) -> None:
-        free = self._free_space(Path(self.config.state_dir)) // 1_000_000
-        low = f"{free} MB free, {self.config.disk_floor_mb} wanted" if free < self.config.disk_floor_mb else ""
+        try:
+            free = self._free_space(Path(self.config.state_dir)) // 1_000_000
+        except OSError as why:
+            low = f"{self.config.state_dir} cannot be looked at: {why.strerror}"
+        else:
+            low = f"{free} MB free, {self.config.disk_floor_mb} wanted" if free < self.config.disk_floor_mb else ""
         if bool(low) != bool(self.disk_low):
             log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
         self.disk_low = low

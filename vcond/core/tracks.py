@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vcond.calls import events as ev
+from vcond.calls.state import Track
 from vcond.calls.time import MILLI, SECOND, Instant, nanos
 from vcond.errors import BadMediaError
 from vcond.media.clocks import TrackClock
@@ -93,6 +94,15 @@ class CoreTrack:
 
     # What the core uses.
 
+    def restore(self, state: Track) -> None:
+        """This is a track of an earlier run: its file, and where that lies in the call."""
+        self.file, self.shift = state.file, state.shift
+        self._zero = Instant(self._zero + nanos(state.shift, state.rate))
+
+    def refuse(self) -> None:
+        """Take nothing: this track is of no call."""
+        self._closed = True
+
     def tick(self, now: Instant) -> None:
         """Time passes: what waited for reordering is released."""
         if self._timeline is not None and not self._closed:
@@ -126,6 +136,7 @@ class CoreTrack:
 
     def resume_listening(self, since: int, upto: int) -> None:
         """Transcribe what an earlier run captured and did not cut into utterances: ``[since, upto)`` of this track."""
+        since = max(since, self.shift)  # the file begins there
         if upto - since >= self.rate // 5:
             ear = self.owner.office.speech.listen(self, start=since - self.shift)
             ear.advance(upto - self.shift)
@@ -191,9 +202,9 @@ class CoreTrack:
                 self._ear.advance(stop)
 
     def _paused(self, start: int, stop: int) -> bool:
-        pause = self.owner.state.pauses[-1]
         since, until = self.at(start), self.at(stop)
-        return until > pause.start and (pause.stop is None or since < pause.stop)
+        pauses = self.owner.state.pauses
+        return any(until > pause.start and (pause.stop is None or since < pause.stop) for pause in pauses)
 
     def _write_run(self) -> None:
         if self._run is None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -86,16 +86,23 @@ class Store:
         return journal
 
     def recover(self) -> list[CallJournal]:
-        """All journals of earlier runs, oldest first, with their events and what was wrong with them.
+        """All journals of earlier runs at once; see ``each``."""
+        return list(self.each())
 
-        To be called once, before calls come in; it reads the disk. Folders that cannot be used are left as they are,
+    def each(self) -> Iterator[CallJournal]:
+        """The journals of earlier runs one by one, oldest first, with their events and what was wrong with them.
+
+        To be called once, before calls come in; each step reads the disk. Folders that cannot be used are left as they are,
         are logged and named in ``refused``. Raises StorageError when ``root`` itself cannot be read.
         """
         try:
             names = sorted(entry.name for entry in os.scandir(self.root))
         except OSError as why:
             raise StorageError(advice(why, str(self.root))) from why
-        return [journal for name in names if (journal := self._recover(name)) is not None]
+        for name in names:
+            journal = self._recover(name)
+            if journal is not None:
+                yield journal
 
     def get(self, uuid: str) -> CallJournal | None:
         """The journal of a call, unless it is closed, removed or unknown."""

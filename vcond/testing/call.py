@@ -236,7 +236,9 @@ class MemoryCall:
         if self._state.odd > odd:
             self.book.fault(f"{type(event).__name__} made no sense")
 
-    def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock) -> MemoryTrack:
+    def track(
+        self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = ""
+    ) -> MemoryTrack:
         """Open a track of a party; a closed one when the call is over. ProtocolError for a rate out of bounds."""
         if not 8_000 <= rate <= 48_000:
             raise ProtocolError(f"audio at {rate} Hz cannot be taken: 8,000 to 48,000 can")
@@ -246,7 +248,7 @@ class MemoryCall:
             return track
         if not 0 <= party < len(self._state.parties):
             self.book.fault("a track of a party that never joined")
-        self.record(ev.TrackOpened(at=at, track=track.index, party=party, codec=codec.value, rate=rate))
+        self.record(ev.TrackOpened(at=at, track=track.index, party=party, codec=source or codec.value, rate=rate))
         self.sounds[track.index] = Sound()
         self.tracks[track.index] = track
         return track

@@ -53,9 +53,10 @@ class AdminServer:
         app.router.add_post("/v1/{name}", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await self._runner.setup()
-        before = os.umask(0o177)
+        before = os.umask(0o027)
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            os.umask(0o177)
             if self._path.exists() and stat.S_ISSOCK(self._path.stat().st_mode):
                 self._path.unlink()
             await web.UnixSite(self._runner, str(self._path)).start()

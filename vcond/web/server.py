@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from vcond.adapter import Handler
 from vcond.config.schema import WebConfig
-from vcond.errors import ConfigError
+from vcond.errors import ConfigError, StorageError
 
 log = structlog.get_logger()
 
@@ -26,14 +27,21 @@ Health = Callable[[], dict[str, str]]
 
 
 def ingress_token(config: WebConfig, state_dir: Path) -> str:
-    """The configured token, or the one made at the first start. Raises OSError when the folder cannot be written."""
-    if config.token:
-        return config.token
+    """The configured token, or the one made at the first start. Raises StorageError when it cannot be kept."""
     file = state_dir / "ingress-token"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(24) + "\n", "ascii")
-    return file.read_text("ascii").strip()
+    try:
+        token = config.token or (file.read_text("ascii").strip() if file.exists() else "")
+        if not token:  # none yet, or a start that was cut short
+            token = secrets.token_urlsafe(24)
+            unfinished = file.with_name(".ingress-token")
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+                out.write(token + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            unfinished.rename(file)
+    except (OSError, UnicodeDecodeError) as why:
+        raise StorageError(f"cannot keep the ingress token in {file}: {why}") from None
+    return token
 
 
 class Route(NamedTuple):
@@ -49,6 +57,8 @@ class WebServer:
     """Serves until closed."""
 
     def __init__(self, config: WebConfig, *, token: str, alive: Health, ready: Health) -> None:
+        if not token:
+            raise ConfigError("an empty token would let everybody in", "web.token")
         self._config = config
         self._token = token.encode()
         self._alive, self._ready = alive, ready

@@ -89,6 +89,30 @@ def test_pauses_and_interruptions_are_windows():
     assert call.paused
 
 
+def test_a_call_that_is_taken_in_does_not_end_our_pause():
+    theirs = [ev.Paused(at=at(3)), ev.Unpaused(at=at(4)), ev.Unpaused(at=at(5))]
+    merged = ev.Merged(at=at(6), call="v", events=[ev.encode(event) for event in theirs])
+    call = fold([*TALK, ev.Paused(at=at(2)), merged])
+    assert call.paused
+    assert [(w.start, w.stop) for w in call.pauses] == [(at(2), None), (at(3), at(4))]
+    call.apply(ev.Unpaused(at=at(8)))
+    assert not call.paused
+    assert call.pauses[0].stop == at(8)
+
+
+def test_what_is_known_for_good_is_not_painted_over():
+    def span(start: int, stop: int, kind: ev.SpanKind, *, final: bool = False) -> ev.Span:
+        return ev.Span(at=at(2), track=0, start=start, stop=stop, kind=kind, final=final)
+
+    call = fold([*TALK, span(40, 60, ev.SpanKind.LOST, final=True), span(0, 100, ev.SpanKind.RECEIVED)])
+    assert call.tracks[0].spans.total(ev.SpanKind.LOST) == 20
+
+
+def test_a_key_is_not_held_for_years():
+    call = fold([*TALK, ev.Digit(at=at(2), party=0, button="1", ms=10**12)])
+    assert call.history[-1].at == at(62)
+
+
 def test_utterances_wait_until_there_is_a_text_or_never_will_be():
     spoken = [ev.Utterance(at=at(2 + i), utterance=i, track=0, start=100 * i, stop=100 * i + 50) for i in range(3)]
     call = fold(

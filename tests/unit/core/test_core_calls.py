@@ -246,3 +246,64 @@ async def test_an_event_that_the_journal_refuses_stops_nothing(house):
     talk(house, caller, 0, 1)
     call.end(at=house.now(1))
     assert call.state.tracks[0].samples == 8000
+
+
+async def test_a_party_that_cannot_be_taken_is_nobody_and_its_track_takes_nothing(house):
+    call, *_ = two_parties(house)
+    long = call.party("x" * 300, at=house.at(0))
+    assert call.party("x" * 300, at=house.at(0)) == long
+    call.end(at=house.now(1))
+    events = len(call.journal.events)
+    assert call.party("late", at=house.at(2)) == -1
+    track = call.track(-1, at=house.at(2), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    track.write(FRAME, arrived=house.at(2))
+    track.close(at=house.at(3))
+    assert len(call.journal.events) == events
+    assert call.state.warnings == []
+
+
+async def test_a_track_of_a_party_that_never_joined_takes_nothing(house):
+    call, *_ = two_parties(house)
+    call.track(7, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()).write(FRAME, arrived=house.at(1))
+    assert len(call.state.tracks) == 2
+    assert call.state.odd == 0
+
+
+async def test_the_sources_own_codec_is_in_the_record(house):
+    call, *_ = two_parties(house)
+    call.track(0, at=house.at(0), codec=Codec.L16, rate=48_000, clock=MillisClock(), source="OPUS")
+    assert call.state.tracks[2].codec == "OPUS"
+
+
+async def test_text_that_is_no_unicode_is_mended_at_the_border(house):
+    call, *_ = two_parties(house)
+    call.emit(ev.PartyDescribed(at=house.at(0), party=0, who=ev.Who(name="Mu\udcfcller")))
+    assert call.state.parties[0].who.name == "Mu?ller"
+    assert call.journal.events[-1].who.name == "Mu?ller"
+
+
+async def test_what_the_journal_refuses_is_not_in_the_state_either(house):
+    call, *_ = two_parties(house)
+    call.emit(ev.Fact(at=house.at(0), name="x", value="y" * (9 << 20)))
+    assert call.state.facts == []
+
+
+async def test_an_older_call_taken_in_by_a_younger_one_says_what_is_lost(house):
+    older = house.desk.call("older", at=house.now(0))
+    track = older.track(
+        older.party("c", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()
+    )
+    talk(house, track, 0, 1)
+    younger = house.desk.call("younger", at=house.now(1))
+    younger.merge(older)
+    assert [warning.code for warning in younger.state.warnings] == ["merged-late"]
+
+
+async def test_a_pause_covers_late_frames_of_every_pause(house):
+    call, caller, _ = two_parties(house)
+    for since in (1, 3):
+        call.emit(ev.Paused(at=house.now(since)))
+        call.emit(ev.Unpaused(at=house.now(since + 1)))
+    assert caller._paused(8100, 8200)
+    assert not caller._paused(16_100, 16_200)
+    assert caller._paused(24_100, 24_200)

@@ -2,6 +2,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import random
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ from vcond.calls.state import fold
 from vcond.config import RecordConfig
 from vcond.core import finish
 from vcond.core.finish import Finisher
+from vcond.core.media import publish
 from vcond.delivery import ConflictError, Entry, FolderConfig, FolderSink, Outbox
 from vcond.errors import StorageError
-from vcond.vcon import Finding, read, validate
+from vcond.vcon import Finding, Media, read, validate
 
 FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()
 
@@ -268,3 +270,31 @@ async def test_a_recording_that_fits_in_no_vcon_is_on_the_disk_before_the_vcon_t
     assert dialog["content_hash"] == f"sha512-{digest}"
     assert shelf.file.stat().st_mode & 0o777 == 0o640
     assert shelf.content[:4] == b"RIFF"
+
+
+async def test_a_recording_that_is_in_no_vcon_keeps_its_journal(house, tmp_path: Path):
+    shelf = Shelf()
+    async with finishing(house, shelf, tmp_path, inline_limit=10_000) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        finisher.delivered(call.uuid)
+        await house.store.close()
+        after = house.open()
+        (again,) = after.store.recover()
+        state = fold(again.events)
+        assert (state.kept, state.published) == (True, "ab" * 64)
+        finisher.expect(again, kept=state.kept)
+        finisher.delivered(call.uuid)
+    assert (journal.folder / "0.pcm").stat().st_size > 30_000
+
+
+def test_a_published_recording_can_be_read_by_our_group_whatever_the_umask(tmp_path: Path):
+    before = os.umask(0o077)
+    try:
+        publish(Media("u/call.wav", "audio/x-wav", 4, lambda: [b"RI", b"FF"]), tmp_path / "media")
+    finally:
+        os.umask(before)
+    file = tmp_path / "media" / "u" / "call.wav"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o640, 0o750)
+    assert file.read_bytes() == b"RIFF"

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from vcond.adapter import ArrivalClock, Codec
 from vcond.calls import events as ev
@@ -51,8 +52,10 @@ async def test_what_nobody_takes_up_ends_where_capture_ended(house):
     after = await killed(house)
     (journal,) = after.store.recover()
     after.office.take_back(journal, after.now(10))
-    after.office.tick(after.now(100))  # no adapter attached yet: it waits
+    after.desk.attached(False, "connection refused")
+    after.office.tick(after.now(100))  # not attached yet: it waits longer
     assert after.desk.unfinished()
+    after.now(100)
     after.desk.attached(True)
     after.office.tick(after.now(101))
     after.office.tick(after.now(140))
@@ -146,3 +149,96 @@ async def test_a_stepped_wall_clock_is_taken_over_when_no_call_is_open(house):
     assert call.state.opened == house.at(3600)
     house.wall[0] += 3600 * SECOND
     assert house.desk.call("k2", at=house.clock.now()).state.opened == house.at(3600)
+
+
+async def test_several_calls_with_the_same_beginning_are_not_confused(house):
+    first, _ = one_party(house)
+    one_party(house, "k2")
+    with pytest.raises(LookupError, match="several"):
+        house.office.find(first.uuid[:6])
+    assert house.office.find("") is None
+
+
+async def test_a_system_that_never_comes_back_does_not_keep_calls_for_ever(house):
+    one_party(house)
+    after = await killed(house)
+    after.office.take_back(after.store.recover()[0], after.now(10))
+    for second, why in ((50, "refused"), (200, "time-out"), (290, "refused")):
+        after.now(second)
+        after.desk.attached(False, why)
+        after.office.tick(after.at(second))
+    assert after.desk.unfinished()
+    after.office.tick(after.now(400))
+    assert not after.desk.unfinished()
+
+
+async def test_the_last_words_of_an_ended_call_are_listened_to_again(house):
+    call, _ = one_party(house, seconds=3)
+    call.end(at=house.now(3))
+    await house.finished[0][1].flush()
+    await house.store.close()
+    after = house.open()
+    after.office.take_to_finish(after.store.recover()[0])
+    (ear,) = after.speech.ears
+    assert (ear.start, ear.upto, ear.closed) == (0, 24_000, True)
+
+
+async def test_texts_of_an_earlier_run_follow_a_merge(house):
+    one_party(house, seconds=3)
+    source = house.speech.ears[0].source
+    source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
+    after = await killed(house)
+    after.office.take_back(after.store.recover()[0], after.now(10))
+    again = after.desk.call("k", at=after.at(10))
+    elder = after.desk.call("k0", at=after.at(2))
+    elder.party("z", at=after.at(2))
+    elder.merge(again)
+    ((late, _),) = after.speech.late
+    late.emit(ev.Transcribed(at=after.at(11), utterance=0, engine="e", model="m", text="hello"))
+    (said,) = elder.state.speech.values()
+    assert said.transcript.text == "hello"
+
+
+async def test_audio_that_the_disk_did_not_take_stays_lost_after_a_restart(house):
+    call, track = one_party(house, seconds=1)
+    call.journal.on_lost("0.pcm", 2000, 4000)
+    track.settle(everything=True)
+    after = await killed(house)
+    after.office.take_back(after.store.recover()[0], after.now(10))
+    after.office.finish_all_unfinished()
+    assert after.finished[0][0].state.tracks[0].spans.total(ev.SpanKind.LOST) == 2000
+
+
+async def test_of_two_unfinished_calls_of_one_key_the_first_is_finished(house):
+    first, _ = one_party(house)
+    house.office._live.clear()
+    one_party(house)
+    for call in [first, *house.office.live]:
+        await call.journal.flush()
+    await house.store.close()
+    after = house.open()
+    for journal in after.store.recover():
+        after.office.take_back(journal, after.now(10))
+    assert [call.uuid for call, _ in after.finished] == [first.uuid]
+    assert len(after.desk.unfinished()) == 1
+
+
+async def test_one_call_that_fails_in_the_tick_fails_alone(house):
+    bad, _ = one_party(house, "bad")
+    one_party(house, "good")
+
+    def fail(_):
+        raise ZeroDivisionError
+
+    bad.tracks[0].tick = fail
+    house.office.tick(house.now(12 * 3600 + 5))
+    assert [call.key for call, _ in house.finished] == ["good"]
+
+
+async def test_a_state_folder_that_cannot_be_looked_at_is_trouble_and_no_crash(house):
+    def gone(_):
+        raise OSError(116, "Stale file handle")
+
+    house.office._free_space = gone
+    house.office.tick(house.now(1))
+    assert "Stale file handle" in house.office.disk_low

@@ -92,7 +92,14 @@ def test_the_token_is_made_once_and_readable_by_vcond_only(tmp_path: Path):
     assert ingress_token(WebConfig(token="mine"), tmp_path) == "mine"
 
 
+def test_an_empty_token_never_lets_anybody_in(tmp_path: Path):
+    (tmp_path / "ingress-token").touch()  # a start that was cut short
+    assert len(ingress_token(WebConfig(), tmp_path)) >= 24
+    with pytest.raises(ConfigError, match="let everybody in"):
+        WebServer(WebConfig(), token="", alive=dict, ready=dict)
+
+
 def test_the_public_url_wins_over_the_bound_address():
-    server = WebServer(WebConfig(public_url="https://edge.example.com/"), token="", alive=dict, ready=dict)
+    server = WebServer(WebConfig(public_url="https://edge.example.com/"), token="t", alive=dict, ready=dict)
     assert server.base_url == "https://edge.example.com"
     assert os.sep not in server.base_url.removeprefix("https://")

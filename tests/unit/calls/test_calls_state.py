@@ -1,3 +1,4 @@
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,12 @@ def test_what_is_known_for_good_is_not_painted_over():
 
     call = fold([*TALK, span(40, 60, ev.SpanKind.LOST, final=True), span(0, 100, ev.SpanKind.RECEIVED)])
     assert call.tracks[0].spans.total(ev.SpanKind.LOST) == 20
+
+
+def test_a_transfer_that_is_told_again_with_its_target_is_one_transfer():
+    told = ev.Transferred(at=at(2), kind="blind", transferor=1, transferee=0, to="201")
+    call = fold([*TALK, ev.PartyJoined(at=at(3), party=2, key="c"), told, msgspec.structs.replace(told, target=2)])
+    assert [(t.to, t.target) for t in call.transfers] == [("201", 2)]
 
 
 def test_a_key_is_not_held_for_years():

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from vcond.testing.conformance import AdapterConformance
+from vcond.testing.rig import Line, Rig
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig
+
+NAMES = ("Ann Example", "Ben Example")
+TELS = ("+15550100", "+15550199")
+
+
+class WebRtcLine(Line):
+    """A call of two publishers. G.711, because the suite's voices are compared sample by sample at 8 kHz."""
+
+    def __init__(self, rig: WebRtcRig, key: str) -> None:
+        self.rig, self.key = rig, key
+        self.people = []
+
+    async def connect(self, desk) -> None:
+        self.people = [self.rig.publisher(desk.ingress.bound_url, desk.ingress.token, "audio/PCMU") for _ in NAMES]
+        self.rig.everybody += self.people
+        for i, person in enumerate(self.people):
+            await person.publish(call=self.key, party=f"p{i}", name=NAMES[i], tel=TELS[i])
+            await desk.until(lambda i=i: len(desk.by_key(self.key).state.tracks) > i, what="a track")
+
+    async def speak(self, caller, callee) -> None:
+        async with asyncio.TaskGroup() as group:
+            for person, pcm in zip(self.people, (caller, callee), strict=True):
+                group.create_task(person.microphone.speak(pcm))
+
+    async def hang_up(self) -> None:
+        for person in self.people:
+            await person.hang_up()
+
+    async def cut(self) -> None:
+        for person in self.people:
+            await person.cut()
+
+    async def resume(self, desk) -> None:
+        await self.connect(desk)
+
+
+class WebRtcRig(Rig):
+    virtual = False
+    can = frozenset({"cut", "resume", "restart", "garbage"})
+    private = (*NAMES, *TELS)
+    tolerance_ms = 60.0
+
+    def __init__(self, publisher) -> None:
+        self.publisher = publisher
+        self.numbers = itertools.count(1)
+        self.everybody = []
+
+    def adapter(self) -> WebRtcAdapter:
+        return WebRtcAdapter(WebRtcConfig(media_timeout=1, grace=5))
+
+    async def stop(self) -> None:
+        for person in self.everybody:
+            await person.close()
+
+    async def place(self, desk, *, answered=True) -> WebRtcLine:
+        assert answered
+        line = WebRtcLine(self, f"call-{next(self.numbers)}")
+        await line.connect(desk)
+        return line
+
+    async def garbage(self, desk) -> None:
+        person = self.publisher(desk.ingress.bound_url, desk.ingress.token)
+        self.everybody.append(person)
+        for body in ("this is no SDP", "v=0\r\nm=audio\r\n", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"):
+            answer = await person.post(body)
+            assert answer.status == 400, body
+
+
+class TestWebRtcConformance(AdapterConformance):
+    @pytest.fixture
+    def rig(self, publisher):
+        return WebRtcRig(publisher)

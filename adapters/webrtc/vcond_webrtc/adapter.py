@@ -1,0 +1,104 @@
+"""WebRTC: browsers publish to us by WHIP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from vcond.adapter import ConfigError, Desk, Finding, OperatorError
+from vcond_webrtc import peer
+from vcond_webrtc.claims import SHORTEST_SECRET
+from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.page import Page
+from vcond_webrtc.unit import forbids_executable_memory
+from vcond_webrtc.whip import METHODS, Endpoint
+
+
+class WebRtcAdapter:
+    """Serves the WHIP endpoint and the page."""
+
+    name: ClassVar[str] = "webrtc"
+    Config: ClassVar[type[WebRtcConfig]] = WebRtcConfig
+
+    def __init__(self, config: WebRtcConfig) -> None:
+        if config.secret and len(config.secret.encode()) < SHORTEST_SECRET:
+            raise ConfigError(f"must have at least {SHORTEST_SECRET} bytes", "adapters.webrtc.secret")
+        if config.page == config.path or config.page.startswith(f"{config.path}/"):
+            raise ConfigError("must not lie at or below the path of the endpoint", "adapters.webrtc.page")
+        self._config = config
+
+    async def run(self, desk: Desk) -> None:
+        """Serve until cancelled. Calls that go on then are left for the core."""
+        peer.available()
+        async with asyncio.TaskGroup() as group:
+            endpoint = Endpoint(desk, self._config, group)
+            for method in METHODS:
+                desk.ingress.route(method, self._config.path, endpoint.serve, prefix=True, guarded=False)
+            if self._config.page:
+                page = Page(self._config)
+                desk.ingress.route("GET", self._config.page, page.serve, guarded=False)
+            desk.attached(True, f"waiting for publishers at {desk.ingress.base_url}{self._config.path}")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                endpoint.close()
+
+    async def check(self) -> AsyncIterator[Finding]:
+        """Tell whether it can work here, and where publishers and people go."""
+        yield _packages()
+        yield await _unit()
+        yield self._where()
+        yield self._media()
+        if not self._config.secret:
+            yield Finding(
+                "warning", "tokens of publishers", "only the ingress token is taken, which opens every adapter",
+                "set adapters.webrtc.secret and give each publisher a token of its own (adapters/webrtc/README.md)",
+            )  # fmt: skip
+
+    def _where(self) -> Finding:
+        what, base = "URL for publishers", self._config.public_url.rstrip("/")
+        if not base:
+            return Finding("warning", what, "public_url is not set", f"set adapters.webrtc.public_url; {PROXY}")
+        told = f"WHIP endpoint {base}{self._config.path}"
+        if self._config.page:
+            told += f", page {base}{self._config.page}"
+        url = urlsplit(base)
+        if url.scheme != "https" and not _loopback(url.hostname or ""):
+            return Finding("error", what, told, f"browsers give a microphone to https:// pages only; {PROXY}")
+        return Finding("ok", what, told)
+
+    def _media(self) -> Finding:
+        what, addresses = "addresses that take media", self._config.addresses
+        if addresses and all(_loopback(address) for address in addresses):
+            fix = "name this machine's address in adapters.webrtc.addresses, or leave the list empty for all"
+            return Finding("warning", what, "loopback only: just browsers on this machine reach it", fix)
+        return Finding("ok", what, ", ".join(addresses) or "all of this machine")
+
+
+PROXY = "put a TLS proxy with a public name in front of vcond and give its https:// URL"
+
+
+def _loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _packages() -> Finding:
+    try:
+        peer.available()
+    except ConfigError as why:
+        return Finding("error", "packages for WebRTC", "not installed", str(why))
+    except OperatorError as why:
+        return Finding("error", "memory for DTLS callbacks", "forbidden to this process", str(why))
+    return Finding("ok", "packages for WebRTC", "aiortc and PyAV work")
+
+
+async def _unit() -> Finding:
+    what = "MemoryDenyWriteExecute of vcond.service"
+    forbidden = await forbids_executable_memory()
+    if forbidden is None:
+        return Finding("ok", what, "cannot be asked for here; vcond looks again when it starts")
+    if forbidden:
+        return Finding("error", what, "yes: aiortc cannot work under it", f"install {peer.DROP_IN} and reload systemd")
+    return Finding("ok", what, "no")

@@ -1,0 +1,141 @@
+"""Publishers to calls: one call a call word, one party a publisher. No sockets; timers of the running loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from vcond.adapter import SECOND, Answered, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned
+from vcond_webrtc.claims import Claims
+from vcond_webrtc.config import WebRtcConfig
+
+HUNG_UP: Final = Cause(q850=16, text="hung-up")
+LOST: Final = Cause(text="publisher-lost")
+
+
+class Publisher(Protocol):
+    """Who holds a place in a call."""
+
+    def supersede(self) -> None:
+        """The same party publishes anew: this one is over."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """A call and who publishes into it now."""
+
+    key: str
+    call: LiveCall
+    here: dict[str, Publisher] = field(default_factory=dict)
+    """By party key."""
+    left: Instant = Instant(0)  # noqa: RUF009 - a plain int
+    """When the latest one went."""
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One publisher's place."""
+
+    conversation: Conversation
+    key: str
+    party: int
+
+
+class Switchboard:
+    """Opens a call with its first publisher, ends it when the last one hung up or did not come back in time."""
+
+    def __init__(self, desk: Desk, config: WebRtcConfig) -> None:
+        self._desk = desk
+        self._config = config
+        self._calls: dict[str, Conversation] = {}
+        self._closed = False
+        for call in desk.open_calls():  # an earlier ``run`` of this process was cut off; its publishers are gone
+            conversation = self._calls[call.key] = Conversation(call.key, call, left=desk.clock.now())
+            self._await_return(conversation)
+
+    def close(self) -> None:
+        """The adapter goes: calls are left as they are, for the core to end or for the next run to take up."""
+        self._closed = True
+        for conversation in self._calls.values():
+            if conversation.timer is not None:
+                conversation.timer.cancel()
+        self._calls.clear()
+
+    def full(self, claims: Claims) -> bool:
+        """Whether a call has as many publishers as it may have; one who comes again takes no new place."""
+        conversation = self._calls.get(claims.call)
+        return (
+            conversation is not None
+            and claims.party not in conversation.here
+            and len(conversation.here) >= self._config.max_parties
+        )
+
+    def join(self, publisher: Publisher, session: str, claims: Claims, *, at: Instant) -> Place:
+        """Somebody publishes: the call goes on, or begins. The same party's earlier session is over."""
+        key = claims.call or session
+        conversation = self._calls.get(key)
+        if conversation is None:
+            conversation = self._calls[key] = Conversation(key, self._desk.call(key, at=at))
+        if conversation.timer is not None:
+            conversation.timer.cancel()
+            conversation.timer = None
+        party_key = claims.party or session
+        earlier = conversation.here.get(party_key)
+        if earlier is not None:
+            earlier.supersede()
+        party = conversation.call.party(party_key, at=at, who=claims.who)
+        conversation.here[party_key] = publisher
+        self._desk.log.info("publisher joined", call=conversation.call.uuid, publishers=len(conversation.here))
+        return Place(conversation, party_key, party)
+
+    def heard(self, place: Place, *, at: Instant) -> None:
+        """First audio of a publisher. The first of a call answers it: what is published is a conversation."""
+        call = place.conversation.call
+        if call.state.answered is None:
+            call.emit(Answered(at=at))
+
+    def consent(self, place: Place, text: str, agreed: Instant) -> None:
+        """What the person agreed to, and when. The first word of a party counts: a reload asks again."""
+        call = place.conversation.call
+        if ("consent", place.party) in {(fact.name, fact.party) for fact in call.state.facts}:
+            return
+        moment = datetime.fromtimestamp(agreed / SECOND, UTC).isoformat(timespec="milliseconds")
+        for name, value in (("consent", text), ("consent.at", moment)):
+            call.emit(Fact(at=agreed, name=name, value=value, party=place.party))
+
+    def leave(self, place: Place, publisher: Publisher, *, at: Instant, lost: bool) -> None:
+        """A publisher is over: it hung up, or it was lost."""
+        conversation = place.conversation
+        if conversation.here.get(place.key) is not publisher:
+            return  # the same party publishes by another session by now
+        del conversation.here[place.key]
+        if self._closed:
+            return
+        conversation.left = max(conversation.left, at)
+        call = conversation.call
+        call.emit(PartyLeft(at=at, party=place.party, cause=LOST if lost else HUNG_UP))
+        self._desk.log.info("publisher left", call=call.uuid, lost=lost, publishers=len(conversation.here))
+        if conversation.here:
+            return
+        if lost and self._config.grace > 0:
+            self._await_return(conversation)
+        else:
+            self._end(conversation, lost=lost, by=place.party)
+
+    def _await_return(self, conversation: Conversation) -> None:
+        loop = asyncio.get_running_loop()
+        conversation.timer = loop.call_later(self._config.grace, self._give_up, conversation)
+
+    def _give_up(self, conversation: Conversation) -> None:
+        self._end(conversation, lost=True)
+
+    def _end(self, conversation: Conversation, *, lost: bool, by: int | None = None) -> None:
+        del self._calls[conversation.key]
+        at, call = conversation.left, conversation.call
+        if lost:
+            call.emit(Warned(at=at, code="publisher-lost", text="the last publisher went without hanging up"))
+        call.end(at=at, cause=LOST if lost else HUNG_UP, by=None if lost else by)

@@ -1,0 +1,58 @@
+"""``[adapters.webrtc]``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Path = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+\Z", max_length=200)]
+Url = Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?\Z", max_length=500)]
+Origin = Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/?#]+)\Z", max_length=300)]
+Address = Annotated[str, Meta(pattern=r"^[0-9a-fA-F.:]+\Z", max_length=45)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+CONSENT = "I agree that this conversation is recorded and written down."
+
+
+class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[adapters.webrtc]``: browsers and other WHIP clients that publish a microphone. Times are seconds."""
+
+    path: Path = "/whip"
+    """Where on the daemon's HTTP port offers arrive (the WHIP endpoint)."""
+    page: Path | Literal[""] = "/webrtc"
+    """Where the page for people is served. Empty = not at all."""
+    consent: Annotated[str, Meta(max_length=500)] = CONSENT
+    """What a person agrees to on the page before the microphone is opened. Empty = nobody is asked."""
+    public_url: Url = ""
+    """What ``vcond check`` shows as the URL of endpoint and page. Empty = it cannot tell."""
+    secret: Annotated[str, Meta(max_length=500)] = ""
+    """Key of the tokens (JWT, HS256) that your application gives to publishers; at least 32 bytes. Empty = only the
+    ingress token is taken, which then is in the hands of whoever publishes."""
+    origins: Annotated[tuple[Origin, ...], Meta(max_length=50)] = ()
+    """Web pages of other origins that may publish (CORS): ``https://app.example.com``, or ``*``."""
+
+    addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ("127.0.0.1",)
+    """Addresses of this machine that take media (UDP). Empty = all but loopback."""
+    advertise: Address | Literal[""] = ""
+    """The address that publishers are told instead, when this machine is behind a one-to-one NAT."""
+    stun: Annotated[str, Meta(pattern=r"^(stuns?:[^\s?]+)?\Z", max_length=300)] = ""
+    """A STUN server that tells our public address: ``stun:stun.example.com:3478``."""
+    turn: Annotated[str, Meta(pattern=r"^(turns?:\S+)?\Z", max_length=300)] = ""
+    """A TURN server through which publishers reach us: ``turn:turn.example.com:3478?transport=udp``."""
+    turn_user: Annotated[str, Meta(max_length=300)] = ""
+    turn_password: Annotated[str, Meta(max_length=300)] = ""
+
+    rate: Literal[16_000, 48_000] = 16_000
+    """Samples a second that are kept of Opus. 16,000 is all that speech recognition uses, a third of the disk."""
+    max_sessions: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """Publishers at the same time; one more is answered with 503."""
+    max_parties: Annotated[int, Meta(ge=1, le=200)] = 20
+    """Publishers of one call at the same time; one more is answered with 409."""
+    connect_timeout: Seconds = 20
+    """From the offer to the first audio."""
+    media_timeout: Seconds = 15
+    """A publisher that sends nothing for so long is gone: its browser was killed, its network is down."""
+    grace: Annotated[float, Meta(ge=0, le=3600)] = 10
+    """How long a call waits for somebody to come back after its last publisher was lost: a reload, a new network."""

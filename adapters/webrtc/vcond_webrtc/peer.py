@@ -1,0 +1,198 @@
+"""The border to aiortc: one peer connection that only receives. Nothing else here imports aiortc or PyAV."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import mmap
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from vcond.adapter import ConfigError, OperatorError, ProtocolError, RefusedError
+from vcond.media.codecs import Pcm
+from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.sound import mono
+
+if TYPE_CHECKING:
+    from aiortc import MediaStreamTrack, RTCPeerConnection
+
+NEGOTIATION: Final = 10.0
+"""Seconds that an answer may take; a silent STUN server costs 5."""
+CLOSING: Final = 5.0
+MOST_SECTIONS: Final = 8
+MOST_CANDIDATES: Final = 64
+"""Addresses that an offer may make us send connectivity checks to."""
+HELD_BACK: Final = 4
+"""Frames of a track that aiortc keeps in its jitter buffer before it hands out the first (``prefetch``)."""
+SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
+"""A media section's line (RFC 8866 section 5.14)."""
+DROP_IN: Final = "systemd/vcond.service.d/webrtc.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One decoded frame."""
+
+    pcm: Pcm
+    rate: int
+    """Samples a second."""
+    ticks: int
+    """Of ``stamp``, a second."""
+    stamp: int
+    """RTP timestamp, counted from the first one of the track."""
+
+    @property
+    def length(self) -> int:
+        """Nanoseconds."""
+        return len(self.pcm) * 1_000_000_000 // self.rate
+
+
+def available() -> None:
+    """Import what the extra brings. Raises ConfigError without it, OperatorError where systemd forbids it to work."""
+    try:
+        import aiortc  # noqa: F401 - only whether it is there
+    except ImportError as why:
+        raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
+    if not executable_memory():
+        raise OperatorError(
+            f"this process may not have memory that is writable and executable, which DTLS callbacks need: "
+            f"set MemoryDenyWriteExecute=no in the unit ({DROP_IN})"
+        )
+    # Both log addresses, and aiortc whole descriptions, at lower levels.
+    for name in ("aiortc", "aioice"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def executable_memory() -> bool:
+    """Whether cffi can make callbacks here: not under MemoryDenyWriteExecute=yes (systemd.exec(5))."""
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True
+
+
+class Peer:
+    """One publisher's connection. ``tracks`` is known once ``answer`` has returned."""
+
+    def __init__(self, config: WebRtcConfig) -> None:
+        self.tracks: list[MediaStreamTrack] = []
+        """Audio tracks; each must be listened to with ``sounds``, or it fills memory."""
+        self._config = config
+        self._connection = _connection(config)
+
+    async def answer(self, offer: str, on_state: Callable[[str], None]) -> str:
+        """The answer to an offer, with all our candidates; ``on_state`` hears of every change of the connection.
+
+        Raises ProtocolError for what is no offer, RefusedError for one from which nothing can be received,
+        TimeoutError when no answer could be made in time.
+        """
+        _look_at(offer)
+        connection = self._connection
+        connection.on("track", self._on_track)
+        connection.on("connectionstatechange", lambda: on_state(connection.connectionState))
+        async with asyncio.timeout(NEGOTIATION):
+            await self._take(offer)
+            for transceiver in connection.getTransceivers():
+                # Video would be decoded for nothing; a=inactive is what aiortc can say instead of port 0.
+                transceiver.direction = "recvonly" if transceiver.kind == "audio" else "inactive"
+                _bind(transceiver.receiver.transport.transport.iceGatherer, self._config.addresses)
+            await connection.setLocalDescription(await connection.createAnswer())
+        if not self.tracks:
+            raise RefusedError("the offer sends no audio")
+        return advertised(connection.localDescription.sdp, self._config.advertise)
+
+    async def close(self) -> None:
+        """End the connection; the publisher sees it closed. Done also when the caller is cancelled: sockets must go."""
+        closing = asyncio.create_task(self._connection.close())
+        try:
+            await asyncio.wait({closing}, timeout=CLOSING)
+            if closing.done():
+                closing.result()
+        finally:
+            if not closing.done():
+                await asyncio.wait({closing}, timeout=CLOSING)
+                closing.cancel()
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            self.tracks.append(track)
+
+    async def _take(self, offer: str) -> None:
+        from aiortc import RTCSessionDescription
+        from aiortc.exceptions import OperationError
+
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        except OperationError:
+            raise RefusedError("the offer has no codec that can be taken") from None
+        except TimeoutError:
+            raise
+        except Exception as why:  # noqa: BLE001 - aiortc's parser lets whatever happens inside escape
+            raise ProtocolError(f"the offer is no lawful SDP ({type(why).__name__})") from None
+
+
+async def sounds(track: MediaStreamTrack) -> AsyncIterator[Sound]:
+    """The frames of a track, as they come, to its end."""
+    from aiortc.mediastreams import MediaStreamError
+
+    while True:
+        try:
+            frame: Any = await track.recv()
+        except MediaStreamError:
+            return
+        channels = frame.layout.nb_channels
+        samples = np.frombuffer(frame.planes[0], np.int16, frame.samples * channels)
+        yield Sound(mono(samples, channels), frame.sample_rate, frame.time_base.denominator, frame.pts)
+
+
+def advertised(answer: str, address: str) -> str:
+    """The answer with ``address`` in place of our host candidates' (RFC 8839 section 5.1); unchanged when empty."""
+    if not address:
+        return answer
+    kind = "IP6" if ":" in address else "IP4"
+    answer = re.sub(
+        r"^(a=candidate:\S+ \d+ \S+ \d+) \S+ (\d+ typ host)", rf"\1 {address} \2", answer, flags=re.MULTILINE
+    )
+    return re.sub(r"^c=IN IP[46] \S+", f"c=IN {kind} {address}", answer, flags=re.MULTILINE)
+
+
+def _look_at(offer: str) -> None:
+    """Bounds of what aiortc is handed."""
+    lines = offer.splitlines()
+    sections = [line for line in lines if line.startswith("m=")]
+    lawful = all(SECTION.fullmatch(line) for line in sections)
+    if not offer.startswith("v=0") or not lawful or not 0 < len(sections) <= MOST_SECTIONS:
+        raise ProtocolError("the offer is no lawful SDP")
+    if sum(line.startswith("a=candidate:") for line in lines) > MOST_CANDIDATES:
+        raise ProtocolError("the offer has too many candidates")
+    if any(not line.startswith(("m=audio ", "m=video ")) for line in sections):
+        raise RefusedError("only audio can be taken")
+
+
+def _connection(config: WebRtcConfig) -> RTCPeerConnection:
+    from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+
+    servers = [RTCIceServer(config.stun)] if config.stun else []
+    if config.turn:
+        servers.append(RTCIceServer(config.turn, username=config.turn_user, credential=config.turn_password))
+    return RTCPeerConnection(RTCConfiguration(iceServers=servers))
+
+
+def _bind(gatherer: Any, addresses: Sequence[str]) -> None:
+    """Take media at these addresses. aioice asks the machine for all but loopback and has no setting for it."""
+    if not addresses:
+        return
+    connection = gatherer._connection  # noqa: SLF001 - the only way to aioice's connection
+    gather: Callable[..., Awaitable[Any]] = connection.get_component_candidates
+    if not isinstance(gather, functools.partial):
+        connection.get_component_candidates = functools.partial(_gather_at, gather, addresses)
+
+
+async def _gather_at(gather: Callable[..., Awaitable[Any]], at: Sequence[str], component: int, **_: Any) -> Any:
+    return await gather(component=component, addresses=list(at))

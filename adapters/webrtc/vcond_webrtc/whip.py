@@ -1,0 +1,263 @@
+"""The WHIP endpoint and its sessions over HTTP (RFC 9725)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from vcond.adapter import SECOND, Desk, Instant, ProtocolError, RefusedError
+from vcond_webrtc.calls import Switchboard
+from vcond_webrtc.claims import NAMES, Claims, from_token, from_words
+from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.session import HUNG_UP, STOPPING, Session
+
+SDP: Final = "application/sdp"
+LARGEST_OFFER: Final = 64 << 10
+"""Bytes; Chromium's offer for a microphone has 2,000 to 6,000."""
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ENDPOINT: Final = "OPTIONS, POST"
+RESOURCE: Final = "DELETE, OPTIONS"
+MUTE: Final = "DELETE, OPTIONS, PUT"
+OLDEST_CONSENT: Final = 3_600.0
+"""Seconds."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who asks, once the token was looked at."""
+
+    token: bytes
+    """Its digest: whoever opened a session may close it, also when the token has expired since."""
+    claims: Claims | None
+    """What the token says; None for the ingress token, which may claim anything."""
+
+
+class Endpoint:
+    """All sessions of one run."""
+
+    def __init__(self, desk: Desk, config: WebRtcConfig, group: asyncio.TaskGroup) -> None:
+        self._desk = desk
+        self._config = config
+        self._group = group
+        self._switchboard = Switchboard(desk, config)
+        self._sessions: dict[str, tuple[Session, bytes]] = {}
+        self._opening = 0
+        self._closed = False
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Any request at the endpoint's path or below it."""
+        try:
+            answer = await self._answer(request)
+        except web.HTTPException as refusal:
+            answer = web.Response(status=refusal.status, text=refusal.text, headers=_kept(refusal.headers))
+        answer.headers.update(self._cors(request))
+        return answer
+
+    def close(self) -> None:
+        """No more sessions; calls stay open for the core. Sessions end with the tasks of the group."""
+        self._closed = True
+        self._switchboard.close()
+        for session, _ in self._sessions.values():
+            session.end(STOPPING)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        below = request.path.removeprefix(self._config.path).strip("/").split("/")
+        if below == [""]:
+            return await self._at_endpoint(request)
+        if len(below) == 1:
+            return self._at_session(request, below[0])
+        if len(below) == 2 and below[1] == "mute":
+            return self._at_mute(request, below[0])
+        raise web.HTTPNotFound
+
+    async def _at_endpoint(self, request: web.Request) -> web.Response:
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": ENDPOINT, "Accept-Post": SDP})
+        if request.method != "POST":
+            raise web.HTTPMethodNotAllowed(request.method, ENDPOINT.split(", "))
+        guest = self._guest(request)
+        if request.content_type != SDP:
+            raise web.HTTPUnsupportedMediaType(headers={"Accept-Post": SDP})
+        offer = await _body(request)
+        claims = self._claims(request, guest)
+        consent = self._consented(request)
+        if self._closed or len(self._sessions) + self._opening >= self._config.max_sessions:
+            self._desk.dropped("session", "stopping" if self._closed else "limit")
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        if self._switchboard.full(claims):
+            self._desk.dropped("session", "too-many-parties")
+            raise web.HTTPConflict(text="this call has as many publishers as it may have\n")
+        self._opening += 1
+        try:
+            return await self._open(offer, claims, consent, guest)
+        finally:
+            self._opening -= 1
+
+    async def _open(self, offer: str, claims: Claims, consent: Instant | None, guest: Guest) -> web.Response:
+        session = Session(secrets.token_urlsafe(18), self._desk, self._switchboard, self._config, claims, consent)
+        try:
+            answer = await session.answer(offer)
+            if not self._closed:
+                self._sessions[session.name] = (session, guest.token)
+        except (ProtocolError, RefusedError, TimeoutError) as why:
+            raise self._refusal(why) from None
+        finally:
+            if session.name not in self._sessions:
+                await session.peer.close()
+        if session.name not in self._sessions:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        self._group.create_task(self._live(session))
+        where = f"{urlsplit(self._desk.ingress.base_url).path}{self._config.path}/{session.name}"
+        headers = {"Location": where, "ETag": f'"{secrets.token_hex(8)}"'}
+        if self._config.stun:
+            headers["Link"] = f'<{self._config.stun}>; rel="ice-server"'
+        return web.Response(status=201, text=answer, content_type=SDP, headers=headers)
+
+    def _refusal(self, why: ProtocolError | RefusedError | TimeoutError) -> web.HTTPException:
+        """What a failed negotiation is in HTTP (RFC 9725 section 4.2)."""
+        if isinstance(why, TimeoutError):
+            self._desk.dropped("offer", "timeout")
+            return web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        if isinstance(why, ProtocolError):
+            self._desk.dropped("offer", "malformed")
+            return web.HTTPBadRequest(text=f"{why}\n")
+        self._desk.dropped("offer", "unusable")
+        return web.HTTPUnprocessableEntity(text=f"{why}\n")
+
+    async def _live(self, session: Session) -> None:
+        try:
+            await session.run()
+        except Exception as why:  # noqa: BLE001 - one publisher must not take the others along; no text, it may be private
+            self._desk.dropped("session", "error")
+            log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for the same reason
+        finally:
+            del self._sessions[session.name]
+
+    def _at_session(self, request: web.Request, name: str) -> web.Response:
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": RESOURCE})
+        session = self._session(request, name)
+        if request.method == "DELETE":
+            session.end(HUNG_UP)
+            return web.Response()
+        # Neither trickle ICE nor restarts: 405 for PATCH is what section 4.3 asks for. Others are reserved.
+        raise web.HTTPMethodNotAllowed(request.method, RESOURCE.split(", "))
+
+    def _at_mute(self, request: web.Request, name: str) -> web.Response:
+        """Ours: PUT = the microphone is muted, DELETE = it is open again."""
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": MUTE})
+        session = self._session(request, name)
+        if request.method not in {"PUT", "DELETE"}:
+            raise web.HTTPMethodNotAllowed(request.method, MUTE.split(", "))
+        if not session.mute(on=request.method == "PUT"):
+            raise web.HTTPConflict(text="the session carries nothing yet, or no more\n")
+        return web.Response(status=204)
+
+    def _session(self, request: web.Request, name: str) -> Session:
+        """The session of that name, if whoever asks may touch it."""
+        token = _bearer(request)
+        found, owner = self._sessions.get(name, (None, b""))
+        mine = found is not None and hmac.compare_digest(_digest(token), owner)
+        if not mine and not self._desk.ingress.allowed(request):
+            self._guest(request)  # 401 for a token that is none of ours
+            raise web.HTTPNotFound
+        if found is None:
+            raise web.HTTPNotFound
+        return found
+
+    def _guest(self, request: web.Request) -> Guest:
+        """Who asks. Raises HTTPUnauthorized (RFC 6750 section 3)."""
+        token = _bearer(request)
+        if self._desk.ingress.allowed(request):
+            return Guest(_digest(token), None)
+        challenge, why = "Bearer", "a bearer token is needed"
+        if token and self._config.secret:
+            try:
+                return Guest(
+                    _digest(token), from_token(token, self._config.secret, now=self._desk.clock.now() / SECOND)
+                )
+            except RefusedError as refused:
+                why = str(refused)
+        if token:
+            challenge = 'Bearer error="invalid_token"'
+            self._desk.log.warning("publisher refused", peer=request.remote, why=why)
+        raise web.HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": challenge})
+
+    def _claims(self, request: web.Request, guest: Guest) -> Claims:
+        query = {name: request.query[name] for name in NAMES if name in request.query}
+        if guest.claims is not None:
+            if query:
+                raise web.HTTPBadRequest(text="who publishes is in the token, and not in the query\n")
+            return guest.claims
+        try:
+            return from_words(query)
+        except ProtocolError as why:
+            raise web.HTTPBadRequest(text=f"{why}\n") from None
+
+    def _consented(self, request: web.Request) -> Instant | None:
+        """When the person agreed: ``consented`` is how many seconds ago that was; None when it says nothing."""
+        told = request.query.get("consented")
+        if told is None or not self._config.consent:
+            return None
+        ago = -1.0
+        with contextlib.suppress(ValueError):
+            ago = float(told[:20])
+        if not 0 <= ago <= OLDEST_CONSENT:
+            raise web.HTTPBadRequest(text="consented is not a number of seconds from 0 to 3600\n")
+        return Instant(self._desk.clock.now() - round(ago * SECOND))
+
+    def _cors(self, request: web.Request) -> Mapping[str, str]:
+        """What a browser with a page of another origin needs (Fetch standard, section 3.3)."""
+        origin = request.headers.get("Origin", "")
+        if not origin or not ({"*", origin} & set(self._config.origins)):
+            return {}
+        allowed = {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
+            "Vary": "Origin",
+        }
+        if request.method == "OPTIONS":
+            allowed["Access-Control-Allow-Methods"] = "POST, DELETE, PATCH, PUT, OPTIONS"
+            allowed["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
+            allowed["Access-Control-Max-Age"] = "600"
+        return allowed
+
+
+async def _body(request: web.Request) -> str:
+    """The offer. Raises HTTPRequestEntityTooLarge, or HTTPBadRequest for what is no UTF-8."""
+    read = bytearray()
+    async for piece in request.content.iter_chunked(16 << 10):
+        read += piece
+        if len(read) > LARGEST_OFFER:
+            raise web.HTTPRequestEntityTooLarge(LARGEST_OFFER, len(read))
+    try:
+        return read.decode()
+    except UnicodeDecodeError:
+        raise web.HTTPBadRequest(text="the offer is no UTF-8\n") from None
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of a refusal without those that its text brings along."""
+    return {name: value for name, value in headers.items() if name.lower() not in {"content-type", "content-length"}}

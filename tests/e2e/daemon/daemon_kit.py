@@ -23,6 +23,8 @@ from vcond.vcon import read, validate
 
 TOKEN = "test-token"
 LIMIT = 60.0
+SHORT = ""
+"""A folder with a short name, for sockets; made and removed by the fixture of each test."""
 
 
 @dataclass
@@ -34,7 +36,7 @@ class House:
     extra: str = ""
     engine: str = "none"
     grace: float = 1.0
-    run_dir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="vcond-")))
+    run_dir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="vcond-", dir=SHORT or None)))
 
     @property
     def config(self) -> Path:

@@ -285,6 +285,12 @@ def test_broken_forms(broken, trust, at):
     assert reason(broken, trust, at) in {"form", "header", "base64url"}
 
 
+def test_a_protected_header_of_any_size_is_not_read(body, signer, at, trust):
+    document = sign(body, signer, at)
+    document["signatures"][0]["protected"] = b64(b'{"alg":"none"}' + b" " * 200_000)
+    assert reason(document, trust, at) == "header"
+
+
 @pytest.mark.parametrize("chain", [None, [], "x", [1], ["*"], ["AAAA"], ["A" * 10] * 9, [None]])
 def test_broken_chains(body, signer, at, trust, chain):
     document = sign(body, signer, at)

@@ -120,3 +120,14 @@ def test_several_engines_are_named_in_the_options(scenarios):
     assert wtf["vendor"] == "Whisper"
     assert wtf["body"]["metadata"]["provider"] == "whisper"
     assert len(wtf["body"]["metadata"]["options"]["engines"]) == 2
+
+
+def test_words_below_one_half_are_counted(scenarios):
+    script = scenarios.two()
+    words = [
+        ev.Word(start=8000 + n, stop=8010 + n, text="x", confidence=sure) for n, sure in enumerate((0.49, 0.5, 0.51))
+    ]
+    script.add(ev.Utterance(at=script.at(2), utterance=0, track=0, start=8000, stop=12000))
+    script.add(ev.Transcribed(at=script.at(2), utterance=0, engine="e", model="m", text="x x x", words=words))
+    quality = analyses(scenarios.finish(script, (0, 1)))["wtf_transcription", 0]["body"]["quality"]
+    assert (quality["low_confidence_words"], quality["average_confidence"]) == (1, 0.5)

@@ -323,7 +323,7 @@ class FakeSwitch:
                     continue
                 if not self._command(session, block):
                     return
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)

@@ -162,6 +162,8 @@ class Connection:
                 arrived, self.heard = self._clock.now(), loop.time()
                 for frame in decoder.feed(data):
                     self._take(frame, arrived)
+                if decoder.broken is not None:
+                    raise decoder.broken
             cut = "" if decoder.idle else ", in the middle of a message"
             self._end(UnreachableError("FreeSWITCH closed the connection" + cut))
         except OSError as why:

@@ -99,8 +99,9 @@ class StreamTap:
         if not self._closed:
             self._crew.renew(self)
 
-    def close(self, at: Instant) -> None:
+    def close(self, at: Instant, *, leave: bool = False) -> None:
         """No more."""
+        del leave
         self._closed = True
         if self._track is not None:
             self._track.close(at=at)

@@ -66,8 +66,11 @@ class Tap(Protocol):
     def look(self, now: Instant) -> None:
         """Take what came since the last look."""
 
-    def close(self, at: Instant) -> None:
-        """No more: take what is left, close its tracks, let go of whatever it holds."""
+    def close(self, at: Instant, *, leave: bool = False) -> None:
+        """No more: take what is left, close its tracks, let go of whatever it holds.
+
+        ``leave`` = the switch still sends, and nobody could tell it to stop: the next run takes it up.
+        """
 
 
 class FileTap:
@@ -104,11 +107,16 @@ class FileTap:
         """Whether it is among the taps of its channel."""
         return str(self.path) in _TARGET.findall(bugs)
 
-    def resume(self, unread: int) -> None:
-        """Go on with a file of an earlier run, of which ``unread`` nanoseconds were not read."""
-        if self._follower.open():
+    def resume(self, unread: int) -> bool:
+        """Go on with a file of an earlier run, of which ``unread`` ns were not read. False when it cannot be read."""
+        try:
+            there = self._follower.open()
+        except OSError:
+            return False
+        if there:
             missing = unread * self._crew.config.rate // SECOND * (4 if self._both else 2)
             self._follower.skip_to(self._follower.size - missing)
+        return there
 
     def look(self, now: Instant) -> None:
         """Read what is new."""
@@ -127,7 +135,7 @@ class FileTap:
         if samples:
             self.told = samples * self._crew.config.rate // rate * (4 if self._both else 2)
 
-    def close(self, at: Instant) -> None:
+    def close(self, at: Instant, *, leave: bool = False) -> None:
         """Read to the end and compare with what FreeSWITCH says it wrote; remove the file."""
         try:
             if self._follower.open() and self._follower.size > self._follower.read:
@@ -144,7 +152,7 @@ class FileTap:
             if missing >= 20:
                 self._crew.desk.dropped("frame", "not-written", missing // 20)
                 self.leg.warn(at, "audio-missing", "the switch wrote less audio of a party than it says")
-        self._follower.close(remove=True)
+        self._follower.close(remove=not leave)
 
     def _open(self, now: Instant) -> tuple[Track | None, Track | None]:
         if self._tracks is None:
@@ -165,12 +173,15 @@ class TapCrew:
         self.prefix = "vcond-"
         self.kind = ""
         """How parties are listened to now: ``file``, ``stream``, ``fork``, ``none``; empty before it is known."""
+        self.ready = False
+        """Whether it is known which taps there are already, so that new ones may be started."""
         self.connection: Connection | None = None
         """Set while we are attached."""
         self.make: Mapping[str, TapMaker] = {"file": _file_tap}
         self._tasks = tasks
         self._taps: dict[str, Tap] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        self._swept = False
 
     @property
     def taps(self) -> Mapping[str, Tap]:
@@ -184,7 +195,7 @@ class TapCrew:
         if leg.up is None:
             raise ProtocolError("a leg that was not answered must never be tapped")
         maker = self.make.get(self.kind)
-        if maker is None or leg.channel in self._taps or not leg.key:
+        if not self.ready or maker is None or leg.channel in self._taps or not leg.key:
             return
         tap = self._taps[leg.channel] = maker(leg, self, both)
         self._begin(tap)
@@ -283,16 +294,35 @@ class TapCrew:
                 continue
             mine = [target for target in _TARGET.findall(listed) if self._is_ours(target)]
             if mine and self.kind == "file" and leg.key:
-                found = self._taps[leg.channel] = FileTap(leg, self, both=False, path=Path(mine[0]))
-                found.since = self.desk.clock.now()
-                found.resume(unread)
-                mine = mine[1:]
+                found = FileTap(leg, self, both=False, path=Path(mine[0]))
+                if found.resume(unread):
+                    found.since = self.desk.clock.now()
+                    self._taps[leg.channel] = found
+                    mine = mine[1:]
             for target in mine:
                 await self._quietly(commands.record_stop(leg.channel, target), connection)
+        self._sweep()
+        self.ready = True
+        for leg in up:
+            if leg.channel not in self._taps and leg.left is None:
+                leg.conversation.settle(self.desk.clock.now())
+
+    def _sweep(self) -> None:
+        """Remove files of an earlier run that nobody writes to any more, once."""
+        if self._swept or self.kind != "file":
+            return
+        self._swept = True
+        used = {tap.path for tap in self._taps.values() if isinstance(tap, FileTap)}
+        try:
+            stale = [path for path in Path(self.config.directory).glob(f"{self.prefix}*.r16") if path not in used]
+            for path in stale:
+                path.unlink(missing_ok=True)
+        except OSError as why:
+            self.desk.log.warning("files of an earlier run cannot be removed", error=why.strerror)
 
     def detached(self) -> None:
         """The connection is lost; taps go on by themselves."""
-        self.connection = None
+        self.connection, self.ready = None, False
         for starting in self._starting.values():
             starting.cancel()
         self._starting.clear()
@@ -313,7 +343,7 @@ class TapCrew:
                 await asyncio.wait(late)
                 self.desk.log.error("taps were left on the switch; the next start finds them", taps=len(late))
         for tap in taps:
-            tap.close(self.desk.clock.now())
+            tap.close(self.desk.clock.now(), leave=connection is None)
         self._taps.clear()
 
     def trouble(self, tap: Tap, why: OSError) -> None:

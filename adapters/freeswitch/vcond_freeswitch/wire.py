@@ -44,15 +44,25 @@ class Decoder:
         self._headers: dict[str, str] | None = None
         self._wanted = 0
         self._searched = 0
+        self.broken: ProtocolError | None = None
+        """Why no frame can be found any more, when whole ones came before that in the same bytes."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes, return the frames that are whole now. Raises ProtocolError when no frame can be found any more."""
+        if self.broken is not None:
+            raise self.broken
         self._buffer += data
         frames: list[Frame] = []
         start = 0
         while True:
             if self._headers is None:
-                start = self._head(start)
+                try:
+                    start = self._head(start)
+                except ProtocolError as why:
+                    self.broken = why
+                    if not frames:
+                        raise
+                    break
                 if self._headers is None:
                     break
             stop = start + self._wanted

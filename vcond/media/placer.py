@@ -198,8 +198,9 @@ class Placer:
         if missing >= MANY:
             return True
         if step < 0:
-            # the next number is new audio, whatever its stamp says; without numbers a little back is said twice
-            return missing >= 0 or step < -10 * self._snap
+            # the next number is new audio, whatever its stamp says; without numbers a little back is said twice, and
+            # what goes on far back is so late that it is held until it is clear that it stays so
+            return missing >= 0
         if not self._started:
             return step > MAX_STEP * self._rate
         usual = self._offset if self._anchored else self._held[-1].delay

@@ -196,7 +196,7 @@ def test_a_voice_after_ringback_is_heard_from_its_begin():
 
 def test_a_voice_right_after_a_tone_takes_half_a_second_of_it_at_most():
     t = np.arange(3 * RATE) / RATE
-    ring = (3000 * np.sin(2 * np.pi * 425 * t)).astype(np.int16)
+    ring = (8000 * np.sin(2 * np.pi * 425 * t)).astype(np.int16)
     (found,) = utterances(np.r_[noise(1, 10), ring, voice(1), noise(1, 10)])
     assert 3.2 * RATE <= found[0] <= 3.9 * RATE
 

@@ -164,6 +164,15 @@ def test_twenty_milliseconds_of_asterisk_that_slip_are_made_up_for():
     assert all(len(pcm) == FRAME for _, pcm in line.placed if pcm[0] == 3000)
 
 
+def test_what_was_wanted_before_a_stall_is_not_done_after_it():
+    line = Line(ArrivalClock())
+    for i in range(800):
+        # a little late from 2 s on, which is not worth a cut; nothing from 5 s on, all of it at 7.5 s
+        line.frame(i, at=max(20 * (i + 1) + (12 if i >= 100 else 0), 7500 if i >= 250 else 0))
+    line.close(16_012)
+    assert all(abs(where - 20 * i) <= 40 for i, where in enumerate(line.where()))
+
+
 def test_a_correction_that_finds_no_silence_is_made_at_once():
     line = Line(ArrivalClock())
     for i in range(1500):

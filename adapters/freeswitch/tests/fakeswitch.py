@@ -381,10 +381,10 @@ class FakeSwitch:
         session.reply(f"+OK event listener enabled {form}")
 
     def _api(self, session: Session, line: str) -> None:
-        if session.user and line.split(" ")[0] not in session.user["api"].split():
+        if session.user and line.partition(" ")[0] not in session.user["api"].split():
             session.reply("-ERR permission denied")
             return
-        if line.split(" ")[0] not in INSTANT:
+        if line.partition(" ")[0] not in INSTANT:
             self.harm.append(f"in the thread of the connection: {line}")
         session.response(self._run(line) or "-ERR no reply\n")
 
@@ -392,7 +392,7 @@ class FakeSwitch:
         if self.hang_starts and " start " in line:
             await asyncio.Event().wait()
         await asyncio.sleep(0.005)
-        denied = session.user and line.split(" ")[0] not in session.user["api"].split()
+        denied = session.user and line.partition(" ")[0] not in session.user["api"].split()
         answer = "-ERR permission denied\n" if denied else self._run(line)
         session.event(self.headers("BACKGROUND_JOB") | {"Job-UUID": job, "_body": answer})
 

@@ -280,7 +280,7 @@ def test_after_a_crash_the_taps_of_the_earlier_run_are_taken_up():
         starts = [line for line in it.switch.commands if " start " in line]
         await it.switch.start()
         async with it.attached(MemoryDesk.after_crash(first)):
-            await it.until(lambda: it.desk.open_calls())
+            await it.until(it.desk.open_calls)
             later, other = voice(3, 1.5), voice(4, 1.5)
             await asyncio.sleep(1)
             await it.speak((one, later), (two, other))

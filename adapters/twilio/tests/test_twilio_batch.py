@@ -24,6 +24,11 @@ class Stream:
         self.times.append(asyncio.get_running_loop().time())
         return self.code
 
+    def feed_all(self, messages):
+        for raw, arrived in messages:
+            self.feed(raw, arrived)
+        return self.code
+
     def gone(self, at):
         self.ended = (at, len(self.fed))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from vcond.adapter import Desk, Digit, Instant, ProtocolError
 from vcond_twilio.calls import TRACKS, Conversation, Leg, Switchboard
+from vcond_twilio.join import Joiner
 from vcond_twilio.who import understand
 from vcond_twilio.wire import Dtmf, Mark, Media, MediaBody, MediaFormat, Message, Start, Stop, decode
 
@@ -34,6 +36,7 @@ class Stream:
         self._conversation: Conversation | None = None
         self._leg = Leg("")
         self._early: list[tuple[MediaBody, Instant]] = []
+        self._joiner = Joiner()
         self._expected = 0
         self._garbage = 0
         self._told: set[str] = set()
@@ -47,18 +50,29 @@ class Stream:
 
     def feed(self, raw: bytes, arrived: Instant) -> int:
         """Take one message. Returns the close code when the socket is to be closed, else ``GO_ON``."""
-        try:
-            message = decode(raw)
-        except ProtocolError as why:
-            return self.garbage("malformed", str(why))
-        if type(message) is Media:  # 99 of 100 messages
-            if message.sequence_number == self._expected:
-                self._expected += 1
+        return self.feed_all([(raw, arrived)])
+
+    def feed_all(self, messages: Iterable[tuple[bytes, Instant]]) -> int:
+        """Take several, each with the moment of its arrival. Returns the close code, else ``GO_ON``."""
+        code, frames = GO_ON, []
+        for raw, arrived in messages:
+            try:
+                message = decode(raw)
+            except ProtocolError as why:
+                code = self.garbage("malformed", str(why)) or code
+                continue
+            if type(message) is Media:  # 99 of 100
+                if message.sequence_number == self._expected:
+                    self._expected += 1
+                else:
+                    self._count(message.sequence_number)
+                frames.append((message.media, arrived))
             else:
-                self._count(message.sequence_number)
-            self._place(message.media, arrived)
-            return GO_ON
-        return self._other(message, arrived)
+                self._place_all(frames)
+                frames = []
+                code = self._other(message, arrived) or code
+        self._place_all(frames)
+        return code
 
     def _other(self, message: Message | None, arrived: Instant) -> int:
         """Whatever is no audio."""
@@ -93,6 +107,10 @@ class Stream:
         elif self._early:
             self._desk.dropped("frame", "no-start", len(self._early))
             self._warn("a stream with audio and without a start was lost")
+
+    def _place_all(self, frames: list[tuple[MediaBody, Instant]]) -> None:
+        for frame, arrived in self._joiner.join(frames):
+            self._place(frame, arrived)
 
     def _place(self, frame: MediaBody, arrived: Instant) -> None:
         track = self._leg.tracks.get(frame.track)

@@ -61,7 +61,11 @@ def _plaintext(config: Config) -> Finding:
 
 
 async def _rights(connection: Connection) -> AsyncIterator[Finding]:
-    missing = await connection.subscribe()
+    try:
+        missing = await connection.subscribe()
+    except ConfigError as why:
+        yield Finding("error", "events", str(why), "esl-allowed-events as in the README, step 1, then: reloadxml")
+        return
     if missing:
         fix = "add them to the user's esl-allowed-events, then: reloadxml"
         yield Finding("warning", "events", f"without {names(missing)}", fix)

@@ -26,7 +26,7 @@ from vcond.config import Loaded, load
 from vcond.core.bus import Bus
 from vcond.core.clock import SteadyClock
 from vcond.core.desk import CoreDesk
-from vcond.core.finish import Finisher
+from vcond.core.finish import Finisher, check_record
 from vcond.core.office import Office
 from vcond.delivery import Outbox, ShapedSink
 from vcond.errors import ConfigError, OperatorError, VcondError
@@ -99,6 +99,12 @@ class Daemon:
             await self.store.close()
         return {"journals": found, "undelivered": len(undelivered)}
 
+    def _facts(self) -> dict[str, str]:
+        """What every call is told when it opens: who listens, so that "nobody spoke" differs from "nobody listened"."""
+        if self.speech.engine is not None:
+            return {"speech_engine": self.speech.engine.engine, "speech_model": self.speech.engine.model}
+        return {"speech_engine": self.speech.choice.engine} if self.speech.choice.engine else {}
+
     async def _trying(self) -> bool:
         """Whether a sink still has to answer for the first time."""
         waiting = await self.outbox.list(state="pending", limit=1000)
@@ -109,6 +115,7 @@ class Daemon:
         sinks = plugins.sinks(self.config, clock=self.clock.now)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
+        check_record(self.config.record)
         self._make_state_dir()
         self.speech = Speech(self.config.speech, clock=self.clock)
         self.outbox = Outbox(
@@ -139,6 +146,7 @@ class Daemon:
             bus=self.bus,
             finish=self.finisher.submit,
             discard=CallJournal.remove,
+            facts=self._facts,
         )
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token, alive=self.status.alive, ready=self.status.ready)
@@ -342,6 +350,7 @@ class Daemon:
             new = load(self.loaded.files[0], os.environ)
             plugins.adapters(new.config)
             plugins.sinks(new.config, clock=self.clock.now)
+            check_record(new.config.record)
         except OperatorError as why:
             logger.error("configuration not reloaded", why=str(why))  # noqa: TRY400 - the message says it all
         else:

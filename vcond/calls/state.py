@@ -17,7 +17,6 @@ from vcond.calls.causes import NO_CAUSE, Cause, Disposition
 from vcond.calls.spans import Spans
 from vcond.calls.time import EPOCH, Instant, nanos, samples
 
-
 LONGEST_PRESS = 60_000
 """Milliseconds; a key is not held longer."""
 

@@ -14,6 +14,7 @@ from vcond import plugins
 from vcond.adapter import Finding
 from vcond.config import Config, load
 from vcond.core.clock import SteadyClock
+from vcond.core.finish import check_record
 from vcond.delivery import ShapedSink
 from vcond.errors import PeerError, VcondError
 from vcond.speech.choose import check_engine
@@ -38,6 +39,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
     try:
         adapters = plugins.adapters(config)
         sinks = plugins.sinks(config, clock=SteadyClock().now)
+        check_record(config.record)
     except VcondError as why:
         return [*found, Finding("error", "configuration", str(why), "mend the key named here")]
     if not adapters:

@@ -78,6 +78,9 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The organization that runs this edge, as its vCons name it."""
     sip_domain: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9.-]*$")] = ""
     """Domain of the PBX's extensions: ``1001`` is written as ``1001@<domain>``."""
+    lawful_basis: dict[str, Any] = {}
+    """What you may record on: the body of a ``lawful_basis`` attachment in every vCon (draft-howe-vcon-lawful-basis-02).
+    Empty = none is written; vcond never makes one up."""
     transcript_deadline: Seconds = 600
     """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
 

@@ -172,7 +172,8 @@ class CoreCall:
         for party in self.state.parties:
             if party.here:
                 self.record(ev.PartyLeft(at=at, party=party.index, cause=cause))
-        why = None if self.state.answered is not None else disposition(cause)
+        heard = any(kind is ev.SpanKind.RECEIVED for track in self.state.tracks for _, _, kind in track.spans)
+        why = None if heard or self.state.answered is not None else disposition(cause)
         end = ev.CallEnded(at=at, cause=cause, disposition=why, by=by)
         self.record(end)
         self.over = True

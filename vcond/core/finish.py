@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -17,17 +19,19 @@ import structlog
 
 from vcond import metrics
 from vcond.calls import events as ev
-from vcond.calls.state import Track
-from vcond.calls.time import Instant
+from vcond.calls.causes import Disposition
+from vcond.calls.ids import uuid8
+from vcond.calls.state import Track, fold
+from vcond.calls.time import EPOCH, Instant
 from vcond.config.schema import RecordConfig
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
 from vcond.core.media import publish
 from vcond.delivery import ConflictError, Entry
-from vcond.errors import StorageError
+from vcond.errors import ConfigError, StorageError
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
-from vcond.vcon import BuildOptions, Document, Finding, build_with_media, serialize, validate
+from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate
 
 log = structlog.get_logger()
 
@@ -65,6 +69,11 @@ def _audio(journal: CallJournal, track: Track) -> Pcm:
     return np.memmap(journal.folder / track.file, "<i2", "r", offset=2 * start, shape=(length,))
 
 
+def _stand_back() -> None:
+    """This thread squeezes audio; capture and speech come first."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 def _only_here(document: Document) -> bool:
     """Whether a call's recording is in no vCon and under no URL."""
     tags = [item.get("body", []) for item in document.get("attachments", []) if item.get("purpose") == "tags"]
@@ -73,7 +82,25 @@ def _only_here(document: Document) -> bool:
 
 def build_options(config: RecordConfig) -> BuildOptions:
     """What the operator decided about records."""
-    return BuildOptions(inline_limit=config.inline_limit, sip_domain=config.sip_domain, org=config.org)
+    return BuildOptions(
+        inline_limit=config.inline_limit,
+        sip_domain=config.sip_domain,
+        org=config.org,
+        lawful_basis=config.lawful_basis or None,
+    )
+
+
+def check_record(config: RecordConfig) -> None:
+    """Find out now, not with the first call, that what the operator adds to every vCon is wrong. Raises ConfigError."""
+    opened = ev.CallOpened(
+        at=EPOCH, call=str(uuid8(0, 0, "example.com")), adapter="check", key="check", recorder="check"
+    )
+    call = fold(
+        [opened, ev.PartyJoined(at=EPOCH, party=0, key="a"), ev.CallEnded(at=EPOCH, disposition=Disposition.BUSY)]
+    )
+    for finding in validate(build(call, {}, build_options(config))):
+        if finding.level == "error":
+            raise ConfigError(f"{finding.path}: {finding.message}", "record")
 
 
 class Settling(Protocol):
@@ -126,6 +153,7 @@ class Finisher:
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
         self._sent: set[str] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._builders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
         self.busy = 0
         """Calls between their end and the outbox."""
         self._idle = asyncio.Event()
@@ -159,10 +187,13 @@ class Finisher:
 
     async def run(self) -> None:
         """Finish what was submitted, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                call, journal = await self._ended.get()
-                tasks.create_task(self._guarded(call, journal), name=f"finish {call.uuid}")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    call, journal = await self._ended.get()
+                    tasks.create_task(self._guarded(call, journal), name=f"finish {call.uuid}")
+        finally:
+            self._builders.shutdown(wait=False)
 
     async def _guarded(self, call: CoreCall, journal: CallJournal) -> None:
         """One call that cannot be finished must not take the others with it: it stays in its journal, loudly."""
@@ -184,7 +215,7 @@ class Finisher:
                 self._speech.forget(uuid)
         for utterance in call.state.untranscribed():
             call.record(ev.Untranscribed(at=self._now(), utterance=utterance.utterance, reason="deadline"))
-        if call.state.answered is None and not self._config.unanswered:
+        if call.state.disposition is not None and not self._config.unanswered:
             call.sealed = True
             journal.remove()
             return
@@ -225,7 +256,7 @@ class Finisher:
         pause = RETRY_FIRST
         while True:
             try:
-                return await asyncio.to_thread(self._make, call, journal)
+                return await asyncio.get_running_loop().run_in_executor(self._builders, self._make, call, journal)
             except StorageError as why:
                 log.error("recording not stored yet", call=call.uuid, why=str(why))  # noqa: TRY400 - it says it all
             await self._wait(pause)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,6 +63,7 @@ class Office:
         bus: Bus,
         finish: Callable[[CoreCall, CallJournal], None],
         discard: Callable[[CallJournal], None],
+        facts: Callable[[], Mapping[str, str]] = dict,
         free_space: Callable[[Path], int] | None = None,
     ) -> None:
         self.config = config
@@ -72,6 +73,7 @@ class Office:
         self.bus = bus
         self._finish = finish
         self._discard = discard
+        self._facts = facts
         self._free_space = free_space or _free_space
         self._minter = Minter(config.host, seed=clock.now() & 0x7FFFFFFF)
         self._live: dict[tuple[str, str], CoreCall] = {}
@@ -258,7 +260,10 @@ class Office:
         state = Call()
         state.apply(opened)
         log.info("call opened", call=state.uuid, adapter=adapter)
-        return CoreCall(state, self._journal(opened), self)
+        call = CoreCall(state, self._journal(opened), self)
+        for name, value in self._facts().items():
+            call.record(ev.Fact(at=at, name=name, value=value))
+        return call
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
         if self.disk_low:

@@ -47,7 +47,9 @@ class TwilioCarrier:
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
-        self.daemon = None if speed == 1 else (sys.executable, "-m", "vcond", "run", "--clock-speed", str(speed), "--config")
+        self.daemon = (
+            None if speed == 1 else (sys.executable, "-m", "vcond", "run", "--clock-speed", str(speed), "--config")
+        )
 
     async def start(self, folder: Path) -> str:  # noqa: ARG002 - nothing is made
         """There is nothing to start."""

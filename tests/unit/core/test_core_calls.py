@@ -307,3 +307,13 @@ async def test_a_pause_covers_late_frames_of_every_pause(house):
     assert caller._paused(8100, 8200)
     assert not caller._paused(16_100, 16_200)
     assert caller._paused(24_100, 24_200)
+
+
+async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):
+    """Found half-way, say: nobody saw the answer."""
+    call = house.desk.call("k", at=house.now(0))
+    track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
+                       clock=ArrivalClock())  # fmt: skip
+    talk(house, track, 0, 1)
+    call.end(at=house.now(1), cause=Cause(q850=16))
+    assert call.state.disposition is None

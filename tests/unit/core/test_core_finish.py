@@ -18,7 +18,7 @@ from vcond.core import finish
 from vcond.core.finish import Finisher
 from vcond.core.media import publish
 from vcond.delivery import ConflictError, Entry, FolderConfig, FolderSink, Outbox
-from vcond.errors import StorageError
+from vcond.errors import ConfigError, StorageError
 from vcond.vcon import Finding, Media, read, validate
 
 FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()
@@ -298,3 +298,12 @@ def test_a_published_recording_can_be_read_by_our_group_whatever_the_umask(tmp_p
     file = tmp_path / "media" / "u" / "call.wav"
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o640, 0o750)
     assert file.read_bytes() == b"RIFF"
+
+
+def test_what_the_operator_adds_to_every_vcon_is_judged_before_the_first_call():
+    basis = {"lawful_basis": "consent", "expiration": None,
+             "purpose_grants": [{"purpose": "recording", "granted": True, "granted_at": "2026-11-22T09:00:00Z"}]}  # fmt: skip
+    finish.check_record(RecordConfig())
+    finish.check_record(RecordConfig(org="Example Ltd", sip_domain="pbx.example.com", lawful_basis=basis))
+    with pytest.raises(ConfigError, match="lawful_basis"):
+        finish.check_record(RecordConfig(lawful_basis={"lawful_basis": "because"}))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from vcond.adapter import ConfigError, Desk, Finding, OperatorError
+from vcond.adapter import ConfigError, Desk, Finding
 from vcond_webrtc import peer
 from vcond_webrtc.claims import SHORTEST_SECRET
 from vcond_webrtc.config import WebRtcConfig
@@ -31,7 +31,7 @@ class WebRtcAdapter:
 
     async def run(self, desk: Desk) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
-        peer.available()
+        await asyncio.to_thread(peer.available)  # half a second of imports
         async with asyncio.TaskGroup() as group:
             endpoint = Endpoint(desk, self._config, group)
             for method in METHODS:
@@ -88,9 +88,7 @@ def _packages() -> Finding:
     try:
         peer.available()
     except ConfigError as why:
-        return Finding("error", "packages for WebRTC", "not installed", str(why))
-    except OperatorError as why:
-        return Finding("error", "memory for DTLS callbacks", "forbidden to this process", str(why))
+        return Finding("error", "packages for WebRTC", "cannot be used", str(why))
     return Finding("ok", "packages for WebRTC", "aiortc and PyAV work")
 
 

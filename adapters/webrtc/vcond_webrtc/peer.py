@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from vcond.adapter import ConfigError, OperatorError, ProtocolError, RefusedError
+from vcond.adapter import ConfigError, ProtocolError, RefusedError
 from vcond.media.codecs import Pcm
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.sound import mono
@@ -53,13 +53,13 @@ class Sound:
 
 
 def available() -> None:
-    """Import what the extra brings. Raises ConfigError without it, OperatorError where systemd forbids it to work."""
+    """Import what the extra brings. Raises ConfigError without it, and where systemd forbids it to work."""
     try:
         import aiortc  # noqa: F401 - only whether it is there
     except ImportError as why:
         raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
     if not executable_memory():
-        raise OperatorError(
+        raise ConfigError(
             f"this process may not have memory that is writable and executable, which DTLS callbacks need: "
             f"set MemoryDenyWriteExecute=no in the unit ({DROP_IN})"
         )

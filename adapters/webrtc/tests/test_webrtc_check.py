@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vcond.adapter import ConfigError
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig
+from vcond_webrtc.unit import forbids_executable_memory
+
+# prctl(2): PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, which is what MemoryDenyWriteExecute=yes amounts to here.
+DENIED = "import ctypes, sys; sys.exit(77 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) else 0)"
+PROBE = """
+import ctypes
+assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0
+from vcond_webrtc import peer
+from vcond.adapter import ConfigError
+try:
+    peer.available()
+except ConfigError as why:
+    print(why)
+"""
+
+
+async def levels(**config) -> dict[str, tuple[str, str]]:
+    adapter = WebRtcAdapter(WebRtcConfig(**config))
+    return {found.what: (found.level, found.detail + found.fix) async for found in adapter.check()}
+
+
+async def test_check_tells_where_people_and_publishers_go():
+    found = await levels(public_url="https://edge.example.com/", secret="s" * 32, addresses=("192.0.2.1",))
+    assert found["URL for publishers"] == (
+        "ok",
+        "WHIP endpoint https://edge.example.com/whip, page https://edge.example.com/webrtc",
+    )
+    assert found["addresses that take media"] == ("ok", "192.0.2.1")
+    assert {level for level, _ in found.values()} == {"ok"}
+
+
+async def test_check_warns_of_what_will_not_work():
+    found = await levels(public_url="http://edge.example.com")
+    assert found["URL for publishers"][0] == "error"
+    assert found["addresses that take media"][0] == "warning"
+    assert found["tokens of publishers"][0] == "warning"
+    assert (await levels())["URL for publishers"][0] == "warning"
+    assert (await levels(public_url="http://127.0.0.1:8470"))["URL for publishers"][0] == "ok"
+
+
+@pytest.mark.parametrize(("told", "forbidden"), [("yes", True), ("no", False), ("", None)])
+async def test_the_unit_is_asked(tmp_path: Path, told, forbidden):
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\necho {told}\n")
+    systemctl.chmod(0o755)
+    assert await forbids_executable_memory(str(systemctl)) is forbidden
+    assert await forbids_executable_memory(str(tmp_path / "none")) is None
+
+
+def test_where_memory_may_not_be_executable_the_drop_in_is_named():
+    if subprocess.run([sys.executable, "-c", DENIED], check=False).returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
+    done = subprocess.run([sys.executable, "-c", PROBE], check=True, capture_output=True, text=True)
+    assert "MemoryDenyWriteExecute=no" in done.stdout
+    assert "vcond.service.d/webrtc.conf" in done.stdout
+
+
+def test_importing_the_adapter_imports_nothing_heavy():
+    code = "import vcond_webrtc, sys; print([m for m in ('aiortc', 'av', 'OpenSSL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"[]\n"
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    async def main() -> None:
+        from vcond.testing.desk import MemoryDesk
+
+        async with MemoryDesk("webrtc") as desk:
+            await WebRtcAdapter(WebRtcConfig()).run(desk)
+
+    monkeypatch.setitem(sys.modules, "aiortc", None)
+    with pytest.raises(ConfigError, match=r"pip install 'vcond\[webrtc\]'"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [({"secret": "short"}, "32 bytes"), ({"page": "/whip"}, "at or below"), ({"page": "/whip/page"}, "at or below")],
+)
+def test_values_that_cannot_work_together_are_refused(config, wrong):
+    with pytest.raises(ConfigError, match=wrong):
+        WebRtcAdapter(WebRtcConfig(**config))

@@ -1,0 +1,226 @@
+"""WHIP (RFC 9725) as a client sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import voice
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig
+
+SDP = {"Content-Type": "application/sdp"}
+LATER = 4_000_000_000
+SECRET = "a secret of the tests that has 32 bytes and more"
+
+
+def token(claims: dict) -> str:
+    """A JWT as an application makes it."""
+    parts = [{"alg": "HS256", "typ": "JWT"}, {"call": "c1", **claims}]
+    text = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    mac = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), text, "sha256")).rstrip(b"=")
+    return (text + b"." + mac).decode()
+
+
+@asynccontextmanager
+async def serving(publisher, **config):
+    """A desk with the adapter, and a factory of publishers."""
+    people = []
+    async with MemoryDesk("webrtc") as desk:
+        task = asyncio.create_task(WebRtcAdapter(WebRtcConfig(**config)).run(desk))
+        await desk.until(lambda: desk.is_attached)
+
+        def person(given=desk.ingress.token, codec="audio/opus"):
+            people.append(publisher(desk.ingress.bound_url, given, codec))
+            return people[-1]
+
+        try:
+            yield desk, person
+        finally:
+            for one in people:
+                await one.close()
+            task.cancel()
+            await asyncio.wait([task])
+    assert not desk.faults
+
+
+async def test_an_offer_gets_an_answer_and_a_session_that_can_be_deleted(publisher):
+    async with serving(publisher) as (desk, person):
+        ann = person()
+        answer = await ann.post(await ann.offer(), call="c")
+        assert answer.status == 201
+        assert answer.content_type == "application/sdp"
+        assert answer.headers["Location"].startswith("/whip/")
+        assert answer.headers["ETag"].startswith('"')
+        assert "a=recvonly" in await answer.text()
+        where = answer.headers["Location"]
+        for method, status in (("PATCH", 405), ("GET", 405), ("POST", 405), ("OPTIONS", 204), ("DELETE", 200)):
+            async with ann.http.request(method, where) as told:
+                assert told.status == status, method
+                assert status == 200 or told.headers["Allow"].replace(" ", "").split(",") == ["DELETE", "OPTIONS"]
+        await asyncio.wait_for(_gone(ann, where), 10)
+        assert not desk.calls, "who never connected was never in a call"
+
+
+async def _gone(person, where) -> None:
+    while True:
+        async with person.http.delete(where) as told:
+            if told.status == 404:
+                return
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "query", "status"),
+    [
+        ("v=0", {"Content-Type": "text/plain"}, {}, 415),
+        ("v=0", {}, {}, 415),
+        ("hello", SDP, {}, 400),
+        ("", SDP, {}, 400),
+        (b"\xff\xfe", SDP, {}, 400),
+        ("x" * 70_000, SDP, {}, 413),
+        ("v=0\r\n" + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" * 9, SDP, {}, 400),
+        ("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + "a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n" * 65, SDP, {}, 400),
+        ("v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n", SDP, {}, 422),
+        ("v=0", SDP, {"call": "a b"}, 400),
+        ("v=0", SDP, {"role": "boss"}, 400),
+        ("v=0", SDP, {"consented": "-1"}, 400),
+        ("v=0", SDP, {"consented": "nan"}, 400),
+        ("v=0", SDP, {"consented": "1e9"}, 400),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_taken_is_refused_by_its_kind(publisher, body, headers, query, status):
+    async with serving(publisher) as (desk, person):
+        ann = person()
+        data = body.encode() if isinstance(body, str) else body
+        async with ann.http.post("/whip", data=data, params=query, headers=headers or {"Content-Type": "x/y"}) as told:
+            assert told.status == status, await told.text()
+        assert not desk.calls
+
+
+async def test_an_offer_that_only_receives_is_refused(publisher):
+    async with serving(publisher) as (desk, person):
+        ann = person()
+        offer = (await ann.offer()).replace("a=sendonly", "a=recvonly")
+        assert (await ann.post(offer)).status == 422
+        assert (
+            await ann.post(offer.replace("a=recvonly", "a=sendonly").replace("opus/48000", "weird/48000"))
+        ).status == 422
+        assert desk.drops["offer", "unusable"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [("", 401), ("wrong", 401), (token({"exp": 1}), 401), (token({"exp": LATER}), 415)]
+)
+async def test_a_bearer_token_is_asked_for(publisher, given, status):
+    async with serving(publisher, secret=SECRET) as (_, person):
+        async with person(given).http.post("/whip", data=b"", headers={"Content-Type": "x/y"}) as told:
+            assert told.status == status
+            if status == 401:
+                assert told.headers["WWW-Authenticate"].startswith("Bearer")
+        async with person(given).http.delete("/whip/nobodys") as told:
+            assert told.status == (401 if status == 401 else 404)
+
+
+async def test_a_signed_token_cannot_be_talked_over_and_touches_its_own_session_only(publisher):
+    async with serving(publisher, secret=SECRET) as (desk, person):
+        ann = person(token({"exp": LATER, "call": "signed", "name": "Ann", "sub": "ann"}))
+        assert (await ann.post("v=0", call="another")).status == 400
+        await ann.publish()
+        await desk.until(lambda: desk.by_key("signed").state.parties[0].who.name == "Ann")
+        eve = person(token({"exp": LATER, "call": "signed", "sub": "eve"}))
+        async with eve.http.delete(ann.location) as told:
+            assert told.status == 404
+        async with person(token({"exp": 1})).http.delete(ann.location) as told:
+            assert told.status == 401
+        assert await ann.hang_up() == 200
+        await desk.until(lambda: desk.by_key("signed").over)
+
+
+async def test_limits_are_said(publisher):
+    async with serving(publisher, max_sessions=2, max_parties=1) as (desk, person):
+        ann, ben, eve = person(), person(), person()
+        await ann.publish(call="c")
+        assert (await ben.post(await ben.offer(), call="c")).status == 409
+        other = person()
+        await other.publish(call="d")
+        told = await eve.post(await eve.offer())
+        assert told.status == 503
+        assert told.headers["Retry-After"]
+        assert desk.drops == {("session", "too-many-parties"): 1, ("session", "limit"): 1}
+
+
+async def test_pages_of_other_origins_need_to_be_allowed(publisher):
+    ours = "https://app.example.com"
+    async with serving(publisher, origins=(ours,)) as (_, person):
+        client = person("").http
+        asks = {"Origin": ours, "Access-Control-Request-Method": "POST"}
+        for path in ("/whip", "/whip/session", "/whip/session/mute"):
+            async with client.options(path, headers=asks) as told:
+                assert told.status == 204
+                assert told.headers["Access-Control-Allow-Origin"] == ours
+                assert "Authorization" in told.headers["Access-Control-Allow-Headers"]
+        async with client.options("/whip", headers=asks | {"Origin": "https://evil.example.com"}) as told:
+            assert "Access-Control-Allow-Origin" not in told.headers
+        async with client.post("/whip", headers={"Origin": ours}) as told:
+            assert told.status == 401
+            assert told.headers["Access-Control-Allow-Origin"] == ours
+
+
+async def test_mute_is_told_and_consent_is_a_fact_of_the_party(publisher):
+    async with serving(publisher) as (desk, person):
+        ann = person()
+        await ann.publish(call="c", consented="2.5")
+        for method in ("PUT", "PUT", "DELETE"):
+            async with ann.http.request(method, f"{ann.location}/mute") as told:
+                assert told.status == 204
+        await ann.hang_up()
+        call = desk.by_key("c")
+        await desk.until(lambda: call.over)
+        assert [moment.event for moment in call.state.history] == ["join", "mute", "unmute", "drop"]
+        consent = [fact for fact in call.events if getattr(fact, "name", "") == "consent"]
+        assert [(fact.party, call.state.opened - fact.at > 2_400_000_000) for fact in consent] == [(0, True)]
+
+
+async def test_who_connects_and_says_nothing_is_given_up(publisher):
+    async with serving(publisher, connect_timeout=0.5, grace=0) as (desk, person):
+        ann = person()
+        await ann.post(await ann.offer(), call="c")  # and never connects
+        await desk.until(lambda: desk.drops["session", "no-connection"] == 1)
+        assert not desk.calls
+
+
+async def test_the_same_party_again_takes_the_place_over(publisher):
+    async with serving(publisher) as (desk, person):
+        first, second = person(), person()
+        await first.publish(call="c", party="ann")
+        await desk.until(lambda: desk.by_key("c").state.tracks)
+        await second.publish(call="c", party="ann")
+        await desk.until(lambda: len(desk.by_key("c").state.tracks) == 2)
+        await desk.until(lambda: desk.by_key("c").state.tracks[0].closed is not None)
+        assert [moment.event for moment in desk.by_key("c").state.history] == ["join"]
+        await second.hang_up()
+        await desk.until(lambda: desk.by_key("c").over)
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("audio/opus", 16_000), ("audio/PCMU", 8_000), ("audio/PCMA", 8_000), ("audio/G722", 16_000)]
+)
+async def test_every_codec_of_the_answer_is_kept_at_its_rate(publisher, codec, rate):
+    async with serving(publisher) as (desk, person):
+        ann = person(codec=codec)
+        await ann.publish(call="c")
+        await ann.microphone.speak(voice(1, 1.5))
+        await ann.hang_up()
+        call = desk.by_key("c")
+        await desk.until(lambda: call.over)
+        assert [track.rate for track in call.state.tracks] == [rate]
+        heard = desk.audio(call, 0).astype(float)
+        assert 1.4 <= len(heard) / rate <= 3
+        assert heard.std() > 500
+        lost = [kind for _, _, kind in call.state.tracks[0].spans if kind == "lost"]
+        assert not lost

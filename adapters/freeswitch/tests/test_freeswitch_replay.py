@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakeswitch import Bug, FakeSwitch
 from fskit import frames, lines, raw
-from test_freeswitch_faults import Lab, lab
+from fslab import Lab, lab
 
 from vcond.calls.events import SpanKind
 from vcond_freeswitch.events import decode, number

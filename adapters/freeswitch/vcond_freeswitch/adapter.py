@@ -207,6 +207,9 @@ async def _look_after(desk: Desk, crew: TapCrew) -> None:
     loop = asyncio.get_running_loop()
     complained = loop.time()
     while True:
+        if not crew.taps:
+            crew.busy.clear()
+            await crew.busy.wait()
         await asyncio.sleep(LOOK)
         now = desk.clock.now()
         crew.look(now)

@@ -115,6 +115,13 @@ class Leg:
         index = call.party(f"{self.key} system", at=at, who=Who(name="system", validation="none", type="bot"))
         return call.track(index, at=at, codec=Codec.L16, rate=rate, clock=ArrivalClock())
 
+    def system_left(self, at: Instant) -> None:
+        """The machine it talked to is gone."""
+        call = self.conversation.call
+        party = call.state.party_by_key(f"{self.key} system") if call is not None else None
+        if party is not None and party.here:
+            self.conversation.emit(PartyLeft(at=at, party=party.index))
+
     def warn(self, at: Instant, code: str, text: str) -> None:
         """Write a warning into the record."""
         self.conversation.emit(Warned(at=at, code=code, text=text))

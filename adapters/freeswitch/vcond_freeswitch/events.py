@@ -52,7 +52,6 @@ HEADERS: Final = {
     "sip_status": "variable_sip_term_status",
     "dialstatus": "variable_DIALSTATUS",
     "originated": "variable_originate_disposition",
-    "bridge_cause": "variable_last_bridge_hangup_cause",
     "transfer_to": "variable_transfer_to",
     "transfer_destination": "variable_transfer_destination",
     "transfer_source": "variable_transfer_source",
@@ -63,8 +62,6 @@ HEADERS: Final = {
     "bypass": "variable_bypass_media",
     "proxy": "variable_proxy_media",
     "queue_member": "variable_cc_member_session_uuid",
-    "recording": "variable_vcond",
-    "holds": "variable_hold_events",
     "digit": "DTMF-Digit",
     "digit_samples": "DTMF-Duration",
     "record_path": "Record-File-Path",
@@ -119,7 +116,6 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     sip_status: str = ""
     dialstatus: str = ""
     originated: str = ""
-    bridge_cause: str = ""
     transfer_to: str = ""
     transfer_destination: str = ""
     transfer_source: str = ""
@@ -130,8 +126,6 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     bypass: str = ""
     proxy: str = ""
     queue_member: str = ""
-    recording: str = ""
-    holds: str = ""
     digit: str = ""
     digit_samples: str = ""
     record_path: str = ""

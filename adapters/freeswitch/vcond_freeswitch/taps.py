@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
 
-from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError, Track
+from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError, SpanKind, Track
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
@@ -71,6 +71,19 @@ class Tap(Protocol):
 
         ``leave`` = the switch still sends, and nobody could tell it to stop: the next run takes it up.
         """
+
+
+class Nobody:
+    """Takes what is not to be kept."""
+
+    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
+        """Forget it."""
+
+    def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
+        """Forget it."""
+
+    def close(self, *, at: Instant) -> None:
+        """Nothing to close."""
 
 
 class FileTap:
@@ -161,6 +174,12 @@ class FileTap:
             if track is None:
                 return None, None
             self._tracks = (track, self.leg.open_system_track(now, rate) if self._both else None)
+        track, system = self._tracks
+        if system is not None and self.leg.talking and not isinstance(system, Nobody):
+            # It hears people now, who have tracks of their own.
+            system.close(at=now)
+            self.leg.system_left(now)
+            self._tracks = (track, Nobody())
         return self._tracks
 
 
@@ -182,6 +201,8 @@ class TapCrew:
         self._taps: dict[str, Tap] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._swept = False
+        self.busy = asyncio.Event()
+        """Set while there are taps to look at."""
 
     @property
     def taps(self) -> Mapping[str, Tap]:
@@ -197,7 +218,8 @@ class TapCrew:
         maker = self.make.get(self.kind)
         if not self.ready or maker is None or leg.channel in self._taps or not leg.key:
             return
-        tap = self._taps[leg.channel] = maker(leg, self, both)
+        tap = maker(leg, self, both)
+        self._keep(tap)
         self._begin(tap)
 
     def stop(self, leg: Leg, at: Instant) -> None:
@@ -297,7 +319,7 @@ class TapCrew:
                 found = FileTap(leg, self, both=False, path=Path(mine[0]))
                 if found.resume(unread):
                     found.since = self.desk.clock.now()
-                    self._taps[leg.channel] = found
+                    self._keep(found)
                     mine = mine[1:]
             for target in mine:
                 await self._quietly(commands.record_stop(leg.channel, target), connection)
@@ -360,6 +382,10 @@ class TapCrew:
             )
 
     # Inside.
+
+    def _keep(self, tap: Tap) -> None:
+        self._taps[tap.leg.channel] = tap
+        self.busy.set()
 
     def _is_ours(self, target: str) -> bool:
         path = Path(target)

@@ -1,0 +1,91 @@
+"""A fake switch, a desk, and the adapter between them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fakeswitch import FakeSwitch
+
+from vcond.calls import events as ev
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find
+from vcond.testing.time import run_virtual
+from vcond_freeswitch import Config, FreeSwitchAdapter
+
+RATE = 8000
+
+
+class Lab:
+    """A switch, a desk, and the adapter between them."""
+
+    def __init__(self, switch: FakeSwitch, **config) -> None:
+        self.switch = switch
+        self.config = {"rate": RATE, "timeout": 2.0, "password": "secret", **config}
+        self.desk = MemoryDesk("freeswitch")
+        self.task: asyncio.Task | None = None
+
+    @asynccontextmanager
+    async def attached(self, desk: MemoryDesk | None = None):
+        self.desk = desk or self.desk
+        async with self.desk:
+            config = {"port": self.switch.port, "directory": str(self.switch.directory), **self.config}
+            if config.get("url"):
+                token = self.desk.ingress.token
+                config["url"] = f"{self.desk.ingress.bound_url.replace('http', 'ws')}/freeswitch/audio/{token}"
+            self.task = asyncio.create_task(FreeSwitchAdapter(Config(**config)).run(self.desk))
+            try:
+                await self.until(lambda: self.desk.is_attached)
+                yield self
+            finally:
+                self.task.cancel()
+                await asyncio.wait([self.task])
+                assert self.task.cancelled(), self.task.exception()
+        assert self.desk.faults == []
+        assert ("event", "mistake") not in self.desk.drops
+
+    async def until(self, predicate, within: float = 120.0) -> None:
+        async with asyncio.timeout(within):
+            while True:
+                try:
+                    if predicate():
+                        return
+                except LookupError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def listened(self, *channels) -> None:
+        await self.until(lambda: all(channel.bugs for channel in channels))
+
+    async def speak(self, *parts) -> None:
+        await self.switch.speak(*[(channel, samples.astype("<i2").tobytes()) for channel, samples in parts])
+
+    def warnings(self, call=None) -> list[str]:
+        call = call or self.desk.calls[0]
+        return [event.code for event in call.events if isinstance(event, ev.Warned)]
+
+    async def over(self, key: str):
+        await self.until(lambda: self.desk.by_key(key).over)
+        return self.desk.by_key(key)
+
+    def heard(self, call, party, said) -> float:
+        return find(said, self.desk.audio(call, party, rate=RATE))[0]
+
+
+def lab(main, *, harm=(), **config) -> None:
+    async def inside() -> None:
+        directory = Path(tempfile.mkdtemp(prefix="vcond-test-"))
+        switch = FakeSwitch(directory)
+        await switch.start()
+        try:
+            async with asyncio.timeout(3000):
+                await main(Lab(switch, **config))
+        finally:
+            await switch.stop()
+            shutil.rmtree(directory)
+        assert switch.harm == list(harm)
+
+    run_virtual(inside())

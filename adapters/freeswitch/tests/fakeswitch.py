@@ -200,7 +200,8 @@ class FakeSwitch:
 
     async def _pump(self) -> None:
         while True:
-            await asyncio.sleep(FRAME)
+            busy = any(channel.bugs or channel.says for channel in self.channels.values())
+            await asyncio.sleep(FRAME if busy else 5 * FRAME)
             for channel in list(self.channels.values()):
                 self._frame(channel)
 

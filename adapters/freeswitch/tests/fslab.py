@@ -55,7 +55,7 @@ class Lab:
                         return
                 except LookupError:
                     pass
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
 
     async def listened(self, *channels) -> None:
         await self.until(lambda: all(channel.bugs for channel in channels))

@@ -1,0 +1,91 @@
+"""Events in any order, with any content: nothing raises, nothing unlawful is told, everything ends."""
+
+from __future__ import annotations
+
+from fskit import Ears, events
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.time import NOON, ManualClock
+from vcond_freeswitch.board import Switchboard
+from vcond_freeswitch.config import Config
+from vcond_freeswitch.events import HEADERS, Event
+
+SOURCES = ("blind_transfer_by_callee.json", "blind_transfer_by_caller.json", "attended_transfer.json", "conference.json",
+           "queue_callcenter.json", "hold_unhold.json", "dtmf.json", "uuid_transfer_api.json")  # fmt: skip
+RECORDED = {name: events(name) for name in SOURCES}
+LEGS = st.sampled_from(["a", "b", "c", "d", ""])
+NAMES = st.sampled_from(
+    ["CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE", "CHANNEL_HOLD", "CHANNEL_UNHOLD",
+     "CHANNEL_UUID", "CALL_UPDATE", "DTMF", "CHANNEL_HANGUP_COMPLETE", "CUSTOM", "HEARTBEAT", "NEW_IN_1_12"]
+)  # fmt: skip
+TEXT = st.text(max_size=12)
+FIELDS = {
+    "leg": LEGS, "old_leg": LEGS, "other": LEGS, "bridge_a": LEGS, "bridge_b": LEGS, "queue_member": LEGS,
+    "cc_member_leg": LEGS, "cc_agent_leg": LEGS, "name": NAMES,
+    "subclass": st.sampled_from(["conference::maintenance", "callcenter::info"]),
+    "action": st.sampled_from(["add-member", "del-member", ""]),
+    "cc_action": st.sampled_from(["bridge-agent-start", ""]),
+    "conference": st.sampled_from(["3001", ""]),
+    "direction": st.sampled_from(["inbound", "outbound", ""]),
+    "transfer_to": st.sampled_from(["", "blind:a", "blind:b", "att:c", "att:", "x"]),
+    "transfer_source": st.sampled_from(["", "1:2:bl_xfer:1003/default/XML", ":bl_xfer:", "1:2:uuid_br:a"]),
+    "hung_up": st.sampled_from(["recv_bye", "send_bye", "recv_cancel", ""]),
+    "stamp": st.integers(0, 10**16).map(str) | TEXT,
+    "digit": st.sampled_from(list("0*#Ax")) | TEXT,
+    "call_state": st.sampled_from(["ACTIVE", "HELD", "RINGING"]),
+}  # fmt: skip
+EVENTS = st.fixed_dictionaries({}, optional={field: FIELDS.get(field, TEXT) for field in HEADERS}).map(
+    lambda fields: Event(**fields)
+)
+
+
+def tell(told: list[Event], step: int = 20_000_000) -> MemoryDesk:
+    clock = ManualClock(NOON)
+    desk = MemoryDesk("freeswitch", clock=clock)
+    board = Switchboard(desk, Config(), Ears())
+    for event in told:
+        arrived = clock.advance(step)
+        for channel in board.unknown(event):
+            if channel in {"a", "b"}:  # the others were gone when they were asked for
+                board.found(Event(name="CHANNEL_DATA", leg=channel, stamp=event.stamp, answered=event.stamp), arrived)
+        board.event(event, arrived)
+    board.all_lost(clock.advance(step), "test")
+    assert not board.legs
+    assert not desk.open_calls()
+    for call in desk.calls:
+        desk.state_from_events(call)
+    return desk
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(EVENTS, max_size=30))
+def test_any_events_in_any_order(told):
+    desk = tell(told)
+    assert desk.faults == []
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(SOURCES), st.randoms(use_true_random=False), st.integers(0, 12))
+def test_recorded_events_that_are_lost_doubled_and_swapped(name, random, changes):
+    told = list(RECORDED[name])
+    for _ in range(changes):
+        where, what = random.randrange(len(told)), random.randrange(3)
+        if what == 0 and len(told) > 2:
+            del told[where]
+        elif what == 1:
+            told.insert(where, told[random.randrange(len(told))])
+        else:
+            other = min(where + 1, len(told) - 1)
+            told[where], told[other] = told[other], told[where]
+    assert tell(told).faults == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SOURCES), st.sampled_from(sorted(HEADERS)), TEXT)
+def test_one_header_with_anything_in_it(name, field, text):
+    if field in {"leg", "old_leg", "other", "bridge_a", "bridge_b", "cc_agent_leg", "cc_member_leg", "queue_member"}:
+        text = "x" * len(text)
+    tell([structs.replace(event, **{field: text}) for event in RECORDED[name]])

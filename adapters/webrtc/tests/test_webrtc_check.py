@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vcond.adapter import ConfigError
+from vcond.testing.desk import MemoryDesk
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 from vcond_webrtc.unit import forbids_executable_memory
 
@@ -73,8 +74,6 @@ def test_importing_the_adapter_imports_nothing_heavy():
 
 def test_a_missing_extra_is_named(monkeypatch):
     async def main() -> None:
-        from vcond.testing.desk import MemoryDesk
-
         async with MemoryDesk("webrtc") as desk:
             await WebRtcAdapter(WebRtcConfig()).run(desk)
 
@@ -85,8 +84,16 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize(
     ("config", "wrong"),
-    [({"secret": "short"}, "32 bytes"), ({"page": "/whip"}, "at or below"), ({"page": "/whip/page"}, "at or below")],
+    [({"page": "/whip"}, "at or below"), ({"page": "/whip/page"}, "at or below")],
 )
 def test_values_that_cannot_work_together_are_refused(config, wrong):
     with pytest.raises(ConfigError, match=wrong):
         WebRtcAdapter(WebRtcConfig(**config))
+
+
+async def test_a_key_that_is_too_short_is_refused_before_anything_is_served():
+    assert (await levels(secret="short"))["tokens of publishers"][0] == "error"
+    async with MemoryDesk("webrtc") as desk:
+        with pytest.raises(ConfigError, match="32 bytes"):
+            await WebRtcAdapter(WebRtcConfig(secret="short")).run(desk)
+        assert not desk.attachments

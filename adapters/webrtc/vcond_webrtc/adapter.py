@@ -23,14 +23,14 @@ class WebRtcAdapter:
     Config: ClassVar[type[WebRtcConfig]] = WebRtcConfig
 
     def __init__(self, config: WebRtcConfig) -> None:
-        if config.secret and len(config.secret.encode()) < SHORTEST_SECRET:
-            raise ConfigError(f"must have at least {SHORTEST_SECRET} bytes", "adapters.webrtc.secret")
         if config.page == config.path or config.page.startswith(f"{config.path}/"):
             raise ConfigError("must not lie at or below the path of the endpoint", "adapters.webrtc.page")
         self._config = config
 
     async def run(self, desk: Desk) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
+        if self._weak():
+            raise ConfigError(f"must have at least {SHORTEST_SECRET} bytes", "adapters.webrtc.secret")
         await asyncio.to_thread(peer.available)  # half a second of imports
         async with asyncio.TaskGroup() as group:
             endpoint = Endpoint(desk, self._config, group)
@@ -51,11 +51,18 @@ class WebRtcAdapter:
         yield await _unit()
         yield self._where()
         yield self._media()
+        yield self._tokens()
+
+    def _weak(self) -> bool:
+        return 0 < len(self._config.secret.encode()) < SHORTEST_SECRET
+
+    def _tokens(self) -> Finding:
+        what, fix = "tokens of publishers", "set adapters.webrtc.secret to 32 random bytes or more; see its README"
+        if self._weak():
+            return Finding("error", what, "adapters.webrtc.secret is too short to sign with", fix)
         if not self._config.secret:
-            yield Finding(
-                "warning", "tokens of publishers", "only the ingress token is taken, which opens every adapter",
-                "set adapters.webrtc.secret and give each publisher a token of its own (adapters/webrtc/README.md)",
-            )  # fmt: skip
+            return Finding("warning", what, "only the ingress token is taken, which opens every adapter", fix)
+        return Finding("ok", what, "signed ones are taken")
 
     def _where(self) -> Finding:
         what, base = "URL for publishers", self._config.public_url.rstrip("/")

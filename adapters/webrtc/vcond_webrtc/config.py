@@ -21,7 +21,7 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     path: Path = "/whip"
     """Where on the daemon's HTTP port offers arrive (the WHIP endpoint)."""
-    page: Path | Literal[""] = "/webrtc"
+    page: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*\Z", max_length=200)] = "/webrtc"
     """Where the page for people is served. Empty = not at all."""
     consent: Annotated[str, Meta(max_length=500)] = CONSENT
     """What a person agrees to on the page before the microphone is opened. Empty = nobody is asked."""
@@ -35,7 +35,7 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ("127.0.0.1",)
     """Addresses of this machine that take media (UDP). Empty = all but loopback."""
-    advertise: Address | Literal[""] = ""
+    advertise: Annotated[str, Meta(pattern=r"^[0-9a-fA-F.:]*\Z", max_length=45)] = ""
     """The address that publishers are told instead, when this machine is behind a one-to-one NAT."""
     stun: Annotated[str, Meta(pattern=r"^(stuns?:[^\s?]+)?\Z", max_length=300)] = ""
     """A STUN server that tells our public address: ``stun:stun.example.com:3478``."""

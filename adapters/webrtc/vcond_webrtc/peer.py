@@ -7,19 +7,18 @@ import functools
 import logging
 import mmap
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from vcond.adapter import ConfigError, ProtocolError, RefusedError
-from vcond.media.codecs import Pcm
+from vcond_webrtc.channel import KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.sound import mono
 
 if TYPE_CHECKING:
-    from aiortc import MediaStreamTrack, RTCPeerConnection
+    from aiortc import RTCPeerConnection
+
+OnPacket = Callable[[int, Packet], None]
+"""Number of the track, and the packet."""
 
 NEGOTIATION: Final = 10.0
 """Seconds that an answer may take; a silent STUN server costs 5."""
@@ -27,29 +26,11 @@ CLOSING: Final = 5.0
 MOST_SECTIONS: Final = 8
 MOST_CANDIDATES: Final = 64
 """Addresses that an offer may make us send connectivity checks to."""
-HELD_BACK: Final = 4
-"""Frames of a track that aiortc keeps in its jitter buffer before it hands out the first (``prefetch``)."""
 SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
 """A media section's line (RFC 8866 section 5.14)."""
+BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
+"""Where aiortc (1.13 to 1.16) keeps what we replace."""
 DROP_IN: Final = "systemd/vcond.service.d/webrtc.conf"
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """One decoded frame."""
-
-    pcm: Pcm
-    rate: int
-    """Samples a second."""
-    ticks: int
-    """Of ``stamp``, a second."""
-    stamp: int
-    """RTP timestamp, counted from the first one of the track."""
-
-    @property
-    def length(self) -> int:
-        """Nanoseconds."""
-        return len(self.pcm) * 1_000_000_000 // self.rate
 
 
 def available() -> None:
@@ -78,12 +59,13 @@ def executable_memory() -> bool:
 
 
 class Peer:
-    """One publisher's connection. ``tracks`` is known once ``answer`` has returned."""
+    """One publisher's connection. ``tracks`` is how many audio tracks it sends, once ``answer`` has returned."""
 
-    def __init__(self, config: WebRtcConfig) -> None:
-        self.tracks: list[MediaStreamTrack] = []
-        """Audio tracks; each must be listened to with ``sounds``, or it fills memory."""
+    def __init__(self, config: WebRtcConfig, on_packet: OnPacket) -> None:
+        """``on_packet`` takes every packet with the number of its track, at once: it must not wait."""
+        self.tracks = 0
         self._config = config
+        self._on_packet = on_packet
         self._connection = _connection(config)
 
     async def answer(self, offer: str, on_state: Callable[[str], None]) -> str:
@@ -94,7 +76,6 @@ class Peer:
         """
         _look_at(offer)
         connection = self._connection
-        connection.on("track", self._on_track)
         connection.on("connectionstatechange", lambda: on_state(connection.connectionState))
         async with asyncio.timeout(NEGOTIATION):
             await self._take(offer)
@@ -102,6 +83,8 @@ class Peer:
                 # Video would be decoded for nothing; a=inactive is what aiortc can say instead of port 0.
                 transceiver.direction = "recvonly" if transceiver.kind == "audio" else "inactive"
                 _bind(transceiver.receiver.transport.transport.iceGatherer, self._config.addresses)
+                if transceiver.kind == "audio":
+                    self._tap(transceiver)
             await connection.setLocalDescription(await connection.createAnswer())
         if not self.tracks:
             raise RefusedError("the offer sends no audio")
@@ -119,9 +102,20 @@ class Peer:
                 await asyncio.wait({closing}, timeout=CLOSING)
                 closing.cancel()
 
-    def _on_track(self, track: MediaStreamTrack) -> None:
-        if track.kind == "audio":
-            self.tracks.append(track)
+    def _tap(self, transceiver: Any) -> None:
+        """Take the packets of a track from where aiortc would put them into its jitter buffer.
+
+        That buffer keeps 80 ms back, drops four good frames with each one that is lost, and hands its frames to a
+        thread of their own and an unbounded queue. Ours need no playout: they have their places.
+        """
+        receiver = transceiver.receiver
+        if receiver.track is None:
+            return  # the publisher does not send in this section
+        if not hasattr(receiver, BUFFER):
+            raise TypeError(f"this aiortc has no {BUFFER}")
+        codecs = {codec.payloadType: codec.name.lower() for codec in transceiver._codecs}  # noqa: SLF001 - no other way
+        setattr(receiver, BUFFER, _Tap(codecs, functools.partial(self._on_packet, self.tracks)))
+        self.tracks += 1
 
     async def _take(self, offer: str) -> None:
         from aiortc import RTCSessionDescription
@@ -137,18 +131,19 @@ class Peer:
             raise ProtocolError(f"the offer is no lawful SDP ({type(why).__name__})") from None
 
 
-async def sounds(track: MediaStreamTrack) -> AsyncIterator[Sound]:
-    """The frames of a track, as they come, to its end."""
-    from aiortc.mediastreams import MediaStreamError
+class _Tap:
+    """In the place of ``aiortc.jitterbuffer.JitterBuffer``: never has a frame to be decoded."""
 
-    while True:
-        try:
-            frame: Any = await track.recv()
-        except MediaStreamError:
-            return
-        channels = frame.layout.nb_channels
-        samples = np.frombuffer(frame.planes[0], np.int16, frame.samples * channels)
-        yield Sound(mono(samples, channels), frame.sample_rate, frame.time_base.denominator, frame.pts)
+    def __init__(self, codecs: Mapping[int, str], on_packet: Callable[[Packet], None]) -> None:
+        self._codecs = codecs
+        self._on_packet = on_packet
+
+    def add(self, packet: Any) -> tuple[bool, None]:
+        """Take a packet whose payload type was negotiated; returns that no picture is to be asked for, and no frame."""
+        codec = self._codecs.get(packet.payload_type, "")
+        if codec in KINDS:
+            self._on_packet(Packet(codec, packet.sequence_number, packet.timestamp, packet.payload))
+        return False, None
 
 
 def advertised(answer: str, address: str) -> str:

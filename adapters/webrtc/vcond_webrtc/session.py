@@ -3,71 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from vcond.adapter import SECOND, Codec, Desk, Instant, LiveCall, Muted, RtpClock, Track, Unmuted
-from vcond.media.codecs import encode
+from vcond.adapter import SECOND, Desk, Instant, Muted, Unmuted
 from vcond_webrtc.calls import Place, Switchboard
+from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.peer import HELD_BACK, Peer, Sound, sounds
-from vcond_webrtc.sound import FACTOR, Thirds
+from vcond_webrtc.peer import Peer
 
-if TYPE_CHECKING:
-    from aiortc import MediaStreamTrack
-
-STAMPS: Final = (1 << 32) - 1
 HUNG_UP: Final = "hung-up"
-LINGER: Final = 0.1
-"""Seconds after a hang-up in which frames still come: those that aiortc held back, pushed out by what follows."""
 SUPERSEDED: Final = "superseded"
 STOPPING: Final = "stopping"
 QUIET: Final = frozenset({HUNG_UP, SUPERSEDED, STOPPING, "closed"})
 """Ends that happen in the normal course of things; the others are counted as dropped."""
-
-
-class Channel:
-    """Frames of one track of a publisher into tracks of the call: another one when the codec changes."""
-
-    def __init__(self, call: LiveCall, party: int, rate: int) -> None:
-        self._call = call
-        self._party = party
-        self._rate = rate
-        self._shape = (0, 0)
-        self._track: Track | None = None
-        self._thirds: Thirds | None = None
-        self._next = -1
-
-    def write(self, sound: Sound, arrived: Instant) -> None:
-        """Take one frame that was put on the table ``HELD_BACK`` frames after its packet."""
-        arrived = Instant(arrived - HELD_BACK * sound.length)
-        track = self._track
-        if track is None or (sound.rate, sound.ticks) != self._shape:
-            track = self._open(sound, arrived)
-        pcm = sound.pcm
-        if self._thirds is not None:
-            if sound.stamp != self._next:
-                self._thirds.reset()
-            self._next = sound.stamp + len(pcm)
-            pcm = self._thirds.take(pcm)
-        # aiortc counts timestamps on past 32 bits, and a step back as if they had wrapped; the clock knows both.
-        track.write(encode(Codec.L16, pcm), arrived=arrived, stamp=sound.stamp & STAMPS)
-
-    def close(self, at: Instant) -> None:
-        """The publisher is over."""
-        if self._track is not None:
-            self._track.close(at=at)
-
-    def _open(self, sound: Sound, at: Instant) -> Track:
-        self.close(at)
-        at = max(at, self._call.state.opened)
-        self._shape = (sound.rate, sound.ticks)
-        down = sound.rate == FACTOR * self._rate
-        self._thirds = Thirds() if down else None
-        rate = self._rate if down else sound.rate
-        clock = RtpClock(sound.ticks)
-        self._track = self._call.track(self._party, at=at, codec=Codec.L16, rate=rate, clock=clock)
-        return self._track
 
 
 class Session:
@@ -79,7 +28,7 @@ class Session:
         self.name = name
         """In its URL; a secret of publisher and vcond."""
         self.claims = claims
-        self.peer = Peer(config)
+        self.peer = Peer(config, self._take)
         self._desk = desk
         self._switchboard = switchboard
         self._config = config
@@ -91,7 +40,7 @@ class Session:
         self._sounding = asyncio.Event()
         self._heard = Instant(0)
         """When the latest frame came, once it is ``sounding``."""
-        self._channels: list[Channel] = []
+        self._channels: dict[int, Channel] = {}
         self._muted = False
 
     async def answer(self, offer: str) -> str:
@@ -122,13 +71,9 @@ class Session:
         """Live to the end, then leave the call and close the connection."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._listen(track)) for track in self.peer.tracks]
-                tasks.append(group.create_task(self._watch()))
+                watch = group.create_task(self._watch())
                 await self._over.wait()
-                if self._why == HUNG_UP:
-                    await asyncio.sleep(LINGER)
-                for task in tasks:
-                    task.cancel()
+                watch.cancel()
         finally:
             self._leave()
             await self.peer.close()
@@ -148,22 +93,21 @@ class Session:
                 self._switchboard.consent(self._place, self._config.consent, self._consent)
         return self._place
 
-    async def _listen(self, track: MediaStreamTrack) -> None:
-        """Take every frame of one track."""
-        channel: Channel | None = None
-        async for sound in sounds(track):
-            arrived = self._desk.clock.now()
-            place = self._place or self._join()
-            if place is None:
-                continue
-            self._heard = arrived
-            if not self._sounding.is_set():
-                self._sounding.set()
-                self._switchboard.heard(place, at=arrived)
-            if channel is None:
-                channel = Channel(place.conversation.call, place.party, self._config.rate)
-                self._channels.append(channel)
-            channel.write(sound, arrived)
+    def _take(self, track: int, packet: Packet) -> None:
+        """Take one packet of one track."""
+        arrived = self._desk.clock.now()
+        place = self._place or self._join()
+        if place is None or self._over.is_set():
+            return
+        self._heard = arrived
+        if not self._sounding.is_set():
+            self._sounding.set()
+            self._switchboard.heard(place, at=arrived)
+        channel = self._channels.get(track)
+        if channel is None:
+            channel = Channel(self._desk, place.conversation.call, place.party, self._config.rate)
+            self._channels[track] = channel
+        channel.write(packet, arrived)
 
     async def _watch(self) -> None:
         """End the session when nothing comes: at all, or any more."""
@@ -184,7 +128,7 @@ class Session:
         lost = why != HUNG_UP
         if lost and why != SUPERSEDED and self._sounding.is_set():
             at = min(at, self._heard)
-        for channel in self._channels:
+        for channel in self._channels.values():
             channel.close(at)
         if self._place is not None:
             self._switchboard.leave(self._place, self, at=at, lost=lost)

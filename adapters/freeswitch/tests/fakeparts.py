@@ -40,6 +40,7 @@ class Channel:
     answered: int = 0
     state: str = "RINGING"
     holding: bool = False
+    holds: list = field(default_factory=list)
     listed: float = 0.0
     bypass: bool = False
     app: str = "bridge"

@@ -131,6 +131,10 @@ class FakeSwitch:
         return one, two
 
     def hold(self, channel: Channel, *, on: bool) -> None:
+        if on:
+            channel.holds.append([self.stamp(), 0])
+        else:
+            channel.holds[-1][1] = self.stamp()
         channel.holding, channel.state = on, "HELD" if on else "ACTIVE"
         self.tell("CHANNEL_HOLD" if on else "CHANNEL_UNHOLD", channel)
 
@@ -141,6 +145,9 @@ class FakeSwitch:
         for bug in list(channel.bugs):
             self._unbug(channel, bug)
         channel.state = "HANGUP"
+        if channel.holds:
+            held = ",".join(f"{{{start},{stop}}}" for start, stop in channel.holds)
+            more["variable_hold_events"] = f"{{{held}}}"
         q850 = {"NORMAL_CLEARING": "16", "NO_ANSWER": "19"}.get(cause, "16")
         self.tell(
             "CHANNEL_HANGUP_COMPLETE", channel, **{"Hangup-Cause": cause, "variable_hangup_cause_q850": q850, **more}

@@ -19,7 +19,11 @@ def found(prepare=lambda switch: None, **config) -> dict[str, tuple[str, str, st
 
     async def main(it) -> None:
         switch: FakeSwitch = it.switch
-        switch.users["vcond@pbx"] = {"password": "secret", "events": " ".join((*EVENTS, *SUBCLASSES)), "api": RIGHTS}
+        switch.users["vcond@pbx"] = {
+            "password": "secret",
+            "events": " ".join((*EVENTS, "CUSTOM", *SUBCLASSES)),
+            "api": RIGHTS,
+        }
         prepare(switch)
         given = {
             "port": switch.port,

@@ -54,6 +54,34 @@ def test_audio_goes_on_while_the_event_socket_is_away():
     lab(main)
 
 
+def test_a_hold_that_came_and_went_while_we_were_away_is_told_at_the_end():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            it.switch.hold(one, on=True)
+            await asyncio.sleep(0.5)
+            it.switch.hold(one, on=False)
+            await asyncio.sleep(0.5)
+            await it.switch.refuse()
+            await asyncio.sleep(0.5)
+            it.switch.hold(one, on=True)
+            began = it.desk.clock.now()
+            await asyncio.sleep(1)
+            it.switch.hold(one, on=False)
+            await it.switch.start()
+            await it.until(lambda: it.desk.is_attached)
+            await asyncio.sleep(1.5)
+            it.switch.end(one, two)
+            call = await it.over(one.uuid)
+            holds = [(m.at, m.event) for m in call.state.history if m.event in {"hold", "unhold"}]
+            assert [event for _, event in holds] == ["hold", "unhold"] * 2
+            assert abs(holds[2][0] - began) < 50_000_000
+            assert abs(holds[3][0] - began - 1_000_000_000) < 50_000_000
+
+    lab(main)
+
+
 def test_a_call_that_ended_while_we_were_away_ends_when_we_lost_it():
     async def main(it: Lab) -> None:
         async with it.attached():

@@ -7,6 +7,7 @@ late, with mod_callcenter 400 ms.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,8 @@ MICRO: Final = 1_000
 """Nanoseconds in FreeSWITCH's unit of time."""
 MAX_LEGS: Final = 50_000
 """Channels that are known at the same time."""
+AWAY: Final = 20
+"""Times without an attachment that are remembered."""
 MAX_PENDING: Final = 1_000
 """Transfers that wait to be understood."""
 BLIND: Final = ":bl_xfer:"
@@ -56,6 +59,12 @@ class Switchboard:
         self._sent_by_peer: dict[str, Sending] = {}
         """By the channel of whoever may have done it: sent on, and not yet known by whom."""
         self._conferences: dict[str, Conversation] = {}
+        self._away: list[tuple[Instant, Instant]] = []
+        """When we were not attached, the last few times."""
+
+    def away(self, since: Instant, until: Instant) -> None:
+        """Nothing was told between two moments. Holds of that time are told when their leg ends."""
+        self._away = [*self._away[-AWAY:], (since, until)]
 
     # Events.
 
@@ -216,9 +225,20 @@ class Switchboard:
         self._update(leg, event, at)
         if leg.up is None and number(event.answered):
             leg.up = self._past(event.answered, event, at)  # its CHANNEL_ANSWER was not seen
+        self._held_while_away(leg, event, at)
         self._sent_on_by(leg, event, at)
         self.legs.pop(event.leg, None)
         self._remove(leg, at, cause(event), hung_up=event.hung_up, failure=failure(event))
+
+    def _held_while_away(self, leg: Leg, event: Event, at: Instant) -> None:
+        """Holds that began and ended while we were not attached: ``{{start_us,end_us},...}``, told at the leg's end."""
+        for start, stop in _HOLD.findall(event.holds[:MAX_HOLDS]) if self._away else ():
+            began, ended = self._past(start, event, at), self._past(stop, event, at)
+            if began is None or ended is None or leg.holding:
+                continue
+            if any(since <= began <= ended <= until for since, until in self._away):
+                leg.conversation.hold(leg, began)
+                leg.conversation.unhold(leg, ended)
 
     def _remove(self, leg: Leg, at: Instant, why: Cause, *, hung_up: str = "", failure: str = "") -> None:
         self._sent_by_peer.pop(leg.channel, None)
@@ -370,6 +390,9 @@ class Switchboard:
         return Instant(at - (now - then) * MICRO) if 0 < then <= now else None
 
 
+_HOLD: Final = re.compile(r"\{(\d{1,19}),(\d{1,19})\}")
+MAX_HOLDS: Final = 4_000
+"""Characters that are read of a list of holds: a hundred of them."""
 _OF_A_LEG: Final = frozenset({"CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "CALL_UPDATE", "DTMF"})
 _MAKES_KNOWN: Final = frozenset({"CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "DTMF"})
 

@@ -122,7 +122,7 @@ class Connection:
         """Ask for events; which of those wanted this user may not have. Raises ConfigError when it cannot do without."""
         may = self.allowed_events
         names = [name for name in commands.EVENTS if may is None or name in may]
-        custom = [name for name in commands.SUBCLASSES if may is None or name in may]
+        custom = [name for name in commands.SUBCLASSES if may is None or {"CUSTOM", name} <= may]
         missing = [name for name in (*commands.EVENTS, *commands.SUBCLASSES) if name not in {*names, *custom}]
         lacking = sorted(commands.NEEDED.intersection(missing))
         if lacking:

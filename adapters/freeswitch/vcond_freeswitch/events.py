@@ -62,6 +62,7 @@ HEADERS: Final = {
     "bypass": "variable_bypass_media",
     "proxy": "variable_proxy_media",
     "queue_member": "variable_cc_member_session_uuid",
+    "holds": "variable_hold_events",
     "digit": "DTMF-Digit",
     "digit_samples": "DTMF-Duration",
     "record_path": "Record-File-Path",
@@ -126,6 +127,7 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     bypass: str = ""
     proxy: str = ""
     queue_member: str = ""
+    holds: str = ""
     digit: str = ""
     digit_samples: str = ""
     record_path: str = ""

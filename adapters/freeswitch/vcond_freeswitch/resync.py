@@ -54,6 +54,8 @@ async def resync(
     wanted = list(dict.fromkeys([*known, *named, *await table(connection)]))[:MAX_ROWS]
     dumps = await _dumps(connection, wanted)
     at = desk.clock.now()
+    if lost is not None:
+        board.away(lost, at)
     there = {found.leg for found in dumps}
     for channel in known:
         if channel not in there:

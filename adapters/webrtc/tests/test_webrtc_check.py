@@ -32,12 +32,12 @@ async def levels(**config) -> dict[str, tuple[str, str]]:
 
 
 async def test_check_tells_where_people_and_publishers_go():
-    found = await levels(public_url="https://edge.example.com/", secret="s" * 32, addresses=("192.0.2.1",))
+    found = await levels(public_url="https://edge.example.com/", secret="s" * 32, addresses=())
     assert found["URL for publishers"] == (
         "ok",
         "WHIP endpoint https://edge.example.com/whip, page https://edge.example.com/webrtc",
     )
-    assert found["addresses that take media"] == ("ok", "192.0.2.1")
+    assert found["addresses that take media"] == ("ok", "all of this machine")
     assert {level for level, _ in found.values()} == {"ok"}
 
 
@@ -47,6 +47,7 @@ async def test_check_warns_of_what_will_not_work():
     assert found["addresses that take media"][0] == "warning"
     assert found["tokens of publishers"][0] == "warning"
     assert (await levels())["URL for publishers"][0] == "warning"
+    assert (await levels(addresses=("203.0.113.7",)))["addresses that take media"][0] == "error"
     assert (await levels(public_url="http://127.0.0.1:8470"))["URL for publishers"][0] == "ok"
 
 
@@ -84,7 +85,12 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize(
     ("config", "wrong"),
-    [({"page": "/whip"}, "at or below"), ({"page": "/whip/page"}, "at or below")],
+    [
+        ({"page": "/whip"}, "at or below"),
+        ({"page": "/whip/page"}, "at or below"),
+        ({"addresses": ("1.2.3",)}, "no IP address"),
+        ({"advertise": ":::"}, "no IP address"),
+    ],
 )
 def test_values_that_cannot_work_together_are_refused(config, wrong):
     with pytest.raises(ConfigError, match=wrong):

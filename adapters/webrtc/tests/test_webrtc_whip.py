@@ -224,3 +224,17 @@ async def test_every_codec_of_the_answer_is_kept_at_its_rate(publisher, codec, r
         assert heard.std() > 500
         lost = [kind for _, _, kind in call.state.tracks[0].spans if kind == "lost"]
         assert not lost
+
+
+async def test_after_the_core_ended_a_call_the_same_word_begins_another(publisher):
+    async with serving(publisher) as (desk, person):
+        ann, ben = person(), person()
+        await ann.publish(call="c")
+        await desk.until(lambda: desk.by_key("c").state.tracks)
+        desk.by_key("c").end(at=desk.clock.now())
+        await ben.publish(call="c")
+        await desk.until(lambda: len(desk.calls) == 2)
+        await ann.hang_up()
+        await ben.hang_up()
+        await desk.until(lambda: all(call.over for call in desk.calls))
+        assert len(desk.calls[1].state.parties) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -25,6 +27,11 @@ class WebRtcAdapter:
     def __init__(self, config: WebRtcConfig) -> None:
         if config.page == config.path or config.page.startswith(f"{config.path}/"):
             raise ConfigError("must not lie at or below the path of the endpoint", "adapters.webrtc.page")
+        for address in (*config.addresses, *filter(None, [config.advertise])):
+            try:
+                ip_address(address)
+            except ValueError:
+                raise ConfigError(f"{address} is no IP address", "adapters.webrtc.addresses") from None
         self._config = config
 
     async def run(self, desk: Desk) -> None:
@@ -78,6 +85,10 @@ class WebRtcAdapter:
 
     def _media(self) -> Finding:
         what, addresses = "addresses that take media", self._config.addresses
+        foreign = [address for address in addresses if not _ours(address)]
+        if foreign:
+            fix = "name addresses of this machine in adapters.webrtc.addresses; what others see goes into advertise"
+            return Finding("error", what, f"not of this machine: {', '.join(foreign)}", fix)
         if addresses and all(_loopback(address) for address in addresses):
             fix = "name this machine's address in adapters.webrtc.addresses, or leave the list empty for all"
             return Finding("warning", what, "loopback only: just browsers on this machine reach it", fix)
@@ -89,6 +100,17 @@ PROXY = "put a TLS proxy with a public name in front of vcond and give its https
 
 def _loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _ours(address: str) -> bool:
+    """Whether a UDP socket can be bound there."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _packages() -> Finding:

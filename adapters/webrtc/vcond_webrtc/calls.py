@@ -78,6 +78,8 @@ class Switchboard:
         """Somebody publishes: the call goes on, or begins. The same party's earlier session is over."""
         key = claims.call or session
         conversation = self._calls.get(key)
+        if conversation is not None and conversation.call.state.ended is not None:
+            conversation = None  # the core ended it (a limit, the operator); who is still there goes on into nothing
         if conversation is None:
             conversation = self._calls[key] = Conversation(key, self._desk.call(key, at=at))
         if conversation.timer is not None:
@@ -134,7 +136,8 @@ class Switchboard:
         self._end(conversation, lost=True)
 
     def _end(self, conversation: Conversation, *, lost: bool, by: int | None = None) -> None:
-        del self._calls[conversation.key]
+        if self._calls.get(conversation.key) is conversation:
+            del self._calls[conversation.key]
         at, call = conversation.left, conversation.call
         if lost:
             call.emit(Warned(at=at, code="publisher-lost", text="the last publisher went without hanging up"))

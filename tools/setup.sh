@@ -20,6 +20,7 @@ need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
 if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
+  need "test -x /usr/lib/chromium/chromium" chromium
   exit 0
 fi
 

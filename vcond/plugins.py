@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ def adapters(config: Config) -> dict[str, Adapter]:
     known = {name: kinds[name].Config if name in kinds else msgspec.Struct for name in installed}
     typed = plugin_configs(config.adapters, known, "adapters")
     return {name: kinds[name](section) for name, section in typed.items()}
+
+
+def setup_text(name: str) -> str:
+    """How to set up one system for vcond: the ``setup.md`` that its adapter brings. Raises ConfigError."""
+    installed = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in installed:
+        raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(installed))}")
+    text = resources.files(installed[name].module.partition(".")[0]).joinpath("setup.md")
+    if not text.is_file():
+        raise ConfigError(f"adapter {name!r} brings no setup.md; see its own documentation")
+    return text.read_text("utf-8")
 
 
 def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:

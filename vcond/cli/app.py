@@ -81,6 +81,14 @@ def check(
 
 
 @app.command()
+def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio, ...")]) -> None:
+    """Print what to write into a PBX's or platform's configuration, step by step."""
+    from vcond.plugins import setup_text
+
+    print(setup_text(name), end="")
+
+
+@app.command()
 def calls(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """List the calls that go on; without a running daemon, those in its journals."""
     from vcond.cli.journals import summaries

@@ -82,7 +82,7 @@ class AsteriskCarrier:
         """Start both Asterisks on free ports of loopback. Raises DemoError."""
         try:
             self._bed = await asyncio.to_thread(self._peer.start, folder)
-        except (self._peer.Unavailable, RuntimeError, OSError) as why:
+        except (self._peer.UnavailableError, RuntimeError, OSError) as why:
             raise DemoError(f"there is no Asterisk: {why}") from why
         return (
             "[adapters.asterisk]\n"

@@ -227,8 +227,8 @@ class Scheduler:
         if step.kind == "final":
             self._finishing -= 1
             self._queue(job, first=True)
-        if job.tries < TRIES:
-            return False
+        if job.tries < TRIES or (job.gone and step.kind != "final"):
+            return False  # what was forgotten before its last step has been told already
         for queue in (self._live, self._late, *self._pinned.values()):
             queue.discard(lambda other: other is job)
         return True

@@ -282,9 +282,11 @@ class MemoryCall:
             self._label_hold(party, at)
         for track in list(self.tracks.values()):
             track.close(at=at)
+        self._label_hold_edges(at)
         for party in here:
             self.record(ev.PartyLeft(at=at, party=party, cause=cause))
-        why = disposition(cause) if self._state.answered is None else None
+        heard = any(kind is ev.SpanKind.RECEIVED for track in self._state.tracks for _, _, kind in track.spans)
+        why = None if heard or self._state.answered is not None else disposition(cause)
         self.record(ev.CallEnded(at=at, cause=cause, disposition=why, by=by))
 
     def _label_hold(self, party: int, until: Instant) -> None:
@@ -295,6 +297,12 @@ class MemoryCall:
         for index, track in self.tracks.items():
             if self._state.tracks[index].party == party:
                 track.absent(moments[-1].at, until, ev.SpanKind.HELD)
+
+    def _label_hold_edges(self, at: Instant) -> None:
+        """What is missing between the last frame and the hold is held too."""
+        for track in self._state.tracks:
+            for start, stop in track.spans.hold_edges(track.rate):
+                self.record(ev.Span(at=at, track=track.index, start=start, stop=stop, kind=ev.SpanKind.HELD))
 
     def pause(self, at: Instant, *, on: bool = True) -> None:
         """Pause the recording, or let it go on, as the operator's API would."""

@@ -80,7 +80,7 @@ async def test_no_asterisk_to_be_had_is_said(monkeypatch: pytest.MonkeyPatch, tm
     carrier = AsteriskCarrier()
 
     def fails(folder: Path) -> None:
-        raise carrier._peer.Unavailable("no network")
+        raise carrier._peer.UnavailableError("no network")
 
     monkeypatch.setattr(carrier._peer, "start", fails)
     with pytest.raises(DemoError, match="there is no Asterisk: no network"):

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import typer.main
 from vcond.cli.app import app
 from vcond.config import load
 from vcond.core.clock import SteadyClock
-from vcond.plugins import adapters, sinks
+from vcond.errors import ConfigError
+from vcond.plugins import adapters, setup_text, sinks
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -28,13 +28,18 @@ def build(target: str, source: Path, out: Path) -> Path:
 
 def test_the_wheel_made_from_the_source_archive_is_whole(tmp_path: Path):
     sdist = build("sdist", TOP, tmp_path / "sdist")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
+    shutil.unpack_archive(sdist, tmp_path / "source")
     wheel = build("wheel", next((tmp_path / "source").iterdir()), tmp_path / "wheel")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"vcond", *(path.name for path in TOP.glob("adapters/*/vcond_*"))}
-    for needed in ("vcond/py.typed", "vcond/config/sample.toml", "vcond/demo/caller.ulaw", "vcond/demo/call.json"):
+    for needed in (
+        "vcond/py.typed",
+        "vcond/config/sample.toml",
+        "vcond/demo/caller.ulaw",
+        "vcond/demo/call.json",
+        "vcond_asterisk/setup.md",
+    ):
         assert needed in names
     assert not [name for name in names if "test" in name.split("/")[0]]
 
@@ -50,7 +55,7 @@ def test_the_sample_configuration_is_true(tmp_path: Path):
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     for name in set(re.findall(r"\$\{credential:([^}]+)\}", sample)):
-        (credentials / name).write_text("secret")
+        (credentials / name).write_text("a-secret-of-more-than-thirty-two-bytes")
     file.write_text(file.read_text().replace('form = "signed"', 'form = "plain"'))  # there are no keys here
     config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
     assert sorted(adapters(config)) == sorted(path.name for path in TOP.glob("adapters/*") if path.is_dir())
@@ -64,9 +69,18 @@ def test_each_adapters_sample_is_true(tmp_path: Path):
         credentials = tmp_path / "credentials"
         credentials.mkdir(exist_ok=True)
         for name in set(re.findall(r"\$\{credential:([^}]+)\}", sample.read_text())):
-            (credentials / name).write_text("secret")
+            (credentials / name).write_text("a-secret-of-more-than-thirty-two-bytes")
         config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
         assert list(adapters(config)) == [sample.parent.name]
+
+
+def test_vcond_setup_says_what_the_adapters_page_says():
+    for page in sorted(TOP.glob("adapters/*/README.md")):
+        text = setup_text(page.parent.name)
+        assert text.startswith("## From zero to the first vCon")
+        assert text.strip() in page.read_text(), f"{page} and setup.md of its package differ"
+    with pytest.raises(ConfigError, match="installed are: asterisk"):
+        setup_text("pabx")
 
 
 def test_the_unit_file_is_clean(tmp_path: Path):
@@ -76,8 +90,10 @@ def test_the_unit_file_is_clean(tmp_path: Path):
     unit = tmp_path / "vcond.service"
     text = (TOP / "systemd" / "vcond.service").read_text()
     assert "Type=notify" in text
-    unit.write_text(text.replace("/usr/bin/vcond", "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], check=False, capture_output=True, text=True)
+    unit.write_text(re.sub(r"/usr/bin/vcond|/bin/kill", "/bin/true", text))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], check=False, capture_output=True, text=True
+    )
     # what verify says of units of this machine is not ours
     ours = [line for line in done.stderr.splitlines() if "vcond" in line]
     assert (done.returncode, ours) == (0, []), done.stderr

@@ -257,6 +257,21 @@ def test_a_stream_that_was_forgotten_is_dropped_at_its_worker() -> None:
     assert plan.next(0) is None
 
 
+def test_what_was_forgotten_is_not_given_up_a_second_time() -> None:
+    """Its worker was still busy with the beginning when the call ended and its deadline came; then the engine raised."""
+    plan = Scheduler(streaming=True, partials=True, workers=1, streams=1)
+    one = job("a")
+    plan.begin(one)
+    one.heard = 1600
+    step = plan.next(0)
+    assert step is not None
+    one.stop = 1600
+    plan.end(one)
+    assert plan.forget(lambda each: each is one) == [one]
+    assert not plan.failed(step)
+    assert plan.waiting == 0
+
+
 class Machine(RuleBasedStateMachine):
     """Any order of speaking, ending, failing, dying and forgetting: every utterance is finished exactly once."""
 

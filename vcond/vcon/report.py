@@ -86,6 +86,9 @@ def capture(call: Call, shown: View, audio: Mapping[int, Pcm]) -> Capture:
     found = Capture(shown, [_heard(call, shown, party.index, audio) for party in call.parties])
     found.unanswered = call.answered is None and (call.disposition is not None or not found.audible)
     if found.unanswered:
+        if any(_stop(call, window) >= over(call) for window in call.interruptions):
+            found.gap = True
+            found.warnings.append("capture stopped before the call's end: whether it was answered is not known")
         return found
     expected = 0
     for one in found.parties:

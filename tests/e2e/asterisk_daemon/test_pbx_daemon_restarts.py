@@ -81,3 +81,42 @@ async def test_the_call_ends_while_vcond_is_killed(site, judge):
     assert "vcond_gap:true" in record.attachment("tags")
     assert (record.call["type"], record.call["parties"]) == ("recording", [0, 1])
     record.check_lengths()
+
+
+async def test_killed_while_it_rings_and_answered_meanwhile(site, judge):
+    async with site.running() as vcond:
+        caller = await site.farm.dial("200", site.number)
+        agent = await site.farm.ringing("agent", site.number)
+        (row,) = await vcond.until("calls", bool)
+        await vcond.kill()
+    await agent.answer()
+    await caller.up()
+    async with site.running() as vcond:
+        await site.tapped(vcond, row["call"], 2)
+        await site.say(v1=caller, v2=agent)
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+        await site.nothing_left()
+    record = judge(document)
+    assert document["uuid"] == row["call"]
+    record.check_voices({0: [1], 1: [2]})
+    assert record.moments[:2] == [(0, "join"), (1, "join")]
+    assert record.report["complete"] is False
+
+
+async def test_killed_while_it_rings_and_over_meanwhile(site, judge):
+    """Nobody knows whether it was answered: the record does not claim to be complete."""
+    async with site.running() as vcond:
+        caller = await site.farm.dial("200", site.number)
+        await site.farm.ringing("agent", site.number)
+        (row,) = await vcond.until("calls", bool)
+        await vcond.kill()
+    await caller.hang_up()
+    await caller.gone()
+    async with site.running() as vcond:
+        (document,) = await vcond.delivered(1)
+    record = judge(document)
+    assert document["uuid"] == row["call"]
+    assert (record.call["type"], record.call["disposition"]) == ("incomplete", "failed")
+    assert record.report["complete"] is False
+    assert "vcond_gap:true" in record.attachment("tags")

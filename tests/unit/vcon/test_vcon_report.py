@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from vcond.calls import events as ev
@@ -115,3 +116,18 @@ def test_what_makes_no_sense_is_counted(scenarios):
 def test_a_transfer_to_nobody_we_know_keeps_what_was_dialled(scenarios):
     report, _ = reported(scenarios.failed_transfer())
     assert report["transfers"] == [{"time": "2026-11-23T09:00:02Z", "kind": "blind", "to": "1999"}]
+
+
+@pytest.mark.parametrize(("back", "complete"), [(False, False), (True, True)])
+def test_an_attempt_whose_end_nobody_saw_may_have_been_answered(scenarios, back, complete):
+    script = scenarios.busy()
+    end = script.events.pop()
+    script.events.append(ev.Interrupted(at=end.at, reason="crash"))
+    if back:
+        script.events.append(ev.Recovered(at=end.at))
+        end = msgspec.structs.replace(end, at=end.at + 1_000_000_000)
+    script.events.append(end)
+    report, tags = reported(script)
+    assert report["complete"] is complete
+    assert ("vcond_gap:true" in tags) is not complete
+    assert any("whether it was answered is not known" in note for note in report["notes"]) is not complete

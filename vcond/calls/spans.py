@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
 
 from vcond.calls.events import SpanKind
+
+HOLD_EDGE_MS: Final = 40
+"""By how much audio may stop before a hold is told, or start after its end: two frames. That is no loss."""
 
 
 class Spans:
@@ -63,3 +68,14 @@ class Spans:
         if i >= 0 and position < self._stops[i]:
             return self._kinds[i]
         return SpanKind.ABSENT
+
+    def hold_edges(self, rate: int) -> list[tuple[int, int]]:
+        """Lost stretches of at most ``HOLD_EDGE_MS`` that touch a held one: the hold begins or ends between frames."""
+        most = rate * HOLD_EDGE_MS // 1000
+        found: list[tuple[int, int]] = []
+        for one, two in pairwise(self):
+            kinds = {one[2], two[2]}
+            lost = one if one[2] is SpanKind.LOST else two
+            if one[1] == two[0] and kinds == {SpanKind.LOST, SpanKind.HELD} and lost[1] - lost[0] <= most:
+                found.append(lost[:2])
+        return found

@@ -264,6 +264,8 @@ class CoreCall:
             for track in [track for track in self.state.tracks if track.party == party]:
                 start, stop = self.state.position(since, track.rate), self.state.position(until, track.rate)
                 self._relabel(track.index, _not_received(track.spans, max(0, start), stop), ev.SpanKind.HELD, end)
+        for track in self.state.tracks:
+            self._relabel(track.index, track.spans.hold_edges(track.rate), ev.SpanKind.HELD, end)
         for pause in self.state.pauses:
             for track in self.state.tracks:
                 start = max(0, self.state.position(pause.start, track.rate))

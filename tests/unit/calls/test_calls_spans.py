@@ -23,3 +23,22 @@ def test_spans_are_what_painting_an_array_gives(painted: list[tuple[int, int, Sp
     for kind in set(model) - {SpanKind.ABSENT}:
         assert spans.total(kind) == model.count(kind)
         assert spans.total(kind, 10, 30) == model[10:30].count(kind)
+
+
+def test_what_is_missing_between_a_frame_and_a_hold_belongs_to_the_hold():
+    spans = Spans()
+    for start, stop, kind in (
+        (0, 1000, SpanKind.RECEIVED),
+        (1000, 1056, SpanKind.LOST),
+        (1056, 9000, SpanKind.HELD),
+        (9000, 9320, SpanKind.LOST),
+        (9320, 10_000, SpanKind.RECEIVED),
+        (10_000, 10_100, SpanKind.LOST),
+        (10_100, 11_000, SpanKind.RECEIVED),
+        (11_000, 12_000, SpanKind.HELD),
+        (12_000, 12_321, SpanKind.LOST),
+    ):
+        spans.set(start, stop, kind)
+    assert spans.hold_edges(8000) == [(1000, 1056), (9000, 9320)]
+    assert spans.hold_edges(16_000) == [(1000, 1056), (9000, 9320), (12_000, 12_321)]
+    assert Spans().hold_edges(8000) == []

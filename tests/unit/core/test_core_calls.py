@@ -132,6 +132,18 @@ async def test_silence_of_a_party_that_holds_the_others_is_held(house):
     assert spans.total(ev.SpanKind.RECEIVED) == 16_000
 
 
+async def test_a_hold_told_a_little_after_the_last_frame_is_no_loss(house):
+    call, _, agent = two_parties(house)
+    talk(house, agent, 0, 1)
+    call.emit(ev.Held(at=house.now(1.01), party=1))
+    call.emit(ev.Resumed(at=house.now(1.99), party=1))
+    talk(house, agent, 2, 3)
+    call.end(at=house.now(3))
+    spans = call.state.tracks[1].spans
+    assert spans.total(ev.SpanKind.LOST) == 0
+    assert spans.total(ev.SpanKind.HELD) == 8000
+
+
 async def test_moments_far_from_our_clock_are_taken_as_now(house):
     call, *_ = two_parties(house)
     house.now(5)

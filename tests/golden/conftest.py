@@ -1,0 +1,10 @@
+"""Makes the kit, and the scripted systems of the adapters, importable: test folders are no packages."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ADAPTERS = HERE.parents[1] / "adapters"
+for folder in (HERE, ADAPTERS / "asterisk" / "tests", ADAPTERS / "freeswitch" / "tests"):
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

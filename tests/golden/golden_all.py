@@ -1,0 +1,17 @@
+"""Every scenario of every adapter that has golden vCons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import golden_asterisk
+import golden_freeswitch
+import golden_twilio
+
+from vcond.testing.desk import MemoryDesk
+
+ADAPTERS: dict[str, dict[str, Callable[[], MemoryDesk]]] = {
+    "asterisk": golden_asterisk.SCENARIOS,
+    "freeswitch": golden_freeswitch.SCENARIOS,
+    "twilio": golden_twilio.SCENARIOS,
+}

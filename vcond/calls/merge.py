@@ -38,6 +38,7 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
     """Translate ``history`` (all events of ``other``) for ``into``.
 
     A party that both know by the same key is one party. Positions in tracks move by the distance of the two zeros.
+    A fact of the whole other call that this one has otherwise (what was dialled, its id) becomes one of the other's caller.
     """
     parties: dict[int, int] = {}
     here: dict[int, bool] = {}
@@ -54,9 +55,12 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
     first = 1 + max(into.speech, default=-1)
     utterances = {old: first + i for i, old in enumerate(other.speech)}
     spoken_in = {old: speech.utterance.track for old, speech in other.speech.items()}
+    told = {fact.name: fact.value for fact in into.facts if fact.party is None}
 
     def translated(event: ev.Event) -> ev.Event | None:
         plain = ev.encode(event)
+        if isinstance(event, ev.Fact) and event.party is None and told.get(event.name, event.value) != event.value:
+            plain["party"] = 0
         for name in ("party", "transferor", "transferee", "target", "by"):
             if isinstance(plain.get(name), int):
                 plain[name] = parties.get(plain[name], plain[name])

@@ -80,3 +80,18 @@ def test_a_merged_journal_reads_back_the_same():
     first, second = call(0, "u", {"carol": "Carol"}), call(1, "v", {"bob": "Bob"})
     change = merge(fold(first), fold(second), second, at=at(9))
     assert ev.decode(ev.encode(change.event)) == change.event
+
+
+def test_what_the_first_call_is_called_stays_and_the_others_goes_to_its_caller():
+    facts = [("dialled", "200"), ("conference", "room")]
+    first = [*call(0, "u", {"carol": "C", "alice": "A"}), *(ev.Fact(at=at(1), name=n, value=v) for n, v in facts)]
+    facts = [("dialled", "201"), ("conference", "room"), ("queue", "support")]
+    second = [*call(10, "v", {"line2": "A", "bob": "B"}), *(ev.Fact(at=at(11), name=n, value=v) for n, v in facts)]
+    into = fold(first)
+    into.apply(merge(into, fold(second), second, at=at(20)).event)
+    assert {(fact.name, fact.party): fact.value for fact in into.facts} == {
+        ("dialled", None): "200",
+        ("dialled", 2): "201",
+        ("conference", None): "room",
+        ("queue", None): "support",
+    }

@@ -13,6 +13,7 @@ import contextlib
 import os
 import random
 import signal
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Daemon:
         self.stopping = False
         self.started = False
         self.last_beat = 0.0
+        self._detaching = False
         self.hung = False
         """An adapter does not end; everything else is on disk."""
 
@@ -76,7 +78,8 @@ class Daemon:
             raise ConfigError("no adapter is configured: add [adapters.asterisk] or another", "adapters")
         self._wire()
         try:
-            await self._serve(adapters)
+            with _bare():
+                await self._serve(adapters)
         finally:
             await self.outbox.close()
             await self.store.close()
@@ -87,7 +90,7 @@ class Daemon:
         self._wire()
         try:
             await self.outbox.open()
-            async with asyncio.TaskGroup() as tasks:
+            async with _bare_group() as tasks:
                 background = self._background(tasks)
                 found = await self._recover({})
                 while self.finisher.busy or await self._trying():  # noqa: ASYNC110 - two parts, asked twice a second
@@ -208,8 +211,8 @@ class Daemon:
                         async with asyncio.timeout(FINISH_LIMIT):
                             await self.finisher.idle()
             finally:
-                for task in attached:
-                    task.cancel()
+                if any(not task.done() for task in attached):
+                    await self._detach(attached)
                 self.bus.close()
                 await self.web.close()
                 await self.admin.close()
@@ -260,13 +263,18 @@ class Daemon:
             began = self.clock.now()
             try:
                 await adapter.run(desk)
-                if self.stopping:
-                    return
                 logger.error("adapter ended by itself", adapter=name)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                logger.exception("adapter cancelled itself; please report it", adapter=name)
             except VcondError as why:
                 logger.error("adapter failed", adapter=name, why=str(why))  # noqa: TRY400 - the message says it all
             except Exception:
                 logger.exception("adapter crashed; please report it", adapter=name)
+            if self._detaching:
+                return  # it failed in its clean-up: the stop goes on
             self.office.attached(name, False, "the adapter is starting again")
             pause = RESTART_FIRST if self.clock.now() - began > 60e9 else min(2 * pause, RESTART_MOST)
             await asyncio.sleep(pause)
@@ -305,17 +313,20 @@ class Daemon:
 
     async def _detach(self, attached: list[asyncio.Task[None]]) -> None:
         """Adapters remove what they put into their systems; not for ever, and not when it is urgent."""
-        for task in attached:
+        self._detaching = True
+        left = [task for task in attached if not task.done()]
+        for task in left:
             task.cancel()
 
         async def gone() -> None:
-            await asyncio.wait(attached)
+            if left:
+                await asyncio.wait(left)
 
         either = {asyncio.create_task(self._hurry.wait()), asyncio.create_task(gone())}
         await asyncio.wait(either, timeout=DETACH_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         for waiter in either:
             waiter.cancel()
-        for task in attached:
+        for task in left:
             if not task.done():
                 self.hung = True
                 logger.error(
@@ -373,6 +384,27 @@ class Daemon:
             raise ConfigError(f"{self.state_dir} cannot be written by this user", "vcond.state_dir")
 
 
+@contextlib.contextmanager
+def _bare() -> Iterator[None]:
+    """The one error of ours that a task group wrapped is raised as it is: the command line tells it in one line."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        one: BaseException = group
+        while isinstance(one, BaseExceptionGroup) and len(one.exceptions) == 1:
+            one = one.exceptions[0]
+        if isinstance(one, VcondError):
+            raise one from None
+        raise
+
+
+@contextlib.asynccontextmanager
+async def _bare_group() -> AsyncIterator[asyncio.TaskGroup]:
+    with _bare():
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+
+
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
@@ -387,7 +419,13 @@ def main(config: Path, clock_speed: float = 1.0) -> None:
 
     async def serve() -> None:
         daemon = Daemon(loaded, clock=SteadyClock.of_speed(clock_speed))
-        await daemon.run()
+        try:
+            await daemon.run()
+        except BaseException as why:
+            if daemon.hung:
+                logger.error("the daemon failed", why=str(why), kind=type(why).__name__)  # noqa: TRY400 - it leaves now
+                os._exit(1)
+            raise
         if daemon.hung:
             os._exit(0)  # the loop would wait for the adapter for ever
 

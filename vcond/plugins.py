@@ -16,10 +16,11 @@ from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
 from vcond.errors import ConfigError, MissingExtraError
-from vcond.vcon import serialize
+from vcond.vcon import Profile, serialize
 from vcond.vcon.envelope import encrypt
 from vcond.vcon.keys import Signer, load_recipient, load_signer
 from vcond.vcon.keys import check as check_signer
+from vcond.vcon.profiles import CONSERVER_LIMIT
 from vcond.vcon.seal import sign
 
 GROUP = "vcond.adapters"
@@ -81,6 +82,10 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
         inner = sink(convert(own, struct, at))
         seal = None if form == "plain" else sealer(config.seal, form, clock)
         made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain))
+    largest = config.record.inline_limit
+    if made and largest > CONSERVER_LIMIT and all(sink.profile == Profile.CONSERVER for sink in made):
+        why = f"the conserver takes {CONSERVER_LIMIT} bytes at most: the audio of larger vCons would be nowhere"
+        raise ConfigError(why, "record.inline_limit")
     return made
 
 

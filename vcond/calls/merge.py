@@ -60,6 +60,8 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
     def translated(event: ev.Event) -> ev.Event | None:
         plain = ev.encode(event)
         if isinstance(event, ev.Fact) and event.party is None and told.get(event.name, event.value) != event.value:
+            if not parties or event.name.startswith("speech_"):
+                return None  # nobody to give it to, or about us
             plain["party"] = 0
         for name in ("party", "transferor", "transferee", "target", "by"):
             if isinstance(plain.get(name), int):

@@ -75,7 +75,8 @@ class CoreCall:
 
     def party(self, key: str, *, at: Instant, who: ev.Who = ev.Who()) -> int:  # noqa: B008 - a frozen value
         """The index of a party; it joins, returns or is described. -1 when the call is over or takes no more."""
-        key = key[:MAX_KEY]
+        key = _mended(key)[:MAX_KEY]
+        who = ev.Who(**_mended(msgspec.structs.asdict(who)))
         known = self.state.party_by_key(key)
         if known is None:
             index = len(self.state.parties)
@@ -291,6 +292,8 @@ def _encodable(event: ev.Event) -> ev.Event:
         msgspec.msgpack.encode(event)
     except UnicodeEncodeError:
         return ev.decode(_mended(ev.encode(event)))
+    except (OverflowError, TypeError):
+        return event  # the journal refuses and counts it
     return event
 
 

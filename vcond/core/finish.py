@@ -7,6 +7,7 @@ interrupts it, the next start does it from the journal.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -41,6 +42,8 @@ LONGEST_READ = 10 * 3600 * 48_000
 """Samples; what a track of a merged call has beyond stays at the edge."""
 AT_ONCE = 2
 """vCons built at the same time: each holds its call's audio in memory."""
+IN_HAND = 16
+"""vCons in memory at the same time while a disk does not take them."""
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
 
 
@@ -71,7 +74,9 @@ def _audio(journal: CallJournal, track: Track) -> Pcm:
 
 def _stand_back() -> None:
     """This thread squeezes audio; capture and speech come first."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    with contextlib.suppress(OSError):  # who may not be polite works all the same
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _only_here(document: Document) -> bool:
@@ -153,6 +158,7 @@ class Finisher:
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
         self._sent: set[str] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._in_hand = asyncio.Semaphore(IN_HAND)
         self._builders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
         self.busy = 0
         """Calls between their end and the outbox."""
@@ -221,19 +227,23 @@ class Finisher:
             return
         await self._flushed(journal)
         call.sealed = True
-        async with self._slots:
-            document, findings, body = await self._made(call, journal)
-            kept = _only_here(document)
-            if any(finding.level == "error" for finding in findings):
-                await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
-                return
-            if kept:
-                metrics.dropped_total.labels("recording", "too-large").inc()
-                fix = "set record.media_dir and record.media_url"
-                log.error("recording fits in no vCon; its journal is kept", call=call.uuid, fix=fix)
-            else:
-                self._sent.add(call.uuid)  # before: it may be delivered before we hear that it was published
-            sha512 = await self._publish(call.uuid, body)
+        async with self._in_hand:
+            await self._hand_over(call, journal)
+
+    async def _hand_over(self, call: CoreCall, journal: CallJournal) -> None:
+        """Make the vCon and give it to the outbox; the journal waits for the sinks, or stays."""
+        document, findings, body = await self._made(call, journal)
+        kept = _only_here(document)
+        if any(finding.level == "error" for finding in findings):
+            await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
+            return
+        if kept:
+            metrics.dropped_total.labels("recording", "too-large").inc()
+            fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
+            log.error("recording fits in no vCon: kept", call=call.uuid, folder=str(journal.folder), fix=fix)
+        else:
+            self._sent.add(call.uuid)  # before: it may be delivered before we hear that it was published
+        sha512 = await self._publish(call.uuid, body)
         if kept or call.uuid in self._sent:
             call.record(ev.Published(at=self._now(), sha512=sha512, kept=kept))
             journal.close()
@@ -256,7 +266,9 @@ class Finisher:
         pause = RETRY_FIRST
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._builders, self._make, call, journal)
+                async with self._slots:
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(self._builders, self._make, call, journal)
             except StorageError as why:
                 log.error("recording not stored yet", call=call.uuid, why=str(why))  # noqa: TRY400 - it says it all
             await self._wait(pause)

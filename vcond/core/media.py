@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -19,10 +20,14 @@ def publish(media: Media, folder: Path) -> None:
         if path.exists() and path.stat().st_size == media.size:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o750)  # whatever the umask: a web server of our group reads it
+        path.parent.chmod(0o750)  # whatever the umask
+        with contextlib.suppress(PermissionError):
+            os.chown(path.parent, -1, folder.stat().st_gid)
         unfinished = path.with_name(f".{path.name}.part")
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as out:
             os.fchmod(out.fileno(), 0o640)
+            with contextlib.suppress(PermissionError):  # the group of the folder: the web server's
+                os.fchown(out.fileno(), -1, folder.stat().st_gid)
             for piece in media.pieces():
                 out.write(piece)
             out.flush()

@@ -86,7 +86,7 @@ class Office:
 
     def call(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
         """The live call of that key: open, unfinished, or new."""
-        key = key[:256]
+        key = key.encode("utf-8", "replace").decode()[:256]
         found = self._live.get((adapter, key))
         if found is not None:
             return found
@@ -120,7 +120,7 @@ class Office:
     def call_ended(self, call: CoreCall) -> None:
         """An end was said; the record is made."""
         self._forget(call)
-        outcome = "answered" if call.state.answered is not None else str(call.state.disposition)
+        outcome = "answered" if call.state.disposition is None else call.state.disposition.value
         metrics.calls_total.labels(call.state.adapter, outcome).inc()
         for track in call.state.tracks:
             for start, stop, kind in track.spans:

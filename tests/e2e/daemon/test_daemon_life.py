@@ -50,6 +50,20 @@ async def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path):
         assert code == 2
 
 
+async def test_a_port_in_use_is_said_in_one_line(tmp_path: Path):
+    house, second = House(tmp_path / "one"), House(tmp_path / "two")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    async with house.running() as vcond:
+        second.write()
+        text = second.config.read_text()
+        second.config.write_text(text.replace("127.0.0.1:0", vcond.base.removeprefix("http://")))
+        code, printed = await second.command("run")
+    assert code == 2
+    assert "web.listen: cannot listen" in printed.splitlines()[-1]
+    assert "Traceback" not in printed
+
+
 async def test_a_reload_is_all_or_nothing(tmp_path: Path):
     house = House(tmp_path)
     async with house.running() as vcond:

@@ -117,3 +117,13 @@ def test_check_looks_at_the_keys(house: Path, key: str, kind: str, form: str, le
     found = findings(file, offline=True)
     assert any(one.level == level and says in one.detail for one in found), found
     assert (level == "error") == any(one.level == "error" for one in found), found
+
+
+def test_a_conserver_alone_cannot_have_vcons_that_it_would_drop(house: Path):
+    file = house / "vcond.toml"
+    conserver = '[[sinks]]\ntype = "conserver"\nurl = "http://127.0.0.1:1"\ningress_lists = ["a"]\ntoken = "k"\n'
+    text = f'[vcond]\nstate_dir = "{house}/s"\n[record]\ninline_limit = 40000000\n[speech]\nengine = "none"\n[adapters.twilio]\n'
+    file.write_text(text + conserver)
+    assert any("record.inline_limit" in one.detail for one in findings(file, offline=True))
+    file.write_text(text + conserver + f'[[sinks]]\ntype = "folder"\npath = "{house}/out"\n')
+    assert not any(one.level == "error" for one in findings(file, offline=True))

@@ -329,3 +329,18 @@ async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):
     talk(house, track, 0, 1)
     call.end(at=house.now(1), cause=Cause(q850=16))
     assert call.state.disposition is None
+
+
+async def test_numbers_of_any_size_do_not_reach_the_adapter(house):
+    call, *_ = two_parties(house)
+    call.emit(ev.Digit(at=house.at(0), party=0, button="1", ms=10**30))
+    call.emit(ev.Held(at=house.at(0), party=10**30))
+    assert [moment.event for moment in call.state.history] == ["join", "join"]
+
+
+async def test_names_that_are_no_unicode_are_recognised_again(house):
+    call = house.desk.call("k\udcff", at=house.now(0))
+    assert house.desk.call("k\udcff", at=house.at(0)) is call
+    who = ev.Who(name="M\udcff")
+    assert [call.party("p\udcff", at=house.at(0), who=who) for _ in range(3)] == [0, 0, 0]
+    assert len(call.journal.events) == 2

@@ -307,3 +307,11 @@ def test_what_the_operator_adds_to_every_vcon_is_judged_before_the_first_call():
     finish.check_record(RecordConfig(org="Example Ltd", sip_domain="pbx.example.com", lawful_basis=basis))
     with pytest.raises(ConfigError, match="lawful_basis"):
         finish.check_record(RecordConfig(lawful_basis={"lawful_basis": "because"}))
+
+
+def test_who_may_not_stand_back_works_all_the_same(monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(finish.os, "setpriority", refused)
+    finish._stand_back()

@@ -1,0 +1,98 @@
+"""The daemon's own loop with an adapter that misbehaves: a process of its own for each, as it may leave by os._exit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from vcond import daemon as module
+from vcond.config import load
+from vcond.errors import StorageError
+
+mode, file = sys.argv[1], Path(sys.argv[2])
+module.RESTART_FIRST, module.DETACH_LIMIT = 0.0, 0.5
+runs = 0
+
+class Adapter:
+    async def run(self, desk):
+        global runs
+        runs += 1
+        print("run", runs, flush=True)
+        if mode == "cancels-itself" and runs == 1:
+            inner = asyncio.ensure_future(asyncio.sleep(9))
+            inner.cancel()
+            await inner
+        desk.attached(True)
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if mode == "fails-in-clean-up":
+                raise OSError("the PBX is gone")
+            while mode.startswith("hangs"):
+                try:
+                    await asyncio.sleep(3600)
+                except asyncio.CancelledError:
+                    pass
+
+module.plugins.adapters = lambda config: {"twilio": Adapter()}
+if mode == "journal-unreadable":
+    def each(self):
+        raise StorageError("the journal cannot be read: look at the disk")
+        yield
+    module.Store.each = each
+if mode == "hangs-and-disk":
+    async def close(self, **_):
+        raise StorageError("the disk did not answer")
+    module.Store.close = close
+try:
+    module.main(file)
+except BaseException as why:
+    print("raised", type(why).__name__, why, flush=True)
+print("left", flush=True)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "vcond.toml"
+    file.write_text(f"""
+[vcond]
+state_dir = "{tmp_path}/state"
+admin_socket = "{tmp_path}/admin"
+drain = 0
+disk_floor_mb = 0
+[web]
+listen = "127.0.0.1:0"
+[speech]
+engine = "none"
+[adapters.twilio]
+[[sinks]]
+type = "folder"
+path = "{tmp_path}/vcons"
+""")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("mode", "printed", "code"),
+    [
+        ("well-behaved", ["run 1", "left"], 0),
+        ("fails-in-clean-up", ["run 1", "left"], 0),  # and is not started again
+        ("cancels-itself", ["run 1", "run 2", "left"], 0),  # and is started again
+        ("hangs", ["run 1"], 0),  # the process leaves without it
+        ("hangs-and-disk", ["run 1"], 1),
+        ("journal-unreadable", ["raised StorageError the journal cannot be read: look at the disk", "left"], 0),
+    ],
+)
+def test_an_adapter_that_misbehaves_at_a_stop_keeps_nobody(config: Path, mode: str, printed: list[str], code: int):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, mode, str(config)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout.splitlines(), done.returncode) == (printed, code), done.stderr
+    if mode.startswith("hangs"):
+        assert "did not clean up in time" in done.stderr

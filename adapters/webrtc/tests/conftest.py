@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fractions
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import numpy as np
@@ -15,7 +15,8 @@ from aiortc.codecs import get_capabilities
 from aiortc.mediastreams import MediaStreamTrack
 from av import AudioFrame
 
-from vcond_webrtc import peer
+from vcond.testing.desk import MemoryDesk
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig, peer
 
 
 class Microphone(MediaStreamTrack):
@@ -64,7 +65,7 @@ class Publisher:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.microphone = Microphone(48_000 if codec == "audio/opus" else 8_000)
         self.codec = codec
-        self.location = ""
+        self.location = self.tag = ""
         self.connected = asyncio.Event()
 
     async def offer(self) -> str:
@@ -79,17 +80,20 @@ class Publisher:
         headers = {"Content-Type": "application/sdp"}
         return await self.http.post("/whip", params=query, data=body, headers=headers)
 
-    async def publish(self, **query) -> None:
-        """Connected when it returns."""
+    def watch(self) -> None:
+        """Set ``connected`` when it is."""
 
         @self.connection.on("connectionstatechange")
         def changed() -> None:
             if self.connection.connectionState == "connected":
                 self.connected.set()
 
+    async def publish(self, **query) -> None:
+        """Connected when it returns."""
+        self.watch()
         answer = await self.post(await self.offer(), **query)
         assert answer.status == 201, await answer.text()
-        self.location = answer.headers["Location"]
+        self.location, self.tag = answer.headers["Location"], answer.headers["ETag"]
         await self.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         async with asyncio.timeout(20):
             await self.connected.wait()
@@ -115,3 +119,30 @@ class Publisher:
 @pytest.fixture
 def publisher():
     return Publisher
+
+
+@pytest.fixture
+def serving():
+    """A desk with the adapter, and a factory of publishers: ``async with serving(grace=0) as (desk, person)``."""
+    return _serving
+
+
+@asynccontextmanager
+async def _serving(**config):
+    people = []
+    async with MemoryDesk("webrtc") as desk:
+        task = asyncio.create_task(WebRtcAdapter(WebRtcConfig(**config)).run(desk))
+        await desk.until(lambda: desk.is_attached)
+
+        def person(given=desk.ingress.token, codec="audio/opus"):
+            people.append(Publisher(desk.ingress.bound_url, given, codec))
+            return people[-1]
+
+        try:
+            yield desk, person
+        finally:
+            for one in people:
+                await one.close()
+            task.cancel()
+            await asyncio.wait([task])
+    assert not desk.faults

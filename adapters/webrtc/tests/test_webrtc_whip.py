@@ -6,13 +6,10 @@ import asyncio
 import base64
 import hmac
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 
-from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
-from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 
 SDP = {"Content-Type": "application/sdp"}
 LATER = 4_000_000_000
@@ -27,30 +24,8 @@ def token(claims: dict) -> str:
     return (text + b"." + mac).decode()
 
 
-@asynccontextmanager
-async def serving(publisher, **config):
-    """A desk with the adapter, and a factory of publishers."""
-    people = []
-    async with MemoryDesk("webrtc") as desk:
-        task = asyncio.create_task(WebRtcAdapter(WebRtcConfig(**config)).run(desk))
-        await desk.until(lambda: desk.is_attached)
-
-        def person(given=desk.ingress.token, codec="audio/opus"):
-            people.append(publisher(desk.ingress.bound_url, given, codec))
-            return people[-1]
-
-        try:
-            yield desk, person
-        finally:
-            for one in people:
-                await one.close()
-            task.cancel()
-            await asyncio.wait([task])
-    assert not desk.faults
-
-
-async def test_an_offer_gets_an_answer_and_a_session_that_can_be_deleted(publisher):
-    async with serving(publisher) as (desk, person):
+async def test_an_offer_gets_an_answer_and_a_session_that_can_be_deleted(serving):
+    async with serving() as (desk, person):
         ann = person()
         answer = await ann.post(await ann.offer(), call="c")
         assert answer.status == 201
@@ -59,10 +34,11 @@ async def test_an_offer_gets_an_answer_and_a_session_that_can_be_deleted(publish
         assert answer.headers["ETag"].startswith('"')
         assert "a=recvonly" in await answer.text()
         where = answer.headers["Location"]
-        for method, status in (("PATCH", 405), ("GET", 405), ("POST", 405), ("OPTIONS", 204), ("DELETE", 200)):
+        for method, status in (("GET", 405), ("POST", 405), ("PUT", 405), ("OPTIONS", 200), ("DELETE", 200)):
             async with ann.http.request(method, where) as told:
                 assert told.status == status, method
-                assert status == 200 or told.headers["Allow"].replace(" ", "").split(",") == ["DELETE", "OPTIONS"]
+                allowed = told.headers.get("Allow", "").replace(" ", "")
+                assert method == "DELETE" or allowed == "DELETE,OPTIONS,PATCH"
         await asyncio.wait_for(_gone(ann, where), 10)
         assert not desk.calls, "who never connected was never in a call"
 
@@ -93,8 +69,8 @@ async def _gone(person, where) -> None:
         ("v=0", SDP, {"consented": "1e9"}, 400),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_taken_is_refused_by_its_kind(publisher, body, headers, query, status):
-    async with serving(publisher) as (desk, person):
+async def test_what_cannot_be_taken_is_refused_by_its_kind(serving, body, headers, query, status):
+    async with serving() as (desk, person):
         ann = person()
         data = body.encode() if isinstance(body, str) else body
         async with ann.http.post("/whip", data=data, params=query, headers=headers or {"Content-Type": "x/y"}) as told:
@@ -102,8 +78,8 @@ async def test_what_cannot_be_taken_is_refused_by_its_kind(publisher, body, head
         assert not desk.calls
 
 
-async def test_an_offer_that_only_receives_is_refused(publisher):
-    async with serving(publisher) as (desk, person):
+async def test_an_offer_that_only_receives_is_refused(serving):
+    async with serving() as (desk, person):
         ann = person()
         offer = (await ann.offer()).replace("a=sendonly", "a=recvonly")
         assert (await ann.post(offer)).status == 422
@@ -116,8 +92,8 @@ async def test_an_offer_that_only_receives_is_refused(publisher):
 @pytest.mark.parametrize(
     ("given", "status"), [("", 401), ("wrong", 401), (token({"exp": 1}), 401), (token({"exp": LATER}), 415)]
 )
-async def test_a_bearer_token_is_asked_for(publisher, given, status):
-    async with serving(publisher, secret=SECRET) as (_, person):
+async def test_a_bearer_token_is_asked_for(serving, given, status):
+    async with serving(secret=SECRET) as (_, person):
         async with person(given).http.post("/whip", data=b"", headers={"Content-Type": "x/y"}) as told:
             assert told.status == status
             if status == 401:
@@ -126,8 +102,8 @@ async def test_a_bearer_token_is_asked_for(publisher, given, status):
             assert told.status == (401 if status == 401 else 404)
 
 
-async def test_a_signed_token_cannot_be_talked_over_and_touches_its_own_session_only(publisher):
-    async with serving(publisher, secret=SECRET) as (desk, person):
+async def test_a_signed_token_cannot_be_talked_over_and_touches_its_own_session_only(serving):
+    async with serving(secret=SECRET) as (desk, person):
         ann = person(token({"exp": LATER, "call": "signed", "name": "Ann", "sub": "ann"}))
         assert (await ann.post("v=0", call="another")).status == 400
         await ann.publish()
@@ -141,8 +117,8 @@ async def test_a_signed_token_cannot_be_talked_over_and_touches_its_own_session_
         await desk.until(lambda: desk.by_key("signed").over)
 
 
-async def test_limits_are_said(publisher):
-    async with serving(publisher, max_sessions=2, max_parties=1) as (desk, person):
+async def test_limits_are_said(serving):
+    async with serving(max_sessions=2, max_parties=1) as (desk, person):
         ann, ben, eve = person(), person(), person()
         await ann.publish(call="c")
         assert (await ben.post(await ben.offer(), call="c")).status == 409
@@ -154,14 +130,14 @@ async def test_limits_are_said(publisher):
         assert desk.drops == {("session", "too-many-parties"): 1, ("session", "limit"): 1}
 
 
-async def test_pages_of_other_origins_need_to_be_allowed(publisher):
+async def test_pages_of_other_origins_need_to_be_allowed(serving):
     ours = "https://app.example.com"
-    async with serving(publisher, origins=(ours,)) as (_, person):
+    async with serving(origins=(ours,)) as (_, person):
         client = person("").http
         asks = {"Origin": ours, "Access-Control-Request-Method": "POST"}
         for path in ("/whip", "/whip/session", "/whip/session/mute"):
             async with client.options(path, headers=asks) as told:
-                assert told.status == 204
+                assert told.status == 200
                 assert told.headers["Access-Control-Allow-Origin"] == ours
                 assert "Authorization" in told.headers["Access-Control-Allow-Headers"]
         async with client.options("/whip", headers=asks | {"Origin": "https://evil.example.com"}) as told:
@@ -171,8 +147,8 @@ async def test_pages_of_other_origins_need_to_be_allowed(publisher):
             assert told.headers["Access-Control-Allow-Origin"] == ours
 
 
-async def test_mute_is_told_and_consent_is_a_fact_of_the_party(publisher):
-    async with serving(publisher) as (desk, person):
+async def test_mute_is_told_and_consent_is_a_fact_of_the_party(serving):
+    async with serving() as (desk, person):
         ann = person()
         await ann.publish(call="c", consented="2.5")
         for method in ("PUT", "PUT", "DELETE"):
@@ -186,16 +162,16 @@ async def test_mute_is_told_and_consent_is_a_fact_of_the_party(publisher):
         assert [(fact.party, call.state.opened - fact.at > 2_400_000_000) for fact in consent] == [(0, True)]
 
 
-async def test_who_connects_and_says_nothing_is_given_up(publisher):
-    async with serving(publisher, connect_timeout=0.5, grace=0) as (desk, person):
+async def test_who_connects_and_says_nothing_is_given_up(serving):
+    async with serving(connect_timeout=0.5, grace=0) as (desk, person):
         ann = person()
         await ann.post(await ann.offer(), call="c")  # and never connects
         await desk.until(lambda: desk.drops["session", "no-connection"] == 1)
         assert not desk.calls
 
 
-async def test_the_same_party_again_takes_the_place_over(publisher):
-    async with serving(publisher) as (desk, person):
+async def test_the_same_party_again_takes_the_place_over(serving):
+    async with serving() as (desk, person):
         first, second = person(), person()
         await first.publish(call="c", party="ann")
         await desk.until(lambda: desk.by_key("c").state.tracks)
@@ -210,8 +186,8 @@ async def test_the_same_party_again_takes_the_place_over(publisher):
 @pytest.mark.parametrize(
     ("codec", "rate"), [("audio/opus", 16_000), ("audio/PCMU", 8_000), ("audio/PCMA", 8_000), ("audio/G722", 16_000)]
 )
-async def test_every_codec_of_the_answer_is_kept_at_its_rate(publisher, codec, rate):
-    async with serving(publisher) as (desk, person):
+async def test_every_codec_of_the_answer_is_kept_at_its_rate(serving, codec, rate):
+    async with serving() as (desk, person):
         ann = person(codec=codec)
         await ann.publish(call="c")
         await ann.microphone.speak(voice(1, 1.5))
@@ -226,8 +202,8 @@ async def test_every_codec_of_the_answer_is_kept_at_its_rate(publisher, codec, r
         assert not lost
 
 
-async def test_after_the_core_ended_a_call_the_same_word_begins_another(publisher):
-    async with serving(publisher) as (desk, person):
+async def test_after_the_core_ended_a_call_the_same_word_begins_another(serving):
+    async with serving() as (desk, person):
         ann, ben = person(), person()
         await ann.publish(call="c")
         await desk.until(lambda: desk.by_key("c").state.tracks)

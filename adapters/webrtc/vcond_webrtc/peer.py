@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vcond.adapter import ConfigError, ProtocolError, RefusedError
 from vcond_webrtc.channel import KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.trickle import MOST_CANDIDATES, reachable, sections, usable
 
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
@@ -24,8 +25,6 @@ NEGOTIATION: Final = 10.0
 """Seconds that an answer may take; a silent STUN server costs 5."""
 CLOSING: Final = 5.0
 MOST_SECTIONS: Final = 8
-MOST_CANDIDATES: Final = 64
-"""Addresses that an offer may make us send connectivity checks to."""
 SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
 """A media section's line (RFC 8866 section 5.14)."""
 BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
@@ -64,6 +63,9 @@ class Peer:
     def __init__(self, config: WebRtcConfig, on_packet: OnPacket) -> None:
         """``on_packet`` takes every packet with the number of its track, at once: it must not wait."""
         self.tracks = 0
+        self._candidates = 0
+        self._ice: dict[str, tuple[str, str]] = {}
+        """User fragment and password that the offer gave for each ``mid``."""
         self._config = config
         self._on_packet = on_packet
         self._connection = _connection(config)
@@ -75,6 +77,8 @@ class Peer:
         TimeoutError when no answer could be made in time.
         """
         _look_at(offer)
+        offer = reachable(offer)
+        self._candidates = offer.count("\na=candidate:")
         connection = self._connection
         connection.on("connectionstatechange", lambda: on_state(connection.connectionState))
         async with asyncio.timeout(NEGOTIATION):
@@ -89,6 +93,28 @@ class Peer:
         if not self.tracks:
             raise RefusedError("the offer sends no audio")
         return advertised(connection.localDescription.sdp, self._config.advertise)
+
+    async def trickle(self, fragment: str) -> int:
+        """Take more addresses of the publisher (RFC 9725 section 4.3.2); returns how many were too many.
+
+        What no check can be sent to is left out in silence, as the RFC asks. Raises ProtocolError for what is no
+        fragment, RefusedError for an ICE restart: aiortc's agent has one user fragment and password for its life.
+        """
+        from aiortc.sdp import candidate_from_sdp
+
+        told = [section for section in sections(fragment) if section.mid in self._ice]
+        for section in told:
+            ufrag, password = self._ice[section.mid]
+            if section.ufrag not in {"", ufrag} or section.password not in {"", password}:
+                raise RefusedError("ICE cannot be restarted here: publish again")
+        wanted = [(section.mid, text) for section in told for text in section.candidates if usable(text)]
+        taken = wanted[: MOST_CANDIDATES - self._candidates]
+        self._candidates += len(taken)
+        for mid, text in taken:
+            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMid = mid
+            await self._connection.addIceCandidate(candidate)
+        return len(wanted) - len(taken)
 
     async def close(self) -> None:
         """End the connection; the publisher sees it closed. Done also when the caller is cancelled: sockets must go."""
@@ -120,9 +146,13 @@ class Peer:
     async def _take(self, offer: str) -> None:
         from aiortc import RTCSessionDescription
         from aiortc.exceptions import OperationError
+        from aiortc.sdp import SessionDescription
 
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for media in SessionDescription.parse(offer).media:
+                if media.ice is not None:
+                    self._ice[media.rtp.muxId] = (media.ice.usernameFragment or "", media.ice.password or "")
         except OperationError:
             raise RefusedError("the offer has no codec that can be taken") from None
         except TimeoutError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Final
 
 from vcond.adapter import SECOND, Desk, Instant, Muted, Unmuted
@@ -27,6 +28,8 @@ class Session:
     ) -> None:  # fmt: skip
         self.name = name
         """In its URL; a secret of publisher and vcond."""
+        self.tag = secrets.token_hex(8)
+        """The entity tag of its ICE session (RFC 9725 section 4.3.1), of which there is one only."""
         self.claims = claims
         self.peer = Peer(config, self._take)
         self._desk = desk

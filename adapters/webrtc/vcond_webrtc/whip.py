@@ -20,13 +20,16 @@ from vcond_webrtc.calls import Switchboard
 from vcond_webrtc.claims import NAMES, Claims, from_token, from_words
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.session import HUNG_UP, STOPPING, Session
+from vcond_webrtc.trickle import FRAGMENT, LARGEST_FRAGMENT
 
 SDP: Final = "application/sdp"
 LARGEST_OFFER: Final = 64 << 10
 """Bytes; Chromium's offer for a microphone has 2,000 to 6,000."""
+PATIENCE: Final = 10.0
+"""Seconds that the body of a request may take."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ENDPOINT: Final = "OPTIONS, POST"
-RESOURCE: Final = "DELETE, OPTIONS"
+RESOURCE: Final = "DELETE, OPTIONS, PATCH"
 MUTE: Final = "DELETE, OPTIONS, PUT"
 OLDEST_CONSENT: Final = 3_600.0
 """Seconds."""
@@ -77,20 +80,20 @@ class Endpoint:
         if below == [""]:
             return await self._at_endpoint(request)
         if len(below) == 1:
-            return self._at_session(request, below[0])
+            return await self._at_session(request, below[0])
         if len(below) == 2 and below[1] == "mute":
             return self._at_mute(request, below[0])
         raise web.HTTPNotFound
 
     async def _at_endpoint(self, request: web.Request) -> web.Response:
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers={"Allow": ENDPOINT, "Accept-Post": SDP})
+            return web.Response(headers={"Allow": ENDPOINT, "Accept-Post": SDP})
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ENDPOINT.split(", "))
         guest = self._guest(request)
         if request.content_type != SDP:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Post": SDP})
-        offer = await _body(request)
+        offer = await _body(request, LARGEST_OFFER)
         claims = self._claims(request, guest)
         consent = self._consented(request)
         if self._closed or len(self._sessions) + self._opening >= self._config.max_sessions:
@@ -120,7 +123,7 @@ class Endpoint:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         self._group.create_task(self._live(session))
         where = f"{urlsplit(self._desk.ingress.base_url).path}{self._config.path}/{session.name}"
-        headers = {"Location": where, "ETag": f'"{secrets.token_hex(8)}"'}
+        headers = {"Location": where, "ETag": f'"{session.tag}"', "Accept-Patch": FRAGMENT}
         if self._config.stun:
             headers["Link"] = f'<{self._config.stun}>; rel="ice-server"'
         return web.Response(status=201, text=answer, content_type=SDP, headers=headers)
@@ -145,20 +148,40 @@ class Endpoint:
         finally:
             del self._sessions[session.name]
 
-    def _at_session(self, request: web.Request, name: str) -> web.Response:
+    async def _at_session(self, request: web.Request, name: str) -> web.Response:
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers={"Allow": RESOURCE})
+            return web.Response(headers={"Allow": RESOURCE, "Accept-Post": SDP, "Accept-Patch": FRAGMENT})
         session = self._session(request, name)
         if request.method == "DELETE":
             session.end(HUNG_UP)
             return web.Response()
-        # Neither trickle ICE nor restarts: 405 for PATCH is what section 4.3 asks for. Others are reserved.
-        raise web.HTTPMethodNotAllowed(request.method, RESOURCE.split(", "))
+        if request.method == "PATCH":
+            return await self._patched(request, session)
+        raise web.HTTPMethodNotAllowed(request.method, RESOURCE.split(", "))  # the others are reserved (section 4.2)
+
+    async def _patched(self, request: web.Request, session: Session) -> web.Response:
+        """Trickle ICE. A restart, which aiortc cannot do, is answered with 422 (section 4.3.1)."""
+        if request.content_type != FRAGMENT:
+            raise web.HTTPUnsupportedMediaType(headers={"Accept-Patch": FRAGMENT})
+        tags = request.if_match
+        if tags is None:
+            raise web.HTTPPreconditionRequired(text="If-Match with the ETag of the session is needed\n")
+        if not any(tag.value == "*" or (tag.value == session.tag and not tag.is_weak) for tag in tags):
+            raise web.HTTPPreconditionFailed(text="If-Match is not the ETag of the session\n")
+        try:
+            left_out = await session.peer.trickle(await _body(request, LARGEST_FRAGMENT))
+        except ProtocolError as why:
+            raise web.HTTPBadRequest(text=f"{why}\n") from None
+        except RefusedError as why:
+            raise web.HTTPUnprocessableEntity(text=f"{why}\n") from None
+        if left_out:
+            self._desk.dropped("candidate", "too-many", left_out)
+        return web.Response(status=204)
 
     def _at_mute(self, request: web.Request, name: str) -> web.Response:
         """Ours: PUT = the microphone is muted, DELETE = it is open again."""
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers={"Allow": MUTE})
+            return web.Response(headers={"Allow": MUTE})
         session = self._session(request, name)
         if request.method not in {"PUT", "DELETE"}:
             raise web.HTTPMethodNotAllowed(request.method, MUTE.split(", "))
@@ -226,7 +249,7 @@ class Endpoint:
             return {}
         allowed = {
             "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
+            "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Accept-Patch",
             "Vary": "Origin",
         }
         if request.method == "OPTIONS":
@@ -236,17 +259,20 @@ class Endpoint:
         return allowed
 
 
-async def _body(request: web.Request) -> str:
-    """The offer. Raises HTTPRequestEntityTooLarge, or HTTPBadRequest for what is no UTF-8."""
+async def _body(request: web.Request, most: int) -> str:
+    """The text of a request. Raises HTTPRequestEntityTooLarge, HTTPBadRequest for no UTF-8, HTTPRequestTimeout."""
     read = bytearray()
-    async for piece in request.content.iter_chunked(16 << 10):
-        read += piece
-        if len(read) > LARGEST_OFFER:
-            raise web.HTTPRequestEntityTooLarge(LARGEST_OFFER, len(read))
     try:
+        async with asyncio.timeout(PATIENCE):
+            async for piece in request.content.iter_chunked(16 << 10):
+                read += piece
+                if len(read) > most:
+                    raise web.HTTPRequestEntityTooLarge(most, len(read))
         return read.decode()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
     except UnicodeDecodeError:
-        raise web.HTTPBadRequest(text="the offer is no UTF-8\n") from None
+        raise web.HTTPBadRequest(text="the body is no UTF-8\n") from None
 
 
 def _bearer(request: web.Request) -> str:

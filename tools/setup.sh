@@ -28,12 +28,26 @@ vosk_model() { # a vosk model for tests and benches, hash checked; a missing one
   rm -rf .peers/fetched
 }
 
+judges() { # other vCon libraries, which need Python 3.12; without one on this machine their tests are skipped
+  [ -f .peers/judges/.ready ] && return 0
+  for judge in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do
+    "$judge" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || continue
+    say "installing the judges of vCons for $("$judge" --version)"
+    rm -rf .peers/judges
+    "$judge" -m venv .peers/judges &&
+      .peers/judges/bin/python -m pip -qq install --require-hashes -r tests/peers/judges/requirements.txt &&
+      touch .peers/judges/.ready || say "the judges could not be installed"
+    return 0
+  done
+}
+
 if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
   need "test -x /usr/lib/chromium/chromium" chromium
   need "command -v espeak-ng" espeak-ng
   vosk_model
+  judges
   exit 0
 fi
 

@@ -21,7 +21,7 @@ from vcond.vcon.envelope import encrypt
 from vcond.vcon.keys import Signer, load_recipient, load_signer
 from vcond.vcon.keys import check as check_signer
 from vcond.vcon.profiles import CONSERVER_LIMIT
-from vcond.vcon.seal import sign
+from vcond.vcon.signing import sign, signed
 
 GROUP = "vcond.adapters"
 FORMS = ("plain", "signed", "encrypted")
@@ -98,8 +98,9 @@ def sealer(config: SealConfig, form: str, clock: Callable[[], Instant]) -> Calla
         raise ConfigError("nobody could read an encrypted vCon: name at least one", "seal.recipients")
 
     def seal(body: bytes) -> bytes:
-        signed = sign(body, signer, clock())
-        return serialize(signed if form == "signed" else encrypt(signed, recipients))
+        if form == "signed":
+            return bytes(signed(body, signer, clock()))
+        return serialize(encrypt(sign(body, signer, clock()), recipients))
 
     return seal
 

@@ -16,7 +16,7 @@ from vcond.vcon.envelope import decrypt as open_envelope
 from vcond.vcon.envelope import encrypt as close_envelope
 from vcond.vcon.keys import load_certificates, load_private, load_recipient, load_signer, load_trust
 from vcond.vcon.seal import open_signed
-from vcond.vcon.seal import sign as sign_bytes
+from vcond.vcon.signing import signed
 
 
 def convert(file: Path, out: Path | None) -> str:
@@ -28,7 +28,7 @@ def sign(file: Path, out: Path | None, *, key: str, certificates: str, algorithm
     """The signed form of a vCon, or of a signed one that is to be kept longer."""
     signer = load_signer(pem(key, "--key"), pem(certificates, "--cert"), algorithm=algorithm, alg_twice=alg_twice)
     load_vcon(file)  # says what is wrong with it
-    return _write(serialize(sign_bytes(file.read_bytes(), signer, SteadyClock().now())), out)
+    return _write(bytes(signed(file.read_bytes(), signer, SteadyClock().now())), out)
 
 
 def verify(file: Path, out: Path | None, *, trust: str, chain: str) -> list[str]:

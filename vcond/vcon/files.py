@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pybase64
 import soundfile
 import soxr
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def base64url(parts: Iterable[bytes], size: int = 0) -> str:
         whole = rest + part if rest else part
         cut = len(whole) - len(whole) % 3
         rest = whole[cut:]
-        text = base64.urlsafe_b64encode(whole[:cut] if rest else whole)
+        text = pybase64.b64encode(whole[:cut] if rest else whole, b"-_")
         out[at : at + len(text)] = text
         at += len(text)
     tail = base64.urlsafe_b64encode(rest).rstrip(b"=")

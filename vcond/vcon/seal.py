@@ -1,4 +1,4 @@
-"""The signed form (core-04 section 5.2): JWS in general JSON serialization, made and opened.
+"""The signed form (core-04 section 5.2): JWS in general JSON serialization, opened.
 
 The framing is ours, because nobody else's does all of it: the general form also for one signature, ``alg`` where each
 reader looks for it, payloads of many megabytes in time. Keys and signatures themselves are jwcrypto's.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,10 +24,9 @@ from jwcrypto.jwk import JWK
 
 from vcond.calls.time import Instant
 from vcond.errors import ProtocolError
-from vcond.vcon.files import base64url
-from vcond.vcon.keys import ALGORITHMS, LONGEST_CHAIN, Signer, Trust, check, trusted, x5c
+from vcond.vcon.keys import ALGORITHMS, LONGEST_CHAIN, Trust, trusted
 from vcond.vcon.model import Document
-from vcond.vcon.serialize import read, serialize, unpacked
+from vcond.vcon.serialize import read, unpacked
 
 DEEPEST: Final = 8
 """Signatures around signatures (long archives, section 5.2.5) that are unwrapped."""
@@ -58,32 +57,6 @@ class Opened:
     algorithm: str
     layers: int = 1
     """Signatures around it; only the outermost was verified."""
-
-
-def sign(body: bytes, signer: Signer, now: Instant) -> Document:
-    """Bytes of an unsigned vCon, or of a signed one that is to be kept longer, as a signed vCon.
-
-    Raises ConfigError when the signer cannot sign (now), and ProtocolError when the bytes are no vCon.
-    """
-    check(signer, now)
-    uuid = _uuid(read(body), DEEPEST)
-    protected = _text(msgspec.json.encode({"alg": signer.algorithm}))
-    payload = base64url(_slices(body), len(body))
-    signature = JWA.signing_alg(signer.algorithm).sign(signer.key, f"{protected}.{payload}".encode("ascii"))
-    header: dict[str, Any] = {"alg": signer.algorithm} if signer.alg_twice else {}
-    header |= {"x5u": signer.x5u} if signer.x5u else {"x5c": x5c(signer.chain)}
-    if uuid:
-        header["uuid"] = uuid
-    return {
-        "payload": payload,
-        "signatures": [{"protected": protected, "header": header, "signature": _text(signature)}],
-    }
-
-
-def sign_again(document: Document, signer: Signer, trust: Trust, now: Instant) -> Document:
-    """A signed vCon wrapped in a new signature before its certificates end. Raises as ``open_signed`` and ``sign``."""
-    open_signed(document, trust, now)
-    return sign(serialize(document), signer, now)
 
 
 def open_signed(
@@ -192,16 +165,6 @@ def _document(body: bytes) -> Document:
         raise SealBrokenError("payload", "a payload that is no vCon") from None
 
 
-def _uuid(document: Document, depth: int) -> str:
-    """The uuid of a vCon, through its signatures; empty when it has none."""
-    if "payload" in document and "signatures" in document:
-        if not depth or not isinstance(document["payload"], str):
-            raise SealBrokenError("payload", "a payload that is no vCon")
-        return _uuid(read(decoded(document["payload"])), depth - 1)
-    uuid = document.get("uuid")
-    return uuid if isinstance(uuid, str) else ""
-
-
 def decoded(text: str) -> bytes:
     """base64url, padded or not, and nothing else. Raises SealBrokenError."""
     bare = text.rstrip("=")
@@ -225,13 +188,3 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SealBrokenError("header", "a header that is no object")
     return value
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
-def _slices(body: bytes) -> Iterator[bytes]:
-    """Pieces that stay in a processor's cache while they are encoded: twice as fast as the whole at once."""
-    for at in range(0, len(body), _PIECE):
-        yield body[at : at + _PIECE]

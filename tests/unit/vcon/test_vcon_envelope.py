@@ -14,7 +14,8 @@ from vcond.errors import ConfigError, ProtocolError
 from vcond.vcon import read, serialize, validate
 from vcond.vcon.envelope import MOST_RECIPIENTS, decrypt, encrypt
 from vcond.vcon.keys import load_private, load_recipient, load_signer, load_trust
-from vcond.vcon.seal import SealBrokenError, decoded, open_signed, sign
+from vcond.vcon.seal import SealBrokenError, decoded, open_signed
+from vcond.vcon.signing import sign
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from vcond.errors import ProtocolError
 from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
 from vcond.vcon.envelope import decrypt, encrypt
 from vcond.vcon.keys import load_private, load_recipient, load_signer, load_trust
-from vcond.vcon.seal import open_signed, sign
+from vcond.vcon.seal import open_signed
+from vcond.vcon.signing import sign
 
 ROUNDS = int(os.environ.get("VCOND_FUZZ", "2000"))
 ODD = (

@@ -1,19 +1,21 @@
 """Judges that need Python 3.12: PyPI's ``vcon`` and ``vcon-wtf`` in an environment of their own.
 
-Name its interpreter in VCOND_JUDGES, made by ``python3.12 -m venv DIR && DIR/bin/pip install vcon==0.10.0
-vcon-wtf==0.1.1``. Where a judge is wrong against the draft, WRONG says so with the section.
+``tools/setup.sh test`` makes it where there is a Python 3.12; another one can be named in VCOND_JUDGES. Where a judge is wrong
+against the draft, WRONG says so with the section.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
 
-JUDGES = os.environ.get("VCOND_JUDGES", "")
-pytestmark = pytest.mark.skipif(not JUDGES, reason="VCOND_JUDGES names no interpreter with vcon and vcon-wtf")
+OURS = Path(__file__).parents[3] / ".peers" / "judges"
+JUDGES = os.environ.get("VCOND_JUDGES", "") or (str(OURS / "bin" / "python") if (OURS / ".ready").exists() else "")
+pytestmark = pytest.mark.skipif(not JUDGES, reason="no Python 3.12 on this machine for vcon and vcon-wtf")
 
 WRONG = {
     # core-04 section 4.3 (since core-03): recording-set is a type of dialog, and Table 1 forbids it a mediatype

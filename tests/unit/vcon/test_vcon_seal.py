@@ -17,7 +17,8 @@ from vcond.calls.time import SECOND, Instant
 from vcond.errors import ConfigError, PeerError, ProtocolError
 from vcond.vcon import read, serialize, validate
 from vcond.vcon.keys import load_certificates, load_signer, load_trust
-from vcond.vcon.seal import MOST_SIGNATURES, SealBrokenError, decoded, open_signed, sign, sign_again
+from vcond.vcon.seal import MOST_SIGNATURES, SealBrokenError, decoded, open_signed
+from vcond.vcon.signing import sign, sign_again, signed
 
 DAY = 86400 * SECOND
 
@@ -59,6 +60,16 @@ def test_what_was_signed_comes_back_byte_for_byte(pki, body, trust, at, algorith
     assert opened.document == read(body)
     assert (opened.algorithm, opened.layers) == (algorithm, 1)
     assert opened.chain[0] == who.certificate
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 196_607, 196_608, 196_609, 500_000])
+def test_the_text_that_is_made_while_it_is_written_is_the_document(signer, at, trust, size):
+    body = msgspec.json.encode({"uuid": "u", "x": "a" * size})
+    text = signed(body, signer, at)
+    assert len(bytes(text)) == len(text)
+    assert b"".join(text) == bytes(text)
+    assert read(bytes(text)) == sign(body, signer, at)
+    assert open_signed(read(bytes(text)), trust, at).payload == body
 
 
 def test_the_form_is_that_of_the_draft(body, signer, at, pki):

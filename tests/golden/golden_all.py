@@ -7,6 +7,7 @@ from collections.abc import Callable
 import golden_asterisk
 import golden_freeswitch
 import golden_twilio
+import golden_webrtc
 
 from vcond.testing.desk import MemoryDesk
 
@@ -14,4 +15,5 @@ ADAPTERS: dict[str, dict[str, Callable[[], MemoryDesk]]] = {
     "asterisk": golden_asterisk.SCENARIOS,
     "freeswitch": golden_freeswitch.SCENARIOS,
     "twilio": golden_twilio.SCENARIOS,
+    "webrtc": golden_webrtc.SCENARIOS,
 }

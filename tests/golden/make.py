@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / "adapters" / name) for name in ("asterisk", "freeswitch", "twilio"))]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "adapters" / name) for name in ("asterisk", "freeswitch", "twilio", "webrtc"))]
 sys.path += [str(ROOT / "adapters" / name / "tests") for name in ("asterisk", "freeswitch")]
 
 from golden_all import ADAPTERS  # noqa: E402 - the path comes first

@@ -17,8 +17,9 @@ KINDS = {
     "freeswitch": ("plain", "hold", "dtmf", "blind-transfer", "attended-transfer", "conference", "busy", "no-answer",
                    "cancelled", "loss", "crash"),
     "twilio": ("plain", "dtmf", "loss", "crash"),
+    "webrtc": ("plain", "conference", "loss", "crash"),
 }  # fmt: skip
-"""Twilio streams nothing of a call that is not answered, and tells neither holds nor transfers."""
+"""Twilio streams nothing of a call that is not answered, and tells neither holds nor transfers; browsers have neither."""
 
 
 def golden(adapter, name):
@@ -60,5 +61,6 @@ def test_a_gap_is_told_where_there_was_one_and_nowhere_else(adapter, name):
     document = msgspec.json.decode(golden(adapter, name))
     tags = next(one["body"] for one in document["attachments"] if one["purpose"] == "tags")
     gaps = {"asterisk": {"loss", "crash"}, "freeswitch": {"loss", "crash"},
-            "twilio": {"loss", "crash", "cut-and-back", "no-audio"}}  # fmt: skip
+            "twilio": {"loss", "crash", "cut-and-back", "no-audio"},
+            "webrtc": {"loss", "crash"}}  # fmt: skip
     assert ("vcond_gap:true" in tags) == (name in gaps[adapter])

@@ -17,6 +17,17 @@ stt_lag_seconds = Histogram(
     "vcond_stt_lag_seconds", "End of an utterance to its text", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 120)
 )
 stt_backlog = Gauge("vcond_stt_backlog_utterances", "Utterances that wait for their text")
+stt_calls = Gauge("vcond_stt_calls", "Calls that go on, by how they are transcribed", ["state"])
+stt_load = Gauge(
+    "vcond_stt_load", "What the texts of all calls that go on would take of what they may; over 1 some wait"
+)
+stt_cost = Gauge("vcond_stt_cost_ratio", "Seconds of a worker for a second of audio, by kind of work", ["kind"])
+stt_deferred_utterances = Gauge("vcond_stt_deferred_utterances", "Utterances that were deferred and wait")
+stt_deferred_seconds = Gauge("vcond_stt_deferred_seconds", "Seconds of speech that were deferred and wait")
+stt_partial_lag_seconds = Histogram(
+    "vcond_stt_partial_lag_seconds", "Audio heard to its words while they are spoken; over 2 s they are not shown",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10),
+)  # fmt: skip
 stt_worker_restarts_total = Counter("vcond_stt_worker_restarts_total", "Speech workers started again", ["reason"])
 journal_fsync_seconds = Histogram(
     "vcond_journal_fsync_seconds", "One round of fsync", buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)

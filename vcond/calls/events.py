@@ -223,16 +223,22 @@ class MergedInto(Event, frozen=True, tag=True):
 
 
 class Paused(Event, frozen=True, tag=True):
-    """Recording is paused: nothing is kept until ``Unpaused``."""
+    """Recording of the whole call is paused: nothing of anybody is kept until ``Unpaused``."""
 
     reason: str = ""
+    """A word of whoever paused: ``card``."""
     by: str = ""
+    """``party``, ``operator`` or ``platform``."""
+    party: int | None = None
+    """The party that paused, when it was one."""
 
 
 class Unpaused(Event, frozen=True, tag=True):
     """Recording goes on."""
 
     by: str = ""
+    party: int | None = None
+    """The party that let it go on, when it was one."""
 
 
 class Utterance(Event, frozen=True, tag=True):
@@ -260,6 +266,8 @@ class Transcribed(Event, frozen=True, tag=True):
     """CPU or wall time that the engine needed."""
     lag_ms: int = 0
     """From the end of the utterance to its text."""
+    deferred: bool = False
+    """It had to wait until there was time, or for the next start, and was filled in from the journal."""
 
 
 class Untranscribed(Event, frozen=True, tag=True):
@@ -267,6 +275,13 @@ class Untranscribed(Event, frozen=True, tag=True):
 
     utterance: int
     reason: str
+
+
+class SpeechState(Event, frozen=True, tag=True):
+    """From now on a call is transcribed like this. A call of which nothing was said is ``live``."""
+
+    state: Literal["live", "finals", "deferred"]
+    """``live``: words while they are spoken, and texts; ``finals``: texts only; ``deferred``: later, from the journal."""
 
 
 class Tagged(Event, frozen=True, tag=True):
@@ -335,7 +350,7 @@ AnyEvent = (
     | TrackOpened | Span | TrackClosed
     | Held | Resumed | Muted | Unmuted | Digit
     | Transferred | Merged | MergedInto | Paused | Unpaused
-    | Utterance | Transcribed | Untranscribed
+    | Utterance | Transcribed | Untranscribed | SpeechState
     | Tagged | Fact | Warned | Interrupted | Recovered | CallEnded | Published | Unknown
 )  # fmt: skip
 """Every event, for typed decoding."""

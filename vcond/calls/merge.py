@@ -15,7 +15,7 @@ from vcond.calls import events as ev
 from vcond.calls.state import Call
 from vcond.calls.time import Instant, samples
 
-_LEFT_OUT = (ev.CallOpened, ev.CallEnded, ev.MergedInto, ev.Published, ev.Unknown)
+_LEFT_OUT = (ev.CallOpened, ev.CallEnded, ev.MergedInto, ev.Published, ev.SpeechState, ev.Unknown)
 
 
 @dataclass(slots=True)

@@ -92,6 +92,7 @@ class Window:
     stop: Instant | None = None
     reason: str = ""
     by: str = ""
+    party: int | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +116,8 @@ class Call:
     history: list[Moment] = field(default_factory=list)
     transfers: list[ev.Transferred] = field(default_factory=list)
     speech: dict[int, Speech] = field(default_factory=dict)
+    speech_states: list[ev.SpeechState] = field(default_factory=list)
+    """How the call was transcribed, by when it changed; ``live`` before the first."""
     tags: list[tuple[str, str]] = field(default_factory=list)
     facts: list[ev.Fact] = field(default_factory=list)
     warnings: list[ev.Warned] = field(default_factory=list)
@@ -135,6 +138,19 @@ class Call:
     def paused(self) -> bool:
         """Whether recording is paused now."""
         return any(pause.stop is None for pause in self.pauses)
+
+    def paused_in(self, start: Instant, stop: Instant) -> bool:
+        """Whether recording was paused for any of ``[start, stop)``."""
+        return any(pause.start < stop and (pause.stop is None or start < pause.stop) for pause in self.pauses)
+
+    def unpaused(self, start: int, stop: int, rate: int) -> list[tuple[int, int]]:
+        """The parts of ``[start, stop)`` of a track that no pause touches, a sample away from each."""
+        parts = [(start, stop)]
+        for pause in self.pauses:
+            first = self.position(pause.start, rate) - 1
+            last = stop if pause.stop is None else self.position(pause.stop, rate) + 1
+            parts = [part for a, b in parts for part in ((a, min(b, first)), (max(a, last), b)) if part[0] < part[1]]
+        return parts
 
     def at(self, position: int, rate: int) -> Instant:
         """The moment of a position in a track of ``rate`` Hz."""
@@ -269,7 +285,7 @@ class Call:
 
     def _paused(self, e: ev.Paused) -> bool:
         if not self.paused:
-            self.pauses.append(Window(e.at, reason=e.reason, by=e.by))
+            self.pauses.append(Window(e.at, reason=e.reason, by=e.by, party=e.party))
         return True
 
     def _unpaused(self, e: ev.Unpaused) -> bool:
@@ -309,6 +325,10 @@ class Call:
         if speech is None or speech.transcript is not None:
             return False
         speech.failed = e.reason
+        return True
+
+    def _speech_state(self, e: ev.SpeechState) -> bool:
+        self.speech_states.append(e)
         return True
 
     def _tagged(self, e: ev.Tagged) -> bool:
@@ -364,6 +384,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.Utterance: Call._utterance,
     ev.Transcribed: Call._transcribed,
     ev.Untranscribed: Call._untranscribed,
+    ev.SpeechState: Call._speech_state,
     ev.Tagged: Call._tagged,
     ev.Fact: Call._fact,
     ev.Warned: Call._warned,

@@ -7,6 +7,7 @@ from typing import Any
 
 from vcond.adapter import Finding
 
+_SPEECH = {"finals": " (texts only)", "deferred": " (texts later)"}
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 
@@ -25,6 +26,7 @@ def calls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows:
         parties = " - ".join(p["name"] or p["tel"] or "?" for p in row["parties"]) or "(no party yet)"
         flags = " PAUSED" if row["paused"] else ""
+        flags += _SPEECH.get(row.get("transcription", ""), "")
         state = "ended" if row["ended"] else "answered" if row["answered"] else "ringing"
         yield f"{row['call']}  {row['adapter']:<10} {state:<8} {clock(row['seconds'])}  {parties}{flags}"
 

@@ -22,7 +22,15 @@ def summary(call: Call) -> dict[str, Any]:
         "paused": call.paused,
         "utterances": len(call.speech),
         "waiting": len(call.untranscribed()),
+        "transcription": transcription(call),
     }
+
+
+def transcription(call: Call) -> str:
+    """How a call is transcribed: ``live``, ``finals``, ``deferred``, or ``none`` when no engine was there."""
+    if call.speech_states:
+        return call.speech_states[-1].state
+    return "live" if any(fact.name == "speech_engine" for fact in call.facts) else "none"
 
 
 def detail(call: Call) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def transcribed(job: Job, done: Done, ready: Ready, now: Instant) -> Transcribed
         confidence=_unit(final.confidence),
         took_ms=done.cpu_ms,
         lag_ms=max(0, now - job.source.at(job.stop)) // MILLI,
+        deferred=not job.live,
     )
 
 

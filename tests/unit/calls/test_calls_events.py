@@ -28,6 +28,7 @@ EVERY = [
     ev.Utterance(at=AT, utterance=0, track=0, start=0, stop=9),
     ev.Transcribed(at=AT, utterance=0, engine="e", model="m", text="hi", words=[ev.Word(0, 5, "hi", 0.5)]),
     ev.Untranscribed(at=AT, utterance=0, reason="deadline"),
+    ev.SpeechState(at=AT, state="deferred"),
     ev.Tagged(at=AT, name="queue", value="support"),
     ev.Fact(at=AT, name="sip_call_id", value="x", party=1),
     ev.Warned(at=AT, code="no-audio", text="t"),

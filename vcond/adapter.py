@@ -17,6 +17,7 @@ Rules, each held by the conformance suite in ``vcond.testing``:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
@@ -34,11 +35,13 @@ from vcond.calls.events import (
     Muted,
     PartyDescribed,
     PartyLeft,
+    Paused,
     Resumed,
     SpanKind,
     Tagged,
     Transferred,
     Unmuted,
+    Unpaused,
     Warned,
     Who,
 )
@@ -60,9 +63,9 @@ __all__ = [
     "MILLI", "NORMAL", "SECOND",
     "Adapter", "Answered", "ArrivalClock", "BadMediaError", "Call", "Cause", "Clock", "Codec", "ConfigError", "Desk",
     "Digit", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
-    "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "PeerError",
-    "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
-    "TrackClock", "Transferred", "Unmuted", "UnreachableError", "Warned", "Who",
+    "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",
+    "PeerError", "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
+    "TrackClock", "Transferred", "Unmuted", "Unpaused", "UnreachableError", "Warned", "Who",
     "disposition", "nanos", "parse_rfc3339", "samples",
 ]  # fmt: skip
 
@@ -75,6 +78,25 @@ class Clock(Protocol):
     def now(self) -> Instant:
         """This moment, in nanoseconds since the epoch."""
         ...
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that was just said or happened, for whoever watches. Times are seconds from the call's zero.
+
+    A ``partial`` is replaced by the next line of the same party and ``start``; the ``final`` is the last of these, and
+    its text is empty when nothing was understood after all. What a pause touches is not shown.
+    """
+
+    call: str
+    """The uuid of the call; empty for what is of no call."""
+    kind: Literal["partial", "final", "event"]
+    text: str
+    """Words for partial and final; an event's name in lower case for event: ``paused``, ``partyjoined``, ``callended``."""
+    party: int | None = None
+    name: str = ""
+    """The party's name, or its number when it has none. Not for other parties' eyes."""
+    start: float = 0.0
+    stop: float = 0.0
 
 
 class Track(Protocol):
@@ -125,7 +147,20 @@ class LiveCall(Protocol):
         ...
 
     def emit(self, event: Event) -> None:
-        """Write an event to the journal. Never waits."""
+        """Write an event to the journal. Never waits.
+
+        From ``Paused`` on nothing of the call is kept, whatever is written: no audio, digit or word of anybody, until
+        ``Unpaused``. A pause that is told late takes back what was kept since; one that ended in the past ends now.
+        Look at ``state.paused`` afterwards: whoever pauses must know that it is so.
+        """
+        ...
+
+    def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
+        """What is said and happens in this call from now on, to be shown: ``with call.captions() as lines: async for``.
+
+        Who reads too slowly loses the oldest lines. The iteration ends with the call; when the call is merged into
+        another one, it goes on with the lines of that.
+        """
         ...
 
     def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = ...) -> Track:

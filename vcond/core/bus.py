@@ -5,70 +5,86 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Literal
-
-import msgspec
 
 from vcond import metrics
+from vcond.adapter import Line
+
+__all__ = ["EVERY", "Bus", "Line"]
 
 MAX_WAITING = 1_000
+"""Lines that wait for one watcher."""
+EVERY = ""
+"""In place of a call's uuid: all calls, and what is of none. Twice a second comes a ``tick`` of no call, so that a
+watcher knows a quiet daemon from a dead one; ``published`` and ``delivered`` come after a call's end."""
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of ``GET /v1/live``. Times are seconds from the call's zero."""
+class Watcher:
+    """What waits for one who watches a call, or everything."""
 
-    call: str
-    kind: Literal["partial", "final", "event"]
-    text: str
-    """Words for partial and final; an event's name for event, ``published`` and ``delivered`` among them. Twice a second
-    comes a ``tick`` of no call, so that a watcher knows a quiet daemon from a dead one."""
-    party: int | None = None
-    name: str = ""
-    start: float = 0.0
-    stop: float = 0.0
+    def __init__(self, call: str) -> None:
+        self.call = call
+        self._queue: asyncio.Queue[Line | None] = asyncio.Queue(MAX_WAITING)
+
+    def put(self, line: Line | None) -> None:
+        """Never waits: with too much waiting the oldest line is lost. None is the end."""
+        if self._queue.full():
+            self._queue.get_nowait()
+            if line is not None:
+                metrics.dropped_total.labels("live-line", "slow-watcher").inc()
+        self._queue.put_nowait(line)
+
+    async def lines(self) -> AsyncIterator[Line]:
+        """Lines until the end."""
+        while (line := await self._queue.get()) is not None:
+            yield line
 
 
 class Bus:
-    """Hands every line to every watcher."""
+    """Hands every line to those who watch everything or its call."""
 
     def __init__(self) -> None:
-        self._watchers: set[asyncio.Queue[Line | None]] = set()
+        self._watchers: dict[str, set[Watcher]] = {}
         self._closed = False
 
-    @property
-    def watched(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._watchers)
+    def watched(self, call: str = EVERY) -> bool:
+        """Whether anybody listens to a call, or to everything."""
+        return bool(self._watchers) and (EVERY in self._watchers or call in self._watchers)
 
     def publish(self, line: Line) -> None:
-        """Never waits: a watcher with too much waiting loses its oldest line."""
-        for queue in self._watchers:
-            if queue.full():
-                queue.get_nowait()
-                metrics.dropped_total.labels("live-line", "slow-watcher").inc()
-            queue.put_nowait(line)
+        """Never waits."""
+        for call in {line.call, EVERY}:
+            for watcher in self._watchers.get(call, ()):
+                watcher.put(line)
+
+    def moved(self, call: str, into: str) -> None:
+        """A call is part of another now: who watched it watches that."""
+        for watcher in self._watchers.pop(call, set()):
+            watcher.call = into
+            self._watchers.setdefault(into, set()).add(watcher)
+
+    def ended(self, call: str) -> None:
+        """A call is over: who watched it alone is done."""
+        for watcher in self._watchers.get(call, ()):
+            watcher.put(None)
 
     def close(self) -> None:
         """End every watcher's iteration."""
         self._closed = True
-        for queue in self._watchers:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(None)
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.put(None)
 
     @contextmanager
-    def watch(self) -> Iterator[AsyncIterator[Line]]:
-        """Lines from now on, until the bus closes."""
-        queue: asyncio.Queue[Line | None] = asyncio.Queue(MAX_WAITING)
-        if self._closed:
-            queue.put_nowait(None)
-        self._watchers.add(queue)
-
-        async def lines() -> AsyncIterator[Line]:
-            while (line := await queue.get()) is not None:
-                yield line
-
+    def watch(self, call: str = EVERY, *, over: bool = False) -> Iterator[AsyncIterator[Line]]:
+        """Lines from now on, of everything until the bus closes, or of one call until its end; none when it is ``over``."""
+        watcher = Watcher(call)
+        if self._closed or over:
+            watcher.put(None)
+        self._watchers.setdefault(call, set()).add(watcher)
         try:
-            yield lines()
+            yield watcher.lines()
         finally:
-            self._watchers.discard(queue)
+            watchers = self._watchers[watcher.call]
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[watcher.call]

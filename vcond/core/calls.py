@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -96,19 +97,30 @@ class CoreCall:
         if self.over:
             self.dropped("event", "after-end")
             return
-        if isinstance(event, ev.Digit) and self.state.paused:
-            return  # nothing dialled while recording is paused is kept
         self._events += 1
-        if self._events > MAX_EVENTS:
+        if self._events > MAX_EVENTS and not isinstance(event, ev.Paused):
             self._overflow("events")
             return
         now = self.office.clock.now()
         if not self.state.opened - PAST <= event.at <= now + FUTURE:
             metrics.odd_events_total.labels(self.state.adapter).inc()
             event = msgspec.structs.replace(event, at=now)
+        if isinstance(event, ev.Digit) and self.state.paused_in(event.at, Instant(event.at + 1)):
+            return  # nothing dialled while recording is paused is kept
+        if isinstance(event, ev.Unpaused):
+            event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
+        if isinstance(event, ev.Paused) and self.state.paused:
+            return
         self.record(_encodable(event))
+        if isinstance(event, ev.Paused):
+            for track in self._tracks:
+                track.take_back(event.at)
         self._show(event)
+
+    def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
+        """What is said and happens from now on, until the end; see ``vcond.adapter.LiveCall``."""
+        return self.office.bus.watch(self.uuid, over=self.over)
 
     def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = "") -> Track:
         """Open a track of a party. Raises ProtocolError for a rate outside 8,000 to 48,000 Hz."""
@@ -159,6 +171,7 @@ class CoreCall:
         other.over = True
         other.record(ev.MergedInto(at=at, call=self.uuid))
         log.info("calls merged", call=self.uuid, other=other.uuid)
+        self.office.bus.moved(other.uuid, self.uuid)
         self.office.call_merged(other)
 
     def end(self, *, at: Instant, cause: Cause = Cause(), by: int | None = None) -> None:  # noqa: B008 - frozen
@@ -180,6 +193,7 @@ class CoreCall:
         self.over = True
         self._tracks = []
         self._show(end)
+        self.office.bus.ended(self.uuid)
         self.office.call_ended(self)
 
     # What the core uses.
@@ -225,27 +239,31 @@ class CoreCall:
             self.dropped("transcript", "too-late")
             return
         self.record(event)
-        if isinstance(event, ev.Transcribed) and event.text:
+        if isinstance(event, ev.SpeechState):
+            self._show(event)
+        if isinstance(event, ev.Transcribed | ev.Untranscribed):
             of = self.state.speech.get(event.utterance)
             if of is not None:
-                where = of.utterance
-                self.say(track, "final", where.start - track.shift, where.stop - track.shift, event.text)
+                text = event.text if isinstance(event, ev.Transcribed) else ""
+                self.say(track, "final", of.utterance.start - track.shift, of.utterance.stop - track.shift, text)
 
     def say(self, track: CoreTrack, kind: Literal["partial", "final"], start: int, stop: int, text: str) -> None:
-        """Show words to whoever watches."""
-        if self.office.bus.watched and not self.state.paused:
+        """Show words to whoever watches, but none that a pause touches: a final that it touches has no text."""
+        if not self.office.bus.watched(self.uuid):
+            return
+        since, until = track.at(start), track.at(stop)
+        if self.state.paused_in(since, until):
+            text = ""
+        if text or kind == "final":
             zero, who = self.state.opened, self.state.parties[track.party].who
-            since, until = seconds(track.at(start) - zero), seconds(track.at(stop) - zero)
-            self.office.bus.publish(
-                Line(
-                    self.uuid, kind, text, track.party, who.name or who.tel or who.sip, round(since, 2), round(until, 2)
-                )
-            )
+            begin, end = (round(seconds(at - zero), 2) for at in (since, until))
+            name = who.name or who.tel or who.sip
+            self.office.bus.publish(Line(self.uuid, kind, text, track.party, name, begin, end))
 
     def _show(self, event: ev.Event) -> None:
-        if self.office.bus.watched and not isinstance(event, ev.Span | ev.Fact):
+        if self.office.bus.watched(self.uuid) and not isinstance(event, ev.Span | ev.Fact):
             party, start = getattr(event, "party", None), round(seconds(event.at - self.state.opened), 2)
-            name = type(event).__name__.lower()
+            name = f"speech-{event.state}" if isinstance(event, ev.SpeechState) else type(event).__name__.lower()
             self.office.bus.publish(Line(self.uuid, "event", name, party, start=start, stop=start))
 
     def _not_kept(self, file: str, start: int, stop: int) -> None:

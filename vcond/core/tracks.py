@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from vcond.calls import events as ev
 from vcond.calls.state import Track
-from vcond.calls.time import MILLI, SECOND, Instant, nanos
+from vcond.calls.time import MILLI, SECOND, Instant, nanos, samples
 from vcond.errors import BadMediaError
 from vcond.media.clocks import TrackClock
 from vcond.media.codecs import Codec, Pcm, decode
@@ -22,6 +23,10 @@ SETTLE_EVERY = 2 * SECOND
 LONGEST_SPAN = 5 * SECOND
 """A span is written at least this often, so that a crash leaves little to guess."""
 ADVANCE_EVERY = 100 * MILLI
+HUSH_AFTER = SECOND
+"""A pause this old has begun for a track also when no frame comes that shows it."""
+TAKEN_BACK = 60
+"""Seconds that a pause which is told late takes back from the file; the vCon is silent from its beginning anyway."""
 
 
 class CoreTrack:
@@ -49,6 +54,7 @@ class CoreTrack:
         self._timeline = Timeline(rate, clock) if clock is not None else None
         self._ear: Ear | None = None
         self._told = 0
+        self._written = 0
         self._settled = at
         self._run: tuple[int, int, str] | None = None
         self._renumber: dict[int, int] | None = None
@@ -107,9 +113,19 @@ class CoreTrack:
         """Time passes: what waited for reordering is released."""
         if self._timeline is not None and not self._closed:
             self._keep(self._timeline.idle(now - self._zero))
+            pauses = self.owner.state.pauses
+            if pauses and pauses[-1].stop is None and now - pauses[-1].start > HUSH_AFTER:
+                self._hush(self._position(pauses[-1].start) - 1)
             if now - self._settled >= SETTLE_EVERY:
                 self._settled = now
                 self.settle()
+
+    def take_back(self, since: Instant) -> None:
+        """Recording is paused since then: what was kept in the meantime is silence now."""
+        start = max(0, self._position(since) - 1, self._written - TAKEN_BACK * self.rate)
+        for at in range(start, self._written, self.rate):
+            silence = np.zeros(min(self.rate, self._written - at), np.int16)
+            self.owner.journal.write(self.file, at, silence)
 
     def settle(self, *, everything: bool = False) -> None:
         """Write what is known of the track's stretches into the journal."""
@@ -190,21 +206,38 @@ class CoreTrack:
     # Inside.
 
     def _keep(self, placed: list[Placed]) -> None:
+        state = self.owner.state
         for piece in placed:
-            stop = piece.start + len(piece.pcm)
-            if self.owner.state.pauses and self._paused(piece.start, stop):
+            if not state.pauses:
+                self._take(piece.start, piece.pcm)
                 continue
-            self.owner.journal.write(self.file, piece.start, piece.pcm)
-            if self._ear is None:
-                self._ear, self._told = self.owner.office.speech.listen(self, start=piece.start), piece.start
-            if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
-                self._told = stop
-                self._ear.advance(stop)
+            at, stop, by = piece.start, piece.start + len(piece.pcm), self.shift
+            for first, last in state.unpaused(at + by, stop + by, self.rate):
+                if first - by > at:
+                    self._hush(at)
+                self._take(first - by, piece.pcm[first - by - piece.start : last - by - piece.start])
+                at = last - by
+            if at < stop:
+                self._hush(at)
 
-    def _paused(self, start: int, stop: int) -> bool:
-        since, until = self.at(start), self.at(stop)
-        pauses = self.owner.state.pauses
-        return any(until > pause.start and (pause.stop is None or since < pause.stop) for pause in pauses)
+    def _take(self, start: int, pcm: Pcm) -> None:
+        """Into the file with it, and on to speech."""
+        stop = self._written = start + len(pcm)
+        self.owner.journal.write(self.file, start, pcm)
+        if self._ear is None:
+            self._ear, self._told = self.owner.office.speech.listen(self, start=start), start
+        if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
+            self._told = stop
+            self._ear.advance(stop)
+
+    def _hush(self, at: int) -> None:
+        """Nothing is kept from here on: what is being said ends. The next audio that is kept is listened to anew."""
+        if self._ear is not None:
+            self._ear.close(at)
+            self._ear = None
+
+    def _position(self, at: Instant) -> int:
+        return samples(at - self._zero, self.rate)
 
     def _write_run(self) -> None:
         if self._run is None:

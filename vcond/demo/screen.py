@@ -85,7 +85,8 @@ class Screen:
             self._partials[party] = line
         elif line.kind == "final":
             self._partials.pop(party, None)
-            self._stay(line, plain(line.text))
+            if line.text:
+                self._stay(line, plain(line.text))
         elif line.text in EVENTS:
             self._stay(line, EVENTS[line.text], dim=True)
         self._redraw()

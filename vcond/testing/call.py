@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from typing import Final, Literal, Protocol
 
 import msgspec
 import numpy as np
 
-from vcond.adapter import Cause, Codec, Instant, LiveCall, TrackClock
+from vcond.adapter import Cause, Codec, Instant, Line, LiveCall, TrackClock
 from vcond.calls import events as ev
 from vcond.calls.causes import NO_CAUSE, disposition
 from vcond.calls.merge import merge
 from vcond.calls.state import Call, Window, fold
-from vcond.calls.time import SECOND
+from vcond.calls.time import SECOND, seconds
 from vcond.errors import BadMediaError, ProtocolError
 from vcond.media.codecs import Pcm, decode
 from vcond.media.timeline import Placed, Timeline
+from vcond.testing.captions import Captions
 
 LAWFUL: Final = (
-    ev.Answered, ev.Digit, ev.Fact, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.Resumed,
-    ev.Tagged, ev.Transferred, ev.Unmuted, ev.Warned,
+    ev.Answered, ev.Digit, ev.Fact, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.Paused, ev.Resumed,
+    ev.Tagged, ev.Transferred, ev.Unmuted, ev.Unpaused, ev.Warned,
 )  # fmt: skip
 """What an adapter may emit; the core writes all other events itself."""
 
@@ -75,6 +77,10 @@ class Sound:
             if start + len(pcm) > 0:
                 sound.write(max(0, start), pcm[max(0, -start) :])
         return sound
+
+    def erase(self, position: int) -> None:
+        """Silence from there on."""
+        self._pieces = [(start, pcm[: max(0, position - start)]) for start, pcm in self._pieces]
 
 
 class MemoryTrack:
@@ -142,9 +148,8 @@ class MemoryTrack:
                 sound.write(piece.start + self.shift, piece.pcm)
                 continue
             begin = piece.start + self.shift
-            for first, last, paused in self._cut(begin, begin + len(piece.pcm)):
-                if not paused:
-                    sound.write(first, piece.pcm[first - begin : last - begin])
+            for first, last in self.call.state.unpaused(max(0, begin), begin + len(piece.pcm), self.rate):
+                sound.write(first, piece.pcm[first - begin : last - begin])
 
     def _cut(self, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
         """The stretch in pieces, each within or without a pause; what lies before the call's zero is left out."""
@@ -173,6 +178,7 @@ class MemoryCall:
         self.events: list[ev.Event] = [opened]
         """All that a journal would hold, in order."""
         self._state = fold(self.events)
+        self.watching = Captions()
         self.sounds: dict[int, Sound] = {}
         """Audio by track index, from the call's zero."""
         self.tracks: dict[int, MemoryTrack] = {}
@@ -212,10 +218,10 @@ class MemoryCall:
             return -1 if known is None else known.index
         if known is None or not known.here:
             index = len(self._state.parties) if known is None else known.index
-            self.record(ev.PartyJoined(at=at, party=index, key=key, who=who))
+            self._tell(ev.PartyJoined(at=at, party=index, key=key, who=who))
             return index
         if any(value and value != getattr(known.who, name) for name, value in msgspec.structs.asdict(who).items()):
-            self.record(ev.PartyDescribed(at=at, party=known.index, who=who))
+            self._tell(ev.PartyDescribed(at=at, party=known.index, who=who))
         return known.index
 
     def emit(self, event: ev.Event) -> None:
@@ -225,16 +231,37 @@ class MemoryCall:
             return
         if not isinstance(event, LAWFUL):
             self.book.fault(f"{type(event).__name__} is not an adapter's to emit")
-        if isinstance(event, ev.Digit) and self._state.paused:
+        if isinstance(event, ev.Digit) and self._state.paused_in(event.at, Instant(event.at + 1)):
             return
         if event.at > self.book.now() + FUTURE:
             self.book.fault(f"{type(event).__name__} lies in the future")
+        if isinstance(event, ev.Unpaused):
+            event = msgspec.structs.replace(event, at=max(event.at, self.book.now()))
+        if isinstance(event, ev.Paused) and self._state.paused:
+            return
         if isinstance(event, ev.Resumed):
             self._label_hold(event.party, event.at)
         odd = self._state.odd
-        self.record(event)
+        self._tell(event)
         if self._state.odd > odd:
             self.book.fault(f"{type(event).__name__} made no sense")
+        if isinstance(event, ev.Paused):
+            for index, sound in self.sounds.items():
+                sound.erase(self._state.position(event.at, self._state.tracks[index].rate) - 1)
+
+    def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
+        """What is said (see ``say``) and happens from now on."""
+        return self.watching.watch(over=self.over)
+
+    def say(
+        self, party: int, text: str, *, kind: Literal["partial", "final"] = "final", start: float = 0, stop: float = 1
+    ) -> None:
+        """Speech understood something, seconds from the call's zero: shown to whoever watches."""
+        since, until = (Instant(self._state.opened + round(at * SECOND)) for at in (start, stop))
+        text = "" if self._state.paused_in(since, until) else text
+        who = self._state.parties[party].who
+        if text or kind == "final":
+            self.watching.show(Line(self.uuid, kind, text, party, who.name or who.tel or who.sip, start, stop))
 
     def track(
         self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = ""
@@ -270,6 +297,7 @@ class MemoryCall:
                 track = self.tracks[new] = other.tracks[old]
                 track.call, track.index, track.shift = self, new, track.shift + by
         other.tracks, other.sounds = {}, {}
+        self.watching.take(other.watching)
         other.record(ev.MergedInto(at=at, call=self.uuid))
 
     def end(self, *, at: Instant, cause: Cause = NO_CAUSE, by: int | None = None) -> None:
@@ -283,11 +311,13 @@ class MemoryCall:
         for track in list(self.tracks.values()):
             track.close(at=at)
         self._label_hold_edges(at)
+        self._label_pauses(at)
         for party in here:
             self.record(ev.PartyLeft(at=at, party=party, cause=cause))
         heard = any(kind is ev.SpanKind.RECEIVED for track in self._state.tracks for _, _, kind in track.spans)
         why = None if heard or self._state.answered is not None else disposition(cause)
-        self.record(ev.CallEnded(at=at, cause=cause, disposition=why, by=by))
+        self._tell(ev.CallEnded(at=at, cause=cause, disposition=why, by=by))
+        self.watching.end()
 
     def _label_hold(self, party: int, until: Instant) -> None:
         """What did not come while a party held the others is held."""
@@ -304,9 +334,26 @@ class MemoryCall:
             for start, stop in track.spans.hold_edges(track.rate):
                 self.record(ev.Span(at=at, track=track.index, start=start, stop=stop, kind=ev.SpanKind.HELD))
 
+    def _label_pauses(self, at: Instant) -> None:
+        """What was told before its pause was is paused too."""
+        for pause in self._state.pauses:
+            for track in self._state.tracks:
+                start = max(0, self._state.position(pause.start, track.rate))
+                stop = self._state.position(pause.stop or at, track.rate)
+                if stop > start:
+                    kind = ev.SpanKind.PAUSED
+                    self.record(ev.Span(at=at, track=track.index, start=start, stop=stop, kind=kind))
+
     def pause(self, at: Instant, *, on: bool = True) -> None:
-        """Pause the recording, or let it go on, as the operator's API would."""
-        self.record(ev.Paused(at=at) if on else ev.Unpaused(at=at))
+        """Pause the recording, or let it go on, as the operator does."""
+        self.emit(ev.Paused(at=at, by="operator") if on else ev.Unpaused(at=at, by="operator"))
+
+    def _tell(self, event: ev.Event) -> None:
+        """Write an event that whoever watches is shown."""
+        self.record(event)
+        if not isinstance(event, ev.Span | ev.Fact):
+            party, start = getattr(event, "party", None), round(seconds(event.at - self._state.opened), 2)
+            self.watching.show(Line(self.uuid, "event", type(event).__name__.lower(), party, start=start, stop=start))
 
     def tick(self, now: Instant) -> None:
         """Time passes for every open track."""

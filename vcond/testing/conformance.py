@@ -38,10 +38,12 @@ from vcond.testing.checks import (
 )
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.rig import Ability, Rig
-from vcond.testing.sounds import find, voice
+from vcond.testing.sounds import RATE, find, voice
 from vcond.testing.time import run_virtual
 from vcond.testing.watch import captured_logs, nobody_sleeps, tasks_of
 
+SECRET = 7
+"""Seed of a voice that must not be kept."""
 LIMIT = 5
 """A test that takes so many times the rig's patience hangs."""
 
@@ -186,6 +188,30 @@ class AdapterConformance:
                 assert moments(run.desk, line.key).count("hold") == moments(run.desk, line.key).count("unhold") == 1
 
         needs(rig, "hold")
+        drive(rig, main())
+
+    def test_while_recording_is_paused_nothing_is_kept(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                line = await rig.place(run.desk)
+                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+                await line.pause(on=True)
+                await run.until(lambda: run.desk.by_key(line.key).state.paused, "Paused")
+                await line.speak(voice(SECRET, 2.0), voice(SECRET + 1, 2.0))
+                await line.pause(on=False)
+                await run.until(lambda: not run.desk.by_key(line.key).state.paused, "Unpaused")
+                await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+                await line.hang_up()
+                call = await run.over(line.key)
+                check_ended(rig, call)
+                for party, own in enumerate((ANN, BEN)):
+                    audio = run.desk.audio(call, party, rate=RATE)
+                    assert find(voice(SECRET + party, 2.0), audio)[0] <= OTHER, "kept, and yet said in a pause"
+                    assert find(voice(own, 2.0), audio)[0] >= OWN
+                (pause,) = call.state.pauses
+                assert pause.by in {"party", "platform"}
+
+        needs(rig, "pause")
         drive(rig, main())
 
     # Several calls.

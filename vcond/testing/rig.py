@@ -14,10 +14,11 @@ from vcond.adapter import Adapter
 from vcond.media.codecs import Pcm
 from vcond.testing.desk import MemoryDesk
 
-Ability = Literal["digits", "hold", "unanswered", "cut", "resume", "restart", "garbage"]
+Ability = Literal["digits", "hold", "pause", "unanswered", "cut", "resume", "restart", "garbage"]
 """
 digits      a party can press a key
 hold        a party can hold the other
+pause       a party, or the platform, can pause the recording
 unanswered  a call can ring and not be answered
 cut         the connection that carries a call can be lost without a hang-up
 resume      after a cut the same call can go on (``Line.resume``)
@@ -46,6 +47,10 @@ class Line(ABC):
 
     async def hold(self, *, on: bool) -> None:
         """The callee holds the caller, or takes it back."""
+        raise NotImplementedError
+
+    async def pause(self, *, on: bool) -> None:
+        """The caller pauses the recording, or lets it go on."""
         raise NotImplementedError
 
     async def cut(self) -> None:

@@ -177,4 +177,5 @@ def _window(call: Call, window: Window) -> dict[str, Any]:
         {"start": date(window.start), "stop": date(_stop(call, window))}
         | ({"reason": window.reason} if window.reason else {})
         | ({"by": window.by} if window.by else {})
+        | ({"party": window.party} if window.party is not None else {})
     )

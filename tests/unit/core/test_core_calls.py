@@ -108,9 +108,9 @@ async def test_while_paused_nothing_is_kept(house):
     call.end(at=house.now(3))
     ((_, journal),) = house.finished
     pcm = read_track(journal, call.state.tracks[0])
-    assert not pcm[8000:16_000].any()
-    assert pcm[:8000].all()
-    assert pcm[16_000:].all()
+    assert not pcm[8000 - 1 : 16_000 + 1].any()
+    assert pcm[: 8000 - 1].all()
+    assert pcm[16_000 + 1 :].all()
     spans = call.state.tracks[0].spans
     assert spans.total(ev.SpanKind.PAUSED) == 8000
     assert spans.total(ev.SpanKind.RECEIVED) == 16_000
@@ -217,6 +217,58 @@ async def test_captions_are_shown_to_who_watches(house):
     assert seen == [("partial", "he", "A", 0.1), ("final", "hello", "A", 0.1), ("event", "held", "", 1.0)]
 
 
+async def test_captions_are_of_one_call_and_end_with_it(house):
+    call, caller, _ = two_parties(house)
+    other = house.desk.call("other", at=house.at(0))
+    talk(house, caller, 0, 1)
+    source = house.speech.ears[0].source
+    with call.captions() as lines, other.captions() as others:
+        source.partial(800, 4000, "he")
+        source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=800, stop=4000))
+        source.emit(ev.Untranscribed(at=house.at(1), utterance=0, reason="deadline"))
+        call.end(at=house.now(1))
+        assert [(line.kind, line.text) async for line in lines] == [
+            ("partial", "he"), ("final", ""), ("event", "callended"),
+        ]  # fmt: skip
+        other.end(at=house.now(1))
+        assert [line.text async for line in others] == ["callended"]
+    with call.captions() as lines:
+        assert [line async for line in lines] == []
+    assert not house.bus.watched(call.uuid)
+
+
+async def test_captions_of_a_merged_call_go_on_with_the_survivors(house):
+    call, caller, _ = two_parties(house)
+    other = house.desk.call("k2", at=house.now(1))
+    talk(house, caller, 0, 1)
+    with other.captions() as lines:
+        call.merge(other)
+        house.speech.ears[0].source.partial(800, 4000, "he")
+        call.end(at=house.now(2))
+        seen = [(line.call, line.text) async for line in lines]
+    assert seen == [(call.uuid, "he"), (call.uuid, "callended")]
+    assert not house.bus.watched(call.uuid)
+
+
+async def test_what_a_pause_touches_is_not_shown(house):
+    call, caller, _ = two_parties(house)
+    talk(house, caller, 0, 2)
+    source = house.speech.ears[0].source
+    with call.captions() as lines:
+        call.emit(ev.Paused(at=house.at(1), by="party", party=1))
+        source.partial(800, 7000, "before")
+        source.partial(800, 9000, "before and in it")
+        source.emit(ev.Utterance(at=house.at(2), utterance=0, track=0, start=800, stop=9000))
+        source.emit(ev.Transcribed(at=house.at(2), utterance=0, engine="e", model="m", text="before and in it"))
+        call.emit(ev.Unpaused(at=house.at(2), by="party", party=1))
+        call.end(at=house.now(2))
+        seen = [(line.kind, line.text, line.party) async for line in lines]
+    assert seen == [
+        ("event", "paused", 1), ("partial", "before", 0), ("final", "", 0), ("event", "unpaused", 1),
+        ("event", "callended", None),
+    ]  # fmt: skip
+
+
 async def test_audio_that_the_disk_did_not_take_is_lost_and_said_so(house):
     call, caller, _ = two_parties(house)
     talk(house, caller, 0, 1)
@@ -312,13 +364,66 @@ async def test_an_older_call_taken_in_by_a_younger_one_says_what_is_lost(house):
 
 
 async def test_a_pause_covers_late_frames_of_every_pause(house):
-    call, caller, _ = two_parties(house)
+    call, _, _ = two_parties(house)
     for since in (1, 3):
         call.emit(ev.Paused(at=house.now(since)))
         call.emit(ev.Unpaused(at=house.now(since + 1)))
-    assert caller._paused(8100, 8200)
-    assert not caller._paused(16_100, 16_200)
-    assert caller._paused(24_100, 24_200)
+    assert call.state.unpaused(8100, 8200, 8000) == []
+    assert call.state.unpaused(16_100, 16_200, 8000) == [(16_100, 16_200)]
+    assert call.state.unpaused(7_000, 40_000, 8000) == [(7000, 7999), (16_001, 23_999), (32_001, 40_000)]
+
+
+async def test_what_is_said_ends_at_the_pause_and_begins_anew_after_it(house):
+    call, caller, _ = two_parties(house)
+    talk(house, caller, 0, 1)
+    call.emit(ev.Paused(at=house.now(1)))
+    talk(house, caller, 1, 2)
+    before = house.speech.ears[0]
+    assert (before.closed, before.upto) == (True, 8000)
+    call.emit(ev.Unpaused(at=house.now(2)))
+    talk(house, caller, 2, 3)
+    after = house.speech.ears[-1]
+    assert (after.start, after.closed) == (16_000 + 1, False)
+
+
+async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
+    call, caller, _ = two_parties(house)
+    talk(house, caller, 0, 1)
+    call.emit(ev.Paused(at=house.now(1)))
+    house.office.tick(house.now(1.5))
+    assert not house.speech.ears[0].closed
+    house.office.tick(house.now(2.5))
+    assert (house.speech.ears[0].closed, house.speech.ears[0].upto) == (True, 8000 - 1)
+
+
+async def test_a_pause_told_late_takes_back_what_was_kept_since(house):
+    call, caller, _ = two_parties(house)
+    talk(house, caller, 0, 2)
+    call.emit(ev.Digit(at=house.at(1.2), party=0, button="4", ms=80))
+    call.emit(ev.Paused(at=house.at(1)))
+    call.emit(ev.Unpaused(at=house.at(1.5)))  # what came until now was not kept: it ends now
+    call.emit(ev.Digit(at=house.at(1.9), party=0, button="5", ms=80))
+    talk(house, caller, 2, 3)
+    call.end(at=house.now(3))
+    ((_, journal),) = house.finished
+    pcm = read_track(journal, call.state.tracks[0])
+    assert pcm[:7999].all()
+    assert not pcm[7999:16_001].any()
+    assert pcm[16_001:].all()
+    assert call.state.tracks[0].spans.total(ev.SpanKind.PAUSED) == 8000
+    assert [event.button for event in journal.events if isinstance(event, ev.Digit)] == ["4"]
+
+
+async def test_a_second_pause_changes_nothing_and_there_is_room_for_one_always(house, monkeypatch):
+    monkeypatch.setattr("vcond.core.calls.MAX_EVENTS", 5)
+    call, *_ = two_parties(house)
+    for _ in range(9):
+        call.emit(ev.Held(at=house.now(1), party=0))
+    call.emit(ev.Paused(at=house.now(2), by="party", party=1))
+    call.emit(ev.Paused(at=house.now(3), by="operator"))
+    assert call.state.paused
+    assert [(pause.start, pause.party) for pause in call.state.pauses] == [(house.at(2), 1)]
+    assert sum(isinstance(event, ev.Paused) for event in call.journal.events) == 1
 
 
 async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):

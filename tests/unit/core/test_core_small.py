@@ -40,7 +40,7 @@ async def test_a_slow_watcher_loses_its_oldest_lines_and_nobody_waits():
         texts = [line.text async for line in slow]
     assert len(texts) == MAX_WAITING - 1
     assert texts[-1] == str(MAX_WAITING + 4)
-    assert not bus.watched
+    assert not bus.watched()
 
 
 async def test_watching_a_closed_bus_ends_at_once():

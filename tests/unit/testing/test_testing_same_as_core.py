@@ -18,8 +18,10 @@ from vcond.adapter import (
     Instant,
     MillisClock,
     PartyLeft,
+    Paused,
     Resumed,
     SpanKind,
+    Unpaused,
     Who,
 )
 from vcond.calls import events as ev
@@ -175,6 +177,22 @@ def pause(place):
     return [call]
 
 
+def pause_by_a_party(place):
+    call = place.call("one")
+    track = call.track(call.party("a", at=NOON), at=NOON, codec=Codec.L16, rate=RATE, clock=MillisClock())
+    place.speak(track, 1, 0, 5.0)
+    call.emit(Paused(at=later(4500), by="party", party=0))  # told late
+    call.emit(Paused(at=later(5000), by="party", party=0))
+    call.emit(Digit(at=later(4000), party=0, button="7"))
+    call.emit(Digit(at=later(4600), party=0, button="8"))
+    place.at(6000)
+    call.emit(Unpaused(at=later(5500), by="party", party=0))
+    place.at(7000)
+    call.emit(Paused(at=later(7000)))
+    call.end(at=later(8000))
+    return [call]
+
+
 def merge(place):
     calls, tracks = [], []
     for number, key in enumerate(("one", "two")):
@@ -191,7 +209,7 @@ def merge(place):
     return calls
 
 
-SCENARIOS = [talk, unanswered, return_of_a_party, ended_before_it_began, hold, pause, merge]
+SCENARIOS = [talk, unanswered, return_of_a_party, ended_before_it_began, hold, pause, pause_by_a_party, merge]
 
 
 def told(call) -> dict:
@@ -215,9 +233,33 @@ async def test_both_desks_tell_the_same(tmp_path, scenario):
         assert [told(call) for call in mine] == [told(call) for call in theirs]
 
 
-async def test_both_desks_keep_the_same_audio(tmp_path):
+@pytest.mark.parametrize("scenario", [talk, pause_by_a_party], ids=lambda scenario: scenario.__name__)
+async def test_both_desks_keep_the_same_audio(tmp_path, scenario):
     async with places(tmp_path) as (memory, core):
-        (mine,), (theirs,) = talk(memory), talk(core)
-        heard = theirs.journal.read("0.pcm", 0, 20_000)
+        (mine,), (theirs,) = scenario(memory), scenario(core)
+        heard = theirs.journal.read("0.pcm", 0, 60_000)
         assert heard.any()
-        assert np.array_equal(mine.sounds[0].read(20_000), heard)
+        assert np.array_equal(mine.sounds[0].read(60_000), heard)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+async def test_both_desks_show_the_same(tmp_path, scenario):
+    async with places(tmp_path) as (memory, core):
+        shown = []
+        for place in (memory, core):
+            with contextlib.ExitStack() as stack:
+                watching = []
+                opens = place.call
+
+                def call(*args, _opens=opens, _stack=stack, _watching=watching, **words):
+                    made = _opens(*args, **words)
+                    _watching.append(_stack.enter_context(made.captions()))
+                    return made
+
+                place.call = call
+                scenario(place)
+                shown.append(
+                    [[(line.kind, line.text, line.party, line.start) async for line in one] for one in watching]
+                )
+        assert shown[0] == shown[1]
+        assert all(lines[-1][1] == "callended" for lines in shown[0])

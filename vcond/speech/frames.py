@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.errors import ProtocolError
-from vcond.speech.engine import Final, Hint
+from vcond.speech.engine import Final, Hint, Server
 
 LONGEST = 1 << 20
 """Bytes of a message. Audio is sent in pieces of ``PIECE``; texts are far shorter."""
@@ -36,6 +36,7 @@ class Start(Message, tag=True):
     model: str
     threads: int
     nice: int
+    server: Server | None = None
 
 
 class Open(Message, tag=True):

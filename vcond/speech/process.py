@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from vcond.errors import ConfigError, MissingExtraError, OperatorError, ProtocolError, VcondError
+from vcond.errors import ConfigError, MissingExtraError, OperatorError, ProtocolError, UnreachableError, VcondError
 from vcond.speech import frames
 
 log = structlog.get_logger()
@@ -40,6 +40,10 @@ class WorkerLostError(VcondError):
 
 class EngineFailedError(VcondError):
     """The engine raised an exception on this utterance; the worker lives."""
+
+
+class EngineAwayError(VcondError):
+    """What the engine asks for its texts cannot be reached: no fault of this utterance, which waits."""
 
 
 class Worker:
@@ -94,8 +98,8 @@ class Worker:
     async def ask(self, step: Sequence[frames.Request], seconds: float) -> frames.Said | frames.Done:
         """Do one step, which ends in ``Ask`` or ``Finish`` (a ``Drop`` may follow), and return its answer.
 
-        Raises EngineFailedError when the engine raised, WorkerLostError when the worker died, made no sense, or was
-        silent for ``seconds``; it is killed then.
+        Raises EngineAwayError when the engine cannot reach its own server, EngineFailedError when it raised anything
+        else, WorkerLostError when the worker died, made no sense, or was silent for ``seconds``; it is killed then.
         """
         answer = await self._exchange(step, seconds)
         if isinstance(answer, frames.Done):
@@ -103,6 +107,8 @@ class Worker:
         if isinstance(answer, frames.Said | frames.Done):
             return answer
         if isinstance(answer, frames.Failed) and answer.job is not None:
+            if answer.kind == UnreachableError.__name__:
+                raise EngineAwayError("the speech server cannot be reached")
             raise EngineFailedError(f"engine raised {answer.kind}")
         raise self._lose("protocol")
 

@@ -215,10 +215,13 @@ class Scheduler:
             self._peeks -= 1
             job.peeked = False
 
-    def failed(self, step: Step) -> bool:
-        """The worker died of it, or its engine raised. True: it was tried often enough, and is in no queue any more."""
+    def failed(self, step: Step, *, blame: bool = True) -> bool:
+        """The worker died of it, or its engine raised. True: it was tried often enough, and is in no queue any more.
+
+        ``blame`` False: it was no fault of the utterance, which only goes back to where it waited.
+        """
         job = step.job
-        job.tries = TRIES if job.gone else job.tries + 1
+        job.tries = TRIES if job.gone else job.tries + blame
         if step.kind == "peek":
             self._peeks -= 1
             job.peeked = False

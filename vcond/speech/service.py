@@ -20,7 +20,7 @@ from vcond.speech.choose import Choice, choose
 from vcond.speech.config import SpeechConfig
 from vcond.speech.ear import Ear, Ears, read
 from vcond.speech.engine import Hint
-from vcond.speech.process import EngineFailedError, Worker, WorkerLostError
+from vcond.speech.process import EngineAwayError, EngineFailedError, Worker, WorkerLostError
 from vcond.speech.results import transcribed
 from vcond.speech.scheduler import TRIES, Job, Scheduler, Step
 from vcond.speech.source import Clock, Source
@@ -239,7 +239,8 @@ class Speech:
         """Keep one worker running for ever."""
         while True:
             await asyncio.sleep(self._pauses[index])
-            start = frames.Start(self.choice.engine, self.choice.model, self.config.threads, self.config.nice)
+            choice = self.choice
+            start = frames.Start(choice.engine, choice.model, self.config.threads, self.config.nice, choice.server)
             wake = self._wakes[index]
             try:
                 worker, ready = await Worker.start(start, seconds=self.config.start_seconds, tasks=tasks, wake=wake)
@@ -322,6 +323,10 @@ class Speech:
             log.warning("speech engine failed on an utterance", call=job.source.call, why=str(why))
             self._failed(step, "engine-failed")
             return
+        except EngineAwayError:
+            # The worker is started again, with pauses that grow, until its engine reaches the server.
+            self._failed(step, "engine-failed", blame=False)
+            raise WorkerLostError("away") from None
         except WorkerLostError:
             self._failed(step, "engine-failed")
             raise
@@ -346,9 +351,9 @@ class Speech:
             out.append(frames.Drop(job.id))
         return out
 
-    def _failed(self, step: Step, reason: str) -> None:
+    def _failed(self, step: Step, reason: str, *, blame: bool = True) -> None:
         job = step.job
-        if self._scheduler.failed(step) and job in self._of:
+        if self._scheduler.failed(step, blame=blame) and job in self._of:
             if job.gone:
                 self._finished(job)
             else:

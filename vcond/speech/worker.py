@@ -116,7 +116,7 @@ def serve(channel: frames.Channel) -> None:
         raise ProtocolError("not started")
     os.nice(start.nice)
     try:
-        bench = Bench(load(start.engine, EngineOptions(start.model, start.threads)))
+        bench = Bench(load(start.engine, EngineOptions(start.model, start.threads, start.server)))
     except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which
         text = str(why)[:2000] if isinstance(why, OperatorError) else ""
         channel.sendall(frames.pack(frames.Failed(type(why).__name__, text=text)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vcond.errors import ConfigError
+from vcond.errors import ConfigError, UnreachableError
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 
 CRASH = 901
@@ -30,6 +30,8 @@ NOISY = 906
 """Print what was said, and crash."""
 GROW = 907
 """Take much memory."""
+AWAY = 908
+"""Reach nobody, six times."""
 
 
 class Scripted:
@@ -117,6 +119,9 @@ class Words:
             print("secret words", flush=True)
             print('  File "/somewhere/engine.py", line 12, in decode\n    secret = words', file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
+        elif value == AWAY and (self.engine.folder / "log").read_text().count("away") < 6:
+            self.engine.note("away")
+            raise UnreachableError("nobody there")
         elif value == GROW:
             self.engine.kept.append(np.ones(40 << 20, np.uint8))
 

@@ -33,11 +33,11 @@ def test_a_registered_engine_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setattr(engine, "entry_points", lambda *, group: [Point()] if group == "vcond.engines" else [])
     assert load("third", EngineOptions(model=str(tmp_path))).name == "scripted"
-    assert set(engine.registered()) == {"vosk", "whisper", "third"}
+    assert set(engine.registered()) == {"remote", "vosk", "whisper", "third"}
 
 
 def test_a_name_that_nobody_registered() -> None:
-    with pytest.raises(ConfigError, match=r"^speech.engine: no engine kaldi; there are: vosk, whisper"):
+    with pytest.raises(ConfigError, match=r"^speech.engine: no engine kaldi; there are: remote, vosk, whisper"):
         load("kaldi", EngineOptions())
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from vcond.media.segment import Begun, Ended
 from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
 from vcond.speech.service import Speech
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 ZERO = Instant(1_795_339_662 * SECOND)
 

@@ -16,7 +16,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from av import AudioFrame
 
 from vcond.testing.desk import MemoryDesk
-from vcond_webrtc import WebRtcAdapter, WebRtcConfig, peer
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig, ports
 
 
 class Microphone(MediaStreamTrack):
@@ -72,7 +72,7 @@ class Publisher:
         transceiver = self.connection.addTransceiver(self.microphone, direction="sendonly")
         wanted = [codec for codec in get_capabilities("audio").codecs if codec.mimeType == self.codec]
         transceiver.setCodecPreferences(wanted)
-        peer._bind(transceiver.sender.transport.transport.iceGatherer, ["127.0.0.1"])
+        ports.use(transceiver.sender.transport.transport.iceGatherer, ["127.0.0.1"], ports.ANY)
         await self.connection.setLocalDescription(await self.connection.createOffer())
         return self.connection.localDescription.sdp
 

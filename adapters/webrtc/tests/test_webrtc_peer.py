@@ -20,7 +20,11 @@ def test_the_address_that_publishers_are_told_is_another_one_behind_a_nat():
     assert "a=candidate:1 1 udp 2130706431 203.0.113.7 40000 typ host\r\n" in told
     assert "198.51.100.9 40001 typ srflx" in told
     assert "c=IN IP4 203.0.113.7\r\n" in told
-    assert "c=IN IP6 2001:db8::1\r\n" in advertised(ANSWER, "2001:db8::1")
+    assert advertised(ANSWER, "2001:db8::1") == ANSWER, "nobody listens on IPv6"
+    both = ANSWER.replace("10.0.0.5", "2001:db8::5").replace("IP4", "IP6")
+    told = advertised(both, "2001:db8::1")
+    assert "a=candidate:1 1 udp 2130706431 2001:db8::1 40000 typ host\r\n" in told
+    assert "c=IN IP6 2001:db8::1\r\n" in told
 
 
 async def test_packets_come_as_they_were_sent_and_media_is_taken_where_it_is_bound(publisher):

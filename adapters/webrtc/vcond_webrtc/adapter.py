@@ -10,7 +10,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from vcond.adapter import ConfigError, Desk, Finding
-from vcond_webrtc import peer
+from vcond_webrtc import peer, ports
 from vcond_webrtc.claims import SHORTEST_SECRET
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.page import Page
@@ -27,11 +27,16 @@ class WebRtcAdapter:
     def __init__(self, config: WebRtcConfig) -> None:
         if config.page == config.path or config.page.startswith(f"{config.path}/"):
             raise ConfigError("must not lie at or below the path of the endpoint", "adapters.webrtc.page")
-        for address in (*config.addresses, *filter(None, [config.advertise])):
+        for address in (*config.addresses, *config.proxies, *filter(None, [config.advertise])):
             try:
                 ip_address(address)
             except ValueError:
                 raise ConfigError(f"{address} is no IP address", "adapters.webrtc.addresses") from None
+        if config.turn_secret and (config.turn_user or config.turn_password):
+            raise ConfigError(
+                "is instead of turn_user and turn_password, not beside them", "adapters.webrtc.turn_secret"
+            )
+        self._ports = ports.parse(config.ports)
         self._config = config
 
     async def run(self, desk: Desk) -> None:
@@ -92,7 +97,11 @@ class WebRtcAdapter:
         if addresses and all(_loopback(address) for address in addresses):
             fix = "name this machine's address in adapters.webrtc.addresses, or leave the list empty for all"
             return Finding("warning", what, "loopback only: just browsers on this machine reach it", fix)
-        return Finding("ok", what, ", ".join(addresses) or "all of this machine")
+        if self._ports != ports.ANY and len(self._ports) < self._config.max_sessions:
+            fix = "widen adapters.webrtc.ports, or lower max_sessions: each publisher needs one on each address"
+            return Finding("warning", what, f"{len(self._ports)} UDP ports for max_sessions publishers", fix)
+        told = ", ".join(addresses) or "all of this machine"
+        return Finding("ok", what, f"{told}, UDP ports {self._config.ports}" if self._config.ports else told)
 
 
 PROXY = "put a TLS proxy with a public name in front of vcond and give its https:// URL"

@@ -37,17 +37,30 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Addresses of this machine that take media (UDP). Empty = all but loopback."""
     advertise: Annotated[str, Meta(pattern=r"^[0-9a-fA-F.:]*\Z", max_length=45)] = ""
     """The address that publishers are told instead, when this machine is behind a one-to-one NAT."""
-    stun: Annotated[str, Meta(pattern=r"^(stuns?:[^\s?]+)?\Z", max_length=300)] = ""
+    ports: Annotated[str, Meta(pattern=r"^([0-9]{1,5}-[0-9]{1,5})?\Z")] = ""
+    """UDP ports that take media, one for each publisher and address: ``40000-40999``. Empty = the system picks."""
+    stun: Annotated[str, Meta(pattern=r"^(stuns?:[^\s?<>\"]+)?\Z", max_length=300)] = ""
     """A STUN server that tells our public address: ``stun:stun.example.com:3478``."""
-    turn: Annotated[str, Meta(pattern=r"^(turns?:\S+)?\Z", max_length=300)] = ""
+    turn: Annotated[str, Meta(pattern=r"^(turns?:[^\s<>\"]+)?\Z", max_length=300)] = ""
     """A TURN server through which publishers reach us: ``turn:turn.example.com:3478?transport=udp``."""
     turn_user: Annotated[str, Meta(max_length=300)] = ""
     turn_password: Annotated[str, Meta(max_length=300)] = ""
+    turn_secret: Annotated[str, Meta(max_length=500)] = ""
+    """The secret of the TURN server (coturn: ``static-auth-secret``), instead of name and password: logins are made
+    with it, good for a day, one for us and one for each publisher."""
 
     rate: Literal[16_000, 48_000] = 16_000
     """Samples a second that are kept of Opus. 16,000 is all that speech recognition uses, a third of the disk."""
     max_sessions: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Publishers at the same time; one more is answered with 503."""
+    max_per_address: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    """Publishers from one address at the same time; one more is answered with 429."""
+    max_per_token: Annotated[int, Meta(ge=1, le=10_000)] = 5
+    """Publishers with one signed token at the same time; one more is answered with 429."""
+    offers_per_minute: Annotated[int, Meta(ge=1, le=60_000)] = 120
+    """Offers from one address, good or bad; more are answered with 429."""
+    proxies: Annotated[tuple[Address, ...], Meta(max_length=16)] = ("127.0.0.1", "::1")
+    """Proxies whose X-Forwarded-For says where a request came from, for the limits of an address."""
     max_parties: Annotated[int, Meta(ge=1, le=200)] = 20
     """Publishers of one call at the same time; one more is answered with 409."""
     connect_timeout: Seconds = 20

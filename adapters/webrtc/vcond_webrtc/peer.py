@@ -1,4 +1,4 @@
-"""The border to aiortc: one peer connection that only receives. Nothing else here imports aiortc or PyAV."""
+"""The border to aiortc: one peer connection that only receives. Only ``ports`` and ``channel`` know its libraries too."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import functools
 import logging
 import mmap
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from vcond.adapter import ConfigError, ProtocolError, RefusedError
+from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError
+from vcond_webrtc import ports
 from vcond_webrtc.channel import KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.servers import login
 from vcond_webrtc.trickle import MOST_CANDIDATES, reachable, sections, usable
 
 if TYPE_CHECKING:
@@ -60,21 +62,25 @@ def executable_memory() -> bool:
 class Peer:
     """One publisher's connection. ``tracks`` is how many audio tracks it sends, once ``answer`` has returned."""
 
-    def __init__(self, config: WebRtcConfig, on_packet: OnPacket) -> None:
-        """``on_packet`` takes every packet with the number of its track, at once: it must not wait."""
+    def __init__(self, config: WebRtcConfig, on_packet: OnPacket, *, now: Instant = Instant(0)) -> None:  # noqa: B008 - a plain int
+        """``on_packet`` takes every packet with the number of its track, at once: it must not wait.
+
+        ``now`` is for the login at a TURN server with a shared secret.
+        """
         self.tracks = 0
         self._candidates = 0
         self._ice: dict[str, tuple[str, str]] = {}
         """User fragment and password that the offer gave for each ``mid``."""
         self._config = config
         self._on_packet = on_packet
-        self._connection = _connection(config)
+        self._ports = ports.parse(config.ports)
+        self._connection = _connection(config, now)
 
     async def answer(self, offer: str, on_state: Callable[[str], None]) -> str:
         """The answer to an offer, with all our candidates; ``on_state`` hears of every change of the connection.
 
         Raises ProtocolError for what is no offer, RefusedError for one from which nothing can be received,
-        TimeoutError when no answer could be made in time.
+        TimeoutError when no answer could be made in time, ConfigError when there is nowhere to take media.
         """
         _look_at(offer)
         offer = reachable(offer)
@@ -86,13 +92,17 @@ class Peer:
             for transceiver in connection.getTransceivers():
                 # Video would be decoded for nothing; a=inactive is what aiortc can say instead of port 0.
                 transceiver.direction = "recvonly" if transceiver.kind == "audio" else "inactive"
-                _bind(transceiver.receiver.transport.transport.iceGatherer, self._config.addresses)
+                gatherer = transceiver.receiver.transport.transport.iceGatherer
+                ports.use(gatherer, self._config.addresses, self._ports)
                 if transceiver.kind == "audio":
                     self._tap(transceiver)
             await connection.setLocalDescription(await connection.createAnswer())
         if not self.tracks:
             raise RefusedError("the offer sends no audio")
-        return advertised(connection.localDescription.sdp, self._config.advertise)
+        answer: str = connection.localDescription.sdp
+        if "\na=candidate:" not in answer:
+            raise ConfigError("no UDP port is free to take media", "adapters.webrtc.ports")
+        return advertised(answer, self._config.advertise)
 
     async def trickle(self, fragment: str) -> int:
         """Take more addresses of the publisher (RFC 9725 section 4.3.2); returns how many were too many.
@@ -177,14 +187,17 @@ class _Tap:
 
 
 def advertised(answer: str, address: str) -> str:
-    """The answer with ``address`` in place of our host candidates' (RFC 8839 section 5.1); unchanged when empty."""
+    """The answer with ``address`` in place of our host candidates' of its kind (RFC 8839 section 5.1).
+
+    Unchanged when empty. Candidates of the other IP version stay what they are.
+    """
     if not address:
         return answer
-    kind = "IP6" if ":" in address else "IP4"
+    kind, ours = ("IP6", r"\S*:\S*") if ":" in address else ("IP4", r"[0-9.]+")
     answer = re.sub(
-        r"^(a=candidate:\S+ \d+ \S+ \d+) \S+ (\d+ typ host)", rf"\1 {address} \2", answer, flags=re.MULTILINE
+        rf"^(a=candidate:\S+ \d+ \S+ \d+) {ours} (\d+ typ host)", rf"\1 {address} \2", answer, flags=re.MULTILINE
     )
-    return re.sub(r"^c=IN IP[46] \S+", f"c=IN {kind} {address}", answer, flags=re.MULTILINE)
+    return re.sub(rf"^c=IN {kind} \S+", f"c=IN {kind} {address}", answer, flags=re.MULTILINE)
 
 
 def _look_at(offer: str) -> None:
@@ -200,24 +213,11 @@ def _look_at(offer: str) -> None:
         raise RefusedError("only audio can be taken")
 
 
-def _connection(config: WebRtcConfig) -> RTCPeerConnection:
+def _connection(config: WebRtcConfig, now: Instant) -> RTCPeerConnection:
     from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 
     servers = [RTCIceServer(config.stun)] if config.stun else []
     if config.turn:
-        servers.append(RTCIceServer(config.turn, username=config.turn_user, credential=config.turn_password))
+        user, password = login(config, now)
+        servers.append(RTCIceServer(config.turn, username=user, credential=password))
     return RTCPeerConnection(RTCConfiguration(iceServers=servers))
-
-
-def _bind(gatherer: Any, addresses: Sequence[str]) -> None:
-    """Take media at these addresses. aioice asks the machine for all but loopback and has no setting for it."""
-    if not addresses:
-        return
-    connection = gatherer._connection  # noqa: SLF001 - the only way to aioice's connection
-    gather: Callable[..., Awaitable[Any]] = connection.get_component_candidates
-    if not isinstance(gather, functools.partial):
-        connection.get_component_candidates = functools.partial(_gather_at, gather, addresses)
-
-
-async def _gather_at(gather: Callable[..., Awaitable[Any]], at: Sequence[str], component: int, **_: Any) -> Any:
-    return await gather(component=component, addresses=list(at))

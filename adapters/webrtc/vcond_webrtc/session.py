@@ -31,7 +31,7 @@ class Session:
         self.tag = secrets.token_hex(8)
         """The entity tag of its ICE session (RFC 9725 section 4.3.1), of which there is one only."""
         self.claims = claims
-        self.peer = Peer(config, self._take)
+        self.peer = Peer(config, self._take, now=desk.clock.now())
         self._desk = desk
         self._switchboard = switchboard
         self._config = config

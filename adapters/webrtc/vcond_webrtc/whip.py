@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from vcond.adapter import SECOND, Desk, Instant, ProtocolError, RefusedError
+from vcond.adapter import SECOND, ConfigError, Desk, Instant, ProtocolError, RefusedError
 from vcond_webrtc.calls import Switchboard
 from vcond_webrtc.claims import NAMES, Claims, from_token, from_words
 from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.limits import Rate, Seat, Seats, asker
+from vcond_webrtc.servers import links
 from vcond_webrtc.session import HUNG_UP, STOPPING, Session
 from vcond_webrtc.trickle import FRAGMENT, LARGEST_FRAGMENT
 
@@ -27,10 +29,14 @@ LARGEST_OFFER: Final = 64 << 10
 """Bytes; Chromium's offer for a microphone has 2,000 to 6,000."""
 PATIENCE: Final = 10.0
 """Seconds that the body of a request may take."""
+RETRY: Final = "5"
+"""Seconds after which one of a full house may be gone."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ENDPOINT: Final = "OPTIONS, POST"
 RESOURCE: Final = "DELETE, OPTIONS, PATCH"
 MUTE: Final = "DELETE, OPTIONS, PUT"
+PATCHES: Final = 60
+"""That one session may send in a minute; a browser that trickles sends about ten in all."""
 OLDEST_CONSENT: Final = 3_600.0
 """Seconds."""
 
@@ -56,7 +62,11 @@ class Endpoint:
         self._group = group
         self._switchboard = Switchboard(desk, config)
         self._sessions: dict[str, tuple[Session, bytes]] = {}
-        self._opening = 0
+        self._offers = Rate(config.offers_per_minute)
+        self._patches = Rate(PATCHES)
+        self._seats = Seats(
+            {"limit": config.max_sessions, "address-limit": config.max_per_address, "token-limit": config.max_per_token}
+        )
         self._closed = False
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -90,56 +100,88 @@ class Endpoint:
             return web.Response(headers={"Allow": ENDPOINT, "Accept-Post": SDP})
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ENDPOINT.split(", "))
+        self._paced(self._offers, self._asker(request), "offer")
         guest = self._guest(request)
         if request.content_type != SDP:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Post": SDP})
         offer = await _body(request, LARGEST_OFFER)
         claims = self._claims(request, guest)
         consent = self._consented(request)
-        if self._closed or len(self._sessions) + self._opening >= self._config.max_sessions:
-            self._desk.dropped("session", "stopping" if self._closed else "limit")
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        seat = self._seat(request, guest)
+        self._admit(claims, seat)
+        self._seats.take(seat)
+        try:
+            session, answer = await self._open(offer, claims, consent, guest)
+        except BaseException:
+            self._seats.leave(seat)
+            raise
+        self._group.create_task(self._live(session, seat))
+        return answer
+
+    def _admit(self, claims: Claims, seat: Seat) -> None:
+        """Raises the refusal when there is no room for one more session."""
+        reason = "stopping" if self._closed else self._seats.full(seat)
+        if reason in {"stopping", "limit"}:
+            self._desk.dropped("session", reason)
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
+        if reason:
+            self._desk.dropped("session", reason)
+            text = f"as many sessions as one {reason.partition('-')[0]} may have\n"
+            raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": RETRY})
         if self._switchboard.full(claims):
             self._desk.dropped("session", "too-many-parties")
             raise web.HTTPConflict(text="this call has as many publishers as it may have\n")
-        self._opening += 1
-        try:
-            return await self._open(offer, claims, consent, guest)
-        finally:
-            self._opening -= 1
 
-    async def _open(self, offer: str, claims: Claims, consent: Instant | None, guest: Guest) -> web.Response:
+    def _seat(self, request: web.Request, guest: Guest) -> Seat:
+        """What a session counts for. The ingress token is that of a server, which publishes for many."""
+        seat = (("limit", ""), ("address-limit", self._asker(request)))
+        return seat if guest.claims is None else (*seat, ("token-limit", guest.token.hex()))
+
+    def _asker(self, request: web.Request) -> str:
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        return asker(request.remote or "", forwarded, self._config.proxies)
+
+    def _paced(self, rate: Rate, who: str, what: str) -> None:
+        """Raises HTTPTooManyRequests when somebody asks too often (RFC 6585 section 4)."""
+        wait = rate.wait(who, self._desk.clock.now())
+        if wait:
+            self._desk.dropped(what, "too-often")
+            raise web.HTTPTooManyRequests(headers={"Retry-After": str(wait)})
+
+    async def _open(
+        self, offer: str, claims: Claims, consent: Instant | None, guest: Guest
+    ) -> tuple[Session, web.Response]:
         session = Session(secrets.token_urlsafe(18), self._desk, self._switchboard, self._config, claims, consent)
         try:
             answer = await session.answer(offer)
             if not self._closed:
                 self._sessions[session.name] = (session, guest.token)
-        except (ProtocolError, RefusedError, TimeoutError) as why:
+        except (ProtocolError, RefusedError, ConfigError, TimeoutError) as why:
             raise self._refusal(why) from None
         finally:
             if session.name not in self._sessions:
                 await session.peer.close()
         if session.name not in self._sessions:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
-        self._group.create_task(self._live(session))
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
         where = f"{urlsplit(self._desk.ingress.base_url).path}{self._config.path}/{session.name}"
         headers = {"Location": where, "ETag": f'"{session.tag}"', "Accept-Patch": FRAGMENT}
-        if self._config.stun:
-            headers["Link"] = f'<{self._config.stun}>; rel="ice-server"'
-        return web.Response(status=201, text=answer, content_type=SDP, headers=headers)
+        created = web.Response(status=201, text=answer, content_type=SDP, headers=headers)
+        for link in links(self._config, self._desk.clock.now()):
+            created.headers.add("Link", link)
+        return session, created
 
-    def _refusal(self, why: ProtocolError | RefusedError | TimeoutError) -> web.HTTPException:
+    def _refusal(self, why: ProtocolError | RefusedError | ConfigError | TimeoutError) -> web.HTTPException:
         """What a failed negotiation is in HTTP (RFC 9725 section 4.2)."""
-        if isinstance(why, TimeoutError):
-            self._desk.dropped("offer", "timeout")
-            return web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        if isinstance(why, TimeoutError | ConfigError):
+            self._desk.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
+            return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
         if isinstance(why, ProtocolError):
             self._desk.dropped("offer", "malformed")
             return web.HTTPBadRequest(text=f"{why}\n")
         self._desk.dropped("offer", "unusable")
         return web.HTTPUnprocessableEntity(text=f"{why}\n")
 
-    async def _live(self, session: Session) -> None:
+    async def _live(self, session: Session, seat: Seat) -> None:
         try:
             await session.run()
         except Exception as why:  # noqa: BLE001 - one publisher must not take the others along; no text, it may be private
@@ -147,6 +189,7 @@ class Endpoint:
             log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for the same reason
         finally:
             del self._sessions[session.name]
+            self._seats.leave(seat)
 
     async def _at_session(self, request: web.Request, name: str) -> web.Response:
         if request.method == "OPTIONS":
@@ -161,6 +204,7 @@ class Endpoint:
 
     async def _patched(self, request: web.Request, session: Session) -> web.Response:
         """Trickle ICE. A restart, which aiortc cannot do, is answered with 422 (section 4.3.1)."""
+        self._paced(self._patches, session.name, "patch")
         if request.content_type != FRAGMENT:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Patch": FRAGMENT})
         tags = request.if_match
@@ -216,7 +260,7 @@ class Endpoint:
                 why = str(refused)
         if token:
             challenge = 'Bearer error="invalid_token"'
-            self._desk.log.warning("publisher refused", peer=request.remote, why=why)
+            self._desk.log.warning("publisher refused", peer=self._asker(request), why=why)
         raise web.HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": challenge})
 
     def _claims(self, request: web.Request, guest: Guest) -> Claims:

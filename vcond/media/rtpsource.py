@@ -1,0 +1,157 @@
+"""What is known of RTP sources: the one that is received, and strangers that would like to be."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final, Generic, NamedTuple
+
+from vcond.errors import ProtocolError
+from vcond.media.clocks import Moment
+from vcond.media.reorder import MAX_DROPOUT
+from vcond.media.rtp import Packet
+from vcond.media.rtpcontrol import SenderClock
+from vcond.media.rtpevents import Keys
+from vcond.media.rtpformats import Format
+from vcond.media.rtpjoin import Joiner
+from vcond.media.rtpsequence import HALF, MASK, Sequence
+
+STAMPS: Final = (1 << 32) - 1
+HALF_STAMPS: Final = 1 << 31
+SECOND: Final = 1_000_000_000
+WAITING: Final = 64
+"""Packets of a stranger that are kept until it is clear whether they count: 1.3 s of 20 ms."""
+NO_TYPE: Final = -1
+
+Address = tuple[Any, ...]
+"""Host, port, and for IPv6 flow and scope: as sockets say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where packets are expected from. What is None may be anything."""
+
+    host: str | None = None
+    """An address, not a name."""
+    port: int | None = None
+    ssrc: int | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the address into the form that sockets use. Raises ProtocolError when it is none."""
+        if self.host is not None:
+            try:
+                object.__setattr__(self, "host", str(ip_address(self.host)))
+            except ValueError:
+                raise ProtocolError("media from something that is no address") from None
+
+    def takes(self, address: Address, ssrc: int) -> bool:
+        """Whether a packet may come from there."""
+        return self.host in {None, address[0]} and self.port in {None, address[1]} and self.ssrc in {None, ssrc}
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[Moment]):
+    """Sound of one source in one format."""
+
+    number: int
+    """0 is the first of the receiver."""
+    ssrc: int
+    pt: int
+    format: Format
+    at: Moment
+    """When its first packet came."""
+    address: Address
+
+
+class Feed(Generic[Moment]):
+    """The source that is received. One a receiver at a time; each new SSRC is a new one."""
+
+    __slots__ = (
+        "address", "clock", "heard", "jitter", "joiner", "keys", "odd", "over", "pt", "quiet", "sequence", "sound",
+        "ssrc", "stamp", "stream", "tick",
+    )  # fmt: skip
+
+    def __init__(self, packet: Packet, format: Format, address: Address, arrived: Moment) -> None:  # noqa: A002
+        self.ssrc = packet.ssrc
+        self.address = address
+        self.sequence = Sequence(packet.seq)
+        self.clock = SenderClock(format.rate)
+        self.keys: dict[int, Keys[Moment]] = {}
+        """By payload type."""
+        self.odd: tuple[Packet, Moment] | None = None
+        """The latest packet with a number far from all others."""
+        self.over = False
+        """It said goodbye."""
+        self.heard = arrived
+        """When its latest packet without sound came."""
+        self.sound = arrived
+        """When its latest packet with sound came."""
+        self.quiet: Moment | None = None
+        """Since when it is silent, as it said itself; void once sound comes after it."""
+        # Of its sound in the present format:
+        self.pt = NO_TYPE
+        """Its payload type, while somebody takes it."""
+        self.stream: Stream[Moment] | None = None
+        self.joiner: Joiner[Moment] | None = None
+        self.stamp = packet.stamp
+        self.tick = 0.0
+        """Nanoseconds."""
+        self.jitter = 0.0
+        """Nanoseconds."""
+
+    @property
+    def last(self) -> Moment:
+        """When its latest packet came."""
+        return max(self.sound, self.heard)
+
+    def turn_to(self, stream: Stream[Moment], joiner: Joiner[Moment] | None, stamp: int) -> None:
+        """From now on the sound is in another format."""
+        self.stream, self.joiner = stream, joiner
+        self.pt = NO_TYPE if joiner is None else stream.pt
+        self.tick = SECOND / stream.format.rate
+        self.stamp, self.sound = stamp, stream.at
+
+    def measure(self, stamp: int, arrived: Moment) -> None:
+        """A packet with sound: how evenly do they come (RFC 3550 section 6.4.1 and appendix A.8, in ns)."""
+        ticks = stamp - self.stamp
+        if not -HALF_STAMPS < ticks < HALF_STAMPS:
+            ticks = ((ticks + HALF_STAMPS) & STAMPS) - HALF_STAMPS
+        off = arrived - self.sound - ticks * self.tick
+        self.jitter += ((off if off > 0 else -off) - self.jitter) / 16
+        self.stamp, self.sound = stamp, arrived
+
+
+class Waiting(NamedTuple, Generic[Moment]):
+    """A packet of a stranger."""
+
+    packet: Packet
+    arrived: Moment
+
+
+class Stranger(Generic[Moment]):
+    """A source that is not received, and may be."""
+
+    __slots__ = ("_next", "address", "last", "proven", "ssrc", "waiting")
+
+    def __init__(self, address: Address, ssrc: int, arrived: Moment) -> None:
+        self.address, self.ssrc = address, ssrc
+        self.waiting: deque[Waiting[Moment]] = deque(maxlen=WAITING)
+        self.proven = False
+        """Whether two packets came in a row."""
+        self.last = arrived
+        self._next = -1
+
+    def take(self, packet: Packet, arrived: Moment) -> bool:
+        """Keep a packet; whether an older one had to go for it."""
+        self.proven = self.proven or packet.seq == self._next
+        self._next = (packet.seq + 1) & MASK
+        self.last = arrived
+        full = len(self.waiting) == WAITING
+        self.waiting.append(Waiting(packet, arrived))
+        return full
+
+
+def near(one: int, other: int) -> bool:
+    """Whether two numbers can be of the same count."""
+    return abs(((one - other + HALF) & MASK) - HALF) <= MAX_DROPOUT

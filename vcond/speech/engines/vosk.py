@@ -1,21 +1,23 @@
 """vosk (Kaldi): a streaming engine with the operator's model.
 
-What was measured and decides the shape of this (vosk 0.3.45):
+What was measured and decides the shape of this (vosk 0.3.45; docs/decisions/0004-speech-processes.md):
 
 - A recognizer is expensive while it is cold: its first seconds cost 2 to 5 times as much, and some 50 MB. So recognizers
-  are pooled and used again, for whatever utterance comes next.
+  are pooled and used again, for whatever utterance comes next, and warmed beforehand with sound like speech.
 - A recognizer's clock is all audio it was ever fed, across ``Reset`` and ``FinalResult``. So each utterance keeps how
   much was fed before it, and takes that off every time.
-- ``Reset`` alone keeps the audio that is not decoded yet, and the adaptation to the voice; ``FinalResult`` frees both. So
-  nothing goes back to the pool without it: no caller's voice reaches another caller's text.
+- Only a ``FinalResult`` that finds audio since the last result throws away the adaptation to the voice. After an end of
+  sentence in the last piece of audio it finds none, and ``Reset`` keeps it: the next caller would be decoded with the
+  last one's voice in mind. So one sample of silence is fed then, and ``Reset`` is never used.
 - 8 kHz is fed as it is; resampling before gains nothing.
+- The loaded model has no thread and nothing open: a process that loaded it can be forked, and shares it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,16 @@ import msgspec
 
 from vcond.errors import ConfigError, MissingExtraError
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
+from vcond.speech.engines.babble import babble
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")
 """``vosk-model-small-en-us-0.15``: what the usual models are called."""
+WARM_SECONDS = 4.0
+"""Babble for a new recognizer. Saves half of what its first ten seconds of speech would cost; more gains little."""
+WARM_RATE = 8000
+"""Telephone calls. Others warm up with their first words."""
+WARM_STEP = 800
+"""Samples of babble at once: a tenth of a second, so that real work waits that long at most."""
 
 
 class VoskWord(msgspec.Struct):
@@ -67,85 +76,149 @@ class VoskEngine:
         except Exception as why:  # vosk raises nothing more special
             raise ConfigError(f"{options.model} is no vosk model", "speech.model") from why
         self._make = vosk.KaldiRecognizer
-        self._pool: dict[tuple[int, tuple[str, ...]], list[Warm]] = defaultdict(list)
+        self._pool = Pool(options.streams)
+        self._vocabulary = options.vocabulary
         self.model = Path(options.model).name
         named = MODEL_LANGUAGE.match(self.model)
         self.language = named[1] if named else ""
-        self.caps = Caps(streaming=True, languages=(self.language,) if self.language else ())
+        self.caps = Caps(streaming=True, languages=(self.language,) if self.language else (), forks=True)
 
     def open(self, hint: Hint) -> VoskRecognition:
         """A recognition on a recognizer that is warm, if one is free."""
-        idle = self._pool[hint.rate, hint.vocabulary]
-        warm = idle.pop() if idle else Warm(self._recognizer(hint), hint.rate)
-        return VoskRecognition(warm, idle, self.language or hint.language)
+        key = (hint.rate, hint.vocabulary)
+        warm = self._pool.take(key) or self._new(key)
+        return VoskRecognition(warm, self._pool, self.language or hint.language)
 
-    def _recognizer(self, hint: Hint) -> Any:
-        grammar = (json.dumps(hint.vocabulary, ensure_ascii=False),) if hint.vocabulary else ()
-        recognizer = self._make(self._model, float(hint.rate), *grammar)
+    def warm(self) -> Iterator[None]:
+        """Fill the pool with warm recognizers for what most calls need, in steps of about a tenth of a second."""
+        sound = babble(WARM_SECONDS, WARM_RATE)
+        while self._pool.room:
+            warm = self._new((WARM_RATE, self._vocabulary))
+            for at in range(0, len(sound), WARM_STEP):
+                warm.feed(sound[at : at + WARM_STEP])
+                yield
+            warm.finish()
+            self._pool.give(warm)
+
+    def _new(self, key: tuple[int, tuple[str, ...]]) -> Warm:
+        rate, vocabulary = key
+        grammar = (json.dumps(vocabulary, ensure_ascii=False),) if vocabulary else ()
+        recognizer = self._make(self._model, float(rate), *grammar)
         recognizer.SetWords(True)
-        return recognizer
+        return Warm(recognizer, key)
 
 
 class Warm:
-    """A recognizer and how much it was ever fed."""
+    """A recognizer, what it is for, and how much it was ever fed."""
 
-    def __init__(self, recognizer: Any, rate: int) -> None:
-        self.recognizer = recognizer
-        self.rate = rate
-        self.fed = 0
-        """Samples, over all utterances: its clock."""
+    def __init__(self, recognizer: Any, key: tuple[int, tuple[str, ...]]) -> None:
+        self.key = key
+        """Samples a second, and the vocabulary."""
+        self._recognizer = recognizer
+        self._fed = 0
+        self._at_end = False
+        """The last piece of audio had an end of sentence, and its result was taken."""
+
+    @property
+    def clock(self) -> float:
+        """Seconds that it was ever fed: its own clock."""
+        return self._fed / self.key[0]
+
+    def feed(self, pcm: Pcm) -> VoskResult | None:
+        """Take more audio. A result when vosk found an end of a sentence in it."""
+        self._fed += len(pcm)
+        self._at_end = bool(self._recognizer.AcceptWaveform(pcm.tobytes()))
+        return _RESULT.decode(self._recognizer.Result()) if self._at_end else None
+
+    def partial(self) -> str:
+        """What was heard since the last result."""
+        return _RESULT.decode(self._recognizer.PartialResult()).partial
+
+    def finish(self) -> VoskResult:
+        """The rest. It knows nothing more of what it was fed then, neither words nor voice."""
+        if self._at_end:
+            self._recognizer.AcceptWaveform(b"\0\0")
+            self._fed += 1
+        result = _RESULT.decode(self._recognizer.FinalResult())
+        self._at_end = False
+        return result
+
+
+class Pool:
+    """Recognizers that are free, the one that was used last at the end; no more than ``most``."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._free: list[Warm] = []
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    @property
+    def room(self) -> int:
+        """How many more it would keep."""
+        return self._most - len(self._free)
+
+    def take(self, key: tuple[int, tuple[str, ...]]) -> Warm | None:
+        """The one that was used last of those for this rate and vocabulary."""
+        for at in reversed(range(len(self._free))):
+            if self._free[at].key == key:
+                return self._free.pop(at)
+        return None
+
+    def give(self, warm: Warm) -> None:
+        """Keep it; the one that was not used for the longest time goes when there are too many, whatever it was for."""
+        self._free.append(warm)
+        if len(self._free) > self._most:
+            del self._free[0]
 
 
 class VoskRecognition:
     """One utterance on a recognizer, which goes back to the pool at the end of it."""
 
-    def __init__(self, warm: Warm, idle: list[Warm], language: str) -> None:
+    def __init__(self, warm: Warm, pool: Pool, language: str) -> None:
         self._warm: Warm | None = warm
-        self._idle = idle
+        self._pool = pool
         self._language = language
-        self._zero = warm.fed / warm.rate
+        self._zero = warm.clock
         self._words: list[VoskWord] = []
         self._texts: list[str] = []
 
     def feed(self, pcm: Pcm) -> None:
         """Take more audio. vosk may find ends of sentences in it; they are parts of the same utterance here."""
-        warm = self._held()
-        warm.fed += len(pcm)
-        if warm.recognizer.AcceptWaveform(pcm.tobytes()):
-            self._take(_RESULT.decode(warm.recognizer.Result()))
+        result = self._held().feed(pcm)
+        if result is not None:
+            self._take(result)
 
     def partial(self) -> Partial:
         """What was heard so far."""
-        more = _RESULT.decode(self._held().recognizer.PartialResult()).partial
-        return Partial(" ".join([*self._texts, more]).strip())
+        return Partial(" ".join([*self._texts, self._held().partial()]).strip())
 
     def finish(self) -> Final:
         """All of it."""
-        self._take(_RESULT.decode(self._held().recognizer.FinalResult()))
+        self._take(self._let_go())
         words = tuple(
             Heard(word.start - self._zero, word.end - self._zero, word.word, word.conf) for word in self._words
         )
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
-        final = Final(" ".join(self._texts), words, self._language, confidence)
-        self._give_back()
-        return final
+        return Final(" ".join(self._texts), words, self._language, confidence)
 
     def reset(self) -> None:
         """Forget everything; the recognizer goes back to the pool."""
         if self._warm is not None:
-            self._warm.recognizer.FinalResult()
-            self._give_back()
+            self._let_go()
+        self._words, self._texts = [], []
 
     def _held(self) -> Warm:
         assert self._warm is not None, "the recognition is over"
         return self._warm
 
-    def _give_back(self) -> None:
+    def _let_go(self) -> VoskResult:
         warm = self._held()
-        warm.recognizer.Reset()
-        self._idle.append(warm)
+        result = warm.finish()
         self._warm = None
-        self._words, self._texts = [], []
+        self._pool.give(warm)
+        return result
 
     def _take(self, result: VoskResult) -> None:
         if result.text:

@@ -77,6 +77,22 @@ def test_an_utterance_that_is_dropped_leaves_nothing_to_the_next_caller() -> Non
         made.drop()
 
 
+def test_audio_goes_ahead_of_every_reset_so_that_no_voice_is_kept() -> None:
+    """vosk keeps its adaptation to a voice when the last result finds no audio since the one before."""
+    server, heard = Server(), []
+    server.before = lambda _, pcm: heard.append(len(pcm))
+    with running(server) as port:
+        made = engine(port)
+        heard.clear()
+        say(made, 7)
+        dropped = made.open(HINT)
+        dropped.feed(np.full(4000, 8, np.int16))
+        dropped.reset()
+        say(made, 9)
+        made.drop()
+    assert heard == [8000, 2] * 3
+
+
 def test_a_vocabulary_has_its_own_connections() -> None:
     server = Server()
     with running(server) as port:

@@ -10,6 +10,8 @@ connection. What decides the shape of this:
 - A server makes a recognizer for each connection, and a cold recognizer costs two to five times as much. So connections
   are kept and ``reset`` is used where a server knows it; where it does not (found out once, at the start), there is one
   connection for each utterance.
+- The server's last result throws away its adaptation to the voice only if it finds audio since the result before. So a
+  sample of silence goes ahead of ``reset``: the next caller is not decoded with this one's voice in mind.
 - The server's clock is all audio that the connection ever carried. So each utterance takes off what was sent before it.
 - The C++ server takes the ``config`` for audio and answers it. How often it is answered is found out at the start too.
 - Nothing is waited for while audio comes in, so that one worker keeps many utterances going on the server at once.
@@ -38,6 +40,7 @@ from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial
 
 EOF: Constant = '{"eof" : 1}'
 RESET: Constant = '{"reset" : 1}'
+SAMPLE: Constant = bytes(2)
 PIECE_SECONDS = 0.5
 """Audio in one message."""
 UNANSWERED_SECONDS = 10
@@ -233,6 +236,7 @@ class RemoteRecognition:
         if line is not None:
             try:
                 if self._engine.manners.keeps:
+                    line.audio(SAMPLE, _ignore)
                     line.ask(RESET, _ignore)
                     self._engine.keep(line)
                 else:
@@ -273,6 +277,8 @@ class RemoteRecognition:
             line.read(end, lambda: line.unanswered <= most)
 
     def _end(self, line: Line, end: float) -> None:
+        if self._engine.manners.keeps:
+            line.audio(SAMPLE, self._take)
         line.ask(RESET if self._engine.manners.keeps else EOF, self._take)
         line.read(end)
 

@@ -150,8 +150,9 @@ class LiveCall(Protocol):
         """Write an event to the journal. Never waits.
 
         From ``Paused`` on nothing of the call is kept, whatever is written: no audio, digit or word of anybody, until
-        ``Unpaused``. A pause that is told late takes back what was kept since; one that ended in the past ends now.
-        Look at ``state.paused`` afterwards: whoever pauses must know that it is so.
+        everyone who paused has said ``Unpaused`` (``by`` = ``party`` and its index, or ``platform``). A pause that is
+        told late takes back what was kept since; one that ended in the past ends now. Look at ``state.paused``
+        afterwards: whoever pauses must know that it is so.
         """
         ...
 

@@ -223,7 +223,7 @@ class MergedInto(Event, frozen=True, tag=True):
 
 
 class Paused(Event, frozen=True, tag=True):
-    """Recording of the whole call is paused: nothing of anybody is kept until ``Unpaused``."""
+    """Recording of the whole call is paused: nothing of anybody is kept until everyone who paused let it go on."""
 
     reason: str = ""
     """A word of whoever paused: ``card``."""
@@ -234,11 +234,10 @@ class Paused(Event, frozen=True, tag=True):
 
 
 class Unpaused(Event, frozen=True, tag=True):
-    """Recording goes on."""
+    """A party lets recording go on: its own pauses end, and those of parties that have left. Without a party: all end."""
 
     by: str = ""
     party: int | None = None
-    """The party that let it go on, when it was one."""
 
 
 class Utterance(Event, frozen=True, tag=True):

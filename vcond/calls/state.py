@@ -139,6 +139,16 @@ class Call:
         """Whether recording is paused now."""
         return any(pause.stop is None for pause in self.pauses)
 
+    def paused_by(self, by: str, party: int | None) -> bool:
+        """Whether this one has paused recording now."""
+        return any(pause.stop is None and (pause.by, pause.party) == (by, party) for pause in self.pauses)
+
+    def ending(self, party: int | None) -> list[Window]:
+        """The pauses that would end if this party let recording go on now; all for None."""
+        gone = {one.index for one in self.parties if not one.here}
+        wanted = None if party is None else {party, *gone}
+        return [pause for pause in self.pauses if pause.stop is None and (wanted is None or pause.party in wanted)]
+
     def paused_in(self, start: Instant, stop: Instant) -> bool:
         """Whether recording was paused for any of ``[start, stop)``."""
         return any(pause.start < stop and (pause.stop is None or start < pause.stop) for pause in self.pauses)
@@ -284,17 +294,15 @@ class Call:
         return True
 
     def _paused(self, e: ev.Paused) -> bool:
-        if not self.paused:
+        if not self.paused_by(e.by, e.party):
             self.pauses.append(Window(e.at, reason=e.reason, by=e.by, party=e.party))
         return True
 
     def _unpaused(self, e: ev.Unpaused) -> bool:
-        if not self.paused:
-            return False
-        for pause in self.pauses:
-            if pause.stop is None:
-                pause.stop = max(pause.start, e.at)
-        return True
+        ending = self.ending(e.party)
+        for pause in ending:
+            pause.stop = max(pause.start, e.at)
+        return bool(ending)
 
     def _interrupted(self, e: ev.Interrupted) -> bool:
         if not self.interruptions or self.interruptions[-1].stop is not None:

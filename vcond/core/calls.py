@@ -110,7 +110,7 @@ class CoreCall:
         if isinstance(event, ev.Unpaused):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
-        if isinstance(event, ev.Paused) and self.state.paused:
+        if isinstance(event, ev.Paused) and self.state.paused_by(event.by, event.party):
             return
         self.record(_encodable(event))
         if isinstance(event, ev.Paused):

@@ -113,9 +113,9 @@ class CoreTrack:
         """Time passes: what waited for reordering is released."""
         if self._timeline is not None and not self._closed:
             self._keep(self._timeline.idle(now - self._zero))
-            pauses = self.owner.state.pauses
-            if pauses and pauses[-1].stop is None and now - pauses[-1].start > HUSH_AFTER:
-                self._hush(self._position(pauses[-1].start) - 1)
+            paused = [pause.start for pause in self.owner.state.pauses if pause.stop is None]
+            if paused and now - min(paused) > HUSH_AFTER:
+                self._hush(self._position(min(paused)) - 1)
             if now - self._settled >= SETTLE_EVERY:
                 self._settled = now
                 self.settle()

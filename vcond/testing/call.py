@@ -237,7 +237,7 @@ class MemoryCall:
             self.book.fault(f"{type(event).__name__} lies in the future")
         if isinstance(event, ev.Unpaused):
             event = msgspec.structs.replace(event, at=max(event.at, self.book.now()))
-        if isinstance(event, ev.Paused) and self._state.paused:
+        if isinstance(event, ev.Paused) and self._state.paused_by(event.by, event.party):
             return
         if isinstance(event, ev.Resumed):
             self._label_hold(event.party, event.at)

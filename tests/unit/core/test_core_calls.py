@@ -420,10 +420,38 @@ async def test_a_second_pause_changes_nothing_and_there_is_room_for_one_always(h
     for _ in range(9):
         call.emit(ev.Held(at=house.now(1), party=0))
     call.emit(ev.Paused(at=house.now(2), by="party", party=1))
-    call.emit(ev.Paused(at=house.now(3), by="operator"))
+    call.emit(ev.Paused(at=house.now(3), by="party", party=1))
     assert call.state.paused
     assert [(pause.start, pause.party) for pause in call.state.pauses] == [(house.at(2), 1)]
     assert sum(isinstance(event, ev.Paused) for event in call.journal.events) == 1
+
+
+async def test_recording_goes_on_when_everyone_who_paused_let_it(house):
+    call, caller, _ = two_parties(house)
+    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    call.emit(ev.Paused(at=house.now(2), by="operator"))
+    call.emit(ev.Paused(at=house.now(3), by="party", party=1))
+    call.emit(ev.Unpaused(at=house.now(4), by="party", party=0))
+    assert call.state.paused
+    talk(house, caller, 4, 5)
+    call.emit(ev.Unpaused(at=house.now(5), by="operator"))
+    assert not call.state.paused
+    talk(house, caller, 5, 6)
+    call.end(at=house.now(6))
+    stops = [(pause.by, pause.party, pause.stop) for pause in call.state.pauses]
+    assert stops == [("party", 0, house.at(4)), ("operator", None, house.at(5)), ("party", 1, house.at(5))]
+    spans = call.state.tracks[0].spans
+    assert (spans.total(ev.SpanKind.PAUSED), spans.total(ev.SpanKind.RECEIVED)) == (4 * 8000, 8000)
+
+
+async def test_a_pause_of_somebody_who_left_can_be_ended_by_who_is_here(house):
+    call, *_ = two_parties(house)
+    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    assert call.state.ending(1) == []
+    call.emit(ev.PartyLeft(at=house.now(2), party=0))
+    assert call.state.paused
+    call.emit(ev.Unpaused(at=house.now(3), by="party", party=1))
+    assert not call.state.paused
 
 
 async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):

@@ -70,6 +70,7 @@ class Status:
             "unfinished": daemon.office.waiting,
             "adapters": {name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.adapters.items()},
             "listen": daemon.web.base_url,
+            "speech": daemon.speech.status(),
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:

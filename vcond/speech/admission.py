@@ -28,9 +28,9 @@ EXPECTED: Final = 0.8
 """Seconds of speech a second, of a call that was not heard yet."""
 FORGET: Final = 0.05
 """Weight of the newest step in what a kind of step costs."""
-FULL: Final = 0.85
+FULL: Final = 0.9
 """Of the workers' time that live calls may take: the rest is for what was deferred, and for surprises."""
-BETTER: Final = 0.85
+BETTER: Final = 0.9
 """Of that, which a call must fit into to get a better state than it has."""
 DRAIN: Final = 10.0
 """Seconds in which the texts that live calls wait for should be there."""
@@ -135,7 +135,7 @@ class Admission:
             self._calls[call] = Talk(now, now)
         budget = FULL * self._capacity(running, now)
         rates = {call: talk.rate(now) for call, talk in self._calls.items()}
-        wanted = self._finals(rates, waiting, budget)
+        wanted = self._finals(rates, waiting, budget, now)
         if self.partials and "deferred" not in wanted.values():
             self._partials(wanted, rates, waiting, budget)
         return {call: state for call, talk in self._calls.items() if (state := _moved(talk, wanted[call], now))}
@@ -148,7 +148,9 @@ class Admission:
         self._running, self._judged = running + (self._running - running) * faded, now
         return self._running
 
-    def _finals(self, rates: Mapping[str, float], waiting: Mapping[str, float], budget: float) -> dict[str, State]:
+    def _finals(
+        self, rates: Mapping[str, float], waiting: Mapping[str, float], budget: float, now: float
+    ) -> dict[str, State]:
         second = self.costs["final"].second
         usual = median(rate for rate in rates.values()) if rates else 0.0
         used = total = 0.0
@@ -156,7 +158,9 @@ class Admission:
         for call in sorted(rates, key=lambda one: (rates[one] > GREEDY * usual, self._calls[one].since)):
             demand = second * (rates[call] + waiting.get(call, 0.0) / DRAIN)
             total += demand
-            fits = used + demand <= budget * (BETTER if self._calls[call].state == "deferred" else 1.0)
+            talk = self._calls[call]
+            stays = talk.state != "deferred" and now - talk.since >= HOLD_FIRST
+            fits = used + demand <= budget * (1.0 if stays else BETTER)
             wanted[call] = "finals" if fits else "deferred"
             used += demand if fits else 0.0
         self.load = total / budget if budget > 0 else 0.0

@@ -2,27 +2,37 @@
 
 The order, for a worker that asks:
 
-1. the end of an utterance that it follows itself (streaming engines);
-2. finished utterances of live calls, the calls in turn, each call's in order;
+1. the end of an utterance that it follows itself (streaming engines), then one that was in hand when a worker died: if it
+   was the culprit it is found out, if not it is done before the next worker dies;
+2. finished utterances of calls that are not deferred, the calls in turn by the audio each was given, each call's in order;
 3. what came in since of an utterance that is being spoken (streaming engines), all of it at once, the tracks in turn;
-4. finished utterances that were left over (a restart), the calls in turn;
-5. what is being spoken, decoded anew to show it (other engines): only when no finished utterance waits, a second of new
-   audio is there, and one worker stays free where there are several.
+4. what was deferred, or left over by a restart: calls that somebody waits for first, those with the least left before the
+   others, then the calls in turn; every tenth time before 2, so that a wrong guess of what work costs starves nobody;
+5. what is being spoken, decoded anew to show it (other engines): only of live calls, when no finished utterance of a call
+   that is not deferred waits, as often as that costs half a worker, and one worker stays free where there are several.
+   Where 4 has something too, the two take turns.
+
+Which call is live, gets only its finals, or is deferred, ``admission`` decides.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from vcond.speech.admission import State
 from vcond.speech.source import Source
 
 STEP_MS = 200
 """Least new audio that is worth a step of a streaming engine."""
-AGAIN_MS = 1000
-"""Least new audio that is worth decoding an utterance anew."""
+AGAIN = 0.3
+"""Least seconds of new audio that are worth decoding an utterance anew."""
+UNKNOWN_AGAIN = 1.0
+"""The same while it is not known what that costs."""
+LATE_EVERY = 10
+"""Of so many finished utterances one is of those that were deferred, whatever else waits."""
 TRIES = 3
 
 T = TypeVar("T")
@@ -39,11 +49,15 @@ class Job:
     number: int = -1
     """The utterance's number in the call, once it has ended."""
     live: bool = True
-    """False: found without a text after a restart."""
+    """False: it was deferred, or found without a text after a restart."""
     lane: str = ""
     """The call it is counted with when calls take turns."""
     heard: int = 0
     """How far its audio is in the journal."""
+    heard_at: float = 0.0
+    """When that was heard last, in seconds of the loop's clock."""
+    spent: float = 0.0
+    """Seconds of a worker that its text took so far."""
     fed: int = 0
     """How far the open recognition has it."""
     shown: int = 0
@@ -54,6 +68,8 @@ class Job:
     """What was shown of it last."""
     tries: int = 0
     """How often a worker died of it, or its engine raised; ``TRIES`` = never again."""
+    failed_at: int = -1
+    """How far it would have been fed when that happened. Who gets beyond is innocent."""
     worker: int | None = None
     """The worker that holds its open recognition."""
     peeked: bool = False
@@ -64,6 +80,11 @@ class Job:
     def __post_init__(self) -> None:
         self.fed = self.shown = self.start
         self.heard = max(self.heard, self.start)
+
+    @property
+    def seconds(self) -> float:
+        """How long it is, as far as it is known."""
+        return ((self.heard if self.stop is None else self.stop) - self.start) / self.source.rate
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,10 +107,12 @@ class Step:
 
 
 class Turns(Generic[T]):
-    """A queue in which lanes take turns; within a lane first come, first served."""
+    """A queue in which lanes take turns: the next is the one that was given least. Within a lane first come, first served."""
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[str, deque[T]] = OrderedDict()
+        self._lanes: dict[str, deque[tuple[T, float]]] = {}
+        self._given: dict[str, float] = {}
+        self._floor = 0.0
         self._count = 0
 
     def __len__(self) -> int:
@@ -97,63 +120,116 @@ class Turns(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         for lane in self._lanes.values():
-            yield from lane
+            for item, _ in lane:
+                yield item
 
-    def push(self, lane: str, item: T, *, first: bool = False) -> None:
-        """Add at the end of the lane, or before all others of it."""
+    def push(self, lane: str, item: T, *, cost: float = 1.0, first: bool = False) -> None:
+        """Add at the end of the lane, or before all others of it. ``cost`` counts when it is its turn."""
         queue = self._lanes.setdefault(lane, deque())
+        self._given[lane] = max(self._floor, self._given.get(lane, 0.0))
         if first:
-            queue.appendleft(item)
+            queue.appendleft((item, cost))
         else:
-            queue.append(item)
+            queue.append((item, cost))
         self._count += 1
 
-    def pop(self) -> T | None:
-        """The first of the lane whose turn it is; that lane comes last then."""
+    def pop(self, wanted: Container[str] = ()) -> T | None:
+        """The first of the lane whose turn it is; of ``wanted`` lanes, if there are any, the one with the least left."""
         if not self._lanes:
             return None
-        name, lane = next(iter(self._lanes.items()))
-        item = lane.popleft()
-        self._count -= 1
-        if lane:
-            self._lanes.move_to_end(name)
+        ahead = [name for name in self._lanes if name in wanted]
+        if ahead:
+            name = min(ahead, key=lambda one: sum(cost for _, cost in self._lanes[one]))
         else:
-            del self._lanes[name]
+            name = min(self._lanes, key=self._given.__getitem__)
+            self._floor = max(self._floor, self._given[name])
+        lane = self._lanes[name]
+        item, cost = lane.popleft()
+        self._given[name] += cost
+        self._count -= 1
+        if not lane:
+            self._remove(name)
         return item
 
     def discard(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out what is unwanted."""
         out = [item for item in self if unwanted(item)]
         for name in list(self._lanes):
-            kept = deque(item for item in self._lanes[name] if not unwanted(item))
+            kept = deque(pair for pair in self._lanes[name] if not unwanted(pair[0]))
             if kept:
                 self._lanes[name] = kept
             else:
-                del self._lanes[name]
+                self._remove(name)
         self._count -= len(out)
         return out
+
+    def _remove(self, name: str) -> None:
+        """A lane is empty. What it was given is remembered as long as it is more than the others had."""
+        del self._lanes[name]
+        if len(self._given) > 2 * len(self._lanes) + 100:
+            self._given = {
+                lane: given for lane, given in self._given.items() if lane in self._lanes or given > self._floor
+            }
 
 
 class Scheduler:
     """Knows every utterance that has no text yet, and who works on it."""
 
-    def __init__(self, *, streaming: bool, partials: bool, workers: int, streams: int) -> None:
+    def __init__(
+        self,
+        *,
+        streaming: bool,
+        partials: bool,
+        workers: int,
+        streams: int,
+        state: Callable[[Job], State] = lambda _: "live",
+    ) -> None:
+        """``state``: that of a job's call now."""
         self.streaming = streaming
+        self.again = UNKNOWN_AGAIN
+        """Seconds of new audio from which on an utterance is decoded anew."""
+        self.wanted: Counter[str] = Counter()
+        """Calls whose texts somebody waits for."""
+        self._state = state
         self._partials = partials
         self._streams = streams
         self._most_peeks = max(1, workers - 1)
         self._spoken: OrderedDict[Job, None] = OrderedDict()
         self._live: Turns[Job] = Turns()
         self._late: Turns[Job] = Turns()
+        self._again: Turns[Job] = Turns()
         self._pinned: dict[int, Turns[Job]] = {}
         self._open: dict[int, set[Job]] = {}
         self._peeks = 0
         self._finishing = 0
+        self._in_row = 0
+        self._peeked_last = False
 
     @property
     def waiting(self) -> int:
         """Utterances that have ended and have no text."""
-        return len(self._live) + len(self._late) + sum(map(len, self._pinned.values())) + self._finishing
+        return sum(map(len, self._queues())) + self._finishing
+
+    @property
+    def deferred(self) -> tuple[int, float]:
+        """Utterances that were deferred or left over and wait, and their seconds."""
+        return len(self._late), sum(job.seconds for job in self._late)
+
+    def awaited(self) -> dict[str, float]:
+        """By call, the seconds of finished utterances that wait and were not deferred."""
+        found: dict[str, float] = {}
+        for queue in (self._live, *self._pinned.values()):
+            for job in queue:
+                found[job.source.call] = found.get(job.source.call, 0.0) + job.seconds
+        return found
+
+    def regrade(self) -> int:
+        """States of calls changed: what waits of those that are deferred now is deferred. How many utterances."""
+        moved = self._live.discard(lambda job: self._state(job) == "deferred")
+        for job in moved:
+            job.live = False
+            self._queue(job)
+        return len(moved)
 
     def begin(self, job: Job) -> None:
         """Somebody began to speak."""
@@ -162,6 +238,8 @@ class Scheduler:
     def end(self, job: Job) -> None:
         """The utterance is complete (``stop`` and ``number`` are set): it wants its text."""
         self._spoken.pop(job, None)
+        if job.worker is None and self._state(job) == "deferred":
+            job.live = False
         self._queue(job)
 
     def abandon(self, job: Job) -> None:
@@ -173,7 +251,7 @@ class Scheduler:
     def forget(self, unwanted: Callable[[Job], bool]) -> list[Job]:
         """Nobody wants these texts any more: take them out. Those that a worker has in hand are marked ``gone`` only."""
         out = [job for job in self._spoken if unwanted(job)]
-        for queue in (self._live, self._late, *self._pinned.values()):
+        for queue in self._queues():
             out += queue.discard(unwanted)
         for job in out:
             self._spoken.pop(job, None)
@@ -193,15 +271,22 @@ class Scheduler:
         if mine is not None:
             return self._final(mine, worker)
         free = accept and (not self.streaming or len(self._open.get(worker, ())) < self._streams)
-        if free and (ended := self._live.pop()) is not None:
+        if free and (tried := self._again.pop()) is not None:
+            return self._final(tried, worker)
+        if free and self._live and not (self._late and self._in_row >= LATE_EVERY - 1):
+            ended = self._live.pop()
+            assert ended is not None
+            self._in_row += 1
             return self._final(ended, worker)
         if self.streaming and (step := self._follow(worker, free=free)) is not None:
             return step
-        if free and (left := self._late.pop()) is not None:
-            return self._final(left, worker)
-        if free and not self.streaming and self._partials and self.waiting == 0:
-            return self._peek()
-        return None
+        if not free:
+            return None
+        if self._peeked_last and self._late:
+            return self._left_over(worker)
+        peek = None if self._live or self.streaming or not self._partials else self._peek()
+        self._peeked_last = peek is not None
+        return peek or self._left_over(worker)
 
     def done(self, step: Step) -> None:
         """The worker did it."""
@@ -211,6 +296,8 @@ class Scheduler:
             self._release(job)
         elif step.kind == "follow":
             job.fed = step.stop
+            if job.fed > job.failed_at:
+                job.tries = 0
         else:
             self._peeks -= 1
             job.peeked = False
@@ -222,6 +309,7 @@ class Scheduler:
         """
         job = step.job
         job.tries = TRIES if job.gone else job.tries + blame
+        job.failed_at = max(job.failed_at, step.stop)
         if step.kind == "peek":
             self._peeks -= 1
             job.peeked = False
@@ -232,7 +320,7 @@ class Scheduler:
             self._queue(job, first=True)
         if job.tries < TRIES or (job.gone and step.kind != "final"):
             return False  # what was forgotten before its last step has been told already
-        for queue in (self._live, self._late, *self._pinned.values()):
+        for queue in self._queues():
             queue.discard(lambda other: other is job)
         return True
 
@@ -248,11 +336,16 @@ class Scheduler:
         """Whether the worker has open recognitions."""
         return bool(self._open.get(worker))
 
+    def _queues(self) -> list[Turns[Job]]:
+        return [self._again, self._live, self._late, *self._pinned.values()]
+
     def _queue(self, job: Job, *, first: bool = False) -> None:
         if job.worker is not None:
-            self._pinned.setdefault(job.worker, Turns()).push(job.lane, job, first=first)
+            self._pinned.setdefault(job.worker, Turns()).push(job.lane, job, cost=job.seconds, first=first)
+        elif job.tries:
+            self._again.push(job.lane, job, cost=job.seconds, first=first)
         else:
-            (self._live if job.live else self._late).push(job.lane, job, first=first)
+            (self._live if job.live else self._late).push(job.lane, job, cost=job.seconds, first=first)
 
     def _final(self, job: Job, worker: int) -> Step:
         assert job.stop is not None
@@ -262,23 +355,31 @@ class Scheduler:
             self._take(job, worker)
         return Step(job, "final", job.fed, job.stop, opens or again, again=again)
 
+    def _left_over(self, worker: int) -> Step | None:
+        self._in_row, self._peeked_last = 0, False
+        left = self._late.pop(self.wanted)
+        return self._final(left, worker) if left is not None else None
+
     def _follow(self, worker: int, *, free: bool) -> Step | None:
         for job in self._spoken:
             least = STEP_MS * job.source.rate // 1000
-            mine = job.worker == worker or (free and job.worker is None and job.tries < TRIES)
+            state = self._state(job)
+            mine = job.worker == worker or (free and job.worker is None and job.tries < TRIES and state != "deferred")
             if mine and job.heard - job.fed >= least:
                 self._spoken.move_to_end(job)
                 opens = job.worker is None
                 if opens:
                     self._take(job, worker)
-                return Step(job, "follow", job.fed, job.heard, opens, text=self._partials and not self._live)
+                text = self._partials and not self._live and state == "live"
+                return Step(job, "follow", job.fed, job.heard, opens, text=text)
         return None
 
     def _peek(self) -> Step | None:
-        if self._peeks >= self._most_peeks:
+        if self._peeks + self._finishing >= self._most_peeks:
             return None
         for job in self._spoken:
-            if not job.peeked and job.tries == 0 and job.heard - job.shown >= AGAIN_MS * job.source.rate // 1000:
+            new = job.heard - job.shown >= self.again * job.source.rate
+            if new and not job.peeked and job.tries == 0 and self._state(job) == "live":
                 self._spoken.move_to_end(job)
                 self._peeks += 1
                 job.peeked, job.shown = True, job.heard

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from vcond import metrics
-from vcond.calls.events import Event, Untranscribed, Utterance, Warned
+from vcond.calls.events import Event, SpeechState, Untranscribed, Utterance, Warned
 from vcond.errors import OperatorError, VcondError
 from vcond.speech import frames
+from vcond.speech.admission import STATES, Admission, Kind, State
 from vcond.speech.choose import Choice, choose
 from vcond.speech.config import SpeechConfig
 from vcond.speech.ear import Ear, Ears, read
 from vcond.speech.engine import Hint
 from vcond.speech.process import EngineAwayError, EngineFailedError, Worker, WorkerLostError
 from vcond.speech.results import transcribed
-from vcond.speech.scheduler import TRIES, Job, Scheduler, Step
+from vcond.speech.scheduler import AGAIN, TRIES, Job, Scheduler, Step
 from vcond.speech.source import Clock, Source
 
 __all__ = ["Ear", "Source", "Speech", "SpeechConfig"]
@@ -33,12 +34,21 @@ WORRYING_PAUSE = 4.0
 """Seconds between two starts from which on it is said that something is wrong."""
 LONGEST_PAUSE = 30.0
 """Seconds between two starts of a worker that always dies."""
+JUDGED_EVERY = 0.5
+"""Seconds between two looks at what calls need and what there is."""
+STALE = 2.0
+"""Seconds after which what was being said is not worth showing any more."""
+
+Starts = Callable[..., Awaitable[tuple[Worker, frames.Ready]]]
+"""As ``Worker.start``."""
 
 
 class Speech:
     """Turns what is said on tracks into ``Utterance``, ``Transcribed`` and ``Untranscribed`` events of their calls."""
 
-    def __init__(self, config: SpeechConfig, *, clock: Clock, choice: Choice | None = None) -> None:
+    def __init__(
+        self, config: SpeechConfig, *, clock: Clock, choice: Choice | None = None, start: Starts = Worker.start
+    ) -> None:
         self.config = config
         self.choice = choice or choose(config)
         self.ready = asyncio.Event()
@@ -48,9 +58,12 @@ class Speech:
         self.engine: frames.Ready | None = None
         """What the workers said they are."""
         self._clock = clock
+        self._start = start
+        self.admission = Admission(config.worker_count, partials=config.partials)
         self._scheduler = Scheduler(
-            streaming=False, partials=config.partials, workers=config.worker_count, streams=config.streams
-        )
+            streaming=False, partials=config.partials, workers=config.worker_count, streams=config.streams,
+            state=lambda job: self.admission.state(job.source.call),
+        )  # fmt: skip
         self._ears = Ears(self)
         self._busy: set[Ear] = set()
         self._of: dict[Job, Ear] = {}
@@ -92,6 +105,7 @@ class Speech:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((call, waiter))
+        self._scheduler.wanted[call] += 1
         try:
             async with asyncio.timeout(timeout):
                 await waiter
@@ -99,6 +113,9 @@ class Speech:
             return False
         finally:
             self._waiters.remove((call, waiter))
+            self._scheduler.wanted[call] -= 1
+            if not self._scheduler.wanted[call]:
+                del self._scheduler.wanted[call]
         return True
 
     def forget(self, call: str) -> int:
@@ -111,6 +128,21 @@ class Speech:
         for job in out:
             self._finished(job)
         return len(out)
+
+    def status(self) -> dict[str, object]:
+        """How it keeps up, for people."""
+        late, seconds = self._scheduler.deferred
+        going = {ear.source.call for ear in self._busy if not ear.closed}
+        calls = Counter(self.admission.state(call) for call in going) if self.choice.engine else Counter()
+        return {
+            "engine": self.choice.engine,
+            "workers": len(self.pids),
+            "calls": {state: calls[state] for state in STATES},
+            "load": round(self.admission.load, 2),
+            "waiting": self.waiting,
+            "deferred": late,
+            "deferred_seconds": round(seconds, 1),
+        }
 
     @property
     def waiting(self) -> int:
@@ -127,6 +159,8 @@ class Speech:
             log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._ears.run(), name="ears")
+            if self.choice.engine:
+                tasks.create_task(self._judge(), name="speech admission")
             for index in range(self.config.worker_count if self.choice.engine else 0):
                 tasks.create_task(self._tend(index, tasks), name=f"speech worker {index}")
 
@@ -141,7 +175,7 @@ class Speech:
     def grew(self, ear: Ear) -> None:
         """More of the track was cut."""
         if ear.job is not None:
-            ear.job.heard = ear.done
+            self._spoken(ear.job, ear.done)
             self._wake()
 
     def ended(self, ear: Ear, start: int, stop: int) -> None:
@@ -151,6 +185,7 @@ class Speech:
         job, ear.job = ear.job, None
         if job is None:
             job = self._job(Job(ear.source, start, lane=ear.source.call))
+        self._spoken(job, stop)
         job.stop, job.number = stop, ear.source.next_utterance()
         at = ear.source.at(stop)
         self._emit(ear.source, Utterance(at=at, utterance=job.number, track=ear.source.track, start=start, stop=stop))
@@ -160,6 +195,55 @@ class Speech:
     def flushed(self, ear: Ear) -> None:
         """No more utterances of this track."""
         self._settle(ear)
+
+    # Which calls there is time for.
+
+    def _spoken(self, job: Job, upto: int) -> None:
+        """More of an utterance is known, or less when it turns out to have ended before."""
+        now = asyncio.get_running_loop().time()
+        if self.choice.engine and self._understands(job.source):
+            self.admission.spoke(job.source.call, (upto - job.heard) / job.source.rate, now)
+        job.heard, job.heard_at = upto, now
+
+    async def _judge(self) -> None:
+        await self.ready.wait()
+        while True:
+            going = {ear.source.call: ear.source for ear in self._busy if not ear.closed}
+            now = asyncio.get_running_loop().time()
+            changed = self.admission.judge(going, self._scheduler.awaited(), len(self.pids), now)
+            for call, state in changed.items():
+                self._emit(going[call], SpeechState(at=self._clock.now(), state=state))
+            calls = Counter(self.admission.state(call) for call in going)
+            if changed:
+                self._scheduler.regrade()
+                self._wake()
+                log.info("speech keeps up otherwise", load=round(self.admission.load, 2), calls=dict(calls))
+            self._measure(calls)
+            await asyncio.sleep(JUDGED_EVERY)
+
+    def _measure(self, calls: Counter[State]) -> None:
+        for state in STATES:
+            metrics.stt_calls.labels(state).set(calls[state])
+        count, seconds = self._scheduler.deferred
+        metrics.stt_deferred_utterances.set(count)
+        metrics.stt_deferred_seconds.set(seconds)
+        metrics.stt_load.set(self.admission.load)
+        for kind, cost in self.admission.costs.items():
+            metrics.stt_cost.labels(kind).set(cost.second)
+
+    def _took(self, step: Step, seconds: float, kind: Kind, *, lost: bool = False) -> None:
+        """Count what a step cost; what is lost with a worker costs and brings nothing."""
+        job, costs = step.job, self.admission.costs
+        audio = 0.0 if lost else (step.stop - step.start) / job.source.rate
+        if kind != "peek":
+            job.spent += seconds
+        if kind == "final":
+            costs["final"].add(job.spent, 0.0 if lost else job.seconds, not lost)
+            job.spent = 0.0
+        elif not lost:
+            costs[kind].add(seconds, audio)
+        if kind == "peek":
+            self._scheduler.again = max(AGAIN, 2 * costs["peek"].each)
 
     # What waits.
 
@@ -243,7 +327,7 @@ class Speech:
             start = frames.Start(choice.engine, choice.model, self.config.threads, self.config.nice, choice.server)
             wake = self._wakes[index]
             try:
-                worker, ready = await Worker.start(start, seconds=self.config.start_seconds, tasks=tasks, wake=wake)
+                worker, ready = await self._start(start, seconds=self.config.start_seconds, tasks=tasks, wake=wake)
             except OperatorError as why:
                 self.trouble = str(why)
                 log.warning("speech worker cannot start", why=str(why))
@@ -271,7 +355,7 @@ class Speech:
         if max(self._pauses) < WORRYING_PAUSE:
             self.trouble = ""
         self.engine = ready
-        self._scheduler.streaming = ready.streaming
+        self._scheduler.streaming = self.admission.streaming = ready.streaming
         for job in self._scheduler.forget(lambda job: not self._understands(job.source)):
             if job.stop is not None:
                 self._give_up(job, "language")
@@ -317,6 +401,7 @@ class Speech:
             self._failed(step, "audio-unreadable")
             return
         seconds = self.config.step_seconds + 2 * (step.stop - step.start) / job.source.rate
+        began, heard_at = asyncio.get_running_loop().time(), job.heard_at
         try:
             answer = await worker.ask(self._messages(step, pcm.tobytes()), seconds)
         except EngineFailedError as why:
@@ -328,14 +413,23 @@ class Speech:
             self._failed(step, "engine-failed", blame=False)
             raise WorkerLostError("away") from None
         except WorkerLostError:
+            self._took(step, asyncio.get_running_loop().time() - began, step.kind, lost=True)
             self._failed(step, "engine-failed")
             raise
+        now = asyncio.get_running_loop().time()
+        self._took(step, now - began, step.kind)
         self._scheduler.done(step)
         if isinstance(answer, frames.Done):
             self._text(job, answer, ready)
         elif answer.text not in {"", job.said} and job.stop is None and not job.gone:
-            job.said = answer.text
-            job.source.partial(job.start, step.stop, answer.text)
+            self._show(job, step.stop, answer.text, now - heard_at)
+
+    def _show(self, job: Job, stop: int, text: str, lag: float) -> None:
+        """Words that are being spoken, unless they come too late: then there will be newer ones, or the final."""
+        metrics.stt_partial_lag_seconds.observe(lag)
+        if lag <= STALE:
+            job.said = text
+            job.source.partial(job.start, stop, text)
 
     def _messages(self, step: Step, pcm: bytes) -> list[frames.Request]:
         job, source = step.job, step.job.source

@@ -36,6 +36,12 @@ class House:
     extra: str = ""
     engine: str = "none"
     grace: float = 1.0
+    speech: str = ""
+    """More lines of ``[speech]``."""
+    record: str = ""
+    """Lines of ``[record]``."""
+    command_line: tuple[str, ...] | None = None
+    """What starts it instead of ``vcond run --config``."""
     run_dir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="vcond-", dir=SHORT or None)))
 
     @property
@@ -70,6 +76,9 @@ listen = "127.0.0.1:0"
 token = "{TOKEN}"
 [speech]
 engine = "{self.engine}"
+{self.speech}
+[record]
+{self.record}
 [delivery]
 retry_first = 0.1
 retry_most = 0.2
@@ -84,8 +93,8 @@ grace = 1
         """Started and READY; ended in order when the block is left, unless it was killed."""
         self.write()
         self.root.mkdir(exist_ok=True)
-        notify = self.run_dir / f"notify-{len(list(self.run_dir.iterdir()))}"
-        async with child.daemon(self.config, self.root / "vcond.log", notify) as process:
+        notify = Path(tempfile.mktemp(prefix="notify-", dir=self.run_dir))
+        async with child.daemon(self.config, self.root / "vcond.log", notify, self.command_line) as process:
             try:
                 await process.ready()
             except Exception:

@@ -36,6 +36,11 @@ class WebRtcLine(Line):
         for person in self.people:
             await person.hang_up()
 
+    async def pause(self, *, on) -> None:
+        url = f"{self.people[0].location}/pause"
+        async with self.people[0].http.request("PUT" if on else "DELETE", url) as told:
+            assert told.status == 204
+
     async def cut(self) -> None:
         for person in self.people:
             await person.cut()
@@ -46,7 +51,7 @@ class WebRtcLine(Line):
 
 class WebRtcRig(Rig):
     virtual = False
-    can = frozenset({"cut", "resume", "restart", "garbage"})
+    can = frozenset({"pause", "cut", "resume", "restart", "garbage"})
     private = (*NAMES, *TELS)
     tolerance_ms = 60.0
 

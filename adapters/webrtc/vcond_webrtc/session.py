@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import Final
 
-from vcond.adapter import SECOND, Desk, Instant, Muted, Unmuted
+from vcond.adapter import SECOND, Desk, Instant, Muted, Paused, Unmuted, Unpaused
 from vcond_webrtc.calls import Place, Switchboard
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.claims import Claims
@@ -69,6 +69,34 @@ class Session:
             now, party = self._desk.clock.now(), self._place.party
             self._place.conversation.call.emit(Muted(at=now, party=party) if on else Unmuted(at=now, party=party))
         return True
+
+    @property
+    def place(self) -> Place | None:
+        """Its place in a call, once it is connected."""
+        return self._place
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._over.is_set()
+
+    def pause(self) -> bool:
+        """The person pauses the recording of the whole call. Whether it is paused now."""
+        if self._place is None or self._over.is_set():
+            return False
+        call, party = self._place.conversation.call, self._place.party
+        if not call.state.paused_by("party", party):
+            call.emit(Paused(at=self._desk.clock.now(), by="party", party=party))
+        return call.state.paused
+
+    def resume(self) -> bool:
+        """The person lets the recording go on. False when others still have it paused, or nothing is carried yet."""
+        if self._place is None or self._over.is_set():
+            return False
+        call, party = self._place.conversation.call, self._place.party
+        if call.state.ending(party):
+            call.emit(Unpaused(at=self._desk.clock.now(), by="party", party=party))
+        return not call.state.paused
 
     async def run(self) -> None:
         """Live to the end, then leave the call and close the connection."""

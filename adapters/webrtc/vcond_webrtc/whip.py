@@ -17,6 +17,7 @@ from aiohttp import web
 
 from vcond.adapter import SECOND, ConfigError, Desk, Instant, ProtocolError, RefusedError
 from vcond_webrtc.calls import Switchboard
+from vcond_webrtc.captions import Captions
 from vcond_webrtc.claims import NAMES, Claims, from_token, from_words
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.limits import Rate, Seat, Seats, asker
@@ -34,7 +35,11 @@ RETRY: Final = "5"
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ENDPOINT: Final = "OPTIONS, POST"
 RESOURCE: Final = "DELETE, OPTIONS, PATCH"
-MUTE: Final = "DELETE, OPTIONS, PUT"
+SWITCH: Final = "DELETE, OPTIONS, PUT"
+"""Of a session's mute and pause."""
+RESUMES: Final = 30
+"""That one session may ask for in a minute. A pause is never refused for being asked for too often."""
+WATCH: Final = "GET, OPTIONS"
 PATCHES: Final = 60
 """That one session may send in a minute; a browser that trickles sends about ten in all."""
 OLDEST_CONSENT: Final = 3_600.0
@@ -64,6 +69,8 @@ class Endpoint:
         self._sessions: dict[str, tuple[Session, bytes]] = {}
         self._offers = Rate(config.offers_per_minute)
         self._patches = Rate(PATCHES)
+        self._resumes = Rate(RESUMES)
+        self._captions = Captions(desk, group)
         self._seats = Seats(
             {"limit": config.max_sessions, "address-limit": config.max_per_address, "token-limit": config.max_per_token}
         )
@@ -85,14 +92,16 @@ class Endpoint:
         for session, _ in self._sessions.values():
             session.end(STOPPING)
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         below = request.path.removeprefix(self._config.path).strip("/").split("/")
         if below == [""]:
             return await self._at_endpoint(request)
         if len(below) == 1:
             return await self._at_session(request, below[0])
-        if len(below) == 2 and below[1] == "mute":
-            return self._at_mute(request, below[0])
+        if len(below) == 2 and below[1] in {"mute", "pause"}:
+            return self._at_switch(request, *below)
+        if len(below) == 2 and below[1] == "captions":
+            return await self._at_captions(request, below[0])
         raise web.HTTPNotFound
 
     async def _at_endpoint(self, request: web.Request) -> web.Response:
@@ -190,6 +199,7 @@ class Endpoint:
         finally:
             del self._sessions[session.name]
             self._seats.leave(seat)
+            self._captions.wake(session)
 
     async def _at_session(self, request: web.Request, name: str) -> web.Response:
         if request.method == "OPTIONS":
@@ -222,16 +232,35 @@ class Endpoint:
             self._desk.dropped("candidate", "too-many", left_out)
         return web.Response(status=204)
 
-    def _at_mute(self, request: web.Request, name: str) -> web.Response:
-        """Ours: PUT = the microphone is muted, DELETE = it is open again."""
+    def _at_switch(self, request: web.Request, name: str, what: str) -> web.Response:
+        """Ours: PUT = the microphone is muted, the recording is paused; DELETE = not any more."""
         if request.method == "OPTIONS":
-            return web.Response(headers={"Allow": MUTE})
+            return web.Response(headers={"Allow": SWITCH})
         session = self._session(request, name)
         if request.method not in {"PUT", "DELETE"}:
-            raise web.HTTPMethodNotAllowed(request.method, MUTE.split(", "))
-        if not session.mute(on=request.method == "PUT"):
-            raise web.HTTPConflict(text="the session carries nothing yet, or no more\n")
+            raise web.HTTPMethodNotAllowed(request.method, SWITCH.split(", "))
+        on = request.method == "PUT"
+        if what == "mute":
+            done = session.mute(on=on)
+        elif on:
+            done = session.pause()
+        else:
+            self._paced(self._resumes, session.name, "resume")
+            done = session.resume()
+        if not done:
+            raise web.HTTPConflict(text="the session carries nothing yet or no more, or others have paused too\n")
         return web.Response(status=204)
+
+    async def _at_captions(self, request: web.Request, name: str) -> web.StreamResponse:
+        """Ours: what is said in the session's call. EventSource sends no token: the URL, a secret, is enough here."""
+        if request.method == "OPTIONS":
+            return web.Response(headers={"Allow": WATCH})
+        if request.method != "GET":
+            raise web.HTTPMethodNotAllowed(request.method, WATCH.split(", "))
+        session, _ = self._sessions.get(name, (None, b""))
+        if session is None:
+            raise web.HTTPNotFound
+        return await self._captions.stream(request, session, self._cors(request))
 
     def _session(self, request: web.Request, name: str) -> Session:
         """The session of that name, if whoever asks may touch it."""
@@ -297,7 +326,7 @@ class Endpoint:
             "Vary": "Origin",
         }
         if request.method == "OPTIONS":
-            allowed["Access-Control-Allow-Methods"] = "POST, DELETE, PATCH, PUT, OPTIONS"
+            allowed["Access-Control-Allow-Methods"] = "POST, DELETE, PATCH, PUT, GET, OPTIONS"
             allowed["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
             allowed["Access-Control-Max-Age"] = "600"
         return allowed

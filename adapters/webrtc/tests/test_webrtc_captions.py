@@ -1,0 +1,260 @@
+"""What a page is shown of its call, and pausing the recording from a page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from vcond.adapter import PartyLeft, Who
+from vcond.calls.events import Paused, Unpaused
+from vcond.testing.desk import MemoryDesk
+from vcond_webrtc import captions
+
+LIMIT = 20
+
+
+class Watch:
+    """A page's EventSource."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self.answer = answer
+        self.last = ""
+
+    async def event(self) -> tuple[str, dict]:
+        """The next event that is no comment."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(LIMIT):
+            while True:
+                line = (await self.answer.content.readline()).decode()
+                assert line, "the stream ended"
+                if line == "\n" and "event" in fields:
+                    self.last = fields.get("id", self.last)
+                    return fields["event"], json.loads(fields["data"])
+                name, _, value = line.rstrip("\n").partition(": ")
+                fields[name] = value
+
+    async def ended(self) -> bool:
+        async with asyncio.timeout(LIMIT):
+            return await self.answer.content.read() == b""
+
+
+@asynccontextmanager
+async def watching(person, last: str = ""):
+    """Its session's captions, without a token."""
+    async with aiohttp.ClientSession() as http:
+        url = person.http._build_url(f"{person.location}/captions")
+        async with http.get(url, headers={"Last-Event-ID": last} if last else {}) as answer:
+            assert answer.status == 200, await answer.text()
+            assert answer.content_type == "text/event-stream"
+            yield Watch(answer)
+
+
+async def switch(person, what: str, *, on: bool) -> int:
+    async with person.http.request("PUT" if on else "DELETE", f"{person.location}/{what}") as told:
+        return told.status
+
+
+async def joined(desk, person, party: str, **words) -> None:
+    await person.publish(call="c", party=party, **words)
+    await desk.until(lambda: any(one.key == party and one.here for one in desk.by_key("c").state.parties))
+
+
+async def test_a_page_sees_what_both_say_and_who_is_there(serving):
+    async with serving() as (desk, person):
+        ann, ben = person(), person()
+        await joined(desk, ann, "ann", name="Ann", tel="+15550100")
+        call = desk.by_key("c")
+        async with watching(ann) as page:
+            assert await page.event() == (
+                "state",
+                {"you": 0, "parties": [{"name": "Ann", "here": True}], "paused": [], "resumable": False},
+            )
+            await joined(desk, ben, "ben", tel="+15550199")
+            kind, state = await page.event()
+            assert (kind, state["parties"]) == ("state", [{"name": "Ann", "here": True}, {"name": "", "here": True}])
+            call.say(0, "good", kind="partial", start=0.5, stop=1.0)
+            call.say(1, "hello", start=0.7, stop=1.4)
+            call.say(0, "good morning\nall", start=0.5, stop=1.5)
+            seen = [await page.event() for _ in range(3)]
+            assert seen == [
+                ("partial", {"party": 0, "start": 0.5, "stop": 1.0, "text": "good"}),
+                ("final", {"party": 1, "start": 0.7, "stop": 1.4, "text": "hello"}),
+                ("final", {"party": 0, "start": 0.5, "stop": 1.5, "text": "good morning\nall"}),
+            ]
+            await ben.hang_up()
+            assert (await page.event())[1]["parties"][1]["here"] is False
+            await ann.hang_up()
+            assert (await page.event())[0] in {"state", "end"}
+
+
+async def test_who_was_cut_off_goes_on_where_it_was_and_nobody_sees_more(serving):
+    async with serving() as (desk, person):
+        ann, ben = person(), person()
+        await joined(desk, ann, "ann")
+        call = desk.by_key("c")
+        async with watching(ann) as page:
+            await page.event()
+            for number in range(3):
+                call.say(0, f"line {number}")
+            assert (await page.event())[1]["text"] == "line 0"
+            last = page.last
+        call.say(0, "line 3")
+        await joined(desk, ben, "ben")
+        async with watching(ann, last) as page:
+            assert (await page.event())[0] == "state"
+            assert [(await page.event())[1]["text"] for _ in range(3)] == ["line 1", "line 2", "line 3"]
+        # who comes later sees what is said from then on
+        for made_up in ("", "x-0", last.partition("-")[0], f"{last}9999999999999", "-", "\u00b2-\u00b2"):
+            async with watching(ben, made_up) as page:
+                assert (await page.event())[0] == "state"
+                call.say(1, "now")
+                assert (await page.event())[1]["text"] == "now"
+
+
+async def test_captions_end_with_the_session_and_with_the_call(serving):
+    async with serving() as (desk, person):
+        ann, ben = person(), person()
+        await joined(desk, ann, "ann")
+        await joined(desk, ben, "ben")
+        async with watching(ann) as hers, watching(ben) as his:
+            await ann.hang_up()
+            while (await hers.event())[0] != "end":
+                pass
+            assert await hers.ended()
+            desk.by_key("c").end(at=desk.clock.now())
+            while (await his.event())[0] != "end":
+                pass
+            assert await his.ended()
+        async with ann.http.get(f"{ann.location}/captions") as told:
+            assert told.status in {404, 409}
+
+
+async def test_watchers_are_bounded_and_a_session_in_no_call_shows_nothing(serving):
+    async with serving() as (desk, person):
+        ann, ben = person(), person()
+        await joined(desk, ann, "ann")
+        async with ann.http.get("/whip/nobodys/captions") as told:
+            assert told.status == 404
+        for method, status in (("OPTIONS", 200), ("POST", 405), ("PUT", 405)):
+            async with ann.http.request(method, f"{ann.location}/captions") as told:
+                assert (told.status, told.headers["Allow"].replace(" ", "")) in {
+                    (status, "GET,OPTIONS"), (status, "OPTIONS,GET"),
+                }  # fmt: skip
+        answer = await ben.post(await ben.offer(), call="c")
+        ben.location = answer.headers["Location"]
+        async with ben.http.get(f"{ben.location}/captions") as told:
+            assert told.status == 409
+        one_more = ann.http.get(f"{ann.location}/captions")
+        async with watching(ann), watching(ann), watching(ann), watching(ann), one_more as told:
+            assert told.status == 429
+            assert told.headers["Retry-After"]
+
+
+async def test_a_page_of_another_origin_may_watch_when_it_may_publish(serving):
+    ours = "https://app.example.com"
+    async with serving(origins=(ours,)) as (desk, person):
+        ann = person()
+        await joined(desk, ann, "ann")
+        async with ann.http.get(f"{ann.location}/captions", headers={"Origin": ours}) as told:
+            assert told.headers["Access-Control-Allow-Origin"] == ours
+        async with ann.http.options(f"{ann.location}/pause", headers={"Origin": ours}) as told:
+            assert "PUT" in told.headers["Access-Control-Allow-Methods"]
+
+
+async def test_a_silent_stream_is_kept_alive(serving, monkeypatch):
+    monkeypatch.setattr(captions, "KEEPALIVE", 0.05)
+    async with serving() as (desk, person):
+        ann = person()
+        await joined(desk, ann, "ann")
+        async with watching(ann) as page:
+            await page.event()
+            async with asyncio.timeout(LIMIT):
+                assert await page.answer.content.readline() == b":\n"
+
+
+async def test_a_slow_page_loses_the_oldest_lines():
+    desk = MemoryDesk("webrtc")
+    call = desk.call("c", at=desk.clock.now())
+    call.party("ann", at=desk.clock.now(), who=Who(name="Ann"))
+    board = captions.Board(call)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(board.run())
+        await board.begun.wait()
+        start = board.place("")
+        for number in range(captions.MOST_LINES + 50):
+            call.say(0, str(number))
+        call.end(at=desk.clock.now())
+    first, lines = await board.after(start, 0)
+    assert (first, len(lines), lines[0].text) == (start + 50, captions.MOST_LINES, "50")
+    assert board.over
+    assert await board.after(first + len(lines), 0) == (first + len(lines), [])
+
+
+async def test_a_party_pauses_for_all_and_who_paused_lets_it_go_on(serving):
+    async with serving() as (desk, person):
+        ann, ben = person(), person()
+        await joined(desk, ann, "ann")
+        await joined(desk, ben, "ben")
+        call = desk.by_key("c")
+        async with watching(ben) as page:
+            await page.event()
+            assert await switch(ann, "pause", on=True) == 204
+            assert await switch(ann, "pause", on=True) == 204
+            assert (await page.event())[1] | {"parties": 0} == {
+                "you": 1, "parties": 0, "paused": [0], "resumable": False,
+            }  # fmt: skip
+            assert await switch(ben, "pause", on=False) == 409
+            assert call.state.paused
+            assert await switch(ann, "pause", on=False) == 204
+            assert await switch(ann, "pause", on=False) == 204
+            assert (await page.event())[1]["paused"] == []
+            # the operator's pause is the operator's
+            call.pause(desk.clock.now())
+            assert await switch(ann, "pause", on=True) == 204
+            assert await switch(ann, "pause", on=False) == 409
+            assert call.state.paused
+            call.pause(desk.clock.now(), on=False)
+            # whoever is left may end the pause of one who has left
+            assert await switch(ann, "pause", on=True) == 204
+            await ann.hang_up()
+            state = {}
+            while state.get("parties", [{}])[0].get("here", True):
+                _, state = await page.event()
+            assert (state["paused"], state["resumable"]) == ([0], True)
+            assert await switch(ben, "pause", on=False) == 204
+            assert not call.state.paused
+        told = [(type(e), e.by, e.party) for e in call.events if isinstance(e, Paused | Unpaused)]
+        assert told == [
+            (Paused, "party", 0), (Unpaused, "party", 0), (Paused, "operator", None), (Paused, "party", 0),
+            (Unpaused, "party", 0), (Unpaused, "operator", None), (Paused, "party", 0), (Unpaused, "party", 1),
+        ]  # fmt: skip
+
+
+async def test_pausing_needs_the_token_and_a_call_and_resuming_has_a_pace(serving):
+    async with serving() as (desk, person):
+        ann = person()
+        await joined(desk, ann, "ann")
+        async with aiohttp.ClientSession() as http:
+            for method in ("PUT", "DELETE"):
+                async with http.request(method, ann.http._build_url(f"{ann.location}/pause")) as told:
+                    assert told.status == 401
+        statuses = []
+        for _ in range(40):
+            assert await switch(ann, "pause", on=True) == 204
+            statuses.append(await switch(ann, "pause", on=False))
+        assert set(statuses) == {204, 429}
+        assert desk.by_key("c").state.paused, "when in doubt it is paused"
+        desk.by_key("c").emit(PartyLeft(at=desk.clock.now(), party=0))
+        desk.by_key("c").end(at=desk.clock.now())
+        assert await switch(ann, "pause", on=False) in {409, 429}
+
+
+@pytest.mark.parametrize("last", ["", "-", "a-b", "0-0"])
+def test_an_event_id_that_is_none_of_ours_begins_now(last):
+    board = captions.Board(None)
+    board._next = 5
+    assert board.place(last) == 5

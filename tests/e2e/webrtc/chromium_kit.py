@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,13 @@ class Page:
 
 
 @asynccontextmanager
-async def browser(wav: Path | None, *, allowed: bool = True) -> AsyncIterator[Page]:
-    """A fresh Chromium with one tab. ``allowed`` = the microphone is granted without a question, else denied."""
+async def browser(wav: Path | None, *, allowed: bool = True, flags: Sequence[str] = ()) -> AsyncIterator[Page]:
+    """A fresh Chromium with one tab. ``allowed`` = the microphone is granted without a question, else denied.
+
+    ``flags`` count more than those of the house.
+    """
     with tempfile.TemporaryDirectory(prefix="vcond-chromium-", ignore_cleanup_errors=True) as home:
-        flags = [*FLAGS, f"--user-data-dir={home}/profile"]
+        flags = [*FLAGS, *flags, f"--user-data-dir={home}/profile"]
         flags.append("--use-fake-ui-for-media-stream" if allowed else "--deny-permission-prompts")
         if wav is not None:
             flags.append(f"--use-file-for-fake-audio-capture={wav}")

@@ -49,11 +49,16 @@ def adapters(config: Config) -> dict[str, Adapter]:
 
 
 def setup_text(name: str) -> str:
-    """How to set up one system for vcond: the ``setup.md`` that its adapter brings. Raises ConfigError."""
+    """How to set up one system for vcond: what its adapter brings. Raises ConfigError.
+
+    That is ``setup.md`` of the adapter's package, or ``setup-<name>.md`` where that holds several adapters.
+    """
     installed = {point.name: point for point in entry_points(group=GROUP)}
     if name not in installed:
         raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(installed))}")
-    text = resources.files(installed[name].module.partition(".")[0]).joinpath("setup.md")
+    package = resources.files(installed[name].module.partition(".")[0])
+    own = package.joinpath(f"setup-{name}.md")
+    text = own if own.is_file() else package.joinpath("setup.md")
     if not text.is_file():
         raise ConfigError(f"adapter {name!r} brings no setup.md; see its own documentation")
     return text.read_text("utf-8")

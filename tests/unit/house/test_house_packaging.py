@@ -18,6 +18,8 @@ from vcond.errors import ConfigError
 from vcond.plugins import adapters, setup_text, sinks
 
 TOP = Path(__file__).resolve().parents[3]
+PAGES = {page.parent.name: page for page in TOP.glob("adapters/*/README.md")}
+PAGES["janus"] = TOP / "adapters/webrtc/JANUS.md"  # a second adapter of the package
 
 
 def build(target: str, source: Path, out: Path) -> Path:
@@ -58,25 +60,27 @@ def test_the_sample_configuration_is_true(tmp_path: Path):
         (credentials / name).write_text("a-secret-of-more-than-thirty-two-bytes")
     file.write_text(file.read_text().replace('form = "signed"', 'form = "plain"'))  # there are no keys here
     config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
-    assert sorted(adapters(config)) == sorted(path.name for path in TOP.glob("adapters/*") if path.is_dir())
+    assert sorted(adapters(config)) == sorted(PAGES)
+    assert {page.parent for page in PAGES.values()} == {path for path in TOP.glob("adapters/*") if path.is_dir()}
     assert [sink.name for sink in sinks(config, clock=SteadyClock().now)] == ["folder", "conserver"]
 
 
 def test_each_adapters_sample_is_true(tmp_path: Path):
-    for sample in TOP.glob("adapters/*/sample.toml"):
+    for name, page in PAGES.items():
+        sample = page.parent / ("sample.toml" if page.name == "README.md" else f"sample-{name}.toml")
         file = tmp_path / "vcond.toml"
         file.write_text(sample.read_text())
         credentials = tmp_path / "credentials"
         credentials.mkdir(exist_ok=True)
-        for name in set(re.findall(r"\$\{credential:([^}]+)\}", sample.read_text())):
-            (credentials / name).write_text("a-secret-of-more-than-thirty-two-bytes")
+        for secret in set(re.findall(r"\$\{credential:([^}]+)\}", sample.read_text())):
+            (credentials / secret).write_text("a-secret-of-more-than-thirty-two-bytes")
         config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
-        assert list(adapters(config)) == [sample.parent.name]
+        assert list(adapters(config)) == [name]
 
 
 def test_vcond_setup_says_what_the_adapters_page_says():
-    for page in sorted(TOP.glob("adapters/*/README.md")):
-        text = setup_text(page.parent.name)
+    for name, page in PAGES.items():
+        text = setup_text(name)
         assert text.startswith("## From zero to the first vCon")
         assert text.strip() in page.read_text(), f"{page} and setup.md of its package differ"
     with pytest.raises(ConfigError, match="installed are: asterisk"):

@@ -1,0 +1,100 @@
+"""The adapter: attaches to one Janus and stays attached, whatever happens to either side."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final, NoReturn
+
+from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError
+from vcond.media.rtpsocket import RtpPorts
+from vcond_webrtc.janus.check import check, decoder_is_here
+from vcond_webrtc.janus.client import Janus
+from vcond_webrtc.janus.config import JanusConfig
+from vcond_webrtc.janus.rooms import Board
+from vcond_webrtc.janus.taps import TapCrew
+from vcond_webrtc.janus.watch import Watch
+
+SHORTEST: Final = 0.5
+LONGEST: Final = 30.0
+"""Seconds before attaching again, doubled with every failure."""
+SETTLED: Final = 10.0
+"""Seconds that an attachment must last for the next pause to be the shortest again."""
+PATIENCE: Final = 5.0
+"""Seconds for the removal of our forwards when the adapter ends."""
+
+
+class JanusAdapter:
+    """Taps the VideoRooms of one Janus without joining them."""
+
+    name: ClassVar[str] = "janus"
+    Config: ClassVar[type[JanusConfig]] = JanusConfig
+
+    def __init__(self, config: JanusConfig) -> None:
+        """Raises ConfigError for values that cannot work together."""
+        self._config = config.checked()
+
+    def check(self) -> AsyncIterator[Finding]:
+        """What ``vcond check`` prints; no room is touched."""
+        return check(self._config)
+
+    async def run(self, desk: Desk) -> None:
+        """Attach, serve, attach again; ends only when cancelled. Janus is left as it was found."""
+        await asyncio.to_thread(decoder_is_here)
+        config = self._config
+        try:
+            async with RtpPorts[Instant](desk.clock, bind=config.bind, ports=config.ports or (0, 0), mux=True) as ports:
+                await self._run(desk, ports)
+        finally:
+            desk.attached(False, "stopped")
+
+    async def _run(self, desk: Desk, ports: RtpPorts[Instant]) -> None:
+        crew: TapCrew | None = None
+        board: Board | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                crew = TapCrew(desk, self._config, ports, tasks)
+                board = Board(desk, self._config, crew)
+                await self._keep(desk, board, crew)
+        finally:
+            if board is not None and crew is not None:
+                board.close()
+                await self._leave(desk, crew)
+
+    async def _keep(self, desk: Desk, board: Board, crew: TapCrew) -> NoReturn:
+        """Attach for ever."""
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                async with Janus(self._config) as janus:
+                    await Watch(self._config, desk, janus, board, crew).serve()
+            except (PeerError, ConfigError) as why:
+                failure: Exception = why
+            crew.attach(None)
+            board.detached()
+            failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
+            await asyncio.sleep(_explain(desk, failure, failures))
+
+    async def _leave(self, desk: Desk, crew: TapCrew) -> None:
+        """Remove our forwards, by a connection of its own: the other one may be what was lost."""
+        crew.attach(None)
+        if not crew.leaves_traces:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE), Janus(self._config) as janus:
+                await crew.close(janus)
+        except (PeerError, ConfigError, TimeoutError) as why:
+            desk.log.warning("forwards stay in Janus until the next start", why=str(why) or type(why).__name__)
+
+
+def _explain(desk: Desk, why: Exception, failures: int) -> float:
+    """Say why we are not attached; how many seconds to wait before the next try."""
+    desk.attached(False, str(why))
+    if isinstance(why, ConfigError):
+        desk.log.error("not attached: Janus refuses us", why=str(why), fix="run: vcond check")
+        return LONGEST
+    pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
+    desk.log.warning("not attached to Janus", why=str(why), again_in=round(pause, 1))
+    return pause

@@ -1,0 +1,120 @@
+"""``vcond check``: what can be known of one Janus without touching a room."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+from vcond.adapter import ConfigError, Finding, PeerError
+from vcond_webrtc.janus import wire
+from vcond_webrtc.janus.client import Janus
+from vcond_webrtc.janus.config import JanusConfig, is_loopback
+from vcond_webrtc.janus.wire import Id, JanusError, Room
+
+OLDEST = 1000
+
+
+def decoder_is_here() -> None:
+    """Import what decodes Opus. Raises ConfigError without it."""
+    try:
+        import av  # noqa: F401 - only whether it is there
+    except ImportError as why:
+        raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
+
+
+async def check(config: JanusConfig) -> AsyncIterator[Finding]:
+    """One finding after the other; stops at the first that makes all others pointless."""
+    yield _decoder()
+    yield _plaintext(config)
+    yield _port(config)
+    where = f"Janus at {config.url}"
+    try:
+        async with Janus(config) as janus:
+            info = await janus.info()
+            yield Finding("ok", where, "reachable, we are let in, it has the VideoRoom plugin")
+            yield _version(info)
+            async for finding in _rooms(janus, config):
+                yield finding
+    except ConfigError as why:
+        yield Finding("error", where, str(why), "compare api_secret with janus.jcfg, or token with those it knows")
+    except JanusError as why:
+        fix = "load libjanus_videoroom.so (plugins in janus.jcfg)" if why.code == wire.NO_SUCH_PLUGIN else "see its log"
+        yield Finding("error", where, str(why), fix)
+    except PeerError as why:
+        fix = (
+            "ws = true in janus.transport.websockets.jcfg, its port and address; is it the API's port, not the admin's?"
+        )
+        yield Finding("error", where, str(why), fix)
+
+
+def _decoder() -> Finding:
+    try:
+        decoder_is_here()
+    except ConfigError as why:
+        return Finding("error", "packages for Opus", "cannot be used", str(why))
+    return Finding("ok", "packages for Opus", "PyAV works")
+
+
+def _plaintext(config: JanusConfig) -> Finding:
+    what = "secrets on the network"
+    parts = urlsplit(config.url)
+    secret = config.api_secret or config.token or config.admin_key or config.secrets or config.pins
+    if not secret or parts.scheme == "wss" or is_loopback(parts.hostname or ""):
+        return Finding("ok", what, "none, or they stay on this machine, or are encrypted")
+    return Finding("warning", what, "ws:// sends them readable to another machine", "wss = true in Janus, or a VPN")
+
+
+def _port(config: JanusConfig) -> Finding:
+    what = f"audio from Janus to {config.host}"
+    if is_loopback(config.host) and not is_loopback(urlsplit(config.url).hostname or ""):
+        return Finding("error", what, "Janus is another machine and would send to itself", "set bind to our address")
+    family = socket.AF_INET6 if ":" in config.bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((config.bind, 0))
+        except OSError:
+            return Finding("error", what, f"{config.bind} is no address of this machine", "correct bind")
+    return Finding("ok", what, "UDP can be taken there; whether a firewall is in between shows in the first call")
+
+
+def _version(info: wire.Info) -> Finding:
+    version = wire.clean(info.version_string) or "of unknown version"
+    if info.version < OLDEST:
+        return Finding("error", "version", f"Janus {version}", "Janus 1.0 or newer names the streams of publishers")
+    return Finding("ok", "version", f"Janus {version}")
+
+
+async def _rooms(janus: Janus, config: JanusConfig) -> AsyncIterator[Finding]:
+    try:
+        rooms = await janus.rooms()
+    except JanusError as why:
+        fix = "admin_key must be that of janus.plugin.videoroom.jcfg, or empty"
+        yield Finding("error", "admin_key", str(why), fix)
+        return
+    found = {str(room.room): room for room in rooms}
+    wanted = [str(room) for room in config.rooms] or list(found)
+    missing = [room for room in wanted if room not in found]
+    if missing:
+        detail = f"{len(missing)} of the {len(wanted)} named are not there now, or are private"
+        yield Finding("warning", "rooms", detail, "made later they are found then; private ones need admin_key")
+    else:
+        yield Finding("ok", "rooms", f"{len(wanted)} to record")
+    for name in wanted[:20]:
+        if name in found:
+            yield await _room(janus, found[name])
+
+
+async def _room(janus: Janus, room: Room) -> Finding:
+    """Both keys that a forward needs: asks for the end of a forward that cannot be."""
+    what = f"keys of room {wire.clean(str(room.room))}"
+    nobody: Id = 1 if isinstance(room.room, int) else "nobody-of-vcond-check"
+    try:
+        await janus.forwards(room.room)
+    except JanusError as why:
+        return Finding("error", what, str(why), "secret of the room in secrets")
+    try:
+        await janus.stop_forward(room.room, nobody, 1)
+    except JanusError as why:
+        return Finding("error", what, str(why), "admin_key of janus.plugin.videoroom.jcfg (it has lock_rtp_forward)")
+    return Finding("ok", what, "accepted")

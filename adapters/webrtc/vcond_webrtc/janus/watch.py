@@ -1,0 +1,117 @@
+"""One attachment: looks into the rooms again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, NoReturn
+
+from vcond.adapter import Desk, Instant, ProtocolError
+from vcond_webrtc.janus.client import Janus
+from vcond_webrtc.janus.config import JanusConfig
+from vcond_webrtc.janus.rooms import Board
+from vcond_webrtc.janus.taps import TapCrew
+from vcond_webrtc.janus.wire import NO_SUCH_ROOM, Id, JanusError, Participant
+
+SWEEP: Final = 2.0
+"""Seconds between two looks at the forwards of each room in which somebody publishes."""
+LIST: Final = 2.0
+"""Seconds between two lists of rooms when the rooms to record are named."""
+A_ROOM: Final = 0.004
+"""Seconds that one more room of Janus puts between two lists when all are recorded: its list is long then."""
+OLDEST: Final = 1000
+"""1.0.0: before it, forwards and publishers had no streams."""
+
+
+class Watch:
+    """Serves one connection until it is lost."""
+
+    def __init__(self, config: JanusConfig, desk: Desk, janus: Janus, board: Board, crew: TapCrew) -> None:
+        self._config = config
+        self._desk = desk
+        self._janus = janus
+        self._board = board
+        self._crew = crew
+        self._now = asyncio.get_running_loop().time
+        self._rooms: list[Id] = []
+        self._list_at = self._sweep_at = 0.0
+        self._complained: set[Id] = set()
+
+    async def serve(self) -> NoReturn:
+        """Raises PeerError or ConfigError when the connection is of no use any more."""
+        info = await self._janus.info()
+        if info.version < OLDEST:
+            raise ProtocolError(
+                f"Janus {info.version_string or 'of unknown version'} is too old: 1.0 or newer is needed"
+            )
+        self._crew.attach(self._janus)
+        first = True
+        while True:
+            began = self._now()
+            await self._round()
+            if first:
+                first = False
+                self._desk.attached(True, f"Janus {info.version_string}")
+                self._desk.log.info("attached to Janus", version=info.version_string, rooms=len(self._rooms))
+            await asyncio.sleep(max(0.01, began + self._config.poll - self._now()))
+
+    async def _round(self) -> None:
+        if self._now() >= self._list_at:
+            await self._list()
+        for room, people, at in await self._together(self._rooms):
+            self._board.look(room, people, at)
+        for room in self._board.rooms.keys() - set(self._rooms):
+            self._board.look(room, [], self._desk.clock.now())
+        self._board.round_ends(self._desk.clock.now())
+        if self._now() >= self._sweep_at:
+            self._sweep_at = self._now() + SWEEP
+            await self._sweep(self._crew.stray | self._board.rooms.keys())
+        elif self._crew.stray:
+            await self._sweep(set(self._crew.stray))
+
+    async def _list(self) -> None:
+        """Which rooms to look into: the named ones that there are, or all in which somebody is."""
+        rooms = await self._janus.rooms()
+        if self._config.rooms:
+            wanted = {str(room) for room in self._config.rooms}
+            self._rooms = [room.room for room in rooms if str(room.room) in wanted]
+            self._list_at = self._now() + LIST
+        else:
+            self._rooms = [room.room for room in rooms if room.num_participants]
+            self._list_at = self._now() + len(rooms) * A_ROOM
+
+    async def _together(self, rooms: Sequence[Id]) -> list[tuple[Id, Sequence[Participant], Instant]]:
+        """Looks into rooms, as many at once as the connection takes."""
+        looks = await asyncio.gather(*(self._look(room) for room in rooms), return_exceptions=True)
+        found = []
+        for look in looks:
+            if isinstance(look, BaseException):
+                raise look
+            found.append(look)
+        return found
+
+    async def _look(self, room: Id) -> tuple[Id, Sequence[Participant], Instant]:
+        try:
+            people = await self._janus.participants(room)
+        except JanusError as why:
+            if why.code != NO_SUCH_ROOM:
+                raise
+            people = []
+            self._rooms.remove(room)
+        return room, people, self._desk.clock.now()
+
+    async def _sweep(self, rooms: Iterable[Id]) -> None:
+        removed = 0
+        for room in rooms:
+            try:
+                removed += await self._crew.sweep(self._janus, room)
+            except JanusError as why:
+                self._complain(room, why)
+        if removed:
+            self._desk.log.info("forwards that are not wanted any more were removed from Janus", count=removed)
+
+    def _complain(self, room: Id, why: JanusError) -> None:
+        """Once a room and connection."""
+        if why.code != NO_SUCH_ROOM and room not in self._complained:
+            self._complained.add(room)
+            self._desk.log.warning("the forwards of a room cannot be looked at", why=str(why), fix="run: vcond check")

@@ -93,7 +93,7 @@ class Daemon:
             async with _bare_group() as tasks:
                 background = self._background(tasks)
                 found = await self._recover({})
-                while self.finisher.busy or await self._trying():  # noqa: ASYNC110 - two parts, asked twice a second
+                while self.finisher.busy or len(self.finisher.amender) or await self._trying():  # noqa: ASYNC110 - parts, asked twice a second
                     await asyncio.sleep(TICK)
                 await _cancelled(background)
             undelivered = await self.outbox.list(undelivered=True, limit=1000)
@@ -136,10 +136,14 @@ class Daemon:
             self.config.record,
             speech=self.speech,
             outbox=self.outbox,
+            store=self.store,
+            take=lambda journal: self.office.take_to_amend(journal),  # noqa: PLW0108 - made below
+            mint=lambda at: self.office.mint(at),  # noqa: PLW0108 - made below
             quarantine=self.state_dir / "quarantine",
             now=self.clock.now,
             bus=self.bus,
-            forget=lambda uuid: self._forget(uuid, sinks),
+            forget=self.store.remove,
+            clean=lambda uuid: _clean(uuid, sinks),
         )
         self.office = Office(
             self.config.vcond,
@@ -164,12 +168,6 @@ class Daemon:
             entry = await self.outbox.get(file.name[:36])
             if entry is None or entry.closed_at:
                 file.unlink(missing_ok=True)
-
-    def _forget(self, uuid: str, sinks: list[ShapedSink]) -> None:
-        """Every sink has a vCon: nothing of it is needed here any more."""
-        self.store.remove(uuid)
-        for sink in sinks:
-            sink.forget(uuid)
 
     def _background(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         return [
@@ -249,9 +247,11 @@ class Daemon:
         entry = await self.outbox.get(state.uuid)
         if entry is None or entry.stage == "lost":
             return False
-        self.finisher.expect(journal, kept=state.kept)
-        if entry.closed_at:
-            self.finisher.delivered(state.uuid)
+        later = await self.outbox.get(state.amending.vcon) if state.amending is not None and state.amended else None
+        self.finisher.expect(journal, state, amended=later is not None and later.stage != "lost")
+        for one in (entry, later):
+            if one is not None and one.closed_at:
+                self.finisher.delivered(one.uuid)
         return True
 
     async def _supervise(self, name: str, adapter: Adapter) -> None:
@@ -382,6 +382,12 @@ class Daemon:
             raise ConfigError(f"cannot make {self.state_dir}: {why.strerror}", "vcond.state_dir") from None
         if not os.access(self.state_dir, os.R_OK | os.W_OK | os.X_OK):
             raise ConfigError(f"{self.state_dir} cannot be written by this user", "vcond.state_dir")
+
+
+def _clean(uuid: str, sinks: list[ShapedSink]) -> None:
+    """Every sink has a vCon: its other forms are not needed any more."""
+    for sink in sinks:
+        sink.forget(uuid)
 
 
 @contextlib.contextmanager

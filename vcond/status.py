@@ -67,6 +67,7 @@ class Status:
             "ready": self.ready(),
             "calls": len(daemon.office.live),
             "finishing": daemon.finisher.busy,
+            "amending": len(daemon.finisher.amender),
             "unfinished": daemon.office.waiting,
             "adapters": {name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.adapters.items()},
             "listen": daemon.web.base_url,

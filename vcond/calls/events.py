@@ -328,6 +328,14 @@ class CallEnded(Event, frozen=True, tag=True):
     """The party that hung up, if known."""
 
 
+class Amending(Event, frozen=True, tag=True):
+    """The vCon leaves while texts are missing. When they are there, or at ``until``, an amended one follows."""
+
+    vcon: str
+    """The uuid that the amended vCon will have."""
+    until: Instant
+
+
 class Published(Event, frozen=True, tag=True):
     """The vCon of this call is in the outbox; the journal waits only for the sinks."""
 
@@ -335,6 +343,8 @@ class Published(Event, frozen=True, tag=True):
     """Hex digest of the bytes published."""
     kept: bool = False
     """The recording is in no vCon and no media folder: this journal is all there is of it, and stays."""
+    vcon: str = ""
+    """Its uuid when that is not the call's: this is the amended one."""
 
 
 class Unknown(Event, frozen=True, tag=True):
@@ -350,7 +360,7 @@ AnyEvent = (
     | Held | Resumed | Muted | Unmuted | Digit
     | Transferred | Merged | MergedInto | Paused | Unpaused
     | Utterance | Transcribed | Untranscribed | SpeechState
-    | Tagged | Fact | Warned | Interrupted | Recovered | CallEnded | Published | Unknown
+    | Tagged | Fact | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
 )  # fmt: skip
 """Every event, for typed decoding."""
 

@@ -15,7 +15,9 @@ from vcond.calls import events as ev
 from vcond.calls.state import Call
 from vcond.calls.time import Instant, samples
 
-_LEFT_OUT = (ev.CallOpened, ev.CallEnded, ev.MergedInto, ev.Published, ev.SpeechState, ev.Unknown)
+_LEFT_OUT = (
+    ev.CallOpened, ev.CallEnded, ev.MergedInto, ev.Amending, ev.Published, ev.SpeechState, ev.Unknown,
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -127,6 +127,14 @@ class Call:
     merged_into: str = ""
     published: str = ""
     """Hex SHA-512 of the vCon in the outbox; empty = not there yet."""
+    amending: ev.Amending | None = None
+    """An amended vCon was announced."""
+    amended: str = ""
+    """Hex SHA-512 of the amended vCon in the outbox; empty = not there yet."""
+    added: int = 0
+    """Texts that came after the vCon had left."""
+    added_at: Instant = EPOCH
+    """When the last of these came."""
     kept: bool = False
     """The journal stays when the vCon is delivered: its recording is nowhere else."""
     last: Instant = EPOCH
@@ -181,6 +189,10 @@ class Call:
     def untranscribed(self) -> list[ev.Utterance]:
         """Utterances that still wait for a text, in order."""
         return [s.utterance for s in self.speech.values() if s.transcript is None and not s.failed]
+
+    def missed(self) -> list[ev.Utterance]:
+        """Utterances whose texts did not come in time, in order."""
+        return [s.utterance for s in self.speech.values() if s.failed == "deadline"]
 
     def apply(self, event: ev.Event) -> None:
         """Take one event into the state."""
@@ -326,6 +338,8 @@ class Call:
         if speech is None or speech.transcript is not None:
             return False
         speech.transcript, speech.failed = e, ""
+        if self.published:
+            self.added, self.added_at = self.added + 1, max(self.added_at, e.at)
         return True
 
     def _untranscribed(self, e: ev.Untranscribed) -> bool:
@@ -357,7 +371,16 @@ class Call:
         self.ended, self.cause, self.disposition, self.hung_up_by = e.at, e.cause, e.disposition, e.by
         return True
 
+    def _amending(self, e: ev.Amending) -> bool:
+        if self.amending is not None:
+            return False
+        self.amending = e
+        return True
+
     def _published(self, e: ev.Published) -> bool:
+        if e.vcon:
+            self.amended = e.sha512
+            return self.amending is not None and self.amending.vcon == e.vcon
         self.published, self.kept = e.sha512, e.kept
         return True
 
@@ -399,6 +422,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.Interrupted: Call._interrupted,
     ev.Recovered: Call._recovered,
     ev.CallEnded: Call._ended,
+    ev.Amending: Call._amending,
     ev.Published: Call._published,
 }
 
@@ -407,6 +431,16 @@ def _described(old: ev.Who, new: ev.Who) -> ev.Who:
     changed = {name: getattr(new, name) for name in new.__struct_fields__ if getattr(new, name)}
     kept = {name: getattr(old, name) for name in old.__struct_fields__}
     return ev.Who(**{**kept, **changed})
+
+
+def as_published(events: Iterable[ev.Event]) -> Call:
+    """The state that the call's own vCon was made of: without what came after it had left."""
+    call = Call()
+    for event in events:
+        if isinstance(event, ev.Published):
+            break
+        call.apply(event)
+    return call
 
 
 def fold(events: Iterable[ev.Event]) -> Call:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vcond.calls.state import Call, fold
+from vcond.calls.state import Call, as_published, fold
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
 from vcond.config import Config
@@ -70,6 +70,7 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     if state.ended is None:
         return result, [*lines, "  not ended: it makes no vCon yet (`vcond recover` ends and delivers it)"], True
     reader = _Files(folder)
+    state = as_published(events)
     document = build(state, {t.index: read_track(reader, t) for t in state.tracks}, BuildOptions())
     found = validate(document)
     errors = [f for f in found if f.level == "error"]

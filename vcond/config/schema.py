@@ -83,6 +83,9 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Empty = none is written; vcond never makes one up."""
     transcript_deadline: Seconds = 600
     """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
+    amend_deadline: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 86_400
+    """How long the missing parts are then still wanted: when they are there, an amended vCon follows, once, with an uuid
+    of its own that names the first one. 0 = never."""
 
 
 class SealConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -22,9 +22,10 @@ from vcond import metrics
 from vcond.calls import events as ev
 from vcond.calls.causes import Disposition
 from vcond.calls.ids import uuid8
-from vcond.calls.state import Track, fold
-from vcond.calls.time import EPOCH, Instant
+from vcond.calls.state import Call, Track, as_published, fold
+from vcond.calls.time import EPOCH, SECOND, Instant
 from vcond.config.schema import RecordConfig
+from vcond.core.amend import Amender, Reopening, Settling
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
 from vcond.core.media import publish
@@ -85,9 +86,10 @@ def _only_here(document: Document) -> bool:
     return any("vcond_audio:edge" in body for body in tags)
 
 
-def build_options(config: RecordConfig) -> BuildOptions:
+def build_options(config: RecordConfig, *, amended: bool = False) -> BuildOptions:
     """What the operator decided about records."""
     return BuildOptions(
+        amended=amended,
         inline_limit=config.inline_limit,
         sip_domain=config.sip_domain,
         org=config.org,
@@ -106,18 +108,6 @@ def check_record(config: RecordConfig) -> None:
     for finding in validate(build(call, {}, build_options(config))):
         if finding.level == "error":
             raise ConfigError(f"{finding.path}: {finding.message}", "record")
-
-
-class Settling(Protocol):
-    """What the finisher uses of speech."""
-
-    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
-        """Whether every utterance of a call has its text, or never will, within so many seconds."""
-        ...
-
-    def forget(self, call: str) -> int:
-        """Nobody wants the texts of a call any more."""
-        ...
 
 
 class Publishing(Protocol):
@@ -141,12 +131,19 @@ class Finisher:
         *,
         speech: Settling,
         outbox: Publishing,
+        store: Reopening,
+        take: Callable[[CallJournal], CoreCall],
+        mint: Callable[[Instant], str],
         quarantine: Path,
         now: Callable[[], Instant],
         bus: Bus,
         forget: Callable[[str], None],
-        wait: Callable[[float], asyncio.Future[None]] | None = None,
+        clean: Callable[[str], None] = lambda _: None,
+        wait: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
+        """``take``: see ``Office.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
+        vCon is delivered, ``clean`` of each vCon that is.
+        """
         self._config = config
         self._speech = speech
         self._outbox = outbox
@@ -154,9 +151,12 @@ class Finisher:
         self._now = now
         self._bus = bus
         self._forget = forget
+        self._clean = clean
+        self._mint = mint
         self._wait = wait or asyncio.sleep
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
-        self._sent: set[str] = set()
+        self._sent: dict[str, str] = {}
+        """By uuid of a vCon that a sink lacks, or that is still to come: the call whose journal waits for it."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._builders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
@@ -164,6 +164,10 @@ class Finisher:
         """Calls between their end and the outbox."""
         self._idle = asyncio.Event()
         self._idle.set()
+        self.amender = Amender(
+            speech=speech, store=store, take=take, publish=self._amend, give_up=self._not_amended, now=now,
+            wait=self._wait,
+        )  # fmt: skip
 
     def submit(self, call: CoreCall, journal: CallJournal) -> None:
         """A call ended. Never waits."""
@@ -171,21 +175,34 @@ class Finisher:
         self._idle.clear()
         self._ended.put_nowait((call, journal))
 
-    def expect(self, journal: CallJournal, *, kept: bool = False) -> None:
-        """A vCon is in the outbox: its journal takes no more memory, and goes when every sink has the vCon.
+    def expect(self, journal: CallJournal, state: Call, *, amended: bool = False) -> None:
+        """The vCon of an earlier run is in the outbox: its journal takes no more memory, and goes when every sink has it.
 
-        ``kept``: it stays, for the recording is nowhere else.
+        ``amended``: so is the amended one, if there is to be one; else it is made now.
         """
-        if not kept:
-            self._sent.add(journal.uuid)
+        self._await_sinks(state, kept=state.kept)
         journal.close()
+        if state.amending is not None and not amended:
+            self.amender.add(journal.uuid)
 
     def delivered(self, uuid: str) -> None:
         """Every sink has the vCon."""
-        if uuid in self._sent:
-            self._sent.discard(uuid)
-            self._forget(uuid)
+        self._clean(uuid)
+        self._done_with(uuid)
         self._bus.publish(Line(uuid, "event", "delivered"))
+
+    def _await_sinks(self, state: Call, *, kept: bool) -> None:
+        """The journal stays until the call's vCon and the amended one are delivered; or for ever, if it is ``kept``."""
+        if not kept:
+            self._sent[state.uuid] = state.uuid
+            if state.amending is not None:
+                self._sent[state.amending.vcon] = state.uuid
+
+    def _done_with(self, vcon: str) -> None:
+        """The journal does not wait for this vCon any more."""
+        call = self._sent.pop(vcon, None)
+        if call is not None and call not in self._sent.values():
+            self._forget(call)
 
     async def idle(self) -> None:
         """Return when no call is between its end and the outbox."""
@@ -195,6 +212,7 @@ class Finisher:
         """Finish what was submitted, until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.amender.run(), name="amender")
                 while True:
                     call, journal = await self._ended.get()
                     tasks.create_task(self._guarded(call, journal), name=f"finish {call.uuid}")
@@ -214,11 +232,9 @@ class Finisher:
                 self._idle.set()
 
     async def _finish(self, call: CoreCall, journal: CallJournal) -> None:
-        deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline
-        for uuid in (call.uuid, *call.joined):
-            left = deadline - asyncio.get_running_loop().time()
-            if not await self._speech.settled(uuid, max(0.0, left)):
-                self._speech.forget(uuid)
+        complete = await self._texts(call)
+        if not complete or call.state.untranscribed() or call.state.missed():
+            self._announce(call)
         for utterance in call.state.untranscribed():
             call.record(ev.Untranscribed(at=self._now(), utterance=utterance.utterance, reason="deadline"))
         if call.state.disposition is not None and not self._config.unanswered:
@@ -229,6 +245,27 @@ class Finisher:
         call.sealed = True
         async with self._in_hand:
             await self._hand_over(call, journal)
+
+    async def _texts(self, call: CoreCall) -> bool:
+        """Wait for the texts, as long as the operator says from when there can be any; whether all are there."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.transcript_deadline):
+                await self._speech.ready.wait()
+        deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline
+        complete = True
+        for uuid in (call.uuid, *call.joined):
+            left = deadline - asyncio.get_running_loop().time()
+            if not await self._speech.settled(uuid, max(0.0, left)):
+                self._speech.forget(uuid)
+                complete = False
+        return complete
+
+    def _announce(self, call: CoreCall) -> None:
+        """An amended vCon is to follow, once; its uuid is fixed before the first one leaves."""
+        if self._config.amend_deadline and call.state.amending is None and call.state.disposition is None:
+            now = self._now()
+            until = Instant(now + round(self._config.amend_deadline * SECOND))
+            call.record(ev.Amending(at=now, vcon=self._mint(now), until=until))
 
     async def _hand_over(self, call: CoreCall, journal: CallJournal) -> None:
         """Make the vCon and give it to the outbox; the journal waits for the sinks, or stays."""
@@ -242,13 +279,39 @@ class Finisher:
             fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
             log.error("recording fits in no vCon: kept", call=call.uuid, folder=str(journal.folder), fix=fix)
         else:
-            self._sent.add(call.uuid)  # before: it may be delivered before we hear that it was published
+            self._await_sinks(
+                call.state, kept=False
+            )  # before: it may be delivered before we hear that it was published
         sha512 = await self._publish(call.uuid, body)
-        if kept or call.uuid in self._sent:
+        if kept or call.uuid in self._sent.values():
             call.record(ev.Published(at=self._now(), sha512=sha512, kept=kept))
+            if call.state.amending is not None:
+                await self._flushed(journal)  # it is read again
+                self.amender.add(call.uuid)
             journal.close()
         self._bus.publish(Line(call.uuid, "event", "published"))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
+
+    async def _amend(self, call: CoreCall, journal: CallJournal) -> bool:
+        """Make the amended vCon and give it to the outbox. False: it is wrong, and set aside."""
+        announced = call.state.amending
+        assert announced is not None
+        call.sealed = True
+        await self._flushed(journal)  # texts are never the same again: these are in the journal before they leave
+        async with self._in_hand:
+            document, findings, body = await self._made(call, journal, amended=True)
+            if any(finding.level == "error" for finding in findings):
+                await asyncio.to_thread(self._set_aside, announced.vcon, document, findings)
+                return False
+            sha512 = await self._publish(announced.vcon, body)
+        call.record(ev.Published(at=self._now(), sha512=sha512, vcon=announced.vcon))
+        self._bus.publish(Line(call.uuid, "event", "amended"))
+        return True
+
+    def _not_amended(self, uuid: str) -> None:
+        """No amended vCon of a call comes: its journal does not wait for one."""
+        for vcon in [vcon for vcon, call in self._sent.items() if call == uuid and vcon != uuid]:
+            self._done_with(vcon)
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
@@ -261,23 +324,26 @@ class Finisher:
             await self._wait(pause)
             pause = min(2 * pause, RETRY_MOST)
 
-    async def _made(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
+    async def _made(
+        self, call: CoreCall, journal: CallJournal, *, amended: bool = False
+    ) -> tuple[Document, list[Finding], bytes]:
         """The vCon; recordings that it names are on the disk."""
         pause = RETRY_FIRST
         while True:
             try:
                 async with self._slots:
                     loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(self._builders, self._make, call, journal)
+                    return await loop.run_in_executor(self._builders, self._make, call, journal, amended)
             except StorageError as why:
                 log.error("recording not stored yet", call=call.uuid, why=str(why))  # noqa: TRY400 - it says it all
             await self._wait(pause)
             pause = min(2 * pause, RETRY_MOST)
 
-    def _make(self, call: CoreCall, journal: CallJournal) -> tuple[Document, list[Finding], bytes]:
-        audio = {track.index: _audio(journal, track) for track in call.state.tracks}
+    def _make(self, call: CoreCall, journal: CallJournal, amended: bool) -> tuple[Document, list[Finding], bytes]:
+        state = call.state if amended or not call.state.published else as_published(journal.events)
+        audio = {track.index: _audio(journal, track) for track in state.tracks}
         where = self._config.media_url if self._config.media_dir else ""
-        built = build_with_media(call.state, audio, build_options(self._config), media_url=where)
+        built = build_with_media(state, audio, build_options(self._config, amended=amended), media_url=where)
         for media in built.media:
             publish(media, Path(self._config.media_dir))
         return built.document, validate(built.document), serialize(built.document)

@@ -179,6 +179,16 @@ class Office:
         self._listen_again(call)
         self._finish(call, journal)
 
+    def mint(self, at: Instant) -> str:
+        """A new uuid of this edge."""
+        return str(self._minter.mint(at))
+
+    def take_to_amend(self, journal: CallJournal) -> CoreCall:
+        """A journal whose vCon left without all texts: they are asked for again, when there is time."""
+        call = CoreCall(fold(journal.events), journal, self)
+        self._listen_again(call, missed=True)
+        return call
+
     def tick(self, now: Instant) -> None:
         """Twice a second: release, look at limits, count. A call that fails in it fails alone."""
         for call in self.live:
@@ -227,7 +237,7 @@ class Office:
         elif self._gone(call.state.adapter, now) and now - call.last_heard > self.config.grace * SECOND:
             self._cut(call, "adapter-gone", call.last_heard)
 
-    def _listen_again(self, call: CoreCall) -> None:
+    def _listen_again(self, call: CoreCall, *, missed: bool = False) -> None:
         """What an earlier run captured and did not transcribe: utterances without text, and audio without utterances."""
         for state in call.state.tracks:
             track = CoreTrack(
@@ -236,7 +246,7 @@ class Office:
             track.restore(state)
             spoken = [s.utterance.stop for s in call.state.speech.values() if s.utterance.track == state.index]
             track.resume_listening(max([0, *spoken]), state.samples)
-            self._catch_up(call, track)
+            self._catch_up(track, [*call.state.untranscribed(), *(call.state.missed() if missed else [])])
             call.sources.append(track)
 
     def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
@@ -277,11 +287,11 @@ class Office:
             log.exception("call not recorded", call=opened.call, why=str(why))
             return NoJournal()
 
-    def _catch_up(self, call: CoreCall, track: CoreTrack) -> None:
-        """Texts that an earlier run did not come to."""
+    def _catch_up(self, track: CoreTrack, left: Sequence[ev.Utterance]) -> None:
+        """Texts that an earlier run, or we in time, did not come to."""
         waiting = [
             msgspec.structs.replace(one, start=one.start - track.shift, stop=one.stop - track.shift)
-            for one in call.state.untranscribed()
+            for one in left
             if one.track == track.index
         ]
         if waiting:

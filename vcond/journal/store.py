@@ -108,6 +108,20 @@ class Store:
         """The journal of a call, unless it is closed, removed or unknown."""
         return self._journals.get(uuid)
 
+    async def reopen(self, uuid: str) -> CallJournal | None:
+        """A journal that was flushed and closed, read again; None when it is not there any more.
+
+        Raises JournalError and StorageError when it cannot be read.
+        """
+        folder = self._folders.get(uuid)
+        if folder is None or uuid in self._journals:
+            return self._journals.get(uuid)
+        found = await asyncio.to_thread(examine, Path(folder.path))
+        if found is None or self._folders.get(uuid) is not folder:
+            return None
+        journal = self._journals[uuid] = CallJournal(self, uuid, folder, found)
+        return journal
+
     def remove(self, uuid: str) -> None:
         """Delete a journal, also one that was closed. Does not wait. An unknown one is fine."""
         journal = self._journals.pop(uuid, None)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from vcond.calls.state import Call
 from vcond.errors import BadMediaError, ConfigError, JournalError
+from vcond.vcon.amend import amend, announced
 from vcond.vcon.dates import date
 from vcond.vcon.dialogs import Dialogs, Layout, dialogs, layouts
 from vcond.vcon.extensions import used
@@ -47,6 +48,8 @@ class BuildOptions:
     """Organization that runs this edge."""
     lawful_basis: Mapping[str, Any] | None = None
     """Body of a ``lawful_basis`` attachment (draft-howe-vcon-lawful-basis-02). Nothing is ever made up."""
+    amended: bool = False
+    """Make the amended vCon that was announced (core-04 section 4.1.8), not the call's own."""
 
 
 @dataclass(slots=True)
@@ -118,7 +121,7 @@ def build_with_media(
                 return _closed(draft, recipe.name)
     draft = _draft(call, taken, ways[0], chosen)
     recipe = exact(call.tracks, taken.shown.rate)
-    if media_url and (media := _outside(draft, lanes, taken.shown, recipe, media_url)):
+    if media_url and (media := _outside(call.uuid, draft, lanes, taken.shown, recipe, media_url)):
         return Built(_closed(draft, f"{recipe.name} outside").document, media)
     return _closed(draft, "edge", "vcond_audio:edge")
 
@@ -165,9 +168,12 @@ def _filename(files: Mapping[int, list[int]], index: int, recipe: Recipe) -> str
 
 
 def _outside(
-    draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, media_url: str
+    call: str, draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, media_url: str
 ) -> tuple[Media, ...]:
-    """Name all files of the draft by URL and hash. Nothing when they are longer than ``MOST``."""
+    """Name all files of the draft by URL and hash. Nothing when they are longer than ``MOST``.
+
+    They bear the uuid of the call, so that an amended vCon names the same files.
+    """
     files = draft.made.files
     sizes = {index: recipe.least(len(parties), shown.rate, shown.frames) for index, parties in files.items()}
     if sum(sizes.values()) > MOST:
@@ -175,7 +181,7 @@ def _outside(
     found = []
     for index, parties in files.items():
         filename = _filename(files, index, recipe)
-        name = f"{draft.document['uuid']}/{filename}"
+        name = f"{call}/{filename}"
         pieces = partial(recipe.write, [lanes[party] for party in parties], shown.rate)
         draft.made.items[index] |= {
             "mediatype": recipe.mediatype,
@@ -217,13 +223,14 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
         "attachments": [],
     }
     if not taken.unanswered:
-        warnings = taken.warnings + speech_warnings(said)
+        warnings = taken.warnings + speech_warnings(said) + announced(call, amended=options.amended)
         channels = {"channels": len(made.files.get(made.main, [])) or 1}
         document["analysis"] = analyses(call, shown, said, made.main, warnings=warnings, audio=channels) + _of_each(
             call, taken, facts, made
         )
     tags = _tags(call, gap=taken.gap)
     body = report(call, taken, said, audio="", moved=made.notes, extra=_transferred(call))
+    body["notes"] += announced(call, amended=options.amended)
     attach = _Attachments(date(shown.start), len(everyone) - 1, made.main)
     attach.add("tags", tags)
     attach.add(PURPOSE, body)
@@ -234,6 +241,8 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
     if rest := facts.rest():
         attach.add("vcond-facts", rest)
     document["attachments"] = attach.items
+    if options.amended:
+        amend(document, call)
     document["extensions"] = used(document)
     for name in ("extensions", "analysis"):
         if not document[name]:

@@ -110,6 +110,12 @@ def speech_warnings(said: Talk) -> list[str]:
     found = [f"{count} utterances not transcribed: {why}" for why, count in sorted(said.failed.items())]
     if said.waiting:
         found.append(f"{said.waiting} utterances not transcribed yet")
+    if said.deferred:
+        seconds = round(sum(segment.stop - segment.start for segment in said.deferred), 1)
+        last = date(max(segment.source.at for segment in said.deferred))
+        found.append(
+            f"{len(said.deferred)} utterances ({seconds} s) transcribed later from the recording, until {last}"
+        )
     if said.cut:
         found.append(f"{said.cut} utterances shortened or left out where recording was paused")
     return found
@@ -145,7 +151,21 @@ def report(
         "notes": taken.warnings + speech_warnings(said) + moved,
         "odd_events": call.odd,
     }
-    return body | dict(extra)
+    return body | _keeping_up(call, said) | dict(extra)
+
+
+def _keeping_up(call: Call, said: Talk) -> dict[str, Any]:
+    """How the call was transcribed, when that was not all the time while it was spoken."""
+    found: dict[str, Any] = {}
+    if call.speech_states:
+        found["transcription"] = [{"time": date(one.at), "state": one.state} for one in call.speech_states]
+    if said.deferred:
+        found["deferred"] = {
+            "utterances": len(said.deferred),
+            "seconds": round(sum(segment.stop - segment.start for segment in said.deferred), 3),
+            "filled_in": date(max(segment.source.at for segment in said.deferred)),
+        }
+    return found
 
 
 def _party(one: Heard, shown: View) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Talk:
     """All that was said in a window, in order, and why something is missing."""
 
     segments: list[Segment] = field(default_factory=list)
+    deferred: list[Segment] = field(default_factory=list)
+    """Those that had to wait until there was time, and were filled in from the recording."""
     cut: int = 0
     """Utterances shortened or left out because recording was paused."""
     waiting: int = 0
@@ -142,3 +144,5 @@ def _take(found: Talk, call: Call, shown: View, speech: Speech) -> None:
         found.cut += paused
         if segment is not None:
             found.segments.append(segment)
+            if segment.source.deferred:
+                found.deferred.append(segment)

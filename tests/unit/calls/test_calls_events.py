@@ -35,6 +35,7 @@ EVERY = [
     ev.Interrupted(at=AT, reason="crash"),
     ev.Recovered(at=AT),
     ev.CallEnded(at=AT, cause=Cause(q850=17), disposition=Disposition.BUSY, by=0),
+    ev.Amending(at=AT, vcon="v", until=Instant(9)),
     ev.Published(at=AT, sha512="00"),
     ev.Unknown(at=AT, type="Teleported", fields={"party": 1}),
 ]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from vcond.core.desk import CoreDesk
 from vcond.core.office import Office
 from vcond.core.tracks import CoreTrack
 from vcond.journal import CallJournal, Store
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 ZERO = 1_795_339_662 * SECOND
 
@@ -41,6 +46,9 @@ class Ears:
         self.late: list[tuple[CoreTrack, Sequence[ev.Utterance]]] = []
         self.forgotten: list[str] = []
         self.in_time = True
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.on_late: Callable[[CoreTrack, Sequence[ev.Utterance]], None] = lambda *_: None
 
     def listen(self, source: CoreTrack, start: int = 0) -> Ear:
         self.ears.append(Ear(source, start))
@@ -48,6 +56,7 @@ class Ears:
 
     def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
         self.late.append((source, utterances))
+        self.on_late(source, utterances)
 
     async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol
         return self.in_time

@@ -1,0 +1,144 @@
+"""vCons that left without all texts: the texts are asked for again, and an amended vCon follows.
+
+Only a few calls are in memory for it at a time; the others wait in their journals. Whatever interrupts it, the next start
+goes on: the amended vCon's uuid is in the journal from before the first one left, and publishing twice is publishing once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from vcond import metrics
+from vcond.calls.time import SECOND, Instant
+from vcond.core.calls import CoreCall
+from vcond.errors import JournalError, StorageError
+from vcond.journal import CallJournal
+
+log = structlog.get_logger()
+
+AT_ONCE = 4
+"""Calls whose texts are waited for at the same time."""
+DISK_PAUSE = 30.0
+"""Seconds after which a journal that could not be read is tried again."""
+
+
+class Settling(Protocol):
+    """What is used of speech."""
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set when texts can be had, or never will be."""
+        ...
+
+    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
+        """Whether every utterance of a call has its text, or never will, within so many seconds."""
+        ...
+
+    def forget(self, call: str) -> int:
+        """Nobody wants the texts of a call any more."""
+        ...
+
+
+class Reopening(Protocol):
+    """What is used of the journals."""
+
+    async def reopen(self, uuid: str) -> CallJournal | None:
+        """A closed journal; None when it is gone. Raises JournalError, StorageError."""
+        ...
+
+
+class Amender:
+    """Owns the calls whose vCon left without all texts, until the amended one is in the outbox or nobody waits for it."""
+
+    def __init__(
+        self,
+        *,
+        speech: Settling,
+        store: Reopening,
+        take: Callable[[CallJournal], CoreCall],
+        publish: Callable[[CoreCall, CallJournal], Awaitable[bool]],
+        give_up: Callable[[str], None],
+        now: Callable[[], Instant],
+        wait: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """``take`` has speech asked for the missing texts; ``publish`` makes the amended vCon, and is False if it is wrong;
+
+        ``give_up`` hears of calls that get none.
+        """
+        self._speech, self._store, self._take = speech, store, take
+        self._publish, self._give_up, self._now, self._wait = publish, give_up, now, wait
+        self._waiting: deque[str] = deque()
+        self._some = asyncio.Semaphore(0)
+        self._in_hand = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self._in_hand
+
+    def add(self, uuid: str) -> None:
+        """A call whose vCon has left; its journal is flushed and closed. Never waits."""
+        self._waiting.append(uuid)
+        self._some.release()
+        self._count()
+
+    async def run(self) -> None:
+        """Amend what was added, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.create_task(self._work(), name="amend")
+
+    async def _work(self) -> None:
+        while True:
+            await self._some.acquire()
+            uuid = self._waiting.popleft()
+            self._in_hand += 1
+            try:
+                await self._one(uuid)
+            except StorageError as why:
+                log.error("journal cannot be read; its vCon is amended later", call=uuid, why=str(why))  # noqa: TRY400
+                await self._wait(DISK_PAUSE)
+                self.add(uuid)
+            except Exception:
+                metrics.amended_total.labels("failed").inc()
+                log.exception("vCon not amended; its journal is kept", call=uuid, fix="restart vcond, or report it")
+            finally:
+                self._in_hand -= 1
+                self._count()
+
+    async def _one(self, uuid: str) -> None:
+        await self._speech.ready.wait()
+        try:
+            journal = await self._store.reopen(uuid)
+        except JournalError as why:
+            log.error("journal damaged; its vCon is not amended", call=uuid, why=str(why))  # noqa: TRY400
+            metrics.amended_total.labels("failed").inc()
+            return
+        if journal is None:
+            return
+        call = self._take(journal)
+        try:
+            await self._fill_in(call, journal)
+        finally:
+            self._speech.forget(call.uuid)
+            call.sealed = True
+            journal.close()
+
+    async def _fill_in(self, call: CoreCall, journal: CallJournal) -> None:
+        announced = call.state.amending
+        left = 0.0 if announced is None else max(0.0, (announced.until - self._now()) / SECOND)
+        await self._speech.settled(call.uuid, left)
+        if announced is None or not call.state.added:
+            metrics.amended_total.labels("nothing").inc()
+            log.warning("the missing texts did not come: no amended vCon", call=call.uuid)
+            self._give_up(call.uuid)
+            return
+        if await self._publish(call, journal):
+            metrics.amended_total.labels("published").inc()
+            log.info("amended vCon in the outbox", call=call.uuid, vcon=announced.vcon, texts=call.state.added)
+
+    def _count(self) -> None:
+        metrics.amending.set(len(self))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vcond import __version__
 from vcond.cli import render
+from vcond.cli.model import model_app
+from vcond.cli.output import Json
+from vcond.cli.output import show as _print
 from vcond.config import Loaded, load
 
 app = typer.Typer(
@@ -26,20 +27,10 @@ DEFAULT = Path("/etc/vcond/vcond.toml")
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="The configuration file.", show_default=True)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Machine readable.")]
 
 
 def _load(path: Path) -> Loaded:
     return load(path, os.environ)
-
-
-def _print(value: Any, as_json: bool, lines: Any) -> None:
-    if as_json:
-        json.dump(value, sys.stdout, indent=1, ensure_ascii=False)
-        print()
-    else:
-        for line in lines:
-            print(line)
 
 
 def _say(line: str) -> None:
@@ -269,6 +260,8 @@ def demo(
 
     raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx)))
 
+
+app.add_typer(model_app, name="model")
 
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")

@@ -1,0 +1,171 @@
+"""``vcond model``: speech models by name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vcond.cli.output import Json, show
+from vcond.cli.progress import Bar
+from vcond.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vcond.speech.models.catalog import Known
+
+model_app = typer.Typer(help="Speech models: what there is, fetching, verifying.", no_args_is_help=True)
+
+To = Annotated[
+    Path | None, typer.Option("--to", help="Folder of models.", show_default="/var/lib/vcond/models, where vcond looks")
+]
+
+
+@model_app.command("list")
+def list_models(
+    language: Annotated[str, typer.Option(help="Only of this language: en, de, ...")] = "",
+    to: To = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that can be fetched by name, and what is installed."""
+    rows = rows_of(_folder(to), language.lower())
+    show(rows, as_json, table(rows))
+
+
+@model_app.command("get")
+def get_model(
+    name: Annotated[str, typer.Argument(help="A name of `vcond model list`, or with --from of your own.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="The archive (for packages: the folder with them), when there is no network."),
+    ] = None,
+    to: To = None,
+    sha256: Annotated[str, typer.Option(help="What the archive must have, for one whose hash is not known.")] = "",
+    mirror: Annotated[str, typer.Option(help="Another address below which the archives are.")] = "",
+) -> None:
+    """Fetch, check and unpack a model. Goes on where it stopped; unpacks nothing whose hash is wrong or not known."""
+    from vcond.speech.models import store
+
+    model = _wanted(name, source, sha256)
+    bar = Bar(sys.stderr)
+    try:
+        found = asyncio.run(store.get(model, _folder(to), sha256=sha256, local=source, mirror=mirror, progress=bar))
+    finally:
+        bar.close()
+    print(f"{found}: installed, every file hashed")
+    print(_next(found))
+
+
+@model_app.command("verify")
+def verify_models(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Folders, or names below --to; without it, all there.")
+    ] = None,
+    to: To = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="Only compare files: load nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare installed models with what was installed, and load them as the daemon would. Exit 1 when one is wrong."""
+    from vcond.speech.models import store
+
+    folder = _folder(to)
+    chosen = [Path(name) if Path(name).is_dir() else folder / name for name in names or []] or store.installed(folder)
+    missing = [path for path in chosen if not path.is_dir()]
+    if missing or not chosen:
+        raise ConfigError(f"no model at {missing[0]}" if missing else f"no model is installed in {folder}")
+    rows = [asyncio.run(_verified(path, load=not no_load)) for path in chosen]
+    lines = [line for row in rows for line in _verdict(row)]
+    show(rows, as_json, lines)
+    raise typer.Exit(1 if any(row["wrong"] for row in rows) else 0)
+
+
+def rows_of(folder: Path, language: str) -> list[dict[str, Any]]:
+    """One row for each known model, then for each other one that is installed."""
+    from vcond.speech.models import store
+    from vcond.speech.models.catalog import known
+
+    there = {path.name: path for path in store.installed(folder)}
+    rows = [
+        {
+            "name": one.name, "language": one.language, "bytes": one.bytes, "licence": one.licence,
+            "hash": "known" if one.pinned else "not known", "installed": str(there.pop(one.name, "")),
+        }
+        for one in known()
+    ]  # fmt: skip
+    for path in there.values():
+        told = store.manifest(path)
+        rows.append(
+            {
+                "name": path.name, "language": told.language if told else "", "bytes": 0,
+                "licence": told.licence if told else "", "hash": "", "installed": str(path),
+            }
+        )  # fmt: skip
+    return [row for row in rows if not language or row["language"] == language]
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """For people."""
+    if not rows:
+        return ["none of that language"]
+    lines = [f"{'NAME':<34}{'LANGUAGE':<10}{'MB':>6}  {'LICENCE':<12}{'SHA-256':<11}INSTALLED"]
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.0f}" if row["bytes"] else ""
+        line = (
+            f"{row['name']:<34}{row['language']:<10}{size:>6}  {row['licence']:<12}{row['hash']:<11}{row['installed']}"
+        )
+        lines.append(line.rstrip())
+    return lines
+
+
+def _wanted(name: str, source: Path | None, sha256: str) -> Known:
+    """A known model, or one of the operator's own from a file. Raises ConfigError."""
+    from vcond.speech.models.catalog import Known, find
+
+    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError("--sha256 wants 64 hexadecimal digits")
+    if source is not None and not source.exists():
+        raise ConfigError(f"no file {source}")
+    try:
+        return find(name)
+    except ConfigError:
+        if source is None:
+            raise
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
+        raise ConfigError("a model's name is letters, digits, dots and dashes")
+    return Known(name, "", "", 0, "")
+
+
+def _folder(to: Path | None) -> Path:
+    from vcond.speech.models.store import DEFAULT
+
+    return to or DEFAULT
+
+
+def _next(found: Path) -> str:
+    """What the operator does with it now."""
+    from vcond.speech.choose import is_whisper
+    from vcond.speech.models.store import DEFAULT
+
+    if found.parent == DEFAULT and not is_whisper(found):
+        return 'speech.engine = "auto" finds it; with several models, speech.language says which. Restart vcond.'
+    return f'In vcond.toml, below [speech]:  model = "{found}".  Then restart vcond.'
+
+
+async def _verified(path: Path, *, load: bool) -> dict[str, Any]:
+    from vcond.speech.models import store
+
+    wrong = await asyncio.to_thread(store.verify, path)
+    if load and not wrong and (why := await store.loads(path)):
+        wrong = [f"it cannot be loaded: {why}"]
+    return {"model": str(path), "installed_by_us": store.manifest(path) is not None, "wrong": wrong}
+
+
+def _verdict(row: dict[str, Any]) -> list[str]:
+    if row["wrong"]:
+        return [f"WRONG   {row['model']}", *(f"        {line}" for line in row["wrong"])]
+    return [
+        f"ok      {row['model']}" + ("" if row["installed_by_us"] else ": not fetched by us, so no hashes to compare")
+    ]

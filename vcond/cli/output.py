@@ -1,0 +1,22 @@
+"""What commands print: text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Machine readable.")]
+
+
+def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:
+    """The value as JSON, or the lines."""
+    if as_json:
+        json.dump(value, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+    else:
+        for line in lines:
+            print(line)

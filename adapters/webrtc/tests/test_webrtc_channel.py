@@ -1,30 +1,63 @@
 from __future__ import annotations
 
+import ctypes
 import random
 
 import av
 import numpy as np
 import pytest
+import soxr
 
+from vcond.adapter import BadMediaError, ConfigError
 from vcond.media.codecs import Codec, encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock
-from vcond_webrtc.channel import Channel, Packet
+from vcond_webrtc import opus as opus_module
+from vcond_webrtc.channel import COMFORT_NOISE, Channel, Packet
+from vcond_webrtc.opus import OpusDecoder
 
 FRAME_NS = 20_000_000
 
 
-def opus(pcm: np.ndarray) -> list[bytes]:
-    """48 kHz mono as Opus packets of 20 ms."""
-    encoder = av.CodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, "mono", "s16", 48_000
+def encoded(pcm: np.ndarray, library: str, rate: int, *, bits: int, **options: str) -> list[bytes]:
+    """Shape (n,), or (n, 2) for stereo, as packets of 20 ms."""
+    encoder = av.CodecContext.create(library, "w")
+    layout, size = "mono" if pcm.ndim == 1 else "stereo", rate // 50
+    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = rate, layout, "s16", bits
+    encoder.options = options
+    packets = []
+    for at in range(0, len(pcm) // size * size, size):
+        frame = av.AudioFrame(format="s16", layout=layout, samples=size)
+        frame.planes[0].update(pcm[at : at + size].tobytes())
+        frame.sample_rate, frame.pts = rate, at
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets
+
+
+def opus(pcm: np.ndarray, *, bits: int = 48_000, **options: str) -> list[bytes]:
+    """48 kHz as Opus packets of 20 ms."""
+    return encoded(pcm, "libopus", 48_000, bits=bits, **options)
+
+
+def correct(pcm: np.ndarray) -> list[bytes]:
+    """With forward error correction for a line that loses a fifth."""
+    return opus(pcm, bits=32_000, application="voip", fec="1", packet_loss="20")
+
+
+def pausing(pcm: np.ndarray) -> list[bytes]:
+    """As WebRTC encodes with DTX, which PyAV's encoder does not do."""
+    library, failed, room = opus_module.library(), ctypes.c_int(), ctypes.create_string_buffer(1500)
+    library.opus_encoder_create.restype = ctypes.c_void_p
+    encoder = ctypes.c_void_p(library.opus_encoder_create(48_000, 1, 2048, ctypes.byref(failed)))  # for voice
+    for setting, value in ((4002, 24_000), (4016, 1)):  # OPUS_SET_BITRATE, OPUS_SET_DTX
+        assert library.opus_encoder_ctl(encoder, setting, ctypes.c_int32(value)) == 0
     packets = []
     for at in range(0, len(pcm) // 960 * 960, 960):
-        frame = av.AudioFrame(format="s16", layout="mono", samples=960)
-        frame.planes[0].update(pcm[at : at + 960].tobytes())
-        frame.sample_rate, frame.pts = 48_000, at
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
+        frame = np.ascontiguousarray(pcm[at : at + 960])
+        size = library.opus_encode(encoder, ctypes.c_void_p(frame.ctypes.data), 960, room, len(room))
+        packets.append(room.raw[:size])
+    library.opus_encoder_destroy(encoder)
     return packets
 
 
@@ -113,3 +146,118 @@ def test_what_cannot_be_decoded_is_counted_and_only_takes_its_number():
     bench.finish()
     assert bench.desk.drops == {("frame", "bad-media"): 1}
     assert bench.seconds(0, "received") >= 1.9
+
+
+def test_both_channels_of_stereo_are_kept_in_one():
+    left, right = voice(6, 3.0, 48_000), voice(7, 3.0, 48_000)
+    bench = Bench(48_000)
+    bench.send("opus", opus(np.stack([left, right], axis=1), bits=96_000), 960)
+    bench.finish()
+    both = (left[4800:96_000].astype(np.int32) + right[4800:96_000]) // 2
+    assert find(both.astype(np.int16), bench.desk.audio(bench.call, 0))[0] >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("codec", "library", "rate", "bits"),
+    [("pcmu", "pcm_mulaw", 8_000, 64_000), ("pcma", "pcm_alaw", 8_000, 64_000), ("g722", "g722", 16_000, 64_000)],
+)
+def test_each_codec_of_telephones_is_heard_as_it_was_said_and_its_loss_is_told(codec, library, rate, bits):
+    said = voice(8, 3.0, rate)
+    bench = Bench()
+    bench.send(codec, encoded(said, library, rate, bits=bits), 160, lost={40, 80, 81})
+    (track,) = bench.finish()
+    assert track.rate == rate
+    assert bench.seconds(0, "lost") == pytest.approx(0.06, abs=0.002)
+    assert find(said[rate // 10 : rate * 2], bench.desk.audio(bench.call, 0))[0] >= 0.9
+
+
+def test_a_pause_by_dtx_is_silence_and_a_lost_packet_is_lost():
+    said = np.concatenate([voice(9, 2.0, 48_000), np.zeros(3 * 48_000, np.int16), voice(10, 2.0, 48_000)])
+    packets = pausing(said)
+    sent = [number for number, packet in enumerate(packets) if len(packet) > 2]  # RFC 7587 section 3.1.3
+    quiet = len([number for number in range(120, 240) if number not in sent])
+    assert quiet >= 90, "the encoder pauses"
+    bench = Bench()
+    for seq, number in enumerate(sent):
+        bench.desk.clock.advance(FRAME_NS * (number - (sent[seq - 1] if seq else -1)))
+        if number not in {50, 300}:
+            bench.channel.write(Packet("opus", seq, number * 960, packets[number]), bench.desk.clock.now())
+        bench.desk.tick()
+    bench.finish()
+    assert bench.seconds(0, "lost") == pytest.approx(0.04, abs=0.002)
+    assert bench.seconds(0, "silent") >= 0.02 * (quiet - 10)
+    assert bench.seconds(0, "received") >= 3.9
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+@pytest.mark.parametrize("first", [0, (1 << 16) - 51])
+def test_a_lost_packet_is_taken_from_the_next_one_when_that_holds_it(rate, first):
+    said = voice(11, 5.0, 48_000)
+    lost = set(range(20, 240, 10))
+    plain, mended = Bench(rate), Bench(rate)
+    plain.send("opus", opus(said, bits=32_000, application="voip"), 960, first=first, lost=lost)
+    copied = correct(said)
+    mended.send("opus", copied, 960, first=first, lost=lost)
+    plain.finish()
+    mended.finish()
+    assert plain.seconds(0, "lost") == pytest.approx(0.02 * len(lost), abs=0.001), "nothing is made up"
+    there = opus_module.library().opus_packet_has_lbrr
+    gone = [number for number in lost if not there(copied[number + 1], len(copied[number + 1]))]
+    assert len(gone) < len(lost) / 2, "an encoder leaves out what is quiet"
+    assert mended.seconds(0, "lost") == pytest.approx(0.02 * len(gone), abs=0.001)
+    words = said if rate == 48_000 else soxr.resample(said, 48_000, rate)
+    quality = [find(words[rate // 10 : rate * 4], one.desk.audio(one.call, 0))[0] for one in (plain, mended)]
+    assert quality[1] > quality[0]
+
+
+def test_of_two_lost_packets_the_second_is_taken_and_the_first_is_lost():
+    bench = Bench()
+    bench.send("opus", correct(voice(11, 3.0, 48_000)), 960, lost={60, 61})
+    bench.finish()
+    assert bench.seconds(0, "lost") == pytest.approx(0.02, abs=0.001)
+
+
+def test_one_that_comes_after_its_copy_changes_nothing():
+    said = voice(11, 3.0, 48_000)
+    straight, crossed = Bench(), Bench()
+    straight.send("opus", correct(said), 960)
+    crossed.send("opus", correct(said), 960, swapped=(60,))
+    straight.finish()
+    crossed.finish()
+    assert crossed.seconds(0, "lost") == 0
+    one, other = (bench.desk.audio(bench.call, 0).astype(float) for bench in (straight, crossed))
+    assert len(one) == len(other)
+    assert np.corrcoef(one, other)[0, 1] > 0.99
+
+
+def test_comfort_noise_is_silence_of_the_line_it_came_on():
+    said = voice(12, 1.0)
+    payloads = [encode(Codec.PCMU, said[at : at + 160]) for at in range(0, len(said), 160)]
+    bench = Bench()
+    bench.channel.write(Packet(COMFORT_NOISE, 9, 0, b"\x40"), bench.desk.clock.now())
+    assert not bench.call.state.tracks, "noise alone is no audio"
+    bench.send("pcmu", payloads, 160)
+    for number in range(5):  # RFC 3389 section 4: at the sender's leisure
+        now = bench.desk.clock.advance(FRAME_NS * 10)
+        bench.channel.write(Packet(COMFORT_NOISE, 50 + number, 160 * (50 + 10 * number), b"\x40"), now)
+        bench.desk.tick()
+    for number, payload in enumerate(payloads):
+        now = bench.desk.clock.advance(FRAME_NS)
+        bench.channel.write(Packet("pcmu", 55 + number, 160 * (100 + number), payload), now)
+        bench.desk.tick()
+    (track,) = bench.finish()
+    assert bench.seconds(0, "lost") == 0
+    assert bench.seconds(0, "silent") == pytest.approx(1.0, abs=0.05)
+    assert bench.seconds(0, "received") == pytest.approx(2.0, abs=0.05)
+    assert track.codec == "PCMU"
+
+
+def test_the_library_is_beside_pyav_or_it_is_said_what_to_install(monkeypatch):
+    assert opus_module.library() is opus_module.library()
+    with pytest.raises(BadMediaError, match="cannot be decoded"):
+        OpusDecoder(16_000).decode(b"\xff" * 40)
+    assert len(OpusDecoder(16_000).recover(b"\xff" * 40)) == 0
+    monkeypatch.setattr(opus_module, "SYSTEM", "libopus-of-nobody.so")
+    monkeypatch.setattr("av.__file__", "/nowhere/av/__init__.py")
+    with pytest.raises(ConfigError, match="apt-get install libopus0"):
+        opus_module.library.__wrapped__()

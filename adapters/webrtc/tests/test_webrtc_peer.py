@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 
 from aiortc import RTCSessionDescription
+from aiortc.rtp import RtpPacket
 
+from vcond_webrtc.channel import Packet
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.peer import Peer, advertised
 
@@ -57,6 +59,40 @@ async def test_packets_come_as_they_were_sent_and_media_is_taken_where_it_is_bou
     first = packets[0][1]
     assert [(p.seq - first.seq) & 0xFFFF for _, p in packets[:20]] == list(range(20))
     assert [(p.stamp - first.stamp) & 0xFFFFFFFF for _, p in packets[:20]] == list(range(0, 3200, 160))
+
+
+async def test_error_correction_is_asked_for_and_comfort_noise_is_taken_where_it_is_offered(publisher):
+    noise, heard = asyncio.Event(), []
+
+    def take(track, packet) -> None:
+        heard.append(packet)
+        if packet.codec == "cn":
+            noise.set()
+
+    client, peer = publisher("http://127.0.0.1:1", "", "audio/PCMU"), Peer(WebRtcConfig(), take)
+    plain, fec = publisher("http://127.0.0.1:1", ""), Peer(WebRtcConfig(), take)
+    try:
+        answer = await fec.answer(await plain.offer(), lambda _: None)
+        assert "useinbandfec=1" in answer
+        assert "CN/8000" not in answer
+        offer = (await client.offer()).replace("SAVPF 0", "SAVPF 0 13").replace(
+            "a=rtpmap:0 ", "a=rtpmap:13 CN/8000\r\na=rtpmap:0 "
+        )  # fmt: skip
+        answer = await peer.answer(offer, lambda _: None)
+        assert "a=rtpmap:13 CN/8000" in answer
+        client.watch()
+        await client.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        async with asyncio.timeout(20):
+            await client.connected.wait()
+            (sender,) = client.connection.getSenders()
+            packet = RtpPacket(payload_type=13, sequence_number=7, timestamp=160, ssrc=sender._ssrc, payload=b"\x40")
+            while not noise.is_set():
+                await sender.transport._send_rtp(packet.serialize())
+                await asyncio.sleep(0.02)
+    finally:
+        for one in (client, plain, peer, fec):
+            await one.close()
+    assert Packet("cn", 7, 160, b"\x40") in heard
 
 
 async def test_video_is_answered_inactive(publisher):

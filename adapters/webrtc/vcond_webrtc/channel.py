@@ -1,4 +1,4 @@
-"""Packets of one publisher's track into tracks of the call. PyAV decodes what vcond's own codecs do not."""
+"""Packets of one publisher's track into tracks of the call. libopus and PyAV decode what vcond's own codecs do not."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import numpy as np
 
 from vcond.adapter import BadMediaError, Codec, Desk, Instant, LiveCall, RtpClock, Track
 from vcond.media.codecs import Pcm, encode
-from vcond_webrtc.sound import FACTOR, Thirds, mono
+from vcond_webrtc.opus import OpusDecoder
 
 OPUS_RATE: Final = 48_000
 """Samples, and ticks of the timestamp, a second (RFC 7587 section 4.1)."""
 STAMPS: Final = (1 << 32) - 1
+SEQS: Final = (1 << 16) - 1
+COMFORT_NOISE: Final = "cn"
+"""RFC 3389: silence, told by a packet that is no audio."""
+COMFORT_NOISE_TICKS: Final = 8_000
 
 
 class Packet(NamedTuple):
@@ -32,6 +36,7 @@ class Kind:
 
     codec: Codec
     rate: int
+    """Of its samples; of Opus, the most that there can be."""
     ticks: int
     library: str = ""
 
@@ -45,7 +50,7 @@ KINDS: Final = {
 
 
 class Decoder:
-    """A stream of one codec to samples. Packets that are missing are just not there: nothing is made up."""
+    """A stream of one codec but Opus to samples of one channel."""
 
     def __init__(self, kind: Kind) -> None:
         import av
@@ -55,7 +60,7 @@ class Decoder:
         create: Any = av.CodecContext.create
         self._context = create(kind.library, "r")
         self._context.sample_rate = kind.rate
-        self._context.layout = "stereo" if kind.library == "libopus" else "mono"
+        self._context.layout = "mono"
 
     def decode(self, payload: bytes) -> Pcm:
         """The samples of one packet, shape (n,). Raises BadMediaError."""
@@ -65,35 +70,46 @@ class Decoder:
             frames = self._context.decode(self._packet(payload))
         except self._error as why:
             raise BadMediaError(f"a packet that cannot be decoded ({type(why).__name__})") from None
-        parts = [_samples(frame) for frame in frames]
+        parts = [np.frombuffer(frame.planes[0], np.int16, frame.samples) for frame in frames]
         return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 
-def _samples(frame: Any) -> Pcm:
-    channels = frame.layout.nb_channels
-    return mono(np.frombuffer(frame.planes[0], np.int16, frame.samples * channels), channels)
-
-
 class Channel:
-    """One track of a publisher: one track of the call, and another one each time the codec changes."""
+    """One track of a publisher: one track of the call, and another one each time the codec changes.
+
+    What is missing is just not there, and nothing is made up. But where a packet of Opus also holds the one before it,
+    and that did not come, it is taken from there.
+    """
 
     def __init__(self, desk: Desk, call: LiveCall, party: int, rate: int) -> None:
+        """``rate``: samples a second that are kept of Opus."""
         self._desk = desk
         self._call = call
         self._party = party
         self._rate = rate
         self._codec = ""
         self._track: Track | None = None
-        self._decoder: Decoder | None = None
-        self._thirds: Thirds | None = None
-        self._next = -1
+        self._decoder: Decoder | OpusDecoder | None = None
+        self._seq = self._stamp = 0
+        """Of the packet that is farthest on."""
+        self._length = 0
+        """Samples in it; 0 before the first one."""
+        self._recovered = -1
+        """Sequence number of the packet that was taken from the one after it last."""
 
     def write(self, packet: Packet, arrived: Instant) -> None:
         """Take one packet as it came, also late and doubled ones: the track knows their places."""
         track = self._track
+        if packet.codec == COMFORT_NOISE:
+            if track is not None and KINDS[self._codec].ticks == COMFORT_NOISE_TICKS:
+                track.write(b"", arrived=arrived, stamp=packet.stamp, seq=packet.seq)
+            return
         if track is None or packet.codec != self._codec:
             track = self._open(packet.codec, arrived)
-        track.write(self._payload(packet), arrived=arrived, stamp=packet.stamp, seq=packet.seq)
+        if isinstance(self._decoder, OpusDecoder):
+            self._opus(self._decoder, track, packet, arrived)
+        else:
+            track.write(self._payload(packet), arrived=arrived, stamp=packet.stamp, seq=packet.seq)
 
     def close(self, at: Instant) -> None:
         """The publisher is over."""
@@ -103,26 +119,49 @@ class Channel:
     def _open(self, codec: str, at: Instant) -> Track:
         self.close(at)
         kind = KINDS[codec]
-        self._codec = codec
-        self._decoder = Decoder(kind) if kind.library else None
-        self._thirds = Thirds() if kind.rate == FACTOR * self._rate else None
-        rate = self._rate if self._thirds else kind.rate
+        self._codec, self._length, self._recovered = codec, 0, -1
+        rate = self._rate if codec == "opus" else kind.rate
+        if codec == "opus":
+            self._decoder = OpusDecoder(rate)
+        else:
+            self._decoder = Decoder(kind) if kind.library else None
         clock = RtpClock(kind.ticks)
         self._track = self._call.track(self._party, at=at, codec=kind.codec, rate=rate, clock=clock)
         return self._track
+
+    def _opus(self, decoder: OpusDecoder, track: Track, packet: Packet, arrived: Instant) -> None:
+        ahead = (packet.seq - self._seq) & SEQS
+        if packet.seq == self._recovered and ahead > SEQS >> 1:
+            return  # it came after all, later than its copy
+        steady = (packet.stamp - self._stamp) & STAMPS == ahead * self._ticks(self._length)
+        if self._length and 1 < ahead <= SEQS >> 1 and steady:
+            self._recover(decoder, track, packet, arrived)
+        payload = self._payload(packet)
+        if not self._length or ahead <= SEQS >> 1:
+            self._seq, self._stamp, self._length = packet.seq, packet.stamp, len(payload) // 2
+        track.write(payload, arrived=arrived, stamp=packet.stamp, seq=packet.seq)
+
+    def _recover(self, decoder: OpusDecoder, track: Track, packet: Packet, arrived: Instant) -> None:
+        """Take the packet before this one from its copy in this one, where that is all of it.
+
+        Only in a steady flow: after a pause (DTX) it is not known when the missing packet was.
+        """
+        pcm = decoder.recover(packet.payload)
+        if len(pcm) == 0 or len(pcm) != self._length:
+            return
+        self._recovered = (packet.seq - 1) & SEQS
+        stamp = (packet.stamp - self._ticks(len(pcm))) & STAMPS
+        track.write(encode(Codec.L16, pcm), arrived=arrived, stamp=stamp, seq=self._recovered)
+
+    def _ticks(self, samples: int) -> int:
+        return samples * OPUS_RATE // self._rate
 
     def _payload(self, packet: Packet) -> bytes:
         """What the track takes; nothing for what cannot be decoded, which then only has its number."""
         if self._decoder is None:
             return packet.payload
         try:
-            pcm = self._decoder.decode(packet.payload)
+            return encode(Codec.L16, self._decoder.decode(packet.payload))
         except BadMediaError:
             self._desk.dropped("frame", "bad-media")
             return b""
-        if self._thirds is not None:
-            if packet.stamp != self._next:
-                self._thirds.reset()
-            self._next = packet.stamp + len(pcm) & STAMPS
-            pcm = self._thirds.take(pcm)
-        return encode(Codec.L16, pcm)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError
 from vcond_webrtc import ports
-from vcond_webrtc.channel import KINDS, Packet
+from vcond_webrtc.channel import COMFORT_NOISE, COMFORT_NOISE_TICKS, KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.opus import library
 from vcond_webrtc.servers import login
 from vcond_webrtc.trickle import MOST_CANDIDATES, reachable, sections, usable
 
@@ -29,6 +30,8 @@ CLOSING: Final = 5.0
 MOST_SECTIONS: Final = 8
 SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
 """A media section's line (RFC 8866 section 5.14)."""
+NOISE_TYPE: Final = 13
+"""RFC 3389 section 4: comfort noise at 8 kHz has a payload type of its own."""
 BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
 """Where aiortc (1.13 to 1.16) keeps what we replace."""
 DROP_IN: Final = "systemd/vcond.service.d/webrtc.conf"
@@ -38,6 +41,8 @@ def available() -> None:
     """Import what the extra brings. Raises ConfigError without it, and where systemd forbids it to work."""
     try:
         import aiortc  # noqa: F401 - only whether it is there
+
+        library()
     except ImportError as why:
         raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
     if not executable_memory():
@@ -71,6 +76,8 @@ class Peer:
         self._candidates = 0
         self._ice: dict[str, tuple[str, str]] = {}
         """User fragment and password that the offer gave for each ``mid``."""
+        self._noisy: set[str] = set()
+        """Each ``mid`` for which it offered comfort noise."""
         self._config = config
         self._on_packet = on_packet
         self._ports = ports.parse(config.ports)
@@ -95,6 +102,7 @@ class Peer:
                 gatherer = transceiver.receiver.transport.transport.iceGatherer
                 ports.use(gatherer, self._config.addresses, self._ports)
                 if transceiver.kind == "audio":
+                    _widen(transceiver, noise=transceiver.mid in self._noisy)
                     self._tap(transceiver)
             await connection.setLocalDescription(await connection.createAnswer())
         if not self.tracks:
@@ -161,6 +169,8 @@ class Peer:
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for media in SessionDescription.parse(offer).media:
+                if NOISE_TYPE in media.fmt:
+                    self._noisy.add(media.rtp.muxId)
                 if media.ice is not None:
                     self._ice[media.rtp.muxId] = (media.ice.usernameFragment or "", media.ice.password or "")
         except OperationError:
@@ -181,7 +191,7 @@ class _Tap:
     def add(self, packet: Any) -> tuple[bool, None]:
         """Take a packet whose payload type was negotiated; returns that no picture is to be asked for, and no frame."""
         codec = self._codecs.get(packet.payload_type, "")
-        if codec in KINDS:
+        if codec in KINDS or codec == COMFORT_NOISE:
             self._on_packet(Packet(codec, packet.sequence_number, packet.timestamp, packet.payload))
         return False, None
 
@@ -198,6 +208,20 @@ def advertised(answer: str, address: str) -> str:
         rf"^(a=candidate:\S+ \d+ \S+ \d+) {ours} (\d+ typ host)", rf"\1 {address} \2", answer, flags=re.MULTILINE
     )
     return re.sub(rf"^c=IN {kind} \S+", f"c=IN {kind} {address}", answer, flags=re.MULTILINE)
+
+
+def _widen(transceiver: Any, *, noise: bool) -> None:
+    """Say what we can take besides what aiortc knows of: Opus with FEC, and comfort noise where it is offered."""
+    from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+    codecs = transceiver._codecs  # noqa: SLF001 - what its answer and its receiver are made of
+    for codec in codecs:
+        if codec.name.lower() == "opus":
+            codec.parameters = {**codec.parameters, "useinbandfec": 1}  # RFC 7587 section 6.1
+    if noise:
+        codecs.append(
+            RTCRtpCodecParameters("audio/CN", clockRate=COMFORT_NOISE_TICKS, channels=1, payloadType=NOISE_TYPE)
+        )
 
 
 def _look_at(offer: str) -> None:

@@ -11,14 +11,15 @@ from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig, is_loopback
 from vcond_webrtc.janus.wire import Id, JanusError, Room
+from vcond_webrtc.opus import library
 
 OLDEST = 1000
 
 
 def decoder_is_here() -> None:
-    """Import what decodes Opus. Raises ConfigError without it."""
+    """Load what decodes Opus and G.722. Raises ConfigError without it."""
     try:
-        import av  # noqa: F401 - only whether it is there
+        library()
     except ImportError as why:
         raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
 

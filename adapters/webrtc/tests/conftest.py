@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+import sys
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import aiohttp
 import numpy as np
@@ -17,6 +19,8 @@ from av import AudioFrame
 
 from vcond.testing.desk import MemoryDesk
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig, ports
+
+sys.path.insert(0, str(Path(__file__).parent))  # for janus_fake: test folders are no packages
 
 
 class Microphone(MediaStreamTrack):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -15,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from aiohttp import web
-from chromium_kit import Page, browser
+from chromium_kit import browser
 from daemon_kit import House
+from room_kit import join, leave, served, spoken
 
 from vcond.demo.call import RATE, demo_call
 from vcond.media.codecs import Codec, decode
@@ -26,7 +23,6 @@ from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig
 
 pytestmark = pytest.mark.peer
-PAGE = Path(__file__).with_name("room.html")
 NAMES = ("Rita", "Marcus", "Pia")
 SPEECH = ((0, 3.5, 8.5), (1, 0.5, 3.5), (0, 20.0, 30.0))
 """Party of the demo call, from and until second: what each says again and again."""
@@ -54,45 +50,6 @@ def microphone(folder: Path, who: int) -> Path:
     file = folder / f"{NAMES[who]}.wav"
     soundfile.write(file, said(who, 48_000), 48_000, subtype="PCM_16")
     return file
-
-
-@asynccontextmanager
-async def served() -> AsyncIterator[str]:
-    """The participants' page, on loopback: a secure context."""
-
-    async def page(_: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE)
-
-    app = web.Application()
-    app.router.add_get("/room", page)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/room"
-    finally:
-        await runner.cleanup()
-
-
-async def join(page: Page, janus: janus_peer.Janus, name: str) -> float:
-    """Into the room and publish; when the page was in, seconds."""
-    words = {
-        "url": janus.url, "secret": janus_peer.API_SECRET, "number": janus_peer.ROOM, "pin": janus_peer.ROOM_PIN,
-        "display": name,
-    }  # fmt: skip
-    await page.run(f"join({json.dumps(words)})")
-    await page.run("publish()")
-    return await page.run("times.joined") / 1000
-
-
-async def leave(page: Page) -> float:
-    await page.run("leave()")
-    return await page.run("times.left") / 1000
-
-
-async def spoken(page: Page, seconds: float) -> None:
-    await page.run(f"new Promise((done) => setTimeout(done, {seconds * 1000}))")
 
 
 def recordings(document: dict) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import ClassVar, Final, NoReturn
 
-from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError
+from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError
 from vcond.media.rtpsocket import RtpPorts
 from vcond_webrtc.janus.check import check, decoder_is_here
 from vcond_webrtc.janus.client import Janus
@@ -72,6 +72,8 @@ class JanusAdapter:
                     await Watch(self._config, desk, janus, board, crew).serve()
             except (PeerError, ConfigError) as why:
                 failure: Exception = why
+                if isinstance(why, ProtocolError):
+                    desk.dropped("message", "malformed")
             crew.attach(None)
             board.detached()
             failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1

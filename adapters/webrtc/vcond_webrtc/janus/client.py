@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.typing import Subprotocol
 
-from vcond.adapter import ProtocolError, UnreachableError
+from vcond.adapter import PeerError, ProtocolError, UnreachableError
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Answer, Envelope, Forward, Forwards, Id, Participant, Room, Stream
@@ -43,11 +43,12 @@ class Janus:
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[tuple[Envelope, str | bytes]]] = {}
+        self._waiting: dict[str, asyncio.Future[tuple[Envelope, str | bytes] | None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._session = 0
         self._handle = 0
         self._over = ""
+        self._nonsense = ""
 
     async def __aenter__(self) -> Self:
         await self._connect()
@@ -135,7 +136,7 @@ class Janus:
 
     async def _detach(self, handle: int) -> None:
         """Without an answer to wait for: it goes with the session at the latest."""
-        if not self._over and self._socket is not None:
+        if not (self._over or self._nonsense):
             message = {"janus": "detach", "session_id": self._session, "handle_id": handle}
             await self._send(self._sealed(message))
 
@@ -176,19 +177,22 @@ class Janus:
 
     async def _exchange(self, what: str, message: dict[str, Any]) -> tuple[Envelope, str | bytes]:
         async with self._slots:
-            if self._over:
-                raise UnreachableError(f"{what}: {self._over}")
+            if self._over or self._nonsense:
+                raise self._lost(what)
             sealed = self._sealed(message)
-            future: asyncio.Future[tuple[Envelope, str | bytes]] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[tuple[Envelope, str | bytes] | None] = asyncio.get_running_loop().create_future()
             self._waiting[sealed["transaction"]] = future
             try:
                 async with asyncio.timeout(self._config.timeout):
                     await self._send(sealed)
-                    return await future
+                    answer = await future
             except TimeoutError:
                 raise UnreachableError(f"{what}: Janus does not answer in time") from None
             finally:
                 self._waiting.pop(sealed["transaction"], None)
+        if answer is None:
+            raise self._lost(what)
+        return answer
 
     def _sealed(self, message: dict[str, Any]) -> dict[str, Any]:
         message = {**message, "transaction": str(next(self._numbers))}
@@ -210,12 +214,20 @@ class Janus:
             async for message in socket:
                 self._take(message)
             self._over = "Janus hung up"
-        except (WebSocketException, OSError, ProtocolError) as why:
+        except (WebSocketException, OSError) as why:
             self._over = f"the connection is lost ({type(why).__name__})"
+        except ProtocolError as why:
+            self._nonsense = str(why)
         finally:
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(UnreachableError(self._over or "the connection is closed"))
+                    future.set_result(None)
+
+    def _lost(self, what: str) -> PeerError:
+        """Why there is no answer."""
+        if self._nonsense:
+            return ProtocolError(f"{what}: {self._nonsense}")
+        return UnreachableError(f"{what}: {self._over or 'the connection is closed'}")
 
     def _take(self, message: str | bytes) -> None:
         envelope = wire.decode(message)

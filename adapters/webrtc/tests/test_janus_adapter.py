@@ -1,0 +1,285 @@
+"""The whole adapter against a Janus in virtual time: forwards, losses, restarts, and what check says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import janus_fake
+import pytest
+from janus_fake import FakeJanus, Forward
+
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+from vcond.testing.time import run_virtual
+from vcond_webrtc.janus import JanusAdapter
+from vcond_webrtc.janus.config import JanusConfig
+
+KEYS = {
+    "api_secret": janus_fake.API_SECRET,
+    "admin_key": janus_fake.ADMIN_KEY,
+    "secrets": {"*": janus_fake.ROOM_SECRET},
+    "pins": {"*": janus_fake.PIN},
+    "grace": 1.0,
+}
+
+
+@asynccontextmanager
+async def running(janus: FakeJanus, desk: MemoryDesk | None = None, **changes):
+    """An adapter at work; no forward of it is left when the block is."""
+    desk = desk or MemoryDesk("janus")
+    task = asyncio.create_task(JanusAdapter(JanusConfig(url=janus.url, **{**KEYS, **changes})).run(desk))
+    try:
+        yield desk
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert desk.faults == []
+
+
+async def in_room(janus: FakeJanus, *names: str, room: int = 1, **more):
+    people = [janus.join(room, name, **more) for name in names]
+    for person in people:
+        person.publish()
+    return people
+
+
+def seconds_lost(call) -> float:
+    return sum((stop - start) / track.rate for track in call.state.tracks for start, stop, kind in track.spans
+               if kind == "lost")  # fmt: skip
+
+
+def virtual(test):
+    """Run a coroutine of a test in virtual time, with a Janus."""
+
+    def run() -> None:
+        async def main() -> None:
+            async with FakeJanus() as janus:
+                await test(janus)
+
+        run_virtual(main())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@virtual
+async def test_forwards_of_a_killed_run_are_removed_and_those_of_others_stay(janus):
+    (rita,) = await in_room(janus, "Rita")
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+        (ours,) = janus.forwards()
+    assert janus.forwards() == []
+    left = Forward(1, ours.host, ours.port + 2, ours.ssrc, 0)
+    strangers = [Forward(2, "127.0.0.1", 9, 0, 0), Forward(3, "127.0.0.1", 9, 4242, 0)]
+    rita.forwards |= {forward.stream_id: forward for forward in (left, *strangers)}
+    async with running(janus, name="another vcond") as desk:
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+        await asyncio.sleep(5)
+        assert len(janus.forwards()) == 4, "another one's are not touched"
+    async with running(janus) as desk:
+        await desk.until(lambda: left not in janus.forwards() and desk.calls[0].state.tracks)
+        await desk.until(lambda: len(janus.forwards()) == 3)
+    assert janus.forwards() == strangers
+
+
+@virtual
+async def test_a_forward_that_is_gone_is_made_again(janus):
+    rita, marcus = await in_room(janus, "Rita", "Marcus")
+    async with running(janus) as desk:
+        await desk.until(lambda: len(desk.calls[0].state.tracks) == 2, what="tracks")
+        (first,) = rita.forwards.values()
+        kept = dict(marcus.forwards)
+        rita.forwards.clear()  # published anew between two looks, or somebody stopped it
+        await desk.until(lambda: len(desk.calls[0].state.tracks) == 3, what="her second track")
+        (second,) = rita.forwards.values()
+        assert second.ssrc != first.ssrc
+        assert marcus.forwards == kept
+        await rita.speak(voice(1, 2.0))
+        assert find(voice(1, 2.0), desk.audio(desk.calls[0], 0))[0] > 0.95
+
+
+@virtual
+async def test_audio_goes_on_while_the_connection_is_lost(janus):
+    (rita,) = await in_room(janus, "Rita")
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+        kept = dict(rita.forwards)
+        speaking = asyncio.create_task(rita.speak(voice(1, 4.0)))
+        await asyncio.sleep(1)
+        await janus.stop_listening()
+        await desk.until(lambda: not desk.is_attached, what="to notice")
+        await asyncio.sleep(1)
+        await janus.listen()
+        await desk.until(lambda: desk.is_attached, within=40, what="to be attached again")
+        await speaking
+        await asyncio.sleep(3)
+        assert rita.forwards == kept
+        (call,) = desk.calls
+        assert len(call.state.tracks) == 1
+        assert find(voice(1, 4.0), desk.audio(call, 0))[0] > 0.95
+        assert seconds_lost(call) == 0
+
+
+@virtual
+async def test_what_janus_refuses_is_told_once_and_tried_again(janus):
+    janus.refuse = {"rtp_forward": 433}
+    await in_room(janus, "Rita")
+    async with running(janus, poll=2) as desk:
+        await asyncio.sleep(40)
+        assert 4 <= janus.asked["rtp_forward"] <= 6, "ever more seldom"
+        janus.refuse = {}
+        await desk.until(lambda: desk.calls[0].state.tracks, within=60, what="a track at last")
+        assert [warning.code for warning in desk.calls[0].state.warnings] == ["tap-failed"]
+
+
+@virtual
+async def test_a_publisher_who_is_muted_by_janus_keeps_the_track(janus):
+    (rita,) = await in_room(janus, "Rita")
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+        rita.deaf = True
+        await asyncio.sleep(6)
+        rita.deaf = False
+        await rita.speak(voice(1, 2.0))
+        assert len(desk.calls[0].state.tracks) == 1
+        assert janus.asked["rtp_forward"] == 1
+        assert find(voice(1, 2.0), desk.audio(desk.calls[0], 0))[0] > 0.95
+
+
+@virtual
+async def test_only_the_named_rooms_are_looked_into_and_only_when_they_are_there(janus):
+    await in_room(janus, "Rita", room=1)
+    await in_room(janus, "Marcus", room=2)
+    async with running(janus, rooms=(2, 3)) as desk:
+        await desk.until(lambda: desk.calls, what="a call")
+        await asyncio.sleep(3)
+        assert [call.key.split("/")[0] for call in desk.calls] == ["2"]
+        assert "listforwarders" in janus.asked
+        await in_room(janus, "Pia", room=3)
+        await desk.until(lambda: len(desk.calls) == 2, what="a room that was made later")
+        del janus.rooms[3]
+        await desk.until(lambda: desk.calls[1].over, what="the end of a room that was removed")
+
+
+@virtual
+async def test_private_rooms_are_found_with_the_admin_key(janus):
+    janus.private = {1}
+    await in_room(janus, "Rita")
+    async with running(janus, admin_key="") as desk:
+        await asyncio.sleep(3)
+        assert desk.calls == []
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls, what="a call")
+
+
+@virtual
+async def test_a_call_that_the_core_ended_is_not_sent_to_us_any_longer(janus):
+    await in_room(janus, "Rita")
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+        desk.calls[0].end(at=desk.now())
+        await desk.until(lambda: True)
+        await asyncio.sleep(1)
+        assert janus.forwards() == []
+        await asyncio.sleep(5)
+        assert len(desk.calls) == 1
+
+
+@virtual
+async def test_a_codec_that_nobody_here_knows_is_counted(janus):
+    await in_room(janus, "Rita", codec="isac16")
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.drops["stream", "codec"] == 1)
+        await asyncio.sleep(5)
+        assert janus.forwards() == []
+        assert desk.drops["stream", "codec"] == 1
+
+
+@virtual
+async def test_it_ends_soon_also_when_janus_is_gone(janus):
+    await in_room(janus, "Rita")
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+        await janus.stop_listening()
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 6
+    assert desk.attachments[-1] == (False, "stopped")
+    assert not desk.calls[0].over
+
+
+@virtual
+async def test_a_janus_that_does_not_answer_is_said_and_asked_again(janus):
+    janus.silent = {"list"}
+    async with running(janus, timeout=1) as desk:
+        await desk.until(lambda: desk.attachments, within=20)
+        assert "does not answer in time" in desk.attachments[-1][1]
+        janus.silent = set()
+        await desk.until(lambda: desk.is_attached, within=60)
+
+
+@virtual
+async def test_one_that_is_too_old_or_refuses_us_is_not_attached(janus):
+    janus.version = 906
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.attachments, within=20)
+        assert "too old" in desk.attachments[-1][1]
+    janus.version = 1102
+    async with running(janus, api_secret="wrong") as desk:
+        await desk.until(lambda: desk.attachments, within=20)
+        assert "api_secret" in desk.attachments[-1][1]
+
+
+async def found(janus: FakeJanus, **changes) -> dict[str, tuple[str, str]]:
+    adapter = JanusAdapter(JanusConfig(url=janus.url, **{**KEYS, **changes}))
+    findings = [finding async for finding in adapter.check()]
+    assert all(finding.fix for finding in findings if finding.level != "ok")
+    return {finding.what: (finding.level, finding.detail) for finding in findings}
+
+
+async def test_check_finds_all_in_order_and_changes_nothing():
+    async with FakeJanus() as janus:
+        (rita,) = await in_room(janus, "Rita", room=1)
+        rita.forwards[1] = Forward(1, "127.0.0.1", 9, 1, 0)
+        told = await found(janus)
+        assert {level for level, _ in told.values()} == {"ok"}
+        assert told["version"] == ("ok", "Janus 1.1.0.2")
+        assert "keys of room 1" in told
+        assert len(rita.forwards) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "level"),
+    [
+        ({"admin_key": "wrong"}, "admin_key", "error"),
+        ({"admin_key": ""}, "keys of room 1", "error"),
+        ({"secrets": {"*": "wrong"}}, "keys of room 1", "error"),
+        ({"secrets": {}}, "keys of room 1", "error"),
+        ({"rooms": (1, 77)}, "rooms", "warning"),
+        ({"bind": "192.0.2.77"}, "audio from Janus to 192.0.2.77", "error"),
+    ],
+)
+async def test_check_says_which_setting_is_wrong(changes: dict, what: str, level: str):
+    async with FakeJanus() as janus:
+        janus.rooms[1] = {}
+        assert (await found(janus, **changes))[what][0] == level
+
+
+async def test_check_says_what_is_wrong_with_janus():
+    async with FakeJanus() as janus:
+        where = f"Janus at {janus.url}"
+        janus.version = 906
+        assert (await found(janus))["version"][0] == "error"
+        assert "api_secret" in (await found(janus, api_secret="wrong"))[where][1]
+        janus.plugin = False
+        assert "VideoRoom" in (await found(janus))[where][1]
+        await janus.stop_listening()
+        assert "does not answer" in (await found(janus))[where][1]
+
+
+async def test_check_warns_of_secrets_on_the_network_and_of_audio_that_goes_nowhere():
+    config = JanusConfig(url="ws://192.0.2.77:8188", timeout=0.2, **KEYS)
+    told = {finding.what: finding.level async for finding in JanusAdapter(config).check()}
+    assert told["secrets on the network"] == "warning"
+    assert told["audio from Janus to 127.0.0.1"] == "error"

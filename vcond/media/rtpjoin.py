@@ -7,6 +7,7 @@ missing is there or too late: the count of missing frames, and how long each wou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from vcond.media.clocks import Moment
@@ -17,8 +18,6 @@ Moment_contra = TypeVar("Moment_contra", bound=int, contravariant=True)
 
 LONGEST: Final = 16
 """Packets in one frame."""
-STAMPS: Final = (1 << 32) - 1
-SECOND: Final = 1_000_000_000
 
 
 class Writer(Protocol[Moment_contra]):
@@ -36,81 +35,36 @@ class Writer(Protocol[Moment_contra]):
 
 
 class Joiner(Generic[Moment]):
-    """Feeds one writer. ``take`` is called in the order of arrival; ``flush`` after each batch."""
+    """Feeds one writer, in the order of arrival."""
 
-    __slots__ = (
-        "_absorbed",
-        "_arrived",
-        "_joins",
-        "_next",
-        "_octets",
-        "_parts",
-        "_seq",
-        "_settled",
-        "_stamp",
-        "_tick",
-        "writer",
-    )
+    __slots__ = ("_absorbed", "_longest", "_settled", "octets", "writer")
 
-    def __init__(self, writer: Writer[Moment], octets: int, rate: int) -> None:
-        """``octets``: bytes of one tick of ``rate`` a second, 0 where frames cannot be joined."""
+    def __init__(self, writer: Writer[Moment], octets: int) -> None:
+        """``octets``: bytes of one tick of the timestamp, 0 where frames cannot be joined."""
         self.writer = writer
-        self._octets = octets
-        self._tick = SECOND // max(rate * octets, 1)
-        """Nanoseconds of one byte."""
-        self._joins = octets > 0
+        self.octets = octets
+        self._longest = LONGEST if octets else 1
         self._absorbed = 0
-        self._settled = 0
-        self._parts: list[bytes] = []
-        self._seq = self._stamp = self._next = 0
-        self._arrived: Moment | None = None
+        self._settled: int | None = None
 
-    def take(self, payload: bytes, stamp: int, seq: int, arrived: Moment) -> None:
-        """The next packet of the stream, with sound."""
-        if not self._joins or len(payload) % self._octets:
-            self.single(payload, stamp, seq, arrived)
-            self._joins = self._octets > 0 and arrived >= self._settled
-            return
-        parts = self._parts
-        if parts and stamp == self._next and len(parts) < LONGEST:
-            parts.append(payload)
-            # the frame is as late as the least late of its parts
-            due = self._arrived + len(payload) * self._tick  # type: ignore[operator]
-            self._arrived = arrived if arrived <= due else type(arrived)(due)
-        else:
-            if parts:
-                self.flush()
-            self._parts = [payload]
-            self._seq, self._stamp, self._arrived = seq, stamp, arrived
-        self._next = (stamp + len(payload) // self._octets) & STAMPS
+    def longest(self, arrived: Moment) -> int:
+        """How many packets may be joined now."""
+        if self._settled is not None:
+            if arrived < self._settled:
+                return 1
+            self._settled = None
+        return self._longest
 
-    def gap(self, arrived: Moment) -> None:
-        """Something is missing before the packet that is taken next."""
-        self.flush()
-        self._joins = False
-        self._settled = arrived + WAIT
+    def join(self, payloads: Sequence[bytes], stamp: int, seq: int, arrived: Moment) -> None:
+        """Packets that follow one another; stamp and number of the first. ``arrived``: as late as the least late."""
+        number = (seq - self._absorbed) & MASK
+        self._absorbed += len(payloads) - 1
+        self.writer.write(b"".join(payloads), arrived=arrived, stamp=stamp, seq=number)
 
     def single(self, payload: bytes, stamp: int, seq: int, arrived: Moment) -> None:
-        """A packet that was missing, or one without sound that only takes its number."""
-        self.flush()
-        self._write(payload, stamp, seq, arrived)
-
-    def flush(self) -> None:
-        """Hand on what waits."""
-        parts = self._parts
-        if not parts:
-            return
-        assert self._arrived is not None
-        payload = parts[0] if len(parts) == 1 else b"".join(parts)
-        seq = (self._seq - self._absorbed) & MASK
-        self._absorbed += len(parts) - 1
-        self._parts = []
-        self.writer.write(payload, arrived=self._arrived, stamp=self._stamp, seq=seq)
-
-    def close(self, at: Moment) -> None:
-        """No more packets."""
-        self.flush()
-        self.writer.close(at=at)
-
-    def _write(self, payload: bytes, stamp: int, seq: int, arrived: Moment) -> None:
+        """One packet."""
         self.writer.write(payload, arrived=arrived, stamp=stamp, seq=(seq - self._absorbed) & MASK)
+
+    def gap(self, arrived: Moment) -> None:
+        """Something is missing before the packet that comes next."""
+        self._settled = arrived + WAIT

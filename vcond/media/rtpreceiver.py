@@ -12,13 +12,13 @@ few are lost for it. So nobody is pushed aside while he sends, and ``MAX_STREAMS
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol
 
 from vcond.media.clocks import Moment
 from vcond.media.reorder import WAIT
-from vcond.media.rtp import HEADER, MAX_DATAGRAM, PLAIN, TYPE, Kind, Packet, kind_of, parse, unpack
+from vcond.media.rtp import Kind, Packet, kind_of, parse
 from vcond.media.rtpcontrol import Bye, read
 from vcond.media.rtpevents import Keys, Pressed
 from vcond.media.rtpformats import EVENTS, Format
@@ -157,29 +157,18 @@ class RtpReceiver(Generic[Moment]):
         """Take one datagram."""
         self.feed_all(((datagram, address, arrived),))
 
-    def feed_all(self, datagrams: Iterable[tuple[bytes, Address, Moment]]) -> None:
+    def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Moment]]) -> None:
         """Take several in the order of their arrival; what can be joined is."""
         if self._closed:
             return
-        for datagram, address, arrived in datagrams:
-            feed = self._feed
-            if feed is not None and HEADER < len(datagram) < MAX_DATAGRAM:
-                first, second, seq, stamp, ssrc = unpack(datagram)
-                # Nearly all packets are the next one of the stream, and plain.
-                if (
-                    seq == feed.sequence.next
-                    and second & TYPE == feed.pt
-                    and first == PLAIN
-                    and ssrc == feed.ssrc
-                    and address == feed.address
-                ):
-                    feed.sequence.step()
-                    feed.measure(stamp, arrived)
-                    feed.joiner.take(datagram[HEADER:], stamp, seq, arrived)  # type: ignore[union-attr]
-                    continue
-            self._other(datagram, address, arrived)
-        if self._feed is not None and self._feed.joiner is not None:
-            self._feed.joiner.flush()
+        done = 0
+        while done < len(datagrams):
+            # Nearly all are plain packets that follow one another.
+            run = 0 if self._feed is None else self._feed.run(datagrams, done)
+            if not run:
+                run = 1
+                self._other(*datagrams[done])
+            done += run
 
     def control(self, datagram: bytes, address: Address, arrived: Moment) -> None:
         """Take a datagram of the port for RTCP. Those that come to the one for RTP are recognised there."""
@@ -341,7 +330,7 @@ class RtpReceiver(Generic[Moment]):
             feed.pt = packet.pt
         feed.measure(packet.stamp, arrived)
         if feed.joiner is not None:
-            feed.joiner.take(packet.payload, packet.stamp, packet.seq, arrived)
+            feed.joiner.single(packet.payload, packet.stamp, packet.seq, arrived)
         else:
             self._count.refused += 1
 
@@ -387,14 +376,13 @@ class RtpReceiver(Generic[Moment]):
         if self._count.streams < MAX_STREAMS:
             self._count.streams += 1
             writer = self._owner.stream(stream)
-        joiner = None if writer is None else Joiner(writer, kind.octets, kind.rate)
+        joiner = None if writer is None else Joiner(writer, kind.octets)
         feed.turn_to(stream, joiner, packet.stamp)
 
     def _leave(self, feed: Feed[Moment], at: Moment) -> None:
         """The present stream is over, but for what is on its way."""
         if feed.joiner is None:
             return
-        feed.joiner.flush()
         self._let_go()
         self._leaving = _Leaving(feed, feed.pt, feed.joiner, at, at + WAIT)
         feed.joiner, feed.pt = None, NO_TYPE
@@ -402,7 +390,7 @@ class RtpReceiver(Generic[Moment]):
     def _let_go(self) -> None:
         leaving, self._leaving = self._leaving, None
         if leaving is not None:
-            leaving.joiner.close(leaving.at)
+            leaving.joiner.writer.close(at=leaving.at)
 
     def _goodbye(self, feed: Feed[Moment], at: Moment) -> None:
         feed.over = True

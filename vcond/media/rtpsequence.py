@@ -47,10 +47,10 @@ class Sequence:
         """Packets, without double and odd ones."""
         return self._high - self.lost
 
-    def step(self) -> None:
-        """The packet that should come next came: ``take`` in short, for the usual case."""
-        self.next = (self.next + 1) & MASK
-        self._high += 1
+    def step(self, packets: int) -> None:
+        """So many came, each the next one: ``take`` in short, for the usual case."""
+        self.next = (self.next + packets) & MASK
+        self._high += packets
 
     def take(self, seq: int) -> Turn:
         """Say what a packet is, and count it."""

@@ -1,7 +1,9 @@
-"""UDP ports for RTP receivers: one socket a stream, its packets worked through ten times a second.
+"""UDP ports for RTP receivers: one socket a stream, emptied ten times a second.
 
-A packet that is worked through alone finds cold caches; five in a row cost half of it each, and can be joined. So packets
-wait up to ``WORK`` with the moment of their arrival. Nothing is ever sent.
+Waking up for each packet costs more than all that is done with it, and work on one packet alone finds cold caches. So no
+event loop watches these sockets: in its turn each is read until it is empty, and the kernel says when each datagram
+came. That is more exact than a clock read here, also when the loop was busy. docs/decisions/0004-rtp-sockets.md has the
+figures. Nothing is ever sent.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+import time
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
-from struct import unpack
+from struct import Struct, unpack
 from types import TracebackType
 from typing import Final, Generic, Protocol, Self, TypeVar
 
@@ -25,17 +27,26 @@ from vcond.media.rtpsource import Address
 Moment_co = TypeVar("Moment_co", bound=int, covariant=True)
 
 WORK: Final = 0.1
-"""Seconds."""
-MOST: Final = 256
-"""Datagrams that wait for one receiver; 5 in normal operation."""
+"""Seconds from one turn of a socket to the next."""
+TURNS: Final = 10
+"""Parts of that, each with its share of the sockets, so that they do not all hold the loop up at once."""
+MOST: Final = 512
+"""Datagrams that are taken from a socket in one turn; 5 in normal operation."""
 BUFFER: Final = 1 << 20
-"""Bytes that the kernel is asked to hold for a socket: a minute of telephone audio while the loop is busy."""
+"""Bytes that the kernel is asked to hold for a socket: what comes while the loop is busy."""
 TRIES: Final = 1000
 """Ports that are looked at before none is free."""
 LOOK: Final = 20
-"""Rounds of work between two looks at what the kernel dropped."""
+"""Turns between two looks at what the kernel dropped."""
+SECOND: Final = 1_000_000_000
+
+# Linux, asm-generic/socket.h and linux/sock_diag.h; the module ``socket`` does not name them.
+SO_TIMESTAMPNS: Final = 35
+"""Have the kernel say when each datagram came: a timespec of its wall clock."""
 SO_MEMINFO: Final = 55
-"""Linux: figures of a socket, nine of 32 bits, of which the last is what was dropped (linux/sock_diag.h)."""
+"""Figures of a socket, nine of 32 bits, of which the last is what was dropped."""
+_timespec: Final = Struct("=qq").unpack
+_SPACE: Final = socket.CMSG_SPACE(16)
 
 
 class Clock(Protocol[Moment_co]):
@@ -46,127 +57,92 @@ class Clock(Protocol[Moment_co]):
         ...
 
 
-class RtpSocket(asyncio.DatagramProtocol, Generic[Moment]):
+class RtpSocket(Generic[Moment]):
     """A port, and the receiver that gets what comes there. Made by ``RtpPorts.open``; must be closed."""
 
     def __init__(
-        self, receiver: RtpReceiver[Moment], clock: Clock[Moment], done: Callable[[RtpSocket[Moment]], None]
+        self, receiver: RtpReceiver[Moment], clock: Clock[Moment], rtp: socket.socket, rtcp: socket.socket | None
     ) -> None:
+        """The sockets are bound, and this one's from now on. Without ``rtcp`` both come to the same port."""
         self.receiver = receiver
-        self.address: tuple[str, int] = ("", 0)
+        self.address: tuple[str, int] = rtp.getsockname()[:2]
         """Where it listens for RTP."""
-        self.rtcp_port = 0
-        """Where it listens for RTCP."""
-        self._now = clock.now
-        self._done = done
-        self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[bytes, Address, Moment]] = []
-        self._sockets: list[socket.socket] = []
-        self._transports: list[asyncio.BaseTransport] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._rounds = 0
-        self._closed = False
-        self._open = 0
-
-    async def start(self, rtp: socket.socket, rtcp: socket.socket | None) -> None:
-        """Listen on bound sockets, which are this one's from now on. Without ``rtcp`` both come to the same port."""
-        self.address = rtp.getsockname()[:2]
         self.rtcp_port = self.address[1] + (rtcp is not None)
-        self._sockets = [rtp]
-        try:
-            await self._listen(rtp, self)
-            if rtcp is not None:
-                self._sockets.append(rtcp)
-                await self._listen(rtcp, _Control(self))
-        except BaseException:
-            self.close()
-            if rtcp is not None and rtcp not in self._sockets:
-                rtcp.close()
-            raise
-        if not self._closed:
-            # Not all sockets at the same moment: each has its sixteenth of a round.
-            first = WORK * (1 + (self.address[1] >> 1) % 16) / 16
-            self._timer = self._loop.call_later(first, self._work)
+        """Where it listens for RTCP."""
+        self.closed = False
+        self._clock = clock
+        self._rtp, self._rtcp = rtp, rtcp
+        self._loop = asyncio.get_running_loop()
+        self._source: Address = ()
+        self._emptied = clock.now()
+        self._turns = 0
+        with suppress(OSError):  # where this cannot be had, datagrams come when they are read
+            rtp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        if rtcp is not None:
+            self._loop.add_reader(rtcp, self._control)
 
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        """asyncio: a datagram came."""
-        waiting = self._waiting
-        waiting.append((data, addr, self._now()))
-        if len(waiting) >= MOST:
-            self.flush()
-
-    def control_received(self, data: bytes, addr: Address) -> None:
-        """A datagram came to the port for RTCP."""
+    def work(self) -> None:
+        """What is to be done in each turn."""
         self.flush()
-        if not self._closed:
-            self.receiver.control(data, addr, self._now())
-
-    def error_received(self, exc: Exception) -> None:
-        """asyncio: an ICMP error, which says nothing to who never sends."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: a socket is listened to."""
-        self._transports.append(transport)
-        self._open += 1
-        # CPython allocates this much for each datagram, by default 256 KiB: three quarters of all the cost.
-        if hasattr(transport, "max_size"):
-            transport.max_size = MAX_DATAGRAM
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """asyncio: a socket is closed."""
-        self._open -= 1
-        if not self._open:
-            self.close()
-            self._done(self)
+        self.receiver.tick(self._clock.now())
+        self._turns += 1
+        if self._turns % LOOK == 0:
+            self._look()
 
     def flush(self) -> None:
-        """Work through what waits, now."""
-        waiting, self._waiting = self._waiting, []
-        if waiting:
+        """Take what has come."""
+        if not self.closed and (waiting := self._empty()):
             self.receiver.feed_all(waiting)
 
     def close(self) -> None:
-        """Take what waits, and no more; the receiver is closed too. A second close does nothing."""
-        if self._closed:
+        """Take what has come, and no more; the receiver is closed too. A second close does nothing."""
+        if self.closed:
             return
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
         try:
             self.flush()
             self._look()
-            self.receiver.close(self._now())
+            self.receiver.close(self._clock.now())
         finally:
-            for transport in self._transports:
-                transport.close()
+            self.closed = True
+            if self._rtcp is not None:
+                self._loop.remove_reader(self._rtcp)
+                self._rtcp.close()
+            self._rtp.close()
 
-    async def _listen(self, sock: socket.socket, protocol: asyncio.DatagramProtocol) -> None:
-        await self._loop.create_datagram_endpoint(lambda: protocol, sock=sock)
+    def _empty(self) -> list[tuple[bytes, Address, Moment]]:
+        """The datagrams that the kernel holds, each with the moment when it came."""
+        out: list[tuple[bytes, Address, Moment]] = []
+        receive, now, wall = self._rtp.recvmsg, self._clock.now(), time.time_ns()
+        oldest = now - self._emptied  # the wall clock may step; nothing came before the turn before
+        with suppress(OSError):  # nothing is left
+            while len(out) < MOST:
+                datagram, said, _, source = receive(MAX_DATAGRAM, _SPACE)
+                if source != self._source:
+                    self._source = source
+                came = now
+                if said and said[0][1] == SO_TIMESTAMPNS:
+                    seconds, nanos = _timespec(said[0][2])
+                    age = wall - seconds * SECOND - nanos
+                    if age > 0:
+                        came = type(now)(now - min(age, oldest))
+                out.append((datagram, self._source, came))
+        self._emptied = now
+        return out
 
-    def _work(self) -> None:
-        self._timer = self._loop.call_later(WORK, self._work)
+    def _control(self) -> None:
+        """A datagram came to the port for RTCP."""
+        assert self._rtcp is not None
         self.flush()
-        self.receiver.tick(self._now())
-        self._rounds += 1
-        if self._rounds % LOOK == 0:
-            self._look()
+        with suppress(OSError):
+            datagram, source = self._rtcp.recvfrom(MAX_DATAGRAM)
+            self.receiver.control(datagram, source, self._clock.now())
 
     def _look(self) -> None:
         """Ask the kernel what it dropped; where it does not say, nobody knows."""
         with suppress(OSError):
-            figures = self._sockets[0].getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
+            figures = self._rtp.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
             if len(figures) == 36:
                 self.receiver.overflow(unpack("=9I", figures)[8])
-
-
-class _Control(asyncio.DatagramProtocol):
-    """The port for RTCP."""
-
-    def __init__(self, owner: RtpSocket[Moment]) -> None:
-        self._owner = owner
-        self.connection_made = owner.connection_made  # type: ignore[method-assign]
-        self.connection_lost = owner.connection_lost  # type: ignore[method-assign]
-        self.datagram_received = owner.control_received  # type: ignore[method-assign]
 
 
 class RtpPorts(Generic[Moment]):
@@ -194,8 +170,10 @@ class RtpPorts(Generic[Moment]):
             raise ConfigError("a range of ports from 1024 to 65535 is needed, as [10000, 20000]")
         self._clock, self._bind, self._mux = clock, bind, mux
         self._first, self._last = first, last
-        self._next = self._first
-        self._sockets: dict[RtpSocket[Moment], asyncio.Future[None]] = {}
+        self._next = first
+        self._turns: tuple[set[RtpSocket[Moment]], ...] = tuple(set() for _ in range(TURNS))
+        self._turn = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,33 +181,49 @@ class RtpPorts(Generic[Moment]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        self.close()
 
     async def open(self, receiver: RtpReceiver[Moment]) -> RtpSocket[Moment]:
         """Listen for a receiver. Raises ConfigError when no port can be had."""
-        rtp, rtcp = self._pair()
-        made = RtpSocket(receiver, self._clock, self._gone)
-        self._sockets[made] = asyncio.get_running_loop().create_future()
-        await made.start(rtp, rtcp)
+        made = RtpSocket(receiver, self._clock, *self._pair())
+        min(self._turns, key=len).add(made)
+        if self._timer is None:
+            self._rest()
         return made
 
-    async def close(self) -> None:
-        """Close all that are open; they are when this returns."""
-        waiting = list(self._sockets.values())
-        for made in list(self._sockets):
-            made.close()
-        if waiting:
-            await asyncio.wait(waiting)
+    def close(self) -> None:
+        """Close all that are open."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        with ExitStack() as stack:  # one that fails holds no other up
+            for turn in self._turns:
+                for made in turn:
+                    stack.callback(made.close)
+                turn.clear()
 
-    def _gone(self, made: RtpSocket[Moment]) -> None:
-        closed = self._sockets.pop(made)
-        if not closed.done():
-            closed.set_result(None)
+    def _rest(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WORK / TURNS, self._work)
+
+    def _work(self) -> None:
+        """Do the work of the sockets whose turn it is, as long as there are any at all."""
+        self._timer = None
+        if not any(self._turns):
+            return
+        self._rest()
+        self._turn = (self._turn + 1) % TURNS
+        turn = self._turns[self._turn]
+        with ExitStack() as stack:  # what one owner raises is told by the loop, and holds no other up
+            for made in list(turn):
+                if made.closed:
+                    turn.discard(made)
+                else:
+                    stack.callback(made.work)
 
     def _pair(self) -> tuple[socket.socket, socket.socket | None]:
         """Bound sockets for RTP and RTCP."""
-        steps = TRIES if not self._last else min(TRIES, (self._last - self._first) // 2 + 1)
-        for _ in range(steps):
+        tries = TRIES if not self._last else min(TRIES, (self._last - self._first) // 2 + 1)
+        for _ in range(tries):
             port = self._next
             self._next = port + 2 if port + 3 <= self._last else self._first
             with ExitStack() as stack:

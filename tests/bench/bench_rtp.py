@@ -1,0 +1,225 @@
+"""RTP legs that one core captures, without speech, against a bare asyncio receiver.
+
+    python tests/bench/bench_rtp.py [--legs 200] [--seconds 5] [--rounds 3]
+
+Both have one socket a leg, asyncio's own loop, and ``max_size`` set (vcond/media/rtpsocket.py says why). The bare one
+reads the header and stores the payload, and is done. Ours is the way of the daemon: ports, receiver, the core's tracks
+with their placement and spans, the journal on disk; two legs are a call. A client in a process of its own sends 50
+packets a second and leg, all legs spread over each 20 ms. Server and client have a core each, rounds take the servers in
+turn, and what counts is the ratio of CPU time per packet (all threads) in this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import structlog
+
+from vcond.media.codecs import Codec, encode
+from vcond.testing.sounds import voice
+
+GOAL = 0.5
+WARM_UP = 1.5
+LIMIT = 30.0
+"""Seconds that a round may take besides its measuring."""
+SERVERS = ("bare", "core")
+HEADER = struct.Struct("!BBHII")
+
+
+# The servers: each prints its ports, and at the end what it measured.
+
+
+async def measure(packets: Callable[[], int], legs: int, seconds: float) -> None:
+    """Wait for the load, then take CPU time and packets over ``seconds``; print them as JSON."""
+    while packets() < legs * 50:  # noqa: ASYNC110 - nothing in the way of a packet may be changed to tell us
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(WARM_UP)
+    count, cpu, wall = packets(), time.process_time(), time.monotonic()
+    await asyncio.sleep(seconds)
+    count, cpu, wall = packets() - count, time.process_time() - cpu, time.monotonic() - wall
+    print(json.dumps({"packets": count, "cpu": cpu, "wall": wall}), flush=True)
+
+
+class Bare(asyncio.DatagramProtocol):
+    """What any receiver must do."""
+
+    count = 0
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+        self.seq = 0
+
+    def connection_made(self, transport) -> None:
+        transport.max_size = 2048
+
+    def datagram_received(self, data: bytes, addr) -> None:
+        _, _, self.seq, _, _ = HEADER.unpack_from(data)
+        kept = self.kept
+        kept.append(data[12:])
+        if len(kept) == 50:
+            kept.clear()
+        Bare.count += 1
+
+
+async def serve_bare(legs: int, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    made = []
+    for _ in range(legs):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        made.append((await loop.create_datagram_endpoint(Bare, sock=sock))[0])
+    print(json.dumps([transport.get_extra_info("sockname")[1] for transport in made]), flush=True)
+    await measure(lambda: Bare.count, legs, seconds)
+    for transport in made:
+        transport.close()
+
+
+async def serve_core(legs: int, seconds: float) -> None:
+    """Imported here: the bare server needs nothing of the daemon."""
+    from deaf_office import deaf_office, placed
+
+    from vcond.adapter import RtpClock
+    from vcond.media.rtpformats import STATIC
+    from vcond.media.rtpreceiver import RtpReceiver
+    from vcond.media.rtpsocket import RtpPorts
+
+    class Leg:
+        """One party of a call."""
+
+        def __init__(self, call, party: int) -> None:
+            self.call, self.party = call, party
+
+        def stream(self, stream):
+            of = stream.format
+            return self.call.track(self.party, at=stream.at, codec=of.codec, rate=of.rate, clock=RtpClock(of.rate))
+
+        def pressed(self, key) -> None:
+            pass
+
+        def silent(self, since, until) -> None:
+            pass
+
+        def over(self, stream, at) -> None:
+            pass
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    async with deaf_office() as office, RtpPorts(office.clock, ports=(0, 0)) as ports:
+        made = []
+        for number in range(legs):
+            now = office.clock.now()
+            call = office.call("bench", str(number // 2), now, "unknown")
+            leg = Leg(call, call.party(str(number), at=now))
+            made.append(await ports.open(RtpReceiver(STATIC, leg)))
+        print(json.dumps([sock.address[1] for sock in made]), flush=True)
+        await measure(lambda: placed(office), legs, seconds)
+        lost = sum(sock.receiver.stats.lost + sock.receiver.stats.overflow for sock in made)
+        if lost:
+            sys.exit(f"{lost} packets were lost")
+
+
+# The client.
+
+
+def spoken() -> list[bytes]:
+    """Ten seconds of a party as payloads: six of speech, four of silence, as people talk."""
+    pcm = np.concatenate([voice(1, 3.0), np.zeros(16_000, np.int16), voice(2, 3.0), np.zeros(16_000, np.int16)])
+    coded = encode(Codec.PCMU, pcm)
+    return [coded[at : at + 160] for at in range(0, len(coded), 160)]
+
+
+def send(ports: list[int]) -> None:
+    """Send for ever."""
+    payloads = spoken()
+    socks = []
+    for port in ports:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect(("127.0.0.1", port))
+        socks.append(sock)
+    begun, sent = time.monotonic(), 0
+    step = 0.02 / len(socks)
+    with contextlib.suppress(OSError):
+        for tick in range(10**9):
+            payload = payloads[tick % len(payloads)]
+            for number, sock in enumerate(socks):
+                sock.send(HEADER.pack(0x80, 0, tick & 0xFFFF, tick * 160 & 0xFFFFFFFF, number) + payload)
+                sent += 1
+                ahead = begun + sent * step - time.monotonic()
+                if ahead > 0.0005:
+                    time.sleep(ahead)
+
+
+# The run.
+
+
+def one_round(kind: str, legs: int, seconds: float) -> dict[str, float]:
+    """CPU time per packet of one server under the load of one client."""
+    cores = sorted(os.sched_getaffinity(0))
+    run = [sys.executable, __file__]
+    with (
+        subprocess.Popen([*run, kind, str(legs), str(seconds)], stdout=subprocess.PIPE, text=True) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        os.sched_setaffinity(server.pid, {cores[0]})
+        stack.callback(server.kill)
+        ports = server.stdout.readline().strip()
+        client = stack.enter_context(subprocess.Popen([*run, "client", ports, ""]))
+        os.sched_setaffinity(client.pid, {cores[-1]})
+        stack.callback(client.kill)
+        limit = threading.Timer(LIMIT + seconds, server.kill)
+        limit.start()
+        stack.callback(limit.cancel)
+        said = server.stdout.readline()
+    if not said:
+        sys.exit(f"the {kind} server never got its load, or lost packets")
+    measured = json.loads(said)
+    micros = measured["cpu"] / max(measured["packets"], 1) * 1e6
+    return {"us": micros, "rate": measured["packets"] / measured["wall"], "load": measured["cpu"] / measured["wall"]}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--legs", type=int, default=200)
+    arguments.add_argument("--seconds", type=float, default=5)
+    arguments.add_argument("--rounds", type=int, default=3)
+    given = arguments.parse_args()
+    rounds: dict[str, list[dict[str, float]]] = {kind: [] for kind in SERVERS}
+    for _ in range(given.rounds):
+        for kind, results in rounds.items():
+            results.append(one_round(kind, given.legs, given.seconds))
+    print(f"{given.legs} legs of 50 packets a second; medians of {given.rounds} rounds")
+    print(f"{'server':8} {'packets/s':>10} {'CPU':>6} {'us/packet':>10} {'legs/core':>10}")
+    for kind, results in rounds.items():
+        of = {name: statistics.median(result[name] for result in results) for name in ("us", "rate", "load")}
+        print(f"{kind:8} {of['rate']:10.0f} {of['load']:6.1%} {of['us']:10.1f} {2e4 / of['us']:10.0f}")
+    ratios = sorted(bare["us"] / ours["us"] for bare, ours in zip(rounds["bare"], rounds["core"], strict=True))
+    ratio = statistics.median(ratios)
+    print(
+        f"vcond captures {ratio:.0%} ({ratios[0]:.0%} to {ratios[-1]:.0%}) of the legs that the bare receiver stores"
+        f" (goal: {GOAL:.0%})"
+    )
+    return int(ratio < GOAL)
+
+
+if __name__ == "__main__":
+    role = sys.argv[1] if len(sys.argv) == 4 else ""
+    if role in SERVERS:
+        asyncio.run({"bare": serve_bare, "core": serve_core}[role](int(sys.argv[2]), float(sys.argv[3])))
+    elif role == "client":
+        send(json.loads(sys.argv[2]))
+    else:
+        sys.exit(main())

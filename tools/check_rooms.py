@@ -20,6 +20,7 @@ TABLE: dict[str, set[str]] = {
     "log": set(),
     "media": {"errors"},
     "adapter": {"calls", "media", "errors"},
+    "pbx": {"adapter"},
     "journal": {"calls", *LEAVES},
     "speech": {"calls", "media", "journal", *LEAVES},
     "vcon": {"calls", "errors"},
@@ -31,7 +32,7 @@ TABLE: dict[str, set[str]] = {
     "core": {"adapter", "calls", "config", "delivery", "journal", "media", "speech", "vcon", *LEAVES},
     "demo": {"calls", "media", "vcon", "errors"},
 }
-ADAPTERS = {"adapter", "media"}
+ADAPTERS = {"adapter", "media", "pbx"}
 # the daemon and the command line know every room; so does the package itself
 FREE = {"daemon", "status", "cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock

@@ -10,7 +10,7 @@ import pytest
 
 from vcond.adapter import ConfigError
 from vcond_asterisk import Config
-from vcond_asterisk.config import matches, split_advertised
+from vcond_asterisk.config import split_advertised
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample.toml"
 
@@ -63,12 +63,6 @@ def test_the_password_comes_from_a_file(tmp_path):
 def test_who_is_ours(internal, trunks, expected):
     config = Config(internal=internal, trunks=trunks)
     assert (config.inside("PJSIP/agent7"), config.inside("PJSIP/trunk")) == expected
-
-
-def test_patterns_are_those_of_a_shell():
-    assert matches(["PJSIP/1*"], "PJSIP/1001")
-    assert not matches(["PJSIP/1*"], "pjsip/1001")
-    assert not matches([], "PJSIP/1001")
 
 
 def test_the_advertised_address_gets_a_port():

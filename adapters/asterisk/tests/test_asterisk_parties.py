@@ -6,7 +6,7 @@ import pytest
 
 from vcond.adapter import Who
 from vcond_asterisk import Config
-from vcond_asterisk.parties import direction, is_party, who
+from vcond_asterisk.parties import is_party, who
 from vcond_asterisk.wire import CallerId, Channel
 
 CONFIG = Config(domain="pbx.test")
@@ -39,20 +39,3 @@ def test_who_a_channel_is(number, name, expected):
 )  # fmt: skip
 def test_which_channels_are_parties(name, party):
     assert is_party(Channel("1.1", name)) is party
-
-
-@pytest.mark.parametrize(
-    ("first", "others", "way"),
-    [
-        (False, [True], "inbound"),
-        (False, [], "inbound"),
-        (True, [False], "outbound"),
-        (True, [True], "internal"),
-        (True, [True, False], "outbound"),
-        (True, [], "internal"),
-        (None, [None], "unknown"),
-        (True, [None], "internal"),
-    ],
-)
-def test_which_way_a_call_goes(first, others, way):
-    assert direction(first, others) == way

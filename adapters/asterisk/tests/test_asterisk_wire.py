@@ -124,8 +124,3 @@ def test_any_bytes_are_an_event_or_a_protocol_error(text):
 )
 def test_an_endpoint_is_a_name_without_its_number(name, endpoint):
     assert wire.endpoint(name) == endpoint
-
-
-def test_texts_are_cleaned():
-    assert wire.clean(" Bob\r\nEvil\x00 \u202e") == "BobEvil"
-    assert len(wire.clean("x" * 1000)) == wire.MAX_TEXT

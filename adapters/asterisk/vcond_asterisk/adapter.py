@@ -16,6 +16,7 @@ from vcond.adapter import (
     PeerError,
     ProtocolError,
 )
+from vcond.pbx import clean
 from vcond_asterisk import config as settings
 from vcond_asterisk import wire
 from vcond_asterisk.board import Switchboard
@@ -148,7 +149,7 @@ class Attachment:
         """Filter and subscription, after every connect: Asterisk forgets them with the application."""
         system = (await self._ari.info()).get("system")
         version = system.get("version") if isinstance(system, dict) else ""
-        self._version = f"Asterisk {wire.clean(str(version))}"
+        self._version = f"Asterisk {clean(str(version))}"
         extra = ("ChannelVarset",) if self._config.only_if_variable else ()
         try:
             await self._ari.filter_events(self._config.app, extra=extra)

@@ -13,10 +13,11 @@ from typing import Final, Literal, NamedTuple
 from msgspec import structs
 
 from vcond.adapter import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Transferred, Warned
+from vcond.pbx import clean
 from vcond_asterisk import wire
 from vcond_asterisk.calls import Conversation, Leg, Taps
 from vcond_asterisk.config import Config
-from vcond_asterisk.parties import LOCAL, is_party
+from vcond_asterisk.parties import LOCAL, is_party, who
 from vcond_asterisk.wire import Bridge, Channel
 
 REMEMBERED: Final = 4_000
@@ -143,10 +144,10 @@ class Switchboard:
         conversation.locals.discard(channel.id)
         if leg is None:
             leg = self._leg(channel, conversation, at)
-        elif leg.endpoint != channel.endpoint:
+        elif leg.name != channel.endpoint:
             self._renamed(leg, channel, at)
-        if leg.update(channel, self._config):
-            leg.conversation.describe(leg, at)
+        leg.update(channel)
+        leg.conversation.describe(leg, who(channel, self._config), at)
         if channel.state == "Up":
             leg.conversation.came_up(leg, at)
         if self._config.only_if_variable in channel.channelvars:
@@ -166,7 +167,7 @@ class Switchboard:
     def _renamed(self, leg: Leg, channel: Channel, at: Instant) -> None:
         """Another phone took the channel over (a pickup, some transfers): another party speaks there now."""
         leg.conversation.hand_over(leg, at)
-        leg.endpoint, leg.inside = channel.endpoint, self._config.inside(channel.endpoint)
+        leg.name, leg.inside = channel.endpoint, self._config.inside(channel.endpoint)
 
     def _conversation(self, channel: Channel, before: Conversation | None, at: Instant, *, late: bool) -> Conversation:
         """That of a channel: by its linkedid, which may have changed, or else the one it was in ``before``."""
@@ -285,7 +286,7 @@ class Switchboard:
                 transferor=leg.party.index,
                 transferee=_index(moved, leg.conversation),
                 outcome=_outcome(event.result),
-                to=wire.clean(event.exten),
+                to=clean(event.exten),
             )
         )
 

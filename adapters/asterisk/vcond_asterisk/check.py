@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from vcond.adapter import ConfigError, Finding, Instant, PeerError
+from vcond.pbx import clean
 from vcond_asterisk import wire
 from vcond_asterisk.client import Ari, AriError
 from vcond_asterisk.config import Config
@@ -81,7 +82,7 @@ def _plaintext(config: Config) -> Finding:
 
 def _version(info: Mapping[str, object]) -> Finding:
     system = info.get("system")
-    version = wire.clean(str(system.get("version", ""))) if isinstance(system, dict) else ""
+    version = clean(str(system.get("version", ""))) if isinstance(system, dict) else ""
     major = version.split(".")[0]
     if major.isdigit() and int(major) < OLDEST:
         return Finding(

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from vcond.adapter import ConfigError
-
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Patterns = Annotated[list[Pattern], msgspec.Meta(max_length=200)]
+from vcond.pbx import Patterns, Seconds, inside, secret
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -71,12 +66,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def secret(self) -> str:
         """The password. Raises ConfigError when its file cannot be read."""
-        if not self.password_file:
-            return self.password
-        try:
-            return Path(self.password_file).read_text("utf-8").strip()
-        except (OSError, ValueError) as why:
-            raise ConfigError(f"cannot be read: {type(why).__name__}", "adapters.asterisk.password_file") from why
+        return secret(self.password, self.password_file, "adapters.asterisk.password_file")
 
     def host(self) -> str:
         """Domain of the ``sip`` addresses."""
@@ -101,18 +91,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def inside(self, endpoint: str) -> bool | None:
         """Whether an endpoint is one of ours; None when nothing was configured."""
-        if matches(self.internal, endpoint):
-            return True
-        if matches(self.trunks, endpoint):
-            return False
-        if self.internal and not self.trunks:
-            return False
-        return True if self.trunks and not self.internal else None
-
-
-def matches(patterns: list[str], name: str) -> bool:
-    """Whether a name fits one of the patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+        return inside(self.internal, self.trunks, endpoint)
 
 
 def split_advertised(text: str, port: int) -> str:

@@ -16,8 +16,6 @@ MAX_EVENT: Final = 1 << 20
 """Bytes of one event. The largest real ones (an attended transfer: six channels, three bridges) have 6 KB."""
 MAX_LIST: Final = 32 << 20
 """Bytes of one list (``GET /channels``): 1 KB a channel."""
-MAX_TEXT: Final = 256
-"""Characters that are kept of a name, a number, an application's data."""
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 """Ids are at most 149 characters (AST_MAX_UNIQUEID), names a little more."""
@@ -305,8 +303,3 @@ def endpoint(name: str) -> str:
     """``PJSIP/agent`` of ``PJSIP/agent-00000005`` or ``PJSIP/agent-00000005<ZOMBIE>``; a name without number as it is."""
     base, dash, number = name.removesuffix("<ZOMBIE>").rpartition("-")
     return base if dash and number and all(c in "0123456789abcdefABCDEF;" for c in number) else name
-
-
-def clean(text: str) -> str:
-    """A text from outside, fit for a record: no control characters, no surrounding space, at most ``MAX_TEXT``."""
-    return "".join(c for c in text[:MAX_TEXT] if c.isprintable()).strip()

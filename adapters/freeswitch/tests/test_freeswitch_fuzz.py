@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fskit import Ears, events
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,3 +90,10 @@ def test_one_header_with_anything_in_it(name, field, text):
     if field in {"leg", "old_leg", "other", "bridge_a", "bridge_b", "cc_agent_leg", "cc_member_leg", "queue_member"}:
         text = "x" * len(text)
     tell([structs.replace(event, **{field: text}) for event in RECORDED[name]])
+
+
+@pytest.mark.parametrize("new", ["", "a", "b"])
+def test_a_channel_that_is_named_badly_anew_stays_who_it_was(new):
+    up = [Event(name="CHANNEL_ANSWER", leg=leg, stamp="0", call_state="ACTIVE") for leg in ("a", "b")]
+    desk = tell([*up, Event(name="CHANNEL_UUID", leg=new, old_leg="a")])
+    assert all(call.over for call in desk.calls)

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Final
 
 from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, RefusedError
+from vcond.pbx import clean
 from vcond_freeswitch import config as settings
 from vcond_freeswitch import resync
 from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.check import check
 from vcond_freeswitch.client import Connection, connected, names
-from vcond_freeswitch.events import Event, clean
+from vcond_freeswitch.events import Event
 from vcond_freeswitch.streams import Reception
 from vcond_freeswitch.taps import LOOK, TapCrew
 
@@ -44,8 +45,9 @@ class FreeSwitchAdapter:
             async with asyncio.TaskGroup() as tasks:
                 crew = TapCrew(desk, self.config, tasks)
                 reception.serve(crew)
-                tasks.create_task(_look_after(desk, crew), name="freeswitch-look")
-                await Attachment(self.config, desk, crew, tasks).keep()
+                attachment = Attachment(self.config, desk, crew, tasks)
+                tasks.create_task(_look_after(desk, crew, attachment.board), name="freeswitch-look")
+                await attachment.keep()
         finally:
             desk.attached(False, "stopped")
             if crew is not None:
@@ -65,7 +67,7 @@ class Attachment:
         self._desk = desk
         self._crew = crew
         self._tasks = tasks
-        self._board = Switchboard(desk, config, crew)
+        self.board = Switchboard(desk, config, crew)
         self._lost: Instant | None = None
         self._core = ""
         self._odd = 0
@@ -99,7 +101,7 @@ class Attachment:
             missing = await connection.subscribe()  # before asking for state: nothing falls between
             await self._identify(connection)
             self._crew.kind = await self._choose(connection)
-            await resync.resync(connection, self._board, self._desk, self._crew, lost=self._lost)
+            await resync.resync(connection, self.board, self._desk, self._crew, lost=self._lost)
             self._lost = None
             self._desk.attached(True, f"tap {self._crew.kind}")
             self._desk.log.info("attached to FreeSWITCH", tap=self._crew.kind, without=names(missing))
@@ -126,7 +128,7 @@ class Attachment:
                 await self._take(connection, event, arrived)
             if not looked and asyncio.get_running_loop().time() >= again:
                 looked = True
-                await resync.again(connection, self._board, self._desk)
+                await resync.again(connection, self.board, self._desk)
 
     async def _alive(self, connection: Connection) -> None:
         """Nothing came for long. Raises UnreachableError when FreeSWITCH does not answer either."""
@@ -147,8 +149,8 @@ class Attachment:
     def _is_core(self, core: str, at: Instant) -> None:
         """Which run of FreeSWITCH this is: another one has none of the calls that we know."""
         if self._core and core != self._core:
-            self._desk.log.warning("FreeSWITCH was restarted; its calls are over", channels=len(self._board.legs))
-            self._board.all_lost(at, "SYSTEM_SHUTDOWN")
+            self._desk.log.warning("FreeSWITCH was restarted; its calls are over", channels=len(self.board.legs))
+            self.board.all_lost(at, "SYSTEM_SHUTDOWN")
         self._core = core
 
     async def _choose(self, connection: Connection) -> str:
@@ -180,12 +182,12 @@ class Attachment:
             return
         if event.core and event.core != self._core:
             self._is_core(event.core, arrived)
-        for channel in self._board.unknown(event):
+        for channel in self.board.unknown(event):
             found = await resync.dump(connection, channel)
             if found is not None:
-                self._guarded(self._board.found, found, self._desk.clock.now())
+                self._guarded(self.board.found, found, self._desk.clock.now())
         self._guarded(self._crew.event, event, arrived)
-        self._guarded(self._board.event, event, arrived)
+        self._guarded(self.board.event, event, arrived)
 
     def _guarded(self, handle: object, event: Event, arrived: Instant) -> None:
         """A mistake of ours with one event must not cost every other call."""
@@ -202,8 +204,8 @@ class Attachment:
             )
 
 
-async def _look_after(desk: Desk, crew: TapCrew) -> None:
-    """Read what taps deliver, every 20 ms."""
+async def _look_after(desk: Desk, crew: TapCrew, board: Switchboard) -> None:
+    """Read what taps deliver, every 20 ms; every second stop those of calls that the core has ended."""
     loop = asyncio.get_running_loop()
     complained = loop.time()
     while True:
@@ -215,4 +217,6 @@ async def _look_after(desk: Desk, crew: TapCrew) -> None:
         crew.look(now)
         if loop.time() - complained >= 1.0:
             complained = loop.time()
+            for conversation in board.conversations():
+                conversation.look(now)
             crew.complain(now)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from vcond.adapter import Cause, Desk, Digit, Instant, LiveCall, RemoteClock, Transferred
+from vcond.pbx import clean
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.events import Event, clean, number
+from vcond_freeswitch.events import Event, number
 from vcond_freeswitch.parties import cause, failure, who
 
 BUTTONS: Final = frozenset("0123456789*#ABCD")
@@ -213,10 +214,11 @@ class Switchboard:
             conversation.emit(Digit(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]
 
     def _renamed(self, event: Event) -> None:
-        leg = self.legs.pop(event.old_leg, None)
-        if leg is not None and event.leg:
-            leg.conversation.rename(event.old_leg, event.leg)
-            self.legs[event.leg] = leg
+        if event.old_leg not in self.legs or not event.leg or event.leg in self.legs:
+            return  # no name, or that of another channel: it would be lost with its call
+        leg = self.legs.pop(event.old_leg)
+        leg.conversation.rename(event.old_leg, event.leg)
+        self.legs[event.leg] = leg
 
     def _gone(self, event: Event, at: Instant) -> None:
         leg = self.legs.get(event.leg)
@@ -243,7 +245,7 @@ class Switchboard:
     def _remove(self, leg: Leg, at: Instant, why: Cause, *, hung_up: str = "", failure: str = "") -> None:
         self._sent_by_peer.pop(leg.channel, None)
         conversation = leg.conversation
-        conversation.remove(leg, at, why, hung_up=hung_up, failure=failure)
+        conversation.left(leg, at, why, hung_up=hung_up, failure=failure)
         if conversation.over:
             conversation.end(at)
             for name in [name for name, one in self._conferences.items() if one is conversation]:

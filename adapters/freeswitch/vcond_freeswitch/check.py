@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from vcond.adapter import ConfigError, Finding, Instant, PeerError, RefusedError
+from vcond.pbx import clean
 from vcond_freeswitch import resync
 from vcond_freeswitch.client import Connection, connected, names
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.events import clean
 
 DEFAULT_PASSWORD: Final = "ClueCon"  # noqa: S105 - known to everybody, which is the point
 MODULES: Final = {"stream": "mod_audio_stream", "fork": "mod_audio_fork"}

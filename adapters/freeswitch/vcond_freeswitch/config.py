@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from vcond.adapter import ConfigError
-
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Patterns = Annotated[list[Pattern], msgspec.Meta(max_length=200)]
+from vcond.pbx import Patterns, Seconds, inside, secret
 
 _WHERE = "adapters.freeswitch."
 
@@ -84,12 +79,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def secret(self) -> str:
         """The password. Raises ConfigError when its file cannot be read."""
-        if not self.password_file:
-            return self.password
-        try:
-            return Path(self.password_file).read_text("utf-8").strip()
-        except (OSError, ValueError) as why:
-            raise ConfigError(f"cannot be read: {type(why).__name__}", _WHERE + "password_file") from why
+        return secret(self.password, self.password_file, _WHERE + "password_file")
 
     def checked(self) -> Config:
         """This configuration, when its values can work together. Raises ConfigError."""
@@ -117,15 +107,4 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def inside(self, channel: str) -> bool | None:
         """Whether a channel is one of ours; None when nothing was configured."""
-        if matches(self.internal, channel):
-            return True
-        if matches(self.trunks, channel):
-            return False
-        if self.internal and not self.trunks:
-            return False
-        return True if self.trunks and not self.internal else None
-
-
-def matches(patterns: list[str], name: str) -> bool:
-    """Whether a name fits one of the patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+        return inside(self.internal, self.trunks, channel)

@@ -17,8 +17,6 @@ import msgspec
 from vcond.adapter import ProtocolError
 from vcond_freeswitch.wire import Frame
 
-MAX_TEXT: Final = 256
-"""Characters that are kept of a name, a number, an application."""
 MAX_EVENT: Final = 1 << 20
 """Bytes of one event; the largest real ones have 12 kB."""
 MAX_JOB: Final = 8 << 20
@@ -229,11 +227,6 @@ def _checked(event: Event) -> Event:
         if value and not _ID.fullmatch(value):
             raise ProtocolError("an event with an id that cannot be one")
     return event
-
-
-def clean(text: str) -> str:
-    """A text from outside, for a record: printable, and not too long."""
-    return "".join(c for c in text[: 4 * MAX_TEXT] if c.isprintable())[:MAX_TEXT].strip()
 
 
 def number(text: str) -> int:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
-from vcond.adapter import Cause, Direction, Who
+from vcond.adapter import Cause, Who
+from vcond.pbx import TEL, USER, clean
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.events import Event, clean, number
+from vcond_freeswitch.events import Event, number
 
-_TEL: Final = re.compile(r"\+?[0-9]{7,15}")
-_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/#%]+")
-"""RFC 3261 section 25.1, user, and the number sign that extensions have."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
 DUMMIES: Final = frozenset({"Outbound Call", "unknown", "_undef_", "-_undef_-"})
 """Names that FreeSWITCH makes up."""
@@ -33,7 +30,7 @@ def who(event: Event, config: Config) -> Who:
     else:
         digits, name, uri = event.caller_number, event.caller_name, event.from_uri
     digits, name = clean(digits), clean(name)
-    tel = digits if _TEL.fullmatch(digits) else ""
+    tel = digits if TEL.fullmatch(digits) else ""
     sip = "" if tel else _sip(digits, uri or event.channel.rpartition("/")[2], config)
     name = "" if name == digits or name in DUMMIES else name
     return Who(tel=tel, sip=sip, name=name, validation="none" if name else "")
@@ -45,16 +42,7 @@ def _sip(digits: str, uri: str, config: Config) -> str:
     user = digits or user
     host = _HOST.match(rest)
     domain = config.domain or (host[0] if host else "")
-    return f"{user}@{domain}" if domain and _USER.fullmatch(user) else ""
-
-
-def direction(first: bool | None, others: Sequence[bool | None]) -> Direction:
-    """Which way a call goes, from whether its first channel and the others are ours (None = not known)."""
-    if first is None:
-        return "unknown"
-    if not first:
-        return "inbound"
-    return "outbound" if False in others else "internal"
+    return f"{user}@{domain}" if domain and USER.fullmatch(user) else ""
 
 
 def cause(event: Event) -> Cause:

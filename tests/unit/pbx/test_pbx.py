@@ -1,0 +1,172 @@
+"""What adapters of PBXs share; the conversation itself is tested through both of them, and by the golden vCons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from vcond import pbx
+from vcond.adapter import Cause, ConfigError, Instant, Transferred, Who
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.time import ManualClock
+
+
+def test_texts_are_cleaned() -> None:
+    assert pbx.clean(" Bob\r\nEvil\x00 \u202e") == "BobEvil"
+    assert len(pbx.clean("x" * 10_000)) == pbx.MAX_TEXT
+    assert pbx.clean("\n" * 300 + "late") == "late"
+
+
+def test_patterns_are_those_of_a_shell() -> None:
+    assert pbx.matches(["PJSIP/1*"], "PJSIP/1001")
+    assert not pbx.matches(["PJSIP/1*"], "pjsip/1001")
+    assert not pbx.matches([], "PJSIP/1001")
+
+
+@pytest.mark.parametrize(
+    ("internal", "trunks", "ours"),
+    [([], [], None), (["a*"], [], True), (["b*"], [], False), ([], ["a*"], False), ([], ["b*"], True),
+     (["a*"], ["a*"], True), (["b*"], ["b*"], None)],
+)  # fmt: skip
+def test_whose_a_leg_is(internal: list[str], trunks: list[str], ours: bool | None) -> None:
+    assert pbx.inside(internal, trunks, "a1") is ours
+
+
+def test_a_secret_is_given_or_lies_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("from-a-file\n")
+    assert pbx.secret("given", "", "adapters.x.password_file") == "given"
+    assert pbx.secret("", str(file), "adapters.x.password_file") == "from-a-file"
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        pbx.secret("", str(tmp_path / "none"), "adapters.x.password_file")
+    assert caught.value.path == "adapters.x.password_file"
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "way"),
+    [
+        (False, [True], "inbound"),
+        (False, [], "inbound"),
+        (True, [False], "outbound"),
+        (True, [True], "internal"),
+        (True, [True, False], "outbound"),
+        (True, [], "internal"),
+        (None, [None], "unknown"),
+        (True, [None], "internal"),
+    ],
+)
+def test_which_way_a_call_goes(first: bool | None, others: list[bool | None], way: str) -> None:
+    assert pbx.direction(first, others) == way
+
+
+@dataclass(frozen=True)
+class Wants:
+    include: list[str] = field(default_factory=lambda: ["*"])
+    exclude: list[str] = field(default_factory=lambda: ["boss*"])
+    include_contexts: list[str] = field(default_factory=lambda: ["*"])
+    exclude_contexts: list[str] = field(default_factory=lambda: ["test"])
+    max_calls: int = 2
+
+
+class Plain(pbx.Conversation[pbx.Leg]):
+    """The least that an adapter adds."""
+
+    def __init__(self, key: str, desk: MemoryDesk) -> None:
+        super().__init__(key, desk.clock.now(), desk, Wants())
+        self.desk = desk
+        self.heard: list[str] = []
+
+    def _listen(self, leg: pbx.Leg) -> None:
+        if leg.channel not in self.heard:
+            self.heard.append(leg.channel)
+
+    def _stop(self, leg: pbx.Leg, at: Instant) -> None:
+        if leg.channel in self.heard:
+            self.heard.remove(leg.channel)
+
+    def _talking(self, leg: pbx.Leg) -> bool:
+        return leg.up is not None
+
+    def _machine(self) -> pbx.Leg | None:
+        return None
+
+    def _word(self, codes: Cause) -> str:
+        return codes.text
+
+    def leg(self, channel: str, *, context: str = "pbx", up: bool = True) -> pbx.Leg:
+        now = self.desk.clock.now()
+        leg = pbx.Leg(channel, channel, None, self, now, context, who=Who(tel="+15550100"))
+        leg.up = now if up else None
+        self.add(leg)
+        self.settle(now)
+        return leg
+
+
+@pytest.fixture
+def desk() -> MemoryDesk:
+    return MemoryDesk("pbx", clock=ManualClock())
+
+
+def test_two_who_are_up_are_a_call_that_is_answered(desk: MemoryDesk) -> None:
+    talk = Plain("one", desk)
+    ann, ben = talk.leg("ann"), talk.leg("ben")
+    assert talk.heard == ["ann", "ben"]
+    (call,) = desk.calls
+    assert call.state.answered is not None
+    now = desk.clock.now()
+    talk.hold(ben, now)
+    talk.hold(ben, now)
+    talk.remove(ben, now, Cause(q850=16))
+    talk.remove(ann, now, Cause(q850=16))
+    assert talk.over
+    talk.end(now)
+    assert call.over
+    assert [moment.event for moment in call.state.history] == ["join", "join", "hold", "unhold", "drop", "drop"]
+    assert desk.faults == []
+
+
+def test_who_is_never_recorded_ends_it_for_all(desk: MemoryDesk) -> None:
+    talk = Plain("one", desk)
+    talk.leg("ann")
+    talk.leg("boss7")
+    assert (talk.heard, talk.refused, talk.call) == ([], pbx.EXCLUDED, None)
+    assert desk.calls[0].over
+    talk.leg("ben")
+    assert talk.heard == []
+
+
+def test_a_context_that_is_not_wanted_opens_nothing(desk: MemoryDesk) -> None:
+    Plain("one", desk).leg("ann", context="test")
+    assert desk.calls == []
+
+
+def test_no_more_than_the_limit(desk: MemoryDesk) -> None:
+    talks = [Plain(str(n), desk) for n in range(3)]
+    for talk in talks:
+        talk.leg("ann")
+    assert [talk.refused for talk in talks] == ["", "", "limit"]
+    assert len(desk.calls) == 2
+
+
+def test_a_blind_transfer_is_told_again_with_whom_it_reached(desk: MemoryDesk) -> None:
+    talk = Plain("one", desk)
+    ann, _ = talk.leg("ann"), talk.leg("ben")
+    now = desk.clock.now()
+    assert ann.party is not None
+    talk.transferred(Transferred(at=now, kind="blind", transferor=0, transferee=1))
+    talk.remove(ann, now, Cause(q850=16))
+    talk.leg("cleo")
+    (call,) = desk.calls
+    told = [event for event in call.events if isinstance(event, Transferred)]
+    assert [event.target for event in told] == [None, 2]
+
+
+def test_a_call_that_the_core_ended_is_listened_to_no_more(desk: MemoryDesk) -> None:
+    talk = Plain("one", desk)
+    talk.leg("ann")
+    now = desk.clock.now()
+    desk.calls[0].end(at=now)
+    talk.look(now)
+    assert (talk.heard, talk.refused, talk.call) == ([], "ended", None)

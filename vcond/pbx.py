@@ -1,0 +1,452 @@
+"""What adapters of PBXs have in common: legs, and conversations above them, told to the core as it happens.
+
+A conversation lives above its legs. It begins with the first one and ends when the last one is gone; transfers, queues
+and parking change nothing about it. Everything here is told with the moment it happened and waits for nothing. What a
+PBX calls things, and which of its events mean what, stays with its adapter: it derives a ``Leg`` and a ``Conversation``
+of its own and fills in the methods that raise nothing and know nothing here.
+
+Imports the contract only, as adapters do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+
+from msgspec import Meta, structs
+
+from vcond.adapter import (
+    Answered,
+    ArrivalClock,
+    Cause,
+    Codec,
+    ConfigError,
+    Desk,
+    Direction,
+    Event,
+    Fact,
+    Held,
+    Instant,
+    LiveCall,
+    Party,
+    PartyDescribed,
+    PartyLeft,
+    Resumed,
+    Track,
+    Transferred,
+    Warned,
+    Who,
+)
+
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Pattern = Annotated[str, Meta(min_length=1, max_length=128)]
+Patterns = Annotated[list[Pattern], Meta(max_length=200)]
+"""Names as a shell would write them: ``*``, ``?``, ``[abc]``; case counts."""
+
+EXCLUDED: Final = "excluded"
+"""Why a call is not recorded: somebody is in it whose calls never are."""
+RANG: Final = 8
+"""Legs that rang in vain and are named in the record of a call that nobody answered."""
+MAX_TEXT: Final = 256
+TEL: Final = re.compile(r"\+?[0-9]{7,15}")
+"""What is a telephone number, and no extension."""
+USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/#%]+")
+"""The user part of a SIP address (RFC 3261 section 25.1)."""
+HOLDING: Final = frozenset({"hold", "unhold"})
+
+
+class Selecting(Protocol):
+    """Which calls an adapter's configuration wants."""
+
+    @property
+    def include(self) -> list[str]:
+        """Legs whose calls are recorded."""
+
+    @property
+    def exclude(self) -> list[str]:
+        """Legs whose calls are never recorded, whoever else is in them."""
+
+    @property
+    def include_contexts(self) -> list[str]:
+        """Dialplan contexts in which a recorded call may begin."""
+
+    @property
+    def exclude_contexts(self) -> list[str]:
+        """Dialplan contexts in which a call that begins is not recorded."""
+
+    @property
+    def max_calls(self) -> int:
+        """Calls recorded at the same time."""
+
+
+def matches(patterns: Sequence[str], name: str) -> bool:
+    """Whether a name fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def inside(internal: Sequence[str], trunks: Sequence[str], name: str) -> bool | None:
+    """Whether a leg is one of ours; None when nothing was configured. With only one of the two the rest is the other."""
+    if matches(internal, name):
+        return True
+    if matches(trunks, name):
+        return False
+    if internal and not trunks:
+        return False
+    return True if trunks and not internal else None
+
+
+def secret(password: str, file: str, at: str) -> str:
+    """A password, or what the file holds. Raises ConfigError, which names ``at``, when it cannot be read."""
+    if not file:
+        return password
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, ValueError) as why:
+        raise ConfigError(f"cannot be read: {type(why).__name__}", at) from why
+
+
+def clean(text: str) -> str:
+    """A text from outside, fit for a record: no control characters, no surrounding space, at most ``MAX_TEXT``."""
+    return "".join(c for c in text[: 4 * MAX_TEXT] if c.isprintable())[:MAX_TEXT].strip()
+
+
+def direction(first: bool | None, others: Sequence[bool | None]) -> Direction:
+    """Which way a call goes, from whether its first leg and the others are ours (None = not known)."""
+    if first is None:
+        return "unknown"
+    if not first:
+        return "inbound"
+    return "outbound" if False in others else "internal"
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One channel that stands for somebody who can speak."""
+
+    channel: str
+    """Its id now."""
+    name: str
+    """What patterns look at: ``PJSIP/agent``, ``sofia/internal/1001@pbx.example.com``."""
+    inside: bool | None
+    conversation: Conversation[Any]
+    created: Instant
+    context: str
+    up: Instant | None = None
+    """When it was answered."""
+    key: str = ""
+    """Key of its party; empty while it is none."""
+    who: Who = field(default_factory=Who)
+    sip: str = ""
+    dialled: str = ""
+    app: str = ""
+    holding: bool = False
+    left: Instant | None = None
+    cause: Cause = field(default_factory=Cause)
+
+    @property
+    def party(self) -> Party | None:
+        """The party that it is in its call."""
+        call = self.conversation.call
+        return call.state.party_by_key(self.key) if call is not None and self.key else None
+
+    def open_track(self, at: Instant, rate: int) -> Track | None:
+        """A new track for its party; None when it is none, or is not recorded."""
+        call, party = self.conversation.call, self.party
+        if call is None or party is None:
+            return None
+        return call.track(party.index, at=at, codec=Codec.L16, rate=rate, clock=ArrivalClock())
+
+    def warn(self, at: Instant, code: str, text: str) -> None:
+        """Write a warning into the record."""
+        self.conversation.emit(Warned(at=at, code=code, text=text))
+
+
+L = TypeVar("L", bound=Leg)
+
+
+class Conversation(Generic[L]):
+    """All legs that belong together, and the call that they are to the core once it is recorded."""
+
+    def __init__(self, key: str, since: Instant, desk: Desk, selecting: Selecting) -> None:
+        self.key = key
+        self.since = since
+        self.late = False
+        """Found alive after a gap: its beginning was not seen."""
+        self.legs: dict[str, L] = {}
+        self.call: LiveCall | None = None
+        self.refused = ""
+        """Why it will never be recorded."""
+        self.first: L | None = None
+        self._rang: list[L] = []
+        self._last: L | None = None
+        self._hung_up: L | None = None
+        self._failure = ""
+        """Why it reached nobody, in the PBX's word."""
+        self._sent_on: Transferred | None = None
+        """A blind transfer that has not reached anybody yet."""
+        self._facts: dict[tuple[str, str], str] = {}
+        self._desk = desk
+        self._selecting = selecting
+
+    # What an adapter fills in.
+
+    def _listen(self, leg: L) -> None:
+        """Listen to a leg that is up; nothing happens when it is listened to already."""
+        raise NotImplementedError
+
+    def _stop(self, leg: L, at: Instant) -> None:
+        """Listen no longer; its track ends at ``at``."""
+        raise NotImplementedError
+
+    def _talking(self, leg: L) -> bool:
+        """Whether somebody hears a leg. Two of them: the call is answered."""
+        raise NotImplementedError
+
+    def _machine(self) -> L | None:
+        """The leg that a machine answered, in a call that no human did."""
+        raise NotImplementedError
+
+    def _word(self, codes: Cause) -> str:
+        """The word for why a call was not answered."""
+        raise NotImplementedError
+
+    def _may_open(self) -> bool:
+        """Whether anything may be told yet."""
+        return True
+
+    def _party_key(self, leg: L) -> str:
+        """The key of the party that a leg is."""
+        return leg.channel
+
+    def _keys(self, leg: L) -> tuple[str, ...]:
+        """Keys of all parties that are there because a leg is."""
+        return (leg.key,)
+
+    def _known(self, call: LiveCall, channel: str) -> Party | None:
+        """The party that a channel was in a call of an earlier run."""
+        return call.state.party_by_key(channel)
+
+    def _joined(self, leg: L, party: int, at: Instant) -> None:
+        """A leg became a party: facts of it can be told."""
+
+    # Legs come and go.
+
+    def add(self, leg: L) -> None:
+        """A leg belongs to it from now on."""
+        leg.conversation = self
+        self.legs[leg.channel] = leg
+        self.first = self.first or leg
+        if matches(self._selecting.exclude, leg.name):
+            self.refuse(EXCLUDED, leg.created)
+
+    def remove(self, leg: L, at: Instant, cause: Cause) -> None:
+        """A leg is gone."""
+        self.legs.pop(leg.channel, None)
+        leg.left, leg.cause = at, cause
+        self._last = leg
+        if leg.up is None and leg is not self.first:
+            self._rang.append(leg)
+            del self._rang[:-RANG]
+        self._gone(leg, at, cause)
+        if len([other for other in self.legs.values() if other.key]) > 1:
+            self._hung_up = None  # it goes on without whoever hung up
+
+    def _gone(self, leg: L, at: Instant, cause: Cause) -> None:
+        """A leg's party is not there any more."""
+        self.unhold(leg, at)
+        self._stop(leg, at)
+        party = leg.party
+        if party is not None and party.here:
+            self.emit(PartyLeft(at=at, party=party.index, cause=cause))
+
+    def settle(self, at: Instant) -> None:
+        """Do what is due: open the call, let parties join, listen to them, say that it is answered."""
+        self._open(at)
+        if self.call is None:
+            return
+        for leg in list(self.legs.values()):
+            if not leg.key and (leg.up is not None or leg is self.first):
+                self._join(leg, at if self.late else leg.up or leg.created)
+            if leg.up is not None:
+                self._listen(leg)
+        if self.call.state.answered is None and sum(map(self._talking, self.legs.values())) > 1:
+            self.emit(Answered(at=at))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can come."""
+        return not self.legs
+
+    # What parties do.
+
+    def describe(self, leg: L, who: Who, at: Instant) -> None:
+        """Who a party is, which may be more than was known."""
+        if who == leg.who:
+            return
+        leg.who = who
+        party = leg.party
+        if party is not None:
+            self.emit(PartyDescribed(at=at, party=party.index, who=who))
+
+    def hold(self, leg: L, at: Instant) -> None:
+        """A party put the others on hold."""
+        party = leg.party
+        if party is not None and not leg.holding:
+            leg.holding = True
+            self.emit(Held(at=at, party=party.index))
+
+    def unhold(self, leg: L, at: Instant) -> None:
+        """A party took the others back."""
+        party = leg.party
+        if leg.holding and party is not None:
+            self.emit(Resumed(at=at, party=party.index))
+        leg.holding = False
+
+    def fact(self, name: str, value: str, at: Instant, leg: L | None = None) -> None:
+        """Keep what only the PBX knows, once."""
+        party = leg.party.index if leg is not None and leg.party is not None else None
+        where = (name, leg.key if leg is not None else "")
+        if value and self.call is not None and self._facts.get(where) != value:
+            self._facts[where] = value
+            self.emit(Fact(at=at, name=name, value=clean(value), party=party))
+
+    def transferred(self, event: Transferred) -> None:
+        """A party handed the conversation on. Whom a blind transfer reaches is told when he answers."""
+        self.emit(event)
+        open_end = event.kind == "blind" and event.outcome == "success" and event.target is None
+        self._sent_on = event if open_end else None
+
+    def emit(self, event: Event) -> None:
+        """Tell the core, when it is recorded."""
+        if self.call is not None:
+            self.call.emit(event)
+
+    # Beginning and end.
+
+    def refuse(self, reason: str, at: Instant) -> None:
+        """Record it no more, for ever."""
+        self.refused = self.refused or reason
+        for leg in self.legs.values():
+            self._stop(leg, at)
+            leg.key = ""
+        if self.call is not None:
+            self.emit(Warned(at=at, code=reason, text="not recorded from here on, by configuration"))
+            self.call.end(at=at, cause=Cause(text=reason))
+            self.call = None
+
+    def look(self, at: Instant) -> None:
+        """Stop listening when the core has ended the call by itself (a limit, a stop)."""
+        if self.call is not None and self.call.state.ended is not None:
+            self.call = None
+            self.refuse("ended", at)
+
+    def end(self, at: Instant) -> None:
+        """The last leg is gone."""
+        self._open(at)
+        call = self.call
+        if call is None:
+            return
+        by = self._hung_up.party if self._hung_up is not None else None
+        if call.state.answered is None:
+            self._close_unanswered(call, at)
+        call.end(at=at, cause=self._cause(call), by=by.index if by is not None else None)
+        self.call = None
+
+    def _close_unanswered(self, call: LiveCall, at: Instant) -> None:
+        """Nobody answered: a machine did, or those who rang in vain are named."""
+        spoke = self._machine()
+        if spoke is not None:
+            self.emit(Answered(at=spoke.up or at))
+            self.fact("answered_by", spoke.app, at)
+            return
+        for leg in self._rang:
+            if not leg.key and leg.left is not None:
+                self._join(leg, leg.created)
+                party = leg.party
+                if party is not None:
+                    call.emit(PartyLeft(at=leg.left, party=party.index, cause=leg.cause))
+
+    def _cause(self, call: LiveCall) -> Cause:
+        ender = self._hung_up or self._last
+        if ender is None or call.state.answered is not None:
+            return ender.cause if ender is not None else Cause()
+        codes = next((leg.cause for leg in reversed(self._rang) if leg.cause.q850), ender.cause)
+        return Cause(q850=codes.q850, sip=codes.sip, text=self._word(codes))
+
+    def _open(self, at: Instant) -> None:
+        first = self.first
+        if self.call is not None or self.refused or first is None or not self._may_open():
+            return
+        legs = [*self.legs.values(), *self._rang, *([self._last] if self._last else [])]
+        begun = self.late or len(legs) > 1 or not self.legs or any(leg.up is not None for leg in legs)
+        if not begun or not self._included(first, legs):
+            return
+        if len(self._desk.open_calls()) >= self._selecting.max_calls:
+            self.refuse("limit", at)
+            self._desk.dropped("call", "limit")
+            self._desk.log.error("call not recorded: max_calls reached", max_calls=self._selecting.max_calls)
+            return
+        way = direction(first.inside, [leg.inside for leg in legs if leg is not first])
+        self.call = self._desk.call(self.key, at=at if self.late else first.created, direction=way)
+        self._opened(first, at)
+
+    def _included(self, first: L, legs: Iterable[L]) -> bool:
+        which = self._selecting
+        begins = matches(which.include_contexts, first.context) and not matches(which.exclude_contexts, first.context)
+        return begins and any(matches(which.include, leg.name) for leg in legs)
+
+    def _opened(self, first: L, at: Instant) -> None:
+        self.fact("dialled", first.dialled, at)
+        if self.late:
+            self.emit(Warned(at=at, code="joined-late", text="the call was there before capture began"))
+        if first.left is not None and not first.key:
+            self._join(first, first.created)
+
+    def adopt(self, call: LiveCall, at: Instant) -> None:
+        """Go on with a call of an earlier run: who is no longer there has left, who is there stays who he was."""
+        self.call = call
+        last = max(call.state.last, call.state.opened)
+        self._facts = {(fact.name, ""): fact.value for fact in call.state.facts if fact.party is None}
+        for leg in self.legs.values():
+            known = self._known(call, leg.channel)
+            if known is not None:
+                leg.key = known.key
+                told = [m.event for m in call.state.history if m.party == known.index and m.event in HOLDING]
+                leg.holding = known.here and told[-1:] == ["hold"]
+                call.party(known.key, at=at, who=leg.who)
+        here = {key for leg in self.legs.values() for key in self._keys(leg)}
+        for party in call.state.parties:
+            if party.here and party.key not in here:
+                call.emit(PartyLeft(at=last, party=party.index))
+
+    def absorb(self, other: Conversation[L]) -> None:
+        """Another conversation turned out to be part of this one."""
+        if EXCLUDED in {self.refused, other.refused}:
+            for side in (self, other):
+                side.refuse(EXCLUDED, max(self.since, other.since))
+        if self.call is not None and other.call is not None:
+            self.call.merge(other.call)
+        else:
+            self.call = self.call or other.call
+        self.first = self.first or other.first
+        self._rang = (self._rang + other._rang)[-RANG:]
+        for leg in other.legs.values():
+            leg.conversation = self
+            self.legs[leg.channel] = leg
+        other.call = None
+        other.legs = {}
+
+    def _join(self, leg: L, at: Instant) -> None:
+        assert self.call is not None
+        leg.key = self._party_key(leg)
+        index = self.call.party(leg.key, at=at, who=leg.who)
+        self._joined(leg, index, at)
+        if leg is not self.first:
+            self._hung_up = None  # it went on with somebody new
+        if self._sent_on is not None and leg.up is not None:
+            self.emit(structs.replace(self._sent_on, target=index))
+            self._sent_on = None

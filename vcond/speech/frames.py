@@ -2,7 +2,8 @@
 
 A frame is 4 bytes of length, big endian, and that many bytes of one msgpack map whose key ``t`` names the message.
 The service sends one step (``Open``, ``Feed``..., then ``Ask`` or ``Finish``) and waits for its one answer; ``Drop``
-has none. A frame that is too long or no message ends the connection: neither side can trust the rest of the bytes.
+has none. A process that workers are forked from takes ``Fork`` only. A frame that is too long or no message ends the
+connection: neither side can trust the rest of the bytes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ class Start(Message, tag=True):
     threads: int
     nice: int
     server: Server | None = None
+    streams: int = 8
+    """Recognitions that will be open at once."""
+    vocabulary: tuple[str, ...] = ()
+    """That of most utterances."""
+    growth: int = 0
+    """Bytes that it may take on top of what it has when its engine is loaded; 0 = as many as it likes."""
+    forks: bool = False
+    """Be what workers are forked from, if the engine can be forked. ``Ready`` says whether it is."""
+    warm: bool = True
+    """Warm the engine, if it is forked and can be warmed."""
 
 
 class Open(Message, tag=True):
@@ -66,6 +77,12 @@ class Finish(Message, tag=True):
     job: int
 
 
+class Fork(Message, tag=True):
+    """Fork a worker; with it come two descriptors, the worker's socket and where its output goes. Answered ``Forked``,
+    and the worker says ``Ready`` on its socket.
+    """
+
+
 class Drop(Message, tag=True):
     """Close the recognition without an answer; one that is not open is no error."""
 
@@ -81,6 +98,18 @@ class Ready(Message, tag=True):
     languages: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
     memory: int = 0
     """Bytes of resident memory."""
+    forks: bool = False
+    """It takes nothing but ``Fork``."""
+
+
+class Forked(Message, tag=True):
+    """A worker was forked. It is not waited for before the next ``Fork``, so its number is its own until then."""
+
+    pid: Annotated[int, Meta(ge=1)]
+
+
+class Warmed(Message, tag=True):
+    """Said unasked, once: workers that are forked from now on are as fast as they get."""
 
 
 class Said(Message, tag=True):
@@ -111,8 +140,8 @@ class Failed(Message, tag=True):
     """What the operator can do about it; only of our own exceptions, whose texts hold nothing said."""
 
 
-Request = Start | Open | Feed | Ask | Finish | Drop
-Answer = Ready | Said | Done | Failed
+Request = Start | Open | Feed | Ask | Finish | Drop | Fork
+Answer = Ready | Forked | Warmed | Said | Done | Failed
 
 _REQUESTS = msgspec.msgpack.Decoder(Request)
 _ANSWERS = msgspec.msgpack.Decoder(Answer)

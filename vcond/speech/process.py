@@ -6,9 +6,7 @@ import asyncio
 import os
 import re
 import signal
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -17,15 +15,12 @@ import structlog
 
 from vcond.errors import ConfigError, MissingExtraError, OperatorError, ProtocolError, UnreachableError, VcondError
 from vcond.speech import frames
+from vcond.speech.ends import Ends, gone, make_ends, spawn
 
 log = structlog.get_logger()
 
 LEAVE_SECONDS = 2.0
 """How long a worker may take to notice that its socket is closed before it is killed."""
-KEPT_ENV: Final = re.compile(
-    r"(PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHON\w*|LD_LIBRARY_PATH|(OMP|MKL|OPENBLAS|CT2|VOSK)_\w+)"
-)
-"""Nothing else of our environment goes to a worker: it may hold secrets, and a worker needs none."""
 PLACE: Final = re.compile(rb'^ +File "[^"\n]{1,300}", line \d{1,6}|^Fatal Python error: [A-Za-z ]{1,40}', re.MULTILINE)
 """What is kept of a worker's output: where in the code it broke, never what it held."""
 
@@ -49,23 +44,22 @@ class EngineAwayError(VcondError):
 class Worker:
     """One running worker. Made by ``start``; ``close`` it."""
 
-    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, pid: int, ours: Ends, process: Process | None, wake: asyncio.Event) -> None:
+        """``process``: our own child; None for one that another worker forked. Raises OSError when it is gone."""
+        self.pid = pid
         self.lost = ""
         """Why it can no longer be used; empty while it can."""
         self.memory = 0
         """Bytes of resident memory, as it said last."""
-        self._process = process
+        self.warm = False
+        """What is forked from it now is as fast as it gets."""
         # Not Process.kill: it polls, which takes the exit status away from the event loop that waits for it.
-        self._handle = os.pidfd_open(process.pid)
-        self._reader = reader
-        self._writer = writer
+        self._handle = os.pidfd_open(pid)
+        self._process = process
+        self._ours = ours
         self._answer: asyncio.Future[frames.Answer] | None = None
-        self._wake = asyncio.Event()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        self.wake = wake
+        """Set when it is lost, or has become warm."""
 
     @classmethod
     async def start(
@@ -76,21 +70,54 @@ class Worker:
         ``tasks`` owns what reads from it; ``wake`` is set when it dies. Raises OperatorError kinds when the engine
         cannot be loaded, WorkerLostError when the process died or took longer than ``seconds``.
         """
-        ours, process = await _spawn(start.threads)
-        reader, writer = await asyncio.open_connection(sock=ours)
-        worker = cls(process, reader, writer)
-        worker._wake = wake
-        tasks.create_task(worker._read_answers())
-        tasks.create_task(worker._read_output())
         try:
-            answer = await worker._exchange([start], seconds)
-        except BaseException:
-            await worker.close()
+            ours, process = await spawn(start.threads)
+        except OSError as why:
+            raise WorkerLostError("spawn") from why
+        try:
+            worker = cls(process.pid, ours, process, wake)
+        except OSError as why:
+            await ours.close()
+            raise WorkerLostError("crash") from why
+        return worker, await worker.begin([start], seconds, tasks)
+
+    async def fork(
+        self, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
+    ) -> tuple[Worker, frames.Ready]:
+        """A worker like this one, which said that it ``forks``; otherwise as ``start``. One at a time."""
+        try:
+            ours, theirs = await make_ends()
+        except OSError as why:
+            raise WorkerLostError("spawn") from why
+        try:
+            with theirs:
+                forked = await self._exchange([frames.Fork()], seconds, theirs.descriptors)
+            # Nobody waits for it before the next fork, so the number is its own even if it is dead.
+            worker = Worker(forked.pid, ours, None, wake) if isinstance(forked, frames.Forked) else None
+        except BaseException as why:
+            await ours.close()
+            if isinstance(why, OSError):
+                raise WorkerLostError("spawn") from why
             raise
+        if worker is None:
+            await ours.close()
+            raise self._lose("protocol")
+        return worker, await worker.begin([], seconds, tasks)
+
+    async def begin(self, step: Sequence[frames.Request], seconds: float, tasks: asyncio.TaskGroup) -> frames.Ready:
+        """Its first answer, for which ``start`` and ``fork`` wait. It is closed when that is not ``Ready``."""
+        tasks.create_task(self._read_answers())
+        tasks.create_task(self._read_output())
+        answer: frames.Answer | None = None
+        try:
+            answer = await self._exchange(step, seconds)
+        finally:
+            if not isinstance(answer, frames.Ready):
+                self._kill()
+                await self.close()
         if isinstance(answer, frames.Ready):
-            worker.memory = answer.memory
-            return worker, answer
-        await worker.close()
+            self.memory = answer.memory
+            return answer
         if isinstance(answer, frames.Failed) and answer.job is None:
             raise _operator_error(answer)
         raise WorkerLostError("protocol")
@@ -115,33 +142,36 @@ class Worker:
     def tell(self, message: frames.Drop) -> None:
         """Send something that has no answer."""
         if not self.lost:
-            self._writer.write(frames.pack(message))
+            self._ours.writer.write(frames.pack(message))
 
     async def close(self) -> None:
         """End it: it goes when its socket is closed, or is killed."""
         self.lost = self.lost or "closed"
-        self._writer.close()
+        self._ours.writer.close()
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._process.wait()
+                await gone(self._handle)
         except TimeoutError:
             pass
         finally:
             self._kill()
-        await self._process.wait()
+        await gone(self._handle)
+        if self._process is not None:
+            await self._process.wait()
         os.close(self._handle)
-        with suppress(OSError):
-            await self._writer.wait_closed()
+        await self._ours.close()
 
-    async def _exchange(self, step: Sequence[frames.Request], seconds: float) -> frames.Answer:
+    async def _exchange(
+        self, step: Sequence[frames.Request], seconds: float, descriptors: Sequence[int] = ()
+    ) -> frames.Answer:
+        """Send a step, the first message of it with descriptors, and wait for its answer."""
         if self.lost:
             raise WorkerLostError(self.lost)
         self._answer = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(seconds):
                 for message in step:
-                    self._writer.write(frames.pack(message))
-                    await self._writer.drain()
+                    await self._ours.send(frames.pack(message), descriptors)
                 return await self._answer
         except TimeoutError:
             raise self._lose("hang") from None
@@ -158,7 +188,7 @@ class Worker:
         if not self.lost:
             self.lost = reason
             self._kill()
-            self._wake.set()
+            self.wake.set()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(WorkerLostError(self.lost))
         return WorkerLostError(self.lost)
@@ -169,14 +199,19 @@ class Worker:
 
     async def _read_answers(self) -> None:
         """Every answer belongs to the step that is under way; anything else is a worker that makes no sense."""
+        reader = self._ours.reader
         try:
             while True:
-                size = frames.length(await self._reader.readexactly(frames.HEAD.size))
-                answer = frames.answer(await self._reader.readexactly(size))
-                if self._answer is None or self._answer.done():
+                size = frames.length(await reader.readexactly(frames.HEAD.size))
+                answer = frames.answer(await reader.readexactly(size))
+                if isinstance(answer, frames.Warmed):
+                    self.warm = True
+                    self.wake.set()
+                elif self._answer is None or self._answer.done():
                     self._lose("protocol")
                     return
-                self._answer.set_result(answer)
+                else:
+                    self._answer.set_result(answer)
         except ProtocolError:
             self._lose("protocol")
         except (asyncio.IncompleteReadError, OSError):
@@ -184,41 +219,13 @@ class Worker:
 
     async def _read_output(self) -> None:
         """What it prints is counted; of a crash, the places in the code are logged."""
-        assert self._process.stdout is not None
         count, tail = 0, b""
-        while part := await self._process.stdout.read(1 << 16):
+        while part := await self._ours.output.read(1 << 16):
             count += len(part)
             tail = (tail + part)[-8192:]
         if count:
             places = [place.decode(errors="replace").strip() for place in PLACE.findall(tail)]
             log.info("speech worker printed", pid=self.pid, bytes=count, places=places[-10:])
-
-
-async def _spawn(threads: int) -> tuple[socket.socket, Process]:
-    """A process and our end of its socket. Raises WorkerLostError when the machine has no more of either."""
-    ours: socket.socket | None = None
-    try:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            return ours, await _execute(theirs.fileno(), threads)
-    except BaseException as why:
-        if ours is not None:
-            ours.close()
-        if isinstance(why, OSError):
-            raise WorkerLostError("spawn") from why
-        raise
-
-
-async def _execute(fd: int, threads: int) -> Process:
-    env = {name: value for name, value in os.environ.items() if KEPT_ENV.fullmatch(name)}
-    env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    env["HF_HUB_OFFLINE"] = "1"
-    env["OMP_NUM_THREADS"] = str(threads)
-    # -P: what the parent imports is what the worker imports; the folder it happens to run in is not looked at.
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "vcond.speech.worker", str(fd),
-        stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, pass_fds=(fd,), env=env,
-    )  # fmt: skip
 
 
 def _operator_error(answer: frames.Failed) -> OperatorError:

@@ -25,6 +25,7 @@ from vcond.speech.process import EngineAwayError, EngineFailedError, Worker, Wor
 from vcond.speech.results import transcribed
 from vcond.speech.scheduler import AGAIN, TRIES, Job, Scheduler, Step
 from vcond.speech.source import Clock, Source
+from vcond.speech.workers import Workers
 
 __all__ = ["Ear", "Source", "Speech", "SpeechConfig"]
 
@@ -47,7 +48,7 @@ class Speech:
     """Turns what is said on tracks into ``Utterance``, ``Transcribed`` and ``Untranscribed`` events of their calls."""
 
     def __init__(
-        self, config: SpeechConfig, *, clock: Clock, choice: Choice | None = None, start: Starts = Worker.start
+        self, config: SpeechConfig, *, clock: Clock, choice: Choice | None = None, start: Starts | None = None
     ) -> None:
         self.config = config
         self.choice = choice or choose(config)
@@ -58,7 +59,8 @@ class Speech:
         self.engine: frames.Ready | None = None
         """What the workers said they are."""
         self._clock = clock
-        self._start = start
+        self._workers = Workers()
+        self._start = start or self._workers.start
         self.admission = Admission(config.worker_count, partials=config.partials)
         self._scheduler = Scheduler(
             streaming=False, partials=config.partials, workers=config.worker_count, streams=config.streams,
@@ -157,12 +159,15 @@ class Speech:
             self.ready.set()
         else:
             log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._ears.run(), name="ears")
-            if self.choice.engine:
-                tasks.create_task(self._judge(), name="speech admission")
-            for index in range(self.config.worker_count if self.choice.engine else 0):
-                tasks.create_task(self._tend(index, tasks), name=f"speech worker {index}")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ears.run(), name="ears")
+                if self.choice.engine:
+                    tasks.create_task(self._judge(), name="speech admission")
+                for index in range(self.config.worker_count if self.choice.engine else 0):
+                    tasks.create_task(self._tend(index, tasks), name=f"speech worker {index}")
+        finally:
+            await self._workers.close()
 
     # What ears hear.
 
@@ -324,7 +329,10 @@ class Speech:
         while True:
             await asyncio.sleep(self._pauses[index])
             choice = self.choice
-            start = frames.Start(choice.engine, choice.model, self.config.threads, self.config.nice, choice.server)
+            start = frames.Start(
+                choice.engine, choice.model, self.config.threads, self.config.nice, choice.server,
+                self.config.streams, tuple(self.config.vocabulary), growth=self.config.memory_mb << 20,
+            )  # fmt: skip
             wake = self._wakes[index]
             try:
                 worker, ready = await self._start(start, seconds=self.config.start_seconds, tasks=tasks, wake=wake)
@@ -347,7 +355,8 @@ class Speech:
                 self._scheduler.lost(index)
                 await worker.close()
                 del self.pids[index]
-            log.warning("speech worker is replaced", reason=reason, memory_mb=worker.memory >> 20)
+            say = log.info if reason == "warm" else log.warning
+            say("speech worker is replaced", reason=reason, memory_mb=worker.memory >> 20)
             self._died(index, reason)
 
     def _started(self, worker: Worker, ready: frames.Ready) -> None:
@@ -363,7 +372,7 @@ class Speech:
 
     def _died(self, index: int, reason: str) -> None:
         metrics.stt_worker_restarts_total.labels(reason).inc()
-        if reason == "memory":
+        if reason in {"memory", "warm"}:
             return
         self._pauses[index] = min(LONGEST_PAUSE, 2 * self._pauses[index] or self.config.restart_seconds)
         if self._pauses[index] >= WORRYING_PAUSE and not self.trouble:
@@ -378,13 +387,14 @@ class Speech:
             if worker.lost:
                 raise WorkerLostError(worker.lost)
             wake.clear()
-            slim = worker.memory <= self.config.memory_mb << 20
-            step = self._scheduler.next(index, accept=slim)
+            outgrown = "memory" if worker.memory > self.config.memory_mb << 20 else ""
+            outgrown = outgrown or ("warm" if self._workers.stale(worker) else "")
+            step = self._scheduler.next(index, accept=not outgrown)
             if step is not None:
                 await self._do(step, worker, ready)
                 self._pauses[index], self.trouble = 0.0, ""
-            elif not slim and not self._scheduler.holds(index):
-                return "memory"
+            elif outgrown and not self._scheduler.holds(index):
+                return outgrown
             else:
                 await wake.wait()
 

@@ -1,5 +1,7 @@
 """The worker process: ``python -m vcond.speech.worker <fd>``. Holds one engine and does one step after another.
 
+Asked to, and if its engine can be forked, it becomes what workers are forked from instead (``vcond.speech.loader``).
+
 It ends when its parent is gone, and only then: signals that a terminal or a service manager sends to the whole group are
 not for it, so that a stop can drain. What native code prints goes to the parent, which counts it and keeps no word.
 """
@@ -19,11 +21,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from vcond.errors import OperatorError, ProtocolError
-from vcond.speech import frames
-from vcond.speech.engine import Engine, EngineOptions, Recognition, load
+from vcond.speech import frames, loader
+from vcond.speech.engine import Engine, EngineOptions, Recognition, Warms, load
 
 MOST_OPEN = 1024
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -54,8 +57,8 @@ class Bench:
 
         Raises ProtocolError for a message that makes no sense here, and MemoryError: both end the worker.
         """
-        if isinstance(message, frames.Start):
-            raise ProtocolError("started twice")
+        if isinstance(message, frames.Start | frames.Fork):
+            raise ProtocolError("started twice, or not to be forked")
         before = time.process_time()
         try:
             reply = self._do(message)
@@ -106,8 +109,19 @@ def memory() -> int:
         return int(file.read().split()[1]) * PAGE
 
 
-def serve(channel: frames.Channel) -> None:
-    """Load what ``Start`` says, then do steps until the parent is gone. Raises ProtocolError."""
+def limit(growth: int) -> None:
+    """Let this process take only so many bytes more: then it fails, and no other process of the machine.
+
+    The limit is on private memory (RLIMIT_DATA), not on addresses (RLIMIT_AS): files that are mapped, as models may be,
+    are not counted, nor is what was there before.
+    """
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - as in ``memory``
+        most = int(file.read().split()[5]) * PAGE + growth
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def serve(channel: socket.socket) -> None:
+    """Load what ``Start`` says, then do steps, or fork who does, until the parent is gone. Raises ProtocolError."""
     first = frames.receive(channel)
     if first is None:
         return
@@ -116,11 +130,26 @@ def serve(channel: frames.Channel) -> None:
         raise ProtocolError("not started")
     os.nice(start.nice)
     try:
-        bench = Bench(load(start.engine, EngineOptions(start.model, start.threads, start.server)))
+        options = EngineOptions(start.model, start.threads, start.server, start.streams, start.vocabulary)
+        engine = load(start.engine, options)
     except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which
         text = str(why)[:2000] if isinstance(why, OperatorError) else ""
         channel.sendall(frames.pack(frames.Failed(type(why).__name__, text=text)))
         return
+    bench = Bench(engine)
+    if start.forks and engine.caps.forks and loader.alone():
+        channel.sendall(frames.pack(msgspec.structs.replace(bench.ready(), forks=True)))
+        warming = engine.warm() if start.warm and isinstance(engine, Warms) else None
+        loader.tend(channel, warming, lambda channel: work(channel, bench, start.growth))
+    else:
+        work(channel, bench, start.growth)
+
+
+def work(channel: socket.socket, bench: Bench, growth: int) -> None:
+    """Do steps until the parent is gone. Raises ProtocolError."""
+    threading.Thread(target=leave_with_parent, args=(channel,), daemon=True).start()
+    if growth:
+        limit(growth)
     channel.sendall(frames.pack(bench.ready()))
     while (body := frames.receive(channel)) is not None:
         reply = bench.do(frames.request(body))
@@ -133,7 +162,7 @@ def packed(reply: frames.Answer) -> bytes:
     try:
         return frames.pack(reply)
     except (TypeError, ValueError, OverflowError, ProtocolError) as why:
-        job = None if isinstance(reply, frames.Ready) else reply.job
+        job = reply.job if isinstance(reply, frames.Said | frames.Done | frames.Failed) else None
         return frames.pack(frames.Failed(type(why).__name__, job))
 
 
@@ -154,8 +183,8 @@ def main(fd: int) -> int:
         Path("/proc/self/oom_score_adj").write_text("500", "ascii")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold what callers said
     faulthandler.enable()
+    loader.die_with_parent()
     channel = socket.socket(fileno=fd)
-    threading.Thread(target=leave_with_parent, args=(channel,), daemon=True).start()
     try:
         serve(channel)
     except ProtocolError:

@@ -6,10 +6,13 @@ folder given as the model is where an engine writes down what it did and finds w
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,11 @@ NOISY = 906
 """Print what was said, and crash."""
 GROW = 907
 """Take much memory."""
+SEGFAULT = 918
+LEAVE = 919
+"""Exit, as a library might."""
+LOOP = 920
+"""Work without end."""
 AWAY = 908
 """Reach nobody, six times."""
 
@@ -55,6 +63,56 @@ class Streaming(Scripted):
     """Works while audio comes in."""
 
     model, caps = "streaming", Caps(streaming=True)
+
+
+class Forking(Scripted):
+    """Can be forked, and writes down each time it is loaded."""
+
+    caps = Caps(streaming=False, languages=("en",), forks=True)
+
+    def __init__(self, options: EngineOptions) -> None:
+        super().__init__(options)
+        self.note(f"load {os.getpid()}")
+
+
+class Threaded(Forking):
+    """Says that it can be forked, and has a thread."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        super().__init__(options)
+        threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+
+
+class Warming(Forking):
+    """Gets warm in three steps, as soon as there is no file ``cold`` in its folder."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        super().__init__(options)
+        self.steps = 0
+
+    def warm(self) -> Iterator[None]:
+        yield from self.cold()
+        for _ in range(3):
+            self.steps += 1
+            yield
+
+    def cold(self) -> Iterator[None]:
+        while (self.folder / "cold").exists():
+            time.sleep(0.01)  # what a step takes
+            yield
+
+    def open(self, hint: Hint) -> Words:
+        self.note(f"open {self.steps}")
+        return super().open(hint)
+
+
+class BurnsWhenWarmed(Warming):
+    """Dies of being warmed."""
+
+    def warm(self) -> Iterator[None]:
+        yield from self.cold()
+        self.note("burn x")
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Broken(Scripted):
@@ -124,6 +182,12 @@ class Words:
             raise UnreachableError("nobody there")
         elif value == GROW:
             self.engine.kept.append(np.ones(40 << 20, np.uint8))
+        elif value == SEGFAULT:
+            ctypes.string_at(0)
+        elif value == LEAVE:
+            os._exit(3)
+        while value == LOOP:
+            pass
 
     def hang(self) -> None:
         fifo, once = self.engine.folder / "fifo", self.engine.folder / "hung"

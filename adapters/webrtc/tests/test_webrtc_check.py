@@ -3,15 +3,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vcond.adapter import ConfigError
 from vcond.testing.desk import MemoryDesk
-from vcond_webrtc import WebRtcAdapter, WebRtcConfig
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig, peer
 from vcond_webrtc.unit import forbids_executable_memory
 
+TOP = Path(__file__).resolve().parents[3]
 # prctl(2): PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, which is what MemoryDenyWriteExecute=yes amounts to here.
 DENIED = "import ctypes, sys; sys.exit(77 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) else 0)"
 PROBE = """
@@ -49,6 +52,33 @@ async def test_check_warns_of_what_will_not_work():
     assert (await levels())["URL for publishers"][0] == "warning"
     assert (await levels(addresses=("203.0.113.7",)))["addresses that take media"][0] == "error"
     assert (await levels(public_url="http://127.0.0.1:8470"))["URL for publishers"][0] == "ok"
+
+
+async def test_check_counts_the_ports():
+    what = "addresses that take media"
+    told = {"addresses": (), "max_sessions": 100}
+    assert (await levels(ports="40000-40099", **told))[what] == ("ok", "all of this machine, UDP ports 40000-40099")
+    level, text = (await levels(ports="40000-40098", **told))[what]
+    assert level == "warning"
+    assert "99 UDP ports" in text
+
+
+def test_the_sample_has_every_setting_with_its_default_where_one_can_be():
+    sample = tomllib.loads((TOP / "adapters" / "webrtc" / "sample.toml").read_text())["adapters"]["webrtc"]
+    assert set(sample) == {field.name for field in msgspec.structs.fields(WebRtcConfig)}
+    told = msgspec.to_builtins(msgspec.convert(sample, WebRtcConfig))
+    usual = msgspec.to_builtins(WebRtcConfig())
+    assert {name for name in told if told[name] != usual[name]} == {"public_url", "secret", "addresses"}
+
+
+def test_the_pages_name_the_drop_in_that_the_adapter_asks_for():
+    dropped = (TOP / peer.DROP_IN).read_text()
+    assert "\nMemoryDenyWriteExecute=no\n" in dropped
+    for page in ("README.md", "vcond_webrtc/setup.md"):
+        text = (TOP / "adapters" / "webrtc" / page).read_text()
+        assert "MemoryDenyWriteExecute=yes" in text
+        assert f"({'../' * 2}{peer.DROP_IN})" in text
+        assert "/etc/systemd/system/vcond.service.d/webrtc.conf" in text
 
 
 @pytest.mark.parametrize(("told", "forbidden"), [("yes", True), ("no", False), ("", None)])
@@ -90,6 +120,9 @@ def test_a_missing_extra_is_named(monkeypatch):
         ({"page": "/whip/page"}, "at or below"),
         ({"addresses": ("1.2.3",)}, "no IP address"),
         ({"advertise": ":::"}, "no IP address"),
+        ({"proxies": ("a.b",)}, "no IP address"),
+        ({"ports": "50000-40000"}, "no range of ports"),
+        ({"turn": "turn:t.example.com", "turn_secret": "s", "turn_user": "u"}, "instead of turn_user"),
     ],
 )
 def test_values_that_cannot_work_together_are_refused(config, wrong):

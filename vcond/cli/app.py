@@ -10,6 +10,7 @@ import typer
 
 from vcond import __version__
 from vcond.cli import render
+from vcond.cli.bench import bench_app
 from vcond.cli.model import model_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
@@ -262,6 +263,7 @@ def demo(
 
 
 app.add_typer(model_app, name="model")
+app.add_typer(bench_app, name="bench")
 
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")

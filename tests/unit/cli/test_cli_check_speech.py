@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vcond.cli.check import findings
+
+SPEECH = Path(__file__).parents[1] / "speech"
+if str(SPEECH) not in sys.path:
+    sys.path.insert(0, str(SPEECH))
+
+from speech_server import Server, running  # noqa: E402 - the folder is found first
+
+CONFIG = """
+[vcond]
+state_dir = "{folder}/state"
+[speech]
+engine = "remote"
+url = "{url}"
+token = "hush"
+[adapters.twilio]
+[[sinks]]
+type = "folder"
+path = "{folder}/out"
+"""
+
+
+def found(folder: Path, url: str, *, offline: bool = False) -> list[tuple[str, str]]:
+    file = folder / "vcond.toml"
+    file.write_text(CONFIG.format(folder=folder, url=url))
+    told = findings(file, offline=offline)
+    assert "hush" not in str(told)
+    return [(one.level, one.detail) for one in told if one.what.startswith("speech")]
+
+
+def test_check_asks_the_speech_server(tmp_path: Path) -> None:
+    server = Server()
+    with running(server) as port:
+        url = f"ws://127.0.0.1:{port}"
+        assert found(tmp_path, url)[1] == ("ok", f"{url} answers, keeps connections")
+        server.resets = False
+        assert "a connection for each utterance" in found(tmp_path, url)[1][1]
+        server.headers.clear()
+        assert len(found(tmp_path, url, offline=True)) == 1
+        assert server.headers == [], "offline means: nobody is asked"
+    level, detail = found(tmp_path, url)[1]
+    assert level == "warning"
+    assert "cannot be reached" in detail
+
+
+def test_a_token_in_the_clear_is_said(tmp_path: Path) -> None:
+    told = found(tmp_path, "ws://127.0.0.2:1")
+    assert ("warning", "it goes over the network for everyone to read") in told

@@ -66,6 +66,7 @@ def test_no_text_does_more_than_be_refused(text):
         (HOST.replace("192.0.2.1", "host.example.com"), False),
         (HOST.replace("192.0.2.1", "224.0.0.251"), False),
         (HOST.replace("192.0.2.1", "0.0.0.0"), False),
+        (HOST.replace("192.0.2.1", "fe80::1%eth0"), False),
         (HOST.replace("61764", "0"), False),
         (HOST.replace("61764", "70000"), False),
         (HOST.replace("1 1 udp", "1 2 udp"), False),

@@ -90,10 +90,12 @@ async def gather(
         with suppress(OSError):
             hosts.append(await _host(connection, bind(address, ports), component))
             candidates.append(hosts[-1].local_candidate)
-    if connection.stun_server:
-        told = await asyncio.gather(*(_reflexive(host, connection.stun_server) for host in hosts))
-        candidates += [candidate for candidate in told if candidate is not None]
-    return candidates + await rest(component=component, addresses=[])
+    asked = hosts if connection.stun_server else []
+    seen, relayed = await asyncio.gather(
+        asyncio.gather(*(_reflexive(host, connection.stun_server) for host in asked)),
+        rest(component=component, addresses=[]),
+    )
+    return candidates + [candidate for candidate in seen if candidate is not None] + relayed
 
 
 async def _host(connection: Any, sock: socket.socket, component: int) -> Any:

@@ -60,7 +60,7 @@ def usable(candidate: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    return not (address.is_multicast or address.is_unspecified)
+    return not (address.is_multicast or address.is_unspecified or "%" in host)
 
 
 def reachable(offer: str) -> str:

@@ -46,6 +46,7 @@ if [ "${1:-}" = test ]; then
   need "command -v openssl" openssl
   need "test -x /usr/lib/chromium/chromium" chromium
   need "command -v ip" iproute2
+  need "command -v turnserver" coturn
   need "command -v janus" janus
   need "command -v espeak-ng" espeak-ng
   need "test -e /usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz -a -d /usr/share/asterisk/sounds/en_US_f_Allison -a -d /usr/share/asterisk/moh" \

@@ -132,9 +132,9 @@ def serving():
 
 
 @asynccontextmanager
-async def _serving(**config):
+async def _serving(*, clock=None, **config):
     people = []
-    async with MemoryDesk("webrtc") as desk:
+    async with MemoryDesk("webrtc", clock=clock) as desk:
         task = asyncio.create_task(WebRtcAdapter(WebRtcConfig(**config)).run(desk))
         await desk.until(lambda: desk.is_attached)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-DAEMON = Path(__file__).parent / "daemon"
-if str(DAEMON) not in sys.path:
-    sys.path.insert(0, str(DAEMON))
+HERE = Path(__file__).resolve().parent
+for kits in (HERE, HERE / "daemon"):
+    if str(kits) not in sys.path:
+        sys.path.insert(0, str(kits))
 
 import daemon_kit  # noqa: E402 - found by the path above
+from pbx_modules import peer  # noqa: E402 - as above
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +24,15 @@ def short_folder() -> Iterator[None]:
         daemon_kit.SHORT = folder
         yield
         daemon_kit.SHORT = ""
+
+
+@pytest.fixture(scope="session")
+def bed(tmp_path_factory):
+    """One PBX and its phones, for all tests with an Asterisk."""
+    try:
+        with peer.running(tmp_path_factory.mktemp("asterisk")) as both:
+            yield both
+    except peer.UnavailableError as why:
+        if os.environ.get("CI"):
+            pytest.fail(f"no Asterisk to test with: {why}")
+        pytest.skip(f"no Asterisk to test with: {why}")

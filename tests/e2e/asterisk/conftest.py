@@ -1,42 +1,11 @@
-"""One PBX and its phones for the session; a ``house`` of its own for every test."""
+"""The PBX of all tests; a ``house`` of its own for every one."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-from pathlib import Path
-
 import pytest
-
-HERE = Path(__file__).resolve().parent
-PEERS = HERE.parent.parent / "peers/asterisk"
-
-
-def _load(name: str, path: Path):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-peer = _load("vcond_test_asterisk_peer", PEERS / "peer.py")
-farm = _load("vcond_test_asterisk_farm", PEERS / "farm.py")
-proxy_module = _load("vcond_test_asterisk_proxy", PEERS / "proxy.py")
-house_module = _load("vcond_test_asterisk_house", HERE / "house.py")
-
-
-@pytest.fixture(scope="session")
-def bed(tmp_path_factory):
-    try:
-        with peer.running(tmp_path_factory.mktemp("asterisk")) as both:
-            yield both
-    except peer.UnavailableError as why:
-        if os.environ.get("CI"):
-            pytest.fail(f"no Asterisk to test with: {why}")
-        pytest.skip(f"no Asterisk to test with: {why}")
+from pbx_modules import farm, peer
+from pbx_modules import house as house_module
+from pbx_modules import proxy as proxy_module
 
 
 @pytest.fixture

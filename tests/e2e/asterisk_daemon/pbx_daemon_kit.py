@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 from daemon_kit import House as Installation
 from daemon_kit import Running
+from pbx_modules import house
 
 from vcond.testing.sounds import find, voice
 from vcond.vcon.audio import read_wav
 
-house = sys.modules["vcond_test_asterisk_house"]
 OWN, OTHER, SECONDS = house.OWN, house.OTHER, house.SECONDS
 RATE = 8000
 PHRASE = 2.0

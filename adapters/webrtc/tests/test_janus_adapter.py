@@ -12,8 +12,10 @@ from janus_fake import FakeJanus, Forward
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
+from vcond.testing.watch import captured_logs
 from vcond_webrtc.janus import JanusAdapter
 from vcond_webrtc.janus.config import JanusConfig
+from vcond_webrtc.janus.rooms import Board
 
 KEYS = {
     "api_secret": janus_fake.API_SECRET,
@@ -146,6 +148,37 @@ async def test_a_publisher_who_is_muted_by_janus_keeps_the_track(janus):
         assert len(desk.calls[0].state.tracks) == 1
         assert janus.asked["rtp_forward"] == 1
         assert find(voice(1, 2.0), desk.audio(desk.calls[0], 0))[0] > 0.95
+
+
+@virtual
+async def test_nothing_heard_from_the_beginning_is_said_once(janus):
+    (rita,) = await in_room(janus, "Rita", deaf=True)
+    async with running(janus) as desk:
+        await desk.until(lambda: desk.calls[0].state.warnings, within=20)
+        await asyncio.sleep(3)
+        assert [warning.code for warning in desk.calls[0].state.warnings] == ["no-audio"]
+        rita.deaf = False
+        await desk.until(lambda: desk.calls[0].state.tracks, what="a track after all")
+
+
+@virtual
+async def test_one_room_that_we_fail_with_does_not_cost_the_others(janus):
+    await in_room(janus, "Rita", room=1)
+    await in_room(janus, "Marcus", room=2)
+    look = Board.look
+
+    def wrong(self, which, people, at):
+        if which == 1:
+            raise KeyError("Rita")
+        look(self, which, people, at)
+
+    with pytest.MonkeyPatch.context() as patch, captured_logs() as lines:
+        patch.setattr(Board, "look", wrong)
+        async with running(janus) as desk:
+            await desk.until(lambda: desk.calls[0].state.tracks, what="a track")
+            assert desk.is_attached
+    assert any("KeyError" in line for line in lines)
+    assert not any("Rita" in line for line in lines)
 
 
 @virtual

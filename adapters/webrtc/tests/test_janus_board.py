@@ -235,7 +235,7 @@ def test_rooms_and_people_have_their_bounds():
     scene.put(1, "x", room=2)
     scene.look(3)
     assert len(scene.call.state.parties) == 2
-    assert scene.desk.drops == {("party", "too-many"): 3, ("room", "limit"): 3}
+    assert scene.desk.drops == {("party", "too-many"): 3, ("room", "limit"): 1}
     for who in (0, 1):
         scene.drop(who)
     scene.look()

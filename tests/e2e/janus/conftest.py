@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-for folder in (HERE.parents[1] / "peers" / "janus", HERE.parent / "webrtc", HERE.parent / "daemon"):
+for folder in (HERE, HERE.parents[1] / "peers" / "janus", HERE.parent / "webrtc", HERE.parent / "daemon"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

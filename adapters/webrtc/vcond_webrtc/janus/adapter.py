@@ -13,7 +13,7 @@ from vcond_webrtc.janus.check import check, decoder_is_here
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import Board
-from vcond_webrtc.janus.taps import TapCrew
+from vcond_webrtc.janus.taps import TapCrew, mistake
 from vcond_webrtc.janus.watch import Watch
 
 SHORTEST: Final = 0.5
@@ -74,6 +74,9 @@ class JanusAdapter:
                 failure: Exception = why
                 if isinstance(why, ProtocolError):
                     desk.dropped("message", "malformed")
+            except Exception as why:  # noqa: BLE001 - audio goes on being taken whatever we did wrong here
+                mistake(desk, why)
+                failure = ProtocolError("a mistake in vcond, see the log")
             crew.attach(None)
             board.detached()
             failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1

@@ -54,7 +54,7 @@ def _decoder() -> Finding:
         decoder_is_here()
     except ConfigError as why:
         return Finding("error", "packages for Opus", "cannot be used", str(why))
-    return Finding("ok", "packages for Opus", "PyAV works")
+    return Finding("ok", "packages for Opus", "PyAV and libopus work")
 
 
 def _plaintext(config: JanusConfig) -> Finding:
@@ -109,6 +109,9 @@ async def _rooms(janus: Janus, config: JanusConfig) -> AsyncIterator[Finding]:
 async def _room(janus: Janus, room: Room) -> Finding:
     """Both keys that a forward needs: asks for the end of a forward that cannot be."""
     what = f"keys of room {wire.clean(str(room.room))}"
+    if room.require_pvtid:
+        detail = "it has require_pvtid: only who joined is told what a publisher sends"
+        return Finding("error", what, detail, "require_pvtid = false for this room; give it a pin instead")
     nobody: Id = 1 if isinstance(room.room, int) else "nobody-of-vcond-check"
     try:
         await janus.forwards(room.room)

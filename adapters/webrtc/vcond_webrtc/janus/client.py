@@ -96,7 +96,9 @@ class Janus:
             body = {"request": "join", "ptype": "subscriber", "room": room, "streams": [{"feed": publisher}]}
             if pin := self._config.pin(room):
                 body["pin"] = pin
-            return (await self._message("streams of a publisher", handle, body)).streams
+            return (
+                await self._message("streams of a publisher (a pin, or the room has require_pvtid)", handle, body)
+            ).streams
         finally:
             await self._detach(handle)
 

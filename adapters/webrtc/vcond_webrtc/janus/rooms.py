@@ -7,7 +7,7 @@ nobody looked (Janus was away, vcond was restarted) shows in the next look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -92,6 +92,9 @@ class Board:
         self.rooms: dict[Id, Room] = {}
         self._deadline: Instant | None = None
         self._round: Instant | None = None
+        self._full: set[Id] = set()
+        self._full_now: set[Id] = set()
+        """Rooms that are one too many: of the round before, and of this one."""
 
     def detached(self) -> None:
         """Janus cannot be asked: when things happen from now on is not known until the next look."""
@@ -114,12 +117,15 @@ class Board:
             if not people:
                 return
             if len(self.rooms) >= self._config.max_rooms:
-                self._desk.dropped("room", "limit")
+                if which not in self._full:
+                    self._desk.dropped("room", "limit")
+                self._full_now.add(which)
                 return
             room = self.rooms[which] = Room(which, looked=self._round)
+        now = {person.id: person for person in people if not person.dummy}
         self._end_if_core_did(room, at)
-        self._went(room, people, at)
-        self._came(room, people, at)
+        self._went(room, now, at)
+        self._came(room, now.values(), at)
         self._settle(room, at)
         room.looked = at
         if not room.members and not room.crowd and room.call is None:
@@ -128,6 +134,7 @@ class Board:
     def round_ends(self, at: Instant) -> None:
         """All rooms were looked into; calls of an earlier run whose people did not come back in ``grace`` are over."""
         self._round = at
+        self._full, self._full_now = self._full_now, set()
         if self._deadline is None:
             self._deadline = Instant(at + self._grace)
         if at < self._deadline:
@@ -140,8 +147,7 @@ class Board:
 
     # Who went, who came.
 
-    def _went(self, room: Room, people: Iterable[Participant], at: Instant) -> None:
-        now = {person.id: person for person in people}
+    def _went(self, room: Room, now: Mapping[Id, Participant], at: Instant) -> None:
         room.crowd &= now.keys()
         for member in list(room.members.values()):
             person = now.get(member.id)
@@ -161,8 +167,6 @@ class Board:
 
     def _came(self, room: Room, people: Iterable[Participant], at: Instant) -> None:
         for person in people:
-            if person.dummy:
-                continue
             member = room.members.get(person.id)
             if member is None:
                 if len(room.members) >= self._config.max_parties:
@@ -252,8 +256,10 @@ class Board:
 
     def _end(self, room: Room) -> None:
         assert room.call is not None
-        room.call.end(at=room.left, cause=LEFT)
-        self._leave_call(room, room.left)
+        # who came in to listen after the last one had spoken was there too
+        at = max(room.left, *(party.stays[-1].joined for party in room.call.state.parties))
+        room.call.end(at=at, cause=LEFT)
+        self._leave_call(room, at)
 
     def _leave_call(self, room: Room, at: Instant) -> None:
         room.call = None

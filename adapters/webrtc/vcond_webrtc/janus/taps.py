@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping
 from itertools import count
 from random import randrange
 from typing import Final
 from zlib import crc32
 
-from vcond.adapter import Answered, ConfigError, Desk, Instant, LiveCall, PeerError, Warned
+from vcond.adapter import SECOND, Answered, ConfigError, Desk, Instant, LiveCall, PeerError, UnreachableError, Warned
 from vcond.media.rtpformats import STATIC, Format
 from vcond.media.rtpreceiver import Pressed, RtpReceiver, Source, Stream, Writer
 from vcond.media.rtpsocket import RtpPorts, RtpSocket
@@ -24,11 +25,20 @@ TYPES: Final = {"opus": OPUS_TYPE, "pcmu": 0, "pcma": 8, "g722": 9}
 FORMATS: Final[Mapping[int, Format]] = {OPUS_TYPE: Format("opus", 48_000, 2), **STATIC}
 MOST_STREAMS: Final = 4
 """Audio streams that are taken of one publisher."""
+SILENCE: Final = 10 * SECOND
+"""After this long without a packet it is said."""
 SERIAL: Final = 12
 """Bits of an SSRC that count; the rest is our mark."""
 AGAIN: Final = 1.0
 SELDOM: Final = 30.0
 """Seconds until a tap that failed is tried again: the first time, and at most."""
+
+
+def mistake(desk: Desk, why: Exception) -> None:
+    """Tell of an exception that should not be, without its text, which may hold what people are called."""
+    where = traceback.extract_tb(why.__traceback__)[-1]
+    place = f"{where.name}:{where.lineno}"
+    desk.log.error("a mistake in vcond, please report it", error=type(why).__name__, where=place)
 
 
 class Ear:
@@ -95,6 +105,8 @@ class PublisherTap:
         self._ears: list[Ear] = []
         self._sockets: list[RtpSocket[Instant]] = []
         self._gone = asyncio.Event()
+        self._made_at = Instant(0)
+        self._silence_told = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -124,6 +136,8 @@ class PublisherTap:
                 await self._make()
                 await self._gone.wait()
                 self._shut(self._crew.desk.clock.now())
+        except Exception as why:  # noqa: BLE001 - a mistake with one publisher must not cost all the others
+            mistake(self._crew.desk, why)
         finally:
             self._shut(self._crew.desk.clock.now())
 
@@ -146,6 +160,9 @@ class PublisherTap:
             janus = await self._crew.attached()
             try:
                 await self._try(janus)
+            except UnreachableError:  # told by who keeps the connection
+                self._shut(self._crew.desk.clock.now())
+                await asyncio.sleep(AGAIN)
             except (PeerError, ConfigError) as why:
                 self._shut(self._crew.desk.clock.now())
                 publishes = not (isinstance(why, JanusError) and why.code == NO_SUCH_FEED)
@@ -174,6 +191,17 @@ class PublisherTap:
         if len(audio) > MOST_STREAMS:
             self._crew.desk.dropped("stream", "too-many", len(audio) - MOST_STREAMS)
         self.made = True
+        self._made_at = self._crew.desk.clock.now()
+
+    def listen(self, now: Instant) -> None:
+        """Say it, once, when nothing was ever heard of a publisher whose audio is forwarded."""
+        if self._silence_told or not self.targets or self.heard is not None or now - self._made_at < SILENCE:
+            return
+        self._silence_told = True
+        text = "nothing is heard of a publisher although Janus forwards the audio"
+        self._call.emit(Warned(at=now, code="no-audio", text=text))
+        fix = "bind, advertise, ports, firewall between Janus and vcond; or the publisher was muted from the beginning"
+        self._crew.desk.log.warning("no audio from Janus", call=self._call.uuid, fix=fix)
 
     async def _forward(self, janus: Janus, mid: str, codec: str) -> None:
         crew = self._crew
@@ -254,6 +282,7 @@ class TapCrew:
         there = await janus.forwards(room)
         targets = {(forward.ssrc, forward.port) for publisher in there for forward in publisher.forwarders}
         for tap in made:
+            tap.listen(self.desk.clock.now())
             if tap in self._taps and not tap.targets <= targets:
                 tap.missing()
         return await self._stop_unknown(janus, room, there)

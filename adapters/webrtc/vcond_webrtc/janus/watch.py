@@ -10,7 +10,7 @@ from vcond.adapter import Desk, Instant, ProtocolError
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import Board
-from vcond_webrtc.janus.taps import TapCrew
+from vcond_webrtc.janus.taps import TapCrew, mistake
 from vcond_webrtc.janus.wire import NO_SUCH_ROOM, Id, JanusError, Participant
 
 SWEEP: Final = 2.0
@@ -36,6 +36,7 @@ class Watch:
         self._rooms: list[Id] = []
         self._list_at = self._sweep_at = 0.0
         self._complained: set[Id] = set()
+        self._mistaken: set[Id] = set()
 
     async def serve(self) -> NoReturn:
         """Raises PeerError or ConfigError when the connection is of no use any more."""
@@ -58,10 +59,15 @@ class Watch:
     async def _round(self) -> None:
         if self._now() >= self._list_at:
             await self._list()
-        for room, people, at in await self._together(self._rooms):
-            self._board.look(room, people, at)
-        for room in self._board.rooms.keys() - set(self._rooms):
-            self._board.look(room, [], self._desk.clock.now())
+        looks = await self._together(self._rooms)
+        looks += [(room, [], self._desk.clock.now()) for room in self._board.rooms.keys() - set(self._rooms)]
+        for room, people, at in looks:
+            try:
+                self._board.look(room, people, at)
+            except Exception as why:  # noqa: BLE001 - a mistake with one room must not cost all the others
+                if room not in self._mistaken:
+                    self._mistaken.add(room)
+                    mistake(self._desk, why)
         self._board.round_ends(self._desk.clock.now())
         if self._now() >= self._sweep_at:
             self._sweep_at = self._now() + SWEEP
@@ -101,14 +107,21 @@ class Watch:
         return room, people, self._desk.clock.now()
 
     async def _sweep(self, rooms: Iterable[Id]) -> None:
+        counts = await asyncio.gather(*(self._sweep_room(room) for room in rooms), return_exceptions=True)
         removed = 0
-        for room in rooms:
-            try:
-                removed += await self._crew.sweep(self._janus, room)
-            except JanusError as why:
-                self._complain(room, why)
+        for count in counts:
+            if isinstance(count, BaseException):
+                raise count
+            removed += count
         if removed:
             self._desk.log.info("forwards that are not wanted any more were removed from Janus", count=removed)
+
+    async def _sweep_room(self, room: Id) -> int:
+        try:
+            return await self._crew.sweep(self._janus, room)
+        except JanusError as why:
+            self._complain(room, why)
+            return 0
 
     def _complain(self, room: Id, why: JanusError) -> None:
         """Once a room and connection."""

@@ -18,7 +18,7 @@ MOST_NAME: Final = 128
 """Characters that are kept of a display name."""
 PLUGIN: Final = "janus.plugin.videoroom"
 
-Id = int | Annotated[str, Meta(max_length=512)]
+Id = int | Annotated[str, Meta(max_length=256)]
 """Of a room or a participant: numbers, or strings where Janus has ``string_ids``."""
 
 UNAUTHORIZED: Final = frozenset({403, 405})
@@ -97,6 +97,8 @@ class Room(msgspec.Struct):
 
     room: Id
     num_participants: int = 0
+    require_pvtid: bool = False
+    """Only who joined may subscribe, so nobody else is told what a publisher sends."""
 
 
 class Participant(msgspec.Struct):

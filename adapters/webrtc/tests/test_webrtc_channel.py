@@ -217,6 +217,14 @@ def test_of_two_lost_packets_the_second_is_taken_and_the_first_is_lost():
     assert bench.seconds(0, "lost") == pytest.approx(0.02, abs=0.001)
 
 
+def test_nothing_is_taken_of_a_packet_that_was_longer_than_its_copy():
+    packets = correct(voice(11, 2.0, 48_000))
+    number = next(i for i in range(50, 90) if opus_module.library().opus_packet_has_lbrr(packets[i], len(packets[i])))
+    decoder = OpusDecoder(16_000)
+    assert len(decoder.recover(packets[number], 960)) == 0
+    assert len(decoder.recover(packets[number], 320)) == 320
+
+
 def test_one_that_comes_after_its_copy_changes_nothing():
     said = voice(11, 3.0, 48_000)
     straight, crossed = Bench(), Bench()
@@ -256,7 +264,7 @@ def test_the_library_is_beside_pyav_or_it_is_said_what_to_install(monkeypatch):
     assert opus_module.library() is opus_module.library()
     with pytest.raises(BadMediaError, match="cannot be decoded"):
         OpusDecoder(16_000).decode(b"\xff" * 40)
-    assert len(OpusDecoder(16_000).recover(b"\xff" * 40)) == 0
+    assert len(OpusDecoder(16_000).recover(b"\xff" * 40, 320)) == 0
     monkeypatch.setattr(opus_module, "SYSTEM", "libopus-of-nobody.so")
     monkeypatch.setattr("av.__file__", "/nowhere/av/__init__.py")
     with pytest.raises(ConfigError, match="apt-get install libopus0"):

@@ -5,6 +5,7 @@ import hmac
 import json
 
 import pytest
+from aiortc import RTCSessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,6 +133,17 @@ async def test_one_token_and_one_address_have_so_many_sessions_and_no_more(servi
         await desk.until(lambda: desk.by_key("c1").over)
         while (await again.post(again.connection.localDescription.sdp)).status != 201:
             pass
+
+
+async def test_of_two_who_offer_at_once_only_as_many_join_as_a_call_may_have(serving):
+    async with serving(max_parties=1) as (desk, person):
+        people = [person(), person()]
+        answers = [await one.post(await one.offer(), call="c") for one in people]
+        assert [answer.status for answer in answers] == [201, 201], "nobody is in the call yet"
+        for one, answer in zip(people, answers, strict=True):
+            await one.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+        await desk.until(lambda: desk.drops == {("session", "too-many-parties"): 1})
+        assert len(desk.by_key("c").state.parties) == 1
 
 
 async def test_a_refused_offer_takes_no_seat(serving):

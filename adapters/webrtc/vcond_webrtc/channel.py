@@ -142,12 +142,12 @@ class Channel:
         track.write(payload, arrived=arrived, stamp=packet.stamp, seq=packet.seq)
 
     def _recover(self, decoder: OpusDecoder, track: Track, packet: Packet, arrived: Instant) -> None:
-        """Take the packet before this one from its copy in this one, where that is all of it.
+        """Take the packet before this one from its copy in this one.
 
         Only in a steady flow: after a pause (DTX) it is not known when the missing packet was.
         """
-        pcm = decoder.recover(packet.payload)
-        if len(pcm) == 0 or len(pcm) != self._length:
+        pcm = decoder.recover(packet.payload, self._length)
+        if not len(pcm):
             return
         self._recovered = (packet.seq - 1) & SEQS
         stamp = (packet.stamp - self._ticks(len(pcm))) & STAMPS

@@ -63,16 +63,17 @@ class OpusDecoder:
             raise BadMediaError(f"a packet that cannot be decoded (Opus error {got})")
         return self._room[:got].copy()
 
-    def recover(self, payload: bytes) -> Pcm:
-        """The end of the packet before this one, as long as one frame of this one; before ``decode`` of this one.
+    def recover(self, payload: bytes, length: int) -> Pcm:
+        """The packet of ``length`` samples that came before this one; to be asked for before ``decode`` of this one.
 
-        None when this packet holds nothing of it: libopus would make something up then.
+        None when this packet does not hold it, or only a part of it: libopus would make the rest up.
         """
         nothing = np.zeros(0, np.int16)
         if not payload or not self._opus.opus_packet_has_lbrr(payload, len(payload)) > 0:
             return nothing
-        frame = self._opus.opus_packet_get_samples_per_frame(payload, self._rate)
-        got = self._opus.opus_decode(self._decoder, payload, len(payload), self._address, frame, 1)
+        if self._opus.opus_packet_get_samples_per_frame(payload, self._rate) != length:
+            return nothing
+        got = self._opus.opus_decode(self._decoder, payload, len(payload), self._address, length, 1)
         return self._room[:got].copy() if got > 0 else nothing
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from vcond.adapter import SECOND, Desk, Instant, Muted, Paused, Unmuted, Unpaused
@@ -37,7 +38,10 @@ class Session:
         self._config = config
         self._consent = consent
         self._place: Place | None = None
-        self._why = ""
+        self.why = ""
+        """Why it is over."""
+        self.on_over: Callable[[], None] | None = None
+        """Called once when it is over."""
         self._over = asyncio.Event()
         self._ended = Instant(0)
         self._sounding = asyncio.Event()
@@ -53,8 +57,10 @@ class Session:
     def end(self, why: str) -> None:
         """It is over. The first reason counts."""
         if not self._over.is_set():
-            self._why, self._ended = why, self._desk.clock.now()
+            self.why, self._ended = why, self._desk.clock.now()
             self._over.set()
+            if self.on_over is not None:
+                self.on_over()
 
     def supersede(self) -> None:
         """The same party publishes anew."""
@@ -117,6 +123,8 @@ class Session:
 
     def _join(self) -> Place | None:
         """Take the place in the call; None when the session is over already."""
+        if self._place is None and not self._over.is_set() and self._switchboard.full(self.claims):
+            self.end("too-many-parties")  # others joined between our offer and now
         if self._place is None and not self._over.is_set():
             now = self._desk.clock.now()
             self._place = self._switchboard.join(self, self.name, self.claims, at=now)
@@ -155,7 +163,7 @@ class Session:
 
     def _leave(self) -> None:
         self.end(STOPPING)
-        why, at = self._why, self._ended
+        why, at = self.why, self._ended
         lost = why != HUNG_UP
         if lost and why != SUPERSEDED and self._sounding.is_set():
             at = min(at, self._heard)

@@ -106,7 +106,7 @@ def test_a_vocabulary_has_its_own_connections() -> None:
         made.drop()
 
 
-@pytest.mark.parametrize("greets", [False, True], ids=["as before 2022", "as in C++"])
+@pytest.mark.parametrize("greets", [False, True], ids=["as before 2023", "as in C++"])
 def test_a_server_that_knows_no_reset_gets_a_connection_for_each_utterance(greets: bool) -> None:
     server = Server(resets=False, greets=greets)
     with running(server) as port:

@@ -4,7 +4,7 @@ The protocol (alphacep/vosk-server, ``websocket/asr_server.py`` and its C++ and 
 client sends ``{"config": {"sample_rate": 8000, "words": true, "phrase_list": [...]}}``, then 16-bit little-endian audio
 in binary messages. Each is answered, in order, with ``{"partial": ...}`` or, at the end of a sentence,
 ``{"result": [...], "text": ...}``. Two commands are compared as text, their spaces included: ``{"eof" : 1}`` is answered
-with the last result and ends the connection, ``{"reset" : 1}`` (since 2022) is answered with it and keeps the
+with the last result and ends the connection, ``{"reset" : 1}`` (since 2023) is answered with it and keeps the
 connection. What decides the shape of this:
 
 - A server makes a recognizer for each connection, and a cold recognizer costs two to five times as much. So connections

@@ -325,6 +325,8 @@ class Call:
         if not self.interruptions or self.interruptions[-1].stop is not None:
             return False
         self.interruptions[-1].stop = e.at
+        if self.speech_states and self.speech_states[-1].state != "live":
+            self.speech_states.append(ev.SpeechState(at=e.at, state="live"))  # a new run begins with every call live
         return True
 
     def _utterance(self, e: ev.Utterance) -> bool:

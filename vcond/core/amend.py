@@ -7,6 +7,7 @@ goes on: the amended vCon's uuid is in the journal from before the first one lef
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 AT_ONCE = 4
 """Calls whose texts are waited for at the same time."""
+LOOK = 30.0
+"""Seconds between two looks at the disk while texts are waited for."""
 DISK_PAUSE = 30.0
 """Seconds after which a journal that could not be read is tried again."""
 
@@ -63,25 +66,27 @@ class Amender:
         take: Callable[[CallJournal], CoreCall],
         publish: Callable[[CoreCall, CallJournal], Awaitable[bool]],
         give_up: Callable[[str], None],
+        disk_low: Callable[[], bool],
         now: Callable[[], Instant],
         wait: Callable[[float], Awaitable[None]],
     ) -> None:
         """``take`` has speech asked for the missing texts; ``publish`` makes the amended vCon, and is False if it is wrong;
-
-        ``give_up`` hears of calls that get none.
+        ``give_up`` hears of amended vCons that will not be. While ``disk_low`` nothing is waited for: new calls need the
+        room more than old ones their texts.
         """
         self._speech, self._store, self._take = speech, store, take
         self._publish, self._give_up, self._now, self._wait = publish, give_up, now, wait
-        self._waiting: deque[str] = deque()
+        self._disk_low = disk_low
+        self._waiting: deque[tuple[str, Instant]] = deque()
         self._some = asyncio.Semaphore(0)
         self._in_hand = 0
 
     def __len__(self) -> int:
         return len(self._waiting) + self._in_hand
 
-    def add(self, uuid: str) -> None:
+    def add(self, uuid: str, until: Instant) -> None:
         """A call whose vCon has left; its journal is flushed and closed. Never waits."""
-        self._waiting.append(uuid)
+        self._waiting.append((uuid, until))
         self._some.release()
         self._count()
 
@@ -94,14 +99,14 @@ class Amender:
     async def _work(self) -> None:
         while True:
             await self._some.acquire()
-            uuid = self._waiting.popleft()
+            uuid, until = self._waiting.popleft()
             self._in_hand += 1
             try:
-                await self._one(uuid)
+                await self._one(uuid, until)
             except StorageError as why:
                 log.error("journal cannot be read; its vCon is amended later", call=uuid, why=str(why))  # noqa: TRY400
                 await self._wait(DISK_PAUSE)
-                self.add(uuid)
+                self.add(uuid, until)
             except Exception:
                 metrics.amended_total.labels("failed").inc()
                 log.exception("vCon not amended; its journal is kept", call=uuid, fix="restart vcond, or report it")
@@ -109,8 +114,8 @@ class Amender:
                 self._in_hand -= 1
                 self._count()
 
-    async def _one(self, uuid: str) -> None:
-        await self._speech.ready.wait()
+    async def _one(self, uuid: str, until: Instant) -> None:
+        await self._while_there_is_time(until, self._is_ready)
         try:
             journal = await self._store.reopen(uuid)
         except JournalError as why:
@@ -129,16 +134,29 @@ class Amender:
 
     async def _fill_in(self, call: CoreCall, journal: CallJournal) -> None:
         announced = call.state.amending
-        left = 0.0 if announced is None else max(0.0, (announced.until - self._now()) / SECOND)
-        await self._speech.settled(call.uuid, left)
-        if announced is None or not call.state.added:
+        if announced is None:
+            return
+        await self._while_there_is_time(announced.until, lambda seconds: self._speech.settled(call.uuid, seconds))
+        if not call.state.added:
             metrics.amended_total.labels("nothing").inc()
             log.warning("the missing texts did not come: no amended vCon", call=call.uuid)
-            self._give_up(call.uuid)
+            self._give_up(announced.vcon)
             return
         if await self._publish(call, journal):
             metrics.amended_total.labels("published").inc()
             log.info("amended vCon in the outbox", call=call.uuid, vcon=announced.vcon, texts=call.state.added)
+
+    async def _is_ready(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._speech.ready.wait()
+        return False
+
+    async def _while_there_is_time(self, until: Instant, done: Callable[[float], Awaitable[bool]]) -> None:
+        """Wait for ``done(seconds)``, and look now and then whether that can still be afforded."""
+        left = max(0.0, (until - self._now()) / SECOND)
+        while not self._disk_low() and not await done(min(left, LOOK)) and left > LOOK:
+            left -= LOOK
 
     def _count(self) -> None:
         metrics.amending.set(len(self))

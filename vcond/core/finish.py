@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,6 +135,7 @@ class Finisher:
         store: Reopening,
         take: Callable[[CallJournal], CoreCall],
         mint: Callable[[Instant], str],
+        disk_low: Callable[[], bool] = lambda: False,
         quarantine: Path,
         now: Callable[[], Instant],
         bus: Bus,
@@ -157,6 +159,8 @@ class Finisher:
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
         self._sent: dict[str, str] = {}
         """By uuid of a vCon that a sink lacks, or that is still to come: the call whose journal waits for it."""
+        self._left: Counter[str] = Counter()
+        """By call, how many of these."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._builders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
@@ -165,8 +169,8 @@ class Finisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self.amender = Amender(
-            speech=speech, store=store, take=take, publish=self._amend, give_up=self._not_amended, now=now,
-            wait=self._wait,
+            speech=speech, store=store, take=take, publish=self._amend, give_up=self._done_with,
+            disk_low=disk_low, now=now, wait=self._wait,
         )  # fmt: skip
 
     def submit(self, call: CoreCall, journal: CallJournal) -> None:
@@ -183,7 +187,7 @@ class Finisher:
         self._await_sinks(state, kept=state.kept)
         journal.close()
         if state.amending is not None and not amended:
-            self.amender.add(journal.uuid)
+            self.amender.add(journal.uuid, state.amending.until)
 
     def delivered(self, uuid: str) -> None:
         """Every sink has the vCon."""
@@ -193,15 +197,19 @@ class Finisher:
 
     def _await_sinks(self, state: Call, *, kept: bool) -> None:
         """The journal stays until the call's vCon and the amended one are delivered; or for ever, if it is ``kept``."""
-        if not kept:
-            self._sent[state.uuid] = state.uuid
-            if state.amending is not None:
-                self._sent[state.amending.vcon] = state.uuid
+        vcons = [state.uuid, *([state.amending.vcon] if state.amending is not None else [])]
+        for vcon in [] if kept else [vcon for vcon in vcons if vcon not in self._sent]:
+            self._sent[vcon] = state.uuid
+            self._left[state.uuid] += 1
 
     def _done_with(self, vcon: str) -> None:
-        """The journal does not wait for this vCon any more."""
+        """A journal does not wait for this vCon any more."""
         call = self._sent.pop(vcon, None)
-        if call is not None and call not in self._sent.values():
+        if call is None:
+            return
+        self._left[call] -= 1
+        if not self._left[call]:
+            del self._left[call]
             self._forget(call)
 
     async def idle(self) -> None:
@@ -283,11 +291,11 @@ class Finisher:
                 call.state, kept=False
             )  # before: it may be delivered before we hear that it was published
         sha512 = await self._publish(call.uuid, body)
-        if kept or call.uuid in self._sent.values():
+        if kept or call.uuid in self._left:
             call.record(ev.Published(at=self._now(), sha512=sha512, kept=kept))
             if call.state.amending is not None:
                 await self._flushed(journal)  # it is read again
-                self.amender.add(call.uuid)
+                self.amender.add(call.uuid, call.state.amending.until)
             journal.close()
         self._bus.publish(Line(call.uuid, "event", "published"))
         log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
@@ -307,11 +315,6 @@ class Finisher:
         call.record(ev.Published(at=self._now(), sha512=sha512, vcon=announced.vcon))
         self._bus.publish(Line(call.uuid, "event", "amended"))
         return True
-
-    def _not_amended(self, uuid: str) -> None:
-        """No amended vCon of a call comes: its journal does not wait for one."""
-        for vcon in [vcon for vcon, call in self._sent.items() if call == uuid and vcon != uuid]:
-            self._done_with(vcon)
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""

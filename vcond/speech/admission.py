@@ -40,6 +40,8 @@ TELLING: Final = 0.1
 """What asking a streaming engine for its words costs, of what following costs."""
 GREEDY: Final = 1.6
 """A call that speaks so many times as much as the others' median is the first to be deferred."""
+ABSENT: Final = 3600.0
+"""Seconds that a call is remembered of which no track is open: recording may be paused."""
 HOLD_FIRST, HOLD_MOST = 5.0, 60.0
 """Seconds that a better state must have been possible; doubles each time it did not last so long."""
 
@@ -87,6 +89,8 @@ class Talk:
     hold: float = HOLD_FIRST
     risen: float = -math.inf
     """When it got a better state last."""
+    seen: float = 0.0
+    """When it had an open track last."""
 
     def add(self, seconds: float, now: float) -> None:
         """So much was spoken."""
@@ -122,23 +126,24 @@ class Admission:
 
     def spoke(self, call: str, seconds: float, now: float) -> None:
         """So much speech of a call came in; negative when an utterance turned out shorter."""
-        self._calls.setdefault(call, Talk(now, now)).add(seconds, now)
+        self._calls.setdefault(call, Talk(now, now, seen=now)).add(seconds, now)
 
     def judge(self, calls: Iterable[str], waiting: Mapping[str, float], running: int, now: float) -> dict[str, State]:
         """The states that changed. ``calls`` go on; ``waiting``: seconds of audio for which a live call has no text.
 
         ``running``: workers that are there now.
         """
-        going = set(calls)
-        self._calls = {call: talk for call, talk in self._calls.items() if call in going}
-        for call in going - self._calls.keys():
-            self._calls[call] = Talk(now, now)
+        rates: dict[str, float] = {}
+        for call in calls:
+            talk = self._calls.setdefault(call, Talk(now, now))
+            talk.seen = now
+            rates[call] = talk.rate(now)
+        self._calls = {call: talk for call, talk in self._calls.items() if now - talk.seen < ABSENT}
         budget = FULL * self._capacity(running, now)
-        rates = {call: talk.rate(now) for call, talk in self._calls.items()}
         wanted = self._finals(rates, waiting, budget, now)
         if self.partials and "deferred" not in wanted.values():
             self._partials(wanted, rates, waiting, budget)
-        return {call: state for call, talk in self._calls.items() if (state := _moved(talk, wanted[call], now))}
+        return {call: state for call in rates if (state := _moved(self._calls[call], wanted[call], now))}
 
     def _capacity(self, running: int, now: float) -> float:
         """Workers that run, averaged: one that dies every few seconds counts for what it does in between."""

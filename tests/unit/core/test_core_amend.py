@@ -116,7 +116,7 @@ async def test_a_restart_in_between_changes_nothing(house, tmp_path: Path, deliv
     shelf, house.speech.in_time = Shelf(), False
     async with finishing(house, shelf, tmp_path) as finisher:
         call, journal = spoken(house)
-        finisher.amender.add = lambda _: None  # killed before it comes to it
+        finisher.amender.add = lambda *_: None  # killed before it comes to it
         finisher.submit(call, journal)
         await idle(finisher)
     journal = await restarted(house)
@@ -213,6 +213,27 @@ async def test_some_of_the_texts_are_better_than_none(house, tmp_path: Path):
     ((_, body),) = shelf.taken.items()
     assert transcript(json.loads(body)) == "hello goodbye"
     assert "1 utterances not transcribed: deadline" in wtf(json.loads(body))["quality"]["processing_warnings"]
+
+
+async def test_a_disk_that_is_full_needs_the_room_more(house, tmp_path: Path):
+    """Journals that only wait for texts must not keep new calls from being recorded."""
+    shelf, house.speech.in_time = Shelf(), False
+
+    async def never(call: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol
+        assert call not in shelf.taken, "nothing is waited for"
+        return False
+
+    house.speech.settled = never
+    async with finishing(house, shelf, tmp_path) as finisher:
+        finisher.amender._disk_low = lambda: True
+        call, journal = spoken(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        finisher.delivered(call.uuid)
+        await amended(finisher)
+        await house.store.close()
+        assert not journal.folder.exists()
+        house.open()
 
 
 async def test_an_operator_may_not_want_amended_vcons(house, tmp_path: Path):

@@ -118,4 +118,19 @@ def test_calls_that_are_over_are_forgotten() -> None:
     for number in range(100):
         day.rates = {f"call {number}": 0.5}
         day.go(1)
+    day.now += 2 * 3600
+    day.go(1)
     assert len(day.plan._calls) == 1
+
+
+def test_a_call_keeps_its_place_over_a_pause() -> None:
+    day = Day(cost=0.3, peek=0.0)
+    day.rates = {f"call {number}": 0.75 for number in range(6)}
+    day.go(60)
+    before = day.states()
+    assert before[0] == "finals"
+    first = day.rates.pop("call 0")
+    day.go(120)
+    day.rates = {"call 0": first, **day.rates}
+    day.go(120)
+    assert day.states() == before

@@ -45,6 +45,7 @@ if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
   need "test -x /usr/lib/chromium/chromium" chromium
+  need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
   need "command -v janus" janus

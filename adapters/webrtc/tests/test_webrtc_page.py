@@ -26,18 +26,21 @@ def test_words_of_the_operator_cannot_leave_their_place():
     text = '</script><script>alert(1)</script><!-- "SETTINGS"'
     page = Page(WebRtcConfig(consent=text))
     assert settings(page)["consent"] == text
-    assert page.html.count("<script>") == 1
+    assert page.html.count("<script>") == 2
 
 
 def test_the_policy_allows_the_pages_own_script_only():
     page = Page(WebRtcConfig())
     policy = page.headers["Content-Security-Policy"]
-    script = re.search(r"<script>(.*?)</script>", page.html, re.DOTALL)[1]
-    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
+    scripts = re.findall(r"<script>(.*?)</script>", page.html, re.DOTALL)
+    for script in scripts:
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
+    assert "vcond.publish" in scripts[1]
+    assert policy.count("sha256-") == 3
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     # nothing is loaded from elsewhere
-    assert not re.search(r"https?://(?!\.)[a-z]", page.html)
+    assert not re.search(r"https?://(?!\.)(?!edge-1.example.com)[a-z]", page.html)
     assert "src=" not in page.html
     assert "href=" not in page.html
 
@@ -53,3 +56,7 @@ async def test_the_page_is_served_without_a_token_and_at_its_path_only():
             assert answer.headers["Permissions-Policy"] == "microphone=(self)"
         async with client.get("/webrtc/x") as answer:
             assert answer.status == 404
+        async with client.get("/webrtc/publish.js") as answer:
+            assert answer.content_type == "text/javascript"
+            assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+            assert "window.vcond" in await answer.text()

@@ -102,12 +102,6 @@ class Captions:
         self._watchers: Counter[str] = Counter()
         """By session."""
 
-    def wake(self, session: Session) -> None:
-        """A session is over: its pages are told."""
-        board = self._boards.get(session.place.conversation.call.uuid) if session.place else None
-        if board is not None:
-            board.wake()
-
     async def stream(self, request: web.Request, session: Session, headers: Mapping[str, str]) -> web.StreamResponse:
         """Lines of a session's call until session or call are over, or the reader has gone.
 
@@ -124,7 +118,9 @@ class Captions:
             async with asyncio.timeout(STALLED):
                 await board.begun.wait()
                 await response.prepare(request)
-            await self._send(response, session, board, board.place(request.headers.get("Last-Event-ID", "")))
+            session.on_over = board.wake
+            last = request.headers.get("Last-Event-ID") or request.query.get("after", "")
+            await self._send(response, session, board, board.place(last))
         except (ConnectionResetError, TimeoutError):
             pass  # whoever watched has left, or takes nothing any more
         finally:
@@ -140,7 +136,7 @@ class Captions:
             told = [_told(line, session, board.name(first + i)) for i, line in enumerate(lines)]
             await _write(response, "".join(told) or ":\n\n")
             number = first + len(lines)
-        await _write(response, _event("end", {}))
+        await _write(response, _event("end", {"why": "call" if board.over else session.why}))
 
     def _board(self, call: LiveCall) -> Board:
         board = self._boards.get(call.uuid)

@@ -199,7 +199,6 @@ class Endpoint:
         finally:
             del self._sessions[session.name]
             self._seats.leave(seat)
-            self._captions.wake(session)
 
     async def _at_session(self, request: web.Request, name: str) -> web.Response:
         if request.method == "OPTIONS":

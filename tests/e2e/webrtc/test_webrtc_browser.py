@@ -202,41 +202,6 @@ async def test_a_wrong_or_expired_token_and_a_denied_microphone_are_said_on_the_
     assert house.log.count("publisher refused") == 3
 
 
-async def test_the_page_can_be_used_with_the_keyboard_and_says_what_it_is(tmp_path: Path):
-    house = House(tmp_path, extra=ADAPTER)
-    async with house.running() as vcond, browser(microphone(tmp_path, 0, 9)) as rita:
-        await rita.open(link(vcond, call="harbor"))
-        await rita.key("Tab")
-        assert await rita.focused() == "name"
-        await rita.send("Input.insertText", text="Rita Example")
-        await rita.key("Tab")
-        assert await rita.focused() == "consent"
-        await rita.key(" ", "Space", " ")
-        await rita.key("Tab")
-        assert await rita.focused() == "start"
-        await rita.key("Enter", text="\r")
-        await connected(rita)
-        assert await rita.focused() == "mute"
-        tree = (await rita.send("Accessibility.getFullAXTree"))["nodes"]
-        named = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]}
-        assert {("heading", "Join the call"), ("button", "Mute"), ("button", "Hang up")} <= named
-        assert any(role == "meter" and name.startswith("Your microphone") for role, name in named), named
-        assert any(role == "status" for role, _ in named), named
-        await rita.key("Enter", text="\r")
-        await rita.until("document.getElementById('mute').getAttribute('aria-pressed') === 'true'")
-        await spoken(rita, 1)
-        await rita.key("Enter", text="\r")
-        await spoken(rita, 1)
-        await rita.picture(tmp_path / "during.png")
-        await rita.key("Tab")
-        assert await rita.focused() == "hangup"
-        await rita.key("Enter", text="\r")
-        await rita.until("document.getElementById('status').textContent === 'You hung up.'")
-        (document,) = await vcond.delivered(1)
-    assert document["parties"][0]["name"] == "Rita Example"
-    assert history(document) == [(0, "join"), (0, "mute"), (0, "unmute"), (0, "drop")]
-
-
 @pytest.mark.speech
 async def test_what_two_browsers_say_is_transcribed(tmp_path: Path):
     house = House(tmp_path, extra=ADAPTER, engine="whisper")

@@ -16,6 +16,8 @@ from vcond.speech.engine import Server, registered
 EMBEDDED = "pip install 'vcond[embedded]'"
 MODEL_FOLDERS: Final = (Path("/usr/share/vosk"), Path("/var/lib/vcond/models"))
 """Where vosk models are looked for: a folder of each is a model."""
+VOSK_CODES: Final = {"cn": "zh", "vn": "vi", "kz": "kk", "ua": "uk", "br": "pt"}
+"""What some vosk models call their language, and what BCP 47 does."""
 REMOTE_SHARE: Final = 0.6
 """How much of a step's time limit an engine that asks a server may wait for it, before it says so itself."""
 GET_VOSK: Final = "fetch one: `vcond model list`, `vcond model get NAME`; or set speech.model to a folder that is there"
@@ -91,8 +93,12 @@ def find_vosk(language: str, environ: Mapping[str, str] = os.environ) -> str:
     folders = [Path(named), *MODEL_FOLDERS] if named else MODEL_FOLDERS
     models = [model for folder in folders for model in _below(folder) if is_vosk(model)]
     primary = language.partition("-")[0].lower()
-    fit = [model for model in models if not primary or primary in model.name.lower().split("-")]
+    fit = [model for model in models if not primary or primary in _languages(model)]
     return str(fit[0]) if fit else ""
+
+
+def _languages(model: Path) -> set[str]:
+    return {VOSK_CODES.get(part, part) for part in model.name.lower().split("-")}
 
 
 def is_vosk(folder: Path) -> bool:

@@ -80,6 +80,12 @@ def test_vosk_model_path_is_a_model_or_a_folder_of_models(machine: Path) -> None
     assert find_vosk("en", {"VOSK_MODEL_PATH": str(model.parent)}) == str(model)
 
 
+def test_models_that_call_their_language_otherwise_are_found_by_its_name(machine: Path) -> None:
+    model = vosk_model(machine / "mine" / "vosk-model-small-cn-0.22")
+    assert find_vosk("zh-CN", {"VOSK_MODEL_PATH": str(model.parent)}) == str(model)
+    assert find_vosk("en", {"VOSK_MODEL_PATH": str(model.parent)}) == ""
+
+
 def test_vosk_without_a_model_says_where_to_get_one() -> None:
     choice = choose(SpeechConfig(engine="vosk"), {})
     assert (choice.engine, "vcond model get" in choice.fix) == ("", True)

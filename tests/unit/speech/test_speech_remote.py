@@ -93,6 +93,41 @@ def test_audio_goes_ahead_of_every_reset_so_that_no_voice_is_kept() -> None:
     assert heard == [8000, 2] * 3
 
 
+def test_what_was_not_asked_for_reaches_no_other_caller() -> None:
+    server = Server()
+    with running(server) as port:
+        made = engine(port)
+        said: list[bytes] = []
+
+        def twice(connection, pcm: bytes) -> None:
+            if pcm == b"\0\0" and not said:
+                said.append(pcm)
+                connection.send('{"text": "secret", "result": []}')
+
+        server.before = twice
+        first = say(made, 7)  # one answer too many: the last one is left over
+        assert first.text == "secret"
+        assert say(made, 8).text == "8"
+        made.drop()
+
+
+def test_words_of_an_utterance_before_are_not_taken() -> None:
+    server, old = Server(), []
+
+    def late(connection, pcm: bytes) -> str | None:
+        if int(np.frombuffer(pcm, "<i2")[0]) == 7:
+            old.append(connection)
+        stale = connection in old and int(np.frombuffer(pcm, "<i2")[0]) == 8
+        return '{"text": "7", "result": [{"word": "7", "start": 0, "end": 1.5}]}' if stale else None
+
+    server.before = late
+    with running(server) as port:
+        made = engine(port)
+        say(made, 7, 7, 7)
+        assert say(made, 8).text == "8"
+        made.drop()
+
+
 def test_a_vocabulary_has_its_own_connections() -> None:
     server = Server()
     with running(server) as port:

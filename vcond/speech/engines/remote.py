@@ -50,6 +50,8 @@ OPEN_SECONDS = 5.0
 CLOSE_SECONDS = 0.5
 PARTIAL_SECONDS = 0.05
 """How long what is being said is waited for: other utterances of this worker wait meanwhile."""
+CLOCK_SLACK = 0.5
+"""Seconds by which a word may begin before its utterance: frames of vosk overlap."""
 MOST_BREAKS = 2
 """How often an utterance is begun again on a new connection: one that was kept may have died unnoticed."""
 MOST_IDLE = 64
@@ -126,10 +128,12 @@ class RemoteEngine:
             if now - since > IDLE_SECONDS or not line.usable:
                 del self._idle[line]
                 line.close()
-        for line in reversed(self._idle):
-            if (line.hint.rate, line.hint.vocabulary) == (hint.rate, hint.vocabulary):
-                del self._idle[line]
+        fit = [line for line in self._idle if (line.hint.rate, line.hint.vocabulary) == (hint.rate, hint.vocabulary)]
+        for line in reversed(fit):
+            del self._idle[line]
+            if line.quiet():
                 return line
+            line.close()
         return Line(self.server, self._tls, hint, self.manners.greets, min(seconds, OPEN_SECONDS))
 
     def keep(self, line: Line) -> None:
@@ -300,6 +304,8 @@ class RemoteRecognition:
             self._partial = answer.partial
             return
         self._partial = ""
+        if answer.result and answer.result[0].start < self._zero / self._hint.rate - CLOCK_SLACK:
+            raise ProtocolError("the speech server answers to an utterance before this one")
         if answer.text:
             self._texts.append(answer.text)
             self._words += answer.result[: MOST_WORDS - len(self._words)]
@@ -369,6 +375,18 @@ class Line:
             take, samples = self._waiting.popleft()
             self.unanswered -= samples
             take(_answer(message))
+
+    def quiet(self) -> bool:
+        """Whether nothing has come that was not asked for: it would be taken for an answer to the next caller."""
+        if self._waiting:
+            return True
+        try:
+            self._socket.recv(0.0)
+        except TimeoutError:
+            return True
+        except (WebSocketException, OSError):
+            pass
+        return False
 
     def close(self, *, politely: bool = True) -> None:
         """Hang up. ``politely``: wait half a second for the server to do so too."""

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from vcond.errors import ConfigError, MissingExtraError
+from vcond.speech.choose import VOSK_CODES
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 from vcond.speech.engines.babble import babble
 
@@ -80,7 +81,7 @@ class VoskEngine:
         self._vocabulary = options.vocabulary
         self.model = Path(options.model).name
         named = MODEL_LANGUAGE.match(self.model)
-        self.language = named[1] if named else ""
+        self.language = VOSK_CODES.get(named[1], named[1]) if named else ""
         self.caps = Caps(streaming=True, languages=(self.language,) if self.language else (), forks=True)
 
     def open(self, hint: Hint) -> VoskRecognition:

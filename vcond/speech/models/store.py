@@ -120,7 +120,8 @@ def verify(folder: Path) -> list[str]:
     told = manifest(folder)
     if told is None:
         return [] if is_vosk(folder) or is_whisper(folder) else ["it is no model that an engine of vcond knows"]
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
+    found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    there = {str(path.relative_to(folder)) for path in found} - {MANIFEST}
     wrong = [f"{name} is missing" for name in sorted(told.files.keys() - there)]
     wrong += [f"{name} was not installed with it" for name in sorted(there - told.files.keys())]
     for name in sorted(there & told.files.keys()):
@@ -226,7 +227,10 @@ def _work(folder: Path) -> Iterator[Path]:
     """The folder for what is not whole yet, ours alone. Raises StorageError and ConfigError."""
     work = folder / WORK
     try:
-        work.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)  # whoever makes it, vcond's user looks into it
+        work.mkdir(exist_ok=True)
         lock = (work / "lock").open("w")
     except OSError as why:
         text = f"cannot write to {folder}: {why.strerror}; run as root or as vcond's user, or name a folder with --to"
@@ -236,4 +240,7 @@ def _work(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConfigError(f"another `vcond model get` works in {folder}") from None
+        for left in work.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)  # of a run that was killed; archives go on where they were
         yield work

@@ -33,6 +33,7 @@ from vcond.delivery import Outbox, ShapedSink
 from vcond.errors import ConfigError, OperatorError, VcondError
 from vcond.journal import CallJournal, Store
 from vcond.notify import Notifier
+from vcond.speech.routes import Routes
 from vcond.speech.service import Speech
 from vcond.status import Status
 from vcond.web.admin import AdminServer
@@ -139,6 +140,7 @@ class Daemon:
             store=self.store,
             take=lambda journal: self.office.take_to_amend(journal),  # noqa: PLW0108 - made below
             mint=lambda at: self.office.mint(at),  # noqa: PLW0108 - made below
+            disk_low=lambda: bool(self.office.disk_low),
             quarantine=self.state_dir / "quarantine",
             now=self.clock.now,
             bus=self.bus,
@@ -154,6 +156,7 @@ class Daemon:
             finish=self.finisher.submit,
             discard=CallJournal.remove,
             facts=self._facts,
+            wishes=Routes(self.config.speech).wishes,
         )
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token, alive=self.status.alive, ready=self.status.ready)

@@ -26,6 +26,7 @@ from vcond.core.tracks import CoreTrack
 from vcond.errors import StorageError
 from vcond.journal import CallJournal, Store
 from vcond.media.codecs import Codec
+from vcond.speech.routes import Wishes
 
 if TYPE_CHECKING:
     from vcond.speech.service import Ear
@@ -64,6 +65,7 @@ class Office:
         finish: Callable[[CoreCall, CallJournal], None],
         discard: Callable[[CallJournal], None],
         facts: Callable[[], Mapping[str, str]] = dict,
+        wishes: Callable[[Call], Wishes] = lambda _: Wishes(),
         free_space: Callable[[Path], int] | None = None,
     ) -> None:
         self.config = config
@@ -74,6 +76,7 @@ class Office:
         self._finish = finish
         self._discard = discard
         self._facts = facts
+        self.wishes = wishes
         self._free_space = free_space or _free_space
         self._minter = Minter(config.host, seed=clock.now() & 0x7FFFFFFF)
         self._live: dict[tuple[str, str], CoreCall] = {}

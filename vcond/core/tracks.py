@@ -37,8 +37,6 @@ class CoreTrack:
     leaves for the journal's events is moved by it.
     """
 
-    language = ""
-
     def __init__(
         self, call: CoreCall, index: int, party: int, *, codec: Codec, rate: int, clock: TrackClock | None, at: Instant
     ) -> None:
@@ -169,6 +167,16 @@ class CoreTrack:
     def track(self) -> int:
         """The track's index."""
         return self.index
+
+    @property
+    def language(self) -> str:
+        """As the configuration wants calls like this one to be heard."""
+        return self.owner.office.wishes(self.owner.state).language
+
+    @property
+    def vocabulary(self) -> tuple[str, ...] | None:
+        """The same."""
+        return self.owner.office.wishes(self.owner.state).vocabulary
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples of the journal."""

@@ -10,6 +10,31 @@ from msgspec import Meta
 
 Vocabulary = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
 
+Bcp47 = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
+Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class Match(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which calls a route is for: all that is named must be so. A text that ends in ``*`` is a beginning."""
+
+    adapter: Annotated[str, Meta(max_length=64)] = ""
+    """Name of the adapter."""
+    dialled: Annotated[str, Meta(max_length=256)] = ""
+    """What the caller dialled, as the PBX writes it: ``+4930*``."""
+    facts: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=128)], Pattern], Meta(max_length=20)] = {}
+    """Facts and tags of the call by name, as its vCon shows them: ``{ "parameter.lang" = "de" }``."""
+
+
+class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[[speech.routes]]``: how some calls are heard. The first that matches counts."""
+
+    match: Match = Match()
+    """Nothing named = every call."""
+    language: Bcp47 = ""
+    """Empty = that of ``[speech]``."""
+    vocabulary: Vocabulary | None = None
+    """The only words and phrases; ``[]`` = every word. Left out = that of ``[speech]``."""
+
 
 class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The speech section of the configuration."""
@@ -27,7 +52,7 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What that server wants as ``Authorization: Bearer``; empty = nothing."""
     ca: Annotated[str, Meta(max_length=4096)] = ""
     """File (PEM) of the authority of that server's certificate; empty = the machine's own authorities."""
-    language: Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")] = ""
+    language: Bcp47 = ""
     """BCP 47 (``en``, ``de-CH``) of calls that do not name one. Empty = what the model speaks."""
     vocabulary: Vocabulary = []
     """The only words and phrases a vosk engine may hear; ``[unk]`` stands for all others. Empty = every word."""
@@ -41,14 +66,17 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Utterances a worker of a streaming engine follows at once, each with its warm recognizer (vosk: some 50 MB)."""
     nice: Annotated[int, Meta(ge=0, le=19)] = 5
     """How far workers stand back behind the capture of audio."""
-    memory_mb: Annotated[int, Meta(ge=100, le=1_000_000)] = 2048
-    """A worker that has grown past this is replaced as soon as it has nothing in hand."""
+    memory_mb: Annotated[int, Meta(ge=100, le=1_000_000)] = 1024
+    """What a worker may take on top of its loaded model before it is replaced as soon as it has nothing in hand. Taking
+    twice as much fails, and ends it at once."""
     start_seconds: Annotated[float, Meta(gt=0, le=3600)] = 120
     """How long a worker may take to load its model."""
     step_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30
     """How long a worker may be silent before it is killed, on top of twice the length of the audio it was given."""
     restart_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.25
     """Pause before a worker that died is started again; doubles with every death in a row, up to 30 seconds."""
+    routes: Annotated[list[Route], Meta(max_length=1000)] = []
+    """Calls with a language or a vocabulary of their own; the first that matches counts."""
     max_utterances: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     """Utterances of one call that may wait for their text. What is spoken beyond is recorded, not transcribed."""
 

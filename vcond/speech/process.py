@@ -50,7 +50,8 @@ class Worker:
         self.lost = ""
         """Why it can no longer be used; empty while it can."""
         self.memory = 0
-        """Bytes of resident memory, as it said last."""
+        """Bytes of resident memory that it has taken since its engine was loaded, as it said last."""
+        self._loaded = 0
         self.warm = False
         """What is forked from it now is as fast as it gets."""
         # Not Process.kill: it polls, which takes the exit status away from the event loop that waits for it.
@@ -116,7 +117,7 @@ class Worker:
                 self._kill()
                 await self.close()
         if isinstance(answer, frames.Ready):
-            self.memory = answer.memory
+            self._loaded = answer.memory
             return answer
         if isinstance(answer, frames.Failed) and answer.job is None:
             raise _operator_error(answer)
@@ -130,7 +131,7 @@ class Worker:
         """
         answer = await self._exchange(step, seconds)
         if isinstance(answer, frames.Done):
-            self.memory = answer.memory
+            self.memory = max(0, answer.memory - self._loaded)
         if isinstance(answer, frames.Said | frames.Done):
             return answer
         if isinstance(answer, frames.Failed) and answer.job is not None:

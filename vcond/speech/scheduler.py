@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from vcond.speech.admission import State
+from vcond.speech.engine import Hint
 from vcond.speech.source import Source
 
 STEP_MS = 200
@@ -34,6 +35,7 @@ UNKNOWN_AGAIN = 1.0
 LATE_EVERY = 10
 """Of so many finished utterances one is of those that were deferred, whatever else waits."""
 TRIES = 3
+NO_HINT = Hint(0)
 
 T = TypeVar("T")
 
@@ -56,6 +58,8 @@ class Job:
     """How far its audio is in the journal."""
     heard_at: float = 0.0
     """When that was heard last, in seconds of the loop's clock."""
+    hint: Hint = NO_HINT
+    """What was known of it when it began."""
     spent: float = 0.0
     """Seconds of a worker that its text took so far."""
     fed: int = 0

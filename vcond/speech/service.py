@@ -173,9 +173,10 @@ class Speech:
 
     def begun(self, ear: Ear, start: int) -> None:
         """Somebody began to speak."""
-        if self.choice.engine and self._understands(ear.source) and not ear.flushed:
-            ear.job = self._job(Job(ear.source, start, lane=ear.source.call))
-            self._scheduler.begin(ear.job)
+        job = self._job(Job(ear.source, start, lane=ear.source.call))
+        if self.choice.engine and self._understands(job) and not ear.flushed:
+            ear.job = job
+            self._scheduler.begin(job)
 
     def grew(self, ear: Ear) -> None:
         """More of the track was cut."""
@@ -206,7 +207,7 @@ class Speech:
     def _spoken(self, job: Job, upto: int) -> None:
         """More of an utterance is known, or less when it turns out to have ended before."""
         now = asyncio.get_running_loop().time()
-        if self.choice.engine and self._understands(job.source):
+        if self.choice.engine and self._understands(job):
             self.admission.spoke(job.source.call, (upto - job.heard) / job.source.rate, now)
         job.heard, job.heard_at = upto, now
 
@@ -255,6 +256,9 @@ class Speech:
     def _job(self, job: Job) -> Job:
         self._jobs += 1
         job.id = self._jobs
+        source, words = job.source, job.source.vocabulary
+        vocabulary = tuple(self.config.vocabulary) if words is None else words
+        job.hint = Hint(source.rate, source.language or self.config.language, vocabulary)
         return job
 
     def _await_text(self, ear: Ear, job: Job) -> None:
@@ -273,7 +277,7 @@ class Speech:
     def _hopeless(self, job: Job) -> str:
         if not self.choice.engine:
             return "no-engine"
-        if not self._understands(job.source):
+        if not self._understands(job):
             return "language"
         if job.tries >= TRIES:
             return "engine-failed"
@@ -307,8 +311,8 @@ class Speech:
             if not waiter.done() and self._is_settled(call):
                 waiter.set_result(None)
 
-    def _understands(self, source: Source) -> bool:
-        language = (source.language or self.config.language).partition("-")[0].lower()
+    def _understands(self, job: Job) -> bool:
+        language = job.hint.language.partition("-")[0].lower()
         return not language or self.engine is None or not self.engine.languages or language in self.engine.languages
 
     def _emit(self, source: Source, event: Event) -> None:
@@ -331,7 +335,7 @@ class Speech:
             choice = self.choice
             start = frames.Start(
                 choice.engine, choice.model, self.config.threads, self.config.nice, choice.server,
-                self.config.streams, tuple(self.config.vocabulary), growth=self.config.memory_mb << 20,
+                self.config.streams, tuple(self.config.vocabulary), growth=2 * self.config.memory_mb << 20,
             )  # fmt: skip
             wake = self._wakes[index]
             try:
@@ -356,7 +360,7 @@ class Speech:
                 await worker.close()
                 del self.pids[index]
             say = log.info if reason == "warm" else log.warning
-            say("speech worker is replaced", reason=reason, memory_mb=worker.memory >> 20)
+            say("speech worker is replaced", reason=reason, grown_mb=worker.memory >> 20)
             self._died(index, reason)
 
     def _started(self, worker: Worker, ready: frames.Ready) -> None:
@@ -365,7 +369,7 @@ class Speech:
             self.trouble = ""
         self.engine = ready
         self._scheduler.streaming = self.admission.streaming = ready.streaming
-        for job in self._scheduler.forget(lambda job: not self._understands(job.source)):
+        for job in self._scheduler.forget(lambda job: not self._understands(job)):
             if job.stop is not None:
                 self._give_up(job, "language")
         self.ready.set()
@@ -442,13 +446,12 @@ class Speech:
             job.source.partial(job.start, stop, text)
 
     def _messages(self, step: Step, pcm: bytes) -> list[frames.Request]:
-        job, source = step.job, step.job.source
+        job = step.job
         out: list[frames.Request] = []
         if step.again:
             out.append(frames.Drop(job.id))
         if step.opens:
-            hint = Hint(source.rate, source.language or self.config.language, tuple(self.config.vocabulary))
-            out.append(frames.Open(job.id, hint))
+            out.append(frames.Open(job.id, job.hint))
         out += [frames.Feed(job.id, pcm[at : at + frames.PIECE]) for at in range(0, len(pcm), frames.PIECE)]
         out.append(frames.Finish(job.id) if step.kind == "final" else frames.Ask(job.id, text=step.text))
         if step.kind == "peek":

@@ -41,7 +41,12 @@ class Source(Protocol):
 
     @property
     def language(self) -> str:
-        """BCP 47; empty = not known."""
+        """BCP 47 of an utterance that begins now; empty = not known."""
+        ...
+
+    @property
+    def vocabulary(self) -> tuple[str, ...] | None:
+        """The only words and phrases of an utterance that begins now; empty = all; None = the configuration's."""
         ...
 
     def read(self, start: int, stop: int) -> Pcm:

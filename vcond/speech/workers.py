@@ -30,6 +30,11 @@ class Workers:
         self._cold: list[tuple[Worker, asyncio.Event]] = []
         """Workers that were forked before the loader was warm, and what wakes who holds them."""
 
+    @property
+    def pids(self) -> list[int]:
+        """The process that workers are forked from, if there is one."""
+        return [] if self._loader is None else [self._loader.pid]
+
     async def start(
         self, start: frames.Start, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
     ) -> tuple[Worker, frames.Ready]:
@@ -45,7 +50,7 @@ class Workers:
         loader = self._loader
         if loader is None or loader.lost:
             await self.close()
-            first = msgspec.structs.replace(start, forks=True, warm=self._warm)
+            first = msgspec.structs.replace(start, forks=True, warm=self._warm and start.warm)
             loader, ready = await Worker.start(first, seconds=seconds, tasks=tasks, wake=wake)
             self._forks = ready.forks
             if not self._forks:

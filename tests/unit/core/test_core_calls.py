@@ -8,6 +8,8 @@ from vcond.calls.state import fold
 from vcond.core.finish import read_track
 from vcond.core.journals import NoJournal
 from vcond.errors import ProtocolError
+from vcond.speech.config import Match, Route, SpeechConfig
+from vcond.speech.routes import Routes
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
 QUIET = np.zeros(160, "<i2").tobytes()
@@ -80,6 +82,20 @@ async def test_nothing_changes_after_the_end(house):
     assert len(house.finished) == 1
     assert house.desk.open_calls() == []
     assert house.desk.call("k", at=house.at(3)) is not call
+
+
+async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on(house):
+    routes = [
+        Route(match=Match(adapter="test", dialled="0800*"), language="de"),
+        Route(match=Match(facts={"queue": "yes-no"}), vocabulary=["yes", "no"]),
+    ]
+    house.office.wishes = Routes(SpeechConfig(language="en", routes=routes)).wishes
+    call, track, _ = two_parties(house)
+    assert (track.language, track.vocabulary) == ("en", None)
+    call.emit(ev.Fact(at=house.at(0), name="queue", value="yes-no", party=1))
+    assert (track.language, track.vocabulary) == ("en", ("yes", "no"))
+    call.emit(ev.Fact(at=house.at(0), name="dialled", value="08001234"))
+    assert (track.language, track.vocabulary) == ("de", None)
 
 
 async def test_frames_that_are_no_audio_are_counted_and_the_rest_goes_on(house):

@@ -35,7 +35,7 @@ class Clock:
 class Track:
     """A source whose audio is an array, and which remembers everything."""
 
-    rate, language = 8000, ""
+    rate, language, vocabulary = 8000, "", None
 
     def __init__(self, call: str = "call", track: int = 0, pcm: np.ndarray | None = None) -> None:
         self.call, self.track = call, track

@@ -66,6 +66,7 @@ class Call:
     track: int = 0
     rate: int = RATE
     language: str = ""
+    vocabulary: tuple[str, ...] | None = None
     model: str = ""
     events: list[ev.Event] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)

@@ -52,6 +52,7 @@ class Scripted:
         self.kept: list[np.ndarray] = []
 
     def open(self, hint: Hint) -> Words:
+        self.note(f"hint {hint.rate} {hint.language} {','.join(hint.vocabulary)}")
         return Words(self, hint)
 
     def note(self, line: str) -> None:

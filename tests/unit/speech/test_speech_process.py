@@ -56,7 +56,8 @@ async def test_a_step_has_its_answer(tmp_path: Path) -> None:
         answer = await held.worker.ask(held.step(5), 60)
         assert isinstance(answer, frames.Done)
         assert answer.final.text == "5"
-        assert held.worker.memory == answer.memory > 0
+        assert answer.memory >= held.ready.memory > 1 << 20
+        assert held.worker.memory == answer.memory - held.ready.memory
     assert held.worker.lost == "closed"
 
 

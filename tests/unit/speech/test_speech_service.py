@@ -267,6 +267,24 @@ async def test_a_language_that_the_engine_does_not_speak_is_not_guessed_at(room,
     assert texts(english) == ["1"]
 
 
+async def test_every_utterance_is_heard_as_its_call_wants_it_when_it_begins(room, track) -> None:
+    house, line = room("Streaming", language="en", vocabulary=["yes", "no"]), track()
+    line.pcm = np.repeat(np.array([5, 0, 6, 0, 7, 0], np.int16), 1600)
+    async with house.running() as speech:
+        await speech.ready.wait()
+        ear = house.listen(line)
+        ear.advance(1600)
+        await line.until(lambda: line.partials)
+        line.language, line.vocabulary = "de", ("ja", "nein")
+        ear.advance(6400)
+        await line.until(lambda: len(line.of(ev.Transcribed)) == 2)
+        line.vocabulary = ()
+        ear.close(9600)
+        assert await speech.settled("call", 60)
+    assert house.log("hint") == ["8000 en yes,no", "8000 de ja,nein", "8000 de "]
+    assert texts(line) == ["5", "6", "7"]
+
+
 async def test_a_queue_of_one_call_is_bounded(room, track) -> None:
     house, line = room(max_utterances=2), track()
     house.speech.catch_up(line, line.say(1, 2, 3))

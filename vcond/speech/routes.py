@@ -1,0 +1,74 @@
+"""Which calls are heard in which language and with which vocabulary: ``[[speech.routes]]``, the first that matches. Pure.
+
+It is looked at for every utterance when it begins: what becomes known of a call later counts from the next utterance on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from vcond.calls.state import Call
+from vcond.speech.config import Route, SpeechConfig
+
+DIALLED = "dialled"
+"""The fact in which adapters of PBXs keep what the caller dialled."""
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """How the utterances of a call are to be heard."""
+
+    language: str = ""
+    """BCP 47; empty = not known."""
+    vocabulary: tuple[str, ...] | None = None
+    """The only words and phrases there are; empty = all; None = those of the configuration."""
+
+
+class Routes:
+    """The configured routes."""
+
+    def __init__(self, config: SpeechConfig) -> None:
+        self._default = Wishes(config.language)
+        self._routes = [
+            (route, Wishes(route.language or config.language, _words(route.vocabulary))) for route in config.routes
+        ]
+
+    def wishes(self, call: Call) -> Wishes:
+        """Of the first route that a call matches; without one, those of the configuration."""
+        for route, wishes in self._routes:
+            if matches(route, call):
+                return wishes
+        return self._default
+
+
+def matches(route: Route, call: Call) -> bool:
+    """Whether all that a route names is so."""
+    match = route.match
+    if match.adapter and match.adapter != call.adapter:
+        return False
+    if match.dialled and not _any(match.dialled, _dialled(call)):
+        return False
+    return all(_any(pattern, _said(call, name)) for name, pattern in match.facts.items())
+
+
+def _dialled(call: Call) -> Sequence[str]:
+    """What the caller dialled, as the PBX says; where it does not, the numbers of whoever is not the caller."""
+    said = [fact.value for fact in call.facts if fact.name == DIALLED]
+    return said or [number for party in call.parties[1:2] for number in (party.who.tel, party.who.sip) if number]
+
+
+def _said(call: Call, name: str) -> Iterable[str]:
+    """Every value of a fact or tag, of the call or of any party."""
+    return [fact.value for fact in call.facts if fact.name == name] + [value for tag, value in call.tags if tag == name]
+
+
+def _any(pattern: str, values: Iterable[str]) -> bool:
+    """Whether a value is the pattern, or begins with it when it ends in ``*``."""
+    if pattern.endswith("*"):
+        return any(value.startswith(pattern[:-1]) for value in values)
+    return any(value == pattern for value in values)
+
+
+def _words(vocabulary: list[str] | None) -> tuple[str, ...] | None:
+    return None if vocabulary is None else tuple(vocabulary)

@@ -153,7 +153,8 @@ class Timeline:
         out: list[Placed] = []
         if self._closed:
             return out
-        self._now = now = now if self._now is None else max(now, self._now)
+        # What arrived before and is pushed later (frames that were taken together) keeps its moment.
+        now = now if self._now is None else max(now, self._now)
         self._place(self._reorder.tick(now), out)
         self._placer.idle(now, out)
         return out

@@ -6,9 +6,9 @@ import asyncio
 import itertools
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
@@ -18,6 +18,8 @@ from vcond.adapter import PeerError, ProtocolError, UnreachableError
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Answer, Envelope, Forward, Forwards, Id, Participant, Room, Stream
+
+T = TypeVar("T")
 
 AT_ONCE: Final = 64
 """Requests on their way at the same time."""
@@ -239,3 +241,13 @@ class Janus:
         # An asynchronous request is acknowledged first; events of others' doing have no transaction of ours.
         if future is not None and not future.done() and envelope.janus != "ack":
             future.set_result((envelope, message))
+
+
+async def together(*requests: Coroutine[Any, Any, T]) -> list[T]:
+    """What all of them return, in order; the first failure is raised once all are done."""
+    found: list[T] = []
+    for result in await asyncio.gather(*requests, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        found.append(result)
+    return found

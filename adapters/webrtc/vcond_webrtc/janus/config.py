@@ -86,8 +86,8 @@ class JanusConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         if address.is_unspecified and not self.advertise:
             why = f"is needed when bind is {self.bind}: Janus cannot send to that"
             raise ConfigError(why, WHERE + "advertise")
-        if self.ports is not None and self.ports[1] <= self.ports[0]:
-            raise ConfigError("must be the first and the last port", WHERE + "ports")
+        if self.ports is not None and self.ports[1] < self.ports[0] + 2:
+            raise ConfigError("must be the first and the last port of a range, two a stream", WHERE + "ports")
         return self
 
 

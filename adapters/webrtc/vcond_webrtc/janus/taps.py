@@ -15,7 +15,7 @@ from vcond.media.rtpformats import STATIC, Format
 from vcond.media.rtpreceiver import Pressed, RtpReceiver, Source, Stream, Writer
 from vcond.media.rtpsocket import RtpPorts, RtpSocket
 from vcond_webrtc.channel import Channel, Packet
-from vcond_webrtc.janus.client import Janus
+from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import NO_SUCH_FEED, Forwards, Id, JanusError
 
@@ -177,7 +177,7 @@ class PublisherTap:
     def _complain(self, why: Exception) -> None:
         desk = self._crew.desk
         desk.log.error("a publisher cannot be tapped", call=self._call.uuid, why=str(why), fix="run: vcond check")
-        text = "a publisher could not be heard for a while, or at all: Janus refused to forward the audio"
+        text = "a publisher could not be heard for a while, or at all"
         self._call.emit(Warned(at=desk.clock.now(), code="tap-failed", text=text))
 
     async def _try(self, janus: Janus) -> None:
@@ -295,16 +295,14 @@ class TapCrew:
             for forward in publisher.forwarders
             if forward.ssrc >> SERIAL == self._mark and (forward.ssrc, forward.port) not in known
         ]
-        for publisher, stream in unknown:
-            await janus.stop_forward(room, publisher, stream)
+        await together(*(janus.stop_forward(room, publisher, stream) for publisher, stream in unknown))
         return len(unknown)
 
     async def close(self, janus: Janus) -> None:
         """Remove all forwards of ours; no tap is left."""
         rooms = {tap.room for tap in self._taps} | self.stray
         self._taps.clear()
-        for room in rooms:
-            await self.sweep(janus, room)
+        await together(*(self.sweep(janus, room) for room in rooms))
 
     @property
     def leaves_traces(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
 from vcond.adapter import Desk, Instant, ProtocolError
-from vcond_webrtc.janus.client import Janus
+from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import Board
 from vcond_webrtc.janus.taps import TapCrew, mistake
@@ -59,7 +59,7 @@ class Watch:
     async def _round(self) -> None:
         if self._now() >= self._list_at:
             await self._list()
-        looks = await self._together(self._rooms)
+        looks = await together(*(self._look(room) for room in self._rooms))
         looks += [(room, [], self._desk.clock.now()) for room in self._board.rooms.keys() - set(self._rooms)]
         for room, people, at in looks:
             try:
@@ -86,16 +86,6 @@ class Watch:
             self._rooms = [room.room for room in rooms if room.num_participants]
             self._list_at = self._now() + len(rooms) * A_ROOM
 
-    async def _together(self, rooms: Sequence[Id]) -> list[tuple[Id, Sequence[Participant], Instant]]:
-        """Looks into rooms, as many at once as the connection takes."""
-        looks = await asyncio.gather(*(self._look(room) for room in rooms), return_exceptions=True)
-        found = []
-        for look in looks:
-            if isinstance(look, BaseException):
-                raise look
-            found.append(look)
-        return found
-
     async def _look(self, room: Id) -> tuple[Id, Sequence[Participant], Instant]:
         try:
             people = await self._janus.participants(room)
@@ -103,16 +93,11 @@ class Watch:
             if why.code != NO_SUCH_ROOM:
                 raise
             people = []
-            self._rooms.remove(room)
+            self._rooms = [other for other in self._rooms if other != room]
         return room, people, self._desk.clock.now()
 
     async def _sweep(self, rooms: Iterable[Id]) -> None:
-        counts = await asyncio.gather(*(self._sweep_room(room) for room in rooms), return_exceptions=True)
-        removed = 0
-        for count in counts:
-            if isinstance(count, BaseException):
-                raise count
-            removed += count
+        removed = sum(await together(*(self._sweep_room(room) for room in rooms)))
         if removed:
             self._desk.log.info("forwards that are not wanted any more were removed from Janus", count=removed)
 

@@ -217,6 +217,20 @@ def test_of_two_lost_packets_the_second_is_taken_and_the_first_is_lost():
     assert bench.seconds(0, "lost") == pytest.approx(0.02, abs=0.001)
 
 
+def test_what_is_lost_at_the_end_of_a_pause_is_lost():
+    packets = correct(voice(11, 3.0, 48_000))
+    bench = Bench()
+    for number, payload in enumerate(packets):
+        later = 25 if number > 60 else 0
+        now = bench.desk.clock.advance(FRAME_NS * (1 + 25 * (number == 61)))
+        if number != 60:
+            bench.channel.write(Packet("opus", number, (number + later) * 960, payload), now)
+        bench.desk.tick()
+    bench.finish()
+    assert bench.seconds(0, "lost") == pytest.approx(0.02, abs=0.001)
+    assert bench.seconds(0, "silent") == pytest.approx(0.5, abs=0.01)
+
+
 def test_nothing_is_taken_of_a_packet_that_was_longer_than_its_copy():
     packets = correct(voice(11, 2.0, 48_000))
     number = next(i for i in range(50, 90) if opus_module.library().opus_packet_has_lbrr(packets[i], len(packets[i])))
@@ -226,16 +240,19 @@ def test_nothing_is_taken_of_a_packet_that_was_longer_than_its_copy():
 
 
 def test_one_that_comes_after_its_copy_changes_nothing():
-    said = voice(11, 3.0, 48_000)
-    straight, crossed = Bench(), Bench()
-    straight.send("opus", correct(said), 960)
-    crossed.send("opus", correct(said), 960, swapped=(60,))
-    straight.finish()
-    crossed.finish()
-    assert crossed.seconds(0, "lost") == 0
-    one, other = (bench.desk.audio(bench.call, 0).astype(float) for bench in (straight, crossed))
-    assert len(one) == len(other)
-    assert np.corrcoef(one, other)[0, 1] > 0.99
+    packets = correct(voice(11, 3.0, 48_000))
+    never, late = Bench(), Bench()
+    for bench in (never, late):
+        for number, payload in enumerate(packets):
+            now = bench.desk.clock.advance(FRAME_NS)
+            if number != 60:
+                bench.channel.write(Packet("opus", number, number * 960, payload), now)
+            if number == 61 and bench is late:
+                bench.channel.write(Packet("opus", 60, 60 * 960, packets[60]), now)
+            bench.desk.tick()
+        bench.finish()
+        assert bench.seconds(0, "lost") == 0
+    assert np.array_equal(*(bench.desk.audio(bench.call, 0) for bench in (never, late)))
 
 
 def test_comfort_noise_is_silence_of_the_line_it_came_on():

@@ -5,11 +5,11 @@ import socket
 
 import pytest
 from aioice import stun
-from aiortc import RTCSessionDescription
+from aiortc import RTCIceGatherer, RTCSessionDescription
 
 from vcond.adapter import ConfigError
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig
-from vcond_webrtc.ports import ANY, bind, parse
+from vcond_webrtc.ports import ANY, LARGEST, bind, parse, use
 
 
 def free(count: int) -> range:
@@ -113,3 +113,15 @@ async def test_what_a_stun_server_sees_is_told_beside_what_is_bound(serving):
     assert {host for host, _ in hosts(text)} == {"127.0.0.1", "127.0.0.3"}, "the third is not of this machine"
     mapped = {(line.split()[4], int(line.split()[5])) for line in text.splitlines() if " typ srflx" in line}
     assert mapped == {("198.51.100.9", port) for _, port in hosts(text)}
+
+
+async def test_a_socket_makes_room_for_what_comes_and_no_more():
+    gatherer = RTCIceGatherer(iceServers=[])
+    use(gatherer, ["127.0.0.1"], ANY)
+    await gatherer.gather()
+    (protocol,) = gatherer._connection._protocols
+    try:
+        assert protocol.transport.max_size == LARGEST
+        assert [candidate.ip for candidate in gatherer.getLocalCandidates()] == ["127.0.0.1"]
+    finally:
+        await gatherer._connection.close()

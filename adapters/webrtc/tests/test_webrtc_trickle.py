@@ -129,6 +129,19 @@ async def test_a_publisher_that_can_only_be_reached_at_what_it_trickles_connects
         await desk.until(lambda: desk.by_key("c").over)
 
 
+async def test_an_offer_that_hides_its_addresses_behind_names_connects_by_its_own_checks(serving):
+    async with serving() as (desk, person):
+        ann = person()
+        offer = await ann.offer()
+        hidden = [f"a={MDNS}" if "candidate:" in line else line for line in offer.splitlines()]
+        assert "a=end-of-candidates" in hidden
+        ann.watch()
+        answer = await ann.post("".join(f"{line}\r\n" for line in hidden), call="c")
+        await ann.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+        await desk.until(lambda: desk.by_key("c").state.tracks, what="a track")
+        await ann.connected.wait()
+
+
 async def test_every_patch_that_cannot_be_is_refused_by_its_kind_and_the_session_goes_on(serving):
     async with serving() as (desk, person):
         ann = person()

@@ -96,12 +96,13 @@ class Person:
         begun, number = loop.time(), 0
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while True:
-                for _ in range(BURST):
+                burst = 10 * BURST if self.deaf else BURST
+                for _ in range(burst):
                     payload = self.words.pop(0) if self.words else b"\xff" * FRAME
                     self._packet(out, payload)
                 if not self.words:
                     self.said.set()
-                number += BURST
+                number += burst
                 await asyncio.sleep(begun + number * 0.02 - loop.time())
 
     def _packet(self, out: socket.socket, payload: bytes) -> None:

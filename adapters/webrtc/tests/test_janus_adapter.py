@@ -23,6 +23,7 @@ KEYS = {
     "secrets": {"*": janus_fake.ROOM_SECRET},
     "pins": {"*": janus_fake.PIN},
     "grace": 1.0,
+    "poll": 0.5,
 }
 
 
@@ -153,7 +154,7 @@ async def test_a_publisher_who_is_muted_by_janus_keeps_the_track(janus):
 @virtual
 async def test_nothing_heard_from_the_beginning_is_said_once(janus):
     (rita,) = await in_room(janus, "Rita", deaf=True)
-    async with running(janus) as desk:
+    async with running(janus, poll=2) as desk:
         await desk.until(lambda: desk.calls[0].state.warnings, within=20)
         await asyncio.sleep(3)
         assert [warning.code for warning in desk.calls[0].state.warnings] == ["no-audio"]

@@ -41,6 +41,7 @@ def test_the_wheel_made_from_the_source_archive_is_whole(tmp_path: Path):
         "vcond/demo/caller.ulaw",
         "vcond/demo/call.json",
         "vcond_asterisk/setup.md",
+        "vcond_webrtc/setup-janus.md",
     ):
         assert needed in names
     assert not [name for name in names if "test" in name.split("/")[0]]

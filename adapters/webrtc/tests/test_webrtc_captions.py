@@ -37,9 +37,13 @@ class Watch:
                 name, _, value = line.rstrip("\n").partition(": ")
                 fields[name] = value
 
-    async def ended(self) -> bool:
+    async def reason(self) -> str:
+        """Why it ends, once it does."""
+        while (event := await self.event())[0] != "end":
+            pass
         async with asyncio.timeout(LIMIT):
-            return await self.answer.content.read() == b""
+            assert await self.answer.content.read() == b""
+        return event[1]["why"]
 
 
 @asynccontextmanager
@@ -122,15 +126,22 @@ async def test_captions_end_with_the_session_and_with_the_call(serving):
         await joined(desk, ben, "ben")
         async with watching(ann) as hers, watching(ben) as his:
             await ann.hang_up()
-            while (await hers.event())[0] != "end":
-                pass
-            assert await hers.ended()
+            assert await hers.reason() == "hung-up"
             desk.by_key("c").end(at=desk.clock.now())
-            while (await his.event())[0] != "end":
-                pass
-            assert await his.ended()
+            assert await his.reason() == "call"
         async with ann.http.get(f"{ann.location}/captions") as told:
             assert told.status in {404, 409}
+
+
+async def test_a_page_is_told_that_the_same_party_is_elsewhere_now(serving):
+    async with serving() as (desk, person):
+        first, second = person(), person()
+        await joined(desk, first, "ann")
+        async with watching(first) as page:
+            await second.publish(call="c", party="ann")
+            assert await page.reason() == "superseded"
+        async with watching(second) as page:
+            assert (await page.event())[1]["you"] == 0
 
 
 async def test_watchers_are_bounded_and_a_session_in_no_call_shows_nothing(serving):

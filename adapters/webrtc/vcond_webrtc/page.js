@@ -81,17 +81,19 @@
   // Captions: lines in the order of their beginnings; what is being said stands below until it is said.
 
   function caption(line) {
-    const key = line.party + ":" + line.start;
-    for (const old of [...at("speaking").children]) if (old.dataset.key === key) old.remove();
+    for (const old of [...at("speaking").children]) {
+      const before = line.kind === "partial" || Number(old.dataset.start) <= line.start;
+      if (old.dataset.party === String(line.party) && before) old.remove();
+    }
     if (!line.text) return;
     const row = document.createElement("p");
     const name = document.createElement("b");
     name.textContent = speaker(line.party, line.name) + ": ";
     row.append(name, line.text);
     row.dataset.start = line.start;
+    row.dataset.party = line.party;
     at("said").hidden = false;
     if (line.kind === "partial") {
-      row.dataset.key = key;
       at("speaking").append(row);
       return;
     }

@@ -1,0 +1,86 @@
+"""What a pause leaves of a track, and whose pause ends when."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcond.calls import events as ev
+from vcond.calls.merge import merge
+from vcond.calls.state import fold
+from vcond.calls.time import SECOND, Instant
+
+ZERO = 1_795_339_662 * SECOND
+RATE = 8000
+OWNERS = [("operator", None), ("party", 0), ("party", 1), ("platform", None)]
+
+
+def at(seconds: float) -> Instant:
+    return Instant(ZERO + round(seconds * SECOND))
+
+
+def call_of(*events):
+    opened = ev.CallOpened(at=at(0), call="u", adapter="test", key="k")
+    parties = [ev.PartyJoined(at=at(0), party=i, key=str(i)) for i in (0, 1)]
+    return fold([opened, *parties, *events])
+
+
+def switched(steps):
+    """Pauses and their ends, each a while after the one before."""
+    now, events = 0.0, []
+    for after, owner, on in steps:
+        now += after
+        by, party = OWNERS[owner]
+        events.append(ev.Paused(at=at(now), by=by, party=party) if on else ev.Unpaused(at=at(now), by=by, party=party))
+    return events
+
+
+STEPS = st.lists(st.tuples(st.floats(0.001, 3), st.integers(0, 3), st.booleans()), max_size=12)
+
+
+@given(STEPS, st.integers(0, 10 * RATE), st.integers(1, 20 * RATE))
+def test_no_sample_of_a_pause_is_kept_and_all_others_are(steps, start, length):
+    call = call_of(*switched(steps))
+    kept = np.zeros(length, bool)
+    for a, b in call.unpaused(start, start + length, RATE):
+        assert start <= a < b <= start + length
+        assert not kept[a - start : b - start].any()
+        kept[a - start : b - start] = True
+    moments = ZERO + (np.arange(start, start + length) * SECOND) // RATE
+    paused, near = np.zeros(length, bool), np.zeros(length, bool)
+    for pause in call.pauses:
+        stop = pause.stop if pause.stop is not None else 1 << 62
+        paused |= (moments >= pause.start) & (moments < stop)
+        near |= (moments >= pause.start - 3 * SECOND // RATE) & (moments < stop + 3 * SECOND // RATE)
+    assert not (kept & paused).any()
+    assert (kept | near).all()
+
+
+@given(STEPS)
+def test_it_is_paused_while_anybody_wants_it(steps):
+    wanted: set[tuple[str, int | None]] = set()
+    events = switched(steps)
+    for event in events:
+        owner = (event.by, event.party)
+        if isinstance(event, ev.Paused):
+            wanted.add(owner)
+        elif event.party is None:
+            wanted.clear()
+        else:
+            wanted.discard(owner)
+    call = call_of(*events)
+    assert call.paused == bool(wanted)
+    assert {(pause.by, pause.party) for pause in call.pauses if pause.stop is None} == wanted
+
+
+def test_a_pause_is_its_partys_also_after_a_merge():
+    into = call_of()
+    events = [
+        ev.CallOpened(at=at(1), call="v", adapter="test", key="k2"),
+        ev.PartyJoined(at=at(1), party=0, key="c"),
+        ev.Paused(at=at(2), by="party", party=0),
+    ]
+    into.apply(merge(into, fold(events), events, at=at(3)).event)
+    assert into.paused_by("party", 2)
+    into.apply(ev.Unpaused(at=at(4), by="party", party=2))
+    assert not into.paused
+    assert into.odd == 0

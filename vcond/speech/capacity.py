@@ -35,6 +35,11 @@ LIMIT: Final = 1.0
 """Seconds of lag at p95 up to which a level holds."""
 SETTLE: Final = 4.0
 """Seconds at the start of a level that are not judged: new calls begin, recognizers warm up."""
+WARM: Final = 120.0
+"""Seconds that workers get at most to warm up."""
+WARM_LOOK: Final = 1.0
+IDLE: Final = 0.1
+"""CPU below which they are done."""
 RECOVER: Final = 20.0
 """Seconds that speech gets at most to catch up with what the level before left over."""
 FEW: Final = 10
@@ -191,6 +196,7 @@ async def measure(
         raise ConfigError(speech.trouble or "speech.engine is none: there is nothing to measure", "speech.engine")
     levels: list[Level] = []
     async with _running(speech, config):
+        await _warmed()
         calls = Calls(speech, parties)
         until = time.monotonic() + seconds
         for count in _counts(levels, only, most):
@@ -255,6 +261,16 @@ async def _level(speech: Speech, calls: Calls, seconds: float) -> Level:
             break
     assert level is not None
     return level
+
+
+async def _warmed() -> None:
+    """Wait until the workers have done what they do before their first call: a daemon has done so long ago."""
+    until, before = time.monotonic() + WARM, _cpu()
+    while time.monotonic() < until:
+        await asyncio.sleep(WARM_LOOK)
+        before, spent = (now := _cpu()), now - before
+        if spent < WARM_LOOK * IDLE:
+            return
 
 
 def _behind(speech: Speech, calls: int) -> bool:

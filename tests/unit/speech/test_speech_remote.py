@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime as dt
 import ipaddress
 import ssl
@@ -316,9 +318,7 @@ async def test_an_outage_costs_no_utterance_its_text(room, track) -> None:
     with running(server) as port:
         pass
     house, voices = room(), track()
-    config = SpeechConfig(workers=1, restart_seconds=0.01, nice=0)
-    choice = Choice("remote", server=contract.Server(f"ws://127.0.0.1:{port}", patience=5))
-    house.speech = speech = Speech(config, clock=house.clock, choice=choice)
+    speech = asking(house, port)
     deaths = house.calls("_died")
     async with house.running():
         speech.catch_up(voices, voices.say(11, 12, length=8000))
@@ -341,3 +341,39 @@ async def test_however_often_an_engine_reaches_nobody_the_utterance_waits(room, 
     await house.transcribe()
     assert len(house.log("away")) == 2 * TRIES
     assert [event.text for event in voices.of(ev.Transcribed)] == [str(speech_engines.AWAY)]
+
+
+def asking(house, port: int) -> Speech:
+    """Speech of a room whose engine is a server."""
+    config = SpeechConfig(workers=1, restart_seconds=0.01, nice=0)
+    choice = Choice("remote", server=contract.Server(f"ws://127.0.0.1:{port}", patience=5))
+    house.speech = Speech(config, clock=house.clock, choice=choice)
+    return house.speech
+
+
+async def test_a_server_that_goes_while_somebody_speaks_and_comes_back(room, track) -> None:
+    """Words are shown, the server dies, the utterance goes on and ends; its text is whole, and told once."""
+    server = Server()
+    house, line = room(), track()
+    line.pcm = np.repeat(np.array([1] * 10 + [2, 3, 0], np.int16), 8000)
+    async with contextlib.AsyncExitStack() as stack:
+        with running(server) as port:
+            speech = asking(house, port)
+            deaths = house.calls("_died")
+            await stack.enter_async_context(house.running())
+            await speech.ready.wait()
+            ear = house.listen(line)
+            upto = 4000
+            while not line.partials:  # what was said is known one step later
+                ear.advance(min(upto := upto + 1600, 79_000))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(line.told.wait(), 0.5)
+        ear.advance(88_000)
+        await deaths.get()
+        ear.close(104_000)
+        with running(server, port=port):
+            assert await speech.settled("call", 60)
+    assert line.partials[0][2] == "1"
+    assert [(event.text, [word.start for word in event.words]) for event in line.of(ev.Transcribed)] == [
+        ("1 2 3", [0, 80_000, 88_000])
+    ]

@@ -34,6 +34,8 @@ UNKNOWN_AGAIN = 1.0
 """The same while it is not known what that costs."""
 LATE_EVERY = 10
 """Of so many finished utterances one is of those that were deferred, whatever else waits."""
+REMEMBERED = 100
+"""Lanes whose turn is remembered although nothing of them waits."""
 TRIES = 3
 NO_HINT = Hint(0)
 
@@ -168,12 +170,14 @@ class Turns(Generic[T]):
         return out
 
     def _remove(self, name: str) -> None:
-        """A lane is empty. What it was given is remembered as long as it is more than the others had."""
+        """A lane is empty. What it was given is remembered for a while: it may come back soon."""
         del self._lanes[name]
-        if len(self._given) > 2 * len(self._lanes) + 100:
-            self._given = {
-                lane: given for lane, given in self._given.items() if lane in self._lanes or given > self._floor
-            }
+        if not self._lanes:
+            self._given.clear()  # nobody waited for a turn: nobody owes any
+        if len(self._given) > len(self._lanes) + 2 * REMEMBERED:
+            gone = [lane for lane in self._given if lane not in self._lanes]
+            for lane in gone[:-REMEMBERED]:
+                del self._given[lane]
 
 
 class Scheduler:

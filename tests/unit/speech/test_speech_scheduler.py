@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from vcond.speech.admission import State
 from vcond.speech.scheduler import TRIES, Job, Scheduler, Step, Turns
 
 
@@ -31,6 +32,46 @@ def test_lanes_take_turns_and_each_keeps_its_order() -> None:
     assert len(turns) == 7
     assert [turns.pop() for _ in range(8)] == ["a1", "b0", "c1", "a2", "b1", "c2", "a3", None]
     assert len(turns) == 0
+
+
+def test_a_lane_of_long_items_gets_no_more_than_one_of_short_ones() -> None:
+    turns: Turns[str] = Turns()
+    for number in range(4):
+        turns.push("long", f"l{number}", cost=6)
+    for number in range(8):
+        turns.push("short", f"s{number}", cost=2)
+    order = [turns.pop() for _ in range(8)]
+    assert order == ["l0", "s0", "s1", "s2", "l1", "s3", "s4", "s5"]
+
+
+def test_who_leaves_and_comes_back_has_not_forgotten_what_it_was_given() -> None:
+    turns: Turns[str] = Turns()
+    turns.push("a", "a0", cost=10)
+    turns.push("b", "b0", cost=1)
+    assert turns.pop() == "a0"
+    turns.push("a", "a1", cost=10)
+    turns.push("b", "b1", cost=1)
+    assert [turns.pop() for _ in range(3)] == ["b0", "b1", "a1"]
+    assert turns._given == {}
+
+
+def test_lanes_that_are_gone_take_no_memory() -> None:
+    turns: Turns[str] = Turns()
+    turns.push("first", "x", cost=5)
+    for number in range(1000):
+        turns.push(f"lane {number}", "x", cost=5)
+        turns.pop()
+    assert len(turns) == 1
+    assert len(turns._given) <= 202
+
+
+def test_lanes_that_are_waited_for_come_first_the_one_with_the_least_left_before_the_others() -> None:
+    turns: Turns[str] = Turns()
+    for lane, count in (("others", 1), ("much", 3), ("little", 2)):
+        for number in range(count):
+            turns.push(lane, f"{lane}{number}")
+    order = [turns.pop({"much", "little"}) for _ in range(6)]
+    assert order == ["little0", "little1", "much0", "much1", "much2", "others0"]
 
 
 def test_what_is_discarded_is_gone_and_counted() -> None:
@@ -270,6 +311,135 @@ def test_what_was_forgotten_is_not_given_up_a_second_time() -> None:
     assert plan.forget(lambda each: each is one) == [one]
     assert not plan.failed(step)
     assert plan.waiting == 0
+
+
+def graded(states: dict[str, State], **settings: object) -> Scheduler:
+    plain = {"streaming": False, "partials": True, "workers": 1, "streams": 8, **settings}
+    return Scheduler(**plain, state=lambda one: states.get(one.source.call, "live"))  # type: ignore[arg-type]
+
+
+def test_what_a_deferred_call_says_waits_behind_the_others() -> None:
+    states: dict[str, State] = {"a": "deferred"}
+    plan = graded(states)
+    first, second = job("a"), job("b")
+    plan.end(first)
+    plan.end(second)
+    assert (first.live, second.live) == (False, True)
+    assert plan.deferred == (1, 0.1)
+    assert plan.awaited() == {"b": 0.1}
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is second
+
+
+def test_what_waits_already_is_deferred_with_its_call() -> None:
+    states: dict[str, State] = {}
+    plan = graded(states)
+    first, second = job("a"), job("b")
+    plan.end(first)
+    plan.end(second)
+    states["a"] = "deferred"
+    assert plan.regrade() == 1
+    assert plan.regrade() == 0
+    assert not first.live
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is second
+    assert plan.waiting == 2
+
+
+def test_a_deferred_call_is_not_followed_but_what_was_begun_is_ended() -> None:
+    states: dict[str, State] = {}
+    plan = graded(states, streaming=True)
+    begun, other = job("a", stop=None, heard=8000), job("b", stop=None, heard=0)
+    plan.begin(begun)
+    plan.begin(other)
+    step = plan.next(0)
+    assert step is not None
+    plan.done(step)
+    states.update(a="deferred", b="deferred")
+    begun.heard = other.heard = 16_000
+    step = plan.next(0)
+    assert step is not None
+    assert (step.job, step.text) == (begun, False)
+    plan.done(step)
+    assert plan.next(0) is None, "the other is not begun"
+    begun.stop = 16_000
+    plan.end(begun)
+    assert begun.live
+
+
+def test_finals_only_means_no_words_while_they_are_spoken() -> None:
+    states: dict[str, State] = {"a": "finals"}
+    plan = graded(states)
+    spoken = job("a", stop=None, heard=80_000)
+    plan.begin(spoken)
+    assert plan.next(0) is None
+    states["a"] = "live"
+    assert plan.next(0) is not None
+
+
+def test_one_in_ten_is_of_those_that_were_deferred() -> None:
+    plan = graded({"late": "deferred"})
+    for _ in range(3):
+        plan.end(job("late"))
+    for _ in range(25):
+        plan.end(job("now"))
+    order = []
+    for _ in range(28):
+        step = plan.next(0)
+        assert step is not None
+        order.append(step.job.lane)
+        plan.done(step)
+    assert [number for number, lane in enumerate(order) if lane == "late"] == [9, 19, 27]
+
+
+def test_what_is_left_over_and_what_is_shown_take_turns() -> None:
+    plan = graded({"late": "deferred"})
+    for _ in range(2):
+        plan.end(job("late"))
+    spoken = job("now", stop=None)
+    plan.begin(spoken)
+    kinds = []
+    for _ in range(4):
+        spoken.heard += 8000
+        step = plan.next(0)
+        assert step is not None
+        kinds.append(step.kind)
+        plan.done(step)
+    assert kinds == ["peek", "final", "peek", "final"]
+
+
+def test_what_a_worker_died_of_is_tried_before_all_others() -> None:
+    """If it is the culprit, it is found out at once; if it is not, it is done before the next worker dies."""
+    plan = graded({"late": "deferred"})
+    victim = job("late")
+    plan.end(victim)
+    step = plan.next(0)
+    assert step is not None
+    plan.end(job("now"))
+    assert not plan.failed(step)
+    plan.lost(0)
+    step = plan.next(0)
+    assert step is not None
+    assert step.job is victim
+
+
+def test_who_gets_beyond_where_a_worker_died_is_innocent() -> None:
+    plan = scheduler(streaming=True)
+    spoken = job(stop=None, heard=1600)
+    plan.begin(spoken)
+    for _ in range(5):
+        step = plan.next(0)
+        assert step is not None
+        assert not plan.failed(step)
+        plan.lost(0)
+        spoken.heard += 1600
+        step = plan.next(0)
+        assert step is not None
+        plan.done(step)
+        assert spoken.tries == 0
+        spoken.heard += 1600
 
 
 class Machine(RuleBasedStateMachine):

@@ -94,7 +94,7 @@ class Status:
 
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        if not call.state.paused:
+        if not call.state.paused_by("operator", None):  # a party's pause is the party's to end
             call.emit(ev.Paused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by="operator"))
         return summary(call.state)
 

@@ -157,6 +157,10 @@ class Call:
         wanted = None if party is None else {party, *gone}
         return [pause for pause in self.pauses if pause.stop is None and (wanted is None or pause.party in wanted)]
 
+    def secret(self, at: Instant) -> bool:
+        """Whether what happened then, and is told now, must not be kept. Stamps of others are not exact: now counts too."""
+        return self.paused or self.paused_in(at, Instant(at + 1))
+
     def paused_in(self, start: Instant, stop: Instant) -> bool:
         """Whether recording was paused for any of ``[start, stop)``."""
         return any(pause.start < stop and (pause.stop is None or start < pause.stop) for pause in self.pauses)

@@ -89,6 +89,8 @@ async def test_a_page_sees_what_both_say_and_who_is_there(serving):
                 ("final", {"party": 1, "start": 0.7, "stop": 1.4, "text": "hello"}),
                 ("final", {"party": 0, "start": 0.5, "stop": 1.5, "text": "good morning\nall"}),
             ]
+            call.say(1, "gr\u00fc\u00df \ud800")
+            assert (await page.event())[1]["text"] == "gr\u00fc\u00df \ud800"
             await ben.hang_up()
             assert (await page.event())[1]["parties"][1]["here"] is False
             await ann.hang_up()

@@ -178,6 +178,6 @@ def _state(session: Session) -> dict[str, Any]:
 
 
 def _event(kind: str, data: dict[str, Any], name: str = "") -> str:
-    """One event. JSON has no line ends, so one data line is enough."""
-    told = f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    """One event. JSON as it is here has no line ends and is ASCII, whatever an engine wrote."""
+    told = f"event: {kind}\ndata: {json.dumps(data)}\n\n"
     return f"id: {name}\n{told}" if name else told

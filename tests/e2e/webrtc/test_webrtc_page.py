@@ -292,11 +292,11 @@ async def test_a_softphone_of_another_origin_publishes_both_sides(tmp_path: Path
             assert await phone.wait("const done = arguments[0]; mine.pause().then(done)")
             await phone.until("state.paused.length === 1 && state.resumable")
             assert await phone.wait("const done = arguments[0]; far.resume().then((done_) => done(!done_))")
-            assert await phone.wait("const done = arguments[0]; mine.resume().then(done)")
             (call,) = await vcond.ask("calls")
             assert (await vcond.ask("pause", "POST", call=call["call"], reason="card"))["paused"] is True
-            await phone.until("state.paused.length === 1 && state.paused[0] === null && !state.resumable")
+            await phone.until("state.paused.length === 2 && !state.resumable")
             assert await phone.wait("const done = arguments[0]; mine.resume().then((done_) => done(!done_))")
+            await phone.until("state.paused.length === 1 && state.paused[0] === null && !state.resumable")
             assert (await vcond.ask("resume", "POST", call=call["call"]))["paused"] is False
             await phone.until("state.paused.length === 0")
             assert await phone.run("return state.parties.map((party) => party.name).sort()") == ["", "Marcus"]

@@ -86,16 +86,16 @@ async def test_nothing_changes_after_the_end(house):
 
 async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on(house):
     routes = [
-        Route(match=Match(adapter="test", dialled="0800*"), language="de"),
+        Route(match=Match(adapter="test", dialled="0800*"), language="de", engine="vosk", model="/de"),
         Route(match=Match(facts={"queue": "yes-no"}), vocabulary=["yes", "no"]),
     ]
     house.office.wishes = Routes(SpeechConfig(language="en", routes=routes)).wishes
     call, track, _ = two_parties(house)
-    assert (track.language, track.vocabulary) == ("en", None)
+    assert (track.language, track.vocabulary, track.model) == ("en", None, 0)
     call.emit(ev.Fact(at=house.at(0), name="queue", value="yes-no", party=1))
     assert (track.language, track.vocabulary) == ("en", ("yes", "no"))
     call.emit(ev.Fact(at=house.at(0), name="dialled", value="08001234"))
-    assert (track.language, track.vocabulary) == ("de", None)
+    assert (track.language, track.vocabulary, track.model) == ("de", None, 1)
 
 
 async def test_frames_that_are_no_audio_are_counted_and_the_rest_goes_on(house):
@@ -118,6 +118,7 @@ async def test_while_paused_nothing_is_kept(house):
     talk(house, caller, 0, 1)
     call.emit(ev.Paused(at=house.now(1), reason="card"))
     call.emit(ev.Digit(at=house.at(1.5), party=0, button="4", ms=80))
+    call.emit(ev.Digit(at=house.at(0.98), party=0, button="5", ms=80))  # by a clock that is a little behind
     talk(house, caller, 1, 2)
     call.emit(ev.Unpaused(at=house.now(2)))
     talk(house, caller, 2, 3)

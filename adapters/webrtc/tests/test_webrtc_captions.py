@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -187,6 +188,22 @@ async def test_a_silent_stream_is_kept_alive(serving, monkeypatch):
             await page.event()
             async with asyncio.timeout(LIMIT):
                 assert await page.answer.content.readline() == b":\n"
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off(serving, monkeypatch):
+    monkeypatch.setattr(captions, "STALLED", 0.3)
+    async with serving() as (desk, person):
+        ann = person()
+        await joined(desk, ann, "ann")
+        url = ann.http._build_url(f"{ann.location}/captions")
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect((url.host, url.port))
+            deaf.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert await asyncio.to_thread(deaf.recv, 12) == b"HTTP/1.1 200"
+            for _ in range(captions.MOST_LINES):
+                desk.by_key("c").say(0, "x" * 100_000)
+            await desk.until(lambda: desk.drops["caption", "stalled"] == 1)
 
 
 async def test_a_slow_page_loses_the_oldest_lines():

@@ -121,8 +121,12 @@ class Captions:
             session.on_over = board.wake
             last = request.headers.get("Last-Event-ID") or request.query.get("after", "")
             await self._send(response, session, board, board.place(last))
-        except (ConnectionResetError, TimeoutError):
-            pass  # whoever watched has left, or takes nothing any more
+        except ConnectionResetError:
+            pass  # whoever watched has left
+        except TimeoutError:
+            self._desk.dropped("caption", "stalled")
+            if request.transport is not None:
+                request.transport.abort()  # what was written would be waited for without end
         finally:
             self._watchers -= Counter({session.name: 1})
         return response

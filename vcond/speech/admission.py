@@ -34,7 +34,7 @@ BETTER: Final = 0.9
 """Of that, which a call must fit into to get a better state than it has."""
 DRAIN: Final = 10.0
 """Seconds in which the texts that live calls wait for should be there."""
-SHOWN_EVERY: Final = 1.0
+SHOWN_EVERY: Final = 2.0
 """Seconds between two showings of what is being spoken that must be possible, else nothing is shown."""
 TELLING: Final = 0.1
 """What asking a streaming engine for its words costs, of what following costs."""

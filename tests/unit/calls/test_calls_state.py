@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from vcond.calls import events as ev
 from vcond.calls.causes import NORMAL
-from vcond.calls.state import fold
+from vcond.calls.state import as_published, fold
 from vcond.calls.time import SECOND, Instant
 
 ZERO = 1_795_339_662 * SECOND
@@ -169,3 +169,28 @@ def test_no_history_is_too_strange(events: list[ev.Event]):
     assert [party.index for party in call.parties] == list(range(len(call.parties)))
     assert all(0 <= track.party < len(call.parties) for track in call.tracks)
     assert fold([OPENED, *events]) == call
+
+
+def test_how_a_call_is_transcribed_begins_anew_with_a_new_run():
+    deferred = ev.SpeechState(at=at(2), state="deferred")
+    call = fold([*TALK, deferred, ev.Interrupted(at=at(3), reason="crash"), ev.Recovered(at=at(5))])
+    assert call.speech_states == [deferred, ev.SpeechState(at=at(5), state="live")]
+    assert fold([*TALK, ev.Interrupted(at=at(3)), ev.Recovered(at=at(5))]).speech_states == []
+
+
+def test_texts_that_come_after_the_vcon_left_are_counted_and_can_be_left_out():
+    events = [
+        *TALK,
+        ev.Utterance(at=at(3), utterance=0, track=0, start=0, stop=8000),
+        ev.Untranscribed(at=at(4), utterance=0, reason="deadline"),
+        ev.Amending(at=at(4), vcon="v", until=at(9)),
+        ev.Published(at=at(5), sha512="aa"),
+        ev.Transcribed(at=at(6), utterance=0, engine="e", model="m", text="late"),
+        ev.Published(at=at(7), sha512="bb", vcon="v"),
+    ]
+    call = fold(events)
+    assert (call.added, call.added_at, call.published, call.amended) == (1, at(6), "aa", "bb")
+    assert call.missed() == []
+    before = as_published(events)
+    assert before == fold(events[:-3])
+    assert [one.utterance for one in before.missed()] == [0]

@@ -21,6 +21,8 @@ CALL = {
 def test_a_call_in_one_line():
     (line,) = render.calls([CALL])
     assert line == "01a2  asterisk   answered 01:07.2  Rita - 201 PAUSED"
+    (line,) = render.calls([{**CALL, "paused": False, "transcription": "deferred"}])
+    assert line.endswith("201 (texts later)")
     assert list(render.calls([])) == ["no calls"]
 
 

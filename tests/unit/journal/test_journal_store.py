@@ -305,3 +305,27 @@ async def test_few_files_are_open_however_many_calls(stores, call, disk):
     await store.close()
     assert all(read_folder(journal.folder) == (journal.events, "") for journal in journals)
     assert all((journal.folder / "1.pcm").stat().st_size == 4 * 320 for journal in journals)
+
+
+async def test_a_closed_journal_can_be_opened_again_and_goes_on(stores, call):
+    store = stores()
+    journal = store.open(call(1))
+    journal.write("0.pcm", 0, pcm(160))
+    journal.append(ev.Answered(at=Instant(1)))
+    assert await store.reopen(journal.uuid) is journal, "it is open"
+    await journal.flush()
+    journal.close()
+    again = await store.reopen(journal.uuid)
+    assert again is not None
+    assert again is not journal
+    assert again.events == [call(1), ev.Answered(at=Instant(1))]
+    assert again.read("0.pcm", 0, 160).tolist() == pcm(160).tolist()
+    again.append(ev.Held(at=Instant(2), party=0))
+    await again.flush()
+    again.close()
+    third = await store.reopen(journal.uuid)
+    assert third is not None
+    assert len(third.events) == 3
+    store.remove(journal.uuid)
+    assert await store.reopen(journal.uuid) is None
+    assert await store.reopen("unknown") is None

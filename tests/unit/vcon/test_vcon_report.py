@@ -6,7 +6,8 @@ import pytest
 from vcond.calls import events as ev
 from vcond.calls.events import SpanKind
 from vcond.calls.state import fold
-from vcond.vcon import build
+from vcond.errors import JournalError
+from vcond.vcon import BuildOptions, build, build_with_media, validate
 from vcond.vcon.lanes import view
 from vcond.vcon.report import capture
 
@@ -131,3 +132,45 @@ def test_an_attempt_whose_end_nobody_saw_may_have_been_answered(scenarios, back,
     assert report["complete"] is complete
     assert ("vcond_gap:true" in tags) is not complete
     assert any("whether it was answered is not known" in note for note in report["notes"]) is not complete
+
+
+def test_what_was_transcribed_later_says_so(scenarios):
+    """The plain scenario's call, of which some was deferred while the machine was busy."""
+    script = scenarios.plain()
+    events = []
+    for event in script.events:
+        if isinstance(event, ev.CallEnded):
+            events += [ev.SpeechState(at=event.at, state="deferred"), ev.SpeechState(at=event.at, state="live")]
+        late = isinstance(event, ev.Transcribed) and event.utterance == 0
+        events.append(msgspec.structs.replace(event, deferred=True) if late else event)
+    document = build(fold(events), script.audio)
+    report = next(one["body"] for one in document["attachments"] if one["purpose"] == "vcond-capture-report")
+    (spoken,) = [event for event in events if isinstance(event, ev.Transcribed) and event.deferred]
+    assert [one["state"] for one in report["transcription"]] == ["deferred", "live"]
+    assert report["deferred"]["utterances"] == 1
+    assert report["deferred"]["seconds"] == 1.6
+    body = next(one["body"] for one in document["analysis"] if one["type"] == "wtf_transcription")
+    (warning,) = [one for one in body["quality"]["processing_warnings"] if "later" in one]
+    assert (
+        warning == f"1 utterances (1.6 s) transcribed later from the recording, until {report['deferred']['filled_in']}"
+    )
+    assert spoken.text not in warning
+
+
+def test_an_amended_vcon_names_the_first_one_and_the_same_files(scenarios):
+    script = scenarios.plain()
+    ended = next(event for event in script.events if isinstance(event, ev.CallEnded))
+    uuid = "01a20295-3e68-8702-8878-12d16ab493db"
+    state = fold([*script.events, ev.Amending(at=ended.at, vcon=uuid, until=ended.at)])
+    first, second = (
+        build_with_media(
+            state, script.audio, BuildOptions(inline_limit=1, amended=amended), media_url="https://m.example.com"
+        )
+        for amended in (False, True)
+    )
+    assert second.document["amended"] == {"uuid": first.document["uuid"]}
+    assert second.document["uuid"] == uuid
+    assert [media.name for media in first.media] == [media.name for media in second.media]
+    assert [finding for finding in validate(second.document) if finding.level == "error"] == []
+    with pytest.raises(JournalError):
+        build(fold(script.events), script.audio, BuildOptions(amended=True))

@@ -1,9 +1,10 @@
 """Cuts a track into utterances: where somebody speaks.
 
-webrtcvad says of each 20 ms whether it sounds like speech. It is wrong about steady tones and about the first frames
-of noise, so a frame also has to stand out of the noise of the last seconds and must not be a tone. An utterance
-begins when three of five frames are voiced, 200 ms before the sound they belong to, and ends after 500 ms without. One that
-grows too long is cut where it was quietest, and the next begins there.
+webrtcvad says of each 20 ms whether it sounds like speech. It is wrong about steady tones, about the first frames of
+noise and about music, so a frame also has to stand out of the noise of the last seconds and must not be a tone. An
+utterance begins when three of five frames are voiced, 200 ms before the sound they belong to, and ends after 500 ms
+without. One that grows too long is cut where it was quietest, and the next begins there. Music is known for what it is
+after two seconds: what had begun with it is taken back, and nothing begins until somebody speaks.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from numpy.typing import NDArray
 from vcond.errors import BadMediaError
 from vcond.media.codecs import Pcm
 from vcond.media.floor import Floor
+from vcond.media.music import Music
 from vcond.media.tones import is_steady_tone
 
 RATES: Final = (8000, 16000, 32000, 48000)
-"""What webrtcvad takes, Hz."""
+"""What webrtcvad takes, Hz. Of any rate between them it gets 8 kHz."""
+JUDGE_RATE: Final = 8000
+FRAME_8K: Final = 160
+"""Samples of a frame at that rate."""
 FRAME_MS: Final = 20
 JUDGED: Final = 5
 """Frames that are looked at to begin."""
@@ -41,6 +46,8 @@ LOOK_BACK: Final = 25
 """Frames (500 ms) that a sound may last before it is known for speech: some vowels are smooth like tones."""
 PAUSE: Final = 8
 """Frames (160 ms) without any sound that part one sound from the next: more than a plosive takes."""
+LEAST_SPEECH: Final = 25
+"""Frames (500 ms) before music that are an utterance of their own; less is the music's own begin."""
 CUT_FRAMES: Final = 100
 """Frames (2 s) in which the place to cut an utterance that is too long is looked for."""
 
@@ -59,6 +66,15 @@ class Ended(NamedTuple):
     stop: int
 
 
+class Dropped(NamedTuple):
+    """What began at ``start`` was no speech: there is no such utterance."""
+
+    start: int
+
+
+Event = Begun | Ended | Dropped
+
+
 class Segmenter:
     """One track. Positions are samples of it; the same audio gives the same utterances however it is cut."""
 
@@ -70,6 +86,7 @@ class Segmenter:
         "_hangover",
         "_judged",
         "_longest",
+        "_music",
         "_noise",
         "_position",
         "_pre_roll",
@@ -93,12 +110,12 @@ class Segmenter:
     ) -> None:
         """``rate`` of the track, Hz; ``aggressiveness`` 0 to 3 as webrtcvad has it; ``longest_seconds`` above 2.
 
-        Raises BadMediaError for a rate that webrtcvad does not know.
+        Raises BadMediaError for a rate below 8,000 or above 48,000.
         """
-        if rate not in RATES:
-            raise BadMediaError(f"no voice detection at {rate} Hz, only at {', '.join(map(str, RATES))}")
+        if not RATES[0] <= rate <= RATES[-1]:
+            raise BadMediaError(f"no voice detection at {rate} Hz, only from {RATES[0]} to {RATES[-1]}")
         self._rate = rate
-        self._frame = rate * FRAME_MS // 1000
+        self._frame = round(rate * FRAME_MS / 1000)
         self._aggressiveness = aggressiveness
         self._pre_roll = pre_roll_ms * rate // 1000
         self._hangover = hangover_ms * rate // 1000
@@ -114,14 +131,15 @@ class Segmenter:
         self._judged: deque[int] = deque(maxlen=JUDGED)
         self._energies: deque[float] = deque(maxlen=CUT_FRAMES)
         self._rest: Pcm = np.zeros(0, np.int16)
+        self._music = Music()
         self._first = self._position = self._voiced = position
         """Earliest position an utterance may begin at; end of what was judged; end of the last voiced frame."""
         self._sound = self._sounded = position
         """Begin and end of the latest sound, be it speech or a tone."""
 
-    def feed(self, start: int, pcm: Pcm) -> list[Begun | Ended]:
+    def feed(self, start: int, pcm: Pcm) -> list[Event]:
         """Take the samples at ``start``, shape (n,). A jump forward ends an utterance; what was fed before is skipped."""
-        out: list[Begun | Ended] = []
+        out: list[Event] = []
         end = self._position + len(self._rest)
         if start > end:
             out.extend(self.close())
@@ -135,26 +153,37 @@ class Segmenter:
             frames = samples[: count * self._frame].reshape(count, self._frame)
             wide = frames.astype(np.float32)
             energies = np.einsum("ij,ij->i", wide, wide) / self._frame
+            narrow = at_8k(wide)
+            if self._rate not in RATES:
+                frames = narrow.clip(-32768, 32767).astype(np.int16)
             for i, energy in enumerate(energies.tolist()):
-                self._judge(frames[i], wide[i], energy, out)
+                self._judge(frames[i], wide[i], narrow[i], energy, out)
         return out
 
-    def close(self) -> list[Begun | Ended]:
+    def close(self) -> list[Event]:
         """No more audio, or none for a while: an utterance that goes on ends where the audio ended."""
         end = self._position + len(self._rest)
         if self._start is None:
             return []
-        out: list[Begun | Ended] = [Ended(self._start, end)]
+        out: list[Event] = [Ended(self._start, end)]
         self._start = None
         self._reset(end)
         return out
 
-    def _judge(self, frame: Pcm, wide: NDArray[np.float32], energy: float, out: list[Begun | Ended]) -> None:
-        """Take one frame of 20 ms; ``energy`` is its mean square."""
+    def _judge(
+        self, frame: Pcm, wide: NDArray[np.float32], narrow: NDArray[np.float32], energy: float, out: list[Event]
+    ) -> None:
+        """Take one frame of 20 ms, as webrtcvad and as floats, and at 8 kHz; ``energy`` is its mean square."""
         begin = self._position
         self._position += self._frame
         self._energies.append(energy)
-        vote = self._vote(frame, wide, energy)
+        vote = self._vote(frame, wide, narrow, energy)
+        changed = self._music.take(narrow, begin, voiced=vote > 0)
+        if changed or self._music.on:
+            self._judged.clear()
+            if changed:
+                self._turn(out)
+            return
         if vote:
             if begin - self._sounded >= PAUSE * self._frame:
                 self._sound = begin
@@ -172,24 +201,40 @@ class Segmenter:
         elif self._position - self._start >= self._longest:
             self._cut(out)
 
-    def _vote(self, frame: Pcm, wide: NDArray[np.float32], energy: float) -> int:
+    def _turn(self, out: list[Event]) -> None:
+        """Music has begun, or somebody speaks after it."""
+        if self._music.on:
+            music, start = self._music.since, self._start
+            if start is None:
+                return
+            self._start, self._first = None, max(start, music)
+            spoken = music - start - self._pre_roll >= LEAST_SPEECH * self._frame
+            out.append(Ended(start, music) if spoken else Dropped(start))
+        elif self._music.known:
+            self._voiced = self._sounded = self._position
+            self._sound = self._music.since
+            self._start = max(self._sound - self._pre_roll, self._first)
+            out.append(Begun(self._start))
+
+    def _vote(self, frame: Pcm, wide: NDArray[np.float32], narrow: NDArray[np.float32], energy: float) -> int:
         """1 for speech, -1 for a tone, 0 for neither."""
         noise = min(self._noise.add(self._position, int(energy)), MOST_NOISE)
         over = BEGIN_OVER_NOISE if self._start is None else STAY_OVER_NOISE
         if energy < INAUDIBLE or energy < over * noise:
             return 0
-        if not self._vad.is_speech(frame.tobytes(), self._rate):
+        known = self._rate in RATES
+        if not self._vad.is_speech(frame.tobytes(), self._rate if known else JUDGE_RATE):
             return 0
         # the test for tones is made for 8 kHz, where they are; higher parts fold over and count against a tone
-        return -1 if is_steady_tone(wide[:: self._rate // 8000], noise / energy) else 1
+        return -1 if is_steady_tone(wide[:: self._rate // 8000] if known else narrow, noise / energy) else 1
 
-    def _end(self, stop: int, out: list[Begun | Ended]) -> None:
+    def _end(self, stop: int, out: list[Event]) -> None:
         assert self._start is not None
         out.append(Ended(self._start, stop))
         self._start, self._first = None, stop
         self._judged.clear()
 
-    def _cut(self, out: list[Begun | Ended]) -> None:
+    def _cut(self, out: list[Event]) -> None:
         """End the utterance at the quietest frame of the last two seconds, and begin the next there."""
         energies = list(self._energies)
         back = len(energies) - min(range(len(energies)), key=energies.__getitem__)
@@ -198,3 +243,20 @@ class Segmenter:
         if self._voiced > stop:
             self._start = stop
             out.append(Begun(stop))
+
+
+def at_8k(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Frames of 20 ms, shape (count, n), as frames of 160 samples: each the mean of what it takes the place of.
+
+    Enough to judge by; nobody listens to it.
+    """
+    count, n = frames.shape
+    if n == FRAME_8K:
+        return frames
+    if n % FRAME_8K == 0:
+        return np.asarray(frames.reshape(count, FRAME_8K, -1).mean(axis=2), np.float32)
+    sums = np.concatenate((np.zeros((count, 1)), np.cumsum(frames, axis=1, dtype=np.float64)), axis=1)
+    edges = np.linspace(0, n, FRAME_8K + 1)
+    whole = np.minimum(edges.astype(int), n - 1)
+    at_edges = sums[:, whole] + (edges - whole) * frames[:, whole]
+    return np.asarray(np.diff(at_edges, axis=1) * (FRAME_8K / n), np.float32)

@@ -11,7 +11,7 @@ import structlog
 
 from vcond import metrics
 from vcond.errors import BadMediaError, OperatorError
-from vcond.media.segment import Begun, Ended, Segmenter
+from vcond.media.segment import Begun, Ended, Event, Segmenter
 from vcond.speech.engine import Pcm
 from vcond.speech.scheduler import Job
 from vcond.speech.source import Source
@@ -77,6 +77,9 @@ class Hears(Protocol):
     def ended(self, ear: Ear, start: int, stop: int) -> None:
         """An utterance is complete."""
 
+    def dropped(self, ear: Ear) -> None:
+        """What began was no speech."""
+
     def flushed(self, ear: Ear) -> None:
         """No more utterances of this track."""
 
@@ -105,8 +108,10 @@ class Ears:
                 for event in self._find(ear, start, pcm, at_end=ear.closed and ear.upto == stop):
                     if isinstance(event, Begun):
                         self._hears.begun(ear, event.start)
-                    else:
+                    elif isinstance(event, Ended):
                         self._hears.ended(ear, event.start, event.stop)
+                    else:
+                        self._hears.dropped(ear)
                 self._go_on(ear, stop)
 
     def changed(self, ear: Ear) -> None:
@@ -114,7 +119,7 @@ class Ears:
         self._changed[ear] = None
         self._some.set()
 
-    def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Begun | Ended]:
+    def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Event]:
         if ear.segmenter is None:
             return []
         try:

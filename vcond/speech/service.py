@@ -16,11 +16,12 @@ from vcond import metrics
 from vcond.calls.events import Event, SpeechState, Untranscribed, Utterance, Warned
 from vcond.errors import OperatorError, VcondError
 from vcond.speech import frames
-from vcond.speech.admission import STATES, Admission, Kind, State
+from vcond.speech.admission import STATES, Admission, Kind
 from vcond.speech.choose import Choice, choose
 from vcond.speech.config import SpeechConfig
 from vcond.speech.ear import Ear, Ears, read
 from vcond.speech.engine import Hint
+from vcond.speech.measures import backlog, measure
 from vcond.speech.process import EngineAwayError, EngineFailedError, Worker, WorkerLostError
 from vcond.speech.results import transcribed
 from vcond.speech.scheduler import AGAIN, TRIES, Job, Scheduler, Step
@@ -74,6 +75,10 @@ class Speech:
         self._wakes = [asyncio.Event() for _ in range(config.worker_count)]
         self._pauses = [0.0] * config.worker_count
         self._jobs = 0
+        self.house: Sequence[Speech] = [self]
+        """All that are measured together: one for each model."""
+        self.calls: Counter[str] = Counter()
+        """Calls that go on, by state."""
         self.pids: dict[int, int] = {}
         """Process ids of the workers that run, by their index."""
 
@@ -147,6 +152,11 @@ class Speech:
         }
 
     @property
+    def deferred(self) -> tuple[int, float]:
+        """Utterances that were deferred or left over and wait, and their seconds."""
+        return self._scheduler.deferred
+
+    @property
     def waiting(self) -> int:
         """Utterances of all calls that have ended and have no text."""
         return self._scheduler.waiting
@@ -198,6 +208,13 @@ class Speech:
         self._await_text(ear, job)
         self._wake()
 
+    def dropped(self, ear: Ear) -> None:
+        """What began was no speech: nobody wants a text of it."""
+        job, ear.job = ear.job, None
+        if job is not None:
+            self._scheduler.abandon(job)
+            self._wake()
+
     def flushed(self, ear: Ear) -> None:
         """No more utterances of this track."""
         self._settle(ear)
@@ -219,23 +236,13 @@ class Speech:
             changed = self.admission.judge(going, self._scheduler.awaited(), len(self.pids), now)
             for call, state in changed.items():
                 self._emit(going[call], SpeechState(at=self._clock.now(), state=state))
-            calls = Counter(self.admission.state(call) for call in going)
+            self.calls = Counter(self.admission.state(call) for call in going)
             if changed:
                 self._scheduler.regrade()
                 self._wake()
-                log.info("speech keeps up otherwise", load=round(self.admission.load, 2), calls=dict(calls))
-            self._measure(calls)
+                log.info("speech keeps up otherwise", load=round(self.admission.load, 2), calls=dict(self.calls))
+            measure(self.house)
             await asyncio.sleep(JUDGED_EVERY)
-
-    def _measure(self, calls: Counter[State]) -> None:
-        for state in STATES:
-            metrics.stt_calls.labels(state).set(calls[state])
-        count, seconds = self._scheduler.deferred
-        metrics.stt_deferred_utterances.set(count)
-        metrics.stt_deferred_seconds.set(seconds)
-        metrics.stt_load.set(self.admission.load)
-        for kind, cost in self.admission.costs.items():
-            metrics.stt_cost.labels(kind).set(cost.second)
 
     def _took(self, step: Step, seconds: float, kind: Kind, *, lost: bool = False) -> None:
         """Count what a step cost; what is lost with a worker costs and brings nothing."""
@@ -272,7 +279,7 @@ class Speech:
             self._give_up(job, reason)
         else:
             self._scheduler.end(job)
-        metrics.stt_backlog.set(self._scheduler.waiting)
+        backlog(self.house)
 
     def _hopeless(self, job: Job) -> str:
         if not self.choice.engine:
@@ -296,7 +303,7 @@ class Speech:
         self._per_call[job.lane] -= 1
         if self._per_call[job.lane] <= 0:
             del self._per_call[job.lane]
-        metrics.stt_backlog.set(self._scheduler.waiting)
+        backlog(self.house)
         self._settle(ear)
 
     def _is_settled(self, call: str) -> bool:

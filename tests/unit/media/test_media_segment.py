@@ -37,15 +37,22 @@ def paired(events):
 
 
 def voice(seconds, *, rate=RATE, level=4000, seed=0):
-    """Something like a vowel: pulses whose pitch moves, through two resonances."""
+    """Something like vowels: pulses whose pitch moves, through two resonances that are others in each syllable."""
     rng, n = np.random.default_rng(seed), int(seconds * rate)
     pitch = 120 + 25 * np.sin(2 * np.pi * 2.3 * np.arange(n) / rate) + rng.normal(0, 2, n)
     pulses = np.diff(np.floor(np.cumsum(pitch) / rate), prepend=0) + rng.normal(0, 0.005, n)
-    out = pulses
-    for formant, width in ((650, 90), (1700, 120)):
-        r = np.exp(-np.pi * width / rate)
-        k = np.arange(rate // 20)
-        out = np.convolve(out, r**k * np.cos(2 * np.pi * formant * k / rate))[:n]
+    out, at = np.zeros(n + rate), 0
+    while at < n:
+        size = int(rng.uniform(0.06, 0.11) * rate)
+        part = pulses[at : min(at + size, n)]
+        for formant, width in ((rng.uniform(300, 800), 90), (rng.uniform(900, 2500), 120)):
+            r = np.exp(-np.pi * width / rate)
+            k = np.arange(rate // 20)
+            part = np.convolve(part, r**k * np.cos(2 * np.pi * formant * k / rate))
+        part = part / max(np.abs(part).max(), 1e-9)
+        out[at : at + len(part)] += part
+        at += size
+    out = out[:n]
     return (out / np.abs(out).max() * level * 3).clip(-32768, 32767).astype(np.int16)
 
 
@@ -66,13 +73,13 @@ def demo():
     return [([turn for turn in call["turns"] if turn["party"] == i], pcm) for i, pcm in enumerate(tracks)]
 
 
-@pytest.mark.parametrize("rate", [11_025, 12_000, 24_000, 44_100, 0])
-def test_a_rate_the_detector_does_not_know_is_refused(rate):
-    with pytest.raises(BadMediaError, match="only at 8000, 16000, 32000, 48000"):
+@pytest.mark.parametrize("rate", [-1, 0, 7999, 48_001, 192_000])
+def test_a_rate_that_no_telephone_has_is_refused(rate):
+    with pytest.raises(BadMediaError, match="only from 8000 to 48000"):
         Segmenter(rate)
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000, 32_000, 48_000])
+@pytest.mark.parametrize("rate", [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000])
 def test_a_voice_between_pauses_is_one_utterance(rate):
     pcm = np.r_[noise(1, 20, rate=rate), voice(2, rate=rate), noise(2, 20, rate=rate)]
     (found,) = utterances(pcm, rate=rate)

@@ -383,7 +383,7 @@ async def test_workers_that_always_die_are_said_to_be_trouble(room, track, monke
 
 async def test_a_rate_that_cannot_be_listened_to_is_said_in_the_record(room, track) -> None:
     house, line = room(), track()
-    line.rate = 11025
+    line.rate = 96_000
     line.pcm = np.ones(11025, np.int16)
     async with house.running() as speech:
         ear = speech.listen(line)

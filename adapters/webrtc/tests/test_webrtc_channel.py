@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import ctypes
 import random
+import struct
 
 import av
 import numpy as np
 import pytest
 import soxr
 
-from vcond.adapter import BadMediaError, ConfigError
+from vcond.adapter import BadMediaError, ConfigError, Digit
 from vcond.media.codecs import Codec, encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
@@ -275,6 +276,40 @@ def test_comfort_noise_is_silence_of_the_line_it_came_on():
     assert bench.seconds(0, "silent") == pytest.approx(1.0, abs=0.05)
     assert bench.seconds(0, "received") == pytest.approx(2.0, abs=0.05)
     assert track.codec == "PCMU"
+
+
+def test_a_key_is_told_once_and_its_packets_are_no_loss():
+    packets = correct(voice(11, 3.0, 48_000))
+    bench = Bench()
+    bench.send("opus", packets[:50], 960)
+    seq, began = 50, bench.desk.clock.now()
+    for duration, flags in ((960, 0), (1920, 0), (2880, 0x80), (2880, 0x80), (2880, 0x80)):  # RFC 4733 section 2.5.1.4
+        payload = struct.pack("!BBH", 5, flags | 10, duration)
+        bench.channel.write(Packet("telephone-event/48000", seq, 50 * 960, payload), bench.desk.clock.advance(FRAME_NS))
+        seq += 1
+    # the end of the second one is lost: it is up as soon as sound comes again
+    lost_end = Packet("telephone-event/48000", seq, 60 * 960, struct.pack("!BBH", 11, 10, 960))
+    bench.channel.write(lost_end, bench.desk.clock.advance(5 * FRAME_NS))
+    for number, payload in enumerate(packets[70:]):
+        now = bench.desk.clock.advance(FRAME_NS if number else 10 * FRAME_NS)
+        bench.channel.write(Packet("opus", seq + 1 + number, (70 + number) * 960, payload), now)
+        bench.desk.tick()
+    bench.finish()
+    keys = [event for event in bench.call.events if isinstance(event, Digit)]
+    assert [(key.button, key.ms, key.party) for key in keys] == [("5", 60, 0), ("#", 20, 0)]
+    assert keys[0].at == began
+    assert bench.seconds(0, "lost") == 0
+    assert bench.seconds(0, "silent") == pytest.approx(0.4, abs=0.03)
+
+
+def test_a_key_that_is_down_when_the_publisher_goes_is_told():
+    bench = Bench()
+    bench.channel.write(
+        Packet("telephone-event/8000", 1, 0, struct.pack("!BBH", 9, 0, 400)), bench.desk.clock.advance(FRAME_NS)
+    )
+    bench.channel.close(bench.desk.clock.now())
+    assert [event.button for event in bench.call.events if isinstance(event, Digit)] == ["9"]
+    assert not bench.call.state.tracks
 
 
 def test_the_library_is_beside_pyav_or_it_is_said_what_to_install(monkeypatch):

@@ -61,7 +61,7 @@ async def test_packets_come_as_they_were_sent_and_media_is_taken_where_it_is_bou
     assert [(p.stamp - first.stamp) & 0xFFFFFFFF for _, p in packets[:20]] == list(range(0, 3200, 160))
 
 
-async def test_error_correction_is_asked_for_and_comfort_noise_is_taken_where_it_is_offered(publisher):
+async def test_error_correction_is_asked_for_and_what_is_no_sound_is_taken_where_it_is_offered(publisher):
     noise, heard = asyncio.Event(), []
 
     def take(track, packet) -> None:
@@ -75,23 +75,30 @@ async def test_error_correction_is_asked_for_and_comfort_noise_is_taken_where_it
         answer = await fec.answer(await plain.offer(), lambda _: None)
         assert "useinbandfec=1" in answer
         assert "CN/8000" not in answer
-        offer = (await client.offer()).replace("SAVPF 0", "SAVPF 0 13").replace(
-            "a=rtpmap:0 ", "a=rtpmap:13 CN/8000\r\na=rtpmap:0 "
-        )  # fmt: skip
+        assert "telephone-event" not in answer
+        more = "a=rtpmap:13 CN/8000\r\na=rtpmap:110 telephone-event/8000\r\na=rtpmap:111 telephone-event/1\r\n"
+        offer = (
+            (await client.offer()).replace("SAVPF 0", "SAVPF 0 13 110 111").replace("a=rtpmap:0 ", f"{more}a=rtpmap:0 ")
+        )
         answer = await peer.answer(offer, lambda _: None)
-        assert "a=rtpmap:13 CN/8000" in answer
+        assert " UDP/TLS/RTP/SAVPF 0 13 110\r\n" in answer
+        assert "a=rtpmap:13 CN/8000\r\n" in answer
+        assert "a=rtpmap:110 telephone-event/8000\r\n" in answer
         client.watch()
         await client.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         async with asyncio.timeout(20):
             await client.connected.wait()
             (sender,) = client.connection.getSenders()
+            key = RtpPacket(payload_type=110, sequence_number=6, timestamp=160, ssrc=sender._ssrc, payload=b"\1\0\0\0")
             packet = RtpPacket(payload_type=13, sequence_number=7, timestamp=160, ssrc=sender._ssrc, payload=b"\x40")
             while not noise.is_set():
-                await sender.transport._send_rtp(packet.serialize())
+                for one in (key, packet):
+                    await sender.transport._send_rtp(one.serialize())
                 await asyncio.sleep(0.02)
     finally:
         for one in (client, plain, peer, fec):
             await one.close()
+    assert Packet("telephone-event/8000", 6, 160, b"\1\0\0\0") in heard
     assert Packet("cn", 7, 160, b"\x40") in heard
 
 

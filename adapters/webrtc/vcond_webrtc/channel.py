@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vcond.adapter import BadMediaError, Codec, Desk, Instant, LiveCall, RtpClock, Track
+from vcond.adapter import BadMediaError, Codec, Desk, Digit, Instant, LiveCall, RtpClock, Track
 from vcond.media.codecs import Pcm, encode
+from vcond.media.rtpevents import Keys, Pressed
 from vcond_webrtc.opus import OpusDecoder
 
 OPUS_RATE: Final = 48_000
@@ -17,14 +19,15 @@ STAMPS: Final = (1 << 32) - 1
 SEQS: Final = (1 << 16) - 1
 COMFORT_NOISE: Final = "cn"
 """RFC 3389: silence, told by a packet that is no audio."""
-COMFORT_NOISE_TICKS: Final = 8_000
+KEYS: Final = "telephone-event/"
+"""RFC 4733: keys pressed; the ticks a second of their durations follow."""
 
 
 class Packet(NamedTuple):
     """One RTP packet that belongs to a negotiated codec."""
 
     codec: str
-    """Its name in lower case: ``opus``."""
+    """Its name in lower case: ``opus``; or ``COMFORT_NOISE``, or ``KEYS`` and the ticks."""
     seq: int
     stamp: int
     payload: bytes
@@ -90,6 +93,7 @@ class Channel:
         self._codec = ""
         self._track: Track | None = None
         self._decoder: Decoder | OpusDecoder | None = None
+        self._keys: Keys[Instant] | None = None
         self._seq = self._stamp = 0
         """Of the packet that is farthest on."""
         self._length = 0
@@ -100,9 +104,13 @@ class Channel:
     def write(self, packet: Packet, arrived: Instant) -> None:
         """Take one packet as it came, also late and doubled ones: the track knows their places."""
         track = self._track
-        if packet.codec == COMFORT_NOISE:
-            if track is not None and KINDS[self._codec].ticks == COMFORT_NOISE_TICKS:
-                track.write(b"", arrived=arrived, stamp=packet.stamp, seq=packet.seq)
+        if self._keys is not None:
+            self._press(self._keys.tick(arrived))
+        if packet.codec not in KINDS:
+            if packet.codec.startswith(KEYS):
+                self._key(packet, arrived)
+            if track is not None:  # it has its number in the stream of packets, and no sound
+                track.write(b"", arrived=arrived, seq=packet.seq)
             return
         if track is None or packet.codec != self._codec:
             track = self._open(packet.codec, arrived)
@@ -113,11 +121,23 @@ class Channel:
 
     def close(self, at: Instant) -> None:
         """The publisher is over."""
+        if self._keys is not None:
+            self._press(self._keys.flush())
         if self._track is not None:
             self._track.close(at=at)
 
+    def _key(self, packet: Packet, arrived: Instant) -> None:
+        if self._keys is None:
+            self._keys = Keys(int(packet.codec.removeprefix(KEYS)))
+        self._press(self._keys.take(packet.payload, packet.stamp, arrived))
+
+    def _press(self, keys: Sequence[Pressed[Instant]]) -> None:
+        for key in keys:
+            self._call.emit(Digit(at=key.at, party=self._party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
+
     def _open(self, codec: str, at: Instant) -> Track:
-        self.close(at)
+        if self._track is not None:
+            self._track.close(at=at)
         kind = KINDS[codec]
         self._codec, self._length, self._recovered = codec, 0, -1
         rate = self._rate if codec == "opus" else kind.rate

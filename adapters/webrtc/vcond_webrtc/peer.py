@@ -7,12 +7,12 @@ import functools
 import logging
 import mmap
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError
 from vcond_webrtc import ports
-from vcond_webrtc.channel import COMFORT_NOISE, COMFORT_NOISE_TICKS, KINDS, Packet
+from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.opus import library
 from vcond_webrtc.servers import login
@@ -20,6 +20,7 @@ from vcond_webrtc.trickle import MOST_CANDIDATES, reachable, sections, usable
 
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
+    from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 OnPacket = Callable[[int, Packet], None]
 """Number of the track, and the packet."""
@@ -32,6 +33,8 @@ SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
 """A media section's line (RFC 8866 section 5.14)."""
 NOISE_TYPE: Final = 13
 """RFC 3389 section 4: comfort noise at 8 kHz has a payload type of its own."""
+TICKS: Final = frozenset({8_000, 16_000, 32_000, 48_000})
+"""A second, of keys."""
 BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
 """Where aiortc (1.13 to 1.16) keeps what we replace."""
 DROP_IN: Final = "systemd/vcond.service.d/webrtc.conf"
@@ -76,8 +79,8 @@ class Peer:
         self._candidates = 0
         self._ice: dict[str, tuple[str, str]] = {}
         """User fragment and password that the offer gave for each ``mid``."""
-        self._noisy: set[str] = set()
-        """Each ``mid`` for which it offered comfort noise."""
+        self._extras: dict[str, list[RTCRtpCodecParameters]] = {}
+        """What it offered for each ``mid`` besides sound: keys, comfort noise."""
         self._config = config
         self._on_packet = on_packet
         self._ports = ports.parse(config.ports)
@@ -102,7 +105,7 @@ class Peer:
                 gatherer = transceiver.receiver.transport.transport.iceGatherer
                 ports.use(gatherer, self._config.addresses, self._ports)
                 if transceiver.kind == "audio":
-                    _widen(transceiver, noise=transceiver.mid in self._noisy)
+                    _widen(transceiver, self._extras.get(transceiver.mid or "", []))
                     self._tap(transceiver)
             await connection.setLocalDescription(await connection.createAnswer())
         if not self.tracks:
@@ -157,7 +160,7 @@ class Peer:
             return  # the publisher does not send in this section
         if not hasattr(receiver, BUFFER):
             raise TypeError(f"this aiortc has no {BUFFER}")
-        codecs = {codec.payloadType: codec.name.lower() for codec in transceiver._codecs}  # noqa: SLF001 - no other way
+        codecs = {codec.payloadType: _label(codec) for codec in transceiver._codecs}  # noqa: SLF001 - no other way
         setattr(receiver, BUFFER, _Tap(codecs, functools.partial(self._on_packet, self.tracks)))
         self.tracks += 1
 
@@ -169,8 +172,9 @@ class Peer:
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for media in SessionDescription.parse(offer).media:
-                if NOISE_TYPE in media.fmt:
-                    self._noisy.add(media.rtp.muxId)
+                self._extras[media.rtp.muxId] = [
+                    codec for codec in media.rtp.codecs if _label(codec) not in {"", *KINDS}
+                ]
                 if media.ice is not None:
                     self._ice[media.rtp.muxId] = (media.ice.usernameFragment or "", media.ice.password or "")
         except OperationError:
@@ -191,7 +195,7 @@ class _Tap:
     def add(self, packet: Any) -> tuple[bool, None]:
         """Take a packet whose payload type was negotiated; returns that no picture is to be asked for, and no frame."""
         codec = self._codecs.get(packet.payload_type, "")
-        if codec in KINDS or codec == COMFORT_NOISE:
+        if codec:
             self._on_packet(Packet(codec, packet.sequence_number, packet.timestamp, packet.payload))
         return False, None
 
@@ -210,18 +214,22 @@ def advertised(answer: str, address: str) -> str:
     return re.sub(rf"^c=IN {kind} \S+", f"c=IN {kind} {address}", answer, flags=re.MULTILINE)
 
 
-def _widen(transceiver: Any, *, noise: bool) -> None:
-    """Say what we can take besides what aiortc knows of: Opus with FEC, and comfort noise where it is offered."""
-    from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-
+def _widen(transceiver: Any, extras: Sequence[RTCRtpCodecParameters]) -> None:
+    """Say what we can take besides what aiortc knows of: Opus with FEC, and those of the offer that are no sound."""
     codecs = transceiver._codecs  # noqa: SLF001 - what its answer and its receiver are made of
     for codec in codecs:
         if codec.name.lower() == "opus":
             codec.parameters = {**codec.parameters, "useinbandfec": 1}  # RFC 7587 section 6.1
-    if noise:
-        codecs.append(
-            RTCRtpCodecParameters("audio/CN", clockRate=COMFORT_NOISE_TICKS, channels=1, payloadType=NOISE_TYPE)
-        )
+    codecs.extend(extras)
+
+
+def _label(codec: RTCRtpCodecParameters) -> str:
+    """What ``Packet.codec`` calls it; empty when it cannot be taken."""
+    name = codec.name.lower()
+    if name == "telephone-event" and codec.clockRate in TICKS:
+        return f"{KEYS}{codec.clockRate}"
+    noise = name == COMFORT_NOISE and codec.payloadType == NOISE_TYPE
+    return name if name in KINDS or noise else ""
 
 
 def _look_at(offer: str) -> None:

@@ -50,6 +50,12 @@ globalThis.publish = async () => {{
   const status = await patch(tag, fragment(offer.sdp, found.filter((one) => one.candidate)));
   return {{offered: offer.sdp.includes("a=candidate"), status, told: found.map((one) => one.candidate).join("\\n")}};
 }};
+globalThis.press = async (keys) => {{
+  const [sender] = peer.getSenders();
+  const pressed = new Promise((done) => {{ sender.dtmf.ontonechange = (event) => event.tone || done(); }});
+  sender.dtmf.insertDTMF(keys, 100, 70);
+  return pressed;
+}};
 globalThis.restart = async () => {{
   peer.restartIce();
   const offer = await peer.createOffer();
@@ -70,11 +76,14 @@ async def test_chromium_trickles_names_connects_and_goes_on_after_a_restart_was_
         await page.until("peer.connectionState === 'connected'")
         await spoken(page, 1)
         assert await page.run("restart()") == 422
+        await page.run("press('4#')")
         await spoken(page, 1)
         assert await page.run("peer.connectionState") == "connected"
         assert await page.run("ask('DELETE', session, {}).then((answer) => answer.status)") == 200
         (document,) = await vcond.delivered(1)
-    assert history(document) == [(0, "join"), (0, "drop")]
+    assert history(document) == [(0, event) for event in ("join", "keydown", "keyup", "keydown", "keyup", "drop")]
+    keys = [moment.get("button") for moment in document["dialog"][0]["party_history"] if moment["event"] == "keydown"]
+    assert keys == ["4", "#"]
     assert attachment(document, "vcond-capture-report")["parties"][0]["seconds"]["lost"] == 0
     (heard,) = channels(document)
     loudest = np.abs(np.fft.rfft(heard[:16_000].astype(float) * np.hanning(16_000))).argmax()

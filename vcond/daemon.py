@@ -34,7 +34,7 @@ from vcond.errors import ConfigError, OperatorError, VcondError
 from vcond.journal import CallJournal, Store
 from vcond.notify import Notifier
 from vcond.speech.routes import Routes
-from vcond.speech.service import Speech
+from vcond.speech.several import speech_of
 from vcond.status import Status
 from vcond.web.admin import AdminServer
 from vcond.web.server import WebServer, ingress_token
@@ -121,7 +121,7 @@ class Daemon:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
         self._make_state_dir()
-        self.speech = Speech(self.config.speech, clock=self.clock)
+        self.speech = speech_of(self.config.speech, clock=self.clock)
         self.outbox = Outbox(
             self.state_dir / "outbox",
             sinks,

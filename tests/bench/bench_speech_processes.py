@@ -1,7 +1,7 @@
 """Threads or processes for vosk: each process loading the model, processes forked after the load, threads in one process.
 
 The same utterances through every arrangement, two at a time, as fast as they go: what of the machine each takes, and how
-long it takes until a worker that was killed answers again. Decision: docs/decisions/0004-speech-processes.md. Goals:
+long it takes until a worker that was killed answers again. Decision: docs/decisions/0009-speech-processes.md. Goals:
 forked workers take at most 3/4 of the memory of separate ones, are back in a quarter of the time, and cost at most 10 %
 more CPU; warm ones cost less. Exit code 1 when one is missed, 0 with a note where the model is missing.
 """

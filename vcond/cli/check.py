@@ -18,7 +18,8 @@ from vcond.core.clock import SteadyClock
 from vcond.core.finish import check_record
 from vcond.delivery import ShapedSink
 from vcond.errors import PeerError, VcondError
-from vcond.speech.choose import check_engine, choose
+from vcond.speech.check import check_speech
+from vcond.speech.choose import choose
 from vcond.speech.engine import EngineOptions
 
 SOON = 30
@@ -48,8 +49,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
         found.append(Finding("error", "adapters", "none is configured", "add [adapters.asterisk] or [adapters.twilio]"))
     if not sinks:
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
-    speech = check_engine(config.speech)
-    found.append(Finding(speech.level, speech.what, speech.detail, speech.fix))
+    found += [Finding(told.level, told.what, told.detail, told.fix) for told in check_speech(config.speech)]
     if config.web.host not in {"127.0.0.1", "::1", "localhost"} and not config.web.public_url.startswith("https://"):
         fix = "put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))

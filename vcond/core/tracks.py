@@ -178,6 +178,11 @@ class CoreTrack:
         """The same."""
         return self.owner.office.wishes(self.owner.state).vocabulary
 
+    @property
+    def model(self) -> int:
+        """The same."""
+        return self.owner.office.wishes(self.owner.state).model
+
     def read(self, start: int, stop: int) -> Pcm:
         """Samples of the journal."""
         return self.owner.journal.read(self.file, max(0, start), max(0, stop))

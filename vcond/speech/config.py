@@ -34,6 +34,13 @@ class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Empty = that of ``[speech]``."""
     vocabulary: Vocabulary | None = None
     """The only words and phrases; ``[]`` = every word. Left out = that of ``[speech]``."""
+    engine: Annotated[str, Meta(max_length=200, pattern=r"^([A-Za-z_][A-Za-z0-9_.:-]*)?$")] = ""
+    """As in ``[speech]``; empty = the same as there or, with a ``model``, the one that the model is for. An engine without
+    a ``model`` takes one of the ``language`` that is found."""
+    model: Annotated[str, Meta(max_length=4096)] = ""
+    """Folder of a model for these calls, loaded beside the others. It counts for tracks that open after a call matches."""
+    workers: Annotated[int, Meta(ge=0, le=64)] = 0
+    """Worker processes of that model. 0 = as many as ``[speech]`` has."""
 
 
 class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

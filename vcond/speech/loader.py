@@ -1,7 +1,7 @@
 """A process that has loaded a model and does nothing but warm it and fork workers, which share the model with it.
 
 It has one thread and no state of any call, so a fork of it is a worker as good as new: no second copy of the model in
-memory, no second load, and warm at once (docs/decisions/0004-speech-processes.md).
+memory, no second load, and warm at once (docs/decisions/0009-speech-processes.md).
 """
 
 from __future__ import annotations

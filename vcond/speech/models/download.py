@@ -13,10 +13,10 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from vcond.errors import ProtocolError, RefusedError, StorageError, UnreachableError
 
@@ -80,7 +80,7 @@ class Download:
     async def _once(self, session: aiohttp.ClientSession) -> None:
         start = self._begin()
         headers = {"Range": f"bytes={start}-", "If-Range": self._validator} if start else {}
-        async with session.get(URL(self.url), headers=headers) as answer:
+        async with session.get(self.url, headers=headers) as answer:
             if answer.status == 416 and start:
                 if answer.headers.get("Content-Range") == f"bytes */{start}":
                     return  # all of it was here already
@@ -158,7 +158,7 @@ def _validator(answer: aiohttp.ClientResponse) -> str:
 
 
 def _host(url: str) -> str:
-    return URL(url).host or url
+    return urlsplit(url).hostname or url
 
 
 def _why(why: Exception) -> str:

@@ -9,7 +9,9 @@ import json
 
 import pytest
 
+from vcond.adapter import SECOND
 from vcond.testing.sounds import voice
+from vcond.testing.time import LoopClock
 
 SDP = {"Content-Type": "application/sdp"}
 LATER = 4_000_000_000
@@ -115,6 +117,19 @@ async def test_a_signed_token_cannot_be_talked_over_and_touches_its_own_session_
             assert told.status == 401
         assert await ann.hang_up() == 200
         await desk.until(lambda: desk.by_key("signed").over)
+
+
+async def test_a_session_outlives_its_token_and_can_be_closed_with_it(serving):
+    clock = LoopClock()
+    async with serving(secret=SECRET, media_timeout=3600, clock=clock) as (desk, person):
+        ann = person(token({"exp": clock.now() // SECOND + 60}))
+        await ann.publish()
+        await desk.until(lambda: desk.by_key("c1").state.tracks)
+        clock._start += 120 * SECOND
+        assert (await ann.post("v=0")).status == 401
+        assert not desk.by_key("c1").over
+        assert await ann.hang_up() == 200
+        await desk.until(lambda: desk.by_key("c1").over)
 
 
 async def test_limits_are_said(serving):

@@ -21,6 +21,7 @@ from vcond.errors import PeerError, VcondError
 from vcond.speech.check import check_speech
 from vcond.speech.choose import choose
 from vcond.speech.engine import EngineOptions
+from vcond.speech.routes import configurations
 
 SOON = 30
 """Days before a certificate's end from which on it is said."""
@@ -77,7 +78,8 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
 
 async def _speech(config: Config) -> AsyncIterator[Finding]:
     """Whether the speech server elsewhere answers, if there is one."""
-    server = choose(config.speech).server
+    chosen = [choose(one).server for one in configurations(config.speech)]
+    server = next((one for one in chosen if one is not None), None)  # routes have no address of their own
     if server is None:
         return
     from vcond.speech.engines.remote import RemoteEngine

@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import speech_engines
@@ -310,6 +311,14 @@ def test_the_configuration_means_a_server(tmp_path: Path) -> None:
     assert "speech.url" in check_engine(SpeechConfig(engine="remote")).fix
     gone = SpeechConfig(engine="remote", url="wss://a", ca=str(tmp_path / "gone"))
     assert choose(gone).trouble.startswith("no file")
+
+
+@pytest.mark.parametrize("url", ["http://a", "ws://", "ws://user:hush@a", "ws://a/?key=hush", "ws://a#b", "ws://a b"])
+def test_an_address_holds_no_secret(url: str) -> None:
+    """It is shown in logs and by check; a token has a key of its own."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"url": url}, SpeechConfig)
+    assert msgspec.convert({"url": "wss://speech.example.com:2700/de"}, SpeechConfig).url
 
 
 async def test_an_outage_costs_no_utterance_its_text(room, track) -> None:

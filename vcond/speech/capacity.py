@@ -294,7 +294,7 @@ def _judge(calls: Calls, since: Instant, upto: Instant, cpu: float) -> Level:
         words += [lag for at, lag in voice.shown if at >= since]
     late = _quantile(finals, 0.95)
     shown = _quantile(words, 0.95)
-    holds = (late is None or late <= LIMIT) and (shown is None or shown <= LIMIT)
+    holds = late is not None and late <= LIMIT and (shown is None or shown <= LIMIT)
     return Level(
         len(calls.going), holds, len(finals), missing, _finite(_quantile(finals, 0.5)), _finite(late), shown, len(words),
         round(cpu / max(1, len(calls.going)), 3),

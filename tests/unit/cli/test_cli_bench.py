@@ -39,7 +39,7 @@ def test_calls_that_a_machine_can_follow(config, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as daemon:
         daemon.bind(str(tmp_path / "admin.sock"))
         daemon.listen()
-        words = ["bench", "speech", "-c", str(config("bench_engines:Quick")), "--calls", "4", "--level", "6", "--json"]
+        words = ["bench", "speech", "-c", str(config("bench_engines:Quick")), "--calls", "4", "--level", "5", "--json"]
         done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert "a vcond runs here" in done.stderr
     report = json.loads(done.stdout)
@@ -51,7 +51,7 @@ def test_calls_that_a_machine_can_follow(config, tmp_path: Path) -> None:
 
 
 def test_calls_that_no_machine_can_follow(config) -> None:
-    words = ["bench", "speech", "-c", str(config("bench_engines:Slow")), "--seconds", "5", "--level", "8"]
+    words = ["bench", "speech", "-c", str(config("bench_engines:Slow")), "--seconds", "5", "--level", "5"]
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 1, done.output
     assert "does not hold" in done.output
@@ -115,6 +115,7 @@ def test_a_level_is_judged_by_what_ended_in_its_time() -> None:
     voice.shown = [(capacity.Instant(55 * second), 1.2)]
     assert not judged(51, 60).holds, "words come too late"
     assert judged(56, 60).holds
+    assert not judged(200, 300).holds, "nothing was said: nothing is known"
 
 
 def test_audio_goes_round() -> None:

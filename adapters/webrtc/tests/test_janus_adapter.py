@@ -126,6 +126,20 @@ async def test_audio_goes_on_while_the_connection_is_lost(janus):
 
 
 @virtual
+async def test_a_track_ends_when_its_party_leaves_and_nothing_of_it_is_lost(janus):
+    rita, _ = await in_room(janus, "Rita", "Marcus")
+    async with running(janus) as desk:
+        await desk.until(lambda: len(desk.calls[0].state.tracks) == 2, what="tracks")
+        await rita.speak(voice(1, 1.05))
+        await janus.leave(1, rita)
+        await desk.until(lambda: not desk.calls[0].state.parties[0].here, what="her leaving")
+        state = desk.calls[0].state
+        (track,) = [track for track in state.tracks if track.party == 0]
+        assert track.closed == state.parties[0].stays[-1].left
+        assert seconds_lost(desk.calls[0]) == 0
+
+
+@virtual
 async def test_what_janus_refuses_is_told_once_and_tried_again(janus):
     janus.refuse = {"rtp_forward": 433}
     await in_room(janus, "Rita")

@@ -78,7 +78,6 @@ class JanusAdapter:
                 mistake(desk, why)
                 failure = ProtocolError("a mistake in vcond, see the log")
             crew.attach(None)
-            board.detached()
             failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
             await asyncio.sleep(_explain(desk, failure, failures))
 

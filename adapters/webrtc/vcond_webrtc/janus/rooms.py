@@ -67,7 +67,7 @@ class Room:
     """Who is in it and is one too many."""
     call: LiveCall | None = None
     looked: Instant | None = None
-    """When it was looked at last; None = not since Janus is attached."""
+    """When it was looked at last; None = never."""
     left: Instant = Instant(0)  # noqa: RUF009 - a plain int
     """When the latest publisher stopped."""
     quiet: Instant | None = None
@@ -95,12 +95,6 @@ class Board:
         self._full: set[Id] = set()
         self._full_now: set[Id] = set()
         """Rooms that are one too many: of the round before, and of this one."""
-
-    def detached(self) -> None:
-        """Janus cannot be asked: when things happen from now on is not known until the next look."""
-        self._round = None
-        for room in self.rooms.values():
-            room.looked = None
 
     def close(self) -> None:
         """The adapter goes: calls are left as they are, for the core to end or for the next run to take up."""
@@ -151,12 +145,13 @@ class Board:
         room.crowd &= now.keys()
         for member in list(room.members.values()):
             person = now.get(member.id)
+            when = _when(room, at, member)
             if member.publishing and (person is None or not person.publisher):
-                self._unpublished(room, member, _when(room, at, member))
+                self._unpublished(room, member, when)
             if person is None:
                 del room.members[member.id]
                 if room.call is not None and member.party >= 0:
-                    room.call.emit(PartyLeft(at=_when(room, at, member), party=member.party, cause=LEFT))
+                    room.call.emit(PartyLeft(at=when, party=member.party, cause=LEFT))
                     self._desk.log.info("participant left", call=room.call.uuid, present=len(room.members))
 
     def _unpublished(self, room: Room, member: Member, when: Instant) -> None:

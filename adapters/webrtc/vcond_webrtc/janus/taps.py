@@ -105,6 +105,8 @@ class PublisherTap:
         self._ears: list[Ear] = []
         self._sockets: list[RtpSocket[Instant]] = []
         self._gone = asyncio.Event()
+        self._heard: Instant | None = None
+        """Before the ports were closed last."""
         self._made_at = Instant(0)
         self._silence_told = False
         self._task: asyncio.Task[None] | None = None
@@ -112,7 +114,7 @@ class PublisherTap:
     @property
     def heard(self) -> Instant | None:
         """When the latest packet came."""
-        return max((ear.heard for ear in self._ears if ear.heard is not None), default=None)
+        return max((ear.heard for ear in self._ears if ear.heard is not None), default=self._heard)
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin; the task is the group's."""
@@ -147,6 +149,7 @@ class PublisherTap:
             ear.until = at
         for socket in self._sockets:
             socket.close()
+        self._heard = self.heard
         self._ears.clear()
         self._sockets.clear()
         self.targets.clear()

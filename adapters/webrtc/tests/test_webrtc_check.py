@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiortc.rtcicetransport import connection_kwargs
 
 from vcond.adapter import ConfigError
 from vcond.testing.desk import MemoryDesk
@@ -128,6 +129,28 @@ def test_a_missing_extra_is_named(monkeypatch):
 def test_values_that_cannot_work_together_are_refused(config, wrong):
     with pytest.raises(ConfigError, match=wrong):
         WebRtcAdapter(WebRtcConfig(**config))
+
+
+@pytest.mark.parametrize(
+    ("server", "lawful"),
+    [
+        ({"stun": "stun:stun.example.com:3478"}, True),
+        ({"stun": "stuns:stun.example.com"}, False),
+        ({"turn": "turn:192.0.2.1"}, True),
+        ({"turn": "turn:t.example.com:3478?transport=tcp"}, True),
+        ({"turn": "turns:t.example.com:5349?transport=tcp"}, True),
+        ({"turn": "turns:t.example.com?transport=udp"}, False),
+        ({"turn": "turn:t.example.com?x=y"}, False),
+        ({"turn": 'turn:t.example.com>; rel="x'}, False),
+    ],
+)
+def test_servers_are_such_as_the_library_takes(server, lawful):
+    if not lawful:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(server, WebRtcConfig)
+        return
+    taken = connection_kwargs(peer._servers(msgspec.convert(server, WebRtcConfig), 0))
+    assert {name for name in taken if name.endswith("_server")} == {f"{next(iter(server))}_server"}
 
 
 async def test_a_key_that_is_too_short_is_refused_before_anything_is_served():

@@ -14,6 +14,7 @@ import pytest
 from aioice import stun, turn
 
 from vcond.testing.time import LoopClock
+from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 
 pytestmark = pytest.mark.peer
 SECRET = "north"
@@ -85,6 +86,21 @@ async def test_coturn_takes_our_login_and_that_of_each_publisher(serving, tmp_pa
             )
             assert transport.get_extra_info("sockname")[0] == "127.0.0.1"
             transport.close()
+
+
+async def finding(**config) -> tuple[str, str]:
+    adapter = WebRtcAdapter(WebRtcConfig(**config))
+    (told,) = [found async for found in adapter.check() if found.what == "STUN and TURN servers"]
+    return told.level, told.detail
+
+
+async def test_check_asks_the_servers(tmp_path):
+    async with coturn(tmp_path) as port:
+        here = f"turn:127.0.0.1:{port}"
+        assert await finding(stun=f"stun:127.0.0.1:{port}", turn=here, turn_secret=SECRET) == ("ok", "they answer")
+        assert await finding(turn=here, turn_secret="south") == ("error", f"{here} gives us no relay")
+    nobody = "turn:127.0.0.1:1?transport=tcp"
+    assert await finding(turn=nobody, turn_user="u", turn_password="p") == ("error", f"{nobody} gives us no relay")
 
 
 async def test_where_the_turn_server_does_not_know_us_publishers_come_without_it(serving, tmp_path):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from vcond.adapter import ConfigError, Desk, Finding
+from vcond.adapter import ConfigError, Desk, Finding, Instant
 from vcond_webrtc import peer, ports
 from vcond_webrtc.claims import SHORTEST_SECRET
 from vcond_webrtc.config import WebRtcConfig
@@ -63,6 +64,8 @@ class WebRtcAdapter:
         yield await _unit()
         yield self._where()
         yield self._media()
+        if self._config.stun or self._config.turn:
+            yield await self._servers()
         yield self._tokens()
 
     def _weak(self) -> bool:
@@ -102,6 +105,20 @@ class WebRtcAdapter:
             return Finding("warning", what, f"{len(self._ports)} UDP ports for max_sessions publishers", fix)
         told = ", ".join(addresses) or "all of this machine"
         return Finding("ok", what, f"{told}, UDP ports {self._config.ports}" if self._config.ports else told)
+
+    async def _servers(self) -> Finding:
+        what, config = "STUN and TURN servers", self._config
+        try:
+            kinds = await peer.found(config, Instant(time.time_ns()))
+        except ImportError:
+            return Finding("error", what, "cannot be asked without the packages for WebRTC", "install them first")
+        if config.turn and "relay" not in kinds:
+            fix = "is it up, does UDP reach it, is the login or turn_secret right? its log says"
+            return Finding("error", what, f"{config.turn} gives us no relay", fix)
+        if config.stun and "srflx" not in kinds:
+            fix = "is it up, does UDP reach it? It is asked from IPv4 addresses only"
+            return Finding("warning", what, f"{config.stun} does not say what our address is", fix)
+        return Finding("ok", what, "they answer" if config.stun and config.turn else "it answers")
 
 
 PROXY = "put a TLS proxy with a public name in front of vcond and give its https:// URL"

@@ -11,6 +11,8 @@ Path = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+\Z", max_length=200)]
 Url = Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?\Z", max_length=500)]
 Origin = Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/?#]+)\Z", max_length=300)]
 Address = Annotated[str, Meta(pattern=r"^[0-9a-fA-F.:]+\Z", max_length=45)]
+HOST = r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?"
+"""Of a STUN or TURN server: a name or an IPv4 address, which is what aiortc takes (RFC 7064, RFC 7065)."""
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 CONSENT = "I agree that this conversation is recorded and written down."
@@ -39,10 +41,12 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The address that publishers are told instead, when this machine is behind a one-to-one NAT."""
     ports: Annotated[str, Meta(pattern=r"^([0-9]{1,5}-[0-9]{1,5})?\Z")] = ""
     """UDP ports that take media, one for each publisher and address: ``40000-40999``. Empty = the system picks."""
-    stun: Annotated[str, Meta(pattern=r"^(stuns?:[^\s?<>\"]+)?\Z", max_length=300)] = ""
+    stun: Annotated[str, Meta(pattern=rf"^(stun:{HOST})?\Z", max_length=300)] = ""
     """A STUN server that tells our public address: ``stun:stun.example.com:3478``."""
-    turn: Annotated[str, Meta(pattern=r"^(turns?:[^\s<>\"]+)?\Z", max_length=300)] = ""
-    """A TURN server through which publishers reach us: ``turn:turn.example.com:3478?transport=udp``."""
+    turn: Annotated[str, Meta(pattern=rf"^(turn:{HOST}(\?transport=(udp|tcp))?|turns:{HOST}(\?transport=tcp)?)?\Z")] = (
+        ""
+    )
+    """A TURN server through which publishers reach us: ``turn:turn.example.com:3478?transport=udp``, or ``turns:``."""
     turn_user: Annotated[str, Meta(max_length=300)] = ""
     turn_password: Annotated[str, Meta(max_length=300)] = ""
     turn_secret: Annotated[str, Meta(max_length=500)] = ""

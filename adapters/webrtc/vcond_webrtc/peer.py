@@ -19,7 +19,7 @@ from vcond_webrtc.servers import login
 from vcond_webrtc.trickle import MOST_CANDIDATES, reachable, sections, usable
 
 if TYPE_CHECKING:
-    from aiortc import RTCPeerConnection
+    from aiortc import RTCIceServer, RTCPeerConnection
     from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 OnPacket = Callable[[int, Packet], None]
@@ -245,11 +245,33 @@ def _look_at(offer: str) -> None:
         raise RefusedError("only audio can be taken")
 
 
+async def found(config: WebRtcConfig, now: Instant) -> frozenset[str]:
+    """The kinds of addresses that we have for publishers: ``host``, ``srflx`` by a STUN server, ``relay`` by TURN."""
+    from aiortc import RTCIceGatherer
+
+    gatherer = RTCIceGatherer(_servers(config, now))
+    ports.use(gatherer, config.addresses, ports.parse(config.ports))
+    try:
+        async with asyncio.timeout(NEGOTIATION):
+            await gatherer.gather()
+        return frozenset(candidate.type for candidate in gatherer.getLocalCandidates())
+    except TimeoutError:
+        return frozenset()
+    finally:
+        await gatherer._connection.close()  # noqa: SLF001 - it has no close of its own
+
+
 def _connection(config: WebRtcConfig, now: Instant) -> RTCPeerConnection:
-    from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+    from aiortc import RTCConfiguration, RTCPeerConnection
+
+    return RTCPeerConnection(RTCConfiguration(iceServers=_servers(config, now)))
+
+
+def _servers(config: WebRtcConfig, now: Instant) -> list[RTCIceServer]:
+    from aiortc import RTCIceServer
 
     servers = [RTCIceServer(config.stun)] if config.stun else []
     if config.turn:
         user, password = login(config, now)
         servers.append(RTCIceServer(config.turn, username=user, credential=password))
-    return RTCPeerConnection(RTCConfiguration(iceServers=servers))
+    return servers

@@ -28,6 +28,9 @@ EXPECTED: Final = 0.8
 """Seconds of speech a second, of a call that was not heard yet."""
 FORGET: Final = 0.05
 """Weight of the newest step in what a kind of step costs."""
+ENOUGH: Final = 10.0
+"""Seconds of audio, or of a worker, from which on what was measured is believed: the first texts are of short utterances
+and a cold model, and those that wait until then can still be deferred."""
 FULL: Final = 0.9
 """Of the workers' time that live calls may take: the rest is for what was deferred, and for surprises."""
 BETTER: Final = 0.9
@@ -67,7 +70,7 @@ class Cost:
     @property
     def second(self) -> float:
         """Seconds of a worker for a second of audio; 0 = not measured yet."""
-        return self.worker / self.audio if self.audio else 0.0
+        return self.worker / self.audio if self.audio and max(self.audio, self.worker) >= ENOUGH else 0.0
 
     @property
     def each(self) -> float:
@@ -133,12 +136,11 @@ class Admission:
 
         ``running``: workers that are there now.
         """
-        rates: dict[str, float] = {}
-        for call in calls:
-            talk = self._calls.setdefault(call, Talk(now, now))
-            talk.seen = now
-            rates[call] = talk.rate(now)
+        going = dict.fromkeys(calls)
+        for call in going:
+            self._calls.setdefault(call, Talk(now, now)).seen = now
         self._calls = {call: talk for call, talk in self._calls.items() if now - talk.seen < ABSENT}
+        rates = {call: talk.rate(now) for call, talk in self._calls.items() if call in going}
         budget = FULL * self._capacity(running, now)
         wanted = self._finals(rates, waiting, budget, now)
         if self.partials and "deferred" not in wanted.values():

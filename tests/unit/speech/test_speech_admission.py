@@ -44,6 +44,18 @@ def test_what_a_second_costs_is_learnt_from_the_last_steps() -> None:
     assert cost.second > 0.8, "what a worker took with it into its grave was paid for"
 
 
+def test_the_first_short_texts_of_a_cold_model_prove_nothing() -> None:
+    cost = Cost()
+    cost.add(2.0, 1.0)
+    assert cost.second == 0.0
+    for _ in range(5):
+        cost.add(0.5, 4.0)
+    assert 0.1 < cost.second < 0.3
+    slow = Cost()
+    slow.add(12.0, 2.0)
+    assert slow.second == 6.0
+
+
 def test_nothing_measured_means_live() -> None:
     plan = Admission(1)
     assert plan.judge(["a", "b"], {}, 1, 0.0) == {}

@@ -115,11 +115,15 @@ def test_who_left_while_nobody_could_look_left_when_heard_last():
     scene.put(2, "Marcus")
     before = scene.look(2)
     scene.taps[0].heard = Instant(before + 4 * SECOND)
-    scene.drop(1)
+    scene.taps[1].heard = Instant(before - SECOND)
+    for who in (1, 2):
+        scene.drop(who)
+    scene.put(3, "Pia")
     after = scene.look(after=60)
-    scene.drop(2)
-    assert scene.call.state.parties[0].stays[-1].left == before + 4 * SECOND
-    assert scene.call.state.last < after
+    rita, marcus, pia = scene.call.state.parties
+    assert rita.stays[-1].left == before + 4 * SECOND
+    assert marcus.stays[-1].left == before, "silent for longer, but seen then"
+    assert pia.stays[-1].joined == after, "when she came is not known; she is here now"
 
 
 def test_when_all_left_while_nobody_could_look_they_have_time_to_come_back():

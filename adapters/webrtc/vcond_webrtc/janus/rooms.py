@@ -292,7 +292,7 @@ def _when(room: Room, at: Instant, member: Member | None = None) -> Instant:
     before = room.looked
     heard = member.tap.heard if member is not None and member.tap is not None else None
     if before is None or at - before > CLOSE:
-        return min(heard, at) if heard is not None else at
+        return min(max(heard, before or heard), at) if heard is not None else at
     if heard is not None and heard >= before:
         return min(heard, at)
     return Instant(before + (at - before) // 2)

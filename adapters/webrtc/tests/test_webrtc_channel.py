@@ -302,6 +302,21 @@ def test_a_key_is_told_once_and_its_packets_are_no_loss():
     assert bench.seconds(0, "silent") == pytest.approx(0.4, abs=0.03)
 
 
+def test_the_number_of_a_key_is_not_that_of_a_lost_packet():
+    packets = correct(voice(11, 3.0, 48_000))
+    once, thrice = Bench(), Bench()
+    for bench, keys in ((once, 1), (thrice, 3)):
+        bench.send("opus", packets[:60], 960)
+        for number in range(keys):
+            key = Packet("telephone-event/48000", 60 + number, 60 * 960, struct.pack("!BBH", 5, 0x80, 960))
+            bench.channel.write(key, bench.desk.clock.advance(FRAME_NS * 3 // keys))
+        for number, payload in enumerate(packets[63:]):
+            now = bench.desk.clock.advance(FRAME_NS)
+            bench.channel.write(Packet("opus", 60 + keys + number, (63 + number) * 960, payload), now)
+        bench.finish()
+    assert np.array_equal(*(bench.desk.audio(bench.call, 0) for bench in (once, thrice)))
+
+
 def test_a_key_that_is_down_when_the_publisher_goes_is_told():
     bench = Bench()
     bench.channel.write(

@@ -97,7 +97,7 @@ class Channel:
         self._seq = self._stamp = 0
         """Of the packet that is farthest on."""
         self._length = 0
-        """Samples in it; 0 before the first one."""
+        """Samples in it; 0 when the next one does not follow it."""
         self._recovered = -1
         """Sequence number of the packet that was taken from the one after it last."""
 
@@ -107,6 +107,7 @@ class Channel:
         if self._keys is not None:
             self._press(self._keys.tick(arrived))
         if packet.codec not in KINDS:
+            self._length = 0  # the sound after it does not follow the sound before it
             if packet.codec.startswith(KEYS):
                 self._key(packet, arrived)
             if track is not None:  # it has its number in the stream of packets, and no sound

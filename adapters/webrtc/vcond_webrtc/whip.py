@@ -183,6 +183,8 @@ class Endpoint:
         """What a failed negotiation is in HTTP (RFC 9725 section 4.2)."""
         if isinstance(why, TimeoutError | ConfigError):
             self._desk.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
+            if isinstance(why, ConfigError):
+                self._desk.log.error("no publisher can be taken", why=str(why), fix="see vcond check; widen ports")
             return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
         if isinstance(why, ProtocolError):
             self._desk.dropped("offer", "malformed")

@@ -94,7 +94,7 @@ class Daemon:
             async with _bare_group() as tasks:
                 background = self._background(tasks)
                 found = await self._recover({})
-                while self.finisher.busy or len(self.finisher.amender) or await self._trying():  # noqa: ASYNC110 - parts, asked twice a second
+                while self._finishing() or await self._trying():  # noqa: ASYNC110 - parts, asked twice a second
                     await asyncio.sleep(TICK)
                 await _cancelled(background)
             undelivered = await self.outbox.list(undelivered=True, limit=1000)
@@ -102,6 +102,10 @@ class Daemon:
             await self.outbox.close()
             await self.store.close()
         return {"journals": found, "undelivered": len(undelivered)}
+
+    def _finishing(self) -> bool:
+        """Whether a vCon is still to be made; amended ones only when there is an engine for the texts."""
+        return bool(self.finisher.busy) or (self.speech.ready.is_set() and len(self.finisher.amender) > 0)
 
     def _facts(self) -> dict[str, str]:
         """What every call is told when it opens: who listens, so that "nobody spoke" differs from "nobody listened"."""

@@ -24,6 +24,7 @@ import aiohttp
 import numpy as np
 from speech_calls import mulaw, plan
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from vcond.demo import child
 from vcond.demo.call import Person, Recording
@@ -168,40 +169,57 @@ async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
 
 
 async def _peer_leg(url: str, begun: float, at: float, pcm: np.ndarray, load: Load, result: Result) -> None:
+    """One party of one call. A server that hangs up, or owes a text when its time is over, has lost an utterance."""
     await _at(begun, at)
-    async with connect(url, compression=None, proxy=None, open_timeout=60, ping_interval=None) as socket:
-        await socket.send(json.dumps({"config": {"sample_rate": 8000}}))
-        reader = asyncio.create_task(_peer_texts(socket, begun, at, load, result))
+    measured = at < load.until and at + len(pcm) / 8000 > load.warm_up
+    try:
+        async with connect(url, compression=None, proxy=None, open_timeout=60, ping_interval=None) as socket:
+            await _peer_speak(socket, begun, at, pcm, load, result)
+    except (WebSocketException, OSError, TimeoutError):
+        result.missing += int(measured)
+
+
+async def _peer_speak(socket: Any, begun: float, at: float, pcm: np.ndarray, load: Load, result: Result) -> None:
+    await socket.send(json.dumps({"config": {"sample_rate": 8000}}))
+    async with asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(_peer_texts(socket, begun, at, load, result))
         for start in range(0, len(pcm), CHUNK):
             moment = at + (start + CHUNK) / 8000
             if moment > load.until + 2:
                 break
             await _at(begun, moment)
+            if reader.done():
+                return
             await socket.send(pcm[start : start + CHUNK].tobytes())
         await socket.send('{"eof" : 1}')
-        try:
-            async with asyncio.timeout(TAIL):
-                await reader
-        except TimeoutError:
-            result.missing += int(load.counts(at) or load.counts(at + len(pcm) / 8000) or at < load.warm_up)
+        await asyncio.wait([reader], timeout=TAIL)
+        if not reader.done():
+            result.missing += 1
+            reader.cancel()
 
 
 async def _peer_texts(socket: Any, begun: float, at: float, load: Load, result: Result) -> None:
     """One answer comes for each piece sent, in order."""
     shown: list[tuple[float, int]] = []
     pieces = 0
-    async for message in socket:
-        now = time.monotonic() - begun
-        pieces += 1
-        answer = json.loads(message)
-        if "partial" in answer:
-            shown.append((now, len(answer["partial"].split())))
-            continue
-        words = answer.get("result", [])
-        _note(result, load, shown, now, [at + word["end"] for word in words])
-        if words and load.counts(at + words[-1]["end"]):
-            result.finals.append(now - (at + pieces * CHUNK / 8000))
-        shown.clear()
+    with contextlib.suppress(WebSocketException):  # whoever sends is told of it, too
+        async for message in socket:
+            pieces += 1
+            _peer_text(json.loads(message), time.monotonic() - begun, at, pieces, shown, load, result)
+
+
+def _peer_text(
+    answer: dict, now: float, at: float, pieces: int, shown: list[tuple[float, int]], load: Load, result: Result
+) -> None:
+    """What was answered to the so many pieces of a leg that began at ``at``."""
+    if "partial" in answer:
+        shown.append((now, len(answer["partial"].split())))
+        return
+    words = answer.get("result", [])
+    _note(result, load, shown, now, [at + word["end"] for word in words])
+    if words and load.counts(at + words[-1]["end"]):
+        result.finals.append(now - (at + pieces * CHUNK / 8000))
+    shown.clear()
 
 
 def _note(result: Result, load: Load, shown: list[tuple[float, int]], final: float, ends: list[float]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from vcond.errors import ConfigError, MissingExtraError
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial, Pcm
-from vcond.speech.engines import wordtimes
+from vcond.speech.engines import sure, wordtimes
 from vcond.speech.engines.mel import FRAMES_A_SECOND, RATE, Floats, Mel
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class WhisperEngine:
         except (RuntimeError, ValueError) as why:
             raise ConfigError(f"{folder} is no CTranslate2 Whisper model", "speech.model") from why
         self.model = folder.name if options.model else PACKAGED_NAME
+        self.sure = sure.TINY_EN if self.model == PACKAGED_NAME else sure.RAW
         self.mel = Mel(self.net.n_mels)
         self.languages: dict[str, int] = {}
         if self.net.is_multilingual:
@@ -190,8 +191,8 @@ class Decoded:
 
     @property
     def confidence(self) -> float:
-        """The geometric mean of the tokens' probabilities."""
-        return float(np.exp(min(0.0, self._log)))
+        """What the geometric mean of the tokens' probabilities is worth."""
+        return self._engine.sure.utterances(float(np.exp(min(0.0, self._log))))
 
     def words(self, offset: float) -> list[Heard]:
         """The words with their times, ``offset`` seconds later."""
@@ -202,7 +203,7 @@ class Decoded:
         times = wordtimes.boundaries(aligned.alignments, grouped)
         length = len(self._sound) / RATE
         spans = wordtimes.settle(times, wordtimes.pauses(self._sound), length)
-        return wordtimes.heard(grouped, spans, aligned.text_token_probs, offset)
+        return wordtimes.heard(grouped, spans, aligned.text_token_probs, offset, self._engine.sure.words)
 
     def _invented(self) -> bool:
         if self._no_speech > NO_SPEECH:

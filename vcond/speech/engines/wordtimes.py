@@ -106,12 +106,16 @@ def settle(times: Sequence[float], quiet: Sequence[Pause], length: float) -> lis
 
 
 def heard(
-    words: Sequence[tuple[str, int, int]], spans: Sequence[tuple[float, float]], chances: Sequence[float], offset: float
+    words: Sequence[tuple[str, int, int]],
+    spans: Sequence[tuple[float, float]],
+    chances: Sequence[float],
+    offset: float,
+    worth: Callable[[float], float] = float,
 ) -> list[Heard]:
-    """The words with times (plus ``offset``) and the mean probability of their tokens."""
+    """The words with times (plus ``offset``) and what the mean probability of their tokens is worth."""
     out = []
     for (text, first, after), (start, stop) in zip(words, spans, strict=True):
-        sure = float(np.mean(chances[first:after])) if first < len(chances) else 0.0
+        sure = worth(float(np.mean(chances[first:after]))) if first < len(chances) else 0.0
         out.append(Heard(offset + start, offset + stop, text.strip(), sure))
     return [word for word in out if word.text]
 

@@ -287,9 +287,8 @@ class Finisher:
             fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
             log.error("recording fits in no vCon: kept", call=call.uuid, folder=str(journal.folder), fix=fix)
         else:
-            self._await_sinks(
-                call.state, kept=False
-            )  # before: it may be delivered before we hear that it was published
+            # before: it may be delivered before we hear that it was published
+            self._await_sinks(call.state, kept=False)
         sha512 = await self._publish(call.uuid, body)
         if kept or call.uuid in self._left:
             call.record(ev.Published(at=self._now(), sha512=sha512, kept=kept))

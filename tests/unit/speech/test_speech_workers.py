@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -12,6 +13,7 @@ import pytest
 
 from vcond.errors import ConfigError
 from vcond.speech import frames
+from vcond.speech.ends import gone
 from vcond.speech.engine import Hint
 from vcond.speech.process import Worker, WorkerLostError
 from vcond.speech.workers import Workers
@@ -126,6 +128,40 @@ async def test_workers_outlive_what_they_were_forked_from(tmp_path: Path) -> Non
         assert await ask(worker, 5) == "5"
         assert await ask(await house.worker(), 6) == "6"
         assert len(house.log("load")) == 2
+
+
+async def test_all_of_them_end_with_the_process_that_wanted_them(tmp_path: Path) -> None:
+    """Also the one that they are forked from, in the middle of native code that looks at no socket."""
+    (tmp_path / "cold").touch()
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path), stdout=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in (await parent.stdout.readline()).split()]
+    assert len(pids) == 2
+    handles = [os.pidfd_open(pid) for pid in pids]
+    parent.kill()
+    await parent.communicate()
+    for handle in handles:
+        await gone(handle)
+        os.close(handle)
+
+
+PARENT = """
+import asyncio, pathlib, sys
+from test_speech_workers import House
+async def main():
+    house = House(pathlib.Path(sys.argv[1]), "StuckWhenWarmed")
+    async with asyncio.TaskGroup() as house.tasks:
+        worker = await house.worker()
+        (house.folder / "cold").unlink()
+        while not house.log("stuck"):
+            await asyncio.sleep(0.01)
+        print(worker.pid, house.log("load")[0], flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
 
 
 async def test_when_the_machine_has_no_process_left_it_is_a_worker_that_was_lost(

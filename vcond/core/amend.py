@@ -124,19 +124,20 @@ class Amender:
             return
         if journal is None:
             return
-        call = self._take(journal)
         try:
-            await self._fill_in(call, journal)
+            await self._fill_in(journal)
         finally:
-            self._speech.forget(call.uuid)
-            call.sealed = True
+            self._speech.forget(uuid)
             journal.close()
 
-    async def _fill_in(self, call: CoreCall, journal: CallJournal) -> None:
+    async def _fill_in(self, journal: CallJournal) -> None:
+        call = self._take(journal)
         announced = call.state.amending
         if announced is None:
             return
         await self._while_there_is_time(announced.until, lambda seconds: self._speech.settled(call.uuid, seconds))
+        self._speech.forget(call.uuid)
+        call.sealed = True
         if not call.state.added:
             metrics.amended_total.labels("nothing").inc()
             log.warning("the missing texts did not come: no amended vCon", call=call.uuid)
@@ -145,6 +146,8 @@ class Amender:
         if await self._publish(call, journal):
             metrics.amended_total.labels("published").inc()
             log.info("amended vCon in the outbox", call=call.uuid, vcon=announced.vcon, texts=call.state.added)
+        else:
+            metrics.amended_total.labels("failed").inc()
 
     async def _is_ready(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):

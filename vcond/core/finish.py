@@ -303,7 +303,6 @@ class Finisher:
         """Make the amended vCon and give it to the outbox. False: it is wrong, and set aside."""
         announced = call.state.amending
         assert announced is not None
-        call.sealed = True
         await self._flushed(journal)  # texts are never the same again: these are in the journal before they leave
         async with self._in_hand:
             document, findings, body = await self._made(call, journal, amended=True)

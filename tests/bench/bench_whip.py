@@ -279,7 +279,8 @@ def main() -> int:
     loads = {kind: [result["cpu"] / result["wall"] for result in results] for kind, results in rounds.items()}
     ratio = statistics.median(bare / ours for bare, ours in zip(loads["bare"], loads["vcond"], strict=True))
     lost = sum(result["lost"] for result in rounds["vcond"])
-    missing = min(result["frames"] / result["wall"] for result in rounds["vcond"]) < 0.99 * 50 * given.publishers
+    # loss is what the tracks say; this is for a publisher who is not there at all, with room for a busy machine
+    missing = min(result["frames"] / result["wall"] for result in rounds["vcond"]) < 0.97 * 50 * given.publishers
     print(
         f"vcond captures {ratio:.0%} of the publishers that bare aiortc takes (goal: {GOAL:.0%}); {lost:.0f} frames lost"
     )

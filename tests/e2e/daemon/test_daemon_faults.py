@@ -1,8 +1,6 @@
 import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 from daemon_kit import House
 from fake_conserver import FakeConserver, Status
 
@@ -95,19 +93,6 @@ async def test_a_refused_vcon_is_a_dead_letter_that_says_why_until_it_is_sent_ag
             assert (code, printed) == (0, "1 to be sent again\n")
             await vcond.until("outbox", lambda rows: not rows)
         assert list(conserver.bodies()) == [row["uuid"]]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("a small file system can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 async def test_a_full_disk_loses_audio_and_says_so_and_no_call(tmp_path: Path, small_disk: Path):

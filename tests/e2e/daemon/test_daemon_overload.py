@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import wave
 from collections.abc import AsyncIterator
@@ -280,3 +281,26 @@ async def test_what_leaves_without_its_texts_is_followed_by_an_amended_vcon_also
         assert len(house.documents()) == 2
         assert not list((house.state / "journal").glob("*-*"))
         assert (await vcond.ask("status"))["amending"] == 0
+
+
+async def test_the_disk_is_full_in_the_middle_of_it(house: House, small_disk: Path) -> None:
+    """What the disk did not take is lost and said so; all that it took is transcribed, late as it may be."""
+    (house.root / "state").symlink_to(small_disk)
+    async with house.running() as vcond:
+        filler = small_disk / "filler"
+        async with asyncio.TaskGroup() as calls:
+            for number in range(CALLS):
+                calls.create_task(play(vcond, long_call(40, number)))
+            await vcond.until("status", lambda status: status["speech"]["deferred"] >= 3)
+            filler.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 50_000))
+            await vcond.until("status", lambda status: "journal" in status["ready"])
+            await asyncio.sleep(1)
+            filler.unlink()
+            await vcond.until("status", lambda status: "journal" not in status["ready"])
+        faster(house)
+        documents = await settled(vcond, CALLS)
+    for document in documents:
+        whole(document)
+    lost = [party["seconds"]["lost"] for document in documents for party in report(document)["parties"]]
+    assert all(seconds < 30 for seconds in lost)
+    assert sum(report(document).get("deferred", {}).get("utterances", 0) for document in documents) >= 3

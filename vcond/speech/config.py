@@ -8,10 +8,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+MOST_WORDS = 500_000
+"""Bytes of a vocabulary: it goes to a worker in one message."""
 Vocabulary = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
 
 Bcp47 = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+def _bounded(vocabulary: list[str]) -> None:
+    """Raises ValueError, which msgspec makes an error that names the place."""
+    if sum(len(phrase.encode()) + 5 for phrase in vocabulary) > MOST_WORDS:
+        raise ValueError(f"the vocabulary is longer than {MOST_WORDS} bytes")
 
 
 class Match(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -41,6 +49,10 @@ class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Folder of a model for these calls, loaded beside the others. It counts for tracks that open after a call matches."""
     workers: Annotated[int, Meta(ge=0, le=64)] = 0
     """Worker processes of that model. 0 = as many as ``[speech]`` has."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        _bounded(self.vocabulary or [])
 
 
 class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -86,6 +98,10 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Calls with a language or a vocabulary of their own; the first that matches counts."""
     max_utterances: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     """Utterances of one call that may wait for their text. What is spoken beyond is recorded, not transcribed."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        _bounded(self.vocabulary)
 
     def __repr__(self) -> str:
         """Without the token: a configuration may end up in a log line."""

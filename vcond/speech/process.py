@@ -59,6 +59,7 @@ class Worker:
         self._process = process
         self._ours = ours
         self._answer: asyncio.Future[frames.Answer] | None = None
+        self._told: asyncio.Task[None] | None = None
         self.wake = wake
         """Set when it is lost, or has become warm."""
 
@@ -108,7 +109,7 @@ class Worker:
     async def begin(self, step: Sequence[frames.Request], seconds: float, tasks: asyncio.TaskGroup) -> frames.Ready:
         """Its first answer, for which ``start`` and ``fork`` wait. It is closed when that is not ``Ready``."""
         tasks.create_task(self._read_answers())
-        tasks.create_task(self._read_output())
+        self._told = tasks.create_task(self._read_output())
         answer: frames.Answer | None = None
         try:
             answer = await self._exchange(step, seconds)
@@ -159,6 +160,9 @@ class Worker:
         await gone(self._handle)
         if self._process is not None:
             await self._process.wait()
+        if self._told is not None:
+            # What it printed last says where it broke. Only a process that it started could keep its output open.
+            await asyncio.wait([self._told], timeout=LEAVE_SECONDS)
         os.close(self._handle)
         await self._ours.close()
 

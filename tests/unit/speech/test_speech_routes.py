@@ -6,7 +6,9 @@ import pytest
 from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
 from vcond.calls.time import Instant
-from vcond.speech.config import SpeechConfig
+from vcond.speech import frames
+from vcond.speech.config import Route, SpeechConfig
+from vcond.speech.engine import Hint
 from vcond.speech.routes import Routes, Wishes
 
 AT = Instant(1_795_339_662_000_000_000)
@@ -92,8 +94,17 @@ def test_a_route_has_its_own_vocabulary_none_or_that_of_the_configuration() -> N
         {"match": {"facts": {"": "x"}}},
         {"match": {"facts": {"x": ""}}},
         {"vocabulary": [""]},
+        {"vocabulary": ["안녕하세요" * 12] * 10_000},
     ],
 )
 def test_a_route_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         routes(wrong)
+
+
+def test_the_longest_vocabulary_goes_to_a_worker_in_one_message() -> None:
+    words = ["안녕하세요" * 12] * 2_700
+    hint = Hint(8000, "ko", Routes(SpeechConfig(routes=[Route(vocabulary=words)])).wishes(call()).vocabulary or ())
+    assert frames.request(frames.pack(frames.Open(1, hint))[4:]) == frames.Open(1, hint)
+    with pytest.raises(msgspec.ValidationError, match="vocabulary is longer"):
+        msgspec.convert({"vocabulary": words + words}, SpeechConfig)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from vcond.testing.time import NOON, run_virtual
-from vcond_twilio.batch import HOLD, MOST, Batch
+from vcond_twilio.batch import HOLD, MOST, TOGETHER, Batch, Pulse
 
 AUDIO = b'{"event":"media","n":%d}'
 
@@ -44,7 +44,7 @@ def virtual(test):
 @virtual
 async def test_audio_waits_a_moment_and_keeps_its_order_and_arrival():
     stream = Stream()
-    batch = Batch(stream)
+    batch = Batch(stream, Pulse())
     for number in range(3):
         assert batch.hear(AUDIO % number, NOON + number) == 0
         await asyncio.sleep(0.02)
@@ -58,7 +58,7 @@ async def test_audio_waits_a_moment_and_keeps_its_order_and_arrival():
 @virtual
 async def test_what_is_not_audio_is_taken_at_once_after_what_waits():
     stream = Stream()
-    batch = Batch(stream)
+    batch = Batch(stream, Pulse())
     batch.hear(AUDIO % 1, NOON)
     batch.hear(b'{"event":"dtmf"}', NOON)
     assert [raw for raw, _ in stream.fed] == [AUDIO % 1, b'{"event":"dtmf"}']
@@ -68,7 +68,7 @@ async def test_what_is_not_audio_is_taken_at_once_after_what_waits():
 @virtual
 async def test_audio_before_the_start_is_taken_at_once():
     stream = Stream(started=False)
-    batch = Batch(stream)
+    batch = Batch(stream, Pulse())
     batch.hear(AUDIO % 1, NOON)
     assert len(stream.fed) == 1
     batch.close(NOON)
@@ -77,7 +77,7 @@ async def test_audio_before_the_start_is_taken_at_once():
 @virtual
 async def test_no_more_than_so_many_messages_wait():
     stream = Stream()
-    batch = Batch(stream)
+    batch = Batch(stream, Pulse())
     for number in range(MOST):
         batch.hear(AUDIO % number, NOON)
     assert len(stream.fed) == MOST
@@ -87,7 +87,7 @@ async def test_no_more_than_so_many_messages_wait():
 @virtual
 async def test_a_socket_that_is_gone_loses_nothing():
     stream = Stream()
-    batch = Batch(stream)
+    batch = Batch(stream, Pulse())
     batch.hear(AUDIO % 1, NOON)
     batch.close(NOON + 5)
     assert stream.ended == (NOON + 5, 1)
@@ -98,9 +98,31 @@ async def test_a_socket_that_is_gone_loses_nothing():
 @virtual
 async def test_a_close_code_found_while_waiting_is_told_at_the_next_message():
     stream = Stream(code=1008)
-    batch = Batch(stream)
+    batch = Batch(stream, Pulse())
     assert batch.hear(AUDIO % 1, NOON) == 0
     await asyncio.sleep(2 * HOLD)
     assert batch.hear(b"{}", NOON) == 1008
     assert batch.hear(AUDIO % 2, NOON) == 1008
     batch.close(NOON)
+
+
+@virtual
+async def test_all_streams_are_worked_through_with_one_beat_and_a_fault_holds_no_other_up():
+    class Broken(Stream):
+        def feed_all(self, messages):
+            raise RuntimeError("broken")
+
+    said, pulse = [], Pulse()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["exception"]))
+    streams = [Stream() if number % 3 else Broken() for number in range(3 * TOGETHER)]
+    batches = [Batch(stream, pulse) for stream in streams]
+    for batch in batches:
+        batch.hear(AUDIO % 1, NOON)
+        await asyncio.sleep(0.0005)
+    await asyncio.sleep(HOLD)
+    assert [len(stream.fed) for stream in streams] == [int(number % 3 > 0) for number in range(3 * TOGETHER)]
+    assert {round(when, 6) for stream in streams for when in stream.times} == {HOLD}
+    assert {type(why) for why in said} == {RuntimeError}
+    batches[1].hear(AUDIO % 2, NOON)
+    await asyncio.sleep(HOLD)
+    assert len(streams[1].fed) == 2

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp import WSMsgType, web
 
 from vcond.adapter import SECOND, Clock, Desk, Finding, Instant
-from vcond_twilio.batch import Batch
+from vcond_twilio.batch import Batch, Pulse
 from vcond_twilio.calls import Switchboard
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.stream import GO_ON, GOING_AWAY, NORMAL, POLICY, Stream
@@ -77,6 +77,7 @@ class _Reception:
         self._config = config
         self._switchboard = Switchboard(desk, config)
         self._guests: set[_Patience] = set()
+        self._pulse = Pulse()
         self._streams = 0
         self._empty = asyncio.Event()
         self._closed = False
@@ -115,7 +116,7 @@ class _Reception:
 
     async def _converse(self, socket: web.WebSocketResponse) -> None:
         stream, clock = Stream(self._desk, self._switchboard), self._desk.clock
-        batch, patience = Batch(stream), _Patience(stream, clock, self._config)
+        batch, patience = Batch(stream, self._pulse), _Patience(stream, clock, self._config)
         self._guests.add(patience)
         try:
             async with patience.limit:

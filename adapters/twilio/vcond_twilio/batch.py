@@ -2,13 +2,15 @@
 
 A message that is worked through alone finds cold caches, and costs two to three times what it costs in a row; five frames
 of a track cost together what one does (``join``; tests/bench/bench_twilio.py). So audio waits up to ``HOLD`` with the
-moment of its arrival; whatever is not audio is taken at once, after what waits. A daemon that is killed loses what
-waits.
+moment of its arrival, and then all streams are worked through one after another; whatever is not audio is taken at
+once, after what waits. A daemon that is killed loses what waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from vcond.adapter import Instant
@@ -22,15 +24,47 @@ AUDIO: Final = b'{"event":"media"'
 """How Twilio begins a message with audio. One that begins otherwise is taken at once, which is as right."""
 
 
+TOGETHER: Final = 32
+"""Streams that are worked through before others are heard again: about a millisecond."""
+
+
+class Pulse:
+    """The beat at which batches are worked through."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Batch] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, batch: Batch) -> None:
+        """Work through this one with the next beat."""
+        self._waiting.append(batch)
+        if self._timer is None:
+            self._timer = self._loop.call_later(HOLD, self._beat)
+
+    def _beat(self) -> None:
+        self._timer = None
+        waiting, self._waiting = self._waiting, []
+        self._work(waiting)
+
+    def _work(self, waiting: Sequence[Batch]) -> None:
+        if len(waiting) > TOGETHER:
+            self._loop.call_soon(self._work, waiting[TOGETHER:])
+        with ExitStack() as stack:  # a fault in one holds no other up
+            for batch in waiting[:TOGETHER]:
+                stack.callback(batch.beat)
+
+
 class Batch:
     """The messages of one stream on their way to it. Must be closed."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, pulse: Pulse) -> None:
         self._stream = stream
+        self._pulse = pulse
         self._waiting: list[tuple[bytes, Instant]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._expected = False
+        """Whether the next beat comes here."""
         self._code = GO_ON
-        self._loop = asyncio.get_running_loop()
 
     def hear(self, raw: bytes, arrived: Instant) -> int:
         """Take one message. Returns the close code when the socket is to be closed, else ``GO_ON``."""
@@ -38,19 +72,23 @@ class Batch:
             self.flush()
             return self._code or self._stream.feed(raw, arrived)
         self._waiting.append((raw, arrived))
-        if self._timer is None:
-            self._timer = self._loop.call_later(HOLD, self.flush)
+        if not self._expected:
+            self._expected = True
+            self._pulse.add(self)
         elif len(self._waiting) >= MOST:
             self.flush()
         return self._code
 
+    def beat(self) -> None:
+        """The moment for what waits has come."""
+        self._expected = False
+        self.flush()
+
     def flush(self) -> None:
         """Hand on what waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         waiting, self._waiting = self._waiting, []
-        self._code = self._stream.feed_all(waiting) or self._code
+        if waiting:
+            self._code = self._stream.feed_all(waiting) or self._code
 
     def close(self, at: Instant) -> None:
         """The socket is gone."""

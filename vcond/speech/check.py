@@ -17,15 +17,26 @@ from vcond.speech.routes import Routes, Wishes, configurations
 def check_speech(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> list[Checked]:
     """All of it; what is missing is said of each route that needs it."""
     models = configurations(config)
-    found = [check_engine(config, environ)]
+    found = [_checked(config, Wishes(config.language, tuple(config.vocabulary)), environ)]
     for number, (route, wishes) in enumerate(Routes(config).all, 1):
-        told = check_engine(models[wishes.model], environ)
-        if told.level == "ok" and not _speaks(choose(models[wishes.model], environ), wishes.language):
-            fix = f"give the route a model of its own; vcond model list --language {wishes.language.partition('-')[0]}"
-            told = Checked("error", "speech", f"the model does not speak {wishes.language}: {told.detail}", fix)
-        detail = f"{_named(route.match)}: {_wished(wishes, config)}{told.detail}"
+        words = tuple(config.vocabulary) if wishes.vocabulary is None else wishes.vocabulary
+        wanted = Wishes(wishes.language, words)
+        told = _checked(models[wishes.model], wanted, environ)
+        detail = f"{_named(route.match)}: {_wished(wanted)}{told.detail}"
         found.append(msgspec.structs.replace(told, what=f"speech route {number}", detail=detail))
     return found
+
+
+def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str]) -> Checked:
+    """Whether there is a model, and whether it can do what is wanted of it."""
+    told, choice = check_engine(config, environ), choose(config, environ)
+    if told.level == "ok" and not _speaks(choice, wanted.language):
+        fix = f"name a model that does; vcond model list --language {wanted.language.partition('-')[0]}"
+        return Checked("error", told.what, f"the model does not speak {wanted.language}: {told.detail}", fix)
+    if told.level == "ok" and wanted.vocabulary and choice.engine == "whisper":
+        fix = 'name a vosk model, or engine = "vosk", or leave the vocabulary out'
+        return Checked("warning", told.what, f"whisper hears every word: {told.detail}", fix)
+    return told
 
 
 def _speaks(choice: Choice, language: str) -> bool:
@@ -45,7 +56,6 @@ def _named(match: Match) -> str:
     return " ".join(["calls", *(parts or ["of every kind"])])
 
 
-def _wished(wishes: Wishes, config: SpeechConfig) -> str:
-    words = config.vocabulary if wishes.vocabulary is None else wishes.vocabulary
-    language = f"{wishes.language}, " if wishes.language else ""
-    return language + (f"only {len(words)} phrases, " if words else "")
+def _wished(wanted: Wishes) -> str:
+    language = f"{wanted.language}, " if wanted.language else ""
+    return language + (f"only {len(wanted.vocabulary)} phrases, " if wanted.vocabulary else "")

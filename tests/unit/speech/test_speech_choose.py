@@ -133,6 +133,14 @@ def test_the_packaged_model_speaks_english_only(machine: Path) -> None:
     assert [one.level for one in check_speech(config, {})] == ["ok", "error", "ok"]
 
 
+def test_a_check_says_when_a_vocabulary_has_no_effect(machine: Path) -> None:
+    vosk_model(machine / "var" / "vosk-model-small-en-us-0.15")
+    words = {"vocabulary": ["yes", "no"]}
+    config = msgspec.convert({"engine": "whisper", "routes": [words, {"engine": "vosk", **words}]}, SpeechConfig)
+    assert [one.level for one in check_speech(config, {})] == ["ok", "warning", "ok"]
+    assert check_speech(SpeechConfig(engine="whisper", vocabulary=["yes"]), {})[0].level == "warning"
+
+
 def test_built_in_engines_are_the_entry_points_of_the_package() -> None:
     declared = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["entry-points"]["vcond.engines"]
     from vcond.speech.engine import BUILT_IN

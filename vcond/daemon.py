@@ -178,10 +178,22 @@ class Daemon:
 
     def _background(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         return [
-            tasks.create_task(self.speech.run(), name="speech"),
+            tasks.create_task(self._keep_speech(), name="speech"),
             tasks.create_task(self.outbox.run(), name="outbox"),
             tasks.create_task(self.finisher.run(), name="finisher"),
         ]
+
+    async def _keep_speech(self) -> None:
+        """Speech never ends by itself. A mistake in it costs texts; calls are captured all the same."""
+        pause = RESTART_FIRST
+        while True:
+            began = self.clock.now()
+            try:
+                await self.speech.run()
+            except Exception:
+                logger.exception("speech crashed and is started again; please report it")
+            pause = RESTART_FIRST if self.clock.now() - began > 60e9 else min(2 * pause, RESTART_MOST)
+            await asyncio.sleep(pause)
 
     def stop(self) -> None:
         """SIGTERM: drain and stop; the second time at once."""

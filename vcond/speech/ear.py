@@ -105,13 +105,7 @@ class Ears:
             self._changed.clear()
             audio = await read_many([(ear.source, start, stop) for ear, start, stop in parts])
             for (ear, start, stop), pcm in zip(parts, audio, strict=True):
-                for event in self._find(ear, start, pcm, at_end=ear.closed and ear.upto == stop):
-                    if isinstance(event, Begun):
-                        self._hears.begun(ear, event.start)
-                    elif isinstance(event, Ended):
-                        self._hears.ended(ear, event.start, event.stop)
-                    else:
-                        self._hears.dropped(ear)
+                self._cut(ear, start, pcm, at_end=ear.closed and ear.upto == stop)
                 self._go_on(ear, stop)
 
     def changed(self, ear: Ear) -> None:
@@ -119,18 +113,26 @@ class Ears:
         self._changed[ear] = None
         self._some.set()
 
-    def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Event]:
-        if ear.segmenter is None:
-            return []
+    def _cut(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> None:
+        """Tell what a stretch of a track holds. A track that breaks us must not end the transcription of all others."""
         try:
-            found = ear.segmenter.feed(start, pcm) if len(pcm) else []
-            return [*found, *ear.segmenter.close()] if at_end else found
+            for event in self._find(ear, start, pcm, at_end=at_end):
+                if isinstance(event, Begun):
+                    self._hears.begun(ear, event.start)
+                elif isinstance(event, Ended):
+                    self._hears.ended(ear, event.start, event.stop)
+                else:
+                    self._hears.dropped(ear)
         except Exception:
-            # One track that breaks the segmenter must not end the transcription of all others.
             log.exception("track is no longer cut into utterances", call=ear.source.call)
             metrics.dropped_total.labels("speech", "segmenter").inc()
             ear.segmenter = None
+
+    def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Event]:
+        if ear.segmenter is None:
             return []
+        found = ear.segmenter.feed(start, pcm) if len(pcm) else []
+        return [*found, *ear.segmenter.close()] if at_end else found
 
     def _go_on(self, ear: Ear, stop: int) -> None:
         ear.done = stop

@@ -27,6 +27,8 @@ class Adapter:
             inner.cancel()
             await inner
         desk.attached(True)
+        while mode == "speech-crashes" and crashes < 2:
+            await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
         try:
             await asyncio.Event().wait()
@@ -38,6 +40,15 @@ class Adapter:
                     await asyncio.sleep(3600)
                 except asyncio.CancelledError:
                     pass
+
+crashes = 0
+if mode == "speech-crashes":
+    async def crash(self):
+        global crashes
+        crashes += 1
+        raise ExceptionGroup("ears", [ZeroDivisionError()])
+    from vcond.speech.service import Speech
+    Speech.run = crash
 
 module.plugins.adapters = lambda config: {"twilio": Adapter()}
 if mode == "journal-unreadable":
@@ -84,6 +95,7 @@ path = "{tmp_path}/vcons"
         ("well-behaved", ["run 1", "left"], 0),
         ("fails-in-clean-up", ["run 1", "left"], 0),  # and is not started again
         ("cancels-itself", ["run 1", "run 2", "left"], 0),  # and is started again
+        ("speech-crashes", ["run 1", "left"], 0),  # twice; calls are captured all the same
         ("hangs", ["run 1"], 0),  # the process leaves without it
         ("hangs-and-disk", ["run 1"], 1),
         ("journal-unreadable", ["raised StorageError the journal cannot be read: look at the disk", "left"], 0),

@@ -122,6 +122,28 @@ async def test_a_track_that_breaks_the_segmenter_goes_deaf_and_the_others_do_not
     assert good.flushed
 
 
+async def test_a_track_of_which_nothing_can_be_told_goes_deaf_and_the_others_do_not(track, marks) -> None:
+    async with hearing() as (listener, rounds):
+        bad, good = (Ear(track(name, pcm=np.ones(800, np.int16)), 0, rounds.changed) for name in ("bad", "good"))
+        bad.segmenter, good.segmenter = marks(), marks()
+        begun = listener.begun
+
+        def tell(ear: Ear, start: int) -> None:
+            if ear is bad:
+                raise ZeroDivisionError
+            begun(ear, start)
+
+        listener.begun = tell
+        bad.close(800)
+        good.close(800)
+        while not good.flushed:
+            listener.end.clear()
+            await listener.end.wait()
+    assert listener.said == [("flushed",), ("begun", 0), ("ended", 0, 800), ("flushed",)]
+    assert bad.flushed
+    assert bad.segmenter is None
+
+
 async def test_a_call_that_is_merged_while_its_audio_is_read_is_read_again(track) -> None:
     line = track(pcm=np.arange(10, dtype=np.int16))
     plain, reads = line.read, []

@@ -78,11 +78,11 @@ def _unix(seconds: int, fraction: int) -> int:
 class SenderClock:
     """Maps the timestamps of a stream to its sender's wall clock, which all streams of that sender share."""
 
-    __slots__ = ("_first", "_last", "_rate", "_ticks", "reports", "steps")
+    __slots__ = ("_first", "_last", "_ticks", "rate", "reports", "steps")
 
     def __init__(self, rate: int) -> None:
         """``rate``: ticks a second."""
-        self._rate = rate
+        self.rate = rate
         self._first = self._last = Report(0, 0, 0)
         self._ticks = 0
         self.reports = 0
@@ -97,7 +97,7 @@ class SenderClock:
         self.reports += 1
         if self.reports > 1:
             ticks = _signed(report.stamp - self._last.stamp)
-            off = (report.wall - self._last.wall) - ticks * SECOND // self._rate
+            off = (report.wall - self._last.wall) - ticks * SECOND // self.rate
             if abs(off) < STEP and ticks >= 0:
                 self._ticks += ticks
                 self._last = report
@@ -113,7 +113,7 @@ class SenderClock:
         """
         if not self.reports:
             return None
-        return self._last.wall + _signed(stamp - self._last.stamp) * SECOND // self._rate
+        return self._last.wall + _signed(stamp - self._last.stamp) * SECOND // self.rate
 
     @property
     def ppm(self) -> float | None:
@@ -121,7 +121,7 @@ class SenderClock:
         passed = self._last.wall - self._first.wall
         if passed < BASE:
             return None
-        return (self._ticks * SECOND / self._rate / passed - 1) * 1e6
+        return (self._ticks * SECOND / self.rate / passed - 1) * 1e6
 
 
 def _signed(ticks: int) -> int:

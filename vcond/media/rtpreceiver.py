@@ -258,10 +258,16 @@ class RtpReceiver(Generic[Moment]):
         stranger = self._strangers.get(key)
         if stranger is None:
             if len(self._strangers) >= STRANGERS:
-                self._forget(min(self._strangers, key=lambda key: self._strangers[key].last))
+                self._forget(min(self._strangers, key=self._worth))
             stranger = self._strangers[key] = Stranger(address, packet.ssrc, arrived)
         self._count.foreign += stranger.take(packet, arrived)
         self._consider(stranger, arrived)
+
+    def _worth(self, key: tuple[Address, int]) -> tuple[bool, bool, int]:
+        """Of several strangers those are kept that proved to be a stream, then those from where sound comes now."""
+        stranger = self._strangers[key]
+        near = self._feed is not None and stranger.address[0] == self._feed.address[0]
+        return stranger.proven, near, stranger.last
 
     def _consider(self, stranger: Stranger[Moment], now: Moment) -> bool:
         """Let a source take over, if it is time."""

@@ -45,8 +45,8 @@ SO_TIMESTAMPNS: Final = 35
 """Have the kernel say when each datagram came: a timespec of its wall clock."""
 SO_MEMINFO: Final = 55
 """Figures of a socket, nine of 32 bits, of which the last is what was dropped."""
-_timespec: Final = Struct("=qq").unpack
-_SPACE: Final = socket.CMSG_SPACE(16)
+_timespec: Final = Struct("@ll")
+_SPACE: Final = socket.CMSG_SPACE(_timespec.size)
 
 
 class Clock(Protocol[Moment_co]):
@@ -98,16 +98,18 @@ class RtpSocket(Generic[Moment]):
         """Take what has come, and no more; the receiver is closed too. A second close does nothing."""
         if self.closed:
             return
-        try:
+        with ExitStack() as stack:  # all of it, whatever an owner raises
+            stack.callback(self._shut)
+            stack.callback(lambda: self.receiver.close(self._clock.now()))
+            stack.callback(self._look)
             self.flush()
-            self._look()
-            self.receiver.close(self._clock.now())
-        finally:
-            self.closed = True
-            if self._rtcp is not None:
-                self._loop.remove_reader(self._rtcp)
-                self._rtcp.close()
-            self._rtp.close()
+
+    def _shut(self) -> None:
+        self.closed = True
+        if self._rtcp is not None:
+            self._loop.remove_reader(self._rtcp)
+            self._rtcp.close()
+        self._rtp.close()
 
     def _empty(self) -> list[tuple[bytes, Address, Moment]]:
         """The datagrams that the kernel holds, each with the moment when it came."""
@@ -121,7 +123,7 @@ class RtpSocket(Generic[Moment]):
                     self._source = source
                 came = now
                 if said and said[0][1] == SO_TIMESTAMPNS:
-                    seconds, nanos = _timespec(said[0][2])
+                    seconds, nanos = _timespec.unpack(said[0][2])
                     age = wall - seconds * SECOND - nanos
                     if age > 0:
                         came = type(now)(now - min(age, oldest))
@@ -203,16 +205,19 @@ class RtpPorts(Generic[Moment]):
                 turn.clear()
 
     def _rest(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(WORK / TURNS, self._work)
+        """Until the next turn that has sockets; for ever, when there are none at all."""
+        self._timer = None
+        for parts in range(1, TURNS + 1):
+            following = (self._turn + parts) % TURNS
+            if self._turns[following]:
+                self._turn = following
+                self._timer = asyncio.get_running_loop().call_later(parts * WORK / TURNS, self._work)
+                return
 
     def _work(self) -> None:
-        """Do the work of the sockets whose turn it is, as long as there are any at all."""
-        self._timer = None
-        if not any(self._turns):
-            return
-        self._rest()
-        self._turn = (self._turn + 1) % TURNS
+        """Do the work of the sockets whose turn it is."""
         turn = self._turns[self._turn]
+        self._rest()
         with ExitStack() as stack:  # what one owner raises is told by the loop, and holds no other up
             for made in list(turn):
                 if made.closed:

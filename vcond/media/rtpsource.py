@@ -112,6 +112,8 @@ class Feed(Generic[Moment]):
         self.stream, self.joiner = stream, joiner
         self.pt = NO_TYPE if joiner is None else stream.pt
         self.rate = stream.format.rate
+        if self.rate != self.clock.rate:
+            self.clock = SenderClock(self.rate)
         self.stamp, self.sound = stamp, stream.at
 
     def run(self, datagrams: Items[tuple[bytes, Address, Moment]], first: int) -> int:

@@ -217,6 +217,18 @@ def test_who_sends_all_the_time_is_not_pushed_aside():
     assert receiver.stats.foreign == 300
 
 
+def test_noise_from_everywhere_keeps_no_true_successor_out():
+    receiver, owner = make()
+    receiver.feed_all(stream(0, 10))
+    following = stream(0, 30, at=200 * MS, ssrc=8)
+    for i, packet in enumerate(following):
+        noise = [(rtp(7 * j, 0, ssrc=1000 + 50 * i + j), ("203.0.113.9", 1 + j), packet[2]) for j in range(50)]
+        receiver.feed_all([*noise[:25], packet, *noise[25:]])
+    receiver.close(900 * MS)
+    assert [s.ssrc for s in owner.streams] == [7, 8]
+    assert writer_is_whole(owner.writers[1], 30)
+
+
 def test_another_address_takes_over_after_the_silence_asked_for():
     receiver, owner = make(relatch=1.0)
     receiver.feed_all(stream(0, 10))
@@ -304,6 +316,14 @@ def test_reports_on_the_port_for_rtp_map_stamps_to_the_wall_clock_of_the_sender(
         receiver.feed(kit.sender_report(7, wall + i * 5 * 10**9, i * 40_004), HERE, i * 5_000 * MS)
     assert receiver.wall(3 * 40_004 + 8000) == pytest.approx(wall + 16 * 10**9, abs=10)
     assert receiver.skew == pytest.approx(100, abs=1)
+
+
+def test_reports_count_in_the_clock_of_the_sound_whatever_came_first():
+    receiver, _ = make()
+    receiver.feed(rtp(0, 0, kit.event(1, 160), pt=101), HERE, 20 * MS)
+    receiver.feed(rtp(1, 960, b"opus", pt=97), HERE, 40 * MS)
+    receiver.feed(kit.sender_report(7, 10**18, 0), HERE, 50 * MS)
+    assert receiver.wall(48_000) == pytest.approx(10**18 + 10**9, abs=2)
 
 
 # Keys and comfort noise.

@@ -212,13 +212,34 @@ async def test_an_address_that_is_not_ours():
             await ports.open(receiver(Notes()))
 
 
-async def test_an_owner_that_fails_holds_no_other_up():
-    class Broken(Notes):
-        def stream(self, stream):
-            raise RuntimeError("broken")
+class Broken(Notes):
+    """Fails at everything."""
 
-    said, owner = [], Told()
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["exception"]))
+    def stream(self, stream):
+        raise RuntimeError("broken")
+
+
+async def test_an_owner_that_fails_leaves_no_socket_behind():
+    async with RtpPorts(SteadyClock(), ports=ANY) as ports:
+        made, other = [await ports.open(receiver(owner)) for owner in (Broken(), Notes())]
+        with sender(made.address) as sock:
+            send(sock, 0, 1)
+        with pytest.raises(RuntimeError):
+            made.close()
+        assert made.closed
+        made.receiver.feed(rtp(1), kit.HERE, 10**9)  # nobody is asked any more
+    assert other.closed
+
+
+async def test_an_owner_that_fails_holds_no_other_up():
+    said, owner, all_said = [], Told(), asyncio.Event()
+
+    def hear(_, context) -> None:
+        said.append(context["exception"])
+        if len(said) == rtpsocket.TURNS:
+            all_said.set()
+
+    asyncio.get_running_loop().set_exception_handler(hear)
     async with RtpPorts(SteadyClock(), ports=ANY) as ports:
         broken = [await ports.open(receiver(Broken())) for _ in range(rtpsocket.TURNS)]
         made = await ports.open(receiver(owner))
@@ -226,6 +247,7 @@ async def test_an_owner_that_fails_holds_no_other_up():
             for each in [*broken, made]:
                 send(stack.enter_context(sender(each.address)), 0, 1)
         await owner.wait()
-        made.close()
+        async with asyncio.timeout(30):
+            await all_said.wait()
     assert len(owner.writers) == 1
     assert {type(why) for why in said} == {RuntimeError}

@@ -80,6 +80,7 @@ class Worker:
             worker = cls(process.pid, ours, process, wake)
         except OSError as why:
             await ours.close()
+            await process.wait()
             raise WorkerLostError("crash") from why
         return worker, await worker.begin([start], seconds, tasks)
 

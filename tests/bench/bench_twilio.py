@@ -22,11 +22,9 @@ import statistics
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -69,58 +67,25 @@ async def memory() -> AsyncIterator[Bench]:
         yield Bench(desk, f"{desk.ingress.bound_url}{PATH}/{desk.ingress.token}", frames)
 
 
-class Deaf:
-    """No speech: an ear that hears nothing."""
-
-    def listen(self, source, start=0):
-        return self
-
-    def advance(self, upto):
-        pass
-
-    close = advance
-
-
 @contextlib.asynccontextmanager
 async def core() -> AsyncIterator[Bench]:
     """The daemon's desk, ingress and journal. Imported here: the other servers need nothing of the daemon."""
-    from vcond.config.schema import DaemonConfig, WebConfig
-    from vcond.core.bus import Bus
-    from vcond.core.clock import SteadyClock
+    from deaf_office import deaf_office, placed
+
+    from vcond.config.schema import WebConfig
     from vcond.core.desk import CoreDesk
-    from vcond.core.office import Office
-    from vcond.journal import Store
     from vcond.web.server import WebServer
 
-    async def tick() -> None:
-        while True:
-            office.tick(clock.now())
-            await asyncio.sleep(0.5)
-
-    def frames() -> int:
-        return sum(track._timeline.end for call in office.live for track in call.tracks) // 160
-
-    clock, token = SteadyClock(), "token"
+    token = "token"
     server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token, alive=dict, ready=dict)
-    with tempfile.TemporaryDirectory(prefix="vcond-bench-") as folder:
-        store = Store(Path(folder) / "journal")
-        office = Office(
-            DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=clock, bus=Bus(),
-            finish=lambda *_: None, discard=lambda *_: None,
-        )  # fmt: skip
+    async with deaf_office() as office:
         await server.start()
-        ticking = asyncio.create_task(tick())
         try:
-            yield Bench(
-                CoreDesk("twilio", office, server.ingress("twilio"), lambda: None),
-                f"{server.base_url}{PATH}/{token}",
-                frames,
-            )
+            desk = CoreDesk("twilio", office, server.ingress("twilio"), lambda: None)
+            yield Bench(desk, f"{server.base_url}{PATH}/{token}", lambda: placed(office))
         finally:
-            ticking.cancel()
             office.interrupt_all("stop")
             await server.close()
-            await store.close()
 
 
 DESKS = {"memory": memory, "core": core}

@@ -6,12 +6,24 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 say() { printf '%s\n' "setup: $*" >&2; }
 
+unstarted() { # run a command; services that it installs are neither started nor enabled: tests start their own
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+  fi
+  DEBIAN_FRONTEND=noninteractive "$@"
+  for service in coturn janus; do
+    for now in "$@"; do [ "$now" != "$service" ] || systemctl -q disable "$service" || true; done
+  done
+}
+
 need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
   proof=$1; shift
   if sh -c "$proof" >/dev/null 2>&1; then return 0; fi
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing $*"
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@"; } >/dev/null
+    { apt-get -qq update && unstarted apt-get -qq -y --no-install-recommends install "$@"; } >/dev/null
   else
     say "missing: $*. Install it with:  sudo apt-get install $*"; exit 1
   fi

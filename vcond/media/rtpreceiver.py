@@ -34,7 +34,7 @@ STRANGERS: Final = 4
 """Sources that may wait for their turn."""
 NEW_SSRC: Final = SECOND // 10
 """Silence before a new SSRC from the same address counts, ns."""
-TELL_QUIET: Final = 4 * SECOND
+TELL_SILENCE: Final = 4 * SECOND
 """How often a silence that goes on is told, ns."""
 
 
@@ -123,7 +123,6 @@ class RtpReceiver(Generic[Moment]):
         self._feed: Feed[Moment] | None = None
         self._leaving: _Leaving[Moment] | None = None
         self._strangers: dict[tuple[Address, int], Stranger[Moment]] = {}
-        self._told: Moment | None = None
         self._count = Stats()
         self._closed = False
 
@@ -200,8 +199,8 @@ class RtpReceiver(Generic[Moment]):
             return
         for keys in feed.keys.values():
             self._press(keys.tick(now))
-        if feed.quiet is not None:
-            self._tell_quiet(feed, now, TELL_QUIET)
+        if feed.is_silent:
+            self._tell_silence(feed, now, TELL_SILENCE)
         for key, stranger in list(self._strangers.items()):
             if not self._consider(stranger, now) and now - stranger.last > self._relatch + SECOND:
                 self._forget(key)
@@ -321,7 +320,7 @@ class RtpReceiver(Generic[Moment]):
             keys = feed.keys.get(packet.pt) or feed.keys.setdefault(packet.pt, Keys(kind.rate))
             self._press(keys.take(packet.payload, packet.stamp, arrived))
         elif not late:
-            feed.quiet, self._told = arrived, None
+            feed.fall_silent(arrived)
         feed.heard = arrived
         if feed.joiner is not None:
             feed.joiner.single(b"", feed.stamp, packet.seq, arrived)
@@ -362,15 +361,11 @@ class RtpReceiver(Generic[Moment]):
         for key in keys:
             self._owner.pressed(key)
 
-    def _tell_quiet(self, feed: Feed[Moment], now: Moment, every: int) -> None:
-        """Say that nothing came because the source is silent, unless sound came since."""
-        assert feed.quiet is not None
-        since = feed.quiet if self._told is None else self._told
-        if feed.sound > feed.quiet:
-            feed.quiet = None
-        elif now - since >= every and feed.stream is not None:
-            self._owner.silent(since, now)
-            self._told = now
+    def _tell_silence(self, feed: Feed[Moment], now: Moment, every: int) -> None:
+        """Say that nothing came because the source is silent."""
+        if now - feed.told >= every and feed.stream is not None:
+            self._owner.silent(feed.told, now)
+            feed.told = now
 
     # Streams begin and end.
 
@@ -421,8 +416,8 @@ class RtpReceiver(Generic[Moment]):
         """Say what is not said of a source yet."""
         for keys in feed.keys.values():
             self._press(keys.flush())
-        if feed.quiet is not None:
-            self._tell_quiet(feed, at, 1)
+        if feed.is_silent:
+            self._tell_silence(feed, at, 1)
 
 
 def _add(stats: Stats, feed: Feed[Moment]) -> None:

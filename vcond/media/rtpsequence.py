@@ -70,6 +70,11 @@ class Sequence:
         """Whether a number is one that can still come."""
         return seq in self._holes and self._high - self._holes[seq] < MAX_MISORDER
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing of the latest packets."""
+        return all(self._high - number >= MAX_MISORDER for number in self._holes.values())
+
     def _open(self, missing: int) -> None:
         """Remember what is missing from the awaited number on, as far back as a late packet can be."""
         self.lost += missing

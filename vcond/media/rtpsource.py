@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, NamedTuple
 
 from vcond.errors import ProtocolError
 from vcond.media.clocks import Moment
-from vcond.media.reorder import MAX_DROPOUT
+from vcond.media.reorder import MAX_DROPOUT, WAIT
 from vcond.media.rtp import HEADER, MAX_DATAGRAM, PLAIN, TYPE, Packet, unpack
 from vcond.media.rtpcontrol import SenderClock
 from vcond.media.rtpevents import Keys
@@ -70,8 +70,8 @@ class Feed(Generic[Moment]):
     """The source that is received. One a receiver at a time; each new SSRC is a new one."""
 
     __slots__ = (
-        "address", "clock", "heard", "jitter", "joiner", "keys", "odd", "over", "pt", "quiet", "rate", "sequence", "sound",
-        "ssrc", "stamp", "stream",
+        "address", "clock", "heard", "jitter", "joiner", "keys", "noise", "odd", "over", "pt", "rate", "sequence", "sound",
+        "ssrc", "stamp", "stream", "told",
     )  # fmt: skip
 
     def __init__(self, packet: Packet, format: Format, address: Address, arrived: Moment) -> None:  # noqa: A002
@@ -89,8 +89,10 @@ class Feed(Generic[Moment]):
         """When its latest packet without sound came."""
         self.sound = arrived
         """When its latest packet with sound came."""
-        self.quiet: Moment | None = None
-        """Since when it is silent, as it said itself; void once sound comes after it."""
+        self.noise: Moment | None = None
+        """When it first said that it is silent; void once sound comes after it."""
+        self.told = arrived
+        """Until when its silence was told."""
         # Of its sound in the present format:
         self.pt = NO_TYPE
         """Its payload type, while somebody takes it."""
@@ -106,6 +108,20 @@ class Feed(Generic[Moment]):
     def last(self) -> Moment:
         """When its latest packet came."""
         return max(self.sound, self.heard)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it said so, and no sound came since."""
+        return self.noise is not None and self.noise >= self.sound
+
+    def fall_silent(self, arrived: Moment) -> None:
+        """Comfort noise came."""
+        if self.is_silent:
+            return
+        # Silence begins where the sound ended. The latest packet may have been late: what lies before its arrival is
+        # said too, if all that there was came, and changes nothing of what was received.
+        self.told = type(arrived)(self.sound - WAIT) if self.sequence.is_whole else arrived
+        self.noise = arrived
 
     def turn_to(self, stream: Stream[Moment], joiner: Joiner[Moment] | None, stamp: int) -> None:
         """From now on the sound is in another format."""

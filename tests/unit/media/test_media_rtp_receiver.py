@@ -362,30 +362,39 @@ def test_keys_of_a_format_with_another_clock():
     assert [(key.at, key.ms) for key in owner.keys] == [(100 * MS, 100)]
 
 
-def test_comfort_noise_that_lasts_is_told_as_silence():
+def test_comfort_noise_that_lasts_is_told_as_silence_since_the_sound_ended():
     receiver, owner = make()
-    receiver.feed_all(stream(0, 5))
-    receiver.feed(rtp(5, 5 * FRAME, b"\x40", pt=13), HERE, 120 * MS)
-    receiver.tick(4_119 * MS)
+    receiver.feed_all(stream(0, 15))
+    for i in range(3):  # it says so again and again
+        receiver.feed(rtp(15 + i, 15 * FRAME, b"\x40", pt=13), HERE, (320 + i * 1_000) * MS)
+    receiver.tick(4_099 * MS)
     assert owner.silences == []
-    receiver.tick(4_120 * MS)
+    receiver.tick(4_100 * MS)
     receiver.tick(8_130 * MS)
-    receiver.feed_all(stream(6, 1, at=9_000 * MS))
+    receiver.feed_all(stream(18, 1, at=9_000 * MS))
     receiver.tick(60_000 * MS)
-    assert owner.silences == [(120 * MS, 4_120 * MS), (4_120 * MS, 8_130 * MS)]
-    assert owner.writers[0].numbers == [0, 1, 2, 3]
+    assert owner.silences == [(100 * MS, 4_100 * MS), (4_100 * MS, 8_130 * MS)]
+    assert owner.writers[0].numbers == [0, 1, 2, 3, 4, 5]
+
+
+def test_comfort_noise_after_a_loss_says_nothing_of_the_time_before_it():
+    receiver, owner = make()
+    receiver.feed_all(stream(0, 15))
+    receiver.feed(rtp(17, 17 * FRAME, b"\x40", pt=13), HERE, 360 * MS)
+    receiver.tick(4_360 * MS)
+    assert owner.silences == [(360 * MS, 4_360 * MS)]
 
 
 def test_comfort_noise_at_the_end_is_told_before_the_writer_is_closed():
     receiver, owner = make()
-    receiver.feed_all(stream(0, 5))
-    receiver.feed(rtp(5, 5 * FRAME, b"\x40", pt=13), HERE, 120 * MS)
+    receiver.feed_all(stream(0, 15))
+    receiver.feed(rtp(15, 15 * FRAME, b"\x40", pt=13), HERE, 320 * MS)
     receiver.close(1_000 * MS)
     receiver.close(2_000 * MS)
-    assert owner.silences == [(120 * MS, 1_000 * MS)]
+    assert owner.silences == [(100 * MS, 1_000 * MS)]
     assert owner.writers[0].closed == 1_000 * MS
-    receiver.feed_all(stream(6, 5, at=1_000 * MS))
-    assert writer_is_whole(owner.writers[0], 5)
+    receiver.feed_all(stream(16, 5, at=1_000 * MS))
+    assert writer_is_whole(owner.writers[0], 15)
 
 
 # The rest.

@@ -35,6 +35,7 @@ CHUNK = 1600
 TAIL = 4.0
 """Seconds after the measured time in which texts still count."""
 TOKEN = "bench-token"
+QUIET_SECONDS, QUIET_CPU = 2, 0.05
 DEADLINE = 15
 """Seconds that vcond waits for texts of a call that is over."""
 
@@ -108,6 +109,14 @@ class Processes:
         """Write down CPU seconds a second since this was made."""
         server, ours, machine, now = (b - a for a, b in zip(self._begun, self._spent(), strict=True))
         result.cpu, result.others = server / now, max(0.0, machine - server - ours) / now
+
+    async def quiet(self, limit: float = 180.0) -> None:
+        """Wait until the server has nothing to do for two seconds: its model is loaded, its recognizers are warm."""
+        until, idle = time.monotonic() + limit, 0
+        while idle < QUIET_SECONDS and time.monotonic() < until:
+            before = self._spent()[0]
+            await asyncio.sleep(1)
+            idle = idle + 1 if self._spent()[0] - before < QUIET_CPU else 0
 
     def _spent(self) -> tuple[float, float, float, float]:
         ticks, todo = 0, [self._pid]
@@ -291,6 +300,7 @@ async def _daemon(root: Path) -> AsyncIterator[tuple[Any, str, Any]]:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as admin:
             async with admin.get("http://vcond/v1/status") as answer:
                 base = (await answer.json(content_type=None))["listen"]
+            await Processes(process._process.pid).quiet()
             async with admin.get("http://vcond/v1/live") as live:
                 yield process._process, base.replace("http", "ws"), live
 

@@ -19,7 +19,7 @@ from vcond.demo.player import play
 from vcond.speech.engine import EngineOptions, Hint
 from vcond.speech.engines import whisper
 
-SPEED = 6
+SPEED = 4
 """How many times faster than people speak the calls are played; the daemon's clock runs as fast."""
 SENTENCES, CALLS = 104, 8
 MOST = 0.08

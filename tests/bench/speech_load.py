@@ -1,9 +1,10 @@
 """Plays calls into a speech server in real time and notes when which word was shown. For vosk-server and for vcond.
 
-Text lag of a word: from the moment at which its last sample is spoken in the call to the moment at which a text that
-has it is received, be it a partial or the final text. Which partial has it is judged by count: the k-th word of an
-utterance is shown by the first text of that utterance that has k words. It is the same for both servers, and includes
-everything: the pieces in which audio is sent, the network, waiting, decoding.
+Text lag of a word: from the moment at which its last sample is spoken in the call to the moment at which a text of its
+utterance is received that was made with that sample heard, be it a partial or the final text. (Whether the model writes
+the word then or waits for what follows is the model's affair, and the same for both.) Everything else is in it: the
+pieces in which audio is sent, the network, waiting, decoding. An answer of vosk-server covers the pieces that were sent
+before it; a line of vcond says how far it goes, and comes only when the text is another one, which counts against vcond.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,7 +210,7 @@ async def _peer_speak(socket: Any, begun: float, at: float, pcm: np.ndarray, loa
 
 async def _peer_texts(socket: Any, begun: float, at: float, load: Load, result: Result) -> None:
     """One answer comes for each piece sent, in order."""
-    shown: list[tuple[float, int]] = []
+    shown: list[tuple[float, float]] = []
     pieces = 0
     with contextlib.suppress(WebSocketException):  # whoever sends is told of it, too
         async for message in socket:
@@ -218,11 +219,12 @@ async def _peer_texts(socket: Any, begun: float, at: float, load: Load, result: 
 
 
 def _peer_text(
-    answer: dict, now: float, at: float, pieces: int, shown: list[tuple[float, int]], load: Load, result: Result
+    answer: dict, now: float, at: float, pieces: int, shown: list[tuple[float, float]], load: Load, result: Result
 ) -> None:
     """What was answered to the so many pieces of a leg that began at ``at``."""
     if "partial" in answer:
-        shown.append((now, len(answer["partial"].split())))
+        if answer["partial"]:
+            shown.append((now, at + pieces * CHUNK / 8000))
         return
     words = answer.get("result", [])
     _note(result, load, shown, now, [at + word["end"] for word in words])
@@ -231,12 +233,12 @@ def _peer_text(
     shown.clear()
 
 
-def _note(result: Result, load: Load, shown: list[tuple[float, int]], final: float, ends: list[float]) -> None:
-    """The lag of every word of an utterance. ``shown``: when how many words were in a partial text."""
-    for index, end in enumerate(ends):
+def _note(result: Result, load: Load, shown: list[tuple[float, float]], final: float, ends: list[float]) -> None:
+    """The lag of every word of an utterance. ``shown``: when a partial text came, and how far into the run it goes."""
+    for end in ends:
         if load.counts(end):
-            seen = next((when for when, count in shown if count > index), final)
-            result.words.append(max(0.0, seen - end))
+            seen = next((when for when, covers in shown if covers >= end), final)
+            result.words.append(max(0.0, min(seen, final) - end))
 
 
 # vcond.
@@ -270,10 +272,11 @@ async def vcond(speech: str, load: Load) -> Result:
         (root / "vcond.toml").write_text(CONFIG.format(root=root, token=TOKEN, speech=speech, deadline=DEADLINE))
         async with _daemon(root) as (process, base, live):
             result = Result(load.calls)
-            shown: dict[tuple[str, float], list[tuple[float, str, str, float]]] = defaultdict(list)
+            shown: dict[tuple[str, float], list[tuple[float, str, float]]] = defaultdict(list)
             begun = time.monotonic() + 1
             opened: dict[str, float] = {}
-            watcher = asyncio.create_task(_watch(live, begun, shown))
+            owed: Counter[str] = Counter()
+            watcher = asyncio.create_task(_watch(live, begun, shown, owed))
             async with asyncio.TaskGroup() as tasks:
                 for number, line in enumerate(plan(load.calls, load.seconds, load.until, load.seed)):
                     for at, legs in line:
@@ -286,6 +289,7 @@ async def vcond(speech: str, load: Load) -> Result:
             await _all_there(root / "vcons", len(opened))
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
+            result.missing = max(0, owed["utterance"] - owed["transcribed"])
             for file in (root / "vcons").glob("*.vcon.json"):
                 _judge(json.loads(file.read_bytes()), load, opened, shown, result)
     return result
@@ -305,14 +309,16 @@ async def _daemon(root: Path) -> AsyncIterator[tuple[Any, str, Any]]:
                 yield process._process, base.replace("http", "ws"), live
 
 
-async def _watch(live: Any, begun: float, shown: dict) -> None:
-    """Note every text: by (who, start of the utterance) when it came, what it is, and how far it goes."""
+async def _watch(live: Any, begun: float, shown: dict, owed: Counter[str]) -> None:
+    """Count utterances and texts; note when each text came, what it is and how far it goes, by (who, its start)."""
     while raw := await live.content.readline():
         now = time.monotonic() - begun
         line = json.loads(raw)
-        if line["kind"] in {"partial", "final"}:
+        if line["kind"] == "event":
+            owed[line["text"]] += 1
+        else:
             key = (line.get("name", ""), line.get("start", 0.0))
-            shown[key].append((now, line["kind"], line["text"], line.get("stop", 0.0)))
+            shown[key].append((now, line["kind"], line.get("stop", 0.0)))
 
 
 async def _vcond_call(
@@ -358,10 +364,9 @@ def _judge(document: dict, load: Load, opened: dict[str, float], shown: dict, re
         name = names[segment["speaker"]]
         at = opened[name.rpartition("-")[0]]
         texts = shown.get((name, round(segment["start"], 2)), [])
-        final = next((when for when, kind, _, _ in texts if kind == "final"), None)
+        final = next((when for when, kind, _ in texts if kind == "final"), None)
         ends = [at + words[index]["end"] for index in segment.get("words", [])]
         if final is None:
-            result.missing += int(load.counts(at + segment["end"]))
             continue
         _note(
             result, load, [(when, len(text.split())) for when, kind, text, _ in texts if kind == "partial"], final, ends

@@ -41,6 +41,8 @@ SHOWN_EVERY: Final = 2.0
 """Seconds between two showings of what is being spoken that must be possible, else nothing is shown."""
 TELLING: Final = 0.1
 """What asking a streaming engine for its words costs, of what following costs."""
+QUIET: Final = 0.1
+"""Seconds of speech a second below which a call is on hold, or rings, and is not counted with the others."""
 GREEDY: Final = 1.6
 """A call that speaks so many times as much as the others' median is the first to be deferred."""
 ABSENT: Final = 3600.0
@@ -159,7 +161,7 @@ class Admission:
         self, rates: Mapping[str, float], waiting: Mapping[str, float], budget: float, now: float
     ) -> dict[str, State]:
         second = self.costs["final"].second
-        usual = median(rate for rate in rates.values()) if rates else 0.0
+        usual = median([rate for rate in rates.values() if rate > QUIET] or [0.0])
         used = total = 0.0
         wanted: dict[str, State] = {}
         for call in sorted(rates, key=lambda one: (rates[one] > GREEDY * usual, self._calls[one].since)):

@@ -117,6 +117,13 @@ def test_who_speaks_far_more_than_the_others_is_deferred_before_them() -> None:
     assert day.states() == ["deferred", "finals", "finals", "finals"]
 
 
+def test_calls_on_hold_do_not_make_those_that_talk_look_greedy() -> None:
+    day = Day(cost=0.25, peek=0.0)
+    day.rates = {"music": 2.0, "a": 0.7, "b": 0.7, "c": 0.7} | {f"hold {number}": 0.0 for number in range(9)}
+    day.go(60)
+    assert day.states()[:4] == ["deferred", "finals", "finals", "finals"]
+
+
 def test_at_the_edge_it_does_not_flap() -> None:
     """An hour of calls that together are just about too much, each loud and quiet at random."""
     day = Day(cost=0.3, peek=0.1)

@@ -15,6 +15,7 @@ from vcond.testing.time import NOON, ManualClock
 
 MS = 1_000_000
 FRAME = 160
+ULAW = b"\xff" * FRAME
 HERE = ("192.0.2.1", 4000)
 THERE = ("192.0.2.2", 4000)
 L16 = Format("l16", 8000)
@@ -96,6 +97,23 @@ class Notes:
 
     def over(self, stream, at) -> None:
         self.byes.append((stream, at))
+
+
+def make(owner=None, **options) -> tuple[RtpReceiver[int], Notes]:
+    owner = owner or Notes()
+    return RtpReceiver(FORMATS, owner, **options), owner
+
+
+def stream(first: int, count: int, *, at=0, source=HERE, ssrc=7, pt=0, base=0, payload=ULAW):
+    """Packets of 20 ms as they are handed to ``feed_all``."""
+    return [
+        (rtp(base + i, i * FRAME, payload, pt=pt, ssrc=ssrc), source, at + (i - first + 1) * 20 * MS)
+        for i in range(first, first + count)
+    ]
+
+
+def writer_is_whole(writer, packets: int) -> bool:
+    return len(writer.sound) == packets * FRAME
 
 
 class Party:

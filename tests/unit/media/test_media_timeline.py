@@ -486,7 +486,7 @@ def test_numbers_beyond_reason_count_as_none():
 def test_frames_that_are_handed_over_after_a_tick_keep_the_moment_of_their_arrival(clock):
     line = Line(clock)
     line.line.idle(1_000 * MS)
-    for i in range(20):
-        line.frame(i, at=910 + 20 * i)
+    for i in range(15):
+        line.frame(i, at=610 + 20 * i)
     line.placed += line.line.close(2_000 * MS)
-    assert line.placed[0].start == 890 * 8
+    assert line.placed[0].start == 590 * 8

@@ -115,7 +115,8 @@ async def test_who_was_cut_off_goes_on_where_it_was_and_nobody_sees_more(serving
             assert (await page.event())[0] == "state"
             assert [(await page.event())[1]["text"] for _ in range(3)] == ["line 1", "line 2", "line 3"]
         # who comes later sees what is said from then on
-        for made_up in ("", "x-0", last.partition("-")[0], f"{last}9999999999999", "-", "\u00b2-\u00b2"):
+        first = f"{last.partition('-')[0]}-0"
+        for made_up in ("", "x-0", first, last.partition("-")[0], f"{last}9999999999999", "-", "\u00b2-\u00b2"):
             async with watching(ben, made_up) as page:
                 assert (await page.event())[0] == "state"
                 call.say(1, "now")
@@ -214,7 +215,7 @@ async def test_a_slow_page_loses_the_oldest_lines():
     async with asyncio.TaskGroup() as group:
         group.create_task(board.run())
         await board.begun.wait()
-        start = board.place("")
+        start = board.place("", 0)
         for number in range(captions.MOST_LINES + 50):
             call.say(0, str(number))
         call.end(at=desk.clock.now())
@@ -264,6 +265,22 @@ async def test_a_party_pauses_for_all_and_who_paused_lets_it_go_on(serving):
         ]  # fmt: skip
 
 
+async def test_who_comes_back_paused_is_paused_before_anything_is_kept(serving):
+    async with serving() as (desk, person):
+        ann = person()
+        assert (await ann.post(await ann.offer(), call="c", paused="yes")).status == 400
+        ann = person()
+        await joined(desk, ann, "ann", paused="1")  # its call was over when the connection was back: this is a new one
+        call = desk.by_key("c")
+        await desk.until(lambda: call.state.tracks)
+        assert [type(event).__name__ for event in call.events[:3]] == ["CallOpened", "PartyJoined", "Paused"]
+        assert call.state.paused_by("party", 0)
+        async with watching(ann) as page:
+            assert (await page.event())[1]["paused"] == [0]
+        assert await switch(ann, "pause", on=False) == 204
+        assert not call.state.paused
+
+
 async def test_pausing_needs_the_token_and_a_call_and_resuming_has_a_pace(serving):
     async with serving() as (desk, person):
         ann = person()
@@ -287,4 +304,4 @@ async def test_pausing_needs_the_token_and_a_call_and_resuming_has_a_pace(servin
 def test_an_event_id_that_is_none_of_ours_begins_now(last):
     board = captions.Board(None)
     board._next = 5
-    assert board.place(last) == 5
+    assert board.place(last, 0) == 5

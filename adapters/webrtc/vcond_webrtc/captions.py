@@ -48,6 +48,8 @@ class Board:
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._next = 0
         """The number of the line that comes next."""
+        self._first: dict[int, int] = {}
+        """By party: that number when it watched for the first time."""
         self._news = asyncio.Event()
         self.begun = asyncio.Event()
         """From now on no line is missed."""
@@ -71,11 +73,15 @@ class Board:
         self._news.set()
         self._news = asyncio.Event()
 
-    def place(self, last: str) -> int:
-        """The number to go on with after the event of that id; the next one for an id that is none of ours."""
+    def place(self, last: str, party: int) -> int:
+        """The number to go on with after the event of that id; the next one for an id that is none of ours.
+
+        Never one from before the party watched for the first time: what was said before it came is not for it.
+        """
+        first = self._first.setdefault(party, self._next)
         epoch, _, number = last.partition("-")
         known = epoch == self._epoch and number.isdecimal() and len(number) < 12
-        return min(int(number) + 1, self._next) if known else self._next
+        return max(first, min(int(number) + 1, self._next)) if known else self._next
 
     def name(self, number: int) -> str:
         """The event id of a line."""
@@ -120,7 +126,7 @@ class Captions:
                 await response.prepare(request)
             session.on_over = board.wake
             last = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-            await self._send(response, session, board, board.place(last))
+            await self._send(response, session, board, board.place(last, session.place.party))
         except ConnectionResetError:
             pass  # whoever watched has left
         except TimeoutError:

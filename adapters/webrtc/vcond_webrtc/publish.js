@@ -54,7 +54,7 @@ window.vcond = (() => {
     constructor({ endpoint, token, stream, who = {}, agreed = null, iceServers = [], captions = true }) {
       super();
       Object.assign(this, { endpoint, token, stream, who, agreed, iceServers, captions });
-      this.muted = this.isOver = false;
+      this.muted = this.paused = this.isOver = false;
       this.pc = this.url = this.source = null;
       this.gone = new AbortController();
       this.lastLine = "";
@@ -73,9 +73,16 @@ window.vcond = (() => {
       return this.set("mute", on);
     }
 
-    pause() { return this.set("pause", true); }
+    async pause() {
+      const done = await this.set("pause", true);
+      this.paused ||= done;
+      return done;
+    }
 
-    resume() { return this.set("pause", false); }
+    resume() {
+      this.paused = false;
+      return this.set("pause", false);
+    }
 
     hangUp() { this.leave(""); }
 
@@ -103,6 +110,8 @@ window.vcond = (() => {
       const words = new URLSearchParams(Object.entries(this.who).filter(([, value]) => value));
       const ago = this.agreed === null ? Infinity : (performance.now() - this.agreed) / 1000;
       if (ago <= OLDEST_CONSENT) words.set("consented", ago.toFixed(3));
+      // The call that was paused may be over when the connection is back, and another one begin: paused, too.
+      if (this.paused) words.set("paused", "1");
       return words;
     }
 

@@ -25,8 +25,10 @@ class Session:
     """A WHIP session: joins its call once it is connected, and leaves it when it is over."""
 
     def __init__(
-        self, name: str, desk: Desk, switchboard: Switchboard, config: WebRtcConfig, claims: Claims, consent: Instant | None
+        self, name: str, desk: Desk, switchboard: Switchboard, config: WebRtcConfig, claims: Claims,
+        consent: Instant | None, *, paused: bool = False,
     ) -> None:  # fmt: skip
+        """``paused``: the recording is paused by this party from the moment it joins, before any of it is kept."""
         self.name = name
         """In its URL; a secret of publisher and vcond."""
         self.tag = secrets.token_hex(8)
@@ -37,6 +39,7 @@ class Session:
         self._switchboard = switchboard
         self._config = config
         self._consent = consent
+        self._paused = paused
         self._place: Place | None = None
         self.why = ""
         """Why it is over."""
@@ -90,9 +93,12 @@ class Session:
         """The person pauses the recording of the whole call. Whether it is paused now."""
         if self._place is None or self._over.is_set():
             return False
-        call, party = self._place.conversation.call, self._place.party
+        return self._pause(self._place, self._desk.clock.now())
+
+    def _pause(self, place: Place, at: Instant) -> bool:
+        call, party = place.conversation.call, place.party
         if not call.state.paused_by("party", party):
-            call.emit(Paused(at=self._desk.clock.now(), by="party", party=party))
+            call.emit(Paused(at=at, by="party", party=party))
         return call.state.paused
 
     def resume(self) -> bool:
@@ -130,6 +136,8 @@ class Session:
             self._place = self._switchboard.join(self, self.name, self.claims, at=now)
             if self._consent is not None:
                 self._switchboard.consent(self._place, self._config.consent, self._consent)
+            if self._paused:
+                self._pause(self._place, now)
         return self._place
 
     def _take(self, track: int, packet: Packet) -> None:

@@ -115,12 +115,12 @@ class Endpoint:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Post": SDP})
         offer = await _body(request, LARGEST_OFFER)
         claims = self._claims(request, guest)
-        consent = self._consented(request)
+        consent, paused = self._consented(request), _paused(request)
         seat = self._seat(request, guest)
         self._admit(claims, seat)
         self._seats.take(seat)
         try:
-            session, answer = await self._open(offer, claims, consent, guest)
+            session, answer = await self._open(offer, claims, consent, guest, paused=paused)
         except BaseException:
             self._seats.leave(seat)
             raise
@@ -158,9 +158,10 @@ class Endpoint:
             raise web.HTTPTooManyRequests(headers={"Retry-After": str(wait)})
 
     async def _open(
-        self, offer: str, claims: Claims, consent: Instant | None, guest: Guest
+        self, offer: str, claims: Claims, consent: Instant | None, guest: Guest, *, paused: bool
     ) -> tuple[Session, web.Response]:
-        session = Session(secrets.token_urlsafe(18), self._desk, self._switchboard, self._config, claims, consent)
+        name = secrets.token_urlsafe(18)
+        session = Session(name, self._desk, self._switchboard, self._config, claims, consent, paused=paused)
         try:
             answer = await session.answer(offer)
             if not self._closed:
@@ -331,6 +332,14 @@ class Endpoint:
             allowed["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
             allowed["Access-Control-Max-Age"] = "600"
         return allowed
+
+
+def _paused(request: web.Request) -> bool:
+    """Whether the publisher comes back with the recording paused: the call that it paused may be over by now."""
+    told = request.query.get("paused", "")
+    if told not in {"", "1"}:
+        raise web.HTTPBadRequest(text="paused is 1 or not there\n")
+    return bool(told)
 
 
 async def _body(request: web.Request, most: int) -> str:

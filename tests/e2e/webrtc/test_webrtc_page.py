@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -249,6 +250,32 @@ async def test_a_page_comes_back_by_itself_after_vcond_was_killed(tmp_path: Path
     assert len(report["interruptions"]) == 1
     assert len(report["pauses"]) == 2
     assert len(report["parties"][0]["tracks"]) == 2
+
+
+async def test_who_paused_and_comes_back_into_another_call_is_still_paused(tmp_path: Path, unused_tcp_port: int):
+    house = FixedHouse(tmp_path, extra=ADAPTER)
+    house.port = unused_tcp_port
+    wav = microphone(tmp_path / "rita.wav", [(0.5, 1)], 20)
+    async with driver() as url, browser(url, wav) as rita:
+        async with house.running() as vcond:
+            await rita.open(link(vcond, call="harbor", name="Rita"))
+            await rita.click("consent")
+            await rita.click("start")
+            await rita.says("status", "Connected.")
+            await rita.click("pause")
+            await rita.says("recording", "Recording is paused by you.")
+            await vcond.kill()
+        shutil.rmtree(house.state)  # the call that was paused is no more
+        await rita.says("status", "Connecting again.")
+        async with house.running() as vcond:
+            await rita.says("status", "Connected.")
+            await rita.until("document.getElementById('level').value > -45")
+            await rita.says("recording", "Recording is paused by you.")
+            await rita.click("hangup")
+            await rita.says("status", "You hung up.")
+            (document,) = await vcond.delivered(1)
+    assert len(attachment(document, "vcond-capture-report")["pauses"]) == 1
+    assert not any("body" in dialog for dialog in document["dialog"]), "there is nothing that was kept"
 
 
 PHONE = """<!doctype html><title>A softphone</title><script src="{base}/webrtc/publish.js"></script><script>

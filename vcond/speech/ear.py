@@ -80,6 +80,9 @@ class Hears(Protocol):
     def dropped(self, ear: Ear) -> None:
         """What began was no speech."""
 
+    def deaf(self, ear: Ear) -> None:
+        """A mistake of ours: nothing more of this track is heard, nor the end of what began."""
+
     def flushed(self, ear: Ear) -> None:
         """No more utterances of this track."""
 
@@ -93,20 +96,24 @@ class Ears:
         self._some = asyncio.Event()
 
     async def run(self) -> None:
-        """Cut what changes, until cancelled."""
+        """Cut what changes, until cancelled. May be run again then."""
         while True:
             await self._some.wait()
             self._some.clear()
-            parts = [
-                (ear, ear.done, min(ear.upto, ear.done + ROUND_SECONDS * ear.source.rate))
-                for ear in self._changed
-                if not ear.flushed
-            ]
-            self._changed.clear()
-            audio = await read_many([(ear.source, start, stop) for ear, start, stop in parts])
-            for (ear, start, stop), pcm in zip(parts, audio, strict=True):
-                self._cut(ear, start, pcm, at_end=ear.closed and ear.upto == stop)
-                self._go_on(ear, stop)
+            changed, self._changed = self._changed, {}
+            try:
+                await self._round([ear for ear in changed if not ear.flushed])
+            except BaseException:
+                for ear in changed:  # a closed one would not come back by itself, and its call would wait for its texts
+                    self.changed(ear)
+                raise
+
+    async def _round(self, changed: Sequence[Ear]) -> None:
+        parts = [(ear, ear.done, min(ear.upto, ear.done + ROUND_SECONDS * ear.source.rate)) for ear in changed]
+        audio = await read_many([(ear.source, start, stop) for ear, start, stop in parts])
+        for (ear, start, stop), pcm in zip(parts, audio, strict=True):
+            self._cut(ear, start, pcm, at_end=ear.closed and ear.upto == stop)
+            self._go_on(ear, stop)
 
     def changed(self, ear: Ear) -> None:
         """There is more of the track, or no more will come."""
@@ -127,6 +134,7 @@ class Ears:
             log.exception("track is no longer cut into utterances", call=ear.source.call)
             metrics.dropped_total.labels("speech", "segmenter").inc()
             ear.segmenter = None
+            self._hears.deaf(ear)
 
     def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Event]:
         if ear.segmenter is None:
@@ -177,5 +185,7 @@ def _read_or_silence(source: Source, start: int, stop: int) -> Pcm:
         return source.read(start, stop)
     except OperatorError:
         log.warning("audio cannot be read back, not transcribed", seconds=round((stop - start) / source.rate, 1))
-        metrics.dropped_total.labels("speech", "unreadable").inc()
-        return np.zeros(stop - start, np.int16)
+    except Exception:  # one track's mistake; all others are read with it
+        log.exception("audio cannot be read back, not transcribed; please report it", call=source.call)
+    metrics.dropped_total.labels("speech", "unreadable").inc()
+    return np.zeros(stop - start, np.int16)

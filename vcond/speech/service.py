@@ -164,7 +164,7 @@ class Speech:
         return self._scheduler.waiting
 
     async def run(self) -> None:
-        """Own the ears and the workers until cancelled. Workers are ended then."""
+        """Own the ears and the workers until cancelled. Workers are ended then. May be run again: nothing is forgotten."""
         if not self.choice.engine:
             if self.trouble:
                 log.warning("nothing is transcribed", why=self.choice.trouble, fix=self.choice.fix)
@@ -200,13 +200,12 @@ class Speech:
         """An utterance is complete: into the journal with it, then it waits for its text."""
         if ear.flushed:
             return
-        job, ear.job = ear.job, None
-        if job is None:
-            job = self._job(Job(ear.source, start, lane=ear.source.call))
+        job = ear.job or self._job(Job(ear.source, start, lane=ear.source.call))
         self._spoken(job, stop)
         job.stop, job.number = stop, ear.source.next_utterance()
         at = ear.source.at(stop)
         self._emit(ear.source, Utterance(at=at, utterance=job.number, track=ear.source.track, start=start, stop=stop))
+        ear.job = None
         self._await_text(ear, job)
         self._wake()
 
@@ -216,6 +215,12 @@ class Speech:
         if job is not None:
             self._scheduler.abandon(job)
             self._wake()
+
+    def deaf(self, ear: Ear) -> None:
+        """A mistake of ours: nothing more of this track is heard, and the record says so."""
+        self.dropped(ear)
+        text = "a mistake of vcond: the rest of a track is not transcribed"
+        self._emit(ear.source, Warned(at=ear.source.at(ear.done), code="not-transcribed", text=text))
 
     def flushed(self, ear: Ear) -> None:
         """No more utterances of this track."""
@@ -360,8 +365,8 @@ class Speech:
                 self._died(index, "start")
                 continue
             self.pids[index] = worker.pid
-            self._started(worker, ready)
             try:
+                self._started(worker, ready)
                 reason = await self._serve(index, worker, ready)
             except WorkerLostError as why:
                 reason = why.reason
@@ -417,17 +422,17 @@ class Speech:
         if step.kind == "drop":
             worker.tell(frames.Drop(job.id))
             return
+        seconds = self.config.step_seconds + 2 * (step.stop - step.start) / job.source.rate
+        began, heard_at = asyncio.get_running_loop().time(), job.heard_at
         try:
             pcm = await read(job.source, step.start, step.stop)
+            began = asyncio.get_running_loop().time()
+            answer = await worker.ask(self._messages(step, pcm.tobytes()), seconds)
         except OperatorError as why:
             log.warning("audio cannot be read back, not transcribed", call=job.source.call, why=str(why))
             job.tries = TRIES
             self._failed(step, "audio-unreadable")
             return
-        seconds = self.config.step_seconds + 2 * (step.stop - step.start) / job.source.rate
-        began, heard_at = asyncio.get_running_loop().time(), job.heard_at
-        try:
-            answer = await worker.ask(self._messages(step, pcm.tobytes()), seconds)
         except EngineFailedError as why:
             log.warning("speech engine failed on an utterance", call=job.source.call, why=str(why))
             self._failed(step, "engine-failed")
@@ -439,6 +444,9 @@ class Speech:
         except WorkerLostError:
             self._took(step, asyncio.get_running_loop().time() - began, step.kind, lost=True)
             self._failed(step, "engine-failed")
+            raise
+        except BaseException as why:  # speech stops, or fails elsewhere, or here: the step is done again, a few times
+            self._failed(step, "engine-failed", blame=isinstance(why, Exception))
             raise
         now = asyncio.get_running_loop().time()
         self._took(step, now - began, step.kind)
@@ -478,9 +486,11 @@ class Speech:
         self._wake()
 
     def _text(self, job: Job, done: frames.Done, ready: frames.Ready) -> None:
-        if not job.gone:
-            event = transcribed(job, done, ready, self._clock.now())
-            if job.live:
-                metrics.stt_lag_seconds.observe(event.lag_ms / 1000)
-            self._emit(job.source, event)
-        self._finished(job)
+        try:
+            if not job.gone:
+                event = transcribed(job, done, ready, self._clock.now())
+                if job.live:
+                    metrics.stt_lag_seconds.observe(event.lag_ms / 1000)
+                self._emit(job.source, event)
+        finally:  # whoever waits for the call's texts waits no longer, whatever happened
+            self._finished(job)

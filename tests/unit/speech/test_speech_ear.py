@@ -28,6 +28,9 @@ class Listener:
     def ended(self, ear: Ear, start: int, stop: int) -> None:
         self.said.append(("ended", start, stop))
 
+    def deaf(self, ear: Ear) -> None:
+        self.said.append(("deaf",))
+
     def flushed(self, ear: Ear) -> None:
         self.said.append(("flushed",))
         self.end.set()
@@ -106,6 +109,16 @@ async def test_audio_that_cannot_be_read_is_silence_for_the_segmenter(track) -> 
         await read(line, 5, 25)
 
 
+async def test_a_mistake_in_reading_one_track_is_silence_of_that_track(track) -> None:
+    def mistake(start: int, stop: int) -> np.ndarray:
+        raise ZeroDivisionError
+
+    bad, good = track("bad"), track("good", pcm=np.ones(20, np.int16))
+    bad.read = mistake
+    audio = await ears.read_many([(bad, 0, 20), (good, 0, 20)])
+    assert [part.tolist() for part in audio] == [[0] * 20, [1] * 20]
+
+
 async def test_a_track_that_breaks_the_segmenter_goes_deaf_and_the_others_do_not(track, marks) -> None:
     class Breaks(marks):
         def feed(self, start: int, pcm: np.ndarray) -> list:
@@ -117,7 +130,7 @@ async def test_a_track_that_breaks_the_segmenter_goes_deaf_and_the_others_do_not
         bad.close(800)
         good.close(800)
         await listener.end.wait()
-    assert listener.said == [("flushed",), ("begun", 0), ("ended", 0, 800), ("flushed",)]
+    assert listener.said == [("deaf",), ("flushed",), ("begun", 0), ("ended", 0, 800), ("flushed",)]
     assert bad.flushed
     assert good.flushed
 
@@ -139,9 +152,35 @@ async def test_a_track_of_which_nothing_can_be_told_goes_deaf_and_the_others_do_
         while not good.flushed:
             listener.end.clear()
             await listener.end.wait()
-    assert listener.said == [("flushed",), ("begun", 0), ("ended", 0, 800), ("flushed",)]
+    assert listener.said == [("deaf",), ("flushed",), ("begun", 0), ("ended", 0, 800), ("flushed",)]
     assert bad.flushed
     assert bad.segmenter is None
+
+
+async def test_a_round_that_fails_is_made_up_for_when_ears_run_again(track, marks) -> None:
+    listener = Listener()
+    rounds = Ears(listener)
+    closed = [Ear(track(name, pcm=np.ones(800, np.int16)), 0, rounds.changed) for name in ("one", "two")]
+    for ear in closed:
+        ear.segmenter = marks()
+        ear.close(800)
+    flushed = listener.flushed
+
+    def crash(ear: Ear) -> None:
+        raise ZeroDivisionError
+
+    listener.flushed = crash
+    with pytest.raises(ZeroDivisionError):
+        await rounds.run()
+    listener.flushed = flushed
+    task = asyncio.create_task(rounds.run())
+    while not all(ear.flushed for ear in closed):
+        listener.end.clear()
+        await listener.end.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert listener.said.count(("ended", 0, 800)) == 2
 
 
 async def test_a_call_that_is_merged_while_its_audio_is_read_is_read_again(track) -> None:

@@ -109,11 +109,12 @@ def test_comfort_noise_that_lasts_is_told_as_silence_since_the_sound_ended():
     receiver.tick(4_099 * MS)
     assert owner.silences == []
     receiver.tick(4_100 * MS)
+    receiver.feed(rtp(18, 15 * FRAME, b"\x40", pt=13), HERE, 5_000 * MS)
     receiver.tick(8_130 * MS)
-    receiver.feed_all(stream(18, 1, at=9_000 * MS))
+    receiver.feed_all(stream(19, 1, at=9_000 * MS))
     receiver.tick(60_000 * MS)
     assert owner.silences == [(100 * MS, 4_100 * MS), (4_100 * MS, 8_130 * MS)]
-    assert owner.writers[0].numbers == [0, 1, 2, 3, 4, 5]
+    assert owner.writers[0].numbers == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_comfort_noise_after_a_loss_says_nothing_of_the_time_before_it():

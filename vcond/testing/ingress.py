@@ -65,7 +65,9 @@ class MemoryIngress:
     def allowed(self, request: web.Request) -> bool:
         """Whether a request carries the token as its bearer."""
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(bearer.encode(), self.token.encode())
+        return scheme.lower() == "bearer" and hmac.compare_digest(
+            bearer.encode("utf-8", "backslashreplace"), self.token.encode()
+        )
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path, below = request.path, ""

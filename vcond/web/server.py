@@ -110,7 +110,8 @@ class WebServer:
         """Whether a request carries the ingress token, as its bearer or as ``tail``."""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         candidates = [tail, given if scheme.lower() == "bearer" else ""]
-        return any(hmac.compare_digest(text.encode(), self._token) for text in candidates)
+        # aiohttp hands on bytes that are no UTF-8 as lone surrogates
+        return any(hmac.compare_digest(text.encode("utf-8", "backslashreplace"), self._token) for text in candidates)
 
     def _route(self, method: str, path: str) -> tuple[Route | None, str]:
         """The route for a path, and its last segment where that may be the token."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.adapter import ProtocolError
-from vcond_webrtc.trickle import FRAGMENT, MOST_CANDIDATES, Section, reachable, sections, usable
+from vcond_webrtc.trickle import FRAGMENT, MOST_CANDIDATES, Section, directed, reachable, sections, usable
 
 HOST = "candidate:1 1 udp 2130706431 192.0.2.1 61764 typ host"
 # The example of RFC 9725 section 4.3.2, with one candidate of each transport.
@@ -157,6 +157,7 @@ async def test_every_patch_that_cannot_be_is_refused_by_its_kind_and_the_session
             (tag, b"\xff", FRAGMENT, 400),
             (tag, "x" * 20_000, FRAGMENT, 413),
             (tag, ours.replace("typ", "kind"), FRAGMENT, 400),
+            (tag, ours.replace("typ host", "typ srflx raddr 127.0.0.1 rport x"), FRAGMENT, 400),
             ("*", fragment(ours, ufrag="restarted"), FRAGMENT, 422),
             (tag, ours.replace("a=mid:0", "a=mid:another"), FRAGMENT, 204),
             (f'"another", {tag}', ours, FRAGMENT, 204),
@@ -170,6 +171,12 @@ async def test_every_patch_that_cannot_be_is_refused_by_its_kind_and_the_session
         await ann.hang_up()
         await desk.until(lambda: desk.by_key("c").over)
         assert len(desk.by_key("c").state.tracks) == 1
+
+
+def test_a_section_without_a_direction_has_that_of_the_session_or_both():
+    sections = "m=audio 9 RTP/AVP 0\r\na=sendonly\r\nm=audio 9 RTP/AVP 0\r\n"
+    assert directed(f"v=0\r\n{sections}") == f"v=0\r\n{sections}a=sendrecv\r\n"
+    assert directed(f"v=0\r\na=inactive\r\n{sections}") == f"v=0\r\na=inactive\r\n{sections}a=inactive\r\n"
 
 
 async def test_the_number_of_addresses_is_bounded(serving):

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import json
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -78,6 +79,27 @@ async def test_what_cannot_be_taken_is_refused_by_its_kind(serving, body, header
         async with ann.http.post("/whip", data=data, params=query, headers=headers or {"Content-Type": "x/y"}) as told:
             assert told.status == status, await told.text()
         assert not desk.calls
+
+
+async def test_an_offer_without_a_direction_is_taken_and_one_that_cannot_be_answered_is_malformed(serving):
+    async with serving() as (desk, person):
+        ann = person()
+        offer = await ann.offer()
+        assert (await ann.post(offer.replace("a=sendonly\r\n", ""))).status == 201
+        assert (await ann.post(offer.replace("a=mid:0", "a=mid"))).status == 400
+        assert desk.drops == {("offer", "malformed"): 1}
+
+
+async def test_a_token_that_is_no_text_is_a_wrong_token(serving):
+    async with serving(secret=SECRET) as (desk, _):
+        at = urlsplit(desk.ingress.bound_url)
+        for asked, status in ((b"POST /whip", b"401"), (b"DELETE /whip/nobodys", b"401")):
+            reader, writer = await asyncio.open_connection(at.hostname, at.port)
+            head = b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\nConnection: close\r\n\r\n"
+            writer.write(asked + head)
+            assert (await reader.read()).split()[1] == status
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_an_offer_that_only_receives_is_refused(serving):

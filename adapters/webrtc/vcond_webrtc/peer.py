@@ -16,7 +16,7 @@ from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.opus import library
 from vcond_webrtc.servers import login
-from vcond_webrtc.trickle import MOST_CANDIDATES, reachable, sections, usable
+from vcond_webrtc.trickle import MOST_CANDIDATES, directed, reachable, sections, usable
 
 if TYPE_CHECKING:
     from aiortc import RTCIceServer, RTCPeerConnection
@@ -93,7 +93,7 @@ class Peer:
         TimeoutError when no answer could be made in time, ConfigError when there is nowhere to take media.
         """
         _look_at(offer)
-        offer = reachable(offer)
+        offer = directed(reachable(offer))
         self._candidates = offer.count("\na=candidate:")
         connection = self._connection
         connection.on("connectionstatechange", lambda: on_state(connection.connectionState))
@@ -107,7 +107,10 @@ class Peer:
                 if transceiver.kind == "audio":
                     _widen(transceiver, self._extras.get(transceiver.mid or "", []))
                     self._tap(transceiver)
-            await connection.setLocalDescription(await connection.createAnswer())
+            try:
+                await connection.setLocalDescription(await connection.createAnswer())
+            except ValueError:  # aiortc finds late what it cannot answer
+                raise ProtocolError("the offer is no lawful SDP") from None
         if not self.tracks:
             raise RefusedError("the offer sends no audio")
         answer: str = connection.localDescription.sdp
@@ -129,10 +132,13 @@ class Peer:
             if section.ufrag not in {"", ufrag} or section.password not in {"", password}:
                 raise RefusedError("ICE cannot be restarted here: publish again")
         wanted = [(section.mid, text) for section in told for text in section.candidates if usable(text)]
-        taken = wanted[: MOST_CANDIDATES - self._candidates]
+        try:
+            parsed = [(mid, candidate_from_sdp(text.removeprefix("candidate:"))) for mid, text in wanted]
+        except ValueError:  # in what follows the type
+            raise ProtocolError("a candidate is not in its form") from None
+        taken = parsed[: MOST_CANDIDATES - self._candidates]
         self._candidates += len(taken)
-        for mid, text in taken:
-            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+        for mid, candidate in taken:
             candidate.sdpMid = mid
             await self._connection.addIceCandidate(candidate)
         return len(wanted) - len(taken)

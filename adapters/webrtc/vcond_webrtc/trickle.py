@@ -19,6 +19,7 @@ CANDIDATE: Final = re.compile(
     r"candidate:[A-Za-z0-9+/]{1,32} ([0-9]{1,3}) ([A-Za-z0-9-]{1,16}) [0-9]{1,10} (\S{1,255}) ([0-9]{1,5}) typ (\S+)( .*)?"
 )
 """Component, transport, address, port, type (RFC 8839 section 5.1)."""
+DIRECTION: Final = re.compile(r"^a=(?:sendrecv|sendonly|recvonly|inactive)(?=\r)", re.MULTILINE)
 TYPES: Final = frozenset({"host", "srflx", "relay"})
 
 
@@ -71,6 +72,17 @@ def reachable(offer: str) -> str:
             continue
         kept.append(f"{line}\r\n")
     return "".join(kept)
+
+
+def directed(offer: str) -> str:
+    """An offer whose media sections all say a direction: the session's, or sendrecv (RFC 8866 section 6.7).
+
+    It has CRLF line ends and is closed by one, as ``reachable`` leaves it. aiortc knows no default.
+    """
+    common, *parts = re.split(r"^(?=m=)", offer, flags=re.MULTILINE)
+    said = DIRECTION.search(common)
+    default = f"{said[0] if said else 'a=sendrecv'}\r\n"
+    return common + "".join(part if DIRECTION.search(part) else part + default for part in parts)
 
 
 def _split(fragment: str) -> list[list[str]]:

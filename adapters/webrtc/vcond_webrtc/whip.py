@@ -364,7 +364,7 @@ def _bearer(request: web.Request) -> str:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode("utf-8", "backslashreplace")).digest()  # aiohttp lets any byte through
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:

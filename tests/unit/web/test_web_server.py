@@ -1,7 +1,9 @@
+import asyncio
 import os
 import stat
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -48,6 +50,17 @@ async def test_ingress_takes_a_token(path: str, headers: dict[str, str], status:
         server.ingress("x").route("GET", "/x/stream", hello)
         async with client.get(path, headers=headers) as answer:
             assert answer.status == status
+
+
+async def test_a_token_that_is_no_text_is_a_wrong_one():
+    async with served() as (server, _):
+        server.ingress("x").route("GET", "/x", hello)
+        at = urlsplit(server.base_url)
+        reader, writer = await asyncio.open_connection(at.hostname, at.port)
+        writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).split()[1] == b"403"
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_routes_of_an_adapter_that_starts_again_are_replaced():

@@ -114,7 +114,9 @@ class RtpSocket(Generic[Moment]):
     def _empty(self) -> list[tuple[bytes, Address, Moment]]:
         """The datagrams that the kernel holds, each with the moment when it came."""
         out: list[tuple[bytes, Address, Moment]] = []
-        receive, now, wall = self._rtp.recvmsg, self._clock.now(), time.time_ns()
+        # In this order: should we be held up between the two, packets seem late, which the placement bears, not early.
+        wall, now = time.time_ns(), self._clock.now()
+        receive = self._rtp.recvmsg
         oldest = now - self._emptied  # the wall clock may step; nothing came before the turn before
         with suppress(OSError):  # nothing is left
             while len(out) < MOST:

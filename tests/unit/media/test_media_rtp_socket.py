@@ -127,11 +127,11 @@ async def test_packets_have_the_moment_at_which_the_kernel_got_them():
         with sender(made.address) as sock:
             send(sock, 0, 1)
             sent = clock.now()
-            while clock.now() < sent + 50 * MS:  # the loop is busy
+            while clock.now() < sent + 200 * MS:  # the loop is busy
                 pass
             made.flush()
     [stream] = owner.streams
-    assert opened - 50 * MS <= stream.at <= sent
+    assert opened <= stream.at <= sent + 150 * MS  # but for what the system does between two lines
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from vcond.adapter import SECOND
+from vcond.testing.call import MemoryCall
 from vcond.testing.sounds import voice
 from vcond.testing.time import LoopClock
+from vcond_webrtc.channel import Channel
 
 SDP = {"Content-Type": "application/sdp"}
 LATER = 4_000_000_000
@@ -205,6 +207,36 @@ async def test_who_connects_and_says_nothing_is_given_up(serving):
         await ann.post(await ann.offer(), call="c")  # and never connects
         await desk.until(lambda: desk.drops["session", "no-connection"] == 1)
         assert not desk.calls
+
+
+async def test_a_mistake_of_ours_with_one_publisher_is_said_and_costs_no_other(serving, monkeypatch):
+    async with serving() as (desk, person):
+        ann, ben = person(codec="audio/PCMU"), person()
+        await ben.publish(call="c")
+        await desk.until(lambda: desk.by_key("c").state.tracks)
+        write = Channel.write
+
+        def fails(self, packet, arrived) -> None:
+            if packet.codec == "pcmu":
+                raise ZeroDivisionError
+            write(self, packet, arrived)
+
+        monkeypatch.setattr(Channel, "write", fails)
+        await ann.publish(call="c")
+        await desk.until(lambda: desk.drops == {("session", "error"): 1})
+        call = desk.by_key("c")
+        await desk.until(lambda: [one.here for one in call.state.parties] == [True, False])
+        await ben.hang_up()
+        await desk.until(lambda: call.over)
+
+
+async def test_a_call_that_takes_no_more_parties_ends_the_session(serving, monkeypatch):
+    async with serving() as (desk, person):
+        monkeypatch.setattr(MemoryCall, "party", lambda *_, **__: -1)
+        ann = person()
+        await ann.publish(call="c")
+        await desk.until(lambda: desk.drops == {("session", "too-many-parties"): 1})
+        assert not desk.by_key("c").state.tracks
 
 
 async def test_the_same_party_again_takes_the_place_over(serving):

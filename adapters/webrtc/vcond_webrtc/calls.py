@@ -34,6 +34,9 @@ class Conversation:
     left: Instant = Instant(0)  # noqa: RUF009 - a plain int
     """When the latest one went."""
     timer: asyncio.TimerHandle | None = None
+    """Until it is over because nobody came back."""
+    missing: asyncio.TimerHandle | None = None
+    """Until those of an earlier run who did not come back have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,7 @@ class Switchboard:
         """The adapter goes: calls are left as they are, for the core to end or for the next run to take up."""
         self._closed = True
         for conversation in self._calls.values():
-            if conversation.timer is not None:
-                conversation.timer.cancel()
+            _stop(conversation)
         self._calls.clear()
 
     def full(self, claims: Claims) -> bool:
@@ -74,23 +76,31 @@ class Switchboard:
             and len(conversation.here) >= self._config.max_parties
         )
 
-    def join(self, publisher: Publisher, session: str, claims: Claims, *, at: Instant) -> Place:
-        """Somebody publishes: the call goes on, or begins. The same party's earlier session is over."""
+    def join(self, publisher: Publisher, session: str, claims: Claims, *, at: Instant) -> Place | None:
+        """Somebody publishes: the call goes on, or begins. The same party's earlier session is over.
+
+        None when the call takes no more parties, those who left counted.
+        """
         key = claims.call or session
         conversation = self._calls.get(key)
         if conversation is not None and conversation.call.state.ended is not None:
             conversation = None  # the core ended it (a limit, the operator); who is still there goes on into nothing
         if conversation is None:
             conversation = self._calls[key] = Conversation(key, self._desk.call(key, at=at))
+        party_key = claims.party or session
+        party = conversation.call.party(party_key, at=at, who=claims.who)
+        if party < 0:
+            return None
         if conversation.timer is not None:
             conversation.timer.cancel()
             conversation.timer = None
-        party_key = claims.party or session
         earlier = conversation.here.get(party_key)
         if earlier is not None:
             earlier.supersede()
-        party = conversation.call.party(party_key, at=at, who=claims.who)
         conversation.here[party_key] = publisher
+        if len(conversation.here) == 1 and _absent(conversation):
+            loop = asyncio.get_running_loop()
+            conversation.missing = loop.call_later(self._config.grace, self._give_up_missing, conversation, at)
         self._desk.log.info("publisher joined", call=conversation.call.uuid, publishers=len(conversation.here))
         return Place(conversation, party_key, party)
 
@@ -135,10 +145,31 @@ class Switchboard:
     def _give_up(self, conversation: Conversation) -> None:
         self._end(conversation, lost=True)
 
+    def _give_up_missing(self, conversation: Conversation, at: Instant) -> None:
+        """Who was there before a restart and is not back now has left; nobody saw when."""
+        conversation.missing = None
+        for party in _absent(conversation):
+            conversation.call.emit(PartyLeft(at=at, party=party, cause=LOST))
+
     def _end(self, conversation: Conversation, *, lost: bool, by: int | None = None) -> None:
+        _stop(conversation)
         if self._calls.get(conversation.key) is conversation:
             del self._calls[conversation.key]
         at, call = conversation.left, conversation.call
         if lost:
             call.emit(Warned(at=at, code="publisher-lost", text="the last publisher went without hanging up"))
         call.end(at=at, cause=LOST if lost else HUNG_UP, by=None if lost else by)
+
+
+def _absent(conversation: Conversation) -> list[int]:
+    """Parties who are in the call by its record and do not publish."""
+    return [
+        party.index for party in conversation.call.state.parties if party.here and party.key not in conversation.here
+    ]
+
+
+def _stop(conversation: Conversation) -> None:
+    for timer in (conversation.timer, conversation.missing):
+        if timer is not None:
+            timer.cancel()
+    conversation.timer = conversation.missing = None

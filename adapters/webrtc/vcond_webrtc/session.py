@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from vcond.adapter import SECOND, Desk, Instant, Muted, Paused, Unmuted, Unpaused
@@ -123,9 +124,19 @@ class Session:
 
     def _on_state(self, state: str) -> None:
         if state == "connected":
-            self._join()
+            with self._guarded():
+                self._join()
         elif state in {"failed", "closed"}:
             self.end(state)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """What we do wrong ends this session, and says so: aiortc's tasks, which call us, would just close."""
+        try:
+            yield
+        except Exception as why:  # noqa: BLE001 - whatever it is; no text, it may be private
+            self._desk.log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
+            self.end("error")
 
     def _join(self) -> Place | None:
         """Take the place in the call; None when the session is over already."""
@@ -133,15 +144,22 @@ class Session:
             self.end("too-many-parties")  # others joined between our offer and now
         if self._place is None and not self._over.is_set():
             now = self._desk.clock.now()
-            self._place = self._switchboard.join(self, self.name, self.claims, at=now)
+            self._place = place = self._switchboard.join(self, self.name, self.claims, at=now)
+            if place is None:
+                self.end("too-many-parties")
+                return None
             if self._consent is not None:
-                self._switchboard.consent(self._place, self._config.consent, self._consent)
+                self._switchboard.consent(place, self._config.consent, self._consent)
             if self._paused:
-                self._pause(self._place, now)
+                self._pause(place, now)
         return self._place
 
     def _take(self, track: int, packet: Packet) -> None:
         """Take one packet of one track."""
+        with self._guarded():
+            self._keep(track, packet)
+
+    def _keep(self, track: int, packet: Packet) -> None:
         arrived = self._desk.clock.now()
         place = self._place or self._join()
         if place is None or self._over.is_set():

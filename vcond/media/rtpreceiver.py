@@ -39,7 +39,7 @@ TELL_SILENCE: Final = 4 * SECOND
 
 
 class Owner(Protocol[Moment]):
-    """Who wants to have a stream. What it raises ends the batch of datagrams; none of it may close the receiver."""
+    """Who wants to have a stream. What it raises ends the batch of datagrams; only in ``over`` may it close the receiver."""
 
     def stream(self, stream: Stream[Moment]) -> Writer[Moment] | None:
         """A stream begins: the first one, a new SSRC, another format. Returns where its packets go; None = nowhere.
@@ -158,10 +158,8 @@ class RtpReceiver(Generic[Moment]):
 
     def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Moment]]) -> None:
         """Take several in the order of their arrival; what can be joined is."""
-        if self._closed:
-            return
         done = 0
-        while done < len(datagrams):
+        while done < len(datagrams) and not self._closed:
             # Nearly all are plain packets that follow one another.
             run = 0 if self._feed is None else self._feed.run(datagrams, done)
             if not run:

@@ -212,6 +212,27 @@ async def test_an_address_that_is_not_ours():
             await ports.open(receiver(Notes()))
 
 
+@pytest.mark.parametrize("mux", [False, True])
+async def test_an_owner_may_close_its_port_when_the_sender_says_goodbye(mux):
+    class Polite(Told):
+        def over(self, stream, at) -> None:
+            made.close()
+            super().over(stream, at)
+
+    owner = Polite()
+    async with RtpPorts(SteadyClock(), ports=ANY, mux=mux) as ports:
+        made = await ports.open(receiver(owner))
+        with sender(made.address) as sock, sender((made.address[0], made.rtcp_port)) as control:
+            send(sock, 0, 3)
+            await owner.wait()
+            control.send(kit.bye(7))
+            send(sock, 3, 300)
+            await owner.wait()
+        assert made.closed
+    assert [stream.ssrc for stream in owner.streams] == [7]
+    assert owner.writers[0].closed is not None
+
+
 class Broken(Notes):
     """Fails at everything."""
 

@@ -100,6 +100,31 @@ async def test_offers_come_as_often_as_they_may_and_each_address_for_itself(serv
         assert desk.drops == {("offer", "too-often"): 1}
 
 
+async def test_tokens_cannot_be_tried_at_a_session_either(serving):
+    async with serving(offers_per_minute=2) as (desk, person):
+        client = person("wrong").http
+        statuses = []
+        for _ in range(3):
+            async with client.delete("/whip/nobodys") as told:
+                statuses.append(told.status)
+        assert statuses == [401, 401, 429]
+        assert desk.drops == {("request", "too-often"): 1}
+        async with person().http.delete("/whip/nobodys") as told:
+            assert told.status == 404
+
+
+async def test_muting_has_a_pace_and_leaves_the_events_of_the_call_to_others(serving):
+    async with serving() as (desk, person):
+        ann = person()
+        await ann.publish(call="c")
+        statuses = set()
+        for number in range(125):
+            async with ann.http.request("DELETE" if number % 2 else "PUT", f"{ann.location}/mute") as told:
+                statuses.add(told.status)
+        assert statuses == {204, 429}
+        assert desk.drops["mute", "too-often"] >= 1
+
+
 async def test_patches_come_as_often_as_they_may(serving):
     async with serving() as (desk, person):
         ann = person()

@@ -37,6 +37,8 @@ ENDPOINT: Final = "OPTIONS, POST"
 RESOURCE: Final = "DELETE, OPTIONS, PATCH"
 SWITCH: Final = "DELETE, OPTIONS, PUT"
 """Of a session's mute and pause."""
+MUTES: Final = 120
+"""That one session may ask for in a minute, mutes and their ends: the events of a call are for others too."""
 RESUMES: Final = 30
 """That one session may ask for in a minute. A pause is never refused for being asked for too often."""
 WATCH: Final = "GET, OPTIONS"
@@ -69,6 +71,7 @@ class Endpoint:
         self._sessions: dict[str, tuple[Session, bytes]] = {}
         self._offers = Rate(config.offers_per_minute)
         self._patches = Rate(PATCHES)
+        self._mutes = Rate(MUTES)
         self._resumes = Rate(RESUMES)
         self._captions = Captions(desk, group)
         self._seats = Seats(
@@ -243,6 +246,7 @@ class Endpoint:
             raise web.HTTPMethodNotAllowed(request.method, SWITCH.split(", "))
         on = request.method == "PUT"
         if what == "mute":
+            self._paced(self._mutes, session.name, "mute")
             done = session.mute(on=on)
         elif on:
             done = session.pause()
@@ -270,6 +274,7 @@ class Endpoint:
         found, owner = self._sessions.get(name, (None, b""))
         mine = found is not None and hmac.compare_digest(_digest(token), owner)
         if not mine and not self._desk.ingress.allowed(request):
+            self._paced(self._offers, self._asker(request), "request")
             self._guest(request)  # 401 for a token that is none of ours
             raise web.HTTPNotFound
         if found is None:

@@ -33,7 +33,6 @@ DEEPEST: Final = 8
 MOST_SIGNATURES: Final = 8
 LARGEST_HEADER: Final = 128 * 1024
 """Bytes of a protected header."""
-_PIECE: Final = 3 << 15
 
 
 class SealBrokenError(ProtocolError):

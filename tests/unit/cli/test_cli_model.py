@@ -122,3 +122,17 @@ def test_a_bar_on_a_terminal_and_few_lines_elsewhere() -> None:
     unknown = io.StringIO()
     Bar(unknown)(5_000_000, 0)
     assert unknown.getvalue() == "5.0 MB of ?\n"
+
+
+def test_an_archive_that_cannot_be_read_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot read .*: Is a directory"):
+        run("get", NAME, "--to", tmp_path / "models", "--from", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://ann:hush@files.example.com", "ftp://files.example.com", "files", "http://"]
+)
+def test_a_mirrors_address_holds_no_password_and_is_one(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match="netrc") as caught:
+        run("get", NAME, "--to", tmp_path / "models", "--mirror", address)
+    assert "hush" not in str(caught.value)

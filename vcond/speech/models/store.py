@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ WORK = ".fetched"
 MOST_UNKNOWN = 8 << 30
 """Bytes of an archive whose size is not known."""
 BLOCK = 1 << 20
+MIRROR = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
+"""Without a password: the address is written into the manifest, which everyone may read."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -72,9 +75,11 @@ async def get(
 
     ``local``: the archive, or the folder with the packages, when there is no network. ``mirror``: another place with the
     archives. Raises UnpinnedError when no hash is known and none was given, ProtocolError when what came is not what was
-    expected, ConfigError when it is there already, and what ``Download`` and ``unzip`` raise.
+    expected, ConfigError when it is there already or ``mirror`` is no address, StorageError, and what ``Download`` and ``unzip`` raise.
     """
     goal = folder / model.name
+    if mirror and not MIRROR.fullmatch(mirror):
+        raise ConfigError("a mirror is http://HOST/PATH or https://HOST/PATH; a password for it goes into ~/.netrc")
     if goal.exists():
         raise ConfigError(f"{goal} is there already: look with `vcond model verify {model.name}`, or remove it first")
     with _work(folder) as work:
@@ -86,7 +91,7 @@ async def get(
             else:
                 fetched = None if local else await _fetched(model, work, mirror, progress, exact=not sha256)
                 archive = local or work / f"{model.name}.zip"
-                digest = await asyncio.to_thread(_hash, archive)
+                digest = await asyncio.to_thread(_digest, archive)
                 _compare(model, archive, digest, sha256, fetched)
                 source = _url(model, mirror) if fetched else archive.name
                 await asyncio.to_thread(unzip, archive, made, free=min(MOST_BYTES, shutil.disk_usage(folder).free))
@@ -205,6 +210,13 @@ def _finish(model: Known, made: Path, goal: Path, source: str, digest: str) -> N
         _sync(goal.parent)
     except OSError as why:
         raise StorageError(f"cannot write {goal}: {why.strerror or type(why).__name__}") from why
+
+
+def _digest(archive: Path) -> str:
+    try:
+        return _hash(archive)
+    except OSError as why:
+        raise StorageError(f"cannot read {archive}: {why.strerror or type(why).__name__}") from why
 
 
 def _hash(path: Path, *, sync: bool = False) -> str:

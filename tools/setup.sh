@@ -6,17 +6,18 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 say() { printf '%s\n' "setup: $*" >&2; }
 
-unstarted() { # run a command; services that it installs are neither started nor enabled: tests start their own
+unstarted() ( # run a command; services that it installs are neither started nor enabled: tests start their own
   policy=/usr/sbin/policy-rc.d
-  if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+  if [ ! -e "$policy" ]; then # whatever ends this shell: left behind, it would keep every later service from starting
     trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
   fi
   DEBIAN_FRONTEND=noninteractive "$@"
   for service in coturn janus; do
     for now in "$@"; do [ "$now" != "$service" ] || systemctl -q disable "$service" || true; done
   done
-}
+)
 
 need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
   proof=$1; shift

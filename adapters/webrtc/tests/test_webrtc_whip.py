@@ -14,6 +14,7 @@ from vcond.adapter import SECOND
 from vcond.testing.call import MemoryCall
 from vcond.testing.sounds import voice
 from vcond.testing.time import LoopClock
+from vcond_webrtc import peer
 from vcond_webrtc.channel import Channel
 
 SDP = {"Content-Type": "application/sdp"}
@@ -228,6 +229,23 @@ async def test_a_mistake_of_ours_with_one_publisher_is_said_and_costs_no_other(s
         await desk.until(lambda: [one.here for one in call.state.parties] == [True, False])
         await ben.hang_up()
         await desk.until(lambda: call.over)
+
+
+async def test_a_publisher_that_is_another_source_with_every_packet_is_cut_off(serving, monkeypatch):
+    monkeypatch.setattr(peer, "MOST_SOURCES", 5)
+    async with serving() as (desk, person):
+        ann = person()
+        await ann.publish(call="c")
+        (sender,) = ann.connection.getSenders()
+        recv = ann.microphone.recv
+
+        async def changing():
+            sender._ssrc += 1
+            return await recv()
+
+        ann.microphone.recv = changing
+        await desk.until(lambda: desk.drops == {("session", "too-many-sources"): 1})
+        await desk.until(lambda: not desk.by_key("c").state.parties[0].here)
 
 
 async def test_a_call_that_takes_no_more_parties_ends_the_session(serving, monkeypatch):

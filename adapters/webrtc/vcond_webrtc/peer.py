@@ -29,6 +29,10 @@ NEGOTIATION: Final = 10.0
 """Seconds that an answer may take; a silent STUN server costs 5."""
 CLOSING: Final = 5.0
 MOST_SECTIONS: Final = 8
+MOST_SOURCES: Final = 64
+"""SSRCs of one publisher, one after another. aiortc remembers each for ever."""
+FLOODED: Final = "too-many-sources"
+"""In the place of a state of the connection: it is to be closed."""
 SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
 """A media section's line (RFC 8866 section 5.14)."""
 NOISE_TYPE: Final = 13
@@ -76,6 +80,8 @@ class Peer:
         ``now`` is for the login at a TURN server with a shared secret.
         """
         self.tracks = 0
+        self._sources: set[int] = set()
+        """SSRCs that came."""
         self._candidates = 0
         self._ice: dict[str, tuple[str, str]] = {}
         """User fragment and password that the offer gave for each ``mid``."""
@@ -106,7 +112,7 @@ class Peer:
                 ports.use(gatherer, self._config.addresses, self._ports)
                 if transceiver.kind == "audio":
                     _widen(transceiver, self._extras.get(transceiver.mid or "", []))
-                    self._tap(transceiver)
+                    self._tap(transceiver, on_state)
             try:
                 await connection.setLocalDescription(await connection.createAnswer())
             except ValueError:  # aiortc finds late what it cannot answer
@@ -155,7 +161,7 @@ class Peer:
                 await asyncio.wait({closing}, timeout=CLOSING)
                 closing.cancel()
 
-    def _tap(self, transceiver: Any) -> None:
+    def _tap(self, transceiver: Any, on_state: Callable[[str], None]) -> None:
         """Take the packets of a track from where aiortc would put them into its jitter buffer.
 
         That buffer keeps 80 ms back, drops four good frames with each one that is lost, and hands its frames to a
@@ -169,6 +175,16 @@ class Peer:
         codecs = {codec.payloadType: _label(codec) for codec in transceiver._codecs}  # noqa: SLF001 - no other way
         setattr(receiver, BUFFER, _Tap(codecs, functools.partial(self._on_packet, self.tracks)))
         self.tracks += 1
+        take = receiver._handle_rtp_packet  # noqa: SLF001 - what its transport calls, and where it remembers SSRCs
+
+        async def bounded(packet: Any, arrival_time_ms: int) -> None:
+            self._sources.add(packet.ssrc)
+            if len(self._sources) > MOST_SOURCES:
+                on_state(FLOODED)
+            else:
+                await take(packet, arrival_time_ms=arrival_time_ms)
+
+        receiver._handle_rtp_packet = bounded  # noqa: SLF001
 
     async def _take(self, offer: str) -> None:
         from aiortc import RTCSessionDescription

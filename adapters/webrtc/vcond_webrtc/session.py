@@ -13,7 +13,7 @@ from vcond_webrtc.calls import Place, Switchboard
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.peer import Peer
+from vcond_webrtc.peer import FLOODED, Peer
 
 HUNG_UP: Final = "hung-up"
 SUPERSEDED: Final = "superseded"
@@ -126,7 +126,7 @@ class Session:
         if state == "connected":
             with self._guarded():
                 self._join()
-        elif state in {"failed", "closed"}:
+        elif state in {"failed", "closed", FLOODED}:
             self.end(state)
 
     @contextmanager

@@ -110,7 +110,7 @@ def show(
 
 @app.command()
 def pause(call: str, config: ConfigFile = DEFAULT, reason: str = "") -> None:
-    """Stop keeping anything of a call, until ``resume``."""
+    """Stop keeping anything of a call, until it is resumed."""
     from vcond.cli.door import ask
 
     render.done(ask(_load(config).config.vcond.admin_socket, "pause", write=True, call=call, reason=reason))

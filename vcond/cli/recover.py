@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import pwd
+from pathlib import Path
 
 from vcond import log
 from vcond.config import Loaded
 from vcond.daemon import Daemon
+from vcond.errors import ConfigError
 
 LIMIT = 3600.0
 
@@ -15,6 +19,7 @@ LIMIT = 3600.0
 def recover(loaded: Loaded) -> dict[str, int]:
     """End, transcribe, build and deliver every journal; how many of what. Raises OperatorError."""
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
+    _as_its_owner(Path(loaded.config.vcond.state_dir))
     return asyncio.run(_recover(loaded))
 
 
@@ -24,3 +29,14 @@ async def _recover(loaded: Loaded) -> dict[str, int]:
         async with asyncio.timeout(LIMIT):
             return await daemon.recover_only()
     return {"journals": 0, "undelivered": 1}
+
+
+def _as_its_owner(folder: Path) -> None:
+    """What root writes here, the daemon could not read at its next start. Raises ConfigError."""
+    if os.geteuid() or not folder.exists() or not (owner := folder.stat().st_uid):
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise ConfigError(f"{folder} is of another user: sudo -u {name} vcond recover", "vcond.state_dir")

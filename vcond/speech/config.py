@@ -59,7 +59,7 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The speech section of the configuration."""
 
     engine: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]*$")] = "auto"
-    """``auto`` (a vosk model that is found, else the packaged Whisper, else none), ``vosk``, ``whisper``, ``remote``
+    """``auto`` (a vosk, else a Whisper model that is found, else the packaged one, else none), ``vosk``, ``whisper``, ``remote``
     (a vosk-server elsewhere, see ``url``), ``none``, another name of the entry point group ``vcond.engines``, or
     ``package.module:Class``."""
     model: Annotated[str, Meta(max_length=4096)] = ""

@@ -211,6 +211,43 @@ def test_a_lost_packet_is_taken_from_the_next_one_when_that_holds_it(rate, first
     assert quality[1] > quality[0]
 
 
+@pytest.mark.parametrize("jump", [20_000, 50_000])
+def test_copies_are_taken_also_after_the_publisher_numbered_anew(jump):
+    packets = correct(voice(11, 5.0, 48_000))
+    steady, anew = Bench(), Bench()
+    for bench, by in ((steady, 0), (anew, jump)):
+        for number, payload in enumerate(packets):
+            now = bench.desk.clock.advance(FRAME_NS)
+            seq = (number + (by if number >= 100 else 0)) & 0xFFFF
+            if number % 10 != 5:
+                bench.channel.write(Packet("opus", seq, number * 960, payload), now)
+            bench.desk.tick()
+        bench.finish()
+    assert anew.seconds(0, "lost") == pytest.approx(steady.seconds(0, "lost"), abs=0.001)
+
+
+def test_whatever_comes_is_decoded_or_bad_and_fits():
+    chance = random.Random(7)
+    good = correct(voice(11, 1.0, 48_000)) + pausing(voice(3, 1.0, 48_000))
+    for rate in (8_000, 16_000, 48_000):
+        decoder, bad = OpusDecoder(rate), 0
+        for number in range(2_000):
+            packet = bytearray(chance.choice(good))
+            if number % 3 == 0:
+                packet = bytearray(chance.randbytes(chance.randrange(1, 1_500)))
+            elif number % 3 == 1:
+                packet[chance.randrange(len(packet))] = chance.randrange(256)
+            else:
+                packet = packet[: chance.randrange(1, len(packet) + 1)]
+            length = chance.choice([0, rate // 400, rate // 50, rate * 6 // 100, rate * 12 // 100])
+            assert len(decoder.recover(bytes(packet), length)) in {0, length}
+            try:
+                assert 0 < len(decoder.decode(bytes(packet))) <= rate * 0.12
+            except BadMediaError:
+                bad += 1
+        assert bad > 100
+
+
 def test_of_two_lost_packets_the_second_is_taken_and_the_first_is_lost():
     bench = Bench()
     bench.send("opus", correct(voice(11, 3.0, 48_000)), 960, lost={60, 61})

@@ -10,6 +10,7 @@ import numpy as np
 
 from vcond.adapter import BadMediaError, Codec, Desk, Digit, Instant, LiveCall, RtpClock, Track
 from vcond.media.codecs import Pcm, encode
+from vcond.media.reorder import MAX_DROPOUT, MAX_MISORDER
 from vcond.media.rtpevents import Keys, Pressed
 from vcond_webrtc.opus import OpusDecoder
 
@@ -152,13 +153,14 @@ class Channel:
 
     def _opus(self, decoder: OpusDecoder, track: Track, packet: Packet, arrived: Instant) -> None:
         ahead = (packet.seq - self._seq) & SEQS
-        if packet.seq == self._recovered and ahead > SEQS >> 1:
+        late = ahead > SEQS - MAX_MISORDER  # farther behind is a new numbering
+        if packet.seq == self._recovered and late:
             return  # it came after all, later than its copy
         steady = (packet.stamp - self._stamp) & STAMPS == ahead * self._ticks(self._length)
-        if self._length and 1 < ahead <= SEQS >> 1 and steady:
+        if self._length and 1 < ahead <= MAX_DROPOUT and steady:
             self._recover(decoder, track, packet, arrived)
         payload = self._payload(packet)
-        if not self._length or ahead <= SEQS >> 1:
+        if not (self._length and late):
             self._seq, self._stamp, self._length = packet.seq, packet.stamp, len(payload) // 2
         track.write(payload, arrived=arrived, stamp=packet.stamp, seq=packet.seq)
 

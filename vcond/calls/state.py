@@ -15,7 +15,7 @@ from typing import Any
 from vcond.calls import events as ev
 from vcond.calls.causes import NO_CAUSE, Cause, Disposition
 from vcond.calls.spans import Spans
-from vcond.calls.time import EPOCH, Instant, nanos, samples
+from vcond.calls.time import EPOCH, MILLI, Instant, nanos, samples
 
 LONGEST_PRESS = 60_000
 """Milliseconds; a key is not held longer."""
@@ -168,7 +168,10 @@ class Call:
     def unpaused(self, start: int, stop: int, rate: int) -> list[tuple[int, int]]:
         """The parts of ``[start, stop)`` of a track that no pause touches, a sample away from each."""
         parts = [(start, stop)]
+        passed = self.at(start, rate) - MILLI
         for pause in self.pauses:
+            if pause.stop is not None and pause.stop < passed:
+                continue  # asked for each frame, and a call may have had thousands of pauses
             first = self.position(pause.start, rate) - 1
             last = stop if pause.stop is None else self.position(pause.stop, rate) + 1
             parts = [part for a, b in parts for part in ((a, min(b, first)), (max(a, last), b)) if part[0] < part[1]]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from vcond.calls import events as ev
 from vcond.calls.merge import merge
-from vcond.calls.state import fold
+from vcond.calls.state import Call, fold
 from vcond.calls.time import SECOND, Instant
 
 ZERO = 1_795_339_662 * SECOND
@@ -84,3 +84,16 @@ def test_a_pause_is_its_partys_also_after_a_merge():
     into.apply(ev.Unpaused(at=at(4), by="party", party=2))
     assert not into.paused
     assert into.odd == 0
+
+
+def test_pauses_that_are_over_cost_next_to_nothing(monkeypatch):
+    steps = [(1.0, 1, number % 2 == 0) for number in range(2_000)]
+    call = call_of(*switched(steps))
+    assert len(call.pauses) == 1_000
+    asked = []
+    position = Call.position
+    monkeypatch.setattr(Call, "position", lambda self, *at: asked.append(at) or position(self, *at))
+    start = round(1_998.5 * RATE)
+    again = 2_000 * RATE
+    assert call.unpaused(start, again + RATE, RATE) == [(start, again - RATE - 1), (again + 1, again + RATE)]
+    assert len(asked) <= 4

@@ -11,7 +11,6 @@ from pathlib import Path
 from vcond import log
 from vcond.config import Loaded
 from vcond.daemon import Daemon
-from vcond.errors import ConfigError
 
 LIMIT = 3600.0
 
@@ -32,11 +31,13 @@ async def _recover(loaded: Loaded) -> dict[str, int]:
 
 
 def _as_its_owner(folder: Path) -> None:
-    """What root writes here, the daemon could not read at its next start. Raises ConfigError."""
-    if os.geteuid() or not folder.exists() or not (owner := folder.stat().st_uid):
+    """Root becomes the user whose folder it is, for good: what root wrote there, the daemon could not read."""
+    if os.geteuid() or not folder.exists() or not folder.stat().st_uid:
         return
+    owner = folder.stat()
     try:
-        name = pwd.getpwuid(owner).pw_name
+        os.initgroups(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
     except KeyError:
-        name = f"#{owner}"
-    raise ConfigError(f"{folder} is of another user: sudo -u {name} vcond recover", "vcond.state_dir")
+        os.setgroups([])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)

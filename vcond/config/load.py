@@ -23,6 +23,8 @@ from vcond.errors import ConfigError
 T = TypeVar("T")
 MAX_FILE = 1 << 20
 MAX_SECRET = 1 << 16
+CREDSTORE = "/etc/credstore"
+"""Where systemd takes credentials from (systemd.exec(5)). Commands that are run by hand, as root, read them there."""
 _REFERENCE = re.compile(r"^\$\{(credential|file|env):([^}]+)\}$")
 _PATH = re.compile(r" - at `\$(.*)`$")
 
@@ -127,19 +129,19 @@ def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:
             raise ConfigError(f"the environment has no {name}", at)
         return environ[name]
     if kind == "credential":
-        folder = environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ConfigError(f"no credentials here: start by systemd with LoadCredential={name}:/path/to/secret", at)
         if "/" in name or name.startswith("."):
             raise ConfigError("a credential's name holds no path", at)
-        name = str(Path(folder) / name)
+        name = str(Path(environ.get("CREDENTIALS_DIRECTORY") or CREDSTORE) / name)
     file = Path(name)
     try:
         if file.stat().st_size > MAX_SECRET:
             raise ConfigError(f"{file} is larger than {MAX_SECRET} bytes", at)
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as why:
-        raise ConfigError(f"cannot read {file}: {type(why).__name__}", at) from None
+        fix = ""
+        if kind == "credential":
+            fix = f": put it into {CREDSTORE}/{file.name}, with LoadCredential={file.name} in the unit; by hand be root"
+        raise ConfigError(f"cannot read {file}: {type(why).__name__}{fix}", at) from None
 
 
 def _refuse_unknown(tree: object, kind: Any, at: str) -> None:

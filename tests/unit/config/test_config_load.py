@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,12 @@ def test_secrets_come_by_reference(write, tmp_path: Path):
     assert load(write('[web]\ntoken = "${credential:web}"'), environ).config.web.token == "from-systemd"
     assert load(write('[web]\ntoken = "${env:MINE}"'), environ).config.web.token == "from-env"
     assert load(write(f'[web]\ntoken = "${{file:{tmp_path}/creds/web}}"'), environ).config.web.token == "from-systemd"
+
+
+def test_a_command_by_hand_reads_a_credential_where_systemd_does(write, tmp_path: Path, monkeypatch):
+    (tmp_path / "web").write_text("from-the-store\n")
+    monkeypatch.setattr(sys.modules["vcond.config.load"], "CREDSTORE", str(tmp_path))
+    assert load(write('[web]\ntoken = "${credential:web}"'), {}).config.web.token == "from-the-store"
 
 
 @pytest.mark.parametrize(

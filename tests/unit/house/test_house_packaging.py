@@ -88,6 +88,14 @@ def test_vcond_setup_says_what_the_adapters_page_says():
         setup_text("pabx")
 
 
+def test_the_unit_loads_every_credential_that_a_page_names():
+    pages = [TOP / "README.md", *TOP.glob("docs/*.md"), *TOP.glob("vcond/config/*.toml"), *TOP.glob("adapters/**/*.md")]
+    named = {name for page in pages for name in re.findall(r"\$\{credential:([a-z0-9-]+)\}", page.read_text())}
+    loaded = set(re.findall(r"^LoadCredential=(.+)$", (TOP / "systemd" / "vcond.service").read_text(), re.MULTILINE))
+    assert named
+    assert named - loaded == set()
+
+
 def test_the_unit_file_is_clean(tmp_path: Path):
     if not shutil.which("systemd-analyze"):
         assert not os.environ.get("CI"), "systemd-analyze is missing: apt-get install systemd"

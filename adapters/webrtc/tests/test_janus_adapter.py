@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import asynccontextmanager
 
 import janus_fake
@@ -17,6 +19,7 @@ from vcond_webrtc.janus import JanusAdapter
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import Board
 
+HOST = "127.0.0.1"
 KEYS = {
     "api_secret": janus_fake.API_SECRET,
     "admin_key": janus_fake.ADMIN_KEY,
@@ -233,6 +236,23 @@ async def test_a_call_that_the_core_ended_is_not_sent_to_us_any_longer(janus):
         assert janus.forwards() == []
         await asyncio.sleep(5)
         assert len(desk.calls) == 1
+
+
+@virtual
+async def test_packets_of_strangers_are_not_taken_and_are_counted(janus):
+    (rita,) = await in_room(janus, "Rita")
+    async with running(janus) as desk:
+        await desk.until(lambda: len(desk.calls[0].state.tracks) == 1, what="a track")
+        (forward,) = janus.forwards()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eve:
+            for number in range(3):
+                eve.sendto(struct.pack("!BBHII", 0x80, forward.pt, number, 0, forward.ssrc ^ 1), (HOST, forward.port))
+            eve.sendto(b"?", (HOST, forward.port))
+        await rita.speak(voice(1, 1.05))
+        await janus.leave(1, rita)
+        await desk.until(lambda: desk.calls[0].over, what="the end")
+        assert len(desk.calls[0].state.tracks) == 1
+        assert desk.drops == {("packet", "foreign"): 3, ("packet", "other"): 1}
 
 
 @virtual

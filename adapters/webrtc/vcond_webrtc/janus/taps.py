@@ -12,7 +12,7 @@ from zlib import crc32
 
 from vcond.adapter import SECOND, Answered, ConfigError, Desk, Instant, LiveCall, PeerError, UnreachableError, Warned
 from vcond.media.rtpformats import STATIC, Format
-from vcond.media.rtpreceiver import Pressed, RtpReceiver, Source, Stream, Writer
+from vcond.media.rtpreceiver import Pressed, RtpReceiver, Source, Stats, Stream, Writer
 from vcond.media.rtpsocket import RtpPorts, RtpSocket
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.janus.client import Janus, together
@@ -149,12 +149,20 @@ class PublisherTap:
             ear.until = at
         for socket in self._sockets:
             socket.close()
+            self._count(socket.receiver.stats)
         self._heard = self.heard
         self._ears.clear()
         self._sockets.clear()
         self.targets.clear()
         self.made = False
         self._gone.clear()
+
+    def _count(self, seen: Stats) -> None:
+        """Tell what came to a port and was not taken."""
+        reasons = ("overflow", "foreign", "unknown", "refused", "bad", "other")
+        for reason in reasons:
+            if number := getattr(seen, reason):
+                self._crew.desk.dropped("packet", reason, number)
 
     async def _make(self) -> None:
         """Make the forwards, however often it takes."""

@@ -56,6 +56,10 @@ TEL: Final = re.compile(r"\+?[0-9]{7,15}")
 """What is a telephone number, and no extension."""
 USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/#%]+")
 """The user part of a SIP address (RFC 3261 section 25.1)."""
+MOST_VARIABLES: Final = 100
+"""Values of variables that one call keeps."""
+Variables = Annotated[list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_()]{1,80}\Z")]], Meta(max_length=20)]
+"""Names of channel variables."""
 HOLDING: Final = frozenset({"hold", "unhold"})
 
 
@@ -189,6 +193,7 @@ class Conversation(Generic[L]):
         self._sent_on: Transferred | None = None
         """A blind transfer that has not reached anybody yet."""
         self._facts: dict[tuple[str, str], str] = {}
+        self._variables: list[tuple[str, str]] = []
         self._desk = desk
         self._selecting = selecting
 
@@ -314,6 +319,13 @@ class Conversation(Generic[L]):
             self._facts[where] = value
             self.emit(Fact(at=at, name=name, value=clean(value), party=party))
 
+    def variable(self, name: str, value: str, at: Instant) -> None:
+        """A channel variable that the operator wants in the record: a fact of the call, when it is one."""
+        said = (name, clean(value))
+        if said[1] and said not in self._variables and len(self._variables) < MOST_VARIABLES:
+            self._variables.append(said)
+            self.fact(f"variable.{name}", value, at)
+
     def transferred(self, event: Transferred) -> None:
         """A party handed the conversation on. Whom a blind transfer reaches is told when he answers."""
         self.emit(event)
@@ -401,6 +413,8 @@ class Conversation(Generic[L]):
 
     def _opened(self, first: L, at: Instant) -> None:
         self.fact("dialled", first.dialled, at)
+        for name, value in self._variables:
+            self.fact(f"variable.{name}", value, at)
         if self.late:
             self.emit(Warned(at=at, code="joined-late", text="the call was there before capture began"))
         if first.left is not None and not first.key:
@@ -437,6 +451,8 @@ class Conversation(Generic[L]):
         for leg in other.legs.values():
             leg.conversation = self
             self.legs[leg.channel] = leg
+        for name, value in other._variables:
+            self.variable(name, value, max(self.since, other.since))
         other.call = None
         other.legs = {}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.adapter import Cause, Disposition
+from vcond.adapter import Cause, Disposition, Fact
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 from vcond_asterisk import Config, wire
@@ -335,6 +335,21 @@ def test_only_calls_that_the_dialplan_wants(make_board, make_script, desk, taps)
     assert len(call.state.parties) == 2
     assert call.state.answered is not None
     assert set(taps.on) == {"a1", "t1"}
+
+
+def test_variables_are_facts_of_the_call(make_board, make_script, desk):
+    script = make_script(make_board(variables=["LANG", "CAMPAIGN"]))
+    script.created("t1", "PJSIP/trunk-01", channelvars={"CHANNEL(linkedid)": "t1", "CAMPAIGN": "spring"})
+    script.tell("ChannelVarset", channel="t1", variable="__LANG", value="de\x00")
+    script.tell("ChannelVarset", channel="t1", variable="SECRET", value="1234")
+    script.created("a1", "PJSIP/agent-01", linked="t1", state="Up")
+    script.tell("ChannelVarset", channel="a1", variable="LANG", value="fr")
+    script.tell("ChannelVarset", channel="a1", variable="LANG", value="fr")
+    (call,) = desk.calls
+    told = [(fact.name, fact.value) for fact in call.state.facts if fact.name.startswith("variable.")]
+    assert told == [("variable.CAMPAIGN", "spring"), ("variable.LANG", "fr")]
+    values = [event.value for event in call.events if isinstance(event, Fact) and event.name == "variable.LANG"]
+    assert values == ["de", "fr"]
 
 
 def test_no_more_calls_than_configured(make_board, make_script, desk, taps):

@@ -150,7 +150,7 @@ class Attachment:
         system = (await self._ari.info()).get("system")
         version = system.get("version") if isinstance(system, dict) else ""
         self._version = f"Asterisk {clean(str(version))}"
-        extra = ("ChannelVarset",) if self._config.only_if_variable else ()
+        extra = ("ChannelVarset",) if self._variables() else ()
         try:
             await self._ari.filter_events(self._config.app, extra=extra)
         except AriError as why:
@@ -176,17 +176,20 @@ class Attachment:
             self.board.told(channel, "")  # gone already
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
-        """Whether calls found at a resync are to be recorded; later ones say it by events."""
-        name = self._config.only_if_variable
-        unknown = [channel.id for channel in channels if name and channel.id in self.board.legs]
+        """Variables of calls found at a resync; later ones are told by events."""
+        unknown = [channel.id for channel in channels if channel.id in self.board.legs]
 
-        async def ask(channel: str) -> None:
+        async def ask(channel: str, name: str) -> None:
             try:
-                self.board.want(channel, await self._ari.variable(channel, name), at)
+                self.board.variable(channel, name, await self._ari.variable(channel, name), at)
             except AriError:
                 return  # gone, or without that variable
 
-        await together(*(ask(channel) for channel in unknown))
+        await together(*(ask(channel, name) for name in self._variables() for channel in unknown))
+
+    def _variables(self) -> set[str]:
+        """Channel variables that we want to know."""
+        return {*self._config.variables, self._config.only_if_variable} - {""}
 
     async def _take(self, message: str | bytes, arrived: Instant) -> None:
         try:

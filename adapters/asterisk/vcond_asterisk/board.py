@@ -152,6 +152,8 @@ class Switchboard:
             leg.conversation.came_up(leg, at)
         if self._config.only_if_variable in channel.channelvars:
             self._want(leg.conversation, channel.channelvars[self._config.only_if_variable])
+        for name in self._config.variables:
+            leg.conversation.variable(name, channel.channelvars.get(name) or "", at)
         leg.conversation.settle(at)
         leg.conversation.know(leg, channel, at)
         return leg
@@ -360,14 +362,17 @@ class Switchboard:
 
     def _varset(self, event: wire.ChannelVarset, at: Instant) -> None:
         leg = self.seen(event.channel, at) if event.channel is not None else None
-        if leg is not None and event.variable.lstrip("_") == self._config.only_if_variable:
-            self._want(leg.conversation, event.value)
-            leg.conversation.settle(at)
-
-    def want(self, channel: str, value: str, at: Instant) -> None:
-        """The value of ``only_if_variable`` on a channel, as asked for."""
-        leg = self.legs.get(channel)
         if leg is not None:
+            self.variable(leg.channel, event.variable.lstrip("_"), event.value, at)
+
+    def variable(self, channel: str, name: str, value: str, at: Instant) -> None:
+        """A variable of a channel, as told or asked for."""
+        leg = self.legs.get(channel)
+        if leg is None:
+            return
+        if name in self._config.variables:
+            leg.conversation.variable(name, value, at)
+        if name == self._config.only_if_variable:
             self._want(leg.conversation, value)
             leg.conversation.settle(at)
 

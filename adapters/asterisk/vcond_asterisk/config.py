@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vcond.adapter import ConfigError
-from vcond.pbx import Patterns, Seconds, inside, secret
+from vcond.pbx import Patterns, Seconds, Variables, inside, secret
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +55,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dialplan contexts in which a call that begins is not recorded."""
     only_if_variable: Annotated[str, msgspec.Meta(max_length=80)] = ""
     """Record a call only once this channel variable is set (and is not 0, no, off, false) on one of its channels."""
+    variables: Variables = []
+    """Channel variables that are kept as facts of the call (``variable.LANG``) when the dialplan sets them, and that
+    ``[[speech.routes]]`` can match."""
     max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
     """Calls recorded at the same time; more are not, and are counted."""
     no_audio_seconds: Seconds = 10.0

@@ -41,8 +41,9 @@ def frames(data: bytes, size: int = 4096) -> list[Frame]:
     return found
 
 
-def events(name: str, size: int = 4096) -> list[Event]:
-    return [decode(frame) for frame in frames(raw(f"{name}.s2c.bin"), size) if frame.kind.startswith("text/event-")]
+def events(name: str, size: int = 4096, variables: list[str] | None = None) -> list[Event]:
+    told = frames(raw(f"{name}.s2c.bin"), size)
+    return [decode(frame, variables or ()) for frame in told if frame.kind.startswith("text/event-")]
 
 
 class Ears:
@@ -91,7 +92,7 @@ def drive(name: str, *, size: int = 4096, config: Config | None = None) -> Run:
     desk, ears = MemoryDesk("freeswitch", clock=clock), Ears()
     board = Switchboard(desk, (config or Config()).checked(), ears)
     zero = 0
-    for event in events(name, size):
+    for event in events(name, size, config.variables if config else None):
         zero = zero or number(event.stamp)
         arrived = NOON + max(0, number(event.stamp) - zero) * 1000 + LATE
         clock.advance(max(0, arrived - clock.now()))

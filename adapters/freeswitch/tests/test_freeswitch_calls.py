@@ -155,6 +155,16 @@ def test_what_only_the_switch_knows_is_kept():
 
 
 @pytest.mark.parametrize("form", ["json", "plain"])
+def test_channel_variables_that_are_asked_for_are_kept(form):
+    kept = facts(
+        drive(f"basic.{form}", config=Config(variables=["sip_from_user", "endpoint_disposition", "not_there"]))
+    )
+    assert kept["variable.sip_from_user"] == "1001"
+    assert kept["variable.endpoint_disposition"] == "ANSWER"
+    assert len(kept) == 3
+
+
+@pytest.mark.parametrize("form", ["json", "plain"])
 @pytest.mark.parametrize(
     ("name", "caller"), [("latin1", "José Müller"), ("utf8", "José 山田"), ("quotes", 'Bob \\"Q\\" 100A a:b')]
 )

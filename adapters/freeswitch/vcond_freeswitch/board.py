@@ -161,6 +161,7 @@ class Switchboard:
             self._desk.dropped("channel", "limit")
             return
         leg = self._new_leg(event, at)
+        self._update(leg, event, at)
         leg.conversation.settle(at)
 
     def _new_leg(self, event: Event, at: Instant, *, late: bool = False) -> Leg:
@@ -203,6 +204,8 @@ class Switchboard:
         leg.sip = leg.sip or clean(event.sip_call_id)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
+        for name, value in event.variables.items():
+            leg.conversation.variable(name, value, at)
         if leg.key:
             leg.conversation.fact("sip_call_id", leg.sip, at, leg)
 

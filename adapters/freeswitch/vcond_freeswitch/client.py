@@ -49,6 +49,8 @@ class Connection:
         """Events that made no sense."""
         self.heard: float = asyncio.get_running_loop().time()
         """When the last byte came, by the loop's time."""
+        self.variables = tuple(config.variables)
+        """Channel variables that are wanted."""
         self._config = config
         self._clock = clock
         self._reader = reader
@@ -189,7 +191,7 @@ class Connection:
 
     def _event(self, frame: Frame, arrived: Instant) -> None:
         try:
-            event = decode(frame)
+            event = decode(frame, self.variables)
         except ProtocolError:
             self.odd += 1
             return

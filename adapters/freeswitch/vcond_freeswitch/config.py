@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from vcond.adapter import ConfigError
-from vcond.pbx import Patterns, Seconds, inside, secret
+from vcond.pbx import Patterns, Seconds, Variables, inside, secret
 
 _WHERE = "adapters.freeswitch."
 
@@ -68,6 +68,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dialplan contexts in which a recorded call may begin."""
     exclude_contexts: Patterns = []
     """Dialplan contexts in which a call that begins is not recorded."""
+    variables: Variables = []
+    """Channel variables that are kept as facts of the call (``variable.LANG``), and that ``[[speech.routes]]`` can match."""
     max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
     """Calls recorded at the same time; more are not, and are counted."""
     heartbeat_seconds: Annotated[float, msgspec.Meta(ge=5, le=3600)] = 60.0

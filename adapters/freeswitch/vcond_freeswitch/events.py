@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -142,6 +143,8 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     cc_member_leg: str = ""
     job: str = ""
     body: str = ""
+    variables: dict[str, str] = {}
+    """Channel variables that were asked for."""
 
 
 LATIN: Final = "vcond-latin-1"
@@ -156,15 +159,29 @@ def _latin(why: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error(LATIN, _latin)
 
+TELLING: Final = frozenset({"CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_HANGUP_COMPLETE"})
+"""Events in which channel variables are looked for: to read one twice costs."""
 _decoder: Final = msgspec.json.Decoder(Event)
 
 
-def decode(frame: Frame) -> Event:
-    """The event of a frame. Raises ProtocolError when it makes no sense."""
+def decode(frame: Frame, variables: Sequence[str] = ()) -> Event:
+    """The event of a frame, with the channel variables of these names. Raises ProtocolError when it makes no sense."""
     limit = MAX_JOB if b"BACKGROUND_JOB" in frame.body[:1024] else MAX_EVENT
     if len(frame.body) > limit:
         raise ProtocolError("an event beyond all size")
-    return from_json(frame.body) if frame.kind == "text/event-json" else from_plain(frame.body)
+    if frame.kind != "text/event-json":
+        return from_plain(frame.body, variables)
+    event = from_json(frame.body)
+    if variables and event.name in TELLING:
+        event.variables = _variables(frame.body, variables)
+    return event
+
+
+def _variables(body: bytes, names: Sequence[str]) -> dict[str, str]:
+    """Channel variables in an event in JSON."""
+    plain = json.loads(body.decode("utf-8", LATIN))  # it was read once before
+    said = {name: plain.get(f"variable_{name}") for name in names}
+    return {name: value for name, value in said.items() if isinstance(value, str)}
 
 
 def from_json(body: bytes) -> Event:
@@ -184,7 +201,7 @@ def _from_odd_json(body: bytes) -> Event:
         raise ProtocolError("an event that is no JSON") from None
     if not isinstance(plain, dict):
         raise ProtocolError("an event that is no map")
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
     for field, header in HEADERS.items():
         value: Any = plain.get(header, "")
         if isinstance(value, list):
@@ -195,16 +212,19 @@ def _from_odd_json(body: bytes) -> Event:
     return Event(**known)
 
 
-def from_plain(body: bytes) -> Event:
+def from_plain(body: bytes, variables: Sequence[str] = ()) -> Event:
     """An event, or the dump of a channel, as percent-encoded lines. Raises ProtocolError when it is none."""
     head, _, rest = body.partition(b"\n\n")
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
+    told: dict[str, str] = {}
     length = ""
     for line in head.decode("utf-8", "replace").split("\n"):
         header, colon, value = line.partition(": ")
         if not colon:
             continue
         field = FIELDS.get(header)
+        if header.removeprefix("variable_") in variables:
+            told[header.removeprefix("variable_")] = _last(unquote(value, errors=LATIN)) if "%" in value else value
         if field is not None:
             known[field] = _last(unquote(value, errors=LATIN)) if "%" in value else value
         elif header == "Content-Length":
@@ -213,7 +233,7 @@ def from_plain(body: bytes) -> Event:
         raise ProtocolError("an event without a known header")
     if length.isascii() and length.isdigit():
         known["body"] = rest[: int(length)].decode("utf-8", "replace")
-    return _checked(Event(**known))
+    return _checked(Event(**known, variables=told))
 
 
 def _last(value: str) -> str:

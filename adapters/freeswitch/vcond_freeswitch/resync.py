@@ -39,7 +39,7 @@ async def dump(connection: Connection, channel: str) -> Event | None:
     """All about a channel; None when it is not there. Raises PeerError."""
     try:
         answer = await connection.api(commands.dump(channel))
-        return from_plain(answer.encode("utf-8"))
+        return from_plain(answer.encode("utf-8"), connection.variables)
     except (NoSuchChannelError, ProtocolError):
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vcond import pbx
-from vcond.adapter import Cause, ConfigError, Instant, Transferred, Who
+from vcond.adapter import Cause, ConfigError, Fact, Instant, Transferred, Who
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 
@@ -170,3 +170,24 @@ def test_a_call_that_the_core_ended_is_listened_to_no_more(desk: MemoryDesk) -> 
     desk.calls[0].end(at=now)
     talk.look(now)
     assert (talk.heard, talk.refused, talk.call) == ([], "ended", None)
+
+
+def test_variables_are_told_once_there_is_a_call_and_bounded(desk: MemoryDesk) -> None:
+    talk = Plain("one", desk)
+    now = desk.clock.now()
+    talk.variable("LANG", "de", now)
+    talk.leg("ann")
+    for n in range(500):
+        talk.variable("N", str(n), now)
+        talk.variable("LANG", "de", now)
+    told = [event for event in desk.calls[0].events if isinstance(event, Fact)]
+    assert [fact.value for fact in told if fact.name == "variable.LANG"] == ["de"]
+    assert len(told) == pbx.MOST_VARIABLES
+
+
+def test_variables_of_what_is_merged_in_are_the_calls(desk: MemoryDesk) -> None:
+    one, two = Plain("one", desk), Plain("two", desk)
+    one.leg("ann")
+    two.variable("LANG", "de", desk.clock.now())
+    one.absorb(two)
+    assert [(fact.name, fact.value) for fact in desk.calls[0].state.facts] == [("variable.LANG", "de")]

@@ -13,8 +13,11 @@ _SECRET = ("token", "password", "secret", "key")
 
 
 def in_force(loaded: Loaded) -> list[dict[str, Any]]:
-    """Every key with its value and where it comes from; values of secret keys are replaced."""
+    """Every key with its value and where it comes from; what is secret by its name, or kept elsewhere, is not shown."""
     rows: list[dict[str, Any]] = []
+
+    def kept_elsewhere(at: str) -> bool:
+        return any(key == at or key.startswith(f"{at}[") for key in loaded.referred)
 
     def walk(value: Any, at: str) -> None:
         if isinstance(value, dict):
@@ -24,7 +27,7 @@ def in_force(loaded: Loaded) -> list[dict[str, Any]]:
             for i, item in enumerate(value):
                 walk(item, f"{at}[{i}]")
         else:
-            hidden = value and any(word in at.rpartition(".")[2] for word in _SECRET)
+            hidden = value and (any(word in at for word in _SECRET) or kept_elsewhere(at))
             shown = "(set)" if hidden else value
             rows.append({"key": at, "value": shown, "origin": loaded.origin.get(at.partition("[")[0], "default")})
 

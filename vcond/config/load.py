@@ -2,7 +2,7 @@
 
 Order, later wins: defaults, ``vcond.toml``, ``vcond.d/*.toml`` by name, environment (``VCOND_WEB__LISTEN`` is
 ``web.listen``). Tables are merged key by key, arrays of tables are joined. A string that is ``${credential:NAME}``,
-``${file:/path}`` or ``${env:NAME}`` as a whole is replaced by what it refers to.
+``${file:/path}`` or ``${env:NAME}``, as a whole or in a part, is replaced by what it refers to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_FILE = 1 << 20
 MAX_SECRET = 1 << 16
 CREDSTORE = "/etc/credstore"
 """Where systemd takes credentials from (systemd.exec(5)). Commands that are run by hand, as root, read them there."""
-_REFERENCE = re.compile(r"^\$\{(credential|file|env):([^}]+)\}$")
+_REFERENCE = re.compile(r"\$\{(credential|file|env):([^}]+)\}")
 _PATH = re.compile(r" - at `\$(.*)`$")
 
 
@@ -36,6 +36,8 @@ class Loaded:
     config: Config
     origin: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    referred: frozenset[str] = frozenset()
+    """Keys with something in them that is kept elsewhere."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -49,8 +51,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         if name.startswith("VCOND_") and "__" in name:
             keys = name.removeprefix("VCOND_").lower().split("__")
             _merge(tree, _nested(keys, _toml_value(value)), origin, name)
-    tree = _resolved(tree, environ, "")
-    return Loaded(convert(tree, Config, ""), origin, tuple(files))
+    referred: set[str] = set()
+    tree = _resolved(tree, environ, "", referred)
+    return Loaded(convert(tree, Config, ""), origin, tuple(files), frozenset(referred))
 
 
 def convert(tree: object, kind: type[T], at: str) -> T:
@@ -114,13 +117,15 @@ def _toml_value(text: str) -> object:
         return text
 
 
-def _resolved(value: Any, environ: Mapping[str, str], at: str) -> Any:
+def _resolved(value: Any, environ: Mapping[str, str], at: str, referred: set[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _resolved(item, environ, f"{at}.{key}" if at else key) for key, item in value.items()}
+        return {key: _resolved(item, environ, f"{at}.{key}" if at else key, referred) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, environ, f"{at}[{i}]") for i, item in enumerate(value)]
-    found = _REFERENCE.match(value) if isinstance(value, str) else None
-    return _secret(found.group(1), found.group(2), environ, at) if found else value
+        return [_resolved(item, environ, f"{at}[{i}]", referred) for i, item in enumerate(value)]
+    if not isinstance(value, str) or not _REFERENCE.search(value):
+        return value
+    referred.add(at)
+    return _REFERENCE.sub(lambda found: _secret(found[1], found[2], environ, at), value)
 
 
 def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:

@@ -78,12 +78,15 @@ def test_secrets_are_not_shown(tmp_path: Path):
     file = tmp_path / "vcond.toml"
     file.write_text(
         '[web]\ntoken = "hush"\n[adapters.asterisk]\npassword = "hush"\n'
+        '[adapters.janus]\nsecrets = { "*" = "hush", "1234" = "hush" }\n'
+        '[adapters.freeswitch]\nurl = "ws://127.0.0.1:1/a/${env:TOKEN}"\nvariables = ["${env:TOKEN}", "b"]\n'
         '[[sinks]]\ntype = "conserver"\nname = "c"\ntoken = "hush"\n'
     )
-    rows = {row["key"]: row for row in in_force(load(file, {"VCOND_VCOND__GRACE": "3"}))}
+    rows = {row["key"]: row for row in in_force(load(file, {"VCOND_VCOND__GRACE": "3", "TOKEN": "hush"}))}
     assert "hush" not in json.dumps(rows)
     assert rows["adapters.asterisk.password"]["value"] == "(set)"
     assert rows["sinks[0].token"]["value"] == "(set)"
+    assert rows["adapters.freeswitch.url"]["value"] == "(set)"
     assert rows["vcond.grace"] == {"key": "vcond.grace", "value": 3.0, "origin": "VCOND_VCOND__GRACE"}
     assert rows["vcond.drain"]["origin"] == "default"
 

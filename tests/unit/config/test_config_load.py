@@ -91,6 +91,14 @@ def test_secrets_come_by_reference(write, tmp_path: Path):
     assert load(write(f'[web]\ntoken = "${{file:{tmp_path}/creds/web}}"'), environ).config.web.token == "from-systemd"
 
 
+def test_a_reference_may_be_a_part_of_a_text(write, tmp_path: Path):
+    (tmp_path / "ingress-token").write_text("t0ken")
+    text = '[adapters.freeswitch]\nurl = "ws://10.0.0.5:8470/audio/${credential:ingress-token}"'
+    loaded = load(write(text), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert loaded.config.adapters["freeswitch"]["url"] == "ws://10.0.0.5:8470/audio/t0ken"
+    assert loaded.referred == {"adapters.freeswitch.url"}
+
+
 def test_a_command_by_hand_reads_a_credential_where_systemd_does(write, tmp_path: Path, monkeypatch):
     (tmp_path / "web").write_text("from-the-store\n")
     monkeypatch.setattr(sys.modules["vcond.config.load"], "CREDSTORE", str(tmp_path))

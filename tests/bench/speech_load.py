@@ -368,8 +368,7 @@ def _judge(document: dict, load: Load, opened: dict[str, float], shown: dict, re
         ends = [at + words[index]["end"] for index in segment.get("words", [])]
         if final is None:
             continue
-        _note(
-            result, load, [(when, len(text.split())) for when, kind, text, _ in texts if kind == "partial"], final, ends
-        )
+        shown_upto = [(when, at + upto) for when, kind, upto in texts if kind == "partial"]
+        _note(result, load, shown_upto, final, ends)
         if ends and load.counts(ends[-1]):
             result.finals.append(final - (at + segment["end"]))

@@ -18,6 +18,7 @@ from vcond.testing.watch import captured_logs
 from vcond_webrtc.janus import JanusAdapter
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import Board
+from vcond_webrtc.janus.taps import TapCrew
 
 HOST = "127.0.0.1"
 KEYS = {
@@ -236,6 +237,25 @@ async def test_a_call_that_the_core_ended_is_not_sent_to_us_any_longer(janus):
         assert janus.forwards() == []
         await asyncio.sleep(5)
         assert len(desk.calls) == 1
+
+
+@virtual
+async def test_a_mistake_of_ours_with_one_publisher_is_in_the_record_and_tried_again(janus):
+    await in_room(janus, "Rita", "Marcus")
+    numbers, mistakes = TapCrew.next_ssrc, [ZeroDivisionError]
+
+    def fails(self) -> int:
+        if mistakes:
+            raise mistakes.pop()
+        return numbers(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TapCrew, "next_ssrc", fails)
+        async with running(janus) as desk:
+            await desk.until(lambda: len(desk.calls[0].state.tracks) == 1, what="the other's track")
+            assert [warning.code for warning in desk.calls[0].state.warnings] == ["tap-failed"]
+            await desk.until(lambda: len(desk.calls[0].state.tracks) == 2, within=60, what="a second try")
+            assert {track.party for track in desk.calls[0].state.tracks} == {0, 1}
 
 
 @virtual

@@ -135,11 +135,15 @@ class PublisherTap:
     async def _run(self) -> None:
         try:
             while True:
-                await self._make()
-                await self._gone.wait()
+                try:
+                    await self._make()
+                    await self._gone.wait()
+                except Exception as why:  # noqa: BLE001 - a mistake with one publisher must not cost all the others
+                    mistake(self._crew.desk, why)
+                    self._shut(self._crew.desk.clock.now())
+                    self._warn()
+                    await asyncio.sleep(SELDOM)
                 self._shut(self._crew.desk.clock.now())
-        except Exception as why:  # noqa: BLE001 - a mistake with one publisher must not cost all the others
-            mistake(self._crew.desk, why)
         finally:
             self._shut(self._crew.desk.clock.now())
 
@@ -188,8 +192,13 @@ class PublisherTap:
     def _complain(self, why: Exception) -> None:
         desk = self._crew.desk
         desk.log.error("a publisher cannot be tapped", call=self._call.uuid, why=str(why), fix="run: vcond check")
-        text = "a publisher could not be heard for a while, or at all"
-        self._call.emit(Warned(at=desk.clock.now(), code="tap-failed", text=text))
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say it in the record, once a call."""
+        if not any(warning.code == "tap-failed" for warning in self._call.state.warnings):
+            text = "a publisher could not be heard for a while, or at all"
+            self._call.emit(Warned(at=self._crew.desk.clock.now(), code="tap-failed", text=text))
 
     async def _try(self, janus: Janus) -> None:
         streams = await janus.streams(self.room, self.publisher)

@@ -203,6 +203,36 @@ def test_a_call_that_goes_on_already_is_found():
     lab(main)
 
 
+def test_a_call_that_the_core_ended_is_not_listened_to_any_more():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            it.desk.calls[0].end(at=it.desk.clock.now())
+            await it.until(lambda: not one.bugs and not two.bugs)
+            it.switch.end(one, two)
+            await asyncio.sleep(5)
+            assert len(it.desk.calls) == 1
+
+    lab(main)
+
+
+def test_more_calls_than_the_limit_are_not_found_either():
+    async def main(it: Lab) -> None:
+        pairs = [it.switch.call() for _ in range(3)]
+        await asyncio.sleep(5)
+        async with it.attached():
+            await it.until(lambda: len(it.desk.calls) == 2)
+            await asyncio.sleep(5)
+            assert [reason for _, reason in it.desk.drops] == ["limit"]
+            for one, two in pairs:
+                it.switch.end(one, two)
+            await it.until(lambda: all(call.over for call in it.desk.calls))
+            assert len(it.desk.calls) == 2
+
+    lab(main, max_calls=2)
+
+
 def test_the_table_lags_and_is_looked_at_twice():
     async def main(it: Lab) -> None:
         one, _ = it.switch.call()

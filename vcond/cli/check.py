@@ -47,7 +47,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
     except VcondError as why:
         return [*found, Finding("error", "configuration", str(why), "mend the key named here")]
     if not adapters:
-        found.append(Finding("error", "adapters", "none is configured", "add [adapters.NAME]; vcond setup NAME says how"))
+        found.append(Finding("error", "adapters", "none is configured", "add one: vcond setup NAME says how"))
     if not sinks:
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
     found += [Finding(told.level, told.what, told.detail, told.fix) for told in check_speech(config.speech)]

@@ -178,6 +178,9 @@ class Speech:
                     tasks.create_task(self._judge(), name="speech admission")
                 for index in range(self.config.worker_count if self.choice.engine else 0):
                     tasks.create_task(self._tend(index, tasks), name=f"speech worker {index}")
+        except Exception:
+            self.trouble = "a mistake of vcond, speech is started again: see the log" if self.choice.engine else ""
+            raise
         finally:
             await self._workers.close()
 

@@ -11,6 +11,8 @@ import janus_fake
 import pytest
 from janus_fake import FakeJanus, Forward
 
+from vcond.adapter import SECOND
+from vcond.media.rtpsocket import RtpSocket
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
@@ -256,6 +258,19 @@ async def test_a_mistake_of_ours_with_one_publisher_is_in_the_record_and_tried_a
             assert [warning.code for warning in desk.calls[0].state.warnings] == ["tap-failed"]
             await desk.until(lambda: len(desk.calls[0].state.tracks) == 2, within=60, what="a second try")
             assert {track.party for track in desk.calls[0].state.tracks} == {0, 1}
+
+
+@virtual
+async def test_when_somebody_was_heard_last_counts_what_nobody_has_read_yet(janus):
+    (rita,) = await in_room(janus, "Rita")
+    taps, make = [], TapCrew.open
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TapCrew, "open", lambda *given: taps.append(make(*given)) or taps[-1])
+        async with running(janus) as desk:
+            await desk.until(lambda: len(desk.calls[0].state.tracks) == 1, what="a track")
+            patch.setattr(RtpSocket, "work", lambda _: None)
+            await rita.speak(voice(1, 2.0))
+            assert desk.clock.now() - taps[0].heard < SECOND
 
 
 @virtual

@@ -29,7 +29,7 @@ class Tap(Protocol):
 
     @property
     def heard(self) -> Instant | None:
-        """When the latest packet came."""
+        """When the latest packet came, read or not."""
         ...
 
     def end(self, at: Instant, *, gone: bool) -> None:
@@ -145,8 +145,10 @@ class Board:
         room.crowd &= now.keys()
         for member in list(room.members.values()):
             person = now.get(member.id)
+            if person is not None and (person.publisher or not member.publishing):
+                continue
             when = _when(room, at, member)
-            if member.publishing and (person is None or not person.publisher):
+            if member.publishing:
                 self._unpublished(room, member, when)
             if person is None:
                 del room.members[member.id]

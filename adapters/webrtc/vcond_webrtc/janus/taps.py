@@ -113,7 +113,9 @@ class PublisherTap:
 
     @property
     def heard(self) -> Instant | None:
-        """When the latest packet came."""
+        """When the latest packet came. What waits at the ports is read for it: a tenth of a second, up to then."""
+        for socket in self._sockets:
+            socket.flush()
         return max((ear.heard for ear in self._ears if ear.heard is not None), default=self._heard)
 
     def start(self, group: asyncio.TaskGroup) -> None:

@@ -5,7 +5,8 @@ Every call is in one of three states. ``live``: texts, and words while they are 
 
 What a second of audio costs is measured in seconds of a worker, as the wall clock has them: whatever else the machine
 does is in it. What comes in is measured for each call in seconds of speech a second. Words while they are spoken go
-first: nobody has them while some call is deferred. Then calls are deferred, the youngest first, but before them one that
+first: nobody has them while some call is deferred, unless the engine follows speech anyway and only has to be asked for
+them. Then calls are deferred, the youngest first, but before them one that
 speaks without end (noise, music) far more than the others. Worse comes at once; better only after it would have lasted.
 """
 
@@ -145,7 +146,7 @@ class Admission:
         rates = {call: talk.rate(now) for call, talk in self._calls.items() if call in going}
         budget = FULL * self._capacity(running, now)
         wanted = self._finals(rates, waiting, budget, now)
-        if self.partials and "deferred" not in wanted.values():
+        if self.partials and (self.streaming or "deferred" not in wanted.values()):
             self._partials(wanted, rates, waiting, budget)
         return {call: state for call in rates if (state := _moved(self._calls[call], wanted[call], now))}
 
@@ -180,9 +181,10 @@ class Admission:
     ) -> None:
         """What the texts leave is for showing words, the oldest call first."""
         second = self.costs["final"].second
-        used = sum(second * (rate + waiting.get(call, 0.0) / DRAIN) for call, rate in rates.items())
+        served = {call: rate for call, rate in rates.items() if wanted[call] != "deferred"}
+        used = sum(second * (rate + waiting.get(call, 0.0) / DRAIN) for call, rate in served.items())
         shown = TELLING * second if self.streaming else self.costs["peek"].each / SHOWN_EVERY
-        for call in sorted(rates, key=lambda one: self._calls[one].since):
+        for call in sorted(served, key=lambda one: self._calls[one].since):
             used += shown * rates[call]
             if used <= budget * (1.0 if self._calls[call].state == "live" else BETTER):
                 wanted[call] = "live"

@@ -79,7 +79,9 @@ def test_two_minutes_of_three_times_too_much(streaming: bool, killed: bool) -> N
         assert max(text.lag_ms for text in oldest.of(ev.Transcribed)) < 6_000
         assert sum(text.deferred for text in youngest.of(ev.Transcribed)) > 25
         assert all(len(call.states()) <= 6 for call in calls), "states do not flap"
-        assert all(len(call.lags) < 10 for call in calls), "no words are shown while texts wait"
+        assert len(youngest.lags) < 10, "no words are shown of what waits"
+        if not streaming:
+            assert all(len(call.lags) < 10 for call in calls), "to show words costs texts"
         assert room.speech.waiting == 0
 
     run_virtual(scene())

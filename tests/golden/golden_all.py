@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import golden_asterisk
 import golden_freeswitch
+import golden_janus
 import golden_twilio
 import golden_webrtc
 
@@ -14,6 +15,7 @@ from vcond.testing.desk import MemoryDesk
 ADAPTERS: dict[str, dict[str, Callable[[], MemoryDesk]]] = {
     "asterisk": golden_asterisk.SCENARIOS,
     "freeswitch": golden_freeswitch.SCENARIOS,
+    "janus": golden_janus.SCENARIOS,
     "twilio": golden_twilio.SCENARIOS,
     "webrtc": golden_webrtc.SCENARIOS,
 }

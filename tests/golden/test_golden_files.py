@@ -17,6 +17,7 @@ KINDS = {
     "freeswitch": ("plain", "hold", "dtmf", "blind-transfer", "attended-transfer", "conference", "busy", "no-answer",
                    "cancelled", "loss", "crash"),
     "twilio": ("plain", "dtmf", "loss", "crash"),
+    "janus": ("plain", "conference", "loss", "crash"),
     "webrtc": ("plain", "conference", "loss", "crash"),
 }  # fmt: skip
 """Twilio streams nothing of a call that is not answered, and tells neither holds nor transfers; browsers have neither."""
@@ -62,5 +63,5 @@ def test_a_gap_is_told_where_there_was_one_and_nowhere_else(adapter, name):
     tags = next(one["body"] for one in document["attachments"] if one["purpose"] == "tags")
     gaps = {"asterisk": {"loss", "crash"}, "freeswitch": {"loss", "crash"},
             "twilio": {"loss", "crash", "cut-and-back", "no-audio"},
-            "webrtc": {"loss", "crash"}}  # fmt: skip
+            "webrtc": {"loss", "crash"}, "janus": {"loss", "crash"}}  # fmt: skip
     assert ("vcond_gap:true" in tags) == (name in gaps[adapter])

@@ -38,9 +38,11 @@ class Ends:
             await self.writer.drain()
 
     async def close(self) -> None:
-        """Both. The worker notices, and ends."""
-        for writer in (self.writer, self._output_writer):
+        """Both, also when this is cancelled. The worker notices, and ends."""
+        writers = self.writer, self._output_writer
+        for writer in writers:
             writer.close()
+        for writer in writers:
             with suppress(OSError):
                 await writer.wait_closed()
 

@@ -152,6 +152,14 @@ class Worker:
         self.lost = self.lost or "closed"
         self._ours.writer.close()
         try:
+            await self._ended()
+        finally:
+            os.close(self._handle)
+            await self._ours.close()
+
+    async def _ended(self) -> None:
+        """Its process is gone: by itself, or killed."""
+        try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await gone(self._handle)
         except TimeoutError:
@@ -164,8 +172,6 @@ class Worker:
         if self._told is not None:
             # What it printed last says where it broke. Only a process that it started could keep its output open.
             await asyncio.wait([self._told], timeout=LEAVE_SECONDS)
-        os.close(self._handle)
-        await self._ours.close()
 
     async def _exchange(
         self, step: Sequence[frames.Request], seconds: float, descriptors: Sequence[int] = ()

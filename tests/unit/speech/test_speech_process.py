@@ -176,3 +176,21 @@ async def test_secrets_of_the_environment_stay_here(tmp_path: Path, monkeypatch:
     assert b"secret" not in environment
     assert str(tmp_path).encode() not in arguments
     assert b"HF_HUB_OFFLINE=1" in environment
+
+
+async def test_a_close_that_is_cancelled_leaves_nothing_open(tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        start = frames.Start("speech_engines:Scripted", str(tmp_path), 1, 0)
+        worker, _ = await Worker.start(start, seconds=60, tasks=tasks, wake=asyncio.Event())
+        os.kill(worker.pid, signal.SIGSTOP)  # it does not notice that its socket is closed
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        ends = worker._ours
+        assert all(end.transport.is_closing() for end in (ends.writer, ends._output_writer))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(worker._handle)
+        assert worker._process is not None
+        await worker._process.wait()

@@ -15,18 +15,16 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import statistics
 import struct
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
 import structlog
+from rounds import one_round
 
 from vcond.media.codecs import Codec, encode
 from vcond.testing.sounds import voice
@@ -166,29 +164,12 @@ def send(ports: list[int]) -> None:
 # The run.
 
 
-def one_round(kind: str, legs: int, seconds: float) -> dict[str, float]:
+def measured(kind: str, legs: int, seconds: float) -> dict[str, float]:
     """CPU time per packet of one server under the load of one client."""
-    cores = sorted(os.sched_getaffinity(0))
-    run = [sys.executable, __file__]
-    with (
-        subprocess.Popen([*run, kind, str(legs), str(seconds)], stdout=subprocess.PIPE, text=True) as server,
-        contextlib.ExitStack() as stack,
-    ):
-        os.sched_setaffinity(server.pid, {cores[0]})
-        stack.callback(server.kill)
-        ports = server.stdout.readline().strip()
-        client = stack.enter_context(subprocess.Popen([*run, "client", ports, ""]))
-        os.sched_setaffinity(client.pid, {cores[-1]})
-        stack.callback(client.kill)
-        limit = threading.Timer(LIMIT + seconds, server.kill)
-        limit.start()
-        stack.callback(limit.cancel)
-        said = server.stdout.readline()
-    if not said:
-        sys.exit(f"the {kind} server never got its load, or lost packets")
-    measured = json.loads(said)
-    micros = measured["cpu"] / max(measured["packets"], 1) * 1e6
-    return {"us": micros, "rate": measured["packets"] / measured["wall"], "load": measured["cpu"] / measured["wall"]}
+    server = [kind, str(legs), str(seconds)]
+    said = one_round(__file__, server, ["client", str(legs)], limit=LIMIT + seconds)
+    micros = said["cpu"] / max(said["packets"], 1) * 1e6
+    return {"us": micros, "rate": said["packets"] / said["wall"], "load": said["cpu"] / said["wall"]}
 
 
 def main() -> int:
@@ -200,7 +181,7 @@ def main() -> int:
     rounds: dict[str, list[dict[str, float]]] = {kind: [] for kind in SERVERS}
     for _ in range(given.rounds):
         for kind, results in rounds.items():
-            results.append(one_round(kind, given.legs, given.seconds))
+            results.append(measured(kind, given.legs, given.seconds))
     print(f"{given.legs} legs of 50 packets a second; medians of {given.rounds} rounds")
     print(f"{'server':8} {'packets/s':>10} {'CPU':>6} {'us/packet':>10} {'legs/core':>10}")
     for kind, results in rounds.items():
@@ -220,6 +201,6 @@ if __name__ == "__main__":
     if role in SERVERS:
         asyncio.run({"bare": serve_bare, "core": serve_core}[role](int(sys.argv[2]), float(sys.argv[3])))
     elif role == "client":
-        send(json.loads(sys.argv[2]))
+        send(json.loads(sys.argv[3]))
     else:
         sys.exit(main())

@@ -16,13 +16,10 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
 import socket
 import statistics
 import struct
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
@@ -31,6 +28,7 @@ import numpy as np
 import structlog
 import uvloop
 from aiohttp import WSMsgType, web
+from rounds import one_round
 
 from vcond.adapter import Desk
 from vcond.media.codecs import Codec, encode
@@ -206,29 +204,12 @@ def send(url: str, calls: int) -> None:
 # The run.
 
 
-def one_round(kind: str, calls: int, seconds: float) -> dict[str, float]:
+def measured(kind: str, calls: int, seconds: float) -> dict[str, float]:
     """CPU time per message of one server under the load of one client."""
-    cores = sorted(os.sched_getaffinity(0))
-    run = [sys.executable, __file__]
-    with (
-        subprocess.Popen([*run, kind, str(calls), str(seconds)], stdout=subprocess.PIPE, text=True) as server,
-        contextlib.ExitStack() as stack,
-    ):
-        os.sched_setaffinity(server.pid, {cores[0]})
-        stack.callback(server.kill)
-        url = server.stdout.readline().strip()
-        client = stack.enter_context(subprocess.Popen([*run, "client", str(calls), url]))
-        os.sched_setaffinity(client.pid, {cores[-1]})
-        stack.callback(client.kill)
-        limit = threading.Timer(LIMIT + seconds, server.kill)
-        limit.start()
-        stack.callback(limit.cancel)
-        said = server.stdout.readline()
-    if not said:
-        sys.exit(f"the {kind} server never got its load")
-    measured = json.loads(said)
-    micros = measured["cpu"] / max(measured["frames"], 1) * 1e6
-    return {"us": micros, "rate": measured["frames"] / measured["wall"], "load": measured["cpu"] / measured["wall"]}
+    server = [kind, str(calls), str(seconds)]
+    said = one_round(__file__, server, ["client", str(calls)], limit=LIMIT + seconds)
+    micros = said["cpu"] / max(said["frames"], 1) * 1e6
+    return {"us": micros, "rate": said["frames"] / said["wall"], "load": said["cpu"] / said["wall"]}
 
 
 def main() -> int:
@@ -240,7 +221,7 @@ def main() -> int:
     rounds: dict[str, list[dict[str, float]]] = {"bare": [], **{desk: [] for desk in DESKS}}
     for _ in range(given.rounds):
         for kind, results in rounds.items():
-            results.append(one_round(kind, given.calls, given.seconds))
+            results.append(measured(kind, given.calls, given.seconds))
     print(f"{given.calls} two-track calls, 100 messages a second each; medians of {given.rounds} rounds")
     print(f"{'server':8} {'messages/s':>10} {'CPU':>6} {'us/message':>11} {'calls/core':>11} {'of bare':>8}")
     medians = {

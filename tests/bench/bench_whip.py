@@ -17,14 +17,9 @@ import asyncio
 import contextlib
 import fractions
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from time import monotonic, process_time
 from typing import Any, NamedTuple
 
@@ -36,6 +31,7 @@ import uvloop
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from rounds import one_round
 
 from vcond.testing.sounds import voice
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig, ports
@@ -62,33 +58,14 @@ class Count(NamedTuple):
 # The servers: each prints its URL, and at the end what it measured.
 
 
-class Deaf:
-    """No speech: an ear that hears nothing."""
-
-    def listen(self, source: Any, start: int = 0) -> Deaf:
-        return self
-
-    def advance(self, upto: int) -> None:
-        pass
-
-    close = advance
-
-
 @contextlib.asynccontextmanager
 async def vcond_server() -> AsyncIterator[tuple[str, Callable[[], Count]]]:
     """The adapter at the daemon's desk. Imported here: the bare server needs nothing of the daemon."""
-    from vcond.config.schema import DaemonConfig, WebConfig
-    from vcond.core.bus import Bus
-    from vcond.core.clock import SteadyClock
-    from vcond.core.desk import CoreDesk
-    from vcond.core.office import Office
-    from vcond.journal import Store
-    from vcond.web.server import WebServer
+    from deaf_office import deaf_office
 
-    async def tick() -> None:
-        while True:
-            office.tick(clock.now())
-            await asyncio.sleep(0.5)
+    from vcond.config.schema import WebConfig
+    from vcond.core.desk import CoreDesk
+    from vcond.web.server import WebServer
 
     def count() -> Count:
         calls = office.live
@@ -97,27 +74,18 @@ async def vcond_server() -> AsyncIterator[tuple[str, Callable[[], Count]]]:
         lost = sum((stop - start) * 50 // rate for (start, stop, kind), rate in spans if kind == "lost")
         return Count(len(tracks), sum(tracks), lost)
 
-    clock, token = SteadyClock(), "token"
-    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token, alive=dict, ready=dict)
-    with tempfile.TemporaryDirectory(prefix="vcond-bench-") as folder:
-        store = Store(Path(folder) / "journal")
-        office = Office(
-            DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=clock, bus=Bus(),
-            finish=lambda *_: None, discard=lambda *_: None,
-        )  # fmt: skip
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token="token", alive=dict, ready=dict)
+    async with deaf_office() as office:
         await server.start()
         desk = CoreDesk("webrtc", office, server.ingress("webrtc"), lambda: None)
         config = WebRtcConfig(max_sessions=1000, max_per_address=1000, offers_per_minute=10_000)
-        tasks = [asyncio.create_task(tick()), asyncio.create_task(WebRtcAdapter(config).run(desk))]
+        adapter = asyncio.create_task(WebRtcAdapter(config).run(desk))
         try:
             yield f"{server.base_url}/whip", count
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            office.interrupt_all("stop")
+            adapter.cancel()
+            await asyncio.wait([adapter])
             await server.close()
-            await store.close()
 
 
 @contextlib.asynccontextmanager
@@ -233,27 +201,10 @@ async def publish(publishers: int, url: str) -> None:
 # The run.
 
 
-def one_round(kind: str, publishers: int, seconds: float) -> dict[str, float]:
+def measured(kind: str, publishers: int, seconds: float) -> dict[str, float]:
     """One server under the load of all publishers."""
-    cores = sorted(os.sched_getaffinity(0))
-    run = [sys.executable, __file__]
-    with (
-        subprocess.Popen([*run, kind, str(publishers), str(seconds)], stdout=subprocess.PIPE, text=True) as server,
-        contextlib.ExitStack() as stack,
-    ):
-        os.sched_setaffinity(server.pid, {cores[0]})
-        stack.callback(server.kill)
-        url = server.stdout.readline().strip()
-        client = stack.enter_context(subprocess.Popen([*run, "publish", str(publishers), url]))
-        os.sched_setaffinity(client.pid, {cores[-1]})
-        stack.callback(client.kill)
-        limit = threading.Timer(LIMIT + seconds, server.kill)
-        limit.start()
-        stack.callback(limit.cancel)
-        said = server.stdout.readline()
-    if not said:
-        sys.exit(f"the {kind} server never got its load")
-    return json.loads(said)
+    server = [kind, str(publishers), str(seconds)]
+    return one_round(__file__, server, ["publish", str(publishers)], limit=LIMIT + seconds)
 
 
 def main() -> int:
@@ -265,7 +216,7 @@ def main() -> int:
     rounds: dict[str, list[dict[str, float]]] = {kind: [] for kind in SERVERS}
     for _ in range(given.rounds):
         for kind, results in rounds.items():
-            results.append(one_round(kind, given.publishers, given.seconds))
+            results.append(measured(kind, given.publishers, given.seconds))
     print(f"{given.publishers} Opus publishers, 50 packets a second each; medians of {given.rounds} rounds")
     print(f"{'server':8} {'packets/s':>10} {'of sent':>8} {'lost':>5} {'CPU':>6} {'of a core a publisher':>22}")
     for kind, results in rounds.items():

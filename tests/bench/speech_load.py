@@ -4,7 +4,8 @@ Text lag of a word: from the moment at which its last sample is spoken in the ca
 utterance is received that was made with that sample heard, be it a partial or the final text. (Whether the model writes
 the word then or waits for what follows is the model's affair, and the same for both.) Everything else is in it: the
 pieces in which audio is sent, the network, waiting, decoding. An answer of vosk-server covers the pieces that were sent
-before it; a line of vcond says how far it goes, and comes only when the text is another one, which counts against vcond.
+before it; a line of vcond says how far it goes. vcond sends no partial text twice; so that the two are treated alike, a
+partial of vosk-server that is the same as the one before it does not count either.
 """
 
 from __future__ import annotations
@@ -211,11 +212,14 @@ async def _peer_speak(socket: Any, begun: float, at: float, pcm: np.ndarray, loa
 async def _peer_texts(socket: Any, begun: float, at: float, load: Load, result: Result) -> None:
     """One answer comes for each piece sent, in order."""
     shown: list[tuple[float, float]] = []
-    pieces = 0
+    pieces, said = 0, ""
     with contextlib.suppress(WebSocketException):  # whoever sends is told of it, too
         async for message in socket:
             pieces += 1
-            _peer_text(json.loads(message), time.monotonic() - begun, at, pieces, shown, load, result)
+            answer = json.loads(message)
+            if "partial" not in answer or answer["partial"] != said:
+                _peer_text(answer, time.monotonic() - begun, at, pieces, shown, load, result)
+            said = answer.get("partial", "")
 
 
 def _peer_text(
@@ -272,16 +276,19 @@ async def vcond(speech: str, load: Load) -> Result:
         (root / "vcond.toml").write_text(CONFIG.format(root=root, token=TOKEN, speech=speech, deadline=DEADLINE))
         async with _daemon(root) as (process, base, live):
             result = Result(load.calls)
+            lines = [
+                [(at, _stream(f"{number}-{at:.0f}", legs, load.until + 2 - at)) for at, legs in line]
+                for number, line in enumerate(plan(load.calls, load.seconds, load.until, load.seed))
+            ]
             shown: dict[tuple[str, float], list[tuple[float, str, float]]] = defaultdict(list)
             begun = time.monotonic() + 1
             opened: dict[str, float] = {}
             owed: Counter[str] = Counter()
             watcher = asyncio.create_task(_watch(live, begun, shown, owed))
             async with asyncio.TaskGroup() as tasks:
-                for number, line in enumerate(plan(load.calls, load.seconds, load.until, load.seed)):
-                    for at, legs in line:
-                        name = f"{number}-{at:.0f}"
-                        tasks.create_task(_vcond_call(base, begun, at, name, legs, load, opened))
+                for number, line in enumerate(lines):
+                    for at, stream in line:
+                        tasks.create_task(_vcond_call(base, begun, at, f"{number}-{at:.0f}", stream, opened))
                 await _at(begun, load.warm_up)
                 cpu = Processes(process.pid)
                 await _at(begun, load.until)
@@ -321,24 +328,41 @@ async def _watch(live: Any, begun: float, shown: dict, owed: Counter[str]) -> No
             shown[key].append((now, line["kind"], line.get("stop", 0.0)))
 
 
-async def _vcond_call(
-    base: str, begun: float, at: float, name: str, legs: tuple, load: Load, opened: dict[str, float]
-) -> None:
-    """One Twilio stream, in frames of 20 ms; it hangs up at the end."""
-    await _at(begun, at)
+def _stream(name: str, legs: tuple, seconds: float) -> tuple[list[str], list[bytes]]:
+    """What begins a Twilio stream, and what goes over its socket each 20 ms then.
+
+    All of it is made before the run, down to the bytes: who plays must not take the processors from who is measured.
+    """
     people = (Person("caller", f"{name}-0", "+15550100"), Person("agent", f"{name}-1", "+15550101"))
-    frames = min(len(legs[0]) // 160, round((load.until + 2 - at) * 50))
+    frames = min(len(legs[0]) // 160, round(seconds * 50))
     coded = [b"".join(mulaw(leg))[: frames * 160] for leg in legs]
     recording = Recording("bench", people, (coded[0], coded[1]))
     sids = Sids()
-    async with connect(f"{base}/twilio/stream/{TOKEN}", compression=None, proxy=None, open_timeout=60) as socket:
-        for message in opening(recording, sids):
+    return list(opening(recording, sids)), [b"".join(map(_frame, messages)) for messages in steps(recording, sids)]
+
+
+def _frame(text: str) -> bytes:
+    """A client's WebSocket frame (RFC 6455 section 5.2), masked with zeros, which leaves the text as it is."""
+    data = text.encode()
+    size = bytes((0x80 | len(data),)) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+    return b"\x81" + size + bytes(4) + data
+
+
+async def _vcond_call(
+    base: str, begun: float, at: float, name: str, stream: tuple[list[str], list[bytes]], opened: dict[str, float]
+) -> None:
+    """One Twilio stream, in frames of 20 ms; it hangs up at the end."""
+    await _at(begun, at)
+    first, frames = stream
+    async with connect(
+        f"{base}/twilio/stream/{TOKEN}", compression=None, proxy=None, open_timeout=60, ping_interval=None
+    ) as socket:
+        for message in first:
             await socket.send(message)
         opened[name] = zero = time.monotonic() - begun
-        for number, messages in enumerate(steps(recording, sids)):
+        for number, frame in enumerate(frames):
             await _at(begun, zero + (number + 1) * 0.02)
-            for message in messages:
-                await socket.send(message)
+            socket.transport.write(frame)
 
 
 async def _all_there(folder: Path, count: int) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from vcond.speech.allocator import Allocator
+
 MOST_WORDS = 500_000
 """Bytes of a vocabulary: it goes to a worker in one message."""
 Vocabulary = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
@@ -83,6 +85,12 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Threads of one worker. More workers serve more calls than more threads do."""
     streams: Annotated[int, Meta(ge=1, le=1000)] = 8
     """Utterances a worker of a streaming engine follows at once, each with its warm recognizer (vosk: some 50 MB)."""
+    search: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    """vosk: how many states its search keeps at most (Kaldi's ``max-active``). Fewer cost less, and lose words where speech
+    is unclear. 0 = what the model says; more than that changes nothing."""
+    allocator: Allocator = "auto"
+    """Memory allocator of workers: ``auto`` = jemalloc if the machine has it (libjemalloc2), else glibc with huge pages;
+    ``system`` = as every other program here."""
     nice: Annotated[int, Meta(ge=0, le=19)] = 5
     """How far workers stand back behind the capture of audio."""
     memory_mb: Annotated[int, Meta(ge=100, le=1_000_000)] = 1024

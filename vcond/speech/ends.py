@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from vcond.speech.allocator import Allocator, environment, jemalloc
+
 KEPT_ENV: Final = re.compile(
     r"(PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHON\w*|LD_LIBRARY_PATH|(OMP|MKL|OPENBLAS|CT2|VOSK)_\w+)"
 )
@@ -85,23 +87,24 @@ async def make_ends() -> tuple[Ends, Theirs]:
     return Ends(sockets[0], streams[0], streams[1]), Theirs(sockets[1], sockets[3])
 
 
-async def spawn(threads: int) -> tuple[Ends, Process]:
+async def spawn(threads: int, allocator: Allocator = "auto") -> tuple[Ends, Process]:
     """A worker process and our ends. Raises OSError when the machine has no more of either."""
     ours, theirs = await make_ends()
     try:
         with theirs:
-            return ours, await _execute(theirs, threads)
+            return ours, await _execute(theirs, threads, allocator)
     except BaseException:
         await ours.close()
         raise
 
 
-async def _execute(theirs: Theirs, threads: int) -> Process:
+async def _execute(theirs: Theirs, threads: int, allocator: Allocator) -> Process:
     env = {name: value for name, value in os.environ.items() if KEPT_ENV.fullmatch(name)}
     env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     env["HF_HUB_OFFLINE"] = "1"
     env["OMP_NUM_THREADS"] = str(threads)
     env["OPENBLAS_NUM_THREADS"] = "1"  # numpy's: never used here, and a process with two threads cannot be forked
+    env |= environment(allocator, jemalloc())
     # -P: what the parent imports is what the worker imports; the folder it happens to run in is not looked at.
     fd = theirs.channel.fileno()
     return await asyncio.create_subprocess_exec(

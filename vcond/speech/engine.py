@@ -64,6 +64,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     """Recognitions that are open at once: as many may be kept ready."""
     vocabulary: tuple[str, ...] = ()
     """That of most utterances; empty = every word."""
+    search: int = 0
+    """How many states a search may keep at most, for an engine that searches; 0 = what its model says."""
 
 
 class Caps(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.errors import ProtocolError
+from vcond.speech.allocator import Allocator
 from vcond.speech.engine import Final, Hint, Server
 
 LONGEST = 1 << 20
@@ -48,6 +49,10 @@ class Start(Message, tag=True):
     """Be what workers are forked from, if the engine can be forked. ``Ready`` says whether it is."""
     warm: bool = True
     """Warm the engine, if it is forked and can be warmed."""
+    search: int = 0
+    """As ``EngineOptions`` has it."""
+    allocator: Allocator = "auto"
+    """What its process gets."""
 
 
 class Open(Message, tag=True):

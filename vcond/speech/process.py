@@ -73,7 +73,7 @@ class Worker:
         cannot be loaded, WorkerLostError when the process died or took longer than ``seconds``.
         """
         try:
-            ours, process = await spawn(start.threads)
+            ours, process = await spawn(start.threads, start.allocator)
         except OSError as why:
             raise WorkerLostError("spawn") from why
         try:

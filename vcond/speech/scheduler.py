@@ -5,7 +5,8 @@ The order, for a worker that asks:
 1. the end of an utterance that it follows itself (streaming engines), then one that was in hand when a worker died: if it
    was the culprit it is found out, if not it is done before the next worker dies;
 2. finished utterances of calls that are not deferred, the calls in turn by the audio each was given, each call's in order;
-3. what came in since of an utterance that is being spoken (streaming engines), all of it at once, the tracks in turn;
+3. what came in since of an utterance that is being spoken (streaming engines), all of it at once, the tracks in turn; one
+   that nobody follows yet is taken by who follows few;
 4. what was deferred, or left over by a restart: calls that somebody waits for first, those with the least left before the
    others, then the calls in turn; every tenth time before 2, so that a wrong guess of what work costs starves nobody;
 5. what is being spoken, decoded anew to show it (other engines): only of live calls, when no finished utterance of a call
@@ -218,6 +219,8 @@ class Scheduler:
         self._again: Turns[Job] = Turns()
         self._pinned: dict[int, Turns[Job]] = {}
         self._open: dict[int, set[Job]] = {}
+        self._there: set[int] = set()
+        """Workers that take what begins."""
         self._peeks = 0
         self._finishing = 0
         self._in_row = 0
@@ -281,6 +284,7 @@ class Scheduler:
 
     def next(self, worker: int, *, accept: bool = True) -> Step | None:
         """What a worker shall do now; None = nothing. With ``accept`` False it finishes what it has and takes no more."""
+        (self._there.add if accept else self._there.discard)(worker)
         for job in self._open.get(worker, ()):
             if job.gone:
                 self._release(job)
@@ -344,6 +348,7 @@ class Scheduler:
 
     def lost(self, worker: int) -> None:
         """The worker is gone: what it held is open no more, and any other may take it. Call ``failed`` first."""
+        self._there.discard(worker)
         pinned = self._pinned.pop(worker, None)
         for job in list(self._open.get(worker, ())):
             self._release(job)
@@ -379,6 +384,7 @@ class Scheduler:
         return self._final(left, worker) if left is not None else None
 
     def _follow(self, worker: int, *, free: bool) -> Step | None:
+        free = free and self._has_room(worker)
         for job in self._spoken:
             least = STEP_MS * job.source.rate // 1000
             state = self._state(job)
@@ -391,6 +397,11 @@ class Scheduler:
                 text = self._partials and not self._live and state == "live"
                 return Step(job, "follow", job.fed, job.heard, opens, text=text)
         return None
+
+    def _has_room(self, worker: int) -> bool:
+        """Whether it follows no more than the others do, or one more: what it opens it keeps until the end of it."""
+        least = min(len(self._open.get(other, ())) for other in self._there)
+        return len(self._open.get(worker, ())) <= least + 1
 
     def _peek(self) -> Step | None:
         if self._peeks + self._finishing >= self._most_peeks:

@@ -130,7 +130,7 @@ def serve(channel: socket.socket) -> None:
         raise ProtocolError("not started")
     os.nice(start.nice)
     try:
-        options = EngineOptions(start.model, start.threads, start.server, start.streams, start.vocabulary)
+        options = EngineOptions(start.model, start.threads, start.server, start.streams, start.vocabulary, start.search)
         engine = load(start.engine, options)
     except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which
         text = str(why)[:2000] if isinstance(why, OperatorError) else ""

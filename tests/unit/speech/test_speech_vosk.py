@@ -18,7 +18,7 @@ from vcond.media.segment import Ended, Segmenter
 from vcond.speech.choose import Choice
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint
-from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of
+from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of, searching
 from vcond.speech.service import Speech
 from vcond.speech.several import speech_of
 
@@ -48,6 +48,39 @@ def test_the_real_library_refuses_a_folder_that_is_no_model(tmp_path: Path) -> N
 )
 def test_the_usual_models_say_their_language(folder: str, language: str) -> None:
     assert language_of(folder) == language
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "vosk-model-small-xx-1"
+    (folder / "conf").mkdir(parents=True)
+    (folder / "am").mkdir()
+    (folder / "am" / "final.mdl").write_bytes(b"weights")
+    (folder / "conf" / "mfcc.conf").write_text("--sample-frequency=16000\n", "utf-8")
+    (folder / "conf" / "model.conf").write_text("--beam=10.0\n--max-active=3000\n--acoustic-scale=1.0\n", "utf-8")
+    return folder
+
+
+def test_a_search_is_bounded_in_a_copy_that_is_gone_when_the_model_is_loaded(model_folder: Path) -> None:
+    with searching(model_folder, 1000) as copy:
+        lines = (copy / "conf" / "model.conf").read_text("utf-8").split()
+        assert lines == ["--beam=10.0", "--acoustic-scale=1.0", "--max-active=1000"]
+        assert (copy / "am" / "final.mdl").read_bytes() == b"weights"
+        assert (copy / "conf" / "mfcc.conf").is_file()
+    assert not copy.exists()
+    assert (model_folder / "conf" / "model.conf").read_text("utf-8").count("--max-active=3000") == 1
+
+
+@pytest.mark.parametrize("most", [0, 3000, 7000])
+def test_a_search_is_never_made_wider_than_the_model_says(model_folder: Path, most: int) -> None:
+    with searching(model_folder, most) as same:
+        assert same == model_folder
+
+
+def test_a_model_without_a_configuration_cannot_be_bounded(model_folder: Path) -> None:
+    (model_folder / "conf" / "model.conf").unlink()
+    with pytest.raises(ConfigError, match="leave search out"), searching(model_folder, 1000):
+        pass
 
 
 class Kaldi:
@@ -165,6 +198,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def steady(folder: Path) -> VoskEngine:
     return VoskEngine(EngineOptions(model=str(folder), streams=2, vocabulary=VOCABULARY))
+
+
+def test_the_real_library_loads_a_model_whose_search_is_bounded(folder: Path, spoken: dict[str, np.ndarray]) -> None:
+    engine = VoskEngine(EngineOptions(model=str(folder), streams=1, vocabulary=VOCABULARY, search=500))
+    heard = engine.open(WORDS)
+    heard.feed(around(spoken[UNDERSTOOD[0]]))
+    assert heard.finish().text == UNDERSTOOD[0]
+    assert engine.model == folder.name
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from vcond.speech.engines.babble import babble
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")
 """``vosk-model-small-en-us-0.15``: what the usual models are called."""
+MAX_ACTIVE = re.compile(r"\s*--max-active=(\d{1,9})\b")
 WARM_SECONDS = 4.0
 """Babble for a new recognizer. Saves half of what its first ten seconds of speech would cost; more gains little."""
 WARM_RATE = 8000
@@ -72,10 +75,11 @@ class VoskEngine:
         if not Path(options.model).is_dir():
             raise ConfigError(f"no folder {options.model}", "speech.model")
         vosk.SetLogLevel(-1)
-        try:
-            self._model = vosk.Model(options.model)
-        except Exception as why:  # vosk raises nothing more special
-            raise ConfigError(f"{options.model} is no vosk model", "speech.model") from why
+        with searching(Path(options.model), options.search) as folder:
+            try:
+                self._model = vosk.Model(str(folder))
+            except Exception as why:  # vosk raises nothing more special
+                raise ConfigError(f"{options.model} is no vosk model", "speech.model") from why
         self._make = vosk.KaldiRecognizer
         self._pool = Pool(options.streams)
         self._vocabulary = options.vocabulary
@@ -106,6 +110,35 @@ class VoskEngine:
         recognizer = self._make(self._model, float(rate), *grammar)
         recognizer.SetWords(True)
         return Warm(recognizer, key)
+
+
+@contextmanager
+def searching(folder: Path, most: int) -> Iterator[Path]:
+    """A folder of the same model whose search keeps ``most`` states at most, to load it from; 0 = the model's own.
+
+    Kaldi takes it from ``conf/model.conf`` only (``--max-active``), and reads that once. Raises ConfigError when the model
+    has none.
+    """
+    if not most:
+        yield folder
+        return
+    try:
+        lines = (folder / "conf" / "model.conf").read_text("utf-8", "replace").splitlines()
+    except OSError as why:
+        raise ConfigError(f"{folder} has no conf/model.conf: leave search out", "speech.search") from why
+    said = [int(found[1]) for line in lines if (found := MAX_ACTIVE.match(line))]
+    if said and said[-1] <= most:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="vcond-model-") as made:
+        copy = Path(made)
+        (copy / "conf").mkdir()
+        for path in (*folder.iterdir(), *(folder / "conf").iterdir()):
+            if path not in {folder / "conf", folder / "conf" / "model.conf"}:
+                (copy / path.relative_to(folder)).symlink_to(path.absolute())
+        kept = [line for line in lines if not MAX_ACTIVE.match(line)]
+        (copy / "conf" / "model.conf").write_text("\n".join([*kept, f"--max-active={most}", ""]), "utf-8")
+        yield copy
 
 
 def language_of(name: str) -> str:

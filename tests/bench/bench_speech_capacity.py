@@ -18,8 +18,10 @@ All three run as ``vcond run`` and get Twilio's media streams, 20 ms a message, 
 For each the number of calls goes up by doubling, then the limit is bisected. A level is played in real time: calls of a
 minute on each line, one after another, recorded people in turns (Debian's telephone prompts, English), so each party
 speaks some 45 % of the time. What is measured begins after three quarters of a minute: a daemon runs for weeks, and
-its recognizers have heard calls before; vosk-server's begin anew with every call, so it does not matter there. The model of the tests is Korean: what it writes makes no sense, the work counts. What
-text lag is: speech_load.py. A level holds when 95 of 100 words were shown within a second.
+its recognizers have heard calls before; vosk-server's begin anew with every call, so it does not matter there.
+
+The model of the tests is Korean: what it writes makes no sense, the work counts. What text lag is: speech_load.py. A
+level holds when 95 of 100 words were shown within a second.
 
 bench-out/speech-latency.png shows the lags of every level.
 """

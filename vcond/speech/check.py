@@ -36,6 +36,8 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str]) -
     if told.level == "ok" and wanted.vocabulary and choice.engine == "whisper":
         fix = 'name a vosk model, or engine = "vosk", or leave the vocabulary out'
         return Checked("warning", told.what, f"whisper hears every word: {told.detail}", fix)
+    if told.level == "ok" and config.search and choice.engine in {"whisper", "remote"}:
+        return Checked("warning", told.what, f"{choice.engine} has no search: {told.detail}", "leave search out")
     return told
 
 

@@ -18,6 +18,10 @@ Bcp47 = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
+LEAST_SEARCH = 300
+"""States: Kaldi refuses fewer than its ``min-active``, which is 200 unless a model says otherwise."""
+
+
 def _bounded(vocabulary: list[str]) -> None:
     """Raises ValueError, which msgspec makes an error that names the place."""
     if sum(len(phrase.encode()) + 5 for phrase in vocabulary) > MOST_WORDS:
@@ -110,6 +114,8 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def __post_init__(self) -> None:
         """Raises ValueError."""
         _bounded(self.vocabulary)
+        if 0 < self.search < LEAST_SEARCH:
+            raise ValueError(f"search is 0 or at least {LEAST_SEARCH}")
 
     def __repr__(self) -> str:
         """Without the token: a configuration may end up in a log line."""

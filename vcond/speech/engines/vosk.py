@@ -32,7 +32,9 @@ from vcond.speech.engines.babble import babble
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")
 """``vosk-model-small-en-us-0.15``: what the usual models are called."""
-MAX_ACTIVE = re.compile(r"\s*--max-active=(\d{1,9})\b")
+ACTIVE = re.compile(r"\s*--(max|min)-active=(\d{1,9})\b")
+MIN_ACTIVE = 200
+"""Kaldi's own, where a model does not say; it refuses a ``max-active`` below it."""
 WARM_SECONDS = 4.0
 """Babble for a new recognizer. Saves half of what its first ten seconds of speech would cost; more gains little."""
 WARM_RATE = 8000
@@ -126,8 +128,8 @@ def searching(folder: Path, most: int) -> Iterator[Path]:
         lines = (folder / "conf" / "model.conf").read_text("utf-8", "replace").splitlines()
     except OSError as why:
         raise ConfigError(f"{folder} has no conf/model.conf: leave search out", "speech.search") from why
-    said = [int(found[1]) for line in lines if (found := MAX_ACTIVE.match(line))]
-    if said and said[-1] <= most:
+    said = {found[1]: int(found[2]) for line in lines if (found := ACTIVE.match(line))}
+    if said.get("max", most + 1) <= most:
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="vcond-model-") as made:
@@ -136,8 +138,10 @@ def searching(folder: Path, most: int) -> Iterator[Path]:
         for path in (*folder.iterdir(), *(folder / "conf").iterdir()):
             if path not in {folder / "conf", folder / "conf" / "model.conf"}:
                 (copy / path.relative_to(folder)).symlink_to(path.absolute())
-        kept = [line for line in lines if not MAX_ACTIVE.match(line)]
-        (copy / "conf" / "model.conf").write_text("\n".join([*kept, f"--max-active={most}", ""]), "utf-8")
+        kept = [line for line in lines if not ACTIVE.match(line)]
+        least = min(said.get("min", MIN_ACTIVE), most)
+        bounds = [f"--max-active={most}", f"--min-active={least}"]
+        (copy / "conf" / "model.conf").write_text("\n".join([*kept, *bounds, ""]), "utf-8")
         yield copy
 
 

@@ -19,7 +19,7 @@ Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 LEAST_SEARCH = 300
-"""States: Kaldi refuses fewer than its ``min-active``, which is 200 unless a model says otherwise."""
+"""States: Kaldi keeps 200 in any case, unless a model says otherwise, and fewer than 700 were never measured."""
 
 
 def _bounded(vocabulary: list[str]) -> None:

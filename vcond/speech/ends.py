@@ -87,7 +87,7 @@ async def make_ends() -> tuple[Ends, Theirs]:
     return Ends(sockets[0], streams[0], streams[1]), Theirs(sockets[1], sockets[3])
 
 
-async def spawn(threads: int, allocator: Allocator = "auto") -> tuple[Ends, Process]:
+async def spawn(threads: int, allocator: Allocator) -> tuple[Ends, Process]:
     """A worker process and our ends. Raises OSError when the machine has no more of either."""
     ours, theirs = await make_ends()
     try:

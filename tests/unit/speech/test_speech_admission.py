@@ -8,8 +8,8 @@ from vcond.speech.admission import HOLD_FIRST, STATES, Admission, Cost, State
 class Day:
     """Calls that speak so much a second, judged twice a second."""
 
-    def __init__(self, *, workers: int = 1, cost: float = 0.3, peek: float = 0.3) -> None:
-        self.plan = Admission(workers)
+    def __init__(self, *, workers: int = 1, cost: float = 0.3, peek: float = 0.3, streaming: bool = False) -> None:
+        self.plan = Admission(workers, streaming=streaming)
         self.plan.costs["final"].add(cost * 10, 10.0)
         self.plan.costs["peek"].add(peek, 1.0)
         self.now = 100.0
@@ -60,6 +60,22 @@ def test_nothing_measured_means_live() -> None:
     plan = Admission(1)
     assert plan.judge(["a", "b"], {}, 1, 0.0) == {}
     assert plan.state("a") == plan.state("never heard of") == "live"
+
+
+def test_an_engine_that_follows_speech_may_use_all_of_its_workers_and_no_more() -> None:
+    followed, other = Day(cost=0.235, streaming=True), Day(cost=0.235, peek=0.01)
+    for day in (followed, other):
+        day.rates = dict.fromkeys("abcd", 0.5)
+        day.go(30)
+        day.rates = dict.fromkeys("abcd", 1.0)
+        day.go(120)
+    assert followed.states() == ["live"] * 4, "94 % of a worker"
+    assert "deferred" in other.states()
+    followed.rates = dict.fromkeys("abcd", 1.2)
+    followed.go(120)
+    assert followed.states() == ["live", "live", "live", "deferred"], (
+        "113 % of a worker: the youngest waits, others have words"
+    )
 
 
 def test_words_go_before_any_text_does_and_the_youngest_call_goes_first() -> None:

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
+from speech_jobs import job, scheduler
 
-from vcond.speech.scheduler import Job, Scheduler
-
-
-@dataclass
-class Line:
-    call: str
-    rate: int = 8000
-
-
-def plan_of_two() -> Scheduler:
-    return Scheduler(streaming=True, partials=True, workers=2, streams=8)
-
-
-def spoken(call: str) -> Job:
-    return Job(Line(call), 0, lane=call, heard=1600)  # type: ignore[arg-type]
+from vcond.speech.scheduler import Scheduler
 
 
 def test_who_follows_much_leaves_what_begins_to_who_follows_less() -> None:
-    plan = plan_of_two()
+    plan = scheduler(streaming=True, workers=2)
     assert plan.next(0) is plan.next(1) is None
     for name in "abc":
-        plan.begin(spoken(name))
+        plan.begin(job(name, stop=None, heard=1600))
     for _ in range(2):
         step = plan.next(0)
         assert step is not None
@@ -42,11 +28,11 @@ def test_who_follows_much_leaves_what_begins_to_who_follows_less() -> None:
 
 @pytest.mark.parametrize("leave", [lambda plan: plan.lost(1), lambda plan: plan.next(1, accept=False)])
 def test_who_is_gone_or_takes_no_more_is_not_waited_for(leave: Callable[[Scheduler], object]) -> None:
-    plan = plan_of_two()
+    plan = scheduler(streaming=True, workers=2)
     assert plan.next(1) is None
     leave(plan)
     for name in "abc":
-        plan.begin(spoken(name))
+        plan.begin(job(name, stop=None, heard=1600))
     opened = []
     while (step := plan.next(0)) is not None:
         opened.append(step)

@@ -1,27 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from speech_jobs import job, scheduler
 
 from vcond.speech.admission import State
 from vcond.speech.scheduler import TRIES, Job, Scheduler, Step
-
-
-@dataclass
-class Line:
-    call: str = "call"
-    rate: int = 8000
-
-
-def job(call: str = "call", *, live: bool = True, stop: int | None = 800, heard: int = 0) -> Job:
-    return Job(Line(call), 0, stop, lane=call, live=live, heard=heard)  # type: ignore[arg-type]
-
-
-def scheduler(*, streaming: bool = False, partials: bool = True, workers: int = 1, streams: int = 8) -> Scheduler:
-    return Scheduler(streaming=streaming, partials=partials, workers=workers, streams=streams)
 
 
 def test_live_before_left_over() -> None:

@@ -63,6 +63,7 @@ if [ "${1:-}" = test ]; then
   need "command -v turnserver" coturn
   need "command -v janus" janus
   need "command -v espeak-ng" espeak-ng
+  need "command -v fstcompose && ls /usr/lib/*/fst/*/olabel_lookahead-fst.so" libfst-tools "libfst*-plugins-base"
   need "test -e /usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz -a -d /usr/share/asterisk/sounds/en_US_f_Allison -a -d /usr/share/asterisk/moh" \
     asterisk-core-sounds-en asterisk-core-sounds-en-wav asterisk-moh-opsound-wav
   vosk_model

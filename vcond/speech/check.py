@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -11,23 +12,26 @@ import msgspec
 from vcond.speech.choose import Checked, Choice, check_engine, choose
 from vcond.speech.config import Match, SpeechConfig
 from vcond.speech.engines.vosk import language_of
+from vcond.speech.models import composed
 from vcond.speech.routes import Routes, Wishes, configurations
+
+Looks = Callable[[Path], composed.Look]
 
 
 def check_speech(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> list[Checked]:
     """All of it; what is missing is said of each route that needs it."""
-    models = configurations(config)
-    found = [_checked(config, Wishes(config.language, tuple(config.vocabulary)), environ)]
+    models, look = configurations(config), cache(composed.look)  # once for each model: it reads all of it
+    found = [_checked(config, Wishes(config.language, tuple(config.vocabulary)), environ, look)]
     for number, (route, wishes) in enumerate(Routes(config).all, 1):
         words = tuple(config.vocabulary) if wishes.vocabulary is None else wishes.vocabulary
         wanted = Wishes(wishes.language, words)
-        told = _checked(models[wishes.model], wanted, environ)
+        told = _checked(models[wishes.model], wanted, environ, look)
         detail = f"{_named(route.match)}: {_wished(wanted)}{told.detail}"
         found.append(msgspec.structs.replace(told, what=f"speech route {number}", detail=detail))
     return found
 
 
-def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str]) -> Checked:
+def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], look: Looks) -> Checked:
     """Whether there is a model, and whether it can do what is wanted of it."""
     told, choice = check_engine(config, environ), choose(config, environ)
     if told.level == "ok" and not _speaks(choice, wanted.language):
@@ -38,6 +42,25 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str]) -
         return Checked("warning", told.what, f"whisper hears every word: {told.detail}", fix)
     if told.level == "ok" and config.search and choice.engine in {"whisper", "remote"}:
         return Checked("warning", told.what, f"{choice.engine} has no search: {told.detail}", "leave search out")
+    return _graph(told, Path(choice.model), wanted, look) if told.level == "ok" and choice.engine == "vosk" else told
+
+
+def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:
+    """What the graph of a vosk model is good for."""
+    if wanted.vocabulary and composed.fixed(model):
+        fix = f"name a model that has graph/{composed.SOUNDS}, or leave the vocabulary out"
+        return Checked("warning", told.what, f"the model takes no vocabulary, it hears every word: {told.detail}", fix)
+    found = look(model)
+    if found.why:
+        what = f"{model / composed.FOLDER} is not used, {found.why}: {told.detail}"
+        return Checked("warning", told.what, what, f"vcond model compile {model}, or remove it")
+    if wanted.vocabulary:  # of which the graph is made anew each time
+        return told
+    if found.ready:
+        return msgspec.structs.replace(told, detail=f"{told.detail}, its graph composed beforehand")
+    if composed.composable(model):
+        more = f"more calls on the same machine: vcond model compile {model}"
+        return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
     return told
 
 

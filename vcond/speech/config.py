@@ -87,8 +87,9 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Worker processes. 0 = one for each CPU, at most 4."""
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
     """Threads of one worker. More workers serve more calls than more threads do."""
-    streams: Annotated[int, Meta(ge=1, le=1000)] = 8
-    """Utterances a worker of a streaming engine follows at once, each with its warm recognizer (vosk: some 50 MB)."""
+    streams: Annotated[int, Meta(ge=1, le=1000)] = 16
+    """Utterances a worker of a streaming engine follows at once, each with its recognizer (vosk: some 50 MB, a few with a graph
+    that was composed beforehand)."""
     search: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """vosk: how many states its search keeps at most (Kaldi's ``max-active``). Fewer cost less, and lose words where speech
     is unclear. 0 = what the model says; more than that changes nothing."""

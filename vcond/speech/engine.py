@@ -64,6 +64,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     """Recognitions that are open at once: as many may be kept ready."""
     vocabulary: tuple[str, ...] = ()
     """That of most utterances; empty = every word."""
+    vocabularies: bool = False
+    """Some utterances have a vocabulary of their own."""
     search: int = 0
     """How many states a search may keep at most, for an engine that searches; 0 = what its model says."""
 
@@ -79,6 +81,8 @@ class Caps(msgspec.Struct, frozen=True):
     forks: bool = False
     """True: a process that loaded it may be forked, and both work. It has no threads then, no connections and no files
     that it shares; the process is looked at too, and not forked when it has more than one thread."""
+    warning: str = ""
+    """What the operator should know of it; it is logged."""
 
 
 class Hint(msgspec.Struct, frozen=True):

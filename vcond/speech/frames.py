@@ -22,6 +22,8 @@ LONGEST = 1 << 20
 """Bytes of a message. Audio is sent in pieces of ``PIECE``; texts are far shorter."""
 PIECE = 1 << 18
 """Bytes of audio in one ``Feed``."""
+LONGEST_WARNING = 2000
+"""Characters."""
 HEAD = struct.Struct(">I")
 
 Name = Annotated[str, Meta(max_length=200)]
@@ -43,6 +45,8 @@ class Start(Message, tag=True):
     """Recognitions that will be open at once."""
     vocabulary: tuple[str, ...] = ()
     """That of most utterances."""
+    vocabularies: bool = False
+    """Some have one of their own."""
     growth: int = 0
     """Bytes that it may take on top of what it has when its engine is loaded; 0 = as many as it likes."""
     forks: bool = False
@@ -105,6 +109,8 @@ class Ready(Message, tag=True):
     """Bytes of resident memory."""
     forks: bool = False
     """It takes nothing but ``Fork``."""
+    warning: Annotated[str, Meta(max_length=LONGEST_WARNING)] = ""
+    """What the operator should know of the engine."""
 
 
 class Forked(Message, tag=True):

@@ -82,7 +82,10 @@ class Worker:
             await ours.close()
             await process.wait()
             raise WorkerLostError("crash") from why
-        return worker, await worker.begin([start], seconds, tasks)
+        ready = await worker.begin([start], seconds, tasks)
+        if ready.warning:
+            log.warning("speech engine", engine=ready.engine, warning=ready.warning)
+        return worker, ready
 
     async def fork(
         self, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event

@@ -48,18 +48,24 @@ class Routes:
 
 
 def configurations(config: SpeechConfig) -> list[SpeechConfig]:
-    """One for each model that is to be loaded: first that of calls without a route."""
-    found = [config]
+    """One for each model that is to be loaded, with the routes whose calls it hears: first that of calls without a route."""
+    found = [msgspec.structs.replace(config, routes=_of(config, ("", "", "")))]
     for wanted in _models(config)[1:]:
-        route = next(route for route in config.routes if _model(route) == wanted)
+        routes = _of(config, wanted)
+        route = routes[0]
         words = config.vocabulary if route.vocabulary is None else route.vocabulary
         found.append(
             msgspec.structs.replace(
                 config, engine=route.engine or "auto", model=route.model, language=route.language or config.language,
-                vocabulary=words, workers=route.workers or config.workers, routes=[],
+                vocabulary=words, workers=route.workers or config.workers, routes=routes,
             )
         )  # fmt: skip
     return found
+
+
+def _of(config: SpeechConfig, model: tuple[str, str, str]) -> list[Route]:
+    """The routes whose calls a model hears."""
+    return [route for route in config.routes if _model(route) == model]
 
 
 def _models(config: SpeechConfig) -> list[tuple[str, str, str]]:

@@ -353,8 +353,8 @@ class Speech:
             choice = self.choice
             start = frames.Start(
                 choice.engine, choice.model, self.config.threads, self.config.nice, choice.server,
-                self.config.streams, tuple(self.config.vocabulary), growth=2 * self.config.memory_mb << 20,
-                search=self.config.search, allocator=self.config.allocator,
+                self.config.streams, tuple(self.config.vocabulary), any(one.vocabulary for one in self.config.routes),
+                growth=2 * self.config.memory_mb << 20, search=self.config.search, allocator=self.config.allocator,
             )  # fmt: skip
             wake = self._wakes[index]
             try:

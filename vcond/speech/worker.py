@@ -50,7 +50,8 @@ class Bench:
     def ready(self) -> frames.Ready:
         """What the engine is."""
         caps = self.engine.caps
-        return frames.Ready(self.engine.name, self.engine.model, caps.streaming, caps.languages, memory())
+        told = caps.warning[: frames.LONGEST_WARNING]
+        return frames.Ready(self.engine.name, self.engine.model, caps.streaming, caps.languages, memory(), warning=told)
 
     def do(self, message: frames.Request) -> frames.Answer | None:
         """One message. An exception of the engine costs the recognition and is answered, with nothing said in it.
@@ -130,7 +131,9 @@ def serve(channel: socket.socket) -> None:
         raise ProtocolError("not started")
     os.nice(start.nice)
     try:
-        options = EngineOptions(start.model, start.threads, start.server, start.streams, start.vocabulary, start.search)
+        options = EngineOptions(
+            start.model, start.threads, start.server, start.streams, start.vocabulary, start.vocabularies, start.search
+        )
         engine = load(start.engine, options)
     except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which
         text = str(why)[:2000] if isinstance(why, OperatorError) else ""

@@ -70,6 +70,14 @@ def test_a_model_from_its_name_to_its_verdict(tmp_path: Path, mirror: str) -> No
     assert json.loads(harmed.output)[0]["wrong"] == ["conf/model.conf is missing"]
 
 
+def test_compiling_a_model_that_is_none_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no model at"):
+        run("compile", "gone", "--to", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="nothing to compose"):
+        run("compile", "empty", "--to", tmp_path)
+
+
 def test_an_archive_of_the_operators_own(tmp_path: Path, mirror: str) -> None:
     archive = tmp_path / "www" / f"{NAME}.zip"
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()

@@ -186,3 +186,19 @@ def marks() -> type[Marks]:
 def demo() -> list[np.ndarray]:
     """The demo call: samples of the caller and of the agent, at 8 kHz."""
     return [decode(Codec.PCMU, track) for track in demo_call().tracks]
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """The files of a small vosk model; what is in them is no model."""
+    folder = tmp_path / "vosk-model-small-xx-1"
+    for name in ("conf", "am", "graph/phones"):
+        (folder / name).mkdir(parents=True)
+    (folder / "am" / "final.mdl").write_bytes(b"weights")
+    (folder / "conf" / "mfcc.conf").write_text("--sample-frequency=16000\n", "utf-8")
+    (folder / "conf" / "model.conf").write_text("--beam=10.0\n--max-active=3000\n--acoustic-scale=1.0\n", "utf-8")
+    (folder / "graph" / "HCLr.fst").write_bytes(b"sounds")
+    (folder / "graph" / "Gr.fst").write_bytes(b"language")
+    (folder / "graph" / "disambig_tid.int").write_text("7\n8\n", "utf-8")
+    (folder / "graph" / "phones.txt").write_text("a 1\n", "utf-8")
+    return folder

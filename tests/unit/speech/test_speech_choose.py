@@ -11,6 +11,8 @@ from vcond.speech import choose as choosing
 from vcond.speech.check import check_speech
 from vcond.speech.choose import Choice, check_engine, choose, find_vosk
 from vcond.speech.config import SpeechConfig
+from vcond.speech.models import composed
+from vcond.speech.models.kept import keep
 
 TOP = Path(choosing.__file__).parents[2]
 
@@ -139,6 +141,35 @@ def test_a_check_says_when_a_vocabulary_has_no_effect(machine: Path) -> None:
     config = msgspec.convert({"engine": "whisper", "routes": [words, {"engine": "vosk", **words}]}, SpeechConfig)
     assert [one.level for one in check_speech(config, {})] == ["ok", "warning", "ok"]
     assert check_speech(SpeechConfig(engine="whisper", vocabulary=["yes"]), {})[0].level == "warning"
+
+
+def test_a_check_says_what_the_graph_of_a_vosk_model_is_good_for(machine: Path) -> None:
+    model = vosk_model(machine / "var" / "vosk-model-small-en-us-0.15")
+    words = {"match": {"dialled": "1"}, "vocabulary": ["yes", "no"]}
+    config = msgspec.convert({"model": str(model), "routes": [words]}, SpeechConfig)
+
+    def said() -> list[tuple[str, bool]]:
+        return [(one.level, f"vcond model compile {model}" in one.detail + one.fix) for one in check_speech(config, {})]
+
+    assert said() == [("ok", False), ("ok", False)], "graphs of another kind"
+    (model / "graph").mkdir()
+    for name in composed.PARTS:
+        (model / "graph" / name).touch()
+    assert said() == [("ok", True), ("ok", False)], "what is possible is said where it helps"
+    (model / "composed").mkdir()
+    assert said() == [("warning", True), ("warning", True)], "of other files"
+    of = {name: keep(model / "graph" / name) for name in composed.PARTS}
+    for name in composed.MADE:
+        (model / "composed" / name).touch()
+    files = {name: keep(model / "composed" / name) for name in composed.MADE}
+    told = {"of": of, "files": files, "made_at": ""}
+    (model / "composed" / "composed.json").write_bytes(msgspec.json.encode(told))
+    assert said() == [("ok", False), ("ok", False)]
+    assert check_speech(config, {})[0].detail.endswith("its graph composed beforehand")
+    (model / "graph" / "HCLr.fst").unlink()
+    (model / "graph" / "HCLG.fst").touch()
+    assert [one.level for one in check_speech(config, {})] == ["warning", "warning"]
+    assert "takes no vocabulary" in check_speech(config, {})[1].detail
 
 
 def test_built_in_engines_are_the_entry_points_of_the_package() -> None:

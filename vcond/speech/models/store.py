@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -19,9 +17,10 @@ import msgspec
 from vcond.errors import ConfigError, OperatorError, ProtocolError, StorageError
 from vcond.speech import frames
 from vcond.speech.choose import MODEL_FOLDERS, is_vosk, is_whisper
-from vcond.speech.models import packages
+from vcond.speech.models import composed, packages
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.download import Download, Progress
+from vcond.speech.models.kept import Kept, keep, same, sync_folder
 from vcond.speech.models.unpack import MOST_BYTES, unzip
 from vcond.speech.process import Worker, WorkerLostError
 
@@ -34,13 +33,6 @@ MOST_UNKNOWN = 8 << 30
 BLOCK = 1 << 20
 MIRROR = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 """Without a password: the address is written into the manifest, which everyone may read."""
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """One file of a model."""
-
-    size: int
-    sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -124,20 +116,22 @@ def verify(folder: Path) -> list[str]:
     """What is wrong with the files of a model's folder; empty = all is as it was installed. Reads all of it."""
     told = manifest(folder)
     if told is None:
-        return [] if is_vosk(folder) or is_whisper(folder) else ["it is no model that an engine of vcond knows"]
+        known = is_vosk(folder) or is_whisper(folder)
+        return composed.wrong(folder) if known else ["it is no model that an engine of vcond knows"]
+    apart = [folder / composed.FOLDER, folder / composed.WORK]
     found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = [path for path in found if not any(path.is_relative_to(one) for one in apart)]
     there = {str(path.relative_to(folder)) for path in found} - {MANIFEST}
     wrong = [f"{name} is missing" for name in sorted(told.files.keys() - there)]
     wrong += [f"{name} was not installed with it" for name in sorted(there - told.files.keys())]
     for name in sorted(there & told.files.keys()):
         path = folder / name
         try:
-            same = not path.is_symlink() and path.stat().st_size == told.files[name].size
-            if not same or _hash(path) != told.files[name].sha256:
+            if path.is_symlink() or not same(path, told.files[name]):
                 wrong.append(f"{name} has changed")
         except OSError as why:
             wrong.append(f"{name} cannot be read: {why.strerror}")
-    return wrong
+    return wrong + composed.wrong(folder)
 
 
 async def loads(folder: Path, seconds: float = 300) -> str:
@@ -199,39 +193,22 @@ def _finish(model: Known, made: Path, goal: Path, source: str, digest: str) -> N
         for path in (made, *made.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)  # whoever fetches it, vcond's user reads it
         files = {
-            str(path.relative_to(made)): Kept(path.stat().st_size, _hash(path, sync=True))
-            for path in sorted(made.rglob("*"))
-            if path.is_file()
+            str(path.relative_to(made)): keep(path, sync=True) for path in sorted(made.rglob("*")) if path.is_file()
         }
         now = datetime.now(UTC).isoformat(timespec="seconds")
         told = Manifest(model.name, engine, source, digest, now, files, model.language, model.licence)
         (made / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
         made.rename(goal)
-        _sync(goal.parent)
+        sync_folder(goal.parent)
     except OSError as why:
         raise StorageError(f"cannot write {goal}: {why.strerror or type(why).__name__}") from why
 
 
 def _digest(archive: Path) -> str:
     try:
-        return _hash(archive)
+        return keep(archive).sha256
     except OSError as why:
         raise StorageError(f"cannot read {archive}: {why.strerror or type(why).__name__}") from why
-
-
-def _hash(path: Path, *, sync: bool = False) -> str:
-    with path.open("rb") as file:
-        if sync:
-            os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

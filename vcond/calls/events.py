@@ -234,10 +234,22 @@ class Paused(Event, frozen=True, tag=True):
 
 
 class Unpaused(Event, frozen=True, tag=True):
-    """A party lets recording go on: its own pauses end, and those of parties that have left. Without a party: all end."""
+    """Whoever paused lets recording go on: its own pause ends, nobody else's.
+
+    A party also ends the pauses of parties that have left, who cannot do so any more.
+    """
 
     by: str = ""
     party: int | None = None
+
+
+class PauseOverridden(Event, frozen=True, tag=True):
+    """Every pause ends, whoever made it, though those who paused did not let recording go on. Never an adapter's."""
+
+    by: str = ""
+    """Who answers for it: ``operator``."""
+    reason: str = ""
+    """In the words of whoever did it."""
 
 
 class Utterance(Event, frozen=True, tag=True):
@@ -358,7 +370,7 @@ AnyEvent = (
     CallOpened | PartyJoined | PartyDescribed | PartyLeft | Answered
     | TrackOpened | Span | TrackClosed
     | Held | Resumed | Muted | Unmuted | Digit
-    | Transferred | Merged | MergedInto | Paused | Unpaused
+    | Transferred | Merged | MergedInto | Paused | Unpaused | PauseOverridden
     | Utterance | Transcribed | Untranscribed | SpeechState
     | Tagged | Fact | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
 )  # fmt: skip

@@ -93,6 +93,9 @@ class Window:
     reason: str = ""
     by: str = ""
     party: int | None = None
+    overridden_by: str = ""
+    """Who ended a pause that was another's to end; empty = whoever made it did."""
+    override_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -151,11 +154,16 @@ class Call:
         """Whether this one has paused recording now."""
         return any(pause.stop is None and (pause.by, pause.party) == (by, party) for pause in self.pauses)
 
-    def ending(self, party: int | None) -> list[Window]:
-        """The pauses that would end if this party let recording go on now; all for None."""
-        gone = {one.index for one in self.parties if not one.here}
-        wanted = None if party is None else {party, *gone}
-        return [pause for pause in self.pauses if pause.stop is None and (wanted is None or pause.party in wanted)]
+    def pauses_of_others(self, by: str) -> list[Window]:
+        """The pauses that are on and not this one's to end (``operator``, ``platform``)."""
+        return [pause for pause in self.pauses if pause.stop is None and (pause.by, pause.party) != (by, None)]
+
+    def ending(self, by: str, party: int | None) -> list[Window]:
+        """The pauses that would end if this one let recording go on now: its own, and for a party those of who has left."""
+        mine: set[tuple[str, int | None]] = {(by, party)}
+        if by == "party":
+            mine |= {(by, one.index) for one in self.parties if not one.here}
+        return [pause for pause in self.pauses if pause.stop is None and (pause.by, pause.party) in mine]
 
     def secret(self, at: Instant) -> bool:
         """Whether what happened then, and is told now, must not be kept. Stamps of others are not exact: now counts too."""
@@ -318,9 +326,15 @@ class Call:
         return True
 
     def _unpaused(self, e: ev.Unpaused) -> bool:
-        ending = self.ending(e.party)
+        ending = self.ending(e.by, e.party)
         for pause in ending:
             pause.stop = max(pause.start, e.at)
+        return bool(ending)
+
+    def _overridden(self, e: ev.PauseOverridden) -> bool:
+        ending = [pause for pause in self.pauses if pause.stop is None]
+        for pause in ending:
+            pause.stop, pause.overridden_by, pause.override_reason = max(pause.start, e.at), e.by, e.reason
         return bool(ending)
 
     def _interrupted(self, e: ev.Interrupted) -> bool:
@@ -421,6 +435,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.MergedInto: Call._merged_into,
     ev.Paused: Call._paused,
     ev.Unpaused: Call._unpaused,
+    ev.PauseOverridden: Call._overridden,
     ev.Utterance: Call._utterance,
     ev.Transcribed: Call._transcribed,
     ev.Untranscribed: Call._untranscribed,

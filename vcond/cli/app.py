@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -117,11 +118,24 @@ def pause(call: str, config: ConfigFile = DEFAULT, reason: str = "") -> None:
 
 
 @app.command()
-def resume(call: str, config: ConfigFile = DEFAULT) -> None:
-    """Keep a paused call again."""
+def resume(
+    call: str,
+    config: ConfigFile = DEFAULT,
+    force: Annotated[bool, typer.Option("--force", help="End the pauses of others too; the vCon says so.")] = False,
+    reason: Annotated[str, typer.Option(help="With --force: why, for the vCon.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --force: do not ask.")] = False,
+) -> None:
+    """Keep a call again that `vcond pause` paused. Exit 1 when others still have it paused."""
     from vcond.cli.door import ask
 
-    render.done(ask(_load(config).config.vcond.admin_socket, "resume", write=True, call=call))
+    socket = _load(config).config.vcond.admin_socket
+    if force and not yes and sys.stdin.isatty():
+        others = ask(socket, "call", call=call).get("paused_by", [])
+        typer.confirm(f"Paused by {', '.join(others) or 'nobody'}. Record again without their consent?", abort=True)
+    query = {"force": "yes", "reason": reason} if force else {}
+    row = ask(socket, "resume", write=True, call=call, **query)
+    render.done(row)
+    raise typer.Exit(1 if row["paused"] else 0)
 
 
 outbox_app = typer.Typer(help="vCons on their way to the sinks.", invoke_without_command=True)

@@ -63,7 +63,8 @@ def outbox(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def done(row: Mapping[str, Any]) -> None:
     """The answer to pause and resume."""
-    print(f"{row['call']}: {'paused' if row['paused'] else 'recording'}")
+    by = f" by {', '.join(row['paused_by'])}" if row.get("paused_by") else ""
+    print(f"{row['call']}: {'paused' + by if row['paused'] else 'recording'}")
 
 
 def clock(seconds: float) -> str:

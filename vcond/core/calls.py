@@ -34,10 +34,13 @@ MAX_TRACKS = 1_000
 MAX_KEY = 256
 """Characters of an adapter's name for a call or a party."""
 MAX_EVENTS = 200_000
+MAX_SWITCHES = 10_000
+"""How often recording may be let go on; pausing is always possible."""
 LARGEST_MERGE = 7 << 20
 """Bytes; a record of the journal is limited to 8 MiB."""
 FUTURE, PAST = 10 * SECOND, 3_600 * SECOND
 """An event's moment may be this far ahead of our clock, or before the call's zero; else it happened now."""
+_LETS_GO_ON = (ev.Unpaused, ev.PauseOverridden)
 
 
 class CoreCall:
@@ -54,6 +57,7 @@ class CoreCall:
         """Tracks of an earlier run that speech still listens to."""
         self._tracks: list[CoreTrack] = []
         self._events = 0
+        self._switches = 0
         self._utterances = 1 + max(state.speech, default=-1)
         self._full = False
         self._last_word = state.last
@@ -97,8 +101,7 @@ class CoreCall:
         if self.over:
             self.dropped("event", "after-end")
             return
-        self._events += 1
-        if self._events > MAX_EVENTS and not isinstance(event, ev.Paused):
+        if not self._room_for(event):
             self._overflow("events")
             return
         now = self.office.clock.now()
@@ -107,7 +110,7 @@ class CoreCall:
             event = msgspec.structs.replace(event, at=now)
         if isinstance(event, ev.Digit) and self.state.secret(event.at):
             return  # nothing dialled while recording is paused is kept
-        if isinstance(event, ev.Unpaused):
+        if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
         if isinstance(event, ev.Paused) and self.state.paused_by(event.by, event.party):
@@ -117,6 +120,16 @@ class CoreCall:
             for track in self._tracks:
                 track.take_back(event.at)
         self._show(event)
+
+    def _room_for(self, event: ev.Event) -> bool:
+        """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does."""
+        if isinstance(event, ev.Paused):
+            return True  # a second one of the same owner changes nothing, so these are as many as the others at most
+        if isinstance(event, _LETS_GO_ON):
+            self._switches += 1
+            return self._switches <= MAX_SWITCHES
+        self._events += 1
+        return self._events <= MAX_EVENTS
 
     def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
         """What is said and happens from now on, until the end; see ``vcond.adapter.LiveCall``."""

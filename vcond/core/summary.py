@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vcond.calls.state import Call
+from vcond.calls.state import Call, Window
 from vcond.calls.time import rfc3339, seconds
 
 
@@ -20,10 +20,20 @@ def summary(call: Call) -> dict[str, Any]:
         "seconds": round(seconds((until) - call.opened), 1),
         "parties": [{"name": p.who.name, "tel": p.who.tel or p.who.sip, "here": p.here} for p in call.parties],
         "paused": call.paused,
+        "paused_by": [paused_by(call, one) for one in call.pauses if one.stop is None],
         "utterances": len(call.speech),
         "waiting": len(call.untranscribed()),
         "transcription": transcription(call),
     }
+
+
+def paused_by(call: Call, pause: Window) -> str:
+    """Who paused, for the operator: ``party 0 (Ann)``, ``operator``."""
+    if pause.party is None or not 0 <= pause.party < len(call.parties):
+        return pause.by or "unknown"
+    who = call.parties[pause.party].who
+    name = who.name or who.tel or who.sip
+    return f"party {pause.party}" + (f" ({name})" if name else "")
 
 
 def transcription(call: Call) -> str:

@@ -198,4 +198,6 @@ def _window(call: Call, window: Window) -> dict[str, Any]:
         | ({"reason": window.reason} if window.reason else {})
         | ({"by": window.by} if window.by else {})
         | ({"party": window.party} if window.party is not None else {})
+        | ({"overridden_by": window.overridden_by} if window.overridden_by else {})
+        | ({"override_reason": window.override_reason} if window.override_reason else {})
     )

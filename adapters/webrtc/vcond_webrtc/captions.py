@@ -34,7 +34,7 @@ HEADERS: Final = {
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
-CHANGES: Final = frozenset({"paused", "unpaused", "partyjoined", "partydescribed", "partyleft"})
+CHANGES: Final = frozenset({"paused", "unpaused", "pauseoverridden", "partyjoined", "partydescribed", "partyleft"})
 """Events after which the state is told anew."""
 
 
@@ -183,7 +183,7 @@ def _state(session: Session) -> dict[str, Any]:
         "you": mine,
         "parties": [{"name": party.who.name, "here": party.here} for party in call.parties],
         "paused": [pause.party for pause in open_pauses],
-        "resumable": bool(open_pauses) and len(call.ending(mine)) == len(open_pauses),
+        "resumable": bool(open_pauses) and len(call.ending("party", mine)) == len(open_pauses),
     }
 
 

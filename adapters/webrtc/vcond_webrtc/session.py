@@ -107,7 +107,7 @@ class Session:
         if self._place is None or self._over.is_set():
             return False
         call, party = self._place.conversation.call, self._place.party
-        if call.state.ending(party):
+        if call.state.ending("party", party):
             call.emit(Unpaused(at=self._desk.clock.now(), by="party", party=party))
         return not call.state.paused
 

@@ -25,6 +25,7 @@ EVERY = [
     ev.MergedInto(at=AT, call="u"),
     ev.Paused(at=AT, reason="card", by="operator"),
     ev.Unpaused(at=AT),
+    ev.PauseOverridden(at=AT, by="operator", reason="order"),
     ev.Utterance(at=AT, utterance=0, track=0, start=0, stop=9),
     ev.Transcribed(at=AT, utterance=0, engine="e", model="m", text="hi", words=[ev.Word(0, 5, "hi", 0.5)]),
     ev.Untranscribed(at=AT, utterance=0, reason="deadline"),

@@ -1,6 +1,7 @@
 """What a pause leaves of a track, and whose pause ends when."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +64,6 @@ def test_it_is_paused_while_anybody_wants_it(steps):
         owner = (event.by, event.party)
         if isinstance(event, ev.Paused):
             wanted.add(owner)
-        elif event.party is None:
-            wanted.clear()
         else:
             wanted.discard(owner)
     call = call_of(*events)
@@ -84,6 +83,34 @@ def test_a_pause_is_its_partys_also_after_a_merge():
     into.apply(ev.Unpaused(at=at(4), by="party", party=2))
     assert not into.paused
     assert into.odd == 0
+
+
+@pytest.mark.parametrize("who", OWNERS)
+def test_whoever_lets_recording_go_on_ends_its_own_pause_only(who):
+    call = call_of(*[ev.Paused(at=at(1), by=by, party=party) for by, party in OWNERS])
+    call.apply(ev.Unpaused(at=at(2), by=who[0], party=who[1]))
+    assert {(pause.by, pause.party) for pause in call.pauses if pause.stop is not None} == {who}
+    assert call.paused
+    assert call.odd == 0
+
+
+@pytest.mark.parametrize("who", [("operator", None), ("platform", None), ("platform", 1), ("", None)])
+def test_a_pause_of_a_party_that_left_is_for_parties_to_end(who):
+    call = call_of(ev.Paused(at=at(1), by="party", party=0), ev.PartyLeft(at=at(2), party=0))
+    call.apply(ev.Unpaused(at=at(3), by=who[0], party=who[1]))
+    assert call.paused
+    call.apply(ev.Unpaused(at=at(4), by="party", party=1))
+    assert not call.paused
+
+
+def test_an_override_ends_all_pauses_and_is_told_of_each():
+    call = call_of(*[ev.Paused(at=at(1), by=by, party=party) for by, party in OWNERS])
+    call.apply(ev.Unpaused(at=at(2), by="party", party=0))
+    call.apply(ev.PauseOverridden(at=at(3), by="operator", reason="court order"))
+    assert not call.paused
+    told = {(pause.by, pause.party): (pause.overridden_by, pause.override_reason) for pause in call.pauses}
+    by_operator = ("operator", "court order")
+    assert told == {owner: ("", "") if owner == ("party", 0) else by_operator for owner in OWNERS}
 
 
 def test_pauses_that_are_over_cost_next_to_nothing(monkeypatch):

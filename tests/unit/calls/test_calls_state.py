@@ -159,6 +159,7 @@ some = st.one_of(
               events=st.just([{"t": "Held", "at": 3, "party": 0}, {"broken": 1}])),
     st.builds(ev.Paused, at=st.just(at(1))),
     st.builds(ev.Unpaused, at=st.just(at(1))),
+    st.builds(ev.PauseOverridden, at=st.just(at(1))),
     st.builds(ev.CallEnded, at=st.just(at(1))),
 )  # fmt: skip
 

@@ -464,7 +464,7 @@ async def test_recording_goes_on_when_everyone_who_paused_let_it(house):
 async def test_a_pause_of_somebody_who_left_can_be_ended_by_who_is_here(house):
     call, *_ = two_parties(house)
     call.emit(ev.Paused(at=house.now(1), by="party", party=0))
-    assert call.state.ending(1) == []
+    assert call.state.ending("party", 1) == []
     call.emit(ev.PartyLeft(at=house.now(2), party=0))
     assert call.state.paused
     call.emit(ev.Unpaused(at=house.now(3), by="party", party=1))

@@ -1,0 +1,73 @@
+"""What the operator's door does to a call."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vcond.calls import events as ev
+from vcond.status import Status
+from vcond.vcon import build
+
+
+@pytest.fixture
+def door(house):
+    return Status(SimpleNamespace(office=house.office, clock=house.clock))  # type: ignore[arg-type] - what pauses use
+
+
+def opened(house):
+    call = house.desk.call("k", at=house.now(0))
+    call.party("browser", at=house.at(0), who=ev.Who(name="Ann"))
+    return call
+
+
+async def test_the_operator_ends_only_the_pause_of_the_operator(house, door):
+    call = opened(house)
+    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    row = await door.writes["pause"]({"call": call.uuid})
+    assert row["paused_by"] == ["party 0 (Ann)", "operator"]
+    row = await door.writes["resume"]({"call": call.uuid})
+    assert (row["paused"], row["paused_by"]) == (True, ["party 0 (Ann)"])
+    assert (await door.writes["resume"]({"call": call.uuid}))["paused"]
+    call.emit(ev.Unpaused(at=house.now(2), by="party", party=0))
+    assert not call.state.paused
+
+
+@pytest.mark.parametrize("word", ["", "no", "true"])
+async def test_force_is_what_was_asked_for_by_its_name(house, door, word):
+    call = opened(house)
+    call.emit(ev.Paused(at=house.now(1), by="platform"))
+    assert (await door.writes["resume"]({"call": call.uuid, "force": word}))["paused"]
+
+
+async def test_a_forced_resume_is_an_event_of_its_own_and_in_the_report(house, door):
+    call = opened(house)
+    call.emit(ev.Answered(at=house.at(0)))
+    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    house.now(2)
+    row = await door.writes["resume"]({"call": call.uuid, "force": "yes", "reason": "court order"})
+    assert not row["paused"]
+    assert [type(event) for event in call.journal.events[-2:]] == [ev.Paused, ev.PauseOverridden]
+    call.end(at=house.now(3))
+    report = next(a for a in build(call.state, {})["attachments"] if a["purpose"] == "vcond-capture-report")
+    (pause,) = report["body"]["pauses"]
+    assert (pause["by"], pause["overridden_by"], pause["override_reason"]) == ("party", "operator", "court order")
+
+
+async def test_a_forced_resume_of_ones_own_pause_overrides_nobody(house, door):
+    call = opened(house)
+    await door.writes["pause"]({"call": call.uuid})
+    assert not (await door.writes["resume"]({"call": call.uuid, "force": "yes"}))["paused"]
+    assert not any(isinstance(event, ev.PauseOverridden) for event in call.journal.events)
+
+
+async def test_a_full_call_can_be_paused_and_let_go_on(house, door, monkeypatch):
+    monkeypatch.setattr("vcond.core.calls.MAX_EVENTS", 5)
+    monkeypatch.setattr("vcond.core.calls.MAX_SWITCHES", 3)
+    call = opened(house)
+    for _ in range(9):
+        call.emit(ev.Held(at=house.now(1), party=0))
+    for again in range(3):
+        assert (await door.writes["pause"]({"call": call.uuid}))["paused"], again
+        assert not (await door.writes["resume"]({"call": call.uuid}))["paused"], again
+    assert (await door.writes["pause"]({"call": call.uuid}))["paused"]
+    assert (await door.writes["resume"]({"call": call.uuid}))["paused"], "not for ever"

@@ -452,6 +452,8 @@ async def test_recording_goes_on_when_everyone_who_paused_let_it(house):
     assert call.state.paused
     talk(house, caller, 4, 5)
     call.emit(ev.Unpaused(at=house.now(5), by="operator"))
+    assert call.state.paused
+    call.emit(ev.Unpaused(at=house.now(5), by="party", party=1))
     assert not call.state.paused
     talk(house, caller, 5, 6)
     call.end(at=house.now(6))

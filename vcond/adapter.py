@@ -56,6 +56,7 @@ from vcond.errors import (
     ProtocolError,
     RefusedError,
     UnreachableError,
+    how_to_install,
 )
 from vcond.media.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 from vcond.media.codecs import Codec
@@ -67,7 +68,7 @@ __all__ = [
     "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",
     "PeerError", "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
     "TrackClock", "Transferred", "Unmuted", "Unpaused", "UnreachableError", "Warned", "Who",
-    "disposition", "nanos", "parse_rfc3339", "samples",
+    "disposition", "how_to_install", "nanos", "parse_rfc3339", "samples",
 ]  # fmt: skip
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

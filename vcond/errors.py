@@ -1,4 +1,4 @@
-"""Whose fault an error is. Every room may import this module; it imports nothing.
+"""Whose fault an error is. Every room may import this module; it imports nothing of vcond.
 
 The three kinds are different types so that a caller can do the right thing: report what a peer did, tell the
 operator what to change, or crash loudly on a mistake of our own. None of the bases can be raised itself, and no
@@ -6,6 +6,8 @@ message may hold words spoken, digits dialled, full numbers or secrets.
 """
 
 from __future__ import annotations
+
+import sys
 
 
 class VcondError(Exception):
@@ -51,6 +53,16 @@ class ConfigError(OperatorError):
 
 class MissingExtraError(OperatorError):
     """A part that is not installed; the message holds the command that installs it."""
+
+
+def how_to_install(package: str) -> str:
+    """The command that installs ``package``: an extra of vcond's own (``embedded``, ``webrtc``), or another distribution.
+
+    vcond is on no index: its extras come with ``make install`` of a checkout. Others go into the environment that runs.
+    """
+    if package in {"embedded", "webrtc"}:
+        return f"make install{' WITH=webrtc' if package == 'webrtc' else ''}, as root in the checkout of vcond"
+    return f"{sys.prefix}/bin/pip install {package}"
 
 
 class StorageError(OperatorError):

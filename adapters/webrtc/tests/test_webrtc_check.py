@@ -110,7 +110,7 @@ def test_a_missing_extra_is_named(monkeypatch):
             await WebRtcAdapter(WebRtcConfig()).run(desk)
 
     monkeypatch.setitem(sys.modules, "aiortc", None)
-    with pytest.raises(ConfigError, match=r"pip install 'vcond\[webrtc\]'"):
+    with pytest.raises(ConfigError, match=r"make install WITH=webrtc"):
         asyncio.run(main())
 
 

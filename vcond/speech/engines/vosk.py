@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from vcond.errors import ConfigError, MissingExtraError
+from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.choose import VOSK_CODES
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 from vcond.speech.engines.babble import babble
@@ -76,7 +76,7 @@ class VoskEngine:
         try:
             import vosk
         except ImportError as why:
-            raise MissingExtraError("vosk is not installed: pip install vosk") from why
+            raise MissingExtraError(f"vosk is not installed: {how_to_install('vosk')}") from why
         self._folder = Path(options.model)
         if not self._folder.is_dir():
             raise ConfigError(f"no folder {options.model}", "speech.model")

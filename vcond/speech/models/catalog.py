@@ -71,7 +71,7 @@ WHISPER_TINY = Known(
         ),
     ),
 )
-"""What ``pip install 'vcond[embedded]'`` brings; for a machine where the model shall be a folder."""
+"""What the extra ``embedded`` brings; for a machine where the model shall be a folder."""
 WHISPER_BASE = Known(
     "whisper-base",
     "whisper",

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-from vcond.adapter import ConfigError, Finding, PeerError
+from vcond.adapter import ConfigError, Finding, PeerError, how_to_install
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig, is_loopback
@@ -21,7 +21,7 @@ def decoder_is_here() -> None:
     try:
         library()
     except ImportError as why:
-        raise ConfigError(f"needs a package that is not installed ({why.name}): pip install 'vcond[webrtc]'") from why
+        raise ConfigError(f"needs a package that is not installed ({why.name}): {how_to_install('webrtc')}") from why
 
 
 async def check(config: JanusConfig) -> AsyncIterator[Finding]:

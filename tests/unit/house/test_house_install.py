@@ -1,0 +1,64 @@
+"""``make install``: what it installs is what was tested, and what it refuses it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vcond.errors import how_to_install
+
+TOP = Path(__file__).resolve().parents[3]
+
+
+def pins(lock: str) -> dict[str, str]:
+    text = (TOP / lock).read_text()
+    found = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*(?:\[[a-z,-]+\])?)==([^ ;\\]+)", text, re.MULTILINE))
+    assert "://" not in text  # no index is named
+    return found
+
+
+@pytest.mark.parametrize("lock", ["requirements-embedded.lock", "requirements-webrtc.lock"])
+def test_what_is_installed_is_what_the_tests_ran_with(lock: str):
+    tested, installed = pins("requirements.lock"), pins(lock)
+    assert {"aiohttp", "vosk", "msgspec", "hatchling"} <= set(installed)
+    assert ("ctranslate2" in installed) == ("embedded" in lock)
+    assert ("aiortc" in installed) == ("webrtc" in lock)
+    assert "pytest" not in installed
+    assert {name: version for name, version in installed.items() if tested.get(name) != version} == {}
+
+
+def install(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = ["sh", str(TOP / "tools" / "install.sh")]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_an_unknown_extra_is_refused_before_anything_is_written(tmp_path: Path):
+    if os.geteuid():
+        pytest.skip("make install is for root, and this is not")
+    done = install(WITH="browser", PREFIX=str(tmp_path / "opt"), DESTDIR=str(tmp_path / "root"))
+    assert done.returncode == 1
+    assert "WITH=browser is unknown" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_that_is_too_old_is_named_with_its_remedy(tmp_path: Path):
+    if os.geteuid():
+        pytest.skip("make install is for root, and this is not")
+    done = install(PYTHON="/bin/false", PREFIX=str(tmp_path / "opt"), DESTDIR=str(tmp_path / "root"))
+    assert done.returncode == 1
+    assert "apt-get install python3 python3-venv" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_how_to_install_names_a_command_that_exists():
+    targets = re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE)
+    assert how_to_install("embedded").startswith("make install,")
+    assert how_to_install("webrtc").startswith("make install WITH=webrtc,")
+    assert "install" in targets
+    assert how_to_install("other").endswith("/bin/pip install other")

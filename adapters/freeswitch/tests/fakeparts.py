@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from faketaps import Bug
+
 if TYPE_CHECKING:
     from fakeswitch import FakeSwitch
-
-
-@dataclass
-class Bug:
-    """A tap on a channel."""
-
-    kind: str
-    target: str
-    variables: dict = field(default_factory=dict)
-    written: int = 0
-    masked: bool = False
-    file: object = None
-    socket: object = None
-    task: asyncio.Task | None = None
 
 
 @dataclass
@@ -44,6 +31,10 @@ class Channel:
     listed: float = 0.0
     bypass: bool = False
     app: str = "bridge"
+    ended: bool = False
+    """Its hang-up has begun."""
+    variables: dict = field(default_factory=dict)
+    """Set by the dialplan or the directory; names are case-blind (faults of 1.10.12, record_stereo)."""
     bugs: list[Bug] = field(default_factory=list)
     says: deque = field(default_factory=deque)
 

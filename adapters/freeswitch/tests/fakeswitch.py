@@ -9,21 +9,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 from pathlib import Path
 from urllib.parse import quote
 
-import aiohttp
-from fakeparts import Bug, Channel, Session
+from fakeparts import Channel, Session
+from faketaps import FRAME, FakeTaps
 
-FRAME = 0.02
 EPOCH_US = 1_790_000_000_000_000
 """The switch's wall clock when its loop stands at 0: not ours."""
 INSTANT = ("uuid_dump", "uuid_exists", "uuid_buglist", "show", "version", "global_getvar", "module_exists", "status")
 """Api commands that never block."""
 
 
-class FakeSwitch:
+class FakeSwitch(FakeTaps):
     def __init__(self, directory: Path, *, password: str = "secret") -> None:
         self.directory = directory
         self.password = password
@@ -43,6 +41,14 @@ class FakeSwitch:
         """Taps say +OK and never deliver."""
         self.full = False
         """The file system of the taps is full."""
+        self.full_quietly = False
+        """And nobody notices."""
+        self.refuse_starts = False
+        """No tap may be started."""
+        self.mute_starts = False
+        """Taps that start now deliver nothing."""
+        self.audio_first = False
+        """Streams send audio before they say whose it is."""
         self.hang_starts = False
         """A start never comes back, as on a FIFO that nobody reads."""
         self.mute = False
@@ -142,6 +148,7 @@ class FakeSwitch:
         self.tell("DTMF", channel, **{"DTMF-Digit": digit, "DTMF-Duration": "960"})
 
     def hang_up(self, channel: Channel, cause: str = "NORMAL_CLEARING", **more: str) -> None:
+        channel.ended = True
         for bug in list(channel.bugs):
             self._unbug(channel, bug)
         channel.state = "HANGUP"
@@ -226,19 +233,8 @@ class FakeSwitch:
                     said[2].set_result(None)
         if channel.holding or channel.bypass or self.deaf_taps:
             return
-        for bug in channel.bugs:
-            data = b"\x00" * size if bug.masked else frame
-            if bug.variables.get("RECORD_STEREO") == "true":
-                pairs = memoryview(data).cast("H")
-                data = b"".join(bytes(memoryview(data)[2 * i : 2 * i + 2]) + b"\x10\x00" for i in range(len(pairs)))
-            if bug.kind == "session_record" and not self.full:
-                if bug.file is not None:
-                    os.write(bug.file, data)
-                bug.written += size // 2
-            elif bug.kind == "session_record":
-                bug.written += size // 2
-            elif bug.socket is not None:
-                self._spawn(bug.socket.send_bytes(data))
+        for bug in list(channel.bugs):
+            self.frame(bug, channel, frame)
 
     # The event socket.
 
@@ -366,84 +362,3 @@ class FakeSwitch:
         if word in {"uuid_audio_stream", "uuid_audio_fork"}:
             return self._stream(channel, word, words[1:])
         return f"-ERR {word} Command not found!\n"
-
-    def _tappable(self, channel: Channel) -> bool:
-        if channel.answered:
-            return True
-        self.harm.append("a tap on a leg that was not answered: INCOMPATIBLE_DESTINATION for both")
-        return False
-
-    def _record(self, channel: Channel, words: list[str]) -> str:
-        action, path = words[0], words[1]
-        known = next((bug for bug in channel.bugs if bug.target == path), None)
-        if action == "start":
-            if not self._tappable(channel):
-                return "-ERR Cannot record session!\n"
-            if known is not None:
-                return "+OK Success\n"
-            variables = dict(pair.split("=") for pair in words[3].strip("{}").split(","))
-            bug = Bug("session_record", path, variables)
-            try:
-                if not self.full:
-                    bug.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o660)
-            except OSError:
-                return "-ERR Cannot record session!\n"
-            channel.bugs.append(bug)
-            self.tell("RECORD_START", channel, **{"Record-File-Path": path})
-            self.tell("MEDIA_BUG_START", channel, **{"Media-Bug-Function": bug.kind, "Media-Bug-Target": path})
-            return "+OK Success\n"
-        if known is None:
-            return "-ERR Cannot stop record session!\n"
-        if action == "stop":
-            self._unbug(channel, known)
-        else:
-            known.masked = action == "mask"
-        return "+OK Success\n"
-
-    def _unbug(self, channel: Channel, bug: Bug, *, tell: bool = True) -> None:
-        channel.bugs.remove(bug) if bug in channel.bugs else None
-        if bug.file is not None:
-            os.close(bug.file)
-            bug.file = None
-        if bug.task is not None:
-            bug.task.cancel()
-        if not tell:
-            return
-        if bug.kind == "session_record":
-            rate = int(bug.variables["record_sample_rate"])
-            more = {"Record-File-Path": bug.target, "variable_record_samples": str(bug.written * 8000 // rate)}
-            self.tell("RECORD_STOP", channel, **more)
-        self.tell("MEDIA_BUG_STOP", channel, **{"Media-Bug-Function": bug.kind, "Media-Bug-Target": bug.target})
-
-    def _stream(self, channel: Channel, word: str, words: list[str]) -> str:
-        fork = word == "uuid_audio_fork"
-        kind = "audio_fork" if fork else "audio_stream"
-        known = next((bug for bug in channel.bugs if bug.kind == kind), None)
-        if words[0] == "stop":
-            if known is None or (fork and words[1:] != ["vcond"]):
-                return "-ERR Operation Failed\n"
-            self._unbug(channel, known)
-            return "+OK Success\n"
-        if fork and len(words) < 6:
-            self.harm.append("a short uuid_audio_fork: the switch crashed")
-            self.crash()
-            return ""
-        if not self._tappable(channel) or known is not None:
-            return "-ERR Operation Failed\n"
-        bug = Bug(kind, "N/A", {"record_sample_rate": {"8k": "8000", "16k": "16000"}[words[3]]})
-        channel.bugs.append(bug)
-        bug.task = self._spawn(self._connect(bug, words[1], words[5] if fork else words[4], fork=fork))
-        return "+OK Success\n"
-
-    async def _connect(self, bug: Bug, url: str, metadata: str, *, fork: bool) -> None:
-        protocols = ("audio.drachtio.org",) if fork else ()
-        try:
-            async with aiohttp.ClientSession() as client, client.ws_connect(url, protocols=protocols) as socket:
-                await socket.send_str(metadata)
-                bug.socket = socket
-                async for _ in socket:
-                    pass
-        except aiohttp.ClientError:
-            pass
-        finally:
-            bug.socket = None

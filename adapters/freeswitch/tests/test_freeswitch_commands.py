@@ -14,11 +14,39 @@ URL = "ws://10.0.0.5:8470/freeswitch/audio/token"
 PATH = "/dev/shm/vcond/x.r16"
 
 
-def test_the_tap_is_the_one_that_was_measured():
-    assert commands.record_start(UUID, PATH, 16000, "t1") == (
-        f"uuid_record {UUID} start {PATH} 0 {{RECORD_READ_ONLY=true,enable_file_write_buffering=false,"
-        "RECORD_PRE_BUFFER_FRAMES=1,record_sample_rate=16000,vcond_tap=t1}"
+SIDES = "RECORD_READ_ONLY={},RECORD_WRITE_ONLY=false,RECORD_STEREO={},RECORD_STEREO_SWAP=false"
+REST = (
+    "enable_file_write_buffering=false,RECORD_PRE_BUFFER_FRAMES=1,RECORD_USE_THREAD=false,RECORD_HANGUP_ON_ERROR=false,"
+    "RECORD_APPEND=false,RECORD_MIN_SEC=0,RECORD_INITIAL_TIMEOUT_MS=0,RECORD_FINAL_TIMEOUT_MS=0,"
+    "RECORD_SILENCE_THRESHOLD=0,RECORD_ANSWER_REQ=false,RECORD_BRIDGE_REQ=false,RECORD_CHECK_BRIDGE=false,"
+    "RECORD_TOGGLE_ON_REPEAT=false,record_sample_rate=16000,vcond_tap=t1"
+)
+
+
+@pytest.mark.parametrize(("both", "sides"), [(False, ("true", "false")), (True, ("false", "true"))])
+def test_the_tap_is_the_one_that_was_measured(both, sides):
+    told = f"{SIDES.format(*sides)},{REST}"
+    assert commands.record_start(UUID, PATH, 16000, "t1", both=both) == (
+        f"uuid_record {UUID} start {PATH} 0 {{{told}}}"
     )
+
+
+LOOKED_UP = (
+    "RECORD_HANGUP_ON_ERROR", "RECORD_TOGGLE_ON_REPEAT", "RECORD_CHECK_BRIDGE", "RECORD_WRITE_ONLY", "RECORD_READ_ONLY",
+    "RECORD_STEREO", "RECORD_STEREO_SWAP", "RECORD_ANSWER_REQ", "RECORD_BRIDGE_REQ", "RECORD_APPEND",
+    "record_sample_rate", "enable_file_write_buffering", "RECORD_MIN_SEC", "RECORD_INITIAL_TIMEOUT_MS",
+    "RECORD_FINAL_TIMEOUT_MS", "RECORD_SILENCE_THRESHOLD", "RECORD_PRE_BUFFER_FRAMES", "RECORD_USE_THREAD",
+)  # fmt: skip
+"""All that switch_ivr_async.c of 1.10.12 reads with get_recording_var for a raw file without video, but for tags."""
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_no_setting_of_a_recording_is_left_to_the_channel(both):
+    line = commands.record_start(UUID, PATH, 16000, "t1", both=both)
+    told = [pair.partition("=")[0] for pair in line.rpartition("{")[2].rstrip("}").split(",")]
+    assert set(LOOKED_UP) <= set(told)
+    assert len(told) == len({name.lower() for name in told}), "names are case-blind there"
+    assert told.index("RECORD_SILENCE_THRESHOLD") > told.index("RECORD_FINAL_TIMEOUT_MS")
 
 
 def test_a_fork_always_has_all_its_words():

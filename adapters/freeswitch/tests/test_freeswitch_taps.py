@@ -74,12 +74,81 @@ def test_a_full_file_system_is_told_in_the_record():
             one, two = it.switch.call()
             await it.listened(one, two)
             await asyncio.sleep(1)
-            it.switch.full = True
+            it.switch.full = it.switch.full_quietly = True
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             assert it.warnings(call).count("audio-missing") == 2
             assert it.desk.drops["frame", "not-written"] > 100
+
+    lab(main)
+
+
+SETTINGS = {
+    "record_stereo": "true",
+    "RECORD_STEREO_SWAP": "true",
+    "RECORD_WRITE_ONLY": "true",
+    "Record_Append": "true",
+    "record_min_sec": "60",
+    "RECORD_INITIAL_TIMEOUT_MS": "200",
+    "RECORD_BRIDGE_REQ": "true",
+    "RECORD_ANSWER_REQ": "true",
+    "RECORD_TOGGLE_ON_REPEAT": "true",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_of_the_operators_own_recordings_change_nothing(name):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call(answered=False)
+            one.variables[name] = two.variables[name] = SETTINGS[name]
+            it.switch.answer(two)
+            it.switch.answer(one)
+            it.switch.bridge(one, two)
+            await it.listened(one, two)
+            await asyncio.sleep(0.5)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            call = await it.over(one.uuid)
+            assert it.heard(call, 0, ANN) > 0.95
+            assert it.heard(call, 1, BEN) > 0.95
+            assert it.warnings(call) == []
+
+    lab(main)
+
+
+def test_a_file_that_cannot_be_opened_never_ends_a_call():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            it.switch.directory.rename(it.switch.directory.with_name(it.switch.directory.name + "-away"))
+            one, two = it.switch.call(answered=False)
+            one.variables["RECORD_HANGUP_ON_ERROR"] = two.variables["RECORD_HANGUP_ON_ERROR"] = "true"
+            it.switch.answer(two)
+            it.switch.answer(one)
+            it.switch.bridge(one, two)
+            await it.until(lambda: sum(" start " in line for line in it.switch.commands) >= 4)
+            assert set(it.switch.channels) == {one.uuid, two.uuid}
+            it.switch.directory.with_name(it.switch.directory.name + "-away").rename(it.switch.directory)
+
+    lab(main)
+
+
+def test_no_tap_is_started_for_a_leg_whose_end_was_told():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call(answered=False)
+            it.switch.answer(two)
+            await it.listened(two)
+            it.switch.answer(one)
+            one.ended = True
+            bridge = {"Bridge-A-Unique-ID": one.uuid, "Bridge-B-Unique-ID": two.uuid}
+            it.switch.tell("CHANNEL_UNBRIDGE", one, **bridge, **{"Hangup-Cause": "NORMAL_CLEARING"})
+            await asyncio.sleep(1)
+            assert not one.bugs
+            it.switch.end(one, two)
+            await it.over(one.uuid)
+            assert sum(" start " in line for line in it.switch.commands) == 1
 
     lab(main)
 

@@ -39,6 +39,28 @@ SUBCLASSES: Final = (
     "mod_audio_fork::connect", "mod_audio_fork::connect_failed", "mod_audio_fork::disconnect",
     "mod_audio_fork::buffer_overrun",
 )  # fmt: skip
+RECORDING: Final = {
+    "enable_file_write_buffering": "false",
+    "RECORD_PRE_BUFFER_FRAMES": "1",
+    "RECORD_USE_THREAD": "false",
+    "RECORD_HANGUP_ON_ERROR": "false",
+    "RECORD_APPEND": "false",
+    "RECORD_MIN_SEC": "0",
+    "RECORD_INITIAL_TIMEOUT_MS": "0",
+    "RECORD_FINAL_TIMEOUT_MS": "0",
+    "RECORD_SILENCE_THRESHOLD": "0",
+    "RECORD_ANSWER_REQ": "false",
+    "RECORD_BRIDGE_REQ": "false",
+    "RECORD_CHECK_BRIDGE": "false",
+    "RECORD_TOGGLE_ON_REPEAT": "false",
+}
+"""What a tap says of its recording: FreeSWITCH takes whatever is not named from the variables of the channel.
+
+Those are the operator's, for recordings of his own, and the shipped directory sets one for every user
+(``record_stereo``: two channels in the file). All that ``switch_ivr_record_session_event`` and its callback (1.10.12)
+look up for a raw file are here, but for the texts of its tags (``RECORD_TITLE`` ...). The threshold comes behind the
+times, which set it. Writing by the session's own thread costs less, and leaves nothing behind when a call is short.
+"""
 FORK_NAME: Final = "vcond"
 """Name of our bug among those of a channel (``uuid_audio_fork``)."""
 
@@ -99,12 +121,15 @@ def record_start(uuid: str, path: str, rate: int, tap: str, *, both: bool = Fals
 
     ``both`` = two channels, what it says and what it hears. The rate is always given: the file's name does not fix it.
     """
-    sides = "RECORD_STEREO=true" if both else "RECORD_READ_ONLY=true"
-    told = (
-        f"{sides},enable_file_write_buffering=false,RECORD_PRE_BUFFER_FRAMES=1,"
-        f"record_sample_rate={_rate(rate)},vcond_tap={channel(tap)}"
-    )
-    return f"uuid_record {channel(uuid)} start {_path(path)} 0 {{{told}}}"
+    sides = {
+        "RECORD_READ_ONLY": "false" if both else "true",
+        "RECORD_WRITE_ONLY": "false",
+        "RECORD_STEREO": "true" if both else "false",
+        "RECORD_STEREO_SWAP": "false",
+    }
+    told = {**sides, **RECORDING, "record_sample_rate": str(_rate(rate)), "vcond_tap": channel(tap)}
+    words = ",".join(f"{name}={value}" for name, value in told.items())
+    return f"uuid_record {channel(uuid)} start {_path(path)} 0 {{{words}}}"
 
 
 def record_stop(uuid: str, path: str) -> str:

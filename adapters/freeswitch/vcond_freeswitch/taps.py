@@ -3,6 +3,7 @@
 The rules that measuring FreeSWITCH 1.10.12 gave, each with a test:
 
 - A leg that was not answered is never tapped: a tap on a ringing callee ends the call of both (488).
+- Nor is one whose end was told: FreeSWITCH is taking it down.
 - Taps are started as background jobs: a start that hangs must not stop the event socket.
 - A tap says +OK and may still deliver nothing (bypassed media): only audio is proof of audio.
 - Taps outlive our connection and our process: they are found again by ``uuid_buglist``, and removed when we leave.
@@ -35,6 +36,8 @@ CLEANUP: Final = 3.0
 """Seconds that removing taps may take at the very end."""
 NATIVE: Final = 8000
 """Samples a second that ``variable_record_samples`` counts when the event names no rate of the codec."""
+MAX_ENDING: Final = 10_000
+"""Channels whose last event is awaited."""
 
 _TARGET: Final = re.compile(r"<target>([^<]{1,500})</target>")
 
@@ -200,6 +203,8 @@ class TapCrew:
         self._tasks = tasks
         self._taps: dict[str, Tap] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[str] = set()
+        """Channels whose hang-up was told, and whose last event is on the way."""
         self._swept = False
         self.busy = asyncio.Event()
         """Set while there are taps to look at."""
@@ -216,7 +221,7 @@ class TapCrew:
         if leg.up is None:
             raise ProtocolError("a leg that was not answered must never be tapped")
         maker = self.make.get(self.kind)
-        if not self.ready or maker is None or leg.channel in self._taps or not leg.key:
+        if not self.ready or maker is None or leg.channel in self._taps or not leg.key or not self._lives(leg):
             return
         tap = maker(leg, self, both)
         self._keep(tap)
@@ -238,6 +243,7 @@ class TapCrew:
 
     def event(self, event: Event, at: Instant) -> None:
         """What FreeSWITCH says of taps."""
+        self._ends(event)
         if event.name == "CHANNEL_UUID":
             tap = self._taps.pop(event.old_leg, None)
             if tap is not None and event.leg:
@@ -251,6 +257,15 @@ class TapCrew:
             self._moved(event, at)
         elif event.name == "MEDIA_BUG_STOP" and isinstance(tap, FileTap) and event.bug_target == str(tap.path):
             tap.look(at)
+
+    def _ends(self, event: Event) -> None:
+        """Every event of a channel that hangs up says why, before the last one does."""
+        if event.name == "CHANNEL_HANGUP_COMPLETE":
+            self._ending.discard(event.leg)
+        elif event.cause and event.leg:
+            if len(self._ending) >= MAX_ENDING:
+                self._ending.clear()
+            self._ending.add(event.leg)
 
     def _moved(self, event: Event, at: Instant) -> None:
         """A tap of ours that FreeSWITCH moved to another leg (``recording_follow_transfer``) is taken off that one."""
@@ -267,7 +282,7 @@ class TapCrew:
                 tap.close(at)
                 if self.connection is not None:
                     self._tasks.create_task(self._quietly(commands.record_stop(uuid, str(stray)), self.connection))
-                if tap.leg.left is None and tap.leg.up is not None:
+                if self._lives(tap.leg):
                     self.start(tap.leg)
 
     def look(self, now: Instant) -> None:
@@ -345,6 +360,7 @@ class TapCrew:
     def detached(self) -> None:
         """The connection is lost; taps go on by themselves."""
         self.connection, self.ready = None, False
+        self._ending.clear()
         for starting in self._starting.values():
             starting.cancel()
         self._starting.clear()
@@ -387,6 +403,10 @@ class TapCrew:
         self._taps[tap.leg.channel] = tap
         self.busy.set()
 
+    def _lives(self, leg: Leg) -> bool:
+        """Whether a leg was answered and nothing was told of its end."""
+        return leg.up is not None and leg.left is None and leg.channel not in self._ending
+
     def _is_ours(self, target: str) -> bool:
         path = Path(target)
         return path.parent == Path(self.config.directory) and path.name.startswith(self.prefix)
@@ -415,7 +435,7 @@ class TapCrew:
             if tries:
                 await asyncio.sleep(PAUSE * 2 ** (tries - 1))
             connection, leg = self.connection, tap.leg
-            if connection is None or leg.up is None or leg.left is not None or self._taps.get(leg.channel) is not tap:
+            if connection is None or self._taps.get(leg.channel) is not tap or not self._lives(leg):
                 return
             if tries:
                 await self._quietly(tap.stop_command(), connection)

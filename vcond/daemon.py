@@ -14,6 +14,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ VERDICT = 30.0
 RESTART_FIRST, RESTART_MOST = 1.0, 60.0
 DETACH_LIMIT = 15.0
 """How long adapters may take to remove their helpers at a stop."""
+THREADS = 32
 FINISH_LIMIT = 15.0
 """How long a stop waits for calls that ended to reach the outbox; the rest is done at the next start."""
 
@@ -64,6 +66,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._verdicts: dict[str, asyncio.Event] = {}
+        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="clean")
+        self._reloading: asyncio.Task[None] | None = None
         self.stopping = False
         self.started = False
         self.last_beat = 0.0
@@ -74,6 +78,8 @@ class Daemon:
     async def run(self) -> None:
         """Serve until stopped. Raises OperatorError for what the operator must mend first."""
         metrics.build_info.labels(__version__).set(1)
+        # name look-ups that hang take threads of it, and must leave some for those who read files
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="vcond"))
         adapters = plugins.adapters(self.config)
         if not adapters:
             raise ConfigError("no adapter is configured: add [adapters.asterisk] or another", "adapters")
@@ -120,7 +126,7 @@ class Daemon:
 
     def _wire(self) -> None:
         """Make every part; nothing runs yet."""
-        sinks = plugins.sinks(self.config, clock=self.clock.now)
+        sinks = self._sinks = plugins.sinks(self.config, clock=self.clock.now)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
@@ -149,7 +155,7 @@ class Daemon:
             now=self.clock.now,
             bus=self.bus,
             forget=self.store.remove,
-            clean=lambda uuid: _clean(uuid, sinks),
+            clean=self._clean,
         )
         self.office = Office(
             self.config.vcond,
@@ -171,10 +177,15 @@ class Daemon:
     async def _clean_forms(self) -> None:
         """Signed and encrypted forms of vCons that were delivered everywhere and not cleaned up after."""
         folder = self.state_dir / "forms"
-        for file in list(folder.iterdir()) if folder.is_dir() else []:
+        for file in await asyncio.to_thread(lambda: list(folder.iterdir()) if folder.is_dir() else []):
             entry = await self.outbox.get(file.name[:36])
             if entry is None or entry.closed_at:
-                file.unlink(missing_ok=True)
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+
+    def _clean(self, uuid: str) -> None:
+        """Every sink has a vCon: its other forms are not needed any more. Not on the loop: it asks the disk."""
+        if any(sink.keeps for sink in self._sinks):
+            self._cleaner.submit(_clean, uuid, self._sinks)
 
     def _background(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         return [
@@ -230,6 +241,9 @@ class Daemon:
             finally:
                 if any(not task.done() for task in attached):
                     await self._detach(attached)
+                if self._reloading is not None:
+                    self._reloading.cancel()
+                self._cleaner.shutdown(wait=False, cancel_futures=True)
                 self.bus.close()
                 await self.web.close()
                 await self.admin.close()
@@ -363,7 +377,7 @@ class Daemon:
     @contextlib.contextmanager
     def _signals(self) -> Any:
         loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self._reload}
+        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self._ask_reload}
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
         try:
@@ -372,15 +386,23 @@ class Daemon:
             for number in handlers:
                 loop.remove_signal_handler(number)
 
-    def _reload(self) -> None:
+    def _ask_reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload(), name="reload")
+
+    def _read_again(self) -> Loaded:
+        new = load(self.loaded.files[0], os.environ)
+        plugins.adapters(new.config)
+        plugins.sinks(new.config, clock=self.clock.now)
+        check_record(new.config.record)
+        return new
+
+    async def _reload(self) -> None:
         """SIGHUP: all or nothing. What can change while calls go on does; the rest is named."""
         monotonic = str(int(asyncio.get_running_loop().time() * 1e6))
         self.notifier.send(RELOADING="1", MONOTONIC_USEC=monotonic)
         try:
-            new = load(self.loaded.files[0], os.environ)
-            plugins.adapters(new.config)
-            plugins.sinks(new.config, clock=self.clock.now)
-            check_record(new.config.record)
+            new = await asyncio.to_thread(self._read_again)  # files, which may be on a disk that does not answer
         except OperatorError as why:
             logger.error("configuration not reloaded", why=str(why))  # noqa: TRY400 - the message says it all
         else:
@@ -404,9 +426,11 @@ class Daemon:
 
 
 def _clean(uuid: str, sinks: list[ShapedSink]) -> None:
-    """Every sink has a vCon: its other forms are not needed any more."""
     for sink in sinks:
-        sink.forget(uuid)
+        try:
+            sink.forget(uuid)
+        except OSError as why:
+            logger.warning("the form made for a sink stays until the next start", sink=sink.name, why=why.strerror)
 
 
 @contextlib.contextmanager

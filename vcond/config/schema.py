@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from vcond.config.host import machine_name
 from vcond.delivery import OutboxConfig
 from vcond.speech.config import SpeechConfig
 
@@ -38,8 +38,8 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     @property
     def host(self) -> str:
-        """The name to use."""
-        return self.name or socket.getfqdn()
+        """The name to use: the same for the whole run, and known without asking anybody after the first time."""
+        return self.name or machine_name()
 
 
 class WebConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

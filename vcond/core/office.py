@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +19,7 @@ from vcond.config.schema import DaemonConfig
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
 from vcond.core.clock import SteadyClock
+from vcond.core.disk import FreeSpace
 from vcond.core.journals import CallStore, NoJournal
 from vcond.core.recovery import interrupted
 from vcond.core.tracks import CoreTrack
@@ -77,8 +77,9 @@ class Office:
         self._discard = discard
         self._facts = facts
         self.wishes = wishes
-        self._free_space = free_space or _free_space
-        self._minter = Minter(config.host, seed=clock.now() & 0x7FFFFFFF)
+        self._free_space = free_space or FreeSpace()
+        self._host = config.host
+        self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
         self._live: dict[tuple[str, str], CoreCall] = {}
         self._unfinished: dict[tuple[str, str], CoreCall] = {}
         self._began = clock.now()
@@ -267,7 +268,7 @@ class Office:
             adapter=adapter,
             key=key,
             direction=direction,
-            recorder=self.config.host,
+            recorder=self._host,
             software=f"vcond {__version__}",
         )
         state = Call()
@@ -328,8 +329,3 @@ class Office:
         if bool(low) != bool(self.disk_low):
             log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
         self.disk_low = low
-
-
-def _free_space(path: Path) -> int:
-    space = os.statvfs(path)
-    return space.f_bavail * space.f_frsize

@@ -51,6 +51,11 @@ class ShapedSink:
         self.concurrency = sink.concurrency
         self.profile = sink.profile
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there are made forms to forget."""
+        return self._seal is not None
+
     async def deliver(self, record: Sealed) -> Receipt:
         """Make the form, keep it if it cannot be made twice, hand it over. Raises Retry or Refused."""
         body = await asyncio.to_thread(self._shaped, record)

@@ -35,6 +35,7 @@ from vcond.adapter import (
     Party,
     PartyDescribed,
     PartyLeft,
+    Paused,
     Resumed,
     Track,
     Transferred,
@@ -240,13 +241,17 @@ class Conversation(Generic[L]):
 
     # Legs come and go.
 
-    def add(self, leg: L) -> None:
-        """A leg belongs to it from now on."""
+    def add(self, leg: L, since: Instant | None = None) -> None:
+        """A leg belongs to it from now on, or perhaps ``since`` then already: nobody watched."""
         leg.conversation = self
         self.legs[leg.channel] = leg
         self.first = self.first or leg
+        self.look_at(leg, leg.created if since is None else since)
+
+    def look_at(self, leg: L, since: Instant) -> None:
+        """Whether a leg, as it is called ``since`` then, may be in a recorded call; to be asked whenever that changes."""
         if matches(self._selecting.exclude, leg.name):
-            self.refuse(EXCLUDED, leg.created)
+            self.refuse(EXCLUDED, since)
 
     def remove(self, leg: L, at: Instant, cause: Cause) -> None:
         """A leg is gone."""
@@ -340,8 +345,9 @@ class Conversation(Generic[L]):
     # Beginning and end.
 
     def refuse(self, reason: str, at: Instant) -> None:
-        """Record it no more, for ever."""
-        self.refused = self.refused or reason
+        """Record it no more, for ever. What was kept since ``at``, which may be a while ago, is taken back."""
+        self.refused = EXCLUDED if reason == EXCLUDED else self.refused or reason
+        self.emit(Paused(at=at, by="platform", reason=reason))
         for leg in self.legs.values():
             self._stop(leg, at)
             leg.key = ""
@@ -437,11 +443,12 @@ class Conversation(Generic[L]):
             if party.here and party.key not in here:
                 call.emit(PartyLeft(at=last, party=party.index))
 
-    def absorb(self, other: Conversation[L]) -> None:
-        """Another conversation turned out to be part of this one."""
+    def absorb(self, other: Conversation[L], at: Instant | None = None) -> None:
+        """Another conversation turned out to be part of this one, at ``at`` or when the younger began."""
+        met = max(self.since, other.since) if at is None else at
         if EXCLUDED in {self.refused, other.refused}:
             for side in (self, other):
-                side.refuse(EXCLUDED, max(self.since, other.since))
+                side.refuse(EXCLUDED, met)
         if self.call is not None and other.call is not None:
             self.call.merge(other.call)
         else:
@@ -452,7 +459,7 @@ class Conversation(Generic[L]):
             leg.conversation = self
             self.legs[leg.channel] = leg
         for name, value in other._variables:
-            self.variable(name, value, max(self.since, other.since))
+            self.variable(name, value, met)
         other.call = None
         other.legs = {}
 

@@ -127,8 +127,11 @@ class Switchboard:
             return False
         return is_party(channel) or channel.technology == LOCAL
 
-    def seen(self, channel: Channel, at: Instant, *, late: bool = False) -> Leg | None:
-        """Take a snapshot of a channel; its leg, None for channels that are no party."""
+    def seen(self, channel: Channel, at: Instant, *, late: bool = False, since: Instant | None = None) -> Leg | None:
+        """Take a snapshot of a channel; its leg, None for channels that are no party.
+
+        ``late``: it may have been there before. ``since``: what is new of it may be so since then; else it is new now.
+        """
         if not self._matters(channel) or channel.id in self._gone:
             return None
         leg, half = self.legs.get(channel.id), self.locals.get(channel.id)
@@ -143,9 +146,9 @@ class Switchboard:
         self.locals.pop(channel.id, None)
         conversation.locals.discard(channel.id)
         if leg is None:
-            leg = self._leg(channel, conversation, at)
+            leg = self._leg(channel, conversation, at, since)
         elif leg.name != channel.endpoint:
-            self._renamed(leg, channel, at)
+            self._renamed(leg, channel, at if since is None else since)
         leg.update(channel)
         leg.conversation.describe(leg, who(channel, self._config), at)
         if channel.state == "Up":
@@ -158,18 +161,18 @@ class Switchboard:
         leg.conversation.know(leg, channel, at)
         return leg
 
-    def _leg(self, channel: Channel, conversation: Conversation, at: Instant) -> Leg:
+    def _leg(self, channel: Channel, conversation: Conversation, at: Instant, since: Instant | None) -> Leg:
         inside = self._config.inside(channel.endpoint)
         leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
         leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
         self.legs[channel.id] = leg
-        conversation.add(leg)
+        conversation.add(leg, since)
         return leg
 
     def _renamed(self, leg: Leg, channel: Channel, at: Instant) -> None:
         """Another phone took the channel over (a pickup, some transfers): another party speaks there now."""
-        leg.conversation.hand_over(leg, at)
-        leg.name, leg.inside = channel.endpoint, self._config.inside(channel.endpoint)
+        inside = self._config.inside(channel.endpoint)
+        leg.conversation.hand_over(leg, channel.endpoint, inside=inside, at=at)
 
     def _conversation(self, channel: Channel, before: Conversation | None, at: Instant, *, late: bool) -> Conversation:
         """That of a channel: by its linkedid, which may have changed, or else the one it was in ``before``."""
@@ -181,7 +184,7 @@ class Switchboard:
             found.ids.add(linkedid)
             self._by_id[linkedid] = found
         elif before is not None and found is not None:
-            found = self._join(before, found)
+            found = self._join(before, found, at)
         if found is None:
             found = Conversation(linkedid, at, self._desk, self._config, self._taps)
             found.late = found.waiting = late
@@ -229,13 +232,13 @@ class Switchboard:
         """The conversation that one became part of, or itself."""
         return self._by_id.get(conversation.key, conversation)
 
-    def _join(self, one: Conversation, two: Conversation) -> Conversation:
+    def _join(self, one: Conversation, two: Conversation, at: Instant) -> Conversation:
         """Make two conversations one: the older stays."""
         one, two = self._survivor(one), self._survivor(two)
         if one is two:
             return one
         old, new = (one, two) if (one.since, one.key) <= (two.since, two.key) else (two, one)
-        old.absorb(new)
+        old.absorb(new, at)
         for linkedid in new.ids:
             self._by_id[linkedid] = old
         for half in new.locals:
@@ -261,7 +264,7 @@ class Switchboard:
         """Whoever shares a bridge is in one conversation."""
         legs = [self.legs[channel] for channel in self.bridges.get(bridge, ()) if channel in self.legs]
         for leg in legs[1:]:
-            self._join(legs[0].conversation, leg.conversation)
+            self._join(legs[0].conversation, leg.conversation, at)
         if legs:
             legs[0].conversation.settle(at)
 
@@ -272,7 +275,7 @@ class Switchboard:
             if channel in self.legs or channel in self.locals
         ]
         for other in conversations[1:]:
-            self._join(conversations[0], other).settle(at)
+            self._join(conversations[0], other, at).settle(at)
 
     # Transfers.
 
@@ -303,7 +306,7 @@ class Switchboard:
             return
         if outcome == "success":
             for leg in known[1:]:
-                self._join(known[0].conversation, leg.conversation)
+                self._join(known[0].conversation, leg.conversation, at)
         conversation = known[0].conversation
         conversation.settle(at)
         conversation.transferred(

@@ -104,10 +104,11 @@ class Conversation(pbx.Conversation[Leg]):
         if name:
             self.fact(name, channel.dialplan.app_data.split(",")[0], at)
 
-    def hand_over(self, leg: Leg, at: Instant) -> None:
+    def hand_over(self, leg: Leg, name: str, *, inside: bool | None, at: Instant) -> None:
         """A leg's party is gone, but its channel goes on with another."""
         self._gone(leg, at, Cause())
-        leg.key = ""
+        leg.name, leg.inside, leg.key = name, inside, ""
+        self.look_at(leg, at)
 
     # Beginning and end.
 
@@ -121,9 +122,9 @@ class Conversation(pbx.Conversation[Leg]):
         self.wanted = True
         super().adopt(call, at)
 
-    def absorb(self, other: pbx.Conversation[Leg]) -> None:
+    def absorb(self, other: pbx.Conversation[Leg], at: Instant | None = None) -> None:
         """Another conversation turned out to be part of this one."""
-        super().absorb(other)
+        super().absorb(other, at)
         if isinstance(other, Conversation):
             self.ids |= other.ids
             self.locals |= other.locals

@@ -30,7 +30,7 @@ def resync(
             text = "the PBX could not be heard for a while: holds, digits and transfers of that time are unknown"
             conversation.emit(Warned(at=lost, code="events-lost", text=text))
     _forget_gone(board, taps, {channel.id for channel in channels}, at, lost)
-    _redraw(board, channels, bridges, at)
+    _redraw(board, channels, bridges, at, lost)
     _take_up(board, desk, at)
 
 
@@ -45,14 +45,16 @@ def _forget_gone(board: Switchboard, taps: Taps, live: set[str], at: Instant, lo
         board.remove(half, at, Cause())
 
 
-def _redraw(board: Switchboard, channels: Sequence[Channel], bridges: Sequence[Bridge], at: Instant) -> None:
+def _redraw(
+    board: Switchboard, channels: Sequence[Channel], bridges: Sequence[Bridge], at: Instant, lost: Instant | None
+) -> None:
     board.bridges.clear()
     for leg in board.legs.values():
         leg.bridge = ""
     for bridge in bridges:
         board.bridged(bridge)
     for channel in channels:
-        board.seen(channel, at, late=True)
+        board.seen(channel, at, late=True, since=lost)
     for bridge in bridges:
         board.meet(bridge.id, at)
 

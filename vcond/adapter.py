@@ -174,12 +174,15 @@ class LiveCall(Protocol):
         """
         ...
 
-    def merge(self, other: LiveCall) -> None:
+    def merge(self, other: LiveCall) -> bool:
         """Take a younger call of the same adapter in: its parties, audio and history become this call's.
 
         The other way round works, but audio from before this call's beginning is lost, and the record says so.
 
         Tracks of the other stay usable and write here from now on; ``other`` is over and has no vCon of its own.
+
+        False: it could not be done (one of them is over, or not on disk, or too long), and nothing was changed. Both
+        calls are what they were: end one, and let who is in it join the other.
         """
         ...
 

@@ -152,22 +152,22 @@ class CoreCall:
         self._tracks.append(track)
         return track
 
-    def merge(self, other: LiveCall) -> None:
-        """Take another call in; it is over then."""
+    def merge(self, other: LiveCall) -> bool:
+        """Take another call in; it is over then. False: nothing was changed, and why is counted."""
         if not isinstance(other, CoreCall) or other is self or other.over or self.over:
             self.dropped("merge", "not-possible")
-            return
+            return False
         at = self.office.clock.now()
         for track in other._tracks:  # noqa: SLF001 - the same class
             track.settle(everything=True)
         change = merge(self.state, other.state, other.journal.events, at=at)
         if not isinstance(self.journal, CallJournal) or not isinstance(other.journal, CallJournal):
             self.dropped("merge", "disk")
-            return
+            return False
         if len(msgspec.msgpack.encode(change.event)) > LARGEST_MERGE:
             self.dropped("merge", "too-large")
             log.error("calls not merged: the other's history is too long", call=self.uuid, other=other.uuid)
-            return
+            return False
         if other.state.opened < self.state.opened and other.state.tracks:
             self.dropped("audio", "before-zero")
             self.record(ev.Warned(at=at, code="merged-late", text="audio from before this call's beginning is lost"))
@@ -186,6 +186,7 @@ class CoreCall:
         log.info("calls merged", call=self.uuid, other=other.uuid)
         self.office.bus.moved(other.uuid, self.uuid)
         self.office.call_merged(other)
+        return True
 
     def end(self, *, at: Instant, cause: Cause = Cause(), by: int | None = None) -> None:  # noqa: B008 - frozen
         """The conversation is over."""

@@ -35,6 +35,8 @@ FUTURE: Final = 10 * SECOND
 class Book(Protocol):
     """What a call tells its desk."""
 
+    unmergeable: str
+
     def now(self) -> Instant:
         """This moment."""
 
@@ -280,11 +282,14 @@ class MemoryCall:
         self.tracks[track.index] = track
         return track
 
-    def merge(self, other: LiveCall) -> None:
-        """Take another call in; its tracks write here from now on. Counted as dropped when it is not possible."""
+    def merge(self, other: LiveCall) -> bool:
+        """Take another call in; its tracks write here from now on. False, and counted, when it is not possible."""
         if not isinstance(other, MemoryCall) or other is self or other.over or self.over:
             self.book.dropped("merge", "not-possible")
-            return
+            return False
+        if self.book.unmergeable:
+            self.book.dropped("merge", self.book.unmergeable)
+            return False
         for track in other.tracks.values():
             track.settle()
         at = self.book.now()
@@ -299,6 +304,7 @@ class MemoryCall:
         other.tracks, other.sounds = {}, {}
         self.watching.take(other.watching)
         other.record(ev.MergedInto(at=at, call=self.uuid))
+        return True
 
     def end(self, *, at: Instant, cause: Cause = NO_CAUSE, by: int | None = None) -> None:
         """The conversation is over: tracks and parties still open are closed at ``at``."""

@@ -51,6 +51,8 @@ class MemoryDesk:
         """What was said with ``attached``, in order."""
         self.faults: list[str] = []
         """Where the adapter broke the contract. A test should find it empty."""
+        self.unmergeable = ""
+        """Why no call can be merged (``disk``, ``too-large``), as the core may say; empty = they can."""
         self._left: list[MemoryCall] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._minter = Minter("memory.test", seed=1)

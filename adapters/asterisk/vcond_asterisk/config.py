@@ -53,6 +53,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dialplan contexts in which a recorded call may begin."""
     exclude_contexts: Patterns = []
     """Dialplan contexts in which a call that begins is not recorded."""
+    record_supervisors: bool = False
+    """Record who only listens in on others (``ChanSpy``) too, as a call of his own."""
     only_if_variable: Annotated[str, msgspec.Meta(max_length=80)] = ""
     """Record a call only once this channel variable is set (and is not 0, no, off, false) on one of its channels."""
     variables: Variables = []

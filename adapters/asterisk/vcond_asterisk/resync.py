@@ -71,8 +71,8 @@ def _take_up(board: Switchboard, desk: Desk, at: Instant) -> None:
             again = desk.call(call.key, at=at)
             if conversation.call is None:
                 conversation.adopt(again, at)
-            else:
-                conversation.call.merge(again)
+            elif not conversation.call.merge(again):
+                again.end(at=max(again.state.last, again.state.opened), cause=Cause(text="not-merged"))
         conversation.waiting = False
         conversation.settle(at)
         conversation.late = False

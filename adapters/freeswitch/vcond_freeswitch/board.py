@@ -266,7 +266,9 @@ class Switchboard:
             return
         one.peer, two.peer = two.channel, one.channel
         for leg in (one, two):
-            leg.up, leg.met = leg.up or at, True
+            leg.met = True
+            if leg.up is None and leg.channel == event.leg and number(event.answered):
+                leg.up = at  # a bridge is no answer: with a 183 it comes at the early media (measured)
         conversation = self._join(one.conversation, two.conversation)
         self._sent_away({one.channel, two.channel})
         conversation.settle(at)

@@ -68,6 +68,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Dialplan contexts in which a recorded call may begin."""
     exclude_contexts: Patterns = []
     """Dialplan contexts in which a call that begins is not recorded."""
+    record_supervisors: bool = False
+    """Record who only listens in on others (``eavesdrop``) too, as a call of his own."""
     variables: Variables = []
     """Channel variables that are kept as facts of the call (``variable.LANG``), and that ``[[speech.routes]]`` can match."""
     max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500

@@ -67,6 +67,7 @@ class Wants:
     exclude: list[str] = field(default_factory=lambda: ["boss*"])
     include_contexts: list[str] = field(default_factory=lambda: ["*"])
     exclude_contexts: list[str] = field(default_factory=lambda: ["test"])
+    record_supervisors: bool = False
     max_calls: int = 2
 
 
@@ -191,3 +192,36 @@ def test_variables_of_what_is_merged_in_are_the_calls(desk: MemoryDesk) -> None:
     two.variable("LANG", "de", desk.clock.now())
     one.absorb(two)
     assert [(fact.name, fact.value) for fact in desk.calls[0].state.facts] == [("variable.LANG", "de")]
+
+
+def test_a_merge_that_fails_ends_the_other_and_its_legs_join_anew(desk: MemoryDesk) -> None:
+    one, two = Plain("one", desk), Plain("two", desk)
+    one.leg("ann")
+    ben = two.leg("ben")
+    desk.unmergeable = "disk"
+    one.absorb(two)
+    one.settle(desk.clock.now())
+    kept, other = desk.calls
+    assert (kept.over, other.over) == (False, True)
+    assert [warning.code for warning in other.state.warnings] == ["not-merged"]
+    assert [party.key for party in kept.state.parties] == ["ann", "ben"]
+    assert ben.party is kept.state.parties[1]
+    assert (one.heard, two.heard) == (["ann", "ben"], [])
+    assert desk.drops == {("merge", "disk"): 1}
+    assert desk.faults == []
+
+
+def test_who_only_listens_in_is_no_party(desk: MemoryDesk) -> None:
+    talk, alone = Plain("one", desk), Plain("two", desk)
+    ann, spy = talk.leg("ann"), talk.leg("spy")
+    late = alone.leg("late", up=False)
+    talk.listens_in(spy, desk.clock.now())
+    alone.listens_in(late, desk.clock.now())
+    late.up = desk.clock.now()
+    for conversation in (talk, alone):
+        conversation.settle(desk.clock.now())
+    (call,) = desk.calls
+    assert [(party.key, party.here) for party in call.state.parties] == [("ann", True), ("spy", False)]
+    assert (talk.heard, alone.heard, alone.refused) == (["ann"], [], pbx.SUPERVISOR)
+    talk.listens_in(ann, desk.clock.now())
+    assert call.over

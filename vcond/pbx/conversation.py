@@ -10,23 +10,18 @@ Imports the contract only, as adapters do.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from msgspec import Meta, structs
+from msgspec import structs
 
 from vcond.adapter import (
     Answered,
     ArrivalClock,
     Cause,
     Codec,
-    ConfigError,
     Desk,
-    Direction,
     Event,
     Fact,
     Held,
@@ -42,90 +37,18 @@ from vcond.adapter import (
     Warned,
     Who,
 )
-
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
-Pattern = Annotated[str, Meta(min_length=1, max_length=128)]
-Patterns = Annotated[list[Pattern], Meta(max_length=200)]
-"""Names as a shell would write them: ``*``, ``?``, ``[abc]``; case counts."""
+from vcond.pbx.settings import Selecting, clean, direction, matches
 
 EXCLUDED: Final = "excluded"
 """Why a call is not recorded: somebody is in it whose calls never are."""
+SUPERVISOR: Final = "supervisor"
+"""Why a call is not recorded: all who are in it only listen in on others."""
 RANG: Final = 8
 """Legs that rang in vain and are named in the record of a call that nobody answered."""
-MAX_TEXT: Final = 256
-TEL: Final = re.compile(r"\+?[0-9]{7,15}")
-"""What is a telephone number, and no extension."""
-USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/#%]+")
-"""The user part of a SIP address (RFC 3261 section 25.1)."""
 MOST_VARIABLES: Final = 100
 """Values of variables that one call keeps."""
-Variables = Annotated[list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_()]{1,80}\Z")]], Meta(max_length=20)]
-"""Names of channel variables."""
 HOLDING: Final = frozenset({"hold", "unhold"})
-
-
-class Selecting(Protocol):
-    """Which calls an adapter's configuration wants."""
-
-    @property
-    def include(self) -> list[str]:
-        """Legs whose calls are recorded."""
-
-    @property
-    def exclude(self) -> list[str]:
-        """Legs whose calls are never recorded, whoever else is in them."""
-
-    @property
-    def include_contexts(self) -> list[str]:
-        """Dialplan contexts in which a recorded call may begin."""
-
-    @property
-    def exclude_contexts(self) -> list[str]:
-        """Dialplan contexts in which a call that begins is not recorded."""
-
-    @property
-    def max_calls(self) -> int:
-        """Calls recorded at the same time."""
-
-
-def matches(patterns: Sequence[str], name: str) -> bool:
-    """Whether a name fits one of the patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def inside(internal: Sequence[str], trunks: Sequence[str], name: str) -> bool | None:
-    """Whether a leg is one of ours; None when nothing was configured. With only one of the two the rest is the other."""
-    if matches(internal, name):
-        return True
-    if matches(trunks, name):
-        return False
-    if internal and not trunks:
-        return False
-    return True if trunks and not internal else None
-
-
-def secret(password: str, file: str, at: str) -> str:
-    """A password, or what the file holds. Raises ConfigError, which names ``at``, when it cannot be read."""
-    if not file:
-        return password
-    try:
-        return Path(file).read_text("utf-8").strip()
-    except (OSError, ValueError) as why:
-        raise ConfigError(f"cannot be read: {type(why).__name__}", at) from why
-
-
-def clean(text: str) -> str:
-    """A text from outside, fit for a record: no control characters, no surrounding space, at most ``MAX_TEXT``."""
-    return "".join(c for c in text[: 4 * MAX_TEXT] if c.isprintable())[:MAX_TEXT].strip()
-
-
-def direction(first: bool | None, others: Sequence[bool | None]) -> Direction:
-    """Which way a call goes, from whether its first leg and the others are ours (None = not known)."""
-    if first is None:
-        return "unknown"
-    if not first:
-        return "inbound"
-    return "outbound" if False in others else "internal"
+START: Final = Instant(0)
 
 
 @dataclass(slots=True, eq=False)
@@ -149,6 +72,10 @@ class Leg:
     dialled: str = ""
     app: str = ""
     holding: bool = False
+    listens_in: bool = False
+    """It only listens in on others: it is no party."""
+    came: Instant = START
+    """When it came into its conversation, where that was after its answer."""
     left: Instant | None = None
     cause: Cause = field(default_factory=Cause)
 
@@ -279,8 +206,10 @@ class Conversation(Generic[L]):
         if self.call is None:
             return
         for leg in list(self.legs.values()):
+            if leg.listens_in:
+                continue
             if not leg.key and (leg.up is not None or leg is self.first):
-                self._join(leg, at if self.late else leg.up or leg.created)
+                self._join(leg, at if self.late else Instant(max(leg.up or leg.created, leg.came)))
             if leg.up is not None:
                 self._listen(leg)
         if self.call.state.answered is None and sum(map(self._talking, self.legs.values())) > 1:
@@ -301,6 +230,16 @@ class Conversation(Generic[L]):
         party = leg.party
         if party is not None:
             self.emit(PartyDescribed(at=at, party=party.index, who=who))
+
+    def listens_in(self, leg: L, at: Instant) -> None:
+        """A leg only listens in on others (``eavesdrop``, ``ChanSpy``): it is no party, unless that is wanted."""
+        if leg.listens_in or self._selecting.record_supervisors:
+            return
+        leg.listens_in = True
+        self._gone(leg, at, Cause())
+        leg.key = ""
+        if all(other.listens_in for other in self.legs.values()):
+            self.refuse(SUPERVISOR, at)
 
     def hold(self, leg: L, at: Instant) -> None:
         """A party put the others on hold."""
@@ -400,6 +339,7 @@ class Conversation(Generic[L]):
         if self.call is not None or self.refused or first is None or not self._may_open():
             return
         legs = [*self.legs.values(), *self._rang, *([self._last] if self._last else [])]
+        legs = [leg for leg in legs if not leg.listens_in]
         begun = self.late or len(legs) > 1 or not self.legs or any(leg.up is not None for leg in legs)
         if not begun or not self._included(first, legs):
             return
@@ -449,10 +389,10 @@ class Conversation(Generic[L]):
         if EXCLUDED in {self.refused, other.refused}:
             for side in (self, other):
                 side.refuse(EXCLUDED, met)
-        if self.call is not None and other.call is not None:
-            self.call.merge(other.call)
-        else:
-            self.call = self.call or other.call
+        if self.call is None:
+            self.call = other.call
+        elif other.call is not None and not self.call.merge(other.call):
+            other.give_up(met)
         self.first = self.first or other.first
         self._rang = (self._rang + other._rang)[-RANG:]
         for leg in other.legs.values():
@@ -462,6 +402,16 @@ class Conversation(Generic[L]):
             self.variable(name, value, met)
         other.call = None
         other.legs = {}
+
+    def give_up(self, at: Instant) -> None:
+        """Its call cannot become part of another one (its warning says so): it ends, who is in it joins the other anew."""
+        for leg in self.legs.values():
+            self._stop(leg, at)
+            leg.key, leg.holding, leg.came = "", False, at
+        if self.call is not None:
+            self.emit(Warned(at=at, code="not-merged", text="the call goes on in another record"))
+            self.call.end(at=at, cause=Cause(text="not-merged"))
+            self.call = None
 
     def _join(self, leg: L, at: Instant) -> None:
         assert self.call is not None

@@ -220,24 +220,6 @@ async def test_what_speech_finds_in_a_merged_track_is_the_new_calls(house):
     assert said.transcript.words == [ev.Word(9000, 9500, "hi", 0.9)]
 
 
-async def test_a_merge_that_cannot_be_says_so_and_changes_nothing(house, monkeypatch):
-    call, *_ = two_parties(house)
-    other = house.desk.call("k2", at=house.now(1))
-    party = other.party("c", at=house.at(1))
-    monkeypatch.setattr("vcond.core.calls.LARGEST_MERGE", 10)
-    assert not call.merge(other)
-    assert not call.merge(call)
-    house.free = 0
-    house.office._watch_disk()
-    unkept = house.desk.call("k3", at=house.now(2))
-    assert not call.merge(unkept)
-    assert (call.joined, other.over, unkept.over) == ([], False, False)
-    assert other.state.parties[party].here
-    monkeypatch.undo()
-    assert call.merge(other)
-    assert other.over
-
-
 async def test_captions_are_shown_to_who_watches(house):
     call, caller, _ = two_parties(house)
     with house.bus.watch() as lines:

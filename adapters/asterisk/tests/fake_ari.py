@@ -41,6 +41,11 @@ class FakeAsterisk:
         """A part of ``METHOD path`` that is never answered."""
         self.mute: set[str] = set()
         """Media channels that send nothing; ``*`` = all."""
+        self.still = 0
+        """Frames after which every media channel stands still until something is sent to it, as seen in bursts of
+        calls with 22.10.1; 0 = none does."""
+        self.taken: dict[str, bytearray] = {}
+        """What was sent to media channels."""
         self.channelvars = True
         self.variables: dict[str, str] = {}
         self.modules = list(MODULES)
@@ -248,13 +253,13 @@ class FakeAsterisk:
         host, port = query["external_host"].rsplit(":", 1)
         ident = query["channelId"]
         try:
-            _, writer = await asyncio.open_connection(host, int(port))
+            reader, writer = await asyncio.open_connection(host, int(port))
         except OSError:
             return _no(500)
         writer.write(bytes([1, 0, 16]) + UUID(query["data"]).bytes)
         self._writers[ident] = writer
         self._helper(ident, f"AudioSocket/{query['external_host']}-{query['data']}", query["app"])
-        self._streams[ident] = asyncio.create_task(self._stream(ident, writer))
+        self._streams[ident] = asyncio.create_task(self._stream(ident, reader, writer))
         return web.json_response({})
 
     def _add(self, ident: str, channels: list[str]) -> web.Response:
@@ -265,10 +270,11 @@ class FakeAsterisk:
 
     # Audio.
 
-    async def _stream(self, media: str, writer: asyncio.StreamWriter) -> None:
+    async def _stream(self, media: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """What the tapped party says, once the media channel shares a bridge with its snoop."""
         clock = asyncio.get_running_loop()
-        due = clock.time()
+        due, sent = clock.time(), 0
+        taking = asyncio.create_task(self._take(media, reader))
         with contextlib.suppress(ConnectionError):
             while not writer.is_closing():
                 due += 0.02
@@ -278,8 +284,19 @@ class FakeAsterisk:
                     said = self.voices.get(heard, bytearray())
                     frame = bytes(said[: FRAME * 2]).ljust(FRAME * 2, b"\0")
                     del said[: FRAME * 2]
+                    if self.still and sent >= self.still and not self.taken[media]:
+                        continue
+                    sent += 1
                     writer.write(b"\x10\x01\x40" + frame)
+        taking.cancel()
+        await asyncio.wait([taking])
         self._destroy(media, 16)
+
+    async def _take(self, media: str, reader: asyncio.StreamReader) -> None:
+        taken = self.taken.setdefault(media, bytearray())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(4096):
+                taken.extend(data)
 
     def _heard_by(self, media: str) -> str:
         for bridge in self.bridges.values():

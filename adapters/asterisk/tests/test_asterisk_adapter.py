@@ -299,6 +299,39 @@ def test_a_stalled_tap_is_made_anew(world):
     world(main, stall_seconds=2.0)
 
 
+def test_taps_that_stand_still_go_on_with_a_frame_of_silence(world):
+    async def main(one):
+        one.pbx.still = 1
+        caller, agent = await one.call()
+        said = voice(1, 2.0)
+        one.pbx.say(agent, said)
+        await one.pbx.said(agent)
+        await asyncio.sleep(0.5)
+        call = one.desk.by_key(caller)
+        assert find(said, one.desk.audio(call, 1))[0] > 0.95
+        assert one.codes(caller) == []
+        assert one.pbx.requests.count("POST channels/externalMedia") == 2, "none was made anew"
+        assert all(0 < len(taken) < 4 * 323 for taken in one.pbx.taken.values()), "no more than it takes"
+
+    world(main)
+
+
+@pytest.mark.parametrize(("frames", "seconds"), [(0, 1.0), (2, 1.0), (80, 2.0)])
+def test_taps_that_silence_does_not_help_are_made_anew_and_told(world, frames, seconds):
+    async def main(one):
+        caller, _ = await one.call()
+        await asyncio.sleep(frames * 0.02)
+        loop = asyncio.get_running_loop()
+        began, first = loop.time(), set(one.pbx._streams)
+        one.pbx.mute |= first
+        await one.until(lambda: len(set(one.pbx._streams) - first) == 2)
+        assert seconds <= loop.time() - began < seconds + 0.8
+        assert one.codes(caller) == ["tap-stalled"] * 2, "once for each party"
+        assert one.desk.drops["tap", "stalled"] == 2
+
+    world(main, stall_seconds=2.0)
+
+
 def test_audio_and_events_cut_at_once(world):
     async def main(one):
         caller, agent = await one.call()
@@ -335,8 +368,9 @@ def test_parties_of_whom_nothing_comes_at_all_are_told(world):
     async def main(one):
         one.pbx.mute.add("*")
         caller, _ = await one.call(tapped=0)
-        await one.until(lambda: one.codes(caller) == ["no-audio"] * 2)
-        assert all("no audio of this party arrives" in w.text for w in one.desk.by_key(caller).state.warnings)
+        await one.until(lambda: one.codes(caller).count("no-audio") == 2)
+        told = [w.text for w in one.desk.by_key(caller).state.warnings if w.code == "no-audio"]
+        assert all("no audio of this party arrives" in text for text in told)
 
     world(main, no_audio_seconds=2.0)
 

@@ -11,7 +11,7 @@ import pytest
 from vcond.adapter import ConfigError
 from vcond.testing.time import LoopClock, run_virtual
 from vcond_asterisk import Config, media
-from vcond_asterisk.media import INTRODUCTION, MediaServer
+from vcond_asterisk.media import INTRODUCTION, Link, MediaServer
 
 
 class Ear:
@@ -132,6 +132,84 @@ def test_who_does_not_say_his_name_is_hung_up_on():
         assert asyncio.get_running_loop().time() - began >= INTRODUCTION - 0.1
         writer.close()
         await server.close()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("rate", "head"), [(8000, b"\x10\x01\x40"), (16000, b"\x12\x02\x80")])
+def test_a_connection_that_stands_still_is_sent_silence(rate, head):
+    async def main():
+        server = MediaServer(Config(rate=rate), LoopClock())
+        await server.start()
+        ear, token, loop = Ear(), uuid4(), asyncio.get_running_loop()
+        server.expect(token, ear)
+        reader, writer = await connect(server)
+        await asyncio.sleep(0.5)
+        assert server.silences == 0, "nobody knows yet who it is"
+        writer.write(frame(1, token.bytes))
+        began, one = loop.time(), len(head) + rate // 50 * 2
+        for _ in range(3):
+            assert await reader.readexactly(one) == head + bytes(one - 3)
+            assert 0.059 < loop.time() - began < 0.11
+            began = loop.time()
+        before = server.silences
+        for _ in range(50):
+            await asyncio.sleep(0.02)
+            writer.write(frame(head[0], bytes(one - 3)))
+        assert server.silences == before, "what flows is sent nothing"
+        writer.close()
+        await server.close()
+
+    run_virtual(main())
+
+
+def test_audio_that_waits_for_us_is_no_stillness():
+    async def main():
+        server = MediaServer(Config(), LoopClock())
+        await server.start()
+        ear, token = Ear(), uuid4()
+        server.expect(token, ear)
+        _, writer = await connect(server)
+        writer.write(frame(1, token.bytes) + frame(0x10, bytes(320)))
+        await ear.came.wait()
+        (link,) = server.links
+        link._moved -= 10**9
+        server._look(-1.0)  # called by a loop that was busy
+        assert server.silences == 0
+        await asyncio.sleep(0.01)
+        assert server.silences == 1, "but it did stand still"
+        writer.close()
+        await server.close()
+
+    run_virtual(main())
+
+
+class Full:
+    """A transport whose peer takes nothing."""
+
+    def __init__(self):
+        self.sent = []
+
+    def write(self, data):
+        self.sent.append(data)
+
+    def is_closing(self):
+        return False
+
+    def get_write_buffer_size(self):
+        return 323 if self.sent else 0
+
+
+def test_silence_that_is_not_taken_does_not_pile_up():
+    async def main():
+        server, token = MediaServer(Config(), LoopClock()), uuid4()
+        server.expect(token, Ear())
+        link, transport = Link(server), Full()
+        link.connection_made(transport)
+        link.data_received(frame(1, token.bytes))
+        await asyncio.sleep(5)
+        assert len(transport.sent) == 1
+        link.connection_lost(None)
 
     run_virtual(main())
 

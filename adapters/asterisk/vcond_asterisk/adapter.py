@@ -33,7 +33,7 @@ SETTLED: Final = 10.0
 """Seconds that an attachment must last for the next pause to be the shortest again."""
 REPLACED: Final = 60.0
 """Seconds before attaching again when another client took our application: not a fight to have at full speed."""
-LOOK: Final = 1.0
+LOOK: Final = 0.25
 """Seconds between looks at taps that stall."""
 
 

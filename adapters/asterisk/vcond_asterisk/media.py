@@ -6,14 +6,20 @@ import asyncio
 from typing import Final, Protocol, cast
 from uuid import UUID
 
-from vcond.adapter import Clock, ConfigError, Instant, ProtocolError
+from vcond.adapter import SECOND, Clock, ConfigError, Instant, ProtocolError
 from vcond_asterisk.config import Config, split_advertised
-from vcond_asterisk.framing import ERROR, HANGUP, Framer, identity, is_audio
+from vcond_asterisk.framing import ERROR, HANGUP, Framer, identity, is_audio, silence
 
 CONNECTIONS: Final = 10_000
 """At the same time; a tap has one."""
 INTRODUCTION: Final = 5.0
 """Seconds within which a connection must say who it is."""
+
+STILL: Final = 0.06
+"""Seconds without a frame after which a connection is sent one of silence. Asterisk sends every 20 ms; a connection that
+stands still goes on when something comes in (docs/decisions/0013)."""
+LOOK: Final = 0.04
+"""Seconds between looks at connections that stand still."""
 
 
 class Sink(Protocol):
@@ -30,7 +36,7 @@ class Sink(Protocol):
 
 
 class MediaServer:
-    """Listens on ``bind``:``port``. Audio is handed on as it arrives; nothing is ever sent to Asterisk."""
+    """Listens on ``bind``:``port``. Audio is handed on as it arrives; a connection that stands still is sent silence."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._config = config
@@ -42,6 +48,10 @@ class MediaServer:
         """Connections that were hung up on because nobody expected them."""
         self.odd = 0
         """Frames that were no audio of the format asked for."""
+        self.silences = 0
+        """Frames of silence that were sent."""
+        self._silence = silence(config.rate)
+        self._timer: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
 
     @property
@@ -70,6 +80,8 @@ class MediaServer:
 
     async def close(self) -> None:
         """Hang up on everybody."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._server is not None:
             self._server.close()
             for link in tuple(self.links):
@@ -84,6 +96,24 @@ class MediaServer:
         """Take it no longer."""
         self.expected.pop(token, None)
 
+    def watch(self) -> None:
+        """Look at connections that stand still, as long as there are any."""
+        if self._timer is None and self.links:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(LOOK, self._look, loop.time() + 2 * LOOK)
+
+    def _look(self, latest: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() > latest:  # we were late, not they: what waits in the sockets is read first
+            self._timer = loop.call_later(0.001, self._look, float("inf"))
+            return
+        now = self.clock.now()
+        for link in self.links:
+            if link.prod(now, self._silence):
+                self.silences += 1
+        self._timer = None
+        self.watch()
+
 
 class Link(asyncio.Protocol):
     """One connection of Asterisk."""
@@ -94,6 +124,8 @@ class Link(asyncio.Protocol):
         self._sink: Sink | None = None
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._moved: Instant = server.clock.now()
+        """When something last came, or was sent."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: Asterisk connected."""
@@ -102,10 +134,11 @@ class Link(asyncio.Protocol):
         if len(self._server.links) > CONNECTIONS:
             self._stranger()
         self._deadline = asyncio.get_running_loop().call_later(INTRODUCTION, self._stranger)
+        self._server.watch()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
-        arrived = self._server.clock.now()
+        arrived = self._moved = self._server.clock.now()
         for frame in self._framer.feed(data):
             if self._transport is None or self._transport.is_closing():
                 return
@@ -133,6 +166,16 @@ class Link(asyncio.Protocol):
         """Hang up at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def prod(self, now: Instant, frame: bytes) -> bool:
+        """Send ``frame`` when nothing came for ``STILL`` and all before it was taken; whether that was so."""
+        if self._sink is None or self._transport is None or self._transport.is_closing():
+            return False
+        if now - self._moved < STILL * SECOND or self._transport.get_write_buffer_size():
+            return False
+        self._transport.write(frame)
+        self._moved = now
+        return True
 
     def _introduce(self, token: UUID) -> None:
         sink = self._server.expected.pop(token, None)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
-from vcond.adapter import ConfigError, Desk, Instant, PeerError, Track, UnreachableError
+from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, Track, UnreachableError
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
 from vcond_asterisk.config import Config
@@ -25,6 +25,10 @@ PAUSES: Final = (0.05, 0.1, 0.3, 1.0, 2.0, 5.0)
 tap breaks mostly because its leg ends, and that is told a moment later."""
 COMPLAIN: Final = 3
 """Tries that fail before the record and the log say so."""
+EARLY: Final = 1.0
+"""Seconds without a frame after which a tap in its first second is made anew; later ``stall_seconds`` count."""
+SOUND: Final = 50
+"""Frames after which a tap is taken to work: one second."""
 CLEANUP: Final = 3.0
 """Seconds that removing helpers may take at the very end."""
 AGAIN: Final = 0.25
@@ -57,10 +61,14 @@ class Tap:
         self.last: Instant | None = None
         """When the last frame arrived."""
         self.complained = False
+        """Whether it was told that nothing is heard of the party."""
+        self.stalls = 0
         self.helpers: Helpers | None = None
         """What is in the PBX for it now."""
         self.standing: Instant | None = None
         """Since when all of it is set up."""
+        self.fresh = 0
+        """Frames since then."""
         self._crew = crew
         self._track: Track | None = None
         self._link: Link | None = None
@@ -77,8 +85,10 @@ class Tap:
             helpers = self._renew()
             try:
                 await self._set_up(helpers)
-                tries = 0
                 await self._broken.wait()
+                if self.fresh < SOUND and not self._stopped.is_set():
+                    raise UnreachableError("the tap was set up, and no audio came")
+                tries = 0
             except (PeerError, ConfigError, TimeoutError) as why:
                 if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
                     return  # the channel is gone; its last event is on the way
@@ -121,9 +131,33 @@ class Tap:
         if self._track is None:
             return
         self.frames += 1
+        self.fresh += 1
         self.last = arrived
         self.heard = self.heard or payload.count(0) != len(payload)
         self._track.write(payload, arrived=arrived)
+
+    def stalled(self, now: Instant) -> bool:
+        """Whether frames should have come and did not. They come every 20 ms, of silence too."""
+        if self.standing is None:
+            return False
+        patience = self._crew.config.stall_seconds
+        patience = min(EARLY, patience) if self.fresh < SOUND else patience
+        return now - max(self.standing, self.last or 0) > patience * SECOND
+
+    def stall(self, now: Instant) -> None:
+        """It stands still although silence was sent to it: say so, and make it anew."""
+        crew, call = self._crew, self.leg.conversation.call
+        self.stalls += 1
+        crew.desk.dropped("tap", "stalled")
+        if self.stalls == 1:
+            self.leg.warn(now, "tap-stalled", "no audio of this party came from the PBX for a while")
+            crew.desk.log.warning(
+                "a tap stands still, it is made anew; what was said meanwhile is lost",
+                call=call.uuid if call is not None else "",
+                channel=self.leg.channel,
+                fix="if it happens often: is the PBX overloaded? core show taskprocessors",
+            )
+        self.renew()
 
     def closed(self, link: Link) -> None:
         """The connection is over; without it the tap is of no use."""
@@ -163,7 +197,7 @@ class Tap:
                 if self._broken.is_set():
                     raise UnreachableError("a helper of the tap was gone before it was of use")
             await ari.add_channels(helpers.bridge, helpers.snoop, helpers.media)
-        self.standing = crew.desk.clock.now()
+        self.standing, self.fresh = crew.desk.clock.now(), 0
 
     def _take_down(self, helpers: Helpers) -> None:
         self._crew.media.forget(helpers.token)
@@ -315,11 +349,11 @@ class TapCrew:
         return len(orphans) + len(shells)
 
     def look_after(self, now: Instant) -> None:
-        """Once a second: renew taps that stalled, tell of legs that nothing is heard of."""
-        stall, patience = int(self.config.stall_seconds * 1e9), int(self.config.no_audio_seconds * 1e9)
+        """Now and then: renew taps that stalled, tell of legs that nothing is heard of."""
+        patience = int(self.config.no_audio_seconds * SECOND)
         for tap in self._taps.values():
-            if tap.standing is not None and now - max(tap.standing, tap.last or 0) > stall:
-                tap.renew()
+            if tap.stalled(now):
+                tap.stall(now)
             call = tap.leg.conversation.call
             answered = call.state.answered if call is not None else None
             if answered is None or tap.complained or tap.heard or tap.leg.holding:

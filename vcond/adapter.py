@@ -46,6 +46,7 @@ from vcond.calls.events import (
     Warned,
     Who,
 )
+from vcond.calls.hidden import hides
 from vcond.calls.state import Call, Party
 from vcond.calls.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
 from vcond.errors import (
@@ -68,7 +69,7 @@ __all__ = [
     "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",
     "PeerError", "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
     "TrackClock", "Transferred", "Unmuted", "Unpaused", "UnreachableError", "Warned", "Who",
-    "disposition", "how_to_install", "nanos", "parse_rfc3339", "samples",
+    "disposition", "hides", "how_to_install", "nanos", "parse_rfc3339", "samples",
 ]  # fmt: skip
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

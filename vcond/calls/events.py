@@ -64,6 +64,10 @@ class Who(msgspec.Struct, frozen=True, omit_defaults=True):
     role: Role | Literal[""] = ""
     org: str = ""
     dept: str = ""
+    hidden: bool = False
+    """The party asked that neither number nor name be shown (CLIR, ``Privacy: id``, presentation prohibited). It stays
+    so. What is given beside it is shown nowhere, but for type, role, org and dept. Words for it in ``tel``, ``sip`` and
+    ``name`` (``anonymous``, ``Private Caller``) need no flag: see ``vcond.calls.hidden``."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from vcond.calls import events as ev
 from vcond.calls.causes import NO_CAUSE, Cause, Disposition
+from vcond.calls.hidden import asks, shown
 from vcond.calls.spans import Spans
 from vcond.calls.time import EPOCH, MILLI, Instant, nanos, samples
 
@@ -35,9 +38,15 @@ class Party:
 
     index: int
     key: str
-    who: ev.Who
+    told: ev.Who
+    """What the adapter told of it. Whoever hid the number may be named in it: nothing shows it."""
     stays: list[Stay] = field(default_factory=list)
     cause: Cause = NO_CAUSE
+
+    @property
+    def who(self) -> ev.Who:
+        """Who it is, as may be shown: whoever hid the number is ``anonymous``."""
+        return shown(self.told)
 
     @property
     def here(self) -> bool:
@@ -231,7 +240,7 @@ class Call:
         elif not 0 <= e.party < len(self.parties) or self.parties[e.party].here:
             return False
         party = self.parties[e.party]
-        party.who = _described(party.who, e.who)
+        party.told = _described(party.told, e.who)
         party.stays.append(Stay(e.at))
         self.history.append(Moment(e.at, e.party, "join"))
         return True
@@ -239,7 +248,7 @@ class Call:
     def _described_(self, e: ev.PartyDescribed) -> bool:
         party = self._party(e.party)
         if party is not None:
-            party.who = _described(party.who, e.who)
+            party.told = _described(party.told, e.who)
         return party is not None
 
     def _left(self, e: ev.PartyLeft) -> bool:
@@ -382,6 +391,10 @@ class Call:
 
     def _fact(self, e: ev.Fact) -> bool:
         self.facts = [f for f in self.facts if (f.name, f.party) != (e.name, e.party)] + [e]
+        prefix, dot, header = e.name.partition(".")
+        party = self._party(e.party or 0)
+        if dot and prefix == "sip_header" and party is not None and asks(header, e.value):
+            party.told = structs.replace(party.told, hidden=True)
         return True
 
     def _warned(self, e: ev.Warned) -> bool:

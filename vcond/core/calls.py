@@ -92,7 +92,7 @@ class CoreCall:
             return index if len(self.state.parties) > index else -1
         if not known.here:
             self.emit(ev.PartyJoined(at=at, party=known.index, key=known.key, who=who))
-        elif any(value and value != getattr(known.who, name) for name, value in msgspec.structs.asdict(who).items()):
+        elif any(value and value != getattr(known.told, name) for name, value in msgspec.structs.asdict(who).items()):
             self.emit(ev.PartyDescribed(at=at, party=known.index, who=who))
         return known.index
 

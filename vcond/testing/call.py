@@ -222,7 +222,7 @@ class MemoryCall:
             index = len(self._state.parties) if known is None else known.index
             self._tell(ev.PartyJoined(at=at, party=index, key=key, who=who))
             return index
-        if any(value and value != getattr(known.who, name) for name, value in msgspec.structs.asdict(who).items()):
+        if any(value and value != getattr(known.told, name) for name, value in msgspec.structs.asdict(who).items()):
             self._tell(ev.PartyDescribed(at=at, party=known.index, who=who))
         return known.index
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from vcond.calls.events import Fact
 from vcond.calls.state import Call
 from vcond.vcon.model import NIL_SESSION
 
@@ -13,11 +14,71 @@ _SESSION: Final = re.compile(r"([0-9a-fA-F]{32})(?:\s*;\s*remote\s*=\s*([0-9a-fA
 _CSEQ: Final = re.compile(r"(\d{1,10})(?:\s+[A-Z]+)?")
 
 
-class Facts:
-    """The facts of a call; what has been put somewhere is no longer among the ``rest``."""
+_IDENTITY: Final = frozenset(
+    {"from", "f", "contact", "m", "identity", "remote-party-id", "p-asserted-identity", "p-preferred-identity",
+     "p-called-party-id", "referred-by", "reply-to", "diversion", "history-info", "authorization", "proxy-authorization"}
+)  # fmt: skip
+"""Headers that name whoever sent them, or whoever a call comes from (RFC 3323 section 4.1)."""
+_OF_CALLER: Final = re.compile(
+    r"(?:orig(?:inal)?|raw|real|true|remote|sip|incoming|inbound)?"
+    r"(?:(?:from|caller|callerid|callingparty|calling|ani|cli|clid|cid|phone|msisdn)(?:id)?|(?:customer|client|user|contact)(?=.))"
+    r"(?:num|number|phone|phonenumber|name|tel|telephone|all|uri|address|e164|mobile|msisdn)?(?:\d*)"
+)
+"""Names of parameters and variables that say who calls, without case and separators: ``Caller_Number``, ``CALLERID(num)``."""
+_NUMBER: Final = re.compile(r"\+[0-9][0-9 ().\-]{5,24}[0-9]|(?:sips?|tel|mailto):\S", re.IGNORECASE)
+"""A telephone number or address somewhere in a value."""
+_DESTINATION: Final = frozenset({"dialled", "queue", "sip_call_id"})
+
+
+class _Secret:
+    """What would show a party of the call that hid who it is."""
 
     def __init__(self, call: Call) -> None:
-        self._facts = {(fact.name, fact.party): fact.value for fact in call.facts}
+        self._parties = [party.index for party in call.parties if party.who.hidden]
+        self._known = {
+            part.lower()
+            for party in call.parties if party.who.hidden
+            for field in (party.told.tel, party.told.sip, party.told.mailto, party.told.name)
+            if len(part := _digits(field) or field) > 3
+        }  # fmt: skip
+        self._others = {_digits(party.who.tel or party.who.sip) for party in call.parties if not party.who.hidden}
+
+    def told_by(self, fact: Fact) -> bool:
+        """Whether a fact would show it. One too many is left out rather than one too few."""
+        if not self._parties:
+            return False
+        kind, _, name = fact.name.partition(".")
+        if kind == "sip_header":
+            return name.lower() in _IDENTITY or self._named_in(fact.value)
+        if kind == "stir":
+            return fact.party is None or fact.party in self._parties
+        if fact.name in _DESTINATION:
+            return False
+        plain = re.sub(r"[^a-z0-9]", "", (name or kind).lower())
+        if kind in {"parameter", "variable"} and 0 in self._parties and _OF_CALLER.fullmatch(plain):
+            return True
+        strange = _NUMBER.search(fact.value) and _digits(fact.value) not in self._others
+        return bool(strange) or self._named_in(fact.value)
+
+    def _named_in(self, value: str) -> bool:
+        return any(known in value.lower() or known in _digits(value) for known in self._known)
+
+
+def _digits(text: str) -> str:
+    """The digits of a number, of an address those of its user part; empty when there are not enough of them."""
+    digits = re.sub(r"\D", "", text.partition("@")[0])
+    return digits if len(digits) > 6 else ""
+
+
+class Facts:
+    """The facts of a call; what has been put somewhere is no longer among the ``rest``.
+
+    Of a party that hid who it is nothing is among them that would show it.
+    """
+
+    def __init__(self, call: Call) -> None:
+        secret = _Secret(call)
+        self._facts = {(fact.name, fact.party): fact.value for fact in call.facts if not secret.told_by(fact)}
         self._taken: set[tuple[str, int | None]] = set()
 
     def take(self, name: str, party: int | None = None, shape: re.Pattern[str] | None = None) -> str:

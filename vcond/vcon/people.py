@@ -7,12 +7,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from vcond.calls.events import Who
+from vcond.calls.hidden import NAME, shown
 from vcond.calls.state import Call
 from vcond.vcon.facts import Facts
 from vcond.vcon.model import CONSERVER_TEL, SIP_PARTY
 
-_ANONYMOUS: Final = frozenset({"anonymous", "restricted", "private", "withheld", "+266696687", "266696687"})
-"""What platforms write for a caller who hid the number; the digits spell ANONYMOUS (Twilio)."""
 _USER: Final = "-_.!~*'()&=+$,;?/"
 """Characters of a SIP user part that need no escape (RFC 3261 section 25.1)."""
 _PASSPORT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -28,10 +27,10 @@ def address(number: str, domain: str) -> str:
 
 def person(who: Who, domain: str = "") -> dict[str, Any]:
     """The fields of a party. A name without a validation gets ``none``; who hid the number is ``anonymous``."""
-    hidden = who.tel.strip().lower() in _ANONYMOUS or who.name.strip().lower() == "anonymous"
     party: dict[str, Any] = {}
-    if hidden:
-        party["name"] = "anonymous"
+    who = shown(who)
+    if who.hidden:
+        party["name"] = NAME
     else:
         tel = who.tel.removeprefix("tel:").strip()
         if CONSERVER_TEL.fullmatch(tel):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import Who
+from vcond.adapter import Who, hides
 from vcond_twilio.who import MAX_PARAMETERS, MAX_VALUE, party, understand
 
 
@@ -18,12 +18,39 @@ from vcond_twilio.who import MAX_PARAMETERS, MAX_VALUE, party, understand
         ("SIPS:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
         ("sip:ann@pbx.example.com;transport=tls?x=y", Who(sip="ann@pbx.example.com")),
         ("client:ann", Who(uuid="client:ann", name="ann", validation="none")),
-        ("anonymous", Who(name="anonymous", validation="none")),
+        ("reception", Who(name="reception", validation="none")),
         ("", Who()),
     ],
 )
 def test_an_address_becomes_a_party(address, who):
     assert party(address) == who
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "+266696687", "266696687", "+7378742883", "7378742883", "+2562533", "2562533", "+8656696", "+86282452253", "Anonymous",
+        "RESTRICTED", "Unavailable", "unknown", "Private", "Private Caller", "sip:anonymous@anonymous.invalid", "client:Anonymous",
+        "sip:+266696687@example.sip.twilio.com;user=phone",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["", "Ada Lovelace"])
+def test_who_hid_the_number_is_known_in_each_of_twilios_ways(address, name):
+    assert hides(party(address, name)) or address.startswith("client:")
+    assert hides(party(address))
+
+
+def test_nearly_such_a_number_hides_nobody():
+    for address in (
+        "+17378742883",
+        "+26669668",
+        "+862824522530",
+        "sip:ann@pbx.example.com",
+        "client:ann",
+        "Private Bank",
+        "",
+    ):
+        assert not hides(party(address)), address
 
 
 @pytest.mark.parametrize("name", ["callerName", "CallerName", "caller_name", "Caller-Name"])

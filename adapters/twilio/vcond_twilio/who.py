@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vcond.adapter import Direction, Who
+from vcond.adapter import Direction, Who, hides
 
 MAX_PARAMETERS: Final = 32
 MAX_NAME: Final = 64
@@ -19,6 +19,9 @@ MAX_VALUE: Final = 512
 """Characters; Twilio itself stops at 500 for name and value together."""
 
 _NUMBER: Final = re.compile(r"\+?[0-9*#][0-9*#().\- ]{0,31}")
+_SPELT: Final = frozenset({"266696687", "7378742883", "2562533", "8656696", "86282452253"})
+"""ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad: what Twilio writes for who hid the number, here
+without the ``+`` that some applications take off. Twilio's own numbers have one, so none of these is anybody's."""
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _DIRECTIONS: Final[Mapping[str, Direction]] = {
     "inbound": "inbound",
@@ -77,6 +80,7 @@ def party(address: str, name: str = "") -> Who:
     if colon and scheme.lower() == "client":
         return Who(uuid=address, name=name or rest, validation="none")
     if _NUMBER.fullmatch(address):
-        return Who(tel=address, name=name, validation=validation)
+        hidden = re.sub(r"\D", "", address) in _SPELT
+        return Who(tel=address, name=name, validation=validation, hidden=hidden)
     shown = name or address
-    return Who(name=shown, validation="none" if shown else "")
+    return Who(name=shown, validation="none" if shown else "", hidden=hides(Who(tel=address)))

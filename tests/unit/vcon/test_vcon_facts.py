@@ -87,3 +87,61 @@ def test_everything_of_a_platform_ends_up_somewhere(scenarios):
     rest = {one["name"]: one["value"] for one in by_purpose["vcond-facts", 2]}
     assert rest == {"channel": "PJSIP/1001-00000001", "stir": "nonsense", "trunk": "east"}
     assert document["extensions"] == ["wtf_transcription", "sip-signaling", "CC"]
+
+
+HIDDEN = ev.Who(tel="+15550100123", name="Ada Lovelace", sip="ada.l@example.com", hidden=True)
+
+
+def of_hidden(name: str, value: str, party: int | None = None, who: ev.Who = HIDDEN) -> Call:
+    zero = Instant(1_795_424_400_000_000_000)
+    return fold(
+        [
+            ev.CallOpened(at=zero, call="019f155a-5131-80ec-832a-bc92ac6830cd", adapter="twilio", key="k"),
+            ev.PartyJoined(at=zero, party=0, key="a", who=who),
+            ev.PartyJoined(at=zero, party=1, key="b", who=ev.Who(tel="+15550100999")),
+            ev.Fact(at=zero, name=name, value=value, party=party),
+            ev.CallEnded(at=zero),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "party"),
+    [
+        ("sip_header.From", "<sip:x@y.example>", 0), ("sip_header.P-Asserted-Identity", "<tel:+15550100777>", None),
+        ("sip_header.remote-party-id", "<sip:x@y.example>", 1), ("sip_header.X-Number", "0115550100123", None),
+        ("stir", "a.b.c", 0), ("parameter.caller", "5550100777", None), ("parameter.Caller_Number", "123", None),
+        ("parameter.customer_number", "5550100777", None), ("parameter.callerName", "Ada", None), ("variable.CALLERID(num)", "555-777-12", None),
+        ("parameter.note", "rang from +1 555 010 0777", None), ("parameter.x", "sip:who@y.example", None),
+        ("parameter.x", "1 (555) 010-0123", None), ("parameter.x", "it is Ada Lovelace", None), ("subject", "Call of +15550100123", None),
+        ("x", "mail ada.l@example.com", None),
+    ],
+)  # fmt: skip
+def test_no_fact_shows_who_hid(name, value, party):
+    call = of_hidden(name, value, party)
+    assert Facts(call).rest() == []
+    assert Facts(call).headers() == []
+    document = build(call, {})
+    assert document["parties"][0] == {"name": "anonymous"}
+    assert value not in str(document)
+    shown = of_hidden(name, value, party, who=ev.Who(tel="+15550100123"))
+    assert value in str(build(shown, {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dialled", "+15550100999"), ("parameter.called", "+1 555 010 0999"), ("parameter.order", "12345678"), ("variable.LANG", "de"),
+        ("callSid", "CA0123456789abcdef0123456789abcdef"), ("parameter.customerId", "4711"), ("sip_header.Privacy", "id"),
+        ("sip_header.X-Id", "1"), ("linkedid", "pbx-1795946199.12"),
+    ],
+)  # fmt: skip
+def test_what_shows_nobody_stays_beside_who_hid(name, value):
+    assert value in str(build(of_hidden(name, value), {}))
+
+
+@pytest.mark.parametrize(
+    "who", [ev.Who(tel="+7378742883"), ev.Who(sip="anonymous@anonymous.invalid"), ev.Who(name="Restricted")]
+)
+def test_an_address_that_is_given_beside_a_word_is_left_out_too(who):
+    assert Facts(of_hidden("parameter.caller", "+15550100777", who=who)).rest() == []

@@ -1,0 +1,125 @@
+"""Who hid the number is nobody in every form in which systems say so, and nobody else is."""
+
+from __future__ import annotations
+
+import pytest
+
+from vcond.calls import events as ev
+from vcond.calls.hidden import asks, hides, shown
+from vcond.calls.state import fold
+from vcond.calls.time import Instant
+from vcond.core.summary import summary
+
+OPENED = ev.CallOpened(at=Instant(1), call="u", adapter="a", key="k")
+
+WORDS = (
+    "anonymous", "Anonymous", "ANONYMOUS", "restricted", "private", "unavailable", "unknown", "blocked", "withheld",
+    "Private Caller", "Anonymous Caller", "number withheld", "Caller ID Blocked", "NUMBER_UNAVAILABLE", "No Caller ID",
+    "Unknown-Number", '"Anonymous"', "Out of Area", "Unterdrückt", "Rufnummer unterdrückt", "Anonyme", "Anónimo", "非通知",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_hides_as_number_as_address_and_as_name(word):
+    user = word.replace(" ", "%20").replace('"', "")
+    for who in (
+        ev.Who(tel=word),
+        ev.Who(sip=f"{user}@pbx.example.com"),
+        ev.Who(sip=f"{user}@192.0.2.1:5060"),
+        ev.Who(name=word),
+    ):
+        assert hides(who), who
+        assert shown(who) == ev.Who(name="anonymous", hidden=True)
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        ev.Who(tel="+266696687"), ev.Who(tel="266696687"), ev.Who(tel="+7378742883"), ev.Who(tel="+2562533"),
+        ev.Who(tel="+8656696"), ev.Who(tel="+86282452253"), ev.Who(tel="tel:+266696687"), ev.Who(tel="0000000000"),
+        ev.Who(tel="+0000000000"), ev.Who(sip="+266696687@sip.example.com"), ev.Who(sip="0000000000@192.0.2.1"),
+        ev.Who(sip="anonymous@anonymous.invalid"), ev.Who(sip="c8oqz84@ANONYMOUS.invalid:5060"), ev.Who(sip="x@a.anonymous.invalid."),
+        ev.Who(sip="sip:anonymous@pbx.example.com"), ev.Who(sip="anonymous;phone-context=x@pbx.example.com"), ev.Who(sip="anonymous"),
+        ev.Who(mailto="x@anonymous.invalid"), ev.Who(uuid="client:Anonymous", name="Anonymous"),
+        ev.Who(tel="+15550100123", name="Anonymous"), ev.Who(sip="anonymous@anonymous.invalid", name="Ada Lovelace"),
+        ev.Who(tel="+15550100123", name="Ada Lovelace", sip="a@b.example", mailto="a@b.example", uuid="7", hidden=True),
+    ],
+)  # fmt: skip
+def test_nothing_is_shown_of_who_hid(who):
+    assert shown(who) == ev.Who(name="anonymous", hidden=True)
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        ev.Who(), ev.Who(tel="+15550100123"), ev.Who(tel="7378742883"), ev.Who(tel="2562533"), ev.Who(tel="+17378742883"),
+        ev.Who(tel="1000"), ev.Who(tel="000"), ev.Who(name="Anonymous Logistics", tel="+15550100123"),
+        ev.Who(name="Private Bank"), ev.Who(name="Bank Private"), ev.Who(name="Blocked Drains Ltd"), ev.Who(name="Unknown Pleasures"),
+        ev.Who(name="The Unknown Soldier"), ev.Who(name="Restricted Goods Unit"), ev.Who(name="Hidden Valley"),
+        ev.Who(sip="private.bank@pbx.example.com"), ev.Who(sip="1001@anonymous.example.com"), ev.Who(sip="1001@anonymous-invalid.example"),
+        ev.Who(sip="1001@unknown.invalid"), ev.Who(mailto="anonymous@example.com"), ev.Who(name="非常口"), ev.Who(name="Masque"[:-1]),
+    ],
+)  # fmt: skip
+def test_who_has_a_name_or_number_keeps_it(who):
+    assert not hides(who)
+    assert shown(who) == who
+
+
+def test_a_name_that_the_network_did_not_have_hides_no_number():
+    assert shown(ev.Who(tel="+15550100123", name="Unavailable", validation="none")) == ev.Who(tel="+15550100123")
+    assert shown(ev.Who(sip="1001@pbx.example.com", name="unknown")) == ev.Who(sip="1001@pbx.example.com")
+
+
+def test_what_a_hidden_party_is_stays():
+    who = ev.Who(tel="anonymous", uuid="x", type="person", role="customer", org="Example", dept="Sales")
+    assert shown(who) == ev.Who(
+        name="anonymous", type="person", role="customer", org="Example", dept="Sales", hidden=True
+    )
+
+
+def test_who_asked_once_stays_hidden_and_a_number_that_comes_later_takes_a_words_place():
+    call = fold(
+        [
+            OPENED,
+            ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.Who(tel="+15550100123", hidden=True)),
+            ev.PartyDescribed(at=Instant(3), party=0, who=ev.Who(tel="+15550100124", name="Ada")),
+            ev.PartyJoined(at=Instant(2), party=1, key="b", who=ev.Who(tel="unknown")),
+            ev.PartyDescribed(at=Instant(3), party=1, who=ev.Who(tel="+15550100999")),
+        ]
+    )
+    assert [party.who for party in call.parties] == [ev.Who(name="anonymous", hidden=True), ev.Who(tel="+15550100999")]
+    assert [(one["name"], one["tel"]) for one in summary(call)["parties"]] == [("anonymous", ""), ("", "+15550100999")]
+
+
+def test_a_journal_of_before_is_read_and_the_flag_is_written_only_where_it_is_set():
+    old = {"t": "PartyJoined", "at": 2, "party": 0, "key": "a", "who": {"tel": "+15550100123"}}
+    event = ev.decode(old)
+    assert isinstance(event, ev.PartyJoined)
+    assert not event.who.hidden
+    assert ev.encode(event) == old
+    hidden = ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.Who(hidden=True))
+    assert ev.decode(ev.encode(hidden)) == hidden
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "asked"),
+    [
+        ("Privacy", "id", True), ("privacy", "header;user;critical", True), ("Privacy", "none", False), ("Privacy", "history", False),
+        ("Remote-Party-ID", "<sip:+15550100123@example.com>;party=calling;privacy=full;screen=yes", True),
+        ("Remote-Party-ID", "<sip:+15550100123@example.com>;privacy=off", False),
+        ("From", '"Anonymous" <sip:anonymous@anonymous.invalid>;tag=1', True), ("From", "<sip:anonymous@192.0.2.1>", True),
+        ("From", "<sip:1001@pbx.example.com>;tag=anonymous", False), ("To", "<sip:anonymous@anonymous.invalid>", False),
+        ("P-Asserted-Identity", "<sip:1001@pbx.example.com>", False),
+    ],
+)  # fmt: skip
+def test_headers_that_ask(header, value, asked):
+    assert asks(header, value) is asked
+    call = fold(
+        [
+            OPENED,
+            ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.Who(tel="+15550100123")),
+            ev.PartyJoined(at=Instant(2), party=1, key="b", who=ev.Who(tel="+15550100124")),
+            ev.Fact(at=Instant(3), name=f"sip_header.{header}", value=value),
+        ]
+    )
+    assert [party.who.hidden for party in call.parties] == [asked, False]

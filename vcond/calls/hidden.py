@@ -1,0 +1,116 @@
+"""Who asked that his number be not shown, in every form in which systems say so: one rule for all that is shown. Pure.
+
+Where a word stands for a number the whole of it must be such a word: ``Private Caller`` hides, ``Private Bank`` does not.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+from urllib.parse import unquote
+
+import msgspec
+
+from vcond.calls.events import Who
+
+NAME: Final = "anonymous"
+"""The name of whoever hid the number, in a record (core-04 section 4.2)."""
+
+_HID: Final = (
+    "anonymous", "restricted", "private", "withheld", "blocked", "hidden", "suppressed", "undisclosed", "not disclosed",
+    "anonym", "anonyme", "anonimo", "unterdruckt", "masque", "oculto", "非通知",
+)  # fmt: skip
+_NOT_KNOWN: Final = (
+    "unavailable", "unknown", "not available", "not known", "undefined", "unbekannt", "unbekannter", "inconnu",
+    "desconocido", "sconosciuto", "out of area", "表示圏外",
+)  # fmt: skip
+_OF: Final = (
+    "caller|caller ?id|call|cid|clid|cli|id|number|phone|phone number|name|user|party|subscriber|identity"
+    "|nummer|rufnummer|anrufer|numero|appelant"
+)
+_PHRASES: Final = "no caller ?id|no caller number|no number"
+
+
+def _whole(words: tuple[str, ...]) -> re.Pattern[str]:
+    """One of the words alone, or beside what it is said of: ``Unknown Caller``, ``number withheld``."""
+    one = "|".join(map(re.escape, words))
+    return re.compile(rf"(?:(?:{_OF}) (?:is )?)?(?:{one})(?: (?:{_OF}))?|{_PHRASES}")
+
+
+_ASKED: Final = _whole(_HID)
+"""Words of whoever does not want to be shown."""
+_ANY: Final = _whole(_HID + _NOT_KNOWN)
+"""These, and those for a number that the network did not have."""
+_SPELT: Final = frozenset({"+266696687", "+7378742883", "+2562533", "+8656696", "+86282452253"})
+"""ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad, as Twilio writes them. None of them is long
+enough for its country, so nobody has one; without ``+`` three of them are numbers of the United States."""
+_SPELT_BARE: Final = frozenset({"266696687", "86282452253"})
+_ZEROS: Final = re.compile(r"\+?0{7,}")
+"""What FreeSWITCH shows when it knows no number."""
+_HOST: Final = "anonymous.invalid"
+"""RFC 3323 section 4.1.1.3. (``unknown.invalid``, which 3GPP has beside it, hides nobody here: vcond writes it itself
+behind numbers whose domain it does not know.)"""
+_PRIVACY: Final = re.compile(r"(?:^|[\s;,])(?:id|user|header|critical|session)(?:$|[\s;,])", re.IGNORECASE)
+"""A Privacy header that asks for some (RFC 3323 section 4.2, RFC 3325 section 9.3)."""
+_REMOTE: Final = re.compile(r";\s*privacy\s*=\s*\"?(?:full|uri|name|yes|on)", re.IGNORECASE)
+"""``Remote-Party-ID`` (draft-ietf-sip-privacy-04)."""
+_URI: Final = re.compile(r"(?:sips?|tel):([^\s>;?]+)", re.IGNORECASE)
+
+
+def hides(who: Who) -> bool:
+    """Whether a party is not to be shown: it said so, or number, address or name are words for that.
+
+    A name for a number that the network did not have (``Unavailable``) beside a number hides nobody.
+    """
+    if who.hidden or _number(who.tel) or _address(who.sip) or _address(who.mailto, user=False):
+        return True
+    pattern = _ASKED if who.tel or who.sip or who.mailto else _ANY
+    return bool(pattern.fullmatch(_plain(who.name)))
+
+
+def shown(who: Who) -> Who:
+    """What may be shown of a party: of whoever hides only what he is, not who."""
+    if hides(who):
+        return Who(name=NAME, type=who.type, role=who.role, org=who.org, dept=who.dept, hidden=True)
+    if who.name and _ANY.fullmatch(_plain(who.name)):
+        return msgspec.structs.replace(who, name="", validation="")
+    return who
+
+
+def asks(header: str, value: str) -> bool:
+    """Whether a header of a party's SIP request asks that the party be not shown, or comes from one who is not."""
+    name = header.lower()
+    if name == "privacy":
+        return bool(_PRIVACY.search(value))
+    if name == "remote-party-id":
+        return bool(_REMOTE.search(value))
+    if name in {"from", "p-preferred-identity"}:
+        found = _URI.search(value)
+        return bool(found and _address(unquote(found[1])))
+    return False
+
+
+def _plain(text: str) -> str:
+    """For comparison: one form of Unicode, no case, accents, quotes; words apart by one space."""
+    apart = unicodedata.normalize("NFKD", text[:256].casefold())
+    bare = "".join(c for c in apart if not unicodedata.combining(c) or c in "\u3099\u309a")
+    return " ".join(re.split(r"[\s\-_.\"'<>()\[\]\\/+:,;]+", bare)).strip()
+
+
+def _number(text: str) -> bool:
+    number = text.strip().removeprefix("tel:").strip()
+    digits = re.sub(r"[\s().\-]", "", number)
+    return bool(
+        digits in _SPELT or digits in _SPELT_BARE or _ZEROS.fullmatch(digits) or _ANY.fullmatch(_plain(unquote(number)))
+    )
+
+
+def _address(text: str, *, user: bool = True) -> bool:
+    """Whether an addr-spec is that of nobody: by its host, or where only the user part is to be looked at, by that."""
+    bare = re.sub(r"^<?\s*(?:sips?|tel|mailto):", "", text.strip().lower())
+    name, at, rest = bare.rpartition("@")
+    host = re.split(r"[:;?>\s]", rest)[0] if at else ""
+    if f".{host}".rstrip(".").endswith(f".{_HOST}"):
+        return True
+    return user and _number(re.split(r"[;:]", name if at else bare)[0])

@@ -1,17 +1,25 @@
-# vcond: `make demo` and `make test` set up everything they need on a fresh Debian 12.
+# vcond: `make demo` and `make test` set up everything they need on a fresh Debian 12 or 13.
 SHELL := /bin/sh
 BIN := .venv/bin
-CODE := vcond adapters tests tools
+CODE := vcond adapters tests tools conftest.py
 PBX ?=
 PREFIX ?= /opt/vcond
 WITH ?=
 DESTDIR ?=
+COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header
+MINUTES ?= 60
+SUITE ?= bookworm trixie
 
-.PHONY: help setup demo test install lint format bench lock clean
+.NOTPARALLEL:
+.PHONY: help setup demo test peers quick slow random torture fresh install lint format bench lock clean
 help:
 	@echo "make demo            a spoken call through a fresh daemon: live text, then a vCon"
 	@echo "make demo PBX=asterisk   the same through a real Asterisk"
-	@echo "make test            lint and every test, with real peers on loopback"
+	@echo "make quick           lint and every test that needs no PBX, browser or speech model, two at a time"
+	@echo "make test            make quick, then real peers on loopback, speech models and fuzzing"
+	@echo "make random          make quick in random order; SEED=N repeats one"
+	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
+	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers)"
 	@echo "make lint | format | bench | lock | clean"
 
@@ -22,9 +30,25 @@ setup: .venv/.ready
 demo: setup
 	@$(BIN)/vcond demo $(if $(PBX),--pbx $(PBX)) --out demo-out
 
-test: lint
+test: peers quick slow
+
+peers: setup
 	@tools/setup.sh test
-	$(BIN)/pytest $(PYTEST)
+
+quick: lint
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(PYTEST)
+
+slow: setup
+	$(BIN)/pytest -m slow $(PYTEST)
+
+random: setup
+	$(BIN)/pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED)) -m "not slow" -n 2 --dist loadfile $(PYTEST)
+
+torture: peers
+	VCOND_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest -m fuzz --timeout=0 $(PYTEST)
+
+fresh:
+	@for suite in $(SUITE); do tools/fresh.sh $$suite $(if $(RUN),'$(RUN)') || exit 1; done
 
 # As root; nothing of .venv is used.
 install:
@@ -46,11 +70,11 @@ bench: setup
 # Pins every package with its hashes. The lock names no index: whatever yours is, it must serve these very files.
 lock: setup
 	$(BIN)/python -m pip -q install uv
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra embedded --extra webrtc --extra dev pyproject.toml -o requirements.lock
-	for extra in embedded webrtc; do echo 'hatchling>=1.27' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock --extra $$extra pyproject.toml - \
-	  -o requirements-$$extra.lock; done
+	$(COMPILE) --python-version 3.11 --extra embedded --extra webrtc --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
+	$(COMPILE) --python-version 3.12 --no-deps tests/peers/judges/judges.in -o tests/peers/judges/judges.txt
+	for extra in embedded webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \
+	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 
 clean:
 	rm -rf .venv build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -41,17 +41,16 @@ vosk_model() { # a vosk model for tests and benches, hash checked; a missing one
   rm -rf .peers/fetched
 }
 
-judges() { # other vCon libraries, which need Python 3.12; without one on this machine their tests are skipped
-  [ -f .peers/judges/.ready ] && return 0
-  for judge in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do
-    "$judge" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || continue
-    say "installing the judges of vCons for $("$judge" --version)"
-    rm -rf .peers/judges
-    "$judge" -m venv .peers/judges &&
-      .peers/judges/bin/python -m pip -qq install --require-hashes -r tests/peers/judges/requirements.txt &&
-      touch .peers/judges/.ready || say "the judges could not be installed"
-    return 0
-  done
+judges() { # other vCon libraries, beside us so that we never import them. They say Python 3.12 and run on 3.11 as well:
+  wanted="$($PYTHON --version) $(cat tests/peers/judges/*.txt | sha256sum)" # the tests that use them show it
+  [ "$(cat .peers/judges/.ready 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing the judges of vCons"
+  rm -rf .peers/judges
+  { "$PYTHON" -m venv .peers/judges &&
+    .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes -r tests/peers/judges/requirements.txt &&
+    .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes --no-deps --ignore-requires-python \
+      -r tests/peers/judges/judges.txt 2>/dev/null && # what they ask for and nobody uses is missing: pip says so
+    printf '%s\n' "$wanted" >.peers/judges/.ready; } || say "the judges could not be installed: their tests will say so"
 }
 
 if [ "${1:-}" = test ]; then
@@ -61,8 +60,10 @@ if [ "${1:-}" = test ]; then
   need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
-  need "command -v janus" janus
+  [ -z "$(apt-cache policy janus 2>/dev/null | grep -E 'Candidate: [0-9]')" ] || need "command -v janus" janus
+  tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none
   need "command -v espeak-ng" espeak-ng
+  need "/sbin/ldconfig -p | grep -q libflite" libflite1
   need "command -v fstcompose && ls /usr/lib/*/fst/*/olabel_lookahead-fst.so" libfst-tools "libfst*-plugins-base"
   need "test -e /usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz -a -d /usr/share/asterisk/sounds/en_US_f_Allison -a -d /usr/share/asterisk/moh" \
     asterisk-core-sounds-en asterisk-core-sounds-en-wav asterisk-moh-opsound-wav

@@ -1,5 +1,7 @@
 """Debian's Janus on free ports of loopback, with one room that nobody may tap without the keys. Written by us.
 
+The machine's own one is used; where its Debian has none, the one that ``janus-build`` has unpacked.
+
 WebRTC media goes over the machine's own address (``LAN``), because libnice never offers loopback; it stays inside.
 """
 
@@ -15,8 +17,12 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAM = Path("/usr/bin/janus")
-LIBRARY = next(iter(Path("/usr/lib").glob("*-linux-gnu/janus")), Path("/usr/lib/janus"))
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+UNPACKED = Path(os.environ.get("VCOND_JANUS_CACHE") or CACHE / "vcond-janus") / "root"
+"""Where ``janus-build`` has put one if the machine's Debian has none."""
+INSTALLED = Path("/usr/bin/janus").exists()
+PROGRAM = Path("/usr/bin/janus") if INSTALLED else UNPACKED / "janus"
+LIBRARY = next(iter((Path("/") if INSTALLED else UNPACKED).glob("usr/lib/*-linux-gnu/janus")), Path("/usr/lib/janus"))
 ROOM = 1234
 API_SECRET = "the api secret of the tests"
 ADMIN_KEY = "the admin key of the tests"
@@ -84,7 +90,7 @@ class Janus:
 def missing() -> str:
     """Why it cannot be started here; empty when it can."""
     if not PROGRAM.exists():
-        return f"{PROGRAM} is not here: apt-get install janus"
+        return f"{PROGRAM} is not here: tools/setup.sh test"
     return "" if lan() else "this machine has no address but loopback, which Janus does not offer for WebRTC"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[3]
 ON_THE_LOOP = (
-    "vcond/daemon.py", "vcond/status.py", "vcond/pbx.py", "vcond/notify.py", "vcond/web", "vcond/core",
+    "vcond/daemon.py", "vcond/status.py", "vcond/pbx", "vcond/notify.py", "vcond/web", "vcond/core",
     "vcond/delivery/outbox.py", "vcond/delivery/lane.py", "vcond/delivery/reconcile.py", "vcond/delivery/pace.py",
     "vcond/speech/service.py", "vcond/speech/scheduler.py", "vcond/speech/ear.py", "vcond/speech/results.py",
     "adapters/asterisk/vcond_asterisk", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
@@ -34,7 +34,7 @@ MAY = {
     "vcond/web/server.py:ingress_token": "before the first call",
     "vcond/web/admin.py:start": "before the first call",
     "vcond/web/admin.py:close": "after the last call",
-    "vcond/pbx.py:secret": "for an attachment: no call is heard yet",
+    "vcond/pbx/settings.py:secret": "for an attachment: no call is heard yet",
     "vcond/delivery/reconcile.py:*": "in the outbox's own thread",
     "adapters/freeswitch/vcond_freeswitch/filetap.py:*": "files of a tap: in memory (tmpfs), by its README",
     "adapters/freeswitch/vcond_freeswitch/taps.py:*": "files of a tap: in memory (tmpfs), by its README",

@@ -1,0 +1,68 @@
+"""For every test, of the house and of the adapters: which tier it belongs to, and how long fuzzing may take."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import hypothesis
+import pytest
+
+SLOW: Final = ("peer", "speech", "fuzz")
+"""Marks of tests that ``make quick`` leaves out."""
+SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
+FUZZ_SECONDS: Final = 300.0
+"""For all fuzz tests together, in equal shares."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    folders = tuple(config.rootpath / folder for folder in SLOW_FOLDERS)
+    for item in items:
+        if any(item.get_closest_marker(mark) for mark in SLOW) or any(map(Path(item.path).is_relative_to, folders)):
+            item.add_marker("slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # processes of xdist get the seed by the environment
+        os.environ.setdefault("VCOND_FUZZ_SEED", str(random.SystemRandom().randrange(10**9)))
+
+
+def pytest_report_header() -> str:
+    seconds = os.environ.get("VCOND_FUZZ_SECONDS", f"{FUZZ_SECONDS:.0f}")
+    return f"fuzz: {seconds} s; the same again with VCOND_FUZZ_SEED={os.environ['VCOND_FUZZ_SEED']}"
+
+
+class Fuzz:
+    """A test's share of the time, as rounds; each has a seed that follows from the run's seed and the test's name."""
+
+    def __init__(self, name: str, seconds: float | None, shares: int) -> None:
+        self.name, self.seed = name, os.environ["VCOND_FUZZ_SEED"]
+        self.endless = seconds is not None
+        self.until = time.monotonic() + (FUZZ_SECONDS if seconds is None else seconds) / shares
+
+    def rounds(self, most: int) -> Iterator[random.Random]:
+        """At least one, then more until the time is used up; without VCOND_FUZZ_SECONDS ``most`` at most."""
+        done = 0
+        while not done or (time.monotonic() < self.until and (self.endless or done < most)):
+            done += 1
+            yield random.Random(f"{self.seed} {self.name} {done}")
+
+    def examples(self, most: int, test: Callable[[], Any]) -> None:
+        """Run a test made with ``hypothesis.given`` for at most ``most`` examples, in rounds of 20."""
+        test = hypothesis.settings(
+            max_examples=20, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+        )(test)
+        for chance in self.rounds(-(-most // 20)):
+            hypothesis.seed(chance.getrandbits(64))(test)()
+
+
+@pytest.fixture
+def fuzz(request: pytest.FixtureRequest) -> Fuzz:
+    """The rounds of a test marked ``fuzz``."""
+    shares = sum(item.get_closest_marker("fuzz") is not None for item in request.session.items)
+    seconds = os.environ.get("VCOND_FUZZ_SECONDS")
+    return Fuzz(request.node.nodeid, None if seconds is None else float(seconds), max(shares, 1))

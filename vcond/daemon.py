@@ -38,6 +38,7 @@ from vcond.speech.routes import Routes
 from vcond.speech.several import speech_of
 from vcond.status import Status
 from vcond.web.admin import AdminServer
+from vcond.web.ops import OpsServer
 from vcond.web.server import WebServer, ingress_token
 
 logger = structlog.get_logger()
@@ -68,6 +69,7 @@ class Daemon:
         self._verdicts: dict[str, asyncio.Event] = {}
         self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="clean")
         self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
         self.stopping = False
         self.started = False
         self.last_beat = 0.0
@@ -169,7 +171,8 @@ class Daemon:
             wishes=Routes(self.config.speech).wishes,
         )
         self.status = Status(self)
-        self.web = WebServer(self.config.web, token=token, alive=self.status.alive, ready=self.status.ready)
+        self.web = WebServer(self.config.web, token=token)
+        self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.bus
         )
@@ -222,6 +225,7 @@ class Daemon:
                 await self._recover(adapters)
                 await self.admin.start()
                 await self.web.start()
+                await self.ops.start()
                 background.append(tasks.create_task(self._tick(), name="tick"))
                 background.append(tasks.create_task(self._watchdog(), name="watchdog"))
                 # not in the group: one that hangs in its clean-up must not keep the daemon
@@ -245,6 +249,7 @@ class Daemon:
                     self._reloading.cancel()
                 self._cleaner.shutdown(wait=False, cancel_futures=True)
                 self.bus.close()
+                await self.ops.close()
                 await self.web.close()
                 await self.admin.close()
                 await _cancelled(background)
@@ -387,8 +392,15 @@ class Daemon:
                 loop.remove_signal_handler(number)
 
     def _ask_reload(self) -> None:
+        """SIGHUP; during another reload it asks for one more, as the files may have changed since they were read."""
+        self._reload_again = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._reload(), name="reload")
+            self._reloading = asyncio.create_task(self._reloads(), name="reload")
+
+    async def _reloads(self) -> None:
+        while self._reload_again:
+            self._reload_again = False
+            await self._reload()
 
     def _read_again(self) -> Loaded:
         new = load(self.loaded.files[0], os.environ)
@@ -398,7 +410,7 @@ class Daemon:
         return new
 
     async def _reload(self) -> None:
-        """SIGHUP: all or nothing. What can change while calls go on does; the rest is named."""
+        """All or nothing. What can change while calls go on does; the rest is named."""
         monotonic = str(int(asyncio.get_running_loop().time() * 1e6))
         self.notifier.send(RELOADING="1", MONOTONIC_USEC=monotonic)
         try:
@@ -410,7 +422,7 @@ class Daemon:
             old, wanted = self.config.vcond, new.config.vcond
             fixed = {name: getattr(old, name) for name in ("state_dir", "admin_socket", "name")}
             self.office.config = msgspec.structs.replace(wanted, **fixed)
-            waiting = [name for name in ("web", "speech", "adapters", "sinks", "delivery", "record", "seal")
+            waiting = [name for name in ("web", "ops", "speech", "adapters", "sinks", "delivery", "record", "seal")
                        if getattr(new.config, name) != getattr(self.config, name)]  # fmt: skip
             waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
             logger.info("configuration reloaded", needs_restart=waiting)

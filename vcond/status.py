@@ -62,6 +62,8 @@ class Status:
     def line(self) -> str:
         """One line for ``systemctl status``."""
         wrong = "; ".join(f"{part}: {what}" for part, what in self.ready().items())
+        if self._daemon.ops.trouble:
+            wrong += f"; metrics: {self._daemon.ops.trouble}"
         return f"{len(self._daemon.office.live)} calls" + (f"; {wrong}" if wrong else "")
 
     async def _status(self, _: dict[str, str]) -> Any:
@@ -75,6 +77,7 @@ class Status:
             "unfinished": daemon.office.waiting,
             "adapters": {name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.adapters.items()},
             "listen": daemon.web.base_url,
+            "ops": daemon.ops.base_url,
             "speech": daemon.speech.status(),
         }
 

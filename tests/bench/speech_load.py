@@ -258,6 +258,8 @@ disk_floor_mb = 0
 [web]
 listen = "127.0.0.1:0"
 token = "{token}"
+[ops]
+listen = "127.0.0.1:0"
 [speech]
 {speech}
 [record]

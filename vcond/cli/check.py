@@ -29,6 +29,9 @@ LIMIT = 30.0
 """Seconds for all that one adapter looks at."""
 
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 def findings(path: Path, *, offline: bool) -> list[Finding]:
     """All of them, in the order of a call's way."""
     try:
@@ -51,9 +54,10 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
     if not sinks:
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
     found += [Finding(told.level, told.what, told.detail, told.fix) for told in check_speech(config.speech)]
-    if config.web.host not in {"127.0.0.1", "::1", "localhost"} and not config.web.public_url.startswith("https://"):
+    if config.web.host not in LOOPBACK and not config.web.public_url.startswith("https://"):
         fix = "put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
+    found += _ops(config)
     found += _seal(config)
     if not offline:
         found += await _limited("speech", _speech(config))
@@ -85,7 +89,7 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
     from vcond.speech.engines.remote import RemoteEngine
 
     url = urlsplit(server.url)
-    if server.token and url.scheme == "ws" and url.hostname not in {"127.0.0.1", "::1", "localhost"}:
+    if server.token and url.scheme == "ws" and url.hostname not in LOOPBACK:
         fix = "put TLS before the server, and wss:// into speech.url"
         yield Finding("warning", "speech.token", "it goes over the network for everyone to read", fix)
     try:
@@ -107,6 +111,14 @@ async def _sink(sink: ShapedSink) -> AsyncIterator[Finding]:
         yield Finding("warning", what, str(why), "vCons wait in the outbox until it answers")
     finally:
         await sink.close()
+
+
+def _ops(config: Config) -> list[Finding]:
+    """Whether the world may ask how this machine is."""
+    if not config.ops.listen or config.ops.host in LOOPBACK:
+        return []
+    fix = "127.0.0.1:8471, or a firewall before it; no proxy for peers of calls may lead here"
+    return [Finding("warning", "ops.listen", f"{config.ops.listen} tells everybody who asks how vcond is", fix)]
 
 
 def _seal(config: Config) -> list[Finding]:

@@ -1,9 +1,9 @@
 """What the operator says: files, environment, secrets, all typed; anything unknown is an error with a suggestion."""
 
 from vcond.config.load import Loaded, load, plugin_configs
-from vcond.config.schema import Config, DaemonConfig, RecordConfig, SealConfig, WebConfig
+from vcond.config.schema import Config, DaemonConfig, OpsConfig, RecordConfig, SealConfig, WebConfig
 
 __all__ = [
-    "Config", "DaemonConfig", "Loaded", "RecordConfig",
+    "Config", "DaemonConfig", "Loaded", "OpsConfig", "RecordConfig",
     "SealConfig", "WebConfig", "load", "plugin_configs",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):\d{1,5}$"
 
 
 class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -42,14 +43,10 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return self.name or machine_name()
 
 
-class WebConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[web]``: the one port that listens. Loopback until you say otherwise."""
+class _Listens(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A section with an address to listen on."""
 
-    listen: Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):\d{1,5}$")] = "127.0.0.1:8470"
-    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
-    """How peers reach it from outside, behind a TLS proxy: ``https://edge-1.example.com``."""
-    token: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z0-9._~-]*$")] = ""
-    """What an ingress request must carry. Empty = made at the first start, kept in ``<state_dir>/ingress-token``."""
+    listen: Annotated[str, Meta(pattern=ADDRESS)]
 
     @property
     def host(self) -> str:
@@ -59,7 +56,24 @@ class WebConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     @property
     def port(self) -> int:
         """The port to bind; 0 = any."""
-        return int(self.listen.rpartition(":")[2])
+        return int(self.listen.rpartition(":")[2] or 0)
+
+
+class OpsConfig(_Listens, forbid_unknown_fields=True, frozen=True):
+    """``[ops]``: ``/metrics``, ``/readyz`` and ``/livez``, for those who watch this machine."""
+
+    listen: Annotated[str, Meta(pattern=f"({ADDRESS})|^$")] = "127.0.0.1:8471"
+    """No peer of a call needs it, and it asks for no password: leave it out of every proxy. Empty = not at all."""
+
+
+class WebConfig(_Listens, forbid_unknown_fields=True, frozen=True):
+    """``[web]``: the port that peers of calls reach. Loopback until you say otherwise."""
+
+    listen: Annotated[str, Meta(pattern=ADDRESS)] = "127.0.0.1:8470"
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
+    """How peers reach it from outside, behind a TLS proxy: ``https://edge-1.example.com``."""
+    token: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z0-9._~-]*$")] = ""
+    """What an ingress request must carry. Empty = made at the first start, kept in ``<state_dir>/ingress-token``."""
 
 
 class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -118,6 +132,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     vcond: DaemonConfig = DaemonConfig()
     web: WebConfig = WebConfig()
+    ops: OpsConfig = OpsConfig()
     speech: SpeechConfig = SpeechConfig()
     record: RecordConfig = RecordConfig()
     seal: SealConfig = SealConfig()

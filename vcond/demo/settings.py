@@ -12,7 +12,7 @@ from vcond.demo.places import Places
 def toml(places: Places, *, adapter: str, token: str) -> str:
     """The text of ``vcond.toml``. ``adapter``: the section ``[adapters.NAME]``, header included."""
     return f"""\
-# Made by `vcond demo`. The port is any free one, the token is for this run only.
+# Made by `vcond demo`. The ports are any free ones, the token is for this run only.
 [vcond]
 name = "demo.example.com"
 state_dir = {_text(places.state)}
@@ -23,6 +23,9 @@ drain = 5
 [web]
 listen = "127.0.0.1:0"
 token = {_text(token)}
+
+[ops]
+listen = "127.0.0.1:0"
 
 [speech]
 engine = "auto"

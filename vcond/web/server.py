@@ -1,18 +1,19 @@
-"""The daemon's one listening port: adapters' routes behind the token, health, metrics."""
+"""The port that peers reach: adapters' routes behind the token, and nothing else."""
 
 from __future__ import annotations
 
 import hmac
 import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from vcond import metrics
 from vcond.adapter import Handler
 from vcond.config.schema import WebConfig
 from vcond.errors import ConfigError, StorageError
@@ -22,8 +23,15 @@ log = structlog.get_logger()
 LARGEST_BODY = 1 << 20
 DEEPEST: Final = 8
 """Segments that a path may have below a route that serves everything below it."""
+QUIET: Final = 60.0
+"""Seconds between two lines of the log about requests that were refused."""
 Health = Callable[[], dict[str, str]]
 """What is wrong now, by part; empty = all is well."""
+
+
+def url(host: str, port: int) -> str:
+    """``http://127.0.0.1:8470``, ``http://[::1]:8470``."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def ingress_token(config: WebConfig, state_dir: Path) -> str:
@@ -56,15 +64,17 @@ class Route(NamedTuple):
 class WebServer:
     """Serves until closed."""
 
-    def __init__(self, config: WebConfig, *, token: str, alive: Health, ready: Health) -> None:
+    def __init__(self, config: WebConfig, *, token: str, clock: Callable[[], float] = time.monotonic) -> None:
         if not token:
             raise ConfigError("an empty token would let everybody in", "web.token")
         self._config = config
         self._token = token.encode()
-        self._alive, self._ready = alive, ready
         self._routes: dict[tuple[str, str], Route] = {}
         self._runner: web.AppRunner | None = None
         self._port = config.port
+        self._clock = clock
+        self._refused = 0
+        self._told = -QUIET
 
     def ingress(self, owner: str) -> Mounted:
         """The ``Ingress`` of an adapter; routes it had before are gone."""
@@ -74,8 +84,7 @@ class WebServer:
     @property
     def base_url(self) -> str:
         """Where peers reach it."""
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        return self._config.public_url.rstrip("/") or f"http://{host}:{self._port}"
+        return self._config.public_url.rstrip("/") or url(self._config.host, self._port)
 
     def mount(self, method: str, path: str, route: Route) -> None:
         """Serve a path for an adapter. Raises ConfigError when it is taken."""
@@ -86,9 +95,6 @@ class WebServer:
     async def start(self) -> None:
         """Bind and serve. Raises ConfigError when the address cannot be bound."""
         app = web.Application(client_max_size=LARGEST_BODY)
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
         app.router.add_route("*", "/{tail:.*}", self._dispatch)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, handle_signals=False)
         await self._runner.setup()
@@ -134,20 +140,18 @@ class WebServer:
         if route is None:
             raise web.HTTPNotFound
         if route.guarded and not self.allowed(request, tail):
-            log.warning("request without the ingress token refused", peer=request.remote)
+            self._refuse(request)
             raise web.HTTPForbidden(text="ingress token missing or wrong\n")
         return await route.handler(request)
 
-    async def _livez(self, _: web.Request) -> web.Response:
-        return _verdict(self._alive())
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        return _verdict(self._ready())
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        if request.remote not in {"127.0.0.1", "::1"} and not self.allowed(request):
-            raise web.HTTPForbidden(text="metrics need the ingress token from outside this machine\n")
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    def _refuse(self, request: web.Request) -> None:
+        """Count it, and say it now and then: whoever tries all doors of the internet must not fill the log."""
+        metrics.ingress_refused_total.inc()
+        self._refused += 1
+        if self._clock() - self._told >= QUIET:
+            self._told = self._clock()
+            log.warning("requests without the ingress token refused", last_from=request.remote, count=self._refused)
+            self._refused = 0
 
 
 class Mounted:
@@ -168,8 +172,3 @@ class Mounted:
     def allowed(self, request: web.Request) -> bool:
         """Whether a request carries the ingress token; see ``vcond.adapter.Ingress``."""
         return self._server.allowed(request)
-
-
-def _verdict(wrong: dict[str, str]) -> web.Response:
-    lines = [f"{part}: {what}" for part, what in sorted(wrong.items())] or ["ok"]
-    return web.Response(status=503 if wrong else 200, text="\n".join(lines) + "\n")

@@ -74,6 +74,8 @@ disk_floor_mb = 0
 [web]
 listen = "127.0.0.1:0"
 token = "{TOKEN}"
+[ops]
+listen = "127.0.0.1:0"
 [speech]
 engine = "{self.engine}"
 {self.speech}

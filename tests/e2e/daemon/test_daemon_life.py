@@ -13,10 +13,13 @@ from daemon_kit import TOKEN, House
 async def test_it_starts_serves_and_stops_in_order(tmp_path: Path):
     house = House(tmp_path)
     async with house.running() as vcond:
+        ops = (await vcond.ask("status"))["ops"]
         async with aiohttp.ClientSession(vcond.base) as web:
             for path in ("/livez", "/readyz", "/metrics"):
-                async with web.get(path) as answer:
+                async with web.get(ops + path) as answer:
                     assert answer.status == 200, await answer.text()
+                async with web.get(path) as answer:
+                    assert answer.status == 404
             async with web.get("/twilio/stream") as answer:
                 assert answer.status == 403
         assert await house.command("calls", "--json") == (0, "[]\n")
@@ -72,7 +75,7 @@ async def test_a_reload_is_all_or_nothing(tmp_path: Path):
         vcond.signal(signal.SIGHUP)
         house.config.write_text(good)
         await vcond.until("status", lambda _: "did you mean 'listen'" in house.log or "reloaded" in house.log)
-        house.config.write_text(good.replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:1"'))
+        house.config.write_text(good.replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:1"', 1))
         vcond.signal(signal.SIGHUP)
         await vcond.until("status", lambda _: '"needs_restart": ["web"]' in house.log)
         assert (await vcond.ask("status"))["listen"] == vcond.base

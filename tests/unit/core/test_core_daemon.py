@@ -79,6 +79,8 @@ drain = 0
 disk_floor_mb = 0
 [web]
 listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
 [speech]
 engine = "none"
 [adapters.twilio]

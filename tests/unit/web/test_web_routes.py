@@ -18,7 +18,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 @asynccontextmanager
 async def real() -> AsyncIterator[tuple[Ingress, str]]:
-    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=TOKEN, alive=dict, ready=dict)
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=TOKEN)
     await server.start()
     try:
         yield server.ingress("x"), server.base_url

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 
 from vcond.config import WebConfig
@@ -17,8 +18,8 @@ TOKEN = "t0ken"
 
 
 @asynccontextmanager
-async def served(wrong: dict[str, str] | None = None):
-    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=TOKEN, alive=dict, ready=lambda: dict(wrong or {}))
+async def served(**more):
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=TOKEN, **more)
     await server.start()
     async with aiohttp.ClientSession(server.base_url) as client:
         yield server, client
@@ -73,26 +74,33 @@ async def test_routes_of_an_adapter_that_starts_again_are_replaced():
             assert await answer.text() == "hello"
 
 
-async def test_health_says_what_is_wrong():
-    async with served({"journal": "disk full", "adapter x": "not attached"}) as (_, client):
-        async with client.get("/livez") as answer:
-            assert (answer.status, await answer.text()) == (200, "ok\n")
-        async with client.get("/readyz") as answer:
-            assert answer.status == 503
-            assert await answer.text() == "adapter x: not attached\njournal: disk full\n"
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/livez"])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer t0ken"}, {"X-Forwarded-For": "203.0.113.7"}])
+async def test_what_peers_reach_tells_nothing_of_this_machine(path: str, headers: dict[str, str]):
+    async with served() as (server, client):
+        server.ingress("x").route("GET", "/x/stream", hello)
+        async with client.get(path, headers=headers) as answer:
+            assert answer.status == 404
+            assert "vcond" not in await answer.text()
 
 
-async def test_metrics_are_served():
-    async with served() as (_, client), client.get("/metrics") as answer:
-        assert answer.status == 200
-        assert "vcond_dropped_total" in await answer.text()
+async def test_a_scanner_does_not_fill_the_log(capsys):
+    structlog.reset_defaults()
+    now = [0.0]
+    async with served(clock=lambda: now[0]) as (server, client):
+        server.ingress("x").route("GET", "/x/stream", hello)
+        for second in range(200):
+            now[0] = second
+            async with client.get("/x/stream/wrong") as answer:
+                assert answer.status == 403
+    told = [line for line in capsys.readouterr().out.splitlines() if "without the ingress token" in line]
+    assert len(told) == 4
+    assert "count=60" in told[-1]
 
 
 async def test_an_address_in_use_is_the_operators_to_mend():
     async with served() as (server, _):
-        second = WebServer(
-            WebConfig(listen=server.base_url.removeprefix("http://")), token=TOKEN, alive=dict, ready=dict
-        )
+        second = WebServer(WebConfig(listen=server.base_url.removeprefix("http://")), token=TOKEN)
         with pytest.raises(ConfigError, match=r"web\.listen: cannot listen"):
             await second.start()
 
@@ -109,10 +117,10 @@ def test_an_empty_token_never_lets_anybody_in(tmp_path: Path):
     (tmp_path / "ingress-token").touch()  # a start that was cut short
     assert len(ingress_token(WebConfig(), tmp_path)) >= 24
     with pytest.raises(ConfigError, match="let everybody in"):
-        WebServer(WebConfig(), token="", alive=dict, ready=dict)
+        WebServer(WebConfig(), token="")
 
 
 def test_the_public_url_wins_over_the_bound_address():
-    server = WebServer(WebConfig(public_url="https://edge.example.com/"), token="t", alive=dict, ready=dict)
+    server = WebServer(WebConfig(public_url="https://edge.example.com/"), token="t")
     assert server.base_url == "https://edge.example.com"
     assert os.sep not in server.base_url.removeprefix("https://")

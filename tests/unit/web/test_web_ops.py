@@ -1,0 +1,52 @@
+import socket
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from vcond.config import OpsConfig
+from vcond.web.ops import OpsServer
+
+
+@asynccontextmanager
+async def served(wrong: dict[str, str] | None = None, listen: str = "127.0.0.1:0"):
+    server = OpsServer(OpsConfig(listen=listen), alive=dict, ready=lambda: dict(wrong or {}))
+    await server.start()
+    async with aiohttp.ClientSession(server.base_url or None) as client:
+        yield server, client
+    await server.close()
+
+
+async def test_health_says_what_is_wrong():
+    async with served({"journal": "disk full", "adapter x": "not attached"}) as (_, client):
+        async with client.get("/livez") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+        async with client.get("/readyz") as answer:
+            assert answer.status == 503
+            assert await answer.text() == "adapter x: not attached\njournal: disk full\n"
+
+
+async def test_metrics_are_served():
+    async with served() as (_, client), client.get("/metrics") as answer:
+        assert answer.status == 200
+        assert "vcond_dropped_total" in await answer.text()
+
+
+async def test_nothing_else_is():
+    async with served() as (_, client):
+        for method, path in (("POST", "/metrics"), ("GET", "/"), ("GET", "/twilio/stream"), ("GET", "/v1/calls")):
+            async with client.request(method, path) as answer:
+                assert answer.status in {404, 405}, path
+
+
+async def test_an_address_in_use_costs_no_call():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with served(listen=f"127.0.0.1:{taken.getsockname()[1]}") as (server, _):
+            assert "cannot listen" in server.trouble
+            assert server.base_url == ""
+
+
+@pytest.mark.parametrize("listen", [""])
+async def test_it_need_not_be(listen: str):
+    async with served(listen=listen) as (server, _):
+        assert (server.base_url, server.trouble) == ("", "")

@@ -101,9 +101,12 @@ class AdminServer:
         with tempfile.TemporaryDirectory(prefix=".", dir=self._path.parent) as private:  # mode 0700
             bound = Path(private, "s")
             await web.UnixSite(runner, str(bound)).start()
-            bound.chmod(0o660)
-            self._inode = bound.stat().st_ino
-            bound.rename(self._path)
+            self._place(bound)
+
+    def _place(self, bound: Path) -> None:
+        bound.chmod(0o660)
+        self._inode = bound.stat().st_ino
+        bound.rename(self._path)
 
     async def close(self) -> None:
         """Stop serving and remove the socket."""

@@ -3,7 +3,8 @@
 Imports the contract only, as adapters do.
 """
 
-from vcond.pbx.conversation import EXCLUDED, MOST_VARIABLES, RANG, SUPERVISOR, Conversation, Leg
+from vcond.pbx.conversation import EXCLUDED, MOST_VARIABLES, RANG, SUPERVISOR, Conversation
+from vcond.pbx.legs import Leg
 from vcond.pbx.settings import (
     MAX_TEXT,
     TEL,

@@ -11,16 +11,14 @@ Imports the contract only, as adapters do.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from msgspec import structs
 
 from vcond.adapter import (
+    SECOND,
     Answered,
-    ArrivalClock,
     Cause,
-    Codec,
     Desk,
     Event,
     Fact,
@@ -32,11 +30,11 @@ from vcond.adapter import (
     PartyLeft,
     Paused,
     Resumed,
-    Track,
     Transferred,
     Warned,
     Who,
 )
+from vcond.pbx.legs import Leg
 from vcond.pbx.settings import Selecting, clean, direction, matches
 
 EXCLUDED: Final = "excluded"
@@ -48,53 +46,10 @@ RANG: Final = 8
 MOST_VARIABLES: Final = 100
 """Values of variables that one call keeps."""
 HOLDING: Final = frozenset({"hold", "unhold"})
-START: Final = Instant(0)
-
-
-@dataclass(slots=True, eq=False)
-class Leg:
-    """One channel that stands for somebody who can speak."""
-
-    channel: str
-    """Its id now."""
-    name: str
-    """What patterns look at: ``PJSIP/agent``, ``sofia/internal/1001@pbx.example.com``."""
-    inside: bool | None
-    conversation: Conversation[Any]
-    created: Instant
-    context: str
-    up: Instant | None = None
-    """When it was answered."""
-    key: str = ""
-    """Key of its party; empty while it is none."""
-    who: Who = field(default_factory=Who)
-    sip: str = ""
-    dialled: str = ""
-    app: str = ""
-    holding: bool = False
-    listens_in: bool = False
-    """It only listens in on others: it is no party."""
-    came: Instant = START
-    """When it came into its conversation, where that was after its answer."""
-    left: Instant | None = None
-    cause: Cause = field(default_factory=Cause)
-
-    @property
-    def party(self) -> Party | None:
-        """The party that it is in its call."""
-        call = self.conversation.call
-        return call.state.party_by_key(self.key) if call is not None and self.key else None
-
-    def open_track(self, at: Instant, rate: int) -> Track | None:
-        """A new track for its party; None when it is none, or is not recorded."""
-        call, party = self.conversation.call, self.party
-        if call is None or party is None:
-            return None
-        return call.track(party.index, at=at, codec=Codec.L16, rate=rate, clock=ArrivalClock())
-
-    def warn(self, at: Instant, code: str, text: str) -> None:
-        """Write a warning into the record."""
-        self.conversation.emit(Warned(at=at, code=code, text=text))
+PARTING: Final = Instant(2 * SECOND)
+"""Who stays may hang up so much later than the PBX ended the other side for it: then both left."""
+ALONE: Final = Instant(300 * SECOND)
+"""Who stays was alone for longer: that is no beginning of what comes."""
 
 
 L = TypeVar("L", bound=Leg)
@@ -113,6 +68,12 @@ class Conversation(Generic[L]):
         self.refused = ""
         """Why it will never be recorded."""
         self.first: L | None = None
+        self.idle = False
+        """Only who stays is there, since the last conversation ended: nothing begins until somebody comes."""
+        self.left_alone: Instant | None = None
+        """When only who stays was left. He may be hanging up, too."""
+        self.had = 0
+        """Legs that it ever had."""
         self._rang: list[L] = []
         self._last: L | None = None
         self._hung_up: L | None = None
@@ -155,6 +116,10 @@ class Conversation(Generic[L]):
         """The key of the party that a leg is."""
         return leg.channel
 
+    def _may_stay(self, leg: L) -> bool:
+        """Whether a leg that is alone may be there for many conversations, and is no caller who waits or hears a machine."""
+        return leg.inside is not False
+
     def _keys(self, leg: L) -> tuple[str, ...]:
         """Keys of all parties that are there because a leg is."""
         return (leg.key,)
@@ -170,8 +135,12 @@ class Conversation(Generic[L]):
 
     def add(self, leg: L, since: Instant | None = None) -> None:
         """A leg belongs to it from now on, or perhaps ``since`` then already: nobody watched."""
+        if self.left_alone is not None:
+            self.begin_anew(leg.created)
+        self.idle = False
         leg.conversation = self
         self.legs[leg.channel] = leg
+        self.had += 1
         self.first = self.first or leg
         self.look_at(leg, leg.created if since is None else since)
 
@@ -191,6 +160,31 @@ class Conversation(Generic[L]):
         self._gone(leg, at, cause)
         if len([other for other in self.legs.values() if other.key]) > 1:
             self._hung_up = None  # it goes on without whoever hung up
+        left = [one for one in self.legs.values() if not one.listens_in]
+        if len(left) == 1 and left[0].stays and not self.idle:
+            self._only_stays(left[0], leg, at)
+
+    def _only_stays(self, stays: L, last: L, at: Instant) -> None:
+        """The last of the other side is gone, and who stays is there: the conversation is over, unless he is going too."""
+        if last.put_down or self._hung_up is stays:
+            self.left_alone = at
+            self._stop(stays, at)
+        else:
+            self.begin_anew(at)
+
+    def begin_anew(self, at: Instant) -> None:
+        """The conversation is over, and its one leg stays for the next."""
+        (stays,) = [leg for leg in self.legs.values() if not leg.listens_in]
+        until = self.left_alone or at
+        self._stop(stays, until)
+        self.end(until)
+        stays.key, stays.holding, stays.came = "", False, until
+        self.key, self.since, self.late, self.refused = f"{stays.channel} {until}", until, False, ""
+        self.first, stays.stays = stays, True
+        self.idle, self.left_alone, self.had = True, None, 1
+        self._rang, self._last, self._hung_up, self._failure, self._sent_on = [], None, None, "", None
+        self._facts, self._variables = {}, []
+        self.look_at(stays, until)
 
     def _gone(self, leg: L, at: Instant, cause: Cause) -> None:
         """A leg's party is not there any more."""
@@ -202,8 +196,10 @@ class Conversation(Generic[L]):
 
     def settle(self, at: Instant) -> None:
         """Do what is due: open the call, let parties join, listen to them, say that it is answered."""
+        if self.idle and self.first is not None and not self._may_stay(self.first):
+            self.idle = False  # who was left goes on to a machine
         self._open(at)
-        if self.call is None:
+        if self.call is None or self.left_alone is not None:
             return
         for leg in list(self.legs.values()):
             if leg.listens_in:
@@ -300,9 +296,11 @@ class Conversation(Generic[L]):
         if self.call is not None and self.call.state.ended is not None:
             self.call = None
             self.refuse("ended", at)
+        if self.left_alone is not None and at - self.left_alone > PARTING and self.legs:
+            self.begin_anew(at)
 
     def end(self, at: Instant) -> None:
-        """The last leg is gone."""
+        """Nobody is left in it, or nobody but who stays."""
         self._open(at)
         call = self.call
         if call is None:
@@ -336,7 +334,7 @@ class Conversation(Generic[L]):
 
     def _open(self, at: Instant) -> None:
         first = self.first
-        if self.call is not None or self.refused or first is None or not self._may_open():
+        if self.call is not None or self.refused or self.idle or first is None or not self._may_open():
             return
         legs = [*self.legs.values(), *self._rang, *([self._last] if self._last else [])]
         legs = [leg for leg in legs if not leg.listens_in]
@@ -349,7 +347,8 @@ class Conversation(Generic[L]):
             self._desk.log.error("call not recorded: max_calls reached", max_calls=self._selecting.max_calls)
             return
         way = direction(first.inside, [leg.inside for leg in legs if leg is not first])
-        self.call = self._desk.call(self.key, at=at if self.late else first.created, direction=way)
+        since = at if self.late else Instant(max(first.created, first.came))
+        self.call = self._desk.call(self.key, at=since, direction=way)
         self._opened(first, at)
 
     def _included(self, first: L, legs: Iterable[L]) -> bool:
@@ -378,6 +377,8 @@ class Conversation(Generic[L]):
                 told = [m.event for m in call.state.history if m.party == known.index and m.event in HOLDING]
                 leg.holding = known.here and told[-1:] == ["hold"]
                 call.party(known.key, at=at, who=leg.who)
+                if leg.created < call.state.opened - SECOND:
+                    leg.stays = True  # it was there before the call began
         here = {key for leg in self.legs.values() for key in self._keys(leg)}
         for party in call.state.parties:
             if party.here and party.key not in here:
@@ -386,15 +387,24 @@ class Conversation(Generic[L]):
     def absorb(self, other: Conversation[L], at: Instant | None = None) -> None:
         """Another conversation turned out to be part of this one, at ``at`` or when the younger began."""
         met = max(self.since, other.since) if at is None else at
+        self._who_stays(other, met)
         if EXCLUDED in {self.refused, other.refused}:
             for side in (self, other):
                 side.refuse(EXCLUDED, met)
+        if self.idle:
+            self.first, self.key, self.since, self.late = other.first, other.key, other.since, other.late
+            self.refused = self.refused or other.refused
         if self.call is None:
             self.call = other.call
         elif other.call is not None and not self.call.merge(other.call):
             other.give_up(met)
+        self.idle = False
+        self.had += other.had
         self.first = self.first or other.first
         self._rang = (self._rang + other._rang)[-RANG:]
+        for leg in [*self.legs.values(), *other.legs.values()]:
+            if leg.up is not None and not leg.key:
+                leg.came = Instant(max(leg.came, met))
         for leg in other.legs.values():
             leg.conversation = self
             self.legs[leg.channel] = leg
@@ -402,6 +412,29 @@ class Conversation(Generic[L]):
             self.variable(name, value, met)
         other.call = None
         other.legs = {}
+
+    def _who_stays(self, other: Conversation[L], at: Instant) -> None:
+        """Who of two that meet may stay for the next: he was there first, alone, and waited for nobody."""
+        sides = (self, other)
+        for side in sides:
+            if side.left_alone is not None:
+                side.begin_anew(at)
+        if any(side.idle for side in sides):
+            return
+        lone = [next(iter(side.legs.values())) for side in sides if side.had == len(side.legs) == 1]
+        first = min((leg for leg in lone if leg.up is not None and self._may_stay(leg)), key=_up, default=None)
+        if first is not None:
+            first.stays = True
+            side = first.conversation
+            if side.call is not None and at - side.since > ALONE:
+                side.begin_anew(at)
+
+    def move(self, leg: L, to: Conversation[L], at: Instant) -> None:
+        """Who stays goes to another conversation while this one goes on without him."""
+        self._gone(leg, at, Cause())
+        del self.legs[leg.channel]
+        leg.key, leg.came = "", at
+        to.add(leg)
 
     def give_up(self, at: Instant) -> None:
         """Its call cannot become part of another one (its warning says so): it ends, who is in it joins the other anew."""
@@ -423,3 +456,7 @@ class Conversation(Generic[L]):
         if self._sent_on is not None and leg.up is not None:
             self.emit(structs.replace(self._sent_on, target=index))
             self._sent_on = None
+
+
+def _up(leg: Leg) -> Instant:
+    return leg.up or leg.created

@@ -1,12 +1,10 @@
-"""The operator's door: HTTP on a unix socket that vcond's user, its group and root can open."""
+"""The operator's door: HTTP on a unix socket that only vcond's user and root can open."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import errno
+import os
 import stat
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,9 +17,6 @@ from aiohttp import web
 from vcond.errors import ConfigError, OperatorError
 
 log = structlog.get_logger()
-
-ANSWER = 2.0
-"""Seconds in which a daemon that serves the socket takes a connection."""
 
 
 class Watched(Protocol):
@@ -49,72 +44,33 @@ class AdminServer:
         self._path = path
         self._reads, self._writes, self._live = reads, writes, live
         self._runner: web.AppRunner | None = None
-        self._inode = -1
-        """Of our socket: another's is not ours to remove."""
 
     async def start(self) -> None:
-        """Bind the socket, mode 0660. Raises ConfigError when it cannot be, or another daemon serves there."""
+        """Bind the socket, mode 0600. Raises ConfigError when it cannot be."""
         app = web.Application()
         app.router.add_get("/v1/live", self._stream)
         app.router.add_get("/v1/{name}", self._get)
         app.router.add_post("/v1/{name}", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await self._runner.setup()
+        before = os.umask(0o027)
         try:
-            made = not self._path.parent.exists()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if made:
-                self._path.parent.chmod(0o750)
-            await self._look()
-            await self._bind(self._runner)
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            os.umask(0o177)
+            if self._path.exists() and stat.S_ISSOCK(self._path.stat().st_mode):
+                self._path.unlink()
+            await web.UnixSite(self._runner, str(self._path)).start()
         except OSError as why:
             await self._runner.cleanup()
-            raise ConfigError(f"cannot serve {self._path}: {why.strerror or why}", "vcond.admin_socket") from None
-        except ConfigError:
-            await self._runner.cleanup()
-            raise
-
-    async def _look(self) -> None:
-        """Whether the path is free: what a crash left is, what a daemon answers at is not. Raises OSError, ConfigError."""
-        if not self._path.exists():
-            return
-        if not stat.S_ISSOCK(self._path.stat().st_mode):
-            raise OSError(errno.EEXIST, "there is a file that is no socket")
-        try:
-            async with asyncio.timeout(ANSWER):
-                _, writer = await asyncio.open_unix_connection(str(self._path))
-        except ConnectionRefusedError:
-            return
-        except TimeoutError:
-            pass  # it listens, and is busy
-        else:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        raise ConfigError(
-            f"another vcond serves {self._path}: stop that one, or give this one a path of its own",
-            "vcond.admin_socket",
-        )
-
-    async def _bind(self, runner: web.AppRunner) -> None:
-        """Where nobody else can enter, until it has its mode: the umask is every thread's and is left alone."""
-        with tempfile.TemporaryDirectory(prefix=".", dir=self._path.parent) as private:  # mode 0700
-            bound = Path(private, "s")
-            await web.UnixSite(runner, str(bound)).start()
-            self._place(bound)
-
-    def _place(self, bound: Path) -> None:
-        bound.chmod(0o660)
-        self._inode = bound.stat().st_ino
-        bound.rename(self._path)
+            raise ConfigError(f"cannot serve {self._path}: {why.strerror}", "vcond.admin_socket") from None
+        finally:
+            os.umask(before)
 
     async def close(self) -> None:
         """Stop serving and remove the socket."""
         if self._runner is not None:
             await self._runner.cleanup()
-            with contextlib.suppress(OSError):
-                if self._path.stat().st_ino == self._inode:
-                    self._path.unlink()
+            self._path.unlink(missing_ok=True)
 
     async def _get(self, request: web.Request) -> web.Response:
         return await _answer(self._reads, request)

@@ -17,6 +17,8 @@ MACHINES: Final = frozenset(
      "SpeechBackground", "Stasis", "VoiceMail", "VoiceMailMain"}
 )  # fmt: skip
 """Applications that answer a call in a human's stead: who ends in one of them was not left unanswered."""
+STAYING_APPS: Final = frozenset({"AgentLogin", "ConfBridge", "MeetMe"})
+"""Applications in which an agent's channel stays up from one customer to the next."""
 FAILURES: Final = frozenset(
     {"BUSY", "CANCEL", "CHANUNAVAIL", "CONGESTION", "DONTCALL", "NOANSWER", "TORTURE", "INVALIDARGS"}
 )
@@ -143,6 +145,9 @@ class Conversation(pbx.Conversation[Leg]):
 
     def _machine(self) -> Leg | None:
         return next((leg for leg in (self._last, self.first) if leg and leg.up and leg.app in MACHINES), None)
+
+    def _may_stay(self, leg: Leg) -> bool:
+        return leg.app in STAYING_APPS
 
     def _word(self, codes: Cause) -> str:  # noqa: ARG002 - Dial's own status says more
         cancelled = self._hung_up is not None and self._hung_up is self.first

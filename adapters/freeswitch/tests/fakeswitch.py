@@ -127,6 +127,10 @@ class FakeSwitch(FakeTaps):
         one.other, two.other = two.uuid, one.uuid
         self.tell("CHANNEL_BRIDGE", one, **{"Bridge-A-Unique-ID": one.uuid, "Bridge-B-Unique-ID": two.uuid})
 
+    def unbridge(self, one: Channel, two: Channel) -> None:
+        self.tell("CHANNEL_UNBRIDGE", one, **{"Bridge-A-Unique-ID": one.uuid, "Bridge-B-Unique-ID": two.uuid})
+        one.other = two.other = ""
+
     def call(self, *, answered: bool = True, **who) -> tuple[Channel, Channel]:
         one = self.create(**who)
         two = self.create(inbound=False, other=one.uuid, **who)

@@ -46,7 +46,8 @@ class FreeSwitchAdapter:
                 crew = TapCrew(desk, self.config, tasks)
                 reception.serve(crew)
                 attachment = Attachment(self.config, desk, crew, tasks)
-                tasks.create_task(_look_after(desk, crew, attachment.board), name="freeswitch-look")
+                tasks.create_task(_look_after(desk, crew), name="freeswitch-look")
+                tasks.create_task(_end_what_is_over(desk, attachment.board), name="freeswitch-calls")
                 await attachment.keep()
         finally:
             desk.attached(False, "stopped")
@@ -204,8 +205,16 @@ class Attachment:
             )
 
 
-async def _look_after(desk: Desk, crew: TapCrew, board: Switchboard) -> None:
-    """Read what taps deliver, every 20 ms; every second stop those of calls that the core has ended."""
+async def _end_what_is_over(desk: Desk, board: Switchboard) -> None:
+    """Every second: who was left alone, and calls that the core has ended by itself."""
+    while True:
+        await asyncio.sleep(1.0)
+        for conversation in board.conversations():
+            conversation.look(desk.clock.now())
+
+
+async def _look_after(desk: Desk, crew: TapCrew) -> None:
+    """Read what taps deliver, every 20 ms; every second complain of those that deliver nothing."""
     loop = asyncio.get_running_loop()
     complained = loop.time()
     while True:
@@ -217,6 +226,4 @@ async def _look_after(desk: Desk, crew: TapCrew, board: Switchboard) -> None:
         crew.look(now)
         if loop.time() - complained >= 1.0:
             complained = loop.time()
-            for conversation in board.conversations():
-                conversation.look(now)
             crew.complain(now)

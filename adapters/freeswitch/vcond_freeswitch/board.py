@@ -109,7 +109,7 @@ class Switchboard:
         leg.bypassed = _bypassed(dump)
         other = self.legs.get(dump.other) if dump.other else None
         if other is not None:
-            self._join(leg.conversation, other.conversation)
+            self._join(leg.conversation, other.conversation, at)
             if leg.up is not None and other.up is not None and dump.call_state in {"ACTIVE", "HELD", "UNHELD"}:
                 leg.peer, other.peer = other.channel, leg.channel
         return leg
@@ -148,7 +148,7 @@ class Switchboard:
             if conversation is not None:
                 for other in found:
                     if other is not conversation and other.call is None:
-                        self._join(conversation, other)
+                        self._join(conversation, other, at)
                 conversation.key = call.key
                 conversation.adopt(self._desk.call(call.key, at=at), at)
 
@@ -269,7 +269,11 @@ class Switchboard:
             leg.met = True
             if leg.up is None and leg.channel == event.leg and number(event.answered):
                 leg.up = at  # a bridge is no answer: with a 183 it comes at the early media (measured)
-        conversation = self._join(one.conversation, two.conversation)
+        for leg, other in ((one, two), (two, one)):
+            here, there = leg.conversation, other.conversation
+            if here is not there and leg.stays and len(here.legs) > 1 and here.left_alone is None:
+                here.move(leg, there, at)
+        conversation = self._join(one.conversation, two.conversation, at)
         self._sent_away({one.channel, two.channel})
         conversation.settle(at)
 
@@ -338,12 +342,12 @@ class Switchboard:
                 )
             )  # fmt: skip
 
-    def _join(self, one: Conversation, two: Conversation) -> Conversation:
+    def _join(self, one: Conversation, two: Conversation, at: Instant) -> Conversation:
         """Two conversations are one: the older takes the other in."""
         if one is two:
             return one
         older, newer = (one, two) if one.since <= two.since else (two, one)
-        older.absorb(newer)
+        older.absorb(newer, at)
         for name, held in self._conferences.items():
             if held is newer:
                 self._conferences[name] = older
@@ -364,7 +368,7 @@ class Switchboard:
             leg.conference, leg.app = room, "conference"
             conversation = self._conferences.get(room)
             if conversation is not None and conversation.legs:
-                conversation = self._join(conversation, leg.conversation)
+                conversation = self._join(conversation, leg.conversation, at)
             else:
                 conversation = leg.conversation
             self._conferences[room] = conversation
@@ -377,12 +381,13 @@ class Switchboard:
         member = self.legs.get(event.cc_member_leg)
         if member is None:
             return
+        member.waits = True
         member.conversation.fact("queue", event.cc_queue, at)
         agent = self.legs.get(event.cc_agent_leg)
         if event.cc_action == "bridge-agent-start":
             member.conversation.fact("agent", event.cc_agent, at)
             if agent is not None:
-                self._join(member.conversation, agent.conversation).settle(at)
+                self._join(member.conversation, agent.conversation, at).settle(at)
 
     # Time.
 

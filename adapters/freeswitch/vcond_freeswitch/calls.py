@@ -13,6 +13,10 @@ WAITING_APPS: Final = frozenset(
     {"", "bridge", "callcenter", "fifo", "hangup", "park", "queue_dtmf", "set", "sleep", "transfer", "valet_park"}
 )
 """Applications in which nobody is spoken to: who ends in one of them was left unanswered."""
+STAYING_APPS: Final = frozenset(
+    {"", "answer", "callcenter", "conference", "endless_playback", "fifo", "park", "set", "sleep"}
+)
+"""Applications in which an agent's leg stays up from one customer to the next."""
 SYSTEM: Final = " system"
 """Behind a leg's key: the machine that it talks to."""
 
@@ -39,6 +43,8 @@ class Leg(pbx.Leg):
     conference: str = ""
     met: bool = False
     """Whether it was ever bridged."""
+    waits: bool = False
+    """Whether it waits in a queue."""
     sent_on: str = ""
     """The last transfer that was told of it (``transfer_source``)."""
 
@@ -77,6 +83,7 @@ class Conversation(pbx.Conversation[Leg]):
             self._failure = failure
         if hung_up in {"recv_bye", "recv_cancel"}:
             self._hung_up = self._hung_up or leg
+        leg.put_down = hung_up.startswith("send_")
         self.remove(leg, at, cause)
 
     def rename(self, old: str, new: str) -> None:
@@ -91,12 +98,12 @@ class Conversation(pbx.Conversation[Leg]):
     # What the conversation of ``vcond.pbx`` asks.
 
     def _listen(self, leg: Leg) -> None:
-        self._taps.start(leg, both=self._system_audio and self._alone(leg))
+        self._taps.start(leg, both=self._system_audio and self._on_its_own(leg))
 
     def _stop(self, leg: Leg, at: Instant) -> None:
         self._taps.stop(leg, at)
 
-    def _alone(self, leg: Leg) -> bool:
+    def _on_its_own(self, leg: Leg) -> bool:
         """Whether a leg was answered with nobody at the other end: what it hears is the switch."""
         return len(self.legs) == 1 and not leg.peer and not leg.conference
 
@@ -106,6 +113,9 @@ class Conversation(pbx.Conversation[Leg]):
     def _machine(self) -> Leg | None:
         first = self.first
         return first if first is not None and first.up is not None and first.app not in WAITING_APPS else None
+
+    def _may_stay(self, leg: Leg) -> bool:
+        return leg.app in STAYING_APPS and not leg.waits and super()._may_stay(leg)
 
     def _word(self, codes: Cause) -> str:
         return self._failure or codes.text

@@ -33,8 +33,6 @@ MAY = {
     "vcond/daemon.py:_make_state_dir": "before the first call",
     "vcond/web/server.py:ingress_token": "before the first call",
     "vcond/web/admin.py:start": "before the first call",
-    "vcond/web/admin.py:_look": "before the first call",
-    "vcond/web/admin.py:_place": "before the first call",
     "vcond/web/admin.py:close": "after the last call",
     "vcond/pbx/settings.py:secret": "for an attachment: no call is heard yet",
     "vcond/delivery/reconcile.py:*": "in the outbox's own thread",

@@ -1,0 +1,153 @@
+"""An agent whose leg stays up all day (uuid-standby, fifo consumers, dialers, nailed-up conferences): a vCon a customer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fskit import Ears
+from fslab import Lab, lab
+
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import voice
+from vcond.testing.time import ManualClock
+from vcond_freeswitch.board import Switchboard
+from vcond_freeswitch.config import Config
+from vcond_freeswitch.events import Event
+
+SECOND = 1_000_000_000
+
+
+def records(desk: MemoryDesk) -> list:
+    return [call for call in desk.calls if not call.state.merged_into]
+
+
+def people(call) -> set[str]:
+    return {party.who.tel or party.who.sip.partition("@")[0] for party in call.state.parties}
+
+
+@pytest.mark.parametrize("hung_up", ["recv_bye", "send_bye"])
+def test_customers_of_a_parked_agent_are_apart_in_record_and_sound(hung_up):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            switch, said = it.switch, [voice(n + 2, 1.0) for n in range(3)]
+            agent = switch.create(number="1001", label="Agent", destination="agent-login")
+            agent.app = "park"
+            switch.answer(agent)
+            await it.listened(agent)
+            for n in range(3):
+                await asyncio.sleep(5)
+                number = f"+155501{n:02d}00"
+                customer = switch.create(number=number, label=f"C {n}", destination=number, inbound=False)
+                switch.answer(customer)
+                await asyncio.sleep(0.5)
+                switch.bridge(agent, customer)
+                await it.listened(customer, agent)
+                await it.speak((customer, said[n]), (agent, voice(1, 1.0)))
+                await asyncio.sleep(1)
+                switch.unbridge(agent, customer)
+                switch.hang_up(customer, variable_sip_hangup_disposition=hung_up)
+                await asyncio.sleep(5)
+                assert all(call.over for call in it.desk.calls)
+                assert not agent.bugs, "nobody hears who is parked"
+            switch.hang_up(agent, variable_sip_hangup_disposition="recv_bye")
+            await asyncio.sleep(3)
+            calls = records(it.desk)
+            assert [people(call) for call in calls] == [{"1001", f"+155501{n:02d}00"} for n in range(3)]
+            for n, call in enumerate(calls):
+                parties = range(len(call.state.parties))
+                for other in range(3):
+                    found = max(it.heard(call, party, said[other]) for party in parties)
+                    assert (found > 0.9) == (other == n), (n, other, found)
+                assert max(it.heard(call, party, voice(1, 1.0)) for party in parties) > 0.9
+            assert it.desk.drops.total() == 0
+
+    lab(main)
+
+
+class Desk:
+    """The switchboard alone, told by hand."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.desk = MemoryDesk("freeswitch", clock=self.clock)
+        self.board = Switchboard(self.desk, Config().checked(), Ears())
+
+    def tell(self, name: str, leg: str, **more: str) -> None:
+        self.clock.advance(SECOND)
+        channel = more.pop("channel", f"sofia/internal/{leg}@pbx.example.com")
+        number = more.pop("caller_number", leg)
+        event = Event(name=name, leg=leg, channel=channel, direction="inbound", caller_number=number, **more)
+        self.board.event(event, self.clock.now())
+
+    def arrive(self, leg: str, **more: str) -> None:
+        self.tell("CHANNEL_CREATE", leg, **more)
+        self.tell("CHANNEL_ANSWER", leg, **more)
+
+    def hang_up(self, leg: str) -> None:
+        self.tell("CHANNEL_HANGUP_COMPLETE", leg, cause="NORMAL_CLEARING", q850="16", hung_up="recv_bye")
+
+    def calls(self) -> list[set[str]]:
+        assert self.desk.faults == []
+        return [people(call) for call in records(self.desk)]
+
+
+def test_an_agent_of_a_queue_on_standby():
+    it = Desk()
+    it.arrive("1001")
+    for customer in ("5550100", "5550101", "5550102"):
+        it.arrive(customer, channel=f"sofia/external/{customer}@carrier.example.com")
+        queue = {"subclass": "callcenter::info", "cc_member_leg": customer, "cc_queue": "support"}
+        it.tell("CUSTOM", customer, cc_action="member-queue-start", **queue)
+        it.tell("CUSTOM", customer, cc_action="bridge-agent-start", cc_agent_leg="1001", cc_agent="1001", **queue)
+        it.tell("CHANNEL_BRIDGE", customer, bridge_a=customer, bridge_b="1001", answered="1")
+        it.hang_up(customer)
+    assert it.calls() == [{"1001", "5550100"}, {"1001", "5550101"}, {"1001", "5550102"}]
+    assert not it.desk.open_calls()
+    assert all("agent" in {fact.name for fact in call.state.facts} for call in records(it.desk))
+
+
+def test_a_caller_who_waits_in_a_queue_is_one_call_with_all_agents_he_talks_to():
+    it = Desk()
+    it.arrive("5550100")
+    queue = {"subclass": "callcenter::info", "cc_member_leg": "5550100", "cc_queue": "support"}
+    it.tell("CUSTOM", "5550100", cc_action="member-queue-start", **queue)
+    for agent in ("1001", "1002"):
+        it.arrive(agent)
+        it.tell("CUSTOM", "5550100", cc_action="bridge-agent-start", cc_agent_leg=agent, cc_agent=agent, **queue)
+        it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b=agent, answered="1")
+        it.hang_up(agent)
+    it.hang_up("5550100")
+    assert it.calls() == [{"5550100", "1001", "1002"}]
+
+
+def test_an_agent_in_a_conference_of_his_own():
+    it = Desk()
+    room = {"subclass": "conference::maintenance", "conference": "agent-1001", "conference_id": "c1"}
+    it.arrive("1001")
+    it.tell("CUSTOM", "1001", action="add-member", **room)
+    for customer in ("5550100", "5550101"):
+        it.arrive(customer)
+        it.tell("CUSTOM", customer, action="add-member", **room)
+        it.tell("CUSTOM", customer, action="del-member", **room)
+        it.hang_up(customer)
+    it.tell("CUSTOM", "1001", action="del-member", **room)
+    it.hang_up("1001")
+    assert it.calls() == [{"1001", "5550100"}, {"1001", "5550101"}]
+    assert [fact.value for call in records(it.desk) for fact in call.state.facts if fact.name == "conference"] == [
+        "agent-1001",
+        "agent-1001",
+    ]
+
+
+def test_an_agent_takes_the_next_while_the_first_talks_to_a_colleague():
+    it = Desk()
+    for leg in ("1001", "5550100", "1002", "5550101"):
+        it.arrive(leg)
+    it.tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="5550100", answered="1")
+    it.tell("CHANNEL_UNBRIDGE", "1001", bridge_a="1001", bridge_b="5550100")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1002", answered="1")
+    it.tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="5550101", answered="1")
+    for leg in ("5550101", "1001", "5550100", "1002"):
+        it.hang_up(leg)
+    assert it.calls() == [{"1001", "5550100", "1002"}, {"1001", "5550101"}]

@@ -1,0 +1,63 @@
+"""One channel of a PBX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from vcond.adapter import ArrivalClock, Cause, Codec, Instant, Party, Track, Warned, Who
+
+if TYPE_CHECKING:
+    from vcond.pbx.conversation import Conversation
+
+START: Final = Instant(0)
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One channel that stands for somebody who can speak."""
+
+    channel: str
+    """Its id now."""
+    name: str
+    """What patterns look at: ``PJSIP/agent``, ``sofia/internal/1001@pbx.example.com``."""
+    inside: bool | None
+    conversation: Conversation[Any]
+    created: Instant
+    context: str
+    up: Instant | None = None
+    """When it was answered."""
+    key: str = ""
+    """Key of its party; empty while it is none."""
+    who: Who = field(default_factory=Who)
+    sip: str = ""
+    dialled: str = ""
+    app: str = ""
+    holding: bool = False
+    listens_in: bool = False
+    """It only listens in on others: it is no party."""
+    stays: bool = False
+    """It was there alone before the others came, and may stay up from one conversation to the next: an agent."""
+    put_down: bool = False
+    """The PBX ended it, perhaps because the other side had hung up."""
+    came: Instant = START
+    """When it came into its conversation, where that was after its answer."""
+    left: Instant | None = None
+    cause: Cause = field(default_factory=Cause)
+
+    @property
+    def party(self) -> Party | None:
+        """The party that it is in its call."""
+        call = self.conversation.call
+        return call.state.party_by_key(self.key) if call is not None and self.key else None
+
+    def open_track(self, at: Instant, rate: int) -> Track | None:
+        """A new track for its party; None when it is none, or is not recorded."""
+        call, party = self.conversation.call, self.party
+        if call is None or party is None:
+            return None
+        return call.track(party.index, at=at, codec=Codec.L16, rate=rate, clock=ArrivalClock())
+
+    def warn(self, at: Instant, code: str, text: str) -> None:
+        """Write a warning into the record."""
+        self.conversation.emit(Warned(at=at, code=code, text=text))

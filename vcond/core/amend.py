@@ -1,6 +1,6 @@
 """vCons that left without all texts: the texts are asked for again, and an amended vCon follows.
 
-Only a few calls are in memory for it at a time; the others wait in their journals. Whatever interrupts it, the next start
+Only some calls are in memory for it at a time; the others wait in their journals, and take turns with those that get no text. Whatever interrupts it, the next start
 goes on: the amended vCon's uuid is in the journal from before the first one left, and publishing twice is publishing once.
 """
 
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -22,10 +24,12 @@ from vcond.journal import CallJournal
 
 log = structlog.get_logger()
 
-AT_ONCE = 4
-"""Calls whose texts are waited for at the same time."""
+AT_ONCE = 32
+"""Calls whose texts are waited for at the same time: their histories are in memory, no audio. Who builds takes a slot there."""
 LOOK = 30.0
 """Seconds between two looks at the disk while texts are waited for."""
+TURN = 60.0
+"""Seconds without a new text after which a call goes back to its journal if others wait: some never get one."""
 DISK_PAUSE = 30.0
 """Seconds after which a journal that could not be read is tried again."""
 
@@ -55,6 +59,16 @@ class Reopening(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Wait:
+    """A call whose vCon has left without all texts."""
+
+    uuid: str
+    until: Instant
+    left: float = math.inf
+    """Seconds that it may still wait, by what was counted."""
+
+
 class Amender:
     """Owns the calls whose vCon left without all texts, until the amended one is in the outbox or nobody waits for it."""
 
@@ -77,7 +91,7 @@ class Amender:
         self._speech, self._store, self._take = speech, store, take
         self._publish, self._give_up, self._now, self._wait = publish, give_up, now, wait
         self._disk_low = disk_low
-        self._waiting: deque[tuple[str, Instant]] = deque()
+        self._waiting: deque[_Wait] = deque()
         self._some = asyncio.Semaphore(0)
         self._in_hand = 0
 
@@ -86,7 +100,10 @@ class Amender:
 
     def add(self, uuid: str, until: Instant) -> None:
         """A call whose vCon has left; its journal is flushed and closed. Never waits."""
-        self._waiting.append((uuid, until))
+        self._queue(_Wait(uuid, until))
+
+    def _queue(self, wait: _Wait) -> None:
+        self._waiting.append(wait)
         self._some.release()
         self._count()
 
@@ -99,14 +116,15 @@ class Amender:
     async def _work(self) -> None:
         while True:
             await self._some.acquire()
-            uuid, until = self._waiting.popleft()
+            wait = self._waiting.popleft()
+            uuid = wait.uuid
             self._in_hand += 1
             try:
-                await self._one(uuid, until)
+                await self._one(wait)
             except StorageError as why:
                 log.error("journal cannot be read; its vCon is amended later", call=uuid, why=str(why))  # noqa: TRY400
                 await self._wait(DISK_PAUSE)
-                self.add(uuid, until)
+                self._queue(wait)
             except Exception:
                 metrics.amended_total.labels("failed").inc()
                 log.exception("vCon not amended; its journal is kept", call=uuid, fix="restart vcond, or report it")
@@ -114,8 +132,9 @@ class Amender:
                 self._in_hand -= 1
                 self._count()
 
-    async def _one(self, uuid: str, until: Instant) -> None:
-        await self._while_there_is_time(until, self._is_ready)
+    async def _one(self, wait: _Wait) -> None:
+        uuid = wait.uuid
+        await self._while_there_is_time(wait, self._is_ready)
         try:
             journal = await self._store.reopen(uuid)
         except JournalError as why:
@@ -125,19 +144,26 @@ class Amender:
         if journal is None:
             return
         try:
-            await self._fill_in(journal)
+            await self._fill_in(journal, wait)
         finally:
             self._speech.forget(uuid)
             journal.close()
 
-    async def _fill_in(self, journal: CallJournal) -> None:
+    async def _fill_in(self, journal: CallJournal, wait: _Wait) -> None:
         call = self._take(journal)
         announced = call.state.amending
         if announced is None:
             return
-        await self._while_there_is_time(announced.until, lambda seconds: self._speech.settled(call.uuid, seconds))
+        wait.until = announced.until
+        over = await self._while_there_is_time(
+            wait, lambda seconds: self._speech.settled(call.uuid, seconds), lambda: call.state.added
+        )
         self._speech.forget(call.uuid)
         call.sealed = True
+        if not over:
+            await journal.flush()  # it is read again, with the texts that came
+            self._queue(wait)
+            return
         if not call.state.added:
             metrics.amended_total.labels("nothing").inc()
             log.warning("the missing texts did not come: no amended vCon", call=call.uuid)
@@ -155,11 +181,24 @@ class Amender:
                 return await self._speech.ready.wait()
         return False
 
-    async def _while_there_is_time(self, until: Instant, done: Callable[[float], Awaitable[bool]]) -> None:
-        """Wait for ``done(seconds)``, and look now and then whether that can still be afforded."""
-        left = max(0.0, (until - self._now()) / SECOND)
-        while not self._disk_low() and not await done(min(left, LOOK)) and left > LOOK:
-            left -= LOOK
+    async def _while_there_is_time(
+        self, wait: _Wait, done: Callable[[float], Awaitable[bool]], came: Callable[[], int] | None = None
+    ) -> bool:
+        """Wait for ``done(seconds)``, and look now and then whether that can still be afforded.
+
+        False: nothing ``came`` for a turn, and others wait for theirs.
+        """
+        idle, before = 0.0, came() if came is not None else 0
+        while not self._disk_low():
+            left = min(wait.left, max(0.0, (wait.until - self._now()) / SECOND))
+            if await done(min(left, LOOK)) or left <= LOOK:
+                break
+            wait.left = left - LOOK
+            now = came() if came is not None else 0
+            idle, before = (idle + LOOK if now == before else 0.0), now
+            if came is not None and idle >= TURN and self._waiting:
+                return False
+        return True
 
     def _count(self) -> None:
         metrics.amending.set(len(self))

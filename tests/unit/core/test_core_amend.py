@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from core_kit import FRAME, Shelf, finishing, idle
@@ -12,7 +13,9 @@ from core_kit import FRAME, Shelf, finishing, idle
 from vcond.adapter import ArrivalClock, Codec
 from vcond.calls import events as ev
 from vcond.calls.state import fold
-from vcond.calls.time import SECOND
+from vcond.calls.time import SECOND, Instant
+from vcond.core.amend import AT_ONCE, Amender
+from vcond.testing.time import run_virtual
 from vcond.vcon import validate
 
 
@@ -267,7 +270,8 @@ async def test_the_deadline_counts_from_when_there_is_an_engine(house, tmp_path:
     assert list(shelf.taken) == [call.uuid]
 
 
-async def test_only_a_few_calls_are_in_memory_for_it(house, tmp_path: Path):
+async def test_only_some_calls_are_in_memory_for_it(house, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("vcond.core.amend.AT_ONCE", 4)
     shelf, house.speech.in_time = Shelf(), False
     asked: list[str] = []
 
@@ -288,6 +292,72 @@ async def test_only_a_few_calls_are_in_memory_for_it(house, tmp_path: Path):
                 await asyncio.sleep(0.01)
         assert len(finisher.amender) == 9
         assert len(house.store._journals) == 4
+
+
+class Slow:
+    """Speech, journals and the outbox for calls of which some never get a text; hours of virtual time."""
+
+    def __init__(self, stuck: set[str], texts: int = 1) -> None:
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.stuck, self.texts, self.done, self.open, self.most = stuck, texts, {}, {}, 0
+        self.until = 86_400 * SECOND
+
+    def now(self):
+        return Instant(round(asyncio.get_running_loop().time() * SECOND))
+
+    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol
+        state = self.open[call].state
+        if call in self.stuck or state.added < self.texts - 1:
+            await asyncio.sleep(timeout)
+            state.added += call not in self.stuck
+            return False
+        state.added = self.texts
+        return True
+
+    def forget(self, call: str) -> int:
+        return 0
+
+    async def reopen(self, uuid: str):
+        self.most = max(self.most, len(self.open) + 1)
+
+        async def flush() -> None:
+            pass
+
+        return SimpleNamespace(uuid=uuid, flush=flush, close=lambda: self.open.pop(uuid))
+
+    def take(self, journal):
+        state = SimpleNamespace(amending=SimpleNamespace(until=self.until, vcon=f"v-{journal.uuid}"), added=0)
+        self.open[journal.uuid] = SimpleNamespace(uuid=journal.uuid, state=state, sealed=False)
+        return self.open[journal.uuid]
+
+    async def publish(self, call, _) -> bool:
+        self.done[call.uuid] = asyncio.get_running_loop().time() - self.began
+        return True
+
+    async def all(self, calls: list[str]) -> None:
+        self.began, self.until = asyncio.get_running_loop().time(), self.now() + 86_400 * SECOND
+        amender = Amender(
+            speech=self, store=self, take=self.take, publish=self.publish, disk_low=lambda: False, now=self.now,
+            give_up=lambda vcon: self.done.update({vcon: asyncio.get_running_loop().time() - self.began}),
+            wait=asyncio.sleep,
+        )  # fmt: skip
+        for call in calls:
+            amender.add(call, self.until)
+        running = asyncio.create_task(amender.run())
+        while len(amender):  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(60)
+        running.cancel()
+
+
+@pytest.mark.parametrize("stuck", [4, 40])
+def test_calls_that_get_no_text_do_not_keep_others_from_theirs(stuck: int):
+    never = [f"never{number}" for number in range(stuck)]
+    world = Slow(set(never), texts=9)
+    run_virtual(world.all([*never, "good1", "good2"]))
+    assert max(world.done["good1"], world.done["good2"]) < 4000
+    assert all(86_000 < world.done[f"v-{call}"] < 87_000 for call in never), "and they wait as long as they may"
+    assert world.most <= AT_ONCE
 
 
 def test_an_amended_vcon_lies_within_its_limit(house):

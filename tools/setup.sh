@@ -63,6 +63,7 @@ if [ "${1:-}" = test ]; then
   [ -z "$(apt-cache policy janus 2>/dev/null | grep -E 'Candidate: [0-9]')" ] || need "command -v janus" janus
   tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none
   need "command -v espeak-ng" espeak-ng
+  need "ls /usr/lib/*/libjemalloc.so.2" libjemalloc2
   need "/sbin/ldconfig -p | grep -q libflite" libflite1
   need "command -v fstcompose && ls /usr/lib/*/fst/*/olabel_lookahead-fst.so" libfst-tools "libfst*-plugins-base"
   need "test -e /usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz -a -d /usr/share/asterisk/sounds/en_US_f_Allison -a -d /usr/share/asterisk/moh" \

@@ -17,7 +17,8 @@ FOLDERS: Final = (f"usr/lib/{platform.machine()}-linux-gnu", "usr/lib64", "usr/l
 HUGE: Final = "thp:always,background_thread:false"
 """jemalloc(3). A thread of its own would keep the process from being forked."""
 TUNED: Final = "glibc.malloc.hugetlb=1:glibc.malloc.mxfast=0"
-"""glibc's manual, Memory Allocation Tunables. Older ones than 2.35 ignore the first."""
+"""glibc's manual, Memory Allocation Tunables. Older ones than 2.35 ignore the first. What a worker forks or starts has both,
+although /proc/PID/environ shows only the first with glibc 2.36 (Debian 12), which cuts that copy at the colon."""
 
 
 def jemalloc(root: Path = Path("/")) -> str:

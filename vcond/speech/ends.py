@@ -98,18 +98,23 @@ async def spawn(threads: int, allocator: Allocator) -> tuple[Ends, Process]:
         raise
 
 
-async def _execute(theirs: Theirs, threads: int, allocator: Allocator) -> Process:
+def variables(threads: int, allocator: Allocator) -> dict[str, str]:
+    """The environment of a worker; what it starts inherits all of it."""
     env = {name: value for name, value in os.environ.items() if KEPT_ENV.fullmatch(name)}
     env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     env["HF_HUB_OFFLINE"] = "1"
     env["OMP_NUM_THREADS"] = str(threads)
     env["OPENBLAS_NUM_THREADS"] = "1"  # numpy's: never used here, and a process with two threads cannot be forked
-    env |= environment(allocator, jemalloc())
+    return env | environment(allocator, jemalloc())
+
+
+async def _execute(theirs: Theirs, threads: int, allocator: Allocator) -> Process:
     # -P: what the parent imports is what the worker imports; the folder it happens to run in is not looked at.
     fd = theirs.channel.fileno()
     return await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "vcond.speech.worker", str(fd),
-        stdin=DEVNULL, stdout=theirs.output.fileno(), stderr=theirs.output.fileno(), pass_fds=(fd,), env=env,
+        stdin=DEVNULL, stdout=theirs.output.fileno(), stderr=theirs.output.fileno(), pass_fds=(fd,),
+        env=variables(threads, allocator),
     )  # fmt: skip
 
 

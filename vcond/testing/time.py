@@ -100,6 +100,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         job.add_done_callback(self._job_done)
         return job
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """Wait for the threads; time stands still until they have ended, so there is no time-out that it could jump to."""
+        self._jumps.jobs += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._jumps.jobs -= 1
+
     def _job_done(self, _job: asyncio.Future[Any]) -> None:
         self._jumps.jobs -= 1
 

@@ -53,6 +53,8 @@ class MediaServer:
         self._silence = silence(config.rate)
         self._timer: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
+        self.closed = False
+        """Whoever connects now is hung up on."""
 
     @property
     def rate(self) -> int:
@@ -69,6 +71,7 @@ class MediaServer:
     async def start(self, port: int | None = None) -> None:
         """Listen, on ``port`` when given. Raises ConfigError when the address cannot be had."""
         where = self._config.port if port is None else port
+        self.closed = False
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Link(self), self._config.bind, where, backlog=512
@@ -83,10 +86,11 @@ class MediaServer:
         if self._timer is not None:
             self._timer.cancel()
         if self._server is not None:
+            self.closed = True
             self._server.close()
             for link in tuple(self.links):
                 link.abort()
-            await self._server.wait_closed()
+            await self._server.wait_closed()  # since Python 3.12 for every connection, also one that was just coming
 
     def expect(self, token: UUID, sink: Sink) -> None:
         """Take a connection that introduces itself as ``token``, once."""
@@ -130,6 +134,9 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: Asterisk connected."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        if self._server.closed:
+            self._transport.abort()
+            return
         self._server.links.add(self)
         if len(self._server.links) > CONNECTIONS:
             self._stranger()

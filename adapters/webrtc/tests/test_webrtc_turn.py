@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import socket
@@ -13,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aioice import stun, turn
 
+from vcond.testing.needs import needs
 from vcond.testing.time import LoopClock
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 
@@ -24,9 +24,8 @@ SECRET = "north"
 async def coturn(folder):
     """The port of a TURN server on loopback."""
     program = shutil.which("turnserver")
-    if program is None:
-        assert not os.environ.get("CI"), "turnserver is missing: apt-get install coturn"
-        pytest.skip("turnserver is not here: apt-get install coturn")
+    needs(program, "turnserver is missing: apt-get install coturn")
+    assert program is not None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

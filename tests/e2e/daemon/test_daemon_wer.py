@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from wer_kit import Scripted, prompts, scripted
 from vcond.demo.player import play
 from vcond.speech.engine import EngineOptions, Hint
 from vcond.speech.engines import whisper
+from vcond.testing.needs import needs
 
 SPEED = 4
 """How many times faster than people speak the calls are played; the daemon's clock runs as fast."""
@@ -28,21 +28,16 @@ WORSE = 0.01
 """How much more of them may be wrong than when the engine is handed each sentence by itself."""
 
 NO_PROMPTS = prompts.available()
-pytestmark = [
-    pytest.mark.speech,
-    pytest.mark.skipif(
-        any(importlib.util.find_spec(name) is None for name in ("ctranslate2", "tokenizers", whisper.PACKAGED)),
-        reason="the extra 'embedded' is not installed",
-    ),
-]
+needs(
+    all(importlib.util.find_spec(name) for name in ("ctranslate2", "tokenizers", whisper.PACKAGED)),
+    "the extra 'embedded' is not installed",
+)
+pytestmark = pytest.mark.speech
 
 
 @pytest.fixture(scope="module")
 def calls() -> list[Scripted]:
-    if NO_PROMPTS and os.environ.get("CI"):
-        pytest.fail(NO_PROMPTS)
-    if NO_PROMPTS:
-        pytest.skip(NO_PROMPTS)
+    needs(not NO_PROMPTS, NO_PROMPTS)
     return scripted(SENTENCES, CALLS)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from daemon_kit import House
 from test_webrtc_browser import ADAPTER, attachment, connected, hang_up, history, link, microphone, spoken, start
 
 from vcond.demo import child
+from vcond.testing.needs import needs
 
 pytestmark = pytest.mark.peer
 
@@ -81,6 +83,7 @@ class Network:
 
 @pytest.fixture
 def network(monkeypatch) -> Iterator[Network]:
+    needs(shutil.which("ip"), "ip is missing: apt-get install iproute2")
     laid = Network(os.getpid())
     try:
         ip("netns", "add", laid.bridge)

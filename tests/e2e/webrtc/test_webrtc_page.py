@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from test_webrtc_browser import attachment, channels, heard, history, link, said
 from vcond.demo.accuracy import score, words
 from vcond.demo.call import demo_call
 from vcond.demo.summary import turns
+from vcond.testing.needs import needs
 
 pytestmark = pytest.mark.peer
 ADAPTER = "[adapters.webrtc]\nmedia_timeout = 20\ngrace = 30\n"
@@ -36,9 +36,7 @@ BEGAN = """const open = navigator.mediaDevices.getUserMedia.bind(navigator.media
 
 @pytest.fixture(autouse=True)
 def chromedriver_is_here():
-    if not DRIVER.exists():
-        assert not os.environ.get("CI"), f"{DRIVER} is missing: apt-get install chromium-driver"
-        pytest.skip(f"{DRIVER} is not here: apt-get install chromium-driver")
+    needs(DRIVER.exists(), f"{DRIVER} is missing: apt-get install chromium-driver")
 
 
 def microphone(file: Path, parts: list[tuple[float, int]], seconds: float) -> Path:

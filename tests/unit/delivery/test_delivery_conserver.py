@@ -13,6 +13,7 @@ from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
 from vcond.delivery import ConserverConfig, ConserverSink, Refused, Retry, Sealed
 from vcond.errors import ConfigError
+from vcond.testing.needs import needs
 
 KEY = "list-key-1"
 API = "api-token-1"
@@ -331,8 +332,8 @@ def test_a_configuration_that_is_printed_keeps_its_secrets():
     assert "secret" not in f"{config} {config!r}"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made with openssl")
 async def test_certificates_are_verified_against_the_system_or_ca_file(tmp_path, conserver, make):
+    needs(shutil.which("openssl"), "openssl is missing: apt-get install openssl")
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     made = await asyncio.create_subprocess_exec(
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),

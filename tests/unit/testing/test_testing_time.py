@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -63,6 +64,22 @@ def test_threads_hold_time_still():
         return True
 
     assert run_virtual(main())
+
+
+def test_a_loop_waits_for_its_threads_in_real_time(monkeypatch):
+    """Since Python 3.12 with a time-out, to which virtual time must not jump."""
+    monkeypatch.setattr("vcond.testing.time.SETTLE", 0.0)
+    ended = threading.Event()
+
+    def work():
+        time.sleep(0.05)
+        ended.set()
+
+    async def main():
+        asyncio.get_running_loop().run_in_executor(None, work).cancel()  # nobody waits for it any more
+
+    run_virtual(main())
+    assert ended.is_set()
 
 
 def test_a_task_that_waits_for_ever_is_reported(monkeypatch):

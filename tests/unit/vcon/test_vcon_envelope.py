@@ -7,6 +7,7 @@ import random
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
+from joserfc import jwe, jwk
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
@@ -71,8 +72,6 @@ def test_jwcrypto_reads_the_general_form(signed, keys):
 
 
 def test_joserfc_reads_the_general_form(signed, keys, pki):
-    jwe = pytest.importorskip("joserfc.jwe")
-    jwk = pytest.importorskip("joserfc.jwk")
     registry = jwe.JWERegistry(strict_check_header=False, algorithms=["RSA-OAEP", "A256CBC-HS512"])
     registry.max_ciphertext_length = registry.max_header_length = registry.max_protected_header_length = 1 << 30
     document = encrypt(signed, keys[0][:1])

@@ -60,10 +60,12 @@ class PcmLineAdapter:
                 group.create_task(self.serve(desk, reader, writer))
 
             server = await asyncio.start_server(connected, self.config.host, self.config.port, limit=4096)
-            async with server:
+            try:
                 self.port = server.sockets[0].getsockname()[1]
                 desk.attached(True, f"listening on port {self.port}")
                 await asyncio.Event().wait()
+            finally:
+                server.close()  # no waiting: since Python 3.12 that is for the lines too, which end when the group does
 
     async def serve(self, desk: Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One line, from its first byte to its last."""

@@ -1,0 +1,60 @@
+"""Which tests may be left out, and where: nothing that a package could bring is ever left out in CI."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vcond.testing.needs import needs
+
+TOP = Path(__file__).resolve().parents[3]
+MAY_SKIP = {
+    "vcond/testing/needs.py": "the one place that decides",
+    "vcond/testing/conformance.py": "what a system cannot do, its rig does not promise",
+    "tests/unit/journal/test_journal_fulldisk.py": "mounting needs rights",
+    "tests/unit/delivery/test_delivery_full_disk.py": "mounting needs rights",
+    "tests/e2e/daemon/conftest.py": "mounting needs rights",
+    "tests/e2e/webrtc/test_webrtc_network.py": "network namespaces need rights",
+    "tests/unit/house/test_house_install.py": "to install needs rights",
+    "tests/unit/cli/test_cli_recover.py": "to become somebody else needs rights",
+    "tests/unit/media/test_media_rtp_socket.py": "a kernel without IPv6",
+    "adapters/webrtc/tests/test_webrtc_check.py": "a kernel without PR_SET_MDWE",
+}
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip), ("false", pytest.skip), ("true", pytest.fail)])
+def test_what_is_missing_is_a_skip_and_in_ci_a_failure(monkeypatch, ci, outcome):
+    monkeypatch.setenv("CI", ci)
+    needs("here", "unused")
+    with pytest.raises(outcome.Exception, match="apt-get install peer"):
+        needs(there=False, what="apt-get install peer")
+
+
+def test_only_rights_and_kernels_are_other_reasons_to_leave_a_test_out():
+    skips = re.compile(r"pytest\.(?:mark\.)?(?:skip|skipif|importorskip|xfail)\b")
+    files = [file for folder in ("vcond", "adapters", "tests") for file in TOP.glob(f"{folder}/**/*.py")]
+    found = {str(file.relative_to(TOP)) for file in files if skips.search(file.read_text("utf-8"))}
+    assert found - {str(Path(__file__).relative_to(TOP))} == MAY_SKIP.keys()
+
+
+def collected(*options: str) -> set[str]:
+    """Names of files with tests, as pytest finds them."""
+    command = [sys.executable, "-m", "pytest", "--co", "-q", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True)
+    return {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_quick_and_slow_are_everything_and_quick_starts_no_peer():
+    where = ("adapters/webrtc/tests", "tests/unit/house", "tests/e2e/webrtc")
+    quick, slow = collected("-m", "not slow", *where), collected("-m", "slow", *where)
+    assert quick | slow == collected(*where)
+    assert "adapters/webrtc/tests/test_webrtc_turn.py" in slow - quick
+    assert {file for file in quick if file.startswith("tests/e2e")} == set()
+    recipes = re.findall(r"^(\w+):.*\n((?:\t.*\n)+)", (TOP / "Makefile").read_text(), re.MULTILINE)
+    assert [name for name, lines in recipes if '-m "not slow"' in lines and name == "quick"] == ["quick"]
+    assert re.search(r"^test: peers quick slow$", (TOP / "Makefile").read_text(), re.MULTILINE)
+    assert (TOP / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"

@@ -315,6 +315,10 @@ class Fact(Event, frozen=True, tag=True):
     """None = of the whole call."""
 
 
+VOCABULARY: Final = "vocabulary"
+"""Code of a warning about how texts were made: the vocabulary could not be kept to. It is told once of a call."""
+
+
 class Warned(Event, frozen=True, tag=True):
     """Something that whoever reads the record should know. No content, no numbers."""
 

@@ -68,16 +68,22 @@ def verify_models(
     ] = None,
     to: To = None,
     no_load: Annotated[bool, typer.Option("--no-load", help="Only compare files: load nothing.")] = False,
+    vocabulary: Annotated[
+        list[str] | None, typer.Option(help="A phrase of a vocabulary; as often as there are.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare installed models with what was installed, and load them as the daemon would. Exit 1 when one is wrong."""
+    """Compare installed models with what was installed, and load them as the daemon would. Exit 1 when one is wrong.
+
+    With --vocabulary also whether vosk models have its words.
+    """
     from vcond.speech.models import store
 
     folder = _folder(to)
     chosen = _chosen(names or [], folder) or store.installed(folder)
     if not chosen:
         raise ConfigError(f"no model is installed in {folder}")
-    rows = [asyncio.run(_verified(path, load=not no_load)) for path in chosen]
+    rows = [asyncio.run(_verified(path, vocabulary or [], load=not no_load)) for path in chosen]
     lines = [line for row in rows for line in _verdict(row)]
     show(rows, as_json, lines)
     raise typer.Exit(1 if any(row["wrong"] for row in rows) else 0)
@@ -190,13 +196,30 @@ def _next(found: Path) -> str:
     return f'In vcond.toml, below [speech]:  model = "{found}".  Then restart vcond.'
 
 
-async def _verified(path: Path, *, load: bool) -> dict[str, Any]:
+async def _verified(path: Path, vocabulary: list[str], *, load: bool) -> dict[str, Any]:
     from vcond.speech.models import store
 
     wrong = await asyncio.to_thread(store.verify, path)
     if load and not wrong and (why := await store.loads(path)):
         wrong = [f"it cannot be loaded: {why}"]
+    if vocabulary and not wrong:
+        wrong = await asyncio.to_thread(_unfit, path, vocabulary)
     return {"model": str(path), "installed_by_us": store.manifest(path) is not None, "wrong": wrong}
+
+
+def _unfit(path: Path, vocabulary: list[str]) -> list[str]:
+    """What is wrong with a vocabulary for a model."""
+    from vcond.speech.choose import is_whisper
+    from vcond.speech.models.composed import fixed
+    from vcond.speech.vocabulary import fit, words_of
+
+    if is_whisper(path) or fixed(path):
+        return ["it takes no vocabulary, it hears every word"]
+    try:
+        wrong = fit(vocabulary, words_of(path)).wrong
+    except (OSError, ValueError) as why:
+        wrong = f"its words cannot be read ({why})"
+    return [wrong] if wrong else []
 
 
 def _verdict(row: dict[str, Any]) -> list[str]:

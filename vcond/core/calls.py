@@ -252,6 +252,8 @@ class CoreCall:
         if self.sealed:
             self.dropped("transcript", "too-late")
             return
+        if isinstance(event, ev.Warned) and (event.code, event.text) in {(w.code, w.text) for w in self.state.warnings}:
+            return
         self.record(event)
         if isinstance(event, ev.SpeechState):
             self._show(event)

@@ -14,6 +14,7 @@ from vcond.speech.config import Match, SpeechConfig
 from vcond.speech.engines.vosk import language_of
 from vcond.speech.models import composed
 from vcond.speech.routes import Routes, Wishes, configurations
+from vcond.speech.vocabulary import OTHERS, Fitted, fit, words_of
 
 Looks = Callable[[Path], composed.Look]
 
@@ -40,6 +41,9 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], l
     if told.level == "ok" and wanted.vocabulary and choice.engine == "whisper":
         fix = 'name a vosk model, or engine = "vosk", or leave the vocabulary out'
         return Checked("warning", told.what, f"whisper hears every word: {told.detail}", fix)
+    if told.level == "ok" and wanted.vocabulary and choice.engine == "remote":
+        more = "the vocabulary is sent to it, only its own log says which words its model does not have"
+        return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
     if told.level == "ok" and config.search and choice.engine in {"whisper", "remote"}:
         return Checked("warning", told.what, f"{choice.engine} has no search: {told.detail}", "leave search out")
     return _graph(told, Path(choice.model), wanted, look) if told.level == "ok" and choice.engine == "vosk" else told
@@ -50,6 +54,14 @@ def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:
     if wanted.vocabulary and composed.fixed(model):
         fix = f"name a model that has graph/{composed.SOUNDS}, or leave the vocabulary out"
         return Checked("warning", told.what, f"the model takes no vocabulary, it hears every word: {told.detail}", fix)
+    fitted = _fitted(model, wanted.vocabulary)
+    if fitted is not None and fitted.wrong:
+        fix = (
+            f'write them as the model does, or put words that it has and "{OTHERS}" into the vocabulary: docs/speech.md'
+        )
+        return Checked("warning", told.what, f"{fitted.wrong}: {told.detail}", fix)
+    if fitted is not None and fitted.forced:
+        told = msgspec.structs.replace(told, detail=f"{told.detail}; {fitted.forced}")
     found = look(model)
     if found.why:
         what = f"{model / composed.FOLDER} is not used, {found.why}: {told.detail}"
@@ -62,6 +74,20 @@ def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:
         more = f"more calls on the same machine: vcond model compile {model}"
         return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
     return told
+
+
+def _fitted(model: Path, vocabulary: tuple[str, ...] | None) -> Fitted | None:
+    """A vocabulary in the words of the model's files; None = there is none, or they cannot be read."""
+    if not vocabulary:
+        return None
+    try:
+        return fit(vocabulary, _words_of(model))
+    except (OSError, ValueError):
+        return None  # no model, which the daemon says when it loads it
+
+
+_words_of = cache(words_of)
+"""Once for each model: it reads all of its words."""
 
 
 def _speaks(choice: Choice, language: str) -> bool:

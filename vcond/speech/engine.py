@@ -93,7 +93,7 @@ class Hint(msgspec.Struct, frozen=True):
     language: str = ""
     """BCP 47; empty = unknown."""
     vocabulary: tuple[str, ...] = ()
-    """The only words and phrases there are; empty = all. An engine that cannot restrict itself ignores it."""
+    """The only words and phrases there are; empty = all. An engine that cannot restrict itself says so (``Final.note``)."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -123,6 +123,9 @@ class Final(msgspec.Struct, frozen=True):
     """BCP 47 of the text; empty = not known."""
     confidence: float = 0.0
     """0 to 1, of the whole text."""
+    note: str = ""
+    """What whoever reads the text should know of how it was made: that a vocabulary could not be kept to. A sentence that is
+    the same for all utterances that it holds for, without words of the vocabulary or of what was said."""
 
 
 class Recognition(Protocol):

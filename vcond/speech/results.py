@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from vcond.calls.events import Transcribed, Word
+import structlog
+
+from vcond.calls.events import VOCABULARY, Transcribed, Warned, Word
 from vcond.calls.time import MILLI, Instant
 from vcond.speech.engine import Final, Heard
 from vcond.speech.frames import Done, Ready
 from vcond.speech.scheduler import Job
+
+LONGEST_NOTE = 500
+"""Characters."""
+MOST_NOTES = 100
+log = structlog.get_logger()
 
 
 def transcribed(job: Job, done: Done, ready: Ready, now: Instant) -> Transcribed:
@@ -26,6 +33,21 @@ def transcribed(job: Job, done: Done, ready: Ready, now: Instant) -> Transcribed
         lag_ms=max(0, now - job.source.at(job.stop)) // MILLI,
         deferred=not job.live,
     )
+
+
+class Notes:
+    """What of how texts were made belongs into records; the operator is told of each kind once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def of(self, done: Done, now: Instant) -> list[Warned]:
+        """For the record of the utterance's call."""
+        text = done.final.note[:LONGEST_NOTE]
+        if text and text not in self._told and len(self._told) < MOST_NOTES:
+            self._told.add(text)
+            log.warning("texts of a vocabulary", why=text, fix="run: vcond check, it names the words")
+        return [Warned(at=now, code=VOCABULARY, text=text)] if text else []
 
 
 def words(final: Final, start: int, stop: int, rate: int) -> list[Word]:

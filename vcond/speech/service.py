@@ -23,7 +23,7 @@ from vcond.speech.ear import Ear, Ears, read
 from vcond.speech.engine import Hint
 from vcond.speech.measures import backlog, measure
 from vcond.speech.process import EngineAwayError, EngineFailedError, Worker, WorkerLostError
-from vcond.speech.results import transcribed
+from vcond.speech.results import Notes, transcribed
 from vcond.speech.scheduler import AGAIN, TRIES, Job, Scheduler, Step
 from vcond.speech.source import Clock, Source
 from vcond.speech.workers import Workers
@@ -59,8 +59,7 @@ class Speech:
         """Why nothing is transcribed now, and what to do about it; empty while all is well."""
         self.engine: frames.Ready | None = None
         """What the workers said they are."""
-        self._clock = clock
-        self._workers = Workers()
+        self._clock, self._workers = clock, Workers()
         self._start = start or self._workers.start
         self.admission = Admission(config.worker_count, partials=config.partials)
         self._scheduler = Scheduler(
@@ -74,7 +73,7 @@ class Speech:
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._wakes = [asyncio.Event() for _ in range(config.worker_count)]
         self._pauses = [0.0] * config.worker_count
-        self._jobs = 0
+        self._jobs, self._notes = 0, Notes()
         self.house: Sequence[Speech] = [self]
         """All that are measured together: one for each model."""
         self.calls: Counter[str] = Counter()
@@ -495,6 +494,7 @@ class Speech:
                 event = transcribed(job, done, ready, self._clock.now())
                 if job.live:
                     metrics.stt_lag_seconds.observe(event.lag_ms / 1000)
-                self._emit(job.source, event)
+                for one in (event, *self._notes.of(done, event.at)):
+                    self._emit(job.source, one)
         finally:  # whoever waits for the call's texts waits no longer, whatever happened
             self._finished(job)

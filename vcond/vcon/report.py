@@ -118,7 +118,7 @@ def speech_warnings(said: Talk) -> list[str]:
         )
     if said.cut:
         found.append(f"{said.cut} utterances shortened or left out where recording was paused")
-    return found
+    return found + said.notes
 
 
 def report(

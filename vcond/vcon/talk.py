@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from vcond.calls.events import Transcribed, Utterance, Word
+from vcond.calls.events import VOCABULARY, Transcribed, Utterance, Word
 from vcond.calls.state import Call, Speech
 from vcond.calls.time import Instant
 from vcond.vcon.facts import Facts
@@ -59,6 +59,8 @@ class Talk:
     language: str = ""
     engines: list[str] = field(default_factory=list)
     """``engine/model`` of all texts, when more than one took part."""
+    notes: list[str] = field(default_factory=list)
+    """How texts were made, as far as a reader should know."""
 
     @property
     def lost(self) -> bool:
@@ -131,6 +133,7 @@ def talk(call: Call, shown: View, facts: Facts, parties: Iterable[int] | None = 
     found.language = _common(languages) or facts.take("speech_language", None, _LANGUAGE)
     engines = sorted({f"{source.engine}/{source.model}" for source in sources})
     found.engines = engines if len(engines) > 1 else []
+    found.notes = [warned.text for warned in call.warnings if warned.code == VOCABULARY]
     return found
 
 

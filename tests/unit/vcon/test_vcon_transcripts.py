@@ -131,3 +131,12 @@ def test_words_below_one_half_are_counted(scenarios):
     script.add(ev.Transcribed(at=script.at(2), utterance=0, engine="e", model="m", text="x x x", words=words))
     quality = analyses(scenarios.finish(script, (0, 1)))["wtf_transcription", 0]["body"]["quality"]
     assert (quality["low_confidence_words"], quality["average_confidence"]) == (1, 0.5)
+
+
+def test_a_vocabulary_that_was_not_kept_to_is_said_of_the_transcript(scenarios):
+    script = scenarios.plain()
+    note = "the vocabulary has no word for others"
+    script.events.append(ev.Warned(at=script.events[-1].at, code=ev.VOCABULARY, text=note))
+    script.events.append(ev.Warned(at=script.events[-1].at, code="clock-stepped", text="not about texts"))
+    quality = analyses(script)["wtf_transcription", 0]["body"]["quality"]
+    assert quality["processing_warnings"] == [note]

@@ -45,6 +45,7 @@ PIECE_SECONDS = 0.5
 """Audio in one message."""
 UNANSWERED_SECONDS = 10
 """Audio that may be on its way or in the server before its answers are waited for."""
+UNSURE = "the server was sent the vocabulary; only its own log says which of the words its model does not have"
 OPEN_SECONDS = 5.0
 """How long a connection may take to open."""
 CLOSE_SECONDS = 0.5
@@ -228,7 +229,9 @@ class RemoteRecognition:
         zero = self._zero / self._hint.rate
         words = tuple(Heard(word.start - zero, word.end - zero, word.word, word.conf) for word in self._words)
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
-        final = Final(" ".join(self._texts), words, self._hint.language or self._engine.server.language, confidence)
+        language = self._hint.language or self._engine.server.language
+        note = UNSURE if self._hint.vocabulary else ""
+        final = Final(" ".join(self._texts), words, language, confidence, note)
         if self._line is not None:
             self._engine.keep(self._line)
         self._over()

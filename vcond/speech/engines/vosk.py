@@ -31,7 +31,8 @@ from vcond.speech.choose import VOSK_CODES
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 from vcond.speech.engines.babble import babble
 from vcond.speech.models.arranged import arranged, bounded
-from vcond.speech.models.composed import FOLDER, Look, look
+from vcond.speech.models.composed import FOLDER, Look, fixed, look
+from vcond.speech.vocabulary import OTHERS, Fitted, fit
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")
 """``vosk-model-small-en-us-0.15``: what the usual models are called."""
@@ -40,8 +41,13 @@ WARM_MOST = 8
 all are, for a fifth of a second each."""
 WARM_SECONDS = 4.0
 """Babble for a new recognizer. Saves half of what its first ten seconds of speech would cost; more gains little."""
+MOST_VOCABULARIES = 1000
 WARM_RATE = 8000
 """Telephone calls. Others warm up with their first words."""
+MOST_FED = 7200.0
+"""Seconds of audio after which a recognizer is not used again: vosk's clock is a float32, which is wrong by 0.7 ms then,
+by 63 ms after a week."""
+NO_VOCABULARY = "the model takes no vocabulary: every word was listened for"
 WARM_STEP = 800
 """Samples of babble at once: a tenth of a second, so that real work waits that long at most."""
 
@@ -99,28 +105,57 @@ class VoskEngine:
             self._models[False] = self._load(None)
         said = f"{self._folder / FOLDER} is not used ({unused}): vcond model compile {self._folder}, or remove it"
         self._pool = Pool(options.streams)
+        self._fitted: dict[tuple[str, ...], Fitted] = {}
+        unfit = self._unfit(options.vocabulary)
         bound = f" max-active={options.search}" if bounded(self._folder, options.search) else ""
         self.model = self._folder.name + bound  # records say what made a text
         self.language = language_of(self._folder.name)
         languages = (self.language,) if self.language else ()
-        self.caps = Caps(streaming=True, languages=languages, forks=True, warning=said if unused else "")
+        self.caps = Caps(
+            streaming=True,
+            languages=languages,
+            forks=True,
+            warning="; ".join(filter(None, (said if unused else "", unfit))),
+        )
 
     def open(self, hint: Hint) -> VoskRecognition:
         """A recognition on a recognizer that is warm, if one is free."""
-        key = (hint.rate, hint.vocabulary)
+        fitted = self._fit(hint.vocabulary)
+        key = (hint.rate, fitted.phrases)
         warm = self._pool.take(key) or self._new(key)
-        return VoskRecognition(warm, self._pool, self.language or hint.language)
+        note = (NO_VOCABULARY if fixed(self._folder) else fitted.note) if hint.vocabulary else ""
+        return VoskRecognition(warm, self._pool, self.language or hint.language, others=fitted.others, note=note)
 
     def warm(self) -> Iterator[None]:
         """Fill the pool with warm recognizers for what most calls need, in steps of about a tenth of a second."""
         sound = babble(WARM_SECONDS, WARM_RATE)
         for _ in range(self._pool.room if self._composed else min(self._pool.room, WARM_MOST)):
-            warm = self._new((WARM_RATE, self._vocabulary))
+            warm = self._new((WARM_RATE, self._fit(self._vocabulary).phrases))
             for at in range(0, len(sound), WARM_STEP):
                 warm.feed(sound[at : at + WARM_STEP])
                 yield
             warm.finish()
             self._pool.give(warm)
+
+    def _fit(self, vocabulary: tuple[str, ...]) -> Fitted:
+        """A vocabulary in the model's words. Those of routes come with their first utterance."""
+        if not vocabulary or fixed(self._folder):
+            return Fitted()
+        if vocabulary not in self._fitted:
+            if len(self._fitted) >= MOST_VOCABULARIES:
+                self._fitted.clear()
+            model = next(iter(self._models.values()))
+            self._fitted[vocabulary] = fit(vocabulary, lambda word: model.vosk_model_find_word(word) >= 0)
+        return self._fitted[vocabulary]
+
+    def _unfit(self, vocabulary: tuple[str, ...]) -> str:
+        """What the operator should know of a vocabulary."""
+        if not vocabulary:
+            return ""
+        if fixed(self._folder):
+            return "the model takes no vocabulary, it hears every word"
+        fitted = self._fit(vocabulary)
+        return "; ".join(filter(None, (fitted.wrong, fitted.forced)))
 
     def _new(self, key: tuple[int, tuple[str, ...]]) -> Warm:
         rate, vocabulary = key
@@ -211,7 +246,9 @@ class Pool:
         return None
 
     def give(self, warm: Warm) -> None:
-        """Keep it; the one that was not used for the longest time goes when there are too many, whatever it was for."""
+        """Keep it, unless its clock is too old; the one that was not used for the longest time goes when there are too many, whatever it was for."""
+        if warm.clock > MOST_FED:
+            return
         self._free.append(warm)
         if len(self._free) > self._most:
             del self._free[0]
@@ -220,8 +257,11 @@ class Pool:
 class VoskRecognition:
     """One utterance on a recognizer, which goes back to the pool at the end of it."""
 
-    def __init__(self, warm: Warm, pool: Pool, language: str) -> None:
+    def __init__(self, warm: Warm, pool: Pool, language: str, *, others: str = "", note: str = "") -> None:
+        """``others``: what the model calls the word for all others, when the vocabulary has one."""
         self._warm: Warm | None = warm
+        self._others = others
+        self._note = note
         self._pool = pool
         self._language = language
         self._zero = warm.clock
@@ -236,16 +276,25 @@ class VoskRecognition:
 
     def partial(self) -> Partial:
         """What was heard so far."""
-        return Partial(" ".join([*self._texts, self._held().partial()]).strip())
+        return Partial(self._plain(" ".join([*self._texts, self._held().partial()]).strip()))
 
     def finish(self) -> Final:
         """All of it."""
         self._take(self._let_go())
-        words = tuple(
-            Heard(word.start - self._zero, word.end - self._zero, word.word, word.conf) for word in self._words
-        )
+        words = tuple(Heard(*self._times(word), self._plain(word.word), word.conf) for word in self._words)
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
-        return Final(" ".join(self._texts), words, self._language, confidence)
+        return Final(self._plain(" ".join(self._texts)), words, self._language, confidence, self._note)
+
+    def _times(self, word: VoskWord) -> tuple[float, float]:
+        """Seconds from the first sample; the clock is a little off, and nothing was said before that."""
+        start = max(0.0, word.start - self._zero)
+        return start, max(start, word.end - self._zero)
+
+    def _plain(self, text: str) -> str:
+        """Words of the vocabulary's own for words of the model's."""
+        if not self._others or self._others == OTHERS:
+            return text
+        return " ".join(OTHERS if word == self._others else word for word in text.split(" "))
 
     def reset(self) -> None:
         """Forget everything; the recognizer goes back to the pool."""

@@ -119,7 +119,8 @@ class Utterance:
         self.reset()
         count = sum(weight for _, weight in sure)
         confidence = sum(value * weight for value, weight in sure) / count if count else 0.0
-        return Final(" ".join(texts), tuple(words), language, confidence)
+        note = "whisper takes no vocabulary: every word was listened for" if self._hint.vocabulary else ""
+        return Final(" ".join(texts), tuple(words), language, confidence, note)
 
     def reset(self) -> None:
         """Forget the audio."""

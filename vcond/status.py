@@ -10,6 +10,7 @@ import structlog
 
 from vcond import __version__
 from vcond.calls import events as ev
+from vcond.calls.time import Instant, rfc3339
 from vcond.core.summary import detail, summary
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 Door = Callable[[dict[str, str]], Awaitable[Any]]
+DOWN_LONG = 300_000_000_000
+"""Nanoseconds after which a sink that does not answer keeps the daemon from being ready: a restart is shorter."""
+_STAGES = {
+    "done": "delivered to every sink",
+    "kept": "delivered to every sink",
+    "gone": "delivered to every sink",
+    "lost": "lost, its file vanished",
+}
 STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
 
@@ -29,7 +38,7 @@ class Status:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call,
-                                       "outbox": self._outbox}  # fmt: skip
+                                       "outbox": self._outbox, "sinks": self._sinks}  # fmt: skip
         self.writes: dict[str, Door] = {"retry": self._retry, "pause": self._pause, "resume": self._resume}
 
     def alive(self) -> dict[str, str]:
@@ -55,6 +64,7 @@ class Status:
             wrong["speech"] = daemon.speech.trouble
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
+        wrong |= self._sinks_in_trouble()
         if daemon.office.disk_low:
             wrong["disk"] = daemon.office.disk_low
         return wrong
@@ -87,17 +97,49 @@ class Status:
     async def _call(self, query: dict[str, str]) -> Any:
         return detail(self._find(query).state)
 
+    def _sinks_in_trouble(self) -> dict[str, str]:
+        """Those that wait for somebody at once, others when they have been down for a while."""
+        now, wrong = self._daemon.clock.now(), {}
+        for one in self._daemon.outbox.sinks():
+            if one.state == "held" or (one.state == "down" and now - one.since > DOWN_LONG):
+                wrong[f"sink {one.sink}"] = f"{one.reason}: {one.detail}; vCons wait"
+            elif one.size_limit:
+                wrong[f"sink {one.sink}"] = f"{one.detail}; vCons of {one.size_limit} bytes and more wait"
+        return wrong
+
+    async def _sinks(self, _: dict[str, str]) -> Any:
+        return [
+            {"sink": one.sink, "state": one.state, "reason": one.reason, "detail": one.detail, "fix": one.hint,
+             "since": rfc3339(Instant(one.since)) if one.since else "", "next_try": rfc3339(Instant(one.next_at)) if one.next_at else "",
+             "size_limit": one.size_limit}
+            for one in self._daemon.outbox.sinks()
+        ]  # fmt: skip
+
     async def _outbox(self, _: dict[str, str]) -> Any:
         return [
             {"uuid": entry.uuid, "sink": one.sink, "state": one.state, "attempts": one.attempts,
-             "reason": one.reason, "answer": one.answer, "bytes": entry.bytes}
+             "reason": one.reason, "answer": one.answer, "bytes": entry.bytes, "facts": entry.facts,
+             "published": rfc3339(Instant(entry.published_at)),
+             "last_try": rfc3339(Instant(one.last_at)) if one.last_at else "",
+             "next_try": rfc3339(Instant(one.next_at)) if one.next_at and one.state == "pending" else ""}
             for entry in await self._daemon.outbox.list(undelivered=True, limit=1000)
             for one in entry.sinks
             if one.state != "delivered"
         ]  # fmt: skip
 
     async def _retry(self, query: dict[str, str]) -> Any:
-        return {"retried": await self._daemon.outbox.retry(query.get("uuid"), query.get("sink"))}
+        uuid, sink = query.get("uuid"), query.get("sink")
+        outbox = self._daemon.outbox
+        if sink is not None and sink not in (names := [one.sink for one in outbox.sinks()]):
+            raise LookupError(f"there is no sink {sink!r}; configured are: {', '.join(names)}")
+        if uuid is None:
+            return {"retried": await outbox.retry(None, sink)}
+        entry = await outbox.get(uuid)
+        if entry is None:
+            raise LookupError(f"no vCon with the uuid {uuid!r} was ever in this outbox: vcond outbox lists them")
+        if entry.stage != "open":
+            raise LookupError(f"vCon {uuid} does not wait: it is {_STAGES[entry.stage]}")
+        return {"retried": await outbox.retry(uuid, sink)}
 
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)

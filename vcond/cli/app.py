@@ -149,8 +149,9 @@ def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json =
     if context.invoked_subcommand is None:
         from vcond.cli.door import ask
 
-        rows = ask(_load(config).config.vcond.admin_socket, "outbox")
-        _print(rows, as_json, render.outbox(rows))
+        socket = _load(config).config.vcond.admin_socket
+        rows = ask(socket, "outbox")
+        _print(rows, as_json, render.outbox(rows, ask(socket, "sinks")))
 
 
 @outbox_app.command("retry")
@@ -158,12 +159,13 @@ def outbox_retry(
     context: typer.Context,
     uuid: Annotated[str, typer.Argument(help="One vCon; without it, all dead letters.")] = "",
     sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
 ) -> None:
-    """Send dead letters again, after what refused them was mended."""
+    """Send dead letters again, and try now what waits, after what refused them was set right."""
     from vcond.cli.door import ask
 
     query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
-    answer = ask(_load(context.obj).config.vcond.admin_socket, "retry", write=True, **query)
+    answer = ask(_load(config or context.obj).config.vcond.admin_socket, "retry", write=True, **query)
     print(f"{answer['retried']} to be sent again")
 
 

@@ -51,14 +51,35 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  warnings: {', '.join(found['warnings'])}"
 
 
-def outbox(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """``vcond outbox``."""
+def outbox(rows: Sequence[Mapping[str, Any]], sinks: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:
+    """``vcond outbox``: the sinks that are in trouble, then what waits and what is dead."""
+    for sink in sinks:
+        if sink["reason"]:
+            yield from _sink(sink)
     if not rows:
         yield "the outbox is empty: everything is delivered"
     for row in rows:
-        yield f"{row['uuid']}  {row['sink']:<14} {row['state']:<9} tries {row['attempts']:<3} {row['reason']}".rstrip()
+        line = f"{row['uuid']}  {row['sink']:<14} {row['state']:<9} tries {row['attempts']:<3} {row['reason']}"
+        times = ", ".join(f"{what} {_time(row[key])}" for key, what in _TIMES if row.get(key))
+        yield line.rstrip() + (f"  ({times})" if times else "")
         if row["state"] == "dead" and row.get("answer"):
             yield f"    answered: {' '.join(row['answer'].split())[:300]}"
+
+
+_TIMES = (("published", "of"), ("last_try", "tried"), ("next_try", "next try"))
+
+
+def _sink(sink: Mapping[str, Any]) -> Iterator[str]:
+    what = {"held": "HELD", "down": "DOWN"}.get(sink["state"], f"vCons of {sink['size_limit']} bytes and more wait")
+    times = f"since {_time(sink['since'])}" + (f", next try {_time(sink['next_try'])}" if sink["next_try"] else "")
+    yield f"sink {sink['sink']}: {what} {times}: {sink['reason']}: {sink['detail']}"
+    if sink["fix"]:
+        yield f"        -> {sink['fix']}"
+
+
+def _time(stamp: str) -> str:
+    """To the second, UTC."""
+    return stamp[:19].replace("T", " ") + "Z"
 
 
 def done(row: Mapping[str, Any]) -> None:

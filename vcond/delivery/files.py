@@ -14,14 +14,15 @@ TEMPORARY = ".tmp"
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """A folder and its parents, each durably entered in its own parent."""
+    """A folder and its parents, each durably entered in its own parent; ``mode`` whatever the umask."""
     if path.is_dir():
         return
     make_folder(path.parent, mode)
     try:
-        path.mkdir(mode)
+        path.mkdir(0o700)
     except FileExistsError:
         return
+    path.chmod(mode)
     sync_folder(path.parent)
 
 

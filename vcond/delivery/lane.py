@@ -11,9 +11,10 @@ from typing import Any, Final
 import structlog
 
 from vcond import metrics
-from vcond.delivery.model import Clock, Receipt, Refused, Retry, Sealed, Sink
+from vcond.delivery.model import Clock, Receipt, Refused, Retry, Sealed, Sink, SinkState
 from vcond.delivery.pace import SECOND, Pace
 from vcond.delivery.rows import Job, Outcome
+from vcond.delivery.sizes import SizeLimit
 from vcond.delivery.store import OutboxStore
 from vcond.errors import StorageError
 
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 LOOK_AGAIN: Final = 60.0
 """Seconds after which a lane looks even when nothing woke it: no clock jump and no lost wake-up costs more."""
+REMIND: Final = round(3600 * SECOND)
+"""A sink that stays held is said again after so many nanoseconds."""
 DISK_PAUSE: Final = 5.0
 """Seconds between tries to read or record on a disk in trouble."""
 
@@ -49,6 +52,11 @@ class Lane:
         """Places (``seq``) of the vCons under way."""
         self._unread = self._unrecorded = ""
         self._pace = pace
+        self._sizes = SizeLimit(pace.rng)
+        self._why: Retry | None = None
+        """Why it does not take deliveries."""
+        self._too_large: Retry | None = None
+        self._since = self._said = 0
         self._shared = shared
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -59,9 +67,30 @@ class Lane:
         """Why the outbox cannot be read, or outcomes not recorded, just now; empty when all is well."""
         return self._unrecorded or self._unread
 
+    def state(self) -> SinkState:
+        """How the sink takes deliveries just now."""
+        pace, why, now = self._pace, self._why, self._shared.clock.now()
+        if pace.down and why is not None:
+            return SinkState(
+                self.sink.name,
+                "held" if pace.held else "down",
+                why.reason,
+                why.detail,
+                why.hint,
+                self._since,
+                pace.until(now),
+                self._sizes.bytes,
+            )
+        large = self._too_large
+        if self._sizes.bytes and large is not None:
+            limit, until = self._sizes.bytes, self._sizes.until
+            return SinkState(self.sink.name, "ok", large.reason, large.detail, large.hint, self._since, until, limit)
+        return SinkState(self.sink.name, "ok")
+
     async def run(self) -> None:
         """Deliver until stopped, and then until what is under way has ended."""
         self._stop.clear()
+        self._show()
         async with asyncio.TaskGroup() as tries:
             while not self._stop.is_set():
                 self._wake.clear()
@@ -76,6 +105,8 @@ class Lane:
     def nudge(self, *, urgent: bool = False) -> None:
         """There is something to send; ``urgent`` = the operator says so."""
         self._pace.nudge(urgent=urgent)
+        if urgent:
+            self._sizes.look()
         self._wake.set()
 
     async def close(self) -> None:
@@ -92,8 +123,9 @@ class Lane:
         if slots == 0:
             return LOOK_AGAIN if self.sending else min(LOOK_AGAIN, self._pace.wait(now) / SECOND)
         name, probe, busy = self.sink.name, self._pace.down, frozenset(self.sending)
+        many, below = slots + len(busy), self._sizes.below(now)
         try:
-            jobs, next_at = await self._shared.call(lambda store: store.due(name, now, slots + len(busy), probe=probe))
+            jobs, next_at = await self._shared.call(lambda store: store.due(name, now, many, probe=probe, below=below))
         except StorageError as why:
             self._unread = self._say("the outbox cannot be read; trying again", why, self._unread)
             return DISK_PAUSE
@@ -148,15 +180,18 @@ class Lane:
             return None
         if isinstance(result, Retry):
             metrics.deliveries_total.labels(self.sink.name, "retry").inc()
-            return self._later(job, result, now)
+            return self._too_big(job, result, now) if result.too_large else self._later(job, result, now)
         if self._pace.succeeded():
             self._log.info("sink takes deliveries again")
+        self._show()
         if isinstance(result, Refused):
             metrics.deliveries_total.labels(self.sink.name, "refused").inc()
             self._log.error(
                 "vCon refused; it is in the dead letters", call=job.uuid, reason=result.reason, fix=result.hint
             )
             return Outcome("dead", now, status=result.status, reason=result.reason, answer=result.answer)
+        if self._sizes.taken(job.size):
+            self._log.info("large vCons are taken again", bytes=job.size)
         metrics.deliveries_total.labels(self.sink.name, "delivered").inc()
         self._log.info("vCon delivered", call=job.uuid, status=result.status, tries=job.attempts + 1)
         return Outcome("delivered", now, status=result.status, answer=result.answer, target=result.target)
@@ -164,14 +199,55 @@ class Lane:
     def _later(self, job: Job, why: Retry, now: int) -> Outcome:
         """A sink that is down makes the vCons wait for itself; else the vCon waits alone."""
         was_down = self._pace.down
-        if self._pace.failed(now, job.seq, whole_sink=why.whole_sink, after=why.after):
-            self._log.warning("sink does not take deliveries; vCons wait", reason=why.reason, status=why.status)
-        elif not was_down:
-            self._log.info("delivery failed; it is tried again", call=job.uuid, reason=why.reason)
+        alone = why.held and self._pace.alone(job.seq)
+        whole_sink, held = why.whole_sink and not alone, why.held and not alone
+        self._pace.failed(now, job.seq, whole_sink=whole_sink, after=why.after, held=held)
+        if alone:
+            self._log.warning(
+                "the sink takes other vCons, but not this one; it is tried again",
+                call=job.uuid, reason=why.reason, detail=why.detail, fix=why.hint,
+            )  # fmt: skip
+        elif self._pace.down:
+            self._say_down(why, now, began=not was_down)
+        else:
+            self._log.info("delivery failed; it is tried again", call=job.uuid, reason=why.reason, detail=why.detail)
         next_at = 0
-        if not (was_down and why.whole_sink):
+        if not (held or (was_down and whole_sink)):
             next_at = now + max(self._pace.backoff(job.attempts + 1), round((why.after or 0) * SECOND))
         return Outcome("pending", now, next_at, why.status, why.reason, why.answer)
+
+    def _say_down(self, why: Retry, now: int, *, began: bool) -> None:
+        """When it begins, when the reason is another one, and every hour while somebody must set something right."""
+        before, self._why = self._why, why
+        if began:
+            self._since = now
+        again = self._pace.held and not 0 <= now - self._said < REMIND
+        if not began and before is not None and before.reason == why.reason and not again:
+            return
+        self._said = now
+        told = {"reason": why.reason, "status": why.status, "detail": why.detail, "fix": why.hint}
+        if self._pace.held:
+            self._log.error("sink is held: it refuses every delivery until this is set right; vCons wait", **told)
+        else:
+            self._log.warning("sink does not take deliveries; vCons wait", **told)
+        self._show()
+
+    def _too_big(self, job: Job, why: Retry, now: int) -> Outcome:
+        """Something on the way refuses what is so large: this one and larger ones wait, smaller ones go on."""
+        if not self._sizes.bytes:
+            self._since = now
+        self._too_large = why
+        if self._sizes.refused(now, job.size):
+            self._log.error(
+                "vCons of this size and more wait: something on the way to the sink refuses them; smaller ones go on",
+                call=job.uuid, bytes=job.size, reason=why.reason, detail=why.detail, fix=why.hint,
+            )  # fmt: skip
+        self._show()
+        return Outcome("pending", now, self._sizes.until, why.status, why.reason, why.answer)
+
+    def _show(self) -> None:
+        metrics.sink_up.labels(self.sink.name).set(not self._pace.down)
+        metrics.sink_held.labels(self.sink.name).set(self._pace.held or self._sizes.bytes > 0)
 
     async def _record(self, job: Job, outcome: Outcome | None) -> None:
         """Until it is recorded: what was delivered must not be sent again for the sake of a full disk."""

@@ -55,18 +55,35 @@ class Retry(UnreachableError):  # noqa: N818 - the contract's word for it
     """Not now. The outbox tries again, for ever.
 
     ``whole_sink``: the receiver as such is in trouble (unreachable, overloaded), so that other vCons would fare no
-    better. ``after``: seconds it asked us to wait.
+    better. ``after``: seconds it asked us to wait. ``held``: the whole sink, and somebody must set something right (a
+    key, an address, a certificate, permissions). ``too_large``: something on the way refuses vCons of this size; this
+    one waits, and larger ones with it. ``detail`` and ``hint`` say in words of ours what is wrong and what mends it:
+    no secret, no content, nothing of ``answer``.
     """
 
     def __init__(
-        self, reason: str, *, after: float | None = None, whole_sink: bool = False, status: int = 0, answer: str = ""
+        self,
+        reason: str,
+        *,
+        after: float | None = None,
+        whole_sink: bool = False,
+        status: int = 0,
+        answer: str = "",
+        held: bool = False,
+        too_large: bool = False,
+        detail: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = None if after is None else min(max(after, 0.0), MAX_RETRY_AFTER)
-        self.whole_sink = whole_sink
+        self.whole_sink = whole_sink or held
         self.status = status
         self.answer = answer
+        self.held = held
+        self.too_large = too_large
+        self.detail = detail
+        self.hint = hint
 
 
 class Refused(RefusedError):  # noqa: N818 - the contract's word for it
@@ -117,6 +134,25 @@ class Sink(Protocol):
     async def close(self) -> None:
         """Let go of connections and threads, for good. May be called twice."""
         ...
+
+
+class SinkState(msgspec.Struct, frozen=True):
+    """How a sink takes deliveries just now."""
+
+    sink: str
+    state: Literal["ok", "down", "held"]
+    """down: it does not take deliveries, and is tried again. held: so, and somebody must set something right."""
+    reason: str = ""
+    detail: str = ""
+    """What is wrong, with address or path."""
+    hint: str = ""
+    """What mends it."""
+    since: int = 0
+    """When it began; 0 = it is well."""
+    next_at: int = 0
+    """When it is tried again."""
+    size_limit: int = 0
+    """vCons of so many bytes and more wait, because something on the way refuses them; 0 = none."""
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from msgspec import Meta
 from vcond import metrics
 from vcond.delivery.lane import Lane, Shared, wait_for
 from vcond.delivery.listing import Query, SendingNow
-from vcond.delivery.model import Clock, Entry, Sink, State
+from vcond.delivery.model import Clock, Entry, Sink, SinkState, State
 from vcond.delivery.pace import SECOND, Pace
 from vcond.delivery.rows import Vcon
 from vcond.delivery.store import BATCH, OutboxStore
@@ -124,6 +124,10 @@ class Outbox:
     def trouble(self) -> str:
         """Why vCons cannot be stored or recorded just now; empty when all is well. For readiness."""
         return next(filter(None, [self._trouble, self._house, *(lane.trouble for lane in self._lanes)]), "")
+
+    def sinks(self) -> Sequence[SinkState]:
+        """How each sink takes deliveries just now, in the order of the configuration."""
+        return [lane.state() for lane in self._lanes]
 
     # What the core uses.
 

@@ -11,6 +11,8 @@ from vcond.delivery.rows import HORIZON
 SECOND: Final = 1_000_000_000
 STREAK: Final = 5
 """So many different vCons failed one after another: it is the sink, not the vCons."""
+REMEMBERED: Final = 1000
+"""So many vCons that the receiver refuses in its own way are known at a time."""
 
 
 @dataclass
@@ -28,11 +30,17 @@ class Pace:
     """Largest bound in seconds."""
     rng: Random
     down: bool = False
+    held: bool = False
+    """Down until somebody sets something right: it is tried seldom, and what is new is no reason to try."""
     _until: int = 0
     _not_before: int = 0
     _last: int = 0
     _troubles: int = 0
     _streak: set[int] = field(default_factory=set)
+    _blamed: set[int] = field(default_factory=set)
+    """What held the sink just now."""
+    _alone: dict[int, None] = field(default_factory=dict)
+    """What held the sink before it took others: then it is about these vCons, and they wait alone."""
 
     @property
     def _soon(self) -> int:
@@ -52,14 +60,28 @@ class Pace:
 
     def succeeded(self) -> bool:
         """The sink took or judged a vCon; whether it was down before."""
-        was_down, self.down = self.down, False
+        was_down, self.down, self.held = self.down, False, False
+        self._alone |= dict.fromkeys(self._blamed)
+        for seq in list(self._alone)[:-REMEMBERED]:
+            del self._alone[seq]
+        self._blamed.clear()
         self._until = self._not_before = self._troubles = 0
         self._streak.clear()
         return was_down
 
-    def failed(self, now: int, seq: int, *, whole_sink: bool, after: float | None) -> bool:
-        """A try ended with Retry; whether the sink is down since this one."""
+    def alone(self, seq: int) -> bool:
+        """Whether the sink took others after it was held for this one: the next such answer is about the vCon."""
+        return seq in self._alone
+
+    def until(self, now: int) -> int:
+        """When a sink that is down is tried again."""
+        return now + self.wait(now)
+
+    def failed(self, now: int, seq: int, *, whole_sink: bool, after: float | None, held: bool = False) -> bool:
+        """A try ended with Retry; whether the sink is down since this one. ``held`` is not for one that is ``alone``."""
         self._streak.add(seq)
+        if held:
+            self._blamed.add(seq)
         if not (whole_sink or self.down or len(self._streak) >= STREAK):
             return False
         was_down, self.down = self.down, True
@@ -70,13 +92,20 @@ class Pace:
             return False
         self._troubles += 1
         self._last = now
-        self._until = max(now + self.backoff(self._troubles), self._not_before)
+        self.held = held
+        wait = self._seldom(self._troubles) if held else self.backoff(self._troubles)
+        self._until = max(now + wait, self._not_before)
         return not was_down
 
     def backoff(self, failures: int) -> int:
         """Nanoseconds to wait after the n-th failure in a row."""
         bound = min(self.most, self.first * 2.0 ** min(failures - 1, 30))
         return round(self.rng.uniform(0.0, bound) * SECOND)
+
+    def _seldom(self, failures: int) -> int:
+        """The same for one that is held: it begins where news is a reason to look, and is never at once."""
+        bound = min(self.most * SECOND, self._soon * 2.0 ** min(failures - 1, 30))
+        return round(self.rng.uniform(bound / 2, bound))
 
     def nudge(self, urgent: bool = False) -> None:
         """There is something new to send: a sink that is down is tried sooner, unless it asked us to wait.
@@ -85,5 +114,5 @@ class Pace:
         """
         if urgent:
             self._until = 0
-        elif self.down:
+        elif self.down and not self.held:
             self._until = max(self._not_before, min(self._until, self._last + self._soon))

@@ -35,6 +35,12 @@ def reconcile(db: sqlite3.Connection, shelves: Shelves, sinks: Sequence[str], *,
     added = rows.add_states(db, sinks)
     if added:
         log.info("vCons wait for delivery at sinks that did not know of them", deliveries=added)
+    again = rows.take_up(db, sinks)
+    if again:
+        log.warning(
+            "dead letters of an earlier version are tried again: what refused them was the way, not the receiver's word",
+            deliveries=again,
+        )
     for sink, count in rows.waiting_elsewhere(db, sinks).items():
         log.warning(
             "vCons wait for a sink that is not configured; they do not wait for it once the others have them",

@@ -13,6 +13,8 @@ from vcond.delivery.model import MAX_RETRY_AFTER, Stage, State
 
 HORIZON: Final = round((MAX_RETRY_AFTER + 60) * 1_000_000_000)
 """No wait is longer. A moment further away was written before the clock was set back: it is now."""
+ANY_SIZE: Final = 2**62
+"""Bytes that no vCon has."""
 REMOVED: Final = "sink-removed"
 MISSING: Final = "file-missing"
 
@@ -35,6 +37,8 @@ class Job:
     uuid: str
     sha512: str
     attempts: int
+    size: int
+    """Bytes, as published."""
 
 
 @dataclass(frozen=True)
@@ -134,22 +138,24 @@ def clamp_waits(db: sqlite3.Connection, latest: int) -> None:
     db.execute("UPDATE delivery_states SET next_at = ? WHERE state = 'pending' AND next_at > ?", (latest, latest))
 
 
-def due(db: sqlite3.Connection, sink: str, now: int, limit: int) -> list[Job]:
-    """What can be sent now, oldest first."""
+def due(db: sqlite3.Connection, sink: str, now: int, limit: int, below: int = ANY_SIZE) -> list[Job]:
+    """What can be sent now, oldest first; only what has fewer bytes than ``below``."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, attempts FROM delivery_states INDEXED BY delivery_states_pending "
-        "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' AND (next_at <= ? OR next_at > ?) ORDER BY seq LIMIT ?",
-        (sink, now, now + HORIZON, limit),
+        "SELECT seq, uuid, sha512, attempts, bytes FROM delivery_states INDEXED BY delivery_states_pending "
+        "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' AND (next_at <= ? OR next_at > ?) "
+        "AND bytes < ? ORDER BY seq LIMIT ?",
+        (sink, now, now + HORIZON, below, limit),
     )
     return [Job(*row) for row in rows]
 
 
-def least_tried(db: sqlite3.Connection, sink: str, limit: int) -> list[Job]:
+def least_tried(db: sqlite3.Connection, sink: str, limit: int, below: int = ANY_SIZE) -> list[Job]:
     """What to try a sink in trouble with: so that one vCon that it cannot take is not all it is tried with."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, attempts FROM delivery_states INDEXED BY delivery_states_pending "
-        "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' ORDER BY attempts, seq LIMIT ?",
-        (sink, limit),
+        "SELECT seq, uuid, sha512, attempts, bytes FROM delivery_states INDEXED BY delivery_states_pending "
+        "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' AND bytes < ? "
+        "ORDER BY attempts, seq LIMIT ?",
+        (sink, below, limit),
     )
     return [Job(*row) for row in rows]
 
@@ -163,6 +169,23 @@ def next_due(db: sqlite3.Connection, sink: str, now: int) -> int | None:
     ).fetchone()
     moment: int | None = row[0]
     return moment
+
+
+def take_up(db: sqlite3.Connection, sinks: Sequence[str]) -> int:
+    """Dead letters of earlier versions that judged the way, not the vCon, are pending again; how many.
+
+    Today such answers hold the sink. Of 400, 413 and 422 those stay that were the receiver's own.
+    """
+    return sum(
+        db.execute(
+            "UPDATE delivery_states SET state = 'pending', attempts = 0, next_at = 0 WHERE sink = ? AND state = 'dead' "
+            "AND (reason LIKE 'unexpected:%' OR reason LIKE 'refused:%' AND (reason NOT IN ('refused:400', 'refused:413', "
+            "'refused:422') OR answer NOT LIKE '%\"detail\"%')) "
+            "AND seq IN (SELECT seq FROM delivery_vcons WHERE stage = 'open')",
+            (sink,),
+        ).rowcount
+        for sink in sinks
+    )
 
 
 def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> None:

@@ -79,10 +79,15 @@ class OutboxStore:
 
     # What goes out.
 
-    def due(self, sink: str, now: int, limit: int, *, probe: bool) -> tuple[list[rows.Job], int | None]:
-        """Up to ``limit`` vCons to deliver now, and the moment after ``now`` when more is due."""
+    def due(
+        self, sink: str, now: int, limit: int, *, probe: bool, below: int = rows.ANY_SIZE
+    ) -> tuple[list[rows.Job], int | None]:
+        """Up to ``limit`` vCons of fewer bytes than ``below`` to deliver now, and when more may be due."""
         with storage_errors("read the outbox"):
-            found = rows.least_tried(self._db, sink, limit) if probe else rows.due(self._db, sink, now, limit)
+            if probe:
+                found = rows.least_tried(self._db, sink, limit, below)
+            else:
+                found = rows.due(self._db, sink, now, limit, below)
             return found, rows.next_due(self._db, sink, now)
 
     def read(self, uuid: str) -> tuple[bytes, str]:

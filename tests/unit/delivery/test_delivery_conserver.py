@@ -79,13 +79,13 @@ async def test_list_names_are_escaped(conserver, make):
         ({"url_path": "/nowhere"}, 404),
     ],
 )
-async def test_a_wrong_key_list_or_address_is_refused_with_a_hint(conserver, make, options, status):
+async def test_a_wrong_key_list_or_address_holds_the_sink_with_a_hint(conserver, make, options, status):
     path = options.pop("url_path", None)
     if path:
         options["url"] = conserver.url + path
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Retry) as caught:
         await make(**options).deliver(sealed(1))
-    assert (caught.value.reason, caught.value.status) == (f"refused:{status}", status)
+    assert (caught.value.reason, caught.value.status, caught.value.held) == (f"refused:{status}", status, True)
     assert "vcond outbox retry" in caught.value.hint
     assert conserver.received == []
 
@@ -99,13 +99,81 @@ async def test_a_422_keeps_the_answer_and_the_exceptions_text_holds_nothing_of_i
     assert "1001" not in str(caught.value) + repr(caught.value) + caught.value.hint
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 404, 405, 409, 410, 413, 415, 418, 451])
-async def test_other_4xx_are_final(conserver, make, status):
-    conserver.next(Status(status, b"why"))
+OWN = {"Content-Type": "application/json; charset=utf-8"}
+NGINX = b"<html>\r\n<head><title>%d</title></head>\r\n<body><hr><center>nginx</center></body></html>"
+PROBLEM = {"Content-Type": "application/problem+json"}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_400_413_and_422_judge_a_vcon_when_they_are_the_conservers_own(conserver, make, status):
+    conserver.next(Status(status, b'{"detail": "why"}', OWN))
     with pytest.raises(Refused) as caught:
         await make().deliver(sealed(1))
-    assert (caught.value.status, caught.value.answer) == (status, "why")
+    assert (caught.value.status, caught.value.answer) == (status, '{"detail": "why"}')
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 415, 418, 421, 422, 431, 451])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {}),
+        (b"404 page not found\n", {"Content-Type": "text/plain"}),
+        (b"<html>blocked</html>", {"Server": "nginx/1.24.0"}),
+        (b'{"message": "no Route matched"}', OWN),
+        (b'{"detail": "no"}', PROBLEM),
+        (b'{"detail": "no"', OWN),
+        (b'["detail"]', OWN),
+    ],
+)
+async def test_everything_else_judges_the_way_and_holds_the_sink(conserver, make, status, body, headers):
+    conserver.next(Status(status, body, headers))
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    why = caught.value
+    assert (why.reason, why.held, why.whole_sink, why.too_large) == (f"refused:{status}", True, True, False)
+    assert conserver.url in why.detail
+    assert "vcond outbox retry" in why.hint
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 409])
+async def test_the_conservers_own_word_about_key_and_address_holds_the_sink_too(conserver, make, status):
+    conserver.next(Status(status, b'{"detail": "why"}', OWN))
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    assert caught.value.held
+    assert "the conserver at" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "limit"),
+    [
+        (NGINX % 413, {}, "client_max_body_size"),
+        (b"", {"Server": "openresty"}, "client_max_body_size"),
+        (b"<html>", {"Server": "Apache/2.4.57 (Debian)"}, "LimitRequestBody"),
+        (b"", {"Server": "Caddy"}, "request_body max_size"),
+        (b"payload too large", {"Server": "envoy"}, "max_request_bytes"),
+        (b"", {"Server": "Microsoft-IIS/10.0"}, "maxAllowedContentLength"),
+        (b"", {"Server": "cloudflare"}, "Cloudflare"),
+        (b"Request Entity Too Large", {}, "whatever stands between"),
+        (b'{"message": "Request Too Long"}', OWN, "whatever stands between"),
+    ],
+)
+async def test_a_proxys_413_is_a_limit_of_sizes_and_the_hint_names_it(conserver, make, body, headers, limit):
+    conserver.next(Status(413, body, headers))
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    why = caught.value
+    assert (why.reason, why.too_large, why.whole_sink, why.held) == ("proxy:413", True, False, False)
+    assert limit in why.hint
+
+
+async def test_a_port_that_wants_tls_says_so(conserver, make):
+    conserver.next(Status(400, b"<html>400 The plain HTTP request was sent to HTTPS port<center>nginx</center>"))
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    assert "use https://" in caught.value.hint
+    assert "nginx at" in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -156,24 +224,24 @@ async def test_retry_after_in_seconds_or_as_a_date(conserver, make, value, after
 @pytest.mark.parametrize("mode", ["external-ingress", "vcon"])
 async def test_success_is_only_the_documented_one(conserver, make, status, mode):
     conserver.next(Status(status, b"<html>welcome</html>"))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Retry) as caught:
         await make(mode=mode, token=KEY if mode == "external-ingress" else API).deliver(sealed(1))
-    assert caught.value.reason == f"unexpected:{status}"
-    assert "mend `url`" in caught.value.hint
+    assert (caught.value.reason, caught.value.held) == (f"unexpected:{status}", True)
+    assert "correct `url`" in caught.value.hint
 
 
 async def test_each_modes_success_is_not_the_others(conserver, make):
     conserver.next(Status(201, body_of(1)), Status(204))
-    with pytest.raises(Refused, match="unexpected:201"):
+    with pytest.raises(Retry, match="unexpected:201"):
         await make().deliver(sealed(1))
-    with pytest.raises(Refused, match="unexpected:204"):
+    with pytest.raises(Retry, match="unexpected:204"):
         await make(mode="vcon", token=API).deliver(sealed(1))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_never_followed(conserver, make, status):
     conserver.next(Status(status, headers={"Location": f"{conserver.url}/vcon/external-ingress?ingress_list=edge"}))
-    with pytest.raises(Refused, match=f"unexpected:{status}"):
+    with pytest.raises(Retry, match=f"unexpected:{status}"):
         await make().deliver(sealed(1))
     assert conserver.tries == 1
 
@@ -181,7 +249,7 @@ async def test_redirects_are_never_followed(conserver, make, status):
 @pytest.mark.parametrize("answer", [body_of(2), b"{}", b"no json", b"[]", b""])
 async def test_an_echo_of_something_else_is_no_success(conserver, make, answer):
     conserver.next(Status(201, answer))
-    with pytest.raises(Refused, match="unexpected:201"):
+    with pytest.raises(Retry, match="unexpected:201"):
         await make(mode="vcon", token=API).deliver(sealed(1))
 
 
@@ -240,7 +308,7 @@ async def test_a_slow_answer_is_waited_for(conserver, make):
 
 async def test_answers_are_read_to_a_bound_and_made_printable(conserver, make):
     conserver.next(Status(400, b"\x1b[31mred\x00\xff\n" + b"x" * 10_000_000))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Retry) as caught:
         await make().deliver(sealed(1))
     assert len(caught.value.answer) <= 2048
     assert caught.value.answer.startswith(" [31mred \N{REPLACEMENT CHARACTER}\nxxx")
@@ -273,7 +341,7 @@ async def test_erase_proves_that_it_is_gone(conserver, make):
 async def test_erase_needs_the_apis_token_and_a_uuid(conserver, make):
     sink = make()
     await sink.deliver(sealed(1))
-    with pytest.raises(Refused, match="refused:403"):
+    with pytest.raises(Retry, match="refused:403"):
         await sink.erase(uuid_of(1))
     with pytest.raises(Refused, match="not-a-uuid"):
         await sink.erase("../config")
@@ -281,7 +349,7 @@ async def test_erase_needs_the_apis_token_and_a_uuid(conserver, make):
 
 async def test_check_says_who_is_there(conserver, make):
     assert "2026.8.16" in await make().check()
-    with pytest.raises(Refused, match="refused:404"):
+    with pytest.raises(Retry, match="refused:404"):
         await make(url=f"{conserver.url}/nowhere").check()
     await conserver.down()
     with pytest.raises(Retry, match="unreachable"):

@@ -17,6 +17,7 @@ from vcond.testing.time import LoopClock, run_virtual
 
 KEY = "list-key"
 COUNT = 12
+JSON = {"Content-Type": "application/json"}
 
 
 class WallClock:
@@ -102,13 +103,9 @@ async def test_a_slow_conserver_is_not_given_up(tmp_path, conserver):
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Status(422, b'{"detail": [{"loc": ["body", "uuid"]}]}'), "refused:422"),
-        (Status(403, b'{"detail": "Invalid API Key"}'), "refused:403"),
-        (Status(401), "refused:401"),
-        (Status(404), "refused:404"),
-        (Status(413), "refused:413"),
-        (Status(302, headers={"Location": "http://127.0.0.1:1/"}), "unexpected:302"),
-        (Status(200, b"<html>login</html>"), "unexpected:200"),
+        (Status(422, b'{"detail": [{"loc": ["body", "uuid"]}]}', JSON), "refused:422"),
+        (Status(400, b'{"detail": "There was an error parsing the body"}', JSON), "refused:400"),
+        (Status(413, b'{"detail": "Payload too large"}', JSON), "refused:413"),
     ],
     ids=repr,
 )
@@ -145,20 +142,59 @@ async def dead(outbox, count):
     return len(await outbox.list(state="dead")) >= count
 
 
-async def test_dead_letters_survive_a_restart_and_a_mended_configuration(tmp_path, conserver):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Status(403, b'{"detail": "Invalid API Key"}', JSON), "refused:403"),
+        (Status(401), "refused:401"),
+        (Status(404, b"404 page not found\n"), "refused:404"),
+        (Status(405), "refused:405"),
+        (Status(422, b"<html>blocked</html>"), "refused:422"),
+        (Status(302, headers={"Location": "http://127.0.0.1:1/"}), "unexpected:302"),
+        (Status(200, b"<html>login</html>"), "unexpected:200"),
+    ],
+    ids=repr,
+)
+async def test_what_judges_the_way_holds_the_sink_and_no_vcon_is_given_up(tmp_path, conserver, fault, reason, capsys):
+    conserver.always = fault
+    async with Running(tmp_path, sink_of(conserver), clock=WallClock()) as it:
+        await publish(it.outbox, 1, 2, 3)
+        await until(lambda: held(it.outbox))
+        [told] = it.outbox.sinks()
+        assert (told.state, told.reason, told.size_limit) == ("held", reason, 0)
+        assert conserver.url in told.detail
+        assert "vcond outbox retry" in told.hint
+        assert told.next_at >= told.since > 0
+        assert metrics.sink_held.labels("conserver")._value.get() == 1
+        assert metrics.sink_up.labels("conserver")._value.get() == 0
+        assert not await it.outbox.list(state="dead")
+        conserver.always = None
+        await it.outbox.retry()
+        await it.wait_for(3)
+        assert it.outbox.sinks()[0].state == "ok"
+        assert metrics.sink_held.labels("conserver")._value.get() == 0
+    assert conserver.bodies() == expected(1, 2, 3)
+    logged = capsys.readouterr().out
+    assert logged.count("sink is held") == 1
+    for secret in (KEY, "15551230001", "login", "Invalid API Key"):
+        assert secret not in logged
+
+
+async def held(outbox):
+    return outbox.sinks()[0].state == "held"
+
+
+async def test_a_wrong_key_is_set_right_by_a_new_configuration(tmp_path, conserver):
     async with Running(tmp_path, sink_of(conserver, token="wrong"), clock=WallClock()) as it:
         await publish(it.outbox, 1)
-        await until(lambda: dead(it.outbox, 1))
+        await until(lambda: held(it.outbox))
     async with Running(tmp_path, sink_of(conserver), clock=WallClock()) as it:
-        assert (await state(it.outbox, 1, "conserver")).answer == '{"detail": "Invalid API Key"}'
-        assert it.delivered == []
-        await it.outbox.retry()
         await it.wait_for(1)
     assert conserver.bodies() == expected(1)
 
 
 async def test_conserver_and_folder_have_each_their_own_state(tmp_path, conserver):
-    conserver.of[uuid_of(1)] = Status(422)
+    conserver.of[uuid_of(1)] = Status(422, b'{"detail": []}', JSON)
     folder = FolderSink(FolderConfig(path=str(tmp_path / "out")))
     async with Running(tmp_path, sink_of(conserver), folder, clock=WallClock()) as it:
         await publish(it.outbox, 1, 2)
@@ -179,8 +215,10 @@ async def test_the_token_is_in_no_file_and_no_log(tmp_path, conserver, capsys):
     conserver.next(Cut("answer"), Status(500), Status(200, b"x"))
     async with Running(tmp_path, sink_of(conserver), clock=WallClock()) as it:
         await publish(it.outbox, 1, 2, 3)
-        await it.wait_for(2)
-        await until(lambda: dead(it.outbox, 1))
+        await conserver.wait_for(tries=3)
+        await until(lambda: held(it.outbox))
+        await it.outbox.retry()
+        await it.wait_for(3)
     assert KEY not in capsys.readouterr().out
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or KEY.encode() not in path.read_bytes()

@@ -199,3 +199,21 @@ def test_a_kept_file_that_somebody_removed(tmp_path):
     store = make_store(tmp_path)
     assert entry(store, 1).stage == "gone"
     store.close()
+
+
+def test_dead_letters_of_earlier_versions_that_judged_the_way_are_taken_up_again(tmp_path, capsys):
+    store = make_store(tmp_path)
+    page, word = "<html>413</html>", '{"detail": "no"}'
+    letters = [("refused:401", ""), ("refused:403", word), ("refused:404", page), ("unexpected:200", page)]
+    letters += [("unexpected:302", ""), ("refused:413", page), ("refused:422", page)]
+    stay = [("refused:422", word), ("refused:400", word), ("refused:413", word), ("preflight", ""), ("too-large", "")]
+    for n, (reason, answer) in enumerate(letters + stay, 1):
+        publish(store, n)
+        store.record("a", n, Outcome("dead", NOON, 0, 0, reason, answer))
+    store.close()
+    store = make_store(tmp_path)
+    assert due(store) == [uuid_of(n) for n in range(1, len(letters) + 1)]
+    left = {one.reason for entry in store.page(Query(state="dead"), {}) for one in entry.sinks if one.sink == "a"}
+    assert left == {reason for reason, _ in stay}
+    assert "dead letters of an earlier version are tried again" in capsys.readouterr().out
+    store.close()

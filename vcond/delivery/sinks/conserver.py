@@ -15,7 +15,6 @@ import asyncio
 import io
 import ssl
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar, Final, Literal
 
 import aiohttp
@@ -26,28 +25,17 @@ from yarl import URL
 
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed, bounded
 from vcond.delivery.shelves import is_uuid
+from vcond.delivery.sinks.answers import not_reached, not_taken, wrong_echo
 from vcond.errors import ConfigError
 
 log = structlog.get_logger()
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
-LATER: Final = {408, 425, 429}
-"""4xx that do not judge what was sent."""
-WHOLE_SINK: Final = {429, 502, 503, 504}
-"""Answers about the receiver as such."""
 IDLE: Final = 2.0
 """Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
 LIMIT: Final = 65_536
 """Bytes of an answer that are read; the 201 echo is longer than what was sent: it escapes JSON inside JSON."""
-HINTS: Final = {
-    401: "the receiver wants another token: mend `token`, then: vcond outbox retry",
-    403: "the receiver refuses the token, or has no such ingress list: mend `token` or `ingress_lists`, then: vcond outbox retry",
-    404: "there is no such address: mend `url`, then: vcond outbox retry",
-    405: "this is not the address of the API: mend `url` (without /vcon), then: vcond outbox retry",
-    413: "something between here and the receiver limits sizes: raise its limit, then: vcond outbox retry",
-    422: "the receiver finds it invalid; its answer says where: vcond outbox --json",
-}
 
 
 class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -121,9 +109,9 @@ class ConserverSink:
             "POST", self._post, headers, body=record.body, limit=LIMIT + 4 * len(record.body)
         )
         if status != (204 if self._config.mode == "external-ingress" else 201):
-            raise _not_taken(status, answer_headers, answer)
-        if status == 201:
-            await asyncio.to_thread(_check_echo, record.uuid, answer)  # megabytes of JSON
+            raise not_taken(status, answer_headers, answer, self._post)
+        if status == 201 and not await asyncio.to_thread(_is_echo, record.uuid, answer):  # megabytes of JSON
+            raise wrong_echo(answer, self._post)
         return Receipt(status, str(self._post), bounded(answer) if status != 201 else "")
 
     async def erase(self, uuid: str) -> Receipt:
@@ -134,19 +122,19 @@ class ConserverSink:
         key = self._key(self._config.admin_token or self._config.token)
         status, headers, answer = await self._ask("DELETE", url, key, limit=LIMIT)
         if status not in {204, 404}:
-            raise _not_taken(status, headers, answer)
+            raise not_taken(status, headers, answer, url)
         status, headers, answer = await self._ask("GET", url, key, limit=LIMIT)
         if status == 200:
             raise Retry("still-there", status=status)
         if status != 404:
-            raise _not_taken(status, headers, answer)
+            raise not_taken(status, headers, answer, url)
         return Receipt(status, str(url))
 
     async def check(self) -> str:
         """Its version, for which it wants no token. Raises Retry or Refused."""
         status, headers, answer = await self._ask("GET", self._base / "version", {}, limit=LIMIT)
         if status != 200:
-            raise _not_taken(status, headers, answer)
+            raise not_taken(status, headers, answer, self._base / "version")
         return f"{self._base} answers: {bounded(answer)[:200]}"
 
     async def close(self) -> None:
@@ -178,14 +166,8 @@ class ConserverSink:
             async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 answer = await _read(response, limit)
                 return response.status, response.headers, answer
-        except TimeoutError as why:
-            raise Retry("timeout", whole_sink=True) from why
-        except aiohttp.ClientSSLError as why:
-            raise Retry("tls", whole_sink=True, answer=type(why).__name__) from why
-        except aiohttp.ClientConnectorError as why:
-            raise Retry("unreachable", whole_sink=True, answer=why.strerror or "") from why
-        except (aiohttp.ClientError, OSError) as why:
-            raise Retry("connection-lost", whole_sink=True, answer=type(why).__name__) from why
+        except (aiohttp.ClientError, OSError) as why:  # time-outs are both
+            raise not_reached(why, url) from why
 
 
 def _base(config: ConserverConfig) -> URL:
@@ -233,40 +215,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _check_echo(uuid: str, answer: bytes) -> None:
+def _is_echo(uuid: str, answer: bytes) -> bool:
     """Of ``POST /vcon``: what was stored must be what was sent."""
     try:
-        stored = msgspec.json.decode(answer, type=_Echo).uuid
+        return msgspec.json.decode(answer, type=_Echo).uuid == uuid
     except msgspec.DecodeError:
-        stored = None
-    if stored != uuid:
-        raise Refused("unexpected:201", status=201, answer=bounded(answer), hint="this is no conserver: mend `url`")
-
-
-def _not_taken(status: int, headers: Mapping[str, str], answer: bytes) -> Retry | Refused:
-    """What an answer other than the documented success means."""
-    text = bounded(answer)
-    if status in LATER or status >= 500:
-        after = _retry_after(headers)
-        return Retry(f"http:{status}", status=status, answer=text, after=after, whole_sink=status in WHOLE_SINK)
-    if status >= 400:
-        hint = HINTS.get(status, "its answer says why: vcond outbox --json")
-        return Refused(f"refused:{status}", status=status, answer=text, hint=hint)
-    return Refused(
-        f"unexpected:{status}",
-        status=status,
-        answer=text,
-        hint="a conserver does not answer so, and it is not known whether it has the vCon: mend `url`, "
-        "then: vcond outbox retry",
-    )
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds (RFC 9110 section 10.2.3); a date counts from the answer's own Date, whatever our clock says."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
-    except (TypeError, ValueError):
-        return None
+        return False

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import grp
 import os
+import pwd
+import stat
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -28,7 +33,7 @@ class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     layout: Literal["flat", "date"] = "flat"
     """``date``: in ``YYYY/MM/DD`` by the UTC day the call began."""
     mode: Annotated[str, Meta(pattern=r"^0?[0-7]{3}$")] = "0600"
-    """Permissions of the files, octal. New folders get the same, with x wherever there is r."""
+    """Permissions of the files, octal, whatever the umask. New folders get the same, with x wherever there is r."""
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
 
 
@@ -59,12 +64,7 @@ class FolderSink:
 
     async def check(self) -> str:
         """Whether the folder, or the nearest one above it that is there, can be written to. Raises Retry."""
-        path = self._root
-        while not path.exists() and path != path.parent:
-            path = path.parent
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise Retry("disk", whole_sink=True, answer="not writable")
-        return f"{self._root} is writable"
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._look)
 
     async def close(self) -> None:
         """Let go of the threads."""
@@ -77,6 +77,23 @@ class FolderSink:
         folder = self._root / _day(uuid) if self._dated else self._root
         return folder / f"{uuid}{SUFFIX}"
 
+    def _look(self) -> str:
+        for path in (self._root, *self._root.parents):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            except OSError as why:
+                raise self._later(why, path) from why
+            if not stat.S_ISDIR(found.st_mode):
+                raise self._later(OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), path)
+            if os.statvfs(path).f_flag & os.ST_RDONLY:
+                raise self._later(OSError(errno.EROFS, os.strerror(errno.EROFS)), path)
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise self._later(OSError(errno.EACCES, os.strerror(errno.EACCES)), path)
+            return f"{self._root} is writable" if path == self._root else f"{self._root} can be made in {path}"
+        raise self._later(OSError(errno.ENOENT, os.strerror(errno.ENOENT)), self._root)
+
     def _store(self, record: Sealed) -> Receipt:
         path = self.place(record.uuid)
         try:
@@ -87,7 +104,7 @@ class FolderSink:
             else:
                 files.publish_file(path, record.body, self._mode)
         except OSError as why:
-            raise _later(why) from why
+            raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))
 
     def _remove(self, uuid: str) -> Receipt:
@@ -96,12 +113,53 @@ class FolderSink:
             if path.parent.is_dir():
                 files.remove_file(path)
         except OSError as why:
-            raise _later(why) from why
+            raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))
 
+    def _later(self, why: OSError, path: Path) -> Retry:
+        """The disk does not take it: where, whose that is, and what mends it."""
+        said = why.strerror or type(why).__name__
+        detail, hint = f"{path}: {said}", _HINTS.get(why.errno or 0, "look at the disk, and into the system's log")
+        if why.errno in {errno.EACCES, errno.EPERM}:
+            there, whose = _owner(path)
+            user = _name(os.geteuid(), pwd.getpwuid)
+            detail = f"{path}: {said}" + (f"; {there} belongs to {whose}, vcond runs as {user}" if there else "")
+            hint = f"chown -R {user}: {self._root}, or choose another path" if there else hint
+        if why.errno in _HELD:
+            hint += "; vcond tries again by itself, at once with: vcond outbox retry"
+        return Retry("disk", whole_sink=True, held=why.errno in _HELD, answer=said, detail=detail, hint=hint)
 
-def _later(why: OSError) -> Retry:
-    return Retry("disk", whole_sink=True, answer=why.strerror or type(why).__name__)
+
+_HELD: Final = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""Nothing of this passes by itself."""
+_HINTS: Final = {
+    errno.EACCES: "let vcond's user write there",
+    errno.EPERM: "let vcond's user write there",
+    errno.EROFS: "mount it writable; under systemd name the folder in ReadWritePaths= of the unit's drop-in",
+    errno.ENOTDIR: "something there is no folder: move it away, or choose another path",
+    errno.ENOSPC: "free space on that disk: vCons wait and are written then",
+    errno.EDQUOT: "vcond's user has used up its quota there",
+}
+
+
+def _owner(path: Path) -> tuple[Path | None, str]:
+    """The nearest folder that is there, and ``user:group mode`` of it."""
+    for each in (path, *path.parents):
+        try:
+            found = each.stat()
+        except OSError:
+            continue
+        user, group = _name(found.st_uid, pwd.getpwuid), _name(found.st_gid, grp.getgrgid)
+        return each, f"{user}:{group} with mode {stat.S_IMODE(found.st_mode):04o}"
+    return None, ""
+
+
+def _name(number: int, look: Callable[[int], Sequence[Any]]) -> str:
+    """Of a user or group; the number where the system knows no name."""
+    try:
+        return str(look(number)[0])
+    except KeyError:
+        return str(number)
 
 
 def _day(uuid: str) -> str:

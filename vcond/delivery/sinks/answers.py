@@ -1,0 +1,224 @@
+"""What an answer means that is not the documented success: whose fault it is, and what mends it. Pure.
+
+Only three answers judge a vCon: 400, 413 and 422, and those only when they are the conserver's own: FastAPI answers with
+a JSON object that has ``detail``. Everything else judges the way to it: the key, the list, the address, a proxy. That
+is set right by somebody, and until then the sink is held: no vCon is given up for it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from vcond.delivery.model import Refused, Retry, bounded
+
+LATER: Final = {408, 425, 429}
+"""4xx that say "not now"."""
+WHOLE_SINK: Final = {429, 502, 503, 504}
+"""Answers about the receiver as such."""
+JUDGES: Final = {
+    400: "the receiver cannot read it; its answer says why: vcond outbox --json",
+    413: "the receiver takes no vCon of this size: raise its limit, then: vcond outbox retry",
+    422: "the receiver finds it invalid; its answer says where: vcond outbox --json",
+}
+"""Answers about the vCon, when they are the receiver's own."""
+HELD: Final = {
+    401: "the receiver wants another token: correct `token`",
+    403: "the receiver refuses the token, or has no such ingress list: correct `token` or `ingress_lists`",
+    404: "there is no API at this address: correct `url`, or wait until the receiver is back behind its proxy",
+    405: "this is not the address of the API: correct `url` (without /vcon)",
+    407: "a proxy on the way wants a password: let vcond reach the receiver directly",
+}
+SIZE_LIMITS: Final = {
+    "nginx": "`client_max_body_size` of nginx (1 MB unless it is set; ingress-nginx: annotation proxy-body-size)",
+    "Apache": "`LimitRequestBody` of Apache",
+    "Traefik": "`maxRequestBodyBytes` of Traefik's buffering middleware",
+    "Caddy": "`request_body max_size` of Caddy",
+    "HAProxy": "the rule on `req.body_size` of HAProxy",
+    "Envoy": "`max_request_bytes` of Envoy's buffer filter",
+    "IIS": "`maxAllowedContentLength` of IIS",
+    "Cloudflare": "the size of uploads that your Cloudflare plan allows",
+}
+_NAMES: Final = {
+    "nginx": "nginx",
+    "openresty": "nginx",
+    "apache": "Apache",
+    "traefik": "Traefik",
+    "caddy": "Caddy",
+    "haproxy": "HAProxy",
+    "envoy": "Envoy",
+    "iis": "IIS",
+    "cloudflare": "Cloudflare",
+}
+"""What proxies call themselves, in ``Server`` or in the page that they answer with."""
+_TLS: Final = {
+    9: ("tls:not-yet-valid", "its certificate is not valid yet", "look at the clocks of both machines"),
+    10: ("tls:expired", "its certificate has expired", "renew the receiver's certificate"),
+    18: ("tls:self-signed", "its certificate is self-signed", "put that certificate into a file and name it in `ca_file`"),
+    19: ("tls:unknown-authority", "its certificate is by an authority that is not known here",
+         "put that authority's certificate into a file and name it in `ca_file`"),
+    62: ("tls:name", "its certificate is for another name", "use a name in `url` that the certificate has"),
+    64: ("tls:name", "its certificate is not for this IP address", "use a name in `url` that the certificate has"),
+}  # fmt: skip
+"""By X509_V_ERR_* of OpenSSL: reason, what is wrong, what mends it."""
+_TLS_LIKE: Final = {2: 19, 20: 19, 21: 19, 63: 62}
+
+
+class _Own(msgspec.Struct):
+    """How FastAPI says no."""
+
+    detail: msgspec.Raw
+
+
+def not_taken(status: int, headers: Mapping[str, str], answer: bytes, at: URL) -> Retry | Refused:
+    """What an answer of ``at`` other than the documented success means."""
+    text = bounded(answer)
+    if status in LATER or status >= 500:
+        return Retry(
+            f"http:{status}",
+            status=status,
+            answer=text,
+            after=_retry_after(headers),
+            whole_sink=status in WHOLE_SINK,
+            detail=f"{_who(headers, answer)} at {_place(at)} answers {status}",
+        )
+    own = is_own(headers, answer)
+    if status in JUDGES and own:
+        return Refused(f"refused:{status}", status=status, answer=text, hint=JUDGES[status])
+    who = _who(headers, answer)
+    detail = f"{who} at {_place(at)} answers {status}"
+    if status == 413:
+        limit = SIZE_LIMITS.get(who, "the limit of whatever stands between here and the receiver")
+        hint = f"raise {limit}; vcond tries again by itself, at once with: vcond outbox retry"
+        return Retry("proxy:413", status=413, answer=text, detail=detail, hint=hint, too_large=True)
+    reason = f"refused:{status}" if status >= 400 else f"unexpected:{status}"
+    hint = f"{_hint(status, headers, answer, own=own)}; vcond tries again by itself, at once with: vcond outbox retry"
+    return Retry(reason, status=status, answer=text, detail=detail, hint=hint, held=True)
+
+
+def is_own(headers: Mapping[str, str], answer: bytes) -> bool:
+    """Whether the conserver itself said no: JSON with ``detail``. A gateway's problem+json (RFC 9457) is not its own."""
+    media = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        return False
+    try:
+        msgspec.json.decode(answer, type=_Own)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def wrong_echo(answer: bytes, at: URL) -> Retry:
+    """A 201 that does not give back what was sent."""
+    return Retry(
+        "unexpected:201",
+        status=201,
+        answer=bounded(answer),
+        detail=f"what answers at {_place(at)} does not give back what was sent: it is no conserver",
+        hint="correct `url`; vcond tries again by itself, at once with: vcond outbox retry",
+        held=True,
+    )
+
+
+def not_reached(why: Exception, at: URL) -> Retry:
+    """What a connection that failed means."""
+    place = _place(at)
+    if isinstance(why, TimeoutError):
+        return Retry(
+            "timeout",
+            whole_sink=True,
+            detail=f"{place} does not answer in time",
+            hint="is it overloaded, or a firewall on the way? `connect_timeout` and `total_timeout` say how long to wait",
+        )
+    if isinstance(why, aiohttp.ClientSSLError):
+        return _tls(why, place)
+    if isinstance(why, aiohttp.ClientConnectorDNSError):
+        return Retry(
+            "unreachable",
+            whole_sink=True,
+            answer="DNS",
+            detail=f"no address is found for the name {at.host}",
+            hint="is `url` right, and does this machine's DNS know the name?",
+        )
+    if isinstance(why, aiohttp.ClientConnectorError):
+        said = why.strerror or type(why.os_error).__name__
+        return Retry(
+            "unreachable",
+            whole_sink=True,
+            answer=said,
+            detail=f"no connection to {place}: {said}",
+            hint="is the receiver running, is `url` right, and does a firewall let vcond through?",
+        )
+    return Retry(
+        "connection-lost",
+        whole_sink=True,
+        answer=type(why).__name__,
+        detail=f"{place} closed the connection, or speaks no HTTP ({type(why).__name__})",
+        hint="does `url` name the conserver, with http or https as it wants it?",
+    )
+
+
+def _tls(why: aiohttp.ClientSSLError, place: str) -> Retry:
+    """Certificates by what is wrong with them; else whether the other side speaks TLS at all."""
+    cause = why.certificate_error if isinstance(why, aiohttp.ClientConnectorCertificateError) else why.os_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        code = cause.verify_code
+        reason, what, hint = _TLS.get(
+            _TLS_LIKE.get(code, code),
+            ("tls", f"its certificate is not accepted ({cause.verify_message})", "look at the receiver's certificate"),
+        )
+    else:
+        name = getattr(cause, "reason", None) or type(cause).__name__
+        if name in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
+            reason, what, hint = "tls:plain", "it speaks no TLS at this port", "use http:// in `url`, or its TLS port"
+        else:
+            reason, what, hint = "tls", f"no TLS connection ({name})", "look at the receiver's TLS versions and ciphers"
+    return Retry(reason, answer=what, detail=f"{place}: {what}", hint=hint, held=True)
+
+
+def _hint(status: int, headers: Mapping[str, str], answer: bytes, *, own: bool) -> str:
+    if status == 400 and b"plain HTTP request was sent to HTTPS port" in answer:
+        return "this port speaks TLS: use https:// in `url`"
+    if status < 400:
+        return "a conserver does not answer so, and it is not known whether it has the vCon: correct `url`"
+    if own or status in {404, 405, 407}:
+        return HELD.get(status, "its answer says why: vcond outbox --json")
+    who = _who(headers, answer)
+    if status in HELD:
+        return f"{HELD[status]}; it is {who} that answers, not the conserver: look there, too"
+    return f"it is {who} that answers, not the conserver: look there (a limit, a firewall), and at `url`"
+
+
+def _who(headers: Mapping[str, str], answer: bytes) -> str:
+    """Who speaks, in words of ours."""
+    if is_own(headers, answer):
+        return "the conserver"
+    told = f"{headers.get('Server', '')[:200]} {answer[:2048].decode('latin-1')}".lower()
+    name = next((name for sign, name in _NAMES.items() if sign in told), None)
+    if name is None and answer.strip() == b"404 page not found":
+        name = "Traefik"
+    if name is not None:
+        return name
+    page = b"<html" in answer[:2048].lower() or b"<!doctype html" in answer[:2048].lower()
+    return "a web page" if page else "something"
+
+
+def _place(at: URL) -> str:
+    return str(at.with_query(None))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds (RFC 9110 section 10.2.3); a date counts from the answer's own Date, whatever our clock says."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (TypeError, ValueError):
+        return None

@@ -104,6 +104,10 @@ class Conversation(Generic[L]):
         """The leg that a machine answered, in a call that no human did."""
         raise NotImplementedError
 
+    def _machine_word(self, leg: L) -> str:
+        """What answered that leg."""
+        return leg.app
+
     def _word(self, codes: Cause) -> str:
         """The word for why a call was not answered."""
         raise NotImplementedError
@@ -140,6 +144,8 @@ class Conversation(Generic[L]):
         self.idle = False
         leg.conversation = self
         self.legs[leg.channel] = leg
+        if leg.relay:
+            return
         self.had += 1
         self.first = self.first or leg
         self.look_at(leg, leg.created if since is None else since)
@@ -153,6 +159,8 @@ class Conversation(Generic[L]):
         """A leg is gone."""
         self.legs.pop(leg.channel, None)
         leg.left, leg.cause = at, cause
+        if leg.relay:
+            return
         self._last = leg
         if leg.up is None and leg is not self.first:
             self._rang.append(leg)
@@ -160,7 +168,7 @@ class Conversation(Generic[L]):
         self._gone(leg, at, cause)
         if len([other for other in self.legs.values() if other.key]) > 1:
             self._hung_up = None  # it goes on without whoever hung up
-        left = [one for one in self.legs.values() if not one.listens_in]
+        left = [one for one in self.legs.values() if one.somebody]
         if len(left) == 1 and left[0].stays and not self.idle:
             self._only_stays(left[0], leg, at)
 
@@ -174,7 +182,7 @@ class Conversation(Generic[L]):
 
     def begin_anew(self, at: Instant) -> None:
         """The conversation is over, and its one leg stays for the next."""
-        (stays,) = [leg for leg in self.legs.values() if not leg.listens_in]
+        (stays,) = [leg for leg in self.legs.values() if leg.somebody]
         until = self.left_alone or at
         self._stop(stays, until)
         self.end(until)
@@ -202,7 +210,7 @@ class Conversation(Generic[L]):
         if self.call is None or self.left_alone is not None:
             return
         for leg in list(self.legs.values()):
-            if leg.listens_in:
+            if not leg.somebody:
                 continue
             if not leg.key and (leg.up is not None or leg is self.first):
                 self._join(leg, at if self.late else Instant(max(leg.up or leg.created, leg.came)))
@@ -214,7 +222,7 @@ class Conversation(Generic[L]):
     @property
     def over(self) -> bool:
         """Whether nothing more can come."""
-        return not self.legs
+        return not any(not leg.relay for leg in self.legs.values())
 
     # What parties do.
 
@@ -234,7 +242,7 @@ class Conversation(Generic[L]):
         leg.listens_in = True
         self._gone(leg, at, Cause())
         leg.key = ""
-        if all(other.listens_in for other in self.legs.values()):
+        if not any(other.somebody for other in self.legs.values()):
             self.refuse(SUPERVISOR, at)
 
     def hold(self, leg: L, at: Instant) -> None:
@@ -312,12 +320,11 @@ class Conversation(Generic[L]):
         self.call = None
 
     def _close_unanswered(self, call: LiveCall, at: Instant) -> None:
-        """Nobody answered: a machine did, or those who rang in vain are named."""
+        """Nobody answered: a machine did, perhaps. Those who rang in vain are named."""
         spoke = self._machine()
         if spoke is not None:
             self.emit(Answered(at=spoke.up or at))
-            self.fact("answered_by", spoke.app, at)
-            return
+            self.fact("answered_by", self._machine_word(spoke), at)
         for leg in self._rang:
             if not leg.key and leg.left is not None:
                 self._join(leg, leg.created)
@@ -337,7 +344,7 @@ class Conversation(Generic[L]):
         if self.call is not None or self.refused or self.idle or first is None or not self._may_open():
             return
         legs = [*self.legs.values(), *self._rang, *([self._last] if self._last else [])]
-        legs = [leg for leg in legs if not leg.listens_in]
+        legs = [leg for leg in legs if leg.somebody]
         begun = self.late or len(legs) > 1 or not self.legs or any(leg.up is not None for leg in legs)
         if not begun or not self._included(first, legs):
             return
@@ -421,7 +428,7 @@ class Conversation(Generic[L]):
                 side.begin_anew(at)
         if any(side.idle for side in sides):
             return
-        lone = [next(iter(side.legs.values())) for side in sides if side.had == len(side.legs) == 1]
+        lone = [leg for side in sides if side.had == 1 for leg in side.legs.values() if leg.somebody]
         first = min((leg for leg in lone if leg.up is not None and self._may_stay(leg)), key=_up, default=None)
         if first is not None:
             first.stays = True

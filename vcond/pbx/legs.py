@@ -40,10 +40,17 @@ class Leg:
     """It was there alone before the others came, and may stay up from one conversation to the next: an agent."""
     put_down: bool = False
     """The PBX ended it, perhaps because the other side had hung up."""
+    relay: bool = False
+    """It only connects other legs of the same PBX (``loopback/...``): it is nobody."""
     came: Instant = START
     """When it came into its conversation, where that was after its answer."""
     left: Instant | None = None
     cause: Cause = field(default_factory=Cause)
+
+    @property
+    def somebody(self) -> bool:
+        """Whether it may be a party."""
+        return not self.relay and not self.listens_in
 
     @property
     def party(self) -> Party | None:

@@ -35,6 +35,8 @@ class Call(NamedTuple):
 
 LIVE = {
     "early": Call([A, B], 2.10, 5.14, here=((1, 2.10),)),
+    "loopback": Call([A, B], 0.42, 4.46, here=((1, 0.38),)),
+    "busy_vanilla": Call([A, B], 0.03, 1.44),
     "early_busy": Call([A, B], None, 3.06, Disposition.BUSY),
 }
 
@@ -52,6 +54,60 @@ def test_a_capture_becomes_the_one_call_that_it_was(name):
     assert all(abs(joined[party] - at) <= NEAR for party, at in want.here)
     assert bool(run.ears.started) == (want.answered is not None)
     assert not run.board.legs
+
+
+def test_a_machine_behind_a_loopback_is_named_and_so_is_who_was_busy():
+    run = drive("busy_vanilla")
+    assert [fact.value for fact in run.call.state.facts if fact.name == "answered_by"] == ["voicemail"]
+    assert [(party, what) for _, party, what in run.history()] == [(0, "join"), (0, "drop"), (1, "join"), (1, "drop")]
+    assert len(run.ears.started) == 1
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+@pytest.mark.parametrize("bowout", [True, False])
+def test_both_halves_of_a_loopback_are_nobody_in_any_order(first, bowout):
+    """As in capture loopback, whose order of creation and bow-out are but one of several."""
+    desk, ears = MemoryDesk("freeswitch", clock=ManualClock()), Ears()
+    board = Switchboard(desk, Config().checked(), ears)
+
+    def tell(name: str, leg: str, **more: str) -> None:
+        desk.clock.advance(10_000_000)
+        channel = f"loopback/1002-{leg}" if leg in "ab" else f"sofia/internal/{leg}@pbx.example.com"
+        more |= {"loopback": "ab".replace(leg, "")} if leg in "ab" else {}
+        board.event(Event(name=name, leg=leg, channel=channel, **more), desk.clock.now())
+
+    tell("CHANNEL_CREATE", "1001", direction="inbound", caller_number="1001")
+    for half in sorted("ab", reverse=first == "b"):
+        tell("CHANNEL_CREATE", half, **({"other": "1001"} if half == "a" else {}))
+    tell("CHANNEL_CREATE", "1003", direction="outbound", other="b")
+    tell("CHANNEL_HANGUP_COMPLETE", "1003", cause="USER_BUSY", q850="17")
+    tell("CHANNEL_CREATE", "1002", direction="outbound", other="b", callee_number="1002")
+    for leg in ("1002", "a", "b", "1001"):
+        tell("CHANNEL_ANSWER", leg)
+    tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="a", answered="1")
+    tell("CHANNEL_BRIDGE", "b", bridge_a="b", bridge_b="1002", answered="1")
+    tell("DTMF", "a", digit="1", digit_samples="960")
+    if bowout:
+        source = {"transfer_source": "1795945744:0222105a:uuid_br:1002"}
+        tell("CHANNEL_HANGUP_COMPLETE", "a", cause="NORMAL_CLEARING")
+        tell("CHANNEL_UNBRIDGE", "1001", bridge_a="1001", bridge_b="a", **source)
+        tell("CHANNEL_UNBRIDGE", "b", bridge_a="b", bridge_b="1002")
+        tell("CHANNEL_HANGUP_COMPLETE", "b", cause="NORMAL_CLEARING")
+        tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="1002", answered="1", **source)
+    for leg in ("1002", "1001"):
+        tell("CHANNEL_HANGUP_COMPLETE", leg, cause="NORMAL_CLEARING", q850="16")
+    (call,) = desk.calls
+    assert [party.key for party in call.state.parties] == ["1001", "1002"]
+    assert call.over
+    assert call.state.answered is not None
+    assert not call.state.transfers
+    assert sorted(ears.started) == ["1001", "1002"]
+    if not bowout:
+        tell("CHANNEL_HANGUP_COMPLETE", "a", cause="NORMAL_CLEARING")
+        tell("CHANNEL_HANGUP_COMPLETE", "b", cause="NORMAL_CLEARING")
+    assert not board.legs
+    assert len(desk.calls) == 1
+    assert desk.faults == []
 
 
 def test_who_gives_up_during_early_media_reached_nobody():

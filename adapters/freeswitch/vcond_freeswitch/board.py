@@ -28,6 +28,8 @@ AWAY: Final = 20
 """Times without an attachment that are remembered."""
 MAX_PENDING: Final = 1_000
 """Transfers that wait to be understood."""
+LOOPBACK: Final = "loopback/"
+"""Channels that only connect channels of the same switch, in pairs: ``loopback/1002-a``, ``loopback/1002-b``."""
 BLIND: Final = ":bl_xfer:"
 """In ``transfer_source`` of whoever was sent on: a blind transfer, by REFER or by ``uuid_transfer``."""
 
@@ -165,7 +167,8 @@ class Switchboard:
         leg.conversation.settle(at)
 
     def _new_leg(self, event: Event, at: Instant, *, late: bool = False) -> Leg:
-        other = self.legs.get(event.other) or self.legs.get(event.queue_member)
+        ids = (event.other, event.loopback, event.loopback_from, event.queue_member)
+        other = next((self.legs[one] for one in ids if one in self.legs), None)
         if other is not None:
             conversation = other.conversation
         else:
@@ -175,8 +178,12 @@ class Switchboard:
             event.leg, clean(event.channel), self._config.inside(event.channel), conversation, at, clean(event.context)
         )
         leg.who, leg.sip, leg.dialled = who(event, self._config), clean(event.sip_call_id), clean(event.destination)
+        leg.relay = bool(event.loopback) or event.channel.startswith(LOOPBACK)
         self.legs[event.leg] = leg
         conversation.add(leg)
+        half = self.legs.get(event.loopback)
+        if half is not None:
+            self._join(half.conversation, leg.conversation, at)
         return leg
 
     def _of_leg(self, event: Event, at: Instant) -> None:
@@ -201,6 +208,9 @@ class Switchboard:
 
     def _update(self, leg: Leg, event: Event, at: Instant) -> None:
         leg.app = clean(event.app) or leg.app
+        if leg.relay:
+            leg.conversation.behind(leg)
+            return
         leg.sip = leg.sip or clean(event.sip_call_id)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
@@ -251,6 +261,8 @@ class Switchboard:
         conversation.left(leg, at, why, hung_up=hung_up, failure=failure)
         if conversation.over:
             conversation.end(at)
+            for relay in conversation.legs:
+                self.legs.pop(relay, None)
             for name in [name for name, one in self._conferences.items() if one is conversation]:
                 del self._conferences[name]
 

@@ -76,6 +76,8 @@ class Conversation(pbx.Conversation[Leg]):
         super().__init__(key, since, desk, config)
         self._system_audio = config.system_audio
         self._taps = taps
+        self._behind = ""
+        """The application that a loopback channel led to."""
 
     def left(self, leg: Leg, at: Instant, cause: Cause, *, hung_up: str = "", failure: str = "") -> None:
         """A channel is gone. ``hung_up`` is who ended it (``recv_bye``), ``failure`` why it reached nobody."""
@@ -85,6 +87,11 @@ class Conversation(pbx.Conversation[Leg]):
             self._hung_up = self._hung_up or leg
         leg.put_down = hung_up.startswith("send_")
         self.remove(leg, at, cause)
+
+    def behind(self, relay: Leg) -> None:
+        """What a loopback channel leads to, when it is a machine."""
+        if relay.app not in WAITING_APPS:
+            self._behind = relay.app
 
     def rename(self, old: str, new: str) -> None:
         """A channel has another id now; its party stays who it was."""
@@ -105,14 +112,19 @@ class Conversation(pbx.Conversation[Leg]):
 
     def _on_its_own(self, leg: Leg) -> bool:
         """Whether a leg was answered with nobody at the other end: what it hears is the switch."""
-        return len(self.legs) == 1 and not leg.peer and not leg.conference
+        peer = self.legs.get(leg.peer)
+        others = [other for other in self.legs.values() if other is not leg and not other.relay]
+        return not others and (not leg.peer or (peer is not None and peer.relay)) and not leg.conference
 
     def _talking(self, leg: Leg) -> bool:
         return leg.talking
 
     def _machine(self) -> Leg | None:
         first = self.first
-        return first if first is not None and first.up is not None and first.app not in WAITING_APPS else None
+        return first if first is not None and first.up is not None and self._machine_word(first) else None
+
+    def _machine_word(self, leg: Leg) -> str:
+        return leg.app if leg.app not in WAITING_APPS else self._behind
 
     def _may_stay(self, leg: Leg) -> bool:
         return leg.app in STAYING_APPS and not leg.waits and super()._may_stay(leg)

@@ -32,6 +32,8 @@ HEADERS: Final = {
     "old_leg": "Old-Unique-ID",
     "direction": "Call-Direction",
     "other": "Other-Leg-Unique-ID",
+    "loopback": "variable_other_loopback_leg_uuid",
+    "loopback_from": "variable_other_loopback_from_uuid",
     "bridge_a": "Bridge-A-Unique-ID",
     "bridge_b": "Bridge-B-Unique-ID",
     "channel": "Channel-Name",
@@ -82,7 +84,10 @@ HEADERS: Final = {
 """Our word for each header that is read."""
 
 FIELDS: Final = {header: field for field, header in HEADERS.items()}
-_IDS: Final = ("leg", "old_leg", "other", "bridge_a", "bridge_b", "cc_agent_leg", "cc_member_leg", "queue_member")
+_IDS: Final = (
+    "leg", "old_leg", "other", "loopback", "loopback_from", "bridge_a", "bridge_b", "cc_agent_leg", "cc_member_leg",
+    "queue_member",
+)  # fmt: skip
 _ID: Final = re.compile(r"[A-Za-z0-9_.:@+=-]{0,128}")
 
 
@@ -97,6 +102,8 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     old_leg: str = ""
     direction: str = ""
     other: str = ""
+    loopback: str = ""
+    loopback_from: str = ""
     bridge_a: str = ""
     bridge_b: str = ""
     channel: str = ""

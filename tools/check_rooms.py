@@ -17,7 +17,7 @@ TABLE: dict[str, set[str]] = {
     "errors": set(),
     "metrics": set(),
     "notify": set(),
-    "log": set(),
+    "log": {"metrics"},
     "media": {"errors"},
     "adapter": {"calls", "media", "errors"},
     "pbx": {"adapter"},

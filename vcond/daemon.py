@@ -13,7 +13,6 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from vcond.core.clock import SteadyClock
 from vcond.core.desk import CoreDesk
 from vcond.core.finish import Finisher, check_record
 from vcond.core.office import Office
+from vcond.core.tasks import bare, bare_group, cancelled
 from vcond.delivery import Outbox, ShapedSink
 from vcond.errors import ConfigError, OperatorError, VcondError
 from vcond.journal import CallJournal, Store
@@ -87,7 +87,7 @@ class Daemon:
             raise ConfigError("no adapter is configured: add [adapters.asterisk] or another", "adapters")
         self._wire()
         try:
-            with _bare():
+            with bare():
                 await self._serve(adapters)
         finally:
             await self.outbox.close()
@@ -99,12 +99,12 @@ class Daemon:
         self._wire()
         try:
             await self.outbox.open()
-            async with _bare_group() as tasks:
+            async with bare_group() as tasks:
                 background = self._background(tasks)
                 found = await self._recover({})
                 while self._finishing() or await self._trying():  # noqa: ASYNC110 - parts, asked twice a second
                     await asyncio.sleep(TICK)
-                await _cancelled(background)
+                await cancelled(background)
             undelivered = await self.outbox.list(undelivered=True, limit=1000)
         finally:
             await self.outbox.close()
@@ -252,7 +252,7 @@ class Daemon:
                 await self.ops.close()
                 await self.web.close()
                 await self.admin.close()
-                await _cancelled(background)
+                await cancelled(background)
 
     async def _recover(self, adapters: dict[str, Adapter]) -> int:
         """Journals of an earlier run, one by one: those that wait for their sinks are many, and hold no memory."""
@@ -445,33 +445,6 @@ def _clean(uuid: str, sinks: list[ShapedSink]) -> None:
             logger.warning("the form made for a sink stays until the next start", sink=sink.name, why=why.strerror)
 
 
-@contextlib.contextmanager
-def _bare() -> Iterator[None]:
-    """The one error of ours that a task group wrapped is raised as it is: the command line tells it in one line."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        one: BaseException = group
-        while isinstance(one, BaseExceptionGroup) and len(one.exceptions) == 1:
-            one = one.exceptions[0]
-        if isinstance(one, VcondError):
-            raise one from None
-        raise
-
-
-@contextlib.asynccontextmanager
-async def _bare_group() -> AsyncIterator[asyncio.TaskGroup]:
-    with _bare():
-        async with asyncio.TaskGroup() as tasks:
-            yield tasks
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def main(config: Path, clock_speed: float = 1.0) -> None:
     """``vcond run``: load, serve, leave. ``clock_speed`` is for demos. Raises OperatorError."""
     os.umask(0o077)
@@ -485,9 +458,11 @@ def main(config: Path, clock_speed: float = 1.0) -> None:
         except BaseException as why:
             if daemon.hung:
                 logger.error("the daemon failed", why=str(why), kind=type(why).__name__)  # noqa: TRY400 - it leaves now
+                log.drain()
                 os._exit(1)
             raise
         if daemon.hung:
+            log.drain()
             os._exit(0)  # the loop would wait for the adapter for ever
 
     try:

@@ -288,7 +288,7 @@ class Office:
         try:
             return self.store.open(opened)
         except StorageError as why:
-            log.exception("call not recorded", call=opened.call, why=str(why))
+            log.error("call not recorded", call=opened.call, why=str(why))  # noqa: TRY400 - the message says it all
             return NoJournal()
 
     def _catch_up(self, track: CoreTrack, left: Sequence[ev.Utterance]) -> None:

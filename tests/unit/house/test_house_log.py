@@ -1,8 +1,12 @@
 import json
+import os
 import subprocess
 import sys
+import threading
 
 import pytest
+
+from vcond import log
 
 SCRIPT = """
 import sys, structlog, logging
@@ -26,11 +30,74 @@ def logged(style: str) -> str:
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
-def test_a_traceback_holds_no_local_variables(style: str):
+def test_of_an_exception_only_type_and_place_are_logged(style: str):
     text = logged(style)
-    assert "a fault of ours" in text
-    assert "secret words" not in text.replace('hear("the secret words")', "")
+    assert "ValueError at" in text
+    assert " hear < " in text
+    for secret in ("a fault of ours", "secret words", "hear("):
+        assert secret not in text
     assert "not shown" not in text
+
+
+def test_a_task_that_failed_is_told_by_its_place(capfd):
+    """asyncio's own message has the exception's text in it."""
+    script = (
+        SCRIPT[: SCRIPT.index("def hear")]
+        + """
+import asyncio, gc
+async def fail():
+    raise ValueError("the secret words")
+async def main():
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+asyncio.run(main())
+"""
+    )
+    done = subprocess.run([sys.executable, "-c", script, "json"], check=True, capture_output=True, text=True)
+    (row,) = [json.loads(line) for line in done.stderr.splitlines()]
+    assert row["event"] == "Task exception was never retrieved"
+    assert "ValueError at" in row["exception"]
+    assert "secret" not in done.stderr
+
+
+def test_causes_and_groups_are_told_too():
+    try:
+        try:
+            {}["secret"]
+        except KeyError as why:
+            raise ExceptionGroup("secret", [OSError("secret")]) from why
+    except ExceptionGroup as group:
+        told = log.place(group)
+    assert [part.split(" ")[0] for part in told.split("; ")] == ["ExceptionGroup", "OSError", "KeyError"]
+    assert "secret" not in told
+
+
+def test_nobody_waits_for_who_does_not_read_the_log():
+    reading, writing = os.pipe()
+    with open(writing, "w") as stream:  # noqa: PTH123 - a descriptor
+        writer = log.Writer(stream)
+        for _ in range(log.MAX_LINES + 2000):
+            writer.write("x" * 99 + "\n")
+        assert not writer.drain(0.01)
+        assert 0 < writer._dropped <= 2000
+        assert writer._lines.qsize() <= log.MAX_LINES + 1
+        rest = threading.Thread(target=lambda: all(iter(lambda: os.read(reading, 1 << 16), b"")), daemon=True)
+        rest.start()
+        assert writer.drain(60)
+        writer.write("again\n")
+        assert writer.drain(60)
+        assert writer._dropped == 0
+    rest.join(60)
+    os.close(reading)
+
+
+def test_what_was_logged_last_is_there_at_the_end():
+    script = "from vcond import log\nimport structlog\nlog.configure('info', 'json')\n"
+    script += "for i in range(2000): structlog.get_logger().info('line', number=i)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert [json.loads(line)["number"] for line in done.stderr.splitlines()] == list(range(2000))
 
 
 def test_json_is_one_object_a_line():

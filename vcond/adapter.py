@@ -29,6 +29,7 @@ from vcond.calls.causes import NORMAL, Cause, Disposition, disposition
 from vcond.calls.events import (
     Answered,
     Digit,
+    Directed,
     Direction,
     Event,
     Fact,
@@ -65,7 +66,7 @@ from vcond.media.codecs import Codec
 __all__ = [
     "MILLI", "NORMAL", "SECOND",
     "Adapter", "Answered", "ArrivalClock", "BadMediaError", "Call", "Cause", "Clock", "Codec", "ConfigError", "Desk",
-    "Digit", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
+    "Digit", "Directed", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
     "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",
     "PeerError", "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
     "TrackClock", "Transferred", "Unmuted", "Unpaused", "UnreachableError", "Warned", "Who",

@@ -103,6 +103,12 @@ class CallOpened(Event, frozen=True, tag=True):
     """``vcond 0.1.0``."""
 
 
+class Directed(Event, frozen=True, tag=True):
+    """Which way the call goes turned out later: its first party was there alone."""
+
+    direction: Direction
+
+
 class PartyJoined(Event, frozen=True, tag=True):
     """A party is in the conversation. A second one with the same index is a return."""
 
@@ -375,7 +381,7 @@ class Unknown(Event, frozen=True, tag=True):
 
 
 AnyEvent = (
-    CallOpened | PartyJoined | PartyDescribed | PartyLeft | Answered
+    CallOpened | Directed | PartyJoined | PartyDescribed | PartyLeft | Answered
     | TrackOpened | Span | TrackClosed
     | Held | Resumed | Muted | Unmuted | Digit
     | Transferred | Merged | MergedInto | Paused | Unpaused | PauseOverridden

@@ -16,8 +16,10 @@ from vcond.calls.state import Call
 from vcond.calls.time import Instant, samples
 
 _LEFT_OUT = (
-    ev.CallOpened, ev.CallEnded, ev.MergedInto, ev.Amending, ev.Published, ev.SpeechState, ev.Unknown,
+    ev.CallOpened, ev.Directed, ev.CallEnded, ev.MergedInto, ev.Amending, ev.Published, ev.SpeechState, ev.Unknown,
 )  # fmt: skip
+AGAIN = ".again"
+"""Behind the name of a fact of a party that came back: the first leg's stays."""
 
 
 @dataclass(slots=True)
@@ -40,7 +42,8 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
     """Translate ``history`` (all events of ``other``) for ``into``.
 
     A party that both know by the same key is one party. Positions in tracks move by the distance of the two zeros.
-    A fact of the whole other call that this one has otherwise (what was dialled, its id) becomes one of the other's caller.
+    A fact of the whole other call that this one has otherwise (what was dialled, its id) becomes one of the other's caller;
+    one of a party that this one has otherwise (the id of its leg) stands beside it, with ``AGAIN`` behind its name.
     """
     parties: dict[int, int] = {}
     here: dict[int, bool] = {}
@@ -58,6 +61,7 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
     utterances = {old: first + i for i, old in enumerate(other.speech)}
     spoken_in = {old: speech.utterance.track for old, speech in other.speech.items()}
     told = {fact.name: fact.value for fact in into.facts if fact.party is None}
+    told_of = {(fact.name, fact.party): fact.value for fact in into.facts if fact.party is not None}
 
     def translated(event: ev.Event) -> ev.Event | None:
         plain = ev.encode(event)
@@ -65,6 +69,10 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
             if not parties or event.name.startswith("speech_"):
                 return None  # nobody to give it to, or about us
             plain["party"] = 0
+        if isinstance(event, ev.Fact) and event.party is not None:
+            twin = parties.get(event.party, event.party)
+            if told_of.get((event.name, twin), event.value) != event.value:
+                plain["name"] = event.name + AGAIN
         for name in ("party", "transferor", "transferee", "target", "by"):
             if isinstance(plain.get(name), int):
                 plain[name] = parties.get(plain[name], plain[name])

@@ -234,6 +234,10 @@ class Call:
         self.direction, self.recorder, self.software = e.direction, e.recorder, e.software
         return True
 
+    def _directed(self, e: ev.Directed) -> bool:
+        self.direction = e.direction
+        return True
+
     def _joined(self, e: ev.PartyJoined) -> bool:
         if e.party == len(self.parties):
             self.parties.append(Party(e.party, e.key, e.who))
@@ -431,6 +435,7 @@ _MOMENTS = {ev.Held: "hold", ev.Resumed: "unhold", ev.Muted: "mute", ev.Unmuted:
 
 _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.CallOpened: Call._opened,
+    ev.Directed: Call._directed,
     ev.PartyJoined: Call._joined,
     ev.PartyDescribed: Call._described_,
     ev.PartyLeft: Call._left,

@@ -20,6 +20,7 @@ from vcond.adapter import (
     Answered,
     Cause,
     Desk,
+    Direction,
     Event,
     Fact,
     Held,
@@ -115,6 +116,10 @@ class Conversation(Generic[L]):
     def _may_open(self) -> bool:
         """Whether anything may be told yet."""
         return True
+
+    def _way(self, first: L, others: Iterable[L]) -> Direction:
+        """Which way a call goes."""
+        return direction(first.inside, [leg.inside for leg in others])
 
     def _party_key(self, leg: L) -> str:
         """The key of the party that a leg is."""
@@ -274,10 +279,10 @@ class Conversation(Generic[L]):
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
 
-    def transferred(self, event: Transferred) -> None:
-        """A party handed the conversation on. Whom a blind transfer reaches is told when he answers."""
+    def transferred(self, event: Transferred, *, rings: bool = False) -> None:
+        """A party handed the conversation on. Whom a blind one, or one whose target ``rings``, reaches is told later."""
         self.emit(event)
-        open_end = event.kind == "blind" and event.outcome == "success" and event.target is None
+        open_end = (event.kind == "blind" or rings) and event.outcome == "success" and event.target is None
         self._sent_on = event if open_end else None
 
     def emit(self, event: Event) -> None:
@@ -353,7 +358,7 @@ class Conversation(Generic[L]):
             self._desk.dropped("call", "limit")
             self._desk.log.error("call not recorded: max_calls reached", max_calls=self._selecting.max_calls)
             return
-        way = direction(first.inside, [leg.inside for leg in legs if leg is not first])
+        way = self._way(first, [leg for leg in legs if leg is not first])
         since = at if self.late else Instant(max(first.created, first.came))
         self.call = self._desk.call(self.key, at=since, direction=way)
         self._opened(first, at)
@@ -461,7 +466,8 @@ class Conversation(Generic[L]):
         if leg is not self.first:
             self._hung_up = None  # it went on with somebody new
         if self._sent_on is not None and leg.up is not None:
-            self.emit(structs.replace(self._sent_on, target=index))
+            if index != self._sent_on.transferor:  # else his own call came back to him: it was transferred to nobody
+                self.emit(structs.replace(self._sent_on, target=index))
             self._sent_on = None
 
 

@@ -21,7 +21,7 @@ from vcond.media.timeline import Placed, Timeline
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (
-    ev.Answered, ev.Digit, ev.Fact, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.Paused, ev.Resumed,
+    ev.Answered, ev.Digit, ev.Directed, ev.Fact, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.Paused, ev.Resumed,
     ev.Tagged, ev.Transferred, ev.Unmuted, ev.Unpaused, ev.Warned,
 )  # fmt: skip
 """What an adapter may emit; the core writes all other events itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,43 @@ def capture(data):
 
     def read(name):
         return [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()]
+
+    return read
+
+
+def _channel(text: str, linked: dict[str, str]) -> dict:
+    """``PJSIP/1001-0000004e|pbx-1.264|Up|L=pbx-1.263|c=1001|app=AppDial`` as Asterisk would send it."""
+    name, ident, state, linkedid, caller, app = text.split("|")
+    linkedid = linked.get(ident) or linkedid.removeprefix("L=")
+    return {
+        "id": ident, "name": name, "state": state, "caller": {"name": "", "number": caller.removeprefix("c=")},
+        "dialplan": {"context": "from-internal", "exten": "", "app_name": app.removeprefix("app="), "app_data": ""},
+        "channelvars": {} if linkedid == "None" else {"CHANNEL(linkedid)": linkedid},
+    }  # fmt: skip
+
+
+def _bridge(text: str) -> dict:
+    """``1f3e-95a basic/mixing/simple_bridge ['pbx-1.264']``."""
+    ident, kind, members = text.split(" ", 2)
+    return {"id": ident, "bridge_type": kind.split("/")[1], "channels": re.findall(r"'([^']+)'", members)}
+
+
+@pytest.fixture
+def site(data):
+    """Captured on an Asterisk whose dial plan is like those of sites, shortened; ``linked``: linkedids that were asked for."""
+
+    def read(name, **linked):
+        linked = {ident.replace("_", "-", 1).replace("_", "."): to for ident, to in linked.items()}
+        events = []
+        for line in (data / "site" / f"{name}.jsonl").read_text().splitlines():
+            event = json.loads(line)
+            event["timestamp"] = f"2026-11-29T{event.pop('t')}+0000"
+            for field in CHANNELS & event.keys():
+                event[field] = _channel(event[field], linked)
+            for field in {"bridge", "bridge_from"} & event.keys():
+                event[field] = _bridge(event[field])
+            events.append(event)
+        return events
 
     return read
 

@@ -155,9 +155,26 @@ def test_the_linkedid_is_asked_for_once_a_channel(world):
         one.pbx.channelvars = False
         caller, agent = await one.call()
         asked = [request for request in one.pbx.requests if request.endswith("/variable")]
-        assert asked == [f"GET channels/{caller}/variable", f"GET channels/{agent}/variable"]
+        assert asked.count(f"GET channels/{agent}/variable") == 1
+        assert asked.count(f"GET channels/{caller}/variable") <= 4, "and whether the caller hides, until he talks"
         one.pbx.hang_up(agent, caller)
         await one.until(lambda: one.desk.by_key(caller).over)
+
+    world(main)
+
+
+def test_a_caller_who_hides_the_number_is_anonymous_from_the_first_event_on(world):
+    async def main(one):
+        one.pbx.variables["CALLERID(pres)"] = "prohib_not_screened"
+        caller, agent = await one.call()
+        call = one.desk.by_key(caller)
+        number = one.pbx.channels[caller]["caller"]["number"]
+        assert len(number) > 5
+        assert number not in repr(call.events)
+        assert call.state.parties[0].who.name == "anonymous"
+        assert call.state.parties[1].who.name == one.pbx.channels[agent]["caller"]["name"]
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: call.over)
 
     world(main)
 

@@ -153,9 +153,9 @@ def test_a_phone_that_comes_back_is_the_same_party(script, desk):
     script.destroyed("a1")
     script.created("a3", "PJSIP/agent-03", linked="t1", number="7001", state="Up")
     (call,) = desk.calls
-    assert [party.key for party in call.state.parties] == ["t1", "a1", "a2"]
+    assert [party.key for party in call.state.parties][1:] == ["PJSIP/agent", "PJSIP/agent2"]
     assert call.state.parties[1].here
-    assert facts(call, 1)["uniqueid"] == "a3"
+    assert (facts(call, 1)["uniqueid"], facts(call, 1)["uniqueid.again"]) == ("a1", "a3")
 
 
 def test_two_callers_through_one_trunk_are_two_parties(script, desk):

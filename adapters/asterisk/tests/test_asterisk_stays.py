@@ -13,7 +13,10 @@ def script(make_board, make_script):
 
 
 def people(desk) -> list[list[str]]:
-    return [[party.key for party in call.state.parties] for call in desk.calls if not call.state.merged_into]
+    """Channels of the parties of all calls."""
+    calls = [call.state for call in desk.calls if not call.state.merged_into]
+    channels = [{fact.party: fact.value for fact in call.facts if fact.name == "uniqueid"} for call in calls]
+    return [[channels[i][party.index] for party in call.parties] for i, call in enumerate(calls)]
 
 
 @pytest.mark.parametrize("app", ["ConfBridge", "AgentLogin", "MeetMe"])

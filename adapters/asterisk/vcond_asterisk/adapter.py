@@ -162,6 +162,8 @@ class Attachment:
         for channel in channels:
             if self.board.is_nameless(channel):
                 await self._ask_linkedid(channel.id)
+            if self.board.may_hide(channel):
+                await self._ask_presentation(channel.id)
         at = self._desk.clock.now()
         resync(self.board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
         await self._ask_variables(channels, at)
@@ -174,6 +176,13 @@ class Attachment:
             self.board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
         except AriError:
             self.board.told(channel, "")  # gone already
+
+    async def _ask_presentation(self, channel: str) -> None:
+        try:
+            presentation = await self._ari.variable(channel, wire.PRESENTATION)
+        except AriError:
+            presentation = ""  # gone already
+        self.board.presented(channel, presentation, self._desk.clock.now())
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Variables of calls found at a resync; later ones are told by events."""
@@ -204,6 +213,8 @@ class Attachment:
             raise ReplacedError("another client uses our ARI application")
         for channel in self.board.nameless(event):
             await self._ask_linkedid(channel)
+        for channel in self.board.unpresented(event):
+            await self._ask_presentation(channel)
         self._tell(event, arrived)
 
     def _tell(self, event: wire.Event, arrived: Instant) -> None:

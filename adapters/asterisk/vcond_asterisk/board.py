@@ -7,8 +7,7 @@ are followed so that a transfer's target is found behind them, and are no partie
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from msgspec import structs
 
@@ -17,20 +16,16 @@ from vcond.pbx import clean
 from vcond_asterisk import wire
 from vcond_asterisk.calls import Conversation, Leg, Taps
 from vcond_asterisk.config import Config
-from vcond_asterisk.parties import LOCAL, is_party, who
+from vcond_asterisk.parties import CALLED, LOCAL, is_party
 from vcond_asterisk.wire import Bridge, Channel
+from vcond_asterisk.wiring import LocalEnd, Wiring
 
 REMEMBERED: Final = 4_000
 """Channels that are gone, whose last events may still come."""
-HOPS: Final = 6
-"""Local channels in a row that are followed to a transfer's target."""
-
-
-class LocalEnd(NamedTuple):
-    """One half of a Local channel."""
-
-    name: str
-    conversation: Conversation
+FEATURE: Final = "N/A"
+"""Music class of a hold that Asterisk does for a feature of features.conf."""
+ASKING: Final = "FollowMe"
+"""Application that says ANSWER of whom it still asks whether he takes the call."""
 
 
 class Switchboard:
@@ -41,12 +36,12 @@ class Switchboard:
         self._config = config
         self._taps = taps
         self._clock = RemoteClock()
-        self.legs: dict[str, Leg] = {}
-        self.locals: dict[str, LocalEnd] = {}
-        self.bridges: dict[str, set[str]] = {}
-        """Members of mixing bridges that are not ours."""
+        self.wiring = Wiring()
+        self.legs, self.locals, self.bridges = self.wiring.legs, self.wiring.locals, self.wiring.bridges
         self.linkedids: dict[str, str] = {}
         """Of channels whose events do not say it; filled by ``told``."""
+        self.presentations: dict[str, str] = {}
+        """Whether callers hide, as asked for (``presented``)."""
         self._by_id: dict[str, Conversation] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
 
@@ -71,6 +66,45 @@ class Switchboard:
         """The linkedid of a channel, as asked for. An empty one (it is gone already) is its own."""
         self.linkedids[channel] = linkedid or channel
 
+    def unpresented(self, event: wire.Event) -> list[str]:
+        """Channels of which must be asked whether they hide their number before ``event`` is told.
+
+        A snapshot does not say it, and what ari.conf lets it say may have changed without an event since. It is asked
+        for when a channel is new, before its party is told of for the first time, and when it meets somebody.
+        """
+        if not isinstance(event, wire.ChannelCreated | wire.ChannelStateChange | wire.Dial | wire.ChannelEnteredBridge):
+            return []
+        channels = [c for name in ("channel", "peer", "caller") if isinstance(c := getattr(event, name, None), Channel)]
+        asked = [c.id for c in channels if self.may_hide(c) and self._meets(event, c)]
+        for conversation in filter(None, map(self._found, channels)):
+            asked += [leg.channel for leg in conversation.legs.values() if leg.may_hide]
+        return list(dict.fromkeys(asked))
+
+    def may_hide(self, channel: Channel) -> bool:
+        """Whether it must be asked whether a channel hides its number: of none of ours, of none that Asterisk called."""
+        shows = bool(channel.caller.number or channel.caller.name) and not channel.presentation
+        ours = self._config.inside(channel.endpoint) or channel.dialplan.app_name in CALLED
+        leg = self.legs.get(channel.id)
+        called = leg.called or leg.hidden if leg is not None else channel.state in {"Down", "Ringing"}
+        return shows and not ours and not called and self._matters(channel) and channel.technology != LOCAL
+
+    def _meets(self, event: wire.Event, channel: Channel) -> bool:
+        leg = self.legs.get(channel.id)
+        return leg is None or not leg.key or isinstance(event, wire.ChannelEnteredBridge)
+
+    def presented(self, channel: str, presentation: str, at: Instant) -> None:
+        """Whether a channel hides its number, as asked for; empty when it is gone already, and nobody knows."""
+        leg = self.legs.get(channel)
+        if leg is not None:
+            leg.conversation.identify(leg, presentation, at)
+        elif presentation:
+            self.presentations[channel] = presentation
+
+    def _found(self, channel: Channel) -> Conversation | None:
+        """The conversation of a channel, as far as is known."""
+        linkedid = channel.linkedid or self.linkedids.get(channel.id) or channel.id
+        return self._by_id.get(linkedid)
+
     def event(self, event: wire.Event, arrived: Instant) -> None:
         """Take what happened. Never waits."""
         at = self._moment(event, arrived)
@@ -82,8 +116,9 @@ class Switchboard:
                 self._destroyed(event, at)
             case wire.ChannelEnteredBridge():
                 self.bridged(event.bridge)
-                if event.channel is not None:
-                    self.seen(event.channel, at)
+                leg = self.seen(event.channel, at) if event.channel is not None else None
+                if leg is not None:
+                    leg.asking = None  # the feature led to somebody, and its end is told
                 self.meet(event.bridge.id, at)
             case wire.ChannelLeftBridge():
                 self.bridged(event.bridge)
@@ -114,7 +149,7 @@ class Switchboard:
             return
         match event:
             case wire.ChannelHold():
-                leg.conversation.hold(leg, at)
+                leg.conversation.hold(leg, at, feature=event.musicclass == FEATURE)
             case wire.ChannelUnhold():
                 leg.conversation.unhold(leg, at)
             case wire.ChannelHangupRequest(soft=False):
@@ -140,18 +175,19 @@ class Switchboard:
         if channel.technology == LOCAL:
             if leg is not None:  # its party went elsewhere, and only the channel is left
                 conversation.remove(self.legs.pop(channel.id), at, Cause())
-            self.locals[channel.id] = LocalEnd(channel.name, conversation)
+            half = half or LocalEnd(channel.name, conversation)
+            self.locals[channel.id] = half._replace(name=channel.name, conversation=conversation)
             conversation.locals.add(channel.id)
             return None
         self.locals.pop(channel.id, None)
         conversation.locals.discard(channel.id)
         if leg is None:
-            leg = self._leg(channel, conversation, at, since)
+            leg = self._leg(channel, conversation, at, since, late=late)
         elif leg.name != channel.endpoint:
             self._renamed(leg, channel, at if since is None else since)
         leg.update(channel)
-        leg.conversation.describe(leg, who(channel, self._config), at)
-        if channel.state == "Up":
+        leg.conversation.identify(leg, channel.presentation or self.presentations.pop(channel.id, ""), at)
+        if channel.state == "Up" and self.wiring.took(leg):
             leg.conversation.came_up(leg, at)
         if self._config.only_if_variable in channel.channelvars:
             self._want(leg.conversation, channel.channelvars[self._config.only_if_variable])
@@ -161,9 +197,12 @@ class Switchboard:
         leg.conversation.know(leg, channel, at)
         return leg
 
-    def _leg(self, channel: Channel, conversation: Conversation, at: Instant, since: Instant | None) -> Leg:
+    def _leg(
+        self, channel: Channel, conversation: Conversation, at: Instant, since: Instant | None, *, late: bool
+    ) -> Leg:
         inside = self._config.inside(channel.endpoint)
         leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
+        leg.made(channel, late=late)
         leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
         self.legs[channel.id] = leg
         conversation.add(leg, since)
@@ -173,6 +212,7 @@ class Switchboard:
         """Another phone took the channel over (a pickup, some transfers): another party speaks there now."""
         inside = self._config.inside(channel.endpoint)
         leg.conversation.hand_over(leg, channel.endpoint, inside=inside, at=at)
+        leg.taken_over(channel)
 
     def _conversation(self, channel: Channel, before: Conversation | None, at: Instant, *, late: bool) -> Conversation:
         """That of a channel: by its linkedid, which may have changed, or else the one it was in ``before``."""
@@ -186,7 +226,7 @@ class Switchboard:
         elif before is not None and found is not None:
             found = self._join(before, found, at)
         if found is None:
-            found = Conversation(linkedid, at, self._desk, self._config, self._taps)
+            found = Conversation(linkedid, at, self._desk, self._config, self._taps, self.legs)
             found.late = found.waiting = late
             self._by_id[linkedid] = found
         return found
@@ -205,6 +245,7 @@ class Switchboard:
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
         self.linkedids.pop(channel, None)
+        self.presentations.pop(channel, None)
         for members in self.bridges.values():
             members.discard(channel)
         leg, half = self.legs.pop(channel, None), self.locals.pop(channel, None)
@@ -262,11 +303,13 @@ class Switchboard:
 
     def meet(self, bridge: str, at: Instant) -> None:
         """Whoever shares a bridge is in one conversation."""
-        legs = [self.legs[channel] for channel in self.bridges.get(bridge, ()) if channel in self.legs]
+        members = self.bridges.get(bridge, ())
+        legs = [self.legs[channel] for channel in members if channel in self.legs]
         for leg in legs[1:]:
             self._join(legs[0].conversation, leg.conversation, at)
-        if legs:
-            legs[0].conversation.settle(at)
+        ends = [self.locals[channel].conversation for channel in members if channel in self.locals]
+        for conversation in dict.fromkeys([leg.conversation for leg in legs] + ends):
+            self._look_again(conversation, at)
 
     def _merged(self, event: wire.BridgeMerged, at: Instant) -> None:
         conversations = [
@@ -276,6 +319,15 @@ class Switchboard:
         ]
         for other in conversations[1:]:
             self._join(conversations[0], other, at).settle(at)
+
+    # Who was called.
+
+    def _look_again(self, conversation: Conversation, at: Instant) -> None:
+        """Somebody met or answered: those who were called may be in the conversation now."""
+        for leg in conversation.legs.values():
+            if leg.up is None and leg.state == "Up" and self.wiring.took(leg):
+                conversation.came_up(leg, at)
+        conversation.settle(at)
 
     # Transfers.
 
@@ -298,7 +350,7 @@ class Switchboard:
     def _attended(self, event: wire.BridgeAttendedTransfer, at: Instant) -> None:
         first, second = self.seen(event.transferer_first_leg, at), self.seen(event.transferer_second_leg, at)
         moved = self.seen(event.transferee, at) if event.transferee is not None else None
-        target = self._behind(event.transfer_target, {leg.channel for leg in (first, second) if leg is not None})
+        target = self.wiring.behind(event.transfer_target, {leg.channel for leg in (first, second) if leg is not None})
         target = target or self._newest([leg for leg in (first, second, moved) if leg is not None])
         outcome = _outcome(event.result)
         known = [leg for leg in (first, second, moved, target) if leg is not None]
@@ -317,43 +369,45 @@ class Switchboard:
                 transferee=_index(moved, conversation),
                 target=_index(target, conversation),
                 outcome=outcome,
-            )
+            ),
+            rings=event.transfer_target is not None and event.transfer_target.state != "Up",
         )
-
-    def _behind(self, channel: Channel | None, not_these: Iterable[str]) -> Leg | None:
-        """The party behind a channel: itself, or whom a chain of Local channels leads to."""
-        seen, here = set(not_these), channel.id if channel is not None else ""
-        for _ in range(HOPS):
-            if here in self.legs and here not in seen:
-                return self.legs[here]
-            half = self.locals.get(here)
-            if half is None:
-                return None
-            seen.add(here)
-            twin = self._twin(half.name)
-            seen.add(twin)
-            bridge = next((members for members in self.bridges.values() if twin in members), set())
-            here = next(iter(sorted(bridge - seen, key=lambda member: member not in self.legs)), "")
-        return None
 
     def _newest(self, others: list[Leg]) -> Leg | None:
         """Who answered last beside the others: Asterisk does not always say who the target is."""
         around = [leg for other in others[:2] for leg in other.conversation.connected() if leg not in others]
         return max(around, key=lambda leg: (leg.up or 0, leg.channel), default=None)
 
-    def _twin(self, name: str) -> str:
-        """The other half of a Local channel: ``Local/201@pbx-in-00000000;1`` and ``;2``."""
-        other = name[:-1] + ("2" if name.endswith("1") else "1")
-        return next((channel for channel, half in self.locals.items() if half.name == other), "")
-
     # Other events.
 
     def _dial(self, event: wire.Dial, at: Instant) -> None:
-        if event.caller is not None:
-            self.seen(event.caller, at)
+        caller, peer = event.caller, event.peer.id
+        if caller is not None:
+            self.seen(caller, at)
+        answered = event.dialstatus == "ANSWER" and (caller is None or caller.dialplan.app_name != ASKING)
+        if peer in self.legs:
+            known = self.legs[peer]
+            known.dialstring = known.dialstring or event.dialstring
+            known.by, known.answered = caller.id if caller is not None else known.by, known.answered or answered
         leg = self.seen(event.peer, at)
+        if peer in self.locals:
+            half = self.locals[peer]
+            by = caller.id if caller is not None else half.by
+            self.locals[peer] = half._replace(by=by, answered=half.answered or answered)
+        conversation = self._conversation_of(peer)
+        if conversation is None:
+            return
+        other = self._conversation_of(caller.id) if caller is not None else None
+        if other is not None:
+            conversation = self._join(other, conversation, at)  # also when another phone took the call: a pickup
         if leg is not None:
-            leg.conversation.dial_ended(event.dialstatus)
+            conversation.dial_ended(event.dialstatus)
+        self._look_again(conversation, at)
+
+    def _conversation_of(self, channel: str) -> Conversation | None:
+        if channel in self.legs:
+            return self.legs[channel].conversation
+        return self.locals[channel].conversation if channel in self.locals else None
 
     def _digit(self, event: wire.ChannelDtmfReceived, at: Instant) -> None:
         leg = self.seen(event.channel, at)

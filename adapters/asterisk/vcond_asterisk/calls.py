@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2s
 from typing import Final, Protocol
 
 from vcond import pbx
-from vcond.adapter import NORMAL, Cause, Desk, Instant, LiveCall, Party, PartyDescribed, Who
+from vcond.adapter import (
+    NORMAL,
+    SECOND,
+    Cause,
+    Desk,
+    Directed,
+    Direction,
+    Instant,
+    LiveCall,
+    Party,
+    PartyDescribed,
+    Who,
+)
 from vcond_asterisk.config import Config
-from vcond_asterisk.wire import Channel
+from vcond_asterisk.parties import CALLED, HIDDEN, address, called, is_hidden
+from vcond_asterisk.wire import CallerId, Channel
 
 APP_FACTS: Final = {"Queue": "queue", "ConfBridge": "conference", "VoiceMail": "mailbox"}
 """Applications whose first argument is worth keeping, and under which name."""
@@ -23,6 +38,19 @@ FAILURES: Final = frozenset(
     {"BUSY", "CANCEL", "CHANUNAVAIL", "CONGESTION", "DONTCALL", "NOANSWER", "TORTURE", "INVALIDARGS"}
 )
 """Ends of a Dial that reached nobody."""
+REFUSALS: Final = frozenset({"ABORT", "CONTINUE", "GOTO"})
+"""Ends of a Dial whose callee answered, was asked whether he takes the call, and did not (``U()``)."""
+AGAIN: Final = ".again"
+"""Behind the name of a fact of a party that came back: of its latest leg, where that of the first is kept."""
+PATIENCE: Final = 6 * SECOND
+"""How long a feature may wait for keys, and say that it failed: three times as long as Asterisk's own default."""
+SECRET: Final = 5
+"""Digits of a hidden number, at least, that are looked for in facts."""
+NOT_DIALLED: Final = frozenset({"", "s", "h", "i", "t", "e", "T"})
+"""Extensions that nobody dials."""
+
+
+NOBODY: Final = CallerId()
 
 
 class Taps(Protocol):
@@ -48,20 +76,73 @@ class Leg(pbx.Leg):
     conversation: Conversation
     exten: str = ""
     bridge: str = ""
+    state: str = ""
+    called: bool = False
+    """Asterisk called it; it did not call."""
+    by: str = ""
+    """The channel that dialled it."""
+    answered: bool = False
+    """The Dial that called it said so. Being up alone is no answer: he may be asked first whether he takes the call."""
+    own: CallerId = NOBODY
+    """The caller id with which it was made: its endpoint's. What comes later was shown to it."""
+    caller: CallerId = NOBODY
+    """The one that it has now."""
+    dialstring: str = ""
+    """What was dialled to reach it."""
+    hidden: bool = False
+    """It hid its number."""
+    again: bool = False
+    """Its party was here before with another leg."""
+    asking: Instant | None = None
+    """When it pressed the last key of a feature that holds the other side (``#1``, ``*2``), whose end may not be told."""
+
+    def made(self, channel: Channel, *, late: bool) -> None:
+        """Take what the first snapshot says; ``late``: it is not the one with which the channel was made."""
+        app = channel.dialplan.app_name
+        self.called = channel.state in {"Down", "Ringing"} or app in CALLED
+        if late and channel.state == "Up" and channel.linkedid not in {"", channel.id}:
+            self.called = self.called or channel.dialplan.exten in NOT_DIALLED
+        shown = late and self.called and app != "AppDial"
+        self.own = CallerId(name=channel.caller.name) if shown else channel.caller
+
+    def taken_over(self, channel: Channel) -> None:
+        """Another phone has it now."""
+        self.called, self.hidden, self.dialstring = False, False, ""
+        self.own = channel.caller
 
     def update(self, channel: Channel) -> None:
         """Take what a newer snapshot says."""
         self.sip = self.sip or pbx.clean(channel.protocol_id)
         self.app = channel.dialplan.app_name or self.app
-        if not self.exten:
-            self.exten = channel.dialplan.exten
-            self.dialled = self.exten if self.exten != "s" else ""
+        self.caller, self.state = channel.caller, channel.state
+        exten = channel.dialplan.exten
+        if not self.exten or (self.called and not self.dialled):
+            self.exten = exten
+            self.dialled = exten if exten not in NOT_DIALLED else ""
+
+    @property
+    def may_hide(self) -> bool:
+        """Whether its party, of which nothing was told yet, may hide its number."""
+        known = bool(self.key) or self.called or bool(self.inside) or self.hidden
+        return not known and bool(self.caller.number or self.caller.name)
+
+    def identity(self, config: Config) -> Who:
+        """Who its party is: its own identity, never what is shown to it or set for others to see."""
+        if self.hidden:
+            return HIDDEN
+        if self.called:
+            return called(self.dialstring, self.own, self.name, config, inside=self.inside)
+        caller = self.own if self.inside and self.own.number else self.caller
+        return address(caller.number, caller.name, config)
 
 
 class Conversation(pbx.Conversation[Leg]):
     """All channels that belong together. Local channels in between are kept apart: they are nobody."""
 
-    def __init__(self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps) -> None:
+    def __init__(
+        self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps, everybody: Mapping[str, Leg]
+    ) -> None:
+        """``everybody``: the legs of all conversations, as they come and go."""
         super().__init__(key, since, desk, config)
         self.waiting = False
         """Nothing is told yet: it may turn out to be a call of an earlier run."""
@@ -71,8 +152,28 @@ class Conversation(pbx.Conversation[Leg]):
         self.wanted = not config.only_if_variable
         """Whether the dialplan asked for it, where it has to."""
         self._taps = taps
+        self._config = config
+        self._everybody = everybody
+        self._hidden: set[str] = set()
+        """Numbers that must be nowhere."""
+        self._decided = False
+        """Which way it goes is not looked at any more."""
 
     # What happens to legs.
+
+    def identify(self, leg: Leg, presentation: str, at: Instant) -> None:
+        """Look at who a leg is, which a snapshot may have changed."""
+        if not leg.called and not leg.inside and is_hidden(presentation, leg.caller):
+            leg.hidden = True
+        if leg.hidden:
+            self._hidden |= {digits for c in (leg.own, leg.caller) if len(digits := _digits(c.number)) >= SECRET}
+        self.describe(leg, leg.identity(self._config), at)
+
+    def fact(self, name: str, value: str, at: Instant, leg: Leg | None = None) -> None:
+        """Keep what only the PBX knows, unless a number that somebody hid is in it."""
+        digits = _digits(value)
+        if not any(number in digits for number in self._hidden):
+            super().fact(name, value, at, leg)
 
     def came_up(self, leg: Leg, at: Instant) -> None:
         """A leg was answered, or answered itself."""
@@ -97,11 +198,17 @@ class Conversation(pbx.Conversation[Leg]):
         """A Dial reached nobody."""
         if status in FAILURES:
             self._failure = status
+        elif status.partition(":")[0] in REFUSALS:
+            self._failure = "NOANSWER"
 
     def know(self, leg: Leg, channel: Channel, at: Instant) -> None:
         """Facts of a leg that a snapshot of its channel may tell."""
         if leg.key:
-            self.fact("sip_call_id", leg.sip, at, leg)
+            self._tell_sip(leg, at)
+            self.fact("language", channel.language, at, leg)
+            self.fact("accountcode", channel.accountcode, at, leg)
+        if leg is self.first:
+            self.fact("dialled", leg.dialled, at)
         name = APP_FACTS.get(channel.dialplan.app_name)
         if name:
             self.fact(name, channel.dialplan.app_data.split(",")[0], at)
@@ -112,16 +219,49 @@ class Conversation(pbx.Conversation[Leg]):
         leg.name, leg.inside, leg.key = name, inside, ""
         self.look_at(leg, at)
 
+    def hold(self, leg: Leg, at: Instant, *, feature: bool = False) -> None:
+        """A party put the others on hold; for a ``feature`` Asterisk did it, and may not say when it is over."""
+        super().hold(leg, at)
+        leg.asking = at if feature and leg.holding else None
+
+    def unhold(self, leg: Leg, at: Instant) -> None:
+        """A party took the others back, at the latest when it pressed the last key of a feature that came to nothing."""
+        super().unhold(leg, leg.asking or at)
+        leg.asking = None
+
+    def came_back(self, now: Instant) -> None:
+        """End holds for a feature of which nothing more was heard: it failed, and Asterisk does not tell."""
+        for leg in self.legs.values():
+            if leg.asking is not None and now - leg.asking > PATIENCE:
+                self.unhold(leg, now)
+
     # Beginning and end.
+
+    def look(self, at: Instant) -> None:
+        """Once a second."""
+        super().look(at)
+        self.came_back(at)
 
     def settle(self, at: Instant) -> None:
         """Do what is due, unless it may be a call of an earlier run."""
-        if not self.waiting:
-            super().settle(at)
+        if self.waiting:
+            return
+        super().settle(at)
+        self._direct(at)
+
+    def _direct(self, at: Instant) -> None:
+        """Say which way the call goes when that turned out to be another one: its first leg may have been there alone."""
+        call, first = self.call, self.first
+        if call is None or first is None or self._decided:
+            return
+        way = self._way(first, [leg for leg in (*self.legs.values(), *self._rang) if leg is not first])
+        if way != call.state.direction:
+            self.emit(Directed(at=at, direction=way))
+        self._decided = call.state.answered is not None
 
     def adopt(self, call: LiveCall, at: Instant) -> None:
         """Go on with a call of an earlier run."""
-        self.wanted = True
+        self.wanted = self._decided = True
         super().adopt(call, at)
 
     def absorb(self, other: pbx.Conversation[Leg], at: Instant | None = None) -> None:
@@ -131,6 +271,8 @@ class Conversation(pbx.Conversation[Leg]):
             self.ids |= other.ids
             self.locals |= other.locals
             self.wanted |= other.wanted
+            self._decided |= other._decided  # noqa: SLF001 - the same class
+            self._hidden |= other._hidden  # noqa: SLF001 - the same class
 
     # What the conversation of ``vcond.pbx`` asks.
 
@@ -149,6 +291,11 @@ class Conversation(pbx.Conversation[Leg]):
     def _may_stay(self, leg: Leg) -> bool:
         return leg.app in STAYING_APPS
 
+    def _only_stays(self, stays: Leg, last: Leg, at: Instant) -> None:
+        """A customer left, and the conversation is over; one of ours who left may come back (to a conference)."""
+        if not last.inside:
+            super()._only_stays(stays, last, at)
+
     def _word(self, codes: Cause) -> str:  # noqa: ARG002 - Dial's own status says more
         cancelled = self._hung_up is not None and self._hung_up is self.first
         return "CANCEL" if cancelled else self._failure
@@ -166,9 +313,18 @@ class Conversation(pbx.Conversation[Leg]):
     def _joined(self, leg: Leg, party: int, at: Instant) -> None:
         if self.first is not None and self.first is not leg and self.first.app == "Queue":
             self._name_roles(self.first, party, at)
-        self.fact("uniqueid", leg.channel, at, leg)
+        call = self.call
+        others = (
+            {_fact_of(call, "uniqueid", known) for known in call.state.parties[party : party + 1]} if call else set()
+        )
+        leg.again = bool(others - {"", leg.channel})
+        self.fact(f"uniqueid{AGAIN if leg.again else ''}", leg.channel, at, leg)
         self.fact("endpoint", leg.name, at, leg)
-        self.fact("sip_call_id", leg.sip, at, leg)
+        self._tell_sip(leg, at)
+
+    def _tell_sip(self, leg: Leg, at: Instant) -> None:
+        """Those of a party's first leg stay; who comes back has the latest beside them."""
+        self.fact(f"sip_call_id{AGAIN if leg.again else ''}", leg.sip, at, leg)
 
     def _name_roles(self, caller: Leg, agent: int, at: Instant) -> None:
         """Whom a queue connects: that is the one thing that says what parties are to one another."""
@@ -177,25 +333,61 @@ class Conversation(pbx.Conversation[Leg]):
             self.emit(PartyDescribed(at=at, party=caller.party.index, who=Who(role="customer")))
 
     def _party_key(self, leg: Leg) -> str:
-        """That of somebody who was here before with the same phone, else the channel's id."""
+        """That of the phone, where one can tell; else the channel's id. The same key in calls that meet is one party.
+
+        Two legs of one phone are one party when they follow one another, or when it holds the one while it speaks on
+        the other; otherwise somebody else has a phone of the same name.
+        """
         assert self.call is not None
-        taken = {other.key for other in self.legs.values() if other is not leg}
         for party in self.call.state.parties:
-            if party.here or party.key in taken or _fact_of(self.call, "endpoint", party) != leg.name:
+            if party.here or _fact_of(self.call, "endpoint", party) != leg.name or self._taken(party.key, leg):
                 continue
             if leg.inside or (leg.who.tel and leg.who.tel == party.who.tel):
                 return party.key
+        phone = _phone(leg)
+        if phone and not self._taken(phone, leg):
+            return phone
         known = self.call.state.party_by_key(leg.channel)
         same = known is None or _fact_of(self.call, "endpoint", known) == leg.name
         return leg.channel if same else f"{leg.channel} {leg.name}"  # another phone took the channel over
+
+    def _taken(self, key: str, leg: Leg) -> bool:
+        """Whether a party of that key speaks on another leg now, in whichever call."""
+        return any(other.key == key and other is not leg and not other.holding for other in self._everybody.values())
+
+    def _gone(self, leg: Leg, at: Instant, cause: Cause) -> None:
+        """A leg is gone; its party only when it has no other one."""
+        if any(other.key == leg.key and other is not leg for other in self.legs.values()) and leg.key:
+            self.unhold(leg, at)
+            self._stop(leg, at)
+        else:
+            super()._gone(leg, at, cause)
+
+    def _way(self, first: Leg, others: Iterable[Leg]) -> Direction:
+        """Which way the call goes. Whom Asterisk called outside did not call us."""
+        if first.called and first.inside is False:
+            return "outbound"
+        return pbx.direction(first.inside, [leg.inside for leg in others])
+
+
+def _phone(leg: Leg) -> str:
+    """What names the phone of a leg: the endpoint of one of ours, else the endpoint with the number that it shows."""
+    if leg.inside:
+        return leg.name
+    number = leg.who.tel or leg.who.sip
+    return f"{leg.name} {blake2s(number.encode(), digest_size=6).hexdigest()}" if number and not leg.hidden else ""
 
 
 def party_of_channel(call: LiveCall, channel: str) -> Party | None:
     """The party that a channel was in a call: by the channel's id, which is its key or was noted as a fact."""
     for fact in call.state.facts:
-        if fact.name == "uniqueid" and fact.value == channel and fact.party is not None:
+        if fact.name in {"uniqueid", "uniqueid" + AGAIN} and fact.value == channel and fact.party is not None:
             return call.state.parties[fact.party]
     return call.state.party_by_key(channel)
+
+
+def _digits(text: str) -> str:
+    return "".join(c for c in text if c.isdigit())
 
 
 def _fact_of(call: LiveCall, name: str, party: Party) -> str:

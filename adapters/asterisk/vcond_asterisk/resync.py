@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vcond.adapter import Cause, Desk, Instant, LiveCall, Warned
 from vcond_asterisk.board import Switchboard
 from vcond_asterisk.calls import Conversation, Leg, Taps, party_of_channel
+from vcond_asterisk.parties import LOCAL
 from vcond_asterisk.wire import Bridge, Channel
 
 
@@ -53,10 +54,15 @@ def _redraw(
         leg.bridge = ""
     for bridge in bridges:
         board.bridged(bridge)
-    for channel in channels:
+    for channel in sorted(channels, key=_oldest_first):
         board.seen(channel, at, late=True, since=lost)
     for bridge in bridges:
         board.meet(bridge.id, at)
+
+
+def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:
+    """Asterisk lists channels in no order. Local ones first, which lead nobody; the first of a call has its linkedid."""
+    return channel.technology != LOCAL, channel.creationtime, channel.linkedid not in {"", channel.id}
 
 
 def _take_up(board: Switchboard, desk: Desk, at: Instant) -> None:

@@ -24,6 +24,8 @@ Button = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A"
 
 LINKEDID: Final = "CHANNEL(linkedid)"
 """The channel variable that names a conversation; in every event when ari.conf says so (``channelvars``)."""
+PRESENTATION: Final = "CALLERID(pres)"
+"""The one that says whether the caller hid the number: ``allowed_not_screened``, ``prohib_passed_screen``, ..."""
 
 
 class CallerId(msgspec.Struct, frozen=True):
@@ -57,6 +59,14 @@ class Channel(msgspec.Struct, frozen=True):
     """Of whom it talks to."""
     dialplan: Dialplan = Dialplan()
     channelvars: dict[str, str | None] = {}
+    creationtime: str = ""
+    language: str = ""
+    accountcode: str = ""
+
+    @property
+    def presentation(self) -> str:
+        """Whether the caller hid the number, empty when ari.conf does not send it."""
+        return self.channelvars.get(PRESENTATION) or ""
 
     @property
     def linkedid(self) -> str:
@@ -186,6 +196,8 @@ class ChannelHold(Event, tag=True, frozen=True):
     """The party of ``channel`` put the others on hold."""
 
     channel: Channel
+    musicclass: str = ""
+    """``N/A`` when Asterisk does it for a feature (``#1``, ``*2``)."""
 
 
 class ChannelLeftBridge(Event, tag=True, frozen=True):
@@ -220,6 +232,8 @@ class Dial(Event, tag=True, frozen=True):
 
     peer: Channel
     dialstatus: str = ""
+    dialstring: str = ""
+    """What was dialled, without the technology: ``15550100200@trunk``. In the first event of a peer only."""
     caller: Channel | None = None
 
 

@@ -8,6 +8,7 @@ from vcond.calls.time import Instant
 AT = Instant(7)
 EVERY = [
     ev.CallOpened(at=AT, call="u", adapter="asterisk", key="k", direction="inbound", recorder="e", software="s"),
+    ev.Directed(at=AT, direction="outbound"),
     ev.PartyJoined(at=AT, party=0, key="a", who=ev.Who(tel="+15550100", name="A", validation="none", type="person")),
     ev.PartyDescribed(at=AT, party=0, who=ev.Who(role="agent")),
     ev.PartyLeft(at=AT, party=0, cause=Cause(q850=16, sip=200, text="x")),
@@ -68,5 +69,5 @@ def test_what_is_no_event_is_refused(plain: object):
 
 def test_events_cannot_be_changed():
     with pytest.raises(AttributeError):
-        EVERY[4].at = Instant(0)  # type: ignore[misc]
-    assert msgspec.structs.replace(EVERY[4], at=Instant(1)).at == 1
+        EVERY[5].at = Instant(0)  # type: ignore[misc]
+    assert msgspec.structs.replace(EVERY[5], at=Instant(1)).at == 1

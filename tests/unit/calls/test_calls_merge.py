@@ -95,3 +95,27 @@ def test_what_the_first_call_is_called_stays_and_the_others_goes_to_its_caller()
         ("conference", None): "room",
         ("queue", None): "support",
     }
+
+
+def test_a_party_that_comes_back_keeps_the_facts_of_its_first_leg():
+    def facts(which, value):
+        return [
+            ev.Fact(at=at(1), name="uniqueid", value=value, party=0),
+            ev.Fact(at=at(1), name="endpoint", value="x", party=0),
+        ]
+
+    first = [*call(0, "u", {"ann": "A"}), *facts(0, "leg-1")]
+    second = [*call(10, "v", {"ann": "A"}), *facts(0, "leg-2")]
+    into = fold(first)
+    into.apply(merge(into, fold(second), second, at=at(20)).event)
+    told = {fact.name: fact.value for fact in into.facts}
+    assert told == {"uniqueid": "leg-1", "uniqueid.again": "leg-2", "endpoint": "x"}
+
+
+def test_the_way_that_the_other_call_went_is_not_that_of_the_first():
+    first = call(0, "u", {"ann": "A"})
+    second = [*call(10, "v", {"bob": "B"}), ev.Directed(at=at(11), direction="outbound")]
+    into = fold(first)
+    way = into.direction
+    into.apply(merge(into, fold(second), second, at=at(20)).event)
+    assert into.direction == way

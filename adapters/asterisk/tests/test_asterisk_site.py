@@ -1,0 +1,299 @@
+"""Captures of an Asterisk with dial plans as sites have them: who is in the record, and what is not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vcond.adapter import Disposition, PartyDescribed
+from vcond_asterisk import wire
+
+TRUNK = ["PJSIP/trunk"]
+
+
+@pytest.fixture
+def board(make_board):
+    return make_board(internal=["PJSIP/10??"])
+
+
+def play(board, desk, events):
+    for event in events:
+        desk.clock.advance(1_000_000)
+        decoded = wire.decode_event(json.dumps(event))
+        if decoded is not None:
+            board.event(decoded, desk.clock.now())
+    assert desk.faults == []
+
+
+def live(desk):
+    return [call for call in desk.calls if not call.state.merged_into]
+
+
+def people(call):
+    return [party.who.tel or party.who.sip for party in call.state.parties]
+
+
+def facts(call, party=None):
+    return {fact.name: fact.value for fact in call.state.facts if fact.party == party}
+
+
+def moments(call):
+    return [(m.party, m.event + m.button) for m in call.state.history]
+
+
+# Who.
+
+
+def test_click_to_call_keeps_the_agents_own_number_and_finds_the_direction(board, desk, site):
+    events = site("click-ami")
+    dial = next(e for e in events if e["type"] == "Dial" and "trunk" in e["peer"]["name"])
+    dial["dialstring"] = "15550100406@trunk"
+    play(board, desk, events)
+    (call,) = desk.calls
+    assert people(call) == ["1001@pbx.test", "15550100406"]
+    assert call.state.direction == "outbound"
+    assert call.state.answered is not None
+
+
+def test_an_agent_whom_an_application_called_keeps_his_own_number(board, desk, site):
+    agent = {"bot-ag-1": "bot-ag-1", "pbx-1795947033.102": "pbx-1795947033.102"}
+    events = site("bot-acd")
+    for event in events:
+        for channel in [event[name] for name in ("channel", "peer") if name in event]:
+            channel["channelvars"] = {"CHANNEL(linkedid)": agent[channel["id"]]}
+    play(board, desk, events)
+    (call,) = live(desk)
+    assert people(call) == ["15550412", "1001@pbx.test"]
+    assert call.state.direction == "inbound"
+
+
+def test_an_outbound_call_from_an_extension_that_is_no_number(board, desk, site):
+    events = site("outbound-s", pbx_1795946991_62="pbx-1795946991.62", pbx_1795946991_63="pbx-1795946991.62")
+    next(e for e in events if e["type"] == "Dial")["dialstring"] = "15550100200@trunk"
+    play(board, desk, events)
+    (call,) = desk.calls
+    assert people(call) == ["1001@pbx.test", "15550100200"]
+    assert call.state.direction == "outbound"
+
+
+# Who hid the number.
+
+
+@pytest.mark.parametrize("name", ["cid-prohib", "hidden-caller"])
+def test_a_hidden_number_is_nowhere(board, desk, site, name):
+    events = site(name)
+    for event in events:
+        desk.clock.advance(1_000_000)
+        decoded = wire.decode_event(json.dumps(event))
+        for channel in board.unpresented(decoded):
+            # the dial plan hides it after the channel was made
+            board.presented(
+                channel,
+                "allowed"
+                if event["type"] == "ChannelCreated" and not desk.calls and event["channel"]["id"] == channel
+                else "prohib_not_screened",
+                desk.clock.now(),
+            )
+        board.event(decoded, desk.clock.now())
+    (call,) = desk.calls
+    assert call.state.parties[0].who.name == "anonymous"
+    number = events[0]["channel"]["caller"]["number"]
+    assert number.lstrip("+") not in repr(call.events)
+    assert people(call) == ["", "1001@pbx.test"]
+
+
+def test_a_number_that_is_hidden_later_is_not_shown(board, desk, site):
+    """Found out when he meets somebody: the party is anonymous from then on."""
+    events = site("cid-prohib")
+    play(board, desk, events)
+    number = events[0]["channel"]["caller"]["number"]
+    assert people(desk.calls[0])[0] == number
+    last = events[-1]["channel"]
+    last["channelvars"]["CALLERID(pres)"] = "prohib_not_screened"
+    play(board, desk, [{"type": "ChannelConnectedLine", "channel": last}])
+    (call,) = desk.calls
+    assert (call.state.parties[0].who.tel, call.state.parties[0].who.name) == ("", "anonymous")
+    assert isinstance(call.events[-1], PartyDescribed)
+
+
+def test_variables_with_a_hidden_number_are_not_kept(make_board, desk, site):
+    board = make_board(internal=["PJSIP/10??"], variables=["FROM", "LANG"])
+    events = site("hidden-caller")
+    for event in events:
+        event.get("channel", {}).setdefault("channelvars", {})["CALLERID(pres)"] = "prohib"
+    play(board, desk, events)
+    for name, value in (("FROM", "tel:+1 555-0100-501"), ("LANG", "de")):
+        play(
+            board, desk, [{"type": "ChannelVarset", "channel": events[0]["channel"], "variable": name, "value": value}]
+        )
+    assert facts(desk.calls[0]) == {"linkedid": "pbx-1795946199.12", "variable.LANG": "de"}
+
+
+def test_of_ours_and_of_whom_asterisk_called_nothing_is_asked(board, desk, site):
+    asked = set()
+    for event in site("click-ami") + site("conf-return"):
+        decoded = wire.decode_event(json.dumps(event))
+        asked |= set(board.unpresented(decoded))
+        board.event(decoded, desk.clock.advance(1_000_000))
+    assert asked == set()
+
+
+# Who takes the call.
+
+
+def test_who_answers_and_does_not_take_the_call_is_not_heard(board, desk, taps, site):
+    events = site("confirm-refused")
+    heard = set()
+    for event in events:
+        play(board, desk, [event])
+        heard |= set(taps.on)
+    assert heard == {"pbx-1795947898.8340"}, "only the caller"
+    (call,) = desk.calls
+    assert call.state.answered is None
+    assert call.state.disposition is Disposition.NO_ANSWER
+    assert call.over
+
+
+def test_who_takes_the_call_joins_when_his_dial_says_so(board, desk, taps, script):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", state="Up", app="Dial")
+    script.created("a1", "PJSIP/1001-02", linked="t1", number="1001", state="Down", app="AppDial")
+    script.tell("Dial", peer="a1", caller="t1", dialstatus="", dialstring="1001")
+    script.up("a1")
+    assert set(taps.on) == {"t1"}
+    script.tell("Dial", peer="a1", caller="t1", dialstatus="ANSWER")
+    assert set(taps.on) == {"t1", "a1"}
+
+
+@pytest.mark.parametrize("app", ["FollowMe", "Dial"])
+def test_who_is_asked_through_a_local_channel_joins_when_he_takes_the_call(board, desk, taps, script, app):
+    """His phone was answered, but the other half of the channel that leads to him still plays the question."""
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", state="Up", app=app)
+    script.created("l1", "Local/1001@x-00000001;1", linked="t1", state="Down")
+    script.created("l2", "Local/1001@x-00000001;2", linked="t1", state="Ring")
+    script.tell("Dial", peer="l1", caller="t1", dialstatus="")
+    script.created("a1", "PJSIP/1001-02", linked="t1", number="1001", state="Down", app="AppDial")
+    script.tell("Dial", peer="a1", caller="l2", dialstatus="", dialstring="1001")
+    script.up("a1")
+    script.tell("Dial", peer="a1", caller="l2", dialstatus="ANSWER")
+    script.bridge("inner", "a1", "l2")
+    script.up("l2", "l1")
+    if app == "FollowMe":
+        script.tell("Dial", peer="l1", caller="t1", dialstatus="ANSWER")
+    assert set(taps.on) == {"t1"}, "he is being asked"
+    assert desk.calls[0].state.answered is None
+    if app == "Dial":
+        script.tell("Dial", peer="l1", caller="t1", dialstatus="ANSWER")
+    else:
+        script.bridge("outer", "l1", "t1")
+    assert set(taps.on) == {"t1", "a1"}
+    script.bridge("outer", *(() if app == "FollowMe" else ("l1", "t1")))
+    assert people(desk.calls[0]) == ["+4930123456", "1001@pbx.test"]
+
+
+# The same phone.
+
+
+def test_who_returns_to_a_conference_is_the_same_party(board, desk, taps, site):
+    play(board, desk, site("conf-return"))
+    (call,) = live(desk)
+    assert people(call) == ["1001@pbx.test", "1002@pbx.test"]
+    assert [party.here for party in call.state.parties] == [True, True]
+    assert [m for m in moments(call) if m[0] == 1] == [(1, "join"), (1, "drop"), (1, "join")]
+    assert facts(call, 1)["uniqueid"] == "pbx-1795946202.20", "the first leg's stays"
+    assert set(taps.on) == {"pbx-1795946202.18", "pbx-1795946205.26"}
+
+
+def test_an_agents_two_legs_are_one_party(board, desk, taps, site):
+    """He holds the one and calls on the other, and connects the two (REFER with Replaces)."""
+    one, two = "pbx-1795946967.38", "pbx-1795946970.44"
+    linked = {"pbx_1795946967_38": one, "pbx_1795946967_39": one, "pbx_1795946970_44": two, "pbx_1795946970_45": two}
+    play(board, desk, site("replaces", **linked))
+    (call,) = live(desk)
+    assert people(call) == ["15550132", "1001@pbx.test", "1002@pbx.test"]
+    (transfer,) = call.state.transfers
+    assert (transfer.transferor, transfer.transferee, transfer.target) == (1, 0, 2)
+    assert [party.here for party in call.state.parties] == [True, False, True]
+    assert set(taps.on) == {one, "pbx-1795946970.45"}
+
+
+def test_two_phones_of_one_name_that_talk_are_two_parties(board, desk, script):
+    for ident in ("a1", "a2"):
+        script.created(ident, f"PJSIP/1001-0{ident[1]}", number="1001", app="ConfBridge")
+        script.up(ident)
+    script.bridge("room", "a1", "a2")
+    (call,) = live(desk)
+    assert len(call.state.parties) == 2
+
+
+# Pickups and transfers.
+
+
+def test_a_pickup_is_one_call_when_no_event_names_the_linkedid(board, desk, script):
+    """The picker's linkedid changed after it was asked for; the Dial that he answers names both."""
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", state="Up")
+    script.created("l1", "Local/1001@x-00000001;1", linked="t1", state="Down")
+    script.created("l2", "Local/1001@x-00000001;2", linked="t1", state="Ring")
+    script.created("a1", "PJSIP/1001-02", linked="t1", number="1001", state="Ringing", app="AppDial")
+    script.created("a5", "PJSIP/1005-03", number="1005", app="Pickup")
+    script.up("a5")
+    script.tell("Dial", peer="a5", caller="l2", dialstatus="ANSWER")
+    script.bridge("inner", "a5", "l2")
+    script.bridge("outer", "t1", "l1")
+    (call,) = live(desk)
+    assert people(call) == ["+4930123456", "1005@pbx.test"]
+
+
+def test_a_transfer_to_a_phone_that_still_rings_gets_its_target(board, desk, site):
+    ids = [f"pbx_1795946979_{n}" for n in (50, 51)] + [f"pbx_1795946984_{n}" for n in (56, 57, 58)]
+    play(board, desk, site("att-semi", **dict.fromkeys(ids, "pbx-1795946979.50")))
+    (call,) = live(desk)
+    (transfer,) = call.state.transfers
+    assert people(call) == ["15550130", "1001@pbx.test", "1002@pbx.test"]
+    assert (transfer.kind, transfer.transferor, transfer.transferee, transfer.target) == ("attended", 1, 0, 2)
+
+
+def test_a_consultation_that_is_cancelled(board, desk, site):
+    play(board, desk, site("att-cancel"))
+    (call,) = live(desk)
+    assert call.state.transfers == []
+    assert moments(call).count((1, "hold")) == moments(call).count((1, "unhold")) == 1
+
+
+def test_a_hold_for_a_transfer_that_came_to_nothing_ends(board, desk, site):
+    play(board, desk, site("blind-hash-none"))
+    (call,) = live(desk)
+    assert moments(call)[-1] != (1, "unhold")
+    for conversation in board.conversations:
+        conversation.look(desk.clock.advance(7_000_000_000))
+    hold, unhold = ([m.at for m in call.state.history if m.event == event] for event in ("hold", "unhold"))
+    assert len(hold) == len(unhold) == 1
+    digits = [m.at for m in call.state.history if m.event == "keydown"]
+    assert abs(unhold[0] - max(digits)) < 500_000_000
+
+
+def test_a_call_that_comes_back_from_its_parking_place_was_transferred_to_nobody(board, desk, site):
+    play(board, desk, site("park-timeout"))
+    (call,) = live(desk)
+    (transfer,) = call.state.transfers
+    assert (transfer.transferor, transfer.target) == (1, None)
+    assert people(call) == ["15550702", "1001@pbx.test"]
+    assert facts(call, 1)["uniqueid"] == "pbx-1795946650.51"
+    assert facts(call, 1)["uniqueid.again"] == "pbx-1795946658.56"
+
+
+def test_a_call_fetched_from_its_parking_place_by_another_phone(board, desk, site):
+    play(board, desk, site("park7"))
+    (call,) = live(desk)
+    assert people(call) == ["15550109", "1001@pbx.test", "1003@pbx.test"]
+
+
+# What channels say of themselves.
+
+
+def test_language_and_account_code_are_kept(board, desk, script):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", language="de", accountcode="sales")
+    script.up("t1")
+    assert {k: v for k, v in facts(desk.calls[0], 0).items() if k in {"language", "accountcode"}} == {
+        "language": "de", "accountcode": "sales",
+    }  # fmt: skip

@@ -18,6 +18,9 @@ SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
 FUZZ_SECONDS: Final = 300.0
 """For all fuzz tests together, in equal shares."""
 
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True)  # no test fails because a machine is busy
+hypothesis.settings.load_profile("house")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     folders = tuple(config.rootpath / folder for folder in SLOW_FOLDERS)
@@ -52,7 +55,7 @@ class Fuzz:
             yield random.Random(f"{self.seed} {self.name} {done}")
 
     def examples(self, most: int, test: Callable[[], Any]) -> None:
-        """Run a test made with ``hypothesis.given`` for at most ``most`` examples, in rounds of 20."""
+        """Run a test made with ``hypothesis.given``, without settings of its own, for ``most`` examples in rounds of 20."""
         test = hypothesis.settings(
             max_examples=20, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
         )(test)

@@ -22,10 +22,14 @@ class SteadyClock:
         self._offset = wall() - monotonic()
 
     @classmethod
-    def of_speed(cls, speed: float) -> SteadyClock:
+    def of_speed(
+        cls, speed: float, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] = time.monotonic_ns
+    ) -> SteadyClock:
         """A clock that is right now and runs ``speed`` times as fast from here on: for a call played faster."""
-        zero, begun = time.time_ns(), time.monotonic_ns()
-        return cls(*[lambda: zero + round((time.monotonic_ns() - begun) * speed)] * 2) if speed != 1 else cls()
+        if speed == 1:
+            return cls(wall, monotonic)
+        zero, begun = wall(), monotonic()
+        return cls(*[lambda: zero + round((monotonic() - begun) * speed)] * 2)
 
     def now(self) -> Instant:
         """This moment."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.adapter import ProtocolError
@@ -93,7 +93,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(wire.READ),
     st.dictionaries(st.sampled_from(["channel", "bridge", "peer", "digit", "cause"]), json_values),
@@ -103,7 +102,6 @@ def test_any_json_is_an_event_or_a_protocol_error(kind, fields):
         wire.decode_event(json.dumps({"type": kind, **fields}))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200))
 def test_any_bytes_are_an_event_or_a_protocol_error(text):
     with contextlib.suppress(ProtocolError):
@@ -124,3 +122,11 @@ def test_any_bytes_are_an_event_or_a_protocol_error(text):
 )
 def test_an_endpoint_is_a_name_without_its_number(name, endpoint):
     assert wire.endpoint(name) == endpoint
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    "parser", [test_any_json_is_an_event_or_a_protocol_error, test_any_bytes_are_an_event_or_a_protocol_error]
+)
+def test_the_wire_takes_much_more_of_it(fuzz, parser):
+    fuzz.examples(4000, parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fskit import Ears, events
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -61,16 +61,21 @@ def tell(told: list[Event], step: int = 20_000_000) -> MemoryDesk:
     return desk
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS, max_size=30))
-def test_any_events_in_any_order(told):
-    desk = tell(told)
-    assert desk.faults == []
+@pytest.mark.fuzz
+def test_any_events_in_any_order(fuzz):
+    @given(st.lists(EVENTS, max_size=30))
+    def one(told):
+        assert tell(told).faults == []
+
+    fuzz.examples(300, one)
 
 
-@settings(max_examples=120, deadline=None)
-@given(st.sampled_from(SOURCES), st.randoms(use_true_random=False), st.integers(0, 12))
-def test_recorded_events_that_are_lost_doubled_and_swapped(name, random, changes):
+@pytest.mark.fuzz
+def test_recorded_events_that_are_lost_doubled_and_swapped(fuzz):
+    fuzz.examples(120, given(st.sampled_from(SOURCES), st.randoms(use_true_random=False), st.integers(0, 12))(changed))
+
+
+def changed(name, random, changes):
     told = list(RECORDED[name])
     for _ in range(changes):
         where, what = random.randrange(len(told)), random.randrange(3)
@@ -84,9 +89,12 @@ def test_recorded_events_that_are_lost_doubled_and_swapped(name, random, changes
     assert tell(told).faults == []
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(SOURCES), st.sampled_from(sorted(HEADERS)), TEXT)
-def test_one_header_with_anything_in_it(name, field, text):
+@pytest.mark.fuzz
+def test_one_header_with_anything_in_it(fuzz):
+    fuzz.examples(60, given(st.sampled_from(SOURCES), st.sampled_from(sorted(HEADERS)), TEXT)(one_header))
+
+
+def one_header(name, field, text):
     if field in {"leg", "old_leg", "other", "bridge_a", "bridge_b", "cc_agent_leg", "cc_member_leg", "queue_member"}:
         text = "x" * len(text)
     tell([structs.replace(event, **{field: text}) for event in RECORDED[name]])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakeswitch import Bug, FakeSwitch
+from fakeswitch import FakeSwitch
+from faketaps import Bug
 from fskit import frames, lines, raw
 from fslab import Lab, lab
 

@@ -164,3 +164,9 @@ def test_json_and_plain_say_the_same(said):
     except UnicodeEncodeError:
         return
     assert one == read(from_plain, plain.encode())
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("parser", [test_no_bytes_raise_anything_else, test_json_and_plain_say_the_same])
+def test_the_wire_takes_much_more_of_it(fuzz, parser):
+    fuzz.examples(4000, parser)

@@ -88,3 +88,11 @@ JSON = st.recursive(
 def test_any_json_is_a_message_or_a_protocol_error(event, fields, body):
     with contextlib.suppress(ProtocolError):
         wire.decode(json.dumps({**fields, "event": event, event: body, "streamSid": "MZ1"}).encode())
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    "parser", [test_any_bytes_are_a_message_or_a_protocol_error, test_any_json_is_a_message_or_a_protocol_error]
+)
+def test_the_wire_takes_much_more_of_it(fuzz, parser):
+    fuzz.examples(4000, parser)

@@ -168,3 +168,9 @@ def test_rooms_may_be_numbers_or_words():
     assert (read.secret("board"), read.secret(1234)) == ("b", "all")
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"rooms": [1.5]}, JanusConfig)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("parser", [test_whatever_comes_is_understood_or_a_protocol_error])
+def test_the_wire_takes_much_more_of_it(fuzz, parser):
+    fuzz.examples(4000, parser)

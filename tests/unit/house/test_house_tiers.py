@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vcond.testing.needs import needs
 
@@ -58,3 +62,36 @@ def test_quick_and_slow_are_everything_and_quick_starts_no_peer():
     assert [name for name, lines in recipes if '-m "not slow"' in lines and name == "quick"] == ["quick"]
     assert re.search(r"^test: peers quick slow$", (TOP / "Makefile").read_text(), re.MULTILINE)
     assert (TOP / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
+
+
+@pytest.fixture
+def house(monkeypatch):
+    monkeypatch.setenv("VCOND_FUZZ_SEED", "7")
+    spec = importlib.util.spec_from_file_location("house_conftest", TOP / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_fuzz_test_ends_with_its_rounds_or_its_share_of_the_time_and_has_one_round_at_least(house, monkeypatch):
+    assert len(list(house.Fuzz("test", None, 1).rounds(5))) == 5
+    assert len(list(house.Fuzz("test", 0, 1).rounds(5))) == 1
+    passed = itertools.count()
+    monkeypatch.setattr(house.time, "monotonic", lambda: next(passed))
+    assert len(list(house.Fuzz("test", 40, 4).rounds(5))) == 10, "for longer than its rounds when a time was asked for"
+
+
+def test_a_seed_gives_the_same_rounds_again_and_each_test_its_own(house):
+    def rounds(name: str) -> list[float]:
+        return [chance.random() for chance in house.Fuzz(name, None, 1).rounds(3)]
+
+    assert rounds("a") == rounds("a")
+    assert len({*rounds("a"), *rounds("b")}) == 6
+    seen = []
+
+    @given(st.integers())
+    def one(number):
+        seen.append(number)
+
+    house.Fuzz("c", None, 1).examples(40, one)
+    assert len(seen) == 40

@@ -1,11 +1,12 @@
-"""Broken documents: nothing but the documented exceptions leaves the room. VCOND_FUZZ=100000 looks longer."""
+"""Broken documents: nothing but the documented exceptions leaves the room. ``make torture`` looks longer."""
 
 from __future__ import annotations
 
 import copy
-import os
 import random
 from contextlib import suppress
+
+import pytest
 
 from vcond.errors import ProtocolError
 from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
@@ -14,7 +15,8 @@ from vcond.vcon.keys import load_private, load_recipient, load_signer, load_trus
 from vcond.vcon.seal import open_signed
 from vcond.vcon.signing import sign
 
-ROUNDS = int(os.environ.get("VCOND_FUZZ", "2000"))
+ROUNDS = 2000
+pytestmark = pytest.mark.fuzz
 ODD = (
     None, True, False, 0, -1, 1, 2**53, 2**64, 0.5, -1.5, 1e300, "", "x", "2026-11-22T09:00:00Z", "json", "base64url",
     "none", "recording", "recording-set", "transfer", [], [0], [None], [[0]], [-1], ["x"], {}, {"a": 1}, {"type": "text"},
@@ -74,10 +76,9 @@ def strings(value):
     return [strings(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_no_document_breaks_the_room(data):
-    rng = random.Random(4)
+def test_no_document_breaks_the_room(data, fuzz):
     documents = small(data)
-    for _ in range(ROUNDS):
+    for rng in fuzz.rounds(ROUNDS):
         document = strings(mutated(rng.choice(documents), rng))
         validate(document)
         fitted = fit(document, Profile.CONSERVER) if not {"payload", "ciphertext"} & document.keys() else document
@@ -90,11 +91,10 @@ def test_no_document_breaks_the_room(data):
             validate(again)
 
 
-def test_no_bytes_break_the_room(data):
-    rng = random.Random(5)
+def test_no_bytes_break_the_room(data, fuzz):
     texts = [serialize(document) for document in small(data)]
     texts += [pack(document) for document in small(data)]
-    for _ in range(ROUNDS):
+    for rng in fuzz.rounds(ROUNDS):
         raw = bytearray(rng.choice(texts))
         for _ in range(rng.randint(1, 6)):
             at = rng.randrange(len(raw))
@@ -115,13 +115,12 @@ def test_no_bytes_break_the_room(data):
             serialize(document)
 
 
-def test_no_seal_breaks_the_room_and_none_opens_on_another_payload(data, pki, at):
-    rng = random.Random(6)
+def test_no_seal_breaks_the_room_and_none_opens_on_another_payload(data, pki, at, fuzz):
     body = serialize(read((data / "busy.vcon.json").read_bytes()))
     trust, key = load_trust(pki.root.pem), load_private(pki.receiver.key_pem)
     signed = sign(body, load_signer(pki.leaf.key_pem, pki.chain), at)
     sealed = encrypt(signed, [load_recipient(pki.receiver.pem)])
-    for _ in range(ROUNDS):
+    for rng in fuzz.rounds(ROUNDS):
         with suppress(ProtocolError):
             changed = strings(mutated(signed, rng))
             validate(changed)

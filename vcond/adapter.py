@@ -25,7 +25,7 @@ import msgspec
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
-from vcond.calls.causes import NORMAL, Cause, Disposition, disposition
+from vcond.calls.causes import CUT_OFF, NORMAL, Cause, Disposition, disposition
 from vcond.calls.events import (
     Answered,
     Digit,
@@ -64,7 +64,7 @@ from vcond.media.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock,
 from vcond.media.codecs import Codec
 
 __all__ = [
-    "MILLI", "NORMAL", "SECOND",
+    "CUT_OFF", "MILLI", "NORMAL", "SECOND",
     "Adapter", "Answered", "ArrivalClock", "BadMediaError", "Call", "Cause", "Clock", "Codec", "ConfigError", "Desk",
     "Digit", "Directed", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
     "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",

@@ -36,6 +36,8 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_CAUSE = Cause()
 """Nothing was said."""
 NORMAL = Cause(q850=16)
+CUT_OFF = frozenset({"adapter-gone", "limit"})
+"""Texts with which the core ends a call whose end it does not know: it may go on, and is recorded anew then."""
 
 _BY_Q850 = {
     **dict.fromkeys((17,), Disposition.BUSY),

@@ -174,6 +174,13 @@ class Call:
             mine |= {(by, one.index) for one in self.parties if not one.here}
         return [pause for pause in self.pauses if pause.stop is None and (pause.by, pause.party) in mine]
 
+    @property
+    def known_until(self) -> Instant:
+        """Until when it was followed: the beginning of an interruption that nothing came after, else the last event."""
+        window = self.interruptions[-1] if self.interruptions else None
+        alone = window is not None and (window.stop is None or self.last <= window.stop)
+        return max(self.opened, window.start if window is not None and alone else self.last)
+
     def secret(self, at: Instant) -> bool:
         """Whether what happened then, and is told now, must not be kept. Stamps of others are not exact: now counts too."""
         return self.paused or self.paused_in(at, Instant(at + 1))

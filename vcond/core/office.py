@@ -212,7 +212,7 @@ class Office:
 
     def finish_unfinished(self, call: CoreCall) -> None:
         """Nobody took it up again: it ended when we stopped hearing it."""
-        at = call.state.interruptions[-1].start if call.state.interruptions else call.state.last
+        at = call.state.known_until
         call.record(ev.Warned(at=at, code="cut-short", text="capture stopped before the call's end was seen"))
         call.end(at=at, cause=Cause(text="unknown"))
 

@@ -11,22 +11,21 @@ Imports the contract only, as adapters do.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from msgspec import structs
 
 from vcond.adapter import (
+    CUT_OFF,
     SECOND,
     Answered,
     Cause,
     Desk,
-    Direction,
     Event,
     Fact,
     Held,
     Instant,
     LiveCall,
-    Party,
     PartyDescribed,
     PartyLeft,
     Paused,
@@ -35,8 +34,9 @@ from vcond.adapter import (
     Warned,
     Who,
 )
+from vcond.pbx.filledin import FilledIn, L
 from vcond.pbx.legs import Leg
-from vcond.pbx.settings import Selecting, clean, direction, matches
+from vcond.pbx.settings import Selecting, clean, matches
 
 EXCLUDED: Final = "excluded"
 """Why a call is not recorded: somebody is in it whose calls never are."""
@@ -53,10 +53,7 @@ ALONE: Final = Instant(300 * SECOND)
 """Who stays was alone for longer: that is no beginning of what comes."""
 
 
-L = TypeVar("L", bound=Leg)
-
-
-class Conversation(Generic[L]):
+class Conversation(FilledIn[L]):
     """All legs that belong together, and the call that they are to the core once it is recorded."""
 
     def __init__(self, key: str, since: Instant, desk: Desk, selecting: Selecting) -> None:
@@ -64,6 +61,8 @@ class Conversation(Generic[L]):
         self.since = since
         self.late = False
         """Found alive after a gap: its beginning was not seen."""
+        self.lives_on = False
+        """The core ended its call, and the PBX did not: it is recorded anew when ``again`` is told so."""
         self.legs: dict[str, L] = {}
         self.call: LiveCall | None = None
         self.refused = ""
@@ -86,59 +85,6 @@ class Conversation(Generic[L]):
         self._variables: list[tuple[str, str]] = []
         self._desk = desk
         self._selecting = selecting
-
-    # What an adapter fills in.
-
-    def _listen(self, leg: L) -> None:
-        """Listen to a leg that is up; nothing happens when it is listened to already."""
-        raise NotImplementedError
-
-    def _stop(self, leg: L, at: Instant) -> None:
-        """Listen no longer; its track ends at ``at``."""
-        raise NotImplementedError
-
-    def _talking(self, leg: L) -> bool:
-        """Whether somebody hears a leg. Two of them: the call is answered."""
-        raise NotImplementedError
-
-    def _machine(self) -> L | None:
-        """The leg that a machine answered, in a call that no human did."""
-        raise NotImplementedError
-
-    def _machine_word(self, leg: L) -> str:
-        """What answered that leg."""
-        return leg.app
-
-    def _word(self, codes: Cause) -> str:
-        """The word for why a call was not answered."""
-        raise NotImplementedError
-
-    def _may_open(self) -> bool:
-        """Whether anything may be told yet."""
-        return True
-
-    def _way(self, first: L, others: Iterable[L]) -> Direction:
-        """Which way a call goes."""
-        return direction(first.inside, [leg.inside for leg in others])
-
-    def _party_key(self, leg: L) -> str:
-        """The key of the party that a leg is."""
-        return leg.channel
-
-    def _may_stay(self, leg: L) -> bool:
-        """Whether a leg that is alone may be there for many conversations, and is no caller who waits or hears a machine."""
-        return leg.inside is not False
-
-    def _keys(self, leg: L) -> tuple[str, ...]:
-        """Keys of all parties that are there because a leg is."""
-        return (leg.key,)
-
-    def _known(self, call: LiveCall, channel: str) -> Party | None:
-        """The party that a channel was in a call of an earlier run."""
-        return call.state.party_by_key(channel)
-
-    def _joined(self, leg: L, party: int, at: Instant) -> None:
-        """A leg became a party: facts of it can be told."""
 
     # Legs come and go.
 
@@ -193,7 +139,7 @@ class Conversation(Generic[L]):
         self.end(until)
         stays.key, stays.holding, stays.came = "", False, until
         self.key, self.since, self.late, self.refused = f"{stays.channel} {until}", until, False, ""
-        self.first, stays.stays = stays, True
+        self.first, stays.stays, self.lives_on = stays, True, False
         self.idle, self.left_alone, self.had = True, None, 1
         self._rang, self._last, self._hung_up, self._failure, self._sent_on = [], None, None, "", None
         self._facts, self._variables = {}, []
@@ -305,12 +251,36 @@ class Conversation(Generic[L]):
             self.call = None
 
     def look(self, at: Instant) -> None:
-        """Stop listening when the core has ended the call by itself (a limit, a stop)."""
+        """Stop listening when the core has ended the call by itself; let go of who stays alone."""
         if self.call is not None and self.call.state.ended is not None:
-            self.call = None
-            self.refuse("ended", at)
+            self._was_ended(self.call.state.cause.text, at)
         if self.left_alone is not None and at - self.left_alone > PARTING and self.legs:
             self.begin_anew(at)
+
+    def _was_ended(self, why: str, at: Instant) -> None:
+        self.call = None
+        if why not in CUT_OFF:  # else it may live on, and is recorded ``again``
+            self.refuse("ended", at)
+            return
+        self.lives_on = True
+        for leg in self.legs.values():
+            self._stop(leg, at)
+            leg.key = ""
+        self._rang, self._last, self._hung_up, self._sent_on, self._facts = [], None, None, None, {}
+
+    def again(self, at: Instant) -> None:
+        """The PBX is attached, and this is what it has: record from now on what the core had ended."""
+        if not self.lives_on:
+            return
+        self.lives_on = False
+        if self.first is None or self.first.channel not in self.legs:
+            self.first = next(iter(self.legs.values()), None)
+        late, self.late = self.late, True
+        self.settle(at)
+        self.late = late
+        for leg in self.legs.values():
+            if leg.holding and leg.party is not None:
+                self.emit(Held(at=at, party=leg.party.index))
 
     def end(self, at: Instant) -> None:
         """Nobody is left in it, or nobody but who stays."""
@@ -346,7 +316,7 @@ class Conversation(Generic[L]):
 
     def _open(self, at: Instant) -> None:
         first = self.first
-        if self.call is not None or self.refused or self.idle or first is None or not self._may_open():
+        if self.call is not None or self.refused or self.idle or self.lives_on or first is None or not self._may_open():
             return
         legs = [*self.legs.values(), *self._rang, *([self._last] if self._last else [])]
         legs = [leg for leg in legs if leg.somebody]
@@ -380,7 +350,7 @@ class Conversation(Generic[L]):
     def adopt(self, call: LiveCall, at: Instant) -> None:
         """Go on with a call of an earlier run: who is no longer there has left, who is there stays who he was."""
         self.call = call
-        last = max(call.state.last, call.state.opened)
+        last = call.state.known_until
         self._facts = {(fact.name, ""): fact.value for fact in call.state.facts if fact.party is None}
         for leg in self.legs.values():
             known = self._known(call, leg.channel)
@@ -406,6 +376,7 @@ class Conversation(Generic[L]):
         if self.idle:
             self.first, self.key, self.since, self.late = other.first, other.key, other.since, other.late
             self.refused = self.refused or other.refused
+        self.lives_on = self.lives_on and other.call is None
         if self.call is None:
             self.call = other.call
         elif other.call is not None and not self.call.merge(other.call):

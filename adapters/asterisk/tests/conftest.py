@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
 import json
 import re
@@ -11,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from vcond.testing.desk import MemoryDesk
-from vcond.testing.time import ManualClock
-from vcond_asterisk import Config, wire
+from vcond.testing.time import ManualClock, run_virtual
+from vcond_asterisk import AsteriskAdapter, Config, wire
 from vcond_asterisk.board import Switchboard
 
 HERE = Path(__file__).resolve().parent
@@ -222,3 +224,74 @@ def script(board, desk):
 @pytest.fixture
 def make_script(desk):
     return lambda board: Script(board, desk.clock)
+
+
+class World:
+    """The fake, a desk, and the adapter between them."""
+
+    def __init__(self, fake, login, **config):
+        self.pbx = fake
+        self.desk = MemoryDesk("asterisk")
+        self.config = Config(url=fake.url, internal=["PJSIP/agent*"], **{**login, **config})
+
+    async def start(self, *, attached=True):
+        self.task = asyncio.create_task(AsteriskAdapter(self.config).run(self.desk))
+        self.ticks = asyncio.create_task(self._tick())
+        if attached:
+            await self.until(lambda: self.desk.is_attached)
+
+    async def stop(self):
+        self.ticks.cancel()
+        self.task.cancel()
+        await asyncio.wait([self.task, self.ticks])
+        assert self.task.cancelled(), self.task
+
+    async def _tick(self):
+        while True:
+            await asyncio.sleep(0.5)
+            self.desk.tick()
+
+    async def until(self, predicate, within=200):
+        """Wait in virtual time; also for what the desk is not told of."""
+        async with asyncio.timeout(within):
+            while True:
+                with contextlib.suppress(LookupError):
+                    if predicate():
+                        return
+                await asyncio.sleep(0.2)
+
+    async def call(self, *, tapped=2):
+        pbx = self.pbx
+        caller = pbx.channel("PJSIP/trunk", number="+4930123456", name="Carol")
+        agent = pbx.channel("PJSIP/agent", linked=caller, number="7001", name="Alice", state="Ringing")
+        pbx.up(agent)
+        pbx.up(caller)
+        pbx.bridge(agent, caller)
+        await self.until(lambda: len(self.desk.by_key(caller).state.tracks) == tapped)
+        return caller, agent
+
+    def codes(self, key):
+        return [warning.code for warning in self.desk.by_key(key).state.warnings]
+
+
+@pytest.fixture
+def world(make_fake, login):
+    """Runs a coroutine in virtual time with a world of its own."""
+
+    def run(main, *, start=True, **config):
+        async def inside():
+            async with make_fake() as fake:
+                one = World(fake, login, **config)
+                if start:
+                    await one.start()
+                try:
+                    await main(one)
+                finally:
+                    await one.stop()
+                assert one.desk.faults == []
+                await asyncio.sleep(1)
+                assert fake.helpers(f"{one.config.app}.") == [], "something was left on the PBX"
+
+        run_virtual(inside())
+
+    return run

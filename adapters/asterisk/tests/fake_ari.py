@@ -19,7 +19,7 @@ from aiohttp import web
 USER, PASSWORD = "vcond", "secret-of-the-fake"
 LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 FRAME = 160
-STAMP = "2026-01-05T12:00:{:06.3f}+0000"
+STAMP = "2026-01-05T{:02}:{:02}:{:06.3f}+0000"
 MODULES = (
     "res_ari_channels.so", "res_ari_bridges.so", "res_ari_events.so", "res_stasis_snoop.so", "chan_audiosocket.so",
     "res_audiosocket.so",
@@ -120,7 +120,7 @@ class FakeAsterisk:
     def tell(self, kind: str, **fields: Any) -> None:
         """An event to all applications that get it."""
         now = asyncio.get_running_loop().time()
-        event: dict[str, Any] = {"type": kind, "timestamp": STAMP.format(now % 60), "application": "x"}
+        event: dict[str, Any] = {"type": kind, "timestamp": _stamp(now), "application": "x"}
         for name, value in fields.items():
             if name in {"channel", "peer", "caller"} and isinstance(value, str):
                 event[name] = self._shown(value)
@@ -180,9 +180,7 @@ class FakeAsterisk:
         app, socket = request.query["app"], web.WebSocketResponse()
         await socket.prepare(request)
         if app in self._sockets:
-            self.send(
-                app, json.dumps({"type": "ApplicationReplaced", "timestamp": STAMP.format(0), "application": app})
-            )
+            self.send(app, json.dumps({"type": "ApplicationReplaced", "timestamp": _stamp(0), "application": app}))
         self._sockets[app] = socket
         async for _ in socket:
             pass
@@ -340,6 +338,11 @@ class FakeAsterisk:
         await asyncio.gather(*self._streams.values(), return_exceptions=True)
         for writer in self._writers.values():
             writer.close()
+
+
+def _stamp(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return STAMP.format(12 + int(minutes) // 60 % 12, int(minutes) % 60, rest)
 
 
 def _no(status: int) -> web.Response:

@@ -3,87 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 
 import pytest
 
-from vcond.testing.desk import MemoryDesk
+from vcond.adapter import Cause
 from vcond.testing.sounds import find, voice
-from vcond.testing.time import run_virtual
-from vcond_asterisk import AsteriskAdapter, Config, adapter
+from vcond_asterisk import adapter
 from vcond_asterisk.board import Switchboard
-
-
-class World:
-    """The fake, a desk, and the adapter between them."""
-
-    def __init__(self, fake, login, **config):
-        self.pbx = fake
-        self.desk = MemoryDesk("asterisk")
-        self.config = Config(url=fake.url, internal=["PJSIP/agent*"], **{**login, **config})
-
-    async def start(self, *, attached=True):
-        self.task = asyncio.create_task(AsteriskAdapter(self.config).run(self.desk))
-        self.ticks = asyncio.create_task(self._tick())
-        if attached:
-            await self.until(lambda: self.desk.is_attached)
-
-    async def stop(self):
-        self.ticks.cancel()
-        self.task.cancel()
-        await asyncio.wait([self.task, self.ticks])
-        assert self.task.cancelled(), self.task
-
-    async def _tick(self):
-        while True:
-            await asyncio.sleep(0.5)
-            self.desk.tick()
-
-    async def until(self, predicate, within=200):
-        """Wait in virtual time; also for what the desk is not told of."""
-        async with asyncio.timeout(within):
-            while True:
-                with contextlib.suppress(LookupError):
-                    if predicate():
-                        return
-                await asyncio.sleep(0.2)
-
-    async def call(self, *, tapped=2):
-        pbx = self.pbx
-        caller = pbx.channel("PJSIP/trunk", number="+4930123456", name="Carol")
-        agent = pbx.channel("PJSIP/agent", linked=caller, number="7001", name="Alice", state="Ringing")
-        pbx.up(agent)
-        pbx.up(caller)
-        pbx.bridge(agent, caller)
-        await self.until(lambda: len(self.desk.by_key(caller).state.tracks) == tapped)
-        return caller, agent
-
-    def codes(self, key):
-        return [warning.code for warning in self.desk.by_key(key).state.warnings]
-
-
-@pytest.fixture
-def world(make_fake, login):
-    """Runs a coroutine in virtual time with a world of its own."""
-
-    def run(main, *, start=True, **config):
-        async def inside():
-            async with make_fake() as fake:
-                one = World(fake, login, **config)
-                if start:
-                    await one.start()
-                try:
-                    await main(one)
-                finally:
-                    await one.stop()
-                assert one.desk.faults == []
-                await asyncio.sleep(1)
-                assert fake.helpers(f"{one.config.app}.") == [], "something was left on the PBX"
-
-        run_virtual(inside())
-
-    return run
 
 
 def test_it_sets_filter_and_subscription_after_every_connect(world):
@@ -229,6 +156,55 @@ def test_a_call_that_the_core_ended_is_not_listened_to_any_more(world):
         assert len(one.desk.calls) == 1
 
     world(main)
+
+
+def test_a_call_that_the_core_cut_off_is_recorded_from_then_on(world):
+    async def main(one):
+        caller, agent = await one.call()
+        old = one.desk.by_key(caller)
+        old.end(at=one.desk.clock.now(), cause=Cause(text="limit"))
+        await one.until(lambda: len(one.desk.calls) == 2)
+        await heard_again(one, old, caller, agent)
+
+    world(main)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before-it-is-attached-again", "as-it-is-attached-again"])
+def test_a_call_that_went_on_while_we_were_not_attached_is_recorded_from_then_on(world, early):
+    async def main(one):
+        caller, agent = await one.call()
+        old = one.desk.by_key(caller)
+        heard = one.desk.clock.now()
+        one.pbx.refuse["GET events"] = 500
+        one.pbx.cut_events()
+        await asyncio.sleep(40)
+        if not early:
+            one.pbx.refuse.clear()
+            await one.until(lambda: one.desk.is_attached)
+        old.end(at=heard, cause=Cause(text="adapter-gone"))
+        await asyncio.sleep(2)
+        assert early == (len(one.desk.calls) == 1)
+        one.pbx.refuse.clear()
+        await one.until(lambda: len(one.desk.calls) == 2)
+        await heard_again(one, old, caller, agent)
+
+    world(main)
+
+
+async def heard_again(one, old, caller, agent):
+    new = one.desk.calls[1]
+    await one.until(lambda: len(new.state.tracks) == 2)
+    said = voice(1, 2.0)
+    one.pbx.say(agent, said)
+    await one.pbx.said(agent)
+    await asyncio.sleep(0.5)
+    assert [warning.code for warning in new.state.warnings] == ["joined-late"]
+    assert find(said, one.desk.audio(new, 1))[0] > 0.99
+    one.pbx.hang_up(agent, caller, by=agent)
+    await one.until(lambda: new.over)
+    assert new.state.hung_up_by == 1
+    assert len(old.state.tracks) == 2, "what was ended stays as it was"
+    assert len(one.desk.calls) == 2
 
 
 def test_an_audio_port_that_somebody_has_is_tried_again(world):

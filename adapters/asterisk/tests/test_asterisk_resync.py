@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from vcond.adapter import Tagged
 from vcond.testing.desk import MemoryDesk
 from vcond_asterisk import Config, wire
 from vcond_asterisk.board import Switchboard
@@ -105,6 +106,26 @@ def test_calls_of_an_earlier_run_are_taken_up_or_ended(script, board, desk, taps
     assert ended.state.ended == desk.calls[1].state.last
     assert [warning.code for warning in ended.state.warnings] == ["ended-unseen"]
     assert second.faults == []
+
+
+def test_what_ended_while_nobody_watched_ends_when_it_was_last_heard(script, desk, taps, lists):
+    """Texts of what was captured come at the restart; the call and who left it were over by then."""
+    script.call()
+    script.call(trunk="t2", agent="a2")
+    heard = desk.clock.now()
+    desk.clock.advance(3_600_000 * MS)
+    second = MemoryDesk.after_crash(desk)
+    for call in second.calls:
+        call.record(Tagged(at=second.clock.now(), name="said", value="later"))
+    at = second.clock.advance(MS)
+    resync(fresh(second, taps), second, taps, **lists("t1", "a1", "a2"), at=at, lost=None)
+    ended, goes_on = second.calls
+    assert (ended.over, goes_on.over) == (True, False)
+    assert heard - 10 * MS <= ended.state.ended <= heard
+    assert ended.state.warnings[-1].at == ended.state.ended
+    stays = [party.stays[0].left for party in goes_on.state.parties]
+    assert stays[0] is None
+    assert heard - 10 * MS <= stays[1] <= heard
 
 
 def test_a_hold_of_an_earlier_run_ends(script, desk, taps, lists, make_script):

@@ -243,6 +243,8 @@ async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: 
         now = desk.clock.now()
         for conversation in attachment.board.conversations:
             conversation.look(now)
+            if crew.attached.is_set():
+                conversation.again(now)
         crew.look_after(now)
         if media.odd > odd:
             desk.dropped("frame", "wrong-format", media.odd - odd)

@@ -26,6 +26,8 @@ def resync(
     ``lost`` is when the events stopped; None at the first connect. Calls that vanished are ended, calls of an earlier
     run that still go on are taken up again, calls that nobody knew are opened from now on.
     """
+    for conversation in board.conversations:
+        conversation.look(at)
     if lost is not None:
         for conversation in board.conversations:
             text = "the PBX could not be heard for a while: holds, digits and transfers of that time are unknown"
@@ -33,6 +35,8 @@ def resync(
     _forget_gone(board, taps, {channel.id for channel in channels}, at, lost)
     _redraw(board, channels, bridges, at, lost)
     _take_up(board, desk, at)
+    for conversation in board.conversations:
+        conversation.again(at)
 
 
 def _forget_gone(board: Switchboard, taps: Taps, live: set[str], at: Instant, lost: Instant | None) -> None:
@@ -78,12 +82,12 @@ def _take_up(board: Switchboard, desk: Desk, at: Instant) -> None:
             if conversation.call is None:
                 conversation.adopt(again, at)
             elif not conversation.call.merge(again):
-                again.end(at=max(again.state.last, again.state.opened), cause=Cause(text="not-merged"))
+                again.end(at=again.state.known_until, cause=Cause(text="not-merged"))
         conversation.waiting = False
         conversation.settle(at)
         conversation.late = False
     for call in left:
-        last = max(call.state.last, call.state.opened)
+        last = call.state.known_until
         text = "it ended while nobody watched; the end is that of what was captured"
         call.emit(Warned(at=last, code="ended-unseen", text=text))
         call.end(at=last, cause=Cause(text="lost"))

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from fslab import Lab, lab
 
+from vcond.adapter import Cause
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond_freeswitch import Config, FreeSwitchAdapter
@@ -213,6 +214,22 @@ def test_a_call_that_the_core_ended_is_not_listened_to_any_more():
             it.switch.end(one, two)
             await asyncio.sleep(5)
             assert len(it.desk.calls) == 1
+
+    lab(main)
+
+
+def test_a_call_that_the_core_cut_off_is_recorded_from_then_on():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            it.desk.calls[0].end(at=it.desk.clock.now(), cause=Cause(text="limit"))
+            await it.until(lambda: len(it.desk.calls) == 2)
+            call = it.desk.calls[1]
+            await it.until(lambda: len(call.state.tracks) == 2)
+            assert [warning.code for warning in call.state.warnings] == ["joined-late"]
+            it.switch.end(one, two)
+            await it.until(lambda: call.over)
 
     lab(main)
 

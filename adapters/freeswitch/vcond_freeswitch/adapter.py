@@ -47,7 +47,7 @@ class FreeSwitchAdapter:
                 reception.serve(crew)
                 attachment = Attachment(self.config, desk, crew, tasks)
                 tasks.create_task(_look_after(desk, crew), name="freeswitch-look")
-                tasks.create_task(_end_what_is_over(desk, attachment.board), name="freeswitch-calls")
+                tasks.create_task(_end_what_is_over(desk, crew, attachment.board), name="freeswitch-calls")
                 await attachment.keep()
         finally:
             desk.attached(False, "stopped")
@@ -205,12 +205,14 @@ class Attachment:
             )
 
 
-async def _end_what_is_over(desk: Desk, board: Switchboard) -> None:
+async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> None:
     """Every second: who was left alone, and calls that the core has ended by itself."""
     while True:
         await asyncio.sleep(1.0)
         for conversation in board.conversations():
             conversation.look(desk.clock.now())
+            if crew.connection is not None:
+                conversation.again(desk.clock.now())
 
 
 async def _look_after(desk: Desk, crew: TapCrew) -> None:

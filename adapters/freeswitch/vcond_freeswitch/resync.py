@@ -54,6 +54,8 @@ async def resync(
     wanted = list(dict.fromkeys([*known, *named, *await table(connection)]))[:MAX_ROWS]
     dumps = await _dumps(connection, wanted)
     at = desk.clock.now()
+    for conversation in board.conversations():
+        conversation.look(at)
     if lost is not None:
         board.away(lost, at)
     there = {found.leg for found in dumps}
@@ -65,10 +67,11 @@ async def resync(
     board.adopt(earlier, at)
     for conversation in board.conversations():
         conversation.settle(at)
+        conversation.again(at)
     for found in dumps:
         board.holds(found, at)
     for call in desk.unfinished():
-        call.end(at=max(call.state.last, call.state.opened), cause=Cause(text="gone"))
+        call.end(at=call.state.known_until, cause=Cause(text="gone"))
     await crew.adopt(connection, list(board.legs.values()), max(0, at - last))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.adapter import MILLI, SECOND, Instant
+from vcond.adapter import MILLI, SECOND, Cause, Instant
 from vcond.testing.checks import check_events
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
@@ -257,6 +258,24 @@ def test_a_call_that_the_core_ended_is_not_begun_again_while_they_go_on():
     scene.put(1, "Rita")
     scene.look()
     assert len(scene.desk.calls) == 2
+
+
+@pytest.mark.parametrize("why", ["adapter-gone", "limit"])
+def test_a_call_that_the_core_cut_off_is_recorded_from_then_on(why):
+    scene = Scene()
+    scene.put(1, "Rita")
+    at = scene.look(100)
+    scene.call.end(at=at, cause=Cause(text=why))
+    at = scene.look()
+    assert (scene.call.over, scene.call.state.opened) == (False, at)
+    assert [warning.code for warning in scene.call.state.warnings] == ["joined-late"]
+    assert len(scene.taps) == 2
+    assert scene.taps[1].ended is None
+    scene.drop(1)
+    scene.look(20)
+    scene.put(2, "Ben")
+    scene.look()
+    assert scene.call.state.warnings == []
 
 
 def restarted(scene: Scene, **changes) -> Scene:

@@ -129,6 +129,57 @@ def test_a_call_that_the_core_ended_is_listened_to_no_more(desk: MemoryDesk) -> 
     assert (talk.heard, talk.refused, talk.call) == ([], "ended", None)
 
 
+@pytest.mark.parametrize("why", ["adapter-gone", "limit"])
+def test_a_call_that_the_core_cut_off_and_that_lives_on_is_recorded_from_then_on(desk: MemoryDesk, why: str) -> None:
+    talk = Plain("one", desk)
+    ann, ben = talk.leg("ann"), talk.leg("ben")
+    gone = talk.leg("gone")
+    talk.hold(ben, desk.clock.now())
+    desk.calls[0].end(at=desk.clock.now(), cause=Cause(text=why))
+    talk.look(desk.clock.now())
+    assert (talk.heard, talk.refused) == ([], "")
+    talk.settle(desk.clock.now())
+    talk.remove(gone, desk.clock.now(), Cause())
+    assert len(desk.calls) == 1, "nothing is told while the PBX is not attached"
+    at = desk.clock.advance(60 * 10**9)
+    talk.again(at)
+    talk.again(at)
+    old, new = desk.calls
+    assert talk.heard == ["ann", "ben"]
+    assert (new.key, new.state.opened, new.state.answered) == (old.key, at, at)
+    assert [warning.code for warning in new.state.warnings] == ["joined-late"]
+    assert [(moment.party, moment.event) for moment in new.state.history] == [(0, "join"), (1, "join"), (1, "hold")]
+    now = desk.clock.advance(10**9)
+    for leg in (ann, ben):
+        talk.remove(leg, now, Cause(q850=16))
+    talk.end(now)
+    assert new.state.ended == now
+    assert desk.faults == []
+
+
+def test_a_call_that_the_core_cut_off_and_that_is_over_is_no_new_one(desk: MemoryDesk) -> None:
+    talk = Plain("one", desk)
+    ann = talk.leg("ann")
+    now = desk.clock.now()
+    desk.calls[0].end(at=now, cause=Cause(text="adapter-gone"))
+    talk.look(now)
+    talk.remove(ann, now, Cause())
+    talk.end(now)
+    assert len(desk.calls) == 1
+
+
+def test_a_call_that_was_cut_off_goes_on_in_the_one_that_it_meets(desk: MemoryDesk) -> None:
+    talk, other = Plain("one", desk), Plain("two", desk)
+    talk.leg("ann")
+    other.leg("ben")
+    now = desk.clock.now()
+    desk.calls[0].end(at=now, cause=Cause(text="limit"))
+    talk.look(now)
+    talk.absorb(other)
+    talk.settle(now)
+    assert [party.key for party in desk.calls[1].state.parties] == ["ben", "ann"]
+
+
 def test_variables_are_told_once_there_is_a_call_and_bounded(desk: MemoryDesk) -> None:
     talk = Plain("one", desk)
     now = desk.clock.now()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from vcond.adapter import SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
+from vcond.adapter import CUT_OFF, SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Id, Participant, clean
 
@@ -74,6 +74,8 @@ class Room:
     """Since when we know that nobody publishes; None = somebody does."""
     refused: bool = False
     """The core ended the call: what is said until nobody publishes is not wanted."""
+    late: bool = False
+    """The core cut the call off: the next one begins in the middle of it."""
 
     @property
     def publishers(self) -> list[Member]:
@@ -134,7 +136,7 @@ class Board:
         if at < self._deadline:
             return
         for call in self._leftovers():
-            last = max(call.state.last, call.state.opened)
+            last = call.state.known_until
             text = "it ended while nobody watched; the end is that of what was captured"
             call.emit(Warned(at=last, code="ended-unseen", text=text))
             call.end(at=last, cause=LOST)
@@ -215,6 +217,10 @@ class Board:
             opened = max(first.seen, Instant(at - EARLIEST))
             room.call = self._desk.call(f"{_prefix(room.id)}{quote(str(first.id), safe='')}", at=opened)
             room.call.emit(Fact(at=opened, name="janus.room", value=str(room.id)))
+            if room.late:
+                text = "the call was there before capture began"
+                room.call.emit(Warned(at=opened, code="joined-late", text=text))
+            room.late = False
             self._desk.log.info("call opened", call=room.call.uuid, present=len(room.members))
         else:
             return
@@ -225,7 +231,9 @@ class Board:
         here = {member.party for member in room.members.values()}
         for party in call.state.parties:
             if party.here and party.index not in here:
-                call.emit(PartyLeft(at=max(call.state.last, party.stays[-1].joined), party=party.index, cause=LOST))
+                call.emit(
+                    PartyLeft(at=max(call.state.known_until, party.stays[-1].joined), party=party.index, cause=LOST)
+                )
 
     def _join(self, room: Room, member: Member, at: Instant) -> None:
         """The member is a party of the room's call: one that was there before, or a new one."""
@@ -245,10 +253,13 @@ class Board:
         member.party = call.party(key, at=at, who=who)
 
     def _end_if_core_did(self, room: Room, at: Instant) -> None:
-        """A limit was reached, or the operator ended it."""
+        """It could not be heard for long, or went on for too long: a new call begins. Else it is not wanted any more."""
         if room.call is None or room.call.state.ended is None:
             return
-        room.refused = True
+        room.late = room.call.state.cause.text in CUT_OFF
+        room.refused = not room.late
+        for member in room.members.values():
+            member.seen = at
         self._leave_call(room, at)
 
     def _end(self, room: Room) -> None:

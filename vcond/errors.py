@@ -69,5 +69,9 @@ class StorageError(OperatorError):
     """A disk that is full, read-only or broken."""
 
 
+class InUseError(StorageError):
+    """A journal that another process writes."""
+
+
 class JournalError(OperatorError):
     """A journal that cannot be read as what it claims to be."""

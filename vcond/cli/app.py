@@ -16,6 +16,7 @@ from vcond.cli.model import model_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
 from vcond.config import Loaded, load
+from vcond.errors import InUseError, StorageError
 
 app = typer.Typer(
     name="vcond",
@@ -54,7 +55,13 @@ def run(
     """Run the daemon in the foreground (systemd does)."""
     from vcond.daemon import main
 
-    main(config, clock_speed)
+    try:
+        main(config, clock_speed)
+    except InUseError:
+        raise
+    except StorageError as why:  # a disk may be back in a moment: 1, so that systemd tries again
+        print(f"vcond: {why}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 @app.command()

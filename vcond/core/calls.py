@@ -105,6 +105,8 @@ class CoreCall:
             self._overflow("events")
             return
         now = self.office.clock.now()
+        if event.at < self.state.opened:
+            event = msgspec.structs.replace(event, at=self._not_before(event))
         if not self.state.opened - PAST <= event.at <= now + FUTURE:
             metrics.odd_events_total.labels(self.state.adapter).inc()
             event = msgspec.structs.replace(event, at=now)
@@ -120,6 +122,11 @@ class CoreCall:
             for track in self._tracks:
                 track.take_back(event.at)
         self._show(event)
+
+    def _not_before(self, event: ev.Event) -> Instant:
+        """Nobody is in a call, and nobody answers it, before it is one."""
+        at = self.office.clock.moved(event.at)
+        return max(at, self.state.opened) if isinstance(event, ev.PartyJoined | ev.Answered) else at
 
     def _room_for(self, event: ev.Event) -> bool:
         """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does."""

@@ -205,6 +205,7 @@ class Office:
             patience = self.config.grace if ok else max(self.config.grace, PATIENCE)
             if now - max(since, self._began) > patience * SECOND:
                 self.finish_unfinished(call)
+        self._follow_the_wall_clock()
         self._watch_disk()
         self.bus.publish(Line("", "event", "tick"))
         for name in self._attached:
@@ -254,12 +255,8 @@ class Office:
             call.sources.append(track)
 
     def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
-        if not self._live and not self._unfinished and abs(self.clock.off()) > LARGEST_SKEW:
-            step = self.clock.off()
-            log.warning("the wall clock stepped", seconds=round(step / SECOND, 3))
-            self.clock.anchor()
-            at = Instant(at + step)
-        now = self.clock.now()
+        self._follow_the_wall_clock()
+        at, now = self.clock.moved(at), self.clock.now()
         if not now - 3600 * SECOND <= at <= now + SECOND:
             at = now
         opened = ev.CallOpened(
@@ -278,6 +275,15 @@ class Office:
         for name, value in self._facts().items():
             call.record(ev.Fact(at=at, name=name, value=value))
         return call
+
+    def _follow_the_wall_clock(self) -> None:
+        """A step of it is taken over while no call is open, and every moment that is kept here moves with it."""
+        if self._live or self._unfinished or abs(self.clock.off()) <= LARGEST_SKEW:
+            return
+        step = self.clock.anchor()
+        log.warning("the wall clock stepped", seconds=round(step / SECOND, 3))
+        self._began = Instant(self._began + step)
+        self._attached = {name: (ok, Instant(at + step), why) for name, (ok, at, why) in self._attached.items()}
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
         if self.disk_low:

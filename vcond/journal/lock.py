@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from vcond.errors import StorageError
+from vcond.errors import InUseError, StorageError
 from vcond.journal.files import FILE_MODE
 from vcond.journal.troubles import advice
 
@@ -34,7 +34,7 @@ def acquire(root: Path) -> int:
     except BlockingIOError as why:
         holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
         os.close(fd)
-        raise StorageError(
+        raise InUseError(
             f"{root} is in use by another vcond (process {holder or 'unknown'}): "
             "stop that one, or give this one a state_dir of its own"
         ) from why

@@ -151,6 +151,38 @@ async def test_a_stepped_wall_clock_is_taken_over_when_no_call_is_open(house):
     assert house.desk.call("k2", at=house.clock.now()).state.opened == house.at(3600)
 
 
+@pytest.mark.parametrize("step", [1800, -1800, 7 * 86_400, -7 * 86_400])
+@pytest.mark.parametrize("ticked", [False, True])
+async def test_a_leg_that_was_seen_before_the_clock_stepped_is_not_before_its_call(house, step: int, ticked: bool):
+    created = house.clock.now()
+    house.time[0] += SECOND
+    house.wall[0] += SECOND + step * SECOND
+    if ticked:
+        house.office.tick(house.clock.now())
+    call = house.desk.call("k", at=created)
+    call.party("a", at=created)
+    call.emit(ev.Answered(at=created))
+    assert abs(call.state.opened - house.at(step + 1)) <= SECOND
+    assert call.state.opened <= call.state.parties[0].stays[0].joined <= house.clock.now()
+    assert call.state.opened <= call.state.answered <= house.clock.now()
+
+
+async def test_a_step_of_the_wall_clock_lengthens_no_grace(house):
+    house.desk.attached(True)
+    house.desk.attached(False, "connection refused")
+    house.wall[0] += 86_400 * SECOND
+    house.office.tick(house.clock.now())
+    one_party(house)
+    assert not house.office._gone("test", house.clock.now())
+
+
+async def test_nobody_is_in_a_call_before_it_begins(house):
+    call = house.desk.call("k", at=house.now(10))
+    call.party("a", at=house.at(7))
+    call.emit(ev.Answered(at=house.at(8)))
+    assert call.state.parties[0].stays[0].joined == call.state.answered == house.at(10)
+
+
 async def test_several_calls_with_the_same_beginning_are_not_confused(house):
     first, _ = one_party(house)
     one_party(house, "k2")

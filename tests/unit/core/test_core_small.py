@@ -1,10 +1,11 @@
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 from vcond.calls.time import SECOND, Instant
 from vcond.core.bus import MAX_WAITING, Bus, Line
-from vcond.core.clock import SteadyClock
+from vcond.core.clock import SteadyClock, since_boot
 from vcond.notify import Notifier
 from vcond.testing.time import NOON, ManualClock
 
@@ -19,6 +20,15 @@ def test_a_step_of_the_wall_clock_moves_nothing_until_it_is_taken_over():
     clock.anchor()
     assert clock.now() == 4_601 * SECOND
     assert clock.off() == 0
+
+
+def test_time_in_suspend_counts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda which: asked.append(which) or 7)
+    assert since_boot() == 7
+    assert asked == [time.CLOCK_BOOTTIME]
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    assert since_boot() > 0
 
 
 def test_a_clock_of_another_speed_is_right_at_first():

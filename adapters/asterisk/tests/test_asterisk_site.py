@@ -8,6 +8,7 @@ import pytest
 
 from vcond.adapter import Disposition, PartyDescribed
 from vcond_asterisk import wire
+from vcond_asterisk.resync import resync
 
 TRUNK = ["PJSIP/trunk"]
 
@@ -286,6 +287,99 @@ def test_a_call_fetched_from_its_parking_place_by_another_phone(board, desk, sit
     play(board, desk, site("park7"))
     (call,) = live(desk)
     assert people(call) == ["15550109", "1001@pbx.test", "1003@pbx.test"]
+
+
+# Who only listens in.
+
+
+def test_a_supervisor_who_listens_in_is_no_party_and_no_call(board, desk, taps, site):
+    play(board, desk, site("spy"))
+    (call,) = desk.calls
+    assert people(call) == ["15550110", "1001@pbx.test"]
+    assert set(taps.on) == {"pbx-1795944789.100", "pbx-1795944789.101"}
+
+
+@pytest.mark.parametrize("app", ["ChanSpy", "ExtenSpy"])
+@pytest.mark.parametrize("called", [False, True])
+def test_a_supervisor_is_known_by_his_next_step(board, desk, taps, script, app, called):
+    """He called, or Asterisk called him."""
+    script.created(
+        "s1", "PJSIP/1006-01", number="1006", state="Down" if called else "Ring", app="AppDial2" if called else ""
+    )
+    if called:
+        script.tell("Dial", peer="s1", dialstatus="")
+    script.channels["s1"]["dialplan"]["app_name"] = "AppDial2" if called else "Answer"
+    script.up("s1")
+    if called:
+        script.tell("Dial", peer="s1", dialstatus="ANSWER")
+    for step in ("Wait", app):
+        script.channels["s1"]["dialplan"]["app_name"] = step
+        script.tell("ChannelDialplan", channel="s1", dialplan_app=step)
+    script.destroyed("s1", by="s1")
+    assert desk.calls == []
+    assert taps.on == {}
+
+
+def test_supervisors_are_recorded_where_that_is_wanted(make_board, make_script, desk, taps):
+    script = make_script(make_board(internal=["PJSIP/10??"], record_supervisors=True))
+    script.created("s1", "PJSIP/1006-01", number="1006", app="Answer")
+    script.up("s1")
+    script.channels["s1"]["dialplan"]["app_name"] = "ChanSpy"
+    script.tell("ChannelDialplan", channel="s1", dialplan_app="ChanSpy")
+    assert set(taps.on) == {"s1"}
+
+
+@pytest.mark.parametrize("how", ["step", "time"])
+def test_one_of_ours_who_is_alone_with_a_machine_is_a_call(board, desk, taps, script, how):
+    script.created("a1", "PJSIP/1006-01", number="1006", app="Answer")
+    script.up("a1")
+    assert desk.calls == []
+    if how == "step":
+        script.channels["a1"]["dialplan"]["app_name"] = "VoiceMailMain"
+        script.tell("ChannelDialplan", channel="a1", dialplan_app="VoiceMailMain")
+    else:
+        board.conversations[0].look(desk.clock.advance(3_000_000_000))
+    assert set(taps.on) == {"a1"}
+
+
+# Calls that are found.
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_calls_that_are_found_have_their_order_and_direction(board, desk, taps, script, order):
+    """Asterisk lists channels in no order."""
+    script.channel(
+        "t1", "PJSIP/trunk-01", number="+4930123456", state="Up", creationtime="2026-11-29T09:00:00.000+0000"
+    )
+    script.channel(
+        "a1", "PJSIP/1001-02", linked="t1", number="1001", state="Up", app="AppDial",
+        creationtime="2026-11-29T09:00:00.002+0000", dialplan={"exten": ""},
+    )  # fmt: skip
+    bridge = {"id": "b1", "bridge_type": "mixing", "channels": ["t1", "a1"]}
+    lists = {
+        "channels": wire.decode_channels(json.dumps(list(script.channels.values())[::order]).encode()),
+        "bridges": wire.decode_bridges(json.dumps([bridge]).encode()),
+    }
+    resync(board, desk, taps, **lists, at=desk.clock.advance(1_000_000), lost=None)
+    (call,) = desk.calls
+    assert people(call) == ["+4930123456", "1001@pbx.test"]
+    assert call.state.direction == "inbound"
+    assert facts(call)["dialled"] == "200"
+
+
+def test_an_agent_whom_an_application_called_is_found_with_his_own_number(board, desk, taps, script):
+    """What is listed of him is what was shown to him."""
+    script.channel("t1", "PJSIP/trunk-01", number="+4930123456", state="Up", creationtime="1")
+    script.channel(
+        "a1", "PJSIP/1001-02", linked="t1", number="+4930123456", state="Up", app="AppDial2", creationtime="2"
+    )
+    bridge = {"id": "b1", "bridge_type": "mixing", "channels": ["t1", "a1"]}
+    lists = {
+        "channels": wire.decode_channels(json.dumps(list(script.channels.values())).encode()),
+        "bridges": wire.decode_bridges(json.dumps([bridge]).encode()),
+    }
+    resync(board, desk, taps, **lists, at=desk.clock.advance(1_000_000), lost=None)
+    assert people(desk.calls[0]) == ["+4930123456", "1001@pbx.test"]
 
 
 # What channels say of themselves.

@@ -14,7 +14,7 @@ from msgspec import structs
 from vcond.adapter import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Transferred, Warned
 from vcond.pbx import clean
 from vcond_asterisk import wire
-from vcond_asterisk.calls import Conversation, Leg, Taps
+from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps
 from vcond_asterisk.config import Config
 from vcond_asterisk.parties import CALLED, LOCAL, is_party
 from vcond_asterisk.wire import Bridge, Channel
@@ -132,6 +132,8 @@ class Switchboard:
                 self._blind(event, at)
             case wire.BridgeAttendedTransfer():
                 self._attended(event, at)
+            case wire.ChannelDialplan():
+                self._goes_on(event, at)
             case wire.Dial():
                 self._dial(event, at)
             case wire.ChannelVarset():
@@ -186,6 +188,8 @@ class Switchboard:
         elif leg.name != channel.endpoint:
             self._renamed(leg, channel, at if since is None else since)
         leg.update(channel)
+        if leg.app in SPIES:
+            leg.conversation.listens_in(leg, at)
         leg.conversation.identify(leg, channel.presentation or self.presentations.pop(channel.id, ""), at)
         if channel.state == "Up" and self.wiring.took(leg):
             leg.conversation.came_up(leg, at)
@@ -408,6 +412,12 @@ class Switchboard:
         if channel in self.legs:
             return self.legs[channel].conversation
         return self.locals[channel].conversation if channel in self.locals else None
+
+    def _goes_on(self, event: wire.ChannelDialplan, at: Instant) -> None:
+        """Dialplans have hundreds of steps a call: only what begins to listen in, or may, is looked at."""
+        leg = self.legs.get(event.channel.id)
+        if leg is not None and (event.dialplan_app in SPIES or leg.conversation.undecided):
+            self.seen(event.channel, at)
 
     def _digit(self, event: wire.ChannelDtmfReceived, at: Instant) -> None:
         leg = self.seen(event.channel, at)

@@ -34,6 +34,15 @@ MACHINES: Final = frozenset(
 """Applications that answer a call in a human's stead: who ends in one of them was not left unanswered."""
 STAYING_APPS: Final = frozenset({"AgentLogin", "ConfBridge", "MeetMe"})
 """Applications in which an agent's channel stays up from one customer to the next."""
+SPIES: Final = frozenset({"ChanSpy", "ExtenSpy"})
+"""Applications that only listen in on others, or whisper to them."""
+BEFORE: Final = frozenset(
+    {"", "Answer", "AppDial2", "ExecIf", "Gosub", "GosubIf", "Goto", "GotoIf", "Macro", "NoOp", "Progress", "Return", "Set",
+     "Wait"}
+)  # fmt: skip
+"""Applications after which it is open what a leg that is alone is there for: it may begin to listen in on others."""
+OPEN_FOR: Final = 2 * SECOND
+"""Longest time that this stays open."""
 FAILURES: Final = frozenset(
     {"BUSY", "CANCEL", "CHANUNAVAIL", "CONGESTION", "DONTCALL", "NOANSWER", "TORTURE", "INVALIDARGS"}
 )
@@ -156,6 +165,7 @@ class Conversation(pbx.Conversation[Leg]):
         self._everybody = everybody
         self._hidden: set[str] = set()
         """Numbers that must be nowhere."""
+        self._not_spying = False
         self._decided = False
         """Which way it goes is not looked at any more."""
 
@@ -241,6 +251,9 @@ class Conversation(pbx.Conversation[Leg]):
         """Once a second."""
         super().look(at)
         self.came_back(at)
+        if self.undecided and all(at - (leg.up or at) > OPEN_FOR for leg in self.legs.values()):
+            self._not_spying = True
+            self.settle(at)
 
     def settle(self, at: Instant) -> None:
         """Do what is due, unless it may be a call of an earlier run."""
@@ -301,7 +314,21 @@ class Conversation(pbx.Conversation[Leg]):
         return "CANCEL" if cancelled else self._failure
 
     def _may_open(self) -> bool:
-        return self.wanted and not self.waiting
+        return self.wanted and not self.waiting and not self.undecided
+
+    @property
+    def undecided(self) -> bool:
+        """Whether one of ours is there alone, and may begin to listen in on others: he is no call then."""
+        if (
+            self._config.record_supervisors
+            or self.call is not None
+            or self._not_spying
+            or len(self.legs) != 1
+            or self._rang
+        ):
+            return False
+        (leg,) = self.legs.values()
+        return leg.inside is not False and leg.up is not None and not leg.bridge and leg.app in BEFORE
 
     def _opened(self, first: Leg, at: Instant) -> None:
         self.fact("linkedid", self.key, at)

@@ -169,6 +169,13 @@ class ChannelDestroyed(Event, tag=True, frozen=True):
     """SIP status, from Asterisk 20 or so, when there is one."""
 
 
+class ChannelDialplan(Event, tag=True, frozen=True):
+    """A channel goes on to another application of the dialplan."""
+
+    channel: Channel
+    dialplan_app: str = ""
+
+
 class ChannelDtmfReceived(Event, tag=True, frozen=True):
     """A digit, stamped when the key came up."""
 
@@ -251,7 +258,7 @@ class StasisEnd(Event, tag=True, frozen=True):
 
 AnyEvent = (
     ApplicationReplaced | BridgeAttendedTransfer | BridgeBlindTransfer | BridgeDestroyed | BridgeMerged
-    | ChannelCallerId | ChannelConnectedLine | ChannelCreated | ChannelDestroyed | ChannelDtmfReceived
+    | ChannelCallerId | ChannelConnectedLine | ChannelCreated | ChannelDestroyed | ChannelDialplan | ChannelDtmfReceived
     | ChannelEnteredBridge | ChannelHangupRequest | ChannelHold | ChannelLeftBridge | ChannelStateChange
     | ChannelUnhold | ChannelVarset | Dial | StasisEnd | StasisStart
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from vcond.adapter import ArrivalClock, Cause, Codec, Instant, Party, Track, Warned, Who
+from vcond.adapter import ArrivalClock, Cause, Codec, Instant, Party, Track, TrackClock, Warned, Who
 
 if TYPE_CHECKING:
     from vcond.pbx.conversation import Conversation
@@ -58,12 +58,12 @@ class Leg:
         call = self.conversation.call
         return call.state.party_by_key(self.key) if call is not None and self.key else None
 
-    def open_track(self, at: Instant, rate: int) -> Track | None:
-        """A new track for its party; None when it is none, or is not recorded."""
+    def open_track(self, at: Instant, rate: int, clock: TrackClock | None = None) -> Track | None:
+        """A new track for its party; None when it is none, or is not recorded. Without a clock: ``ArrivalClock()``."""
         call, party = self.conversation.call, self.party
         if call is None or party is None:
             return None
-        return call.track(party.index, at=at, codec=Codec.L16, rate=rate, clock=ArrivalClock())
+        return call.track(party.index, at=at, codec=Codec.L16, rate=rate, clock=clock or ArrivalClock())
 
     def warn(self, at: Instant, code: str, text: str) -> None:
         """Write a warning into the record."""

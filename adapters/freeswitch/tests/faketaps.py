@@ -203,7 +203,7 @@ class FakeTaps:
                 bug.socket = socket
                 async for _ in socket:
                     pass
+                if bug.socket is socket:
+                    bug.socket = None
         except aiohttp.ClientError:
             pass
-        finally:
-            bug.socket = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import ClassVar, Final
 
 from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, RefusedError
@@ -16,6 +15,7 @@ from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.check import check
 from vcond_freeswitch.client import Connection, connected, names
 from vcond_freeswitch.events import Event
+from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.streams import Reception
 from vcond_freeswitch.taps import LOOK, TapCrew
 
@@ -190,19 +190,12 @@ class Attachment:
         self._guarded(self._crew.event, event, arrived)
         self._guarded(self.board.event, event, arrived)
 
-    def _guarded(self, handle: object, event: Event, arrived: Instant) -> None:
+    def _guarded(self, handle: Callable[[Event, Instant], object], event: Event, arrived: Instant) -> None:
         """A mistake of ours with one event must not cost every other call."""
         try:
-            handle(event, arrived)  # type: ignore[operator]
+            handle(event, arrived)
         except Exception as why:  # noqa: BLE001 - see above
-            where = traceback.extract_tb(why.__traceback__)[-1]
-            self._desk.dropped("event", "mistake")
-            self._desk.log.error(  # noqa: TRY400 - the text of an exception may hold what callers said or dialled
-                "a mistake in vcond: an event was not handled, please report it",
-                event_name=clean(event.name),
-                error=type(why).__name__,
-                where=f"{where.name}:{where.lineno}",
-            )
+            mistake(self._desk, "an event was not handled", why, event_name=clean(event.name))
 
 
 async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> None:
@@ -210,9 +203,12 @@ async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> No
     while True:
         await asyncio.sleep(1.0)
         for conversation in board.conversations():
-            conversation.look(desk.clock.now())
-            if crew.connection is not None:
-                conversation.again(desk.clock.now())
+            try:
+                conversation.look(desk.clock.now())
+                if crew.connection is not None:
+                    conversation.again(desk.clock.now())
+            except Exception as why:  # noqa: BLE001 - one conversation must not cost the others
+                mistake(desk, "a call was not looked after", why)
 
 
 async def _look_after(desk: Desk, crew: TapCrew) -> None:
@@ -220,7 +216,7 @@ async def _look_after(desk: Desk, crew: TapCrew) -> None:
     loop = asyncio.get_running_loop()
     complained = loop.time()
     while True:
-        if not crew.taps:
+        if not crew.taps and not crew.leftovers:
             crew.busy.clear()
             await crew.busy.wait()
         await asyncio.sleep(LOOK)
@@ -228,4 +224,7 @@ async def _look_after(desk: Desk, crew: TapCrew) -> None:
         crew.look(now)
         if loop.time() - complained >= 1.0:
             complained = loop.time()
-            crew.complain(now)
+            try:
+                crew.complain(now)
+            except Exception as why:  # noqa: BLE001 - a mistake with one tap must not cost the others
+                mistake(desk, "taps were not looked after", why)

@@ -49,6 +49,11 @@ class Leg(pbx.Leg):
     """The last transfer that was told of it (``transfer_source``)."""
 
     @property
+    def silenced(self) -> bool:
+        """Whether nothing can come of it: its party holds, or it waits in mod_fifo, which pauses all taps of a caller."""
+        return self.holding or (self.app == "fifo" and not self.talking)
+
+    @property
     def talking(self) -> bool:
         """Whether somebody hears it."""
         return self.up is not None and bool(self.peer or self.conference)

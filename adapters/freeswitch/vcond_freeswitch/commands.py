@@ -137,11 +137,6 @@ def record_stop(uuid: str, path: str) -> str:
     return f"uuid_record {channel(uuid)} stop {_path(path)}"
 
 
-def record_mask(uuid: str, path: str, *, on: bool) -> str:
-    """Write zeros instead of audio, or audio again; the clock runs on."""
-    return f"uuid_record {channel(uuid)} {'mask' if on else 'unmask'} {_path(path)}"
-
-
 def stream_start(uuid: str, url: str, rate: int, metadata: str) -> str:
     """mod_audio_stream: send what a party says to a WebSocket."""
     return f"uuid_audio_stream {channel(uuid)} start {_url(url)} mono {_k(rate)} {_json(metadata)}"

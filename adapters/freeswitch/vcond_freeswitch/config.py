@@ -77,7 +77,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     heartbeat_seconds: Annotated[float, msgspec.Meta(ge=5, le=3600)] = 60.0
     """A connection that says nothing for so long (FreeSWITCH sends a heartbeat every 20 s) is asked, then made anew."""
     no_audio_seconds: Seconds = 3.0
-    """A party of whom no audio comes for so long after its tap began is reported."""
+    """A party of whom no audio comes for so long after its tap began is reported, and its tap started again."""
+    stall_seconds: Seconds = 5.0
+    """A party whose audio stopped coming for so long, though nobody holds, gets its tap started again."""
     timeout: Seconds = 5.0
     """For connecting, and for every answer of FreeSWITCH."""
 

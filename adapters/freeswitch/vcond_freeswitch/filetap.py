@@ -7,13 +7,21 @@ the core learns from CHANNEL_HOLD what the gap is. What was read is given back t
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import fcntl
 import os
+import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
-from vcond.adapter import Instant, Track, nanos
+from vcond.adapter import SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
+from vcond_freeswitch import commands
+from vcond_freeswitch.events import Event, number
+
+if TYPE_CHECKING:
+    from vcond_freeswitch.calls import Leg
+    from vcond_freeswitch.taps import TapCrew
 
 FRAME_MS: Final = 20
 """FreeSWITCH writes steps of 20 ms."""
@@ -23,6 +31,15 @@ FREE_AFTER: Final = 1 << 20
 """Bytes read between two times that space is given back: 32 s."""
 LARGEST_END: Final = 64 << 20
 """Bytes read when a file is complete: half an hour that waited."""
+NATIVE: Final = 8000
+"""Samples a second that ``variable_record_samples`` counts when the event names no rate of the codec."""
+JITTER_MS: Final = 60
+"""How unevenly a file grows (20 to 40 ms, measured). A longer gap is one: a leg that leaves a bridge for an application
+gives nothing for 130 to 160 ms, and what comes then must not be placed before it was said."""
+PREFIX: Final = "vcond-"
+"""How the names of all files of taps begin."""
+
+_ODD: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 _PUNCH_HOLE: Final = 0x02 | 0x01
 """FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, linux/falloc.h."""
@@ -37,6 +54,8 @@ class Follower:
         """Bytes read so far."""
         self.skipped = 0
         """Bytes at its beginning that were not read, on purpose."""
+        self.alone = True
+        """Whether no other process reads it: another vcond has its files in the same directory."""
         self._rate = rate
         self._width = 4 if both else 2
         self._fd = -1
@@ -51,6 +70,7 @@ class Follower:
                 return False
             except PermissionError:  # reading is enough; only space cannot be given back then
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self.alone = lock(self._fd)
         return True
 
     @property
@@ -95,20 +115,164 @@ class Follower:
             taken += got
         return taken
 
-    def close(self, *, remove: bool) -> None:
+    def close(self) -> None:
         """Let go of the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        if remove:
-            with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)
 
     def _free(self) -> None:
         """Give back the blocks that were read; where that cannot be done the file goes when the call does."""
         whole = self.read - self.read % 4096
         _fallocate(self._fd, self._freed, whole - self._freed)
         self._freed = whole
+
+
+class FileTap:
+    """FreeSWITCH writes to a file here: works on a stock switch, needs the same machine."""
+
+    def __init__(self, leg: Leg, crew: TapCrew, *, both: bool, path: Path | None = None) -> None:
+        self.leg = leg
+        self.heard = 0
+        self.last: Instant | None = None
+        self.since: Instant | None = None
+        self.asked = False
+        self.failures = 0
+        self.complained = False
+        self.warned: set[str] = set()
+        self.told: int | None = None
+        """Bytes that FreeSWITCH says it wrote."""
+        self._both = both
+        self._crew = crew
+        self._name(path)
+        self._tracks: tuple[Track, Track | None] | None = None
+
+    def _name(self, path: Path | None = None) -> None:
+        """A file of its own for each start: FreeSWITCH would begin one that is there anew, under the reader's hand."""
+        self.id = uuid4().hex[:12]
+        self.path = path or Path(self._crew.config.directory) / f"{PREFIX}{safe(self.leg.channel)}-{self.id}.r16"
+        self._follower = Follower(self.path, self._crew.config.rate, both=self._both)
+        self.told = None
+
+    @property
+    def hint(self) -> str:
+        """What to look at when nothing comes."""
+        return "is the directory writable for FreeSWITCH, and the same one here? run: vcond check"
+
+    def start_command(self) -> str:
+        """What starts it."""
+        return commands.record_start(self.leg.channel, str(self.path), self._crew.config.rate, self.id, both=self._both)
+
+    def stop_command(self) -> str:
+        """What removes it."""
+        return commands.record_stop(self.leg.channel, str(self.path))
+
+    def is_there(self, targets: list[str]) -> bool:
+        """Whether it is among the taps of its channel."""
+        return str(self.path) in targets
+
+    def resume(self, unread: int) -> bool:
+        """Go on with a file of an earlier run, of which ``unread`` ns were not read. False when it cannot be read."""
+        try:
+            there = self._follower.open()
+        except OSError:
+            return False
+        if there and self._follower.alone:
+            missing = unread * self._crew.config.rate // SECOND * (4 if self._both else 2)
+            self._follower.skip_to(self._follower.size - missing)
+            return True
+        self._follower.close()
+        return False
+
+    def look(self, now: Instant) -> None:
+        """Read what is new."""
+        try:
+            if self._follower.open() and self._follower.size > self._follower.read:
+                track, other = self._open(now)
+                if track is not None:
+                    self.heard += self._follower.pump(now, track, other)
+                    self.last = now
+        except OSError as why:
+            self._crew.trouble(self, why)
+
+    def wrote(self, event: Event) -> None:
+        """RECORD_STOP: how much FreeSWITCH wrote, counted at the codec's rate."""
+        rate = number(event.read_rate) or NATIVE
+        samples = number(event.record_samples)
+        if samples:
+            self.told = samples * self._crew.config.rate // rate * (4 if self._both else 2)
+
+    def again(self, at: Instant) -> None:
+        """Another start follows: the file of the last one is read to its end and removed."""
+        self._finish(at)
+        self._crew.spent(self.path)
+        self._name()
+
+    def close(self, at: Instant, *, leave: bool = False) -> None:
+        """Read to the end and compare with what FreeSWITCH says it wrote; remove the file."""
+        self._finish(at)
+        for track in self._tracks or ():
+            if track is not None:
+                track.close(at=at)
+        if not leave:
+            self._crew.spent(self.path)
+
+    def _finish(self, at: Instant) -> None:
+        try:
+            if self._follower.open() and self._follower.size > self._follower.read:
+                track, other = self._open(at)
+                if track is not None:
+                    self.heard += self._follower.finish(at, track, other)
+        except OSError as why:
+            self._crew.trouble(self, why)
+        if self.told is not None and self.told > self._follower.read:
+            missing = (self.told - self._follower.read) * 1000 // (self._crew.config.rate * (4 if self._both else 2))
+            if missing >= FRAME_MS:
+                self._crew.desk.dropped("frame", "not-written", missing // FRAME_MS)
+                self.leg.warn(at, "audio-missing", "the switch wrote less audio of a party than it says")
+        self._follower.close()
+
+    def _open(self, now: Instant) -> tuple[Track | None, Track | None]:
+        if self._tracks is None:
+            rate = self._crew.config.rate
+            track = self.leg.open_track(now, rate, ArrivalClock(JITTER_MS))
+            if track is None:
+                return None, None
+            self._tracks = (track, self.leg.open_system_track(now, rate) if self._both else None)
+        track, system = self._tracks
+        if system is not None and self.leg.talking and not isinstance(system, Nobody):
+            # It hears people now, who have tracks of their own.
+            system.close(at=now)
+            self.leg.system_left(now)
+            self._tracks = (track, Nobody())
+        return self._tracks
+
+
+class Nobody:
+    """Takes what is not to be kept."""
+
+    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
+        """Forget it."""
+
+    def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
+        """Forget it."""
+
+    def close(self, *, at: Instant) -> None:
+        """Nothing to close."""
+
+
+def safe(channel: str) -> str:
+    """A channel's id as a part of a file's name: whatever a path or a command could not have is a dash."""
+    return _ODD.sub("-", channel)
+
+
+def lock(fd: int) -> bool:
+    """Keep other processes of ours away from an open file for as long as it is open; False when one has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _split(pcm: bytes) -> tuple[bytes, bytes]:

@@ -72,7 +72,7 @@ async def resync(
         board.holds(found, at)
     for call in desk.unfinished():
         call.end(at=call.state.known_until, cause=Cause(text="gone"))
-    await crew.adopt(connection, list(board.legs.values()), max(0, at - last))
+    await crew.adopt(connection, list(board.legs.values()), {leg: max(0, at - last) for leg in board.legs})
 
 
 async def again(connection: Connection, board: Switchboard, desk: Desk) -> None:

@@ -2,7 +2,8 @@
 
 Both open one connection a leg. The first message is our metadata, ``{"tap":"..."}``, which says whose audio it is;
 then come binary messages of 16-bit little endian samples, any multiple of 20 ms, without number or time, and nothing
-at all while the party holds. Other texts say nothing to us.
+at all while the party holds. Other texts say nothing to us. Audio that comes before the metadata is kept until it says
+whose it is. The latest connection of a tap counts: the one before may be one of which the network forgot the other end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -27,6 +29,10 @@ HELLO: Final = 10.0
 """Seconds that a peer may take to say whose audio it sends."""
 CLOSING: Final = 2.0
 """Seconds that a peer gets to answer a close frame."""
+EARLY: Final = 1 << 19
+"""Bytes that are kept of audio which comes before the metadata: 16 s of one party at 16 kHz."""
+FEW: Final = 64
+"""Bytes that a message counts beside its audio, so that empty ones have an end too."""
 PROTOCOL: Final = "audio.drachtio.org"
 """What mod_audio_fork offers; mod_audio_stream offers none."""
 GARBAGE: Final = 20
@@ -41,17 +47,28 @@ POLICY: Final = 1008
 class StreamTap:
     """FreeSWITCH sends the audio to us: works from another machine, needs a module there."""
 
-    def __init__(self, leg: Leg, crew: TapCrew, kind: Literal["stream", "fork"]) -> None:
+    def __init__(
+        self,
+        leg: Leg,
+        crew: TapCrew,
+        kind: Literal["stream", "fork"],
+        drop: Callable[[web.WebSocketResponse], None],
+    ) -> None:
         self.leg = leg
         self.id = uuid4().hex
         self.kind = kind
         self.heard = 0
+        self.last: Instant | None = None
         self.since: Instant | None = None
+        self.asked = False
+        self.failures = 0
         self.complained = False
-        self.masked = False
-        self.connected = False
+        self.warned: set[str] = set()
+        self.socket: web.WebSocketResponse | None = None
+        """Its connection, while there is one."""
         self.garbage = 0
         self._crew = crew
+        self._drop = drop
         self._track: Track | None = None
         self._closed = False
 
@@ -66,15 +83,15 @@ class StreamTap:
         stop = commands.stream_stop if self.kind == "stream" else commands.fork_stop
         return stop(self.leg.channel)
 
-    def mask_command(self, *, on: bool) -> str:
-        """There is none that both modules have; what comes while recording is paused is not kept here."""
-        del on
-        return ""
-
-    def is_there(self, bugs: str) -> bool:
+    def is_there(self, targets: list[str]) -> bool:
         """Whether it works: a module whose connection broke leaves its bug, and sends nothing any more."""
-        del bugs
-        return self.connected
+        del targets
+        return self.socket is not None
+
+    @property
+    def hint(self) -> str:
+        """What to look at when nothing comes."""
+        return "does FreeSWITCH reach adapters.freeswitch.url (this machine, path and ingress token)? run: vcond check"
 
     def look(self, now: Instant) -> None:
         """Audio comes by itself."""
@@ -91,13 +108,27 @@ class StreamTap:
             self._track = self.leg.open_track(arrived, self._crew.config.rate)
         if self._track is not None and payload:
             self.heard += len(payload)
+            self.last = arrived
             self._track.write(payload, arrived=arrived)
 
-    def disconnected(self) -> None:
-        """The connection is over. The modules do not connect again by themselves."""
-        self.connected = False
-        if not self._closed:
-            self._crew.renew(self)
+    def connected(self, socket: web.WebSocketResponse) -> web.WebSocketResponse | None:
+        """A connection of it is there; the one that it replaces."""
+        before, self.socket = self.socket, socket
+        return before
+
+    def disconnected(self, socket: web.WebSocketResponse) -> None:
+        """A connection is over. The modules do not connect again by themselves."""
+        if self.socket is socket:
+            self.socket = None
+            if not self._closed:
+                self._crew.renew(self, "its connection was closed")
+
+    def again(self, at: Instant) -> None:
+        """Another start follows; whatever is left of the connection is of no use."""
+        del at
+        socket, self.socket = self.socket, None
+        if socket is not None:
+            self._drop(socket)
 
     def close(self, at: Instant, *, leave: bool = False) -> None:
         """No more."""
@@ -105,6 +136,20 @@ class StreamTap:
         self._closed = True
         if self._track is not None:
             self._track.close(at=at)
+
+
+class Early:
+    """Audio that came before it was known whose it is."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[bytes, Instant]] = []
+        self._size = 0
+
+    def keep(self, payload: bytes, arrived: Instant) -> None:
+        """Some of it; what is too much is not kept."""
+        self._size += len(payload) + FEW
+        if self._size <= EARLY:
+            self.frames.append((payload, arrived))
 
 
 class Reception:
@@ -115,6 +160,7 @@ class Reception:
         self._config = config
         self._expected: dict[str, StreamTap] = {}
         self._sockets: set[web.WebSocketResponse] = set()
+        self._dropped: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._closed = False
 
@@ -125,15 +171,15 @@ class Reception:
         self._desk.ingress.route("GET", self._config.path, self.answer)
 
         def stream(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
-            return self._expect(StreamTap(leg, crew, "stream"))
+            return self._expect(StreamTap(leg, crew, "stream", self._drop))
 
         def fork(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
-            return self._expect(StreamTap(leg, crew, "fork"))
+            return self._expect(StreamTap(leg, crew, "fork", self._drop))
 
         crew.make = {**crew.make, "stream": stream, "fork": fork}
 
     def _expect(self, tap: StreamTap) -> StreamTap:
-        gone = [name for name, one in self._expected.items() if one.leg.left is not None and not one.connected]
+        gone = [name for name, one in self._expected.items() if one.leg.left is not None and one.socket is None]
         for name in gone:
             del self._expected[name]
         self._expected[tap.id] = tap
@@ -150,40 +196,58 @@ class Reception:
         await socket.prepare(request)
         self._sockets.add(socket)
         tap: StreamTap | None = None
+        early = Early()
         try:
-            tap = await self._hello(socket)
+            tap = await self._hello(socket, early)
             if tap is None:
                 self._desk.dropped("stream", "unknown")
                 await socket.close(code=POLICY)
             else:
+                before = tap.connected(socket)
+                if before is not None:
+                    self._drop(before)
+                for payload, arrived in early.frames:
+                    tap.frame(payload, arrived)
                 await self._listen(socket, tap)
         finally:
             self._sockets.discard(socket)
             if tap is not None:
                 self._expected.pop(tap.id, None) if tap.leg.left is not None else None
-                tap.disconnected()
+                tap.disconnected(socket)
             if not self._sockets:
                 self._empty.set()
         return socket
 
-    async def _hello(self, socket: web.WebSocketResponse) -> StreamTap | None:
-        """Whose audio it is; None when the peer does not say, or nobody waits for it."""
+    async def _hello(self, socket: web.WebSocketResponse, early: Early) -> StreamTap | None:
+        """Whose audio it is; None when the peer does not say, or nobody waits for it. Audio until then is kept."""
+        texts = 0
         try:
             async with asyncio.timeout(HELLO):
-                message = await socket.receive()
+                async for message in socket:
+                    if message.type is WSMsgType.BINARY:
+                        early.keep(message.data, self._desk.clock.now())
+                        continue
+                    texts += 1
+                    tap = self._named(message.data)
+                    if tap is not None or texts >= GARBAGE:
+                        return tap
         except TimeoutError:
             return None
-        if message.type is not WSMsgType.TEXT:
-            return None
+        return None
+
+    def _named(self, text: bytes) -> StreamTap | None:
+        """The tap that metadata names."""
         try:
-            said: Any = json.loads(message.data)
-            tap = self._expected.get(said["tap"])
+            said: Any = json.loads(text)
+            return self._expected.get(said["tap"])
         except (ValueError, RecursionError, LookupError, TypeError):
             return None
-        if tap is None or tap.connected:
-            return None
-        tap.connected = True
-        return tap
+
+    def _drop(self, socket: web.WebSocketResponse) -> None:
+        """Hang up on a connection that another one replaces; its other end may not be there."""
+        task = asyncio.create_task(_goodbye(socket), name="freeswitch-stream-drop")
+        self._dropped.add(task)
+        task.add_done_callback(self._dropped.discard)
 
     async def _listen(self, socket: web.WebSocketResponse, tap: StreamTap) -> None:
         clock = self._desk.clock
@@ -199,6 +263,11 @@ class Reception:
         """Say goodbye to every peer."""
         self._closed = True
         self._empty.clear()
+        dropped = list(self._dropped)
+        for task in dropped:
+            task.cancel()
+        if dropped:
+            await asyncio.wait(dropped)
         sockets = list(self._sockets)
         if sockets:
             async with asyncio.TaskGroup() as group:

@@ -6,6 +6,8 @@ The rules that measuring FreeSWITCH 1.10.12 gave, each with a test:
 - Nor is one whose end was told: FreeSWITCH is taking it down.
 - Taps are started as background jobs: a start that hangs must not stop the event socket.
 - A tap says +OK and may still deliver nothing (bypassed media): only audio is proof of audio.
+- A tap may end while its leg lives (a script that stops all recordings, a full disk, a network between that forgot the
+  connection): it is made again, with pauses that grow, for as long as the leg lives.
 - Taps outlive our connection and our process: they are found again by ``uuid_buglist``, and removed when we leave.
 """
 
@@ -13,33 +15,48 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
-from uuid import uuid4
 
-from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError, SpanKind, Track
+from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.events import Event, number
-from vcond_freeswitch.filetap import Follower
+from vcond_freeswitch.events import Event
+from vcond_freeswitch.filetap import FileTap
+from vcond_freeswitch.guard import mistake
+from vcond_freeswitch.leftovers import Leftovers, belongs, foreign, ours
 
 LOOK: Final = 0.02
 """Seconds between looks at the files: FreeSWITCH writes every 20 ms."""
-TRIES: Final = 5
-"""Starts of one tap that may fail before it is given up."""
 PAUSE: Final = 0.5
-"""Seconds before the second start; each further one waits twice as long."""
+"""Seconds before a tap is started again; each further time in a row waits twice as long."""
+LONGEST: Final = 30.0
+"""And never longer than that."""
+SETTLED: Final = 10 * SECOND
+"""How long a tap must have given audio for the next pause to be the shortest again, ns."""
 CLEANUP: Final = 3.0
 """Seconds that removing taps may take at the very end."""
-NATIVE: Final = 8000
-"""Samples a second that ``variable_record_samples`` counts when the event names no rate of the codec."""
 MAX_ENDING: Final = 10_000
 """Channels whose last event is awaited."""
+MINUTE: Final = 60 * SECOND
+"""Between two lines of the same kind in the log, ns."""
+REFUSED: Final = "refused"
+"""Why a tap is started again that FreeSWITCH did not take."""
+MAX_OLD: Final = 1_000
+"""Files of starts that were given up and may still come to be."""
 
 _TARGET: Final = re.compile(r"<target>([^<]{1,500})</target>")
+_BROKEN: Final = {
+    "mod_audio_stream::error": "FreeSWITCH cannot connect to vcond, or lost the connection",
+    "mod_audio_stream::disconnect": "the connection from FreeSWITCH is over",
+    "mod_audio_fork::connect_failed": "FreeSWITCH cannot connect to vcond",
+    "mod_audio_fork::disconnect": "the connection from FreeSWITCH is over",
+}
+"""What the modules say when no more audio comes of a channel."""
 
 
 class Tap(Protocol):
@@ -48,11 +65,21 @@ class Tap(Protocol):
     leg: Leg
     heard: int
     """Bytes of audio that came."""
+    last: Instant | None
+    """When some came last."""
     since: Instant | None
-    """When FreeSWITCH was asked."""
+    """When FreeSWITCH said that it had begun; None while it is (again) being started."""
+    asked: bool
+    """Whether FreeSWITCH was ever asked, so that something of it may be there."""
+    failures: int
+    """Times in a row that it had to be started again."""
     complained: bool
-    masked: bool
-    """Whether the switch was told to send silence, because recording is paused."""
+    warned: set[str]
+    """What was already said of it in the record."""
+
+    @property
+    def hint(self) -> str:
+        """What an operator looks at when nothing comes."""
 
     def start_command(self) -> str:
         """What starts it."""
@@ -60,14 +87,14 @@ class Tap(Protocol):
     def stop_command(self) -> str:
         """What removes it."""
 
-    def mask_command(self, *, on: bool) -> str:
-        """What makes it send silence, or audio again; empty when there is no such thing."""
-
-    def is_there(self, bugs: str) -> bool:
+    def is_there(self, targets: list[str]) -> bool:
         """Whether it is among the taps of its channel, as ``uuid_buglist`` tells them."""
 
     def look(self, now: Instant) -> None:
         """Take what came since the last look."""
+
+    def again(self, at: Instant) -> None:
+        """It was stopped and will be started once more: take what is left of it."""
 
     def close(self, at: Instant, *, leave: bool = False) -> None:
         """No more: take what is left, close its tracks, let go of whatever it holds.
@@ -76,123 +103,12 @@ class Tap(Protocol):
         """
 
 
-class Nobody:
-    """Takes what is not to be kept."""
-
-    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
-        """Forget it."""
-
-    def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
-        """Forget it."""
-
-    def close(self, *, at: Instant) -> None:
-        """Nothing to close."""
-
-
-class FileTap:
-    """FreeSWITCH writes to a file here: works on a stock switch, needs the same machine."""
-
-    def __init__(self, leg: Leg, crew: TapCrew, *, both: bool, path: Path | None = None) -> None:
-        self.leg = leg
-        self.id = uuid4().hex[:12]
-        self.path = path or Path(crew.config.directory) / f"{crew.prefix}{leg.channel}-{self.id}.r16"
-        self.heard = 0
-        self.since: Instant | None = None
-        self.complained = False
-        self.masked = False
-        self.told: int | None = None
-        """Bytes that FreeSWITCH says it wrote."""
-        self._both = both
-        self._crew = crew
-        self._follower = Follower(self.path, crew.config.rate, both=both)
-        self._tracks: tuple[Track, Track | None] | None = None
-
-    def start_command(self) -> str:
-        """What starts it."""
-        return commands.record_start(self.leg.channel, str(self.path), self._crew.config.rate, self.id, both=self._both)
-
-    def stop_command(self) -> str:
-        """What removes it."""
-        return commands.record_stop(self.leg.channel, str(self.path))
-
-    def mask_command(self, *, on: bool) -> str:
-        """What makes it send silence, or audio again."""
-        return commands.record_mask(self.leg.channel, str(self.path), on=on)
-
-    def is_there(self, bugs: str) -> bool:
-        """Whether it is among the taps of its channel."""
-        return str(self.path) in _TARGET.findall(bugs)
-
-    def resume(self, unread: int) -> bool:
-        """Go on with a file of an earlier run, of which ``unread`` ns were not read. False when it cannot be read."""
-        try:
-            there = self._follower.open()
-        except OSError:
-            return False
-        if there:
-            missing = unread * self._crew.config.rate // SECOND * (4 if self._both else 2)
-            self._follower.skip_to(self._follower.size - missing)
-        return there
-
-    def look(self, now: Instant) -> None:
-        """Read what is new."""
-        try:
-            if self._follower.open() and self._follower.size > self._follower.read:
-                track, other = self._open(now)
-                if track is not None:
-                    self.heard += self._follower.pump(now, track, other)
-        except OSError as why:
-            self._crew.trouble(self, why)
-
-    def wrote(self, event: Event) -> None:
-        """RECORD_STOP: how much FreeSWITCH wrote, counted at the codec's rate."""
-        rate = number(event.read_rate) or NATIVE
-        samples = number(event.record_samples)
-        if samples:
-            self.told = samples * self._crew.config.rate // rate * (4 if self._both else 2)
-
-    def close(self, at: Instant, *, leave: bool = False) -> None:
-        """Read to the end and compare with what FreeSWITCH says it wrote; remove the file."""
-        try:
-            if self._follower.open() and self._follower.size > self._follower.read:
-                track, other = self._open(at)
-                if track is not None:
-                    self.heard += self._follower.finish(at, track, other)
-        except OSError as why:
-            self._crew.trouble(self, why)
-        for track in self._tracks or ():
-            if track is not None:
-                track.close(at=at)
-        if self.told is not None and self.told > self._follower.read:
-            missing = (self.told - self._follower.read) * 1000 // (self._crew.config.rate * (4 if self._both else 2))
-            if missing >= 20:
-                self._crew.desk.dropped("frame", "not-written", missing // 20)
-                self.leg.warn(at, "audio-missing", "the switch wrote less audio of a party than it says")
-        self._follower.close(remove=not leave)
-
-    def _open(self, now: Instant) -> tuple[Track | None, Track | None]:
-        if self._tracks is None:
-            rate = self._crew.config.rate
-            track = self.leg.open_track(now, rate)
-            if track is None:
-                return None, None
-            self._tracks = (track, self.leg.open_system_track(now, rate) if self._both else None)
-        track, system = self._tracks
-        if system is not None and self.leg.talking and not isinstance(system, Nobody):
-            # It hears people now, who have tracks of their own.
-            system.close(at=now)
-            self.leg.system_left(now)
-            self._tracks = (track, Nobody())
-        return self._tracks
-
-
 class TapCrew:
     """All taps of one FreeSWITCH."""
 
     def __init__(self, desk: Desk, config: Config, tasks: asyncio.TaskGroup) -> None:
         self.desk = desk
         self.config = config
-        self.prefix = "vcond-"
         self.kind = ""
         """How parties are listened to now: ``file``, ``stream``, ``fork``, ``none``; empty before it is known."""
         self.ready = False
@@ -200,14 +116,17 @@ class TapCrew:
         self.connection: Connection | None = None
         """Set while we are attached."""
         self.make: Mapping[str, TapMaker] = {"file": _file_tap}
-        self._tasks = tasks
-        self._taps: dict[str, Tap] = {}
-        self._starting: dict[str, asyncio.Task[None]] = {}
-        self._ending: set[str] = set()
-        """Channels whose hang-up was told, and whose last event is on the way."""
-        self._swept = False
+        self.leftovers = Leftovers(desk, Path(config.directory))
         self.busy = asyncio.Event()
         """Set while there are taps to look at."""
+        self._tasks = tasks
+        self._taps: dict[str, Tap] = {}
+        self._starting: dict[Tap, asyncio.Task[None]] = {}
+        self._ending: set[str] = set()
+        """Channels whose hang-up was told, and whose last event is on the way."""
+        self._said: dict[str, Instant] = {}
+        self._old: deque[str] = deque(maxlen=MAX_OLD)
+        """Files of ours that are no longer read."""
 
     @property
     def taps(self) -> Mapping[str, Tap]:
@@ -232,12 +151,12 @@ class TapCrew:
         tap = self._taps.pop(leg.channel, None)
         if tap is None:
             return
-        starting = self._starting.pop(leg.channel, None)
+        starting = self._starting.pop(tap, None)
         if starting is not None:
             starting.cancel()
         tap.close(at)
         if leg.left is None and self.connection is not None:
-            self._tasks.create_task(self._remove(tap, self.connection), name="tap-removal")
+            self._send(tap.stop_command(), self.connection)
 
     # What the adapter tells.
 
@@ -248,15 +167,35 @@ class TapCrew:
             tap = self._taps.pop(event.old_leg, None)
             if tap is not None and event.leg:
                 self._taps[event.leg] = tap
-            return
-        tap = self._taps.get(event.leg)
-        if event.name == "RECORD_STOP":
+        elif event.name == "RECORD_START":
+            self._stray(event.leg, event.record_path)
+        elif event.name == "RECORD_STOP":
+            tap = self._taps.get(event.leg)
             if isinstance(tap, FileTap) and event.record_path == str(tap.path):
                 tap.wrote(event)
+                tap.look(at)
+                self.renew(tap, "the switch stopped it")
         elif event.name == "MEDIA_BUG_START":
             self._moved(event, at)
-        elif event.name == "MEDIA_BUG_STOP" and isinstance(tap, FileTap) and event.bug_target == str(tap.path):
-            tap.look(at)
+            self._stray(event.leg, event.bug_target)
+        elif event.name == "MEDIA_BUG_STOP":
+            tap = self._taps.get(event.leg)
+            if isinstance(tap, FileTap) and event.bug_target == str(tap.path):
+                tap.look(at)
+                self.renew(tap, "the switch stopped it")
+        elif event.name == "CUSTOM":
+            self._module(event)
+
+    def _module(self, event: Event) -> None:
+        """What a module says of its connection."""
+        tap = self._taps.get(event.leg)
+        if tap is None or isinstance(tap, FileTap):
+            return
+        if event.subclass in _BROKEN:
+            self.renew(tap, _BROKEN[event.subclass])
+        elif event.subclass == "mod_audio_fork::buffer_overrun":
+            self.desk.dropped("frame", "overrun")
+            self._once(tap, "audio-missing", "the switch could not send all audio of a party in time")
 
     def _ends(self, event: Event) -> None:
         """Every event of a channel that hangs up says why, before the last one does."""
@@ -268,7 +207,7 @@ class TapCrew:
             self._ending.add(event.leg)
 
     def _moved(self, event: Event, at: Instant) -> None:
-        """A tap of ours that FreeSWITCH moved to another leg (``recording_follow_transfer``) is taken off that one."""
+        """A tap of ours that FreeSWITCH moved to another leg (``recording_follow_transfer``) is made anew on its own."""
         for channel, tap in list(self._taps.items()):
             if isinstance(tap, FileTap) and event.bug_target == str(tap.path) and channel != event.leg:
                 self.desk.dropped("tap", "moved")
@@ -277,85 +216,107 @@ class TapCrew:
                     channel=channel,
                     fix="recording_follow_transfer must not be set on calls that vcond records",
                 )
-                stray, uuid = tap.path, event.leg
-                del self._taps[channel]
-                tap.close(at)
-                if self.connection is not None:
-                    self._tasks.create_task(self._quietly(commands.record_stop(uuid, str(stray)), self.connection))
+                self.stop(tap.leg, at)
                 if self._lives(tap.leg):
                     self.start(tap.leg)
+
+    def _stray(self, channel: str, target: str) -> None:
+        """A tap of ours that is where it does not belong, or came when it was given up, is taken off."""
+        path = Path(target)
+        if self.connection is None or not ours(path, self.config.directory):
+            return
+        tap = self._taps.get(channel)
+        if isinstance(tap, FileTap) and tap.path == path:
+            return
+        if target in self._old or not belongs(path, channel):
+            self._send(commands.record_stop(channel, target), self.connection)
+            self.leftovers.add(path)
 
     def look(self, now: Instant) -> None:
         """Take what came of all taps."""
         for tap in list(self._taps.values()):
-            tap.look(now)
-            call = tap.leg.conversation.call
-            if call is not None and tap.masked != call.state.paused and tap.since is not None:
-                self._mask(tap, on=call.state.paused)
+            try:
+                tap.look(now)
+            except Exception as why:  # noqa: BLE001 - a mistake of ours with one tap must not cost the others
+                mistake(self.desk, "a tap was given up", why)
+                self._taps.pop(tap.leg.channel, None)
 
-    def renew(self, tap: Tap) -> None:
-        """What was set up works no longer: make it anew, if its leg is still there."""
-        if self._taps.get(tap.leg.channel) is tap and tap.leg.channel not in self._starting:
+    def renew(self, tap: Tap, why: str) -> None:
+        """What was set up works no longer: make it anew, for as long as its leg is there."""
+        if self._taps.get(tap.leg.channel) is tap and tap not in self._starting and self.ready and self._lives(tap.leg):
             tap.since = None
-            self._begin(tap, again=True)
+            self._begin(tap, why=why)
 
     def complain(self, now: Instant) -> None:
-        """Once a second: tell of legs of whom nothing comes."""
-        patience = int(self.config.no_audio_seconds * SECOND)
-        for tap in self._taps.values():
-            if tap.heard or tap.complained or tap.since is None or tap.leg.holding or now - tap.since < patience:
+        """Once a second: start again what gives nothing, and tell of legs of whom nothing comes."""
+        self.leftovers.tidy(now)
+        for tap in list(self._taps.values()):
+            if tap.since is None or not self.ready:
                 continue
-            tap.complained = True
-            self.desk.dropped("tap", "no-audio")
-            text = "no audio of this party arrives from the switch"
-            fix = "is the directory writable for FreeSWITCH, and the same one here? run: vcond check"
-            if tap.leg.bypassed:
-                text = "the media of this call bypasses the switch: there is nothing to listen to"
-                fix = "bypass_media = false in the dialplan or profile, or adapters.freeswitch.pull_media = true"
-            tap.leg.warn(now, "no-audio", text)
-            self.desk.log.warning("nothing heard of a party", channel=tap.leg.channel, what=text, fix=fix)
+            if tap.leg.silenced:
+                tap.since = now  # it is awaited from the end of that
+                continue
+            came = tap.last is not None and tap.last >= tap.since
+            seconds = self.config.stall_seconds if tap.heard else self.config.no_audio_seconds
+            if now - max(tap.since, tap.last or tap.since) < seconds * SECOND:
+                if came and now - tap.since > SETTLED:
+                    tap.failures = 0
+                continue
+            if not tap.heard:
+                self._nothing(tap, now)
+            if not tap.leg.bypassed:
+                self.renew(tap, "it gives no audio")
 
-    async def adopt(self, connection: Connection, legs: Iterable[Leg], unread: int) -> None:
+    def _nothing(self, tap: Tap, now: Instant) -> None:
+        """Tell, once, that nothing was ever heard of a party."""
+        if tap.complained:
+            return
+        tap.complained = True
+        self.desk.dropped("tap", "no-audio")
+        text, fix = "no audio of this party arrives from the switch", tap.hint
+        if tap.leg.bypassed:
+            text = "the media of this call bypasses the switch: there is nothing to listen to"
+            fix = "bypass_media = false in the dialplan or profile, or adapters.freeswitch.pull_media = true"
+        tap.leg.warn(now, "no-audio", text)
+        self.desk.log.warning("nothing heard of a party", channel=tap.leg.channel, what=text, fix=fix)
+
+    async def adopt(self, connection: Connection, legs: Iterable[Leg], unread: Mapping[str, int]) -> None:
         """After a connect: find out which of our taps are still there. Those that are not are made anew.
 
-        ``unread`` is how long nobody read them, ns; it counts for taps of an earlier run only.
+        ``unread`` is how long nobody read a channel's, ns; it counts for taps of an earlier run only.
         """
         self.connection = connection
         up = [leg for leg in legs if leg.up is not None]
         bugs = await together(*(self._bugs(connection, leg) for leg in up))
+        self.ready = True
+        used: set[Path] = set()
         for leg, listed in zip(up, bugs, strict=True):
+            used.update(map(Path, listed))
             tap = self._taps.get(leg.channel)
             if tap is not None:
-                if leg.channel not in self._starting and not tap.is_there(listed):
-                    self._begin(tap)
+                if not tap.is_there(listed):
+                    self.renew(tap, "it was gone when the event socket was back")
                 continue
-            mine = [target for target in _TARGET.findall(listed) if self._is_ours(target)]
-            if mine and self.kind == "file" and leg.key:
-                found = FileTap(leg, self, both=False, path=Path(mine[0]))
-                if found.resume(unread):
-                    found.since = self.desk.clock.now()
-                    self._keep(found)
-                    mine = mine[1:]
-            for target in mine:
-                await self._quietly(commands.record_stop(leg.channel, target), connection)
-        self._sweep()
-        self.ready = True
+            for target in [target for target in listed if ours(Path(target), self.config.directory)]:
+                if not self._take_up(leg, Path(target), unread.get(leg.channel, 0)) and not foreign(Path(target)):
+                    await self._quietly(commands.record_stop(leg.channel, target), connection)
+                    self.leftovers.add(Path(target))
+        if self.kind == "file":
+            self.leftovers.sweep(used | {tap.path for tap in self._taps.values() if isinstance(tap, FileTap)})
         for leg in up:
             if leg.channel not in self._taps and leg.left is None:
                 leg.conversation.settle(self.desk.clock.now())
 
-    def _sweep(self) -> None:
-        """Remove files of an earlier run that nobody writes to any more, once."""
-        if self._swept or self.kind != "file":
-            return
-        self._swept = True
-        used = {tap.path for tap in self._taps.values() if isinstance(tap, FileTap)}
-        try:
-            stale = [path for path in Path(self.config.directory).glob(f"{self.prefix}*.r16") if path not in used]
-            for path in stale:
-                path.unlink(missing_ok=True)
-        except OSError as why:
-            self.desk.log.warning("files of an earlier run cannot be removed", error=why.strerror)
+    def _take_up(self, leg: Leg, path: Path, unread: int) -> bool:
+        """Go on with a tap of an earlier run."""
+        if leg.channel in self._taps or self.kind != "file" or not leg.key:
+            return False
+        found = FileTap(leg, self, both=False, path=path)
+        if not found.resume(unread):
+            return False
+        found.since, found.asked = self.desk.clock.now(), True
+        self._keep(found)
+        return True
 
     def detached(self) -> None:
         """The connection is lost; taps go on by themselves."""
@@ -397,6 +358,13 @@ class TapCrew:
                 fix="vcond must be in FreeSWITCH's group, see the README; run: vcond check",
             )
 
+    def spent(self, path: Path) -> None:
+        """A file was read to its end."""
+        self._old.append(str(path))
+        self.leftovers.add(path)
+        if self.leftovers:
+            self.busy.set()
+
     # Inside.
 
     def _keep(self, tap: Tap) -> None:
@@ -407,68 +375,83 @@ class TapCrew:
         """Whether a leg was answered and nothing was told of its end."""
         return leg.up is not None and leg.left is None and leg.channel not in self._ending
 
-    def _is_ours(self, target: str) -> bool:
-        path = Path(target)
-        return path.parent == Path(self.config.directory) and path.name.startswith(self.prefix)
-
-    def _mask(self, tap: Tap, *, on: bool) -> None:
-        """What is not to be kept need not leave the switch either."""
-        tap.masked = on
-        line = tap.mask_command(on=on)
-        if line and self.connection is not None:
-            self._tasks.create_task(self._quietly(line, self.connection), name="tap-mask")
-
-    def _begin(self, tap: Tap, *, again: bool = False) -> None:
-        channel = tap.leg.channel
-        task = self._tasks.create_task(self._start(tap, again=again), name="tap-start")
-        self._starting[channel] = task
+    def _begin(self, tap: Tap, *, why: str = "") -> None:
+        task = self._tasks.create_task(self._start(tap, why), name="tap-start")
+        self._starting[tap] = task
 
         def done(finished: asyncio.Task[None]) -> None:
-            if self._starting.get(channel) is finished:
-                del self._starting[channel]
+            if self._starting.get(tap) is finished:
+                del self._starting[tap]
 
         task.add_done_callback(done)
 
-    async def _start(self, tap: Tap, *, again: bool) -> None:
-        """Ask FreeSWITCH for a tap, a few times if need be. What is left of an earlier one is removed first."""
-        for tries in range(1 if again else 0, TRIES + 1):
-            if tries:
-                await asyncio.sleep(PAUSE * 2 ** (tries - 1))
+    async def _start(self, tap: Tap, why: str) -> None:
+        """Ask FreeSWITCH for a tap, until it is there or the leg is gone. What is left of an earlier one is removed."""
+        while True:
+            if why:
+                await asyncio.sleep(min(PAUSE * 2.0 ** min(tap.failures, 10), LONGEST))
+                tap.failures += 1
             connection, leg = self.connection, tap.leg
             if connection is None or self._taps.get(leg.channel) is not tap or not self._lives(leg):
                 return
-            if tries:
+            if tap.asked:
+                if why != REFUSED:
+                    self._tell(tap, why)
                 await self._quietly(tap.stop_command(), connection)
+                if self._taps.get(leg.channel) is not tap or not self._lives(leg):
+                    return
+                tap.again(self.desk.clock.now())
             try:
                 if leg.bypassed and self.config.pull_media:
                     await connection.background(commands.media(leg.channel))
                     leg.bypassed = False
+                tap.asked = True
                 await connection.background(tap.start_command())
             except NoSuchChannelError:
                 return  # its last event is on the way
-            except (PeerError, ConfigError) as why:
-                if tries == TRIES:
-                    self._failed(tap, why)
+            except (PeerError, ConfigError) as refusal:
+                why = REFUSED
+                self._refused(tap, refusal)
             else:
                 tap.since = self.desk.clock.now()
                 return
 
-    def _failed(self, tap: Tap, why: Exception) -> None:
-        tap.complained = True
+    def _tell(self, tap: Tap, why: str) -> None:
+        """A tap that worked is started again."""
+        self.desk.dropped("tap", "again")
+        if tap.heard:
+            self._once(tap, "audio-stopped", "the audio of a party stopped coming; it was asked for again")
+        self._seldom("a tap is started again", channel=tap.leg.channel, why=why, fix=tap.hint)
+
+    def _refused(self, tap: Tap, why: Exception) -> None:
         self.desk.dropped("tap", "refused")
-        tap.leg.warn(self.desk.clock.now(), "tap-failed", "this party could not be listened to")
-        self.desk.log.error(
-            "cannot listen to a channel", channel=tap.leg.channel, tap=self.kind, why=str(why), fix="run: vcond check"
-        )
+        self._once(tap, "tap-failed", "this party could not be listened to for a while")
+        self._seldom(
+            "cannot listen to a channel; it is tried again as long as the channel is there",
+            channel=tap.leg.channel, tap=self.kind, why=str(why), fix=f"{tap.hint}; run: vcond check",
+        )  # fmt: skip
 
-    async def _bugs(self, connection: Connection, leg: Leg) -> str:
+    def _once(self, tap: Tap, code: str, text: str) -> None:
+        """A warning in the record; more of the same say nothing."""
+        if code not in tap.warned:
+            tap.warned.add(code)
+            tap.leg.warn(self.desk.clock.now(), code, text)
+
+    def _seldom(self, text: str, **more: str) -> None:
+        """A line in the log, once a minute: what is wrong with one tap is often wrong with all."""
+        now = self.desk.clock.now()
+        if now - self._said.get(text, Instant(now - MINUTE)) >= MINUTE:
+            self._said[text] = now
+            self.desk.log.error(text, **more)
+
+    async def _bugs(self, connection: Connection, leg: Leg) -> list[str]:
         try:
-            return await connection.background(commands.buglist(leg.channel))
+            return _TARGET.findall(await connection.background(commands.buglist(leg.channel)))
         except (PeerError, ConfigError):
-            return ""
+            return []
 
-    async def _remove(self, tap: Tap, connection: Connection) -> None:
-        await self._quietly(tap.stop_command(), connection)
+    def _send(self, line: str, connection: Connection) -> None:
+        self._tasks.create_task(self._quietly(line, connection), name="tap-command")
 
     async def _quietly(self, line: str, connection: Connection) -> None:
         """A command whose failure changes nothing: the channel is gone, or the tap is."""

@@ -1,0 +1,124 @@
+"""Taps that are lost while their leg lives are made again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fslab import Lab, lab
+
+from vcond.testing.sounds import voice
+
+ANN, BEN = voice(1, 1.5), voice(2, 1.5)
+
+
+def stop_all(it, channel) -> None:
+    """``stop_record_session all``, as scripts for card numbers say."""
+    it.switch._record(channel, ["stop", "all"])
+
+
+def removed(it, channel) -> None:
+    it.switch._unbug(channel, channel.bugs[0], tell=False)
+
+
+def stalled(it, channel) -> None:
+    channel.bugs[0].stalled = True
+
+
+@pytest.mark.parametrize("loss", [stop_all, removed, stalled])
+def test_a_tap_that_is_lost_is_made_again_while_its_leg_lives(loss):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await it.speak((one, ANN), (two, BEN))
+            lost = one.bugs[0]
+            loss(it, one)
+            await it.until(lambda: one.bugs and one.bugs[0] is not lost, within=10)
+            later = voice(3, 1.5)
+            await it.speak((one, later), (two, voice(4, 1.5)))
+            it.switch.end(one, two)
+            call = await it.over(one.uuid)
+            assert it.heard(call, 0, ANN) > 0.95
+            assert it.heard(call, 0, later) > 0.95
+            assert it.warnings(call) == ["audio-stopped"]
+            assert it.desk.drops["tap", "again"] == 1
+        assert not list(it.switch.directory.iterdir())
+
+    lab(main)
+
+
+def test_a_tap_that_was_removed_while_the_event_socket_was_away_is_made_again():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await asyncio.sleep(10)
+            await it.switch.refuse()
+            it.switch._unbug(one, one.bugs[0])
+            await it.switch.start()
+            await it.listened(one)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
+
+    lab(main)
+
+
+def test_a_tap_that_never_works_is_tried_less_and_less_often():
+    async def main(it: Lab) -> None:
+        it.switch.deaf_taps = True
+        async with it.attached():
+            one, two = it.switch.call()
+            await asyncio.sleep(45)
+            starts = sum(" start " in line for line in it.switch.commands)
+            assert 10 <= starts <= 14, "two legs, each further start waits twice as long"
+            assert it.desk.drops["tap", "no-audio"] == 2
+            it.switch.deaf_taps = False
+            await asyncio.sleep(20)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
+
+    lab(main)
+
+
+def test_a_party_that_holds_or_waits_in_a_queue_that_pauses_taps_is_not_missed():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await asyncio.sleep(1)
+            it.switch.hold(one, on=True)
+            waiting = it.switch.create(number="1005")
+            waiting.app = "fifo"
+            it.switch.answer(waiting)
+            await it.listened(waiting)
+            waiting.bugs[0].stalled = True
+            await asyncio.sleep(12)
+            it.switch.hold(one, on=False)
+            await asyncio.sleep(4)
+            assert it.desk.drops.total() == 0
+            assert sum(" start " in line for line in it.switch.commands) == 3
+
+    lab(main)
+
+
+def test_a_full_file_system_that_has_space_again():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await asyncio.sleep(1)
+            it.switch.full = True
+            await asyncio.sleep(5)
+            it.switch.full = False
+            await asyncio.sleep(8)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            call = await it.over(one.uuid)
+            assert it.heard(call, 0, ANN) > 0.95
+            assert it.heard(call, 1, BEN) > 0.95
+            assert it.warnings(call).count("audio-stopped") == 2
+
+    lab(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from vcond import plugins
 from vcond.adapter import Finding
+from vcond.cli.owner import as_daemon
 from vcond.config import Config, load
 from vcond.core.clock import SteadyClock
 from vcond.core.finish import check_record
-from vcond.delivery import ShapedSink
+from vcond.delivery import Retry, ShapedSink
 from vcond.errors import PeerError, VcondError
 from vcond.speech.check import check_speech
 from vcond.speech.choose import choose
@@ -38,7 +39,11 @@ def findings(path: Path, *, offline: bool) -> list[Finding]:
         config = load(path, os.environ).config
     except VcondError as why:
         return [Finding("error", "configuration", str(why), "mend the file named here")]
-    return asyncio.run(_all(config, path, offline))
+    with as_daemon(Path(config.vcond.state_dir)) as user:
+        found = asyncio.run(_all(config, path, offline))
+    if user:
+        found.insert(1, Finding("ok", "user", f"looked as {user}, as which the daemon runs"))
+    return found
 
 
 async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
@@ -59,6 +64,7 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += _ops(config)
     found += _seal(config)
+    found += _same_receiver(sinks)
     if not offline:
         found += await _limited("speech", _speech(config))
         for name, adapter in adapters.items():
@@ -106,11 +112,31 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
 async def _sink(sink: ShapedSink) -> AsyncIterator[Finding]:
     what = f"sink {sink.name}"
     try:
-        yield Finding("ok", what, await sink.check())
+        for seen in await sink.look():
+            yield Finding(seen.level, what, seen.text, seen.fix)
+    except Retry as why:
+        level: Literal["warning", "error"] = "error" if why.held else "warning"
+        detail = f"{why.reason}: {why.detail or why.answer}".rstrip(": ")
+        yield Finding(level, what, detail, why.hint or "finished vCons are kept in the outbox and sent later")
     except PeerError as why:
-        yield Finding("warning", what, str(why), "vCons wait in the outbox until it answers")
+        hint = getattr(why, "hint", "") or "finished vCons are kept in the outbox and sent later"
+        yield Finding("error", what, str(why), hint)
     finally:
         await sink.close()
+
+
+def _same_receiver(sinks: Sequence[ShapedSink]) -> list[Finding]:
+    """Sinks that send to one conserver: it keeps one copy of a uuid, whichever chain works on it."""
+    found: dict[str, list[str]] = {}
+    for sink in sinks:
+        if sink.address:
+            found.setdefault(sink.address, []).append(sink.name)
+    fix = "use one sink with one list, and let that list's chain hand on to others"
+    return [
+        Finding("warning", f"sinks {', '.join(names)}", f"all send to {at}: each delivery replaces the copy there", fix)
+        for at, names in found.items()
+        if len(names) > 1
+    ]
 
 
 def _ops(config: Config) -> list[Finding]:
@@ -137,7 +163,7 @@ def _seal(config: Config) -> list[Finding]:
 def _disk(config: Config) -> list[Finding]:
     folder = Path(config.vcond.state_dir)
     there = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         return [Finding("error", "vcond.state_dir", f"{there} cannot be written by this user", "run as vcond's user")]
     free = shutil.disk_usage(there).free // 1_000_000
     if free < config.vcond.disk_floor_mb:

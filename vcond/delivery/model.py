@@ -155,6 +155,14 @@ class SinkState(msgspec.Struct, frozen=True):
     """vCons of so many bytes and more wait, because something on the way refuses them; 0 = none."""
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """One thing that a look at a receiver found."""
+
+    level: Literal["ok", "warning", "error"]
+    text: str
+    fix: str = ""
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """One vCon at one sink: also the ledger of who received what."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vcond.delivery import files
-from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Sink
+from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, Sink
 from vcond.errors import OperatorError, VcondError
 from vcond.vcon import Profile, fit, preflight, read, serialize
 
@@ -69,6 +69,17 @@ class ShapedSink:
     async def check(self) -> str:
         """What answers. Raises Retry or Refused."""
         return await self._sink.check()
+
+    async def look(self) -> list[Seen]:
+        """All that can be found about the receiver without handing anything over. Raises Retry or Refused."""
+        look = getattr(self._sink, "look", None)
+        found: list[Seen] = await look() if look is not None else [Seen("ok", await self._sink.check())]
+        return found
+
+    @property
+    def address(self) -> str:
+        """Of the receiver, where several sinks could have the same; else empty."""
+        return str(getattr(self._sink, "address", ""))
 
     async def close(self) -> None:
         """Let go of connections."""

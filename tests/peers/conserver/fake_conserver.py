@@ -93,6 +93,8 @@ class FakeConserver:
             name: [key] if isinstance(key, str) else list(key) for name, key in (ingress_auth or {}).items()
         }
         self.tokens = list(tokens)
+        self.chains: dict[str, Any] = {"main": {"links": [], "ingress_lists": list(self.ingress_auth), "enabled": 1}}
+        """What ``GET /config`` says of them."""
         self.header = header
         self.storage_limit = storage_limit
         self.received: list[Received] = []
@@ -179,6 +181,8 @@ class FakeConserver:
         for root in ("", "/api"):
             app.router.add_post(f"{root}/vcon", self._post)
             app.router.add_post(f"{root}/vcon/external-ingress", self._external)
+            app.router.add_get(f"{root}/vcon/count", self._count)
+            app.router.add_get(f"{root}/config", self._config)
             app.router.add_get(f"{root}/vcon/{{uuid}}", self._get)
             app.router.add_delete(f"{root}/vcon/{{uuid}}", self._delete)
             app.router.add_get(f"{root}/stats/queue", self._queue)
@@ -283,6 +287,16 @@ class FakeConserver:
             return _detail(403, "Invalid API Key")
         found = self.vcons.get(request.match_info["uuid"])
         return web.json_response(found) if found else _detail(404, "vCon not found")
+
+    async def _count(self, request: web.Request) -> web.Response:
+        if not self._is_admin(request):
+            return _detail(403, "Invalid API Key")
+        return web.json_response(len(self.egress))
+
+    async def _config(self, request: web.Request) -> web.Response:
+        if not self._is_admin(request):
+            return _detail(403, "Invalid API Key")
+        return web.json_response({"ingress_auth": self.ingress_auth, "links": {}, "chains": self.chains})
 
     async def _delete(self, request: web.Request) -> web.Response:
         if not self._is_admin(request):

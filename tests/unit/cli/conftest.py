@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-VCON = Path(__file__).parents[1] / "vcon"
-if str(VCON) not in sys.path:
-    sys.path.insert(0, str(VCON))
+TESTS = Path(__file__).parents[2]
+for folder in (TESTS / "unit" / "vcon", TESTS / "peers" / "conserver"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

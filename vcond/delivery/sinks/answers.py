@@ -126,6 +126,18 @@ def wrong_echo(answer: bytes, at: URL) -> Retry:
     )
 
 
+def no_conserver(status: int, answer: bytes, at: URL) -> Retry:
+    """Something answers at the address, and it is no conserver."""
+    return Retry(
+        f"unexpected:{status}",
+        status=status,
+        answer=bounded(answer),
+        detail=f"{_who({}, answer)} answers at {_place(at)}, not a conserver",
+        hint="correct `url`: the root of the conserver's API, such as http://host:8000/api",
+        held=True,
+    )
+
+
 def not_reached(why: Exception, at: URL) -> Retry:
     """What a connection that failed means."""
     place = _place(at)

@@ -15,7 +15,7 @@ import asyncio
 import io
 import ssl
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import aiohttp
 import msgspec
@@ -23,15 +23,20 @@ import structlog
 from msgspec import Meta
 from yarl import URL
 
-from vcond.delivery.model import Receipt, Refused, Retry, Sealed, bounded
+from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, bounded
 from vcond.delivery.shelves import is_uuid
-from vcond.delivery.sinks.answers import not_reached, not_taken, wrong_echo
+from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
+from vcond.delivery.sinks.lists import config_rows
 from vcond.errors import ConfigError
 
 log = structlog.get_logger()
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
+CONFIG_LIMIT: Final = 4 << 20
+"""Bytes of the conserver's configuration that are read."""
+QUEUE_PAUSE: Final = 2.0
+"""Seconds between two looks at a list that is not empty."""
 IDLE: Final = 2.0
 """Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
 LIMIT: Final = 65_536
@@ -54,7 +59,8 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     token: Annotated[str, Meta(max_length=4096)] = ""
     """The list's key from ``ingress_auth``, or the API token in mode ``vcon``. By reference: ``${credential:NAME}``."""
     admin_token: Annotated[str, Meta(max_length=4096)] = ""
-    """The API token, when vCons shall be erased at the conserver; empty = ``token``."""
+    """The API token: `vcond check` then finds a wrong key and a list that nobody reads, and vCons can be erased.
+    Empty = ``token``."""
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}$")] = "x-conserver-api-token"
     """Its name for the token's header (CONSERVER_HEADER_NAME)."""
     connect_timeout: Seconds = 10
@@ -90,6 +96,9 @@ class ConserverSink:
         self._config = config
         self._base = _base(config)
         self._tls = _tls(config)
+        self.address = f"{self._base.origin()}{self._base.path.rstrip('/').removesuffix('/api')}"
+        """Of the conserver, however its root is written."""
+        self.max_bytes = config.max_bytes
         self._session: aiohttp.ClientSession | None = None
         if config.mode == "external-ingress":
             self._post = (self._base / "vcon" / "external-ingress").with_query(ingress_list=config.ingress_lists[0])
@@ -132,10 +141,64 @@ class ConserverSink:
 
     async def check(self) -> str:
         """Its version, for which it wants no token. Raises Retry or Refused."""
-        status, headers, answer = await self._ask("GET", self._base / "version", {}, limit=LIMIT)
+        url = self._base / "version"
+        status, headers, answer = await self._ask("GET", url, {}, limit=LIMIT)
         if status != 200:
-            raise not_taken(status, headers, answer, self._base / "version")
+            raise not_taken(status, headers, answer, url)
+        if not isinstance(_json(answer), dict):
+            raise no_conserver(status, answer, url)
         return f"{self._base} answers: {bounded(answer)[:200]}"
+
+    async def look(self) -> list[Seen]:
+        """What can be found of key and lists without handing anything over. Raises Retry or Refused."""
+        found = [Seen("ok", await self.check())]
+        config = self._config
+        if config.mode == "vcon":
+            found.append(await self._api_token(config.token, "token"))
+        token = config.admin_token or (config.token if config.mode == "vcon" else "")
+        if config.mode == "vcon" and found[-1].level != "ok" and not config.admin_token:
+            return found
+        url = self._base / "config"
+        if token or config.mode == "vcon":
+            status, _, answer = await self._ask("GET", url, self._key(token), limit=CONFIG_LIMIT)
+            told = _json(answer) if status == 200 else None
+            if isinstance(told, dict):
+                return [*found, *config_rows(told, config.ingress_lists, config.token, config.mode)]
+            if status in {401, 403}:
+                name = "admin_token" if config.admin_token else "token"
+                found.append(Seen("error", f"the conserver refuses `{name}` ({status})", f"correct `{name}`"))
+            else:
+                found.append(Seen("warning", f"its lists cannot be looked at: {url} answers {status}"))
+        return [*found, *[await self._queue(name) for name in config.ingress_lists]]
+
+    async def _api_token(self, token: str, name: str) -> Seen:
+        """The API's token, tried with a question that changes nothing."""
+        url = (self._base / "vcon" / "count").with_query(egress_list="vcond-check")
+        status, headers, answer = await self._ask("GET", url, self._key(token), limit=LIMIT)
+        if status == 200:
+            return Seen("ok", f"it takes `{name}`")
+        if status in {401, 403}:
+            fix = f"correct `{name}`: one of CONSERVER_API_TOKEN of the conserver"
+            return Seen("error", f"the conserver refuses `{name}` ({status})", fix)
+        return Seen("warning", f"`{name}` cannot be tried: {not_taken(status, headers, answer, url).reason}")
+
+    async def _queue(self, name: str) -> Seen:
+        """Whether somebody reads a list, as far as its length shows; for that it wants no token."""
+        url = (self._base / "stats" / "queue").with_query(list_name=name)
+        depth = 0
+        for pause in (0.0, QUEUE_PAUSE):
+            await asyncio.sleep(pause)
+            status, _, answer = await self._ask("GET", url, {}, limit=LIMIT)
+            told = _json(answer) if status == 200 else None
+            length = told.get("depth") if isinstance(told, dict) else None
+            if not isinstance(length, int):
+                return Seen("warning", f"list {name}: its length cannot be asked for ({status})")
+            before, depth = depth, length
+            if depth == 0 or (pause and depth < before):
+                hint = "" if self._config.mode == "vcon" else "; its key was not tried (with `admin_token` it can be)"
+                return Seen("ok", f"list {name}: {depth} vCons wait in it{hint}")
+        fix = "does a chain read this list, and does the conserver's worker run? What waits is deleted after an hour"
+        return Seen("warning", f"list {name}: {depth} vCons wait in it, and nobody takes them", fix)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -213,6 +276,13 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
+
+
+def _json(answer: bytes) -> Any:
+    try:
+        return msgspec.json.decode(answer)
+    except msgspec.DecodeError:
+        return None
 
 
 def _is_echo(uuid: str, answer: bytes) -> bool:

@@ -89,7 +89,7 @@ class FolderSink:
                 raise self._later(OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), path)
             if os.statvfs(path).f_flag & os.ST_RDONLY:
                 raise self._later(OSError(errno.EROFS, os.strerror(errno.EROFS)), path)
-            if not os.access(path, os.W_OK | os.X_OK):
+            if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
                 raise self._later(OSError(errno.EACCES, os.strerror(errno.EACCES)), path)
             return f"{self._root} is writable" if path == self._root else f"{self._root} can be made in {path}"
         raise self._later(OSError(errno.ENOENT, os.strerror(errno.ENOENT)), self._root)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError, how_to_install
-from vcond_webrtc import ports
+from vcond_webrtc import offers, ports
 from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.offers import NOISE_TYPE, TICKS
 from vcond_webrtc.opus import library
 from vcond_webrtc.servers import login
 from vcond_webrtc.trickle import MOST_CANDIDATES, directed, reachable, sections, usable
@@ -28,17 +29,13 @@ OnPacket = Callable[[int, Packet], None]
 NEGOTIATION: Final = 10.0
 """Seconds that an answer may take; a silent STUN server costs 5."""
 CLOSING: Final = 5.0
-MOST_SECTIONS: Final = 8
 MOST_SOURCES: Final = 64
 """SSRCs of one publisher, one after another. aiortc remembers each for ever."""
+DTLS_FAILED: Final = "dtls-failed"
+ICE_FAILED: Final = "ice-failed"
+"""In the place of ``failed``."""
 FLOODED: Final = "too-many-sources"
 """In the place of a state of the connection: it is to be closed."""
-SECTION: Final = re.compile(r"m=[a-z]+ [0-9]{1,5} [A-Z/]+( [A-Za-z0-9-]+)+")
-"""A media section's line (RFC 8866 section 5.14)."""
-NOISE_TYPE: Final = 13
-"""RFC 3389 section 4: comfort noise at 8 kHz has a payload type of its own."""
-TICKS: Final = frozenset({8_000, 16_000, 32_000, 48_000})
-"""A second, of keys."""
 BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
 """Where aiortc (1.13 to 1.16) keeps what we replace."""
 DROP_IN: Final = "systemd/vcond.service.d/webrtc.conf"
@@ -84,7 +81,9 @@ class Peer:
         """SSRCs that came."""
         self._candidates = 0
         self._ice: dict[str, tuple[str, str]] = {}
-        """User fragment and password that the offer gave for each ``mid``."""
+        """User fragment and password of the transport of each ``mid``."""
+        self._mids: dict[str, str] = {}
+        """What aiortc calls the section that has the transport of a ``mid``."""
         self._extras: dict[str, list[RTCRtpCodecParameters]] = {}
         """What it offered for each ``mid`` besides sound: keys, comfort noise."""
         self._config = config
@@ -98,31 +97,38 @@ class Peer:
         Raises ProtocolError for what is no offer, RefusedError for one from which nothing can be received,
         TimeoutError when no answer could be made in time, ConfigError when there is nowhere to take media.
         """
-        _look_at(offer)
-        offer = directed(reachable(offer))
+        asked = offers.read(offer)
+        offer = directed(reachable(asked.wanted()))
         self._candidates = offer.count("\na=candidate:")
+        if self._candidates > MOST_CANDIDATES:
+            raise ProtocolError("the offer has too many candidates")
         connection = self._connection
-        connection.on("connectionstatechange", lambda: on_state(connection.connectionState))
+        connection.on("connectionstatechange", lambda: on_state(self._state()))
         async with asyncio.timeout(NEGOTIATION):
-            await self._take(offer)
+            await self._take(offer, asked.transports())
             for transceiver in connection.getTransceivers():
-                # Video would be decoded for nothing; a=inactive is what aiortc can say instead of port 0.
-                transceiver.direction = "recvonly" if transceiver.kind == "audio" else "inactive"
+                transceiver.direction = "recvonly"
                 gatherer = transceiver.receiver.transport.transport.iceGatherer
                 ports.use(gatherer, self._config.addresses, self._ports)
-                if transceiver.kind == "audio":
-                    _widen(transceiver, self._extras.get(transceiver.mid or "", []))
-                    self._tap(transceiver, on_state)
+                _widen(transceiver, self._extras.get(transceiver.mid or "", []))
+                self._tap(transceiver, on_state)
             try:
                 await connection.setLocalDescription(await connection.createAnswer())
             except ValueError:  # aiortc finds late what it cannot answer
                 raise ProtocolError("the offer is no lawful SDP") from None
-        if not self.tracks:
-            raise RefusedError("the offer sends no audio")
-        answer: str = connection.localDescription.sdp
+        answer = asked.answer(connection.localDescription.sdp)
         if "\na=candidate:" not in answer:
             raise ConfigError("no UDP port is free to take media", "adapters.webrtc.ports")
         return advertised(answer, self._config.advertise)
+
+    def _state(self) -> str:
+        """That of the connection, and of one that failed in what: the handshake (DTLS), or no way was found (ICE)."""
+        connection = self._connection
+        state: str = connection.connectionState
+        if state != "failed":
+            return state
+        transports = [transceiver.receiver.transport.state for transceiver in connection.getTransceivers()]
+        return DTLS_FAILED if "failed" in transports else ICE_FAILED
 
     async def trickle(self, fragment: str) -> int:
         """Take more addresses of the publisher (RFC 9725 section 4.3.2); returns how many were too many.
@@ -145,7 +151,7 @@ class Peer:
         taken = parsed[: MOST_CANDIDATES - self._candidates]
         self._candidates += len(taken)
         for mid, candidate in taken:
-            candidate.sdpMid = mid
+            candidate.sdpMid = self._mids[mid]
             await self._connection.addIceCandidate(candidate)
         return len(wanted) - len(taken)
 
@@ -186,7 +192,7 @@ class Peer:
 
         receiver._handle_rtp_packet = bounded  # noqa: SLF001
 
-    async def _take(self, offer: str) -> None:
+    async def _take(self, offer: str, transports: Mapping[str, str]) -> None:
         from aiortc import RTCSessionDescription
         from aiortc.exceptions import OperationError
         from aiortc.sdp import SessionDescription
@@ -199,6 +205,8 @@ class Peer:
                 ]
                 if media.ice is not None:
                     self._ice[media.rtp.muxId] = (media.ice.usernameFragment or "", media.ice.password or "")
+            self._mids = dict(transports)
+            self._ice |= {mid: self._ice[taken] for mid, taken in transports.items() if taken in self._ice}
         except OperationError:
             raise RefusedError("the offer has no codec that can be taken") from None
         except TimeoutError:
@@ -250,21 +258,8 @@ def _label(codec: RTCRtpCodecParameters) -> str:
     name = codec.name.lower()
     if name == "telephone-event" and codec.clockRate in TICKS:
         return f"{KEYS}{codec.clockRate}"
-    noise = name == COMFORT_NOISE and codec.payloadType == NOISE_TYPE
+    noise = name == COMFORT_NOISE and codec.payloadType == int(NOISE_TYPE)
     return name if name in KINDS or noise else ""
-
-
-def _look_at(offer: str) -> None:
-    """Bounds of what aiortc is handed."""
-    lines = offer.splitlines()
-    sections = [line for line in lines if line.startswith("m=")]
-    lawful = all(SECTION.fullmatch(line) for line in sections)
-    if not offer.startswith("v=0") or not lawful or not 0 < len(sections) <= MOST_SECTIONS:
-        raise ProtocolError("the offer is no lawful SDP")
-    if sum(line.startswith("a=candidate:") for line in lines) > MOST_CANDIDATES:
-        raise ProtocolError("the offer has too many candidates")
-    if any(not line.startswith(("m=audio ", "m=video ")) for line in sections):
-        raise RefusedError("only audio can be taken")
 
 
 async def found(config: WebRtcConfig, now: Instant) -> frozenset[str]:

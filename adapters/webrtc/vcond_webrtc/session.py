@@ -13,11 +13,17 @@ from vcond_webrtc.calls import Place, Switchboard
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.peer import FLOODED, Peer
+from vcond_webrtc.peer import DTLS_FAILED, FLOODED, ICE_FAILED, Peer
 
 HUNG_UP: Final = "hung-up"
 SUPERSEDED: Final = "superseded"
 STOPPING: Final = "stopping"
+FIXES: Final = {
+    DTLS_FAILED: "the handshake of DTLS failed, the network is well: see README, When it does not work",
+    ICE_FAILED: "no UDP came through: look at addresses, ports, advertise, turn and the firewall; vcond check asks the servers",
+    "no-connection": "no UDP came through, or no handshake: look at addresses, ports, advertise, turn and the firewall",
+}
+"""What the operator can do when a publisher is lost."""
 QUIET: Final = frozenset({HUNG_UP, SUPERSEDED, STOPPING, "closed"})
 """Ends that happen in the normal course of things; the others are counted as dropped."""
 
@@ -126,7 +132,7 @@ class Session:
         if state == "connected":
             with self._guarded():
                 self._join()
-        elif state in {"failed", "closed", FLOODED}:
+        elif state in {DTLS_FAILED, ICE_FAILED, "closed", FLOODED}:
             self.end(state)
 
     @contextmanager
@@ -199,4 +205,5 @@ class Session:
             self._switchboard.leave(self._place, self, at=at, lost=lost)
         if why not in QUIET:
             self._desk.dropped("session", why)
-            self._desk.log.warning("publisher lost", why=why)
+            told = {"fix": FIXES[why]} if why in FIXES else {}
+            self._desk.log.warning("publisher lost", why=why, **told)

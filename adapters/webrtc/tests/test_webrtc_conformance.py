@@ -9,6 +9,7 @@ from vcond.testing.conformance import AdapterConformance
 from vcond.testing.rig import Line, Rig
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 
+pytestmark = pytest.mark.slow  # real time: what it compares comes late when other tests run beside it
 NAMES = ("Ann Example", "Ben Example")
 TELS = ("+15550100", "+15550199")
 

@@ -231,6 +231,13 @@ class Conversation(FilledIn[L]):
         open_end = (event.kind == "blind" or rings) and event.outcome == "success" and event.target is None
         self._sent_on = event if open_end else None
 
+    def reached(self, moved: L, leg: L) -> None:
+        """Who was sent on is connected with somebody who was here before: fetched from where he was parked."""
+        sent, one, two = self._sent_on, moved.party, leg.party
+        if sent is not None and one is not None and two is not None and sent.transferee == one.index:
+            self.emit(structs.replace(sent, target=two.index))
+            self._sent_on = None
+
     def emit(self, event: Event) -> None:
         """Tell the core, when it is recorded."""
         if self.call is not None:

@@ -17,7 +17,7 @@ from vcond_freeswitch.events import Event
 
 NEAR = 0.05
 """Seconds between two events of one moment."""
-A, B = "1001@pbx.example.com", "1002@127.0.0.1"
+A, B, C = "1001@pbx.example.com", "1002@127.0.0.1", "1003@127.0.0.1"
 
 
 class Call(NamedTuple):
@@ -28,7 +28,7 @@ class Call(NamedTuple):
     ended: float
     disposition: Disposition | None = None
     transfers: tuple[tuple[Any, ...], ...] = ()
-    """kind, transferor, transferee, target: as the last word of it says."""
+    """kind, transferor, transferee, target, as the last word of it says; to, as dialled."""
     here: tuple[tuple[int, float], ...] = ()
     """Parties that came later than the call began, and when."""
 
@@ -37,6 +37,11 @@ LIVE = {
     "early": Call([A, B], 2.10, 5.14, here=((1, 2.10),)),
     "loopback": Call([A, B], 0.42, 4.46, here=((1, 0.38),)),
     "busy_vanilla": Call([A, B], 0.03, 1.44),
+    "park_fifo": Call([A, B, "1003@pbx.example.com"], 0.38, 8.24, None, (("blind", 1, 0, 2, "5900"),), ((2, 5.20),)),
+    "follow_b": Call([A, B, C], 0.38, 7.92, None, (("blind", 1, 0, 2, "1003"),), ((2, 3.78),)),
+    "late_after_xfer": Call([A, B, C], 0.36, 11.42, None, (("blind", 1, 0, 2, "1003"),), ((2, 2.76),)),
+    "uuid_transfer_bleg": Call([A, B, C], 0.40, 6.92, None, (("blind", None, 1, 2, "1003"),), ((2, 3.28),)),
+    "att_xfer": Call([A, B, C], 0.38, 11.36, None, (("attended", 1, 0, 2, ""),), ((2, 4.84),)),
     "early_busy": Call([A, B], None, 3.06, Disposition.BUSY),
 }
 
@@ -50,6 +55,8 @@ def test_a_capture_becomes_the_one_call_that_it_was(name):
     assert want.answered is None or abs(run.seconds(state.answered) - want.answered) <= NEAR
     assert abs(run.seconds(state.ended) - want.ended) <= NEAR
     assert state.disposition == want.disposition
+    told = tuple((e.kind, e.transferor, e.transferee, e.target, e.to) for e in state.transfers)
+    assert told == want.transfers
     joined = {party: at for at, party, what in run.history() if what == "join"}
     assert all(abs(joined[party] - at) <= NEAR for party, at in want.here)
     assert bool(run.ears.started) == (want.answered is not None)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from vcond.adapter import Cause, Desk, Digit, Instant, LiveCall, RemoteClock, Transferred
+from vcond.adapter import Cause, Desk, Digit, Instant, LiveCall, RemoteClock
 from vcond.pbx import clean
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
 from vcond_freeswitch.parties import cause, failure, who
+from vcond_freeswitch.transfers import Transfers
 
 BUTTONS: Final = frozenset("0123456789*#ABCD")
 MICRO: Final = 1_000
@@ -26,26 +26,8 @@ MAX_LEGS: Final = 50_000
 """Channels that are known at the same time."""
 AWAY: Final = 20
 """Times without an attachment that are remembered."""
-MAX_PENDING: Final = 1_000
-"""Transfers that wait to be understood."""
 LOOPBACK: Final = "loopback/"
 """Channels that only connect channels of the same switch, in pairs: ``loopback/1002-a``, ``loopback/1002-b``."""
-BLIND: Final = ":bl_xfer:"
-"""In ``transfer_source`` of whoever was sent on: a blind transfer, by REFER or by ``uuid_transfer``."""
-
-
-@dataclass(slots=True)
-class Sending:
-    """A transfer that has begun."""
-
-    at: Instant
-    kind: str
-    """``blind``, ``att``."""
-    leg: str
-    """blind: the channel that was sent on; att: the channel that it is to be joined to."""
-    by: Leg | None
-    """Who did it; None = the switch (``uuid_transfer``)."""
-    to: str = ""
 
 
 class Switchboard:
@@ -58,9 +40,7 @@ class Switchboard:
         self._config = config
         self._taps = taps
         self._clock = RemoteClock()
-        self._sendings: list[Sending] = []
-        self._sent_by_peer: dict[str, Sending] = {}
-        """By the channel of whoever may have done it: sent on, and not yet known by whom."""
+        self._transfers = Transfers(self.legs)
         self._conferences: dict[str, Conversation] = {}
         self._away: list[tuple[Instant, Instant]] = []
         """When we were not attached, the last few times."""
@@ -109,6 +89,7 @@ class Switchboard:
         if leg.up is None and number(dump.answered):
             leg.up = self._past(dump.answered, dump, at) or at
         leg.bypassed = _bypassed(dump)
+        leg.source = dump.transfer_source or leg.source  # when it was sent on is not known
         other = self.legs.get(dump.other) if dump.other else None
         if other is not None:
             self._join(leg.conversation, other.conversation, at)
@@ -178,6 +159,7 @@ class Switchboard:
             event.leg, clean(event.channel), self._config.inside(event.channel), conversation, at, clean(event.context)
         )
         leg.who, leg.sip, leg.dialled = who(event, self._config), clean(event.sip_call_id), clean(event.destination)
+        leg.source = event.transfer_source if late else ""
         leg.relay = bool(event.loopback) or event.channel.startswith(LOOPBACK)
         self.legs[event.leg] = leg
         conversation.add(leg)
@@ -211,6 +193,8 @@ class Switchboard:
         if leg.relay:
             leg.conversation.behind(leg)
             return
+        if event.name in _TRANSFERS:
+            self._transfers.seen(leg, event, at)
         leg.sip = leg.sip or clean(event.sip_call_id)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
@@ -241,7 +225,6 @@ class Switchboard:
         if leg.up is None and number(event.answered):
             leg.up = self._past(event.answered, event, at)  # its CHANNEL_ANSWER was not seen
         self._held_while_away(leg, event, at)
-        self._sent_on_by(leg, event, at)
         self.legs.pop(event.leg, None)
         self._remove(leg, at, cause(event), hung_up=event.hung_up, failure=failure(event))
 
@@ -256,7 +239,7 @@ class Switchboard:
                 leg.conversation.unhold(leg, ended)
 
     def _remove(self, leg: Leg, at: Instant, why: Cause, *, hung_up: str = "", failure: str = "") -> None:
-        self._sent_by_peer.pop(leg.channel, None)
+        self._transfers.left(leg)
         conversation = leg.conversation
         conversation.left(leg, at, why, hung_up=hung_up, failure=failure)
         if conversation.over:
@@ -273,7 +256,6 @@ class Switchboard:
         for leg in (one, two):
             if leg is not None and leg.channel == event.leg:
                 self._update(leg, event, at)
-                leg.sent_on = event.transfer_source or leg.sent_on  # what led to this bridge is told already
         if one is None or two is None or one is two:
             return
         one.peer, two.peer = two.channel, one.channel
@@ -286,8 +268,8 @@ class Switchboard:
             if here is not there and leg.stays and len(here.legs) > 1 and here.left_alone is None:
                 here.move(leg, there, at)
         conversation = self._join(one.conversation, two.conversation, at)
-        self._sent_away({one.channel, two.channel})
         conversation.settle(at)
+        self._transfers.bridged(one, two)
 
     def _unbridged(self, event: Event, at: Instant) -> None:
         """Two legs are apart: the end of nothing. Whoever was sent on says so here."""
@@ -298,61 +280,8 @@ class Switchboard:
         leg = self.legs.get(event.leg)
         if leg is None:
             return
-        self._sent_on_by(leg, event, at)
-        source = event.transfer_source
-        if BLIND in source and source != leg.sent_on:
-            leg.sent_on = source
-            sending = Sending(at, "blind", leg.channel, None, source.split(BLIND)[1].split("/")[0])
-            other = event.bridge_b if event.bridge_a == leg.channel else event.bridge_a
-            if other in self.legs:
-                self._sent_by_peer[other] = sending  # that one's end tells whether it was who did it
-            else:
-                self._blind(sending)
+        self._transfers.seen(leg, event, at)
         leg.conversation.settle(at)
-
-    def _sent_on_by(self, leg: Leg, event: Event, at: Instant) -> None:
-        """A leg whose party handed the conversation on: ``transfer_to`` says whom."""
-        kind, _, target = event.transfer_to.partition(":")
-        sending = self._sent_by_peer.pop(leg.channel, None) if event.name == "CHANNEL_HANGUP_COMPLETE" else None
-        if leg.sent_on == event.transfer_to and event.transfer_to:
-            return
-        if kind == "blind" and target:
-            leg.sent_on = event.transfer_to
-            to = event.transfer_destination.partition(":")[2]
-            self._blind(Sending(sending.at if sending else at, "blind", target, leg, to))
-        elif kind == "att" and target:
-            leg.sent_on = event.transfer_to
-            self._sendings.append(Sending(at, "att", target, leg))
-            del self._sendings[:-MAX_PENDING]
-        elif sending is not None:
-            self._blind(sending)
-
-    def _blind(self, sending: Sending) -> None:
-        leg = self.legs.get(sending.leg)
-        conversation = leg.conversation if leg is not None else sending.by.conversation if sending.by else None
-        if conversation is not None:
-            conversation.transferred(
-                Transferred(
-                    at=sending.at,
-                    kind="blind",
-                    transferor=_index(sending.by),
-                    transferee=_index(leg),
-                    to=clean(sending.to),
-                )
-            )
-
-    def _sent_away(self, pair: set[str]) -> None:
-        """Two legs were bridged: the end of an attended transfer, if one of them was to be reached by it."""
-        for sending in [one for one in self._sendings if one.leg in pair]:
-            self._sendings.remove(sending)
-            target = self.legs[sending.leg]
-            (other,) = pair - {sending.leg}
-            target.conversation.transferred(
-                Transferred(
-                    at=sending.at, kind="attended", transferor=_index(sending.by),
-                    transferee=_index(self.legs[other]), target=_index(target),
-                )
-            )  # fmt: skip
 
     def _join(self, one: Conversation, two: Conversation, at: Instant) -> Conversation:
         """Two conversations are one: the older takes the other in."""
@@ -421,10 +350,9 @@ _OF_A_LEG: Final = frozenset({"CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD"
 _MAKES_KNOWN: Final = frozenset({"CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "DTMF"})
 
 
+_TRANSFERS: Final = frozenset({"CHANNEL_BRIDGE", "CALL_UPDATE", "CHANNEL_HANGUP_COMPLETE"})
+"""Events that tell of transfers, beside CHANNEL_UNBRIDGE."""
+
+
 def _bypassed(event: Event) -> bool:
     return event.bypass == "true" or event.proxy == "true"
-
-
-def _index(leg: Leg | None) -> int | None:
-    party = leg.party if leg is not None else None
-    return party.index if party is not None else None

@@ -45,8 +45,14 @@ class Leg(pbx.Leg):
     """Whether it was ever bridged."""
     waits: bool = False
     """Whether it waits in a queue."""
-    sent_on: str = ""
-    """The last transfer that was told of it (``transfer_source``)."""
+    source: str = ""
+    """The last transfer by which it was sent on (``transfer_source``)."""
+    sent: str = ""
+    """The last transfer that it did (``transfer_to``)."""
+    announced: str | None = None
+    """Where whoever sent it on said that it goes, before it said so itself; empty = somewhere."""
+    told: str = ""
+    """Where it was sent on to, as was told last."""
 
     @property
     def silenced(self) -> bool:

@@ -73,5 +73,9 @@ class InUseError(StorageError):
     """A journal that another process writes."""
 
 
+class AmbiguousError(OperatorError, LookupError):
+    """The beginning of an id that more than one call has."""
+
+
 class JournalError(OperatorError):
     """A journal that cannot be read as what it claims to be."""

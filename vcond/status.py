@@ -11,7 +11,9 @@ import structlog
 from vcond import __version__
 from vcond.calls import events as ev
 from vcond.calls.time import Instant, rfc3339
+from vcond.core.office import SEVERAL
 from vcond.core.summary import detail, summary
+from vcond.errors import AmbiguousError
 
 if TYPE_CHECKING:
     from vcond.core.calls import CoreCall
@@ -92,10 +94,24 @@ class Status:
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:
-        return [summary(call.state) for call in self._daemon.office.live]
+        return [summary(call.state, call.not_recorded) for call in self._daemon.office.live]
 
     async def _call(self, query: dict[str, str]) -> Any:
-        return detail(self._find(query).state)
+        call = self._find(query)
+        return detail(call.state, call.not_recorded)
+
+    async def _vcon(self, query: dict[str, str]) -> Any:
+        """Where a vCon went, by its id or the beginning of it, of the latest thousand."""
+        wanted = query.get("call", "-")
+        exact = await self._daemon.outbox.get(wanted)
+        found = (
+            [exact] if exact else [e for e in await self._daemon.outbox.list(limit=1000) if e.uuid.startswith(wanted)]
+        )
+        if len(found) != 1:
+            raise AmbiguousError(SEVERAL) if found else LookupError("no vCon has this id")
+        (entry,) = found
+        sinks = [{"sink": one.sink, "state": one.state, "target": one.target} for one in entry.sinks]
+        return {"call": entry.uuid, "vcon": entry.uuid, "bytes": entry.bytes, "sinks": sinks}
 
     def _sinks_in_trouble(self) -> dict[str, str]:
         """Those that wait for somebody at once, others when they have been down for a while."""
@@ -145,7 +161,7 @@ class Status:
         call = self._find(query)
         if not call.state.paused_by("operator", None):  # a party's pause is the party's to end
             call.emit(ev.Paused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by="operator"))
-        return summary(call.state)
+        return summary(call.state, call.not_recorded)
 
     async def _resume(self, query: dict[str, str]) -> Any:
         call = self._find(query)
@@ -153,7 +169,7 @@ class Status:
             self._override(call, query.get("reason", "")[:64])
         elif call.state.paused_by("operator", None):
             call.emit(ev.Unpaused(at=self._daemon.clock.now(), by="operator"))
-        return summary(call.state)
+        return summary(call.state, call.not_recorded)
 
     def _override(self, call: CoreCall, reason: str) -> None:
         call.emit(ev.PauseOverridden(at=self._daemon.clock.now(), by="operator", reason=reason))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from vcond.errors import VcondError
@@ -15,6 +16,14 @@ def main() -> None:
         app(standalone_mode=True)
     except VcondError as why:
         print(f"vcond: {why}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read it has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is told at the end
+        sys.exit(0)
+    except OSError as why:
+        where = f"{why.filename}: " if why.filename else ""
+        more = "; be root, or the user or in the group vcond" if isinstance(why, PermissionError) else ""
+        print(f"vcond: {where}{why.strerror or type(why).__name__}{more}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

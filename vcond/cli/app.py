@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,10 @@ from vcond.cli.bench import bench_app
 from vcond.cli.model import model_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
-from vcond.config import Loaded, load
 from vcond.errors import InUseError, StorageError
+
+if TYPE_CHECKING:
+    from vcond.config import DaemonConfig, Loaded
 
 app = typer.Typer(
     name="vcond",
@@ -33,12 +35,34 @@ ConfigFile = Annotated[
 
 
 def _load(path: Path) -> Loaded:
+    from vcond.config import load
+
     return load(path, os.environ)
+
+
+def _daemon(path: Path) -> DaemonConfig:
+    """What is needed to ask the daemon: who may do that may not read every secret."""
+    from vcond.config import load_daemon
+
+    return load_daemon(path, os.environ)
 
 
 def _say(line: str) -> None:
     if line:
         print(line)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"vcond {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def vcond(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Live calls become vCons: attaches to a PBX, records each party, transcribes, delivers."""
 
 
 @app.command()
@@ -93,7 +117,7 @@ def calls(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """List the calls that go on; without a running daemon, those in its journals."""
     from vcond.cli.journals import summaries
 
-    rows = summaries(_load(config).config)
+    rows = summaries(_daemon(config))
     _print(rows, as_json, render.calls(rows))
 
 
@@ -106,13 +130,13 @@ def show(
     """Show a call or a vCon: parties, history, text."""
     from vcond.cli.journals import find
 
-    if Path(call).is_file():
+    if os.path.isfile(call):  # noqa: PTH113 - is_file() fails where one may not look
         from vcond.cli.vcons import summary
 
         document, lines = summary(Path(call))
         _print(document, as_json, lines)
         return
-    found = find(_load(config).config, call)
+    found = find(_daemon(config), call)
     _print(found, as_json, render.call(found))
 
 
@@ -121,7 +145,7 @@ def pause(call: str, config: ConfigFile = DEFAULT, reason: str = "") -> None:
     """Stop keeping anything of a call, until it is resumed."""
     from vcond.cli.door import ask
 
-    render.done(ask(_load(config).config.vcond.admin_socket, "pause", write=True, call=call, reason=reason))
+    render.done(ask(_daemon(config).admin_socket, "pause", write=True, call=call, reason=reason))
 
 
 @app.command()
@@ -135,7 +159,7 @@ def resume(
     """Keep a call again that `vcond pause` paused. Exit 1 when others still have it paused."""
     from vcond.cli.door import ask
 
-    socket = _load(config).config.vcond.admin_socket
+    socket = _daemon(config).admin_socket
     if force and not yes and sys.stdin.isatty():
         others = ask(socket, "call", call=call).get("paused_by", [])
         typer.confirm(f"Paused by {', '.join(others) or 'nobody'}. Record again without their consent?", abort=True)
@@ -156,7 +180,7 @@ def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json =
     if context.invoked_subcommand is None:
         from vcond.cli.door import ask
 
-        socket = _load(config).config.vcond.admin_socket
+        socket = _daemon(config).admin_socket
         rows = ask(socket, "outbox")
         _print(rows, as_json, render.outbox(rows, ask(socket, "sinks")))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -30,6 +31,7 @@ LIMIT = 30.0
 """Seconds for all that one adapter looks at."""
 
 
+AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if that says so too: chown -R vcond:vcond"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -83,6 +85,8 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
         found.append(Finding("error", what, f"did not answer in {LIMIT:.0f} s", "is the system up and reachable?"))
     except VcondError as why:
         found.append(Finding("error", what, str(why)))
+    except OSError as why:
+        found.append(Finding("error", what, f"{why.filename or ''} {why.strerror}".strip(), AS_WHOM))
     return found
 
 
@@ -162,9 +166,9 @@ def _seal(config: Config) -> list[Finding]:
 
 def _disk(config: Config) -> list[Finding]:
     folder = Path(config.vcond.state_dir)
-    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
+    there = next((parent for parent in (folder, *folder.parents) if os.path.lexists(parent)), folder)
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
-        return [Finding("error", "vcond.state_dir", f"{there} cannot be written by this user", "run as vcond's user")]
+        return [Finding("error", "vcond.state_dir", f"{there} cannot be written by {getpass.getuser()}", AS_WHOM)]
     free = shutil.disk_usage(there).free // 1_000_000
     if free < config.vcond.disk_floor_mb:
         return [Finding("error", "disk", f"{free} MB free at {there}", "no call is recorded below vcond.disk_floor_mb")]

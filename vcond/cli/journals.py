@@ -10,10 +10,11 @@ import numpy as np
 from vcond.calls.state import Call, as_published, fold
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
-from vcond.config import Config
+from vcond.config import DaemonConfig
 from vcond.core.finish import read_track
+from vcond.core.office import SEVERAL
 from vcond.core.summary import detail, summary
-from vcond.errors import JournalError, RefusedError, StorageError
+from vcond.errors import AmbiguousError, JournalError, RefusedError, StorageError
 from vcond.journal import read_folder
 from vcond.media.codecs import Pcm
 from vcond.vcon import BuildOptions, build, serialize, validate
@@ -35,25 +36,49 @@ class _Files:
         return pcm
 
 
-def summaries(config: Config) -> list[dict[str, Any]]:
-    """Calls of the running daemon, else of the journals."""
+def summaries(config: DaemonConfig) -> list[dict[str, Any]]:
+    """Calls of the running daemon, else of the journals; ``daemon`` says which."""
     try:
-        rows: list[dict[str, Any]] = ask(config.vcond.admin_socket, "calls")
+        rows: list[dict[str, Any]] = ask(config.admin_socket, "calls")
     except NotRunningError:
-        return [summary(state) for state in _states(config)]
-    return rows
+        return [summary(state) | {"daemon": False} for state in _states(config)]
+    return [row | {"daemon": True} for row in rows]
 
 
-def find(config: Config, uuid: str) -> dict[str, Any]:
-    """One call by the beginning of its id: a live one, else one in the journals. Raises RefusedError."""
+def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
+    """One call by the beginning of its id: a live one, else one in the journals, else where its vCon went.
+
+    Raises RefusedError, AmbiguousError when more than one call begins so.
+    """
+    running = True
     try:
-        row: dict[str, Any] = ask(config.vcond.admin_socket, "call", call=uuid)
-    except (NotRunningError, RefusedError):
-        for state in _states(config):
-            if state.uuid.startswith(uuid):
-                return detail(state)
-        raise RefusedError(f"no call {uuid!r}: neither going on nor in the journals") from None
-    return row
+        row: dict[str, Any] = ask(config.admin_socket, "call", call=uuid)
+    except AmbiguousError:
+        raise
+    except (NotRunningError, RefusedError) as why:
+        running = not isinstance(why, NotRunningError)
+    else:
+        return row | {"daemon": True}
+    try:
+        found = [state for state in _states(config) if state.uuid.startswith(uuid)]
+    except StorageError:
+        if not running:
+            raise
+        found = []  # the group may ask, and not read journals
+    if len(found) > 1:
+        raise AmbiguousError(SEVERAL)
+    if found:
+        return detail(found[0]) | {"daemon": running}
+    if not running:
+        more = "; where delivered ones are, a running vcond tells"
+        raise RefusedError(f"no call {uuid!r} in the journals, and vcond is not running{more}")
+    try:
+        gone: dict[str, Any] = ask(config.admin_socket, "vcon", call=uuid)
+    except AmbiguousError:
+        raise
+    except RefusedError:
+        raise RefusedError(f"no call {uuid!r}: neither going on, nor in the journals, nor delivered") from None
+    return gone
 
 
 def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], bool]:
@@ -86,12 +111,16 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     return {**result, "bytes": len(body), "errors": len(errors)}, lines, not errors
 
 
-def _states(config: Config) -> list[Call]:
-    root = Path(config.vcond.state_dir) / "journal"
-    if not root.is_dir():
+def _states(config: DaemonConfig) -> list[Call]:
+    root = Path(config.state_dir) / "journal"
+    try:
+        folders = sorted(root.iterdir())
+    except FileNotFoundError:
         return []
+    except OSError as why:
+        raise StorageError(f"cannot read {root}: {why.strerror}; the journals are for root and vcond's user") from None
     states = []
-    for folder in sorted(root.iterdir()):
+    for folder in folders:
         if folder.is_dir() and not folder.name.startswith("."):
             try:
                 state = fold(read_folder(folder)[0])

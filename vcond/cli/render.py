@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vcond.adapter import Finding
+if TYPE_CHECKING:  # what is shown is made elsewhere: no command waits for imports that it does not need
+    from vcond.adapter import Finding
 
 _SPEECH = {"finals": " (texts only)", "deferred": " (texts later)"}
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
@@ -19,20 +20,34 @@ def findings(found: Iterable[Finding]) -> Iterator[str]:
             yield f"        -> {one.fix}"
 
 
+NOT_RUNNING = (
+    "vcond is not running: these calls are as their journals have them, nothing of them is recorded now",
+    "        -> systemctl start vcond takes them up again or delivers them; vcond recover delivers them without it",
+)
+
+
 def calls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """``vcond calls``."""
+    if rows and not rows[0].get("daemon", True):
+        yield from NOT_RUNNING
     if not rows:
         yield "no calls"
     for row in rows:
         parties = " - ".join(p["name"] or p["tel"] or "?" for p in row["parties"]) or "(no party yet)"
-        flags = " PAUSED" if row["paused"] else ""
+        flags = f" NOT RECORDED ({row['not_recorded']})" if row.get("not_recorded") else ""
+        flags += " PAUSED" if row["paused"] else ""
         flags += _SPEECH.get(row.get("transcription", ""), "")
         state = "ended" if row["ended"] else "answered" if row["answered"] else "ringing"
+        if not row.get("daemon", True) and not row["ended"]:
+            state = "cut off"
         yield f"{row['call']}  {row['adapter']:<10} {state:<8} {clock(row['seconds'])}  {parties}{flags}"
 
 
 def call(found: Mapping[str, Any]) -> Iterator[str]:
     """``vcond show``."""
+    if "vcon" in found:
+        yield from _delivered(found)
+        return
     yield from calls([found])
     names = {i: p["name"] or p["tel"] or f"party {i}" for i, p in enumerate(found["parties"])}
     lines = [(m["at"], f"* {names.get(m['party'], '?')} {m['event']} {m['button']}".rstrip()) for m in found["history"]]
@@ -41,6 +56,9 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
         lines.append((said["start"], f"{names.get(said['party'], '?')}: {text}"))
     for at, text in sorted(lines, key=lambda line: line[0]):
         yield f"  {clock(at)}  {text}"
+    if found.get("not_recorded"):
+        yield "  nothing of this call is kept, and it makes no vCon"
+        return
     for track in found["tracks"]:
         total: dict[str, float] = {}
         for start, stop, kind in track["spans"]:
@@ -49,6 +67,13 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {names.get(track['party'], '?')}: {track['codec']} {track['rate']} Hz: {parts or 'nothing'}"
     if found["warnings"]:
         yield f"  warnings: {', '.join(found['warnings'])}"
+
+
+def _delivered(found: Mapping[str, Any]) -> Iterator[str]:
+    """Where the vCon of a call that is over is."""
+    yield f"{found['call']}  is over; its vCon has {found['bytes']} bytes"
+    for one in found["sinks"]:
+        yield f"  {one['sink']}: {one['state']}" + (f": {one['target']}" if one["target"] else "")
 
 
 def outbox(rows: Sequence[Mapping[str, Any]], sinks: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:

@@ -66,4 +66,19 @@ def summary(file: Path) -> tuple[Document, list[str]]:
                 lines.append(f"  {clock(segment['start'])}  party {segment.get('speaker')}: {segment['text']}")
             for warning in analysis["body"].get("quality", {}).get("processing_warnings", []):
                 lines.append(f"  warning: {warning}")
-    return document, lines
+    return document, [*lines, *_pauses(document)]
+
+
+def _pauses(document: Document) -> list[str]:
+    """When recording was paused, by whom, and whether they let it go on."""
+    lines = []
+    for attachment in document.get("attachments", []):
+        body = attachment.get("body")
+        if attachment.get("purpose") != "vcond-capture-report" or not isinstance(body, dict):
+            continue
+        for pause in body.get("pauses", []):
+            who = f"party {pause['party']}" if "party" in pause else pause.get("by", "")
+            by = (f" by {who}" if who else "") + (f" ({pause['reason']})" if pause.get("reason") else "")
+            ended = f"; ended by the {pause['overridden_by']} with --force" if pause.get("overridden_by") else ""
+            lines.append(f"  recording paused{by}: {pause.get('start')} to {pause.get('stop')}{ended}")
+    return lines

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from vcond.config.schema import Config
+from vcond.config.schema import Config, DaemonConfig
 from vcond.errors import ConfigError
 
 T = TypeVar("T")
@@ -42,8 +42,28 @@ class Loaded:
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Read everything. Raises ConfigError with the path of the key and what to do."""
+    tree, origin, files = _tree(path, environ)
+    referred: set[str] = set()
+    tree = _resolved(tree, environ, "", referred)
+    return Loaded(convert(tree, Config, ""), origin, tuple(files), frozenset(referred))
+
+
+def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
+    """``[vcond]`` alone, for who asks the daemon: it needs no secret of another section. Raises ConfigError."""
+    tree, _, _ = _tree(path, environ)
+    return convert(_resolved(tree.get("vcond", {}), environ, "vcond", set()), DaemonConfig, "vcond")
+
+
+def _tree(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[Path]]:
+    """All files and the environment as they are written, where each key is from, and the files."""
     origin: dict[str, str] = {}
-    files = [path, *sorted(path.with_name("vcond.d").glob("*.toml"))]
+    more = path.with_name("vcond.d")
+    try:
+        files = [path, *sorted(file for file in more.iterdir() if file.suffix == ".toml")]
+    except (FileNotFoundError, NotADirectoryError):
+        files = [path]
+    except OSError as why:
+        raise ConfigError(f"cannot be read: {why.strerror}", str(more)) from None
     tree: dict[str, Any] = {}
     for file in files:
         _merge(tree, _parse(file), origin, str(file))
@@ -51,9 +71,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         if name.startswith("VCOND_") and "__" in name:
             keys = name.removeprefix("VCOND_").lower().split("__")
             _merge(tree, _nested(keys, _toml_value(value)), origin, name)
-    referred: set[str] = set()
-    tree = _resolved(tree, environ, "", referred)
-    return Loaded(convert(tree, Config, ""), origin, tuple(files), frozenset(referred))
+    return tree, origin, files
 
 
 def convert(tree: object, kind: type[T], at: str) -> T:

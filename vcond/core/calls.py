@@ -76,6 +76,11 @@ class CoreCall:
         """The adapter's name for it."""
         return self.state.key
 
+    @property
+    def not_recorded(self) -> str:
+        """Why nothing of it is kept, for the operator; empty when it is recorded."""
+        return "" if isinstance(self.journal, CallJournal) else self.journal.why or "no journal"
+
     # What an adapter uses.
 
     def party(self, key: str, *, at: Instant, who: ev.Who = ev.Who()) -> int:  # noqa: B008 - a frozen value

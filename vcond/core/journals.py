@@ -13,7 +13,9 @@ from vcond.media.codecs import Pcm
 class NoJournal:
     """For a call that cannot be recorded: the PBX is answered, everything is counted as lost, nothing is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "") -> None:
+        self.why = why
+        """Why the call is not recorded, in words for the operator."""
         self.events: list[Event] = []
         metrics.dropped_total.labels("call", "disk").inc()
 

@@ -23,7 +23,7 @@ from vcond.core.disk import FreeSpace
 from vcond.core.journals import CallStore, NoJournal
 from vcond.core.recovery import interrupted
 from vcond.core.tracks import CoreTrack
-from vcond.errors import StorageError
+from vcond.errors import AmbiguousError, StorageError
 from vcond.journal import CallJournal, Store
 from vcond.media.codecs import Codec
 from vcond.speech.routes import Wishes
@@ -37,6 +37,9 @@ PATIENCE = 300.0
 """Seconds that calls of an earlier run wait for a system that is not attached, if the grace is shorter."""
 LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
+
+
+SEVERAL = "several calls begin with this: give more of the id"
 
 
 class Listener(Protocol):
@@ -129,6 +132,8 @@ class Office:
         for track in call.state.tracks:
             for start, stop, kind in track.spans:
                 metrics.media_seconds_total.labels(call.state.adapter, kind.value).inc((stop - start) / track.rate)
+        if call.not_recorded:
+            log.warning("call ended, and was not recorded", call=call.uuid, why=call.not_recorded)
         log.info("call ended", call=call.uuid, adapter=call.state.adapter, outcome=outcome)
         if isinstance(call.journal, CallJournal):
             self._finish(call, call.journal)
@@ -160,7 +165,7 @@ class Office:
         """A call that goes on, by its uuid or a beginning that no other has. Raises LookupError for several."""
         found = [call for call in self._live.values() if uuid and call.uuid.startswith(uuid)]
         if len(found) > 1:
-            raise LookupError("several calls begin with this: give more of the id")
+            raise AmbiguousError(SEVERAL)
         return found[0] if found else None
 
     def take_back(self, journal: CallJournal, now: Instant) -> CoreCall:
@@ -287,15 +292,15 @@ class Office:
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
         if self.disk_low:
-            log.error(
-                "call not recorded: the disk is full", call=opened.call, fix=f"free space in {self.config.state_dir}"
-            )
-            return NoJournal()
+            why = f"below vcond.disk_floor_mb: {self.disk_low}"
+            fix = f"free space in {self.config.state_dir}, or lower vcond.disk_floor_mb"
+            log.error("call not recorded", call=opened.call, why=why, fix=fix)
+            return NoJournal(why)
         try:
             return self.store.open(opened)
         except StorageError as why:
             log.error("call not recorded", call=opened.call, why=str(why))  # noqa: TRY400 - the message says it all
-            return NoJournal()
+            return NoJournal(str(why))
 
     def _catch_up(self, track: CoreTrack, left: Sequence[ev.Utterance]) -> None:
         """Texts that an earlier run, or we in time, did not come to."""

@@ -8,8 +8,8 @@ from vcond.calls.state import Call, Window
 from vcond.calls.time import rfc3339, seconds
 
 
-def summary(call: Call) -> dict[str, Any]:
-    """A call in one line."""
+def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
+    """A call in one line. ``not_recorded``: why nothing of it is kept."""
     until = call.ended or call.last
     return {
         "call": call.uuid,
@@ -19,6 +19,8 @@ def summary(call: Call) -> dict[str, Any]:
         "ended": rfc3339(call.ended) if call.ended is not None else None,
         "seconds": round(seconds((until) - call.opened), 1),
         "parties": [{"name": p.who.name, "tel": p.who.tel or p.who.sip, "here": p.here} for p in call.parties],
+        "recorded": not not_recorded,
+        "not_recorded": not_recorded,
         "paused": call.paused,
         "paused_by": [paused_by(call, one) for one in call.pauses if one.stop is None],
         "utterances": len(call.speech),
@@ -43,7 +45,7 @@ def transcription(call: Call) -> str:
     return "live" if any(fact.name == "speech_engine" for fact in call.facts) else "none"
 
 
-def detail(call: Call) -> dict[str, Any]:
+def detail(call: Call, not_recorded: str = "") -> dict[str, Any]:
     """A call with its history and text."""
     lines: list[dict[str, Any]] = []
     for spoken in call.speech.values():
@@ -58,7 +60,7 @@ def detail(call: Call) -> dict[str, Any]:
             }
         )
     return {
-        **summary(call),
+        **summary(call, not_recorded),
         "history": [
             {"at": round(seconds(m.at - call.opened), 2), "party": m.party, "event": m.event, "button": m.button}
             for m in call.history

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from vcond.errors import ConfigError, OperatorError
+from vcond.errors import AmbiguousError, ConfigError, OperatorError
 
 log = structlog.get_logger()
 
@@ -94,6 +94,8 @@ async def _answer(doors: dict[str, Callable[[dict[str, str]], Awaitable[Any]]], 
         raise web.HTTPNotFound(text=f"known are: {', '.join(sorted(doors))}\n")
     try:
         result = await door(dict(request.query))
+    except AmbiguousError as why:
+        raise web.HTTPConflict(text=f"{why}\n") from None
     except LookupError as why:
         raise web.HTTPNotFound(text=f"{why.args[0] if why.args else 'not found'}\n") from None
     except (OperatorError, ValueError) as why:

@@ -19,15 +19,21 @@ unstarted() ( # run a command; services that it installs are neither started nor
   done
 )
 
-need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
+missing=
+need() { # need COMMAND-THAT-PROVES-IT PACKAGE...: what `installed` is to install
   proof=$1; shift
-  if sh -c "$proof" >/dev/null 2>&1; then return 0; fi
+  sh -c "$proof" >/dev/null 2>&1 || missing="$missing $*"
+}
+
+installed() { # all that is missing, at once
+  [ -n "$missing" ] || return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    say "installing $*"
-    { apt-get -qq update && unstarted apt-get -qq -y --no-install-recommends install "$@"; } >/dev/null
+    say "installing$missing"
+    (set -f; apt-get -qq update && unstarted apt-get -qq -y --no-install-recommends install $missing) >/dev/null
   else
-    say "missing: $*. Install it with:  sudo apt-get install $*"; exit 1
+    say "missing:$missing. Install it with:  sudo apt-get install$missing"; exit 1
   fi
+  missing=
 }
 
 vosk_model() { # a vosk model for tests and benches, hash checked; a missing one skips tests, or fails them when CI=true
@@ -49,7 +55,7 @@ judges() { # other vCon libraries, beside us so that we never import them. They 
   { "$PYTHON" -m venv .peers/judges &&
     .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes -r tests/peers/judges/requirements.txt &&
     .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes --no-deps --ignore-requires-python \
-      -r tests/peers/judges/judges.txt 2>/dev/null && # what they ask for and nobody uses is missing: pip says so
+      --no-warn-conflicts -r tests/peers/judges/judges.txt && # what they ask for and nobody uses is not installed
     printf '%s\n' "$wanted" >.peers/judges/.ready; } || say "the judges could not be installed: their tests will say so"
 }
 
@@ -60,14 +66,15 @@ if [ "${1:-}" = test ]; then
   need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
-  [ -z "$(apt-cache policy janus 2>/dev/null | grep -E 'Candidate: [0-9]')" ] || need "command -v janus" janus
-  tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none
   need "command -v espeak-ng" espeak-ng
   need "ls /usr/lib/*/libjemalloc.so.2" libjemalloc2
   need "/sbin/ldconfig -p | grep -q libflite" libflite1
   need "command -v fstcompose && ls /usr/lib/*/fst/*/olabel_lookahead-fst.so" libfst-tools "libfst*-plugins-base"
   need "test -e /usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz -a -d /usr/share/asterisk/sounds/en_US_f_Allison -a -d /usr/share/asterisk/moh" \
     asterisk-core-sounds-en asterisk-core-sounds-en-wav asterisk-moh-opsound-wav
+  installed
+  if apt-cache policy janus 2>/dev/null | grep -qE 'Candidate: [0-9]'; then need "command -v janus" janus; installed; fi
+  tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none to install
   vosk_model
   judges
   exit 0
@@ -75,6 +82,7 @@ fi
 
 need "$PYTHON -c 'import sys; sys.exit(sys.version_info < (3, 11))'" python3
 need "$PYTHON -c 'import venv, ensurepip'" python3-venv
+installed
 [ -x .venv/bin/python ] || { say "making .venv"; "$PYTHON" -m venv .venv; }
 say "installing the packages of requirements.lock (about 40 s the first time)"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1

@@ -29,3 +29,20 @@ def test_the_policy_against_starting_services_is_gone_at_the_end(tmp_path: Path,
         assert not shell.stdout.read()  # until all of it has ended
         assert shell.wait(30) == (-signal.SIGTERM if broken_off else 3)
     assert not policy.exists()
+
+
+def test_all_that_is_missing_is_installed_at_once(tmp_path: Path) -> None:
+    found = re.search(r"^missing=\n.*?^installed\(\).*?^}$", SETUP.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    (tmp_path / "apt-get").write_text('#!/bin/sh\necho "$@" >>asked\n')
+    (tmp_path / "apt-get").chmod(0o755)
+    script = f"""set -eu
+PATH={tmp_path}:$PATH
+say() {{ :; }}; id() {{ echo 0; }}; unstarted() {{ "$@"; }}
+{found[0]}
+need true here; need false one; need "test -e /none" two "three*"; installed; installed
+"""
+    subprocess.run(["sh", "-c", script], check=True, cwd=tmp_path)
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        "-qq update", "-qq -y --no-install-recommends install one two three*"
+    ]  # fmt: skip

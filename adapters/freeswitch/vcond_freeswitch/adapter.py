@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import ClassVar, Final
 
-from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, RefusedError
+from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError, RefusedError
 from vcond.pbx import clean
 from vcond_freeswitch import config as settings
 from vcond_freeswitch import resync
@@ -85,6 +85,11 @@ class Attachment:
                 self._lost = self._lost or self._desk.clock.now()
                 failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
                 await asyncio.sleep(self._explain(why, failures))
+            except Exception as why:  # noqa: BLE001 - a mistake of ours: what is recorded goes on, all is asked for anew
+                self._lost = self._lost or self._desk.clock.now()
+                failures += 1
+                mistake(self._desk, "the attachment ended and is made again", why)
+                await asyncio.sleep(self._explain(ProtocolError("a mistake in vcond"), failures))
 
     def _explain(self, why: Exception, failures: int) -> float:
         """Say why we are not attached; how many seconds to wait before the next try."""

@@ -134,6 +134,7 @@ class Switchboard:
                         self._join(conversation, other, at)
                 conversation.key = call.key
                 conversation.adopt(self._desk.call(call.key, at=at), at)
+                conversation.late = False  # who came meanwhile did so when the dump says
 
     # Channels.
 

@@ -11,11 +11,12 @@ import ctypes
 import fcntl
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from vcond.adapter import SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
+from vcond.adapter import MILLI, SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
 from vcond_freeswitch import commands
 from vcond_freeswitch.events import Event, number
 
@@ -38,6 +39,9 @@ JITTER_MS: Final = 60
 gives nothing for 130 to 160 ms, and what comes then must not be placed before it was said."""
 PREFIX: Final = "vcond-"
 """How the names of all files of taps begin."""
+
+TWO_SIDED: Final = "s"
+"""At the end of the name of a file that has two channels."""
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -149,7 +153,8 @@ class FileTap:
 
     def _name(self, path: Path | None = None) -> None:
         """A file of its own for each start: FreeSWITCH would begin one that is there anew, under the reader's hand."""
-        self.id = uuid4().hex[:12]
+        now = self._crew.desk.clock.now()
+        self.id = f"{now // MILLI:x}-{uuid4().hex[:6]}{TWO_SIDED if self._both else ''}"
         self.path = path or Path(self._crew.config.directory) / f"{PREFIX}{safe(self.leg.channel)}-{self.id}.r16"
         self._follower = Follower(self.path, self._crew.config.rate, both=self._both)
         self.told = None
@@ -171,15 +176,17 @@ class FileTap:
         """Whether it is among the taps of its channel."""
         return str(self.path) in targets
 
-    def resume(self, unread: int) -> bool:
-        """Go on with a file of an earlier run, of which ``unread`` ns were not read. False when it cannot be read."""
+    def resume(self, unread: Callable[[Path, int, int, Instant], int] | None) -> bool:
+        """Go on with a file of an earlier run, where ``unread`` tells what was not read of it. False when it cannot be."""
         try:
             there = self._follower.open()
         except OSError:
             return False
         if there and self._follower.alone:
-            missing = unread * self._crew.config.rate // SECOND * (4 if self._both else 2)
-            self._follower.skip_to(self._follower.size - missing)
+            rate, width = self._crew.config.rate, 4 if self._both else 2
+            size, now = self._follower.size, self._crew.desk.clock.now()
+            missing = unread(self.path, size // width, rate, now) * rate // SECOND * width if unread else 0
+            self._follower.skip_to(size - missing)
             return True
         self._follower.close()
         return False
@@ -264,6 +271,20 @@ class Nobody:
 def safe(channel: str) -> str:
     """A channel's id as a part of a file's name: whatever a path or a command could not have is a dash."""
     return _ODD.sub("-", channel)
+
+
+def began(path: Path) -> Instant | None:
+    """When the tap of a file was started, as its name says."""
+    words = path.stem.rsplit("-", 2)
+    try:
+        return Instant(int(words[1], 16) * MILLI) if len(words) == 3 else None
+    except ValueError:
+        return None
+
+
+def two_sided(path: Path) -> bool:
+    """Whether a file has two channels."""
+    return path.stem.endswith(TWO_SIDED)
 
 
 def lock(fd: int) -> bool:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from vcond.adapter import Desk
+
+T = TypeVar("T")
+
+
+def each(desk: Desk, things: Iterable[T], handle: Callable[[T], object], text: str) -> None:
+    """Do something with every one of many; a mistake with one is told, and the others have their turn."""
+    for thing in things:
+        try:
+            handle(thing)
+        except Exception as why:  # noqa: BLE001 - see above
+            mistake(desk, text, why)
 
 
 def mistake(desk: Desk, text: str, why: Exception, **more: str) -> None:

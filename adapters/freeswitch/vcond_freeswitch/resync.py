@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from vcond.adapter import Cause, Desk, Instant, PeerError, ProtocolError
+from vcond.adapter import Cause, Desk, Instant, LiveCall, PartyLeft, PeerError, ProtocolError
 from vcond_freeswitch import commands
 from vcond_freeswitch.board import Switchboard
+from vcond_freeswitch.calls import Conversation
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
 from vcond_freeswitch.events import Event, from_plain
+from vcond_freeswitch.guard import each
+from vcond_freeswitch.recovery import Unread, rest
 from vcond_freeswitch.taps import TapCrew
 
 MAX_ROWS: Final = 20_000
@@ -49,7 +52,7 @@ async def resync(
 ) -> None:
     """The first look. Channels that are gone have left at ``lost``; calls of an earlier run are taken up."""
     known = list(board.legs)
-    earlier = list(desk.unfinished())
+    earlier = _left(board, desk)
     named = [party.key for call in earlier for party in call.state.parties if party.here and " " not in party.key]
     wanted = list(dict.fromkeys([*known, *named, *await table(connection)]))[:MAX_ROWS]
     dumps = await _dumps(connection, wanted)
@@ -62,17 +65,50 @@ async def resync(
     for channel in known:
         if channel not in there:
             board.lost(channel, lost or at)
-    _found(board, dumps, at)
-    last = min((max(call.state.last, call.state.opened) for call in earlier), default=at)
-    board.adopt(earlier, at)
-    for conversation in board.conversations():
+    _found(desk, board, dumps, at)
+    each(desk, earlier, lambda call: _read_on(desk, crew, call, there, at), "a call was not read to its end")
+    earlier = _left(board, desk)
+    each(desk, earlier, lambda call: board.adopt([call], at), "a call was not taken up")
+    taken = {call.uuid for call in earlier}
+    unread = {
+        leg.channel: Unread.of(leg.conversation.call.state, leg.party)
+        for leg in board.legs.values()
+        if leg.conversation.call is not None and leg.party is not None and leg.conversation.call.uuid in taken
+    }
+    _settle(desk, board, dumps, at)
+    each(desk, _left(board, desk), _end, "a call was not ended")
+    await crew.adopt(connection, list(board.legs.values()), unread)
+
+
+def _end(call: LiveCall) -> None:
+    left = [stay.left for party in call.state.parties for stay in party.stays if stay.left is not None]
+    call.end(at=max(call.state.known_until, *left, call.state.opened), cause=Cause(text="gone"))
+
+
+def _settle(desk: Desk, board: Switchboard, dumps: list[Event], at: Instant) -> None:
+    def settle(conversation: Conversation) -> None:
         conversation.settle(at)
         conversation.again(at)
-    for found in dumps:
-        board.holds(found, at)
-    for call in desk.unfinished():
-        call.end(at=call.state.known_until, cause=Cause(text="gone"))
-    await crew.adopt(connection, list(board.legs.values()), {leg: max(0, at - last) for leg in board.legs})
+
+    each(desk, board.conversations(), settle, "a call was not settled")
+    each(desk, dumps, lambda found: board.holds(found, at), "a hold was not told")
+
+
+def _left(board: Switchboard, desk: Desk) -> list[LiveCall]:
+    """Calls that no conversation has: of a process that died, or of an adapter that was started again in this one."""
+    mine = {conversation.call.uuid for conversation in board.conversations() if conversation.call is not None}
+    return [call for call in (*desk.unfinished(), *desk.open_calls()) if call.uuid not in mine]
+
+
+def _read_on(desk: Desk, crew: TapCrew, call: LiveCall, there: set[str], at: Instant) -> None:
+    """Parties who left while nobody listened did so when their audio ends; what was not read of it is read now."""
+    for party in call.state.parties:
+        files = crew.leftovers.of(party.key) if party.here and party.key not in there and crew.kind == "file" else []
+        if files:
+            call = desk.call(call.key, at=at)
+            stop = rest(call, party, files[-1], crew.config.rate, at)
+            if stop is not None:
+                call.emit(PartyLeft(at=stop, party=party.index))
 
 
 async def again(connection: Connection, board: Switchboard, desk: Desk) -> None:
@@ -80,11 +116,10 @@ async def again(connection: Connection, board: Switchboard, desk: Desk) -> None:
     new = [channel for channel in await table(connection) if channel not in board.legs]
     dumps = await _dumps(connection, new)
     at = desk.clock.now()
-    _found(board, dumps, at)
+    _found(desk, board, dumps, at)
     for conversation in board.conversations():
         conversation.settle(at)
-    for found in dumps:
-        board.holds(found, at)
+    each(desk, dumps, lambda found: board.holds(found, at), "a hold was not told")
 
 
 async def _dumps(connection: Connection, channels: list[str]) -> list[Event]:
@@ -92,12 +127,11 @@ async def _dumps(connection: Connection, channels: list[str]) -> list[Event]:
     return [one for one in found if one is not None]
 
 
-def _found(board: Switchboard, dumps: list[Event], at: Instant) -> None:
+def _found(desk: Desk, board: Switchboard, dumps: list[Event], at: Instant) -> None:
     """Callers first, so that a call is named by its first leg; twice, so that each finds its peer."""
     dumps.sort(key=lambda one: (one.created.zfill(20), one.direction != "inbound"))
     for _ in range(2):
-        for one in dumps:
-            board.found(one, at)
+        each(desk, dumps, lambda one: board.found(one, at), "a channel was not taken in")
 
 
 def _sendable(channel: str) -> bool:

@@ -26,9 +26,10 @@ from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event
-from vcond_freeswitch.filetap import FileTap
+from vcond_freeswitch.filetap import FileTap, two_sided
 from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.leftovers import Leftovers, belongs, foreign, ours
+from vcond_freeswitch.recovery import Unread
 
 LOOK: Final = 0.02
 """Seconds between looks at the files: FreeSWITCH writes every 20 ms."""
@@ -280,10 +281,10 @@ class TapCrew:
         tap.leg.warn(now, "no-audio", text)
         self.desk.log.warning("nothing heard of a party", channel=tap.leg.channel, what=text, fix=fix)
 
-    async def adopt(self, connection: Connection, legs: Iterable[Leg], unread: Mapping[str, int]) -> None:
+    async def adopt(self, connection: Connection, legs: Iterable[Leg], unread: Mapping[str, Unread]) -> None:
         """After a connect: find out which of our taps are still there. Those that are not are made anew.
 
-        ``unread`` is how long nobody read a channel's, ns; it counts for taps of an earlier run only.
+        ``unread`` is what an earlier run did not read, by channel.
         """
         self.connection = connection
         up = [leg for leg in legs if leg.up is not None]
@@ -298,7 +299,7 @@ class TapCrew:
                     self.renew(tap, "it was gone when the event socket was back")
                 continue
             for target in [target for target in listed if ours(Path(target), self.config.directory)]:
-                if not self._take_up(leg, Path(target), unread.get(leg.channel, 0)) and not foreign(Path(target)):
+                if not self._take_up(leg, Path(target), unread.get(leg.channel)) and not foreign(Path(target)):
                     await self._quietly(commands.record_stop(leg.channel, target), connection)
                     self.leftovers.add(Path(target))
         if self.kind == "file":
@@ -307,12 +308,12 @@ class TapCrew:
             if leg.channel not in self._taps and leg.left is None:
                 leg.conversation.settle(self.desk.clock.now())
 
-    def _take_up(self, leg: Leg, path: Path, unread: int) -> bool:
+    def _take_up(self, leg: Leg, path: Path, unread: Unread | None) -> bool:
         """Go on with a tap of an earlier run."""
         if leg.channel in self._taps or self.kind != "file" or not leg.key:
             return False
-        found = FileTap(leg, self, both=False, path=path)
-        if not found.resume(unread):
+        found = FileTap(leg, self, both=two_sided(path), path=path)
+        if not found.resume(unread.span if unread is not None else None):
             return False
         found.since, found.asked = self.desk.clock.now(), True
         self._keep(found)

@@ -271,6 +271,8 @@ class Finding(msgspec.Struct, frozen=True):
     """What was found."""
     fix: str = ""
     """What to do about it, when it is not ok."""
+    ours: bool = False
+    """A warning that is none when the daemon of this configuration runs and is attached: it is what was seen."""
 
 
 class Adapter(Protocol):

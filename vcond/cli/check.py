@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from vcond import plugins
 from vcond.adapter import Finding
+from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, load
 from vcond.core.clock import SteadyClock
@@ -41,14 +42,24 @@ def findings(path: Path, *, offline: bool) -> list[Finding]:
         config = load(path, os.environ).config
     except VcondError as why:
         return [Finding("error", "configuration", str(why), "mend the file named here")]
+    attached = set() if offline else _attached(config)
     with as_daemon(Path(config.vcond.state_dir)) as user:
-        found = asyncio.run(_all(config, path, offline))
+        found = asyncio.run(_all(config, path, offline, attached))
     if user:
         found.insert(1, Finding("ok", "user", f"looked as {user}, as which the daemon runs"))
     return found
 
 
-async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
+def _attached(config: Config) -> set[str]:
+    """The adapters that a running daemon of this configuration has attached."""
+    try:
+        told = ask(config.vcond.admin_socket, "status")["adapters"]
+        return {name for name, one in told.items() if one["attached"]}
+    except (VcondError, OSError, LookupError, TypeError, AttributeError):
+        return set()  # none runs, or it is not to be asked by us
+
+
+async def _all(config: Config, path: Path, offline: bool, attached: set[str]) -> list[Finding]:
     found = [Finding("ok", "configuration", str(path)), *_disk(config)]
     try:
         adapters = plugins.adapters(config)
@@ -70,10 +81,15 @@ async def _all(config: Config, path: Path, offline: bool) -> list[Finding]:
     if not offline:
         found += await _limited("speech", _speech(config))
         for name, adapter in adapters.items():
-            found += await _limited(f"adapter {name}", adapter.check())
+            looked = await _limited(f"adapter {name}", adapter.check())
+            found += [_by_us(one) if one.ours and name in attached else one for one in looked]
         for sink in sinks:
             found += await _limited(f"sink {sink.name}", _sink(sink))
     return found
+
+
+def _by_us(one: Finding) -> Finding:
+    return Finding("ok", one.what, "in use by the daemon of this configuration, which runs")
 
 
 async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:

@@ -17,11 +17,10 @@ import numpy as np
 from aiohttp import web
 
 USER, PASSWORD = "vcond", "secret-of-the-fake"
-LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 FRAME = 160
 STAMP = "2026-01-05T{:02}:{:02}:{:06.3f}+0000"
 MODULES = (
-    "res_ari_channels.so", "res_ari_bridges.so", "res_ari_events.so", "res_stasis_snoop.so", "chan_audiosocket.so",
+    "res_ari_channels.so", "res_ari_bridges.so", "res_ari_events.so", "res_ari_applications.so", "res_stasis_snoop.so", "chan_audiosocket.so",
     "res_audiosocket.so",
 )  # fmt: skip
 
@@ -46,6 +45,8 @@ class FakeAsterisk:
         calls with 22.10.1; 0 = none does."""
         self.taken: dict[str, bytearray] = {}
         """What was sent to media channels."""
+        self.password = PASSWORD
+        """Asked of every new request, and not of an open event socket, when it is changed (seen with 22.10.1)."""
         self.channelvars = True
         self.variables: dict[str, str] = {}
         self.modules = list(MODULES)
@@ -147,6 +148,18 @@ class FakeAsterisk:
                 socket._req.transport.abort()
         self._sockets.clear()
 
+    async def rob(self, app: str) -> asyncio.StreamWriter:
+        """Another client registers an application; it has it until the writer is closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        login = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
+        head = (
+            f"GET /ari/events?app={app} HTTP/1.1\r\nHost: pbx\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Basic {login}\r\n\r\n"
+        )
+        writer.write(head.encode())
+        await reader.readuntil(b"\r\n\r\n")
+        return writer
+
     def cut_audio(self) -> None:
         """All audio connections are gone."""
         for writer in self._writers.values():
@@ -167,7 +180,8 @@ class FakeAsterisk:
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         what = f"{request.method} {request.path.removeprefix('/ari/')}"
         self.requests.append(what)
-        if request.headers.get("Authorization") != LOGIN:
+        login = "Basic " + base64.b64encode(f"{USER}:{self.password}".encode()).decode()
+        if request.headers.get("Authorization") != login:
             return web.json_response({"message": "Authentication required"}, status=401)
         status = next((status for part, status in self.refuse.items() if part in what), 0)
         if status:
@@ -208,6 +222,8 @@ class FakeAsterisk:
                 return (
                     web.json_response({"value": known[query["variable"]]}) if query["variable"] in known else _no(404)
                 )
+            case ("GET", "applications", app):
+                return web.json_response({"name": app}) if app in self._sockets else _no(404)
             case ("PUT", "applications", app, "eventFilter"):
                 self.allowed[app] = [one["type"] for one in (await request.json())["allowed"]]
                 return web.json_response({})

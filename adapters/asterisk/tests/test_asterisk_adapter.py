@@ -65,18 +65,6 @@ def test_it_is_not_attached_until_all_works(world, refused, status, says):
     world(main, start=False)
 
 
-def test_another_client_with_our_name(world):
-    async def main(one):
-        one.pbx.send("vcond", '{"type":"ApplicationReplaced","timestamp":"","application":"vcond"}')
-        await one.until(lambda: not one.desk.is_attached)
-        lost = asyncio.get_running_loop().time()
-        assert "another client" in one.desk.attachments[-1][1]
-        await one.until(lambda: one.desk.is_attached)
-        assert asyncio.get_running_loop().time() - lost > 50
-
-    world(main)
-
-
 def test_the_linkedid_is_asked_for_once_a_channel(world):
     async def main(one):
         one.pbx.channelvars = False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
+import aiohttp
 import pytest
 
 from vcond_asterisk import AsteriskAdapter, Config
+from vcond_asterisk.unreachable import NoAnswerError
 
 
 @pytest.fixture
@@ -35,6 +38,62 @@ async def test_all_is_well(fake, look):
 async def test_nothing_listens(look):
     found = await look(url="http://127.0.0.1:9")
     assert [finding.level for finding in found.values()] == ["error"]
+
+
+async def test_the_url_may_end_with_ari(fake, look):
+    for end in ("/ari", "/ari/", "/"):
+        assert {finding.level for finding in (await look(url=fake.url + end)).values()} == {"ok"}
+
+
+async def test_ari_that_is_switched_off(fake, look):
+    fake.refuse[""] = 404
+    (finding,) = (await look()).values()
+    assert "there is no ARI" in finding.detail
+    assert "ari.conf" in finding.fix
+    assert "ari reload" not in finding.fix
+
+
+async def test_an_application_that_somebody_has(fake, look):
+    theirs = await fake.rob("vcond")
+    finding = (await look())["application vcond"]
+    assert (finding.level, finding.ours, "app" in finding.fix) == ("warning", True, True)
+    theirs.close()
+
+
+async def test_a_user_who_may_only_read_hears_of_that_alone(fake, look):
+    fake.refuse |= {"POST": 403, "PUT": 403, "DELETE": 403}
+    wrong = [finding for finding in (await look()).values() if finding.level != "ok"]
+    assert wrong
+    assert all("read_only" in finding.fix for finding in wrong)
+
+
+@pytest.mark.parametrize(
+    ("why", "says", "fix"),
+    [
+        (socket.gaierror(-2, "x"), "DNS", "host in url"),
+        (ConnectionRefusedError(), "nothing listens", "http.conf"),
+        (ssl.SSLError("x"), "TLS fails", "http://"),
+        (ssl.SSLCertVerificationError("x"), "not trusted", "trust"),
+        (TimeoutError(), "no answer in time", "http.conf"),
+        (aiohttp.ServerDisconnectedError(), "wants TLS", "https://"),
+        (OSError(), "does not answer", "http.conf"),
+    ],
+)
+def test_why_nothing_answers_is_said_in_words(why, says, fix):
+    told = NoAnswerError("info", why)
+    assert says in str(told)
+    assert fix in told.fix
+
+
+async def test_a_name_that_nobody_knows(look):
+    (finding,) = (await look(url="http://nowhere.invalid:8088")).values()
+    assert "DNS" in finding.detail
+    assert "host in url" in finding.fix
+
+
+async def test_https_where_http_is_spoken(fake, look):
+    (finding,) = (await look(url=fake.url.replace("http:", "https:"))).values()
+    assert "TLS" in finding.detail
 
 
 async def test_a_wrong_password(look):

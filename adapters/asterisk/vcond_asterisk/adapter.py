@@ -31,14 +31,16 @@ LONGEST: Final = 30.0
 """Seconds before attaching again, doubled with every failure."""
 SETTLED: Final = 10.0
 """Seconds that an attachment must last for the next pause to be the shortest again."""
-REPLACED: Final = 60.0
-"""Seconds before attaching again when another client took our application: not a fight to have at full speed."""
+IN_USE: Final = 10.0
+"""Seconds between looks whether our application is free again, when another client has it."""
+PROBE: Final = 2.0
+"""Seconds between tries whether our user is accepted again."""
 LOOK: Final = 0.25
 """Seconds between looks at taps that stall."""
 
 
-class ReplacedError(PeerError):
-    """Another client registered our application; Asterisk tells us nothing more."""
+class InUseError(PeerError):
+    """Another client has our application: it would hear nothing more if we took it, and its taps would be removed."""
 
 
 class AsteriskAdapter:
@@ -85,6 +87,7 @@ class AsteriskAdapter:
                 crew = TapCrew(desk, self.config, ari, media, tasks)
                 attachment = Attachment(self.config, desk, ari, crew)
                 tasks.create_task(_look_after(desk, attachment, crew, media), name="asterisk-look")
+                tasks.create_task(attachment.mind_refusals(), name="asterisk-refusals")
                 await attachment.keep()
         finally:
             if crew is not None:
@@ -102,6 +105,10 @@ class Attachment:
         self.board = Switchboard(desk, config, crew)
         self._lost: Instant | None = None
         self._version = ""
+        self._ours = False
+        """Nobody else had the application since we did."""
+        self.refused = False
+        """The event socket lives, and our requests are refused."""
 
     async def keep(self) -> None:
         """Attach for ever."""
@@ -109,6 +116,7 @@ class Attachment:
         while True:
             began = asyncio.get_running_loop().time()
             try:
+                await self._leave_others_alone()
                 async with self._ari.events(self._config.app, self._desk.clock) as events:
                     await self._serve(events)
             except (PeerError, ConfigError) as why:
@@ -121,14 +129,50 @@ class Attachment:
             failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
             await asyncio.sleep(self._explain(failure, failures))
 
+    async def _leave_others_alone(self) -> None:
+        """Raise InUseError when somebody else has our application. Our own, if it was lost, we take again."""
+        if not self._ours and await self._ari.registered(self._config.app):
+            raise InUseError("another client uses our ARI application")
+
+    async def mind_refusals(self) -> None:
+        """For ever: while requests are refused (a password that was changed) we are not attached, whatever is heard."""
+        while True:
+            await asyncio.sleep(PROBE)
+            why = self._ari.refusal
+            if why is None or not self._crew.attached.is_set():
+                continue
+            if not self.refused:
+                self.refused = True
+                self._explain(why, 0)
+            self._ari.refusal = None
+            try:
+                await self._prepare()
+                removed = await self._crew.remove_orphans(await self._ari.channels(), await self._ari.bridges())
+            except (PeerError, ConfigError):
+                self._ari.refusal = why
+                continue
+            if self._crew.attached.is_set():
+                self.refused = False
+                self._desk.attached(True, self._version)
+                self._desk.log.info("requests are accepted again", helpers_removed=removed)
+
+    @property
+    def serving(self) -> bool:
+        """Whether events come and requests are accepted."""
+        return self._crew.attached.is_set() and not self.refused
+
     def _explain(self, why: Exception, failures: int) -> float:
         """Say why we are not attached; how many seconds to wait before the next try."""
         self._desk.attached(False, str(why))
         pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
-        if isinstance(why, ReplacedError):
-            fix = "another vcond (or client) uses the same ARI application: give each its own adapters.asterisk.app"
-            self._desk.log.error("not attached: replaced by another client", app=self._config.app, fix=fix)
-            return REPLACED
+        if isinstance(why, InUseError):
+            if self._ours or failures <= 1 or failures % 30 == 0:
+                fix = (
+                    "is another vcond running? give each its own adapters.asterisk.app; this one waits until it is free"
+                )
+                self._desk.log.error("not attached: another client has our application", app=self._config.app, fix=fix)
+            self._ours = False
+            return pause if failures <= 1 else IN_USE
         if isinstance(why, ConfigError):
             self._desk.log.error("not attached: Asterisk refuses us", why=str(why), fix="run: vcond check")
             return LONGEST
@@ -138,7 +182,8 @@ class Attachment:
     async def _serve(self, events: EventSocket) -> NoReturn:
         await self._prepare()
         await self._resync()
-        self._lost = None
+        self._lost = self._ari.refusal = None
+        self._ours, self.refused = True, False
         self._crew.attached.set()
         self._desk.attached(True, self._version)
         self._desk.log.info("attached to Asterisk", version=self._version, app=self._config.app)
@@ -174,14 +219,14 @@ class Attachment:
     async def _ask_linkedid(self, channel: str) -> None:
         try:
             self.board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
-        except AriError:
-            self.board.told(channel, "")  # gone already
+        except (AriError, ConfigError):
+            self.board.told(channel, "")  # gone already, or our user is refused
 
     async def _ask_presentation(self, channel: str) -> None:
         try:
             presentation = await self._ari.variable(channel, wire.PRESENTATION)
-        except AriError:
-            presentation = ""  # gone already
+        except (AriError, ConfigError):
+            presentation = ""  # gone already, or our user is refused
         self.board.presented(channel, presentation, self._desk.clock.now())
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
@@ -210,7 +255,7 @@ class Attachment:
         if event is None:
             return
         if isinstance(event, wire.ApplicationReplaced):
-            raise ReplacedError("another client uses our ARI application")
+            raise InUseError("another client uses our ARI application")
         for channel in self.board.nameless(event):
             await self._ask_linkedid(channel)
         for channel in self.board.unpresented(event):
@@ -243,7 +288,7 @@ async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: 
         now = desk.clock.now()
         for conversation in attachment.board.conversations:
             conversation.look(now)
-            if crew.attached.is_set():
+            if attachment.serving:
                 conversation.again(now)
         crew.look_after(now)
         if media.odd > odd:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -14,17 +15,21 @@ from vcond_asterisk import wire
 from vcond_asterisk.client import Ari, AriError
 from vcond_asterisk.config import Config
 from vcond_asterisk.media import Link, MediaServer
+from vcond_asterisk.unreachable import NoAnswerError
 
 MODULES: Final = {
     "res_ari_channels.so": "requests about channels",
     "res_ari_bridges.so": "requests about bridges",
     "res_ari_events.so": "the event socket",
+    "res_ari_applications.so": "hearing of calls",
     "res_stasis_snoop.so": "listening to a channel",
     "chan_audiosocket.so": "sending audio to vcond",
     "res_audiosocket.so": "sending audio to vcond",
 }
 """Without these a call cannot be tapped."""
 OLDEST: Final = 18
+NO_ARI_FIX: Final = "enabled = yes in [general] of ari.conf, then: module reload res_ari.so; with a prefix in http.conf, url ends with it"
+WRITE_FIX: Final = "read_only = no for this user in ari.conf, then: module reload res_ari.so"
 
 
 class _Clock:
@@ -55,11 +60,10 @@ async def check(config: Config) -> AsyncIterator[Finding]:
         try:
             info = await ari.info()
         except ConfigError as why:
-            yield Finding("error", where, str(why), "compare user and password with ari.conf, then: ari reload")
+            yield Finding("error", where, str(why), "compare user and password with ari.conf; module reload res_ari.so")
             return
         except PeerError as why:
-            fix = "enabled = yes in http.conf and ari.conf, bindaddr and bindport, firewall"
-            yield Finding("error", where, str(why), fix)
+            yield Finding("error", where, str(why), why.fix if isinstance(why, NoAnswerError) else NO_ARI_FIX)
             return
         yield Finding("ok", where, "reachable, user accepted")
         yield _plaintext(config)
@@ -108,13 +112,24 @@ async def _application(ari: Ari, config: Config) -> AsyncIterator[Finding]:
     """With an application of its own, so that a running vcond is not replaced."""
     app = f"{config.app}-check"
     try:
+        yield await _free(ari, config.app)
         async with ari.events(app, _Clock()):
             yield Finding("ok", "event socket", "opens")
             yield await _filter(ari, app)
             async for finding in _return_path(ari, config, app):
                 yield finding
-    except (PeerError, ConfigError) as why:
+    except ConfigError as why:
+        yield Finding("error", "right to write", str(why), WRITE_FIX)
+    except PeerError as why:
         yield Finding("error", "event socket", str(why), "load res_http_websocket.so; is a proxy in between?")
+
+
+async def _free(ari: Ari, app: str) -> Finding:
+    what = f"application {app}"
+    if not await ari.registered(app):
+        return Finding("ok", what, "free for vcond")
+    fix = "if that is not the vcond of this configuration: give each its own adapters.asterisk.app"
+    return Finding("warning", what, "in use by a vcond that runs, or by another client", fix, ours=True)
 
 
 async def _filter(ari: Ari, app: str) -> Finding:
@@ -122,7 +137,7 @@ async def _filter(ari: Ari, app: str) -> Finding:
         await ari.subscribe(app)
         await ari.filter_events(app)
     except ConfigError as why:
-        return Finding("error", "right to write", str(why), "read_only = no for this user in ari.conf")
+        return Finding("error", "right to write", str(why), WRITE_FIX)
     except PeerError as why:
         return Finding("warning", "event filter", str(why), "Asterisk 16.3 or newer; without it all events are sent")
     return Finding("ok", "right to write, event filter", "granted")
@@ -135,7 +150,7 @@ async def _return_path(ari: Ari, config: Config, app: str) -> AsyncIterator[Find
         await media.start()
     except ConfigError as why:
         detail = f"{why}; a running vcond has it, or something else"
-        yield Finding("warning", "audio port", detail, "the return path is tested when vcond is stopped")
+        yield Finding("warning", "audio port", detail, "the return path is tested when vcond is stopped", ours=True)
         return
     media.expect(token, caller)
     channel = f"{app}.m-{token.hex}"
@@ -160,7 +175,8 @@ async def _connects(
     except (TimeoutError, PeerError) as why:
         return Finding("error", what, f"Asterisk did not connect ({type(why).__name__})", fix)
     finally:
-        await ari.hang_up(channel)
+        with contextlib.suppress(ConfigError):  # told by what was to be made
+            await ari.hang_up(channel)
     if named:
         return Finding("ok", what, "connects; events name the linkedid")
     detail = "connects; events do not name the linkedid, so it is asked for once a channel"

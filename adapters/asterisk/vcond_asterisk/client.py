@@ -21,6 +21,7 @@ from yarl import URL
 from vcond.adapter import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
 from vcond_asterisk import wire
 from vcond_asterisk.config import Config
+from vcond_asterisk.unreachable import NoAnswerError
 
 AT_ONCE: Final = 16
 """Requests on their way at the same time. More do not go faster: Asterisk serves them with few threads."""
@@ -44,11 +45,15 @@ _SAID: Final = {
 }
 
 
+NO_ARI: Final = "there is no ARI at this address"
+
+
 class AriError(RefusedError):
     """An answer that says no. ``status`` is HTTP's; the answer's body is not kept, it may hold names and numbers."""
 
     def __init__(self, what: str, status: int) -> None:
-        super().__init__(f"{what}: {status}, {_SAID.get(status, 'refused')}")
+        said = NO_ARI if status == 404 and what in {"info", "event socket"} else _SAID.get(status, "refused")
+        super().__init__(f"{what}: {status}, {said}")
         self.what = what
         self.status = status
 
@@ -58,7 +63,9 @@ class Ari:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._base = config.url.rstrip("/") + "/ari"
+        self._base = config.url.rstrip("/").removesuffix("/ari") + "/ari"
+        self.refusal: ConfigError | None = None
+        """The last refusal of our user (401, 403); who has mended it forgets it."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
         self._headers: dict[str, str] = {}
@@ -104,6 +111,16 @@ class Ari:
         path = f"channels/{_id(channel)}/variable"
         value = _mapping(await self._ask("GET", path, what="variable", variable=name)).get("value")
         return value if isinstance(value, str) else ""
+
+    async def registered(self, app: str) -> bool:
+        """Whether somebody's event socket is open for an application."""
+        try:
+            await self._ask("GET", f"applications/{_id(app)}", what="application")
+        except AriError as why:
+            if why.status == 404:
+                return False
+            raise
+        return True
 
     async def filter_events(self, app: str, *, extra: tuple[str, ...] = ()) -> None:
         """Ask for the types of events that ``wire`` reads, without ChannelVarset unless in ``extra``."""
@@ -169,9 +186,12 @@ class Ari:
             ):
                 if answer.status < 300:
                     return await _body(answer)
-                raise _refusal(what, answer.status)
+                refused = _refusal(what, answer.status)
+                if isinstance(refused, ConfigError):
+                    self.refusal = refused
+                raise refused
         except (aiohttp.ClientError, TimeoutError, OSError) as why:
-            raise UnreachableError(f"{what}: Asterisk's HTTP server does not answer ({type(why).__name__})") from why
+            raise NoAnswerError(what, why) from why
 
     # Events.
 
@@ -216,7 +236,7 @@ class EventSocket:
         except InvalidStatus as why:
             raise _refusal("event socket", why.response.status_code) from why
         except (InvalidHandshake, WebSocketException, OSError, TimeoutError, ssl.SSLError) as why:
-            raise UnreachableError(f"event socket: Asterisk does not answer ({type(why).__name__})") from why
+            raise NoAnswerError("event socket", why) from why
         self._reader = asyncio.create_task(self._read(self._socket), name="ari-events")
         return self
 

@@ -215,7 +215,9 @@ class Tap:
             call=call.uuid if call is not None else "",
             channel=self.leg.channel,
             why=str(why) or type(why).__name__,
-            fix=f"Asterisk must reach {crew.media.address} over TCP (bind, advertise); run: vcond check",
+            fix="run: vcond check"
+            if isinstance(why, ConfigError)
+            else f"Asterisk must reach {crew.media.address} over TCP (bind, advertise); run: vcond check",
         )
 
 
@@ -280,7 +282,7 @@ class TapCrew:
                     self.ari.destroy_bridge(helpers.bridge),
                 )
         except (PeerError, ConfigError) as why:
-            self.desk.log.warning("helpers of a tap stay on the PBX until the next attachment", why=str(why))
+            self.desk.log.warning("helpers of a tap stay on the PBX until requests are accepted again", why=str(why))
         finally:
             for helper in (helpers.snoop, helpers.media, helpers.bridge):
                 self._owners.pop(helper, None)
@@ -341,6 +343,11 @@ class TapCrew:
                 and not {tap.helpers.snoop, tap.helpers.media} <= there
             ):
                 tap.renew()
+        return await self.remove_orphans(channels, bridges)
+
+    async def remove_orphans(self, channels: list[Channel], bridges: list[Bridge]) -> int:
+        """Remove helpers of ours that no tap owns; how many there were. Raises what requests raise."""
+        there = {channel.id for channel in channels}
         orphans = [helper for helper in there if self.own(helper) and helper not in self._owners]
         shells = [bridge.id for bridge in bridges if self.own(bridge.id) and bridge.id not in self._owners]
         await together(

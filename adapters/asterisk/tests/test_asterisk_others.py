@@ -1,0 +1,113 @@
+"""Others on the same PBX: clients that have our application, and an operator who changes our password."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from vcond.testing.desk import MemoryDesk
+from vcond_asterisk import AsteriskAdapter
+
+
+def test_a_second_vcond_with_the_same_application_waits_and_harms_nobody(world):
+    async def main(one):
+        caller, agent = await one.call()
+        helpers = one.pbx.helpers("vcond.")
+        second = MemoryDesk("asterisk")
+        run = asyncio.create_task(AsteriskAdapter(one.config).run(second))
+        await asyncio.sleep(120)
+        assert not second.is_attached
+        assert "another client" in second.attachments[-1][1]
+        assert one.desk.is_attached
+        assert len(one.desk.attachments) == 1, "nobody was thrown out"
+        assert one.pbx.helpers("vcond.") == helpers
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+        assert len(one.desk.by_key(caller).state.tracks) == 2
+        one.task.cancel()
+        await asyncio.wait([one.task])
+        await one.until(lambda: second.is_attached)
+        run.cancel()
+        await asyncio.wait([run])
+
+    world(main)
+
+
+def test_a_client_that_takes_our_application_keeps_it(world):
+    async def main(one):
+        theirs = await one.pbx.rob("vcond")
+        await one.until(lambda: not one.desk.is_attached)
+        assert "another client" in one.desk.attachments[-1][1]
+        await asyncio.sleep(600)
+        assert not one.desk.is_attached, "it is not taken back"
+        theirs.close()
+        await one.until(lambda: one.desk.is_attached)
+
+    world(main)
+
+
+def test_our_own_application_is_taken_again_at_once(world):
+    """Asterisk may believe for a while that a connection which we lost is there."""
+
+    async def main(one):
+        one.pbx.cut_events()
+        one.pbx._sockets["vcond"] = None
+        await one.until(lambda: not one.desk.is_attached)
+        one.pbx._sockets.pop("vcond")
+        await one.until(lambda: one.desk.is_attached)
+        assert one.pbx.requests.count("GET applications/vcond") == 1, "at the start only"
+
+    world(main)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_requests_that_are_refused_are_no_attachment(world, status):
+    async def main(one):
+        one.pbx.refuse |= {"POST": status, "DELETE": status, "PUT": status}
+        caller, agent = await one.call(tapped=0)
+        await one.until(lambda: not one.desk.is_attached, within=10)
+        assert ("password" if status == 401 else "read_only") in one.desk.attachments[-1][1]
+        await asyncio.sleep(30)
+        assert not one.desk.is_attached
+        assert [ok for ok, _ in one.desk.attachments] == [True, False]
+        one.pbx.refuse.clear()
+        await one.until(lambda: one.desk.is_attached, within=10)
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        assert agent in one.pbx.channels
+        assert sum(request == "GET events" for request in one.pbx.requests) == 1, "the event socket lived on"
+
+    world(main)
+
+
+def test_helpers_that_could_not_be_removed_are_when_requests_are_accepted_again(world):
+    async def main(one):
+        caller, agent = await one.call()
+        one.pbx.password = "another"
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+        await one.until(lambda: not one.desk.is_attached)
+        assert len([name for name in one.pbx.helpers("vcond.") if ".b-" in name]) == 2
+        one.pbx.password = "secret-of-the-fake"
+        await one.until(lambda: one.pbx.helpers("vcond.") == [], within=10)
+        await one.until(lambda: one.desk.is_attached, within=10)
+
+    world(main)
+
+
+def test_calls_go_on_being_heard_while_the_password_is_wrong(world):
+    async def main(one):
+        one.pbx.channelvars = False
+        caller, agent = await one.call()
+        one.pbx.password = "another"
+        late = one.pbx.channel("PJSIP/trunk", number="+4930123457")
+        await one.until(lambda: not one.desk.is_attached)
+        call = one.desk.by_key(caller)
+        one.pbx.tell("ChannelHold", channel=agent)
+        await one.until(lambda: call.state.history[-1].event == "hold")
+        one.pbx.password = "secret-of-the-fake"
+        await one.until(lambda: one.desk.is_attached)
+        assert one.codes(caller) == []
+        one.pbx.hang_up(late)
+
+    world(main)

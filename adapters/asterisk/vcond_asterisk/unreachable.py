@@ -1,0 +1,45 @@
+"""Why Asterisk's HTTP server does not answer, in words that an operator can act on. Pure."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Final
+
+import aiohttp
+
+from vcond.adapter import UnreachableError
+
+LISTENS: Final = "enabled = yes, bindaddr and bindport in http.conf; core restart; is a firewall in between?"
+
+
+class NoAnswerError(UnreachableError):
+    """No HTTP came back. ``fix``: what to do about it."""
+
+    def __init__(self, what: str, why: BaseException) -> None:
+        text, self.fix = explained(why)
+        super().__init__(f"{what}: {text}")
+
+
+def explained(why: BaseException) -> tuple[str, str]:
+    """What happened, and what to do. Nothing of the exception's own text is used: it may hold addresses."""
+    roots = [why, *(one for one in (why.__cause__, getattr(why, "os_error", None)) if one is not None)]
+    if any(isinstance(one, socket.gaierror) for one in roots):
+        return "the name of the PBX is not known (DNS)", "mend the host in url, or the resolver of this machine"
+    for one in roots:
+        found = getattr(one, "certificate_error", one)
+        if isinstance(found, ssl.SSLCertVerificationError):
+            fix = "trust its certificate on this machine, or name the host in url as the certificate does"
+            return f"its certificate is not trusted here: {getattr(found, 'verify_message', '') or 'unknown why'}", fix
+    if any(isinstance(one, ssl.SSLError | aiohttp.ClientSSLError) for one in roots):
+        return "TLS fails: what answers there may speak http only", "http:// in url, or tlsenable = yes in http.conf"
+    if any(isinstance(one, ConnectionRefusedError) for one in roots):
+        return "nothing listens at this address", LISTENS
+    if any(isinstance(one, TimeoutError) for one in roots):
+        return "no answer in time", LISTENS
+    if any(isinstance(one, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError) for one in roots):
+        return (
+            "what answers there is no HTTP server, or wants TLS",
+            "https:// in url when the port is that of tlsbindaddr",
+        )
+    return f"Asterisk's HTTP server does not answer ({type(why).__name__})", LISTENS

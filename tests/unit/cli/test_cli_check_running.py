@@ -1,0 +1,38 @@
+"""What ``vcond check`` finds in use by the very daemon that it looks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vcond.adapter import Finding
+from vcond.cli import check
+
+TAKEN = Finding("warning", "application vcond", "in use", "another name", ours=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "level"),
+    [({"adapters": {"twilio": {"attached": True}}}, "ok"), ({"adapters": {"twilio": {"attached": False}}}, "warning"),
+     ({"adapters": {}}, "warning"), ({}, "warning"), ([], "warning"), (FileNotFoundError(), "warning"),
+     (PermissionError(), "warning")],
+)  # fmt: skip
+def test_what_the_running_daemon_uses_is_no_warning(
+    status: object, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Adapter:
+        async def check(self):  # type: ignore[no-untyped-def]
+            yield TAKEN
+
+    def ask(socket: str, name: str) -> object:
+        if isinstance(status, Exception):
+            raise status
+        return status
+
+    monkeypatch.setattr(check, "ask", ask)
+    monkeypatch.setattr(check.plugins, "adapters", lambda _: {"twilio": Adapter()})
+    config = tmp_path / "vcond.toml"
+    config.write_text(f'[vcond]\nstate_dir = "{tmp_path}"\n')
+    found = {one.what: one for one in check.findings(config, offline=False)}
+    assert found["application vcond"].level == level

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,7 +20,6 @@ from vcond.vcon import Profile, serialize
 from vcond.vcon.envelope import encrypt
 from vcond.vcon.keys import Signer, load_recipient, load_signer
 from vcond.vcon.keys import check as check_signer
-from vcond.vcon.profiles import CONSERVER_LIMIT
 from vcond.vcon.signing import sign, signed
 
 GROUP = "vcond.adapters"
@@ -88,11 +87,21 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
         inner = sink(convert(own, struct, at))
         seal = None if form == "plain" else sealer(config.seal, form, clock)
         made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain))
-    largest = config.record.inline_limit
-    if made and largest > CONSERVER_LIMIT and all(sink.profile == Profile.CONSERVER for sink in made):
-        why = f"the conserver takes {CONSERVER_LIMIT} bytes at most: the audio of larger vCons would be nowhere"
+    small = too_small(config, made)
+    if small and all(sink.profile == Profile.CONSERVER for sink in made):
+        why = (
+            f"is {config.record.inline_limit}, but sink {small[0].name} takes {small[0].max_bytes} bytes at most "
+            "(max_bytes): the audio of vCons between the two would be nowhere; make it no larger than max_bytes, so "
+            "that longer calls are compressed to fit"
+        )
         raise ConfigError(why, "record.inline_limit")
     return made
+
+
+def too_small(config: Config, made: Sequence[ShapedSink]) -> list[ShapedSink]:
+    """Conservers that take less than vCons may have, the smallest first: they get larger ones without the audio."""
+    found = [s for s in made if s.profile == Profile.CONSERVER and s.max_bytes < config.record.inline_limit]
+    return sorted(found, key=lambda sink: sink.max_bytes)
 
 
 def sealer(config: SealConfig, form: str, clock: Callable[[], Instant]) -> Callable[[bytes], bytes]:

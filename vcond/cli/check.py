@@ -78,6 +78,10 @@ async def _all(config: Config, path: Path, offline: bool, attached: set[str]) ->
     found += _ops(config)
     found += _seal(config)
     found += _same_receiver(sinks)
+    fix = "make record.inline_limit no larger than max_bytes of the sink: longer calls are compressed to fit"
+    for small in plugins.too_small(config, sinks):
+        what = f"vCons may have record.inline_limit = {config.record.inline_limit} bytes: those of more than "
+        found.append(Finding("warning", f"sink {small.name}", f"{what}{small.max_bytes} go there without audio", fix))
     if not offline:
         found += await _limited("speech", _speech(config))
         for name, adapter in adapters.items():

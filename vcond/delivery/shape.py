@@ -18,6 +18,7 @@ from vcond.delivery import files
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, Sink
 from vcond.errors import OperatorError, VcondError
 from vcond.vcon import Profile, fit, preflight, read, serialize
+from vcond.vcon.profiles import CONSERVER_LIMIT
 
 
 class Checked(Sink, Protocol):
@@ -50,6 +51,8 @@ class ShapedSink:
         self.name = sink.name
         self.concurrency = sink.concurrency
         self.profile = sink.profile
+        self.max_bytes = int(getattr(sink, "max_bytes", CONSERVER_LIMIT))
+        """Of a vCon in the conserver's profile; audio that makes it larger is left out."""
 
     @property
     def keeps(self) -> bool:
@@ -108,8 +111,8 @@ class ShapedSink:
         if self.profile != Profile.CONSERVER:
             return body
         document = read(body)
-        made = fit(document, Profile.CONSERVER, domain=self._domain)
-        wrong = preflight(made)
+        made = fit(document, Profile.CONSERVER, domain=self._domain, limit=self.max_bytes)
+        wrong = [one for one in preflight(made, limit=self.max_bytes) if one.path != "$"]  # of its size the sink judges
         if wrong:
             raise Refused("preflight", answer="; ".join(f"{one.path}: {one.message}" for one in wrong[:5]))
         return body if made == document else serialize(made)

@@ -31,6 +31,8 @@ INLINE_LIMIT: Final = 9_500_000
 """Deployed conservers drop what is larger than 10 MB (10,485,760 bytes), without a word."""
 MOST: Final = 1 << 30
 """The largest vCon that is made when nobody set a limit: beyond it a clock went wrong."""
+HOPE: Final = 0.85
+"""A compressed form is tried when so much of the expected size fits: what was expected is an estimate."""
 _ROOM: Final = 4096
 _ROOM_EACH: Final = 256
 """Bytes kept free for what is written beside the audio once its form is known: for the whole and for each file."""
@@ -47,7 +49,8 @@ class BuildOptions:
     org: str = ""
     """Organization that runs this edge."""
     lawful_basis: Mapping[str, Any] | None = None
-    """Body of a ``lawful_basis`` attachment (draft-howe-vcon-lawful-basis-02). Nothing is ever made up."""
+    """Body of a ``lawful_basis`` attachment for each party of the call (draft-howe-vcon-lawful-basis-02, section 4.1:
+    ``party`` is whose basis it is). Nothing is ever made up."""
     amended: bool = False
     """Make the amended vCon that was announced (core-04 section 4.1.8), not the call's own."""
 
@@ -141,15 +144,19 @@ def _room(draft: _Draft, limit: int | None) -> int:
 def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, room: int) -> bool:
     """Write all files of the draft in one form. False, and nothing written, when they do not fit."""
     files = draft.made.files
-    least = {index: recipe.least(len(parties), shown.rate, shown.frames) for index, parties in files.items()}
-    if sum(map(base64_size, least.values())) > room:
+    try:
+        size = {i: recipe.expected([lanes[party] for party in parties], shown.rate) for i, parties in files.items()}
+    except BadMediaError:
+        return False
+    hoped = HOPE if recipe.kbps else 1
+    if sum(map(base64_size, size.values())) * hoped > room:
         return False
     bodies: dict[int, str] = {}
     for index, parties in files.items():
         left = (room - sum(map(len, bodies.values()))) * 3 // 4
         try:
             parts = recipe.write([lanes[party] for party in parties], shown.rate, left)
-            bodies[index] = base64url(parts, least[index])
+            bodies[index] = base64url(parts, size[index])
         except (BadMediaError, TooLargeError):
             return False
     for index, body in bodies.items():
@@ -237,7 +244,8 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
     for party, headers in facts.headers():
         attach.add("sip-headers", headers, party if party in range(len(call.parties)) else None)
     if options.lawful_basis is not None:
-        attach.add("lawful_basis", dict(options.lawful_basis))
+        for one in call.parties:  # an attachment names whose basis it is
+            attach.add("lawful_basis", dict(options.lawful_basis), one.index)
     if rest := facts.rest():
         attach.add("vcond-facts", rest)
     document["attachments"] = attach.items

@@ -23,10 +23,15 @@ from numpy.typing import NDArray
 
 from vcond.calls.state import Track
 from vcond.vcon.audio import CHUNK, Channel, Form, interleaved, pieces, rounded, wav, wav_size
-from vcond.vcon.model import FileOf
+from vcond.vcon.model import FileOf, Pcm
 
 _OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
 _SERIAL: Final = 1
+_SAMPLES: Final = 24
+_SAMPLE_SECONDS: Final = 5
+"""Two minutes, spread over the call, tell how large Opus makes it."""
+_OPUS_HEAD: Final = 300
+"""Bytes before the first audio: identification and comment headers, each in a page of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,20 @@ class Recipe:
             return 2000 + (channels * self.kbps + 2) * 125 * frames // rate
         return channels * frames // 8
 
+    def expected(self, channels: Sequence[Channel], rate: int) -> int:
+        """Bytes that a file will have, about: for Opus, which spends less on silence, by pieces of this very call.
+
+        Raises BadMediaError.
+        """
+        frames = channels[0].frames
+        if not self.kbps:
+            return self.least(len(channels), rate, frames)
+        if frames <= 2 * _SAMPLES * _SAMPLE_SECONDS * rate:  # is sooner tried than estimated
+            return self.least(len(channels), rate, frames) // 2
+        taken = _Sampled(channels, frames, _SAMPLE_SECONDS * rate)
+        size = len(opus(taken.channels, rate, self.kbps)) - _OPUS_HEAD
+        return _OPUS_HEAD + size * frames // taken.frames
+
     def write(self, channels: Sequence[Channel], rate: int, most: int | None = None) -> Iterable[bytes]:
         """The file in pieces.
 
@@ -58,6 +77,32 @@ class Recipe:
         if self.form is not None:
             return wav(self.form, channels, rate)
         return [opus(channels, rate, self.kbps, most)] if self.kbps else [flac(channels, rate, most)]
+
+
+class _Sampled:
+    """Pieces of some channels, at equal distances, one after another."""
+
+    def __init__(self, channels: Sequence[Channel], frames: int, each: int) -> None:
+        step = (frames - each) // (_SAMPLES - 1)
+        self.frames = each * _SAMPLES
+        self.channels = [
+            _Samples(np.concatenate([one.read(at * step, at * step + each) for at in range(_SAMPLES)]))
+            for one in channels
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """A channel in memory."""
+
+    pcm: Pcm
+
+    @property
+    def frames(self) -> int:
+        return len(self.pcm)
+
+    def read(self, start: int, stop: int) -> Pcm:
+        return self.pcm[start:stop]
 
 
 class TooLargeError(Exception):

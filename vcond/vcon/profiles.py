@@ -7,7 +7,7 @@ dropping: flat parties, telephone numbers of at least five characters, no nulls,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -30,10 +30,10 @@ class Profile(StrEnum):
     CONSERVER = "conserver"
 
 
-def fit(document: Document, profile: Profile, *, domain: str = "") -> Document:
+def fit(document: Document, profile: Profile, *, domain: str = "", limit: int = CONSERVER_LIMIT) -> Document:
     """A copy for a receiver; parts that fit as they are are shared with the original, which is never changed.
 
-    ``domain``: of extensions that become SIP addresses. Raises ConfigError for a sealed document and a receiver that
+    ``domain``: of extensions that become SIP addresses. ``limit``: bytes that the receiver takes. Raises ConfigError for a sealed document and a receiver that
     takes none.
     """
     if profile is Profile.CORE_04:
@@ -44,17 +44,20 @@ def fit(document: Document, profile: Profile, *, domain: str = "") -> Document:
     if not isinstance(made.get("redacted", {}), dict):
         del made["redacted"]
     made.pop("group", None)
+    for name, kind in (("subject", str), ("appended", dict)):
+        if not isinstance(made.get(name, kind()), kind):
+            del made[name]
     count = len(listed(made, "parties"))
     ways: tuple[tuple[str, Callable[[dict[str, Any]], dict[str, Any]]], ...] = (
         ("parties", lambda party: _party(party, domain)),
         ("dialog", lambda dialog: _dialog(dialog, count)),
-        ("analysis", lambda item: item if "dialog" in item or not made.get("dialog") else {**item, "dialog": 0}),
+        ("analysis", lambda item: _analysis(item, listed(made, "dialog"))),
         ("attachments", _attachment),
     )
     for member, way in ways:
         if member in made:
             made[member] = [way(item) for item in made[member]]
-    return _small(made)
+    return _small(made, limit)
 
 
 def _bare(document: Document) -> Document:
@@ -105,7 +108,25 @@ def _dialog(dialog: dict[str, Any], count: int) -> dict[str, Any]:
         made = {name: value for name, value in made.items() if name != "duration"}
     if "url" in made and not _is_url(made["url"]):
         made = {name: value for name, value in made.items() if name not in {"url", "content_hash"}}
-    return made
+    wrong = [name for name, good in _FORMS.items() if name in made and not good(made[name])]
+    return {name: value for name, value in made.items() if name not in wrong} if wrong else made
+
+
+def _analysis(item: dict[str, Any], dialogs: Sequence[Any]) -> dict[str, Any]:
+    """Links read ``dialog`` without a guard, and put each text that they find to a language model.
+
+    The ``transcript`` of a file of a recording-set is a part of the whole's: its turns, by which links find texts, are
+    left out, so that a call is paid for once and judged as a whole. Its words stay, and a link that transcribes sees
+    that it is done.
+    """
+    if "dialog" not in item:
+        return {**item, "dialog": 0} if dialogs else item
+    at, body = item["dialog"], item.get("body")
+    known = isinstance(at, int) and not isinstance(at, bool) and 0 <= at < len(dialogs)
+    part = known and isinstance(dialogs[at], dict) and "recording_set" in dialogs[at]
+    if part and item.get("type") == "transcript" and isinstance(body, dict) and "paragraphs" in body:
+        return {**item, "body": {name: value for name, value in body.items() if name != "paragraphs"}}
+    return item
 
 
 def _flat(parties: Any, count: int) -> list[int]:
@@ -124,16 +145,16 @@ def _attachment(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _small(document: Document) -> Document:
+def _small(document: Document, limit: int) -> Document:
     """Below the limit: the largest recordings leave their audio at the edge, and a tag says so."""
     size = len(serialize(document))
-    if size <= CONSERVER_LIMIT:
+    if size <= limit:
         return document
     dialogs = list(listed(document, "dialog"))
     largest = sorted(range(len(dialogs)), key=lambda at: -_weight(dialogs[at]))
     for at in largest:
         weight = _weight(dialogs[at])
-        if size <= CONSERVER_LIMIT or not weight:
+        if size <= limit or not weight:
             break
         left_out = {"body", "encoding", "mediatype", "filename"}
         dialogs[at] = {name: value for name, value in dialogs[at].items() if name not in left_out}
@@ -156,10 +177,21 @@ def _tagged(document: Document, tag: str) -> Document:
     return {**document, "attachments": attachments} if attachments else document
 
 
+_ALGORITHMS: Final = frozenset(
+    {f"SHA-{bits}" for bits in (256, 384, 512)}
+    | {f"{kind}{bits}" for kind in ("HS", "RS", "ES", "PS") for bits in (256, 384, 512)}
+)
+_MIMETYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+_FORMS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "alg": lambda value: isinstance(value, str) and value in _ALGORITHMS,
+    "mimetype": lambda value: isinstance(value, str) and _MIMETYPE.fullmatch(value) is not None,
+    "start": lambda value: isinstance(value, str),
+}
+"""Members of a dialog for which the conserver answers 422 unless they have this form; core-04 knows the last only."""
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+", re.DOTALL)
 
 
-def preflight(document: Document) -> list[Finding]:
+def preflight(document: Document, *, limit: int = CONSERVER_LIMIT) -> list[Finding]:
     """What the deployed conserver would answer 422 for, or drop without a word: an empty list means it takes it.
 
     Mirrors the checks of vcon-server b9b0381 as spec/conserver-and-peers.md section 3.5 has them.
@@ -175,6 +207,9 @@ def preflight(document: Document) -> list[Finding]:
         refuse("$.uuid", "must be a UUID")
     if not _parses(parse_rfc3339, document.get("created_at")):
         refuse("$.created_at", "must be a date")
+    for name, kind in (("subject", str), ("appended", dict)):
+        if not isinstance(document.get(name, kind()), kind):
+            refuse(f"$.{name}", "is of the wrong type")
     if "redacted" in document and not isinstance(document["redacted"], dict):
         refuse("$.redacted", "must be an object")
     for member in (*MEMBERS, "group"):
@@ -190,8 +225,8 @@ def preflight(document: Document) -> list[Finding]:
     for at, item in enumerate(listed(document, "analysis")):
         if not isinstance(item, dict) or ("dialog" not in item and document.get("dialog")):
             refuse(f"$.analysis[{at}].dialog", "links read it without a guard")
-    if len(serialize(document)) > CONSERVER_LIMIT:
-        refuse("$", "is larger than the file storage keeps")
+    if len(serialize(document)) > limit:
+        refuse("$", "is larger than the receiver takes")
     return found
 
 
@@ -209,6 +244,9 @@ def _preflight_dialog(dialog: Any, path: str, count: int, refuse: Callable[[str,
         refuse(f"{path}.duration", "must be a number of at least 0")
     if "url" in dialog and not _is_url(dialog["url"]):
         refuse(f"{path}.url", "must be a URL")
+    for name, good in _FORMS.items():
+        if name in dialog and not good(dialog[name]):
+            refuse(f"{path}.{name}", "has a form that the conserver refuses")
 
 
 def _is_url(text: object) -> bool:

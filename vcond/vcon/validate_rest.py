@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from vcond.vcon.findings import Notes, listed
@@ -12,6 +13,8 @@ from vcond.vcon.validate_wtf import wtf
 _BASES: Final = frozenset(
     {"consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"}
 )
+_PROOFS: Final = frozenset({"verbal_confirmation", "signed_document", "cryptographic_signature", "external_system"})
+_OFFSET: Final = re.compile(r"[0-9]{2,}:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?")
 _TYPES: Final = frozenset({"report", "sentiment", "summary", "transcript", "translation", "tts", WTF})
 _OLD: Final = ("schema_version", "vendor_schema")
 
@@ -96,7 +99,7 @@ def attachments(document: Document, notes: Notes, *, extended: bool) -> None:
         if purpose == "tags":
             _tags(item, path, notes)
         elif purpose == LAWFUL_BASIS:
-            _basis(item, path, notes)
+            _basis(item, path, notes, document)
         notes.known(item, ATTACHMENT | {"type"}, path, extended=extended)
 
 
@@ -106,9 +109,14 @@ def _tags(item: dict[str, Any], path: str, notes: Notes) -> None:
         notes.warning(f"{path}.body", "tags", 'tags should be an array of "name:value"')
 
 
-def _basis(item: dict[str, Any], path: str, notes: Notes) -> None:
+def _basis(item: dict[str, Any], path: str, notes: Notes, document: Document) -> None:
     """draft-howe-vcon-lawful-basis-02."""
-    body = item.get("body")
+    body, party = item.get("body"), item.get("party")
+    parties = listed(document, "parties")
+    if isinstance(party, int) and 0 <= party < len(parties):
+        whose = parties[party]
+        if isinstance(whose, dict) and whose.get("type") == "bot":
+            notes.warning(f"{path}.party", "lawful-basis", "should name the party whose basis it is, not a bot")
     if not isinstance(body, dict):
         if "url" not in item:
             notes.error(f"{path}.body", "lawful-basis", "must be a JSON object")
@@ -118,6 +126,7 @@ def _basis(item: dict[str, Any], path: str, notes: Notes) -> None:
         notes.error(f"{where}.lawful_basis", "lawful-basis", "is no basis of the extension")
     if notes.required(body, "expiration", where) and body["expiration"] is not None:
         notes.date(body, "expiration", where)
+    _proofs(body, where, notes, len(listed(document, "dialog")))
     if not notes.required(body, "purpose_grants", where):
         return
     for index, grant in notes.objects(body, "purpose_grants", where):
@@ -128,3 +137,34 @@ def _basis(item: dict[str, Any], path: str, notes: Notes) -> None:
             notes.error(f"{at}.granted", "lawful-basis", "granted must be true or false")
         if notes.required(grant, "granted_at", at):
             notes.date(grant, "granted_at", at)
+
+
+def _proofs(body: dict[str, Any], where: str, notes: Notes, dialogs: int) -> None:
+    """``proof_mechanisms``: three members each, and for what was said where it can be heard. The draft defines no more."""
+    for index, proof in notes.objects(body, "proof_mechanisms", where):
+        at = f"{where}.proof_mechanisms[{index}]"
+        if notes.required(proof, "proof_type", at):
+            kind = proof["proof_type"]
+            if not isinstance(kind, str) or kind not in _PROOFS:
+                notes.error(f"{at}.proof_type", "lawful-basis", "is no proof of the extension")
+        if notes.required(proof, "timestamp", at):
+            notes.date(proof, "timestamp", at)
+        if not notes.required(proof, "proof_data", at):
+            continue
+        data = proof["proof_data"]
+        if not isinstance(data, dict):
+            notes.error(f"{at}.proof_data", "lawful-basis", "must be an object")
+        elif proof.get("proof_type") == "verbal_confirmation":
+            _said(data, f"{at}.proof_data", notes, dialogs)
+
+
+def _said(data: dict[str, Any], at: str, notes: Notes, dialogs: int) -> None:
+    """Where in which dialog it was said, and what."""
+    if notes.required(data, "dialog_reference", at):
+        notes.index(data["dialog_reference"], dialogs, f"{at}.dialog_reference")
+    if notes.required(data, "time_offset", at):
+        offset = data["time_offset"]
+        if not isinstance(offset, str) or not _OFFSET.fullmatch(offset):
+            notes.error(f"{at}.time_offset", "lawful-basis", "must be HH:MM:SS from the start of the dialog")
+    if notes.required(data, "confirmation_text", at):
+        notes.string(data, "confirmation_text", at)

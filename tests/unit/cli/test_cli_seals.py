@@ -126,4 +126,25 @@ def test_a_conserver_alone_cannot_have_vcons_that_it_would_drop(house: Path):
     file.write_text(text + conserver)
     assert any("record.inline_limit" in one.detail for one in findings(file, offline=True))
     file.write_text(text + conserver + f'[[sinks]]\ntype = "folder"\npath = "{house}/out"\n')
-    assert not any(one.level == "error" for one in findings(file, offline=True))
+    found = findings(file, offline=True)
+    assert not any(one.level == "error" for one in found)
+    assert any("go there without audio" in one.detail for one in found)
+
+
+def test_a_limit_below_that_of_vcons_is_an_error_of_the_configuration(house: Path):
+    """A proxy that takes 1 MB: vCons are made so that they fit, or the start is refused."""
+    file = house / "vcond.toml"
+    text = (
+        f'[vcond]\nstate_dir = "{house}/s"\n[record]\ninline_limit = %d\n[speech]\nengine = "none"\n[adapters.twilio]\n'
+    )
+    sinks = "".join(
+        f'[[sinks]]\ntype = "conserver"\nname = "{name}"\nurl = "http://127.0.0.1:{port}"\ningress_lists = ["a"]\n'
+        f'token = "k"\nmax_bytes = {most}\n'
+        for name, port, most in (("large", 1, 50_000_000), ("small", 2, 1_000_000))
+    )
+    file.write_text(text % 9_500_000 + sinks)
+    [wrong] = [one for one in findings(file, offline=True) if "record.inline_limit" in one.detail]
+    assert wrong.level == "error"
+    assert "sink small takes 1000000 bytes at most" in wrong.detail
+    file.write_text(text % 1_000_000 + sinks)
+    assert not any("inline_limit" in one.detail for one in findings(file, offline=True))

@@ -156,3 +156,12 @@ def test_the_vector_of_the_draft_for_content_hashes():
     empty = "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg_SpIdNs6c5H0NE8XYXysP-DGNKHfuwvY7kxvUdBeoGlODJ6-SfaPg"
     assert content_hash([]) == content_hash([b"", b""]) == empty
     assert content_hash([b"a", b"b"]) == content_hash([b"ab"]) != empty
+
+
+def test_the_size_of_a_long_opus_file_is_told_by_pieces_of_the_call():
+    """Opus spends little on silence: by its bit rate alone calls of 46 to 69 minutes would have been left at the edge."""
+    pcm = np.tile(np.concatenate([talking(10, 1), np.zeros(80_000, np.int16)]), 15)  # five minutes, a fifth is speech
+    party, recipe = Whole(pcm), files.OPUS[8]
+    real = len(b"".join(recipe.write([party], 8000)))
+    assert recipe.expected([party], 8000) == pytest.approx(real, rel=0.1)
+    assert recipe.least(1, 8000, len(pcm)) > 1.5 * real

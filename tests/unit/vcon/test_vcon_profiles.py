@@ -25,7 +25,27 @@ RULES = neighbour("test_vcon_rules")
 @pytest.mark.parametrize("profile", list(Profile))
 def test_what_we_build_fits_everywhere_as_it_is(scenario, data, profile):
     document = read((data / f"{scenario}.vcon.json").read_bytes())
-    assert serialize(fit(document, profile)) == serialize(document)
+    made = fit(document, profile)
+    for before, after in zip(document.get("analysis", []), made.get("analysis", []), strict=True):
+        if profile is Profile.CONSERVER and "recording_set" in document["dialog"][before["dialog"]]:
+            before["body"].pop("paragraphs")  # see the next test
+        assert after == before
+    assert serialize(made) == serialize(document)
+
+
+def test_a_call_with_a_file_a_party_is_put_to_a_language_model_once(data):
+    """Links take each analysis of type ``transcript`` that has ``body.paragraphs.transcript``."""
+    document = read((data / "conference.vcon.json").read_bytes())
+    made = fit(document, Profile.CONSERVER)
+
+    def read_by_links(vcon):
+        found = [one for one in vcon["analysis"] if one["type"] == "transcript"]
+        return [one["dialog"] for one in found if one["body"].get("paragraphs", {}).get("transcript")]
+
+    assert len(read_by_links(document)) > 1
+    assert read_by_links(made) == [0]
+    assert [one["dialog"] for one in made["analysis"]] == [one["dialog"] for one in document["analysis"]]
+    assert all("words" in one["body"] for one in made["analysis"] if one["type"] == "transcript")
     assert preflight(document) == []
 
 
@@ -121,3 +141,45 @@ def test_preflight_sees_what_fit_mends():
         "$.dialog[1].duration", "$.dialog[1].url", "$.analysis[0].dialog",
     }  # fmt: skip
     assert {finding.path for finding in preflight(fit(wrong, Profile.CONSERVER))} == {"$.uuid", "$.created_at"}
+
+
+def test_the_limit_is_the_receivers(scenarios):
+    script = scenarios.plain()
+    document = build(fold(script.events), script.audio, BuildOptions(inline_limit=None))
+    size = len(serialize(document))
+    assert "body" in fit(document, Profile.CONSERVER, limit=size + 1000)["dialog"][0]
+    assert "body" not in fit(document, Profile.CONSERVER, limit=size - 1000)["dialog"][0]
+    document["dialog"].append({**document["dialog"][0], "body": "A" * CONSERVER_LIMIT})
+    assert "body" in fit(document, Profile.CONSERVER, limit=50_000_000)["dialog"][1]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "stays"),
+    [
+        ("alg", "sha-512", False),
+        ("alg", "SHA-512", True),
+        ("alg", "RS256", True),
+        ("alg", 5, False),
+        ("mimetype", "audio/x-wav; codecs=1", False),
+        ("mimetype", "", False),
+        ("mimetype", "audio/x-wav", True),
+        ("start", 5, False),
+        ("start", "2026-01-05T12:00:00Z", True),
+    ],
+)
+def test_members_that_the_conserver_refuses_are_left_out(member, value, stays):
+    document = RULES.base()
+    document["dialog"][0][member] = value
+    assert any(one.path.endswith(member) for one in preflight(document)) is not stays
+    made = fit(document, Profile.CONSERVER)
+    assert (member in made["dialog"][0]) is stays
+    assert preflight(made) == []
+
+
+@pytest.mark.parametrize(("member", "value"), [("subject", 5), ("subject", {}), ("appended", "x"), ("appended", [])])
+def test_members_of_the_wrong_type_are_left_out(member, value):
+    document = RULES.base() | {member: value}
+    assert preflight(document)
+    made = fit(document, Profile.CONSERVER)
+    assert member not in made
+    assert preflight(made) == []

@@ -51,6 +51,13 @@ BASIS = {
     "purpose_grants": [{"purpose": "recording", "granted": True, "granted_at": AT}],
 }
 
+SAID = {"dialog_reference": 1, "time_offset": "00:01:23", "confirmation_text": "yes"}
+PROOF = {"proof_type": "verbal_confirmation", "timestamp": AT, "proof_data": SAID}
+BASIS["proof_mechanisms"] = [
+    PROOF,
+    {"proof_type": "external_system", "timestamp": AT, "proof_data": {"system_url": "https://crm.example.com/1"}},
+]
+
 
 def base() -> dict[str, Any]:
     """One of everything, without a finding."""
@@ -296,6 +303,14 @@ RULES = [
     rule("missing", "$.analysis[1].type", {"analysis.1": {}}, {"analysis.1": {}, "redacted": {"type": "x"}}),
     # the lawful_basis extension
     rule("lawful-basis", "$.attachments[1].body", {"attachments.1.body": []}),
+    should("lawful-basis", "$.attachments[1].party", {"attachments.1.party": 2}),
+    rule("type", "$.attachments[1].body.proof_mechanisms", {"attachments.1.body.proof_mechanisms": "said"}),
+    rule("missing", "$.attachments[1].body.proof_mechanisms[0].proof_type", {"attachments.1.body.proof_mechanisms": [{"timestamp": AT, "proof_data": {}}]}),
+    rule("lawful-basis", "$.attachments[1].body.proof_mechanisms[0].proof_type", {"attachments.1.body.proof_mechanisms": [PROOF | {"proof_type": "trust_me"}]}),
+    rule("date", "$.attachments[1].body.proof_mechanisms[0].timestamp", {"attachments.1.body.proof_mechanisms": [PROOF | {"timestamp": "yesterday"}]}),
+    rule("lawful-basis", "$.attachments[1].body.proof_mechanisms[0].proof_data", {"attachments.1.body.proof_mechanisms": [PROOF | {"proof_data": "x"}]}),
+    rule("index-range", "$.attachments[1].body.proof_mechanisms[0].proof_data.dialog_reference", {"attachments.1.body.proof_mechanisms": [PROOF | {"proof_data": SAID | {"dialog_reference": 9}}]}),
+    rule("lawful-basis", "$.attachments[1].body.proof_mechanisms[0].proof_data.time_offset", {"attachments.1.body.proof_mechanisms": [PROOF | {"proof_data": SAID | {"time_offset": 83}}]}),
     rule("lawful-basis", "$.attachments[1].body.lawful_basis", {"attachments.1.body.lawful_basis": "because"}),
     rule("lawful-basis", "$.attachments[1].body.lawful_basis", {"attachments.1.body.lawful_basis": ["consent"]}),
     rule("missing", "$.attachments[1].body.expiration", {"attachments.1.body.expiration": GONE}),

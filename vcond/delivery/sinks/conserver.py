@@ -70,7 +70,9 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ca_file: str = ""
     """A PEM file of the authority that signed the receiver's certificate; empty = the system's."""
     max_bytes: Annotated[int, Meta(ge=1024)] = 10_000_000
-    """Larger vCons go to the dead letters. Raise it when every storage behind the conserver takes more."""
+    """What the receiver, and a proxy before it, takes (nginx: 1 MB unless it is told otherwise). Recordings that make a
+    vCon larger are left out of it; what is still larger goes to the dead letters. ``record.inline_limit`` may not be
+    more. Raise both when every storage behind the conserver takes more: the 10 MB are those of its file storage."""
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -296,8 +297,9 @@ class Daemon:
         """An adapter never ends by itself; when it does, it is started again."""
         pause = RESTART_FIRST
         verdict = self._verdicts.setdefault(name, asyncio.Event())
+        words = functools.partial(plugins.in_its_name, kind=getattr(adapter, "name", name), name=name)
         while True:
-            desk = CoreDesk(name, self.office, self.web.ingress(name), verdict.set)
+            desk = CoreDesk(name, self.office, self.web.ingress(name), verdict.set, words=words)
             began = self.clock.now()
             try:
                 await adapter.run(desk)
@@ -308,7 +310,7 @@ class Daemon:
                     raise
                 logger.exception("adapter cancelled itself; please report it", adapter=name)
             except VcondError as why:
-                logger.error("adapter failed", adapter=name, why=str(why))  # noqa: TRY400 - the message says it all
+                logger.error("adapter failed", adapter=name, why=words(str(why)))  # noqa: TRY400 - the message says it all
             except Exception:
                 logger.exception("adapter crashed; please report it", adapter=name)
             if self._detaching:

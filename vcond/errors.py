@@ -48,7 +48,7 @@ class ConfigError(OperatorError):
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(f"{path}: {message}" if path else message)
-        self.path = path
+        self.path, self.message = path, message
 
 
 class MissingExtraError(OperatorError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from vcond.vcon.keys import check as check_signer
 from vcond.vcon.signing import sign, signed
 
 GROUP = "vcond.adapters"
+PATHS = ("path", "page")
+"""Keys of adapters that are paths of the daemon's port."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 FORMS = ("plain", "signed", "encrypted")
 SINKS: dict[str, tuple[type[msgspec.Struct], Any]] = {
     "conserver": (ConserverConfig, ConserverSink),
@@ -31,21 +36,80 @@ SINKS: dict[str, tuple[type[msgspec.Struct], Any]] = {
 
 
 def adapters(config: Config) -> dict[str, Adapter]:
-    """The configured adapters by name. Raises ConfigError, or MissingExtraError for one that lacks its packages."""
+    """The configured adapters by the name of their section, whose kind is ``type``, or the name itself.
+
+    Raises ConfigError, or MissingExtraError for one that lacks its packages.
+    """
     installed = {point.name: point for point in entry_points(group=GROUP)}
-    kinds: dict[str, Any] = {}
-    for name in config.adapters:
-        if name in installed:
-            try:
-                kinds[name] = installed[name].load()
-            except ImportError as why:
-                extra = "webrtc" if name in {"webrtc", "janus"} else str(why.name)
-                raise MissingExtraError(
-                    f"adapter {name!r} needs a package that is not installed ({why.name}): {how_to_install(extra)}"
-                ) from why
-    known = {name: kinds[name].Config if name in kinds else msgspec.Struct for name in installed}
-    typed = plugin_configs(config.adapters, known, "adapters")
-    return {name: kinds[name](section) for name, section in typed.items()}
+    kinds = {name: _kind(name, section, installed) for name, section in config.adapters.items()}
+    classes = {kind: _loaded(installed[kind]) for kind in sorted(set(kinds.values()))}
+    sections = {
+        name: _own_paths(
+            name, kinds[name], {k: v for k, v in section.items() if k != "type"}, classes[kinds[name]].Config
+        )
+        for name, section in config.adapters.items()
+    }
+    typed = plugin_configs(sections, {name: classes[kind].Config for name, kind in kinds.items()}, "adapters")
+    _refuse_same_paths(typed)
+    return {name: _made(classes[kinds[name]], name, own) for name, own in typed.items()}
+
+
+def _kind(name: str, section: Mapping[str, Any], installed: Mapping[str, EntryPoint]) -> str:
+    kind = section.get("type", name)
+    if not isinstance(kind, str) or kind not in installed:
+        near = difflib.get_close_matches(str(kind), list(installed), 1, 0.5)
+        known = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(installed))}"
+        where = f"adapters.{name}.type" if "type" in section else f"adapters.{name}"
+        raise ConfigError(f"there is no adapter {kind!r}, {known}", where)
+    if kind != name and not _NAME.fullmatch(name):
+        raise ConfigError("the name of an adapter has small letters, digits, - and _, 40 at most", f"adapters.{name}")
+    if kind != name and name in installed:
+        raise ConfigError(f"is the name of another kind of adapter than {kind!r}: choose another", f"adapters.{name}")
+    return kind
+
+
+def _loaded(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except ImportError as why:
+        extra = "webrtc" if point.name in {"webrtc", "janus"} else str(why.name)
+        raise MissingExtraError(
+            f"adapter {point.name!r} needs a package that is not installed ({why.name}): {how_to_install(extra)}"
+        ) from why
+
+
+def _own_paths(name: str, kind: str, section: dict[str, Any], config: Any) -> dict[str, Any]:
+    """A second system of a kind is reached at paths of its own: ``/twilio/stream`` of ``branch`` is ``/branch/stream``."""
+    if name == kind:
+        return section
+    for field in msgspec.structs.fields(config):
+        if field.name in PATHS and field.name not in section and isinstance(field.default, str) and field.default:
+            section[field.name] = f"/{name}/{field.default.removeprefix(f'/{kind}').strip('/') or kind}"
+    return section
+
+
+def _refuse_same_paths(typed: Mapping[str, Any]) -> None:
+    taken: dict[str, str] = {}
+    for name, own in typed.items():
+        for field in PATHS:
+            path = getattr(own, field, "")
+            if path and taken.setdefault(path, f"adapters.{name}.{field}") != f"adapters.{name}.{field}":
+                raise ConfigError(
+                    f"{path} is that of {taken[path]} already: give it one of its own", f"adapters.{name}.{field}"
+                )
+
+
+def _made(kind: Any, name: str, own: Any) -> Adapter:
+    try:
+        made: Adapter = kind(own)
+    except ConfigError as why:
+        raise ConfigError(why.message, in_its_name(why.path, kind.name, name)) from None
+    return made
+
+
+def in_its_name(text: str, kind: str, name: str) -> str:
+    """What an adapter says of its keys, with the name that its section has."""
+    return text if kind == name else text.replace(f"adapters.{kind}.", f"adapters.{name}.")
 
 
 def setup_text(name: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
 from vcond import plugins
 from vcond.adapter import Finding
 from vcond.cli.door import ask
@@ -86,7 +88,8 @@ async def _all(config: Config, path: Path, offline: bool, attached: set[str]) ->
         found += await _limited("speech", _speech(config))
         for name, adapter in adapters.items():
             looked = await _limited(f"adapter {name}", adapter.check())
-            found += [_by_us(one) if one.ours and name in attached else one for one in looked]
+            told = [_named(one, adapter.name, name) for one in looked]
+            found += [_by_us(one) if one.ours and name in attached else one for one in told]
         for sink in sinks:
             found += await _limited(f"sink {sink.name}", _sink(sink))
     return found
@@ -94,6 +97,13 @@ async def _all(config: Config, path: Path, offline: bool, attached: set[str]) ->
 
 def _by_us(one: Finding) -> Finding:
     return Finding("ok", one.what, "in use by the daemon of this configuration, which runs")
+
+
+def _named(told: Finding, kind: str, name: str) -> Finding:
+    """What an adapter found, and of which of several of its kind."""
+    what, detail, fix = (plugins.in_its_name(text, kind, name) for text in (told.what, told.detail, told.fix))
+    what = what if kind == name or name in what else f"{name}: {what}"
+    return msgspec.structs.replace(told, what=what, detail=detail, fix=fix)
 
 
 async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:

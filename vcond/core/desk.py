@@ -17,8 +17,17 @@ from vcond.core.office import Office
 class CoreDesk:
     """The core's ``Desk``: everything is the office's, with the adapter's name filled in."""
 
-    def __init__(self, adapter: str, office: Office, ingress: Ingress, verdict: Callable[[], None]) -> None:
-        self._adapter = adapter
+    def __init__(
+        self,
+        adapter: str,
+        office: Office,
+        ingress: Ingress,
+        verdict: Callable[[], None],
+        *,
+        words: Callable[[str], str] = str,
+    ) -> None:
+        """``words`` puts what the adapter says of its keys into the name of its section."""
+        self._adapter, self._words = adapter, words
         self._office = office
         self._ingress = ingress
         self._verdict = verdict
@@ -53,7 +62,7 @@ class CoreDesk:
 
     def attached(self, ok: bool, detail: str = "") -> None:
         """Whether the system is attached."""
-        self._office.attached(self._adapter, ok, detail)
+        self._office.attached(self._adapter, ok, self._words(detail))
         self._verdict()
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:

@@ -114,6 +114,20 @@ def test_a_mistake_of_ours_with_one_event_costs_no_call(world, monkeypatch):
     world(main)
 
 
+def test_a_mistake_of_ours_while_looking_after_one_call_costs_no_other(world, monkeypatch):
+    def breaks(*_):
+        raise RuntimeError("+4930123456")
+
+    async def main(one):
+        caller, agent = await one.call()
+        monkeypatch.setattr(adapter.TapCrew, "look_after", breaks)
+        await one.until(lambda: one.desk.drops["event", "mistake"] >= 2)
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+
+    world(main)
+
+
 def test_a_mistake_of_ours_while_attaching_is_no_end(world, monkeypatch):
     def breaks(*_, **__):
         raise RuntimeError("+4930123456")

@@ -286,11 +286,17 @@ async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: 
     while True:
         await asyncio.sleep(LOOK)
         now = desk.clock.now()
-        for conversation in attachment.board.conversations:
-            conversation.look(now)
-            if attachment.serving:
-                conversation.again(now)
-        crew.look_after(now)
+        for conversation in list(attachment.board.conversations):
+            try:
+                conversation.look(now)
+                if attachment.serving:
+                    conversation.again(now)
+            except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
+                _mistake(desk, "look", why)
+        try:
+            crew.look_after(now)
+        except Exception as why:  # noqa: BLE001 - nor one with the taps
+            _mistake(desk, "look_after", why)
         if media.odd > odd:
             desk.dropped("frame", "wrong-format", media.odd - odd)
             desk.log.warning("audio frames of a wrong format came", count=media.odd - odd, expected_rate=media.rate)

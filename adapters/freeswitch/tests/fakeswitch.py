@@ -109,8 +109,10 @@ class FakeSwitch(FakeTaps):
     def stamp(self) -> int:
         return EPOCH_US + round(asyncio.get_running_loop().time() * 1e6)
 
-    def create(self, *, number="1001", label="Ann Example", destination="1002", other="", inbound=True) -> Channel:
-        uuid = f"{next(self._numbers):08d}-aaaa-bbbb-cccc-000000000000"
+    def create(
+        self, *, number="1001", label="Ann Example", destination="1002", other="", inbound=True, uuid=""
+    ) -> Channel:
+        uuid = uuid or f"{next(self._numbers):08d}-aaaa-bbbb-cccc-000000000000"
         direction = "inbound" if inbound else "outbound"
         name = f"sofia/internal/{number if inbound else destination}@pbx.example.com"
         channel = Channel(uuid, direction, name, number, label, destination, self.stamp(), other)

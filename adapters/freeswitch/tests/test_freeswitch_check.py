@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from fakeswitch import FakeSwitch
 from fslab import lab
 
 from vcond.adapter import ConfigError
 from vcond_freeswitch import Config, FreeSwitchAdapter
+from vcond_freeswitch.check import _directory
 from vcond_freeswitch.commands import EVENTS, SUBCLASSES
 
 RIGHTS = "uuid_record uuid_dump uuid_buglist show global_getvar version module_exists"
@@ -82,6 +85,52 @@ def test_rights_that_are_missing_are_named():
 
 def test_a_directory_that_is_not_there():
     assert found(directory="/nowhere/at/all")["directory /nowhere/at/all"][0] == "error"
+
+
+def test_events_of_modules_are_not_missed_where_audio_comes_by_files():
+    def documented(switch):
+        names = (*EVENTS, "CUSTOM", "conference::maintenance", "callcenter::info")
+        switch.users["vcond@pbx"].update(events=" ".join(names))
+
+    assert found(documented)["events"][0] == "ok"
+    assert found(documented, tap="stream", url="ws://h/p/t")["events"][0] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "mode", "level"),
+    [
+        ("4001", "4002 4003", 0o770, "error"),
+        ("4001", "4002 {gid}", 0o770, "fine"),
+        ("4001", "4002 {gid}", 0o750, "error"),
+        ("{uid}", "4002", 0o700, "fine"),
+        ("0", "0", 0o700, "fine"),
+    ],
+)
+def test_a_directory_that_freeswitch_may_not_write_to(tmp_path, user, groups, mode, level):
+    directory, process = tmp_path / "taps", tmp_path / "proc" / "77"
+    directory.mkdir()
+    directory.chmod(mode)
+    process.mkdir(parents=True)
+    uid, gid = directory.stat().st_uid, directory.stat().st_gid
+    user, groups = user.format(uid=uid), groups.format(gid=gid)
+    (process / "status").write_text(
+        f"Name:\tfreeswitch\nUid:\t{user}\t{user}\t{user}\t{user}\nGid:\t4002\t4002\nGroups:\t{groups}\n"
+    )
+    (tmp_path / "proc" / "78").mkdir()
+    (tmp_path / "proc" / "78" / "status").write_bytes(b"\xff\n")
+    if uid == 0 and user == "0":
+        level = "fine"
+    finding = _directory(directory, tmp_path / "proc")
+    assert (finding.level == "error") == (level == "error")
+    assert ("FreeSWITCH" in finding.detail) == (level == "error")
+
+
+def test_audio_that_was_left_is_told(tmp_path):
+    left = tmp_path / "vcond-a-b.r16"
+    left.write_bytes(b"xx")
+    assert "left there" not in _directory(tmp_path, tmp_path).detail
+    os.utime(left, (1, 1))
+    assert "1 files of audio" in _directory(tmp_path, tmp_path).detail
 
 
 def test_a_module_that_is_not_loaded():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from fslab import Lab, lab
 
 from vcond.testing.sounds import voice
+from vcond_freeswitch.calls import Conversation
 
 ANN, BEN = voice(1, 1.5), voice(2, 1.5)
 
@@ -120,5 +122,101 @@ def test_a_full_file_system_that_has_space_again():
             assert it.heard(call, 0, ANN) > 0.95
             assert it.heard(call, 1, BEN) > 0.95
             assert it.warnings(call).count("audio-stopped") == 2
+
+    lab(main)
+
+
+def test_a_refusal_is_told_at_once_and_once_a_minute(capsys):
+    async def main(it: Lab) -> None:
+        it.switch.refuse_starts = True
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.until(lambda: it.warnings().count("tap-failed") == 2, within=1)
+            await asyncio.sleep(6)
+            it.switch.end(one, two)
+            call = await it.over(one.uuid)
+            assert it.warnings(call).count("tap-failed") == 2
+            assert it.desk.drops["tap", "refused"] >= 6
+
+    lab(main)
+    assert capsys.readouterr().out.count("cannot listen to a channel") == 1
+
+
+def test_a_file_that_cannot_be_removed_is_told_emptied_and_tried_again(capsys, monkeypatch):
+    async def main(it: Lab) -> None:
+        real = Path.unlink
+
+        def refused(path, **more):
+            raise PermissionError(13, "Permission denied")
+
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await it.speak((one, ANN), (two, BEN))
+            monkeypatch.setattr(Path, "unlink", refused)
+            it.switch.end(one, two)
+            await it.over(one.uuid)
+            await asyncio.sleep(0.5)
+            files = list(it.switch.directory.iterdir())
+            assert len(files) == 2
+            assert not any(file.stat().st_size for file in files)
+            assert it.desk.drops["file", "not-removed"] == 2
+            monkeypatch.setattr(Path, "unlink", real)
+            await asyncio.sleep(62)
+            assert not list(it.switch.directory.iterdir())
+
+    lab(main)
+    assert "audio that was read cannot be removed" in capsys.readouterr().out
+
+
+def test_a_stray_tap_of_a_leg_that_is_gone_is_taken_off_the_leg_it_was_moved_to():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            moved = two.bugs.pop()  # recording_follow_transfer: before its leg's last event, after it nobody knows it
+            it.switch.hang_up(two)
+            await asyncio.sleep(0.3)
+            one.bugs.append(moved)
+            told = {"Media-Bug-Function": "session_record", "Media-Bug-Target": moved.target}
+            it.switch.tell("MEDIA_BUG_START", one, **told)
+            await it.until(lambda: moved not in one.bugs, within=2)
+            assert len(one.bugs) == 1
+
+    lab(main)
+
+
+@pytest.mark.parametrize("uuid", ["a:b:c", "a..b", "x@y=z+1"])
+def test_channels_with_ids_of_other_forms_are_tapped(uuid):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one = it.switch.create(uuid=uuid)
+            it.switch.answer(one)
+            await it.listened(one)
+            await it.speak((one, ANN))
+            it.switch.hang_up(one)
+            assert it.heard(await it.over(uuid), 0, ANN) > 0.95
+        assert not list(it.switch.directory.iterdir())
+
+    lab(main)
+
+
+def test_a_mistake_with_one_call_ends_nothing_else(monkeypatch):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            bad, _ = it.switch.call(number="1011", destination="1012")
+            one, two = it.switch.call()
+            await it.listened(one, two)
+
+            def wrong(conversation, at):
+                if conversation.key == bad.uuid:
+                    raise ZeroDivisionError
+
+            monkeypatch.setattr(Conversation, "look", wrong)
+            await asyncio.sleep(2.5)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
+            assert it.desk.drops.pop(("event", "mistake")) >= 2
 
     lab(main)

@@ -14,6 +14,7 @@ from vcond_freeswitch import resync
 from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.check import check
 from vcond_freeswitch.client import Connection, connected, names
+from vcond_freeswitch.commands import wanted
 from vcond_freeswitch.events import Event
 from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.streams import Reception
@@ -110,7 +111,9 @@ class Attachment:
             await resync.resync(connection, self.board, self._desk, self._crew, lost=self._lost)
             self._lost = None
             self._desk.attached(True, f"tap {self._crew.kind}")
-            self._desk.log.info("attached to FreeSWITCH", tap=self._crew.kind, without=names(missing))
+            self._desk.log.info(
+                "attached to FreeSWITCH", tap=self._crew.kind, without=names(wanted(missing, self._crew.kind))
+            )
             await self._listen(connection)
         except asyncio.CancelledError:
             await self._crew.close()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from vcond.adapter import ConfigError, Finding, Instant, PeerError, RefusedError
 from vcond.pbx import clean
 from vcond_freeswitch import resync
 from vcond_freeswitch.client import Connection, connected, names
+from vcond_freeswitch.commands import wanted
 from vcond_freeswitch.config import Config
+from vcond_freeswitch.filetap import PREFIX
+from vcond_freeswitch.leftovers import foreign
 
 DEFAULT_PASSWORD: Final = "ClueCon"  # noqa: S105 - known to everybody, which is the point
+OLD: Final = 60.0
+"""Seconds since a file was written to: it is of no call that goes on."""
 MODULES: Final = {"stream": "mod_audio_stream", "fork": "mod_audio_fork"}
 
 
@@ -31,7 +37,7 @@ async def check(config: Config) -> AsyncIterator[Finding]:
             yield Finding("ok", where, "reachable, login accepted")
             yield _password(config)
             yield _plaintext(config)
-            async for finding in _rights(connection):
+            async for finding in _rights(connection, config):
                 yield finding
             async for finding in _tap(connection, config):
                 yield finding
@@ -60,9 +66,9 @@ def _plaintext(config: Config) -> Finding:
     )
 
 
-async def _rights(connection: Connection) -> AsyncIterator[Finding]:
+async def _rights(connection: Connection, config: Config) -> AsyncIterator[Finding]:
     try:
-        missing = await connection.subscribe()
+        missing = wanted(await connection.subscribe(), _kind(config))
     except ConfigError as why:
         yield Finding("error", "events", str(why), "esl-allowed-events as in the README, step 1, then: reloadxml")
         return
@@ -86,8 +92,12 @@ async def _rights(connection: Connection) -> AsyncIterator[Finding]:
         yield Finding("error", "channels", str(why), fix)
 
 
+def _kind(config: Config) -> str:
+    return config.tap if config.tap != "auto" else "file" if config.local else "stream"
+
+
 async def _tap(connection: Connection, config: Config) -> AsyncIterator[Finding]:
-    kind = config.tap if config.tap != "auto" else "file" if config.local else "stream"
+    kind = _kind(config)
     if kind == "file":
         yield _directory(Path(config.directory))
         yield await _sound_files(connection)
@@ -98,13 +108,28 @@ async def _tap(connection: Connection, config: Config) -> AsyncIterator[Finding]
             yield Finding("error", "URL for FreeSWITCH", "not set", fix)
 
 
-def _directory(directory: Path) -> Finding:
+def _directory(directory: Path, processes: Path = Path("/proc")) -> Finding:
     what = f"directory {directory}"
     fix = f"install -d -o freeswitch -g freeswitch -m 2770 {directory}, and vcond in the group freeswitch (README, step 2)"
-    if not directory.is_dir():
-        return Finding("error", what, "is not there", fix)
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return Finding("error", what, "vcond may not read and write there", fix)
+    try:
+        known = directory.stat()
+    except OSError as why:
+        return Finding("error", what, "is not there" if isinstance(why, FileNotFoundError) else str(why.strerror), fix)
+    if not stat.S_ISDIR(known.st_mode) or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        return Finding("error", what, "vcond may not read, write and remove files there", fix)
+    for who in _switches(processes):
+        if not who.may_write(known):
+            mode = f"{stat.S_IMODE(known.st_mode):04o}"
+            detail = (
+                f"FreeSWITCH (user {who.user}) may not write there: owner {known.st_uid}:{known.st_gid}, mode {mode}"
+            )
+            return Finding("error", what, detail, fix)
+    left = _left(directory)
+    if left:
+        detail = f"{left} files of audio that nobody reads are left there"
+        return Finding(
+            "warning", what, detail, "they go when vcond runs; if they stay, look at its log and the directory's rights"
+        )
     if _filesystem(directory) not in {"tmpfs", "ramfs", ""}:
         return Finding(
             "warning", what, "is on a disk: audio would be written twice", "a directory below /dev/shm or /run"
@@ -114,6 +139,51 @@ def _directory(directory: Path) -> Finding:
     if megabytes < 64:
         return Finding("warning", what, f"{megabytes} MB free", "more memory for that tmpfs: 1 MB a party is in use")
     return Finding("ok", what, f"tmpfs, {megabytes} MB free")
+
+
+class _Switch(NamedTuple):
+    """Who a FreeSWITCH on this machine runs as."""
+
+    user: int
+    groups: frozenset[int]
+
+    def may_write(self, directory: os.stat_result) -> bool:
+        """Whether it may make files there, by owner, group and mode."""
+        if self.user == 0:
+            return True
+        if self.user == directory.st_uid:
+            wanted = stat.S_IWUSR | stat.S_IXUSR
+        elif directory.st_gid in self.groups:
+            wanted = stat.S_IWGRP | stat.S_IXGRP
+        else:
+            wanted = stat.S_IWOTH | stat.S_IXOTH
+        return directory.st_mode & wanted == wanted
+
+
+def _switches(processes: Path) -> list[_Switch]:
+    """Every process here that is called freeswitch; none in another container, where this cannot be known."""
+    found = []
+    for status in processes.glob("[0-9]*/status"):
+        try:
+            lines = dict(line.partition(":")[::2] for line in status.read_text("utf-8", "replace").splitlines())
+            if lines["Name"].strip() == "freeswitch":
+                groups = {int(lines["Gid"].split()[1]), *map(int, lines["Groups"].split())}
+                found.append(_Switch(int(lines["Uid"].split()[1]), frozenset(groups)))
+        except (OSError, KeyError, ValueError, IndexError):
+            continue
+    return found
+
+
+def _left(directory: Path) -> int:
+    """Files of taps that were not written to for a while and that no vcond reads."""
+    count = 0
+    for path in directory.glob(f"{PREFIX}*.r16"):
+        try:
+            old = time.time() - path.stat().st_mtime > OLD
+        except OSError:
+            continue
+        count += old and not foreign(path)
+    return count
 
 
 def _filesystem(directory: Path) -> str:

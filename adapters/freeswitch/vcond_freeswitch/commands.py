@@ -65,6 +65,11 @@ FORK_NAME: Final = "vcond"
 """Name of our bug among those of a channel (``uuid_audio_fork``)."""
 
 
+def wanted(missing: Iterable[str], kind: str) -> list[str]:
+    """Those events of ``missing`` that a tap of this kind has a use for: a file has none for what modules say."""
+    return [name for name in missing if kind in {"stream", "fork"} or not name.startswith("mod_audio_")]
+
+
 def word(text: str) -> str:
     """``text``, when it can be one word of a command. Raises ProtocolError; the text itself is never told."""
     if not _WORD.fullmatch(text):

@@ -16,6 +16,7 @@ from vcond_freeswitch.filetap import PREFIX, lock, safe
 
 AGAIN: Final = 60 * SECOND
 """Between two times that the rest is tried, ns."""
+START: Final = Instant(0)
 MOST: Final = 10_000
 """Files that are remembered."""
 
@@ -37,7 +38,8 @@ class Leftovers:
         self._desk = desk
         self._directory = directory
         self._left: dict[Path, None] = {}
-        self._tried: Instant | None = None
+        self._tried = START
+        """When some could not be removed, and it was said."""
 
     def __bool__(self) -> bool:
         return bool(self._left)
@@ -48,8 +50,7 @@ class Leftovers:
 
     def tidy(self, now: Instant) -> None:
         """Try again, once a minute, what could not be removed."""
-        if self._left and (self._tried is None or now - self._tried >= AGAIN):
-            self._tried = now
+        if self._left and now - self._tried >= AGAIN:
             self._remove(list(self._left))
 
     def sweep(self, used: Collection[Path]) -> None:
@@ -76,10 +77,12 @@ class Leftovers:
                 self._left.pop(path, None)
             except OSError as why:
                 failed = why
-                if len(self._left) < MOST:
+                if path not in self._left and len(self._left) < MOST:
                     self._left[path] = None
-        if failed is not None:
-            self._desk.dropped("file", "not-removed", len(paths))
+                    self._desk.dropped("file", "not-removed")
+        now = self._desk.clock.now()
+        if failed is not None and now - self._tried >= AGAIN:
+            self._tried = now
             self._desk.log.error(
                 "audio that was read cannot be removed; it is tried again every minute",
                 error=failed.strerror or type(failed).__name__,

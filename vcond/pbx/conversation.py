@@ -164,7 +164,7 @@ class Conversation(FilledIn[L]):
             if not leg.somebody:
                 continue
             if not leg.key and (leg.up is not None or leg is self.first):
-                self._join(leg, at if self.late else Instant(max(leg.up or leg.created, leg.came)))
+                self._join(leg, Instant(max(leg.up or leg.created, leg.came, self.call.state.opened)))
             if leg.up is not None:
                 self._listen(leg)
         if self.call.state.answered is None and sum(map(self._talking, self.legs.values())) > 1:

@@ -17,7 +17,7 @@ from vcond_freeswitch.events import Event
 
 NEAR = 0.05
 """Seconds between two events of one moment."""
-A, B, C = "1001@pbx.example.com", "1002@127.0.0.1", "1003@127.0.0.1"
+A, B, C = "1001@pbx.example.com", "1002@pbx.example.com", "1003@pbx.example.com"
 
 
 class Call(NamedTuple):
@@ -37,7 +37,7 @@ LIVE = {
     "early": Call([A, B], 2.10, 5.14, here=((1, 2.10),)),
     "loopback": Call([A, B], 0.42, 4.46, here=((1, 0.38),)),
     "busy_vanilla": Call([A, B], 0.03, 1.44),
-    "park_fifo": Call([A, B, "1003@pbx.example.com"], 0.38, 8.24, None, (("blind", 1, 0, 2, "5900"),), ((2, 5.20),)),
+    "park_fifo": Call([A, B, C], 0.38, 8.24, None, (("blind", 1, 0, 2, "5900"),), ((2, 5.20),)),
     "follow_b": Call([A, B, C], 0.38, 7.92, None, (("blind", 1, 0, 2, "1003"),), ((2, 3.78),)),
     "late_after_xfer": Call([A, B, C], 0.36, 11.42, None, (("blind", 1, 0, 2, "1003"),), ((2, 2.76),)),
     "uuid_transfer_bleg": Call([A, B, C], 0.40, 6.92, None, (("blind", None, 1, 2, "1003"),), ((2, 3.28),)),

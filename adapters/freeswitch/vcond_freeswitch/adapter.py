@@ -122,22 +122,21 @@ class Attachment:
             self._crew.detached()
 
     async def _listen(self, connection: Connection) -> None:
-        """Handle events until the connection is lost; look at the table once more in between."""
-        again = asyncio.get_running_loop().time() + resync.AGAIN
-        looked = False
+        """Handle events until the connection is lost; look at the table soon, and every few minutes."""
+        loop = asyncio.get_running_loop()
+        again, looked = loop.time() + resync.AGAIN, False
         while True:
-            wait = self._config.heartbeat_seconds if looked else resync.AGAIN
+            wait = min(self._config.heartbeat_seconds, max(0.0, again - loop.time()))
             try:
                 async with asyncio.timeout(wait):
                     event, arrived = await connection.next()
             except TimeoutError:
-                if looked:
-                    await self._alive(connection)
+                await self._alive(connection)
             else:
                 await self._take(connection, event, arrived)
-            if not looked and asyncio.get_running_loop().time() >= again:
-                looked = True
-                await resync.again(connection, self.board, self._desk)
+            if loop.time() >= again:
+                await (resync.compare if looked else resync.again)(connection, self.board, self._desk)
+                again, looked = loop.time() + resync.EVERY, True
 
     async def _alive(self, connection: Connection) -> None:
         """Nothing came for long. Raises UnreachableError when FreeSWITCH does not answer either."""
@@ -195,6 +194,9 @@ class Attachment:
             found = await resync.dump(connection, channel)
             if found is not None:
                 self._guarded(self.board.found, found, self._desk.clock.now())
+        if self.board.in_doubt(event):
+            now = await resync.dump(connection, event.leg)
+            event.app = now.app if now is not None and now.app else event.app
         self._guarded(self._crew.event, event, arrived)
         self._guarded(self.board.event, event, arrived)
 

@@ -26,6 +26,10 @@ MAX_LEGS: Final = 50_000
 """Channels that are known at the same time."""
 AWAY: Final = 20
 """Times without an attachment that are remembered."""
+SPIES: Final = frozenset({"eavesdrop", "userspy"})
+"""Applications that only listen in on others, or whisper to them."""
+ANSWERING: Final = frozenset({"", "answer", "pre_answer", "set", "sleep"})
+"""Applications after which it is open what a leg that is alone is there for."""
 LOOPBACK: Final = "loopback/"
 """Channels that only connect channels of the same switch, in pairs: ``loopback/1002-a``, ``loopback/1002-b``."""
 
@@ -58,6 +62,13 @@ class Switchboard:
         if event.name == "CHANNEL_CREATE" and event.other and event.other not in self.legs:
             return [event.other]
         return []
+
+    def in_doubt(self, event: Event) -> bool:
+        """Whether an answered leg is alone, and its next application says whether it only listens in on others."""
+        leg = self.legs.get(event.leg)
+        if leg is None or event.name != "CHANNEL_ANSWER" or event.app not in ANSWERING:
+            return False
+        return self._config.record_supervisors is False and len(leg.conversation.legs) == 1
 
     def event(self, event: Event, arrived: Instant) -> None:
         """Handle one event."""
@@ -112,6 +123,13 @@ class Switchboard:
         leg = self.legs.pop(channel, None)
         if leg is not None:
             self._remove(leg, at, Cause(text=text))
+
+    def sweep(self, at: Instant) -> None:
+        """End calls of this adapter that no channel belongs to any more."""
+        kept = {one.call.uuid for one in self.conversations() if one.call is not None}
+        for call in self._desk.open_calls():
+            if call.uuid not in kept:
+                call.end(at=at, cause=Cause(text="lost"))
 
     def all_lost(self, at: Instant, text: str) -> None:
         """Every channel is gone: the switch was restarted."""
@@ -197,6 +215,11 @@ class Switchboard:
         if event.name in _TRANSFERS:
             self._transfers.seen(leg, event, at)
         leg.sip = leg.sip or clean(event.sip_call_id)
+        if event.channel and clean(event.channel) != leg.name:
+            leg.name, leg.inside = clean(event.channel), self._config.inside(event.channel)
+            leg.conversation.look_at(leg, at)
+        if leg.app in SPIES:
+            leg.conversation.listens_in(leg, at)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
         for name, value in event.variables.items():

@@ -43,6 +43,12 @@ HEADERS: Final = {
     "caller_number": "Caller-Caller-ID-Number",
     "callee_name": "Caller-Callee-ID-Name",
     "callee_number": "Caller-Callee-ID-Number",
+    "hide_name": "Caller-Privacy-Hide-Name",
+    "hide_number": "Caller-Privacy-Hide-Number",
+    "dialed_user": "variable_dialed_user",
+    "dialed_domain": "variable_dialed_domain",
+    "invite_domain": "variable_sip_invite_domain",
+    "shown_number": "variable_origination_caller_id_number",
     "destination": "Caller-Destination-Number",
     "context": "Caller-Context",
     "created": "Caller-Channel-Created-Time",
@@ -113,6 +119,12 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     caller_number: str = ""
     callee_name: str = ""
     callee_number: str = ""
+    hide_name: str = ""
+    hide_number: str = ""
+    dialed_user: str = ""
+    dialed_domain: str = ""
+    invite_domain: str = ""
+    shown_number: str = ""
     destination: str = ""
     context: str = ""
     created: str = ""

@@ -25,24 +25,44 @@ def who(event: Event, config: Config) -> Who:
     On a leg that FreeSWITCH called, the caller's identity is that of whoever calls, the callee's is its own. Numbers
     of seven digits and more are telephone numbers. Nothing of it was verified by anybody.
     """
+    domain = ""
     if event.direction == "outbound":
-        digits, name, uri = event.callee_number or event.destination, event.callee_name, event.to_uri
+        digits, name, uri = _called(event)
+        domain = _host(event.dialed_domain or event.invite_domain)
     else:
         digits, name, uri = event.caller_number, event.caller_name, event.from_uri
     digits, name = clean(digits), clean(name)
     tel = digits if TEL.fullmatch(digits) else ""
-    sip = "" if tel else _sip(digits, uri or event.channel.rpartition("/")[2], config)
+    sip = "" if tel else _sip(digits, uri or event.channel.rpartition("/")[2], config.domain or domain)
     name = "" if name == digits or name in DUMMIES else name
-    return Who(tel=tel, sip=sip, name=name, validation="none" if name else "")
+    hidden = event.direction != "outbound" and "true" in {event.hide_name, event.hide_number}
+    return Who(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
 
 
-def _sip(digits: str, uri: str, config: Config) -> str:
+def _called(event: Event) -> tuple[str, str, str]:
+    """Number, name and address of who was called: the user of the directory that was dialled, when one was.
+
+    What an ``originate`` shows as its caller id (``origination_caller_id_number``) is told in the place of the callee's.
+    """
+    if event.dialed_user:
+        own = event.callee_number in {"", event.dialed_user}
+        return event.dialed_user, event.callee_name if own else "", event.to_uri
+    if event.shown_number and event.callee_number == event.shown_number:
+        return event.destination, "", event.to_uri
+    return event.callee_number or event.destination, event.callee_name, event.to_uri
+
+
+def _sip(digits: str, uri: str, domain: str) -> str:
     """``1002@pbx.example.com``, without port and parameters."""
     user, _, rest = uri.rpartition("@")
     user = digits or user
-    host = _HOST.match(rest)
-    domain = config.domain or (host[0] if host else "")
+    domain = domain or _host(rest)
     return f"{user}@{domain}" if domain and USER.fullmatch(user) else ""
+
+
+def _host(text: str) -> str:
+    found = _HOST.match(text)
+    return found[0] if found else ""
 
 
 def cause(event: Event) -> Cause:

@@ -24,6 +24,8 @@ MAX_ROWS: Final = 20_000
 """Channels that are taken from the table."""
 AGAIN: Final = 1.0
 """Seconds until the second look at the table."""
+EVERY: Final = 180.0
+"""Seconds between later looks."""
 
 
 async def table(connection: Connection) -> list[str]:
@@ -120,6 +122,29 @@ async def again(connection: Connection, board: Switchboard, desk: Desk) -> None:
     for conversation in board.conversations():
         conversation.settle(at)
     each(desk, dumps, lambda found: board.holds(found, at), "a hold was not told")
+
+
+async def compare(connection: Connection, board: Switchboard, desk: Desk) -> None:
+    """A look after minutes: channels that ended without a word, and calls that none belongs to. Raises PeerError."""
+    known = set(board.legs)
+    missing = sorted(known.difference(await table(connection)))[:MAX_ROWS]
+    gone = await together(*(_gone(connection, channel) for channel in missing if _sendable(channel)))
+    at = desk.clock.now()
+    ended = [channel for channel in gone if channel in board.legs]
+    if ended:
+        desk.log.warning("channels ended and FreeSWITCH did not say so; their calls end now", channels=len(ended))
+    for channel in ended:
+        board.lost(channel, at, "lost")
+    board.sweep(at)
+
+
+async def _gone(connection: Connection, channel: str) -> str:
+    """The channel, when there is none of that name; else empty. Raises PeerError."""
+    try:
+        await connection.api(commands.dump(channel))
+    except NoSuchChannelError:
+        return channel
+    return ""
 
 
 async def _dumps(connection: Connection, channels: list[str]) -> list[Event]:

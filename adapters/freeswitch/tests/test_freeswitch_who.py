@@ -1,0 +1,127 @@
+"""Who a channel is: the same phone, calling or called, is the same; who is shown is not who it is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fskit import drive
+from fslab import Lab, lab
+
+from vcond_freeswitch.config import Config
+from vcond_freeswitch.events import Event
+from vcond_freeswitch.parties import who
+
+
+def called(**more: str) -> Event:
+    told = {"channel": "sofia/internal/1001@10.0.0.7:5060", "direction": "outbound", "to_uri": "1001@10.0.0.7:5060"}
+    return Event(leg="x", **{**told, **more})
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(leg="x", direction="inbound", caller_number="1001", from_uri="1001@pbx.example.com"),
+        called(callee_number="1001", dialed_user="1001", dialed_domain="pbx.example.com"),
+        called(callee_number="1001", invite_domain="pbx.example.com"),
+        called(destination="1001", dialed_user="1001", dialed_domain="pbx.example.com:5060"),
+    ],
+)
+def test_the_same_phone_calling_or_called(event):
+    assert who(event, Config()).sip == "1001@pbx.example.com"
+
+
+def test_a_domain_that_is_configured_is_that_of_all():
+    event = called(callee_number="1001", dialed_user="1001", dialed_domain="10.0.0.1")
+    assert who(event, Config(domain="example.org")).sip == "1001@example.org"
+
+
+def test_click_to_dial_is_named_after_the_phone_and_not_after_what_it_was_shown():
+    """``originate {origination_caller_id_name=Dialer,origination_caller_id_number=4930111}user/1001 ...``"""
+    shown = {"shown_number": "4930111222", "callee_number": "4930111222", "callee_name": "Dialer"}
+    phone = called(dialed_user="1001", dialed_domain="pbx.example.com", destination="1001", **shown)
+    assert (who(phone, Config()).sip, who(phone, Config()).tel, who(phone, Config()).name) == (
+        "1001@pbx.example.com",
+        "",
+        "",
+    )
+    trunk = called(destination="+15550100", **shown)
+    assert (who(trunk, Config()).tel, who(trunk, Config()).name) == ("+15550100", "")
+
+
+@pytest.mark.parametrize("more", [{"hide_number": "true"}, {"hide_name": "true"}])
+def test_a_caller_who_asked_for_privacy_is_hidden(more):
+    caller = Event(leg="x", direction="inbound", caller_number="+15550100", caller_name="Ann", **more)
+    assert who(caller, Config()).hidden
+    assert not who(called(callee_number="1001", **more), Config()).hidden, "it is the caller's wish, not the callee's"
+
+
+def test_real_captures_name_the_callee_as_they_name_the_caller():
+    parties = [party.who.sip for party in drive("early").call.state.parties]
+    assert parties == ["1001@pbx.example.com", "1002@pbx.example.com"]
+
+
+def test_a_channel_that_becomes_an_excluded_one_ends_the_recording():
+    run = drive("basic.json", config=Config(exclude=["sofia/internal/boss@*"]))
+    assert run.ears.started
+    board = run.board
+    created = Event(name="CHANNEL_CREATE", leg="a", channel="sofia/internal/1001@x", direction="inbound")
+    for event in (created, Event(name="CHANNEL_ANSWER", leg="a", channel="sofia/internal/1001@x")):
+        board.event(event, run.desk.clock.now())
+    assert run.desk.open_calls()
+    board.event(Event(name="CALL_UPDATE", leg="a", channel="sofia/internal/boss@x"), run.desk.clock.now())
+    assert not run.desk.open_calls()
+    assert run.desk.calls[-1].state.warnings[-1].code == "excluded"
+
+
+# Who only listens in.
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_a_supervisor_who_eavesdrops_is_no_call_of_his_own(record):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            spy = it.switch.create(number="1009", label="Boss", destination="881001")
+            spy.app = "answer"
+            it.switch.answer(spy)
+            spy.app = "eavesdrop"  # before vcond can ask
+            await asyncio.sleep(2)
+            assert bool(spy.bugs) is record
+            it.switch.hang_up(spy)
+            it.switch.end(one, two)
+            await it.over(one.uuid)
+            await asyncio.sleep(1)
+            assert [call.key for call in it.desk.calls] == [one.uuid, *([spy.uuid] if record else [])]
+
+    lab(main, record_supervisors=record)
+
+
+# What ended without a word.
+
+
+def test_channels_that_vanish_without_an_event_end_their_call_within_minutes():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            other, peer = it.switch.call()
+            await it.listened(one, two, other, peer)
+            for channel in (one, two):
+                it.switch.channels.pop(channel.uuid)
+            await it.until(lambda: it.desk.by_key(one.uuid).over, within=200)
+            assert not it.desk.by_key(other.uuid).over
+            it.switch.end(other, peer)
+            await it.over(other.uuid)
+
+    lab(main)
+
+
+def test_a_call_that_no_channel_belongs_to_is_ended():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            await asyncio.sleep(5)
+            stray = it.desk.call("stray", at=it.desk.clock.now())
+            await it.until(lambda: stray.over, within=200)
+
+    lab(main)

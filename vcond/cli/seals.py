@@ -11,7 +11,7 @@ from vcond.cli.vcons import load_vcon
 from vcond.core.clock import SteadyClock
 from vcond.errors import ConfigError, StorageError
 from vcond.plugins import pem
-from vcond.vcon import Document, serialize, upgrade
+from vcond.vcon import Document, serialize, upgrade, validate
 from vcond.vcon.envelope import decrypt as open_envelope
 from vcond.vcon.envelope import encrypt as close_envelope
 from vcond.vcon.keys import load_certificates, load_private, load_recipient, load_signer, load_trust
@@ -20,8 +20,17 @@ from vcond.vcon.signing import signed
 
 
 def convert(file: Path, out: Path | None) -> str:
-    """A vCon of any earlier version in today's form."""
-    return _write(serialize(upgrade(load_vcon(file))), out)
+    """A vCon of any earlier version in today's form; what is still wrong with it is said on standard error."""
+    document = load_vcon(file)
+    if "payload" in document or "ciphertext" in document:
+        raise ConfigError(f"{file} is sealed: vcond decrypt or vcond verify --out give the vCon that can be converted")
+    made = upgrade(document)
+    wrong = [one for one in validate(made) if one.level == "error"]
+    for one in wrong:
+        print(f"{file}: {one.path}: {one.message} [{one.code}]", file=sys.stderr)
+    if wrong:
+        print(f"{file}: converted, and NOT valid: {len(wrong)} errors were in it before", file=sys.stderr)
+    return _write(serialize(made), out)
 
 
 def sign(file: Path, out: Path | None, *, key: str, certificates: str, algorithm: str, alg_twice: bool) -> str:

@@ -1,15 +1,20 @@
-"""Commands about vCon files: validate and show."""
+"""Commands about vCon files: validate and show. What is signed can be read by anybody, what is encrypted by nobody here."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from vcond.cli.render import clock
-from vcond.errors import PeerError, StorageError
+from vcond.errors import PeerError, ProtocolError, StorageError
 from vcond.vcon import Document, read, validate
 
 LARGEST = 512 << 20
+DEEPEST = 8
+"""Signatures around signatures that are opened."""
 
 
 def load_vcon(file: Path) -> Document:
@@ -17,9 +22,50 @@ def load_vcon(file: Path) -> Document:
     try:
         if file.stat().st_size > LARGEST:
             raise StorageError(f"{file} is larger than {LARGEST} bytes")
-        return read(file.read_bytes())
+        data = file.read_bytes()
+        if not data.lstrip()[:1] == b"{" and not data.startswith(b"\x1f\x8b"):
+            raise ProtocolError(
+                f"{file} is no vCon: it holds no JSON object" + (" but binary data" if b"\0" in data[:4096] else "")
+            )
+        return read(data)
     except OSError as why:
         raise StorageError(f"cannot read {file}: {why.strerror}") from None
+
+
+def inside(document: Document) -> tuple[list[Document], Document | None]:
+    """The signed forms around a vCon, outermost first, and the vCon; None when it cannot be read (encrypted, broken)."""
+    around: list[Document] = []
+    while "payload" in document and "signatures" in document:
+        around.append(document)
+        try:
+            document = read(_decoded(document["payload"]))
+        except (PeerError, ValueError):
+            return around, None
+        if len(around) > DEEPEST:
+            return around, None
+    return around, None if "ciphertext" in document else document
+
+
+def _decoded(payload: Any) -> bytes:
+    """base64url without padding (RFC 7515 section 2). Raises ValueError."""
+    if not isinstance(payload, str):
+        raise ValueError("no text")  # noqa: TRY004 - a value from outside, not a mistake of ours
+    return base64.urlsafe_b64decode(payload.encode("ascii") + b"=" * (-len(payload) % 4))
+
+
+def _all_of(document: Document) -> tuple[list[tuple[str, str, str, str]], str]:
+    """The findings of a document and of what is signed in it, and a word about what was looked at."""
+    around, vcon = inside(document)
+    found: list[tuple[str, str, str, str]] = [(f.level, f.path, f.code, f.message) for f in validate(document)]
+    if "ciphertext" in document:
+        return found, ", encrypted: only the envelope was looked at (vcond decrypt)"
+    if not around:
+        return found, ""
+    for one in [*around[1:], *([] if vcon is None else [vcon])]:
+        found += [(f.level, f"(signed) {f.path}", f.code, f.message) for f in validate(one)]
+    if vcon is None:
+        found.append(("error", "$.payload", "payload", "holds no vCon that can be read"))
+    return found, ", signed: its signature was not checked (vcond verify)"
 
 
 def validate_files(files: list[Path]) -> tuple[list[dict[str, Any]], list[str], int]:
@@ -27,13 +73,13 @@ def validate_files(files: list[Path]) -> tuple[list[dict[str, Any]], list[str], 
     rows, lines, errors = [], [], 0
     for file in files:
         try:
-            found = [(f.level, f.path, f.code, f.message) for f in validate(load_vcon(file))]
+            found, looked = _all_of(load_vcon(file))
         except PeerError as why:
-            found = [("error", "$", "unreadable", str(why))]
+            found, looked = [("error", "$", "unreadable", str(why))], ""
         bad = sum(level == "error" for level, *_ in found)
         errors += bad
         lines += [f"{file}: {level}: {path}: {message} [{code}]" for level, path, code, message in found]
-        lines.append(f"{file}: {'NOT valid' if bad else 'valid'}, {bad} errors, {len(found) - bad} warnings")
+        lines.append(f"{file}: {'NOT valid' if bad else 'valid'}, {bad} errors, {len(found) - bad} warnings{looked}")
         rows.append(
             {
                 "file": str(file),
@@ -46,8 +92,17 @@ def validate_files(files: list[Path]) -> tuple[list[dict[str, Any]], list[str], 
 
 def summary(file: Path) -> tuple[Document, list[str]]:
     """A vCon for people: parties, dialogs, text, capture report."""
-    document = load_vcon(file)
-    lines = [f"vCon {document.get('uuid')} of {document.get('created_at')}: {document.get('subject', '')}".rstrip(": ")]
+    outer = load_vcon(file)
+    around, vcon = inside(outer)
+    if vcon is None:
+        what = "cannot be read" if around else f"is encrypted for {len(outer.get('recipients') or [])} reader(s)"
+        return outer, [f"{file} {what}; its content is not shown: vcond decrypt, then vcond show" if not around else
+                       f"{file} is signed, and what is in it {what}"]  # fmt: skip
+    document = vcon
+    lines = [f"signed by {_signer(one)}; the signature was not checked: vcond verify" for one in around]
+    lines += [
+        f"vCon {document.get('uuid')} of {document.get('created_at')}: {document.get('subject', '')}".rstrip(": ")
+    ]
     for i, party in enumerate(document.get("parties", [])):
         name = party.get("name") or party.get("tel") or party.get("sip") or "anonymous"
         number = party.get("tel") or party.get("sip") or ""
@@ -82,3 +137,15 @@ def _pauses(document: Document) -> list[str]:
             ended = f"; ended by the {pause['overridden_by']} with --force" if pause.get("overridden_by") else ""
             lines.append(f"  recording paused{by}: {pause.get('start')} to {pause.get('stop')}{ended}")
     return lines
+
+
+def _signer(document: Document) -> str:
+    """Who the first signature says that it is by."""
+    try:
+        header = document["signatures"][0]["header"]
+        if "x5c" not in header:
+            return f"the owner of {header['x5u']}"
+        leaf = x509.load_der_x509_certificate(base64.b64decode(header["x5c"][0]))
+        return leaf.subject.rfc4514_string()
+    except (LookupError, TypeError, ValueError):
+        return "somebody (no certificate is in it)"

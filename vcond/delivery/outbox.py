@@ -42,6 +42,8 @@ class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     keep_days: Annotated[float, Meta(ge=0, le=3650)] = 0
     """How long a vCon's file stays after every sink has it. 0 = it is removed at once."""
+    ledger_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
+    """How long it is remembered who received a vCon (about 420 bytes each) after its file is gone. 0 = for ever."""
     retry_first: Annotated[float, Meta(gt=0, le=3600)] = 5
     """Seconds: bound of the first wait after a failure; it doubles from there. Waits are uniform below the bound."""
     retry_most: Annotated[float, Meta(gt=0, le=3600)] = 300
@@ -237,23 +239,28 @@ class Outbox:
             self._closed_some.clear()
             try:
                 done = await self._call(lambda store: store.done())
-                for vcon in done:
-                    await self._tell(vcon)
-                if len(done) >= BATCH:
+                troubles = [why for vcon in done if (why := await self._tell(vcon))]
+                if len(done) >= BATCH and len(troubles) < len(done):
                     self._closed_some.set()  # there may be more
                 if loop.time() >= next_look:
                     next_look = loop.time() + TICK
                     await self._expire()
                     await self.measure()
             except StorageError as why:
-                self._say(str(why))
+                troubles = [str(why)]
+            if troubles:
+                self._say(troubles[0])
             else:
                 self._house = ""
             await wait_for(self._closed_some, TICK)
 
     async def _expire(self) -> None:
-        before = self._clock.now() - round(self._config.keep_days * DAY)
+        now, config = self._clock.now(), self._config
+        before = now - round(config.keep_days * DAY)
         await self._call(lambda store: store.expire(before))
+        if config.ledger_days:
+            oldest = now - round((config.keep_days + config.ledger_days) * DAY)
+            await self._call(lambda store: store.prune(oldest))
 
     def _say(self, why: str) -> None:
         """Once per trouble, not once per try."""
@@ -261,16 +268,23 @@ class Outbox:
             self._house = why
             log.error("the outbox cannot keep its records; deliveries go on", why=why)
 
-    async def _tell(self, vcon: Vcon) -> None:
-        """The core first: it removes the journal. Then the file. A crash between the two tells it again."""
+    async def _tell(self, vcon: Vcon) -> str:
+        """The core first: it removes the journal. Then the file. A crash between the two tells it again.
+
+        Why the file cannot be put away, or "": one that cannot must not keep the core from hearing of the others.
+        """
         try:
             told = self._on_delivered(vcon.uuid) if self._on_delivered is not None else None
             if inspect.isawaitable(told):
                 await told
         except Exception:  # the core's trouble is not the outbox's
             log.exception("a delivered vCon could not be reported; it is tried again", call=vcon.uuid)
-            return
-        await self._call(lambda store: store.put_away(vcon, keep=self._config.keep_days > 0))
+            return ""
+        try:
+            await self._call(lambda store: store.put_away(vcon, keep=self._config.keep_days > 0))
+        except StorageError as why:
+            return str(why)
+        return ""
 
     async def _call(self, job: Callable[[OutboxStore], T]) -> T:
         """Run in the one thread that owns files and database. Raises what the job raises."""

@@ -114,6 +114,22 @@ def set_gone(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     db.executemany("UPDATE delivery_vcons SET stage = 'gone' WHERE seq = ?", [(seq,) for seq in seqs])
 
 
+def long_gone(db: sqlite3.Connection, closed_before: int, limit: int) -> list[int]:
+    """Of the oldest that are gone those closed before a moment: no more is looked at than may be forgotten."""
+    rows = db.execute(
+        "SELECT seq FROM (SELECT seq, closed_at FROM delivery_vcons WHERE stage = 'gone' ORDER BY seq LIMIT ?) "
+        "WHERE closed_at < ?",
+        (limit, closed_before),
+    )
+    return [row[0] for row in rows]
+
+
+def forget(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Take them out of the ledger. Their uuids may then be published anew."""
+    for table in ("delivery_states", "delivery_vcons"):
+        db.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in seqs])  # noqa: S608 - no input in it
+
+
 def lose(db: sqlite3.Connection, seq: int, at: int) -> None:
     """Its file vanished: no sink that lacks it will get it."""
     set_stage(db, seq, "lost")

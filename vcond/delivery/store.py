@@ -135,6 +135,14 @@ class OutboxStore:
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
             return len(old)
 
+    def prune(self, closed_before: int) -> int:
+        """Forget who received vCons that were closed before a moment and whose files are gone; how many."""
+        with storage_errors("forget old deliveries"):
+            old = rows.long_gone(self._db, closed_before, BATCH)
+            if old:
+                self._change(lambda: rows.forget(self._db, old))
+            return len(old)
+
     # For the operator.
 
     def put_back(self, uuid: str | None, sink: str | None) -> int:

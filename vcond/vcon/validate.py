@@ -27,6 +27,8 @@ from vcond.vcon.model import (
 )
 from vcond.vcon.validate_content import hashed_url
 
+_OLDER: Final = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0"})
+"""Syntaxes of earlier drafts."""
 _TEXTS: Final = PARTY - {"civicaddress"} | SIP_PARTY
 
 
@@ -76,7 +78,9 @@ def _head(document: Document, notes: Notes) -> None:
     notes.date(document, "updated_at", "$")
     notes.string(document, "subject", "$")
     if "vcon" in document and document["vcon"] != SYNTAX:
-        notes.error("$.vcon", "syntax", f'vcon, if present, must be "{SYNTAX}"')
+        older = isinstance(document["vcon"], str) and document["vcon"] in _OLDER
+        hint = f"; this is one of {document['vcon']}: vcond convert brings it into today's form" if older else ""
+        notes.error("$.vcon", "syntax", f'vcon, if present, must be "{SYNTAX}"{hint}')
     if "group" in document:
         notes.error("$.group", "reserved", "group is reserved and must not be written")
 

@@ -148,3 +148,78 @@ def test_a_limit_below_that_of_vcons_is_an_error_of_the_configuration(house: Pat
     assert "sink small takes 1000000 bytes at most" in wrong.detail
     file.write_text(text % 1_000_000 + sinks)
     assert not any("inline_limit" in one.detail for one in findings(file, offline=True))
+
+
+def told(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.output
+
+
+def sign_it(house: Path, document: object, *, deep: int = 1) -> Path:
+    file = house / "in.json"
+    file.write_text(json.dumps(document))
+    for layer in range(deep):
+        out = house / f"signed-{layer}"
+        run("sign", file, "--key", house / "edge.key", "--cert", house / "edge.pem", "--out", out)
+        file = out
+    return file
+
+
+@pytest.mark.parametrize("deep", [1, 2])
+def test_what_is_signed_is_validated_and_shown_without_any_key(house: Path, deep: int):
+    good = sign_it(house, VCON, deep=deep)
+    code, said = told("validate", good)
+    assert code == 0
+    assert "valid, 0 errors" in said
+    assert "its signature was not checked" in said
+    shown = run("show", good)
+    assert shown.count("signed by CN=edge-1.example.com") == deep
+    assert VCON["uuid"] in shown
+    assert "+15551230001" in shown
+    code, said = told("validate", sign_it(house, {"vcon": "0.0.1", "uuid": "x"}, deep=deep))
+    assert code == 1
+    assert "NOT valid, 3 errors" in said
+    assert "(signed) $.uuid" in said
+
+
+def test_what_is_encrypted_is_said_to_be(house: Path):
+    sealed = house / "sealed"
+    run("encrypt", sign_it(house, VCON), "--to", house / "reader.pem", "--out", sealed)
+    code, said = told("validate", sealed)
+    assert (code, "encrypted: only the envelope was looked at" in said) == (0, True)
+    assert "is encrypted for 1 reader(s)" in run("show", sealed)
+    with pytest.raises(ConfigError, match="is sealed"):
+        run("convert", sealed)
+
+
+def test_a_signed_form_with_nonsense_inside(house: Path):
+    document = json.loads(sign_it(house, VCON).read_bytes())
+    for payload in ("AAAA", "!!!", 5, None):
+        file = house / "broken"
+        file.write_text(json.dumps(document | {"payload": payload}))
+        code, said = told("validate", file)
+        assert (code, "NOT valid" in said) == (1, True)
+        assert "cannot be read" in run("show", file)
+
+
+def test_an_old_one_is_told_to_be_converted_and_what_stays_wrong_is_said(house: Path):
+    file = house / "old.json"
+    file.write_text(json.dumps(VCON | {"vcon": "0.0.1"}))
+    code, said = told("validate", file)
+    assert (code, "vcond convert" in said) == (1, True)
+    assert "NOT valid" not in run("convert", file, "--out", house / "new.json")
+    assert told("validate", house / "new.json")[0] == 0
+    file.write_text(json.dumps({"vcon": "0.0.1", "uuid": "x"}))
+    code, said = told("convert", file, "--out", house / "new.json")
+    assert code == 0
+    assert "converted, and NOT valid: 2 errors" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"\x7fELF\0\0", "binary data"), (b"RIFF....WAVE", "no JSON object"), (b"[]", "no JSON object")]
+)
+def test_a_file_of_another_kind(house: Path, data: bytes, words: str):
+    file = house / "x"
+    file.write_bytes(data)
+    code, said = told("validate", file)
+    assert (code, words in said) == (1, True)

@@ -396,3 +396,46 @@ async def test_not_open(tmp_path):
 def test_chance_comes_from_the_callers_generator(tmp_path):
     outbox = make_outbox(tmp_path, MemorySink(), clock=HandClock())
     assert outbox._lanes[0]._pace.backoff(1) == round(Random(7).uniform(0, 0.01) * 1_000_000_000)
+
+
+def test_one_file_that_cannot_be_put_away_keeps_no_other_from_being_reported(tmp_path):
+    async def main():
+        sink = MemorySink()
+        async with Running(tmp_path, sink, clock=LoopClock()) as it:
+            name = f"{uuid_of(1)}.vcon.json"
+            (tmp_path / "outbox" / "kept" / name / "x").mkdir(parents=True)
+            await publish(it.outbox, *range(1, 6))
+            await until(lambda: reported(it, 5))
+            await until(lambda: troubled(it.outbox))
+            (tmp_path / "outbox" / "kept" / name / "x").rmdir()
+            (tmp_path / "outbox" / "kept" / name).rmdir()
+            await asyncio.sleep(60)
+            assert it.outbox.trouble == ""
+            assert {entry.stage for entry in await it.outbox.list()} == {"gone"}
+
+    run_virtual(main())
+
+
+async def reported(it, count):
+    return len(set(it.delivered)) == count
+
+
+async def troubled(outbox):
+    return "put a delivered vCon away" in outbox.trouble
+
+
+def test_the_ledger_forgets_after_its_days(tmp_path):
+    async def main():
+        config = OutboxConfig(keep_days=0.01, ledger_days=0.02)  # of 864 s
+        async with Running(tmp_path, MemorySink(), clock=LoopClock(), config=config) as it:
+            await publish(it.outbox, 1, 2)
+            await it.wait_for(2)
+            await asyncio.sleep(2400)
+            await publish(it.outbox, 3)
+            await it.wait_for(3)
+            assert len(await it.outbox.list()) == 3
+            await asyncio.sleep(300)
+            assert [entry.uuid for entry in await it.outbox.list()] == [uuid_of(3)]
+            assert await it.outbox.get(uuid_of(1)) is None
+
+    run_virtual(main())

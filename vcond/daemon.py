@@ -320,13 +320,19 @@ class Daemon:
             await asyncio.sleep(pause)
 
     async def _announce(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(VERDICT):
-                for name in self.config.adapters:
-                    await self._verdicts.setdefault(name, asyncio.Event()).wait()
+        stopped = asyncio.create_task(self._stop.wait())
+        told = asyncio.create_task(self._all_told())
+        await asyncio.wait({stopped, told}, timeout=VERDICT, return_when=asyncio.FIRST_COMPLETED)
+        await cancelled([told, stopped])
+        if self._stop.is_set():
+            return
         self.started = True
         self.notifier.send(READY="1", STATUS=self.status.line())
         logger.info("ready", version=__version__, detail=self.status.line())
+
+    async def _all_told(self) -> None:
+        for name in self.config.adapters:
+            await self._verdicts.setdefault(name, asyncio.Event()).wait()
 
     async def _tick(self) -> None:
         while True:

@@ -47,6 +47,8 @@ AT_ONCE = 2
 IN_HAND = 16
 """vCons in memory at the same time while a disk does not take them."""
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
+TRIES, AGAIN = 2, 600.0
+"""How often a call that could not be finished is tried again before the next start, and after how many seconds."""
 
 
 class Samples(Protocol):
@@ -164,6 +166,8 @@ class Finisher:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._builders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
+        self._failed: Counter[str] = Counter()
+        """By call, how often it could not be finished."""
         self.busy = 0
         """Calls between their end and the outbox."""
         self._idle = asyncio.Event()
@@ -233,7 +237,17 @@ class Finisher:
             await self._finish(call, journal)
         except Exception:
             metrics.quarantined_total.inc()
-            log.exception("call not finished; its journal is kept", call=call.uuid, fix="vcond recover, or report it")
+            again = self._failed[call.uuid] < TRIES
+            fix = "it is tried again in a while" if again else "restart vcond, or report it"
+            log.exception("call not finished; its journal is kept", call=call.uuid, fix=fix)
+            self._failed[call.uuid] += 1
+            if again:
+                asyncio.get_running_loop().call_later(AGAIN, self.submit, call, journal)
+            else:
+                journal.close()  # it is on the disk, and takes no more memory
+                del self._failed[call.uuid]
+        else:
+            self._failed.pop(call.uuid, None)
         finally:
             self.busy -= 1
             if not self.busy:
@@ -255,11 +269,11 @@ class Finisher:
             await self._hand_over(call, journal)
 
     async def _texts(self, call: CoreCall) -> bool:
-        """Wait for the texts, as long as the operator says from when there can be any; whether all are there."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._config.transcript_deadline):
-                await self._speech.ready.wait()
+        """Wait for the texts, as long as the operator says in all; whether all are there."""
         deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._speech.ready.wait()
         complete = True
         for uuid in (call.uuid, *call.joined):
             left = deadline - asyncio.get_running_loop().time()

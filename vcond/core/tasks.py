@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
 
 from vcond.errors import VcondError
 
@@ -31,8 +32,9 @@ async def bare_group() -> AsyncIterator[asyncio.TaskGroup]:
             yield tasks
 
 
-async def cancelled(tasks: list[asyncio.Task[None]]) -> None:
+async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel them and wait until they are over."""
-    for task in tasks:
+    all_of_them = list(tasks)
+    for task in all_of_them:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*all_of_them, return_exceptions=True)

@@ -79,6 +79,9 @@ class Switchboard:
     ) -> Conversation:
         """A stream of a call begins: the call goes on, or begins."""
         conversation = self._calls.get(key)
+        if conversation is not None and conversation.call.state.ended is not None:
+            self._forget(conversation)  # the core ended it (a limit, say): what comes now is a call of its own
+            conversation = None
         if conversation is None:
             call = self._desk.call(key, at=at, direction=told.direction)
             conversation = self._calls[key] = Conversation(key, call)
@@ -122,8 +125,15 @@ class Switchboard:
         else:
             self._end(conversation)
 
+    def _forget(self, conversation: Conversation) -> None:
+        if conversation.timer is not None:
+            conversation.timer.cancel()
+            conversation.timer = None
+        if self._calls.get(conversation.key) is conversation:
+            del self._calls[conversation.key]
+
     def _end(self, conversation: Conversation) -> None:
-        del self._calls[conversation.key]
+        self._forget(conversation)
         at, call = conversation.left, conversation.call
         if not conversation.stopped:
             call.emit(Warned(at=at, code="stream-lost", text="the media stream broke off without a stop"))

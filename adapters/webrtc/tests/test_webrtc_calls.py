@@ -27,6 +27,24 @@ def joins(board: Switchboard, desk: MemoryDesk, party: str):
     return board.join(Someone(), "a-session", Claims(call="c", party=party), at=desk.clock.now())
 
 
+def test_the_timer_of_a_call_that_the_core_ended_does_not_outlive_it():
+    async def main() -> None:
+        desk = MemoryDesk("webrtc", clock=LoopClock())
+        board = Switchboard(desk, CONFIG)
+        someone = Someone()
+        place = board.join(someone, "s", Claims(call="c", party="ann"), at=desk.clock.now())
+        board.leave(place, someone, at=desk.clock.now(), lost=True)
+        old = place.conversation
+        assert old.timer is not None
+        old.call.end(at=desk.clock.now())
+        again = joins(board, desk, "ann")
+        assert again.conversation is not old
+        assert old.timer is None
+        board.close()
+
+    run_virtual(main())
+
+
 def test_who_does_not_come_back_after_a_restart_has_left_and_pauses_nobody():
     async def main() -> None:
         async with MemoryDesk("webrtc", clock=LoopClock()) as first:

@@ -84,6 +84,7 @@ class Switchboard:
         key = claims.call or session
         conversation = self._calls.get(key)
         if conversation is not None and conversation.call.state.ended is not None:
+            _stop(conversation)
             conversation = None  # the core ended it (a limit, the operator); who is still there goes on into nothing
         if conversation is None:
             conversation = self._calls[key] = Conversation(key, self._desk.call(key, at=at))

@@ -14,12 +14,16 @@ from vcond.config import load
 from vcond.errors import StorageError
 
 mode, file = sys.argv[1], Path(sys.argv[2])
-module.RESTART_FIRST, module.DETACH_LIMIT = 0.0, 0.5
+module.RESTART_FIRST, module.DETACH_LIMIT, module.VERDICT = 0.0, 0.5, 3600.0
 runs = 0
 
 class Adapter:
     async def run(self, desk):
         global runs
+        if mode == "says-nothing":
+            print("run 1", flush=True)
+            asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
         runs += 1
         print("run", runs, flush=True)
         if mode == "cancels-itself" and runs == 1:
@@ -95,6 +99,7 @@ path = "{tmp_path}/vcons"
     ("mode", "printed", "code"),
     [
         ("well-behaved", ["run 1", "left"], 0),
+        ("says-nothing", ["run 1", "left"], 0),  # READY would wait for its word for half a minute
         ("fails-in-clean-up", ["run 1", "left"], 0),  # and is not started again
         ("cancels-itself", ["run 1", "run 2", "left"], 0),  # and is started again
         ("speech-crashes", ["run 1", "left"], 0),  # twice; calls are captured all the same

@@ -5,6 +5,7 @@ import json
 import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from vcond.calls import events as ev
 from vcond.calls.state import fold
 from vcond.config import RecordConfig
 from vcond.core import finish
+from vcond.core.finish import Finisher
 from vcond.core.media import publish
 from vcond.delivery import Entry, FolderConfig, FolderSink, Outbox
 from vcond.errors import ConfigError
+from vcond.testing.time import run_virtual
 from vcond.vcon import Finding, Media, read, validate
 
 
@@ -165,6 +168,58 @@ async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, 
         finisher.submit(call, journal)
         await idle(finisher)
     assert list(shelf.taken) == [call.uuid]
+
+
+async def test_a_call_that_could_not_be_finished_is_tried_again_and_then_takes_no_memory(
+    house, tmp_path: Path, monkeypatch
+):
+    made, failures = finish.build_with_media, [1, 1]
+    shelf = Shelf()
+
+    def build(state, *rest, **options):
+        if failures and failures.pop():
+            raise ZeroDivisionError
+        return made(state, *rest, **options)
+
+    monkeypatch.setattr(finish, "build_with_media", build)
+    monkeypatch.setattr(finish, "AGAIN", 0.0)
+    async with finishing(house, shelf, tmp_path) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        async with asyncio.timeout(20):
+            while call.uuid not in shelf.taken:  # noqa: ASYNC110 - tried again by a timer
+                await asyncio.sleep(0.01)
+        await idle(finisher)
+        assert not finisher._failed
+        failures.extend([1] * 9)
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        async with asyncio.timeout(20):
+            while len(failures) > 9 - 1 - finish.TRIES or finisher.busy:  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0.01)
+        assert journal._closed
+        assert journal.folder.exists()
+
+
+def test_a_call_waits_for_its_texts_once(monkeypatch):
+    """Speech that is never ready, and texts that never come, cost the same time."""
+
+    async def waited(ready_after: float) -> float:
+        loop, speech = asyncio.get_running_loop(), SimpleNamespace(ready=asyncio.Event(), forget=lambda _: 0)
+
+        async def settled(_: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol
+            await asyncio.sleep(timeout)
+            return False
+
+        speech.settled = settled
+        loop.call_later(ready_after, speech.ready.set)
+        finisher = SimpleNamespace(_config=RecordConfig(transcript_deadline=600), _speech=speech)
+        began = loop.time()
+        assert not await Finisher._texts(finisher, SimpleNamespace(uuid="u", joined=["v", "w"]))
+        return loop.time() - began
+
+    for ready_after in (0, 590, 10**6):
+        assert run_virtual(waited(ready_after)) == pytest.approx(600, abs=1)
 
 
 def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):

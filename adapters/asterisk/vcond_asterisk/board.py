@@ -14,6 +14,7 @@ from msgspec import structs
 from vcond.adapter import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Transferred, Warned
 from vcond.pbx import clean
 from vcond_asterisk import wire
+from vcond_asterisk.bots import Bots
 from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps
 from vcond_asterisk.config import Config
 from vcond_asterisk.parties import CALLED, LOCAL, is_party
@@ -43,6 +44,7 @@ class Switchboard:
         self.presentations: dict[str, str] = {}
         """Whether callers hide, as asked for (``presented``)."""
         self._by_id: dict[str, Conversation] = {}
+        self._bots = Bots()
         self._gone: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -162,14 +164,17 @@ class Switchboard:
     def _matters(self, channel: Channel) -> bool:
         if self._taps.own(channel.id) or channel.name.endswith("<ZOMBIE>"):
             return False
-        return is_party(channel) or channel.technology == LOCAL
+        return is_party(channel) or channel.technology == LOCAL or channel.id in self._bots.parties
 
     def seen(self, channel: Channel, at: Instant, *, late: bool = False, since: Instant | None = None) -> Leg | None:
         """Take a snapshot of a channel; its leg, None for channels that are no party.
 
         ``late``: it may have been there before. ``since``: what is new of it may be so since then; else it is new now.
         """
-        if not self._matters(channel) or channel.id in self._gone:
+        if channel.id in self._gone or self._taps.own(channel.id):
+            return None
+        self._bots.see(channel)
+        if not self._matters(channel):
             return None
         leg, half = self.legs.get(channel.id), self.locals.get(channel.id)
         before = leg.conversation if leg is not None else half.conversation if half is not None else None
@@ -207,6 +212,8 @@ class Switchboard:
         inside = self._config.inside(channel.endpoint)
         leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
         leg.made(channel, late=late)
+        if channel.id in self._bots.parties:
+            leg.bot, leg.called, leg.inside = True, False, True
         leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
         self.legs[channel.id] = leg
         conversation.add(leg, since)
@@ -249,6 +256,7 @@ class Switchboard:
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
         self.linkedids.pop(channel, None)
+        self._bots.forget(channel)
         self.presentations.pop(channel, None)
         for members in self.bridges.values():
             members.discard(channel)
@@ -260,6 +268,7 @@ class Switchboard:
         conversation.locals.discard(channel)
         if leg is not None:
             conversation.remove(leg, at, cause)
+        self._dismiss(conversation, at)
         self._close(conversation, at)
 
     def _close(self, conversation: Conversation, at: Instant) -> None:
@@ -307,6 +316,7 @@ class Switchboard:
 
     def meet(self, bridge: str, at: Instant) -> None:
         """Whoever shares a bridge is in one conversation."""
+        self._find_bots(bridge, at)
         members = self.bridges.get(bridge, ())
         legs = [self.legs[channel] for channel in members if channel in self.legs]
         for leg in legs[1:]:
@@ -314,6 +324,23 @@ class Switchboard:
         ends = [self.locals[channel].conversation for channel in members if channel in self.locals]
         for conversation in dict.fromkeys([leg.conversation for leg in legs] + ends):
             self._look_again(conversation, at)
+
+    def _find_bots(self, bridge: str, at: Instant) -> None:
+        """Media of another application that shares a bridge with a party speaks to it: a party too."""
+        members = self.bridges.get(bridge, set())
+        party = next((self.legs[one] for one in sorted(members) if one in self.legs and not self.legs[one].bot), None)
+        if party is None:
+            return
+        for bot in self._bots.meet(members, self._survivor(party.conversation).key):
+            self.seen(bot, at)
+
+    def _dismiss(self, conversation: Conversation, at: Instant) -> None:
+        """Bots are nobody's call: when they are left alone it is over, whenever their channels go."""
+        if any(not leg.bot for leg in conversation.legs.values()):
+            return
+        for bot in list(conversation.legs.values()):
+            self._bots.parties.discard(bot.channel)
+            conversation.remove(self.legs.pop(bot.channel), at, Cause())
 
     def _merged(self, event: wire.BridgeMerged, at: Instant) -> None:
         conversations = [

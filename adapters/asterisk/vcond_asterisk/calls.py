@@ -100,6 +100,8 @@ class Leg(pbx.Leg):
     """What was dialled to reach it."""
     hidden: bool = False
     """It hid its number."""
+    bot: bool = False
+    """It is the media of another application, which talks with who is in its bridge."""
     again: bool = False
     """Its party was here before with another leg."""
     asking: Instant | None = None
@@ -132,11 +134,13 @@ class Leg(pbx.Leg):
     @property
     def may_hide(self) -> bool:
         """Whether its party, of which nothing was told yet, may hide its number."""
-        known = bool(self.key) or self.called or bool(self.inside) or self.hidden
+        known = bool(self.key) or self.bot or self.called or bool(self.inside) or self.hidden
         return not known and bool(self.caller.number or self.caller.name)
 
     def identity(self, config: Config) -> Who:
         """Who its party is: its own identity, never what is shown to it or set for others to see."""
+        if self.bot:
+            return Who(type="bot")
         if self.hidden:
             return HIDDEN
         if self.called:

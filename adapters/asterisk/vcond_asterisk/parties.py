@@ -19,6 +19,8 @@ HELPERS: Final = frozenset(
     }
 )  # fmt: skip
 """Technologies of channels that are no party: taps, announcers, recorders, media of other applications."""
+MEDIA: Final = frozenset({"AudioSocket", "UnicastRTP", "WebSocket"})
+"""Those of them by which another application hears and speaks: in a bridge with a party it is a bot."""
 LOCAL: Final = "Local"
 """Channels that only connect two places of the dialplan. Tapping one would record somebody twice."""
 CALLED: Final = frozenset({"AppDial", "AppDial2"})

@@ -363,7 +363,7 @@ class TapCrew:
                 tap.stall(now)
             call = tap.leg.conversation.call
             answered = call.state.answered if call is not None else None
-            if answered is None or tap.complained or tap.heard or tap.leg.holding:
+            if answered is None or tap.leg.bot or tap.complained or tap.heard or tap.leg.holding:
                 continue
             if now - max(answered, tap.leg.up or now) > patience:
                 tap.complained = True

@@ -1,0 +1,104 @@
+"""Voice bots: media of another application that talks with who is in its bridge."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from vcond.testing.sounds import find, voice
+from vcond_asterisk import wire
+from vcond_asterisk.resync import resync
+
+UNICAST = "UnicastRTP/127.0.0.1:28190-0x7f9b5400e410"
+SOCKET = "AudioSocket/127.0.0.1:9092-5a2bf4d2"
+
+
+@pytest.mark.parametrize("first", ["bot", "caller"])
+@pytest.mark.parametrize("name", [UNICAST, SOCKET, "WebSocket/media-00000001"])
+def test_who_talks_to_a_party_by_media_is_a_bot(script, desk, taps, name, first):
+    """As captured: it is made with a linkedid of its own and is answered before it enters the bridge."""
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Stasis")
+    script.up("t1")
+    script.created("bot", name, state="Down", app="AppDial2")
+    script.up("bot")
+    script.bridge("b", *(("bot", "t1") if first == "bot" else ("t1", "bot")))
+    (call,) = desk.calls
+    assert [(party.who.tel, party.who.type) for party in call.state.parties] == [("+4930123456", ""), ("", "bot")]
+    assert set(taps.on) == {"t1", "bot"}
+    assert call.state.answered is not None
+    assert call.state.direction == "inbound"
+    script.destroyed("t1", by="t1")
+    assert call.over, "its channel may stay; nobody is there any more"
+    assert (taps.on, call.state.hung_up_by) == ({}, 0)
+    script.destroyed("bot")
+    assert len(desk.calls) == 1
+    assert desk.faults == []
+
+
+def test_the_media_of_taps_is_nobody(script, board, desk, taps):
+    """Ours, and that of another vcond or a recorder: it shares a bridge with a snoop, or with nobody."""
+    script.call()
+    script.created("vcond.m-1", SOCKET, state="Up")
+    script.bridge("bt1", "vcond.m-1")
+    script.created("other.s-1", "Snoop/t1-00000001", state="Up")
+    script.created("other.m-1", SOCKET, state="Up")
+    script.bridge("other.b-1", "other.s-1", "other.m-1")
+    script.created("alone", UNICAST, state="Up")
+    script.bridge("alone-b", "alone")
+    assert len(desk.calls) == 1
+    assert set(taps.on) == {"t1", "a1"}
+
+
+def test_a_bot_hands_over_to_an_agent(script, desk, taps):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Stasis")
+    script.up("t1")
+    script.created("bot", UNICAST, state="Up")
+    script.bridge("b", "t1", "bot")
+    script.created("a1", "PJSIP/agent-01", linked="t1", number="7001", state="Ringing")
+    script.up("a1")
+    script.bridge("b", "a1")
+    script.leave("b", "bot")
+    script.destroyed("bot")
+    (call,) = desk.calls
+    assert [(party.who.type, party.here) for party in call.state.parties] == [("", True), ("bot", False), ("", True)]
+    assert set(taps.on) == {"t1", "a1"}
+
+
+def test_a_bot_is_found_after_a_gap(script, board, desk, taps):
+    script.channel("t1", "PJSIP/trunk-01", number="+4930123456", state="Up", app="Stasis")
+    script.channel("bot", UNICAST, state="Up", app="Stasis")
+    bridges = [{"id": "b", "bridge_type": "mixing", "channels": ["bot", "t1"]}]
+    lists = {
+        "channels": wire.decode_channels(msgspec.json.encode([script.channels["bot"], script.channels["t1"]])),
+        "bridges": wire.decode_bridges(msgspec.json.encode(bridges)),
+    }
+    for _ in range(2):
+        resync(board, desk, taps, **lists, at=desk.clock.advance(1_000_000), lost=None)
+    (call,) = desk.calls
+    assert sorted(party.who.type for party in call.state.parties) == ["", "bot"]
+    assert set(taps.on) == {"t1", "bot"}
+
+
+def test_a_bot_is_heard_and_its_silence_is_no_alarm(world):
+    async def main(one):
+        pbx = one.pbx
+        caller = pbx.channel("PJSIP/trunk", number="+4930123456")
+        pbx.up(caller)
+        bot = pbx.channel("UnicastRTP/127.0.0.1:28190", state="Up")
+        pbx.bridge(caller, bot)
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        said = voice(1, 2.0)
+        pbx.say(bot, said)
+        await pbx.said(bot)
+        await asyncio.sleep(0.5)
+        assert find(said, one.desk.audio(one.desk.by_key(caller), 1))[0] > 0.99
+        await asyncio.sleep(3)
+        assert one.codes(caller) == ["no-audio"], "the caller's"
+        pbx.hang_up(caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+        assert bot in pbx.channels
+        pbx.hang_up(bot)
+
+    world(main, no_audio_seconds=2.0)

@@ -27,6 +27,7 @@ CONFIG = Config(domain="pbx.test")
         ("1@evil", "", Who(sip="1@pbx.test")),
         ("+1 (555) 010-0312", r"Smith \"Jr\"", Who(tel="+15550100312", name='Smith "Jr"', validation="none")),
         ("15550100", r"back\\slash", Who(tel="15550100", name=r"back\slash", validation="none")),
+        ("+15550100312", "+1 555 010 0312", Who(tel="+15550100312")),
         ("15550100", '"Carol"', Who(tel="15550100", name="Carol", validation="none")),
     ],
 )

@@ -118,6 +118,17 @@ def test_a_number_that_is_hidden_later_is_not_shown(board, desk, site):
     assert isinstance(call.events[-1], PartyDescribed)
 
 
+@pytest.mark.parametrize("name", ["CALLERID(pres)", "CALLERID(num-pres)", "CALLERID(name-pres)"])
+def test_events_that_say_it_are_enough(board, desk, script, name):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", who="Carol")
+    script.channels["t1"]["channelvars"] |= {"CALLERID(pres)": "", name: "prohib_failed_screen"}
+    script.up("t1")
+    (call,) = desk.calls
+    assert call.state.parties[0].who.name == "anonymous"
+    assert "4930123456" not in repr(call.events)
+    assert "Carol" not in repr(call.events)
+
+
 def test_variables_with_a_hidden_number_are_not_kept(make_board, desk, site):
     board = make_board(internal=["PJSIP/10??"], variables=["FROM", "LANG"])
     events = site("hidden-caller")
@@ -190,6 +201,16 @@ def test_who_is_asked_through_a_local_channel_joins_when_he_takes_the_call(board
     assert set(taps.on) == {"t1", "a1"}
     script.bridge("outer", *(() if app == "FollowMe" else ("l1", "t1")))
     assert people(desk.calls[0]) == ["+4930123456", "1001@pbx.test"]
+
+
+def test_a_phone_that_was_off_hook_first_called(board, desk, taps, script):
+    """Some technologies make the channel when the receiver is lifted: it is Down then, and rings in when it has dialled."""
+    script.created("p1", "SCCP/2001-01", number="2001", state="Down", app="")
+    script.channels["p1"]["state"] = "Ring"
+    script.channels["p1"]["dialplan"]["app_name"] = "VoiceMailMain"
+    script.tell("ChannelStateChange", channel="p1")
+    script.up("p1")
+    assert set(taps.on) == {"p1"}
 
 
 # The same phone.

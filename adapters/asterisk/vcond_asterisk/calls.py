@@ -126,6 +126,7 @@ class Leg(pbx.Leg):
         self.sip = self.sip or pbx.clean(channel.protocol_id)
         self.app = channel.dialplan.app_name or self.app
         self.caller, self.state = channel.caller, channel.state
+        self.called = self.called and channel.state != "Ring"  # a phone that was off hook first, and dialled then
         exten = channel.dialplan.exten
         if not self.exten or (self.called and not self.dialled):
             self.exten = exten

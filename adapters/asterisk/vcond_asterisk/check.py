@@ -180,4 +180,9 @@ async def _connects(
     if named:
         return Finding("ok", what, "connects; events name the linkedid")
     detail = "connects; events do not name the linkedid, so it is asked for once a channel"
-    return Finding("warning", what, detail, f"channelvars = {wire.LINKEDID} in ari.conf [general] saves a request")
+    return Finding(
+        "warning",
+        what,
+        detail,
+        f"channelvars = {wire.LINKEDID},{wire.PRESENTATION} in ari.conf [general] saves requests",
+    )

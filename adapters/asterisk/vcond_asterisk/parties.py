@@ -77,8 +77,8 @@ def address(number: str, name: str, config: Config) -> Who:
     Numbers of seven digits and more are telephone numbers.
     """
     number, name = clean(number), unescaped(clean(name))
-    name = "" if name == number else name
     user, tel = _plain(number), telephone(number)
+    name = "" if name == number or (tel and telephone(name) == tel) else name
     short = user.translate(SEPARATORS)
     user = short if re.fullmatch(r"[0-9*#+]+", short) else user
     if user and hides(Who(tel=user, name=name)):

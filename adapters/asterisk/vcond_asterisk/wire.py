@@ -26,6 +26,8 @@ LINKEDID: Final = "CHANNEL(linkedid)"
 """The channel variable that names a conversation; in every event when ari.conf says so (``channelvars``)."""
 PRESENTATION: Final = "CALLERID(pres)"
 """The one that says whether the caller hid the number: ``allowed_not_screened``, ``prohib_passed_screen``, ..."""
+PRESENTATIONS: Final = (PRESENTATION, "CALLERID(num-pres)", "CALLERID(name-pres)")
+"""That of number and name together, and of each; a site may have any of them in its ``channelvars``."""
 
 
 class CallerId(msgspec.Struct, frozen=True):
@@ -66,7 +68,8 @@ class Channel(msgspec.Struct, frozen=True):
     @property
     def presentation(self) -> str:
         """Whether the caller hid the number, empty when ari.conf does not send it."""
-        return self.channelvars.get(PRESENTATION) or ""
+        said = [self.channelvars.get(name) or "" for name in PRESENTATIONS]
+        return next((one for one in said if one.startswith("prohib")), next(filter(None, said), ""))
 
     @property
     def linkedid(self) -> str:

@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-TEL = re.compile(r"^\+?[1-9]\d{6,14}$")
-"""Refuses ``tel:+1...``, ``1001``, ``anonymous``, ``*98``, ``#`` and the empty string."""
-URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$")
-MIMETYPE = re.compile(r"^[\w.+-]+/[\w.+-]+$")
-ALGORITHMS = {"SHA-256", "SHA-384", "SHA-512", "LMOTS_SHA256_N32_W1", "sha-256", "sha-384", "sha-512"}
+TEL = re.compile(r"[+\d(][\d\s\-().+xX#*]{4,}")
+"""Takes ``10010``, ``+1 (555) 123-0001``, ``0049...``; refuses ``tel:+1...``, ``1001``, ``anonymous``, ``*98``, ``#``, ""."""
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+MIMETYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
+ALGORITHMS = {f"SHA-{bits}" for bits in (256, 384, 512)} | {
+    f"{kind}{bits}" for kind in ("HS", "RS", "ES", "PS") for bits in (256, 384, 512)
+}
+"""In upper case only."""
 LISTS = ("group", "parties", "dialog", "analysis", "attachments")
 FILE_STORAGE_LIMIT = 10_485_760
 
@@ -42,11 +45,22 @@ def problems(vcon: Any) -> list[dict[str, Any]]:
         for key in LISTS
         if key in vcon and not isinstance(vcon[key], list)
     ]
+    if not isinstance(vcon.get("subject"), str | None):
+        found.append(_problem("string_type", ["subject"], "Input should be a valid string", vcon["subject"]))
+    if not isinstance(vcon.get("appended"), dict | None):
+        found.append(_problem("dict_type", ["appended"], "Input should be a valid dictionary", vcon["appended"]))
+    found += [
+        _problem("dict_type", [key, i], "Input should be a valid dictionary", item)
+        for key in LISTS
+        if isinstance(vcon.get(key), list)
+        for i, item in enumerate(vcon[key])
+        if not isinstance(item, dict)
+    ]
     if found:
         return found
     for i, party in enumerate(vcon.get("parties", [])):
         tel = party.get("tel")
-        if tel is not None and not (isinstance(tel, str) and TEL.match(tel)):
+        if tel is not None and not (isinstance(tel, str) and TEL.fullmatch(tel)):
             found.append(_problem("value_error", ["parties", i, "tel"], "Value error, invalid phone number", tel))
     for i, dialog in enumerate(vcon.get("dialog", [])):
         found += _dialog_problems(i, dialog, len(vcon.get("parties", [])))
@@ -54,7 +68,7 @@ def problems(vcon: Any) -> list[dict[str, Any]]:
 
 
 def stored(vcon: dict[str, Any]) -> dict[str, Any]:
-    """What it keeps: null members added, the version forced, dates rewritten, JSON bodies turned into strings."""
+    """What it keeps at first: null members added, the version forced, dates rewritten."""
     made = json.loads(json.dumps(vcon))
     made["vcon"] = "0.4.0"
     for key in ("subject",):
@@ -71,6 +85,12 @@ def stored(vcon: dict[str, Any]) -> dict[str, Any]:
     for dialog in made["dialog"]:
         for key in ("url", "mimetype", "alg"):
             dialog.setdefault(key, None)
+    return made
+
+
+def linked(vcon: dict[str, Any]) -> dict[str, Any]:
+    """What the first link that stores a vCon makes of it: JSON bodies turned into strings."""
+    made = json.loads(json.dumps(vcon))
     for part in (*made["analysis"], *made["attachments"]):
         if isinstance(part.get("body"), dict | list):
             part["body"] = json.dumps(part["body"])
@@ -90,9 +110,11 @@ def _dialog_problems(i: int, dialog: dict[str, Any], parties: int) -> list[dict[
             found.append(_problem("value_error", [*at, "parties"], "Value error, party index out of range", named))
     for key, pattern in (("url", URL), ("mimetype", MIMETYPE)):
         value = dialog.get(key)
-        if value is not None and not (isinstance(value, str) and pattern.match(value)):
+        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
             found.append(_problem("string_pattern_mismatch", [*at, key], "String should match the pattern", value))
-    if dialog.get("alg") is not None and dialog["alg"] not in ALGORITHMS:
+    if not isinstance(dialog.get("start"), str | None):
+        found.append(_problem("string_type", [*at, "start"], "Input should be a valid string", dialog["start"]))
+    if dialog.get("alg") is not None and not (isinstance(dialog["alg"], str) and dialog["alg"] in ALGORITHMS):
         found.append(_problem("enum", [*at, "alg"], "Input should be a known algorithm", dialog["alg"]))
     return found
 

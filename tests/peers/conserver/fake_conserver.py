@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from aiohttp import web
-from conserver_rules import FILE_STORAGE_LIMIT, problems, stored
+from conserver_rules import FILE_STORAGE_LIMIT, linked, problems, stored
 
 HEADER = "x-conserver-api-token"
 VERSION = {"version": "2026.8.16", "git_commit": "b9b0381"}
@@ -267,8 +267,8 @@ class FakeConserver:
             self.lists[name].append(uuid)
             if name in self.ingress_auth:
                 self.egress.append(uuid)
-                if len(json.dumps(kept)) <= self.storage_limit:
-                    self.storage[uuid] = kept
+                if len(json.dumps(after := linked(kept))) <= self.storage_limit:
+                    self.storage[uuid] = after
         return kept
 
     async def _fail(self, request: web.Request, fault: Status | Hang | Cut) -> web.StreamResponse:

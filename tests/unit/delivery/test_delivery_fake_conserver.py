@@ -12,6 +12,8 @@ from conserver_rules import problems
 from delivery_kit import body_of, uuid_of
 from fake_conserver import FakeConserver
 
+from vcond.vcon import Profile, fit
+
 KEY = {"x-conserver-api-token": "list-key"}
 API = {"x-conserver-api-token": "api"}
 JSON = {"Content-Type": "application/json"}
@@ -45,7 +47,8 @@ async def test_post_answers_201_with_the_stored_form_on_both_roots(conserver, as
     echo = json.loads(answer)
     assert (echo["uuid"], echo["redacted"], echo["group"], echo["subject"]) == (uuid_of(1), {}, [], "")
     assert echo["parties"][1]["tel"] is None
-    assert echo["attachments"][0]["body"] == '["source:vcond"]'
+    assert echo["attachments"][0]["body"] == ["source:vcond"]
+    assert conserver.storage[uuid_of(1)]["attachments"][0]["body"] == '["source:vcond"]'  # since the first link
     assert echo["created_at"] == "2026-01-05T12:00:00+00:00"
 
 
@@ -131,3 +134,111 @@ def test_its_model_refuses(change, where):
 @pytest.mark.parametrize("change", [{"created_at": 1767614400}, {"created_at": "2026-01-05T12:00:00"}, {"x": None}, {}])
 def test_its_model_takes(change):
     assert problems(json.loads(body_of(1)) | change) == []
+
+
+TAKEN, REFUSED = True, False
+ANSWERS = [
+    ("parties.tel", {"parties": [{"tel": tel}, {}]}, answer)
+    for tel, answer in (
+        ("10010", TAKEN),
+        ("+1 (555) 123-0001", TAKEN),
+        ("(555) 123-0001", TAKEN),
+        ("00491511234567", TAKEN),
+        ("+15551230001", TAKEN),
+        ("15551230001x12", TAKEN),
+        ("12345*6#", TAKEN),
+        (None, TAKEN),
+        ("1001", REFUSED),
+        ("*98", REFUSED),
+        ("#31#5551230001", REFUSED),
+        ("anonymous", REFUSED),
+        ("tel:+15551230001", REFUSED),
+        ("sip:10010@example.com", REFUSED),
+        ("", REFUSED),
+        (15551230001, REFUSED),
+        (["+15551230001"], REFUSED),
+    )
+]
+ANSWERS += [
+    ("dialog.alg", {"dialog": [{"alg": alg}]}, answer)
+    for alg, answer in (
+        *((f"SHA-{bits}", TAKEN) for bits in (256, 384, 512)),
+        *((f"{kind}{bits}", TAKEN) for kind in ("HS", "RS", "ES", "PS") for bits in (256, 384, 512)),
+        (None, TAKEN),
+        *((f"sha-{bits}", REFUSED) for bits in (256, 384, 512)),
+        ("SHA-1", REFUSED),
+        ("MD5", REFUSED),
+        ("rs256", REFUSED),
+        ("none", REFUSED),
+        ("", REFUSED),
+        (256, REFUSED),
+        (["SHA-256"], REFUSED),
+    )
+]
+ANSWERS += [
+    ("dialog.mimetype", {"dialog": [{"mimetype": mimetype}]}, answer)
+    for mimetype, answer in (
+        ("audio/x-wav", TAKEN),
+        ("application/vnd.x+json", TAKEN),
+        (None, TAKEN),
+        ("audio/x-wav; codecs=1", REFUSED),
+        ("audio", REFUSED),
+        ("", REFUSED),
+        (5, REFUSED),
+    )
+]
+ANSWERS += [
+    (name, change, answer)
+    for name, change, answer in (
+        ("dialog.mediatype", {"dialog": [{"mediatype": "audio/x-wav; codecs=1"}]}, TAKEN),
+        ("dialog.start", {"dialog": [{"start": "2026-01-05T12:00:00Z"}]}, TAKEN),
+        ("dialog.start", {"dialog": [{"start": "yesterday"}]}, TAKEN),
+        ("dialog.start", {"dialog": [{"start": 1767614400}]}, REFUSED),
+        ("dialog.start", {"dialog": [{"start": {}}]}, REFUSED),
+        ("dialog.url", {"dialog": [{"url": "https://a.example.com/x"}]}, TAKEN),
+        ("dialog.url", {"dialog": [{"url": "x"}]}, REFUSED),
+        ("dialog.duration", {"dialog": [{"duration": 0}]}, TAKEN),
+        ("dialog.duration", {"dialog": [{"duration": -0.1}]}, REFUSED),
+        ("dialog.parties", {"dialog": [{"parties": [0, 1]}]}, TAKEN),
+        ("dialog.parties", {"dialog": [{"parties": [0, [1]]}]}, REFUSED),
+        ("dialog.parties", {"dialog": [{"parties": [-1]}]}, REFUSED),
+        ("subject", {"subject": None}, TAKEN),
+        ("subject", {"subject": "x"}, TAKEN),
+        ("subject", {"subject": 5}, REFUSED),
+        ("subject", {"subject": ["x"]}, REFUSED),
+        ("appended", {"appended": None}, TAKEN),
+        ("appended", {"appended": {}}, TAKEN),
+        ("appended", {"appended": "x"}, REFUSED),
+        ("appended", {"appended": []}, REFUSED),
+        ("redacted", {"redacted": {}}, TAKEN),
+        ("redacted", {"redacted": []}, REFUSED),
+        ("group", {"group": []}, TAKEN),
+        ("group", {"group": ["x"]}, REFUSED),
+        ("parties", {"parties": ["x"]}, REFUSED),
+        ("parties", {"parties": [None]}, REFUSED),
+        ("dialog", {"dialog": ["x"]}, REFUSED),
+        ("analysis", {"analysis": ["x"]}, REFUSED),
+        ("analysis", {"analysis": [{}]}, TAKEN),
+        ("attachments", {"attachments": [5]}, REFUSED),
+        ("vcon", {"vcon": "0.0.1"}, TAKEN),
+        ("vcon", {"vcon": 4}, REFUSED),
+        ("created_at", {"created_at": "2026-01-05T12:00:00.123456789Z"}, TAKEN),
+        ("created_at", {"created_at": None}, REFUSED),
+        ("critical", {"critical": ["unknown"]}, TAKEN),
+        ("extensions", {"extensions": 5}, TAKEN),
+    )
+]
+
+
+@pytest.mark.parametrize(("name", "change", "taken"), ANSWERS, ids=[f"{n}-{c}-{t}"[:80] for n, c, t in ANSWERS])
+async def test_it_answers_as_the_real_one_does(ask, name, change, taken):
+    """By what vcon-server b9b0381 showed of each member: 204, or 422 that names it. What it refuses vcond does not send."""
+    document = json.loads(body_of(1)) | {"attachments": []} | change
+    status, answer, _ = await ask(
+        "POST", "/vcon/external-ingress?ingress_list=edge", json.dumps(document).encode(), KEY
+    )
+    assert status == (204 if taken else 422), name
+    if not taken:
+        assert all(str(part) in answer.decode() for part in name.split("."))
+    if name not in {"vcon", "created_at", "parties", "dialog", "analysis", "attachments"}:
+        assert problems(fit(document, Profile.CONSERVER)) == []

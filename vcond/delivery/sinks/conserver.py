@@ -177,7 +177,7 @@ class ConserverSink:
         """The API's token, tried with a question that changes nothing."""
         url = (self._base / "vcon" / "count").with_query(egress_list="vcond-check")
         status, headers, answer = await self._ask("GET", url, self._key(token), limit=LIMIT)
-        if status == 200:
+        if status in {200, 204}:
             return Seen("ok", f"it takes `{name}`")
         if status in {401, 403}:
             fix = f"correct `{name}`: one of CONSERVER_API_TOKEN of the conserver"

@@ -449,5 +449,6 @@ class Conversation(FilledIn[L]):
             self._sent_on = None
 
 
-def _up(leg: Leg) -> Instant:
-    return leg.up or leg.created
+def _up(leg: Leg) -> tuple[bool, Instant]:
+    """Our own people first, then who was there first."""
+    return leg.inside is False, leg.up or leg.created

@@ -87,9 +87,10 @@ LATE = 20_000_000
 """Nanoseconds from an event's stamp to its arrival."""
 
 
-def drive(name: str, *, size: int = 4096, config: Config | None = None) -> Run:
+def drive(name: str, *, size: int = 4096, config: Config | None = None, unmergeable: str = "", drops: int = 0) -> Run:
     clock = ManualClock()
     desk, ears = MemoryDesk("freeswitch", clock=clock), Ears()
+    desk.unmergeable = unmergeable
     board = Switchboard(desk, (config or Config()).checked(), ears)
     zero = 0
     for event in events(name, size, config.variables if config else None):
@@ -98,7 +99,7 @@ def drive(name: str, *, size: int = 4096, config: Config | None = None) -> Run:
         clock.advance(max(0, arrived - clock.now()))
         board.event(event, clock.now())
     assert desk.faults == []
-    assert desk.drops.total() == 0
+    assert desk.drops.total() == drops
     for call in desk.calls:
         desk.state_from_events(call)
         assert call.state.odd == 0

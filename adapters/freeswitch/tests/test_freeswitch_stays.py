@@ -71,13 +71,16 @@ class Desk:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.desk = MemoryDesk("freeswitch", clock=self.clock)
+        self.names: dict[str, str] = {}
         self.board = Switchboard(self.desk, Config().checked(), Ears())
 
     def tell(self, name: str, leg: str, **more: str) -> None:
         self.clock.advance(SECOND)
-        channel = more.pop("channel", f"sofia/internal/{leg}@pbx.example.com")
+        channel = self.names.setdefault(leg, more.pop("channel", f"sofia/internal/{leg}@pbx.example.com"))
+        more.pop("channel", "")
         number = more.pop("caller_number", leg)
-        event = Event(name=name, leg=leg, channel=channel, direction="inbound", caller_number=number, **more)
+        direction = more.pop("direction", "inbound")
+        event = Event(name=name, leg=leg, channel=channel, direction=direction, caller_number=number, **more)
         self.board.event(event, self.clock.now())
 
     def arrive(self, leg: str, **more: str) -> None:
@@ -105,6 +108,16 @@ def test_an_agent_of_a_queue_on_standby():
     assert it.calls() == [{"1001", "5550100"}, {"1001", "5550101"}, {"1001", "5550102"}]
     assert not it.desk.open_calls()
     assert all("agent" in {fact.name for fact in call.state.facts} for call in records(it.desk))
+
+
+def test_an_agent_at_home_who_was_called_over_a_trunk():
+    it = Desk()
+    it.arrive("5550199", channel="sofia/external/5550199@carrier", direction="outbound", destination="5550199")
+    for customer in ("5550100", "5550101"):
+        it.arrive(customer, channel=f"sofia/external/{customer}@carrier")
+        it.tell("CHANNEL_BRIDGE", customer, bridge_a=customer, bridge_b="5550199", answered="1")
+        it.hang_up(customer)
+    assert it.calls() == [{"5550199", "5550100"}, {"5550199", "5550101"}]
 
 
 def test_a_caller_who_waits_in_a_queue_is_one_call_with_all_agents_he_talks_to():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
-from fskit import drive
+from fskit import Ears, drive, events
 from fslab import Lab, lab
 
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.time import NOON, ManualClock
+from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.events import Event
+from vcond_freeswitch.events import Event, number
 from vcond_freeswitch.parties import who
 
 
@@ -125,3 +129,49 @@ def test_a_call_that_no_channel_belongs_to_is_ended():
             await it.until(lambda: stray.over, within=200)
 
     lab(main)
+
+
+def test_who_joined_while_vcond_was_down_joined_when_he_was_answered():
+    """Capture late_after_xfer: vcond dies at 1 s and is back at 8 s; the transfer was at 2.4, its target up at 2.76."""
+    told = events("late_after_xfer")
+    begun = number(told[0].stamp)
+    clock = ManualClock()
+
+    def until(board: Switchboard, since: float, stop: float) -> None:
+        for event in told:
+            at = (number(event.stamp) - begun) / 1e6
+            if since <= at < stop:
+                clock.advance(max(0, NOON + round(at * 1e9) - clock.now()))
+                board.event(event, clock.now())
+
+    first = MemoryDesk("freeswitch", clock=clock)
+    until(Switchboard(first, Config().checked(), Ears()), 0, 1)
+    clock.advance(NOON + 8_000_000_000 - clock.now())
+    desk = MemoryDesk.after_crash(first)
+    board = Switchboard(desk, Config().checked(), Ears())
+    dumps = {e.leg: e for e in told if e.name == "CALL_UPDATE" and 2.7 < (number(e.stamp) - begun) / 1e6 < 8}
+    assert len(dumps) == 2
+    for _ in range(2):
+        for event in sorted(dumps.values(), key=lambda one: one.created):
+            stamp = str(begun + 8_000_000)
+            board.found(msgspec.structs.replace(event, stamp=stamp), clock.now())
+    board.adopt(list(desk.unfinished()), clock.now())
+    for conversation in board.conversations():
+        conversation.settle(clock.now())
+    until(board, 8, 20)
+    (call,) = desk.calls
+    moments = {(m.party, m.event): round((m.at - call.state.opened) / 1e9, 1) for m in call.state.history}
+    assert call.over
+    assert (moments[2, "join"], moments[1, "drop"] <= 1.0) == (2.8, True)
+    assert call.state.transfers == []
+
+
+@pytest.mark.parametrize("why", ["disk", "too-large"])
+def test_who_is_in_a_call_that_cannot_be_merged_is_recorded_in_the_other(why):
+    run = drive("attended_transfer.json", unmergeable=why, drops=1)
+    kept, other = run.desk.calls
+    assert (kept.over, other.over) == (True, True)
+    assert [party.who.sip for party in kept.state.parties] == [f"100{n}@127.0.0.1" for n in (1, 2, 2, 3)]
+    assert [warning.code for warning in other.state.warnings] == ["not-merged"]
+    assert not run.board.legs
+    assert not run.desk.open_calls()

@@ -178,7 +178,7 @@ class Switchboard:
             event.leg, clean(event.channel), self._config.inside(event.channel), conversation, at, clean(event.context)
         )
         leg.who, leg.sip, leg.dialled = who(event, self._config), clean(event.sip_call_id), clean(event.destination)
-        leg.source = event.transfer_source if late else ""
+        leg.source, leg.called = event.transfer_source if late else "", event.direction == "outbound"
         leg.relay = bool(event.loopback) or event.channel.startswith(LOOPBACK)
         self.legs[event.leg] = leg
         conversation.add(leg)

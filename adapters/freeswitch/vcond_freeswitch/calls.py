@@ -43,6 +43,8 @@ class Leg(pbx.Leg):
     conference: str = ""
     met: bool = False
     """Whether it was ever bridged."""
+    called: bool = False
+    """The switch called it: perhaps an agent at home, over a trunk."""
     waits: bool = False
     """Whether it waits in a queue."""
     source: str = ""
@@ -138,7 +140,7 @@ class Conversation(pbx.Conversation[Leg]):
         return leg.app if leg.app not in WAITING_APPS else self._behind
 
     def _may_stay(self, leg: Leg) -> bool:
-        return leg.app in STAYING_APPS and not leg.waits and super()._may_stay(leg)
+        return leg.app in STAYING_APPS and not leg.waits and (leg.called or super()._may_stay(leg))
 
     def _word(self, codes: Cause) -> str:
         return self._failure or codes.text

@@ -24,7 +24,7 @@ import structlog
 from vcond import __version__, log, metrics, plugins
 from vcond.adapter import Adapter
 from vcond.calls.state import Call, fold
-from vcond.config import Loaded, load
+from vcond.config import Loaded, load, naming_files
 from vcond.core.bus import Bus
 from vcond.core.clock import SteadyClock
 from vcond.core.desk import CoreDesk
@@ -83,7 +83,8 @@ class Daemon:
         metrics.build_info.labels(__version__).set(1)
         # name look-ups that hang take threads of it, and must leave some for those who read files
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="vcond"))
-        adapters = plugins.adapters(self.config)
+        with naming_files(self.loaded.origin):
+            adapters = plugins.adapters(self.config)
         if not adapters:
             raise ConfigError("no adapter is configured: add [adapters.asterisk] or another", "adapters")
         self._wire()
@@ -129,7 +130,8 @@ class Daemon:
 
     def _wire(self) -> None:
         """Make every part; nothing runs yet."""
-        sinks = self._sinks = plugins.sinks(self.config, clock=self.clock.now)
+        with naming_files(self.loaded.origin):
+            sinks = self._sinks = plugins.sinks(self.config, clock=self.clock.now)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
@@ -412,9 +414,10 @@ class Daemon:
 
     def _read_again(self) -> Loaded:
         new = load(self.loaded.files[0], os.environ)
-        plugins.adapters(new.config)
-        plugins.sinks(new.config, clock=self.clock.now)
-        check_record(new.config.record)
+        with naming_files(new.origin):
+            plugins.adapters(new.config)
+            plugins.sinks(new.config, clock=self.clock.now)
+            check_record(new.config.record)
         return new
 
     async def _reload(self) -> None:

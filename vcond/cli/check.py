@@ -18,7 +18,7 @@ from vcond import plugins
 from vcond.adapter import Finding
 from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
-from vcond.config import Config, load
+from vcond.config import Config, Loaded, load, naming_files
 from vcond.core.clock import SteadyClock
 from vcond.core.finish import check_record
 from vcond.delivery import Retry, ShapedSink
@@ -35,18 +35,20 @@ LIMIT = 30.0
 
 
 AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if that says so too: chown -R vcond:vcond"
+SECRETS = {"password", "secret", "token", "admin_key", "api_secret", "turn_password", "turn_secret"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def findings(path: Path, *, offline: bool) -> list[Finding]:
     """All of them, in the order of a call's way."""
     try:
-        config = load(path, os.environ).config
+        loaded = load(path, os.environ)
+        config = loaded.config
     except VcondError as why:
-        return [Finding("error", "configuration", str(why), "mend the file named here")]
+        return [Finding("error", "configuration", str(why), "correct it in the file that is named here")]
     attached = set() if offline else _attached(config)
     with as_daemon(Path(config.vcond.state_dir)) as user:
-        found = asyncio.run(_all(config, path, offline, attached))
+        found = asyncio.run(_all(loaded, path, offline, attached))
     if user:
         found.insert(1, Finding("ok", "user", f"looked as {user}, as which the daemon runs"))
     return found
@@ -61,14 +63,16 @@ def _attached(config: Config) -> set[str]:
         return set()  # none runs, or it is not to be asked by us
 
 
-async def _all(config: Config, path: Path, offline: bool, attached: set[str]) -> list[Finding]:
+async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str]) -> list[Finding]:
+    config = loaded.config
     found = [Finding("ok", "configuration", str(path)), *_disk(config)]
     try:
-        adapters = plugins.adapters(config)
-        sinks = plugins.sinks(config, clock=SteadyClock().now)
+        with naming_files(loaded.origin):
+            adapters = plugins.adapters(config)
+            sinks = plugins.sinks(config, clock=SteadyClock().now)
         check_record(config.record)
     except VcondError as why:
-        return [*found, Finding("error", "configuration", str(why), "mend the key named here")]
+        return [*found, Finding("error", "configuration", str(why), "correct the key that is named here")]
     if not adapters:
         found.append(Finding("error", "adapters", "none is configured", "add one: vcond setup NAME says how"))
     if not sinks:
@@ -77,7 +81,7 @@ async def _all(config: Config, path: Path, offline: bool, attached: set[str]) ->
     if config.web.host not in LOOPBACK and not config.web.public_url.startswith("https://"):
         fix = "put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
-    found += _ops(config)
+    found += [*_name(config), *_files(loaded), *_ops(config)]
     found += _seal(config)
     found += _same_receiver(sinks)
     fix = "make record.inline_limit no larger than max_bytes of the sink: longer calls are compressed to fit"
@@ -171,6 +175,33 @@ def _same_receiver(sinks: Sequence[ShapedSink]) -> list[Finding]:
         for at, names in found.items()
         if len(names) > 1
     ]
+
+
+def _name(config: Config) -> list[Finding]:
+    """What every vCon will call this machine."""
+    if config.vcond.name:
+        return []
+    host = config.vcond.host
+    told = f"not set: vCons are by {host}, the name of this machine"
+    fix = 'set its full name, as in name = "edge-1.pbx.example.com": it is in every vCon and must stay the same'
+    return [Finding("ok" if "." in host else "warning", "vcond.name", told, fix)]
+
+
+def _files(loaded: Loaded) -> list[Finding]:
+    """Keys that are in two files, and secrets that everybody on this machine can read."""
+    found = [
+        Finding("warning", key, f"is in {first} and in {second}, which counts", "take it out of one of them")
+        for key, (first, second) in loaded.twice.items()
+    ]
+    for file in loaded.files:
+        secret = [
+            key for key, source in loaded.origin.items()
+            if source == str(file) and key not in loaded.referred and key.rpartition(".")[2] in SECRETS
+        ]  # fmt: skip
+        if secret and file.stat().st_mode & 0o007:
+            fix = f"chown root:vcond {file} && chmod 0640 {file}; or put it into /etc/credstore: docs/operations.md"
+            found.append(Finding("warning", secret[0], f"everybody on this machine can read {file}", fix))
+    return found
 
 
 def _ops(config: Config) -> list[Finding]:

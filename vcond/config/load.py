@@ -7,10 +7,11 @@ Order, later wins: defaults, ``vcond.toml``, ``vcond.d/*.toml`` by name, environ
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -18,6 +19,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from vcond.config.schema import Config, DaemonConfig
+from vcond.config.words import said
 from vcond.errors import ConfigError
 
 T = TypeVar("T")
@@ -38,14 +40,35 @@ class Loaded:
     files: tuple[Path, ...] = ()
     referred: frozenset[str] = frozenset()
     """Keys with something in them that is kept elsewhere."""
+    twice: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Keys that two files have: the one that does not count, and the one that does."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Read everything. Raises ConfigError with the path of the key and what to do."""
-    tree, origin, files = _tree(path, environ)
+    twice: dict[str, tuple[str, str]] = {}
+    tree, origin, files = _tree(path, environ, twice)
     referred: set[str] = set()
     tree = _resolved(tree, environ, "", referred)
-    return Loaded(convert(tree, Config, ""), origin, tuple(files), frozenset(referred))
+    with naming_files(origin):
+        return Loaded(convert(tree, Config, ""), origin, tuple(files), frozenset(referred), twice)
+
+
+@contextlib.contextmanager
+def naming_files(origin: Mapping[str, str]) -> Iterator[None]:
+    """A ConfigError inside says in which file its key is."""
+    try:
+        yield
+    except ConfigError as why:
+        key = why.path
+        while key and key not in origin:
+            key = key.rpartition(".")[0] if "." in key else key.partition("[")[0] if "[" in key else ""
+            key = key if key in origin or not key.endswith("]") else key.rpartition("[")[0]
+        below = sorted({file for at, file in origin.items() if why.path and at.startswith(f"{why.path}.")})
+        where = origin.get(key, "") if key else ", ".join(below)
+        if not where or where in str(why):
+            raise
+        raise ConfigError(f"{why.message} (in {where})", why.path) from None
 
 
 def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
@@ -54,7 +77,9 @@ def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
     return convert(_resolved(tree.get("vcond", {}), environ, "vcond", set()), DaemonConfig, "vcond")
 
 
-def _tree(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[Path]]:
+def _tree(
+    path: Path, environ: Mapping[str, str], twice: dict[str, tuple[str, str]] | None = None
+) -> tuple[dict[str, Any], dict[str, str], list[Path]]:
     """All files and the environment as they are written, where each key is from, and the files."""
     origin: dict[str, str] = {}
     more = path.with_name("vcond.d")
@@ -66,7 +91,11 @@ def _tree(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[
         raise ConfigError(f"cannot be read: {why.strerror}", str(more)) from None
     tree: dict[str, Any] = {}
     for file in files:
+        before = dict(origin)
         _merge(tree, _parse(file), origin, str(file))
+        if twice is not None:
+            changed = [key for key, source in origin.items() if before.get(key, source) != source]
+            twice.update({key: (before[key], str(file)) for key in changed if "," not in origin[key]})
     for name, value in sorted(environ.items()):
         if name.startswith("VCOND_") and "__" in name:
             keys = name.removeprefix("VCOND_").lower().split("__")
@@ -83,7 +112,7 @@ def convert(tree: object, kind: type[T], at: str) -> T:
         text = str(why)
         found = _PATH.search(text)
         where = ".".join(part for part in (at, found.group(1).lstrip(".") if found else "") if part)
-        raise ConfigError(_PATH.sub("", text), where) from None
+        raise ConfigError(said(_PATH.sub("", text), kind, found.group(1).lstrip(".") if found else ""), where) from None
 
 
 def plugin_configs(
@@ -184,5 +213,5 @@ def _refuse_unknown(tree: object, kind: Any, at: str) -> None:
 
 
 def _suggest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), 1, 0.5)
+    near = difflib.get_close_matches(name, list(known), 1, 0.7)
     return f", did you mean {near[0]!r}?" if near else f"; known are: {', '.join(sorted(known)) or 'none'}"

@@ -109,3 +109,34 @@ def test_a_call_that_takes_no_more_parties_is_not_kept_open_by_one_who_wants_in(
             assert call.state.ended - call.state.opened < SECOND
 
     run_virtual(main())
+
+
+def test_who_publishes_after_the_core_ended_a_call_begins_another_and_no_timer_of_the_old_one_is_left():
+    async def main() -> None:
+        async with MemoryDesk("webrtc", clock=LoopClock()) as desk:
+            board, ann = Switchboard(desk, CONFIG), Someone()
+            place = board.join(ann, "a-session", Claims(call="c", party="ann"), at=desk.clock.now())
+            board.leave(place, ann, at=desk.clock.now(), lost=True)
+            old = desk.calls[0]
+            old.end(at=desk.clock.now())
+            joins(board, desk, "ann")
+            await asyncio.sleep(60)
+            assert [call.over for call in desk.calls] == [True, False]
+            assert desk.drops == {}
+            board.close()
+
+    run_virtual(main())
+
+
+def test_a_call_that_the_core_ended_while_it_waited_is_not_ended_again():
+    async def main() -> None:
+        async with MemoryDesk("webrtc", clock=LoopClock()) as desk:
+            board, ann = Switchboard(desk, CONFIG), Someone()
+            place = board.join(ann, "a-session", Claims(call="c", party="ann"), at=desk.clock.now())
+            board.leave(place, ann, at=desk.clock.now(), lost=True)
+            desk.calls[0].end(at=desk.clock.now())
+            await asyncio.sleep(60)
+            assert desk.drops == {}
+            board.close()
+
+    run_virtual(main())

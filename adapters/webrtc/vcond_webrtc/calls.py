@@ -157,6 +157,8 @@ class Switchboard:
         if self._calls.get(conversation.key) is conversation:
             del self._calls[conversation.key]
         at, call = conversation.left, conversation.call
+        if call.state.ended is not None:
+            return  # the core ended it
         if lost:
             call.emit(Warned(at=at, code="publisher-lost", text="the last publisher went without hanging up"))
         call.end(at=at, cause=LOST if lost else HUNG_UP, by=None if lost else by)

@@ -13,8 +13,20 @@
 
   const say = (text) => { at("status").textContent = text; };
   const complain = (text) => { at("problem").textContent = text; };
-  const pressed = (id) => at(id).getAttribute("aria-pressed") === "true";
-  const press = (id, on) => at(id).setAttribute("aria-pressed", String(on));
+  // A button says what it does next; so it needs no aria-pressed, which would say the opposite of its words.
+  const LABELS = {
+    mute: ["Mute microphone", "Unmute microphone"],
+    pause: ["Pause recording", "Resume recording"],
+  };
+  const pressed = (id) => at(id).classList.contains("on");
+  const press = (id, on) => {
+    at(id).classList.toggle("on", on);
+    at(id).textContent = LABELS[id][Number(on)];
+  };
+  const title = (text) => {
+    at("title").textContent = text;
+    document.title = text;
+  };
   const STATUS = {
     connecting: "Connecting.",
     connected: "Connected.",
@@ -134,7 +146,8 @@
     at("start").disabled = false;
     at("speaking").replaceChildren();
     press("mute", false);
-    say("Not connected.");
+    title("Join the call");
+    say(why ? "Not connected." : "You hung up. You may close this page.");
     complain(why);
     at("start").focus();
   }
@@ -154,6 +167,7 @@
       if (known) recorded(known);
       at("before").hidden = true;
       at("during").hidden = false;
+      title("In the call");
       at("mute").focus();
     } catch (error) {
       if (call) over("");
@@ -187,7 +201,6 @@
 
   at("hangup").addEventListener("click", () => {
     call.one.hangUp();
-    say("You hung up.");
   });
 
   at("name").value = given.get("name") || "";
@@ -196,5 +209,6 @@
   at("asked").hidden = !settings.consent;
   at("consent").required = Boolean(settings.consent);
   if (!navigator.mediaDevices) complain("Browsers open a microphone only on pages with https://.");
-  else if (!token) complain("This link is not complete: it has no token.");
+  else if (!token) complain("This link is not complete: it has no token. Ask whoever sent it for a new one.");
+  at("before").hidden = !navigator.mediaDevices || !token;
 })();

@@ -68,7 +68,7 @@ async def spoken(page: Page, seconds: float) -> None:
 
 async def hang_up(page: Page) -> None:
     await page.run("document.getElementById('hangup').click()")
-    await page.until("document.getElementById('status').textContent === 'You hung up.'")
+    await page.until("document.getElementById('status').textContent === 'You hung up. You may close this page.'")
 
 
 def channels(document: dict) -> list[np.ndarray]:

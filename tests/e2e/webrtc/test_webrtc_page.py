@@ -56,7 +56,7 @@ async def accessible(page: Browser, wanted: dict[str, tuple[str, str]]) -> None:
 
 
 async def pressed(page: Browser, name: str) -> bool:
-    return await page.run("return document.getElementById(arguments[0]).getAttribute('aria-pressed')", name) == "true"
+    return bool(await page.run("return document.getElementById(arguments[0]).classList.contains('on')", name))
 
 
 async def passed(page: Browser, seconds: float) -> None:
@@ -132,7 +132,7 @@ async def test_two_people_talk_pause_and_read_what_is_said(tmp_path: Path):
         await marcus.click("start")
         await marcus.says("status", "Connected.")
         await accessible(rita, {
-            "mute": ("button", "Mute"), "pause": ("button", "Pause recording"), "hangup": ("button", "Hang up"),
+            "mute": ("button", "Mute microphone"), "pause": ("button", "Pause recording"), "hangup": ("button", "Hang up"),
             "level": ("meter", "Your microphone"), "recording": ("status", ""), "problem": ("alert", ""),
         })  # fmt: skip
         await rita.until("document.getElementById('level').value > -45")
@@ -145,9 +145,12 @@ async def test_two_people_talk_pause_and_read_what_is_said(tmp_path: Path):
         await rita.says("recording", "Recording is paused by you.")
         await marcus.says("recording", "Recording is paused by Rita.")
         assert (await pressed(rita, "pause"), await pressed(marcus, "pause")) == (True, False)
+        assert (await rita.text("pause"), await marcus.text("pause")) == ("Resume recording", "Pause recording")
+        assert await rita.text("title") == "In the call"
         for muted in (True, False):
             await marcus.click("mute")
             assert await pressed(marcus, "mute") is muted
+            assert await marcus.text("mute") == ("Unmute microphone" if muted else "Mute microphone")
             await marcus.says("status", "muted" if muted else "open")
         # what was said before the pause is written down in it
         for page in (rita, marcus):
@@ -169,9 +172,9 @@ async def test_two_people_talk_pause_and_read_what_is_said(tmp_path: Path):
         await rita.keys(TAB)
         assert await rita.focused() == "hangup"
         await rita.keys(ENTER)
-        await rita.says("status", "You hung up.")
+        await rita.says("status", "You hung up. You may close this page.")
         await marcus.click("hangup")
-        await marcus.says("status", "You hung up.")
+        await marcus.says("status", "You hung up. You may close this page.")
         (document,) = await vcond.delivered(1)
 
     secrets = set(words(SECRET.text)) - {word for turn in (RITA, LATER, MARCUS) for word in words(turn.text)}
@@ -239,7 +242,7 @@ async def test_a_page_comes_back_by_itself_after_vcond_was_killed(tmp_path: Path
             await rita.click("pause")
             await rita.says("recording", "Recording is paused by you.")
             await rita.click("hangup")
-            await rita.says("status", "You hung up.")
+            await rita.says("status", "You hung up. You may close this page.")
             (document,) = await vcond.delivered(1)
         await rita.click("start")
         await rita.says("problem", "The server cannot be reached.")
@@ -270,7 +273,7 @@ async def test_who_paused_and_comes_back_into_another_call_is_still_paused(tmp_p
             await rita.until("document.getElementById('level').value > -45")
             await rita.says("recording", "Recording is paused by you.")
             await rita.click("hangup")
-            await rita.says("status", "You hung up.")
+            await rita.says("status", "You hung up. You may close this page.")
             (document,) = await vcond.delivered(1)
     assert len(attachment(document, "vcond-capture-report")["pauses"]) == 1
     assert not any("body" in dialog for dialog in document["dialog"]), "there is nothing that was kept"

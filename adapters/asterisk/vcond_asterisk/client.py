@@ -131,9 +131,8 @@ class Ari:
     async def subscribe(self, app: str) -> None:
         """Send the events of all channels and bridges to an application whose event socket is open.
 
-        ``subscribeAll=true`` of the event socket would do the same and subscribe to device states too, which can hang
-        Asterisk's ARI for ever: registering an application and telling it of a device take the same two locks in
-        opposite orders (res_ari, res_stasis_device_state; seen with 22.10.1).
+        In the place of ``subscribeAll`` of the event socket, which would subscribe to device states too: vcond needs
+        none of them, and with 22.10.1 ARI was seen to answer reliably only without.
         """
         path = f"applications/{_id(app)}/subscription"
         await self._ask("POST", path, what="subscription", body=None, eventSource="channel:,bridge:")

@@ -28,7 +28,7 @@ CHUNK: Final = 1 << 18
 COMMANDS: Final = 1_000
 """Commands without an answer. More means that FreeSWITCH stopped answering."""
 JOB_SECONDS: Final = 20.0
-"""How long a background job may take. A job that hangs (a FIFO nobody reads) costs nothing but this wait."""
+"""How long a background job may take. One without an answer costs nothing but this wait."""
 
 Arrived = tuple[Event, Instant]
 

@@ -1,8 +1,7 @@
 """Every command that is ever sent to FreeSWITCH, each made by one function that fills every word.
 
-A newline begins a new command, so no word with white space or control characters gets into one: a text that a caller
-can choose could otherwise hang up every call of the switch. ``uuid_audio_fork`` with a word missing crashes the
-whole switch (measured: strcmp of NULL), so no other code builds that line.
+No word with white space or control characters gets into one, whatever a caller chose: a word stays one word. No other
+code builds a line.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def stream_stop(uuid: str) -> str:
 
 
 def fork_start(uuid: str, url: str, rate: int, metadata: str) -> str:
-    """mod_audio_fork: the same. All eight words are there, always: a missing one crashes FreeSWITCH."""
+    """mod_audio_fork: the same. All eight words are there, always."""
     line = f"uuid_audio_fork {channel(uuid)} start {_url(url)} mono {_k(rate)} {FORK_NAME} {_json(metadata)}"
     assert len(line.split(" ")) == 8
     return line

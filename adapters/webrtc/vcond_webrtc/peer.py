@@ -30,7 +30,7 @@ NEGOTIATION: Final = 10.0
 """Seconds that an answer may take; a silent STUN server costs 5."""
 CLOSING: Final = 5.0
 MOST_SOURCES: Final = 64
-"""SSRCs of one publisher, one after another. aiortc remembers each for ever."""
+"""SSRCs of one publisher, one after another; one with more is cut off."""
 DTLS_FAILED: Final = "dtls-failed"
 ICE_FAILED: Final = "ice-failed"
 """In the place of ``failed``."""

@@ -297,6 +297,8 @@ class TapCrew:
             if tap is not None:
                 if not tap.is_there(listed):
                     self.renew(tap, "it was gone when the event socket was back")
+                elif tap.since is None:  # its start was cut off, and was done
+                    tap.since = self.desk.clock.now()
                 continue
             for target in [target for target in listed if ours(Path(target), self.config.directory)]:
                 if not self._take_up(leg, Path(target), unread.get(leg.channel)) and not foreign(Path(target)):

@@ -3,10 +3,12 @@
 Where each behaviour was seen (1.10.12):
 
 - settings that are not named in the command are taken from the channel, case-blind: ``data/record_stereo`` (a recording
-  of two channels because of a variable of the directory), ``data/hangup_on_error`` (an unwritable path ends the call
-  when the channel says so); the list of settings and what each does: ``switch_ivr_async.c``, read, not recorded
+  of two channels because of a variable of the directory), ``data/hangup_on_error`` (a path that cannot be written, with
+  the setting named: refused, and the call goes on; not named it ended the call, measured); the list of settings and what
+  each does: ``switch_ivr_async.c``, read, not recorded
 - a start answers ``+OK Success`` or ``-ERR Cannot record session!``, and RECORD_START, MEDIA_BUG_START come before
-  BACKGROUND_JOB: ``data/record_stereo``, ``data/record_start_stop``
+  BACKGROUND_JOB: ``data/record_stereo``; a stop of what is not there ``-ERR Cannot stop record session!``:
+  ``data/hangup_on_error`` (``test_freeswitch_fake.py`` compares them)
 - RECORD_STOP and MEDIA_BUG_STOP come before CHANNEL_HANGUP_COMPLETE and carry its Hangup-Cause: ``data/record_stereo``
 - a party that holds sends nothing: ``data/record_perleg_hold_by_caller``
 - a stream's first message is its metadata, then 20 ms each: ``data/ws_audio_stream_mono16k_sendtext``

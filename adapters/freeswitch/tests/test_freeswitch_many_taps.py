@@ -24,7 +24,7 @@ from vcond_freeswitch.events import Event
 from vcond_freeswitch.streams import StreamTap
 from vcond_freeswitch.taps import LONGEST, TapCrew
 
-TAPS = int(os.environ.get("VCOND_TAPS", "150"))
+TAPS = int(os.environ.get("VCOND_TAPS", "80"))
 BATCH = 400
 """Taps at the same time: each has two open files here."""
 LOSSES = ("stop", "removed", "stalled", "closed")

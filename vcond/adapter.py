@@ -117,7 +117,10 @@ class Track(Protocol):
         ...
 
     def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
-        """Say what a stretch without frames is, when the adapter knows: ``held``, ``silent``, ``lost``."""
+        """Say what a stretch without frames is, when the adapter knows: ``held``, ``silent``, ``lost``.
+
+        What is said to be ``lost`` stays so: a hold does not make it ``held``.
+        """
         ...
 
     def close(self, *, at: Instant) -> None:

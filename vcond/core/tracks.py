@@ -80,6 +80,9 @@ class CoreTrack:
         """Say what a stretch without frames is."""
         if self._timeline is not None and not self._closed:
             self._timeline.mark(since - self._zero, until - self._zero, kind.value)
+            start, stop = (max(0, samples(at - self._zero, self.rate) + self.shift) for at in (since, until))
+            if kind is ev.SpanKind.LOST and stop > start:  # a hold, told later, does not make it held
+                self.owner.record(ev.Span(at=until, track=self.index, start=start, stop=stop, kind=kind, final=True))
 
     def close(self, *, at: Instant) -> None:
         """No more frames. The track is as long as the call until ``at``."""

@@ -14,7 +14,7 @@ from vcond.calls import events as ev
 from vcond.calls.causes import NO_CAUSE, disposition
 from vcond.calls.merge import merge
 from vcond.calls.state import Call, Window, fold
-from vcond.calls.time import SECOND, seconds
+from vcond.calls.time import SECOND, samples, seconds
 from vcond.errors import BadMediaError, ProtocolError
 from vcond.media.codecs import Pcm, decode
 from vcond.media.timeline import Placed, Timeline
@@ -118,6 +118,9 @@ class MemoryTrack:
         """Say what a stretch without frames is."""
         if not self.closed:
             self.timeline.mark(since - self.zero, until - self.zero, kind.value)
+            start, stop = (max(0, samples(at - self.zero, self.rate) + self.shift) for at in (since, until))
+            if kind is ev.SpanKind.LOST and stop > start:
+                self.call.record(ev.Span(at=until, track=self.index, start=start, stop=stop, kind=kind, final=True))
 
     def tick(self, now: Instant) -> None:
         """Time passes: what waited for reordering is placed, and what is settled is told."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from vcond.adapter import SpanKind
 from vcond.testing.desk import MemoryDesk
 from vcond_asterisk import AsteriskAdapter
 
@@ -93,6 +94,29 @@ def test_helpers_that_could_not_be_removed_are_when_requests_are_accepted_again(
         await one.until(lambda: one.desk.is_attached, within=10)
 
     world(main)
+
+
+def test_what_a_tap_lost_during_a_hold_is_not_held(world):
+    async def main(one):
+        caller, agent = await one.call()
+        await asyncio.sleep(2)
+        one.pbx.tell("ChannelHold", channel=agent)
+        await asyncio.sleep(0.5)
+        one.pbx.hang = "addChannel"
+        one.pbx.cut_audio()
+        await asyncio.sleep(3)
+        one.pbx.hang = ""
+        await asyncio.sleep(8)
+        one.pbx.tell("ChannelUnhold", channel=agent)
+        await asyncio.sleep(1)
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.desk.by_key(caller).over)
+        (track,) = [track for track in one.desk.by_key(caller).state.tracks if track.party == 1]
+        totals = {kind: track.spans.total(kind) / track.rate for kind in SpanKind}
+        assert totals[SpanKind.LOST] > 2, totals
+        assert totals[SpanKind.HELD] > 5, "silence that came is"
+
+    world(main, timeout=2.0)
 
 
 def test_calls_go_on_being_heard_while_the_password_is_wrong(world):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
-from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, Track, UnreachableError
+from vcond.adapter import MILLI, SECOND, ConfigError, Desk, Instant, PeerError, SpanKind, Track, UnreachableError
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
 from vcond_asterisk.config import Config
@@ -27,6 +27,10 @@ COMPLAIN: Final = 3
 """Tries that fail before the record and the log say so."""
 EARLY: Final = 1.0
 """Seconds without a frame after which a tap in its first second is made anew; later ``stall_seconds`` count."""
+GAP: Final = 300 * MILLI
+"""Nanoseconds between two connections of a tap that are said to be lost, also while somebody holds: frames come then too."""
+EDGE: Final = 100 * MILLI
+"""Of these, what is left to be placed by the frames themselves."""
 SOUND: Final = 50
 """Frames after which a tap is taken to work: one second."""
 CLEANUP: Final = 3.0
@@ -72,6 +76,8 @@ class Tap:
         self._crew = crew
         self._track: Track | None = None
         self._link: Link | None = None
+        self._anew = False
+        """No frame of this connection came yet."""
         self._started: dict[str, asyncio.Event] = {}
         self._broken = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -120,7 +126,7 @@ class Tap:
 
     def opened(self, link: Link) -> None:
         """Asterisk connected."""
-        self._link = link
+        self._link, self._anew = link, True
 
     def frame(self, payload: bytes, arrived: Instant) -> None:
         """20 ms of audio."""
@@ -130,6 +136,9 @@ class Tap:
             self._track = self.leg.open_track(arrived, self._crew.media.rate)
         if self._track is None:
             return
+        if self._anew and self.last is not None and arrived - self.last > GAP:
+            self._track.absent(Instant(self.last + EDGE), Instant(arrived - EDGE), SpanKind.LOST)
+        self._anew = False
         self.frames += 1
         self.fresh += 1
         self.last = arrived

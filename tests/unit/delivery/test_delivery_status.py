@@ -1,0 +1,81 @@
+"""What the admin socket and readiness tell of sinks and of what waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from delivery_kit import MemorySink, body_of, take, uuid_of
+from test_delivery_lane import now, running
+
+from vcond.cli import render
+from vcond.delivery import Refused, Retry
+from vcond.status import Status
+from vcond.testing.time import LoopClock, run_virtual
+
+HELD = Retry("refused:403", held=True, detail="the conserver at http://c/api answers 403", hint="correct `token`")
+DOWN = Retry("unreachable", whole_sink=True, detail="no connection to http://c/api", hint="is it running?")
+
+
+def door_of(it):
+    return Status(SimpleNamespace(outbox=it.outbox, clock=LoopClock()))  # type: ignore[arg-type] - what is used here
+
+
+@pytest.mark.parametrize(("why", "at_once"), [(HELD, True), (DOWN, False)])
+def test_a_sink_in_trouble_is_told_with_reason_address_and_times(tmp_path, why, at_once):
+    async def main():
+        async def answer(_record):
+            raise why
+
+        sink = MemorySink(answer=answer)
+        async with running(tmp_path, sink) as it:
+            door = door_of(it)
+            await it.outbox.publish(uuid_of(1), body_of(1))
+            await sink.wait_for(lambda: len(sink.tried) == 1)
+            await asyncio.sleep(1)
+            assert bool(door._sinks_in_trouble()) is at_once
+            [row] = await door.reads["sinks"]({})
+            assert (row["state"], row["reason"], row["fix"]) == ("held" if at_once else "down", why.reason, why.hint)
+            assert row["since"]
+            assert row["next_try"]
+            lines = list(render.outbox(await door.reads["outbox"]({}), [row]))
+            for word in (why.reason, why.detail, "since", "next try", uuid_of(1)):
+                assert word in "\n".join(lines)
+            await asyncio.sleep(600)
+            assert door._sinks_in_trouble() == {"sink memory": f"{why.reason}: {why.detail}; vCons wait"}
+
+    run_virtual(main())
+
+
+def test_retry_of_what_is_not_there_is_an_error(tmp_path):
+    async def main():
+        refused = [uuid_of(1)]
+
+        async def answer(record):
+            if record.uuid in refused:
+                raise Refused("refused:422")
+            return await take(record)
+
+        sink = MemorySink(answer=answer)
+        async with running(tmp_path, sink) as it:
+            retry = door_of(it).writes["retry"]
+            for n in (1, 2):
+                await it.outbox.publish(uuid_of(n), body_of(n))
+            await it.wait_for(1)
+            for query, words in (
+                ({"uuid": uuid_of(9)}, "was ever in this outbox"),
+                ({"uuid": "nonsense"}, "was ever in this outbox"),
+                ({"uuid": uuid_of(2)}, "delivered to every sink"),
+                ({"sink": "nobody"}, "configured are: memory"),
+                ({"uuid": uuid_of(1), "sink": "nobody"}, "configured are: memory"),
+            ):
+                with pytest.raises(LookupError, match=words):
+                    await retry(query)
+            refused.clear()
+            assert await retry({"uuid": uuid_of(1), "sink": "memory"}) == {"retried": 1}
+            await it.wait_for(2)
+            assert await retry({}) == {"retried": 0}
+            assert now() < 60
+
+    run_virtual(main())

@@ -9,6 +9,7 @@ import pytest
 from fskit import Ears, drive, events
 from fslab import Lab, lab
 
+from vcond.adapter import hides
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 from vcond_freeswitch.board import Switchboard
@@ -33,6 +34,17 @@ def called(**more: str) -> Event:
 )
 def test_the_same_phone_calling_or_called(event):
     assert who(event, Config()).sip == "1001@pbx.example.com"
+
+
+@pytest.mark.parametrize("number", ["anonymous", "Restricted", "Private Number", "number withheld", "0000000000"])
+@pytest.mark.parametrize("name", ["", "same", "Ada Lovelace"])
+def test_a_word_for_a_hidden_number_hides_however_it_is_written(number: str, name: str):
+    name = number if name == "same" else name
+    event = Event(leg="x", direction="inbound", caller_number=number, caller_name=name, from_uri="x@pbx.example.com")
+    assert hides(who(event, Config()))
+    assert not hides(
+        who(Event(leg="x", direction="inbound", caller_number="1001", caller_name="Private Bank"), Config())
+    )
 
 
 def test_a_domain_that_is_configured_is_that_of_all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vcond.adapter import Cause, Who
+from vcond.adapter import Cause, Who, hides
 from vcond.pbx import TEL, USER, clean
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
@@ -35,7 +35,9 @@ def who(event: Event, config: Config) -> Who:
     tel = digits if TEL.fullmatch(digits) else ""
     sip = "" if tel else _sip(digits, uri or event.channel.rpartition("/")[2], config.domain or domain)
     name = "" if name == digits or name in DUMMIES else name
-    hidden = event.direction != "outbound" and "true" in {event.hide_name, event.hide_number}
+    asked = "true" in {event.hide_name, event.hide_number}
+    # a word of two is no user of an address: it would be lost
+    hidden = event.direction != "outbound" and (asked or (not tel and hides(Who(tel=digits))))
     return Who(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
 
 

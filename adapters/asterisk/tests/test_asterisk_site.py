@@ -294,6 +294,20 @@ def test_a_hold_for_a_transfer_that_came_to_nothing_ends(board, desk, site):
     assert abs(unhold[0] - max(digits)) < 500_000_000
 
 
+def test_a_hold_for_a_transfer_lasts_while_keys_are_pressed(board, desk, script):
+    script.call(agent="a1")
+    script.tell("ChannelHold", channel="a1", musicclass="N/A")
+    for _ in range(3):
+        desk.clock.advance(4_000_000_000)
+        script.tell("ChannelDtmfReceived", channel="a1", digit="8", duration_ms=100)
+        board.conversations[0].look(desk.clock.now())
+    assert desk.calls[0].state.history[-1].event == "keyup"
+    pressed = desk.clock.now()
+    board.conversations[0].look(desk.clock.advance(7_000_000_000))
+    unhold = [m.at for m in desk.calls[0].state.history if m.event == "unhold"]
+    assert unhold == [pressed]
+
+
 def test_a_call_that_comes_back_from_its_parking_place_was_transferred_to_nobody(board, desk, site):
     play(board, desk, site("park-timeout"))
     (call,) = live(desk)

@@ -450,6 +450,7 @@ class Switchboard:
         leg = self.seen(event.channel, at)
         if leg is None or leg.party is None:
             return
+        leg.asking = at if leg.asking is not None else None
         ms = min(max(event.duration_ms, 0), 60_000)
         down = Instant(at - ms * MILLI)
         leg.conversation.emit(Digit(at=down, party=leg.party.index, button=event.digit, ms=ms))

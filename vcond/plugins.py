@@ -27,6 +27,8 @@ from vcond.vcon.signing import sign, signed
 GROUP = "vcond.adapters"
 PATHS = ("path", "page")
 """Keys of adapters that are paths of the daemon's port."""
+_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://)[^)]*\)")
+"""A link that leads nowhere on an installed machine."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 FORMS = ("plain", "signed", "encrypted")
 SINKS: dict[str, tuple[type[msgspec.Struct], Any]] = {
@@ -126,6 +128,11 @@ def setup_text(name: str) -> str:
     if not text.is_file():
         raise ConfigError(f"adapter {name!r} brings no setup.md; see its own documentation")
     return text.read_text("utf-8")
+
+
+def without_links(text: str) -> str:
+    """As it is read where vcond is installed: links to its other pages lead nowhere there."""
+    return _LINK.sub(r"\1 (in vcond's source)", text)
 
 
 def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:

@@ -107,9 +107,9 @@ def check(
 @app.command()
 def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio, ...")]) -> None:
     """Print what to write into a PBX's or platform's configuration, step by step."""
-    from vcond.plugins import setup_text
+    from vcond.plugins import setup_text, without_links
 
-    print(setup_text(name), end="")
+    print(without_links(setup_text(name)), end="")
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """Two systems of one kind on one vcond."""
 
+import re
+
 import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
@@ -102,3 +104,10 @@ def test_findings_say_of_which_one_they_are():
     told = _named(found, "asterisk", "berlin")
     assert (told.what, told.fix) == ("berlin: ARI", "set adapters.berlin.user")
     assert _named(found, "asterisk", "asterisk") == found
+
+
+@pytest.mark.parametrize("name", ["asterisk", "freeswitch", "janus", "twilio", "webrtc"])
+def test_a_setup_text_has_no_link_that_leads_nowhere_on_an_installed_machine(name: str):
+    text = plugins.without_links(plugins.setup_text(name))
+    assert not re.findall(r"\]\((?!https?://)", text)
+    assert "`vcond run`" not in text

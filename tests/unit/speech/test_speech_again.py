@@ -84,6 +84,7 @@ async def test_partials_go_on_after_speech_failed_while_one_was_decoded(room, tr
     other = track("other")
     other.pcm = np.repeat(np.array([7, 0], np.int16), 8000)
     async with house.running() as speech:
+        await speech.ready.wait()  # what is spoken is decoded only while a worker is free
         house.listen(other).advance(8000)
         await other.until(lambda: bool(other.partials))
         ear.close(24000)

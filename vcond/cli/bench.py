@@ -35,7 +35,8 @@ def bench() -> None:
 @bench_app.command("speech")
 def bench_speech(
     config: Annotated[
-        Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="Its [speech] is what is measured.")
+        Path,
+        typer.Option("--config", "-c", envvar="VCOND_CONFIG", help=r"The configuration whose \[speech] is measured."),
     ] = DEFAULT,
     audio: Annotated[
         Path | None, typer.Option(help="Stereo recording of a call like yours, left = caller. Default: the demo call.")
@@ -58,11 +59,12 @@ def bench_speech(
     if _daemon_runs(config):
         print("a vcond runs here: it goes first, and what is measured is what it leaves over", file=sys.stderr)
         os.nice(NICE)
+    parties = _parties(audio)
     if not as_json:
         print(HEAD)
     report = asyncio.run(
         capacity.measure(
-            options, _parties(audio), seconds=seconds, level_seconds=level, only=calls,
+            options, parties, seconds=seconds, level_seconds=level, only=calls,
             told=(lambda _: None) if as_json else lambda one: print(row(one), flush=True),
         )
     )  # fmt: skip
@@ -136,5 +138,5 @@ def _parties(audio: Path | None) -> list[Pcm]:
     from vcond.demo.wav import own_call
     from vcond.media.codecs import Codec, decode
 
-    recording = own_call(audio) if audio else demo_call()
+    recording = own_call(audio, "--audio") if audio else demo_call()
     return [decode(Codec.PCMU, track) for track in recording.tracks]

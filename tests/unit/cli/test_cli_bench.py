@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from vcond.cli.app import app
 from vcond.cli.bench import row, verdict
+from vcond.demo.errors import DemoError
 from vcond.errors import ConfigError
 from vcond.speech import capacity
 from vcond.speech.capacity import LEVELS, Level, Report, Voice
@@ -77,6 +78,17 @@ def test_without_an_engine_there_is_nothing_to_measure(config) -> None:
         CliRunner().invoke(app, ["bench", "speech", "-c", str(config("none"))], catch_exceptions=False)
     with pytest.raises(ConfigError, match="pip install no_such_engine"):
         CliRunner().invoke(app, ["bench", "speech", "-c", str(config("no_such_engine:A"))], catch_exceptions=False)
+
+
+def test_a_recording_that_is_not_there_is_named_with_its_option_and_before_the_table(config, tmp_path, capsys) -> None:
+    words = ["bench", "speech", "-c", str(config("bench_engines:Quick")), "--audio", str(tmp_path / "nope.wav")]
+    with pytest.raises(DemoError, match=r"^--audio .*nope\.wav: cannot be read as audio: no such file"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_help_names_the_section() -> None:
+    assert "[speech] is measured" in " ".join(CliRunner().invoke(app, ["bench", "speech", "--help"]).output.split())
 
 
 async def test_audio_in_which_nobody_speaks(config) -> None:

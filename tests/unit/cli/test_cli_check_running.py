@@ -22,6 +22,8 @@ def test_what_the_running_daemon_uses_is_no_warning(
     status: object, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Adapter:
+        name = "twilio"
+
         async def check(self):  # type: ignore[no-untyped-def]
             yield TAKEN
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import ssl
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -174,16 +177,23 @@ async def test_two_sinks_to_one_conserver_are_a_warning(conserver, tmp_path):
     assert "a, b" in found.what
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user reaches, which those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="vcond-") as name:
+        path = Path(name).resolve()
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="root looks as another user")
 @pytest.mark.parametrize("below", ["", "2026/01"])
-async def test_root_looks_at_a_folder_as_the_daemons_user(tmp_path, below):
+async def test_root_looks_at_a_folder_as_the_daemons_user(tmp_path, open_folder, below):
     nobody = pwd.getpwnam("nobody")
-    state = tmp_path / "state"
+    state = open_folder / "state"
     state.mkdir()
     os.chown(state, nobody.pw_uid, nobody.pw_gid)
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)
-    away = tmp_path / "away"
+    away = open_folder / "away"
     away.mkdir(0o755)
     with as_daemon(state) as user:
         [found] = await rows(FolderSink(FolderConfig(path=str(away / below))), tmp_path)

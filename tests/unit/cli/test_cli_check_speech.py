@@ -27,6 +27,7 @@ path = "{folder}/out"
 
 def found(folder: Path, url: str, *, offline: bool = False) -> list[tuple[str, str]]:
     file = folder / "vcond.toml"
+    file.touch(0o600)
     file.write_text(CONFIG.format(folder=folder, url=url))
     told = findings(file, offline=offline)
     assert "hush" not in str(told)

@@ -131,7 +131,7 @@ async def test_erase_also_what_was_never_there(make, tmp_path):
 
 async def test_check(make, tmp_path, monkeypatch):
     assert str(tmp_path / "out") in await make().check()
-    monkeypatch.setattr(os, "access", lambda *_a: False)
+    monkeypatch.setattr(os, "access", lambda *_a, **_b: False)
     with pytest.raises(Retry):
         await make().check()
 

@@ -102,3 +102,54 @@ def test_a_bot_is_heard_and_its_silence_is_no_alarm(world):
         pbx.hang_up(bot)
 
     world(main, no_audio_seconds=2.0)
+
+
+def customers(desk):
+    calls = [call for call in desk.calls if not call.state.merged_into]
+    return [[party.who.tel or party.who.type or party.who.sip for party in call.state.parties] for call in calls]
+
+
+@pytest.mark.parametrize("how", ["leaves", "stays in its bridge", "unseen"])
+def test_a_bot_that_goes_on_to_the_next_caller_makes_no_call_of_two(script, board, desk, taps, how):
+    """The first caller talks to an agent by then: nothing of the two calls may be in one record."""
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Stasis")
+    script.up("t1")
+    script.created("bot", UNICAST, state="Up")
+    script.bridge("b", "t1", "bot")
+    script.created("a1", "PJSIP/agent-01", linked="t1", number="7001", state="Ringing")
+    script.up("a1")
+    script.leave("b", "t1")
+    script.bridge("b1", "t1", "a1")
+    if how == "leaves":
+        script.leave("b", "bot")
+        assert set(taps.on) == {"t1", "a1"}
+        assert [party.here for party in desk.calls[0].state.parties] == [True, False, True]
+    script.created("t2", "PJSIP/trunk-02", number="+4930123457", app="Stasis")
+    script.up("t2")
+    if how == "unseen":
+        script.channels["t2"]["state"] = "Up"
+        bridges = [
+            {"id": "b", "bridge_type": "mixing", "channels": ["bot", "t2"]},
+            {"id": "b1", "bridge_type": "mixing", "channels": ["t1", "a1"]},
+        ]
+        lists = {
+            "channels": wire.decode_channels(msgspec.json.encode(list(script.channels.values()))),
+            "bridges": wire.decode_bridges(msgspec.json.encode(bridges)),
+        }
+        resync(board, desk, taps, **lists, at=desk.clock.advance(1_000_000), lost=None)
+    else:
+        script.bridge("b", *(("t2",) if how == "stays in its bridge" else ("t2", "bot")))
+    assert customers(desk) == [["+4930123456", "bot", "7001@pbx.test"], ["+4930123457", "bot"]]
+    assert set(taps.on) == {"t1", "a1", "t2", "bot"}
+
+
+def test_a_bot_that_comes_back_is_the_same_party(script, desk, taps):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Stasis")
+    script.up("t1")
+    script.created("bot", UNICAST, state="Up")
+    script.bridge("b", "t1", "bot")
+    script.leave("b", "bot")
+    assert set(taps.on) == {"t1"}
+    script.bridge("b", "bot")
+    assert customers(desk) == [["+4930123456", "bot"]]
+    assert set(taps.on) == {"t1", "bot"}

@@ -135,3 +135,27 @@ def test_calls_go_on_being_heard_while_the_password_is_wrong(world):
         one.pbx.hang_up(late)
 
     world(main)
+
+
+def test_what_could_not_be_asked_is_asked_when_requests_are_accepted_again(world):
+    """Who called while our user was refused, and hid the number; and which channels belong together."""
+
+    async def main(one):
+        one.pbx.channelvars = False
+        one.pbx.variables["CALLERID(pres)"] = "prohib"
+        one.pbx.password = "another"
+        caller = one.pbx.channel("PJSIP/trunk", number="+4930123456", name="Carol")
+        one.pbx.up(caller)
+        agent = one.pbx.channel("PJSIP/agent", linked=caller, number="7001", name="Alice")
+        one.pbx.up(agent)
+        await one.until(lambda: not one.desk.is_attached)
+        assert one.desk.by_key(caller).state.parties[0].who.tel, "nobody could know"
+        one.pbx.password = "secret-of-the-fake"
+        await one.until(lambda: one.desk.is_attached)
+        await one.until(lambda: one.desk.by_key(caller).state.parties[0].who.name == "anonymous", within=1)
+        one.pbx.tell("ChannelHold", channel=agent)
+        await one.until(lambda: one.desk.by_key(agent).state.merged_into, within=5)
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: all(call.over or call.state.merged_into for call in one.desk.calls))
+
+    world(main)

@@ -80,6 +80,7 @@ def test_other_numbers(number, expected):
         ("i1/15550100200", "15550100200"), ("user:secret@host/15550100200@ctx", "15550100200"), ("911@trunk", "911"),
         ("user:12345@host", ""), ("1001", ""), ("agent", ""), ("", ""), ("agent/sip:agent@192.0.2.7:5060", ""),
         ("dongle0/+15550100200", "+15550100200"), ("trunk/9ww15550100200", "915550100200"),
+        ("trunk/sip:198.51.100.7:5060", ""), ("trunk/sips:sbc1.carrier.test", ""), ("trunk/tel:+15550100200", "+15550100200"),
     ],
 )  # fmt: skip
 def test_the_number_that_a_dial_calls(dialstring, expected):
@@ -99,6 +100,9 @@ def test_the_number_that_a_dial_calls(dialstring, expected):
         ("trunk", CallerId(), "PJSIP/trunk", False, Who()),
         ("1001", CallerId(), "PJSIP/1001", None, Who(sip="1001@pbx.test")),
         ("15550100200@trunk", CallerId(), "PJSIP/trunk", None, Who(tel="15550100200")),
+        ("trunk/sip:15550100200@192.0.2.7", CallerId("", "s"), "PJSIP/trunk", None, Who(tel="15550100200")),
+        ("1001/sip:k3l2m4n5@192.0.2.7;transport=ws", CallerId("Ann", "1001"), "PJSIP/1001", None,
+         Who(sip="1001@pbx.test", name="Ann", validation="none")),
     ],
 )  # fmt: skip
 def test_whom_asterisk_called_is_never_what_was_shown_to_him(dialstring, own, endpoint, inside, expected):

@@ -151,6 +151,24 @@ def test_of_ours_and_of_whom_asterisk_called_nothing_is_asked(board, desk, site)
     assert asked == set()
 
 
+@pytest.mark.parametrize("config", [{"only_if_variable": "REC"}, {"exclude": ["PJSIP/trunk-x*"]}])
+def test_a_conference_that_is_not_recorded_costs_few_requests(make_board, make_script, config):
+    """They are asked for one after the other, before the next event is looked at."""
+    board = make_board(**config)
+    script, asked, members = make_script(board), 0, []
+    for i in range(60):
+        ident = script.channel(f"t{i}", f"PJSIP/trunk-x-0{i}", linked="t0", number=f"+493012345{i:02}")
+        members.append(ident)
+        for kind in ("ChannelCreated", "ChannelStateChange", "ChannelEnteredBridge"):
+            script.channels[ident]["state"] = "Ring" if kind == "ChannelCreated" else "Up"
+            bridge = {"id": "room", "bridge_type": "mixing", "channels": members}
+            more = {"bridge": bridge} if kind == "ChannelEnteredBridge" else {}
+            event = {"type": kind, "channel": script.channels[ident], **more}
+            asked += len(board.unpresented(wire.decode_event(json.dumps(event))))
+            script.tell(kind, channel=ident, **more)
+    assert asked <= 60 * 3 * 5
+
+
 # Who takes the call.
 
 

@@ -35,6 +35,8 @@ IN_USE: Final = 10.0
 """Seconds between looks whether our application is free again, when another client has it."""
 PROBE: Final = 2.0
 """Seconds between tries whether our user is accepted again."""
+MOST_UNASKED: Final = 1_000
+"""Channels of which something could not be asked, before those that are gone are forgotten."""
 LOOK: Final = 0.25
 """Seconds between looks at taps that stall."""
 
@@ -109,6 +111,8 @@ class Attachment:
         """Nobody else had the application since we did."""
         self.refused = False
         """The event socket lives, and our requests are refused."""
+        self._unasked: set[str] = set()
+        """Channels of which something was asked while requests were refused."""
 
     async def keep(self) -> None:
         """Attach for ever."""
@@ -148,6 +152,7 @@ class Attachment:
             try:
                 await self._prepare()
                 removed = await self._crew.remove_orphans(await self._ari.channels(), await self._ari.bridges())
+                await self._ask_again()
             except (PeerError, ConfigError):
                 self._ari.refusal = why
                 continue
@@ -209,6 +214,7 @@ class Attachment:
                 await self._ask_linkedid(channel.id)
             if self.board.may_hide(channel):
                 await self._ask_presentation(channel.id)
+        await self._ask_again()
         at = self._desk.clock.now()
         resync(self.board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
         await self._ask_variables(channels, at)
@@ -219,15 +225,34 @@ class Attachment:
     async def _ask_linkedid(self, channel: str) -> None:
         try:
             self.board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
-        except (AriError, ConfigError):
-            self.board.told(channel, "")  # gone already, or our user is refused
+        except AriError:
+            self.board.told(channel, "")  # gone already
+        except ConfigError:
+            self.board.told(channel, "")
+            self._not_asked(channel)
 
     async def _ask_presentation(self, channel: str) -> None:
         try:
             presentation = await self._ari.variable(channel, wire.PRESENTATION)
-        except (AriError, ConfigError):
-            presentation = ""  # gone already, or our user is refused
+        except AriError:
+            presentation = ""  # gone already
+        except ConfigError:
+            presentation = ""
+            self._not_asked(channel)
         self.board.presented(channel, presentation, self._desk.clock.now())
+
+    def _not_asked(self, channel: str) -> None:
+        if len(self._unasked) > MOST_UNASKED:
+            self._unasked &= self.board.legs.keys() | self.board.locals.keys()
+        self._unasked.add(channel)
+
+    async def _ask_again(self) -> None:
+        """Requests are accepted again: ask what could not be asked, of channels that are still there."""
+        for channel in sorted(self._unasked & (self.board.legs.keys() | self.board.locals.keys())):
+            self._unasked.discard(channel)
+            if channel in self.board.linkedids:
+                await self._ask_linkedid(channel)
+            await self._ask_presentation(channel)
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Variables of calls found at a resync; later ones are told by events."""

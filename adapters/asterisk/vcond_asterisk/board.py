@@ -7,7 +7,7 @@ are followed so that a transfer's target is found behind them, and are no partie
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import structs
 
@@ -15,7 +15,7 @@ from vcond.adapter import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Trans
 from vcond.pbx import clean
 from vcond_asterisk import wire
 from vcond_asterisk.bots import Bots
-from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps
+from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps, index_of, newest
 from vcond_asterisk.config import Config
 from vcond_asterisk.parties import CALLED, LOCAL, is_party
 from vcond_asterisk.wire import Bridge, Channel
@@ -25,6 +25,8 @@ REMEMBERED: Final = 4_000
 """Channels that are gone, whose last events may still come."""
 FEATURE: Final = "N/A"
 """Music class of a hold that Asterisk does for a feature of features.conf."""
+ASKED_WITH: Final = 4
+"""Legs of a conversation that are asked with another of its channels whether they hide their number."""
 ASKING: Final = "FollowMe"
 """Application that says ANSWER of whom it still asks whether he takes the call."""
 
@@ -79,7 +81,8 @@ class Switchboard:
         channels = [c for name in ("channel", "peer", "caller") if isinstance(c := getattr(event, name, None), Channel)]
         asked = [c.id for c in channels if self.may_hide(c) and self._meets(event, c)]
         for conversation in filter(None, map(self._found, channels)):
-            asked += [leg.channel for leg in conversation.legs.values() if leg.may_hide]
+            if not conversation.refused:
+                asked += [leg.channel for leg in conversation.legs.values() if leg.may_hide][:ASKED_WITH]
         return list(dict.fromkeys(asked))
 
     def may_hide(self, channel: Channel) -> bool:
@@ -96,16 +99,14 @@ class Switchboard:
 
     def presented(self, channel: str, presentation: str, at: Instant) -> None:
         """Whether a channel hides its number, as asked for; empty when it is gone already, and nobody knows."""
-        leg = self.legs.get(channel)
-        if leg is not None:
-            leg.conversation.identify(leg, presentation, at)
+        if channel in self.legs:
+            self.legs[channel].conversation.identify(self.legs[channel], presentation, at)
         elif presentation:
             self.presentations[channel] = presentation
 
     def _found(self, channel: Channel) -> Conversation | None:
         """The conversation of a channel, as far as is known."""
-        linkedid = channel.linkedid or self.linkedids.get(channel.id) or channel.id
-        return self._by_id.get(linkedid)
+        return self._by_id.get(channel.linkedid or self.linkedids.get(channel.id) or channel.id)
 
     def event(self, event: wire.Event, arrived: Instant) -> None:
         """Take what happened. Never waits."""
@@ -125,6 +126,7 @@ class Switchboard:
             case wire.ChannelLeftBridge():
                 self.bridged(event.bridge)
                 self.seen(event.channel, at)
+                self.release_bots(at)
             case wire.BridgeDestroyed():
                 self.bridged(structs.replace(event.bridge, channels=[]))
                 self.bridges.pop(event.bridge.id, None)
@@ -177,7 +179,7 @@ class Switchboard:
         if not self._matters(channel):
             return None
         leg, half = self.legs.get(channel.id), self.locals.get(channel.id)
-        before = leg.conversation if leg is not None else half.conversation if half is not None else None
+        before = self._conversation_of(channel.id)
         conversation = self._conversation(channel, before, at, late=late)
         if channel.technology == LOCAL:
             if leg is not None:  # its party went elsewhere, and only the channel is left
@@ -260,8 +262,9 @@ class Switchboard:
         self.presentations.pop(channel, None)
         for members in self.bridges.values():
             members.discard(channel)
-        leg, half = self.legs.pop(channel, None), self.locals.pop(channel, None)
-        conversation = leg.conversation if leg is not None else half.conversation if half is not None else None
+        conversation = self._conversation_of(channel)
+        leg = self.legs.pop(channel, None)
+        self.locals.pop(channel, None)
         if conversation is None:
             return
         conversation = self._survivor(conversation)
@@ -328,26 +331,38 @@ class Switchboard:
     def _find_bots(self, bridge: str, at: Instant) -> None:
         """Media of another application that shares a bridge with a party speaks to it: a party too."""
         members = self.bridges.get(bridge, set())
-        party = next((self.legs[one] for one in sorted(members) if one in self.legs and not self.legs[one].bot), None)
+        legs = [self.legs[one] for one in sorted(members) if one in self.legs]
+        party = next((leg for leg in legs if not leg.bot), None)
         if party is None:
             return
+        talking = {self._survivor(leg.conversation) for leg in legs if not leg.bot}
+        for leg in legs:
+            if leg.bot and self._survivor(leg.conversation) not in talking:
+                self._release(leg, at)
         for bot in self._bots.meet(members, self._survivor(party.conversation).key):
             self.seen(bot, at)
+
+    def release_bots(self, at: Instant) -> None:
+        """Those that share a bridge with nobody any more."""
+        for bot in [self.legs[one] for one in sorted(self._bots.parties) if one in self.legs]:
+            if not bot.bridge:
+                self._release(bot, at)
+
+    def _release(self, bot: Leg, at: Instant) -> None:
+        """A bot left whom it talked to. Whom it meets next is another conversation, which must not become part of this."""
+        self._bots.parties.discard(bot.channel)
+        self._survivor(bot.conversation).remove(self.legs.pop(bot.channel), at, Cause())
 
     def _dismiss(self, conversation: Conversation, at: Instant) -> None:
         """Bots are nobody's call: when they are left alone it is over, whenever their channels go."""
         if any(not leg.bot for leg in conversation.legs.values()):
             return
         for bot in list(conversation.legs.values()):
-            self._bots.parties.discard(bot.channel)
-            conversation.remove(self.legs.pop(bot.channel), at, Cause())
+            self._release(bot, at)
 
     def _merged(self, event: wire.BridgeMerged, at: Instant) -> None:
-        conversations = [
-            self.legs[channel].conversation if channel in self.legs else self.locals[channel].conversation
-            for channel in (*event.bridge.channels, *event.bridge_from.channels)
-            if channel in self.legs or channel in self.locals
-        ]
+        members = (*event.bridge.channels, *event.bridge_from.channels)
+        conversations = list(filter(None, map(self._conversation_of, members)))
         for other in conversations[1:]:
             self._join(conversations[0], other, at).settle(at)
 
@@ -372,8 +387,8 @@ class Switchboard:
                 at=at,
                 kind="blind",
                 transferor=leg.party.index,
-                transferee=_index(moved, leg.conversation),
-                outcome=_outcome(event.result),
+                transferee=index_of(moved, leg.conversation),
+                outcome=event.outcome,
                 to=clean(event.exten),
             )
         )
@@ -382,8 +397,8 @@ class Switchboard:
         first, second = self.seen(event.transferer_first_leg, at), self.seen(event.transferer_second_leg, at)
         moved = self.seen(event.transferee, at) if event.transferee is not None else None
         target = self.wiring.behind(event.transfer_target, {leg.channel for leg in (first, second) if leg is not None})
-        target = target or self._newest([leg for leg in (first, second, moved) if leg is not None])
-        outcome = _outcome(event.result)
+        target = target or newest([leg for leg in (first, second, moved) if leg is not None])
+        outcome = event.outcome
         known = [leg for leg in (first, second, moved, target) if leg is not None]
         if not known:
             return
@@ -396,18 +411,13 @@ class Switchboard:
             Transferred(
                 at=at,
                 kind="attended",
-                transferor=_index(first, conversation) if first is not None else _index(second, conversation),
-                transferee=_index(moved, conversation),
-                target=_index(target, conversation),
+                transferor=index_of(first, conversation) if first is not None else index_of(second, conversation),
+                transferee=index_of(moved, conversation),
+                target=index_of(target, conversation),
                 outcome=outcome,
             ),
             rings=event.transfer_target is not None and event.transfer_target.state != "Up",
         )
-
-    def _newest(self, others: list[Leg]) -> Leg | None:
-        """Who answered last beside the others: Asterisk does not always say who the target is."""
-        around = [leg for other in others[:2] for leg in other.conversation.connected() if leg not in others]
-        return max(around, key=lambda leg: (leg.up or 0, leg.channel), default=None)
 
     # Other events.
 
@@ -436,9 +446,8 @@ class Switchboard:
         self._look_again(conversation, at)
 
     def _conversation_of(self, channel: str) -> Conversation | None:
-        if channel in self.legs:
-            return self.legs[channel].conversation
-        return self.locals[channel].conversation if channel in self.locals else None
+        there = self.legs.get(channel) or self.locals.get(channel)
+        return there.conversation if there is not None else None
 
     def _goes_on(self, event: wire.ChannelDialplan, at: Instant) -> None:
         """Dialplans have hundreds of steps a call: only what begins to listen in, or may, is looked at."""
@@ -486,13 +495,3 @@ class Switchboard:
             for conversation in self.conversations:
                 conversation.emit(Warned(at=at, code="clock-stepped", text="the PBX's clock stepped"))
         return at
-
-
-def _outcome(result: str) -> Literal["success", "failed"]:
-    return "success" if result == "Success" else "failed"
-
-
-def _index(leg: Leg | None, conversation: Conversation) -> int | None:
-    """The index of a leg's party in the call of ``conversation``; None when it is no party there."""
-    party = leg.party if leg is not None and leg.conversation is conversation else None
-    return party.index if party is not None else None

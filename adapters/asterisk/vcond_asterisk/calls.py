@@ -418,6 +418,18 @@ def party_of_channel(call: LiveCall, channel: str) -> Party | None:
     return call.state.party_by_key(channel)
 
 
+def newest(others: list[Leg]) -> Leg | None:
+    """Who answered last beside the others: Asterisk does not always say who a transfer's target is."""
+    around = [leg for other in others[:2] for leg in other.conversation.connected() if leg not in others]
+    return max(around, key=lambda leg: (leg.up or 0, leg.channel), default=None)
+
+
+def index_of(leg: Leg | None, conversation: Conversation) -> int | None:
+    """The index of a leg's party in the call of ``conversation``; None when it is no party there."""
+    party = leg.party if leg is not None and leg.conversation is conversation else None
+    return party.index if party is not None else None
+
+
 def _digits(text: str) -> str:
     return "".join(c for c in text if c.isdigit())
 

@@ -35,6 +35,7 @@ _SCHEME: Final = re.compile(r"(?i)(tel|sips?):")
 _TRUNK_ZERO: Final = re.compile(r"(\+[0-9]{1,3})\s*\(0\)")
 _EXTENSION: Final = re.compile(r"(?i)(?<=[0-9)])[\s,]*(?:ext\.?|x|#)\s*[0-9]{1,8}\Z")
 _VANITY: Final = re.compile(r"\+?[0-9]{1,4}[A-Z]{4,}[0-9A-Z]*")
+_HOST: Final = re.compile(r"(?i)sips?:[^@]*\Z")
 _WAITS: Final = re.compile(r"[wWpP](?=[0-9+*#wWpP])")
 _USER: Final = "-_.!~*'()&=+$,;?/"
 """Characters of a SIP user part that need no escape (RFC 3261 section 25.1)."""
@@ -102,7 +103,8 @@ def dialled_number(dialstring: str) -> str:
     """
     endpoint, slash, rest = dialstring.partition("/")
     if slash:
-        number = _plain(rest.partition("/")[0]).partition(":")[0].partition("&")[0]
+        rest = rest.partition("/")[0]
+        number = "" if _HOST.match(rest) else _plain(rest).partition(":")[0].partition("&")[0]
     else:
         number, at, _ = endpoint.partition("@")
         number = _plain(number) if at else ""
@@ -117,7 +119,8 @@ def called(dialstring: str, own: CallerId, endpoint: str, config: Config, *, ins
     ``own`` is the caller id with which the channel was made, which is the endpoint's; what came later was shown to it.
     """
     number = "" if inside else dialled_number(dialstring)
-    if number:
+    contact = inside is None and _SCHEME.match(dialstring.partition("/")[2])
+    if number and not (contact and not telephone(number)):  # else it is how a phone registered, which may be random
         found = address(number, "", config)
         mine = address(own.number, own.name, config)
         return mine if (mine.tel, mine.sip) == (found.tel, found.sip) else found

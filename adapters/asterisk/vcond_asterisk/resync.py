@@ -62,6 +62,7 @@ def _redraw(
         board.seen(channel, at, late=True, since=lost)
     for bridge in bridges:
         board.meet(bridge.id, at)
+    board.release_bots(at)
 
 
 def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:

@@ -124,21 +124,30 @@ class BridgeDestroyed(Event, tag=True, frozen=True):
     bridge: Bridge
 
 
-class BridgeBlindTransfer(Event, tag=True, frozen=True):
+class BridgeTransfer(Event, frozen=True, kw_only=True):
+    """Base of transfers."""
+
+    result: str = ""
+
+    @property
+    def outcome(self) -> Literal["success", "failed"]:
+        """Whether it was done."""
+        return "success" if self.result == "Success" else "failed"
+
+
+class BridgeBlindTransfer(BridgeTransfer, tag=True, frozen=True):
     """``channel`` sent the others to an extension without asking."""
 
     channel: Channel
     exten: str = ""
-    result: str = ""
     transferee: Channel | None = None
 
 
-class BridgeAttendedTransfer(Event, tag=True, frozen=True):
+class BridgeAttendedTransfer(BridgeTransfer, tag=True, frozen=True):
     """Somebody who talked to two sides connected them. There is no ``channel``."""
 
     transferer_first_leg: Channel
     transferer_second_leg: Channel
-    result: str = ""
     transferee: Channel | None = None
     transfer_target: Channel | None = None
     destination_type: str = ""

@@ -190,6 +190,8 @@ class Conversation(FilledIn[L]):
         """A leg only listens in on others (``eavesdrop``, ``ChanSpy``): it is no party, unless that is wanted."""
         if leg.listens_in or self._selecting.record_supervisors:
             return
+        if self.left_alone is not None:
+            self.begin_anew(at)  # his last conversation is over, and recorded
         leg.listens_in = True
         self._gone(leg, at, Cause())
         leg.key = ""
@@ -259,13 +261,15 @@ class Conversation(FilledIn[L]):
 
     def look(self, at: Instant) -> None:
         """Stop listening when the core has ended the call by itself; let go of who stays alone."""
-        if self.call is not None and self.call.state.ended is not None:
-            self._was_ended(self.call.state.cause.text, at)
+        self.was_ended(at)
         if self.left_alone is not None and at - self.left_alone > PARTING and self.legs:
             self.begin_anew(at)
 
-    def _was_ended(self, why: str, at: Instant) -> None:
-        self.call = None
+    def was_ended(self, at: Instant) -> None:
+        """Let go of a call that the core has ended by itself."""
+        if self.call is None or self.call.state.ended is None:
+            return
+        why, self.call = self.call.state.cause.text, None
         if why not in CUT_OFF:  # else it may live on, and is recorded ``again``
             self.refuse("ended", at)
             return
@@ -376,6 +380,8 @@ class Conversation(FilledIn[L]):
     def absorb(self, other: Conversation[L], at: Instant | None = None) -> None:
         """Another conversation turned out to be part of this one, at ``at`` or when the younger began."""
         met = max(self.since, other.since) if at is None else at
+        for side in (self, other):
+            side.was_ended(met)  # what is over takes nothing in, and ends nobody else's
         self._who_stays(other, met)
         if EXCLUDED in {self.refused, other.refused}:
             for side in (self, other):

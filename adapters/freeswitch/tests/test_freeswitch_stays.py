@@ -8,6 +8,7 @@ import pytest
 from fskit import Ears
 from fslab import Lab, lab
 
+from vcond.adapter import Cause
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond.testing.time import ManualClock
@@ -164,3 +165,83 @@ def test_an_agent_takes_the_next_while_the_first_talks_to_a_colleague():
     for leg in ("5550101", "1001", "5550100", "1002"):
         it.hang_up(leg)
     assert it.calls() == [{"1001", "5550100", "1002"}, {"1001", "5550101"}]
+
+
+CUSTOMERS = ("5550100", "5550101")
+
+
+def come(it: Desk, customer: str) -> None:
+    it.arrive(customer, channel=f"sofia/external/{customer}@carrier.example.com")
+
+
+def by_queue(it: Desk, customer: str) -> None:
+    queue = {"subclass": "callcenter::info", "cc_member_leg": customer, "cc_queue": "support"}
+    it.tell("CUSTOM", customer, cc_action="member-queue-start", **queue)
+    it.tell("CUSTOM", customer, cc_action="bridge-agent-start", cc_agent_leg="1001", cc_agent="1001", **queue)
+    it.tell("CHANNEL_BRIDGE", customer, bridge_a=customer, bridge_b="1001", answered="1")
+    it.tell("CHANNEL_UNBRIDGE", customer, bridge_a=customer, bridge_b="1001")
+
+
+def by_conference(it: Desk, customer: str) -> None:
+    room = {"subclass": "conference::maintenance", "conference": customer, "conference_id": customer}
+    for leg in (customer, "1001"):
+        it.tell("CUSTOM", leg, action="add-member", **room)
+    it.tell("CUSTOM", "1001", action="del-member", **room)
+
+
+def in_the_agents_conference(it: Desk, customer: str) -> None:
+    room = {"subclass": "conference::maintenance", "conference": "agent", "conference_id": "c1"}
+    if customer == CUSTOMERS[0]:
+        it.tell("CUSTOM", "1001", action="add-member", **room)
+    it.tell("CUSTOM", customer, action="add-member", **room)
+    it.tell("CUSTOM", customer, action="del-member", **room)
+
+
+@pytest.mark.parametrize("meet", [by_queue, by_conference, in_the_agents_conference])
+def test_the_next_comes_while_the_last_answers_a_survey(meet):
+    it = Desk()
+    it.arrive("1001")
+    for customer in CUSTOMERS:
+        come(it, customer)
+        meet(it, customer)
+    for leg in (*CUSTOMERS, "1001"):
+        it.hang_up(leg)
+    assert it.calls() == [{"1001", "5550100"}, {"1001", "5550101"}]
+    assert not it.desk.open_calls()
+
+
+def test_an_agent_who_listens_in_right_after_a_customer_hung_up():
+    it = Desk()
+    it.arrive("1001")
+    come(it, "5550100")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    it.tell("CHANNEL_HANGUP_COMPLETE", "5550100", cause="NORMAL_CLEARING", q850="16", hung_up="send_bye")
+    it.tell("CALL_UPDATE", "1001", app="eavesdrop")
+    it.clock.advance(5 * SECOND)
+    for conversation in it.board.conversations():
+        conversation.look(it.clock.now())
+    assert it.calls() == [{"1001", "5550100"}]
+    assert not it.desk.open_calls()
+    assert "Paused" not in {type(event).__name__ for event in it.desk.calls[0].events}
+
+
+@pytest.mark.parametrize("why", ["limit", "operator"])
+def test_a_call_that_was_ended_takes_no_other_with_it(why):
+    it = Desk()
+    it.arrive("1001")
+    come(it, "5550100")
+    ended, living = it.desk.calls
+    ended.end(at=it.clock.now(), cause=Cause(text=why))
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    assert it.desk.open_calls() == [living]
+    assert people(living) == {"1001", "5550100"}
+
+
+@pytest.mark.parametrize("name", ["CHANNEL_ANSWER", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "DTMF"])
+def test_what_is_told_of_a_channel_after_its_end_is_no_new_call(name):
+    it = Desk()
+    it.arrive("1001")
+    it.hang_up("1001")
+    it.tell(name, "1001", digit="1")
+    assert not it.board.legs
+    assert len(it.desk.calls) == 1

@@ -193,6 +193,8 @@ class Switchboard:
         if leg is None:
             if not event.leg or len(self.legs) >= MAX_LEGS or event.name not in _MAKES_KNOWN:
                 return
+            if self._transfers.ended(event.leg):
+                return  # its last events come in any order
             leg = self._new_leg(event, at, late=True)
         self._update(leg, event, at)
         conversation = leg.conversation
@@ -287,12 +289,7 @@ class Switchboard:
             leg.met = True
             if leg.up is None and leg.channel == event.leg and number(event.answered):
                 leg.up = at  # a bridge is no answer: with a 183 it comes at the early media (measured)
-        for leg, other in ((one, two), (two, one)):
-            here, there = leg.conversation, other.conversation
-            if here is not there and leg.stays and len(here.legs) > 1 and here.left_alone is None:
-                here.move(leg, there, at)
-        conversation = self._join(one.conversation, two.conversation, at)
-        conversation.settle(at)
+        self._meet(one, two, at).settle(at)
         self._transfers.bridged(one, two)
 
     def _unbridged(self, event: Event, at: Instant) -> None:
@@ -306,6 +303,16 @@ class Switchboard:
             return
         self._transfers.seen(leg, event, at)
         leg.conversation.settle(at)
+
+    def _meet(self, one: Leg, two: Leg, at: Instant) -> Conversation:
+        """Two legs are connected: they are in one conversation; who stays leaves the one before behind."""
+        for leg, other in ((one, two), (two, one)):
+            here, there = leg.conversation, other.conversation
+            if here is there or not leg.stays or here.left_alone is not None:
+                continue
+            if any(left.somebody for left in here.legs.values() if left is not leg):
+                here.move(leg, there, at)
+        return self._join(one.conversation, two.conversation, at)
 
     def _join(self, one: Conversation, two: Conversation, at: Instant) -> Conversation:
         """Two conversations are one: the older takes the other in."""
@@ -332,7 +339,10 @@ class Switchboard:
         if event.action == "add-member":
             leg.conference, leg.app = room, "conference"
             conversation = self._conferences.get(room)
-            if conversation is not None and conversation.legs:
+            inside = [one for one in conversation.legs.values() if one.conference == room] if conversation else []
+            if len(inside) == 1 and inside[0] is not leg:
+                conversation = self._meet(inside[0], leg, at)
+            elif conversation is not None and conversation.legs:
                 conversation = self._join(conversation, leg.conversation, at)
             else:
                 conversation = leg.conversation
@@ -352,7 +362,7 @@ class Switchboard:
         if event.cc_action == "bridge-agent-start":
             member.conversation.fact("agent", event.cc_agent, at)
             if agent is not None:
-                self._join(member.conversation, agent.conversation, at).settle(at)
+                self._meet(member, agent, at).settle(at)
 
     # Time.
 

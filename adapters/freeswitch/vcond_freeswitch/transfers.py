@@ -112,6 +112,10 @@ class Transfers:
         if len(self._gone) > MAX_PENDING:
             self._gone.popitem(last=False)
 
+    def ended(self, channel: str) -> bool:
+        """Whether a channel is one that went a while ago."""
+        return channel in self._gone
+
     def bridged(self, one: Leg, two: Leg) -> None:
         """Two legs are bridged, and one conversation: what they were sent on to."""
         for peer, sending in [(peer, sending) for peer, sending in self._by_peer.items()]:

@@ -83,12 +83,12 @@ async def test_a_refused_vcon_is_a_dead_letter_that_says_why_until_it_is_sent_ag
             tmp_path,
             sinks=f'[[sinks]]\ntype = "conserver"\nurl = "{conserver.url}"\ningress_lists = ["vcond_in"]\ntoken = "key"\n',
         )
-        conserver.next(Status(403, '{"detail":"Invalid API Key"}'))
+        conserver.next(Status(422, b'{"detail":"no such thing"}', {"Content-Type": "application/json"}))
         async with house.running() as vcond, vcond.stream() as stream:
             await stream.play(0.5)
             await stream.stop()
             (row,) = await vcond.until("outbox", lambda rows: rows and rows[0]["state"] == "dead")
-            assert "Invalid API Key" in row["answer"]
+            assert "no such thing" in row["answer"]
             code, printed = await house.command("outbox", "retry")
             assert (code, printed) == (0, "1 to be sent again\n")
             await vcond.until("outbox", lambda rows: not rows)

@@ -67,6 +67,45 @@ def test_a_tap_that_was_removed_while_the_event_socket_was_away_is_made_again():
     lab(main)
 
 
+def test_a_switch_that_does_not_say_which_taps_there_are_costs_no_good_one():
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await asyncio.sleep(10)
+            run = it.switch._run
+            it.switch._run = lambda line: "-ERR busy\n" if "buglist" in line else run(line)
+            before = [line for line in it.switch.commands if " start " in line]
+            await it.switch.refuse()
+            await it.switch.start()
+            await it.desk.until(lambda: it.desk.is_attached)
+            await it.speak((one, ANN), (two, BEN))
+            assert [line for line in it.switch.commands if " start " in line] == before
+            it.switch.end(one, two)
+            assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
+
+    lab(main)
+
+
+def test_a_leg_that_the_switch_does_not_find_at_first_is_tapped_when_it_does():
+    async def main(it: Lab) -> None:
+        run = it.switch._run
+        it.switch._run = lambda line: "-ERR No such channel!\n" if " start " in line else run(line)
+        async with it.attached():
+            one, two = it.switch.call()
+            await asyncio.sleep(10)
+            assert it.desk.drops["tap", "refused"]
+            it.switch._run = run
+            await it.listened(one, two)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            call = await it.over(one.uuid)
+            assert it.heard(call, 0, ANN) > 0.95
+            assert "tap-failed" in {warning.code for warning in call.state.warnings}
+
+    lab(main)
+
+
 def test_a_tap_that_never_works_is_tried_less_and_less_often():
     async def main(it: Lab) -> None:
         it.switch.deaf_taps = True

@@ -292,6 +292,8 @@ class TapCrew:
         self.ready = True
         used: set[Path] = set()
         for leg, listed in zip(up, bugs, strict=True):
+            if listed is None:
+                continue
             used.update(map(Path, listed))
             tap = self._taps.get(leg.channel)
             if tap is not None:
@@ -304,7 +306,7 @@ class TapCrew:
                 if not self._take_up(leg, Path(target), unread.get(leg.channel)) and not foreign(Path(target)):
                     await self._quietly(commands.record_stop(leg.channel, target), connection)
                     self.leftovers.add(Path(target))
-        if self.kind == "file":
+        if self.kind == "file" and None not in bugs:
             self.leftovers.sweep(used | {tap.path for tap in self._taps.values() if isinstance(tap, FileTap)})
         for leg in up:
             if leg.channel not in self._taps and leg.left is None:
@@ -410,8 +412,10 @@ class TapCrew:
                     leg.bypassed = False
                 tap.asked = True
                 await connection.background(tap.start_command())
-            except NoSuchChannelError:
-                return  # its last event is on the way
+            except NoSuchChannelError as refusal:
+                if why == REFUSED:  # the first time its last event is on the way
+                    self._refused(tap, refusal)
+                why = REFUSED
             except (PeerError, ConfigError) as refusal:
                 why = REFUSED
                 self._refused(tap, refusal)
@@ -447,11 +451,14 @@ class TapCrew:
             self._said[text] = now
             self.desk.log.error(text, **more)
 
-    async def _bugs(self, connection: Connection, leg: Leg) -> list[str]:
+    async def _bugs(self, connection: Connection, leg: Leg) -> list[str] | None:
+        """Where the taps of a leg write to; None when FreeSWITCH did not say: what is there is then left as it is."""
         try:
             return _TARGET.findall(await connection.background(commands.buglist(leg.channel)))
-        except (PeerError, ConfigError):
+        except NoSuchChannelError:
             return []
+        except (PeerError, ConfigError):
+            return None
 
     def _send(self, line: str, connection: Connection) -> None:
         self._tasks.create_task(self._quietly(line, connection), name="tap-command")

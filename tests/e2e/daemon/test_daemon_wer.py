@@ -19,7 +19,7 @@ from vcond.speech.engine import EngineOptions, Hint
 from vcond.speech.engines import whisper
 from vcond.testing.needs import needs
 
-SPEED = 4
+SPEED = 2
 """How many times faster than people speak the calls are played; the daemon's clock runs as fast."""
 SENTENCES, CALLS = 104, 8
 MOST = 0.08

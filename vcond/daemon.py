@@ -250,12 +250,12 @@ class Daemon:
                     await self._detach(attached)
                 if self._reloading is not None:
                     self._reloading.cancel()
-                self._cleaner.shutdown(wait=False, cancel_futures=True)
                 self.bus.close()
                 await self.ops.close()
                 await self.web.close()
                 await self.admin.close()
                 await cancelled(background)
+                self._cleaner.shutdown(wait=False, cancel_futures=True)  # deliveries go on until here
 
     async def _recover(self, adapters: dict[str, Adapter]) -> int:
         """Journals of an earlier run, one by one: those that wait for their sinks are many, and hold no memory."""

@@ -13,7 +13,8 @@ from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):\d{1,5}$"
+PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})"
+ADDRESS = rf"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):{PORT}$"
 
 
 class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -14,7 +14,7 @@ KINDS = {
     "object": 'must be a section or a table, as in { key = "value" }',
 }  # fmt: skip
 FORMS = (
-    (r":\d{1,5}", "must be host:port, as in 127.0.0.1:8470"),
+    (":(?:6553", "must be host:port, as in 127.0.0.1:8470"),
     ("wss?", "must be an address that begins with ws://, wss://, http:// or https://"),
     ("https?://", "must be an address that begins with http:// or https://, as in https://edge-1.example.com"),
     ("https://", "must be an address that begins with https://"),

@@ -41,13 +41,14 @@ class FreeSpace:
         if self._thread is None:
             self._thread = threading.Thread(target=self._look, name="vcond-disk", daemon=True)
             self._thread.start()
-        if self._asked is None:
+        asked = self._asked  # the thread may end the look at any moment
+        if asked is None:
             first = self._last is None
             self._asked = self._clock()
             self._wanted.put(path)
             if first:
                 self._told.wait(FIRST)
-        elif self._clock() - self._asked > PATIENCE:
+        elif self._clock() - asked > PATIENCE:
             raise OSError(errno.ETIMEDOUT, "the file system does not answer")
         if isinstance(self._last, OSError):
             raise OSError(self._last.errno, self._last.strerror)

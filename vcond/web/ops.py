@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from vcond.config.schema import OpsConfig
-from vcond.web.server import Health, url
+from vcond.web.server import Health, reason, url
 
 log = structlog.get_logger()
 
@@ -40,8 +40,8 @@ class OpsServer:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._config.host, self._config.port).start()
-        except OSError as why:
-            self.trouble = f"cannot listen on {self._config.listen}: {why.strerror}"
+        except (OSError, UnicodeError) as why:
+            self.trouble = f"cannot listen on {self._config.listen}: {reason(why)}"
             log.error("no metrics and no health over HTTP", why=self.trouble, fix="set ops.listen, then restart vcond")  # noqa: TRY400
             return
         self._port = self._runner.addresses[0][1]

@@ -34,6 +34,11 @@ def url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def reason(why: Exception) -> str:
+    """Why an address cannot be bound, for the operator."""
+    return str(why.strerror) if isinstance(why, OSError) else "no host has such a name"
+
+
 def ingress_token(config: WebConfig, state_dir: Path) -> str:
     """The configured token, or the one made at the first start. Raises StorageError when it cannot be kept."""
     file = state_dir / "ingress-token"
@@ -101,9 +106,9 @@ class WebServer:
         site = web.TCPSite(self._runner, self._config.host, self._config.port, backlog=512)
         try:
             await site.start()
-        except OSError as why:
+        except (OSError, UnicodeError) as why:  # the latter of a name that no host can have
             await self._runner.cleanup()
-            raise ConfigError(f"cannot listen on {self._config.listen}: {why.strerror}", "web.listen") from None
+            raise ConfigError(f"cannot listen on {self._config.listen}: {reason(why)}", "web.listen") from None
         self._port = self._runner.addresses[0][1]
         log.info("listening", address=f"{self._config.host}:{self._port}")
 

@@ -36,6 +36,8 @@ def whole(file: Path) -> None:
         ("[record]\nunanswered = 'yes'", "record.unanswered: must be true or false, without quotes"),
         ("[web]\nlisten = '8470'", "web.listen: must be host:port, as in 127.0.0.1:8470"),
         ("[ops]\nlisten = 'x'", "ops.listen: must be host:port, as in 127.0.0.1:8470"),
+        ("[ops]\nlisten = '127.0.0.1:65536'", "ops.listen: must be host:port, as in 127.0.0.1:8470"),
+        ("[web]\nlisten = '[::1]:99999'", "web.listen: must be host:port, as in 127.0.0.1:8470"),
         ("[web]\npublic_url = 'edge'", "web.public_url: must be an address that begins with http:// or https://"),
         ("sinks = 'x'", "sinks: must be a list"),
         ("web = 'x'", "web: must be a section"),

@@ -126,3 +126,29 @@ def test_free_space_is_told_as_of_the_last_look_and_so_are_errors(tmp_path: Path
 
     space = FreeSpace(measure)
     assert [settled() for _ in range(4)] == [5, 7, "Stale file handle", 9]
+
+
+def test_a_look_that_ends_while_it_is_asked_for_harms_nobody(tmp_path: Path):
+    """The thread answers between any two steps of who asks: here while the clock is read."""
+    space: FreeSpace
+    looking, answer = threading.Event(), threading.Event()
+
+    def measure(_):
+        if looking.is_set():
+            answer.wait()
+        return 5
+
+    def clock():
+        if looking.is_set() and space._asked is not None:
+            answer.set()
+            while space._asked is not None:
+                pass
+        return 0.0
+
+    space = FreeSpace(measure, clock)
+    assert space(tmp_path) == 5
+    while space._asked is not None:
+        pass
+    looking.set()
+    assert space(tmp_path) == 5, "asks"
+    assert space(tmp_path) == 5, "and is answered now"

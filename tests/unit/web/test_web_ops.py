@@ -2,6 +2,7 @@ import socket
 from contextlib import asynccontextmanager
 
 import aiohttp
+import msgspec
 import pytest
 
 from vcond.config import OpsConfig
@@ -44,6 +45,21 @@ async def test_an_address_in_use_costs_no_call():
         async with served(listen=f"127.0.0.1:{taken.getsockname()[1]}") as (server, _):
             assert "cannot listen" in server.trouble
             assert server.base_url == ""
+
+
+@pytest.mark.parametrize("listen", ["a..b:8471", f"{'x' * 70}:8471"])
+async def test_a_name_that_no_host_can_have_costs_no_call(listen: str):
+    server = OpsServer(msgspec.structs.replace(OpsConfig(), listen=listen), alive=dict, ready=dict)
+    await server.start()
+    await server.close()
+    assert server.trouble.startswith(f"cannot listen on {listen}: ")
+    assert server.base_url == ""
+
+
+async def test_it_listens_on_ipv6_too():
+    async with served(listen="[::1]:0") as (server, client), client.get("/livez") as answer:
+        assert server.base_url.startswith("http://[::1]:")
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("listen", [""])

@@ -19,23 +19,37 @@ NAME: Final = "anonymous"
 
 _HID: Final = (
     "anonymous", "restricted", "private", "withheld", "blocked", "hidden", "suppressed", "undisclosed", "not disclosed",
-    "anonym", "anonyme", "anonimo", "unterdruckt", "masque", "oculto", "非通知",
+    "confidential", "unlisted",
+    "anonym", "anonymer", "anonyme", "anonimo", "anonima", "anoniem", "privat", "prive", "privee", "privato", "privata",
+    "privado", "privada", "confidencial", "riservato", "unterdrückt", "unterdrueckt", "unterdrückte", "geheim", "masqué",
+    "masquée", "oculto", "oculta", "nascosto", "verborgen", "afgeschermd", "skjult", "hemligt", "hemlig", "skyddat",
+    "аноним", "анонимный", "скрыт", "скрытый", "非通知", "匿名", "隐藏", "隱藏", "발신번호표시제한",
 )  # fmt: skip
 _NOT_KNOWN: Final = (
-    "unavailable", "unknown", "not available", "not known", "undefined", "unbekannt", "unbekannter", "inconnu",
-    "desconocido", "sconosciuto", "out of area", "表示圏外",
+    "unavailable", "unknown", "not available", "not known", "not provided", "undefined", "unbekannt", "unbekannter",
+    "unbekannte", "inconnu", "inconnue", "desconocido", "desconocida", "desconhecido", "sconosciuto", "sconosciuta",
+    "onbekend", "onbekende", "ukendt", "ukjent", "okänd", "okänt", "неизвестный", "неизвестен", "out of area",
+    "表示圏外", "通知不可能", "未知",
 )  # fmt: skip
 _OF: Final = (
     "caller|caller ?id|call|cid|clid|cli|id|number|phone|phone number|name|user|party|subscriber|identity"
-    "|nummer|rufnummer|anrufer|numero|appelant"
+    "|nummer|rufnummer|telefonnummer|anrufer|anruf|numero|appelant|appel|correspondant|llamada|chiamata|chamada"
+    "|beller|oproep|номер|号码|號碼|来电|來電|番号"
 )
-_PHRASES: Final = "no caller ?id|no caller number|no number"
+_PHRASES: Final = "no ?caller ?id|no ?caller ?number|no ?number"
+
+
+def _plain(text: str) -> str:
+    """For comparison: one form of Unicode, no case, accents, quotes; words apart by one space."""
+    apart = unicodedata.normalize("NFKD", text[:256].casefold())
+    bare = "".join(c for c in apart if not unicodedata.combining(c) or c in "\u3099\u309a")
+    return " ".join(re.split(r"[\s\-_.\"'<>()\[\]\\/+:,;]+", bare)).strip()
 
 
 def _whole(words: tuple[str, ...]) -> re.Pattern[str]:
-    """One of the words alone, or beside what it is said of: ``Unknown Caller``, ``number withheld``."""
-    one = "|".join(map(re.escape, words))
-    return re.compile(rf"(?:(?:{_OF}) (?:is )?)?(?:{one})(?: (?:{_OF}))?|{_PHRASES}")
+    """One of the words alone, or beside what it is said of: ``Unknown Caller``, ``number withheld``, ``PRIVATENUMBER``."""
+    one = "|".join(re.escape(_plain(word)) for word in words)
+    return re.compile(rf"(?:(?:{_OF}) ?){{0,2}}(?:is )?(?:{one})(?: ?(?:{_OF})){{0,2}}|{_PHRASES}")
 
 
 _ASKED: Final = _whole(_HID)
@@ -53,6 +67,9 @@ _HOST: Final = "anonymous.invalid"
 behind numbers whose domain it does not know.)"""
 _PRIVACY: Final = re.compile(r"(?:^|[\s;,])(?:id|user|header|critical|session)(?:$|[\s;,])", re.IGNORECASE)
 """A Privacy header that asks for some (RFC 3323 section 4.2, RFC 3325 section 9.3)."""
+_NO_PRIVACY: Final = re.compile(r"(?:^|[\s;,])none(?:$|[\s;,])", re.IGNORECASE)
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*<)')
+"""The name before an address, in which whoever calls may write anything."""
 _REMOTE: Final = re.compile(r";\s*privacy\s*=\s*\"?(?:full|uri|name|yes|on)", re.IGNORECASE)
 """``Remote-Party-ID`` (draft-ietf-sip-privacy-04)."""
 _URI: Final = re.compile(r"(?:sips?|tel):([^\s>;?]+)", re.IGNORECASE)
@@ -65,8 +82,11 @@ def hides(who: Who) -> bool:
     """
     if who.hidden or _number(who.tel) or _address(who.sip) or _address(who.mailto, user=False):
         return True
-    pattern = _ASKED if who.tel or who.sip or who.mailto else _ANY
-    return bool(pattern.fullmatch(_plain(who.name)))
+    if _address(who.name, user=False):
+        return True
+    if who.tel or who.sip or who.mailto:
+        return bool(_ASKED.fullmatch(_plain(who.name)))
+    return _number(who.name)
 
 
 def shown(who: Who) -> Who:
@@ -80,22 +100,15 @@ def shown(who: Who) -> Who:
 
 def asks(header: str, value: str) -> bool:
     """Whether a header of a party's SIP request asks that the party be not shown, or comes from one who is not."""
-    name = header.lower()
+    name, value = header.lower(), _QUOTED.sub("", value) if header.lower() != "privacy" else value.replace('"', "")
     if name == "privacy":
-        return bool(_PRIVACY.search(value))
+        return bool(_PRIVACY.search(value)) and not _NO_PRIVACY.search(value)
     if name == "remote-party-id":
         return bool(_REMOTE.search(value))
-    if name in {"from", "p-preferred-identity"}:
+    if name in {"from", "f", "p-preferred-identity"}:
         found = _URI.search(value)
         return bool(found and _address(unquote(found[1])))
     return False
-
-
-def _plain(text: str) -> str:
-    """For comparison: one form of Unicode, no case, accents, quotes; words apart by one space."""
-    apart = unicodedata.normalize("NFKD", text[:256].casefold())
-    bare = "".join(c for c in apart if not unicodedata.combining(c) or c in "\u3099\u309a")
-    return " ".join(re.split(r"[\s\-_.\"'<>()\[\]\\/+:,;]+", bare)).strip()
 
 
 def _number(text: str) -> bool:

@@ -16,6 +16,10 @@ WORDS = (
     "anonymous", "Anonymous", "ANONYMOUS", "restricted", "private", "unavailable", "unknown", "blocked", "withheld",
     "Private Caller", "Anonymous Caller", "number withheld", "Caller ID Blocked", "NUMBER_UNAVAILABLE", "No Caller ID",
     "Unknown-Number", '"Anonymous"', "Out of Area", "Unterdrückt", "Rufnummer unterdrückt", "Anonyme", "Anónimo", "非通知",
+    "PRIVATENUMBER", "NOCALLERID", "Caller ID Number Withheld", "Anonymer Anrufer", "unterdrueckt", "Private Nummer", "privat",
+    "Appel masqué", "Numéro privé", "Número Privado", "llamada anónima", "numero privato", "anoniem", "Nummer onbekend",
+    "Unbekannte Nummer", "hemligt nummer", "номер скрыт", "Скрытый номер", "匿名来电", "未知号码", "通知不可能", "발신번호표시제한",
+    "not provided",
 )  # fmt: skip
 
 
@@ -41,6 +45,7 @@ def test_a_word_hides_as_number_as_address_and_as_name(word):
         ev.Who(sip="anonymous@anonymous.invalid"), ev.Who(sip="c8oqz84@ANONYMOUS.invalid:5060"), ev.Who(sip="x@a.anonymous.invalid."),
         ev.Who(sip="sip:anonymous@pbx.example.com"), ev.Who(sip="anonymous;phone-context=x@pbx.example.com"), ev.Who(sip="anonymous"),
         ev.Who(mailto="x@anonymous.invalid"), ev.Who(uuid="client:Anonymous", name="Anonymous"),
+        ev.Who(tel="+15550100123", name="anonymous@anonymous.invalid"), ev.Who(name="+266696687"), ev.Who(name="0000000000"),
         ev.Who(tel="+15550100123", name="Anonymous"), ev.Who(sip="anonymous@anonymous.invalid", name="Ada Lovelace"),
         ev.Who(tel="+15550100123", name="Ada Lovelace", sip="a@b.example", mailto="a@b.example", uuid="7", hidden=True),
     ],
@@ -55,6 +60,7 @@ def test_nothing_is_shown_of_who_hid(who):
         ev.Who(), ev.Who(tel="+15550100123"), ev.Who(tel="7378742883"), ev.Who(tel="2562533"), ev.Who(tel="+17378742883"),
         ev.Who(tel="1000"), ev.Who(tel="000"), ev.Who(name="Anonymous Logistics", tel="+15550100123"),
         ev.Who(name="Private Bank"), ev.Who(name="Bank Private"), ev.Who(name="Blocked Drains Ltd"), ev.Who(name="Unknown Pleasures"),
+        ev.Who(name="Numero Uno"), ev.Who(name="Privatbank AG"), ev.Who(name="Private Phone Repair"), ev.Who(name="Call Centre"),
         ev.Who(name="The Unknown Soldier"), ev.Who(name="Restricted Goods Unit"), ev.Who(name="Hidden Valley"),
         ev.Who(sip="private.bank@pbx.example.com"), ev.Who(sip="1001@anonymous.example.com"), ev.Who(sip="1001@anonymous-invalid.example"),
         ev.Who(sip="1001@unknown.invalid"), ev.Who(mailto="anonymous@example.com"), ev.Who(name="非常口"), ev.Who(name="Masque"[:-1]),
@@ -104,6 +110,11 @@ def test_a_journal_of_before_is_read_and_the_flag_is_written_only_where_it_is_se
 @pytest.mark.parametrize(
     ("header", "value", "asked"),
     [
+        ("Privacy", '"id"', True), ("Privacy", "critical;none", False), ("f", "<sip:anonymous@anonymous.invalid>", True),
+        ("From", '"sip:bob@example.com" <sip:anonymous@anonymous.invalid>', True),
+        ("From", '"sip:anonymous@x" <sip:bob@example.com>', False), ("From", '"a \\" <sip:bob@x>" <sip:anonymous@x>', True),
+        ("Remote-Party-ID", '"a;privacy=full" <sip:+15550100123@example.com>;privacy=off', False),
+        ("Remote-Party-ID", '<sip:+15550100123@example.com>;privacy="full"', True),
         ("Privacy", "id", True), ("privacy", "header;user;critical", True), ("Privacy", "none", False), ("Privacy", "history", False),
         ("Remote-Party-ID", "<sip:+15550100123@example.com>;party=calling;privacy=full;screen=yes", True),
         ("Remote-Party-ID", "<sip:+15550100123@example.com>;privacy=off", False),

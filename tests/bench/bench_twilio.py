@@ -75,7 +75,7 @@ async def core() -> AsyncIterator[Bench]:
     from vcond.web.server import WebServer
 
     token = "token"
-    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token, alive=dict, ready=dict)
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token)
     async with deaf_office() as office:
         await server.start()
         try:

@@ -74,7 +74,7 @@ async def vcond_server() -> AsyncIterator[tuple[str, Callable[[], Count]]]:
         lost = sum((stop - start) * 50 // rate for (start, stop, kind), rate in spans if kind == "lost")
         return Count(len(tracks), sum(tracks), lost)
 
-    server = WebServer(WebConfig(listen="127.0.0.1:0"), token="token", alive=dict, ready=dict)
+    server = WebServer(WebConfig(listen="127.0.0.1:0"), token="token")
     async with deaf_office() as office:
         await server.start()
         desk = CoreDesk("webrtc", office, server.ingress("webrtc"), lambda: None)

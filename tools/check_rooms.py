@@ -38,7 +38,7 @@ FREE = {"daemon", "status", "cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
 PURE = {"calls", "media", "vcon"}
 # but for the sockets that all adapters with RTP share
-SOCKETS = {Path("vcond/media/rtpsocket.py")}
+SOCKETS = {Path("vcond/media/rtp/ports.py")}
 IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}
 
 

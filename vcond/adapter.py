@@ -9,7 +9,7 @@ Rules, each held by the conformance suite in ``vcond.testing``:
 
 - An adapter opens and ends calls by what its system says. The same key is the same call, also after a restart.
 - ``write`` and ``emit`` never wait and never raise for what a peer sent.
-- Moments that the peer stamped are mapped to our clock with ``vcond.media.clocks.RemoteClock``.
+- Moments that the peer stamped are mapped to our clock with ``vcond.media.placement.clocks.RemoteClock``.
 - Helpers put into the peer (snoops, bridges, forks) are removed when a call ends and when the adapter is cancelled.
 - Sockets are always drained; when the adapter cannot keep up it hangs up itself.
 - Nothing said or dialled, no full number and no secret goes to a log line, an exception or a metric label.
@@ -60,8 +60,8 @@ from vcond.errors import (
     UnreachableError,
     how_to_install,
 )
-from vcond.media.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 from vcond.media.codecs import Codec
+from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 
 __all__ = [
     "CUT_OFF", "MILLI", "NORMAL", "SECOND",

@@ -2,7 +2,7 @@
 
     python tests/bench/bench_rtp.py [--legs 200] [--seconds 5] [--rounds 3]
 
-Both have one socket a leg, asyncio's own loop, and ``max_size`` set (vcond/media/rtpsocket.py says why). The bare one
+Both have one socket a leg, asyncio's own loop, and ``max_size`` set (vcond/media/rtp/ports.py says why). The bare one
 reads the header and stores the payload, and is done. Ours is the way of the daemon: ports, receiver, the core's tracks
 with their placement and spans, the journal on disk; two legs are a call. A client in a process of its own sends 50
 packets a second and leg, all legs spread over each 20 ms. Server and client have a core each, rounds take the servers in
@@ -92,9 +92,9 @@ async def serve_core(legs: int, seconds: float) -> None:
     from deaf_office import deaf_office, placed
 
     from vcond.adapter import RtpClock
-    from vcond.media.rtpformats import STATIC
-    from vcond.media.rtpreceiver import RtpReceiver
-    from vcond.media.rtpsocket import RtpPorts
+    from vcond.media.rtp.formats import STATIC
+    from vcond.media.rtp.ports import RtpPorts
+    from vcond.media.rtp.receiver import RtpReceiver
 
     class Leg:
         """One party of a call."""

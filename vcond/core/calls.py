@@ -19,8 +19,8 @@ from vcond.core.bus import Line
 from vcond.core.tracks import CoreTrack
 from vcond.errors import ProtocolError
 from vcond.journal import CallJournal
-from vcond.media.clocks import TrackClock
 from vcond.media.codecs import Codec
+from vcond.media.placement.clocks import TrackClock
 
 if TYPE_CHECKING:
     from vcond.adapter import LiveCall, Track

@@ -11,9 +11,9 @@ from vcond.calls import events as ev
 from vcond.calls.state import Track
 from vcond.calls.time import MILLI, SECOND, Instant, nanos, samples
 from vcond.errors import BadMediaError
-from vcond.media.clocks import TrackClock
 from vcond.media.codecs import Codec, Pcm, decode
-from vcond.media.timeline import Placed, Timeline
+from vcond.media.placement.clocks import TrackClock
+from vcond.media.placement.timeline import Placed, Timeline
 
 if TYPE_CHECKING:
     from vcond.core.calls import CoreCall

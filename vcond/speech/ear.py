@@ -11,7 +11,7 @@ import structlog
 
 from vcond import metrics
 from vcond.errors import BadMediaError, OperatorError
-from vcond.media.segment import Begun, Ended, Event, Segmenter
+from vcond.media.detect.segmenter import Begun, Ended, Event, Segmenter
 from vcond.speech.engine import Pcm
 from vcond.speech.scheduler import Job
 from vcond.speech.source import Source

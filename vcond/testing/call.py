@@ -17,7 +17,7 @@ from vcond.calls.state import Call, Window, fold
 from vcond.calls.time import SECOND, samples, seconds
 from vcond.errors import BadMediaError, ProtocolError
 from vcond.media.codecs import Pcm, decode
-from vcond.media.timeline import Placed, Timeline
+from vcond.media.placement.timeline import Placed, Timeline
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (

@@ -12,7 +12,7 @@ import pytest
 from janus_fake import FakeJanus, Forward
 
 from vcond.adapter import SECOND
-from vcond.media.rtpsocket import RtpSocket
+from vcond.media.rtp.ports import RtpSocket
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual

@@ -10,8 +10,8 @@ import numpy as np
 
 from vcond.adapter import BadMediaError, Codec, Desk, Digit, Instant, LiveCall, RtpClock, Track
 from vcond.media.codecs import Pcm, encode
-from vcond.media.reorder import MAX_DROPOUT, MAX_MISORDER
-from vcond.media.rtpevents import Keys, Pressed
+from vcond.media.placement.reorder import MAX_DROPOUT, MAX_MISORDER
+from vcond.media.rtp.dtmf import Keys, Pressed
 from vcond_webrtc.opus import OpusDecoder
 
 OPUS_RATE: Final = 48_000

@@ -8,8 +8,8 @@ import numpy as np
 
 from vcond.adapter import Cause, Digit, RtpClock, SpanKind
 from vcond.calls import events as ev
-from vcond.media.rtpformats import EVENTS, STATIC, Format
-from vcond.media.rtpreceiver import RtpReceiver
+from vcond.media.rtp.formats import EVENTS, STATIC, Format
+from vcond.media.rtp.receiver import RtpReceiver
 
 HERE = ("192.0.2.1", 4000)
 SEQ = 65_500

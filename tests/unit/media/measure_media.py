@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vcond.media.clocks import ArrivalClock, MillisClock, RtpClock
 from vcond.media.codecs import Codec, decode, encode
-from vcond.media.segment import Ended, Segmenter
-from vcond.media.timeline import Timeline
+from vcond.media.detect.segmenter import Ended, Segmenter
+from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock
+from vcond.media.placement.timeline import Timeline
 
 MS = 1_000_000
 FRAME = 160

@@ -8,8 +8,8 @@ import numpy as np
 
 from vcond.adapter import Instant, RtpClock, SpanKind
 from vcond.media.codecs import Codec, encode
-from vcond.media.rtpformats import EVENTS, STATIC, Format
-from vcond.media.rtpreceiver import RtpReceiver
+from vcond.media.rtp.formats import EVENTS, STATIC, Format
+from vcond.media.rtp.receiver import RtpReceiver
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.media.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock
+from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock
 
 SECOND = 1_000_000_000
 MS = 1_000_000

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.media.floor import BUCKETS, Floor
+from vcond.media.placement.sliding_min import BUCKETS, Floor
 
 
 def test_nothing_seen_is_false():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.media.levels import Level, Meter, dbfs, heard, rms
+from vcond.media.detect.levels import Level, Meter, dbfs, heard, rms
 
 
 def test_full_scale_is_zero_and_nothing_is_minus_infinity():

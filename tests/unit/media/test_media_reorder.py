@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.media.reorder import MANY, Reorder
+from vcond.media.placement.reorder import MANY, Reorder
 
 MS = 1_000_000
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vcond.errors import ProtocolError
 from vcond.media.codecs import Codec
-from vcond.media.rtp import MAX_DATAGRAM, Kind, Packet, kind_of, parse
-from vcond.media.rtpformats import STATIC, Format
+from vcond.media.rtp.formats import STATIC, Format
+from vcond.media.rtp.packets import MAX_DATAGRAM, Kind, Packet, kind_of, parse
 
 
 def header(first=0x80, second=0, seq=7, stamp=1000, ssrc=0xABCD) -> bytes:

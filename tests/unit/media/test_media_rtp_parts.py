@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from rtp_kit import MS
 
 from vcond.errors import ProtocolError
-from vcond.media.rtpcontrol import Bye, Report, SenderClock, read
-from vcond.media.rtpevents import Keys, Pressed
-from vcond.media.rtpsequence import Sequence, Turn
-from vcond.media.rtpsource import Source
+from vcond.media.rtp.dtmf import Keys, Pressed
+from vcond.media.rtp.rtcp import Bye, Report, SenderClock, read
+from vcond.media.rtp.sequence import Sequence, Turn
+from vcond.media.rtp.sources import Source
 
 # Sequence numbers.
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtp_kit import FRAME, HERE, MS, THERE, ULAW, Notes, make, rtp, stream, writer_is_whole
 
-from vcond.media.rtpformats import STATIC
-from vcond.media.rtpreceiver import MAX_STREAMS, RtpReceiver, Source
+from vcond.media.rtp.formats import STATIC
+from vcond.media.rtp.receiver import MAX_STREAMS, RtpReceiver, Source
 from vcond.testing.desk import MemoryDesk
 
 # Joining.

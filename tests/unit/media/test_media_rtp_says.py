@@ -6,8 +6,8 @@ import pytest
 import rtp_kit as kit
 from rtp_kit import FRAME, HERE, MS, THERE, Notes, make, rtp, stream, writer_is_whole
 
-from vcond.media.rtpformats import EVENTS, Format
-from vcond.media.rtpreceiver import RtpReceiver
+from vcond.media.rtp.formats import EVENTS, Format
+from vcond.media.rtp.receiver import RtpReceiver
 
 # Goodbyes and reports.
 

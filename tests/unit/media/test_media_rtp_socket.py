@@ -14,9 +14,9 @@ from rtp_kit import FRAME, MS, Notes, rtp
 
 from vcond.core.clock import SteadyClock
 from vcond.errors import ConfigError
-from vcond.media import rtpsocket
-from vcond.media.rtpreceiver import RtpReceiver
-from vcond.media.rtpsocket import RtpPorts
+from vcond.media.rtp import ports as rtpsocket
+from vcond.media.rtp.ports import RtpPorts
+from vcond.media.rtp.receiver import RtpReceiver
 
 ANY = (0, 0)
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.media.runs import HISTORY, MARKS, Runs
+from vcond.media.placement.runs import HISTORY, MARKS, Runs
 
 KINDS = ["received", "silent", "lost"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vcond.errors import BadMediaError
 from vcond.media.codecs import Codec, decode, encode
-from vcond.media.segment import Begun, Ended, Segmenter
+from vcond.media.detect.segmenter import Begun, Ended, Segmenter
 
 RATE = 8000
 

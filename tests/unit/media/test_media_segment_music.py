@@ -10,8 +10,8 @@ import pytest
 import soxr
 
 from vcond.media.codecs import Codec, decode, encode
-from vcond.media.music import Music
-from vcond.media.segment import Begun, Dropped, Ended, Segmenter, at_8k
+from vcond.media.detect.music import Music
+from vcond.media.detect.segmenter import Begun, Dropped, Ended, Segmenter, at_8k
 from vcond.testing.needs import needs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "peers" / "sounds"))

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vcond.media.clocks import ArrivalClock, MillisClock, RtpClock
 from vcond.media.codecs import Codec, decode
-from vcond.media.timeline import Timeline
+from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock
+from vcond.media.placement.timeline import Timeline
 
 RATE = 8000
 FRAME = 160

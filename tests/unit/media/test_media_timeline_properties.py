@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vcond.media.clocks import ArrivalClock, MillisClock, RtpClock
-from vcond.media.timeline import Timeline
+from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock
+from vcond.media.placement.timeline import Timeline
 
 RATE = 8000
 FRAME = 160

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vcond.media.codecs import Codec, decode, encode
-from vcond.media.tones import is_steady_tone
+from vcond.media.detect.tones import is_steady_tone
 
 PAIRS = [
     (350, 440),  # dial tone (US)

@@ -13,7 +13,7 @@ from vcond.calls import events as ev
 from vcond.calls.time import SECOND, Instant, nanos
 from vcond.demo.call import demo_call
 from vcond.media.codecs import Codec, decode
-from vcond.media.segment import Begun, Ended
+from vcond.media.detect.segmenter import Begun, Ended
 from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
 from vcond.speech.service import Speech

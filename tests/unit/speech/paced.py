@@ -11,7 +11,7 @@ import numpy as np
 
 from vcond.calls import events as ev
 from vcond.calls.time import SECOND, Instant, nanos
-from vcond.media.segment import Begun, Ended
+from vcond.media.detect.segmenter import Begun, Ended
 from vcond.speech import frames
 from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig

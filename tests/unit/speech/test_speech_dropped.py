@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vcond.calls import events as ev
-from vcond.media.segment import Begun, Dropped, Ended
+from vcond.media.detect.segmenter import Begun, Dropped, Ended
 
 
 class Turncoat:

@@ -12,7 +12,7 @@ from korean import ANYTHING, UNDERSTOOD, VOCABULARY, WORDS, around, hear, line, 
 
 from vcond.calls import events as ev
 from vcond.errors import ConfigError
-from vcond.media.segment import Ended, Segmenter
+from vcond.media.detect.segmenter import Ended, Segmenter
 from vcond.speech.choose import Choice
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint

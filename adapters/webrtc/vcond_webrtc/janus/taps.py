@@ -11,9 +11,9 @@ from typing import Final
 from zlib import crc32
 
 from vcond.adapter import SECOND, Answered, ConfigError, Desk, Instant, LiveCall, PeerError, UnreachableError, Warned
-from vcond.media.rtpformats import STATIC, Format
-from vcond.media.rtpreceiver import Pressed, RtpReceiver, Source, Stats, Stream, Writer
-from vcond.media.rtpsocket import RtpPorts, RtpSocket
+from vcond.media.rtp.formats import STATIC, Format
+from vcond.media.rtp.ports import RtpPorts, RtpSocket
+from vcond.media.rtp.receiver import Pressed, RtpReceiver, Source, Stats, Stream, Writer
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig

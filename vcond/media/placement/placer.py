@@ -22,9 +22,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from vcond.media.codecs import Pcm
-from vcond.media.floor import Floor
-from vcond.media.reorder import MANY
-from vcond.media.runs import Runs
+from vcond.media.placement.reorder import MANY
+from vcond.media.placement.runs import Runs
+from vcond.media.placement.sliding_min import Floor
 
 SECOND: Final = 1_000_000_000
 MAX_STEP: Final = 10

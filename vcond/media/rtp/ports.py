@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Final, Generic, Protocol, Self, TypeVar
 
 from vcond.errors import ConfigError
-from vcond.media.clocks import Moment
-from vcond.media.rtp import MAX_DATAGRAM
-from vcond.media.rtpreceiver import RtpReceiver
-from vcond.media.rtpsource import Address
+from vcond.media.placement.clocks import Moment
+from vcond.media.rtp.packets import MAX_DATAGRAM
+from vcond.media.rtp.receiver import RtpReceiver
+from vcond.media.rtp.sources import Address
 
 Moment_co = TypeVar("Moment_co", bound=int, covariant=True)
 

@@ -1,6 +1,6 @@
 """One RTP stream, as it comes on one port: told from strangers, put in words, handed to whoever keeps it.
 
-What lies between the socket (``rtpsocket``) and a track, which puts frames in order and in their places by itself. The
+What lies between the socket (``ports``) and a track, which puts frames in order and in their places by itself. The
 receiver decides whose packets count, tells sound from keys and comfort noise, notices new streams, and counts. Pure:
 datagrams and time come in, calls of the owner go out.
 
@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol
 
-from vcond.media.clocks import Moment
-from vcond.media.reorder import WAIT
-from vcond.media.rtp import Kind, Packet, kind_of, parse
-from vcond.media.rtpcontrol import Bye, read
-from vcond.media.rtpevents import Keys, Pressed
-from vcond.media.rtpformats import EVENTS, Format
-from vcond.media.rtpjoin import Joiner, Writer
-from vcond.media.rtpsequence import Turn
-from vcond.media.rtpsource import NO_TYPE, SECOND, Address, Feed, Source, Stranger, Stream, near
+from vcond.media.placement.clocks import Moment
+from vcond.media.placement.reorder import WAIT
+from vcond.media.rtp.coalesce import Joiner, Writer
+from vcond.media.rtp.dtmf import Keys, Pressed
+from vcond.media.rtp.formats import EVENTS, Format
+from vcond.media.rtp.packets import Kind, Packet, kind_of, parse
+from vcond.media.rtp.rtcp import Bye, read
+from vcond.media.rtp.sequence import Turn
+from vcond.media.rtp.sources import NO_TYPE, SECOND, Address, Feed, Source, Stranger, Stream, near
 
 __all__ = ["Address", "Owner", "Pressed", "RtpReceiver", "Source", "Stats", "Stream", "Writer"]
 

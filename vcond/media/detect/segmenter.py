@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from vcond.errors import BadMediaError
 from vcond.media.codecs import Pcm
-from vcond.media.floor import Floor
-from vcond.media.music import Music
-from vcond.media.tones import is_steady_tone
+from vcond.media.detect.music import Music
+from vcond.media.detect.tones import is_steady_tone
+from vcond.media.placement.sliding_min import Floor
 
 RATES: Final = (8000, 16000, 32000, 48000)
 """What webrtcvad takes, Hz. Of any rate between them it gets 8 kHz."""

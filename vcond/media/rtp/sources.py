@@ -10,14 +10,14 @@ from itertools import islice
 from typing import Any, Final, Generic, NamedTuple
 
 from vcond.errors import ProtocolError
-from vcond.media.clocks import Moment
-from vcond.media.reorder import MAX_DROPOUT, WAIT
-from vcond.media.rtp import HEADER, MAX_DATAGRAM, PLAIN, TYPE, Packet, unpack
-from vcond.media.rtpcontrol import SenderClock
-from vcond.media.rtpevents import Keys
-from vcond.media.rtpformats import Format
-from vcond.media.rtpjoin import Joiner
-from vcond.media.rtpsequence import HALF, MASK, Sequence
+from vcond.media.placement.clocks import Moment
+from vcond.media.placement.reorder import MAX_DROPOUT, WAIT
+from vcond.media.rtp.coalesce import Joiner
+from vcond.media.rtp.dtmf import Keys
+from vcond.media.rtp.formats import Format
+from vcond.media.rtp.packets import HEADER, MAX_DATAGRAM, PLAIN, TYPE, Packet, unpack
+from vcond.media.rtp.rtcp import SenderClock
+from vcond.media.rtp.sequence import HALF, MASK, Sequence
 
 STAMPS: Final = (1 << 32) - 1
 HALF_STAMPS: Final = 1 << 31

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from vcond.media.floor import Floor
+from vcond.media.placement.sliding_min import Floor
 
 Moment = TypeVar("Moment", bound=int)
 """Nanoseconds since the epoch, by whatever name the caller has for them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from vcond.media.reorder import MAX_DROPOUT, MAX_MISORDER
+from vcond.media.placement.reorder import MAX_DROPOUT, MAX_MISORDER
 
 MASK: Final = (1 << 16) - 1
 HALF: Final = 1 << 15

@@ -6,7 +6,7 @@ from collections import deque
 from struct import Struct
 from typing import Final, Generic, NamedTuple
 
-from vcond.media.clocks import Moment
+from vcond.media.placement.clocks import Moment
 
 BUTTONS: Final = "0123456789*#ABCD"
 """Events 0 to 15 (RFC 4733 table 3). Others are no keys: flash, tones, modems."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from vcond.media.clocks import ArrivalClock, RtpClock, TrackClock
 from vcond.media.codecs import Pcm
-from vcond.media.placer import Placed, Placer
-from vcond.media.reorder import Reorder
+from vcond.media.placement.clocks import ArrivalClock, RtpClock, TrackClock
+from vcond.media.placement.placer import Placed, Placer
+from vcond.media.placement.reorder import Reorder
 
 __all__ = ["Placed", "Timeline"]
 

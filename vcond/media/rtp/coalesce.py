@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from vcond.media.clocks import Moment
-from vcond.media.reorder import WAIT
-from vcond.media.rtpsequence import MASK
+from vcond.media.placement.clocks import Moment
+from vcond.media.placement.reorder import WAIT
+from vcond.media.rtp.sequence import MASK
 
 Moment_contra = TypeVar("Moment_contra", bound=int, contravariant=True)
 

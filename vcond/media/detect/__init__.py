@@ -1,0 +1,1 @@
+"""What is in the sound: levels, talk spurts, music, tones."""

@@ -1,0 +1,1 @@
+"""Where audio belongs on the clock of the call: source clocks, reordering, runs, the timeline."""

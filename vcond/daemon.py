@@ -35,8 +35,8 @@ from vcond.delivery import Outbox, ShapedSink
 from vcond.errors import ConfigError, OperatorError, VcondError
 from vcond.journal import CallJournal, Store
 from vcond.notify import Notifier
+from vcond.speech.multi_model import speech_of
 from vcond.speech.routes import Routes
-from vcond.speech.several import speech_of
 from vcond.status import Status
 from vcond.web.admin import AdminServer
 from vcond.web.ops import OpsServer

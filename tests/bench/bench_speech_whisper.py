@@ -36,11 +36,11 @@ from vcond.calls import events as ev
 from vcond.calls.time import Instant, nanos
 from vcond.core.clock import SteadyClock
 from vcond.media.codecs import Codec, decode, encode
-from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
+from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import EngineOptions
+from vcond.speech.engine_choice import Choice
 from vcond.speech.engines import whisper
-from vcond.speech.service import Speech
 
 GOAL = 3.0
 WORSE = 0.01

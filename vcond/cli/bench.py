@@ -15,9 +15,9 @@ import typer
 from vcond.cli.output import Json, show
 
 if TYPE_CHECKING:
-    from vcond.speech.capacity import Level, Report
     from vcond.speech.config import SpeechConfig
     from vcond.speech.engine import Pcm
+    from vcond.speech.load.capacity_bench import Level, Report
 
 bench_app = typer.Typer(help="What this machine can do.", no_args_is_help=True)
 
@@ -52,7 +52,7 @@ def bench_speech(
     holds when 95 % of the texts come within a second, and the words that are shown too. Exit 1 when not even one does.
     """
     from vcond import log
-    from vcond.speech import capacity
+    from vcond.speech.load import capacity_bench
 
     log.configure("error", "text")
     options = _speech(config)
@@ -63,7 +63,7 @@ def bench_speech(
     if not as_json:
         print(HEAD)
     report = asyncio.run(
-        capacity.measure(
+        capacity_bench.measure(
             options, parties, seconds=seconds, level_seconds=level, only=calls,
             told=(lambda _: None) if as_json else lambda one: print(row(one), flush=True),
         )

@@ -24,8 +24,8 @@ from vcond.core.finish import check_record
 from vcond.delivery import Retry, ShapedSink
 from vcond.errors import PeerError, VcondError
 from vcond.speech.check import check_speech
-from vcond.speech.choose import choose
 from vcond.speech.engine import EngineOptions
+from vcond.speech.engine_choice import choose
 from vcond.speech.routes import configurations
 
 SOON = 30

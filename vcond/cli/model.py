@@ -47,7 +47,7 @@ def get_model(
     mirror: Annotated[str, typer.Option(help="Another address below which the archives are.")] = "",
 ) -> None:
     """Fetch, check and unpack a model. Goes on where it stopped; unpacks nothing whose hash is wrong or not known."""
-    from vcond.speech.models import composed, store
+    from vcond.speech.models import graph_cache, store
 
     model = _wanted(name, source, sha256)
     if source is None:
@@ -58,7 +58,7 @@ def get_model(
     finally:
         bar.close()
     print(f"{found}: installed, every file hashed")
-    if composed.composable(found):
+    if graph_cache.composable(found):
         print(f"For more calls on the same machine:  vcond model compile {found}")
     print(_next(found))
 
@@ -100,10 +100,10 @@ def compile_models(
 
     Takes minutes and gigabytes of memory now, and disk from now on. Needs the tools of OpenFst.
     """
-    from vcond.speech.models import compose, store
+    from vcond.speech.models import graph_compiler, store
 
     for folder in _chosen(names, _folder(to)):
-        made = compose.compose(
+        made = graph_compiler.compose(
             folder, say=lambda text: print(text, file=sys.stderr), tried=lambda path: asyncio.run(store.loads(path))
         )
         size = sum(path.stat().st_size for path in made.iterdir())
@@ -145,9 +145,9 @@ def rows_of(folder: Path, language: str) -> list[dict[str, Any]]:
 
 
 def _there(path: Path | None) -> dict[str, Any]:
-    from vcond.speech.models import composed
+    from vcond.speech.models import graph_cache
 
-    return {"installed": str(path or ""), "compiled": path is not None and composed.look(path, hashes=False).ready}
+    return {"installed": str(path or ""), "compiled": path is not None and graph_cache.look(path, hashes=False).ready}
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -200,7 +200,7 @@ def _folder(to: Path | None) -> Path:
 
 def _next(found: Path) -> str:
     """What the operator does with it now."""
-    from vcond.speech.choose import is_whisper
+    from vcond.speech.engine_choice import is_whisper
     from vcond.speech.models.store import DEFAULT
 
     if found.parent == DEFAULT:
@@ -222,8 +222,8 @@ async def _verified(path: Path, vocabulary: list[str], *, load: bool) -> dict[st
 
 def _unfit(path: Path, vocabulary: list[str]) -> list[str]:
     """What is wrong with a vocabulary for a model."""
-    from vcond.speech.choose import is_whisper
-    from vcond.speech.models.composed import fixed
+    from vcond.speech.engine_choice import is_whisper
+    from vcond.speech.models.graph_cache import fixed
     from vcond.speech.vocabulary import fit, words_of
 
     if is_whisper(path) or fixed(path):

@@ -29,7 +29,7 @@ from vcond.media.codecs import Codec
 from vcond.speech.routes import Wishes
 
 if TYPE_CHECKING:
-    from vcond.speech.service import Ear
+    from vcond.speech.dispatcher import Ear
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ SEVERAL = "several calls begin with this: give more of the id"
 
 
 class Listener(Protocol):
-    """What the office uses of ``vcond.speech.service.Speech``."""
+    """What the office uses of ``vcond.speech.dispatcher.Speech``."""
 
     def listen(self, source: CoreTrack, start: int = 0) -> Ear:
         """An ear for a track, from a position on."""

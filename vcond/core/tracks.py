@@ -17,7 +17,7 @@ from vcond.media.placement.timeline import Placed, Timeline
 
 if TYPE_CHECKING:
     from vcond.core.calls import CoreCall
-    from vcond.speech.service import Ear
+    from vcond.speech.dispatcher import Ear
 
 SETTLE_EVERY = 2 * SECOND
 LONGEST_SPAN = 5 * SECOND
@@ -159,7 +159,7 @@ class CoreTrack:
             ear.advance(upto - self.shift)
             ear.close(upto - self.shift)
 
-    # What speech uses (``vcond.speech.service.Source``).
+    # What speech uses (``vcond.speech.dispatcher.Source``).
 
     @property
     def call(self) -> str:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from vcond.speech.choose import Checked, Choice, check_engine, choose
 from vcond.speech.config import Match, SpeechConfig
+from vcond.speech.engine_choice import Checked, Choice, check_engine, choose
 from vcond.speech.engines.vosk import language_of
-from vcond.speech.models import composed
+from vcond.speech.models import graph_cache
 from vcond.speech.routes import Routes, Wishes, configurations
 from vcond.speech.vocabulary import OTHERS, Fitted, fit, words_of
 
-Looks = Callable[[Path], composed.Look]
+Looks = Callable[[Path], graph_cache.Look]
 
 
 def check_speech(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> list[Checked]:
     """All of it; what is missing is said of each route that needs it."""
-    models, look = configurations(config), cache(composed.look)  # once for each model: it reads all of it
+    models, look = configurations(config), cache(graph_cache.look)  # once for each model: it reads all of it
     found = [_checked(config, Wishes(config.language, tuple(config.vocabulary)), environ, look)]
     for number, (route, wishes) in enumerate(Routes(config).all, 1):
         words = tuple(config.vocabulary) if wishes.vocabulary is None else wishes.vocabulary
@@ -51,8 +51,8 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], l
 
 def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:
     """What the graph of a vosk model is good for."""
-    if wanted.vocabulary and composed.fixed(model):
-        fix = f"name a model that has graph/{composed.SOUNDS}, or leave the vocabulary out"
+    if wanted.vocabulary and graph_cache.fixed(model):
+        fix = f"name a model that has graph/{graph_cache.SOUNDS}, or leave the vocabulary out"
         return Checked("warning", told.what, f"the model takes no vocabulary, it hears every word: {told.detail}", fix)
     fitted = _fitted(model, wanted.vocabulary)
     if fitted is not None and fitted.wrong:
@@ -64,13 +64,13 @@ def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:
         told = msgspec.structs.replace(told, detail=f"{told.detail}; {fitted.forced}")
     found = look(model)
     if found.why:
-        what = f"{model / composed.FOLDER} is not used, {found.why}: {told.detail}"
+        what = f"{model / graph_cache.FOLDER} is not used, {found.why}: {told.detail}"
         return Checked("warning", told.what, what, f"vcond model compile {model}, or remove it")
     if wanted.vocabulary:  # of which the graph is made anew each time
         return told
     if found.ready:
         return msgspec.structs.replace(told, detail=f"{told.detail}, its graph composed beforehand")
-    if composed.composable(model):
+    if graph_cache.composable(model):
         more = f"more calls on the same machine: vcond model compile {model}"
         return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
     return told

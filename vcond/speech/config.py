@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from vcond.speech.allocator import Allocator
+from vcond.speech.workers.allocator import Allocator
 
 MOST_WORDS = 500_000
 """Bytes of a vocabulary: it goes to a worker in one message."""

@@ -7,8 +7,8 @@ import structlog
 from vcond.calls.events import VOCABULARY, Transcribed, Warned, Word
 from vcond.calls.time import MILLI, Instant
 from vcond.speech.engine import Final, Heard
-from vcond.speech.frames import Done, Ready
 from vcond.speech.scheduler import Job
+from vcond.speech.workers.messages import Done, Ready
 
 LONGEST_NOTE = 500
 """Characters."""

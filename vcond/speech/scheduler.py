@@ -23,8 +23,8 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from vcond.speech.admission import State
 from vcond.speech.engine import Hint
+from vcond.speech.load.admission import State
 from vcond.speech.source import Source
 
 STEP_MS = 200

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from vcond.speech.models.composed import LANGUAGE, WORDS
+from vcond.speech.models.graph_cache import LANGUAGE, WORDS
 
 OTHERS: Final = "[unk]"
 """The word of a vocabulary that stands for all others, whatever the model calls it."""

@@ -16,12 +16,12 @@ from vcond.cli.app import app
 from vcond.cli.bench import row, verdict
 from vcond.demo.errors import DemoError
 from vcond.errors import ConfigError
-from vcond.speech import capacity
-from vcond.speech.capacity import LEVELS, Level, Report, Voice
 from vcond.speech.config import SpeechConfig
+from vcond.speech.load import capacity_bench
+from vcond.speech.load.capacity_bench import LEVELS, Level, Report, Voice
 
 ENGINES = Path(__file__).parents[1] / "speech"
-ZERO = capacity.Instant(0)
+ZERO = capacity_bench.Instant(0)
 
 
 @pytest.fixture(autouse=True)
@@ -96,13 +96,13 @@ async def test_audio_in_which_nobody_speaks(config) -> None:
     silence = [np.zeros(8000, np.int16)] * 2
     options = SpeechConfig(engine="bench_engines:Quick", workers=1)
     with pytest.raises(ConfigError, match="nobody speaks"):
-        await capacity.measure(options, silence, seconds=1, level_seconds=1, only=1)
+        await capacity_bench.measure(options, silence, seconds=1, level_seconds=1, only=1)
 
 
 def climb(holds: int, cpu: float = 0.0, most: int = 256) -> list[int]:
     """The numbers of calls that are tried on a machine that holds so many."""
     levels: list[Level] = []
-    tried = capacity._counts(levels, 0, most)
+    tried = capacity_bench._counts(levels, 0, most)
     levels.extend(Level(count, count <= holds, 9, 0, 0.1, 0.1, None, 0, cpu) for count in tried)
     return [level.calls for level in levels]
 
@@ -113,7 +113,7 @@ def test_the_climb_ends_between_what_holds_and_what_does_not() -> None:
     assert climb(20) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 20, 22, 21]
     assert climb(1000, most=8) == [1, 2, 3, 4, 6, 8]
     assert climb(1000)[-1] == LEVELS[-1]
-    assert list(capacity._counts([], 7, 256)) == [7]
+    assert list(capacity_bench._counts([], 7, 256)) == [7]
 
 
 def test_what_would_hold_anyhow_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,14 +123,16 @@ def test_what_would_hold_anyhow_is_not_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_level_is_judged_by_what_ended_in_its_time() -> None:
     voice = Voice("call", 0, np.zeros(8000, np.int16), 0, ZERO)
-    calls = capacity.Calls.__new__(capacity.Calls)
+    calls = capacity_bench.Calls.__new__(capacity_bench.Calls)
     calls.going = [[(voice, None)]]  # type: ignore[list-item]
-    second = capacity.SECOND
-    voice.spoken = {n: capacity.Instant(n * second) for n in range(100)}
+    second = capacity_bench.SECOND
+    voice.spoken = {n: capacity_bench.Instant(n * second) for n in range(100)}
     voice.lags = dict.fromkeys(range(98), 0.9) | {98: 0.2, 99: 0.2}
 
     def judged(since: int, upto: int) -> Level:
-        return capacity._judge(calls, capacity.Instant(since * second), capacity.Instant(upto * second), 0.5)
+        return capacity_bench._judge(
+            calls, capacity_bench.Instant(since * second), capacity_bench.Instant(upto * second), 0.5
+        )
 
     assert judged(0, 100) == Level(1, True, 100, 0, 0.9, 0.9, None, 0, 0.5)
     voice.lags[50] = 1.5
@@ -138,7 +140,7 @@ def test_a_level_is_judged_by_what_ended_in_its_time() -> None:
     assert not judged(50, 60).holds
     del voice.lags[50]
     assert (judged(50, 60).missing, judged(50, 60).lag_p95) == (1, None)
-    voice.shown = [(capacity.Instant(55 * second), 1.2)]
+    voice.shown = [(capacity_bench.Instant(55 * second), 1.2)]
     assert not judged(51, 60).holds, "words come too late"
     assert judged(56, 60).holds
     assert not judged(200, 300).holds, "nothing was said: nothing is known"

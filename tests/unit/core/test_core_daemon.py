@@ -51,7 +51,7 @@ if mode == "speech-crashes":
         global crashes
         crashes += 1
         raise ExceptionGroup("ears", [ZeroDivisionError()])
-    from vcond.speech.service import Speech
+    from vcond.speech.dispatcher import Speech
     Speech.run = crash
 
 module.plugins.adapters = lambda config: {"twilio": Adapter()}

@@ -14,9 +14,9 @@ from vcond.calls.time import SECOND, Instant, nanos
 from vcond.demo.call import demo_call
 from vcond.media.codecs import Codec, decode
 from vcond.media.detect.segmenter import Begun, Ended
-from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
-from vcond.speech.service import Speech
+from vcond.speech.dispatcher import Speech
+from vcond.speech.engine_choice import Choice
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))

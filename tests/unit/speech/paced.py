@@ -12,12 +12,12 @@ import numpy as np
 from vcond.calls import events as ev
 from vcond.calls.time import SECOND, Instant, nanos
 from vcond.media.detect.segmenter import Begun, Ended
-from vcond.speech import frames
-from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
+from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import Final
-from vcond.speech.process import WorkerLostError
-from vcond.speech.service import Speech
+from vcond.speech.engine_choice import Choice
+from vcond.speech.workers import messages
+from vcond.speech.workers.process import WorkerLostError
 from vcond.testing.time import NOON, LoopClock
 
 RATE = 8000
@@ -131,20 +131,20 @@ class PacedWorker:
         self.pid = PacedWorker.pids
         speed.alive.append(self)
 
-    async def ask(self, step: Sequence[frames.Request], seconds: float) -> frames.Said | frames.Done:
+    async def ask(self, step: Sequence[messages.Request], seconds: float) -> messages.Said | messages.Done:
         work, reply = 0.0, None
         for message in step:
-            if isinstance(message, frames.Open):
+            if isinstance(message, messages.Open):
                 self.heard[message.job] = []
-            elif isinstance(message, frames.Feed):
+            elif isinstance(message, messages.Feed):
                 self.heard[message.job].append(message.pcm)
                 work += len(message.pcm) / 2 / RATE * self.speed.cost
-            elif isinstance(message, frames.Ask):
-                reply = frames.Said(message.job, self.text(message.job) if message.text else "")
-            elif isinstance(message, frames.Finish):
-                reply = frames.Done(message.job, Final(self.text(message.job)), round(work * 1000), self.memory)
+            elif isinstance(message, messages.Ask):
+                reply = messages.Said(message.job, self.text(message.job) if message.text else "")
+            elif isinstance(message, messages.Finish):
+                reply = messages.Done(message.job, Final(self.text(message.job)), round(work * 1000), self.memory)
                 del self.heard[message.job]
-            elif isinstance(message, frames.Drop):
+            elif isinstance(message, messages.Drop):
                 self.heard.pop(message.job, None)
         try:
             async with asyncio.timeout(work):
@@ -158,7 +158,7 @@ class PacedWorker:
         values = np.frombuffer(b"".join(self.heard[job]), np.int16)
         return " ".join(str(value) for value in dict.fromkeys(values.tolist()) if value)
 
-    def tell(self, message: frames.Drop) -> None:
+    def tell(self, message: messages.Drop) -> None:
         self.heard.pop(message.job, None)
 
     def kill(self) -> None:
@@ -180,9 +180,9 @@ class Speed:
     loading: float = 1.0
     alive: list[PacedWorker] = field(default_factory=list)
 
-    async def start(self, *_: object, wake: asyncio.Event, **__: object) -> tuple[PacedWorker, frames.Ready]:
+    async def start(self, *_: object, wake: asyncio.Event, **__: object) -> tuple[PacedWorker, messages.Ready]:
         await asyncio.sleep(self.loading)
-        return PacedWorker(self, wake), frames.Ready("paced", "test", self.streaming)
+        return PacedWorker(self, wake), messages.Ready("paced", "test", self.streaming)
 
 
 class Room:

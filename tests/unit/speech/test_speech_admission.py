@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from vcond.speech.admission import HOLD_FIRST, STATES, Admission, Cost, State
+from vcond.speech.load.admission import HOLD_FIRST, STATES, Admission, Cost, State
 
 
 class Day:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vcond.calls import events as ev
-from vcond.speech.process import Worker
+from vcond.speech.workers.process import Worker
 
 
 def crash(*_: object) -> None:

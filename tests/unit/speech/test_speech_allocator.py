@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vcond.speech import allocator, ends
+from vcond.speech.workers import allocator, ipc
 from vcond.testing.needs import needs
 
 
@@ -61,12 +61,12 @@ free (bytes), huge pages, jemalloc. The environment in /proc is no witness: glib
 
 def in_effect(wanted: allocator.Allocator) -> list[dict[str, int | bool]]:
     command = [sys.executable, "-c", PROBE, "outer"]
-    return json.loads(subprocess.check_output(command, env=ends.variables(1, wanted)))
+    return json.loads(subprocess.check_output(command, env=ipc.variables(1, wanted)))
 
 
 def test_what_glibc_is_asked_for_is_in_effect_in_a_worker_and_in_what_it_forks_and_starts(monkeypatch) -> None:
     needs(platform.libc_ver()[0] == "glibc", "this is about glibc, and Python here has another libc")
-    monkeypatch.setattr(ends, "jemalloc", lambda: "")
+    monkeypatch.setattr(ipc, "jemalloc", lambda: "")
     pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     huge = pages.exists() and "[madvise]" in pages.read_text()
     assert in_effect("auto") == [{"quick": 0, "huge": huge, "jemalloc": False}] * 3
@@ -81,12 +81,12 @@ def test_jemalloc_is_in_effect_where_it_is_installed() -> None:
 async def test_a_worker_has_the_variables_of_a_worker(monkeypatch) -> None:
     monkeypatch.setenv("LC_TEST", "of the worker")
     monkeypatch.setenv("SECRET_TEST", "of nobody")
-    ours, process = await ends.spawn(1, "system")
+    ours, process = await ipc.spawn(1, "system")
     try:
         text = await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_text, "utf-8")
     finally:
         await ours.close()
         await process.wait()
-    assert dict(pair.split("=", 1) for pair in text.split("\0") if pair) == ends.variables(1, "system")
+    assert dict(pair.split("=", 1) for pair in text.split("\0") if pair) == ipc.variables(1, "system")
     assert "LC_TEST=of the worker" in text.split("\0")
     assert "SECRET_TEST" not in text

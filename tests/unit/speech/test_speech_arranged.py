@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vcond.errors import ConfigError
-from vcond.speech.models.arranged import arranged
+from vcond.speech.models.layout import arranged
 
 
 def test_a_search_is_bounded_in_a_copy_that_is_gone_when_the_model_is_loaded(model_folder: Path) -> None:

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from vcond.errors import how_to_install
-from vcond.speech import choose as choosing
+from vcond.speech import engine_choice as choosing
 from vcond.speech.check import check_speech
-from vcond.speech.choose import Choice, check_engine, choose, find_vosk
 from vcond.speech.config import SpeechConfig
-from vcond.speech.models import composed
-from vcond.speech.models.kept import keep
+from vcond.speech.engine_choice import Choice, check_engine, choose, find_vosk
+from vcond.speech.models import graph_cache
+from vcond.speech.models.fingerprint import keep
 
 TOP = Path(choosing.__file__).parents[2]
 
@@ -154,15 +154,15 @@ def test_a_check_says_what_the_graph_of_a_vosk_model_is_good_for(machine: Path) 
 
     assert said() == [("ok", False), ("ok", False)], "graphs of another kind"
     (model / "graph").mkdir()
-    for name in composed.PARTS:
+    for name in graph_cache.PARTS:
         (model / "graph" / name).touch()
     assert said() == [("ok", True), ("ok", False)], "what is possible is said where it helps"
     (model / "composed").mkdir()
     assert said() == [("warning", True), ("warning", True)], "of other files"
-    of = {name: keep(model / "graph" / name) for name in composed.PARTS}
-    for name in composed.MADE:
+    of = {name: keep(model / "graph" / name) for name in graph_cache.PARTS}
+    for name in graph_cache.MADE:
         (model / "composed" / name).touch()
-    files = {name: keep(model / "composed" / name) for name in composed.MADE}
+    files = {name: keep(model / "composed" / name) for name in graph_cache.MADE}
     told = {"of": of, "files": files, "made_at": ""}
     (model / "composed" / "composed.json").write_bytes(msgspec.json.encode(told))
     assert said() == [("ok", False), ("ok", False)]

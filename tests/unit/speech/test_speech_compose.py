@@ -26,11 +26,11 @@ from vcond.cli.app import app
 from vcond.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.engine import EngineOptions
 from vcond.speech.engines.vosk import VoskEngine
-from vcond.speech.models import composed, store
-from vcond.speech.models.arranged import arranged
+from vcond.speech.models import graph_cache, store
 from vcond.speech.models.catalog import Known
-from vcond.speech.models.compose import PACKAGES, TOOLS, Tools, compose
-from vcond.speech.models.composed import Look, look
+from vcond.speech.models.graph_cache import Look, look
+from vcond.speech.models.graph_compiler import PACKAGES, TOOLS, Tools, compose
+from vcond.speech.models.layout import arranged
 from vcond.testing.needs import needs
 
 
@@ -44,7 +44,7 @@ class FakeTools:
             self.does(tool, MAKE)
         self.does("fstsymbols", f'case "$1" in --save_osymbols=*) echo hi 1 >"${{1#*=}}";; esac; {MAKE}')
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setattr("vcond.speech.models.compose.SPARE_DISK", 0)
+        monkeypatch.setattr("vcond.speech.models.graph_compiler.SPARE_DISK", 0)
 
     def does(self, tool: str, text: str) -> None:
         (self.folder / tool).write_text(f"#!/bin/sh\n{text}\n")
@@ -74,8 +74,8 @@ def test_what_is_composed_lies_beside_the_model_and_says_what_it_is_of(model_fol
     assert made == model_folder / "composed"
     assert look(model_folder).ready
     assert store.verify(model_folder) == []
-    told = composed.told(model_folder)
-    assert (set(told.of), set(told.files)) == (set(composed.PARTS), {"HCLG.fst", "words.txt"})
+    told = graph_cache.told(model_folder)
+    assert (set(told.of), set(told.files)) == (set(graph_cache.PARTS), {"HCLG.fst", "words.txt"})
     assert len(steps) == 5
     assert (made / "HCLG.fst").read_text().splitlines() == [
         "fstconvert --fst_type=const plain.fst HCLG.fst",
@@ -89,7 +89,7 @@ def test_what_is_composed_lies_beside_the_model_and_says_what_it_is_of(model_fol
     assert {stat.S_IMODE(path.stat().st_mode) for path in made.iterdir()} == {0o644}
     assert stat.S_IMODE(made.stat().st_mode) == 0o755
     assert {path.stat().st_uid for path in (made, *made.iterdir())} == {model_folder.stat().st_uid}
-    assert not (model_folder / composed.WORK).exists()
+    assert not (model_folder / graph_cache.WORK).exists()
     with arranged(model_folder, composed=made) as copy:
         assert sorted(path.name for path in (copy / "graph").iterdir()) == [
             "HCLG.fst", "disambig_tid.int", "phones", "phones.txt", "words.txt",
@@ -103,7 +103,7 @@ def test_it_is_made_again_in_place_of_what_was_there(model_folder: Path, tools: 
     compose(model_folder)
     change(model_folder)
     assert look(model_folder).why == "it was made of other files"
-    (model_folder / composed.WORK / "old").mkdir(parents=True)
+    (model_folder / graph_cache.WORK / "old").mkdir(parents=True)
     assert store.verify(model_folder)[0].startswith(".composing is left")
     compose(model_folder)
     assert look(model_folder).ready
@@ -238,17 +238,17 @@ def test_a_tool_that_fails_leaves_what_was_there(
     with pytest.raises(error, match=says):
         compose(model_folder)
     assert look(model_folder).ready
-    assert not (model_folder / composed.WORK).exists()
+    assert not (model_folder / graph_cache.WORK).exists()
 
 
 def test_a_tool_may_write_no_more_than_there_is_room_for(
     model_folder: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools.does("fstcompose", 'head -c 9000000 /dev/zero >"$3"')
-    monkeypatch.setattr("vcond.speech.models.compose.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("vcond.speech.models.graph_compiler.MOST_BYTES", 1 << 20)
     with pytest.raises(StorageError, match="fstcompose failed"):
         compose(model_folder)
-    assert not (model_folder / composed.WORK).exists()
+    assert not (model_folder / graph_cache.WORK).exists()
 
 
 def test_a_tool_takes_what_is_free_stands_back_and_dies_first(model_folder: Path, tools: FakeTools) -> None:
@@ -263,7 +263,7 @@ def test_a_tool_takes_what_is_free_stands_back_and_dies_first(model_folder: Path
 
 
 def test_a_tool_that_hangs_is_ended(model_folder: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vcond.speech.models.compose.MOST_SECONDS", 0.05)
+    monkeypatch.setattr("vcond.speech.models.graph_compiler.MOST_SECONDS", 0.05)
     os.mkfifo(model_folder / "fifo")
     tools.does("fstsymbols", f'read never <"{model_folder / "fifo"}"')
     with pytest.raises(StorageError, match=r"was not done after 0\.05 seconds"):
@@ -275,7 +275,7 @@ def test_a_tool_ends_with_who_started_it(model_folder: Path, tools: FakeTools) -
     os.mkfifo(fifo)
     os.mkfifo(never)
     tools.does("fstcompose", f'echo $$ >"{fifo}"; read never <"{never}"')
-    code = f"from pathlib import Path\nfrom vcond.speech.models.compose import compose\ncompose(Path({str(model_folder)!r}))"
+    code = f"from pathlib import Path\nfrom vcond.speech.models.graph_compiler import compose\ncompose(Path({str(model_folder)!r}))"
     with subprocess.Popen([sys.executable, "-c", code]) as compiling:
         process = os.pidfd_open(int(fifo.read_text()))
         with pytest.raises(ConfigError, match="another `vcond model compile`"):
@@ -286,7 +286,7 @@ def test_a_tool_ends_with_who_started_it(model_folder: Path, tools: FakeTools) -
     tools.does("fstcompose", MAKE)
     compose(model_folder)
     assert look(model_folder).ready
-    assert not (model_folder / composed.WORK).exists()
+    assert not (model_folder / graph_cache.WORK).exists()
 
 
 def test_what_cannot_be_loaded_takes_the_place_of_nothing(model_folder: Path, tools: FakeTools) -> None:
@@ -313,18 +313,18 @@ def test_what_was_there_comes_back_when_the_new_one_cannot_be_put_there(
     model_folder: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compose(model_folder)
-    before = composed.told(model_folder)
+    before = graph_cache.told(model_folder)
     rename = Path.rename
 
     def full(path: Path, to: Path) -> Path:
-        if path == model_folder / composed.WORK / "composed":
+        if path == model_folder / graph_cache.WORK / "composed":
             raise OSError(errno.EIO, "Input/output error")
         return rename(path, to)
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(StorageError, match="Input/output error"):
         compose(model_folder)
-    assert composed.told(model_folder) == before
+    assert graph_cache.told(model_folder) == before
     assert look(model_folder).ready
 
 
@@ -332,7 +332,7 @@ def test_there_must_be_room_before_minutes_are_spent(
     model_folder: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools.does("fstsymbols", "exit 9")
-    monkeypatch.setattr("vcond.speech.models.compose.SPARE_DISK", 1 << 60)
+    monkeypatch.setattr("vcond.speech.models.graph_compiler.SPARE_DISK", 1 << 60)
     with pytest.raises(StorageError, match="MB of disk are free"):
         compose(model_folder)
     (model_folder / "composed").symlink_to("elsewhere")
@@ -351,7 +351,7 @@ def test_models_that_have_nothing_to_compose(model_folder: Path, tools: FakeTool
     with pytest.raises(ConfigError, match="not one number a line"):
         compose(model_folder)
     (model_folder / "graph" / "HCLG.fst").touch()
-    assert composed.fixed(model_folder)
+    assert graph_cache.fixed(model_folder)
     with pytest.raises(ConfigError, match="nothing to compose"):
         compose(model_folder)
 
@@ -375,7 +375,7 @@ def test_one_at_a_time(model_folder: Path, tools: FakeTools) -> None:
 
 
 def test_a_folder_without_rights(model_folder: Path, tools: FakeTools) -> None:
-    (model_folder / composed.WORK).touch()  # root may write everywhere, but makes no folder of a file
+    (model_folder / graph_cache.WORK).touch()  # root may write everywhere, but makes no folder of a file
     with pytest.raises(StorageError, match="run as root or as vcond's user"):
         compose(model_folder)
 

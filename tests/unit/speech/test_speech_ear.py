@@ -8,8 +8,8 @@ import pytest
 
 from vcond.demo.call import demo_call
 from vcond.errors import StorageError
-from vcond.speech import ear as ears
-from vcond.speech.ear import Ear, Ears, read
+from vcond.speech import segmenting as ears
+from vcond.speech.segmenting import Ear, Ears, read
 
 
 class Listener:

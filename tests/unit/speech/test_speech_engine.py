@@ -15,7 +15,7 @@ HEAVY = ["vosk", "ctranslate2", "tokenizers", "faster_whisper", "onnxruntime", "
 
 
 def test_nothing_heavy_is_imported_outside_a_worker() -> None:
-    code = f"import vcond.speech.service, vcond.speech.choose, sys; print(*[m for m in {HEAVY} if m in sys.modules])"
+    code = f"import vcond.speech.dispatcher, vcond.speech.engine_choice, sys; print(*[m for m in {HEAVY} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
     assert out.stdout.split() == []
 

@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.errors import ProtocolError
-from vcond.speech import frames
 from vcond.speech.engine import Final, Heard, Hint
+from vcond.speech.workers import messages
 
 REQUESTS = [
-    frames.Start("whisper", "/models/x", 1, 5),
-    frames.Open(1, Hint(8000, "en", ("yes", "no"))),
-    frames.Feed(1, b"\x00\x01" * 160),
-    frames.Ask(1, text=False),
-    frames.Finish(1),
-    frames.Drop(1),
+    messages.Start("whisper", "/models/x", 1, 5),
+    messages.Open(1, Hint(8000, "en", ("yes", "no"))),
+    messages.Feed(1, b"\x00\x01" * 160),
+    messages.Ask(1, text=False),
+    messages.Finish(1),
+    messages.Drop(1),
 ]
 ANSWERS = [
-    frames.Ready("vosk", "small-en", streaming=True, languages=("en",), memory=1),
-    frames.Said(1, "so far"),
-    frames.Done(1, Final("all", (Heard(0.1, 0.2, "all", 0.9),), "en", 0.9), 12, 34),
-    frames.Failed("RuntimeError", 1),
+    messages.Ready("vosk", "small-en", streaming=True, languages=("en",), memory=1),
+    messages.Said(1, "so far"),
+    messages.Done(1, Final("all", (Heard(0.1, 0.2, "all", 0.9),), "en", 0.9), 12, 34),
+    messages.Failed("RuntimeError", 1),
 ]
 
 
@@ -41,50 +41,50 @@ class Bytes:
 
 
 @pytest.mark.parametrize("message", REQUESTS)
-def test_requests_come_out_as_they_went_in(message: frames.Request) -> None:
-    body = frames.receive(Bytes(frames.pack(message), piece=3))
+def test_requests_come_out_as_they_went_in(message: messages.Request) -> None:
+    body = messages.receive(Bytes(messages.pack(message), piece=3))
     assert body is not None
-    assert frames.request(body) == message
+    assert messages.request(body) == message
 
 
 @pytest.mark.parametrize("message", ANSWERS)
-def test_answers_come_out_as_they_went_in(message: frames.Answer) -> None:
-    body = frames.receive(Bytes(frames.pack(message), piece=1))
+def test_answers_come_out_as_they_went_in(message: messages.Answer) -> None:
+    body = messages.receive(Bytes(messages.pack(message), piece=1))
     assert body is not None
-    assert frames.answer(body) == message
+    assert messages.answer(body) == message
 
 
 @pytest.mark.parametrize("message", REQUESTS)
-def test_a_request_is_no_answer(message: frames.Request) -> None:
+def test_a_request_is_no_answer(message: messages.Request) -> None:
     with pytest.raises(ProtocolError):
-        frames.answer(frames.pack(message)[4:])
+        messages.answer(messages.pack(message)[4:])
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
-    for decode in (frames.request, frames.answer):
+    for decode in (messages.request, messages.answer):
         with contextlib.suppress(ProtocolError):
-            assert isinstance(decode(data), frames.Message)
+            assert isinstance(decode(data), messages.Message)
 
 
 def test_what_was_in_a_message_is_not_in_the_error() -> None:
     with pytest.raises(ProtocolError, match=r"^not an answer$"):
-        frames.answer(frames.pack(frames.Finish(1))[4:] + b"secret")
+        messages.answer(messages.pack(messages.Finish(1))[4:] + b"secret")
 
 
-@given(st.sampled_from([*map(frames.pack, REQUESTS)]), st.integers(0, 400))
+@given(st.sampled_from([*map(messages.pack, REQUESTS)]), st.integers(0, 400))
 def test_a_frame_that_is_cut_off_is_the_end(frame: bytes, at: int) -> None:
     cut = frame[: min(at, len(frame) - 1)]
-    assert frames.receive(Bytes(cut, piece=7)) is None
+    assert messages.receive(Bytes(cut, piece=7)) is None
 
 
-@given(st.binary(max_size=300), st.sampled_from([*map(frames.pack, ANSWERS)]), st.data())
+@given(st.binary(max_size=300), st.sampled_from([*map(messages.pack, ANSWERS)]), st.data())
 def test_a_damaged_frame_never_gets_out_as_anything_else(noise: bytes, frame: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(frame)))
     channel = Bytes(frame[:at] + noise + frame[at:])
     try:
-        while (body := frames.receive(channel)) is not None:
-            frames.answer(body)
+        while (body := messages.receive(channel)) is not None:
+            messages.answer(body)
     except ProtocolError:
         pass
 
@@ -93,16 +93,16 @@ def test_a_damaged_frame_never_gets_out_as_anything_else(noise: bytes, frame: by
 def test_a_length_that_cannot_be_is_refused_before_anything_is_read(head: bytes) -> None:
     channel = Bytes(head + b"x" * 100)
     with pytest.raises(ProtocolError):
-        frames.receive(channel)
+        messages.receive(channel)
     assert len(channel.data) == 100
 
 
 def test_a_message_that_is_too_long_is_not_sent() -> None:
     with pytest.raises(ProtocolError):
-        frames.pack(frames.Said(1, "x" * frames.LONGEST))
+        messages.pack(messages.Said(1, "x" * messages.LONGEST))
 
 
 def test_a_piece_of_audio_fits_and_more_does_not() -> None:
-    assert frames.request(frames.pack(frames.Feed(1, b"\x00" * frames.PIECE))[4:])
+    assert messages.request(messages.pack(messages.Feed(1, b"\x00" * messages.PIECE))[4:])
     with pytest.raises(ProtocolError):
-        frames.request(frames.pack(frames.Feed(1, b"\x00" * (frames.PIECE + 2)))[4:])
+        messages.request(messages.pack(messages.Feed(1, b"\x00" * (messages.PIECE + 2)))[4:])

@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 
 from vcond.errors import ConfigError, ProtocolError, RefusedError, StorageError, UnreachableError
-from vcond.speech import choose as choosing
-from vcond.speech.choose import MODEL_FOLDERS, find_vosk
+from vcond.speech import engine_choice as choosing
+from vcond.speech.engine_choice import MODEL_FOLDERS, find_vosk
 from vcond.speech.models import catalog, download, store, unpack
 from vcond.speech.models.catalog import Known, Package
 from vcond.speech.models.download import Download

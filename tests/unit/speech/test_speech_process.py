@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from vcond.errors import ConfigError, MissingExtraError
-from vcond.speech import frames
 from vcond.speech.engine import Hint
-from vcond.speech.process import EngineFailedError, Worker, WorkerLostError
+from vcond.speech.workers import messages
+from vcond.speech.workers.process import EngineFailedError, Worker, WorkerLostError
 
 
 class Held:
     """A started worker and what owns it."""
 
     def __init__(self, folder: Path, engine: str = "Scripted", seconds: float = 60) -> None:
-        self.start = frames.Start(f"speech_engines:{engine}" if ":" not in engine else engine, str(folder), 1, 0)
+        self.start = messages.Start(f"speech_engines:{engine}" if ":" not in engine else engine, str(folder), 1, 0)
         self.seconds = seconds
         self.wake = asyncio.Event()
 
@@ -39,10 +39,10 @@ class Held:
         await self.worker.close()
         await self.tasks.__aexit__(None, None, None)
 
-    def step(self, value: int, *, job: int = 1, size: int = 800) -> list[frames.Request]:
+    def step(self, value: int, *, job: int = 1, size: int = 800) -> list[messages.Request]:
         data = np.full(size, value, np.int16).tobytes()
-        feeds = [frames.Feed(job, data[at : at + frames.PIECE]) for at in range(0, len(data), frames.PIECE)]
-        return [frames.Open(job, Hint(8000)), *feeds, frames.Finish(job)]
+        feeds = [messages.Feed(job, data[at : at + messages.PIECE]) for at in range(0, len(data), messages.PIECE)]
+        return [messages.Open(job, Hint(8000)), *feeds, messages.Finish(job)]
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ async def test_a_step_has_its_answer(tmp_path: Path) -> None:
     async with Held(tmp_path) as held:
         assert (held.ready.engine, held.ready.streaming) == ("scripted", False)
         answer = await held.worker.ask(held.step(5), 60)
-        assert isinstance(answer, frames.Done)
+        assert isinstance(answer, messages.Done)
         assert answer.final.text == "5"
         assert answer.memory >= held.ready.memory > 1 << 20
         assert held.worker.memory == answer.memory - held.ready.memory
@@ -64,7 +64,7 @@ async def test_a_step_has_its_answer(tmp_path: Path) -> None:
 async def test_a_minute_at_48_khz_goes_through(tmp_path: Path) -> None:
     async with Held(tmp_path) as held:
         answer = await held.worker.ask(held.step(5, size=60 * 48_000), 60)
-        assert isinstance(answer, frames.Done)
+        assert isinstance(answer, messages.Done)
         assert answer.final.words[0].stop == 60 * 6.0
 
 
@@ -105,7 +105,7 @@ async def test_an_exception_of_the_engine_is_no_death(tmp_path: Path) -> None:
     async with Held(tmp_path) as held:
         with pytest.raises(EngineFailedError, match=r"^engine raised RuntimeError$"):
             await held.worker.ask(held.step(903), 60)
-        assert isinstance(await held.worker.ask(held.step(5, job=2), 60), frames.Done)
+        assert isinstance(await held.worker.ask(held.step(5, job=2), 60), messages.Done)
 
 
 async def test_a_stopped_worker_is_killed_when_it_is_closed(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_a_stopped_worker_is_killed_when_it_is_closed(tmp_path: Path) -> N
 async def test_why_it_cannot_start_reaches_the_operator(tmp_path: Path, engine: str, error: type, text: str) -> None:
     held = Held(tmp_path, engine)
     if engine == "nobody":
-        held.start = frames.Start("nobody", "", 1, 0)
+        held.start = messages.Start("nobody", "", 1, 0)
     with pytest.raises(error, match=text):
         async with held:
             pass
@@ -180,7 +180,7 @@ async def test_secrets_of_the_environment_stay_here(tmp_path: Path, monkeypatch:
 
 async def test_a_close_that_is_cancelled_leaves_nothing_open(tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as tasks:
-        start = frames.Start("speech_engines:Scripted", str(tmp_path), 1, 0)
+        start = messages.Start("speech_engines:Scripted", str(tmp_path), 1, 0)
         worker, _ = await Worker.start(start, seconds=60, tasks=tasks, wake=asyncio.Event())
         os.kill(worker.pid, signal.SIGSTOP)  # it does not notice that its socket is closed
         closing = asyncio.create_task(worker.close())

@@ -19,12 +19,12 @@ from speech_server import Server, running
 from vcond.calls import events as ev
 from vcond.errors import ConfigError, ProtocolError, UnreachableError
 from vcond.speech import engine as contract
-from vcond.speech.choose import Choice, check_engine, choose
 from vcond.speech.config import SpeechConfig
+from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import EngineOptions, Final, Hint
+from vcond.speech.engine_choice import Choice, check_engine, choose
 from vcond.speech.engines.remote import UNANSWERED_SECONDS, RemoteEngine
 from vcond.speech.scheduler import TRIES
-from vcond.speech.service import Speech
 
 HINT = Hint(8000, "en")
 

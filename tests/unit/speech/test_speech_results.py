@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from vcond.calls.time import MILLI
 from vcond.speech.engine import Final, Heard
-from vcond.speech.frames import Done, Ready
 from vcond.speech.results import transcribed, words
 from vcond.speech.scheduler import Job
+from vcond.speech.workers.messages import Done, Ready
 
 
 def test_times_of_the_utterance_become_positions_of_the_track(track) -> None:

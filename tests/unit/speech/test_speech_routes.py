@@ -6,10 +6,10 @@ import pytest
 from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
 from vcond.calls.time import Instant
-from vcond.speech import frames
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import Hint
 from vcond.speech.routes import Routes, Wishes
+from vcond.speech.workers import messages
 
 AT = Instant(1_795_339_662_000_000_000)
 
@@ -105,6 +105,6 @@ def test_a_route_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> Non
 def test_the_longest_vocabulary_goes_to_a_worker_in_one_message() -> None:
     words = ["안녕하세요" * 12] * 2_700
     hint = Hint(8000, "ko", Routes(SpeechConfig(routes=[Route(vocabulary=words)])).wishes(call()).vocabulary or ())
-    assert frames.request(frames.pack(frames.Open(1, hint))[4:]) == frames.Open(1, hint)
+    assert messages.request(messages.pack(messages.Open(1, hint))[4:]) == messages.Open(1, hint)
     with pytest.raises(msgspec.ValidationError, match="vocabulary is longer"):
         msgspec.convert({"vocabulary": words + words}, SpeechConfig)

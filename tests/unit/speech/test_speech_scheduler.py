@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from speech_jobs import job, scheduler
 
-from vcond.speech.admission import State
+from vcond.speech.load.admission import State
 from vcond.speech.scheduler import TRIES, Job, Scheduler, Step
 
 

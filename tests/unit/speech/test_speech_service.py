@@ -10,7 +10,7 @@ import pytest
 from vcond import metrics
 from vcond.calls import events as ev
 from vcond.errors import StorageError
-from vcond.speech import service
+from vcond.speech import dispatcher
 
 CRASH, HANG, RAISE, NOISY, GROW = 901, 902, 903, 906, 907
 
@@ -371,7 +371,7 @@ async def test_an_engine_that_cannot_be_loaded_says_why_and_what_to_do(room, tra
 
 
 async def test_workers_that_always_die_are_said_to_be_trouble(room, track, monkeypatch) -> None:
-    monkeypatch.setattr(service, "WORRYING_PAUSE", 0.02)
+    monkeypatch.setattr(dispatcher, "WORRYING_PAUSE", 0.02)
     house = room("DiesAtStart")
     deaths = house.calls("_died")
     async with house.running() as speech:

@@ -13,9 +13,9 @@ from prometheus_client import REGISTRY
 from vcond.calls import events as ev
 from vcond.calls.time import Instant
 from vcond.speech.config import Match, Route, SpeechConfig
+from vcond.speech.dispatcher import Speech
+from vcond.speech.multi_model import Speeches, speech_of
 from vcond.speech.routes import configurations
-from vcond.speech.service import Speech
-from vcond.speech.several import Speeches, speech_of
 
 
 class Clock:

@@ -16,9 +16,9 @@ from vcond.speech.check import check_speech
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engines.vosk import MOST_FED, Pool, VoskEngine, VoskRecognition, Warm
-from vcond.speech.frames import Done
 from vcond.speech.results import Notes
 from vcond.speech.vocabulary import Fitted, fit, words_of
+from vcond.speech.workers.messages import Done
 
 HAS = frozenset({"yes", "no", "OK", "dad's", "네", "Berlin", "new", "york", "<UNK>"}).__contains__
 

@@ -13,12 +13,12 @@ from korean import ANYTHING, UNDERSTOOD, VOCABULARY, WORDS, around, hear, line, 
 from vcond.calls import events as ev
 from vcond.errors import ConfigError
 from vcond.media.detect.segmenter import Ended, Segmenter
-from vcond.speech.choose import Choice
 from vcond.speech.config import Route, SpeechConfig
+from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import EngineOptions, Final, Hint
+from vcond.speech.engine_choice import Choice
 from vcond.speech.engines.vosk import WARM_RATE, Pool, VoskEngine, VoskRecognition, Warm, language_of
-from vcond.speech.service import Speech
-from vcond.speech.several import speech_of
+from vcond.speech.multi_model import speech_of
 from vcond.testing.needs import needs
 
 

@@ -15,12 +15,12 @@ from vcond.calls import events as ev
 from vcond.demo.accuracy import aligned, score, words
 from vcond.demo.call import demo_call
 from vcond.errors import ConfigError
-from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
+from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import EngineOptions, Final, Hint
+from vcond.speech.engine_choice import Choice
 from vcond.speech.engines import whisper
 from vcond.speech.engines.whisper import WhisperEngine
-from vcond.speech.service import Speech
 from vcond.testing.needs import needs
 
 needs(

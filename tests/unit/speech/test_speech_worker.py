@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vcond.errors import ProtocolError
-from vcond.speech import frames, worker
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial
+from vcond.speech.workers import messages as frames
+from vcond.speech.workers import worker
 
 TOP = Path(worker.__file__).parents[2]
 HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ class Child:
         self.ours.settimeout(60)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "vcond.speech.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "vcond.speech.workers.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={"PYTHONPATH": f"{TOP}{os.pathsep}{HERE}"},
                 stdout=subprocess.DEVNULL,

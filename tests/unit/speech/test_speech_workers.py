@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from vcond.errors import ConfigError
-from vcond.speech import frames
-from vcond.speech.ends import gone
 from vcond.speech.engine import Hint
-from vcond.speech.process import Worker, WorkerLostError
-from vcond.speech.workers import Workers
+from vcond.speech.workers import messages
+from vcond.speech.workers.ipc import gone
+from vcond.speech.workers.process import Worker, WorkerLostError
+from vcond.speech.workers.spawn import Workers
 
 DEADLY = [(901, "crash"), (918, "crash"), (919, "crash"), (904, "protocol"), (902, "hang"), (920, "hang")]
 """Killed, segmentation fault, exit, rubbish, silence, endless loop."""
@@ -27,7 +27,7 @@ class House:
 
     def __init__(self, folder: Path, engine: str, **settings: object) -> None:
         self.folder = folder
-        self.start = frames.Start(f"speech_engines:{engine}", str(folder), 1, 0, **settings)  # type: ignore[arg-type]
+        self.start = messages.Start(f"speech_engines:{engine}", str(folder), 1, 0, **settings)  # type: ignore[arg-type]
         self.workers = Workers()
         self.made: list[Worker] = []
         self.wake = asyncio.Event()
@@ -69,8 +69,8 @@ class House:
 
 async def ask(worker: Worker, value: int, seconds: float = 60) -> str:
     pcm = np.full(800, value, np.int16).tobytes()
-    answer = await worker.ask([frames.Open(1, Hint(8000)), frames.Feed(1, pcm), frames.Finish(1)], seconds)
-    assert isinstance(answer, frames.Done)
+    answer = await worker.ask([messages.Open(1, Hint(8000)), messages.Feed(1, pcm), messages.Finish(1)], seconds)
+    assert isinstance(answer, messages.Done)
     return answer.final.text
 
 

@@ -27,11 +27,11 @@ from typing import Any
 import msgspec
 
 from vcond.errors import ConfigError, MissingExtraError, how_to_install
-from vcond.speech.choose import VOSK_CODES
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
-from vcond.speech.engines.babble import babble
-from vcond.speech.models.arranged import arranged, bounded
-from vcond.speech.models.composed import FOLDER, Look, fixed, look
+from vcond.speech.engine_choice import VOSK_CODES
+from vcond.speech.engines.warmup_audio import babble
+from vcond.speech.models.graph_cache import FOLDER, Look, fixed, look
+from vcond.speech.models.layout import arranged, bounded
 from vcond.speech.vocabulary import OTHERS, Fitted, fit
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")

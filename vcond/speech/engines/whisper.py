@@ -20,7 +20,8 @@ import numpy as np
 
 from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial, Pcm
-from vcond.speech.engines import sure, wordtimes
+from vcond.speech.engines import confidence as sure
+from vcond.speech.engines import wordtimes
 from vcond.speech.engines.mel import FRAMES_A_SECOND, RATE, Floats, Mel
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 
 from vcond.errors import ConfigError, OperatorError, ProtocolError, StorageError
-from vcond.speech import frames
-from vcond.speech.choose import MODEL_FOLDERS, is_vosk, is_whisper
-from vcond.speech.models import composed, packages
+from vcond.speech.engine_choice import MODEL_FOLDERS, is_vosk, is_whisper
+from vcond.speech.models import graph_cache, packages
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.download import Download, Progress
-from vcond.speech.models.kept import Kept, keep, same, sync_folder
+from vcond.speech.models.fingerprint import Kept, keep, same, sync_folder
 from vcond.speech.models.unpack import MOST_BYTES, unzip
-from vcond.speech.process import Worker, WorkerLostError
+from vcond.speech.workers import messages
+from vcond.speech.workers.process import Worker, WorkerLostError
 
 DEFAULT = MODEL_FOLDERS[-1]
 MANIFEST = "vcond-model.json"
@@ -117,8 +117,8 @@ def verify(folder: Path) -> list[str]:
     told = manifest(folder)
     if told is None:
         known = is_vosk(folder) or is_whisper(folder)
-        return composed.wrong(folder) if known else ["it is no model that an engine of vcond knows"]
-    apart = [folder / composed.FOLDER, folder / composed.WORK]
+        return graph_cache.wrong(folder) if known else ["it is no model that an engine of vcond knows"]
+    apart = [folder / graph_cache.FOLDER, folder / graph_cache.WORK]
     found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = [path for path in found if not any(path.is_relative_to(one) for one in apart)]
     there = {str(path.relative_to(folder)) for path in found} - {MANIFEST}
@@ -131,13 +131,13 @@ def verify(folder: Path) -> list[str]:
                 wrong.append(f"{name} has changed")
         except OSError as why:
             wrong.append(f"{name} cannot be read: {why.strerror}")
-    return wrong + composed.wrong(folder)
+    return wrong + graph_cache.wrong(folder)
 
 
 async def loads(folder: Path, seconds: float = 300) -> str:
     """Why an engine cannot load a model, in a worker as the daemon starts it; empty = it can."""
     engine = "whisper" if is_whisper(folder) else "vosk"
-    start = frames.Start(engine, str(folder), threads=1, nice=10)
+    start = messages.Start(engine, str(folder), threads=1, nice=10)
     async with asyncio.TaskGroup() as tasks:
         try:
             worker, _ = await Worker.start(start, seconds=seconds, tasks=tasks, wake=asyncio.Event())

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vcond import metrics
-from vcond.speech.admission import STATES
+from vcond.speech.load.admission import STATES
 
 if TYPE_CHECKING:
-    from vcond.speech.service import Speech
+    from vcond.speech.dispatcher import Speech
 
 
 def measure(house: Sequence[Speech]) -> None:

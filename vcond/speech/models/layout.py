@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vcond.errors import ConfigError
-from vcond.speech.models.composed import FOLDER, GRAPH, LANGUAGE, MADE, SOUNDS, WORDS, WORK
+from vcond.speech.models.graph_cache import FOLDER, GRAPH, LANGUAGE, MADE, SOUNDS, WORDS, WORK
 
 ACTIVE = re.compile(r"\s*--(max|min)-active=(\d{1,9})\b")
 MIN_ACTIVE = 200

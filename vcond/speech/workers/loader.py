@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Never
 
 from vcond.errors import ProtocolError
-from vcond.speech import frames
+from vcond.speech.workers import messages
 
 PR_SET_PDEATHSIG = 1
 """prctl(2)."""
@@ -53,14 +53,14 @@ def tend(channel: socket.socket, warming: Iterator[None] | None, work: Callable[
             _become_worker(channel, *descriptors, work)
         for descriptor in descriptors:
             os.close(descriptor)
-        channel.sendall(frames.pack(frames.Forked(pid)))
+        channel.sendall(messages.pack(messages.Forked(pid)))
 
 
 def _warm(channel: socket.socket, warming: Iterator[None]) -> Iterator[None] | None:
     for _ in warming:
         return warming
     gc.freeze()
-    channel.sendall(frames.pack(frames.Warmed()))
+    channel.sendall(messages.pack(messages.Warmed()))
     return None
 
 
@@ -69,9 +69,9 @@ def _asked(channel: socket.socket) -> tuple[int, int] | None:
     data, descriptors, _, _ = socket.recv_fds(channel, 1 << 12, 2)
     if not data:
         return None
-    if len(data) < frames.HEAD.size or frames.length(data[: frames.HEAD.size]) != len(data) - frames.HEAD.size:
+    if len(data) < messages.HEAD.size or messages.length(data[: messages.HEAD.size]) != len(data) - messages.HEAD.size:
         raise ProtocolError("not one whole request")
-    if not isinstance(frames.request(data[frames.HEAD.size :]), frames.Fork) or len(descriptors) != 2:
+    if not isinstance(messages.request(data[messages.HEAD.size :]), messages.Fork) or len(descriptors) != 2:
         raise ProtocolError("not to be forked")
     return descriptors[0], descriptors[1]
 

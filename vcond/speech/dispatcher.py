@@ -15,18 +15,18 @@ import structlog
 from vcond import metrics
 from vcond.calls.events import Event, SpeechState, Untranscribed, Utterance, Warned
 from vcond.errors import OperatorError, VcondError
-from vcond.speech import frames
-from vcond.speech.admission import STATES, Admission, Kind
-from vcond.speech.choose import Choice, choose
 from vcond.speech.config import SpeechConfig
-from vcond.speech.ear import Ear, Ears, read
 from vcond.speech.engine import Hint
-from vcond.speech.measures import backlog, measure
-from vcond.speech.process import EngineAwayError, EngineFailedError, Worker, WorkerLostError
+from vcond.speech.engine_choice import Choice, choose
+from vcond.speech.load.admission import STATES, Admission, Kind
+from vcond.speech.load.metrics import backlog, measure
 from vcond.speech.results import Notes, transcribed
 from vcond.speech.scheduler import AGAIN, TRIES, Job, Scheduler, Step
+from vcond.speech.segmenting import Ear, Ears, read
 from vcond.speech.source import Clock, Source
-from vcond.speech.workers import Workers
+from vcond.speech.workers import messages
+from vcond.speech.workers.process import EngineAwayError, EngineFailedError, Worker, WorkerLostError
+from vcond.speech.workers.spawn import Workers
 
 __all__ = ["Ear", "Source", "Speech", "SpeechConfig"]
 
@@ -41,7 +41,7 @@ JUDGED_EVERY = 0.5
 STALE = 2.0
 """Seconds after which what was being said is not worth showing any more."""
 
-Starts = Callable[..., Awaitable[tuple[Worker, frames.Ready]]]
+Starts = Callable[..., Awaitable[tuple[Worker, messages.Ready]]]
 """As ``Worker.start``."""
 
 
@@ -57,7 +57,7 @@ class Speech:
         """A worker has its model, or no engine is configured."""
         self.trouble = f"{self.choice.trouble}: {self.choice.fix}" if self.choice.trouble else ""
         """Why nothing is transcribed now, and what to do about it; empty while all is well."""
-        self.engine: frames.Ready | None = None
+        self.engine: messages.Ready | None = None
         """What the workers said they are."""
         self._clock, self._workers = clock, Workers()
         self._start = start or self._workers.start
@@ -350,7 +350,7 @@ class Speech:
         while True:
             await asyncio.sleep(self._pauses[index])
             choice = self.choice
-            start = frames.Start(
+            start = messages.Start(
                 choice.engine, choice.model, self.config.threads, self.config.nice, choice.server,
                 self.config.streams, tuple(self.config.vocabulary), any(one.vocabulary for one in self.config.routes),
                 growth=2 * self.config.memory_mb << 20, search=self.config.search, allocator=self.config.allocator,
@@ -381,7 +381,7 @@ class Speech:
             say("speech worker is replaced", reason=reason, grown_mb=worker.memory >> 20)
             self._died(index, reason)
 
-    def _started(self, worker: Worker, ready: frames.Ready) -> None:
+    def _started(self, worker: Worker, ready: messages.Ready) -> None:
         log.info("speech worker ready", pid=worker.pid, engine=ready.engine, model=ready.model, mb=ready.memory >> 20)
         if max(self._pauses) < WORRYING_PAUSE:
             self.trouble = ""
@@ -402,7 +402,7 @@ class Speech:
                 f"speech workers die again and again ({reason}): see the log for where, and try another model"
             )
 
-    async def _serve(self, index: int, worker: Worker, ready: frames.Ready) -> str:
+    async def _serve(self, index: int, worker: Worker, ready: messages.Ready) -> str:
         """Give a worker one step after another. Returns why it is to be replaced; raises WorkerLostError."""
         wake = self._wakes[index]
         while True:
@@ -420,10 +420,10 @@ class Speech:
             else:
                 await wake.wait()
 
-    async def _do(self, step: Step, worker: Worker, ready: frames.Ready) -> None:
+    async def _do(self, step: Step, worker: Worker, ready: messages.Ready) -> None:
         job = step.job
         if step.kind == "drop":
-            worker.tell(frames.Drop(job.id))
+            worker.tell(messages.Drop(job.id))
             return
         seconds = self.config.step_seconds + 2 * (step.stop - step.start) / job.source.rate
         began, heard_at = asyncio.get_running_loop().time(), job.heard_at
@@ -454,7 +454,7 @@ class Speech:
         now = asyncio.get_running_loop().time()
         self._took(step, now - began, step.kind)
         self._scheduler.done(step)
-        if isinstance(answer, frames.Done):
+        if isinstance(answer, messages.Done):
             self._text(job, answer, ready)
         elif answer.text not in {"", job.said} and job.stop is None and not job.gone:
             self._show(job, step.stop, answer.text, now - heard_at)
@@ -466,17 +466,17 @@ class Speech:
             job.said = text
             job.source.partial(job.start, stop, text)
 
-    def _messages(self, step: Step, pcm: bytes) -> list[frames.Request]:
+    def _messages(self, step: Step, pcm: bytes) -> list[messages.Request]:
         job = step.job
-        out: list[frames.Request] = []
+        out: list[messages.Request] = []
         if step.again:
-            out.append(frames.Drop(job.id))
+            out.append(messages.Drop(job.id))
         if step.opens:
-            out.append(frames.Open(job.id, job.hint))
-        out += [frames.Feed(job.id, pcm[at : at + frames.PIECE]) for at in range(0, len(pcm), frames.PIECE)]
-        out.append(frames.Finish(job.id) if step.kind == "final" else frames.Ask(job.id, text=step.text))
+            out.append(messages.Open(job.id, job.hint))
+        out += [messages.Feed(job.id, pcm[at : at + messages.PIECE]) for at in range(0, len(pcm), messages.PIECE)]
+        out.append(messages.Finish(job.id) if step.kind == "final" else messages.Ask(job.id, text=step.text))
         if step.kind == "peek":
-            out.append(frames.Drop(job.id))
+            out.append(messages.Drop(job.id))
         return out
 
     def _failed(self, step: Step, reason: str, *, blame: bool = True) -> None:
@@ -488,7 +488,7 @@ class Speech:
                 self._give_up(job, reason)
         self._wake()
 
-    def _text(self, job: Job, done: frames.Done, ready: frames.Ready) -> None:
+    def _text(self, job: Job, done: messages.Done, ready: messages.Ready) -> None:
         try:
             if not job.gone:
                 event = transcribed(job, done, ready, self._clock.now())

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from vcond.errors import ProtocolError
-from vcond.speech.allocator import Allocator
 from vcond.speech.engine import Final, Hint, Server
+from vcond.speech.workers.allocator import Allocator
 
 LONGEST = 1 << 20
 """Bytes of a message. Audio is sent in pieces of ``PIECE``; texts are far shorter."""

@@ -14,8 +14,8 @@ from typing import Final
 import structlog
 
 from vcond.errors import ConfigError, MissingExtraError, OperatorError, ProtocolError, UnreachableError, VcondError
-from vcond.speech import frames
-from vcond.speech.ends import Ends, gone, make_ends, spawn
+from vcond.speech.workers import messages
+from vcond.speech.workers.ipc import Ends, gone, make_ends, spawn
 
 log = structlog.get_logger()
 
@@ -58,15 +58,15 @@ class Worker:
         self._handle = os.pidfd_open(pid)
         self._process = process
         self._ours = ours
-        self._answer: asyncio.Future[frames.Answer] | None = None
+        self._answer: asyncio.Future[messages.Answer] | None = None
         self._told: asyncio.Task[None] | None = None
         self.wake = wake
         """Set when it is lost, or has become warm."""
 
     @classmethod
     async def start(
-        cls, start: frames.Start, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
-    ) -> tuple[Worker, frames.Ready]:
+        cls, start: messages.Start, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
+    ) -> tuple[Worker, messages.Ready]:
         """Start a process, load the engine, and return it with what the engine is.
 
         ``tasks`` owns what reads from it; ``wake`` is set when it dies. Raises OperatorError kinds when the engine
@@ -89,7 +89,7 @@ class Worker:
 
     async def fork(
         self, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
-    ) -> tuple[Worker, frames.Ready]:
+    ) -> tuple[Worker, messages.Ready]:
         """A worker like this one, which said that it ``forks``; otherwise as ``start``. One at a time."""
         try:
             ours, theirs = await make_ends()
@@ -97,9 +97,9 @@ class Worker:
             raise WorkerLostError("spawn") from why
         try:
             with theirs:
-                forked = await self._exchange([frames.Fork()], seconds, theirs.descriptors)
+                forked = await self._exchange([messages.Fork()], seconds, theirs.descriptors)
             # Nobody waits for it before the next fork, so the number is its own even if it is dead.
-            worker = Worker(forked.pid, ours, None, wake) if isinstance(forked, frames.Forked) else None
+            worker = Worker(forked.pid, ours, None, wake) if isinstance(forked, messages.Forked) else None
         except BaseException as why:
             await ours.close()
             if isinstance(why, OSError):
@@ -110,45 +110,45 @@ class Worker:
             raise self._lose("protocol")
         return worker, await worker.begin([], seconds, tasks)
 
-    async def begin(self, step: Sequence[frames.Request], seconds: float, tasks: asyncio.TaskGroup) -> frames.Ready:
+    async def begin(self, step: Sequence[messages.Request], seconds: float, tasks: asyncio.TaskGroup) -> messages.Ready:
         """Its first answer, for which ``start`` and ``fork`` wait. It is closed when that is not ``Ready``."""
         tasks.create_task(self._read_answers())
         self._told = tasks.create_task(self._read_output())
-        answer: frames.Answer | None = None
+        answer: messages.Answer | None = None
         try:
             answer = await self._exchange(step, seconds)
         finally:
-            if not isinstance(answer, frames.Ready):
+            if not isinstance(answer, messages.Ready):
                 self._kill()
                 await self.close()
-        if isinstance(answer, frames.Ready):
+        if isinstance(answer, messages.Ready):
             self._loaded = answer.memory
             return answer
-        if isinstance(answer, frames.Failed) and answer.job is None:
+        if isinstance(answer, messages.Failed) and answer.job is None:
             raise _operator_error(answer)
         raise WorkerLostError("protocol")
 
-    async def ask(self, step: Sequence[frames.Request], seconds: float) -> frames.Said | frames.Done:
+    async def ask(self, step: Sequence[messages.Request], seconds: float) -> messages.Said | messages.Done:
         """Do one step, which ends in ``Ask`` or ``Finish`` (a ``Drop`` may follow), and return its answer.
 
         Raises EngineAwayError when the engine cannot reach its own server, EngineFailedError when it raised anything
         else, WorkerLostError when the worker died, made no sense, or was silent for ``seconds``; it is killed then.
         """
         answer = await self._exchange(step, seconds)
-        if isinstance(answer, frames.Done):
+        if isinstance(answer, messages.Done):
             self.memory = max(0, answer.memory - self._loaded)
-        if isinstance(answer, frames.Said | frames.Done):
+        if isinstance(answer, messages.Said | messages.Done):
             return answer
-        if isinstance(answer, frames.Failed) and answer.job is not None:
+        if isinstance(answer, messages.Failed) and answer.job is not None:
             if answer.kind == UnreachableError.__name__:
                 raise EngineAwayError("the speech server cannot be reached")
             raise EngineFailedError(f"engine raised {answer.kind}")
         raise self._lose("protocol")
 
-    def tell(self, message: frames.Drop) -> None:
+    def tell(self, message: messages.Drop) -> None:
         """Send something that has no answer."""
         if not self.lost:
-            self._ours.writer.write(frames.pack(message))
+            self._ours.writer.write(messages.pack(message))
 
     async def close(self) -> None:
         """End it: it goes when its socket is closed, or is killed."""
@@ -177,8 +177,8 @@ class Worker:
             await asyncio.wait([self._told], timeout=LEAVE_SECONDS)
 
     async def _exchange(
-        self, step: Sequence[frames.Request], seconds: float, descriptors: Sequence[int] = ()
-    ) -> frames.Answer:
+        self, step: Sequence[messages.Request], seconds: float, descriptors: Sequence[int] = ()
+    ) -> messages.Answer:
         """Send a step, the first message of it with descriptors, and wait for its answer."""
         if self.lost:
             raise WorkerLostError(self.lost)
@@ -186,7 +186,7 @@ class Worker:
         try:
             async with asyncio.timeout(seconds):
                 for message in step:
-                    await self._ours.send(frames.pack(message), descriptors)
+                    await self._ours.send(messages.pack(message), descriptors)
                 return await self._answer
         except TimeoutError:
             raise self._lose("hang") from None
@@ -217,9 +217,9 @@ class Worker:
         reader = self._ours.reader
         try:
             while True:
-                size = frames.length(await reader.readexactly(frames.HEAD.size))
-                answer = frames.answer(await reader.readexactly(size))
-                if isinstance(answer, frames.Warmed):
+                size = messages.length(await reader.readexactly(messages.HEAD.size))
+                answer = messages.answer(await reader.readexactly(size))
+                if isinstance(answer, messages.Warmed):
                     self.warm = True
                     self.wake.set()
                 elif self._answer is None or self._answer.done():
@@ -243,6 +243,6 @@ class Worker:
             log.info("speech worker printed", pid=self.pid, bytes=count, places=places[-10:])
 
 
-def _operator_error(answer: frames.Failed) -> OperatorError:
+def _operator_error(answer: messages.Failed) -> OperatorError:
     kind = MissingExtraError if answer.kind == MissingExtraError.__name__ else ConfigError
     return kind(answer.text or f"the speech engine raised {answer.kind}")

@@ -23,10 +23,10 @@ from pathlib import Path
 import msgspec
 
 from vcond.errors import ConfigError, MissingExtraError, StorageError
-from vcond.speech.models import composed
-from vcond.speech.models.arranged import arranged
-from vcond.speech.models.composed import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told
-from vcond.speech.models.kept import Kept, keep, sync_folder
+from vcond.speech.models import graph_cache
+from vcond.speech.models.fingerprint import Kept, keep, sync_folder
+from vcond.speech.models.graph_cache import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told
+from vcond.speech.models.layout import arranged
 
 TOOLS = ("fstsymbols", "fstcompose", "fstrelabel", "fstconvert")
 HELPERS = ("choom", "setpriv", "prlimit", "nice")
@@ -59,12 +59,12 @@ def compose(model: Path, *, say: Say = lambda _text: None, tried: Try = lambda _
     before what is made takes the place of anything. Raises ConfigError for a model that has nothing to compose or whose folder is
     not ours, MissingExtraError without the tools, StorageError when there is too little disk or memory, or when it cannot be loaded.
     """
-    if not composed.composable(model):
+    if not graph_cache.composable(model):
         raise ConfigError(f"{model} is no vosk model with the graphs {', '.join(PARTS)}: there is nothing to compose")
     tools = Tools()
     with _work(model) as work:
         _room(model)
-        made = work / composed.FOLDER
+        made = work / graph_cache.FOLDER
         made.mkdir()
         try:
             graph = model / "graph"
@@ -79,12 +79,12 @@ def compose(model: Path, *, say: Say = lambda _text: None, tried: Try = lambda _
             _put(model, made, work / "old")
         except OSError as why:
             raise StorageError(f"cannot write to {model}: {why.strerror or type(why).__name__}") from why
-    return model / composed.FOLDER
+    return model / graph_cache.FOLDER
 
 
 def _room(model: Path) -> None:
     """Raises ConfigError and StorageError before minutes are spent."""
-    goal = model / composed.FOLDER
+    goal = model / graph_cache.FOLDER
     if goal.is_symlink():
         raise ConfigError(f"{goal} is a link: remove it, and link the whole model instead")
     if goal.exists() and not os.access(goal, os.W_OK):
@@ -129,8 +129,8 @@ def _finish(of: dict[str, Kept], made: Path, owner: os.stat_result) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     files = {name: keep(made / name, sync=True) for name in MADE}
     told = msgspec.convert({"of": of, "files": files, "made_at": now}, Told, from_attributes=True)
-    (made / composed.TOLD).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
-    keep(made / composed.TOLD, sync=True)
+    (made / graph_cache.TOLD).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
+    keep(made / graph_cache.TOLD, sync=True)
     for path in (made, *made.iterdir()):
         path.chmod(0o755 if path == made else 0o644)  # whoever makes it, vcond's user reads it
         if os.geteuid() == 0:
@@ -140,7 +140,7 @@ def _finish(of: dict[str, Kept], made: Path, owner: os.stat_result) -> None:
 
 def _put(model: Path, made: Path, old: Path) -> None:
     """Put it into its place; what was there comes back when that fails."""
-    goal = model / composed.FOLDER
+    goal = model / graph_cache.FOLDER
     with suppress(FileNotFoundError):
         goal.rename(old)
     try:
@@ -189,7 +189,7 @@ class Tools:
         if done.returncode or (failed and not (may_say and may_say in told)) or not out.exists():
             raise StorageError(
                 f"{tool} failed, exit code {done.returncode}. It might take {memory >> 20} MB of memory and {disk >> 20} MB of disk;"
-                f" if that is too little: compile on a larger machine, and copy the folder {composed.FOLDER}. It said: {told or 'nothing'}"
+                f" if that is too little: compile on a larger machine, and copy the folder {graph_cache.FOLDER}. It said: {told or 'nothing'}"
             )
 
 
@@ -214,7 +214,7 @@ def _free_memory() -> int:
 @contextmanager
 def _work(model: Path) -> Iterator[Path]:
     """A folder for what is not whole yet, ours alone, gone afterwards. Raises StorageError, ConfigError."""
-    work = model / composed.WORK
+    work = model / graph_cache.WORK
     hint = "run as root or as vcond's user; where nobody may write, compile a copy of the model"
     try:
         handle = os.open(model, os.O_RDONLY | os.O_DIRECTORY)

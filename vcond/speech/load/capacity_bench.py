@@ -24,9 +24,9 @@ from vcond.calls.events import Event, SpeechState, Transcribed, Untranscribed, U
 from vcond.calls.time import SECOND, Instant, nanos
 from vcond.errors import ConfigError
 from vcond.speech.config import SpeechConfig
-from vcond.speech.ear import Ear
+from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import Pcm
-from vcond.speech.service import Speech
+from vcond.speech.segmenting import Ear
 
 LEVELS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 TICK: Final = 0.1

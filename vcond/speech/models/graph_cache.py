@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from vcond.speech.models.kept import Kept, same
+from vcond.speech.models.fingerprint import Kept, same
 
 FOLDER = "composed"
 TOLD = "composed.json"

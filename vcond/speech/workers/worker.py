@@ -1,6 +1,6 @@
-"""The worker process: ``python -m vcond.speech.worker <fd>``. Holds one engine and does one step after another.
+"""The worker process: ``python -m vcond.speech.workers.worker <fd>``. Holds one engine and does one step after another.
 
-Asked to, and if its engine can be forked, it becomes what workers are forked from instead (``vcond.speech.loader``).
+Asked to, and if its engine can be forked, it becomes what workers are forked from instead (``vcond.speech.workers.loader``).
 
 It ends when its parent is gone, and only then: signals that a terminal or a service manager sends to the whole group are
 not for it, so that a stop can drain. What native code prints goes to the parent, which counts it and keeps no word.
@@ -25,8 +25,8 @@ import msgspec
 import numpy as np
 
 from vcond.errors import OperatorError, ProtocolError
-from vcond.speech import frames, loader
 from vcond.speech.engine import Engine, EngineOptions, Recognition, Warms, load
+from vcond.speech.workers import loader, messages
 
 MOST_OPEN = 1024
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -47,18 +47,20 @@ class Bench:
         self.engine = engine
         self._open: dict[int, Open] = {}
 
-    def ready(self) -> frames.Ready:
+    def ready(self) -> messages.Ready:
         """What the engine is."""
         caps = self.engine.caps
-        told = caps.warning[: frames.LONGEST_WARNING]
-        return frames.Ready(self.engine.name, self.engine.model, caps.streaming, caps.languages, memory(), warning=told)
+        told = caps.warning[: messages.LONGEST_WARNING]
+        return messages.Ready(
+            self.engine.name, self.engine.model, caps.streaming, caps.languages, memory(), warning=told
+        )
 
-    def do(self, message: frames.Request) -> frames.Answer | None:
+    def do(self, message: messages.Request) -> messages.Answer | None:
         """One message. An exception of the engine costs the recognition and is answered, with nothing said in it.
 
         Raises ProtocolError for a message that makes no sense here, and MemoryError: both end the worker.
         """
-        if isinstance(message, frames.Start | frames.Fork):
+        if isinstance(message, messages.Start | messages.Fork):
             raise ProtocolError("started twice, or not to be forked")
         before = time.process_time()
         try:
@@ -67,27 +69,27 @@ class Bench:
             raise
         except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything
             self._open.pop(message.job, None)
-            if isinstance(message, frames.Drop):
+            if isinstance(message, messages.Drop):
                 return None
-            return frames.Failed(type(why).__name__, message.job, str(why) if isinstance(why, OperatorError) else "")
+            return messages.Failed(type(why).__name__, message.job, str(why) if isinstance(why, OperatorError) else "")
         spent = time.process_time() - before
-        if isinstance(reply, frames.Done):
+        if isinstance(reply, messages.Done):
             done = self._open.pop(message.job)
-            return frames.Done(reply.job, reply.final, round((done.cpu + spent) * 1000), memory())
+            return messages.Done(reply.job, reply.final, round((done.cpu + spent) * 1000), memory())
         if message.job in self._open:
             self._open[message.job].cpu += spent
         return reply
 
     def _do(
-        self, message: frames.Open | frames.Feed | frames.Ask | frames.Finish | frames.Drop
-    ) -> frames.Answer | None:
+        self, message: messages.Open | messages.Feed | messages.Ask | messages.Finish | messages.Drop
+    ) -> messages.Answer | None:
         job = message.job
-        if isinstance(message, frames.Open):
+        if isinstance(message, messages.Open):
             if job in self._open or len(self._open) >= MOST_OPEN:
                 raise ProtocolError("opened twice, or too many")
             self._open[job] = Open(self.engine.open(message.hint))
             return None
-        if isinstance(message, frames.Drop):
+        if isinstance(message, messages.Drop):
             dropped = self._open.pop(job, None)
             if dropped is not None:
                 dropped.recognition.reset()
@@ -96,12 +98,12 @@ class Bench:
             # Its engine raised before, in this same step: the answer to that was sent.
             return None
         recognition = self._open[job].recognition
-        if isinstance(message, frames.Feed):
+        if isinstance(message, messages.Feed):
             recognition.feed(np.frombuffer(message.pcm, np.int16))
             return None
-        if isinstance(message, frames.Ask):
-            return frames.Said(job, recognition.partial().text if message.text else "")
-        return frames.Done(job, recognition.finish(), 0, 0)
+        if isinstance(message, messages.Ask):
+            return messages.Said(job, recognition.partial().text if message.text else "")
+        return messages.Done(job, recognition.finish(), 0, 0)
 
 
 def memory() -> int:
@@ -123,11 +125,11 @@ def limit(growth: int) -> None:
 
 def serve(channel: socket.socket) -> None:
     """Load what ``Start`` says, then do steps, or fork who does, until the parent is gone. Raises ProtocolError."""
-    first = frames.receive(channel)
+    first = messages.receive(channel)
     if first is None:
         return
-    start = frames.request(first)
-    if not isinstance(start, frames.Start):
+    start = messages.request(first)
+    if not isinstance(start, messages.Start):
         raise ProtocolError("not started")
     os.nice(start.nice)
     try:
@@ -137,11 +139,11 @@ def serve(channel: socket.socket) -> None:
         engine = load(start.engine, options)
     except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which
         text = str(why)[:2000] if isinstance(why, OperatorError) else ""
-        channel.sendall(frames.pack(frames.Failed(type(why).__name__, text=text)))
+        channel.sendall(messages.pack(messages.Failed(type(why).__name__, text=text)))
         return
     bench = Bench(engine)
     if start.forks and engine.caps.forks and loader.alone():
-        channel.sendall(frames.pack(msgspec.structs.replace(bench.ready(), forks=True)))
+        channel.sendall(messages.pack(msgspec.structs.replace(bench.ready(), forks=True)))
         warming = engine.warm() if start.warm and isinstance(engine, Warms) else None
         loader.tend(channel, warming, lambda channel: work(channel, bench, start.growth))
     else:
@@ -153,20 +155,20 @@ def work(channel: socket.socket, bench: Bench, growth: int) -> None:
     threading.Thread(target=leave_with_parent, args=(channel,), daemon=True).start()
     if growth:
         limit(growth)
-    channel.sendall(frames.pack(bench.ready()))
-    while (body := frames.receive(channel)) is not None:
-        reply = bench.do(frames.request(body))
+    channel.sendall(messages.pack(bench.ready()))
+    while (body := messages.receive(channel)) is not None:
+        reply = bench.do(messages.request(body))
         if reply is not None:
             channel.sendall(packed(reply))
 
 
-def packed(reply: frames.Answer) -> bytes:
+def packed(reply: messages.Answer) -> bytes:
     """A frame. An engine's answer that cannot be one (numbers of numpy, a text of a megabyte) counts as an exception."""
     try:
-        return frames.pack(reply)
+        return messages.pack(reply)
     except (TypeError, ValueError, OverflowError, ProtocolError) as why:
-        job = reply.job if isinstance(reply, frames.Said | frames.Done | frames.Failed) else None
-        return frames.pack(frames.Failed(type(why).__name__, job))
+        job = reply.job if isinstance(reply, messages.Said | messages.Done | messages.Failed) else None
+        return messages.pack(messages.Failed(type(why).__name__, job))
 
 
 def leave_with_parent(channel: socket.socket) -> None:

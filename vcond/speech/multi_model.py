@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vcond.calls.events import Fact, Utterance
-from vcond.speech import frames
-from vcond.speech.admission import STATES
-from vcond.speech.choose import Choice
 from vcond.speech.config import SpeechConfig
-from vcond.speech.ear import Ear
+from vcond.speech.dispatcher import Speech
+from vcond.speech.engine_choice import Choice
+from vcond.speech.load.admission import STATES
 from vcond.speech.routes import configurations
-from vcond.speech.service import Speech
+from vcond.speech.segmenting import Ear
 from vcond.speech.source import Clock, Source
+from vcond.speech.workers import messages
 
 
 class Routed(Source, Protocol):
@@ -48,7 +48,7 @@ class Speeches:
         return self._of[0].choice
 
     @property
-    def engine(self) -> frames.Ready | None:
+    def engine(self) -> messages.Ready | None:
         """What hears calls without a route."""
         return self._of[0].engine
 

@@ -12,8 +12,8 @@ import asyncio
 import msgspec
 import structlog
 
-from vcond.speech import frames
-from vcond.speech.process import Worker
+from vcond.speech.workers import messages
+from vcond.speech.workers.process import Worker
 
 log = structlog.get_logger()
 
@@ -36,8 +36,8 @@ class Workers:
         return [] if self._loader is None else [self._loader.pid]
 
     async def start(
-        self, start: frames.Start, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
-    ) -> tuple[Worker, frames.Ready]:
+        self, start: messages.Start, *, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
+    ) -> tuple[Worker, messages.Ready]:
         """One more worker; arguments and errors are those of ``Worker.start``. ``start`` is the same every time."""
         async with self._lock:
             if self._forks:
@@ -45,8 +45,8 @@ class Workers:
         return await Worker.start(start, seconds=seconds, tasks=tasks, wake=wake)
 
     async def _fork(
-        self, start: frames.Start, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
-    ) -> tuple[Worker, frames.Ready]:
+        self, start: messages.Start, seconds: float, tasks: asyncio.TaskGroup, wake: asyncio.Event
+    ) -> tuple[Worker, messages.Ready]:
         loader = self._loader
         if loader is None or loader.lost:
             await self.close()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from vcond.speech.allocator import Allocator, environment, jemalloc
+from vcond.speech.workers.allocator import Allocator, environment, jemalloc
 
 KEPT_ENV: Final = re.compile(
     r"(PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHON\w*|LD_LIBRARY_PATH|(OMP|MKL|OPENBLAS|CT2|VOSK)_\w+)"
@@ -112,7 +112,7 @@ async def _execute(theirs: Theirs, threads: int, allocator: Allocator) -> Proces
     # -P: what the parent imports is what the worker imports; the folder it happens to run in is not looked at.
     fd = theirs.channel.fileno()
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "vcond.speech.worker", str(fd),
+        sys.executable, "-P", "-m", "vcond.speech.workers.worker", str(fd),
         stdin=DEVNULL, stdout=theirs.output.fileno(), stderr=theirs.output.fileno(), pass_fds=(fd,),
         env=variables(threads, allocator),
     )  # fmt: skip

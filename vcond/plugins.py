@@ -19,10 +19,10 @@ from vcond.config.load import convert
 from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
 from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.vcon import Profile, serialize
-from vcond.vcon.envelope import encrypt
-from vcond.vcon.keys import Signer, load_recipient, load_signer
-from vcond.vcon.keys import check as check_signer
-from vcond.vcon.signing import sign, signed
+from vcond.vcon.sealing.encrypt import encrypt
+from vcond.vcon.sealing.keys import Signer, load_recipient, load_signer
+from vcond.vcon.sealing.keys import check as check_signer
+from vcond.vcon.sealing.sign import sign, signed
 
 GROUP = "vcond.adapters"
 PATHS = ("path", "page")

@@ -59,7 +59,7 @@ def judged(final: Final, said: str) -> list[tuple[float, float]]:
 def listen(most: int, *, fit: bool) -> tuple[Judged, Judged]:
     """Words and utterances of the prompts that the map was fitted on, or of the others."""
     engine = whisper.WhisperEngine(EngineOptions(threads=2))
-    engine.sure = confidence.RAW
+    engine.calibration = confidence.RAW
     words: list[tuple[float, float, float]] = []
     utterances: list[tuple[float, float, float]] = []
     for noise in NOISES:

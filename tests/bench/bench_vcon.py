@@ -24,8 +24,8 @@ from vcond.calls import events as ev  # noqa: E402 - after the path
 from vcond.calls.state import Call, fold  # noqa: E402 - after the path
 from vcond.calls.time import Instant  # noqa: E402 - after the path
 from vcond.vcon import BuildOptions, build, serialize, validate  # noqa: E402 - after the path
-from vcond.vcon.keys import load_signer  # noqa: E402 - after the path
-from vcond.vcon.signing import signed  # noqa: E402 - after the path
+from vcond.vcon.sealing.keys import load_signer  # noqa: E402 - after the path
+from vcond.vcon.sealing.sign import signed  # noqa: E402 - after the path
 
 MADE, SIGNED, TIMES = 300, 50, 3.0
 

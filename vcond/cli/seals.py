@@ -12,11 +12,11 @@ from vcond.core.clock import SteadyClock
 from vcond.errors import ConfigError, StorageError
 from vcond.plugins import pem
 from vcond.vcon import Document, serialize, upgrade, validate
-from vcond.vcon.envelope import decrypt as open_envelope
-from vcond.vcon.envelope import encrypt as close_envelope
-from vcond.vcon.keys import load_certificates, load_private, load_recipient, load_signer, load_trust
-from vcond.vcon.seal import open_signed
-from vcond.vcon.signing import signed
+from vcond.vcon.sealing.encrypt import decrypt as open_envelope
+from vcond.vcon.sealing.encrypt import encrypt as close_envelope
+from vcond.vcon.sealing.keys import load_certificates, load_private, load_recipient, load_signer, load_trust
+from vcond.vcon.sealing.sign import signed
+from vcond.vcon.sealing.verify import open_signed
 
 
 def convert(file: Path, out: Path | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vcond.vcon.build import BuildOptions, Built, Media, build, build_with_media
-from vcond.vcon.findings import Finding
+from vcond.vcon.building.build import BuildOptions, Built, Media, build, build_with_media
 from vcond.vcon.model import Document
 from vcond.vcon.profiles import Profile, fit, preflight
 from vcond.vcon.serialize import pack, read, serialize
 from vcond.vcon.upgrade import upgrade
-from vcond.vcon.validate import validate
+from vcond.vcon.validation.findings import Finding
+from vcond.vcon.validation.validate import validate
 
 __all__ = [
     "BuildOptions",

@@ -14,10 +14,10 @@ from uuid import UUID
 
 from vcond.calls.time import parse_rfc3339
 from vcond.errors import ConfigError
-from vcond.vcon.findings import Finding, listed
+from vcond.vcon.building.parties import address
 from vcond.vcon.model import CONSERVER_TEL, MEMBERS, SYNTAX, Document
-from vcond.vcon.people import address
 from vcond.vcon.serialize import serialize
+from vcond.vcon.validation.findings import Finding, listed
 
 CONSERVER_LIMIT: Final = 10_000_000
 """Bytes of JSON. The file storage of the conserver refuses more than 10,485,760 and tells nobody; it also adds keys."""

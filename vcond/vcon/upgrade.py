@@ -14,12 +14,12 @@ import msgspec
 
 from vcond.calls.time import Instant, parse_rfc3339
 from vcond.errors import ProtocolError
+from vcond.vcon.building.attributes import session
+from vcond.vcon.building.extensions import used
 from vcond.vcon.dates import date
-from vcond.vcon.extensions import used
-from vcond.vcon.facts import session
-from vcond.vcon.findings import listed
 from vcond.vcon.model import EXTENSIONS, MEMBERS, SYNTAX, Document
-from vcond.vcon.validate_content import beginning
+from vcond.vcon.validation.content import beginning
+from vcond.vcon.validation.findings import listed
 
 KNOWN: Final = frozenset({"0.0.1", "0.0.2", "0.3.0", "0.4.0"})
 

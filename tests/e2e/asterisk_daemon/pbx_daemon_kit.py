@@ -18,7 +18,7 @@ from daemon_kit import Running
 from pbx_modules import house
 
 from vcond.testing.sounds import find, voice
-from vcond.vcon.audio import read_wav
+from vcond.vcon.building.wav import read_wav
 
 OWN, OTHER, SECONDS = house.OWN, house.OTHER, house.SECONDS
 RATE = 8000

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from vcond.errors import BadMediaError
-from vcond.vcon.audio import (
+from vcond.vcon.building.wav import (
     CHUNK,
     Form,
     compand,

@@ -13,10 +13,10 @@ from jwcrypto.jwk import JWK
 
 from vcond.errors import ConfigError, ProtocolError
 from vcond.vcon import read, serialize, validate
-from vcond.vcon.envelope import MOST_RECIPIENTS, decrypt, encrypt
-from vcond.vcon.keys import load_private, load_recipient, load_signer, load_trust
-from vcond.vcon.seal import SealBrokenError, decoded, open_signed
-from vcond.vcon.signing import sign
+from vcond.vcon.sealing.encrypt import MOST_RECIPIENTS, decrypt, encrypt
+from vcond.vcon.sealing.keys import load_private, load_recipient, load_signer, load_trust
+from vcond.vcon.sealing.sign import sign
+from vcond.vcon.sealing.verify import SealBrokenError, decoded, open_signed
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.vcon.extensions import used
+from vcond.vcon.building.extensions import used
 
 
 @pytest.mark.parametrize(

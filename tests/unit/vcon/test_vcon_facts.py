@@ -6,7 +6,7 @@ from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
 from vcond.calls.time import Instant
 from vcond.vcon import build, validate
-from vcond.vcon.facts import Facts, of_dialog, session
+from vcond.vcon.building.attributes import Facts, of_dialog, session
 
 LOCAL, REMOTE = "ab30317f1a784dc48ff824d0d3715d86", "47755a9de7794ba387653f2099600ef2"
 

@@ -10,9 +10,8 @@ import soundfile
 
 from vcond.calls import events as ev
 from vcond.calls.state import fold
-from vcond.vcon import files
-from vcond.vcon.audio import Form, joined
-from vcond.vcon.files import (
+from vcond.vcon.building import audio_forms
+from vcond.vcon.building.audio_forms import (
     FLAC,
     OPUS,
     TooLargeError,
@@ -24,6 +23,7 @@ from vcond.vcon.files import (
     opus,
     reserialled,
 )
+from vcond.vcon.building.wav import Form, joined
 
 
 class Whole:
@@ -125,7 +125,7 @@ def test_a_compressed_file_stops_when_it_is_too_large(two):
 
 
 def test_the_size_of_a_wav_is_known_before_and_others_are_guessed_low(two):
-    for recipe in (files.WAV_MULAW, files.WAV_ALAW, files.WAV_PCM):
+    for recipe in (audio_forms.WAV_MULAW, audio_forms.WAV_ALAW, audio_forms.WAV_PCM):
         assert recipe.least(2, 8000, two[0].frames) == len(joined(recipe.write(two, 8000)))
     for recipe in (FLAC, *OPUS.values()):
         assert recipe.least(2, 8000, two[0].frames) <= 1.2 * len(joined(recipe.write(two, 8000)))
@@ -161,7 +161,7 @@ def test_the_vector_of_the_draft_for_content_hashes():
 def test_the_size_of_a_long_opus_file_is_told_by_pieces_of_the_call():
     """Opus spends little on silence: by its bit rate alone calls of 46 to 69 minutes would have been left at the edge."""
     pcm = np.tile(np.concatenate([talking(10, 1), np.zeros(80_000, np.int16)]), 15)  # five minutes, a fifth is speech
-    party, recipe = Whole(pcm), files.OPUS[8]
+    party, recipe = Whole(pcm), audio_forms.OPUS[8]
     real = len(b"".join(recipe.write([party], 8000)))
     assert recipe.expected([party], 8000) == pytest.approx(real, rel=0.1)
     assert recipe.least(1, 8000, len(pcm)) > 1.5 * real

@@ -10,10 +10,10 @@ import pytest
 
 from vcond.errors import ProtocolError
 from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
-from vcond.vcon.envelope import decrypt, encrypt
-from vcond.vcon.keys import load_private, load_recipient, load_signer, load_trust
-from vcond.vcon.seal import open_signed
-from vcond.vcon.signing import sign
+from vcond.vcon.sealing.encrypt import decrypt, encrypt
+from vcond.vcon.sealing.keys import load_private, load_recipient, load_signer, load_trust
+from vcond.vcon.sealing.sign import sign
+from vcond.vcon.sealing.verify import open_signed
 
 ROUNDS = 2000
 pytestmark = pytest.mark.fuzz

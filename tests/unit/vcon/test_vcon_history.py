@@ -3,7 +3,7 @@ from __future__ import annotations
 from vcond.calls import events as ev
 from vcond.calls.state import fold
 from vcond.vcon import build, serialize
-from vcond.vcon.history import history
+from vcond.vcon.building.party_history import history
 
 
 def test_every_kind_of_moment_is_told_in_order_of_time(scenarios):

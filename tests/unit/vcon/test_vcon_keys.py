@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from vcond.calls.time import SECOND, Instant
 from vcond.errors import ConfigError
-from vcond.vcon.keys import Trust, check, load_certificates, load_recipient, load_signer, load_trust, trusted
+from vcond.vcon.sealing.keys import Trust, check, load_certificates, load_recipient, load_signer, load_trust, trusted
 
 DAY = 86400 * SECOND
 

@@ -7,7 +7,7 @@ from vcond.calls import events as ev
 from vcond.calls.events import SpanKind
 from vcond.calls.state import fold
 from vcond.calls.time import SECOND, Instant
-from vcond.vcon.lanes import LONGEST, Lane, View, heard, lane, pauses, touches_pause, view
+from vcond.vcon.building.mix import LONGEST, Lane, View, heard, lane, pauses, touches_pause, view
 
 
 def test_the_window_begins_at_the_answer(scenarios):

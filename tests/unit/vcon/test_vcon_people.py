@@ -4,9 +4,9 @@ import pytest
 
 from vcond.calls.events import Who
 from vcond.calls.state import fold
-from vcond.vcon.facts import Facts
+from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.parties import address, people, person
 from vcond.vcon.model import CONSERVER_TEL
-from vcond.vcon.people import address, people, person
 
 
 def test_a_telephone_number_stays_one():

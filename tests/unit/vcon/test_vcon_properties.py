@@ -11,7 +11,7 @@ from vcond.calls.causes import Cause, Disposition
 from vcond.calls.state import Call, fold
 from vcond.calls.time import SECOND
 from vcond.vcon import BuildOptions, build, read, serialize, validate
-from vcond.vcon.people import person
+from vcond.vcon.building.parties import person
 
 ZERO = 1_795_424_400 * SECOND
 UUID = "019f155a-5131-80ec-832a-bc92ac6830cd"

@@ -8,8 +8,8 @@ from vcond.calls.events import SpanKind
 from vcond.calls.state import fold
 from vcond.errors import JournalError
 from vcond.vcon import BuildOptions, build, build_with_media, validate
-from vcond.vcon.lanes import view
-from vcond.vcon.report import capture
+from vcond.vcon.building.capture_report import capture
+from vcond.vcon.building.mix import view
 
 
 def reported(script):

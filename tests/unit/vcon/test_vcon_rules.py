@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from vcond.vcon import validate
-from vcond.vcon.audio import Form, wav_header
-from vcond.vcon.findings import MOST
+from vcond.vcon.building.wav import Form, wav_header
+from vcond.vcon.validation.findings import MOST
 
 GONE = ...  # deepcopy keeps it what it is
 

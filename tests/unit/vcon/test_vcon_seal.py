@@ -17,9 +17,9 @@ from jwcrypto.jws import JWS
 from vcond.calls.time import SECOND, Instant
 from vcond.errors import ConfigError, PeerError, ProtocolError
 from vcond.vcon import read, serialize, validate
-from vcond.vcon.keys import load_certificates, load_signer, load_trust
-from vcond.vcon.seal import MOST_SIGNATURES, SealBrokenError, decoded, open_signed
-from vcond.vcon.signing import sign, sign_again, signed
+from vcond.vcon.sealing.keys import load_certificates, load_signer, load_trust
+from vcond.vcon.sealing.sign import sign, sign_again, signed
+from vcond.vcon.sealing.verify import MOST_SIGNATURES, SealBrokenError, decoded, open_signed
 
 DAY = 86400 * SECOND
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from vcond.calls import events as ev
 from vcond.calls.state import fold
-from vcond.vcon.facts import Facts
-from vcond.vcon.lanes import view
-from vcond.vcon.talk import talk, unit
+from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.mix import view
+from vcond.vcon.building.segments import talk, unit
 
 
 def heard(script, parties=None):

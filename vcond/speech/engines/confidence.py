@@ -27,7 +27,7 @@ class Curve:
         return self.points[-1][1]
 
 
-class Sure(NamedTuple):
+class Calibration(NamedTuple):
     """The curves of a model."""
 
     words: Curve
@@ -35,9 +35,9 @@ class Sure(NamedTuple):
     """Share of an utterance's words that are right."""
 
 
-RAW: Final = Sure(Curve(((0, 0), (1, 1))), Curve(((0, 0), (1, 1))))
+RAW: Final = Calibration(Curve(((0, 0), (1, 1))), Curve(((0, 0), (1, 1))))
 """As the model says it."""
-TINY_EN: Final = Sure(
+TINY_EN: Final = Calibration(
     Curve(((0, 0), (0.443, 0.613), (0.736, 0.893), (0.889, 0.948), (0.952, 0.976), (0.984, 0.987), (0.997, 0.999))),
     Curve(((0, 0), (0.633, 0.776), (0.78, 0.912), (0.84, 0.96), (0.868, 0.971), (0.9, 0.982), (0.934, 0.991))),
 )

@@ -20,7 +20,7 @@ import numpy as np
 
 from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial, Pcm
-from vcond.speech.engines import confidence as sure
+from vcond.speech.engines import confidence as calibrations
 from vcond.speech.engines import wordtimes
 from vcond.speech.engines.mel import FRAMES_A_SECOND, RATE, Floats, Mel
 
@@ -74,7 +74,7 @@ class WhisperEngine:
         except (RuntimeError, ValueError) as why:
             raise ConfigError(f"{folder} is no CTranslate2 Whisper model", "speech.model") from why
         self.model = folder.name if options.model else PACKAGED_NAME
-        self.sure = sure.TINY_EN if self.model == PACKAGED_NAME else sure.RAW
+        self.calibration = calibrations.TINY_EN if self.model == PACKAGED_NAME else calibrations.RAW
         self.mel = Mel(self.net.n_mels)
         self.languages: dict[str, int] = {}
         if self.net.is_multilingual:
@@ -194,7 +194,7 @@ class Decoded:
     @property
     def confidence(self) -> float:
         """What the geometric mean of the tokens' probabilities is worth."""
-        return self._engine.sure.utterances(float(np.exp(min(0.0, self._log))))
+        return self._engine.calibration.utterances(float(np.exp(min(0.0, self._log))))
 
     def words(self, offset: float) -> list[Heard]:
         """The words with their times, ``offset`` seconds later."""
@@ -205,7 +205,7 @@ class Decoded:
         times = wordtimes.boundaries(aligned.alignments, grouped)
         length = len(self._sound) / RATE
         spans = wordtimes.settle(times, wordtimes.pauses(self._sound), length)
-        return wordtimes.heard(grouped, spans, aligned.text_token_probs, offset, self._engine.sure.words)
+        return wordtimes.heard(grouped, spans, aligned.text_token_probs, offset, self._engine.calibration.words)
 
     def _invented(self) -> bool:
         if self._no_speech > NO_SPEECH:

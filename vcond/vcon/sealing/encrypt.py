@@ -12,7 +12,7 @@ from jwcrypto.jwk import JWK
 
 from vcond.errors import ConfigError, ProtocolError
 from vcond.vcon.model import Document
-from vcond.vcon.seal import SealBrokenError, decoded
+from vcond.vcon.sealing.verify import SealBrokenError, decoded
 from vcond.vcon.serialize import pack, read, serialize
 
 KEYS: Final = ("RSA-OAEP", "RSA-OAEP-256")

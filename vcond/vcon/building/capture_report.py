@@ -14,10 +14,10 @@ from vcond.calls.events import SpanKind
 from vcond.calls.spans import Spans
 from vcond.calls.state import Call, Track, Window
 from vcond.calls.time import Instant
+from vcond.vcon.building.mix import View, heard, over, pauses, scaled
+from vcond.vcon.building.segments import Talk
 from vcond.vcon.dates import date
-from vcond.vcon.lanes import View, heard, over, pauses, scaled
 from vcond.vcon.model import Pcm
-from vcond.vcon.talk import Talk
 
 VERSION: Final = 1
 """Of the report's body."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from vcond.calls.events import Who
 from vcond.calls.hidden import NAME, shown
 from vcond.calls.state import Call
-from vcond.vcon.facts import Facts
+from vcond.vcon.building.attributes import Facts
 from vcond.vcon.model import CONSERVER_TEL, SIP_PARTY
 
 _USER: Final = "-_.!~*'()&=+$,;?/"

@@ -24,8 +24,8 @@ from jwcrypto.jwk import JWK
 
 from vcond.calls.time import Instant
 from vcond.errors import ProtocolError
-from vcond.vcon.keys import ALGORITHMS, LONGEST_CHAIN, Trust, trusted
 from vcond.vcon.model import Document
+from vcond.vcon.sealing.keys import ALGORITHMS, LONGEST_CHAIN, Trust, trusted
 from vcond.vcon.serialize import read, unpacked
 
 DEEPEST: Final = 8

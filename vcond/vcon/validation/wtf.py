@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vcond.vcon.findings import Notes
+from vcond.vcon.validation.findings import Notes
 
 
 def wtf(body: dict[str, Any], path: str, notes: Notes) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from vcond.errors import BadMediaError
-from vcond.vcon.audio import wav_format
-from vcond.vcon.findings import Notes
+from vcond.vcon.building.wav import wav_format
 from vcond.vcon.model import CONTENT_HASH, ENCODINGS, MEDIATYPE
+from vcond.vcon.validation.findings import Notes
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _PIECE: Final = 1 << 20

@@ -16,7 +16,7 @@ import soxr
 from vcond.calls.events import SpanKind
 from vcond.calls.state import Call, Track, Window
 from vcond.calls.time import MILLI, Instant, nanos, samples
-from vcond.vcon.audio import rounded
+from vcond.vcon.building.wav import rounded
 from vcond.vcon.model import Pcm
 
 HEARD = frozenset({SpanKind.RECEIVED, SpanKind.SILENT, SpanKind.CONCEALED})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from vcond.vcon.findings import Notes, listed
 from vcond.vcon.model import ANALYSIS, ATTACHMENT, LAWFUL_BASIS, WTF, Document
-from vcond.vcon.validate_content import content
-from vcond.vcon.validate_wtf import wtf
+from vcond.vcon.validation.content import content
+from vcond.vcon.validation.findings import Notes, listed
+from vcond.vcon.validation.wtf import wtf
 
 _BASES: Final = frozenset(
     {"consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"}

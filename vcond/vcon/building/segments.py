@@ -11,8 +11,8 @@ from typing import Final
 from vcond.calls.events import VOCABULARY, Transcribed, Utterance, Word
 from vcond.calls.state import Call, Speech
 from vcond.calls.time import Instant
-from vcond.vcon.facts import Facts
-from vcond.vcon.lanes import View, touches_pause
+from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.mix import View, touches_pause
 
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 """The shape of a BCP 47 tag."""

@@ -13,19 +13,28 @@ from typing import Any, Final
 
 from vcond.calls.state import Call
 from vcond.errors import BadMediaError, ConfigError, JournalError
-from vcond.vcon.amend import amend, announced
+from vcond.vcon.building.amended import amend, announced
+from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.audio_forms import (
+    APART,
+    TOGETHER,
+    Recipe,
+    TooLargeError,
+    base64_size,
+    base64url,
+    content_hash,
+    exact,
+)
+from vcond.vcon.building.capture_report import PURPOSE, Capture, capture, report, speech_warnings
+from vcond.vcon.building.dialogs import Dialogs, Layout, dialogs, layouts
+from vcond.vcon.building.extensions import used
+from vcond.vcon.building.mix import Lane, View, lane, over, view
+from vcond.vcon.building.parties import people
+from vcond.vcon.building.segments import talk
+from vcond.vcon.building.transcripts import analyses
 from vcond.vcon.dates import date
-from vcond.vcon.dialogs import Dialogs, Layout, dialogs, layouts
-from vcond.vcon.extensions import used
-from vcond.vcon.facts import Facts
-from vcond.vcon.files import APART, TOGETHER, Recipe, TooLargeError, base64_size, base64url, content_hash, exact
-from vcond.vcon.lanes import Lane, View, lane, over, view
 from vcond.vcon.model import SYNTAX, Document, Pcm
-from vcond.vcon.people import people
-from vcond.vcon.report import PURPOSE, Capture, capture, report, speech_warnings
 from vcond.vcon.serialize import serialize
-from vcond.vcon.talk import talk
-from vcond.vcon.transcripts import analyses
 
 INLINE_LIMIT: Final = 9_500_000
 """Deployed conservers drop what is larger than 10 MB (10,485,760 bytes), without a word."""

@@ -9,9 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
-from vcond.vcon import validate_dialog, validate_forms, validate_rest
-from vcond.vcon.extensions import used
-from vcond.vcon.findings import EnoughError, Finding, Notes
+from vcond.vcon.building.extensions import used
 from vcond.vcon.model import (
     CC_PARTY,
     CIVIC,
@@ -25,7 +23,9 @@ from vcond.vcon.model import (
     TOP,
     Document,
 )
-from vcond.vcon.validate_content import hashed_url
+from vcond.vcon.validation import analyses, dialogs, sealed_forms
+from vcond.vcon.validation.content import hashed_url
+from vcond.vcon.validation.findings import EnoughError, Finding, Notes
 
 _OLDER: Final = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0"})
 """Syntaxes of earlier drafts."""
@@ -48,9 +48,9 @@ def _document(document: object, notes: Notes) -> None:
         notes.error("$", "type", "a vCon is a JSON object")
         return
     if "ciphertext" in document and "recipients" in document:
-        validate_forms.encrypted(document, notes)
+        sealed_forms.encrypted(document, notes)
     elif "payload" in document and "signatures" in document:
-        validate_forms.signed(document, notes)
+        sealed_forms.signed(document, notes)
     else:
         _unsigned(document, notes)
 
@@ -63,9 +63,9 @@ def _unsigned(document: Document, notes: Notes) -> None:
     _versions(document, notes)
     for index, party in notes.objects(document, "parties", "$"):
         _party(party, f"$.parties[{index}]", notes, extended=extended)
-    validate_dialog.dialogs(document, notes, extended=extended)
-    validate_rest.analyses(document, notes, extended=extended)
-    validate_rest.attachments(document, notes, extended=extended)
+    dialogs.dialogs(document, notes, extended=extended)
+    analyses.analyses(document, notes, extended=extended)
+    analyses.attachments(document, notes, extended=extended)
     notes.known(document, TOP, "$", extended=extended)
 
 

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from vcond.calls.time import Instant
 from vcond.errors import ProtocolError
-from vcond.vcon.files import base64_size
-from vcond.vcon.keys import Signer, Trust, check, x5c
+from vcond.vcon.building.audio_forms import base64_size
 from vcond.vcon.model import Document
-from vcond.vcon.seal import DEEPEST, SealBrokenError, decoded, open_signed
+from vcond.vcon.sealing.keys import Signer, Trust, check, x5c
+from vcond.vcon.sealing.verify import DEEPEST, SealBrokenError, decoded, open_signed
 from vcond.vcon.serialize import read, serialize, unpacked
 
 _PIECE: Final = 3 << 16

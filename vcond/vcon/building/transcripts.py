@@ -12,10 +12,10 @@ from typing import Any
 
 from vcond.calls.state import Call
 from vcond.calls.time import Instant
+from vcond.vcon.building.mix import View, over
+from vcond.vcon.building.segments import Said, Segment, Talk
 from vcond.vcon.dates import date
-from vcond.vcon.lanes import View, over
 from vcond.vcon.model import WTF
-from vcond.vcon.talk import Said, Segment, Talk
 
 _UNKNOWN_LANGUAGE = "und"
 """BCP 47 for a language that is not known."""

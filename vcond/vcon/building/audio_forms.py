@@ -22,7 +22,7 @@ import soxr
 from numpy.typing import NDArray
 
 from vcond.calls.state import Track
-from vcond.vcon.audio import CHUNK, Channel, Form, interleaved, pieces, rounded, wav, wav_size
+from vcond.vcon.building.wav import CHUNK, Channel, Form, interleaved, pieces, rounded, wav, wav_size
 from vcond.vcon.model import FileOf, Pcm
 
 _OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from vcond.calls.causes import disposition
 from vcond.calls.events import Transferred
 from vcond.calls.state import Call
+from vcond.vcon.building.attributes import Facts, of_dialog
+from vcond.vcon.building.capture_report import Capture
+from vcond.vcon.building.mix import View, over
+from vcond.vcon.building.party_history import history
 from vcond.vcon.dates import date
-from vcond.vcon.facts import Facts, of_dialog
-from vcond.vcon.history import history
-from vcond.vcon.lanes import View, over
-from vcond.vcon.report import Capture
 
 Layout = Literal["together", "apart"]
 """One file with a channel a party, or a recording-set with a file a party."""

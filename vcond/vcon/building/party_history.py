@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from vcond.calls.state import Call, Moment
 from vcond.calls.time import MILLI, Instant
+from vcond.vcon.building.mix import touches_pause
 from vcond.vcon.dates import date
-from vcond.vcon.lanes import touches_pause
 
 MARGIN: Final = 500 * MILLI
 """A digit so soon after a pause may have been pressed in it."""

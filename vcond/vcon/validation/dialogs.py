@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from vcond.vcon.findings import Notes, listed
 from vcond.vcon.model import (
     APPLICABILITY,
     CC_DIALOG,
@@ -16,7 +15,8 @@ from vcond.vcon.model import (
     TRANSFER_PARTIES,
     Document,
 )
-from vcond.vcon.validate_content import channels, content
+from vcond.vcon.validation.content import channels, content
+from vcond.vcon.validation.findings import Notes, listed
 
 _KNOWN: Final = frozenset(APPLICABILITY["recording"]) | SIP_DIALOG | CC_DIALOG
 _TEXTS: Final = (

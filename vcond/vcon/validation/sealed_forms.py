@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from vcond.vcon.findings import Notes
 from vcond.vcon.model import Document
-from vcond.vcon.validate_content import base64url, beginning
+from vcond.vcon.validation.content import base64url, beginning
+from vcond.vcon.validation.findings import Notes
 
 
 def signed(document: Document, notes: Notes) -> None:

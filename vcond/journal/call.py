@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from vcond import metrics
 from vcond.calls.events import Event, Merged, TrackOpened, decode
 from vcond.errors import StorageError
+from vcond.journal.commands import Flush
+from vcond.journal.disk_errors import advice
+from vcond.journal.file_buffers import Folder, Log, Lost, Name, Tail, Track
+from vcond.journal.prerequisites import Adoption, Repair
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
-from vcond.journal.requests import Flush
-from vcond.journal.steps import Adoption, Repair
-from vcond.journal.tails import Folder, Log, Lost, Name, Tail, Track
-from vcond.journal.troubles import advice
 
 if TYPE_CHECKING:
     from vcond.journal.store import Store

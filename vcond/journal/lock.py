@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from vcond.errors import InUseError, StorageError
+from vcond.journal.disk_errors import advice
 from vcond.journal.files import FILE_MODE
-from vcond.journal.troubles import advice
 
 LOCK = ".lock"
 

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from vcond.calls.events import CallOpened, Event
 from vcond.errors import JournalError, StorageError
+from vcond.journal.disk_errors import advice
 from vcond.journal.records import CHUNK, FORMAT, MAX_LOG, Reader
-from vcond.journal.troubles import advice
 
 EVENTS: Final = "events.log"
 DAMAGED: Final = "events.damaged-"

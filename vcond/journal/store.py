@@ -15,13 +15,13 @@ from vcond.calls.events import CallOpened
 from vcond.errors import JournalError, StorageError
 from vcond.journal import lock
 from vcond.journal.call import CallJournal
+from vcond.journal.commands import Done, Purge, Remove, Stop
+from vcond.journal.disk_errors import advice
+from vcond.journal.fd_cache import fair_share
+from vcond.journal.file_buffers import Folder, Lost
 from vcond.journal.files import FOLDER_MODE, DiskFiles, Files
-from vcond.journal.handles import fair_share
-from vcond.journal.inbox import Inbox, Request
 from vcond.journal.recovery import Found, examine, is_uuid
-from vcond.journal.requests import Done, Purge, Remove, Stop
-from vcond.journal.tails import Folder, Lost
-from vcond.journal.troubles import advice
+from vcond.journal.write_queue import Inbox, Request
 from vcond.journal.writer import TRASH, Writer, run
 
 log = structlog.get_logger()

@@ -21,11 +21,11 @@ import structlog
 
 from vcond import metrics
 from vcond.errors import StorageError
+from vcond.journal.disk_errors import advice, say
+from vcond.journal.fd_cache import Handles
+from vcond.journal.file_buffers import Block, Folder, Log, Name, Tail, Track
 from vcond.journal.files import Files
-from vcond.journal.handles import Handles
-from vcond.journal.inbox import Inbox, Request
-from vcond.journal.tails import Block, Folder, Log, Name, Tail, Track
-from vcond.journal.troubles import advice, say
+from vcond.journal.write_queue import Inbox, Request
 
 log = structlog.get_logger()
 

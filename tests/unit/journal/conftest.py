@@ -14,9 +14,9 @@ import pytest
 from vcond.calls import events as ev
 from vcond.calls.time import Instant
 from vcond.journal import CallJournal, Store
+from vcond.journal.file_buffers import Folder
 from vcond.journal.files import DiskFiles
-from vcond.journal.inbox import Inbox
-from vcond.journal.tails import Folder
+from vcond.journal.write_queue import Inbox
 from vcond.journal.writer import Writer
 
 

@@ -5,8 +5,8 @@ import resource
 
 import pytest
 
+from vcond.journal.fd_cache import Handles, fair_share
 from vcond.journal.files import DiskFiles
-from vcond.journal.handles import Handles, fair_share
 
 
 def test_the_least_recently_used_is_closed(tmp_path, disk):

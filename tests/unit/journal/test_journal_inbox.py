@@ -6,8 +6,8 @@ import pytest
 
 from vcond import metrics
 from vcond.errors import StorageError
-from vcond.journal.inbox import COALESCE, LOST_AT_ONCE, PROMPT, Inbox
-from vcond.journal.tails import Folder, Log, Name, Track
+from vcond.journal.file_buffers import Folder, Log, Name, Track
+from vcond.journal.write_queue import COALESCE, LOST_AT_ONCE, PROMPT, Inbox
 
 
 class Desk:

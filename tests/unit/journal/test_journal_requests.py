@@ -8,7 +8,7 @@ from vcond.calls import events as ev
 from vcond.calls.time import Instant
 from vcond.errors import StorageError
 from vcond.journal import read_folder
-from vcond.journal.requests import Flush, Purge, Remove, Stop
+from vcond.journal.commands import Flush, Purge, Remove, Stop
 from vcond.journal.writer import LONGEST
 
 

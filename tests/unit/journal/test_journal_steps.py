@@ -9,7 +9,7 @@ import pytest
 from vcond.calls import events as ev
 from vcond.calls.time import Instant
 from vcond.journal import read_folder
-from vcond.journal.steps import CHUNK
+from vcond.journal.prerequisites import CHUNK
 from vcond.journal.writer import LONGEST
 
 MERGED = ev.Merged(at=Instant(3), call="other")
@@ -145,7 +145,7 @@ def test_a_repair_cuts_the_log_and_keeps_the_rest_for_support(hand, tmp_path):
 
 
 def repair(call, good: int) -> None:
-    from vcond.journal.steps import Repair
+    from vcond.journal.prerequisites import Repair
 
     call._log.steps.append(Repair(call._log, good, "events.damaged-1"))
     call._inbox.nudge(call._log)

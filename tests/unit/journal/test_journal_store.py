@@ -14,8 +14,8 @@ from vcond.calls import events as ev
 from vcond.calls.time import Instant
 from vcond.errors import OperatorError, StorageError
 from vcond.journal import Store, read_folder
+from vcond.journal.commands import Flush
 from vcond.journal.files import DiskFiles
-from vcond.journal.requests import Flush
 
 
 def pcm(count: int) -> np.ndarray:

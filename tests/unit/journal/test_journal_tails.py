@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.journal.tails import BLOCK, Folder, Name, Tail
+from vcond.journal.file_buffers import BLOCK, Folder, Name, Tail
 
 
 @pytest.fixture

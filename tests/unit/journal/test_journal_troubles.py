@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import os
 
-from vcond.journal.troubles import advice, say
+from vcond.journal.disk_errors import advice, say
 
 
 def test_the_operator_reads_where_what_and_what_to_do():

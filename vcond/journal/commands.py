@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcond.errors import StorageError, VcondError
-from vcond.journal.tails import Folder, Tail
+from vcond.journal.file_buffers import Folder, Tail
 
 if TYPE_CHECKING:
     from vcond.journal.writer import Writer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from vcond.journal.tails import Log, Name, Track
+from vcond.journal.file_buffers import Log, Name, Track
 
 if TYPE_CHECKING:
     from vcond.journal.writer import Writer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from vcond import metrics
 from vcond.errors import StorageError
-from vcond.journal.tails import Block, Log, Lost, Tail, Track
+from vcond.journal.file_buffers import Block, Log, Lost, Tail, Track
 
 if TYPE_CHECKING:
     from vcond.journal.writer import Writer

@@ -59,6 +59,16 @@ judges() { # other vCon libraries, beside us so that we never import them. They 
     printf '%s\n' "$wanted" >.peers/judges/.ready; } || say "the judges could not be installed: their tests will say so"
 }
 
+whip() { # libdatachannel, which OBS and others publish with, as npm's node-datachannel carries it
+  wanted="$(node --version) $(sha256sum <tests/peers/whip/package-lock.json)"
+  [ "$(cat .peers/whip/.ready 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing a WHIP client"
+  rm -rf .peers/whip
+  { mkdir -p .peers/whip && cp tests/peers/whip/package*.json .peers/whip/ &&
+    (cd .peers/whip && npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier) &&
+    printf '%s\n' "$wanted" >.peers/whip/.ready; } || say "node-datachannel could not be installed: its tests will say so"
+}
+
 if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
@@ -66,6 +76,8 @@ if [ "${1:-}" = test ]; then
   need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
+  need "command -v node" nodejs
+  need "command -v npm" npm
   need "command -v espeak-ng" espeak-ng
   need "ls /usr/lib/*/libjemalloc.so.2" libjemalloc2
   need "/sbin/ldconfig -p | grep -q libflite" libflite1
@@ -77,6 +89,7 @@ if [ "${1:-}" = test ]; then
   tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none to install
   vosk_model
   judges
+  whip
   exit 0
 fi
 

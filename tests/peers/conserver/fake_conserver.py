@@ -252,6 +252,8 @@ class FakeConserver:
             )
         token = request.headers.get(self.header)
         keys = self.ingress_auth.get(lists[0], []) if external else self.tokens
+        if external and not token:
+            return _detail(403, "API Key required")
         if token not in keys and (external or keys):
             return _detail(403, "Invalid API Key")
         found = problems(vcon)

@@ -56,7 +56,7 @@ async def test_external_ingress_takes_only_the_lists_own_keys(ask):
     path = "/api/vcon/external-ingress?ingress_list="
     assert (await ask("POST", f"{path}edge", body_of(1), KEY))[:2] == (204, b"")
     assert (await ask("POST", f"{path}edge", body_of(1), API))[0] == 403
-    assert (await ask("POST", f"{path}edge", body_of(1)))[:2] == (403, b'{"detail": "Invalid API Key"}')
+    assert (await ask("POST", f"{path}edge", body_of(1)))[:2] == (403, b'{"detail": "API Key required"}')
     assert (await ask("POST", f"{path}unknown", body_of(1), KEY))[0] == 403
     assert (await ask("POST", "/api/vcon/external-ingress", body_of(1), KEY))[0] == 422
 

@@ -1,8 +1,9 @@
 """What an answer means that is not the documented success: whose fault it is, and what mends it. Pure.
 
-Only three answers judge a vCon: 400, 413 and 422, and those only when they are the conserver's own: FastAPI answers with
-a JSON object that has ``detail``. Everything else judges the way to it: the key, the list, the address, a proxy. That
-is set right by somebody, and until then the sink is held: no vCon is given up for it.
+Only one answer judges a vCon: a 422 about its content that is the conserver's own. FastAPI answers with a JSON object of
+``detail`` alone, which names the place of each error. Everything else judges the way to it: the key, the list, the
+address, a proxy that changes what is sent. That is set right by somebody, and until then the sink is held: no vCon is
+given up for it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ LATER: Final = {408, 425, 429}
 """4xx that say "not now"."""
 WHOLE_SINK: Final = {429, 502, 503, 504}
 """Answers about the receiver as such."""
-JUDGES: Final = {
-    400: "the receiver cannot read it; its answer says why: vcond outbox --json",
-    413: "the receiver takes no vCon of this size: raise its limit, then: vcond outbox retry",
-    422: "the receiver finds it invalid; its answer says where: vcond outbox --json",
-}
-"""Answers about the vCon, when they are the receiver's own."""
+INVALID: Final = "the receiver finds it invalid; its answer says where: vcond outbox --json"
+CHANGED: Final = (
+    "a proxy changes query, headers or body: the conserver got another {} than vcond sent; what stands between the two "
+    "must pass on the query, the headers and the body as they come"
+)
+NO_KEY: Final = frozenset({b'"API Key required"', b'"Not authenticated"'})
+"""Said with 403 when the header of the token did not arrive (vcon-server; FastAPI's own)."""
+UNREADABLE: Final = b'"There was an error parsing the body"'
+"""Said with 400 when the body is packed, or no text (FastAPI). vcond sends neither."""
+ABOUT_THE_WHOLE: Final = frozenset({"value_error", "assertion_error"})
+"""Errors at the place of the whole body that its model's own checks raise (pydantic)."""
 HELD: Final = {
     401: "the receiver wants another token: correct `token`",
     403: "the receiver refuses the token, or has no such ingress list: correct `token` or `ingress_lists`",
@@ -36,6 +42,7 @@ HELD: Final = {
     407: "a proxy on the way wants a password: let vcond reach the receiver directly",
 }
 SIZE_LIMITS: Final = {
+    "the conserver": "the limit of the conserver, or of its server,",
     "nginx": "`client_max_body_size` of nginx (1 MB unless it is set; ingress-nginx: annotation proxy-body-size)",
     "Apache": "`LimitRequestBody` of Apache",
     "Traefik": "`maxRequestBodyBytes` of Traefik's buffering middleware",
@@ -70,10 +77,17 @@ _TLS: Final = {
 _TLS_LIKE: Final = {2: 19, 20: 19, 21: 19, 63: 62}
 
 
-class _Own(msgspec.Struct):
+class _Own(msgspec.Struct, forbid_unknown_fields=True):
     """How FastAPI says no."""
 
     detail: msgspec.Raw
+
+
+class _Error(msgspec.Struct):
+    """One of the errors of a 422, as FastAPI tells it."""
+
+    loc: list[str | int]
+    type: str = ""
 
 
 def not_taken(status: int, headers: Mapping[str, str], answer: bytes, at: URL) -> Retry | Refused:
@@ -88,30 +102,70 @@ def not_taken(status: int, headers: Mapping[str, str], answer: bytes, at: URL) -
             whole_sink=status in WHOLE_SINK,
             detail=f"{_who(headers, answer)} at {_place(at)} answers {status}",
         )
-    own = is_own(headers, answer)
-    if status in JUDGES and own:
-        return Refused(f"refused:{status}", status=status, answer=text, hint=JUDGES[status])
+    own = _own(headers, answer)
+    changed = _changed(status, own)
+    if status == 422 and own is not None and changed == "":
+        return Refused(f"refused:{status}", status=status, answer=text, hint=INVALID)
     who = _who(headers, answer)
     detail = f"{who} at {_place(at)} answers {status}"
     if status == 413:
         limit = SIZE_LIMITS.get(who, "the limit of whatever stands between here and the receiver")
         hint = f"raise {limit}; vcond tries again by itself, at once with: vcond outbox retry"
-        return Retry("proxy:413", status=413, answer=text, detail=detail, hint=hint, too_large=True)
+        reason = "proxy:413" if own is None else "refused:413"
+        return Retry(reason, status=413, answer=text, detail=detail, hint=hint, too_large=True)
     reason = f"refused:{status}" if status >= 400 else f"unexpected:{status}"
-    hint = f"{_hint(status, headers, answer, own=own)}; vcond tries again by itself, at once with: vcond outbox retry"
+    hint = CHANGED.format(changed) if changed else _hint(status, headers, answer, own=own is not None)
+    hint = f"{hint}; vcond tries again by itself, at once with: vcond outbox retry"
     return Retry(reason, status=status, answer=text, detail=detail, hint=hint, held=True)
 
 
 def is_own(headers: Mapping[str, str], answer: bytes) -> bool:
-    """Whether the conserver itself said no: JSON with ``detail``. A gateway's problem+json (RFC 9457) is not its own."""
+    """Whether the conserver itself said no: a JSON object of ``detail`` alone.
+
+    What has other members beside it is a gateway's, and so is problem+json (RFC 9457).
+    """
+    return _own(headers, answer) is not None
+
+
+def _own(headers: Mapping[str, str], answer: bytes) -> bytes | None:
+    """The ``detail`` of the conserver's own answer, as JSON; None = somebody else's answer."""
     media = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media != "application/json":
-        return False
+        return None
     try:
-        msgspec.json.decode(answer, type=_Own)
+        return bytes(msgspec.json.decode(answer, type=_Own).detail)
     except msgspec.DecodeError:
-        return False
-    return True
+        return None
+
+
+def _changed(status: int, own: bytes | None) -> str | None:
+    """What did not arrive as it was sent, by the conserver's own word; "" = it is about the content, None = unknown."""
+    if own is None:
+        return None
+    if status == 403 and own in NO_KEY:
+        return "header"
+    if status == 400 and own == UNREADABLE:
+        return "body"
+    if status != 422:
+        return None
+    try:
+        errors = msgspec.json.decode(own, type=list[_Error])
+    except msgspec.DecodeError:
+        return None
+    parts = [_part(error) for error in errors]
+    return next(filter(None, parts), "") if parts else None
+
+
+def _part(error: _Error) -> str:
+    """The part of the request that an error is about, "" when it is a place inside of a vCon that was read.
+
+    A body that is missing, no JSON or no object has a place without a member's name: ``["body"]``, ``["body", 17]``.
+    """
+    where = error.loc[0] if error.loc else ""
+    if where != "body":
+        return str(where) if where in {"query", "header", "path", "cookie"} else "request"
+    inside = isinstance(error.loc[1], str) if len(error.loc) > 1 else error.type in ABOUT_THE_WHOLE
+    return "" if inside else "body"
 
 
 def wrong_echo(answer: bytes, at: URL) -> Retry:

@@ -25,6 +25,17 @@ import msgspec
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
+from vcond.base.errors import (
+    BadMediaError,
+    ConfigError,
+    OperatorError,
+    PeerError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+    how_to_install,
+)
+from vcond.base.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
 from vcond.calls.causes import CUT_OFF, NORMAL, Cause, Disposition, disposition
 from vcond.calls.events import (
     Answered,
@@ -49,17 +60,6 @@ from vcond.calls.events import (
 )
 from vcond.calls.hidden import hides
 from vcond.calls.state import Call, Party
-from vcond.calls.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
-from vcond.errors import (
-    BadMediaError,
-    ConfigError,
-    OperatorError,
-    PeerError,
-    ProtocolError,
-    RefusedError,
-    UnreachableError,
-    how_to_install,
-)
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 

@@ -21,8 +21,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from vcond import __version__, log, metrics, plugins
+from vcond import __version__, plugins
 from vcond.adapter import Adapter
+from vcond.base import log, metrics
+from vcond.base.errors import ConfigError, OperatorError, VcondError
+from vcond.base.systemd import Notifier
+from vcond.base.tasks import bare, bare_group, cancelled
 from vcond.calls.state import Call, fold
 from vcond.config import Loaded, load, naming_files
 from vcond.core.bus import Bus
@@ -30,11 +34,8 @@ from vcond.core.clock import SteadyClock
 from vcond.core.desk import CoreDesk
 from vcond.core.finish import Finisher, check_record
 from vcond.core.office import Office
-from vcond.core.tasks import bare, bare_group, cancelled
 from vcond.delivery import Outbox, ShapedSink
-from vcond.errors import ConfigError, OperatorError, VcondError
 from vcond.journal import CallJournal, Store
-from vcond.notify import Notifier
 from vcond.speech.multi_model import speech_of
 from vcond.speech.routes import Routes
 from vcond.status import Status

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from vcond.adapter import Adapter
-from vcond.calls.time import Instant
+from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
-from vcond.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.vcon import Profile, serialize
 from vcond.vcon.sealing.encrypt import encrypt
 from vcond.vcon.sealing.keys import Signer, load_recipient, load_signer

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from vcond import __version__
+from vcond.base.errors import AmbiguousError
+from vcond.base.time import Instant, rfc3339
 from vcond.calls import events as ev
-from vcond.calls.time import Instant, rfc3339
 from vcond.core.office import SEVERAL
 from vcond.core.summary import detail, summary
-from vcond.errors import AmbiguousError
 
 if TYPE_CHECKING:
     from vcond.core.calls import CoreCall

@@ -47,7 +47,7 @@ from picture import Picture, cdf
 from speech_calls import prompts
 from speech_load import HEAD, Load, Result
 
-from vcond.errors import MissingExtraError
+from vcond.base.errors import MissingExtraError
 from vcond.speech.models import graph_cache
 from vcond.speech.models.graph_compiler import Tools, compose
 from vcond.speech.models.layout import arranged

@@ -32,8 +32,8 @@ import structlog
 from speech_calls import HISS, prompts
 from wer import share
 
+from vcond.base.time import Instant, nanos
 from vcond.calls import events as ev
-from vcond.calls.time import Instant, nanos
 from vcond.core.clock import SteadyClock
 from vcond.media.codecs import Codec, decode, encode
 from vcond.speech.config import SpeechConfig

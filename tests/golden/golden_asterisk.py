@@ -13,7 +13,7 @@ from fake_ari import PASSWORD, USER, FakeAsterisk
 from golden_kit import ROOT, TONES, Ears, tone, until, virtual
 
 from vcond.adapter import Cause
-from vcond.calls.time import MILLI
+from vcond.base.time import MILLI
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 from vcond_asterisk import AsteriskAdapter, Config, wire

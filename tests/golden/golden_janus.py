@@ -8,7 +8,7 @@ from functools import partial
 from golden_kit import FRAME, FRAME_NS, RATE, TONES, tone
 
 from vcond.adapter import Instant, LiveCall, RtpClock
-from vcond.calls.time import SECOND
+from vcond.base.time import SECOND
 from vcond.media.codecs import Codec, encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from vcond.calls.time import MILLI
+from vcond.base.time import MILLI
 from vcond.media.codecs import Pcm
 from vcond.testing import time as testing_time
 from vcond.testing.call import MemoryCall

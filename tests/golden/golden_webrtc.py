@@ -9,7 +9,7 @@ from functools import partial
 
 from golden_kit import FRAME, RATE, TONES, tone, until, virtual
 
-from vcond.calls.time import SECOND, Instant
+from vcond.base.time import SECOND, Instant
 from vcond.media.codecs import Codec, Pcm, encode
 from vcond.testing.desk import MemoryDesk
 from vcond_webrtc.calls import Switchboard

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from vcond.base.time import Instant
 from vcond.calls.causes import Cause, Disposition
-from vcond.calls.time import Instant
 
 Direction = Literal["inbound", "outbound", "internal", "unknown"]
 """As the company that runs the PBX sees the call."""

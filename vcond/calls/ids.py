@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from uuid import UUID
 
-from vcond.calls.time import MILLI, Instant
+from vcond.base.time import MILLI, Instant
 
 
 def host_bits(fqhn: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from vcond.errors import VcondError
+from vcond.base.errors import VcondError
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vcond import __version__
+from vcond.base.errors import InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
 from vcond.cli.model import model_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
-from vcond.errors import InUseError, StorageError
 
 if TYPE_CHECKING:
     from vcond.config import DaemonConfig, Loaded

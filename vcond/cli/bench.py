@@ -51,7 +51,7 @@ def bench_speech(
     Two-party calls in real time through the real speech service and its workers, without PBX and network. A level
     holds when 95 % of the texts come within a second, and the words that are shown too. Exit 1 when not even one does.
     """
-    from vcond import log
+    from vcond.base import log
     from vcond.speech.load import capacity_bench
 
     log.configure("error", "text")
@@ -116,9 +116,9 @@ def _speech(path: Path) -> SpeechConfig:
 
 def _daemon_runs(path: Path) -> bool:
     """Whether one runs here, with this configuration or the usual one."""
+    from vcond.base.errors import VcondError
     from vcond.config import load
     from vcond.config.schema import DaemonConfig
-    from vcond.errors import VcondError
 
     address = DaemonConfig().admin_socket
     with contextlib.suppress(VcondError):

@@ -16,13 +16,13 @@ import msgspec
 
 from vcond import plugins
 from vcond.adapter import Finding
+from vcond.base.errors import PeerError, VcondError
 from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, load, naming_files
 from vcond.core.clock import SteadyClock
 from vcond.core.finish import check_record
 from vcond.delivery import Retry, ShapedSink
-from vcond.errors import PeerError, VcondError
 from vcond.speech.check import check_speech
 from vcond.speech.engine import EngineOptions
 from vcond.speech.engine_choice import choose

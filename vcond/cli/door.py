@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from vcond.errors import AmbiguousError, OperatorError, RefusedError, UnreachableError
+from vcond.base.errors import AmbiguousError, OperatorError, RefusedError, UnreachableError
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 

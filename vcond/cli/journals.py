@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vcond.base.errors import AmbiguousError, JournalError, RefusedError, StorageError
 from vcond.calls.state import Call, as_published, fold
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
@@ -14,7 +15,6 @@ from vcond.config import DaemonConfig
 from vcond.core.finish import read_track
 from vcond.core.office import SEVERAL
 from vcond.core.summary import detail, summary
-from vcond.errors import AmbiguousError, JournalError, RefusedError, StorageError
 from vcond.journal import read_folder
 from vcond.media.codecs import Pcm
 from vcond.vcon import BuildOptions, build, serialize, validate

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vcond.base.errors import ConfigError
 from vcond.cli.output import Json, show
 from vcond.cli.progress import Bar
-from vcond.errors import ConfigError
 
 if TYPE_CHECKING:
     from vcond.speech.models.catalog import Known

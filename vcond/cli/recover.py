@@ -8,7 +8,7 @@ import os
 import pwd
 from pathlib import Path
 
-from vcond import log
+from vcond.base import log
 from vcond.config import Loaded
 from vcond.daemon import Daemon
 

@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from vcond.calls.time import rfc3339
+from vcond.base.errors import ConfigError, StorageError
+from vcond.base.time import rfc3339
 from vcond.cli.vcons import load_vcon
 from vcond.core.clock import SteadyClock
-from vcond.errors import ConfigError, StorageError
 from vcond.plugins import pem
 from vcond.vcon import Document, serialize, upgrade, validate
 from vcond.vcon.sealing.encrypt import decrypt as open_envelope

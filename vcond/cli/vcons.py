@@ -8,8 +8,8 @@ from typing import Any
 
 from cryptography import x509
 
+from vcond.base.errors import PeerError, ProtocolError, StorageError
 from vcond.cli.render import clock
-from vcond.errors import PeerError, ProtocolError, StorageError
 from vcond.vcon import Document, read, validate
 
 LARGEST = 512 << 20

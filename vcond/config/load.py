@@ -18,9 +18,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from vcond.base.errors import ConfigError
 from vcond.config.schema import Config, DaemonConfig
 from vcond.config.words import said
-from vcond.errors import ConfigError
 
 T = TypeVar("T")
 MAX_FILE = 1 << 20

@@ -16,10 +16,10 @@ from typing import Protocol
 
 import structlog
 
-from vcond import metrics
-from vcond.calls.time import SECOND, Instant
+from vcond.base import metrics
+from vcond.base.errors import JournalError, StorageError
+from vcond.base.time import SECOND, Instant
 from vcond.core.calls import CoreCall
-from vcond.errors import JournalError, StorageError
 from vcond.journal import CallJournal
 
 log = structlog.get_logger()

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import structlog
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import ProtocolError
+from vcond.base.time import SECOND, Instant, seconds
 from vcond.calls import events as ev
 from vcond.calls.causes import Cause, disposition
 from vcond.calls.merge import merge
 from vcond.calls.state import Call, Moment
-from vcond.calls.time import SECOND, Instant, seconds
 from vcond.core.bus import Line
 from vcond.core.tracks import CoreTrack
-from vcond.errors import ProtocolError
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import TrackClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from vcond.calls.time import SECOND, Instant
+from vcond.base.time import SECOND, Instant
 
 LATEST = 3_600 * SECOND
 """A moment that was read longer than this before the step was nobody's."""

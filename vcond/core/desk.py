@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vcond import metrics
 from vcond.adapter import Clock, Ingress, LiveCall
+from vcond.base import metrics
+from vcond.base.time import Instant
 from vcond.calls.events import Direction
-from vcond.calls.time import Instant
 from vcond.core.office import Office
 
 

@@ -19,19 +19,19 @@ from typing import Protocol
 import numpy as np
 import structlog
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import ConfigError, StorageError
+from vcond.base.time import EPOCH, SECOND, Instant
 from vcond.calls import events as ev
 from vcond.calls.causes import Disposition
 from vcond.calls.ids import uuid8
 from vcond.calls.state import Call, Track, as_published, fold
-from vcond.calls.time import EPOCH, SECOND, Instant
 from vcond.config.schema import RecordConfig
 from vcond.core.amend import Amender, Reopening, Settling
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
 from vcond.core.media import publish
 from vcond.delivery import ConflictError, Entry
-from vcond.errors import ConfigError, StorageError
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
 from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate

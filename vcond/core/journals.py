@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vcond import metrics
+from vcond.base import metrics
 from vcond.calls.events import Event
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from vcond.errors import StorageError
+from vcond.base.errors import StorageError
 from vcond.vcon import Media
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
-from vcond import __version__, metrics
+from vcond import __version__
+from vcond.base import metrics
+from vcond.base.errors import AmbiguousError, StorageError
+from vcond.base.time import SECOND, Instant
 from vcond.calls import events as ev
 from vcond.calls.causes import Cause
 from vcond.calls.ids import Minter
 from vcond.calls.state import Call, fold
-from vcond.calls.time import SECOND, Instant
 from vcond.config.schema import DaemonConfig
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall
@@ -23,7 +25,6 @@ from vcond.core.disk import FreeSpace
 from vcond.core.journals import CallStore, NoJournal
 from vcond.core.recovery import interrupted
 from vcond.core.tracks import CoreTrack
-from vcond.errors import AmbiguousError, StorageError
 from vcond.journal import CallJournal, Store
 from vcond.media.codecs import Codec
 from vcond.speech.routes import Wishes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vcond.base.time import Instant, nanos
 from vcond.calls import events as ev
 from vcond.calls.state import Call
-from vcond.calls.time import Instant, nanos
 
 
 def interrupted(state: Call, length: Callable[[str], int], *, now: Instant) -> list[ev.Event]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from vcond.base.errors import BadMediaError
+from vcond.base.time import MILLI, SECOND, Instant, nanos, samples
 from vcond.calls import events as ev
 from vcond.calls.state import Track
-from vcond.calls.time import MILLI, SECOND, Instant, nanos, samples
-from vcond.errors import BadMediaError
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
 from vcond.media.placement.timeline import Placed, Timeline

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from vcond.errors import StorageError
+from vcond.base.errors import StorageError
 
 log = structlog.get_logger()
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import structlog
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.delivery.model import Clock, Receipt, Refused, Retry, Sealed, Sink, SinkState
 from vcond.delivery.pace import SECOND, Pace
 from vcond.delivery.rows import Job, Outcome
 from vcond.delivery.sizes import SizeLimit
 from vcond.delivery.store import OutboxStore
-from vcond.errors import StorageError
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from vcond.errors import OperatorError, RefusedError, UnreachableError
+from vcond.base.errors import OperatorError, RefusedError, UnreachableError
 
 MAX_ANSWER = 2048
 """Bytes of a receiver's answer that are kept: enough for the error of a web framework."""

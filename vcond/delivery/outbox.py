@@ -18,14 +18,14 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery.lane import Lane, Shared, wait_for
 from vcond.delivery.listing import Query, SendingNow
 from vcond.delivery.model import Clock, Entry, Sink, SinkState, State
 from vcond.delivery.pace import SECOND, Pace
 from vcond.delivery.rows import Vcon
 from vcond.delivery.store import BATCH, OutboxStore
-from vcond.errors import ConfigError, StorageError
 
 T = TypeVar("T")
 log = structlog.get_logger()

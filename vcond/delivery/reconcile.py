@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
-from vcond import metrics
+from vcond.base import metrics
 from vcond.delivery import rows
 from vcond.delivery.shelves import Shelves, check_body
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from vcond.delivery import files
+from vcond.base import atomic_files
+from vcond.base.errors import OperatorError, VcondError
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, Sink
-from vcond.errors import OperatorError, VcondError
 from vcond.vcon import Profile, fit, preflight, read, serialize
 from vcond.vcon.profiles import CONSERVER_LIMIT
 
@@ -122,6 +122,6 @@ class ShapedSink:
         if kept.exists():
             return kept.read_bytes()
         body = seal(record.body)
-        files.make_folder(self._folder)
-        files.publish_file(kept, body)
+        atomic_files.make_folder(self._folder)
+        atomic_files.publish_file(kept, body)
         return body

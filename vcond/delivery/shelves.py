@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from vcond.delivery import files
+from vcond.base import atomic_files
 
 SUFFIX: Final = ".vcon.json"
 
@@ -33,8 +33,8 @@ class Shelves:
     def open(self) -> None:
         """Make the folders, and clear away what an interrupted publish left."""
         for folder in (self.pending, self.kept, self.aside):
-            files.make_folder(folder)
-            for left in files.leftovers(folder):
+            atomic_files.make_folder(folder)
+            for left in atomic_files.leftovers(folder):
                 left.unlink(missing_ok=True)
 
     def file(self, uuid: str) -> Path:
@@ -47,18 +47,18 @@ class Shelves:
 
     def publish(self, uuid: str, body: bytes) -> None:
         """Durable when it returns."""
-        files.publish_file(self.file(uuid), body)
+        atomic_files.publish_file(self.file(uuid), body)
 
     def set_aside(self, uuid: str, sha512: str, body: bytes) -> Path:
         """Bytes that must not replace others: durable, once per content."""
         path = self.aside / f"{uuid}.{sha512[:16]}{SUFFIX}"
         if not path.exists():
-            files.publish_file(path, body)
+            atomic_files.publish_file(path, body)
         return path
 
     def move_aside(self, name: str) -> Path:
         """A file in ``pending/`` that is none of ours."""
-        files.move_file(self.pending / name, self.aside)
+        atomic_files.move_file(self.pending / name, self.aside)
         return self.aside / name
 
     def names(self, folder: Path) -> tuple[set[str], list[str]]:

@@ -15,15 +15,15 @@ from typing import Final, NoReturn, TypeVar
 
 import structlog
 
-from vcond import metrics
-from vcond.delivery import files, listing, rows
+from vcond.base import atomic_files, metrics
+from vcond.base.errors import StorageError
+from vcond.delivery import listing, rows
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
 from vcond.delivery.listing import Query, SendingNow
 from vcond.delivery.model import ConflictError, Entry
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
 from vcond.delivery.shelves import Shelves, check_body
-from vcond.errors import StorageError
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ class OutboxStore:
         self._reserve = Reserve(database.with_name(f"{database.name}.reserve"))
         with storage_errors("open the outbox"):
             self._shelves.open()
-            files.make_folder(database.parent)
+            atomic_files.make_folder(database.parent)
         self._db = self._open(database, now)
         try:
             with storage_errors("bring the outbox in order"):
@@ -120,10 +120,10 @@ class OutboxStore:
         """The core knows: keep or remove the file."""
         with storage_errors("put a delivered vCon away"):
             if keep:
-                files.move_file(self._shelves.file(vcon.uuid), self._shelves.kept)
+                atomic_files.move_file(self._shelves.file(vcon.uuid), self._shelves.kept)
             else:
-                files.remove_file(self._shelves.file(vcon.uuid))
-                files.remove_file(self._shelves.kept_file(vcon.uuid))
+                atomic_files.remove_file(self._shelves.file(vcon.uuid))
+                atomic_files.remove_file(self._shelves.kept_file(vcon.uuid))
             self._change(lambda: rows.set_stage(self._db, vcon.seq, "kept" if keep else "gone"))
 
     def expire(self, closed_before: int) -> int:
@@ -131,7 +131,7 @@ class OutboxStore:
         with storage_errors("remove old vCons"):
             old = rows.in_stage(self._db, "kept", BATCH, closed_before)
             for vcon in old:
-                files.remove_file(self._shelves.kept_file(vcon.uuid))
+                atomic_files.remove_file(self._shelves.kept_file(vcon.uuid))
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
             return len(old)
 
@@ -189,7 +189,7 @@ class OutboxStore:
             self._change(enter, spend_reserve=False)
         except (sqlite3.Error, OSError):
             with suppress(OSError):
-                files.remove_file(self._shelves.file(uuid))
+                atomic_files.remove_file(self._shelves.file(uuid))
             raise
         return sha512
 

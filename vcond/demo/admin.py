@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from aiohttp.http_exceptions import LineTooLong
 
-from vcond.errors import ProtocolError, UnreachableError
+from vcond.base.errors import ProtocolError, UnreachableError
 
 NO_LIMIT = aiohttp.ClientTimeout(total=None)
 TIMEOUT = aiohttp.ClientTimeout(total=10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcond.errors import OperatorError
+from vcond.base.errors import OperatorError
 
 
 class DemoError(OperatorError):

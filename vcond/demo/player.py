@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from vcond.base.errors import UnreachableError
 from vcond.demo.call import FRAME, FRAME_MS, Person, Recording
-from vcond.errors import UnreachableError
 
 TRACKS = ("inbound", "outbound")
 """The caller is what Twilio receives, the agent what it sends."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vcond.base.errors import UnreachableError, VcondError
 from vcond.demo import child, settings
 from vcond.demo.admin import Admin, Caption
 from vcond.demo.call import Recording, demo_call
@@ -21,7 +22,6 @@ from vcond.demo.places import Places, places
 from vcond.demo.screen import Screen, clock
 from vcond.demo.summary import scores, summary
 from vcond.demo.wav import own_call
-from vcond.errors import UnreachableError, VcondError
 from vcond.vcon import read, validate
 
 TEXT_LIMIT = 60.0

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.calls.events import Event, Merged, TrackOpened, decode
-from vcond.errors import StorageError
 from vcond.journal.commands import Flush
 from vcond.journal.disk_errors import advice
 from vcond.journal.file_buffers import Folder, Log, Lost, Name, Tail, Track

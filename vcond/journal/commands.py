@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcond.errors import StorageError, VcondError
+from vcond.base.errors import StorageError, VcondError
 from vcond.journal.file_buffers import Folder, Tail
 
 if TYPE_CHECKING:

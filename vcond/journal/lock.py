@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from vcond.errors import InUseError, StorageError
+from vcond.base.errors import InUseError, StorageError
 from vcond.journal.disk_errors import advice
 from vcond.journal.files import FILE_MODE
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgpack  # type: ignore[import-untyped] # it publishes no type information
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
 
 FORMAT: Final = 1
 """Version of the format written. Readers refuse to touch a newer one."""

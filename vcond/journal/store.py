@@ -11,8 +11,8 @@ from pathlib import Path
 
 import structlog
 
+from vcond.base.errors import JournalError, StorageError
 from vcond.calls.events import CallOpened
-from vcond.errors import JournalError, StorageError
 from vcond.journal import lock
 from vcond.journal.call import CallJournal
 from vcond.journal.commands import Done, Purge, Remove, Stop

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vcond import metrics
-from vcond.errors import StorageError
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.journal.file_buffers import Block, Log, Lost, Tail, Track
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import Final
 
 import structlog
 
-from vcond import metrics
-from vcond.errors import StorageError
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.journal.disk_errors import advice, say
 from vcond.journal.fd_cache import Handles
 from vcond.journal.file_buffers import Block, Folder, Log, Name, Tail, Track

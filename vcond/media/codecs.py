@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vcond.errors import BadMediaError
+from vcond.base.errors import BadMediaError
 
 Pcm = NDArray[np.int16]
 """Mono samples, one dimension, native byte order."""

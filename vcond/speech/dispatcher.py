@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import OperatorError, VcondError
 from vcond.calls.events import Event, SpeechState, Untranscribed, Utterance, Warned
-from vcond.errors import OperatorError, VcondError
 from vcond.speech.config import SpeechConfig
 from vcond.speech.engine import Hint
 from vcond.speech.engine_choice import Choice, choose

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vcond.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 
 GROUP = "vcond.engines"
 BUILT_IN = {
@@ -131,7 +131,7 @@ class Final(msgspec.Struct, frozen=True):
 class Recognition(Protocol):
     """One utterance being listened to.
 
-    An engine that asks a server raises ``vcond.errors.UnreachableError`` while that is away: the utterance waits, and is
+    An engine that asks a server raises ``vcond.base.errors.UnreachableError`` while that is away: the utterance waits, and is
     not counted as one that the engine fails on.
     """
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from vcond.errors import how_to_install
+from vcond.base.errors import how_to_install
 from vcond.speech.config import SpeechConfig
 from vcond.speech.engine import Server, registered
 

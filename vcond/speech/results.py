@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
+from vcond.base.time import MILLI, Instant
 from vcond.calls.events import VOCABULARY, Transcribed, Warned, Word
-from vcond.calls.time import MILLI, Instant
 from vcond.speech.engine import Final, Heard
 from vcond.speech.scheduler import Job
 from vcond.speech.workers.messages import Done, Ready

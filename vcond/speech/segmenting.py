@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import structlog
 
-from vcond import metrics
-from vcond.errors import BadMediaError, OperatorError
+from vcond.base import metrics
+from vcond.base.errors import BadMediaError, OperatorError
 from vcond.media.detect.segmenter import Begun, Ended, Event, Segmenter
 from vcond.speech.engine import Pcm
 from vcond.speech.scheduler import Job

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from vcond.base.time import Instant
 from vcond.calls.events import Event
-from vcond.calls.time import Instant
 from vcond.speech.engine import Pcm
 
 

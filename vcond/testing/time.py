@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from vcond.calls.time import SECOND, Instant
+from vcond.base.time import SECOND, Instant
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

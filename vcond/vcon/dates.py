@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vcond.calls.time import SECOND, Instant, rfc3339
+from vcond.base.time import SECOND, Instant, rfc3339
 
 _LAST: Final = Instant(253_402_300_799 * SECOND)
 """The last whole second of the year 9999, beyond which RFC 3339 has no words."""

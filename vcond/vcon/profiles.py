@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from vcond.calls.time import parse_rfc3339
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
+from vcond.base.time import parse_rfc3339
 from vcond.vcon.building.parties import address
 from vcond.vcon.model import CONSERVER_TEL, MEMBERS, SYNTAX, Document
 from vcond.vcon.serialize import serialize

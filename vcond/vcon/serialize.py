@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.vcon.model import Document
 
 LARGEST: Final = 512 << 20

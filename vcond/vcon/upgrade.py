@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from vcond.calls.time import Instant, parse_rfc3339
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
+from vcond.base.time import Instant, parse_rfc3339
 from vcond.vcon.building.attributes import session
 from vcond.vcon.building.extensions import used
 from vcond.vcon.dates import date

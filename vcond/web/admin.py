@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from vcond.errors import AmbiguousError, ConfigError, OperatorError
+from vcond.base.errors import AmbiguousError, ConfigError, OperatorError
 
 log = structlog.get_logger()
 

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import structlog
 from aiohttp import web
 
-from vcond import metrics
 from vcond.adapter import Handler
+from vcond.base import metrics
+from vcond.base.errors import ConfigError, StorageError
 from vcond.config.schema import WebConfig
-from vcond.errors import ConfigError, StorageError
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vcond.adapter import SECOND, Instant, SpanKind, Who
-from vcond.calls.time import MILLI
+from vcond.base.time import MILLI
 from vcond.media.codecs import Codec, encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice

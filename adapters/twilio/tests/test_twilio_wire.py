@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond_twilio import wire
 
 

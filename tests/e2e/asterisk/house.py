@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from vcond.calls.time import samples
+from vcond.base.time import samples
 from vcond.testing.call import MemoryCall
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice

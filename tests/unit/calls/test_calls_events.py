@@ -1,9 +1,9 @@
 import msgspec
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
 from vcond.calls.causes import Cause, Disposition
-from vcond.calls.time import Instant
 
 AT = Instant(7)
 EVERY = [

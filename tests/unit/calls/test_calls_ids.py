@@ -3,8 +3,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcond.base.time import MILLI, Instant
 from vcond.calls.ids import Minter, uuid8
-from vcond.calls.time import MILLI, Instant
 
 
 def test_the_drafts_own_vectors():

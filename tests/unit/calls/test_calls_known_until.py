@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from vcond.base.time import SECOND, Instant
 from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
-from vcond.calls.time import SECOND, Instant
 from vcond.testing.time import NOON
 
 

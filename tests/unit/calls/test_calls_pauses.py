@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcond.base.time import SECOND, Instant
 from vcond.calls import events as ev
 from vcond.calls.merge import merge
 from vcond.calls.state import Call, fold
-from vcond.calls.time import SECOND, Instant
 
 ZERO = 1_795_339_662 * SECOND
 RATE = 8000

@@ -2,10 +2,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcond.base.time import SECOND, Instant
 from vcond.calls import events as ev
 from vcond.calls.causes import NORMAL
 from vcond.calls.state import as_published, fold
-from vcond.calls.time import SECOND, Instant
 
 ZERO = 1_795_339_662 * SECOND
 

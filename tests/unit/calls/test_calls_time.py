@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.calls.time import SECOND, Instant, from_seconds, nanos, parse_rfc3339, rfc3339, samples, seconds
+from vcond.base.time import SECOND, Instant, from_seconds, nanos, parse_rfc3339, rfc3339, samples, seconds
 
 moments = st.integers(0, 4_000_000_000 * SECOND)
 

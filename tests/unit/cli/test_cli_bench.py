@@ -12,10 +12,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from vcond.base.errors import ConfigError
 from vcond.cli.app import app
 from vcond.cli.bench import row, verdict
 from vcond.demo.errors import DemoError
-from vcond.errors import ConfigError
 from vcond.speech.config import SpeechConfig
 from vcond.speech.load import capacity_bench
 from vcond.speech.load.capacity_bench import LEVELS, Level, Report, Voice

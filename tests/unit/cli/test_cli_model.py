@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from vcond.base.errors import ConfigError, RefusedError, StorageError
 from vcond.cli.app import app
 from vcond.cli.model import _announced
 from vcond.cli.progress import Bar
-from vcond.errors import ConfigError, RefusedError, StorageError
 from vcond.speech.models.catalog import find, known
 from vcond.speech.models.store import UnpinnedError
 

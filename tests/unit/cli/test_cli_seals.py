@@ -5,9 +5,9 @@ import pytest
 from pki import entity
 from typer.testing import CliRunner
 
+from vcond.base.errors import ConfigError, PeerError
 from vcond.cli.app import app
 from vcond.cli.check import findings
-from vcond.errors import ConfigError, PeerError
 from vcond.vcon import validate
 
 LONG = (-10, 36_500)

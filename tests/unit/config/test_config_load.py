@@ -4,8 +4,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from vcond.base.errors import ConfigError
 from vcond.config import load, plugin_configs
-from vcond.errors import ConfigError
 
 
 @pytest.fixture

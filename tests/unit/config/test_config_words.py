@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from vcond import plugins
+from vcond.base.errors import ConfigError
 from vcond.cli.check import _files, _name
 from vcond.config import Config, DaemonConfig, load, naming_files
-from vcond.errors import ConfigError
 
 
 def refused(tmp_path: Path, text: str, more: str = "") -> str:

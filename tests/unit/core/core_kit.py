@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from vcond.adapter import ArrivalClock, Cause, Codec
+from vcond.base.errors import StorageError
 from vcond.calls import events as ev
 from vcond.config import RecordConfig
 from vcond.core.finish import Finisher
 from vcond.delivery import ConflictError, Entry
-from vcond.errors import StorageError
 
 FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from vcond.adapter import ArrivalClock, Cause, Codec, MillisClock
+from vcond.base.errors import ProtocolError
 from vcond.calls import events as ev
 from vcond.calls.causes import Disposition
 from vcond.calls.state import fold
 from vcond.core.finish import read_track
 from vcond.core.journals import NoJournal
-from vcond.errors import ProtocolError
 from vcond.speech.config import Match, Route, SpeechConfig
 from vcond.speech.routes import Routes
 

@@ -11,7 +11,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from vcond import daemon as module
 from vcond.config import load
-from vcond.errors import StorageError
+from vcond.base.errors import StorageError
 
 mode, file = sys.argv[1], Path(sys.argv[2])
 module.RESTART_FIRST, module.DETACH_LIMIT, module.VERDICT = 0.0, 0.5, 3600.0

@@ -12,6 +12,7 @@ import pytest
 from core_kit import FRAME, Shelf, ended, finishing, idle
 
 from vcond.adapter import ArrivalClock, Codec
+from vcond.base.errors import ConfigError
 from vcond.calls import events as ev
 from vcond.calls.state import fold
 from vcond.config import RecordConfig
@@ -19,7 +20,6 @@ from vcond.core import finish
 from vcond.core.finish import Finisher
 from vcond.core.media import publish
 from vcond.delivery import Entry, FolderConfig, FolderSink, Outbox
-from vcond.errors import ConfigError
 from vcond.testing.time import run_virtual
 from vcond.vcon import Finding, Media, read, validate
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from vcond.adapter import ArrivalClock, Codec
+from vcond.base.time import SECOND
 from vcond.calls import events as ev
 from vcond.calls.state import fold
-from vcond.calls.time import SECOND
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
 

@@ -3,10 +3,10 @@ import socket
 import time
 from pathlib import Path
 
-from vcond.calls.time import SECOND, Instant
+from vcond.base.systemd import Notifier
+from vcond.base.time import SECOND, Instant
 from vcond.core.bus import MAX_WAITING, Bus, Line
 from vcond.core.clock import SteadyClock, since_boot
-from vcond.notify import Notifier
 from vcond.testing.time import NOON, ManualClock
 
 

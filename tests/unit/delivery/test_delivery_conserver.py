@@ -11,8 +11,8 @@ import pytest
 from delivery_kit import body_of, uuid_of
 from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
+from vcond.base.errors import ConfigError
 from vcond.delivery import ConserverConfig, ConserverSink, Refused, Retry, Sealed
-from vcond.errors import ConfigError
 from vcond.testing.needs import needs
 
 KEY = "list-key-1"

@@ -8,9 +8,9 @@ import stat
 import pytest
 from delivery_kit import NOON
 
+from vcond.base.errors import StorageError
 from vcond.delivery import database
 from vcond.delivery.database import open_database, storage_errors, transaction
-from vcond.errors import StorageError
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from crash_kit import Crash, Steps
 from delivery_kit import body_of, uuid_of
 
+from vcond.base.errors import ConfigError
 from vcond.delivery import FolderConfig, FolderSink, Refused, Retry, Sealed
-from vcond.errors import ConfigError
 
 
 def sealed(n, body=None, uuid=None):

@@ -10,8 +10,8 @@ import time
 import pytest
 from delivery_kit import MemorySink, Running, body_of, make_outbox, uuid_of
 
+from vcond.base.errors import StorageError
 from vcond.delivery import FolderConfig, FolderSink, OutboxConfig
-from vcond.errors import StorageError
 
 SIZE = 50_000
 

@@ -7,7 +7,7 @@ import asyncio
 from delivery_kit import MemorySink, body_of, take, uuid_of
 from test_delivery_lane import fails, now, running
 
-from vcond import metrics
+from vcond.base import metrics
 from vcond.delivery import Retry
 from vcond.testing.time import run_virtual
 

@@ -7,9 +7,9 @@ from random import Random
 
 from delivery_kit import MemorySink, Running, body_of, make_outbox, state, take, until, uuid_of
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.delivery import OutboxConfig, Receipt, Refused, Retry
-from vcond.errors import StorageError
 from vcond.testing.time import LoopClock, run_virtual
 
 CONFIG = OutboxConfig(retry_first=5, retry_most=300, drain=10, try_most=900)

@@ -19,9 +19,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from vcond.base.errors import StorageError
 from vcond.delivery import ConflictError
 from vcond.delivery.rows import Outcome
-from vcond.errors import StorageError
 
 SINKS = ("a", "b", "c")
 crashes = st.one_of(st.none(), st.integers(1, 16))

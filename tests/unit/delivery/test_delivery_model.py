@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcond.base.errors import PeerError, RefusedError, UnreachableError
 from vcond.delivery.model import MAX_ANSWER, Refused, Retry, bounded
-from vcond.errors import PeerError, RefusedError, UnreachableError
 
 
 @given(st.binary(max_size=3 * MAX_ANSWER))

@@ -10,9 +10,9 @@ import pytest
 from delivery_kit import HandClock, MemorySink, Running, body_of, make_outbox, state, until, uuid_of
 from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery import ConflictError, ConserverConfig, ConserverSink, FolderConfig, FolderSink, OutboxConfig, Retry
-from vcond.errors import ConfigError, StorageError
 from vcond.testing.time import LoopClock, run_virtual
 
 KEY = "list-key"

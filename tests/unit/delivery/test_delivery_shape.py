@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from vcond.base.errors import ConfigError
 from vcond.delivery import FolderConfig, FolderSink, Refused, Retry, Sealed, ShapedSink
-from vcond.errors import ConfigError
 
 UUID = "01a2029a-3286-852d-a079-acef32f9616b"
 BODY = json.dumps(

@@ -11,12 +11,12 @@ import pytest
 from crash_kit import Crash, Steps, open_counted
 from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
 
+from vcond.base.errors import StorageError
 from vcond.delivery import ConflictError, rows
 from vcond.delivery.database import transaction
 from vcond.delivery.listing import Query
 from vcond.delivery.reconcile import reconcile
 from vcond.delivery.rows import Outcome
-from vcond.errors import StorageError
 
 
 def publish(store, n, **more):

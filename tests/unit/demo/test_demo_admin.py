@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from vcond.base.errors import ProtocolError, UnreachableError
 from vcond.demo.admin import Admin, Caption
-from vcond.errors import ProtocolError, UnreachableError
 
 LINES = (
     b'{"call":"u","kind":"event","text":"callopened"}\n'

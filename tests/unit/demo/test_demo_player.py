@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import WSMsgType, web
 
+from vcond.base.errors import UnreachableError
 from vcond.demo.call import FRAME, Cue, Person, Recording
 from vcond.demo.player import Sids, opening, play, steps
-from vcond.errors import UnreachableError
 
 PEOPLE = (Person("caller", "Rita", "+12025550142"), Person("agent", "Marcus", "+12025550199"))
 

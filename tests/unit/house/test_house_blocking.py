@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[3]
 ON_THE_LOOP = (
-    "vcond/daemon.py", "vcond/status.py", "vcond/pbx", "vcond/notify.py", "vcond/web", "vcond/core",
+    "vcond/daemon.py", "vcond/status.py", "vcond/pbx", "vcond/base/systemd.py", "vcond/web", "vcond/core",
     "vcond/delivery/outbox.py", "vcond/delivery/lane.py", "vcond/delivery/reconcile.py", "vcond/delivery/pace.py",
     "vcond/speech/dispatcher.py", "vcond/speech/scheduler.py", "vcond/speech/segmenting.py", "vcond/speech/results.py",
     "adapters/asterisk/vcond_asterisk", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",

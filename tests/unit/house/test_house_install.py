@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vcond.errors import how_to_install
+from vcond.base.errors import how_to_install
 
 TOP = Path(__file__).resolve().parents[3]
 

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from vcond import log
+from vcond.base import log
 
 SCRIPT = """
 import sys, structlog, logging
-from vcond import log
+from vcond.base import log
 log.configure("info", sys.argv[1])
 def hear(words):
     raise ValueError("a fault of ours")
@@ -94,7 +94,7 @@ def test_nobody_waits_for_who_does_not_read_the_log():
 
 
 def test_what_was_logged_last_is_there_at_the_end():
-    script = "from vcond import log\nimport structlog\nlog.configure('info', 'json')\n"
+    script = "from vcond.base import log\nimport structlog\nlog.configure('info', 'json')\n"
     script += "for i in range(2000): structlog.get_logger().info('line', number=i)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert [json.loads(line)["number"] for line in done.stderr.splitlines()] == list(range(2000))

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from vcond.base.errors import ConfigError
 from vcond.cli.app import app
 from vcond.config import load
 from vcond.core.clock import SteadyClock
-from vcond.errors import ConfigError
 from vcond.plugins import adapters, setup_text, sinks
 from vcond.testing.needs import needs
 

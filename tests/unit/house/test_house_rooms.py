@@ -26,7 +26,7 @@ spec.loader.exec_module(rooms)
         ("speech", "from vcond.journal import Store", True),
         ("journal", "from vcond.calls.events import Event", True),
         ("delivery", "from vcond import metrics", True),
-        ("media", "from vcond.errors import BadMediaError", True),
+        ("media", "from vcond.base.errors import BadMediaError", True),
     ],
 )
 def test_an_import_that_the_table_forbids_is_found(tmp_path: Path, monkeypatch, room: str, line: str, allowed: bool):

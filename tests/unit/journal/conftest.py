@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
 from vcond.journal import CallJournal, Store
 from vcond.journal.file_buffers import Folder
 from vcond.journal.files import DiskFiles

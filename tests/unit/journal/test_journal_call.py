@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import StorageError
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
-from vcond.errors import StorageError
 from vcond.journal import read_folder
 from vcond.journal.call import MAX_POSITION, MAX_READ, MAX_TRACKS
 from vcond.journal.records import MAX_LOG

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from vcond import metrics
-from vcond.errors import StorageError
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.journal.file_buffers import Folder, Log, Name, Track
 from vcond.journal.write_queue import COALESCE, LOST_AT_ONCE, PROMPT, Inbox
 

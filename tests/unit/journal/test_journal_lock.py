@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vcond.errors import OperatorError, StorageError
+from vcond.base.errors import OperatorError, StorageError
 from vcond.journal import lock
 
 

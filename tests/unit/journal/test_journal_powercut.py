@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
 from vcond.journal import Store
 from vcond.journal.files import DiskFiles
 

@@ -9,9 +9,9 @@ import msgpack
 import numpy as np
 import pytest
 
+from vcond.base.errors import JournalError, StorageError
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
-from vcond.errors import JournalError, StorageError
 from vcond.journal import read_folder
 from vcond.journal.records import FORMAT, encode
 from vcond.journal.recovery import MAX_DAMAGED, examine, is_uuid

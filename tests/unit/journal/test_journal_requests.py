@@ -4,9 +4,9 @@ import errno
 
 import numpy as np
 
+from vcond.base.errors import StorageError
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
-from vcond.errors import StorageError
 from vcond.journal import read_folder
 from vcond.journal.commands import Flush, Purge, Remove, Stop
 from vcond.journal.writer import LONGEST

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
 from vcond.journal import read_folder
 from vcond.journal.prerequisites import CHUNK
 from vcond.journal.writer import LONGEST

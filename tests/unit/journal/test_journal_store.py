@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vcond.base.errors import OperatorError, StorageError
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
-from vcond.errors import OperatorError, StorageError
 from vcond.journal import Store, read_folder
 from vcond.journal.commands import Flush
 from vcond.journal.files import DiskFiles

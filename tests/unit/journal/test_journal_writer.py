@@ -5,8 +5,8 @@ import errno
 import numpy as np
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
 from vcond.journal import read_folder
 from vcond.journal.writer import LONGEST, SHORTEST, TRIES, run
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.errors import BadMediaError
+from vcond.base.errors import BadMediaError
 from vcond.media.codecs import MAX_PAYLOAD, Codec, decode, encode
 
 ALL_CODES = bytes(range(256))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.media.codecs import Codec
 from vcond.media.rtp.formats import STATIC, Format
 from vcond.media.rtp.packets import MAX_DATAGRAM, Kind, Packet, kind_of, parse

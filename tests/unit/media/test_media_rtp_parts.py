@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtp_kit import MS
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.media.rtp.dtmf import Keys, Pressed
 from vcond.media.rtp.rtcp import Bye, Report, SenderClock, read
 from vcond.media.rtp.sequence import Sequence, Turn

@@ -12,8 +12,8 @@ import rtp_kit as kit
 import uvloop
 from rtp_kit import FRAME, MS, Notes, rtp
 
+from vcond.base.errors import ConfigError
 from vcond.core.clock import SteadyClock
-from vcond.errors import ConfigError
 from vcond.media.rtp import ports as rtpsocket
 from vcond.media.rtp.ports import RtpPorts
 from vcond.media.rtp.receiver import RtpReceiver

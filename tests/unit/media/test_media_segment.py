@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.errors import BadMediaError
+from vcond.base.errors import BadMediaError
 from vcond.media.codecs import Codec, decode, encode
 from vcond.media.detect.segmenter import Begun, Ended, Segmenter
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vcond.base.time import SECOND, Instant, nanos
 from vcond.calls import events as ev
-from vcond.calls.time import SECOND, Instant, nanos
 from vcond.demo.call import demo_call
 from vcond.media.codecs import Codec, decode
 from vcond.media.detect.segmenter import Begun, Ended

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vcond.errors import ConfigError, UnreachableError
+from vcond.base.errors import ConfigError, UnreachableError
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 
 CRASH = 901

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
 from vcond.speech.models.layout import arranged
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from vcond.errors import how_to_install
+from vcond.base.errors import how_to_install
 from vcond.speech import engine_choice as choosing
 from vcond.speech.check import check_speech
 from vcond.speech.config import SpeechConfig

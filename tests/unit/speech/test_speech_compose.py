@@ -22,8 +22,8 @@ from korean import ANYTHING, MODEL, UNDERSTOOD, VOCABULARY, WORDS, around, hear,
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from vcond.base.errors import ConfigError, MissingExtraError, StorageError
 from vcond.cli.app import app
-from vcond.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.engine import EngineOptions
 from vcond.speech.engines.vosk import VoskEngine
 from vcond.speech.models import graph_cache, store

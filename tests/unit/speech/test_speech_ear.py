@@ -6,8 +6,8 @@ import contextlib
 import numpy as np
 import pytest
 
+from vcond.base.errors import StorageError
 from vcond.demo.call import demo_call
-from vcond.errors import StorageError
 from vcond.speech import segmenting as ears
 from vcond.speech.segmenting import Ear, Ears, read
 

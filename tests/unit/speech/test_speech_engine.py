@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vcond.errors import ConfigError, MissingExtraError
+from vcond.base.errors import ConfigError, MissingExtraError
 from vcond.speech import engine
 from vcond.speech.engine import EngineOptions, load
 

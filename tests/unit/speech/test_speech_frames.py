@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.speech.engine import Final, Heard, Hint
 from vcond.speech.workers import messages
 

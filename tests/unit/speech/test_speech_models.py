@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from vcond.errors import ConfigError, ProtocolError, RefusedError, StorageError, UnreachableError
+from vcond.base.errors import ConfigError, ProtocolError, RefusedError, StorageError, UnreachableError
 from vcond.speech import engine_choice as choosing
 from vcond.speech.engine_choice import MODEL_FOLDERS, find_vosk
 from vcond.speech.models import catalog, download, store, unpack

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from vcond.errors import ConfigError, MissingExtraError
+from vcond.base.errors import ConfigError, MissingExtraError
 from vcond.speech.engine import Hint
 from vcond.speech.workers import messages
 from vcond.speech.workers.process import EngineFailedError, Worker, WorkerLostError

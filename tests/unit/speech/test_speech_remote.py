@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from speech_server import Server, running
 
+from vcond.base.errors import ConfigError, ProtocolError, UnreachableError
 from vcond.calls import events as ev
-from vcond.errors import ConfigError, ProtocolError, UnreachableError
 from vcond.speech import engine as contract
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech

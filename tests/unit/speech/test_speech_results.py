@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.calls.time import MILLI
+from vcond.base.time import MILLI
 from vcond.speech.engine import Final, Heard
 from vcond.speech.results import transcribed, words
 from vcond.speech.scheduler import Job

@@ -3,9 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
-from vcond.calls.time import Instant
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import Hint
 from vcond.speech.routes import Routes, Wishes

@@ -7,9 +7,9 @@ import signal
 import numpy as np
 import pytest
 
-from vcond import metrics
+from vcond.base import metrics
+from vcond.base.errors import StorageError
 from vcond.calls import events as ev
-from vcond.errors import StorageError
 from vcond.speech import dispatcher
 
 CRASH, HANG, RAISE, NOISY, GROW = 901, 902, 903, 906, 907

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
-from vcond.calls.time import Instant
 from vcond.speech.config import Match, Route, SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches, speech_of

@@ -11,7 +11,7 @@ import pytest
 from korean import UNDERSTOOD, line, say, steady_model
 from structlog.testing import capture_logs
 
-from vcond.calls.time import Instant
+from vcond.base.time import Instant
 from vcond.speech.check import check_speech
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import EngineOptions, Final, Hint

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from korean import ANYTHING, UNDERSTOOD, VOCABULARY, WORDS, around, hear, line, said, say, steady_model
 
+from vcond.base.errors import ConfigError
 from vcond.calls import events as ev
-from vcond.errors import ConfigError
 from vcond.media.detect.segmenter import Ended, Segmenter
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.dispatcher import Speech

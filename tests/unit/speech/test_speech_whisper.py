@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vcond.base.errors import ConfigError
 from vcond.calls import events as ev
 from vcond.demo.accuracy import aligned, score, words
 from vcond.demo.call import demo_call
-from vcond.errors import ConfigError
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import EngineOptions, Final, Hint

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial
 from vcond.speech.workers import messages, worker
 

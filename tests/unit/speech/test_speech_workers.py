@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
 from vcond.speech.engine import Hint
 from vcond.speech.workers import messages
 from vcond.speech.workers.ipc import gone

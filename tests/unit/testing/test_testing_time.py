@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from vcond.calls.time import SECOND
+from vcond.base.time import SECOND
 from vcond.testing.time import NOON, LoopClock, ManualClock, run_virtual
 
 

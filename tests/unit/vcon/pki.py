@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from vcond.calls.time import SECOND, Instant
+from vcond.base.time import SECOND, Instant
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 AT = Instant(int(NOW.timestamp()) * SECOND)

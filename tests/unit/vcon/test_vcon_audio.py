@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vcond.errors import BadMediaError
+from vcond.base.errors import BadMediaError
 from vcond.vcon.building.wav import (
     CHUNK,
     Form,

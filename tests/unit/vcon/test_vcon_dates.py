@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.calls.time import SECOND, Instant
+from vcond.base.time import SECOND, Instant
 from vcond.vcon.dates import date
 
 

@@ -11,7 +11,7 @@ from joserfc import jwe, jwk
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
-from vcond.errors import ConfigError, ProtocolError
+from vcond.base.errors import ConfigError, ProtocolError
 from vcond.vcon import read, serialize, validate
 from vcond.vcon.sealing.encrypt import MOST_RECIPIENTS, decrypt, encrypt
 from vcond.vcon.sealing.keys import load_private, load_recipient, load_signer, load_trust

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from vcond.base.time import Instant
 from vcond.calls import events as ev
 from vcond.calls.state import Call, fold
-from vcond.calls.time import Instant
 from vcond.vcon import build, validate
 from vcond.vcon.building.attributes import Facts, of_dialog, session
 

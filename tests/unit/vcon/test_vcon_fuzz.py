@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
 from vcond.vcon.sealing.encrypt import decrypt, encrypt
 from vcond.vcon.sealing.keys import load_private, load_recipient, load_signer, load_trust

@@ -4,8 +4,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from vcond.calls.time import SECOND, Instant
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
+from vcond.base.time import SECOND, Instant
 from vcond.vcon.sealing.keys import Trust, check, load_certificates, load_recipient, load_signer, load_trust, trusted
 
 DAY = 86400 * SECOND

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vcond.base.time import SECOND, Instant
 from vcond.calls import events as ev
 from vcond.calls.events import SpanKind
 from vcond.calls.state import fold
-from vcond.calls.time import SECOND, Instant
 from vcond.vcon.building.mix import LONGEST, Lane, View, heard, lane, pauses, touches_pause, view
 
 

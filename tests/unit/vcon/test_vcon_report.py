@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from vcond.base.errors import JournalError
 from vcond.calls import events as ev
 from vcond.calls.events import SpanKind
 from vcond.calls.state import fold
-from vcond.errors import JournalError
 from vcond.vcon import BuildOptions, build, build_with_media, validate
 from vcond.vcon.building.capture_report import capture
 from vcond.vcon.building.mix import view

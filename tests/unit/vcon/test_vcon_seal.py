@@ -14,8 +14,8 @@ from jwcrypto.jwa import JWA
 from jwcrypto.jwk import JWK
 from jwcrypto.jws import JWS
 
-from vcond.calls.time import SECOND, Instant
-from vcond.errors import ConfigError, PeerError, ProtocolError
+from vcond.base.errors import ConfigError, PeerError, ProtocolError
+from vcond.base.time import SECOND, Instant
 from vcond.vcon import read, serialize, validate
 from vcond.vcon.sealing.keys import load_certificates, load_signer, load_trust
 from vcond.vcon.sealing.sign import sign, sign_again, signed

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from vcond.errors import PeerError, ProtocolError
+from vcond.base.errors import PeerError, ProtocolError
 from vcond.vcon import pack, read, serialize, validate
 
 

@@ -8,7 +8,7 @@ import hashlib
 
 import pytest
 
-from vcond.errors import PeerError, ProtocolError
+from vcond.base.errors import PeerError, ProtocolError
 from vcond.vcon import read, upgrade, validate
 
 UUID = "018e0b3c-7d1f-8a3e-9dd8-dd37220d739c"

@@ -6,8 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from vcond.base.errors import ConfigError
 from vcond.core.bus import Bus, Line
-from vcond.errors import ConfigError
 from vcond.web.admin import AdminServer
 
 

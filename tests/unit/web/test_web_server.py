@@ -10,8 +10,8 @@ import pytest
 import structlog
 from aiohttp import web
 
+from vcond.base.errors import ConfigError
 from vcond.config import WebConfig
-from vcond.errors import ConfigError
 from vcond.web.server import WebServer, ingress_token
 
 TOKEN = "t0ken"

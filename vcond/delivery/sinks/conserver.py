@@ -23,11 +23,11 @@ import structlog
 from msgspec import Meta
 from yarl import URL
 
+from vcond.base.errors import ConfigError
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, bounded
 from vcond.delivery.shelves import is_uuid
 from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
 from vcond.delivery.sinks.lists import config_rows
-from vcond.errors import ConfigError
 
 log = structlog.get_logger()
 

@@ -18,10 +18,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from vcond.delivery import files
+from vcond.base import atomic_files
+from vcond.base.errors import ConfigError
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed
 from vcond.delivery.shelves import SUFFIX, is_uuid
-from vcond.errors import ConfigError
 
 
 class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -97,12 +97,12 @@ class FolderSink:
     def _store(self, record: Sealed) -> Receipt:
         path = self.place(record.uuid)
         try:
-            files.make_folder(path.parent, self._mode | (self._mode & 0o444) >> 2)
+            atomic_files.make_folder(path.parent, self._mode | (self._mode & 0o444) >> 2)
             if path.exists():
                 if path.read_bytes() != record.body:
                     raise Refused("other-bytes-there", hint="compare the two; move the old file away, then retry")
             else:
-                files.publish_file(path, record.body, self._mode)
+                atomic_files.publish_file(path, record.body, self._mode)
         except OSError as why:
             raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))
@@ -111,7 +111,7 @@ class FolderSink:
         path = self.place(uuid)
         try:
             if path.parent.is_dir():
-                files.remove_file(path)
+                atomic_files.remove_file(path)
         except OSError as why:
             raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))

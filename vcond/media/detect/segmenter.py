@@ -16,7 +16,7 @@ import numpy as np
 import webrtcvad
 from numpy.typing import NDArray
 
-from vcond.errors import BadMediaError
+from vcond.base.errors import BadMediaError
 from vcond.media.codecs import Pcm
 from vcond.media.detect.music import Music
 from vcond.media.detect.tones import is_steady_tone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.media.codecs import Codec
 
 EVENTS: Final = "telephone-event"

@@ -18,7 +18,7 @@ from struct import Struct, unpack
 from types import TracebackType
 from typing import Final, Generic, Protocol, Self, TypeVar
 
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
 from vcond.media.placement.clocks import Moment
 from vcond.media.rtp.packets import MAX_DATAGRAM
 from vcond.media.rtp.receiver import RtpReceiver

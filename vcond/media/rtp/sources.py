@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from itertools import islice
 from typing import Any, Final, Generic, NamedTuple
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.media.placement.clocks import Moment
 from vcond.media.placement.reorder import MAX_DROPOUT, WAIT
 from vcond.media.rtp.coalesce import Joiner

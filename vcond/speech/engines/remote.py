@@ -35,7 +35,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
-from vcond.errors import ConfigError, ProtocolError, UnreachableError
+from vcond.base.errors import ConfigError, ProtocolError, UnreachableError
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm, Server
 
 EOF: Constant = '{"eof" : 1}'

@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from vcond.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 from vcond.speech.engine_choice import VOSK_CODES
 from vcond.speech.engines.warmup_audio import babble

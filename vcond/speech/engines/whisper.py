@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vcond.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.engine import Caps, EngineOptions, Final, Hint, Partial, Pcm
 from vcond.speech.engines import confidence as calibrations
 from vcond.speech.engines import wordtimes

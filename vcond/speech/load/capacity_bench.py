@@ -20,9 +20,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from vcond.base.errors import ConfigError
+from vcond.base.time import SECOND, Instant, nanos
 from vcond.calls.events import Event, SpeechState, Transcribed, Untranscribed, Utterance
-from vcond.calls.time import SECOND, Instant, nanos
-from vcond.errors import ConfigError
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import Pcm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vcond import metrics
+from vcond.base import metrics
 from vcond.speech.load.admission import STATES
 
 if TYPE_CHECKING:

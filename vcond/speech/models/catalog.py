@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
 
 VOSK_MODELS = "https://alphacephei.com/vosk/models"
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from vcond.errors import ProtocolError, RefusedError, StorageError, UnreachableError
+from vcond.base.errors import ProtocolError, RefusedError, StorageError, UnreachableError
 
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from vcond.errors import ConfigError, MissingExtraError, StorageError
+from vcond.base.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.models import graph_cache
 from vcond.speech.models.fingerprint import Kept, keep, sync_folder
 from vcond.speech.models.graph_cache import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
 from vcond.speech.models.graph_cache import FOLDER, GRAPH, LANGUAGE, MADE, SOUNDS, WORDS, WORK
 
 ACTIVE = re.compile(r"\s*--(max|min)-active=(\d{1,9})\b")

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from vcond.errors import ProtocolError, RefusedError, StorageError
+from vcond.base.errors import ProtocolError, RefusedError, StorageError
 from vcond.speech.models.catalog import Known, Package
 
 SECONDS = 3600

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from vcond.errors import ConfigError, OperatorError, ProtocolError, StorageError
+from vcond.base.errors import ConfigError, OperatorError, ProtocolError, StorageError
 from vcond.speech.engine_choice import MODEL_FOLDERS, is_vosk, is_whisper
 from vcond.speech.models import graph_cache, packages
 from vcond.speech.models.catalog import Known

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from vcond.errors import ProtocolError, StorageError
+from vcond.base.errors import ProtocolError, StorageError
 
 MOST_FILES = 10_000
 MOST_BYTES = 16 << 30

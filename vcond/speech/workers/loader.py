@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Never
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.speech.workers import messages
 
 PR_SET_PDEATHSIG = 1

@@ -14,7 +14,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
 from vcond.speech.engine import Final, Hint, Server
 from vcond.speech.workers.allocator import Allocator
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from vcond.errors import ConfigError, MissingExtraError, OperatorError, ProtocolError, UnreachableError, VcondError
+from vcond.base.errors import ConfigError, MissingExtraError, OperatorError, ProtocolError, UnreachableError, VcondError
 from vcond.speech.workers import messages
 from vcond.speech.workers.ipc import Ends, gone, make_ends, spawn
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from vcond.errors import OperatorError, ProtocolError
+from vcond.base.errors import OperatorError, ProtocolError
 from vcond.speech.engine import Engine, EngineOptions, Recognition, Warms, load
 from vcond.speech.workers import loader, messages
 

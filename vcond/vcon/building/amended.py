@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from vcond.base.errors import JournalError
 from vcond.calls.state import Call
-from vcond.errors import JournalError
 from vcond.vcon.dates import date
 from vcond.vcon.model import Document
 

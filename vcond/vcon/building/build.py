@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from vcond.base.errors import BadMediaError, ConfigError, JournalError
 from vcond.calls.state import Call
-from vcond.errors import BadMediaError, ConfigError, JournalError
 from vcond.vcon.building.amended import amend, announced
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.building.audio_forms import (

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from vcond.base.time import Instant
 from vcond.calls.events import SpanKind
 from vcond.calls.spans import Spans
 from vcond.calls.state import Call, Track, Window
-from vcond.calls.time import Instant
 from vcond.vcon.building.mix import View, heard, over, pauses, scaled
 from vcond.vcon.building.segments import Talk
 from vcond.vcon.dates import date

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
+from vcond.base.time import MILLI, Instant, nanos, samples
 from vcond.calls.events import SpanKind
 from vcond.calls.state import Call, Track, Window
-from vcond.calls.time import MILLI, Instant, nanos, samples
 from vcond.vcon.building.wav import rounded
 from vcond.vcon.model import Pcm
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from vcond.base.time import MILLI, Instant
 from vcond.calls.state import Call, Moment
-from vcond.calls.time import MILLI, Instant
 from vcond.vcon.building.mix import touches_pause
 from vcond.vcon.dates import date
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from vcond.base.time import Instant
 from vcond.calls.state import Call
-from vcond.calls.time import Instant
 from vcond.vcon.building.mix import View, over
 from vcond.vcon.building.segments import Said, Segment, Talk
 from vcond.vcon.dates import date

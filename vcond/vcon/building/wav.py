@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vcond.errors import BadMediaError
+from vcond.base.errors import BadMediaError
 from vcond.vcon.model import Pcm
 
 CHUNK: Final = 3 << 14

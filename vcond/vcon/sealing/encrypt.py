@@ -10,7 +10,7 @@ from jwcrypto.common import JWException
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
-from vcond.errors import ConfigError, ProtocolError
+from vcond.base.errors import ConfigError, ProtocolError
 from vcond.vcon.model import Document
 from vcond.vcon.sealing.verify import SealBrokenError, decoded
 from vcond.vcon.serialize import pack, read, serialize

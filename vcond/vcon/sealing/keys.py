@@ -21,8 +21,8 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 from jwcrypto.common import JWException
 from jwcrypto.jwk import JWK
 
-from vcond.calls.time import SECOND, Instant
-from vcond.errors import ConfigError
+from vcond.base.errors import ConfigError
+from vcond.base.time import SECOND, Instant
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
 """The signature algorithms that are made and accepted; never ``none``, never a shared secret."""

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from vcond.calls.time import Instant
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
+from vcond.base.time import Instant
 from vcond.vcon.building.audio_forms import base64_size
 from vcond.vcon.model import Document
 from vcond.vcon.sealing.keys import Signer, Trust, check, x5c

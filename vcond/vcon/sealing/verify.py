@@ -22,8 +22,8 @@ from jwcrypto.common import JWException
 from jwcrypto.jwa import JWA
 from jwcrypto.jwk import JWK
 
-from vcond.calls.time import Instant
-from vcond.errors import ProtocolError
+from vcond.base.errors import ProtocolError
+from vcond.base.time import Instant
 from vcond.vcon.model import Document
 from vcond.vcon.sealing.keys import ALGORITHMS, LONGEST_CHAIN, Trust, trusted
 from vcond.vcon.serialize import read, unpacked

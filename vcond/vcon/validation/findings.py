@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from vcond.calls.time import parse_rfc3339
+from vcond.base.time import parse_rfc3339
 
 Level = Literal["error", "warning"]
 

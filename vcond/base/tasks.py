@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from vcond.errors import VcondError
+from vcond.base.errors import VcondError
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from vcond import metrics
+from vcond.base import metrics
 
 MAX_LINES = 10_000
 """Lines that wait for whoever reads standard error."""

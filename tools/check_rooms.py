@@ -15,26 +15,26 @@ PLAIN = {"base.errors", "base.time"}
 # room -> the rooms of vcond, or modules of theirs, that it may import, besides itself
 TABLE: dict[str, set[str]] = {
     "base": set(),
-    "calls": PLAIN,
+    "call": PLAIN,
     "media": PLAIN,
-    "adapter": {"calls", "media", *PLAIN},
+    "adapter": {"call", "media", *PLAIN},
     "pbx": {"adapter"},
-    "journal": {"calls", "base"},
-    "speech": {"calls", "media", "journal", "base"},
-    "vcon": {"calls", *PLAIN},
+    "journal": {"call", "base"},
+    "speech": {"call", "media", "journal", "base"},
+    "vcon": {"call", *PLAIN},
     "delivery": {"vcon", "base"},
-    "testing": {"calls", "media", "adapter", *PLAIN},
+    "testing": {"call", "media", "adapter", *PLAIN},
     "config": {"speech", "delivery", "base"},
     "web": {"adapter", "config", "base"},
-    "plugins": {"adapter", "calls", "config", "delivery", "vcon", "base"},
-    "core": {"adapter", "calls", "config", "delivery", "journal", "media", "speech", "vcon", "base"},
-    "demo": {"calls", "media", "vcon", "base"},
+    "plugins": {"adapter", "call", "config", "delivery", "vcon", "base"},
+    "core": {"adapter", "call", "config", "delivery", "journal", "media", "speech", "vcon", "base"},
+    "demo": {"call", "media", "vcon", "base"},
 }
 ADAPTERS = {"adapter", "media", "pbx"}
 # the daemon and the command line know every room; so does the package itself
 FREE = {"daemon", "status", "cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
-PURE = {"calls", "media", "vcon"}
+PURE = {"call", "media", "vcon"}
 # but for the sockets that all adapters with RTP share
 SOCKETS = {Path("vcond/media/rtp/ports.py")}
 IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}
@@ -50,7 +50,7 @@ def imported(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def within(name: str, rooms: set[str]) -> bool:
-    """``vcond.calls.events.Digit`` is within ``calls`` and ``calls.events``; what the package itself holds, everywhere."""
+    """``vcond.call.events.Digit`` is within ``call`` and ``call.events``; what the package itself holds, everywhere."""
     inside = f"{name.removeprefix('vcond.')}."
     return name in {"vcond", "vcond.__version__"} or any(inside.startswith(f"{room}.") for room in rooms)
 

@@ -36,8 +36,8 @@ from vcond.base.errors import (
     how_to_install,
 )
 from vcond.base.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
-from vcond.calls.causes import CUT_OFF, NORMAL, Cause, Disposition, disposition
-from vcond.calls.events import (
+from vcond.call.causes import CUT_OFF, NORMAL, Cause, Disposition, disposition
+from vcond.call.events import (
     Answered,
     Digit,
     Directed,
@@ -58,8 +58,8 @@ from vcond.calls.events import (
     Warned,
     Who,
 )
-from vcond.calls.hidden import hides
-from vcond.calls.state import Call, Party
+from vcond.call.hidden import hides
+from vcond.call.state import Call, Party
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 

@@ -27,7 +27,7 @@ from vcond.base import log, metrics
 from vcond.base.errors import ConfigError, OperatorError, VcondError
 from vcond.base.systemd import Notifier
 from vcond.base.tasks import bare, bare_group, cancelled
-from vcond.calls.state import Call, fold
+from vcond.call.state import Call, fold
 from vcond.config import Loaded, load, naming_files
 from vcond.core.bus import Bus
 from vcond.core.clock import SteadyClock

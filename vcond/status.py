@@ -11,7 +11,7 @@ import structlog
 from vcond import __version__
 from vcond.base.errors import AmbiguousError
 from vcond.base.time import Instant, rfc3339
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.core.office import SEVERAL
 from vcond.core.summary import detail, summary
 

@@ -33,7 +33,7 @@ from speech_calls import HISS, prompts
 from wer import share
 
 from vcond.base.time import Instant, nanos
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.core.clock import SteadyClock
 from vcond.media.codecs import Codec, decode, encode
 from vcond.speech.config import SpeechConfig

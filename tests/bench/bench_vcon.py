@@ -21,8 +21,8 @@ import pki as certificates  # noqa: E402 - lies in a folder of the tests
 import scenarios  # noqa: E402 - lies in a folder of the tests
 
 from vcond.base.time import Instant  # noqa: E402 - after the path
-from vcond.calls import events as ev  # noqa: E402 - after the path
-from vcond.calls.state import Call, fold  # noqa: E402 - after the path
+from vcond.call import events as ev  # noqa: E402 - after the path
+from vcond.call.state import Call, fold  # noqa: E402 - after the path
 from vcond.vcon import BuildOptions, build, serialize, validate  # noqa: E402 - after the path
 from vcond.vcon.sealing.keys import load_signer  # noqa: E402 - after the path
 from vcond.vcon.sealing.sign import signed  # noqa: E402 - after the path

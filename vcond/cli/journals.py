@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vcond.base.errors import AmbiguousError, JournalError, RefusedError, StorageError
-from vcond.calls.state import Call, as_published, fold
+from vcond.call.state import Call, as_published, fold
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
 from vcond.config import DaemonConfig

@@ -12,10 +12,10 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import ProtocolError
 from vcond.base.time import SECOND, Instant, seconds
-from vcond.calls import events as ev
-from vcond.calls.causes import Cause, disposition
-from vcond.calls.merge import merge
-from vcond.calls.state import Call, Moment
+from vcond.call import events as ev
+from vcond.call.causes import Cause, disposition
+from vcond.call.merge import merge
+from vcond.call.state import Call, Moment
 from vcond.core.bus import Line
 from vcond.core.tracks import CoreTrack
 from vcond.journal import CallJournal

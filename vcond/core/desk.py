@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from vcond.adapter import Clock, Ingress, LiveCall
 from vcond.base import metrics
 from vcond.base.time import Instant
-from vcond.calls.events import Direction
+from vcond.call.events import Direction
 from vcond.core.office import Office
 
 

@@ -22,10 +22,10 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import EPOCH, SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.causes import Disposition
-from vcond.calls.ids import uuid8
-from vcond.calls.state import Call, Track, as_published, fold
+from vcond.call import events as ev
+from vcond.call.causes import Disposition
+from vcond.call.ids import uuid8
+from vcond.call.state import Call, Track, as_published, fold
 from vcond.config.schema import RecordConfig
 from vcond.core.amend import Amender, Reopening, Settling
 from vcond.core.bus import Bus, Line

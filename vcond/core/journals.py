@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vcond.base import metrics
-from vcond.calls.events import Event
+from vcond.call.events import Event
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
 

@@ -13,10 +13,10 @@ from vcond import __version__
 from vcond.base import metrics
 from vcond.base.errors import AmbiguousError, StorageError
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.causes import Cause
-from vcond.calls.ids import Minter
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.causes import Cause
+from vcond.call.ids import Minter
+from vcond.call.state import Call, fold
 from vcond.config.schema import DaemonConfig
 from vcond.core.bus import Bus, Line
 from vcond.core.calls import CoreCall

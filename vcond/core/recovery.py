@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vcond.base.time import Instant, nanos
-from vcond.calls import events as ev
-from vcond.calls.state import Call
+from vcond.call import events as ev
+from vcond.call.state import Call
 
 
 def interrupted(state: Call, length: Callable[[str], int], *, now: Instant) -> list[ev.Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vcond.base.time import rfc3339, seconds
-from vcond.calls.state import Call, Window
+from vcond.call.state import Call, Window
 
 
 def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from vcond.base.errors import BadMediaError
 from vcond.base.time import MILLI, SECOND, Instant, nanos, samples
-from vcond.calls import events as ev
-from vcond.calls.state import Track
+from vcond.call import events as ev
+from vcond.call.state import Track
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
 from vcond.media.placement.timeline import Placed, Timeline

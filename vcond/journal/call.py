@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.calls.events import Event, Merged, TrackOpened, decode
+from vcond.call.events import Event, Merged, TrackOpened, decode
 from vcond.journal.commands import Flush
 from vcond.journal.disk_errors import advice
 from vcond.journal.file_buffers import Folder, Log, Lost, Name, Tail, Track

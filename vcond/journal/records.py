@@ -1,6 +1,6 @@
 """The record stream of an event log: bytes in, bytes out, no files.
 
-One record is the msgpack list ``[crc32, payload]``; ``payload`` is the msgpack map of ``vcond.calls.events.encode``
+One record is the msgpack list ``[crc32, payload]``; ``payload`` is the msgpack map of ``vcond.call.events.encode``
 and ``crc32`` is over its bytes (zlib). The payload of the first record, which is always ``CallOpened``, carries the
 version of the format as the extra key ``v``. There is nothing between records, so a log that was cut or damaged at
 any byte still gives every record before that byte; what comes after it is not trusted.
@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgpack  # type: ignore[import-untyped] # it publishes no type information
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 
 FORMAT: Final = 1
 """Version of the format written. Readers refuse to touch a newer one."""

@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from vcond.base.errors import JournalError, StorageError
-from vcond.calls.events import CallOpened, Event
+from vcond.call.events import CallOpened, Event
 from vcond.journal.disk_errors import advice
 from vcond.journal.records import CHUNK, FORMAT, MAX_LOG, Reader
 

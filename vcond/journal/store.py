@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from vcond.base.errors import JournalError, StorageError
-from vcond.calls.events import CallOpened
+from vcond.call.events import CallOpened
 from vcond.journal import lock
 from vcond.journal.call import CallJournal
 from vcond.journal.commands import Done, Purge, Remove, Stop

@@ -14,7 +14,7 @@ import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import OperatorError, VcondError
-from vcond.calls.events import Event, SpeechState, Untranscribed, Utterance, Warned
+from vcond.call.events import Event, SpeechState, Untranscribed, Utterance, Warned
 from vcond.speech.config import SpeechConfig
 from vcond.speech.engine import Hint
 from vcond.speech.engine_choice import Choice, choose

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from vcond.calls.events import Fact, Utterance
+from vcond.call.events import Fact, Utterance
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from vcond.base.time import MILLI, Instant
-from vcond.calls.events import VOCABULARY, Transcribed, Warned, Word
+from vcond.call.events import VOCABULARY, Transcribed, Warned, Word
 from vcond.speech.engine import Final, Heard
 from vcond.speech.scheduler import Job
 from vcond.speech.workers.messages import Done, Ready

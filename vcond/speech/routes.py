@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from vcond.calls.state import Call
+from vcond.call.state import Call
 from vcond.speech.config import Route, SpeechConfig
 
 DIALLED = "dialled"

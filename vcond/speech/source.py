@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vcond.base.time import Instant
-from vcond.calls.events import Event
+from vcond.call.events import Event
 from vcond.speech.engine import Pcm
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from vcond.adapter import Cause, Codec, Instant, Line, LiveCall, TrackClock
 from vcond.base.errors import BadMediaError, ProtocolError
 from vcond.base.time import SECOND, samples, seconds
-from vcond.calls import events as ev
-from vcond.calls.causes import NO_CAUSE, disposition
-from vcond.calls.merge import merge
-from vcond.calls.state import Call, Window, fold
+from vcond.call import events as ev
+from vcond.call.causes import NO_CAUSE, disposition
+from vcond.call.merge import merge
+from vcond.call.state import Call, Window, fold
 from vcond.media.codecs import Pcm, decode
 from vcond.media.placement.timeline import Placed, Timeline
 from vcond.testing.captions import Captions

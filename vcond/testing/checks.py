@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from vcond.base.time import samples
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.testing.call import MemoryCall
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.rig import Rig

@@ -21,9 +21,9 @@ from structlog.typing import FilteringBoundLogger
 
 from vcond.adapter import Clock, Direction, Instant
 from vcond.base.time import samples
-from vcond.calls import events as ev
-from vcond.calls.ids import Minter
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.ids import Minter
+from vcond.call.state import fold
 from vcond.media.codecs import Pcm
 from vcond.testing.call import MemoryCall
 from vcond.testing.ingress import MemoryIngress

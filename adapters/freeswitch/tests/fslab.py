@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fakeswitch import FakeSwitch
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find
 from vcond.testing.time import run_virtual

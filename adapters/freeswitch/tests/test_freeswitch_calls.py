@@ -8,7 +8,7 @@ import pytest
 from fskit import drive
 
 from vcond.adapter import Disposition
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond_freeswitch.config import Config
 
 A, B, C = "1001@127.0.0.1", "1002@127.0.0.1", "1003@127.0.0.1"

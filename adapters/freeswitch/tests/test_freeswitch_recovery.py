@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fslab import RATE, Lab, lab
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond_freeswitch import resync

@@ -13,7 +13,7 @@ from faketaps import Bug
 from fskit import frames, lines, raw
 from fslab import Lab, lab
 
-from vcond.calls.events import SpanKind
+from vcond.call.events import SpanKind
 from vcond_freeswitch.events import decode, number
 
 TONES = (440, 880, 1320)

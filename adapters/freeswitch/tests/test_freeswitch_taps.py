@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fslab import RATE, Lab, lab
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.testing.sounds import voice
 
 ANN, BEN = voice(1, 1.5), voice(2, 1.5)

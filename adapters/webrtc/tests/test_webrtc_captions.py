@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from vcond.adapter import PartyLeft, Who
-from vcond.calls.events import Paused, Unpaused
+from vcond.call.events import Paused, Unpaused
 from vcond.testing.desk import MemoryDesk
 from vcond_webrtc import captions
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from scenarios import SCENARIOS
 
-from vcond.calls.state import fold
+from vcond.call.state import fold
 from vcond.vcon import build, serialize
 
 

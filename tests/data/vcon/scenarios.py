@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcond.base.time import SECOND, Instant, from_seconds
-from vcond.calls import events as ev
-from vcond.calls.causes import Cause, Disposition
-from vcond.calls.events import SpanKind
+from vcond.call import events as ev
+from vcond.call.causes import Cause, Disposition
+from vcond.call.events import SpanKind
 
 ZERO = 1_795_424_400 * SECOND
 """2026-11-23T09:00:00Z."""

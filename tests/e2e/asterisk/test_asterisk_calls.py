@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from vcond.calls.causes import Disposition
-from vcond.calls.events import SpanKind
+from vcond.call.causes import Disposition
+from vcond.call.events import SpanKind
 from vcond.testing.sounds import voice
 
 pytestmark = pytest.mark.peer

@@ -11,7 +11,7 @@ import pytest
 from vcond_pcmline import PcmLineAdapter
 
 from vcond.adapter import Finding, Held, Who
-from vcond.calls.events import CallEnded
+from vcond.call.events import CallEnded
 from vcond.testing.conformance import AdapterConformance
 
 

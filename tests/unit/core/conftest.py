@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.config import DaemonConfig
 from vcond.core.bus import Bus
 from vcond.core.calls import CoreCall

@@ -10,7 +10,7 @@ import numpy as np
 
 from vcond.adapter import ArrivalClock, Cause, Codec
 from vcond.base.errors import StorageError
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.config import RecordConfig
 from vcond.core.finish import Finisher
 from vcond.delivery import ConflictError, Entry

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vcond.adapter import ArrivalClock, Codec
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.config import DaemonConfig, host
 from vcond.core import disk
 from vcond.core.disk import FreeSpace

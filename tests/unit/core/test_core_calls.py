@@ -3,9 +3,9 @@ import pytest
 
 from vcond.adapter import ArrivalClock, Cause, Codec, MillisClock
 from vcond.base.errors import ProtocolError
-from vcond.calls import events as ev
-from vcond.calls.causes import Disposition
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.causes import Disposition
+from vcond.call.state import fold
 from vcond.core.finish import read_track
 from vcond.core.journals import NoJournal
 from vcond.speech.config import Match, Route, SpeechConfig

@@ -13,8 +13,8 @@ from core_kit import FRAME, Shelf, ended, finishing, idle
 
 from vcond.adapter import ArrivalClock, Codec
 from vcond.base.errors import ConfigError
-from vcond.calls import events as ev
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.state import fold
 from vcond.config import RecordConfig
 from vcond.core import finish
 from vcond.core.finish import Finisher

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vcond.adapter import ArrivalClock, Codec, SpanKind
-from vcond.calls import events as ev
+from vcond.call import events as ev
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
 

@@ -3,8 +3,8 @@ import pytest
 
 from vcond.adapter import ArrivalClock, Codec
 from vcond.base.time import SECOND
-from vcond.calls import events as ev
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.state import fold
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
 

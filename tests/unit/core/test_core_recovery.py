@@ -1,7 +1,7 @@
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.causes import NORMAL
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.causes import NORMAL
+from vcond.call.state import fold
 from vcond.core.recovery import interrupted
 
 ZERO = 1_795_339_662 * SECOND

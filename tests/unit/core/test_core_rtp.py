@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 from vcond.adapter import Cause, Digit, RtpClock, SpanKind
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.media.rtp.formats import EVENTS, STATIC, Format
 from vcond.media.rtp.receiver import RtpReceiver
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.status import Status
 from vcond.vcon import build
 

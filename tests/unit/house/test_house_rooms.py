@@ -16,16 +16,17 @@ spec.loader.exec_module(rooms)
 @pytest.mark.parametrize(
     ("room", "line", "allowed"),
     [
-        ("calls", "from vcond.media.codecs import Codec", False),
-        ("calls", "import asyncio", False),
+        ("call", "from vcond.media.codecs import Codec", False),
+        ("call", "import asyncio", False),
         ("vcon", "from pathlib import Path", False),
         ("vcon", "from vcond import journal", False),
         ("journal", "from vcond.vcon import build", False),
-        ("delivery", "from vcond.calls.events import Event", False),
+        ("delivery", "from vcond.call.events import Event", False),
         ("speech", "import vcond_asterisk", False),
         ("speech", "from vcond.journal import Store", True),
-        ("journal", "from vcond.calls.events import Event", True),
-        ("delivery", "from vcond import metrics", True),
+        ("journal", "from vcond.call.events import Event", True),
+        ("delivery", "from vcond.base import metrics", True),
+        ("call", "from vcond.base import metrics", False),
         ("media", "from vcond.base.errors import BadMediaError", True),
     ],
 )

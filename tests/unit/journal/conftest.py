@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import CallJournal, Store
 from vcond.journal.file_buffers import Folder
 from vcond.journal.files import DiskFiles

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.call import MAX_POSITION, MAX_READ, MAX_TRACKS
 from vcond.journal.records import MAX_LOG

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import Store, read_folder
 
 CHILD = """
 import asyncio, pathlib, sys
 import numpy as np
 import structlog
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import Store
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

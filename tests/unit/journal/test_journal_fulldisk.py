@@ -13,7 +13,7 @@ import pytest
 
 from vcond.base.errors import StorageError
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import Store, read_folder
 
 
@@ -89,7 +89,7 @@ async def test_removing_a_call_makes_room_on_a_full_disk(small_disk, call):
 CHILD = """
 import asyncio, pathlib, resource, sys
 import numpy as np
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import Store
 
 async def main():

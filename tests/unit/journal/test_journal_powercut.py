@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import Store
 from vcond.journal.files import DiskFiles
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import records
 from vcond.journal.records import CHUNK, FORMAT, MAX_RECORD, Reader, encode
 

@@ -11,7 +11,7 @@ import pytest
 
 from vcond.base.errors import JournalError, StorageError
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.records import FORMAT, encode
 from vcond.journal.recovery import MAX_DAMAGED, examine, is_uuid

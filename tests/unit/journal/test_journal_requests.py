@@ -6,7 +6,7 @@ import numpy as np
 
 from vcond.base.errors import StorageError
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.commands import Flush, Purge, Remove, Stop
 from vcond.journal.writer import LONGEST

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.prerequisites import CHUNK
 from vcond.journal.writer import LONGEST

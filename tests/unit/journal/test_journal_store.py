@@ -12,7 +12,7 @@ import pytest
 
 from vcond.base.errors import OperatorError, StorageError
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.journal import Store, read_folder
 from vcond.journal.commands import Flush
 from vcond.journal.files import DiskFiles

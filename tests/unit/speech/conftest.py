@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vcond.base.time import SECOND, Instant, nanos
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.demo.call import demo_call
 from vcond.media.codecs import Codec, decode
 from vcond.media.detect.segmenter import Begun, Ended

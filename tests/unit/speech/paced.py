@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vcond.base.time import SECOND, Instant, nanos
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.media.detect.segmenter import Begun, Ended
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech

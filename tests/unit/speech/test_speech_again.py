@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.speech.workers.process import Worker
 
 

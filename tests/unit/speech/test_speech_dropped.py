@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.media.detect.segmenter import Begun, Dropped, Ended
 
 

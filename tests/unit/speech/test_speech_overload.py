@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from paced import RATE, Call, Room, Speed, spoken
 
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.speech.dispatcher import STALE
 from vcond.testing import time as virtual
 from vcond.testing.time import run_virtual

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from speech_server import Server, running
 
 from vcond.base.errors import ConfigError, ProtocolError, UnreachableError
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.speech import engine as contract
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.state import Call, fold
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import Hint
 from vcond.speech.routes import Routes, Wishes

@@ -9,7 +9,7 @@ import pytest
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.speech import dispatcher
 
 CRASH, HANG, RAISE, NOISY, GROW = 901, 902, 903, 906, 907

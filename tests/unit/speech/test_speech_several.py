@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.speech.config import Match, Route, SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches, speech_of

@@ -11,7 +11,7 @@ import pytest
 from korean import ANYTHING, UNDERSTOOD, VOCABULARY, WORDS, around, hear, line, said, say, steady_model
 
 from vcond.base.errors import ConfigError
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.media.detect.segmenter import Ended, Segmenter
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.dispatcher import Speech

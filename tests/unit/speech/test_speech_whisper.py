@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vcond.base.errors import ConfigError
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.demo.accuracy import aligned, score, words
 from vcond.demo.call import demo_call
 from vcond.speech.config import SpeechConfig

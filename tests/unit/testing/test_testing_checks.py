@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vcond.adapter import ArrivalClock, Codec, Instant
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.testing.checks import check_ended, check_events, private_words
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock

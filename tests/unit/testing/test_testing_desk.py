@@ -27,7 +27,7 @@ from vcond.adapter import (
     SpanKind,
     Who,
 )
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.media.codecs import encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock

@@ -24,7 +24,7 @@ from vcond.adapter import (
     Unpaused,
     Who,
 )
-from vcond.calls import events as ev
+from vcond.call import events as ev
 from vcond.config.schema import DaemonConfig
 from vcond.core.bus import Bus
 from vcond.core.clock import SteadyClock

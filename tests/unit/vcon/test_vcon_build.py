@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from vcond.base.errors import ConfigError, JournalError
-from vcond.calls import events as ev
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.state import Call, fold
 from vcond.vcon import BuildOptions, build, build_with_media, serialize, validate
 from vcond.vcon.building.audio_forms import content_hash
 from vcond.vcon.building.wav import Form, compand, expand, joined, read_wav

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.calls import events as ev
-from vcond.calls.causes import Cause, Disposition
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.causes import Cause, Disposition
+from vcond.call.state import fold
 from vcond.vcon import build, validate
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.state import Call, fold
 from vcond.vcon import build, validate
 from vcond.vcon.building.attributes import Facts, of_dialog, session
 

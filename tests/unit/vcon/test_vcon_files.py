@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from vcond.calls import events as ev
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.state import fold
 from vcond.vcon.building import audio_forms
 from vcond.vcon.building.audio_forms import (
     FLAC,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from vcond.calls.events import decode, encode
-from vcond.calls.state import fold
+from vcond.call.events import decode, encode
+from vcond.call.state import fold
 from vcond.vcon import build, read, serialize, validate
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.events import SpanKind
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.events import SpanKind
+from vcond.call.state import fold
 from vcond.vcon.building.mix import LONGEST, Lane, View, heard, lane, pauses, touches_pause, view
 
 

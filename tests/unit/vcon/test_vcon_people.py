@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.calls.events import Who
-from vcond.calls.state import fold
+from vcond.call.events import Who
+from vcond.call.state import fold
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.building.parties import address, people, person
 from vcond.vcon.model import CONSERVER_TEL

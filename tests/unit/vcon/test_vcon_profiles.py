@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vcond.base.errors import ConfigError, OperatorError
-from vcond.calls.state import fold
+from vcond.call.state import fold
 from vcond.vcon import BuildOptions, Profile, build, fit, preflight, read, serialize, validate
 from vcond.vcon.profiles import CONSERVER_LIMIT
 

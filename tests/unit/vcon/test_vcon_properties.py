@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vcond.base.time import SECOND
-from vcond.calls import events as ev
-from vcond.calls.causes import Cause, Disposition
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.causes import Cause, Disposition
+from vcond.call.state import Call, fold
 from vcond.vcon import BuildOptions, build, read, serialize, validate
 from vcond.vcon.building.parties import person
 

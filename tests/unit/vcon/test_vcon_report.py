@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from vcond.base.errors import JournalError
-from vcond.calls import events as ev
-from vcond.calls.events import SpanKind
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.events import SpanKind
+from vcond.call.state import fold
 from vcond.vcon import BuildOptions, build, build_with_media, validate
 from vcond.vcon.building.capture_report import capture
 from vcond.vcon.building.mix import view

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from vcond.calls.state import fold
+from vcond.call.state import fold
 from vcond.vcon import BuildOptions, build, read, serialize, validate
 
 

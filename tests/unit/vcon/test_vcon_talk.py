@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from vcond.calls import events as ev
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.state import fold
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.building.mix import view
 from vcond.vcon.building.segments import talk, unit

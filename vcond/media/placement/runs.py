@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Literal
 
 Kind = Literal["received", "silent", "lost", "concealed", "held", "paused", "absent"]
-"""The values of ``vcond.calls.events.SpanKind``, which this room must not import."""
+"""The values of ``vcond.call.events.SpanKind``, which this room must not import."""
 Run = tuple[int, int, str]
 """Start, stop (samples), kind."""
 

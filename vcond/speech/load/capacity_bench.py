@@ -22,7 +22,7 @@ import numpy as np
 
 from vcond.base.errors import ConfigError
 from vcond.base.time import SECOND, Instant, nanos
-from vcond.calls.events import Event, SpeechState, Transcribed, Untranscribed, Utterance
+from vcond.call.events import Event, SpeechState, Transcribed, Untranscribed, Utterance
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import Pcm

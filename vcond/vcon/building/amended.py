@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vcond.base.errors import JournalError
-from vcond.calls.state import Call
+from vcond.call.state import Call
 from vcond.vcon.dates import date
 from vcond.vcon.model import Document
 

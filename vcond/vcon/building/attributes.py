@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from vcond.calls.events import Fact
-from vcond.calls.state import Call
+from vcond.call.events import Fact
+from vcond.call.state import Call
 from vcond.vcon.model import NIL_SESSION
 
 _SESSION: Final = re.compile(r"([0-9a-fA-F]{32})(?:\s*;\s*remote\s*=\s*([0-9a-fA-F]{32}))?")

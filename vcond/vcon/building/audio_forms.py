@@ -21,7 +21,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from vcond.calls.state import Track
+from vcond.call.state import Track
 from vcond.vcon.building.wav import CHUNK, Channel, Form, interleaved, pieces, rounded, wav, wav_size
 from vcond.vcon.model import FileOf, Pcm
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from vcond.base.errors import BadMediaError, ConfigError, JournalError
-from vcond.calls.state import Call
+from vcond.call.state import Call
 from vcond.vcon.building.amended import amend, announced
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.building.audio_forms import (

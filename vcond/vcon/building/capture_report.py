@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from vcond.base.time import Instant
-from vcond.calls.events import SpanKind
-from vcond.calls.spans import Spans
-from vcond.calls.state import Call, Track, Window
+from vcond.call.events import SpanKind
+from vcond.call.spans import Spans
+from vcond.call.state import Call, Track, Window
 from vcond.vcon.building.mix import View, heard, over, pauses, scaled
 from vcond.vcon.building.segments import Talk
 from vcond.vcon.dates import date

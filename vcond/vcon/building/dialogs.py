@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vcond.calls.causes import disposition
-from vcond.calls.events import Transferred
-from vcond.calls.state import Call
+from vcond.call.causes import disposition
+from vcond.call.events import Transferred
+from vcond.call.state import Call
 from vcond.vcon.building.attributes import Facts, of_dialog
 from vcond.vcon.building.capture_report import Capture
 from vcond.vcon.building.mix import View, over

@@ -14,8 +14,8 @@ import numpy as np
 import soxr
 
 from vcond.base.time import MILLI, Instant, nanos, samples
-from vcond.calls.events import SpanKind
-from vcond.calls.state import Call, Track, Window
+from vcond.call.events import SpanKind
+from vcond.call.state import Call, Track, Window
 from vcond.vcon.building.wav import rounded
 from vcond.vcon.model import Pcm
 

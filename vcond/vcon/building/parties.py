@@ -6,9 +6,9 @@ import re
 from typing import Any, Final
 from urllib.parse import quote
 
-from vcond.calls.events import Who
-from vcond.calls.hidden import NAME, shown
-from vcond.calls.state import Call
+from vcond.call.events import Who
+from vcond.call.hidden import NAME, shown
+from vcond.call.state import Call
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.model import CONSERVER_TEL, SIP_PARTY
 

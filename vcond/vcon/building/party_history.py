@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from vcond.base.time import MILLI, Instant
-from vcond.calls.state import Call, Moment
+from vcond.call.state import Call, Moment
 from vcond.vcon.building.mix import touches_pause
 from vcond.vcon.dates import date
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vcond.base.time import Instant
-from vcond.calls.events import VOCABULARY, Transcribed, Utterance, Word
-from vcond.calls.state import Call, Speech
+from vcond.call.events import VOCABULARY, Transcribed, Utterance, Word
+from vcond.call.state import Call, Speech
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.building.mix import View, touches_pause
 

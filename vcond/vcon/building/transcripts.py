@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from vcond.base.time import Instant
-from vcond.calls.state import Call
+from vcond.call.state import Call
 from vcond.vcon.building.mix import View, over
 from vcond.vcon.building.segments import Said, Segment, Talk
 from vcond.vcon.dates import date

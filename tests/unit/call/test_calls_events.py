@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
-from vcond.calls.causes import Cause, Disposition
+from vcond.call import events as ev
+from vcond.call.causes import Cause, Disposition
 
 AT = Instant(7)
 EVERY = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from vcond.calls.events import SpanKind
+from vcond.call.events import SpanKind
 
 HOLD_EDGE_MS: Final = 40
 """By how much audio may stop before a hold is told, or start after its end: two frames. That is no loss."""

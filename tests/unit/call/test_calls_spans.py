@@ -3,8 +3,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.calls.events import SpanKind
-from vcond.calls.spans import Spans
+from vcond.call.events import SpanKind
+from vcond.call.spans import Spans
 
 kinds = st.sampled_from(list(SpanKind)[:4])
 strokes = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), kinds), max_size=40)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.base.time import MILLI, Instant
-from vcond.calls.ids import Minter, uuid8
+from vcond.call.ids import Minter, uuid8
 
 
 def test_the_drafts_own_vectors():

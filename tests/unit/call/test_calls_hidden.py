@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vcond.base.time import Instant
-from vcond.calls import events as ev
-from vcond.calls.hidden import asks, hides, shown
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.hidden import asks, hides, shown
+from vcond.call.state import fold
 from vcond.core.summary import summary
 
 OPENED = ev.CallOpened(at=Instant(1), call="u", adapter="a", key="k")

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from vcond.base.time import Instant
-from vcond.calls.causes import Cause, Disposition
+from vcond.call.causes import Cause, Disposition
 
 Direction = Literal["inbound", "outbound", "internal", "unknown"]
 """As the company that runs the PBX sees the call."""
@@ -67,7 +67,7 @@ class Who(msgspec.Struct, frozen=True, omit_defaults=True):
     hidden: bool = False
     """The party asked that neither number nor name be shown (CLIR, ``Privacy: id``, presentation prohibited). It stays
     so. What is given beside it is shown nowhere, but for type, role, org and dept. Words for it in ``tel``, ``sip`` and
-    ``name`` (``anonymous``, ``Private Caller``) need no flag: see ``vcond.calls.hidden``."""
+    ``name`` (``anonymous``, ``Private Caller``) need no flag: see ``vcond.call.hidden``."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.causes import NORMAL
-from vcond.calls.state import as_published, fold
+from vcond.call import events as ev
+from vcond.call.causes import NORMAL
+from vcond.call.state import as_published, fold
 
 ZERO = 1_795_339_662 * SECOND
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.merge import merge
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.merge import merge
+from vcond.call.state import Call, fold
 
 ZERO = 1_795_339_662 * SECOND
 RATE = 8000

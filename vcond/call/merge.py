@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vcond.base.time import Instant, samples
-from vcond.calls import events as ev
-from vcond.calls.state import Call
+from vcond.call import events as ev
+from vcond.call.state import Call
 
 _LEFT_OUT = (
     ev.CallOpened, ev.Directed, ev.CallEnded, ev.MergedInto, ev.Amending, ev.Published, ev.SpeechState, ev.Unknown,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.state import Call, fold
+from vcond.call import events as ev
+from vcond.call.state import Call, fold
 from vcond.testing.time import NOON
 
 

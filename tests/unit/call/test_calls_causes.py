@@ -1,6 +1,6 @@
 import pytest
 
-from vcond.calls.causes import Cause, Disposition, disposition
+from vcond.call.causes import Cause, Disposition, disposition
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from vcond.calls.events import Who
+from vcond.call.events import Who
 
 NAME: Final = "anonymous"
 """The name of whoever hid the number, in a record (core-04 section 4.2)."""

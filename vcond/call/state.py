@@ -15,10 +15,10 @@ from typing import Any
 from msgspec import structs
 
 from vcond.base.time import EPOCH, MILLI, Instant, nanos, samples
-from vcond.calls import events as ev
-from vcond.calls.causes import NO_CAUSE, Cause, Disposition
-from vcond.calls.hidden import asks, shown
-from vcond.calls.spans import Spans
+from vcond.call import events as ev
+from vcond.call.causes import NO_CAUSE, Cause, Disposition
+from vcond.call.hidden import asks, shown
+from vcond.call.spans import Spans
 
 LONGEST_PRESS = 60_000
 """Milliseconds; a key is not held longer."""

@@ -1,7 +1,7 @@
 from vcond.base.time import SECOND, Instant
-from vcond.calls import events as ev
-from vcond.calls.merge import merge
-from vcond.calls.state import fold
+from vcond.call import events as ev
+from vcond.call.merge import merge
+from vcond.call.state import fold
 
 ZERO = 1_795_339_662 * SECOND
 

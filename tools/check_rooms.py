@@ -25,14 +25,14 @@ TABLE: dict[str, set[str]] = {
     "delivery": {"vcon", "base"},
     "testing": {"call", "media", "adapter", *PLAIN},
     "config": {"speech", "delivery", "base"},
-    "web": {"adapter", "config", "base"},
+    "server": {"adapter", "call", "config", "core", "delivery", "journal", "speech", "base"},
     "plugins": {"adapter", "call", "config", "delivery", "vcon", "base"},
     "core": {"adapter", "call", "config", "delivery", "journal", "media", "speech", "vcon", "base"},
     "demo": {"call", "media", "vcon", "base"},
 }
 ADAPTERS = {"adapter", "media", "pbx"}
 # the daemon and the command line know every room; so does the package itself
-FREE = {"daemon", "status", "cli", "__init__", "__main__"}
+FREE = {"daemon", "cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
 PURE = {"call", "media", "vcon"}
 # but for the sockets that all adapters with RTP share

@@ -36,12 +36,12 @@ from vcond.core.finish import Finisher, check_record
 from vcond.core.office import Office
 from vcond.delivery import Outbox, ShapedSink
 from vcond.journal import CallJournal, Store
+from vcond.server.admin import AdminServer
+from vcond.server.ingress import WebServer, ingress_token
+from vcond.server.ops import OpsServer
+from vcond.server.status import Status
 from vcond.speech.multi_model import speech_of
 from vcond.speech.routes import Routes
-from vcond.status import Status
-from vcond.web.admin import AdminServer
-from vcond.web.ops import OpsServer
-from vcond.web.server import WebServer, ingress_token
 
 logger = structlog.get_logger()
 

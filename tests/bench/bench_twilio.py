@@ -72,7 +72,7 @@ async def core() -> AsyncIterator[Bench]:
 
     from vcond.config.schema import WebConfig
     from vcond.core.desk import CoreDesk
-    from vcond.web.server import WebServer
+    from vcond.server.ingress import WebServer
 
     token = "token"
     server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token)

@@ -65,7 +65,7 @@ async def vcond_server() -> AsyncIterator[tuple[str, Callable[[], Count]]]:
 
     from vcond.config.schema import WebConfig
     from vcond.core.desk import CoreDesk
-    from vcond.web.server import WebServer
+    from vcond.server.ingress import WebServer
 
     def count() -> Count:
         calls = office.live

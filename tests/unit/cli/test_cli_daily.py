@@ -16,10 +16,10 @@ from vcond.cli.door import NoAccessError, ask
 from vcond.cli.vcons import summary as of_file
 from vcond.config import Config, DaemonConfig, load_daemon
 from vcond.core.bus import Bus
+from vcond.server.admin import AdminServer
 from vcond.speech.check import check_speech
 from vcond.speech.config import SpeechConfig
 from vcond.vcon import serialize
-from vcond.web.admin import AdminServer
 
 
 def command(*words: str, config: Path) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from vcond.base.errors import ConfigError
 from vcond.cli.check import _named
 from vcond.config import Config, WebConfig
 from vcond.core.desk import CoreDesk
-from vcond.web.server import WebServer
+from vcond.server.ingress import WebServer
 
 BERLIN = {"type": "asterisk", "url": "http://10.0.1.1:8088", "password": "a"}
 MUNICH = {"type": "asterisk", "url": "http://10.0.2.1:8088", "password": "b"}

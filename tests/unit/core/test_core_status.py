@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from vcond.call import events as ev
-from vcond.status import Status
+from vcond.server.status import Status
 from vcond.vcon import build
 
 

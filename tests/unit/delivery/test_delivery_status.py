@@ -11,7 +11,7 @@ from test_delivery_lane import now, running
 
 from vcond.cli import render
 from vcond.delivery import Refused, Retry
-from vcond.status import Status
+from vcond.server.status import Status
 from vcond.testing.time import LoopClock, run_virtual
 
 HELD = Retry("refused:403", held=True, detail="the conserver at http://c/api answers 403", hint="correct `token`")

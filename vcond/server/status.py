@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -12,12 +12,18 @@ from vcond import __version__
 from vcond.base.errors import AmbiguousError
 from vcond.base.time import Instant, rfc3339
 from vcond.call import events as ev
-from vcond.core.office import SEVERAL
+from vcond.config import Config
+from vcond.core.calls import CoreCall
+from vcond.core.clock import SteadyClock
+from vcond.core.finish import Finisher
+from vcond.core.office import SEVERAL, Office
 from vcond.core.summary import detail, summary
-
-if TYPE_CHECKING:
-    from vcond.core.calls import CoreCall
-    from vcond.daemon import Daemon
+from vcond.delivery import Outbox
+from vcond.journal import Store
+from vcond.server.ingress import WebServer
+from vcond.server.ops import OpsServer
+from vcond.speech.dispatcher import Speech
+from vcond.speech.multi_model import Speeches
 
 log = structlog.get_logger()
 
@@ -34,10 +40,31 @@ STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
 
 
+class Parts(Protocol):
+    """What is asked of a daemon to tell how it is."""
+
+    config: Config
+    clock: SteadyClock
+    office: Office
+    store: Store
+    finisher: Finisher
+    outbox: Outbox
+    web: WebServer
+    ops: OpsServer
+    started: bool
+    stopping: bool
+    last_beat: float
+    """By the event loop's clock, seconds."""
+
+    @property
+    def speech(self) -> Speech | Speeches:
+        """Of one model or of several."""
+
+
 class Status:
     """Answers about a running daemon. Numbers of parties are shown whole here: the socket is the operator's own."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Parts) -> None:
         self._daemon = daemon
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call,
                                        "outbox": self._outbox, "sinks": self._sinks}  # fmt: skip

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from vcond.config import OpsConfig
-from vcond.web.ops import OpsServer
+from vcond.server.ops import OpsServer
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from vcond.base.errors import ConfigError
 from vcond.config import WebConfig
-from vcond.web.server import WebServer, ingress_token
+from vcond.server.ingress import WebServer, ingress_token
 
 TOKEN = "t0ken"
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from vcond.config.schema import OpsConfig
-from vcond.web.server import Health, reason, url
+from vcond.server.ingress import Health, reason, url
 
 log = structlog.get_logger()
 

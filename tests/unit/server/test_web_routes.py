@@ -9,8 +9,8 @@ from aiohttp import web
 
 from vcond.adapter import Ingress
 from vcond.config.schema import WebConfig
+from vcond.server.ingress import WebServer
 from vcond.testing.ingress import MemoryIngress
-from vcond.web.server import WebServer
 
 TOKEN = "t0ken"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

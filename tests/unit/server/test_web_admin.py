@@ -8,7 +8,7 @@ import pytest
 
 from vcond.base.errors import ConfigError
 from vcond.core.bus import Bus, Line
-from vcond.web.admin import AdminServer
+from vcond.server.admin import AdminServer
 
 
 @asynccontextmanager

@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import msgspec
 import numpy as np
+from heard import likeness
 
 from vcond.base.time import samples
 from vcond.testing.call import MemoryCall
 from vcond.testing.desk import MemoryDesk
-from vcond.testing.sounds import find, voice
+from vcond.testing.sounds import voice
 from vcond_asterisk import AsteriskAdapter, Config
 
 OWN, OTHER = 0.95, 0.2
@@ -184,29 +185,6 @@ class House:
                 while await self.leftovers():  # noqa: ASYNC110 - the PBX can only be asked
                     await asyncio.sleep(0.05)
         assert await self.leftovers() == []
-
-
-def likeness(said: np.ndarray, heard: np.ndarray) -> float:
-    """Correlation of what was said with what was heard, -1 to 1.
-
-    Asterisk puts 20 ms of silence into a tap when a phone's packet is late by that much, and everything after it is
-    20 ms later: on a busy machine that happens. So the place of each eighth of a second is looked for near that of
-    the one before. What is missing or is somebody else's lowers the result as ever.
-    """
-    _, lag = find(said, heard)
-    window, reach = 1000, 600
-    both = ours = theirs = 0.0
-    for start in range(0, len(said), window):
-        piece = said[start : start + window].astype(np.float64)
-        first = max(0, start + lag - reach)
-        around = heard[first : start + lag + window + reach]
-        score, at = find(piece, around)
-        match = np.zeros(len(piece))
-        found = around[at : at + len(piece)]
-        match[: len(found)] = found
-        lag = first + at - start if score > 0.5 else lag
-        both, ours, theirs = both + piece @ match, ours + piece @ piece, theirs + match @ match
-    return float(both / max(np.sqrt(ours * theirs), 1e-9))
 
 
 def moments(call: MemoryCall) -> list[tuple[int, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from daemon_kit import House as Installation
 from daemon_kit import Running
+from heard import likeness
 from pbx_modules import house
 
 from vcond.testing.sounds import find, voice
@@ -186,20 +187,18 @@ class Judged:
         """(party, event) of the party history, digits as ``keydown5``."""
         return [(m["party"], m["event"] + m.get("button", "")) for m in self.call["party_history"]]
 
-    def check_voices(
-        self, said: dict[int, list[int]], seconds: float = SECONDS, least: float = OWN
-    ) -> tuple[float, float]:
+    def check_voices(self, said: dict[int, list[int]], seconds: float = SECONDS) -> tuple[float, float]:
         """Each party said its seeds and nobody else's; the worst figures."""
         everything = {seed for seeds in said.values() for seed in seeds}
-        own = [house.likeness(voice(s, seconds), self.audio[p]) for p, seeds in said.items() for s in seeds]
+        own = [likeness(voice(s, seconds), self.audio[p]) for p, seeds in said.items() for s in seeds]
         other = [
-            house.likeness(voice(seed, seconds), self.audio[party])
+            likeness(voice(seed, seconds), self.audio[party])
             for party, seeds in said.items()
             for seed in everything - set(seeds)
         ]
         worst = min(own, default=1.0), max(other, default=0.0)
         print(f"correlation with the own voice at least {worst[0]:.3f}, with another one at most {worst[1]:.3f}")
-        assert worst[0] >= least
+        assert worst[0] >= OWN
         assert worst[1] <= OTHER
         return worst
 
@@ -217,12 +216,12 @@ class Judged:
                     continue  # too little of it is left to be found
                 place = round((a - self.start) * RATE)
                 around = slice(max(0, place - RATE), place + last - first + RATE)
-                score, lag = house.likeness(said[first:last], audio[around]), find(said[first:last], audio[around])[1]
+                score, lag = likeness(said[first:last], audio[around]), find(said[first:last], audio[around])[1]
                 assert score >= OWN, (party, seed, side, score)
                 late.append((around.start + lag - place) / RATE)
                 scores.append(score)
                 sides.add(side)
-        foreign = max(house.likeness(voice(seed, PHRASE), audio) for seed in other.seeds)
+        foreign = max(likeness(voice(seed, PHRASE), audio) for seed in other.seeds)
         print(
             f"party {party}: {len(late)} phrases or parts with at least {min(scores):.3f}, {min(late):.3f} to"
             f" {max(late):.3f} s late; of the other one at most {foreign:.3f}"

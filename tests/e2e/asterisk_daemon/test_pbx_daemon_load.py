@@ -6,16 +6,12 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 pytestmark = pytest.mark.peer
 CALLS = 20
 SECONDS = 2.5
-LATE, USUAL = 0.9, 0.97
-"""Least correlation with the own voice, of any call and of most. The forty phones are one process: packets of one that are
-late become silence in Asterisk's tap, and some 0.02 of the correlation each."""
 
 
 async def test_twenty_calls_at_once_are_twenty_vcons(site, judge):
@@ -47,13 +43,12 @@ async def test_twenty_calls_at_once_are_twenty_vcons(site, judge):
     for document in documents:
         record = judge(document)
         first, second = seeds[document["parties"][0]["tel"]]
-        own, others = record.check_voices({0: [first], 1: [second]}, SECONDS, LATE)
+        own, others = record.check_voices({0: [first], 1: [second]}, SECONDS)
         voices.append(own)
         other = max(other, others)
         assert (record.report["complete"], record.report["warnings"]) == (True, [])
         record.check_lengths()
     print(f"worst correlation with the own voice {min(voices):.3f}, best with the other one {other:.3f}")
-    assert median(voices) >= USUAL, "not one phone that was late, but all that was recorded"
 
 
 def cpu(pid: int) -> float:

@@ -74,6 +74,32 @@ def at(seconds: float) -> Instant:
 
 
 @virtual
+async def test_a_stream_that_is_late_and_catches_up_has_every_word_where_its_timestamp_says(bench):
+    """As on a busy machine or a full line: late by more and more, nothing at all for two seconds, and then in bursts."""
+    b = bench()
+    stream = b.started()
+    said = {"inbound": voice(1, 20), "outbound": voice(2, 20)}
+    begun = b.clock.now()
+    for number in range(1000):
+        late = 4 * max(0, number - 300) if number < 600 else 0 if number % 100 else 400
+        ready = begun + (20 * (number + 1) + late) * MILLI
+        if 650 <= number < 750:
+            ready = max(ready, begun + 15_000 * MILLI)
+        b.clock.advance(max(0, ready - b.clock.now()))
+        for track, pcm in said.items():
+            payload = encode(Codec.PCMU, pcm[160 * number : 160 * (number + 1)])
+            b.feed(stream, b.twilio.media(track, number + 1, 20 * number, payload))
+    b.feed(stream, b.twilio.stop())
+    for party, pcm in enumerate(said.values()):
+        heard = b.desk.audio(b.call, party)
+        for second in range(20):
+            match, lag = find(pcm[8000 * second : 8000 * (second + 1)], heard)
+            assert match >= 0.99
+            assert abs(lag - 8000 * second) <= 8
+    assert not b.desk.drops
+
+
+@virtual
 async def test_a_start_opens_the_call_and_names_who_is_in_it(bench):
     b = bench()
     b.started(parameters={"From": "+15550100", "To": "+15550199", "callerName": "Ann", "queue": "sales"})

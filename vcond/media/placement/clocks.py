@@ -24,7 +24,11 @@ class RtpClock:
 
 @dataclass(frozen=True, slots=True)
 class MillisClock:
-    """Frames carry milliseconds from the stream's start; ``seq`` counts the frames of the track (Twilio's chunk)."""
+    """Frames carry milliseconds from the stream's start; ``seq`` counts the frames of the track (Twilio's chunk).
+
+    They come over a connection that loses nothing, so a frame that is late is no sign that something is missing, for up
+    to a minute.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ its way, and the least delay of the last seconds is the offset.
   stays late (something was, and the offset moves).
 - When the least delay moves slowly (skew, small slips), the offset follows in steps of at least 10 ms, in silence if
   some is near: a small gap is left, or samples are cut out.
+- Where stamps are the source's time and nothing is lost on the way (``steady``), a flow that stays late is a slow way
+  and nothing is missing: the offset moves only when not one frame of the whole window was less late, and no speech is
+  cut because frames catch up.
 
 Nothing here is later than its arrival by more than a second, and nothing goes back.
 """
@@ -101,6 +104,7 @@ class Placer:
         "_since",
         "_snap",
         "_started",
+        "_steady",
         "_wait",
         "_wanted",
         "corrected",
@@ -114,12 +118,13 @@ class Placer:
         "trimmed",
     )
 
-    def __init__(self, rate: int, *, window: int, jitter: int) -> None:
-        """``window`` of the least delay and ``jitter`` in ns."""
+    def __init__(self, rate: int, *, window: int, jitter: int, steady: bool = False) -> None:
+        """``window`` of the least delay and ``jitter`` in ns; ``steady``: see the head of this module."""
         self._rate = rate
         self._wait = jitter
         self._jitter = jitter * rate // SECOND
         self._snap = rate // 100
+        self._steady = steady
         self._floor = Floor(window)
         self._anchored = False
         self._offset = 0
@@ -161,7 +166,10 @@ class Placer:
         self.next = nominal + n
         self._last = arrived
         floor = self._floor.add(arrived, delay)
-        if not self._anchored or self._held or delay - self._offset > self._jitter:
+        # a count that went back has no place by its stamps: what is there was placed before
+        fits = self._steady and nominal + self._offset - self.end >= -self._snap
+        late = floor if fits else delay
+        if not self._anchored or self._held or late - self._offset > self._jitter:
             self._hold(_Held(nominal, pcm, missing, delay), arrived, out)
             return
         shift = floor - self._offset
@@ -276,7 +284,7 @@ class Placer:
             self.corrected -= room
             shift += room
         far = -shift > MAX_AHEAD * self._rate
-        if shift <= -self._snap and (far or overdue or is_quiet(pcm)):
+        if shift <= -self._snap and (far or (overdue and (small or not self._steady)) or is_quiet(pcm)):
             cut = min(len(pcm), -shift)
             self._offset -= cut
             self.corrected -= cut

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from vcond.media.codecs import Pcm
-from vcond.media.placement.clocks import ArrivalClock, RtpClock, TrackClock
+from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock, TrackClock
 from vcond.media.placement.placer import Placed, Placer
 from vcond.media.placement.reorder import Reorder
 
@@ -22,6 +22,8 @@ SECOND: Final = 1_000_000_000
 MILLI: Final = 1_000_000
 STAMPED_WINDOW: Final = 8_000_000_000
 """How long the least delay counts where stamps show what is missing, ns."""
+TIMED_WINDOW: Final = 60_000_000_000
+"""The same where stamps are the source's time, ns: so long frames may all be late without anything missing."""
 COUNTED_WINDOW: Final = 2_000_000_000
 """The same where only arrivals show it, ns."""
 STAMPED_JITTER: Final = 200
@@ -66,11 +68,13 @@ class Timeline:
         self._counted = isinstance(clock, ArrivalClock)
         self._wraps = isinstance(clock, RtpClock)
         self._tps = max(clock.rate, 1) if isinstance(clock, RtpClock) else 1000
+        timed = isinstance(clock, MillisClock)
         jitter = clock.jitter_ms if isinstance(clock, ArrivalClock) else STAMPED_JITTER
         self._placer = Placer(
             rate,
-            window=COUNTED_WINDOW if self._counted else STAMPED_WINDOW,
+            window=COUNTED_WINDOW if self._counted else TIMED_WINDOW if timed else STAMPED_WINDOW,
             jitter=min(max(jitter, JITTER_BOUNDS[0]), JITTER_BOUNDS[1]) * MILLI,
+            steady=timed,
         )
         reorder = clock.reorder if isinstance(clock, RtpClock) else MILLIS_REORDER
         self._reorder: Reorder[_Frame] = Reorder(reorder, SEQ_MODULUS if self._wraps else 0)

@@ -49,6 +49,10 @@ class FakeSwitch(FakeTaps):
         """Taps that start now deliver nothing."""
         self.audio_first = False
         """Streams send audio before they say whose it is."""
+        self.late_goodbye: float | None = None
+        """Seconds after which a module says that a connection is over which it was told to end; None = never."""
+        self.slow_connect = 0.0
+        """Seconds until a module is connected."""
         self.hang_starts = False
         """A start never comes back, as on a FIFO that nobody reads."""
         self.mute = False

@@ -12,6 +12,8 @@ Where each behaviour was seen (1.10.12):
 - RECORD_STOP and MEDIA_BUG_STOP come before CHANNEL_HANGUP_COMPLETE and carry its Hangup-Cause: ``data/record_stereo``
 - a party that holds sends nothing: ``data/record_perleg_hold_by_caller``
 - a stream's first message is its metadata, then 20 ms each: ``data/ws_audio_stream_mono16k_sendtext``
+- a module says CUSTOM ``mod_audio_stream::connect``, and ``::disconnect`` when the other side closed (measured, in the
+  kit's report); whether and when it says so of one that it was told to stop depends on its version: ``late_goodbye``
 - the same path again is ``+OK`` and does nothing; a raw file without a thread of its own whose writing fails takes its
   tap off: measured, and read in ``record_callback``
 """
@@ -158,6 +160,8 @@ class FakeTaps:
             bug.file = None
         if bug.task is not None:
             bug.task.cancel()
+            if tell and self.late_goodbye is not None and channel.uuid in self.channels:
+                self._spawn(self._goodbye(channel, bug))
         if not tell:
             return
         ending = {"Hangup-Cause": "NORMAL_CLEARING", "Answer-State": "hangup"} if channel.ended else {}
@@ -192,20 +196,27 @@ class FakeTaps:
         bug = Bug(kind, "N/A", {"record_sample_rate": {"8k": "8000", "16k": "16000"}[words[3]]})
         bug.stalled = self.mute_starts
         channel.bugs.append(bug)
-        bug.task = self._spawn(self._connect(bug, words[1], words[5] if fork else words[4], fork=fork))
+        bug.task = self._spawn(self._connect(channel, bug, words[1], words[5] if fork else words[4], fork=fork))
         return "+OK Success\n"
 
-    async def _connect(self, bug: Bug, url: str, metadata: str, *, fork: bool) -> None:
+    async def _goodbye(self, channel, bug: Bug) -> None:
+        await asyncio.sleep(self.late_goodbye)
+        self.tell("CUSTOM", channel, **{"Event-Subclass": f"mod_{bug.kind}::disconnect"})
+
+    async def _connect(self, channel, bug: Bug, url: str, metadata: str, *, fork: bool) -> None:
         protocols = ("audio.drachtio.org",) if fork else ()
+        await asyncio.sleep(self.slow_connect)
         try:
             async with aiohttp.ClientSession() as client, client.ws_connect(url, protocols=protocols) as socket:
                 if self.audio_first:
                     await socket.send_bytes(b"\x01\x00" * 160)
                 await socket.send_str(metadata)
                 bug.socket = socket
+                self.tell("CUSTOM", channel, **{"Event-Subclass": f"mod_{bug.kind}::connect"})
                 async for _ in socket:
                     pass
                 if bug.socket is socket:
                     bug.socket = None
+                self.tell("CUSTOM", channel, **{"Event-Subclass": f"mod_{bug.kind}::disconnect"})
         except aiohttp.ClientError:
             pass

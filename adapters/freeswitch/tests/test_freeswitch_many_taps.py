@@ -95,7 +95,7 @@ class World:
         if command == "uuid_record":
             open(target, "wb").close()  # noqa: ASYNC230, PTH123 - a file in memory
         elif fate == "good" or self.random.random() < 0.5:
-            self.crew.taps[channel].connected(object())
+            self.crew.taps[channel].connected(object(), 1)
         return "+OK Success\n"
 
     def remove(self, channel: str, target: str) -> None:

@@ -77,7 +77,7 @@ def test_a_module_that_connects_again_by_itself_is_taken():
             old = one.bugs[0]
             old.stalled = True  # its other end is forgotten: no close comes
             socket, old.socket = old.socket, None
-            it.switch._spawn(it.switch._connect(old, start[4], start[-1], fork=False))
+            it.switch._spawn(it.switch._connect(one, old, start[4], start[-1], fork=False))
             await it.until(lambda: old.socket not in {None, socket})
             old.stalled = False
             await it.speak((one, ANN), (two, BEN))

@@ -3,7 +3,8 @@
 Both open one connection a leg. The first message is our metadata, ``{"tap":"..."}``, which says whose audio it is;
 then come binary messages of 16-bit little endian samples, any multiple of 20 ms, without number or time, and nothing
 at all while the party holds. Other texts say nothing to us. Audio that comes before the metadata is kept until it says
-whose it is. The latest connection of a tap counts: the one before may be one of which the network forgot the other end.
+whose it is. Each start has a metadata of its own, and the latest connection of the latest start counts: the one before
+may be one of which the network forgot the other end, and nothing that still comes of it is taken.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -31,6 +31,8 @@ CLOSING: Final = 2.0
 """Seconds that a peer gets to answer a close frame."""
 EARLY: Final = 1 << 19
 """Bytes that are kept of audio which comes before the metadata: 16 s of one party at 16 kHz."""
+STARTS: Final = 8
+"""Starts of a tap whose connection may still come."""
 FEW: Final = 64
 """Bytes that a message counts beside its audio, so that empty ones have an end too."""
 PROTOCOL: Final = "audio.drachtio.org"
@@ -52,10 +54,11 @@ class StreamTap:
         leg: Leg,
         crew: TapCrew,
         kind: Literal["stream", "fork"],
-        drop: Callable[[web.WebSocketResponse], None],
+        reception: Reception,
     ) -> None:
         self.leg = leg
-        self.id = uuid4().hex
+        self.id = ""
+        """What the connection of its latest start says."""
         self.kind = kind
         self.heard = 0
         self.last: Instant | None = None
@@ -67,10 +70,19 @@ class StreamTap:
         self.socket: web.WebSocketResponse | None = None
         """Its connection, while there is one."""
         self.garbage = 0
+        """Messages of that connection that were no audio."""
+        self._starts = 0
+        self._connected = 0
+        """Which start that connection is of."""
         self._crew = crew
-        self._drop = drop
+        self._reception = reception
         self._track: Track | None = None
         self._closed = False
+        self._name()
+
+    def _name(self) -> None:
+        self.id, self._starts = uuid4().hex, self._starts + 1
+        self._reception.expect(self, self._starts)
 
     def start_command(self) -> str:
         """What starts it."""
@@ -111,9 +123,11 @@ class StreamTap:
             self.last = arrived
             self._track.write(payload, arrived=arrived)
 
-    def connected(self, socket: web.WebSocketResponse) -> web.WebSocketResponse | None:
-        """A connection of it is there; the one that it replaces."""
-        before, self.socket = self.socket, socket
+    def connected(self, socket: web.WebSocketResponse, start: int) -> web.WebSocketResponse | None:
+        """A connection of one of its starts is there; the one that is of no use now, which may be this one."""
+        if self.socket is not None and start < self._connected:
+            return socket
+        before, self.socket, self._connected, self.garbage = self.socket, socket, start, 0
         return before
 
     def disconnected(self, socket: web.WebSocketResponse) -> None:
@@ -128,7 +142,8 @@ class StreamTap:
         del at
         socket, self.socket = self.socket, None
         if socket is not None:
-            self._drop(socket)
+            self._reception.drop(socket)
+        self._name()
 
     def close(self, at: Instant, *, leave: bool = False) -> None:
         """No more."""
@@ -158,7 +173,8 @@ class Reception:
     def __init__(self, desk: Desk, config: Config) -> None:
         self._desk = desk
         self._config = config
-        self._expected: dict[str, StreamTap] = {}
+        self._expected: dict[str, tuple[StreamTap, int]] = {}
+        """By what a connection says first: whose it is, and of which start."""
         self._sockets: set[web.WebSocketResponse] = set()
         self._dropped: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -171,19 +187,20 @@ class Reception:
         self._desk.ingress.route("GET", self._config.path, self.answer)
 
         def stream(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
-            return self._expect(StreamTap(leg, crew, "stream", self._drop))
+            return StreamTap(leg, crew, "stream", self)
 
         def fork(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
-            return self._expect(StreamTap(leg, crew, "fork", self._drop))
+            return StreamTap(leg, crew, "fork", self)
 
         crew.make = {**crew.make, "stream": stream, "fork": fork}
 
-    def _expect(self, tap: StreamTap) -> StreamTap:
-        gone = [name for name, one in self._expected.items() if one.leg.left is not None and one.socket is None]
-        for name in gone:
-            del self._expected[name]
-        self._expected[tap.id] = tap
-        return tap
+    def expect(self, tap: StreamTap, start: int) -> None:
+        """A connection of this start of a tap may come. One of an earlier start is better than none."""
+        for name, (one, number) in list(self._expected.items()):
+            gone = one.leg.left is not None and one.socket is None
+            if gone or (one is tap and number <= start - STARTS):
+                del self._expected[name]
+        self._expected[tap.id] = tap, start
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection to its end."""
@@ -198,28 +215,37 @@ class Reception:
         tap: StreamTap | None = None
         early = Early()
         try:
-            tap = await self._hello(socket, early)
+            tap, start = await self._hello(socket, early)
             if tap is None:
                 self._desk.dropped("stream", "unknown")
                 await socket.close(code=POLICY)
             else:
-                before = tap.connected(socket)
-                if before is not None:
-                    self._drop(before)
-                for payload, arrived in early.frames:
+                useless = tap.connected(socket, start)
+                if useless is not None:
+                    self.drop(useless)
+                for payload, arrived in early.frames if tap.socket is socket else ():
                     tap.frame(payload, arrived)
                 await self._listen(socket, tap)
         finally:
             self._sockets.discard(socket)
             if tap is not None:
-                self._expected.pop(tap.id, None) if tap.leg.left is not None else None
+                self._forget(tap)
                 tap.disconnected(socket)
             if not self._sockets:
                 self._empty.set()
         return socket
 
-    async def _hello(self, socket: web.WebSocketResponse, early: Early) -> StreamTap | None:
-        """Whose audio it is; None when the peer does not say, or nobody waits for it. Audio until then is kept."""
+    def _forget(self, tap: StreamTap) -> None:
+        """Nothing comes of a leg that is gone."""
+        if tap.leg.left is not None:
+            for name in [name for name, (one, _) in self._expected.items() if one is tap]:
+                del self._expected[name]
+
+    async def _hello(self, socket: web.WebSocketResponse, early: Early) -> tuple[StreamTap | None, int]:
+        """Whose audio it is, and of which start; None when the peer does not say, or nobody waits for it.
+
+        Audio until then is kept.
+        """
         texts = 0
         try:
             async with asyncio.timeout(HELLO):
@@ -228,22 +254,22 @@ class Reception:
                         early.keep(message.data, self._desk.clock.now())
                         continue
                     texts += 1
-                    tap = self._named(message.data)
+                    tap, start = self._named(message.data)
                     if tap is not None or texts >= GARBAGE:
-                        return tap
+                        return tap, start
         except TimeoutError:
-            return None
-        return None
+            return None, 0
+        return None, 0
 
-    def _named(self, text: bytes) -> StreamTap | None:
-        """The tap that metadata names."""
+    def _named(self, text: bytes) -> tuple[StreamTap | None, int]:
+        """The tap that metadata names, and which of its starts."""
         try:
             said: Any = json.loads(text)
-            return self._expected.get(said["tap"])
+            return self._expected[said["tap"]]
         except (ValueError, RecursionError, LookupError, TypeError):
-            return None
+            return None, 0
 
-    def _drop(self, socket: web.WebSocketResponse) -> None:
+    def drop(self, socket: web.WebSocketResponse) -> None:
         """Hang up on a connection that another one replaces; its other end may not be there."""
         task = asyncio.create_task(_goodbye(socket), name="freeswitch-stream-drop")
         self._dropped.add(task)
@@ -252,7 +278,7 @@ class Reception:
     async def _listen(self, socket: web.WebSocketResponse, tap: StreamTap) -> None:
         clock = self._desk.clock
         async for message in socket:
-            if message.type is WSMsgType.BINARY:
+            if message.type is WSMsgType.BINARY and tap.socket is socket:
                 tap.frame(message.data, clock.now())
                 if tap.garbage >= GARBAGE:
                     await socket.close(code=POLICY)

@@ -193,7 +193,9 @@ class TapCrew:
         if tap is None or isinstance(tap, FileTap):
             return
         if event.subclass in _BROKEN:
-            self.renew(tap, _BROKEN[event.subclass])
+            if not tap.is_there([]) and event.subclass.endswith("::disconnect"):
+                return  # what was there is known to be over, and what comes was not there yet
+            self._doubt(tap, _BROKEN[event.subclass])
         elif event.subclass == "mod_audio_fork::buffer_overrun":
             self.desk.dropped("frame", "overrun")
             self._once(tap, "audio-missing", "the switch could not send all audio of a party in time")
@@ -247,6 +249,14 @@ class TapCrew:
         if self._taps.get(tap.leg.channel) is tap and tap not in self._starting and self.ready and self._lives(tap.leg):
             tap.since = None
             self._begin(tap, why=why)
+
+    def _doubt(self, tap: Tap, why: str) -> None:
+        """A module says that a connection is over, and not which: it may be one that was replaced a while ago.
+
+        One that is there and gives audio is left alone. While its party holds, none can come; the end of that shows it.
+        """
+        if self._taps.get(tap.leg.channel) is tap and tap not in self._starting and self.ready and self._lives(tap.leg):
+            self._begin(tap, why=why, unless_after=tap.heard)
 
     def complain(self, now: Instant) -> None:
         """Once a second: start again what gives nothing, and tell of legs of whom nothing comes."""
@@ -380,8 +390,8 @@ class TapCrew:
         """Whether a leg was answered and nothing was told of its end."""
         return leg.up is not None and leg.left is None and leg.channel not in self._ending
 
-    def _begin(self, tap: Tap, *, why: str = "") -> None:
-        task = self._tasks.create_task(self._start(tap, why), name="tap-start")
+    def _begin(self, tap: Tap, *, why: str = "", unless_after: int | None = None) -> None:
+        task = self._tasks.create_task(self._start(tap, why, unless_after), name="tap-start")
         self._starting[tap] = task
 
         def done(finished: asyncio.Task[None]) -> None:
@@ -390,11 +400,18 @@ class TapCrew:
 
         task.add_done_callback(done)
 
-    async def _start(self, tap: Tap, why: str) -> None:
-        """Ask FreeSWITCH for a tap, until it is there or the leg is gone. What is left of an earlier one is removed."""
+    async def _start(self, tap: Tap, why: str, unless_after: int | None) -> None:
+        """Ask FreeSWITCH for a tap, until it is there or the leg is gone. What is left of an earlier one is removed.
+
+        Nothing is done when one is there after the pause, and gave more than ``unless_after`` bytes.
+        """
         while True:
             if why:
                 await asyncio.sleep(min(PAUSE * 2.0 ** min(tap.failures, 10), LONGEST))
+                if unless_after is not None:
+                    if tap.is_there([]) and (tap.heard > unless_after or tap.leg.silenced):
+                        return
+                    tap.since = unless_after = None
                 tap.failures += 1
             connection, leg = self.connection, tap.leg
             if connection is None or self._taps.get(leg.channel) is not tap or not self._lives(leg):

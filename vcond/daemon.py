@@ -24,7 +24,7 @@ import structlog
 from vcond import __version__, plugins
 from vcond.adapter import Adapter
 from vcond.base import log, metrics
-from vcond.base.errors import ConfigError, OperatorError, VcondError
+from vcond.base.errors import ConfigError, VcondError
 from vcond.base.systemd import Notifier
 from vcond.base.tasks import bare, bare_group, cancelled
 from vcond.call.state import Call, fold
@@ -426,19 +426,25 @@ class Daemon:
         monotonic = str(int(asyncio.get_running_loop().time() * 1e6))
         self.notifier.send(RELOADING="1", MONOTONIC_USEC=monotonic)
         try:
-            new = await asyncio.to_thread(self._read_again)  # files, which may be on a disk that does not answer
-        except OperatorError as why:
-            logger.error("configuration not reloaded", why=str(why))  # noqa: TRY400 - the message says it all
-        else:
-            log.configure(new.config.vcond.log_level, new.config.vcond.log_format)
-            old, wanted = self.config.vcond, new.config.vcond
-            fixed = {name: getattr(old, name) for name in ("state_dir", "admin_socket", "name")}
-            self.office.config = msgspec.structs.replace(wanted, **fixed)
-            waiting = [name for name in ("web", "ops", "speech", "adapters", "sinks", "delivery", "record", "seal")
-                       if getattr(new.config, name) != getattr(self.config, name)]  # fmt: skip
-            waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
-            logger.info("configuration reloaded", needs_restart=waiting)
-        self.notifier.send(READY="1", STATUS=self.status.line())
+            self._apply(await asyncio.to_thread(self._read_again))  # files, which may be on a disk that does not answer
+        except VcondError as why:
+            logger.error("configuration not reloaded; the old one stays", why=str(why))  # noqa: TRY400 - it says it all
+        except Exception:  # a plug-in's own code, too
+            logger.exception("configuration not reloaded; the old one stays", fix="run: vcond check")
+        finally:
+            if not self.stopping:  # systemd waits for it
+                self.notifier.send(READY="1", STATUS=self.status.line())
+
+    def _apply(self, new: Loaded) -> None:
+        old, wanted = self.config.vcond, new.config.vcond
+        fixed = {name: getattr(old, name) for name in ("state_dir", "admin_socket", "name")}
+        config = msgspec.structs.replace(wanted, **fixed)
+        waiting = [name for name in ("web", "ops", "speech", "adapters", "sinks", "delivery", "record", "seal")
+                   if getattr(new.config, name) != getattr(self.config, name)]  # fmt: skip
+        waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
+        log.configure(wanted.log_level, wanted.log_format)
+        self.office.config = config
+        logger.info("configuration reloaded", needs_restart=waiting)
 
     def _make_state_dir(self) -> None:
         try:

@@ -143,9 +143,11 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
     for i, section in enumerate(config.sinks):
         at = f"sinks[{i}]"
         kind = section.get("type", "")
-        if kind not in SINKS:
+        if not isinstance(kind, str) or kind not in SINKS:
             raise ConfigError(f"type must be one of: {', '.join(sorted(SINKS))}", f"{at}.type")
         name = section.get("name", kind)
+        if not isinstance(name, str):
+            raise ConfigError('must be text in quotes, as in "this"', f"{at}.name")
         if name in names:
             raise ConfigError(f"two sinks are named {name!r}; give each its own name", f"{at}.name")
         names.add(name)

@@ -38,6 +38,7 @@ class Writer:
         self._lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
         self._dropped = 0
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def write(self, text: str) -> int:
         """Take a line; leave it out when too many wait."""
@@ -46,9 +47,8 @@ class Writer:
             metrics.dropped_total.labels("log", "not-read").inc()
             return len(text)
         self._lines.put((text if len(text) <= MAX_LINE else text[:MAX_LINE] + "\n").encode("utf-8", "backslashreplace"))
-        if self._thread is None or not self._thread.is_alive():  # the first line, or the first one after a fork
-            self._thread = threading.Thread(target=self._work, name="vcond-log", daemon=True)
-            self._thread.start()
+        if not self._runs():  # the first line, or the first one after a fork
+            self._start()
         return len(text)
 
     def flush(self) -> None:
@@ -58,9 +58,30 @@ class Writer:
         """Wait until all lines so far are written, for so many seconds; whether they are."""
         if self._thread is None:
             return True
+        if not self._runs():
+            return False
         written = threading.Event()
         self._lines.put(written)
         return written.wait(timeout)
+
+    def forked(self) -> None:
+        """In the child: another thread may have held the lock."""
+        self._starting = threading.Lock()
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _start(self) -> None:
+        """One thread, whoever asks for it at the same time: two would mix up the lines."""
+        with self._starting:
+            if self._runs():
+                return
+            thread = threading.Thread(target=self._work, name="vcond-log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the machine has no thread to give: the next line asks again
+                return
+            self._thread = thread
 
     def _work(self) -> None:
         while True:
@@ -93,6 +114,14 @@ class Writer:
 
 
 _writer: Writer | None = None
+
+
+def _forked() -> None:
+    if _writer is not None:
+        _writer.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def configure(level: str = "info", style: str = "auto") -> None:

@@ -291,8 +291,12 @@ class Transcribed(Event, frozen=True, tag=True):
     """It had to wait until there was time, or for the next start, and was filled in from the journal."""
 
 
+NO_ENGINE: Final = "no-engine"
+"""Why an utterance has no text for which nobody was to be asked."""
+
+
 class Untranscribed(Event, frozen=True, tag=True):
-    """An utterance that will not get a text, and why: ``engine-failed``, ``deadline``, ``no-engine``."""
+    """An utterance that will not get a text, and why: ``engine-failed``, ``deadline``, ``NO_ENGINE``."""
 
     utterance: int
     reason: str

@@ -111,8 +111,24 @@ def convert(tree: object, kind: type[T], at: str) -> T:
     except msgspec.ValidationError as why:
         text = str(why)
         found = _PATH.search(text)
-        where = ".".join(part for part in (at, found.group(1).lstrip(".") if found else "") if part)
-        raise ConfigError(said(_PATH.sub("", text), kind, found.group(1).lstrip(".") if found else ""), where) from None
+        path = found.group(1).lstrip(".") if found else ""
+        where = ".".join(part for part in (at, _named(tree, kind, path)) if part)
+        raise ConfigError(said(_PATH.sub("", text), kind, path), where) from None
+
+
+def _named(tree: Any, kind: Any, path: str) -> str:
+    """``path`` with the key that msgspec does not tell: in a table with keys of any name it says ``[...]``."""
+    before, gap, after = path.partition("[...]")
+    for key in before.split(".") if gap else ():
+        hints = get_type_hints(kind, include_extras=True) if isinstance(kind, type) else {}
+        kind, tree = hints.get(key), tree.get(key) if isinstance(tree, Mapping) else None
+    if get_origin(kind) is dict and isinstance(tree, Mapping):
+        for key, value in tree.items():
+            try:
+                msgspec.convert(value, get_args(kind)[1])
+            except msgspec.ValidationError:
+                return f"{before}.{key}{after}"
+    return path
 
 
 def plugin_configs(
@@ -131,10 +147,14 @@ def _parse(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_FILE:
             raise ConfigError(f"larger than {MAX_FILE} bytes", str(file))
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise ConfigError("no such file; `vcond config sample` prints one to start from", str(file)) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
+    except UnicodeDecodeError:
+        raise ConfigError("is no UTF-8 text: save it as UTF-8", str(file)) from None
+    except RecursionError:
+        raise ConfigError("has lists in lists too deep to be a configuration", str(file)) from None
+    except (OSError, tomllib.TOMLDecodeError) as why:
         raise ConfigError(str(why), str(file)) from None
 
 
@@ -188,7 +208,7 @@ def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:
     try:
         if file.stat().st_size > MAX_SECRET:
             raise ConfigError(f"{file} is larger than {MAX_SECRET} bytes", at)
-        return file.read_text("utf-8").strip()
+        return file.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as why:
         fix = ""
         if kind == "credential":

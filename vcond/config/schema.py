@@ -95,7 +95,7 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Domain of the PBX's extensions: ``1001`` is written as ``1001@<domain>``."""
     lawful_basis: dict[str, Any] = {}
     """What you may record on: the body of a ``lawful_basis`` attachment in every vCon, one for each party of the
-    call, which it names (draft-howe-vcon-lawful-basis-02). Empty = none is written; vcond never makes one up."""
+    call that is no bot, which it names (draft-howe-vcon-lawful-basis-02). Empty = none is written; vcond never makes one up."""
     transcript_deadline: Seconds = 600
     """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
     amend_deadline: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 86_400

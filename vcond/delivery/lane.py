@@ -24,6 +24,8 @@ LOOK_AGAIN: Final = 60.0
 """Seconds after which a lane looks even when nothing woke it: no clock jump and no lost wake-up costs more."""
 REMIND: Final = round(3600 * SECOND)
 """A sink that stays held is said again after so many nanoseconds."""
+ABOUT_ALL: Final = frozenset({"unreachable", "tls"})
+"""Reasons that no vCon brings about."""
 DISK_PAUSE: Final = 5.0
 """Seconds between tries to read or record on a disk in trouble."""
 
@@ -70,7 +72,7 @@ class Lane:
     def state(self) -> SinkState:
         """How the sink takes deliveries just now."""
         pace, why, now = self._pace, self._why, self._shared.clock.now()
-        if pace.down and why is not None:
+        if pace.down and not pace.doubted and why is not None:
             return SinkState(
                 self.sink.name,
                 "held" if pace.held else "down",
@@ -122,7 +124,8 @@ class Lane:
         slots = self._pace.slots(now, len(self.sending))
         if slots == 0:
             return LOOK_AGAIN if self.sending else min(LOOK_AGAIN, self._pace.wait(now) / SECOND)
-        name, probe, busy = self.sink.name, self._pace.down, frozenset(self.sending)
+        name, busy = self.sink.name, frozenset(self.sending)
+        probe = self._pace.probe() if self._pace.down else None
         many, below = slots + len(busy), self._sizes.below(now)
         try:
             jobs, next_at = await self._shared.call(lambda store: store.due(name, now, many, probe=probe, below=below))
@@ -130,8 +133,14 @@ class Lane:
             self._unread = self._say("the outbox cannot be read; trying again", why, self._unread)
             return DISK_PAUSE
         self._unread = ""
+        if self._pace.doubted and not jobs:
+            self._pace.confirm(now)
+            if self._why is not None:
+                self._say_down(self._why, now, began=True)
+            return min(LOOK_AGAIN, self._pace.wait(now) / SECOND)
         for job in [job for job in jobs if job.seq not in busy][:slots]:
             self.sending.add(job.seq)
+            self._pace.begins(job.seq)
             tries.create_task(self._try(job), name=f"{name} {job.uuid}")
         return LOOK_AGAIN if next_at is None else min(LOOK_AGAIN, max(0, next_at - now) / SECOND)
 
@@ -154,7 +163,7 @@ class Lane:
             return Retry("disk-read", answer=why.strerror or type(why).__name__)
         if sha512 != job.sha512:
             hint = "the file changed on the disk: put it back from a copy, then: vcond outbox retry"
-            return Refused("damaged", hint=hint)
+            return Refused("damaged", hint=hint, asked=False)
         try:
             with metrics.delivery_seconds.labels(self.sink.name).time():
                 async with asyncio.timeout(self._shared.try_most):
@@ -181,7 +190,7 @@ class Lane:
         if isinstance(result, Retry):
             metrics.deliveries_total.labels(self.sink.name, "retry").inc()
             return self._too_big(job, result, now) if result.too_large else self._later(job, result, now)
-        if self._pace.succeeded():
+        if (isinstance(result, Receipt) or result.asked) and self._pace.succeeded(now, job.seq):
             self._log.info("sink takes deliveries again")
         self._show()
         if isinstance(result, Refused):
@@ -198,23 +207,35 @@ class Lane:
 
     def _later(self, job: Job, why: Retry, now: int) -> Outcome:
         """A sink that is down makes the vCons wait for itself; else the vCon waits alone."""
+        about_all = why.after is not None or why.reason.partition(":")[0] in ABOUT_ALL
+        if why.whole_sink and not about_all and self._is_about(job, why, now):
+            wait, news = self._pace.refused_alone(job.seq)
+            if news:
+                self._log.warning(
+                    "the sink takes other vCons, but not this one; it is tried again, in the end once an hour",
+                    call=job.uuid, reason=why.reason, detail=why.detail, fix=why.hint,
+                )  # fmt: skip
+            return Outcome("pending", now, now + wait, why.status, why.reason, why.answer)
         was_down = self._pace.down
-        alone = why.held and self._pace.alone(job.seq)
-        whole_sink, held = why.whole_sink and not alone, why.held and not alone
-        self._pace.failed(now, job.seq, whole_sink=whole_sink, after=why.after, held=held)
-        if alone:
-            self._log.warning(
-                "the sink takes other vCons, but not this one; it is tried again",
-                call=job.uuid, reason=why.reason, detail=why.detail, fix=why.hint,
-            )  # fmt: skip
+        began = self._pace.failed(
+            now, job.seq, whole_sink=why.whole_sink, after=why.after, held=why.held, about_all=about_all
+        )
+        if self._pace.doubted:
+            self._why = why if why.held else self._why
         elif self._pace.down:
-            self._say_down(why, now, began=not was_down)
+            self._say_down(why, now, began=began)
         else:
             self._log.info("delivery failed; it is tried again", call=job.uuid, reason=why.reason, detail=why.detail)
         next_at = 0
-        if not (held or (was_down and whole_sink)):
+        if not (why.held or (was_down and why.whole_sink)):
             next_at = now + max(self._pace.backoff(job.attempts + 1), round((why.after or 0) * SECOND))
         return Outcome("pending", now, next_at, why.status, why.reason, why.answer)
+
+    def _is_about(self, job: Job, why: Retry, now: int) -> bool:
+        """Whether it is this vCon that the sink does not take."""
+        if self._pace.alone(job.seq, held=why.held):
+            return True
+        return why.held and self._pace.vouched(now, job.seq, job.published_at)
 
     def _say_down(self, why: Retry, now: int, *, began: bool) -> None:
         """When it begins, when the reason is another one, and every hour while somebody must set something right."""
@@ -246,7 +267,7 @@ class Lane:
         return Outcome("pending", now, self._sizes.until, why.status, why.reason, why.answer)
 
     def _show(self) -> None:
-        metrics.sink_up.labels(self.sink.name).set(not self._pace.down)
+        metrics.sink_up.labels(self.sink.name).set(not self._pace.down or self._pace.doubted)
         metrics.sink_held.labels(self.sink.name).set(self._pace.held or self._sizes.bytes > 0)
 
     async def _record(self, job: Job, outcome: Outcome | None) -> None:

@@ -87,14 +87,18 @@ class Retry(UnreachableError):  # noqa: N818 - the contract's word for it
 
 
 class Refused(RefusedError):  # noqa: N818 - the contract's word for it
-    """Never, as things are. The vCon goes to the dead letters; ``reason`` and ``hint`` hold no secret, no content."""
+    """Never, as things are. The vCon goes to the dead letters; ``reason`` and ``hint`` hold no secret, no content.
 
-    def __init__(self, reason: str, *, status: int = 0, answer: str = "", hint: str = "") -> None:
+    ``asked``: by the receiver's word; False when it was not asked, so that nothing is known of it.
+    """
+
+    def __init__(self, reason: str, *, status: int = 0, answer: str = "", hint: str = "", asked: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.answer = answer
         self.hint = hint
+        self.asked = asked
 
 
 class ConflictError(OperatorError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,6 +17,26 @@ ANY_SIZE: Final = 2**62
 """Bytes that no vCon has."""
 REMOVED: Final = "sink-removed"
 MISSING: Final = "file-missing"
+
+
+Order = Literal["newest", "oldest", "any"]
+ORDERS: Final[tuple[Order, ...]] = ("any", "oldest", "newest")
+_BY: Final[dict[Order, str]] = {
+    "oldest": "seq",
+    "newest": "seq DESC",
+    "any": "seq * 2654435761 % 4294967296",  # Knuth's multiplicative hash: neighbours lie far apart
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Which vCon a sink in trouble is tried with: of those that were tried least the first in this order."""
+
+    order: Order = "oldest"
+    known: frozenset[int] = frozenset()
+    """Places of those that would tell nothing about the sink."""
+    only: bool = False
+    """None, if there is no other one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,7 @@ class Job:
     attempts: int
     size: int
     """Bytes, as published."""
+    published_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +178,7 @@ def clamp_waits(db: sqlite3.Connection, latest: int) -> None:
 def due(db: sqlite3.Connection, sink: str, now: int, limit: int, below: int = ANY_SIZE) -> list[Job]:
     """What can be sent now, oldest first; only what has fewer bytes than ``below``."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, attempts, bytes FROM delivery_states INDEXED BY delivery_states_pending "
+        "SELECT seq, uuid, sha512, attempts, bytes, published_at FROM delivery_states INDEXED BY delivery_states_pending "
         "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' AND (next_at <= ? OR next_at > ?) "
         "AND bytes < ? ORDER BY seq LIMIT ?",
         (sink, now, now + HORIZON, below, limit),
@@ -165,15 +186,18 @@ def due(db: sqlite3.Connection, sink: str, now: int, limit: int, below: int = AN
     return [Job(*row) for row in rows]
 
 
-def least_tried(db: sqlite3.Connection, sink: str, limit: int, below: int = ANY_SIZE) -> list[Job]:
+def least_tried(db: sqlite3.Connection, sink: str, limit: int, probe: Probe, below: int = ANY_SIZE) -> list[Job]:
     """What to try a sink in trouble with: so that one vCon that it cannot take is not all it is tried with."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, attempts, bytes FROM delivery_states INDEXED BY delivery_states_pending "
+        "SELECT seq, uuid, sha512, attempts, bytes, published_at FROM delivery_states INDEXED BY delivery_states_pending "  # noqa: S608 - no input in it
         "JOIN delivery_vcons USING (seq) WHERE sink = ? AND state = 'pending' AND bytes < ? "
-        "ORDER BY attempts, seq LIMIT ?",
-        (sink, below, limit),
+        f"AND seq NOT IN (SELECT value FROM json_each(?)) ORDER BY attempts, {_BY[probe.order]} LIMIT ?",
+        (sink, below, str(sorted(probe.known)), limit),
     )
-    return [Job(*row) for row in rows]
+    found = [Job(*row) for row in rows]
+    if found or probe.only or not probe.known:
+        return found
+    return least_tried(db, sink, limit, Probe(probe.order), below)
 
 
 def next_due(db: sqlite3.Connection, sink: str, now: int) -> int | None:
@@ -188,10 +212,13 @@ def next_due(db: sqlite3.Connection, sink: str, now: int) -> int | None:
 
 
 def take_up(db: sqlite3.Connection, sinks: Sequence[str]) -> int:
-    """Dead letters of earlier versions that judged the way, not the vCon, are pending again; how many.
+    """Dead letters of earlier versions that judged the way, not the vCon, are pending again, once; how many.
 
     Today such answers hold the sink. Of 400, 413 and 422 those stay that were the receiver's own.
     """
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'delivery_taken_up'").fetchone():
+        return 0
+    db.execute("CREATE TABLE delivery_taken_up (once INTEGER)")  # a table that earlier versions do not mind
     return sum(
         db.execute(
             "UPDATE delivery_states SET state = 'pending', attempts = 0, next_at = 0 WHERE sink = ? AND state = 'dead' "

@@ -105,7 +105,9 @@ class ShapedSink:
             if isinstance(why, Refused | Retry):
                 raise
             hint = "mend [seal] in the configuration, then: vcond outbox retry"
-            raise Refused("cannot-seal", answer=str(why), hint=hint if isinstance(why, OperatorError) else "") from why
+            raise Refused(
+                "cannot-seal", answer=str(why), hint=hint if isinstance(why, OperatorError) else "", asked=False
+            ) from why
 
     def _plain(self, body: bytes) -> bytes:
         if self.profile != Profile.CONSERVER:
@@ -114,7 +116,7 @@ class ShapedSink:
         made = fit(document, Profile.CONSERVER, domain=self._domain, limit=self.max_bytes)
         wrong = [one for one in preflight(made, limit=self.max_bytes) if one.path != "$"]  # of its size the sink judges
         if wrong:
-            raise Refused("preflight", answer="; ".join(f"{one.path}: {one.message}" for one in wrong[:5]))
+            raise Refused("preflight", answer="; ".join(f"{one.path}: {one.message}" for one in wrong[:5]), asked=False)
         return body if made == document else serialize(made)
 
     def _sealed(self, record: Sealed, seal: Callable[[bytes], bytes]) -> bytes:

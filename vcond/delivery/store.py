@@ -80,12 +80,12 @@ class OutboxStore:
     # What goes out.
 
     def due(
-        self, sink: str, now: int, limit: int, *, probe: bool, below: int = rows.ANY_SIZE
+        self, sink: str, now: int, limit: int, *, probe: rows.Probe | None, below: int = rows.ANY_SIZE
     ) -> tuple[list[rows.Job], int | None]:
         """Up to ``limit`` vCons of fewer bytes than ``below`` to deliver now, and when more may be due."""
         with storage_errors("read the outbox"):
-            if probe:
-                found = rows.least_tried(self._db, sink, limit, below)
+            if probe is not None:
+                found = rows.least_tried(self._db, sink, limit, probe, below)
             else:
                 found = rows.due(self._db, sink, now, limit, below)
             return found, rows.next_due(self._db, sink, now)

@@ -14,7 +14,7 @@ import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import OperatorError, VcondError
-from vcond.call.events import Event, SpeechState, Untranscribed, Utterance, Warned
+from vcond.call.events import NO_ENGINE, Event, SpeechState, Untranscribed, Utterance, Warned
 from vcond.speech.config import SpeechConfig
 from vcond.speech.engine import Hint
 from vcond.speech.engine_choice import Choice, choose
@@ -292,7 +292,7 @@ class Speech:
 
     def _hopeless(self, job: Job) -> str:
         if not self.choice.engine:
-            return "no-engine"
+            return NO_ENGINE
         if not self._understands(job):
             return "language"
         if job.tries >= TRIES:

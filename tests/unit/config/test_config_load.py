@@ -58,6 +58,12 @@ def test_sinks_of_several_files_are_joined(write):
         ('[vcond]\nname = "a b"', "vcond.name", "letters, digits"),
         ("sinks = 3", "sinks", "must be a list"),
         ("[web", "vcond.toml", ""),
+        ("[adapters]\nberlin = 3", "adapters.berlin: must be a section", "here is a number"),
+        ('[adapters.rome]\n[adapters]\nberlin = "x"', "", ""),
+        ("adapters = { rome = {}, berlin = [1] }", "adapters.berlin: must be a section", "here is a list"),
+        ("adapters = 3", "adapters", "must be a section"),
+        ("sinks = [3]", "sinks[0]", "must be a section"),
+        ("sinks = " + "[" * 5000 + "]" * 5000, "vcond.toml", "too deep"),
     ],
 )
 def test_each_mistake_names_its_key(write, text: str, path: str, says: str):
@@ -77,9 +83,16 @@ def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path):
     file.write_bytes(b"#" * (2 << 20))
     with pytest.raises(ConfigError, match="larger"):
         load(file, {})
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError):
+    file.write_bytes("\ufeff[web]\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
         load(file, {})
+
+
+def test_the_mark_that_editors_put_before_a_text_is_no_part_of_it(tmp_path: Path):
+    file, key = tmp_path / "vcond.toml", tmp_path / "key"
+    key.write_bytes("\ufeffsecret\r\n".encode())
+    file.write_bytes(f'\ufeff[web]\r\ntoken = "${{file:{key}}}"\r\n'.encode())
+    assert load(file, {}).config.web.token == "secret"
 
 
 def test_secrets_come_by_reference(write, tmp_path: Path):

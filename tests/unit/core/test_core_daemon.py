@@ -31,6 +31,8 @@ class Adapter:
             inner.cancel()
             await inner
         desk.attached(True)
+        if mode == "reload-fails":
+            await reload_fails()
         while mode == "speech-crashes" and crashes < 2:
             await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
@@ -44,6 +46,33 @@ class Adapter:
                     await asyncio.sleep(3600)
                 except asyncio.CancelledError:
                     pass
+
+async def reload_fails():
+    while not the_daemon.started:
+        await asyncio.sleep(0)
+    told = []
+    told_more = asyncio.Event()
+    def send(self, **words):
+        told.extend(word for word in words if word in {"RELOADING", "READY"})
+        told_more.set()
+    module.Notifier.send = send
+    before = the_daemon.office.config
+    for number, why in enumerate((ValueError("a plug-in"), RecursionError(), LookupError()), 1):
+        def read(self, why=why):
+            raise why
+        module.Daemon._read_again = read
+        os.kill(os.getpid(), signal.SIGHUP)
+        while told.count("READY") < number:
+            told_more.clear()
+            await told_more.wait()
+    print(*told, the_daemon.office.config is before, flush=True)
+
+class Known(module.Daemon):
+    def __init__(self, *given, **more):
+        global the_daemon
+        the_daemon = self
+        super().__init__(*given, **more)
+module.Daemon = Known
 
 crashes = 0
 if mode == "speech-crashes":
@@ -103,6 +132,7 @@ path = "{tmp_path}/vcons"
         ("fails-in-clean-up", ["run 1", "left"], 0),  # and is not started again
         ("cancels-itself", ["run 1", "run 2", "left"], 0),  # and is started again
         ("speech-crashes", ["run 1", "left"], 0),  # twice; calls are captured all the same
+        ("reload-fails", ["run 1", "RELOADING READY RELOADING READY RELOADING READY True", "left"], 0),
         ("hangs", ["run 1"], 0),  # the process leaves without it
         ("hangs-and-disk", ["run 1"], 1),
         ("journal-unreadable", ["raised StorageError the journal cannot be read: look at the disk", "left"], 0),

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from vcond.base.errors import StorageError
 from vcond.delivery import ConflictError
-from vcond.delivery.rows import Outcome
+from vcond.delivery.rows import Outcome, Probe
 
 SINKS = ("a", "b", "c")
 crashes = st.one_of(st.none(), st.integers(1, 16))
@@ -86,7 +86,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def deliver(self, sink, state, at):
         if sink not in self.configured:
             return
-        jobs, _ = self.store.due(sink, self.now, 1, probe=True)
+        jobs, _ = self.store.due(sink, self.now, 1, probe=Probe())
         for job in jobs:
             n = int(job.uuid[-12:], 16)
             body, sha512 = self.store.read(job.uuid)

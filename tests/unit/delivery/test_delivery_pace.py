@@ -49,8 +49,8 @@ def test_a_sink_that_is_down_gets_one_probe_at_a_time():
     assert it.slots(NOON + 5 * SECOND, 1) == 0
     assert not it.failed(NOON + 5 * SECOND, 2, whole_sink=True, after=None)  # said once
     assert it.wait(NOON + 5 * SECOND) == 10 * SECOND
-    assert it.succeeded()
-    assert not it.succeeded()
+    assert it.succeeded(NOON, 0)
+    assert not it.succeeded(NOON, 0)
     assert it.slots(NOON, 0) == 2
 
 
@@ -72,10 +72,10 @@ def test_a_vcon_that_fails_alone_does_not_stop_the_sink():
 def test_many_different_ones_in_a_row_do():
     it = pace()
     assert [it.failed(NOON, n, whole_sink=False, after=None) for n in range(STREAK)] == [*[False] * (STREAK - 1), True]
-    it.succeeded()
+    it.succeeded(NOON, 0)
     for n in range(STREAK - 1):
         it.failed(NOON, n, whole_sink=False, after=None)
-    it.succeeded()
+    it.succeeded(NOON, 0)
     assert not it.failed(NOON, 99, whole_sink=False, after=None)
 
 

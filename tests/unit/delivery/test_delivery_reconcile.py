@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
@@ -22,7 +24,7 @@ def delivered():
 
 
 def due(store, sink="a"):
-    return [job.uuid for job in store.due(sink, NOON, 100, probe=False)[0]]
+    return [job.uuid for job in store.due(sink, NOON, 100, probe=None)[0]]
 
 
 def entry(store, n):
@@ -201,6 +203,19 @@ def test_a_kept_file_that_somebody_removed(tmp_path):
     store.close()
 
 
+def test_dead_letters_of_this_version_stay_dead_over_every_start(tmp_path):
+    """What judges a vCon by such a word is a sink of somebody's own."""
+    store = make_store(tmp_path)
+    for n, reason in enumerate(["refused:404", "refused:403", "unexpected:200", "refused:422"], 1):
+        publish(store, n)
+        store.record("a", n, Outcome("dead", NOON, 0, 404, reason, "<html>"))
+    for _ in range(3):
+        store.close()
+        store = make_store(tmp_path)
+        assert due(store) == []
+    store.close()
+
+
 def test_dead_letters_of_earlier_versions_that_judged_the_way_are_taken_up_again(tmp_path, capsys):
     store = make_store(tmp_path)
     page, word = "<html>413</html>", '{"detail": "no"}'
@@ -211,6 +226,8 @@ def test_dead_letters_of_earlier_versions_that_judged_the_way_are_taken_up_again
         publish(store, n)
         store.record("a", n, Outcome("dead", NOON, 0, 0, reason, answer))
     store.close()
+    with closing(sqlite3.connect(tmp_path / "vcond.db")) as db:
+        db.execute("DROP TABLE delivery_taken_up")  # the mark that earlier versions did not make
     store = make_store(tmp_path)
     assert due(store) == [uuid_of(n) for n in range(1, len(letters) + 1)]
     left = {one.reason for entry in store.page(Query(state="dead"), {}) for one in entry.sinks if one.sink == "a"}

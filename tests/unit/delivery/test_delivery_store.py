@@ -16,14 +16,14 @@ from vcond.delivery import ConflictError, rows
 from vcond.delivery.database import transaction
 from vcond.delivery.listing import Query
 from vcond.delivery.reconcile import reconcile
-from vcond.delivery.rows import Outcome
+from vcond.delivery.rows import Outcome, Probe
 
 
 def publish(store, n, **more):
     return store.publish(uuid_of(n), body_of(n, **more), {}, NOON + n)
 
 
-def due(store, sink="a", now=NOON, limit=100, probe=False):
+def due(store, sink="a", now=NOON, limit=100, probe=None):
     return [job.uuid for job in store.due(sink, now, limit, probe=probe)[0]]
 
 
@@ -32,7 +32,7 @@ def entry(store, n):
 
 
 def seq_of(store, n):
-    return next(job.seq for job in store.due("a", NOON * 2, 10_000, probe=True)[0] if job.uuid == uuid_of(n))
+    return next(job.seq for job in store.due("a", NOON * 2, 10_000, probe=Probe())[0] if job.uuid == uuid_of(n))
 
 
 def every_step(tmp_path, **options):
@@ -121,11 +121,11 @@ def test_oldest_first_and_waits_are_kept(store):
     assert due(store) == [uuid_of(3), uuid_of(1), uuid_of(2)]
     assert due(store, limit=2) == [uuid_of(3), uuid_of(1)]
     store.record("a", seq_of(store, 3), Outcome("pending", NOON, NOON + 10 * SECOND, 500, "http:500", "why"))
-    jobs, next_at = store.due("a", NOON, 10, probe=False)
+    jobs, next_at = store.due("a", NOON, 10, probe=None)
     assert [job.uuid for job in jobs] == [uuid_of(1), uuid_of(2)]
     assert next_at == NOON + 10 * SECOND
     assert due(store, now=NOON + 10 * SECOND) == [uuid_of(3), uuid_of(1), uuid_of(2)]
-    assert due(store, probe=True, limit=1) == [uuid_of(1)]  # a sink in trouble is tried with what was tried least
+    assert due(store, probe=Probe(), limit=1) == [uuid_of(1)]  # a sink in trouble is tried with what was tried least
 
 
 @pytest.mark.parametrize("jump", [-(10**6), -4000, 4000, 10**6])
@@ -360,8 +360,8 @@ def test_a_ledger_of_years_is_not_read_through(tmp_path):
 
     assert cost(lambda: list(store._db.execute("SELECT * FROM delivery_states WHERE target = 'x'"))) > 20_000
     for work in (
-        lambda: store.due("a", NOON, 10, probe=False),
-        lambda: store.due("a", NOON, 10, probe=True),
+        lambda: store.due("a", NOON, 10, probe=None),
+        lambda: store.due("a", NOON, 10, probe=Probe()),
         lambda: store.record("a", seq_of(store, 6002), delivered()),
         lambda: store.get(uuid_of(7), {}),
         lambda: store.page(Query(state="dead"), {}),

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -91,6 +92,59 @@ def test_nobody_waits_for_who_does_not_read_the_log():
         assert writer._dropped == 0
     rest.join(60)
     os.close(reading)
+
+
+def test_many_who_log_first_at_the_same_time_get_one_thread_and_no_line_twice():
+    stream, many = io.StringIO(), 16
+    for _ in range(50):
+        writer, together = log.Writer(stream), threading.Barrier(many)
+        began: list[threading.Thread] = []
+        work = writer._work
+        writer._work = lambda work=work, began=began: (began.append(threading.current_thread()), work())  # type: ignore[method-assign]
+
+        def say(writer=writer, together=together):
+            together.wait(60)
+            writer.write("line\n")
+
+        threads = [threading.Thread(target=say) for _ in range(many)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert writer.drain(60)
+        assert len(began) == 1
+    assert stream.getvalue() == "line\n" * many * 50
+
+
+def test_a_child_whose_parent_was_just_starting_its_log_logs_all_the_same():
+    script = """
+import os, structlog
+from vcond.base import log
+log.configure("info", "json")
+log._writer._starting.acquire()
+child = os.fork()
+if child == 0:
+    structlog.get_logger().info("from the child")
+    log.drain(60)
+    os._exit(0)
+os.waitpid(child, 0)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=120)
+    assert "from the child" in done.stderr
+
+
+def test_a_machine_without_threads_to_give_costs_lines_not_whoever_logs(monkeypatch):
+    def none(_self):
+        raise RuntimeError("can't start new thread")
+
+    writer = log.Writer(io.StringIO())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        writer.write("first\n")
+    writer.write("second\n")
+    assert writer.drain(60)
+    assert writer.stream.getvalue() == "first\nsecond\n"
 
 
 def test_what_was_logged_last_is_there_at_the_end():

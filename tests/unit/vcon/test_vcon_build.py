@@ -229,6 +229,17 @@ def test_a_basis_is_attached_only_when_the_operator_gave_one(scenarios):
     assert b"lawful_basis" not in serialize(without)
 
 
+def test_a_bot_has_no_basis(scenarios):
+    script = scenarios.two()
+    script.add(ev.PartyDescribed(at=script.at(0), party=1, who=ev.Who(name="Menu", type="bot")))
+    basis = {"lawful_basis": "contract", "expiration": None, "purpose_grants": []}
+    script = scenarios.finish(script, (0, 1))
+    document = build(fold(script.events), script.audio, BuildOptions(lawful_basis=basis))
+    assert document["parties"][1]["type"] == "bot"
+    assert [one["party"] for one in document["attachments"] if one["purpose"] == "lawful_basis"] == [0]
+    assert not [one for one in validate(document) if one.code == "lawful-basis"]
+
+
 def test_tags_of_the_call_follow_ours_and_cannot_replace_them(scenarios):
     script = scenarios.plain()
     script.add(ev.Tagged(at=script.at(1), name="source", value="else"))

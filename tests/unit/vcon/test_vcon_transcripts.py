@@ -79,10 +79,32 @@ def test_without_an_engine_nothing_is_claimed(scenarios):
     assert analyses(scenarios.finish(script, (0, 1))) == {}
 
 
+def test_texts_that_nobody_asked_for_did_not_fail(scenarios):
+    script = scenarios.two()
+    script.events = [one for one in script.events if not isinstance(one, ev.Fact)]
+    script.hears(0, 0.5, 4.0)
+    for second in (1, 2, 3):
+        script.mumbles(0, second, second + 0.5, "no-engine")
+    built = scenarios.finish(script, (0, 1))
+    assert analyses(built) == {}
+    document = build(fold(built.events), built.audio)
+    told = next(one["body"] for one in document["attachments"] if one["purpose"] == "vcond-capture-report")
+    assert told["utterances"] == {"transcribed": 0, "failed": 0, "waiting": 0, "cut": 0, "not_asked": 3}
+    assert not [note for note in told["notes"] if "transcribed" in note]
+
+
+def test_an_engine_that_was_taken_away_in_the_call_leaves_a_warning(scenarios):
+    script = scenarios.two()
+    script.says(0, 1.0, "a b")
+    script.mumbles(0, 2, 3, "no-engine")
+    found = analyses(scenarios.finish(script, (0, 1)))["wtf_transcription", 0]["body"]
+    assert "1 utterances not transcribed: there was no engine then" in found["quality"]["processing_warnings"]
+
+
 def test_an_engine_that_nobody_named_is_vcond(scenarios):
     script = scenarios.two()
     script.events = [one for one in script.events if not isinstance(one, ev.Fact)]
-    script.mumbles(0, 1, 2, "no-engine")
+    script.mumbles(0, 1, 2, "engine-failed")
     found = analyses(scenarios.finish(script, (0, 1)))
     assert found["wtf_transcription", 0]["vendor"] == "vcond"
     assert "product" not in found["wtf_transcription", 0]

@@ -114,6 +114,7 @@ class ConserverSink:
                 "too-large",
                 hint="the conserver's file storage silently drops more than 10 MB: raise `max_bytes` only "
                 "if every storage behind it takes that much, then: vcond outbox retry",
+                asked=False,
             )
         headers = {"Content-Type": "application/json", "Idempotency-Key": record.uuid, **self._key(self._config.token)}
         status, answer_headers, answer = await self._ask(

@@ -253,8 +253,9 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
     for party, headers in facts.headers():
         attach.add("sip-headers", headers, party if party in range(len(call.parties)) else None)
     if options.lawful_basis is not None:
-        for one in call.parties:  # an attachment names whose basis it is
-            attach.add("lawful_basis", dict(options.lawful_basis), one.index)
+        for one in call.parties:  # an attachment names whose basis it is; a machine needs none
+            if everyone[one.index].get("type") != "bot":
+                attach.add("lawful_basis", dict(options.lawful_basis), one.index)
     if rest := facts.rest():
         attach.add("vcond-facts", rest)
     document["attachments"] = attach.items

@@ -108,6 +108,8 @@ def capture(call: Call, shown: View, audio: Mapping[int, Pcm]) -> Capture:
 def speech_warnings(said: Talk) -> list[str]:
     """What of the speech has no text, and why."""
     found = [f"{count} utterances not transcribed: {why}" for why, count in sorted(said.failed.items())]
+    if said.not_asked and (said.engine or said.segments):
+        found.append(f"{said.not_asked} utterances not transcribed: there was no engine then")
     if said.waiting:
         found.append(f"{said.waiting} utterances not transcribed yet")
     if said.deferred:
@@ -141,7 +143,8 @@ def report(
             "failed": sum(said.failed.values()),
             "waiting": said.waiting,
             "cut": said.cut,
-        },
+        }
+        | ({"not_asked": said.not_asked} if said.not_asked else {}),
         "interruptions": [_window(call, window) for window in call.interruptions],
         "pauses": [_window(call, window) for window in call.pauses],
         "warnings": [

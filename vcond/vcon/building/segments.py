@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vcond.base.time import Instant
-from vcond.call.events import VOCABULARY, Transcribed, Utterance, Word
+from vcond.call.events import NO_ENGINE, VOCABULARY, Transcribed, Utterance, Word
 from vcond.call.state import Call, Speech
 from vcond.vcon.building.attributes import Facts
 from vcond.vcon.building.mix import View, touches_pause
@@ -54,6 +54,8 @@ class Talk:
     """Utterances without a text as yet."""
     failed: Counter[str] = field(default_factory=Counter)
     """Utterances that will have no text, by reason."""
+    not_asked: int = 0
+    """Utterances whose text nobody asked for: there was no engine."""
     engine: str = ""
     model: str = ""
     language: str = ""
@@ -65,7 +67,7 @@ class Talk:
     @property
     def lost(self) -> bool:
         """Whether words may be missing that were spoken and recorded."""
-        return bool(self.waiting or self.failed)
+        return bool(self.waiting or self.failed or self.not_asked)
 
 
 def unit(value: float) -> float:
@@ -138,7 +140,9 @@ def talk(call: Call, shown: View, facts: Facts, parties: Iterable[int] | None = 
 
 
 def _take(found: Talk, call: Call, shown: View, speech: Speech) -> None:
-    if speech.failed:
+    if speech.failed == NO_ENGINE:
+        found.not_asked += 1
+    elif speech.failed:
         found.failed[speech.failed] += 1
     elif speech.transcript is None:
         found.waiting += 1

@@ -28,9 +28,9 @@ def analyses(
 
     - Nobody spoke although somebody listened: both, with an empty text.
     - Utterances, but not one text: WTF alone, whose warnings say why, so that a reader may transcribe by itself.
-    - No engine and no utterance: none at all, because nothing was transcribed.
+    - No engine: none at all, because nothing was to be transcribed.
     """
-    if not said.engine and not said.lost and not said.segments:
+    if not (said.engine or said.waiting or said.failed or said.segments):
         return []
     common = {"dialog": dialog, "mediatype": "application/json", "vendor": said.engine or "vcond"}
     product = {"product": said.model} if said.model else {}

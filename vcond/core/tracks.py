@@ -52,7 +52,8 @@ class CoreTrack:
         self._timeline = Timeline(rate, clock) if clock is not None else None
         self._ear: Ear | None = None
         self._told = 0
-        self._written = 0
+        self._written: int | None = None
+        """Where the audio ends that was written last."""
         self._settled = at
         self._run: tuple[int, int, str] | None = None
         self._renumber: dict[int, int] | None = None
@@ -123,9 +124,10 @@ class CoreTrack:
 
     def take_back(self, since: Instant) -> None:
         """Recording is paused since then: what was kept in the meantime is silence now."""
-        start = max(0, self._position(since) - 1, self._written - TAKEN_BACK * self.rate)
-        for at in range(start, self._written, self.rate):
-            silence = np.zeros(min(self.rate, self._written - at), np.int16)
+        written = self._written or 0
+        start = max(0, self._position(since) - 1, written - TAKEN_BACK * self.rate)
+        for at in range(start, written, self.rate):
+            silence = np.zeros(min(self.rate, written - at), np.int16)
             self.owner.journal.write(self.file, at, silence)
 
     def settle(self, *, everything: bool = False) -> None:
@@ -237,14 +239,27 @@ class CoreTrack:
                 self._hush(at)
 
     def _take(self, start: int, pcm: Pcm) -> None:
-        """Into the file with it, and on to speech."""
-        stop = self._written = start + len(pcm)
+        """Into the file with it, and on to speech.
+
+        Where audio begins, at first and after a gap, is in the journal before the audio is: a crash does not make
+        what was before it received.
+        """
+        before, stop = self._written, start + len(pcm)
+        self._written = stop
+        if before is None or start - before > self.rate:
+            self._begins(start, stop)
         self.owner.journal.write(self.file, start, pcm)
         if self._ear is None:
             self._ear, self._told = self.owner.office.speech.listen(self, start=start), start
         if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
             self._told = stop
             self._ear.advance(stop)
+
+    def _begins(self, start: int, stop: int) -> None:
+        first, last = max(0, start + self.shift), stop + self.shift
+        if last > first:
+            kind = ev.SpanKind.RECEIVED
+            self.owner.record(ev.Span(at=self.at(stop), track=self.index, start=first, stop=last, kind=kind))
 
     def _hush(self, at: int) -> None:
         """Nothing is kept from here on: what is being said ends. The next audio that is kept is listened to anew."""

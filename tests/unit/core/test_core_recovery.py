@@ -1,3 +1,7 @@
+import pytest
+from core_kit import FRAME
+
+from vcond.adapter import ArrivalClock, Codec
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import NORMAL
@@ -48,3 +52,44 @@ def test_a_second_crash_is_a_second_interruption():
 def test_a_call_that_ended_needs_nothing_more_than_its_end():
     ended = [*CRASHED, ev.CallEnded(at=at(5), cause=NORMAL)]
     assert fold(ended).ended == at(5)
+
+
+def test_a_track_of_which_nothing_was_described_was_not_received_before_it_was_opened():
+    events = interrupted(fold(CRASHED[:3]), lambda _: 36_000, now=at(60))
+    assert list(fold([*CRASHED[:3], *events]).tracks[0].spans) == [(8000, 36_000, ev.SpanKind.RECEIVED)]
+
+
+def after_a_crash(house, call) -> list[tuple[int, int, ev.SpanKind]]:
+    """What a journal that ends here says of the first track."""
+    told = call.journal.events
+    found = fold([*told, *interrupted(fold(told), call.journal.length, now=house.now(60))])
+    return list(found.tracks[0].spans)
+
+
+def speaks(house, track, begins: float, frames: int) -> None:
+    for i in range(frames):
+        track.write(FRAME, arrived=house.now(begins + (i + 1) * 0.02))
+
+
+@pytest.mark.parametrize("begins", [0.38, 7.0])
+async def test_what_a_crash_leaves_of_a_first_track_begins_with_its_first_frame(house, begins):
+    """A track that was opened long before anything came, and the power went before it was described."""
+    call = house.desk.call("k", at=house.now(0))
+    party = call.party("a", at=house.at(0))
+    track = call.track(party, at=house.now(0.1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    speaks(house, track, begins, 60)
+    ((start, stop, kind),) = after_a_crash(house, call)
+    assert kind is ev.SpanKind.RECEIVED
+    assert abs(start - begins * 8000) <= 160
+    assert abs(stop - (begins + 1.2) * 8000) <= 160
+
+
+async def test_a_crash_soon_after_a_hold_does_not_make_the_hold_received(house):
+    call = house.desk.call("k", at=house.now(0))
+    party = call.party("a", at=house.at(0))
+    track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    speaks(house, track, 0, 50)
+    speaks(house, track, 10, 50)
+    heard = [(a, b) for a, b, kind in after_a_crash(house, call) if kind is ev.SpanKind.RECEIVED]
+    assert sum(b - a for a, b in heard) <= 2.1 * 8000
+    assert all(b <= 8400 or a >= 79_000 for a, b in heard)

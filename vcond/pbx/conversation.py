@@ -137,7 +137,7 @@ class Conversation(FilledIn[L]):
         until = self.left_alone or at
         self._stop(stays, until)
         self.end(until)
-        stays.key, stays.holding, stays.came = "", False, until
+        stays.key, stays.came = "", until
         self.key, self.since, self.late, self.refused = f"{stays.channel} {until}", until, False, ""
         self.first, stays.stays, self.lives_on = stays, True, False
         self.idle, self.left_alone, self.had = True, None, 1
@@ -202,8 +202,8 @@ class Conversation(FilledIn[L]):
         """A party put the others on hold."""
         party = leg.party
         if party is not None and not leg.holding:
-            leg.holding = True
             self.emit(Held(at=at, party=party.index))
+        leg.holding = True
 
     def unhold(self, leg: L, at: Instant) -> None:
         """A party took the others back."""
@@ -289,9 +289,6 @@ class Conversation(FilledIn[L]):
         late, self.late = self.late, True
         self.settle(at)
         self.late = late
-        for leg in self.legs.values():
-            if leg.holding and leg.party is not None:
-                self.emit(Held(at=at, party=leg.party.index))
 
     def end(self, at: Instant) -> None:
         """Nobody is left in it, or nobody but who stays."""
@@ -427,16 +424,17 @@ class Conversation(FilledIn[L]):
 
     def move(self, leg: L, to: Conversation[L], at: Instant) -> None:
         """Who stays goes to another conversation while this one goes on without him."""
+        holds = leg.holding
         self._gone(leg, at, Cause())
         del self.legs[leg.channel]
-        leg.key, leg.came = "", at
+        leg.key, leg.came, leg.holding = "", at, holds
         to.add(leg)
 
     def give_up(self, at: Instant) -> None:
         """Its call cannot become part of another one (its warning says so): it ends, who is in it joins the other anew."""
         for leg in self.legs.values():
             self._stop(leg, at)
-            leg.key, leg.holding, leg.came = "", False, at
+            leg.key, leg.came = "", at
         if self.call is not None:
             self.emit(Warned(at=at, code="not-merged", text="the call goes on in another record"))
             self.call.end(at=at, cause=Cause(text="not-merged"))
@@ -447,6 +445,8 @@ class Conversation(FilledIn[L]):
         leg.key = self._party_key(leg)
         index = self.call.party(leg.key, at=at, who=leg.who)
         self._joined(leg, index, at)
+        if leg.holding:
+            self.emit(Held(at=at, party=index))  # since before, in another call perhaps
         if leg is not self.first:
             self._hung_up = None  # it went on with somebody new
         if self._sent_on is not None and leg.up is not None:

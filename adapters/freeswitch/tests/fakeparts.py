@@ -30,6 +30,7 @@ class Channel:
     holds: list = field(default_factory=list)
     listed: float = 0.0
     bypass: bool = False
+    codec_channels: int = 1
     app: str = "bridge"
     ended: bool = False
     """Its hang-up has begun."""

@@ -193,7 +193,7 @@ class FakeSwitch(FakeTaps):
             "Caller-Channel-Created-Time": str(channel.created), "Caller-Channel-Answered-Time": str(channel.answered),
             "Channel-Read-Codec-Rate": "8000", "variable_current_application": channel.app,
             "variable_switch_r_sdp": "v=0\r\no=- secret 1 IN IP4 192.0.2.1\r\n",
-            "variable_DP_MATCH": "1002",
+            "variable_DP_MATCH": "1002", "variable_rtp_use_codec_channels": str(channel.codec_channels),
         }  # fmt: skip
         if channel.other:
             told["Other-Leg-Unique-ID"] = channel.other

@@ -9,6 +9,7 @@ Where each behaviour was seen (1.10.12):
 - a start answers ``+OK Success`` or ``-ERR Cannot record session!``, and RECORD_START, MEDIA_BUG_START come before
   BACKGROUND_JOB: ``data/record_stereo``; a stop of what is not there ``-ERR Cannot stop record session!``:
   ``data/hangup_on_error`` (``test_freeswitch_fake.py`` compares them)
+- a codec of two channels gives a file of two, whatever is asked (``switch_ivr_record_session_event``, read, not recorded)
 - RECORD_STOP and MEDIA_BUG_STOP come before CHANNEL_HANGUP_COMPLETE and carry its Hangup-Cause: ``data/record_stereo``
 - a party that holds sends nothing: ``data/record_perleg_hold_by_caller``
 - a stream's first message is its metadata, then 20 ms each: ``data/ws_audio_stream_mono16k_sendtext``
@@ -62,6 +63,11 @@ def setting(channel, variables: dict, name: str) -> str:
     return ""
 
 
+def two_channels(data: bytes) -> bytes:
+    """A party who speaks from the left: the mean of both channels is half of it."""
+    return b"".join(data[i : i + 2] + b"\x00\x00" for i in range(0, len(data), 2))
+
+
 def true(value: str) -> bool:
     return value.lower() in {"yes", "on", "true", "t", "enabled", "active", "allow", "1"}
 
@@ -102,8 +108,10 @@ class FakeTaps:
         if bug.masked:
             data = bytes(len(data))
         samples = len(data) // 2
-        if is_on("RECORD_STEREO") or is_on("RECORD_STEREO_SWAP"):
+        if channel.codec_channels == 1 and (is_on("RECORD_STEREO") or is_on("RECORD_STEREO_SWAP")):
             data = b"".join(bytes(memoryview(data)[2 * i : 2 * i + 2]) + b"\x10\x00" for i in range(samples))
+        elif channel.codec_channels == 2:
+            data = two_channels(data)
         bug.written += samples
         if self.full and not self.full_quietly and setting(channel, bug.variables, "RECORD_USE_THREAD") == "false":
             self._unbug(channel, bug)

@@ -125,6 +125,7 @@ class Attachment:
         """Handle events until the connection is lost; look at the table soon, and every few minutes."""
         loop = asyncio.get_running_loop()
         again, looked = loop.time() + resync.AGAIN, False
+        doubted: set[str] = set()
         while True:
             wait = min(self._config.heartbeat_seconds, max(0.0, again - loop.time()))
             try:
@@ -135,8 +136,11 @@ class Attachment:
             else:
                 await self._take(connection, event, arrived)
             if loop.time() >= again:
-                await (resync.compare if looked else resync.again)(connection, self.board, self._desk)
-                again, looked = loop.time() + resync.EVERY, True
+                if looked:
+                    doubted = await resync.compare(connection, self.board, self._desk, doubted)
+                else:
+                    await resync.again(connection, self.board, self._desk)
+                again, looked = loop.time() + (resync.AGAIN if doubted else resync.EVERY), True
 
     async def _alive(self, connection: Connection) -> None:
         """Nothing came for long. Raises UnreachableError when FreeSWITCH does not answer either."""

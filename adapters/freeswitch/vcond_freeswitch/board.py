@@ -224,6 +224,10 @@ class Switchboard:
             leg.conversation.listens_in(leg, at)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
+        stereo = number(event.codec_channels) == 2 if event.codec_channels else leg.stereo
+        if stereo is not leg.stereo:
+            leg.stereo = stereo
+            leg.conversation.stop(leg, at)  # a tap is of one kind; who still talks is listened to anew
         for name, value in event.variables.items():
             leg.conversation.variable(name, value, at)
         if leg.key:

@@ -38,6 +38,10 @@ class Leg(pbx.Leg):
     conversation: Conversation
     bypassed: bool = False
     """Its media does not go through the switch: there is nothing to hear."""
+    stereo: bool = False
+    """Its codec has two channels (``opus@48000h@20i@2c``), and so has what a tap gives of it."""
+    unheard: bool = False
+    """That nothing can be heard of it was said."""
     peer: str = ""
     """The channel it is bridged to."""
     conference: str = ""
@@ -122,6 +126,10 @@ class Conversation(pbx.Conversation[Leg]):
 
     def _stop(self, leg: Leg, at: Instant) -> None:
         self._taps.stop(leg, at)
+
+    def stop(self, leg: Leg, at: Instant) -> None:
+        """Listen to a leg no longer, as it was until now."""
+        self._stop(leg, at)
 
     def _on_its_own(self, leg: Leg) -> bool:
         """Whether a leg was answered with nobody at the other end: what it hears is the switch."""

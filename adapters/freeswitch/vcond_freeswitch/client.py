@@ -153,6 +153,11 @@ class Connection:
         """Events that wait to be taken."""
         return len(self._events)
 
+    def spoken_of(self) -> set[str]:
+        """Channels of which events that wait to be taken tell the end, or another name."""
+        ends = {event.leg for event, _ in self._events if event.name == "CHANNEL_HANGUP_COMPLETE"}
+        return ends | {event.old_leg for event, _ in self._events if event.name == "CHANNEL_UUID"}
+
     # Inside.
 
     async def drain(self) -> None:

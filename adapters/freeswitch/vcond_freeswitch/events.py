@@ -39,6 +39,7 @@ HEADERS: Final = {
     "channel": "Channel-Name",
     "call_state": "Channel-Call-State",
     "read_rate": "Channel-Read-Codec-Rate",
+    "codec_channels": "variable_rtp_use_codec_channels",
     "caller_name": "Caller-Caller-ID-Name",
     "caller_number": "Caller-Caller-ID-Number",
     "callee_name": "Caller-Callee-ID-Name",
@@ -115,6 +116,7 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     channel: str = ""
     call_state: str = ""
     read_rate: str = ""
+    codec_channels: str = ""
     caller_name: str = ""
     caller_number: str = ""
     callee_name: str = ""

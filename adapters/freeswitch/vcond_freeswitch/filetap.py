@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 import re
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -41,7 +42,10 @@ PREFIX: Final = "vcond-"
 """How the names of all files of taps begin."""
 
 TWO_SIDED: Final = "s"
-"""At the end of the name of a file that has two channels."""
+"""At the end of the name of a file that has two channels, what a party says and what it hears."""
+STEREO: Final = "m"
+"""The same when both are what the party says: its codec has two channels, and FreeSWITCH records as many
+(``switch_ivr_record_session_event``: "if leg is already stereo this feature is not available")."""
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -50,9 +54,9 @@ _PUNCH_HOLE: Final = 0x02 | 0x01
 
 
 class Follower:
-    """Reads one growing file. ``both`` = two channels, the second to a track of its own."""
+    """Reads one growing file. ``both`` = two channels, the second to a track of its own; ``stereo`` = two of one party."""
 
-    def __init__(self, path: Path, rate: int, *, both: bool = False) -> None:
+    def __init__(self, path: Path, rate: int, *, both: bool = False, stereo: bool = False) -> None:
         self.path = path
         self.read = 0
         """Bytes read so far."""
@@ -60,8 +64,10 @@ class Follower:
         """Bytes at its beginning that were not read, on purpose."""
         self.alone = True
         """Whether no other process reads it: another vcond has its files in the same directory."""
+        self.width = 4 if both or stereo else 2
+        """Bytes of a moment."""
         self._rate = rate
-        self._width = 4 if both else 2
+        self._stereo = stereo
         self._fd = -1
         self._freed = 0
 
@@ -84,26 +90,26 @@ class Follower:
 
     def skip_to(self, offset: int) -> None:
         """Begin there: what is before was read by an earlier run."""
-        self.read = self.skipped = max(0, offset - offset % self._width)
+        self.read = self.skipped = max(0, offset - offset % self.width)
 
     def pump(self, now: Instant, track: Track, other: Track | None, *, limit: int = AT_ONCE) -> int:
         """Write what is new to the track (and the second channel to ``other``); how many bytes. Raises OSError."""
         if not self.open():
             return 0
         data = os.pread(self._fd, limit, self.read)
-        whole = len(data) - len(data) % self._width
+        whole = len(data) - len(data) % self.width
         if not whole:
             return 0
         self.read += whole
         behind = max(0, self.size - self.read)
-        step = self._rate * FRAME_MS // 1000 * self._width
+        step = self._rate * FRAME_MS // 1000 * self.width
         for start in range(0, whole, step):
             part = data[start : min(start + step, whole)]
             # The last sample in the file was spoken just now, what comes before it that much earlier.
-            late = nanos((whole - start - len(part) + behind) // self._width, self._rate)
+            late = nanos((whole - start - len(part) + behind) // self.width, self._rate)
             arrived = Instant(now - late)
             if other is None:
-                track.write(part, arrived=arrived)
+                track.write(_mixed(part) if self._stereo else part, arrived=arrived)
             else:
                 left, right = _split(part)
                 track.write(left, arrived=arrived)
@@ -146,7 +152,8 @@ class FileTap:
         self.warned: set[str] = set()
         self.told: int | None = None
         """Bytes that FreeSWITCH says it wrote."""
-        self._both = both
+        self._stereo = leg.stereo if path is None else stereo(path)
+        self._both = both and not self._stereo
         self._crew = crew
         self._name(path)
         self._tracks: tuple[Track, Track | None] | None = None
@@ -154,9 +161,9 @@ class FileTap:
     def _name(self, path: Path | None = None) -> None:
         """A file of its own for each start: FreeSWITCH would begin one that is there anew, under the reader's hand."""
         now = self._crew.desk.clock.now()
-        self.id = f"{now // MILLI:x}-{uuid4().hex[:6]}{TWO_SIDED if self._both else ''}"
+        self.id = f"{now // MILLI:x}-{uuid4().hex[:6]}{STEREO if self._stereo else TWO_SIDED if self._both else ''}"
         self.path = path or Path(self._crew.config.directory) / f"{PREFIX}{safe(self.leg.channel)}-{self.id}.r16"
-        self._follower = Follower(self.path, self._crew.config.rate, both=self._both)
+        self._follower = Follower(self.path, self._crew.config.rate, both=self._both, stereo=self._stereo)
         self.told = None
 
     @property
@@ -183,7 +190,7 @@ class FileTap:
         except OSError:
             return False
         if there and self._follower.alone:
-            rate, width = self._crew.config.rate, 4 if self._both else 2
+            rate, width = self._crew.config.rate, self._follower.width
             size, now = self._follower.size, self._crew.desk.clock.now()
             missing = unread(self.path, size // width, rate, now) * rate // SECOND * width if unread else 0
             self._follower.skip_to(size - missing)
@@ -207,7 +214,7 @@ class FileTap:
         rate = number(event.read_rate) or NATIVE
         samples = number(event.record_samples)
         if samples:
-            self.told = samples * self._crew.config.rate // rate * (4 if self._both else 2)
+            self.told = samples * self._crew.config.rate // rate * self._follower.width
 
     def again(self, at: Instant) -> None:
         """Another start follows: the file of the last one is read to its end and removed."""
@@ -233,7 +240,7 @@ class FileTap:
         except OSError as why:
             self._crew.trouble(self, why)
         if self.told is not None and self.told > self._follower.read:
-            missing = (self.told - self._follower.read) * 1000 // (self._crew.config.rate * (4 if self._both else 2))
+            missing = (self.told - self._follower.read) * 1000 // (self._crew.config.rate * self._follower.width)
             if missing >= FRAME_MS:
                 self._crew.desk.dropped("frame", "not-written", missing // FRAME_MS)
                 self.leg.warn(at, "audio-missing", "the switch wrote less audio of a party than it says")
@@ -283,8 +290,13 @@ def began(path: Path) -> Instant | None:
 
 
 def two_sided(path: Path) -> bool:
-    """Whether a file has two channels."""
+    """Whether a file has what a party says and what it hears."""
     return path.stem.endswith(TWO_SIDED)
+
+
+def stereo(path: Path) -> bool:
+    """Whether a file has two channels of one party."""
+    return path.stem.endswith(STEREO)
 
 
 def lock(fd: int) -> bool:
@@ -300,6 +312,12 @@ def _split(pcm: bytes) -> tuple[bytes, bytes]:
     """Left and right of interleaved 16-bit samples."""
     pairs = memoryview(pcm).cast("H")
     return pairs[::2].tobytes(), pairs[1::2].tobytes()
+
+
+def _mixed(pcm: bytes) -> bytes:
+    """The mean of left and right of interleaved 16-bit samples."""
+    both = memoryview(pcm).cast("h")
+    return array("h", [(left + right) // 2 for left, right in zip(both[::2], both[1::2], strict=True)]).tobytes()
 
 
 def _fallocate(fd: int, offset: int, length: int) -> bool:

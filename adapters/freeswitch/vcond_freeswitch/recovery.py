@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from vcond.adapter import MILLI, SECOND, ArrivalClock, Call, Codec, Instant, LiveCall, Party, SpanKind
-from vcond_freeswitch.filetap import JITTER_MS, Follower, Nobody, began, two_sided
+from vcond_freeswitch.filetap import JITTER_MS, Follower, Nobody, began, stereo, two_sided
 
 WRITTEN: Final = frozenset({SpanKind.RECEIVED, SpanKind.SILENT, SpanKind.PAUSED})
 """Stretches of a track for which there were bytes."""
@@ -54,12 +54,12 @@ class Unread:
 def rest(call: LiveCall, party: Party, path: Path, rate: int, now: Instant) -> Instant | None:
     """Read what is left in the file of a party who is gone into a track; when it ends, None when nothing can be read."""
     both = two_sided(path)
-    follower = Follower(path, rate, both=both)
+    follower = Follower(path, rate, both=both, stereo=stereo(path))
     try:
         if not follower.open() or not follower.alone:
             return None
         unread = Unread.of(call.state, party)
-        width = 4 if both else 2
+        width = follower.width
         left = unread.span(path, follower.size // width, rate, now)
         stop = Instant(unread.since + left)
         if left < 10 * MILLI:

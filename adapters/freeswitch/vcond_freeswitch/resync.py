@@ -65,7 +65,7 @@ async def resync(
         board.away(lost, at)
     there = {found.leg for found in dumps}
     for channel in known:
-        if channel not in there:
+        if channel not in there and channel not in connection.spoken_of():
             board.lost(channel, lost or at)
     _found(desk, board, dumps, at)
     each(desk, earlier, lambda call: _read_on(desk, crew, call, there, at), "a call was not read to its end")
@@ -124,18 +124,24 @@ async def again(connection: Connection, board: Switchboard, desk: Desk) -> None:
     each(desk, dumps, lambda found: board.holds(found, at), "a hold was not told")
 
 
-async def compare(connection: Connection, board: Switchboard, desk: Desk) -> None:
-    """A look after minutes: channels that ended without a word, and calls that none belongs to. Raises PeerError."""
+async def compare(connection: Connection, board: Switchboard, desk: Desk, doubted: set[str]) -> set[str]:
+    """A look after minutes: channels that ended without a word, and calls that none belongs to. Raises PeerError.
+
+    A channel is not found any more a moment before its last event. So only what was ``doubted`` before, and of which no
+    event waits, has ended; what is to be looked at once more is returned.
+    """
     known = set(board.legs)
     missing = sorted(known.difference(await table(connection)))[:MAX_ROWS]
     gone = await together(*(_gone(connection, channel) for channel in missing if _sendable(channel)))
     at = desk.clock.now()
-    ended = [channel for channel in gone if channel in board.legs]
+    missed = {channel for channel in gone if channel in board.legs} - connection.spoken_of()
+    ended = sorted(missed & doubted)
     if ended:
         desk.log.warning("channels ended and FreeSWITCH did not say so; their calls end now", channels=len(ended))
     for channel in ended:
         board.lost(channel, at, "lost")
     board.sweep(at)
+    return missed - doubted
 
 
 async def _gone(connection: Connection, channel: str) -> str:

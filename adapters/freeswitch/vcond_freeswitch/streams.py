@@ -21,7 +21,8 @@ from vcond.adapter import Desk, Instant, Track
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.taps import Tap, TapCrew
+from vcond_freeswitch.tap import Tap
+from vcond_freeswitch.taps import TapCrew
 
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of one message; the modules send 320 to 64,000."""

@@ -30,6 +30,7 @@ from vcond_freeswitch.filetap import FileTap, two_sided
 from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.leftovers import Leftovers, belongs, foreign, ours
 from vcond_freeswitch.recovery import Unread
+from vcond_freeswitch.tap import Tap
 
 LOOK: Final = 0.02
 """Seconds between looks at the files: FreeSWITCH writes every 20 ms."""
@@ -58,50 +59,6 @@ _BROKEN: Final = {
     "mod_audio_fork::disconnect": "the connection from FreeSWITCH is over",
 }
 """What the modules say when no more audio comes of a channel."""
-
-
-class Tap(Protocol):
-    """Listens to one leg, in one of the ways there are."""
-
-    leg: Leg
-    heard: int
-    """Bytes of audio that came."""
-    last: Instant | None
-    """When some came last."""
-    since: Instant | None
-    """When FreeSWITCH said that it had begun; None while it is (again) being started."""
-    asked: bool
-    """Whether FreeSWITCH was ever asked, so that something of it may be there."""
-    failures: int
-    """Times in a row that it had to be started again."""
-    complained: bool
-    warned: set[str]
-    """What was already said of it in the record."""
-
-    @property
-    def hint(self) -> str:
-        """What an operator looks at when nothing comes."""
-
-    def start_command(self) -> str:
-        """What starts it."""
-
-    def stop_command(self) -> str:
-        """What removes it."""
-
-    def is_there(self, targets: list[str]) -> bool:
-        """Whether it is among the taps of its channel, as ``uuid_buglist`` tells them."""
-
-    def look(self, now: Instant) -> None:
-        """Take what came since the last look."""
-
-    def again(self, at: Instant) -> None:
-        """It was stopped and will be started once more: take what is left of it."""
-
-    def close(self, at: Instant, *, leave: bool = False) -> None:
-        """No more: take what is left, close its tracks, let go of whatever it holds.
-
-        ``leave`` = the switch still sends, and nobody could tell it to stop: the next run takes it up.
-        """
 
 
 class TapCrew:
@@ -143,9 +100,25 @@ class TapCrew:
         maker = self.make.get(self.kind)
         if not self.ready or maker is None or leg.channel in self._taps or not leg.key or not self._lives(leg):
             return
+        if leg.stereo and self.kind != "file":
+            self._two_channels(leg)
+            return
         tap = maker(leg, self, both)
         self._keep(tap)
         self._begin(tap)
+
+    def _two_channels(self, leg: Leg) -> None:
+        """The modules send half of each frame of a codec with two channels (read in their source): better nothing."""
+        if not leg.unheard:
+            leg.unheard = True
+            self.desk.dropped("tap", "two-channels")
+            leg.warn(
+                self.desk.clock.now(), "no-audio", "this party's codec has two channels, which the tap cannot send"
+            )
+            self._seldom(
+                "a party is not listened to: its codec has two channels, and the module sends only half of that",
+                channel=leg.channel, fix='offer opus@48000h@20i@1c (codec-prefs), or tap = "file" beside FreeSWITCH',
+            )  # fmt: skip
 
     def stop(self, leg: Leg, at: Instant) -> None:
         """Listen no longer. A leg that is gone has no tap any more; one that lives on loses it."""

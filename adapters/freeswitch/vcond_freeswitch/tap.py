@@ -1,0 +1,52 @@
+"""What all kinds of taps are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vcond.adapter import Instant
+from vcond_freeswitch.calls import Leg
+
+
+class Tap(Protocol):
+    """Listens to one leg, in one of the ways there are."""
+
+    leg: Leg
+    heard: int
+    """Bytes of audio that came."""
+    last: Instant | None
+    """When some came last."""
+    since: Instant | None
+    """When FreeSWITCH said that it had begun; None while it is (again) being started."""
+    asked: bool
+    """Whether FreeSWITCH was ever asked, so that something of it may be there."""
+    failures: int
+    """Times in a row that it had to be started again."""
+    complained: bool
+    warned: set[str]
+    """What was already said of it in the record."""
+
+    @property
+    def hint(self) -> str:
+        """What an operator looks at when nothing comes."""
+
+    def start_command(self) -> str:
+        """What starts it."""
+
+    def stop_command(self) -> str:
+        """What removes it."""
+
+    def is_there(self, targets: list[str]) -> bool:
+        """Whether it is among the taps of its channel, as ``uuid_buglist`` tells them."""
+
+    def look(self, now: Instant) -> None:
+        """Take what came since the last look."""
+
+    def again(self, at: Instant) -> None:
+        """It was stopped and will be started once more: take what is left of it."""
+
+    def close(self, at: Instant, *, leave: bool = False) -> None:
+        """No more: take what is left, close its tracks, let go of whatever it holds.
+
+        ``leave`` = the switch still sends, and nobody could tell it to stop: the next run takes it up.
+        """

@@ -430,6 +430,11 @@ class Conversation(FilledIn[L]):
         leg.key, leg.came, leg.holding = "", at, holds
         to.add(leg)
 
+    def leave(self, leg: L, alone: Conversation[L], at: Instant) -> None:
+        """Who stays was left by the others, who go on without him: he waits for the next, ``alone``."""
+        self.move(leg, alone, at)
+        alone.first, alone.idle = leg, True
+
     def give_up(self, at: Instant) -> None:
         """Its call cannot become part of another one (its warning says so): it ends, who is in it joins the other anew."""
         for leg in self.legs.values():

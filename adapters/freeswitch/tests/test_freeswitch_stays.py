@@ -73,7 +73,8 @@ class Desk:
         self.clock = ManualClock()
         self.desk = MemoryDesk("freeswitch", clock=self.clock)
         self.names: dict[str, str] = {}
-        self.board = Switchboard(self.desk, Config().checked(), Ears())
+        self.ears = Ears()
+        self.board = Switchboard(self.desk, Config().checked(), self.ears)
 
     def tell(self, name: str, leg: str, **more: str) -> None:
         self.clock.advance(SECOND)
@@ -245,3 +246,128 @@ def test_what_is_told_of_a_channel_after_its_end_is_no_new_call(name):
     it.tell(name, "1001", digit="1")
     assert not it.board.legs
     assert len(it.desk.calls) == 1
+
+
+def wait(it: Desk, seconds: int = 5) -> None:
+    it.clock.advance(seconds * SECOND)
+    for conversation in it.board.conversations():
+        conversation.look(it.clock.now())
+    it.board.let_go(it.clock.now())
+
+
+SENT_ON = "1790000000:abc:bl_xfer:1002/default/XML"
+
+
+def by_transfer(it: Desk, customer: str, agent: str) -> None:
+    """``uuid_transfer`` of the customer: the agent is parked again."""
+    it.tell("CHANNEL_UNBRIDGE", customer, bridge_a=customer, bridge_b=agent, transfer_source=SENT_ON)
+
+
+def by_bridge(it: Desk, customer: str, agent: str) -> None:
+    """``uuid_bridge`` of the customer with a colleague, told in the other order."""
+    it.tell("CHANNEL_UNBRIDGE", agent, bridge_a=agent, bridge_b=customer)
+    it.arrive("1002")
+    it.tell("CHANNEL_BRIDGE", customer, bridge_a=customer, bridge_b="1002", answered="1")
+
+
+def out_of_the_conference(it: Desk, customer: str, agent: str) -> None:
+    room = {"subclass": "conference::maintenance", "conference": "agent", "conference_id": "c1"}
+    for leg in (agent, customer):
+        it.tell("CUSTOM", leg, action="add-member", **room)
+    it.tell("CUSTOM", customer, action="del-member", **room)
+    by_bridge(it, customer, agent)
+
+
+@pytest.mark.parametrize("way", [by_transfer, by_bridge, out_of_the_conference])
+def test_an_agent_leaves_the_call_when_his_customer_is_sent_on_to_a_colleague(way):
+    it = Desk()
+    it.arrive("1001")
+    come(it, "5550100")
+    if way is not out_of_the_conference:
+        it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    way(it, "5550100", "1001")
+    agent = it.board.legs["1001"]
+    assert it.board.legs["5550100"].conversation.left_behind(agent)
+    assert it.ears.stopped[-1] == "1001", "nobody hears who is parked again"
+    wait(it)
+    (call,) = it.desk.open_calls()
+    gone = next(party for party in call.state.parties if party.key == "1001")
+    assert not gone.here
+    assert agent.party is None
+    if way is by_transfer:
+        it.arrive("1002")
+        it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1002", answered="1")
+    come(it, "5550101")
+    it.tell("CHANNEL_BRIDGE", "5550101", bridge_a="5550101", bridge_b="1001", answered="1")
+    for leg in ("5550100", "1002", "5550101", "1001"):
+        it.hang_up(leg)
+    assert it.calls() == [{"1001", "5550100", "1002"}, {"5550101", "1001"}]
+    assert not it.desk.open_calls()
+
+
+def test_an_agent_whose_customer_comes_back_to_him_is_in_the_call_again():
+    it = Desk()
+    it.arrive("1001")
+    come(it, "5550100")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    by_transfer(it, "5550100", "1001")
+    wait(it, 60)
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    wait(it)
+    assert it.board.legs["1001"].party.here
+    it.hang_up("5550100")
+    it.hang_up("1001")
+    assert it.calls() == [{"1001", "5550100"}]
+
+
+def test_an_agent_who_hands_on_and_hangs_up_did_the_transfer():
+    it = Desk()
+    it.arrive("1001")
+    come(it, "5550100")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    by_transfer(it, "5550100", "1001")
+    it.tell("CHANNEL_HANGUP_COMPLETE", "1001", transfer_to="blind:5550100", transfer_destination="blind:1002")
+    wait(it)
+    (moved,) = [event for event in it.desk.calls[0].events if type(event).__name__ == "Transferred"]
+    parties = [party.key for party in it.desk.calls[0].state.parties]
+    assert (parties[moved.transferor], parties[moved.transferee], moved.to) == ("1001", "5550100", "1002")
+
+
+@pytest.mark.parametrize("app", ["att_xfer", "bridge"])
+def test_who_waits_while_a_colleague_is_asked_is_not_left_behind(app):
+    """The customer of ``att_xfer``, and an agent whose customer is only unbridged."""
+    it = Desk()
+    it.arrive("5550100")
+    it.tell("CALL_UPDATE", "5550100", app="park")
+    it.arrive("1001")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    it.tell("CHANNEL_UNBRIDGE", "5550100", bridge_a="5550100", bridge_b="1001")
+    it.tell("CALL_UPDATE", "1001", app=app)
+    if app == "att_xfer":
+        it.arrive("1002")
+        it.tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="1002", answered="1")
+    wait(it, 30)
+    assert it.board.legs["5550100"].party.here
+    for leg in list(it.board.legs):
+        it.hang_up(leg)
+    assert len(it.calls()) == 1
+
+
+@pytest.mark.parametrize("told", ["before", "alone"])
+def test_a_hold_goes_with_its_leg_into_the_next_call(told):
+    it = Desk()
+    it.arrive("1001")
+    come(it, "5550100")
+    if told == "alone":
+        it.tell("CHANNEL_HOLD", "1001")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    if told == "before":
+        it.tell("CHANNEL_HOLD", "1001")
+    by_bridge(it, "5550100", "1001")
+    come(it, "5550101")
+    it.tell("CHANNEL_BRIDGE", "5550101", bridge_a="5550101", bridge_b="1001", answered="1")
+    call = it.board.legs["1001"].conversation.call
+    assert people(call) == {"5550101", "1001"}
+    it.tell("CHANNEL_UNHOLD", "1001")
+    told = [type(event).__name__ for event in call.events if type(event).__name__ in {"Held", "Resumed"}]
+    assert told == ["Held", "Resumed"]

@@ -223,6 +223,10 @@ async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> No
                     conversation.again(desk.clock.now())
             except Exception as why:  # noqa: BLE001 - one conversation must not cost the others
                 mistake(desk, "a call was not looked after", why)
+        try:
+            board.let_go(desk.clock.now())
+        except Exception as why:  # noqa: BLE001 - the same
+            mistake(desk, "who stays was not let go", why)
 
 
 async def _look_after(desk: Desk, crew: TapCrew) -> None:

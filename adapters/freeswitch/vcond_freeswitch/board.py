@@ -288,9 +288,9 @@ class Switchboard:
                 self._update(leg, event, at)
         if one is None or two is None or one is two:
             return
-        one.peer, two.peer = two.channel, one.channel
-        for leg in (one, two):
-            leg.met = True
+        for leg, other in ((one, two), (two, one)):
+            leg.peer = leg.partner = other.channel
+            leg.met, leg.apart = True, None
             if leg.up is None and leg.channel == event.leg and number(event.answered):
                 leg.up = at  # a bridge is no answer: with a 183 it comes at the early media (measured)
         self._meet(one, two, at).settle(at)
@@ -301,7 +301,7 @@ class Switchboard:
         for one, two in ((event.bridge_a, event.bridge_b), (event.bridge_b, event.bridge_a)):
             leg = self.legs.get(one)
             if leg is not None and leg.peer == two:
-                leg.peer = ""
+                leg.peer, leg.apart = "", at
         leg = self.legs.get(event.leg)
         if leg is None:
             return
@@ -351,10 +351,25 @@ class Switchboard:
             else:
                 conversation = leg.conversation
             self._conferences[room] = conversation
+            for one in conversation.legs.values():
+                one.apart = None if one.conference == room else one.apart
             conversation.settle(at)
             conversation.fact("conference", event.conference, at)
         elif event.action == "del-member":
             leg.conference = ""
+            inside = [one for one in leg.conversation.legs.values() if one.conference == room]
+            if len(inside) == 1:
+                inside[0].partner, inside[0].apart = leg.channel, at
+            leg.conversation.settle(at)
+
+    def let_go(self, at: Instant) -> None:
+        """Who stays and was left behind, as his customer was sent on to a colleague, waits for the next."""
+        for conversation in self.conversations():
+            leg = conversation.left_for_good(at)
+            if leg is not None and leg.apart is not None:
+                key = f"{leg.channel} {leg.apart}"
+                alone = Conversation(key, leg.apart, self._desk, self._config, self._taps)
+                conversation.leave(leg, alone, leg.apart)
 
     def _queue(self, event: Event, at: Instant) -> None:
         member = self.legs.get(event.cc_member_leg)

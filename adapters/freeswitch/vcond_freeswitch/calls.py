@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vcond import pbx
-from vcond.adapter import ArrivalClock, Cause, Codec, Desk, Instant, PartyLeft, Track, Who
+from vcond.adapter import SECOND, ArrivalClock, Cause, Codec, Desk, Instant, PartyLeft, Track, Who
+from vcond.pbx.conversation import PARTING
+from vcond.pbx.legs import START
 from vcond_freeswitch.config import Config
 
 WAITING_APPS: Final = frozenset(
@@ -45,6 +47,12 @@ class Leg(pbx.Leg):
     peer: str = ""
     """The channel it is bridged to."""
     conference: str = ""
+    partner: str = ""
+    """The channel that it was bridged to last, or was alone in a conference with."""
+    apart: Instant | None = None
+    """Since when it is not, or not with anybody."""
+    sent_on: Instant = START
+    """When it was sent on last."""
     met: bool = False
     """Whether it was ever bridged."""
     called: bool = False
@@ -119,10 +127,40 @@ class Conversation(pbx.Conversation[Leg]):
             if other.peer == old:
                 other.peer = new
 
+    def left_behind(self, leg: Leg) -> bool:
+        """Whether who stays is alone while the others go on: who he talked to was sent on, or talks to somebody else.
+
+        Who called a colleague beside (``att_xfer``) may come back.
+        """
+        if leg.apart is None or not (leg.stays and leg.somebody and leg.up is not None and self._may_stay(leg)):
+            return False
+        others = [one for one in self.legs.values() if one is not leg and one.somebody]
+        if leg.peer or any(leg.conference and one.conference == leg.conference for one in others):
+            return False
+        partner = self.legs.get(leg.partner)
+        if partner is None:
+            return any(one.talking for one in others)
+        return partner.app != "att_xfer" and (partner.talking or partner.sent_on > leg.apart - SECOND)
+
+    def left_for_good(self, at: Instant) -> Leg | None:
+        """Who stays and was left behind, and is not hanging up, too."""
+        for leg in self.legs.values():
+            if leg.apart is not None and at - leg.apart > PARTING and self.left_behind(leg):
+                return leg
+        return None
+
+    def settle(self, at: Instant) -> None:
+        """Do what is due; who is left behind is not listened to."""
+        super().settle(at)
+        for leg in self.legs.values():
+            if leg.apart is not None and self.left_behind(leg):
+                self._stop(leg, leg.apart)
+
     # What the conversation of ``vcond.pbx`` asks.
 
     def _listen(self, leg: Leg) -> None:
-        self._taps.start(leg, both=self._system_audio and self._on_its_own(leg))
+        if not self.left_behind(leg):
+            self._taps.start(leg, both=self._system_audio and self._on_its_own(leg))
 
     def _stop(self, leg: Leg, at: Instant) -> None:
         self._taps.stop(leg, at)

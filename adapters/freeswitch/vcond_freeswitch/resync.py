@@ -64,8 +64,9 @@ async def resync(
     if lost is not None:
         board.away(lost, at)
     there = {found.leg for found in dumps}
+    spoken_of = connection.spoken_of()
     for channel in known:
-        if channel not in there and channel not in connection.spoken_of():
+        if channel not in there and channel not in spoken_of:
             board.lost(channel, lost or at)
     _found(desk, board, dumps, at)
     each(desk, earlier, lambda call: _read_on(desk, crew, call, there, at), "a call was not read to its end")

@@ -52,6 +52,7 @@ class Transfers:
         if event.name == "CHANNEL_HANGUP_COMPLETE" or not source or source == leg.source:
             return
         leg.source = source
+        leg.sent_on = at if BLIND in source else leg.sent_on
         peer = leg.peer
         if event.name == "CHANNEL_UNBRIDGE":
             peer = event.bridge_b if event.bridge_a == leg.channel else event.bridge_a

@@ -218,6 +218,19 @@ def test_a_merge_that_fails_ends_the_other_and_its_legs_join_anew(desk: MemoryDe
     assert desk.faults == []
 
 
+def test_a_hold_goes_with_its_leg_into_the_call_that_goes_on(desk: MemoryDesk) -> None:
+    one, two = Plain("one", desk), Plain("two", desk)
+    one.leg("ann")
+    ben = two.leg("ben")
+    two.hold(ben, desk.clock.now())
+    desk.unmergeable = "disk"
+    one.absorb(two)
+    one.settle(desk.clock.now())
+    one.unhold(ben, desk.clock.now())
+    told = [(moment.party, moment.event) for moment in desk.calls[0].state.history if "hold" in moment.event]
+    assert told == [(1, "hold"), (1, "unhold")]
+
+
 def test_who_only_listens_in_is_no_party(desk: MemoryDesk) -> None:
     talk, alone = Plain("one", desk), Plain("two", desk)
     ann, spy = talk.leg("ann"), talk.leg("spy")

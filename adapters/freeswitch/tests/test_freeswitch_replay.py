@@ -186,7 +186,7 @@ class Module(FakeSwitch):
 
     name = ""
 
-    async def _connect(self, bug: Bug, url: str, metadata: str, *, fork: bool) -> None:
+    async def _connect(self, _channel, bug: Bug, url: str, metadata: str, *, fork: bool) -> None:
         host, _, path = url.removeprefix("ws://").partition("/")
         name, _, port = host.partition(":")
         data = raw(f"{self.name}.m2v.bin")

@@ -198,6 +198,11 @@ class Conversation(FilledIn[L]):
         if not any(other.somebody for other in self.legs.values()):
             self.refuse(SUPERVISOR, at)
 
+    def takes_part(self, leg: L, at: Instant) -> None:
+        """Who only listened in is connected with others now: a supervisor who takes a call over, or has one of his own."""
+        if leg.listens_in:
+            leg.listens_in, leg.came = False, at
+
     def hold(self, leg: L, at: Instant) -> None:
         """A party put the others on hold."""
         party = leg.party
@@ -383,9 +388,9 @@ class Conversation(FilledIn[L]):
         if EXCLUDED in {self.refused, other.refused}:
             for side in (self, other):
                 side.refuse(EXCLUDED, met)
-        if self.idle:
+        if self.idle or (self.refused == SUPERVISOR and other.refused != EXCLUDED):
             self.first, self.key, self.since, self.late = other.first, other.key, other.since, other.late
-            self.refused = self.refused or other.refused
+            self.refused = other.refused
         self.lives_on = self.lives_on and other.call is None
         if self.call is None:
             self.call = other.call

@@ -371,3 +371,66 @@ def test_a_hold_goes_with_its_leg_into_the_next_call(told):
     it.tell("CHANNEL_UNHOLD", "1001")
     told = [type(event).__name__ for event in call.events if type(event).__name__ in {"Held", "Resumed"}]
     assert told == ["Held", "Resumed"]
+
+
+def test_a_supervisor_who_takes_the_call_over_is_a_party_from_then_on():
+    it = Desk()
+    come(it, "5550100")
+    it.arrive("1001", other="5550100")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1001", answered="1")
+    it.arrive("1009", app="eavesdrop")
+    it.tell("CALL_UPDATE", "1009", app="intercept")
+    it.tell("CHANNEL_UNBRIDGE", "5550100", bridge_a="5550100", bridge_b="1001")
+    it.hang_up("1001")
+    it.tell("CHANNEL_BRIDGE", "5550100", bridge_a="5550100", bridge_b="1009", answered="1")
+    it.tell("CALL_UPDATE", "1009", app="eavesdrop")  # the name of what he did last stays
+    assert it.ears.started[-1] == "1009"
+    (call,) = it.desk.open_calls()
+    assert call.state.party_by_key("1009").here
+    it.hang_up("5550100")
+    it.hang_up("1009")
+    assert it.calls() == [{"5550100", "1001", "1009"}]
+    assert not it.desk.open_calls()
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_supervisor_has_calls_of_his_own_beside(opened):
+    it = Desk()
+    it.arrive("1009")
+    it.tell("CALL_UPDATE", "1009", app="eavesdrop")
+    it.tell("CALL_UPDATE", "1009", app="park")
+    for customer in CUSTOMERS:
+        if opened:
+            come(it, customer)
+        else:
+            it.tell("CHANNEL_CREATE", customer, channel=f"sofia/external/{customer}@carrier.example.com")
+            it.tell("CHANNEL_ANSWER", customer)
+        it.tell("CHANNEL_BRIDGE", customer, bridge_a=customer, bridge_b="1009", answered="1")
+        it.hang_up(customer)
+        wait(it)
+    it.hang_up("1009")
+    assert it.calls()[1:] == [{"1009", "5550100"}, {"1009", "5550101"}]
+    assert not it.desk.open_calls()
+
+
+def test_who_lets_a_colleague_go_talks_to_the_first_again():
+    """``att_xfer`` and ``*``: the first bridge was never undone, and nothing tells that it goes on."""
+    it = Desk()
+    it.arrive("1002")
+    it.arrive("1001")
+    it.tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="1002", answered="1")
+    it.tell("CALL_UPDATE", "1002", app="att_xfer")
+    it.arrive("1003", other="1002")
+    it.tell("CHANNEL_BRIDGE", "1002", bridge_a="1002", bridge_b="1003", answered="1")
+    it.tell("CHANNEL_UNBRIDGE", "1002", bridge_a="1002", bridge_b="1003")
+    it.hang_up("1003")
+    it.tell("CALL_UPDATE", "1002", app="park")
+    wait(it, 30)
+    one, two = it.board.legs["1001"], it.board.legs["1002"]
+    assert (one.peer, two.peer) == ("1002", "1001")
+    assert one.talking
+    assert two.talking
+    assert two.party.here
+    it.hang_up("1001")
+    it.hang_up("1002")
+    assert it.calls() == [{"1001", "1002", "1003"}]

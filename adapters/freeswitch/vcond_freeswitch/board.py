@@ -220,7 +220,7 @@ class Switchboard:
         if event.channel and clean(event.channel) != leg.name:
             leg.name, leg.inside = clean(event.channel), self._config.inside(event.channel)
             leg.conversation.look_at(leg, at)
-        if leg.app in SPIES:
+        if leg.app in SPIES and not leg.peer:  # the name stays when another command connects it
             leg.conversation.listens_in(leg, at)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
@@ -291,6 +291,7 @@ class Switchboard:
         for leg, other in ((one, two), (two, one)):
             leg.peer = leg.partner = other.channel
             leg.met, leg.apart = True, None
+            leg.conversation.takes_part(leg, at)
             if leg.up is None and leg.channel == event.leg and number(event.answered):
                 leg.up = at  # a bridge is no answer: with a 183 it comes at the early media (measured)
         self._meet(one, two, at).settle(at)
@@ -301,12 +302,18 @@ class Switchboard:
         for one, two in ((event.bridge_a, event.bridge_b), (event.bridge_b, event.bridge_a)):
             leg = self.legs.get(one)
             if leg is not None and leg.peer == two:
-                leg.peer, leg.apart = "", at
+                leg.peer = self._still_there(leg, two)
+                leg.apart = None if leg.peer else at
         leg = self.legs.get(event.leg)
         if leg is None:
             return
         self._transfers.seen(leg, event, at)
         leg.conversation.settle(at)
+
+    def _still_there(self, leg: Leg, gone: str) -> str:
+        """Who a leg goes back to without a word: it asked a colleague beside (``att_xfer``, let go with ``*``)."""
+        legs = leg.conversation.legs.items()
+        return next((name for name, one in legs if one.peer == leg.channel and name != gone), "")
 
     def _meet(self, one: Leg, two: Leg, at: Instant) -> Conversation:
         """Two legs are connected: they are in one conversation; who stays leaves the one before behind."""
@@ -342,6 +349,7 @@ class Switchboard:
             return
         if event.action == "add-member":
             leg.conference, leg.app = room, "conference"
+            leg.conversation.takes_part(leg, at)
             conversation = self._conferences.get(room)
             inside = [one for one in conversation.legs.values() if one.conference == room] if conversation else []
             if len(inside) == 1 and inside[0] is not leg:

@@ -124,8 +124,8 @@ class Conversation(pbx.Conversation[Leg]):
         leg.channel = new
         self.legs[new] = leg
         for other in self.legs.values():
-            if other.peer == old:
-                other.peer = new
+            other.peer = new if other.peer == old else other.peer
+            other.partner = new if other.partner == old else other.partner
 
     def left_behind(self, leg: Leg) -> bool:
         """Whether who stays is alone while the others go on: who he talked to was sent on, or talks to somebody else.

@@ -36,7 +36,7 @@ from vcond.base.errors import (
     how_to_install,
 )
 from vcond.base.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
-from vcond.call.causes import CUT_OFF, NORMAL, Cause, Disposition, disposition
+from vcond.call.causes import NORMAL, Cause, Disposition, disposition
 from vcond.call.events import (
     Answered,
     Digit,
@@ -64,7 +64,7 @@ from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 
 __all__ = [
-    "CUT_OFF", "MILLI", "NORMAL", "SECOND",
+    "MILLI", "NORMAL", "SECOND",
     "Adapter", "Answered", "ArrivalClock", "BadMediaError", "Call", "Cause", "Clock", "Codec", "ConfigError", "Desk",
     "Digit", "Directed", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
     "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",

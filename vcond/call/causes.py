@@ -32,6 +32,11 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     """The platform's word for it (``NOANSWER``, ``completed``), at most 64 characters, never a number or a name."""
 
+    @property
+    def cut_off(self) -> bool:
+        """The core ended the call without knowing its end: whoever is still there goes on in one of the same key."""
+        return self.text in CUT_OFF
+
 
 NO_CAUSE = Cause()
 """Nothing was said."""

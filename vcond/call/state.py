@@ -171,7 +171,7 @@ class Call:
         """The pauses that would end if this one let recording go on now: its own, and for a party those of who has left."""
         mine: set[tuple[str, int | None]] = {(by, party)}
         if by == "party":
-            mine |= {(by, one.index) for one in self.parties if not one.here}
+            mine |= {(by, None), *((by, one.index) for one in self.parties if not one.here)}  # None: of the call before
         return [pause for pause in self.pauses if pause.stop is None and (pause.by, pause.party) in mine]
 
     @property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -43,6 +43,15 @@ FUTURE, PAST = 10 * SECOND, 3_600 * SECOND
 _LETS_GO_ON = (ev.Unpaused, ev.PauseOverridden)
 
 
+class Standing(NamedTuple):
+    """A pause that was on when a call was cut off."""
+
+    by: str
+    key: str
+    """Of the party whose it is; empty = nobody's who is in the call."""
+    reason: str
+
+
 class CoreCall:
     """The core's ``LiveCall``."""
 
@@ -58,6 +67,8 @@ class CoreCall:
         self._tracks: list[CoreTrack] = []
         self._events = 0
         self._switches = 0
+        self._pausing: dict[str, str] = {}
+        """Why each party, by key, had paused the call before this one, until it is here."""
         self._utterances = 1 + max(state.speech, default=-1)
         self._full = False
         self._last_word = state.last
@@ -94,7 +105,10 @@ class CoreCall:
                 self._overflow("parties")
                 return -1
             self.emit(ev.PartyJoined(at=at, party=index, key=key, who=who))
-            return index if len(self.state.parties) > index else -1
+            if len(self.state.parties) <= index:
+                return -1
+            self._own_pause(key, index)
+            return index
         if not known.here:
             self.emit(ev.PartyJoined(at=at, party=known.index, key=known.key, who=who))
         elif any(value and value != getattr(known.told, name) for name, value in msgspec.structs.asdict(who).items()):
@@ -223,6 +237,32 @@ class CoreCall:
         self.office.call_ended(self)
 
     # What the core uses.
+
+    def standing(self) -> list[Standing]:
+        """The pauses that are on."""
+        keys = {party.index: party.key for party in self.state.parties}
+        pauses = [pause for pause in self.state.pauses if pause.stop is None]
+        return [
+            Standing(pause.by, "" if pause.party is None else keys.get(pause.party, ""), pause.reason)
+            for pause in pauses
+        ]
+
+    def keep_paused(self, standing: Sequence[Standing], at: Instant) -> None:
+        """It follows a call that was paused: nothing is kept until those who paused that one let this one go on."""
+        for pause in standing:
+            self.record(ev.Paused(at=at, by=pause.by, reason=pause.reason))
+            if pause.key:
+                self._pausing[pause.key] = pause.reason
+
+    def _own_pause(self, key: str, party: int) -> None:
+        """Who paused the call before is here: the pause is that party's again, and no one else's."""
+        reason = self._pausing.pop(key, None)
+        if reason is None:
+            return
+        at = max(self.office.clock.now(), self.state.opened)
+        self.record(ev.Paused(at=at, by="party", party=party, reason=reason))
+        if not self._pausing:
+            self.record(ev.Unpaused(at=at, by="party"))
 
     @property
     def tracks(self) -> list[CoreTrack]:

@@ -19,7 +19,7 @@ from vcond.call.ids import Minter
 from vcond.call.state import Call, fold
 from vcond.config.schema import DaemonConfig
 from vcond.core.bus import Bus, Line
-from vcond.core.calls import CoreCall
+from vcond.core.calls import CoreCall, Standing
 from vcond.core.clock import SteadyClock
 from vcond.core.disk import FreeSpace
 from vcond.core.journals import CallStore, NoJournal
@@ -36,6 +36,10 @@ log = structlog.get_logger()
 
 PATIENCE = 300.0
 """Seconds that calls of an earlier run wait for a system that is not attached, if the grace is shorter."""
+STILL_PAUSED = 3600.0
+"""Seconds after a call was cut off in which another one of its key goes on with it."""
+MOST_PAUSED = 1000
+"""Calls that were cut off while paused, and are remembered."""
 LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
 
@@ -87,6 +91,8 @@ class Office:
         self._live: dict[tuple[str, str], CoreCall] = {}
         self._unfinished: dict[tuple[str, str], CoreCall] = {}
         self._began = clock.now()
+        self._cut_paused: dict[tuple[str, str], tuple[Instant, list[Standing]]] = {}
+        """Of calls that were cut off while recording was paused: when, and by whom. The call that follows is paused, too."""
         self._attached: dict[str, tuple[bool, Instant, str]] = {}
         self.disk_low = ""
 
@@ -280,6 +286,10 @@ class Office:
         call = CoreCall(state, self._journal(opened), self)
         for name, value in self._facts().items():
             call.record(ev.Fact(at=at, name=name, value=value))
+        since, standing = self._cut_paused.pop((adapter, key), (Instant(0), []))
+        if standing and at - since <= STILL_PAUSED * SECOND:
+            call.keep_paused(standing, at)
+            log.info("recording stays paused, as in the call before", call=call.uuid)
         return call
 
     def _follow_the_wall_clock(self) -> None:
@@ -328,6 +338,10 @@ class Office:
 
     def _cut(self, call: CoreCall, reason: str, at: Instant) -> None:
         log.warning("call ended by vcond", call=call.uuid, reason=reason)
+        if call.state.paused:
+            self._cut_paused[call.state.adapter, call.key] = (self.clock.now(), call.standing())
+            for old in list(self._cut_paused)[:-MOST_PAUSED]:
+                del self._cut_paused[old]
         call.record(ev.Interrupted(at=at, reason=reason))
         call.end(at=at, cause=Cause(text=reason))
 

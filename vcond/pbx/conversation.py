@@ -16,7 +16,6 @@ from typing import Final
 from msgspec import structs
 
 from vcond.adapter import (
-    CUT_OFF,
     SECOND,
     Answered,
     Cause,
@@ -274,8 +273,8 @@ class Conversation(FilledIn[L]):
         """Let go of a call that the core has ended by itself."""
         if self.call is None or self.call.state.ended is None:
             return
-        why, self.call = self.call.state.cause.text, None
-        if why not in CUT_OFF:  # else it may live on, and is recorded ``again``
+        lives_on, self.call = self.call.state.cause.cut_off, None
+        if not lives_on:  # else it is recorded ``again``
             self.refuse("ended", at)
             return
         self.lives_on = True

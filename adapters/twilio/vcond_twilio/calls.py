@@ -35,6 +35,8 @@ class Leg:
     """What one stream holds of a call: its tracks by Twilio's name."""
 
     stream_sid: str
+    told: Parameters = field(default_factory=Parameters)
+    facts: Mapping[str, str] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)
 
 
@@ -79,8 +81,8 @@ class Switchboard:
     ) -> Conversation:
         """A stream of a call begins: the call goes on, or begins."""
         conversation = self._calls.get(key)
-        if conversation is not None and conversation.call.state.ended is not None:
-            self._forget(conversation)  # the core ended it (a limit, say): what comes now is a call of its own
+        if conversation is not None and not self.goes_on(conversation, at=at):
+            self._forget(conversation)  # the core ended it: what comes now is a call of its own
             conversation = None
         if conversation is None:
             call = self._desk.call(key, at=at, direction=told.direction)
@@ -93,6 +95,26 @@ class Switchboard:
             conversation.timer = None
         self._describe(conversation, told, facts, at)
         return conversation
+
+    def goes_on(self, conversation: Conversation, *, at: Instant) -> bool:
+        """Whether the call takes audio. One that the core cut off goes on as a new call, with the streams that carry it."""
+        state = conversation.call.state
+        if state.ended is None:
+            return True
+        if not (state.cause.cut_off and conversation.legs):
+            return False
+        before, conversation.call = state.uuid, self._desk.call(conversation.key, at=at, direction=state.direction)
+        self._desk.log.info("recording goes on in a new call", call=conversation.call.uuid, before=before)
+        for leg in conversation.legs:
+            self._describe(conversation, leg.told, leg.facts, at)
+        text = "the call was there before capture began"
+        conversation.call.emit(Warned(at=at, code="joined-late", text=text))
+        for leg in conversation.legs:
+            names = list(leg.tracks)
+            leg.tracks.clear()
+            for name in names:
+                self.track(conversation, leg, name, at=at)
+        return True
 
     def track(self, conversation: Conversation, leg: Leg, name: str, *, at: Instant) -> Track:
         """Open a track for a stream; a stream that carries the same one already has to give it up."""
@@ -135,6 +157,8 @@ class Switchboard:
     def _end(self, conversation: Conversation) -> None:
         self._forget(conversation)
         at, call = conversation.left, conversation.call
+        if call.state.ended is not None:
+            return  # the core ended it
         if not conversation.stopped:
             call.emit(Warned(at=at, code="stream-lost", text="the media stream broke off without a stop"))
         call.end(at=at, cause=STOPPED if conversation.stopped else LOST)

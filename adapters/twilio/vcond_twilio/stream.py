@@ -109,6 +109,8 @@ class Stream:
             self._warn("a stream with audio and without a start was lost")
 
     def _place_all(self, frames: list[tuple[MediaBody, Instant]]) -> None:
+        if frames and self._conversation is not None:
+            self._switchboard.goes_on(self._conversation, at=frames[0][1])
         for frame, arrived in self._joiner.join(frames):
             self._place(frame, arrived)
 
@@ -151,7 +153,7 @@ class Stream:
         at = min([arrived, *(when for _, when in self._early)])
         facts = {"callSid": body.call_sid, "accountSid": body.account_sid[:128], "streamSid": message.stream_sid}
         facts |= {f"parameter.{name}": value for name, value in told.others.items()}
-        self._leg.stream_sid = message.stream_sid
+        self._leg = Leg(message.stream_sid, told, facts)
         conversation = self._switchboard.join(body.call_sid, message.stream_sid, told, facts, at=at)
         conversation.legs.append(self._leg)
         self._conversation = conversation
@@ -178,6 +180,7 @@ class Stream:
         if self._conversation is None or message.dtmf.digit not in BUTTONS:
             self.garbage("malformed", "a dtmf message without a call or a key")
             return
+        self._switchboard.goes_on(self._conversation, at=arrived)
         name = message.dtmf.track.removesuffix("_track")
         party = self._conversation.parties.get(name, self._conversation.parties["inbound"])
         self._conversation.call.emit(Digit(at=arrived, party=party, button=message.dtmf.digit))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from vcond.adapter import SECOND, Answered, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned
+from vcond.adapter import SECOND, Answered, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
 
@@ -31,6 +31,8 @@ class Conversation:
     call: LiveCall
     here: dict[str, Publisher] = field(default_factory=dict)
     """By party key."""
+    places: dict[str, Place] = field(default_factory=dict)
+    """Of those who are here."""
     left: Instant = Instant(0)  # noqa: RUF009 - a plain int
     """When the latest one went."""
     timer: asyncio.TimerHandle | None = None
@@ -39,13 +41,14 @@ class Conversation:
     """Until those of an earlier run who did not come back have left."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """One publisher's place."""
 
     conversation: Conversation
     key: str
     party: int
+    """Another one when the core cut the call off and it goes on as a new one."""
 
 
 class Switchboard:
@@ -83,9 +86,9 @@ class Switchboard:
         """
         key = claims.call or session
         conversation = self._calls.get(key)
-        if conversation is not None and conversation.call.state.ended is not None:
+        if conversation is not None and not self.goes_on(conversation, at=at):
             _stop(conversation)
-            conversation = None  # the core ended it (a limit, the operator); who is still there goes on into nothing
+            conversation = None  # the core ended it; who is still there goes on into nothing
         if conversation is None:
             conversation = self._calls[key] = Conversation(key, self._desk.call(key, at=at))
         party_key = claims.party or session
@@ -103,7 +106,27 @@ class Switchboard:
             loop = asyncio.get_running_loop()
             conversation.missing = loop.call_later(self._config.grace, self._give_up_missing, conversation, at)
         self._desk.log.info("publisher joined", call=conversation.call.uuid, publishers=len(conversation.here))
-        return Place(conversation, party_key, party)
+        place = conversation.places[party_key] = Place(conversation, party_key, party)
+        return place
+
+    def goes_on(self, conversation: Conversation, *, at: Instant) -> bool:
+        """Whether the call takes anything. One that the core cut off goes on as a new call, with who publishes into it."""
+        state = conversation.call.state
+        if state.ended is None:
+            return True
+        if not (state.cause.cut_off and conversation.here):
+            return False
+        _stop(conversation)
+        conversation.call = call = self._desk.call(conversation.key, at=at, direction=state.direction)
+        self._desk.log.info("recording goes on in a new call", call=call.uuid, before=state.uuid)
+        for key in conversation.here:
+            place, before = conversation.places[key], state.party_by_key(key)
+            place.party = call.party(key, at=at, who=before.told if before is not None else Who())
+            for fact in state.facts:
+                if before is not None and fact.party == before.index:
+                    call.emit(Fact(at=at, name=fact.name, value=fact.value, party=place.party))
+        call.emit(Warned(at=at, code="joined-late", text="the call was there before capture began"))
+        return True
 
     def heard(self, place: Place, *, at: Instant) -> None:
         """First audio of a publisher. The first of a call answers it: what is published is a conversation."""
@@ -125,7 +148,7 @@ class Switchboard:
         conversation = place.conversation
         if conversation.here.get(place.key) is not publisher:
             return  # the same party publishes by another session by now
-        del conversation.here[place.key]
+        del conversation.here[place.key], conversation.places[place.key]
         if self._closed:
             return
         conversation.left = max(conversation.left, at)

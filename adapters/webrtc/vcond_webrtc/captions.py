@@ -146,6 +146,8 @@ class Captions:
             told = [_told(line, session, board.name(first + i)) for i, line in enumerate(lines)]
             await _write(response, "".join(told) or ":\n\n")
             number = first + len(lines)
+        if board.call.state.cause.cut_off and not session.over:
+            return  # the page asks again, and is told of the call that goes on
         await _write(response, _event("end", {"why": "call" if board.over else session.why}))
 
     def _board(self, call: LiveCall) -> Board:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vcond.adapter import SECOND, Desk, Instant, Muted, Paused, Unmuted, Unpaused
+from vcond.adapter import SECOND, Desk, Instant, LiveCall, Muted, Paused, Unmuted, Unpaused
 from vcond_webrtc.calls import Place, Switchboard
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.claims import Claims
@@ -48,6 +48,8 @@ class Session:
         self._consent = consent
         self._paused = paused
         self._place: Place | None = None
+        self._call: LiveCall | None = None
+        """That of its place, when it last looked."""
         self.why = ""
         """Why it is over."""
         self.on_over: Callable[[], None] | None = None
@@ -81,8 +83,9 @@ class Session:
         if self._place is None or self._over.is_set():
             return False
         if on != self._muted:
-            self._muted = on
-            now, party = self._desk.clock.now(), self._place.party
+            now = self._desk.clock.now()
+            self._follow(self._place, now)
+            self._muted, party = on, self._place.party
             self._place.conversation.call.emit(Muted(at=now, party=party) if on else Unmuted(at=now, party=party))
         return True
 
@@ -103,6 +106,7 @@ class Session:
         return self._pause(self._place, self._desk.clock.now())
 
     def _pause(self, place: Place, at: Instant) -> bool:
+        self._follow(place, at)
         call, party = place.conversation.call, place.party
         if not call.state.paused_by("party", party):
             call.emit(Paused(at=at, by="party", party=party))
@@ -112,9 +116,11 @@ class Session:
         """The person lets the recording go on. False when others still have it paused, or nothing is carried yet."""
         if self._place is None or self._over.is_set():
             return False
+        now = self._desk.clock.now()
+        self._follow(self._place, now)
         call, party = self._place.conversation.call, self._place.party
         if call.state.ending("party", party):
-            call.emit(Unpaused(at=self._desk.clock.now(), by="party", party=party))
+            call.emit(Unpaused(at=now, by="party", party=party))
         return not call.state.paused
 
     async def run(self) -> None:
@@ -170,6 +176,7 @@ class Session:
         place = self._place or self._join()
         if place is None or self._over.is_set():
             return
+        self._follow(place, arrived)
         self._heard = arrived
         if not self._sounding.is_set():
             self._sounding.set()
@@ -179,6 +186,23 @@ class Session:
             channel = Channel(self._desk, place.conversation.call, place.party, self._config.rate)
             self._channels[track] = channel
         channel.write(packet, arrived)
+
+    def _follow(self, place: Place, at: Instant) -> None:
+        """Into the call that goes on, when the core cut off the one before."""
+        self._switchboard.goes_on(place.conversation, at=at)
+        call = place.conversation.call
+        if call is self._call:
+            return
+        before, self._call = self._call, call
+        if before is None:
+            return
+        for channel in self._channels.values():
+            channel.close(at)
+        self._channels.clear()
+        if self._sounding.is_set():
+            self._switchboard.heard(place, at=at)
+        if self._muted:
+            call.emit(Muted(at=at, party=place.party))
 
     async def _watch(self) -> None:
         """End the session when nothing comes: at all, or any more."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from vcond.adapter import CUT_OFF, SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
+from vcond.adapter import SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Id, Participant, clean
 
@@ -76,6 +76,8 @@ class Room:
     """The core ended the call: what is said until nobody publishes is not wanted."""
     late: bool = False
     """The core cut the call off: the next one begins in the middle of it."""
+    key: str = ""
+    """Of the call that was cut off: the next one has it, too."""
 
     @property
     def publishers(self) -> list[Member]:
@@ -215,7 +217,8 @@ class Board:
         elif publishers:
             first = publishers[0]
             opened = max(first.seen, Instant(at - EARLIEST))
-            room.call = self._desk.call(f"{_prefix(room.id)}{quote(str(first.id), safe='')}", at=opened)
+            key, room.key = room.key or f"{_prefix(room.id)}{quote(str(first.id), safe='')}", ""
+            room.call = self._desk.call(key, at=opened)
             room.call.emit(Fact(at=opened, name="janus.room", value=str(room.id)))
             if room.late:
                 text = "the call was there before capture began"
@@ -256,8 +259,9 @@ class Board:
         """It could not be heard for long, or went on for too long: a new call begins. Else it is not wanted any more."""
         if room.call is None or room.call.state.ended is None:
             return
-        room.late = room.call.state.cause.text in CUT_OFF
+        room.late = room.call.state.cause.cut_off
         room.refused = not room.late
+        room.key = room.call.key if room.late else ""
         for member in room.members.values():
             member.seen = at
         self._leave_call(room, at)

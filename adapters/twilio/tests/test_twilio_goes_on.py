@@ -1,0 +1,130 @@
+"""The core cut a call off (a limit, an adapter that was away): whose streams go on is recorded on, in a call of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from vcond.adapter import MILLI, SECOND, Cause, Digit
+from vcond.media.codecs import Codec, encode
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+from vcond.testing.time import ManualClock, run_virtual
+from vcond_twilio.calls import Switchboard
+from vcond_twilio.config import TwilioConfig
+from vcond_twilio.stream import Stream
+
+CUT = Cause(text="limit")
+
+
+class Bench:
+    """A desk, a switchboard, and streams that are fed by hand."""
+
+    def __init__(self, twilio, **config) -> None:
+        self.twilio = twilio
+        self.clock = ManualClock()
+        self.desk = MemoryDesk("twilio", clock=self.clock)
+        self.board = Switchboard(self.desk, TwilioConfig(**config))
+
+    def feed(self, stream, *messages) -> None:
+        for message in messages:
+            stream.feed(self.twilio.raw(message), self.clock.now())
+
+    def started(self, **start) -> Stream:
+        stream = Stream(self.desk, self.board)
+        self.feed(stream, self.twilio.connected(), self.twilio.start(**start))
+        return stream
+
+    def talk(self, stream, said, *, first=0) -> None:
+        for number in range(max(len(pcm) for pcm in said.values()) // 160):
+            self.clock.advance(20 * MILLI)
+            for track, pcm in said.items():
+                payload = encode(Codec.PCMU, pcm[160 * number : 160 * (number + 1)])
+                self.feed(stream, self.twilio.media(track, first // 20 + number + 1, first + 20 * number, payload))
+
+    @property
+    def call(self):
+        return self.desk.calls[-1]
+
+
+def virtual(test):
+    def run(twilio):
+        run_virtual(test(lambda **config: Bench(twilio, **config)))
+
+    run.__name__ = test.__name__
+    return run
+
+
+@virtual
+async def test_streams_of_a_call_that_was_cut_off_go_on_into_the_next_at_once(bench):
+    b = bench(stop_grace=0)
+    said, later = voice(1, 2.0), voice(2, 2.0)
+    stream = b.started(parameters={"callerName": "Rita", "queue": "sales"})
+    b.talk(stream, {"inbound": said, "outbound": voice(3, 2.0)})
+    first = b.call
+    first.end(at=b.clock.now(), cause=CUT)
+    b.talk(stream, {"inbound": later, "outbound": voice(4, 2.0)}, first=2000)
+    assert len(b.desk.calls) == 2
+    second = b.call
+    assert (second.over, second.key, second.state.answered is not None) == (False, first.key, True)
+    assert 0 < second.state.opened - first.state.ended <= 20 * MILLI
+    assert [party.who for party in second.state.parties] == [party.who for party in first.state.parties]
+    known = {fact.name: fact.value for fact in first.state.facts}
+    assert {fact.name: fact.value for fact in second.state.facts} == known
+    assert [warned.code for warned in second.state.warnings] == ["joined-late"]
+    b.feed(stream, b.twilio.stop())
+    assert second.over
+    for party, pcm in ((0, later), (1, voice(4, 2.0))):
+        assert find(pcm[160:], b.desk.audio(second, party))[0] > 0.95  # it begins at the end of the first frame
+    assert b.desk.drops == {}
+
+
+@virtual
+async def test_two_streams_of_it_go_on_into_the_same_one(bench):
+    b = bench()
+    one, two = b.started(tracks=["inbound"]), b.started(tracks=["outbound"], stream="MZtwo")
+    b.call.end(at=b.clock.now(), cause=CUT)
+    b.talk(one, {"inbound": voice(1, 1.0)})
+    b.talk(two, {"outbound": voice(2, 1.0)})
+    assert len(b.desk.calls) == 2
+    assert [track.party for track in b.call.state.tracks] == [0, 1]
+    assert b.desk.drops == {}
+
+
+@virtual
+async def test_a_key_that_is_pressed_first_is_in_the_next_call(bench):
+    b = bench()
+    stream = b.started()
+    b.call.end(at=b.clock.now(), cause=CUT)
+    b.feed(stream, b.twilio.dtmf("5"))
+    assert [event.button for event in b.call.events if isinstance(event, Digit)] == ["5"]
+    assert len(b.desk.calls) == 2
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_stream_that_ends_right_after_opens_nothing(twilio, stopped):
+    @virtual
+    async def test(bench):
+        b = bench(grace=1)
+        stream = b.started()
+        b.call.end(at=b.clock.now(), cause=CUT)
+        if stopped:
+            b.feed(stream, b.twilio.stop())
+        else:
+            stream.gone(b.clock.now())
+        b.clock.advance(60 * SECOND)
+        await asyncio.sleep(60)
+        assert len(b.desk.calls) == 1
+        assert b.desk.drops == {}
+
+    test(twilio)
+
+
+@virtual
+async def test_a_call_that_was_ended_on_purpose_is_not_begun_again(bench):
+    b = bench()
+    stream = b.started()
+    b.call.end(at=b.clock.now(), cause=Cause(text="operator"))
+    b.talk(stream, {"inbound": voice(1, 1.0)})
+    assert len(b.desk.calls) == 1

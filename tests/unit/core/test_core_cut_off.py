@@ -1,0 +1,96 @@
+"""A call that the core cut off while recording was paused: the one that goes on in its place is paused by the same."""
+
+from __future__ import annotations
+
+import pytest
+from core_kit import FRAME
+
+from vcond.adapter import ArrivalClock, Codec, Paused, Unpaused, Who
+from vcond.base.time import SECOND
+from vcond.call.events import SpanKind
+
+LIMIT = 12 * 3600 + 1
+
+
+def one_party(house):
+    call = house.desk.call("c", at=house.now(0))
+    call.party("a", at=house.at(0))
+    return call
+
+
+def cut(house):
+    house.office.tick(house.now(LIMIT))
+
+
+def again(house):
+    return house.desk.call("c", at=house.now(LIMIT + 0.1))
+
+
+def heard(house, call, party):
+    track = call.track(party, at=house.now(LIMIT + 0.2), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    for n in range(50):
+        track.write(FRAME, arrived=house.now(LIMIT + 0.2 + n / 50))
+    track.close(at=house.now(LIMIT + 2))
+    return track.index
+
+
+def received(call, track):
+    return sum(stop - start for start, stop, kind in call.state.tracks[track].spans if kind is SpanKind.RECEIVED)
+
+
+@pytest.mark.parametrize("by", ["operator", "platform"])
+def test_a_pause_of_nobody_in_the_call_goes_on(house, by):
+    call = one_party(house)
+    call.emit(Paused(at=house.now(1), by=by, reason="card"))
+    cut(house)
+    assert call.state.cause.cut_off
+    new = again(house)
+    assert new is not call
+    assert [(pause.by, pause.reason, pause.stop) for pause in new.state.pauses] == [(by, "card", None)]
+    track = heard(house, new, new.party("a", at=house.now(LIMIT + 0.1)))
+    new.emit(Unpaused(at=house.now(LIMIT + 3), by=by))
+    assert not new.state.paused
+    new.end(at=house.now(LIMIT + 4))
+    assert received(new, track) == 0
+
+
+def test_a_partys_pause_is_that_partys_again_once_it_is_there(house):
+    call = one_party(house)
+    own = call.state.parties[0].key
+    call.emit(Paused(at=house.now(1), by="party", party=0))
+    cut(house)
+    new = again(house)
+    other = new.party("somebody else", at=house.now(LIMIT + 0.1))
+    assert new.state.paused
+    track = heard(house, new, other)
+    mine = new.party(own, at=house.now(LIMIT + 2))
+    new.emit(Unpaused(at=house.now(LIMIT + 2), by="party", party=other))
+    assert new.state.paused, "it is not the other's to end"
+    new.emit(Unpaused(at=house.now(LIMIT + 3), by="party", party=mine))
+    assert not new.state.paused
+    new.end(at=house.now(LIMIT + 4))
+    assert received(new, track) == 0
+
+
+def test_whoever_is_there_may_end_the_pause_of_one_who_never_came_back(house):
+    call = one_party(house)
+    call.emit(Paused(at=house.now(1), by="party", party=0))
+    cut(house)
+    new = again(house)
+    other = new.party("somebody else", at=house.now(LIMIT + 0.1), who=Who(name="Ben"))
+    new.emit(Unpaused(at=house.now(LIMIT + 1), by="party", party=other))
+    assert not new.state.paused
+
+
+@pytest.mark.parametrize("why", ["not paused", "ended", "an hour later", "another key"])
+def test_nothing_else_makes_a_call_begin_paused(house, why):
+    call = one_party(house)
+    if why != "not paused":
+        call.emit(Paused(at=house.now(1), by="operator"))
+    if why == "ended":
+        call.end(at=house.now(2))
+    cut(house)
+    at = house.now(LIMIT + (3700 if why == "an hour later" else 0.1))
+    new = house.desk.call("other" if why == "another key" else "c", at=at)
+    assert not new.state.paused
+    assert new.state.opened <= at + SECOND

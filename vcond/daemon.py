@@ -52,6 +52,8 @@ RESTART_FIRST, RESTART_MOST = 1.0, 60.0
 DETACH_LIMIT = 15.0
 """How long adapters may take to remove their helpers at a stop."""
 THREADS = 32
+RELOAD_LIMIT = 60.0
+"""How long a reload may take to read its files."""
 FINISH_LIMIT = 15.0
 """How long a stop waits for calls that ended to reach the outbox; the rest is done at the next start."""
 
@@ -243,9 +245,7 @@ class Daemon:
                     await self._drain()
                     await self._detach(attached)
                     self.office.interrupt_all("stop")
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(FINISH_LIMIT):
-                            await self.finisher.idle()
+                    await self._finish()
             finally:
                 if any(not task.done() for task in attached):
                     await self._detach(attached)
@@ -382,6 +382,12 @@ class Daemon:
                     "an adapter did not clean up in time; helpers may be left in its system", task=task.get_name()
                 )
 
+    async def _finish(self) -> None:
+        """Calls that ended reach the outbox; not when it is urgent."""
+        either = [asyncio.create_task(self._hurry.wait()), asyncio.create_task(self.finisher.idle())]
+        await asyncio.wait(either, timeout=FINISH_LIMIT, return_when=asyncio.FIRST_COMPLETED)
+        await cancelled(either)
+
     async def _until(self, done: Any, limit: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
@@ -426,7 +432,9 @@ class Daemon:
         monotonic = str(int(asyncio.get_running_loop().time() * 1e6))
         self.notifier.send(RELOADING="1", MONOTONIC_USEC=monotonic)
         try:
-            self._apply(await asyncio.to_thread(self._read_again))  # files, which may be on a disk that does not answer
+            async with asyncio.timeout(RELOAD_LIMIT):  # files, which may be on a disk that does not answer
+                new = await asyncio.to_thread(self._read_again)
+            self._apply(new)
         except VcondError as why:
             logger.error("configuration not reloaded; the old one stays", why=str(why))  # noqa: TRY400 - it says it all
         except Exception:  # a plug-in's own code, too

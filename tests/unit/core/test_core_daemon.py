@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import asyncio, os, signal, sys
+import asyncio, os, signal, sys, threading
 from pathlib import Path
 from vcond import daemon as module
 from vcond.config import load
@@ -47,6 +47,8 @@ class Adapter:
                 except asyncio.CancelledError:
                     pass
 
+never = threading.Event()
+
 async def reload_fails():
     while not the_daemon.started:
         await asyncio.sleep(0)
@@ -59,12 +61,16 @@ async def reload_fails():
     before = the_daemon.office.config
     for number, why in enumerate((ValueError("a plug-in"), RecursionError(), LookupError()), 1):
         def read(self, why=why):
+            if isinstance(why, LookupError):  # a disk that does not answer
+                never.wait(60)
             raise why
         module.Daemon._read_again = read
+        module.RELOAD_LIMIT = 0.01 if isinstance(why, LookupError) else 60.0
         os.kill(os.getpid(), signal.SIGHUP)
         while told.count("READY") < number:
             told_more.clear()
             await told_more.wait()
+    never.set()
     print(*told, the_daemon.office.config is before, flush=True)
 
 class Known(module.Daemon):

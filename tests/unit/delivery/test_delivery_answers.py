@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 
 import aiohttp
 import pytest
@@ -138,6 +140,53 @@ async def test_what_does_not_say_that_it_is_about_the_content_holds_the_sink(con
     assert ("the conserver at" in caught.value.detail) == (
         b'"title"' not in fault.body and b"request_id" not in fault.body
     )
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("https://edge.example.com/api/vcon/external-ingress?key=secret", "elsewhere, to https://edge.example.com,"),
+        ("http://127.0.0.1:1/secret", "elsewhere, to http://127.0.0.1:1,"),
+        ("/login?secret", "correct `url`"),
+        ("http://[secret", "correct `url`"),
+        ("mailto:secret@example.com", "correct `url`"),
+        ("//", "correct `url`"),
+        ("", "correct `url`"),
+    ],
+)
+async def test_a_redirect_holds_the_sink_and_the_hint_says_where_it_goes(conserver, make, status, to, told):
+    conserver.next(Status(status, b"", {"Location": to} if to else {}))
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    assert (caught.value.reason, caught.value.held) == (f"unexpected:{status}", True)
+    assert told in caught.value.hint
+    assert "secret" not in caught.value.hint + caught.value.detail
+
+
+@pytest.mark.parametrize("how", ["gzip", "deflate"])
+async def test_an_answer_that_a_proxy_packs_is_read_all_the_same(conserver, make, how):
+    pack = gzip.compress if how == "gzip" else zlib.compress
+    packed = {"Content-Encoding": how, "Content-Type": "application/json"}
+    told = says((["body", "parties", 0, "tel"], "value_error"))
+    conserver.next(Status(422, pack(told.body), packed))
+    with pytest.raises(Refused):
+        await make().deliver(sealed(1))
+    conserver.next(Status(403, b"no " + how.encode(), packed))
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    assert caught.value.answer == f"no {how}"
+    conserver.next(Status(403, pack(b" " * (64 << 20)), packed))  # little that unpacks to much
+    with pytest.raises(Retry) as caught:
+        await make().deliver(sealed(1))
+    assert len(caught.value.answer) <= 2048
+
+
+async def test_the_echo_of_a_vcon_may_be_packed(conserver):
+    sink = ConserverSink(ConserverConfig(url=conserver.url, ingress_lists=["edge"], mode="vcon"))
+    conserver.next(Status(201, gzip.compress(body_of(1)), {"Content-Encoding": "gzip"}))
+    assert (await sink.deliver(sealed(1))).status == 201
+    await sink.close()
 
 
 async def test_the_conservers_own_413_is_a_limit_of_sizes_too(conserver, make):

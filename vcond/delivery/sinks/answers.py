@@ -114,7 +114,7 @@ def not_taken(status: int, headers: Mapping[str, str], answer: bytes, at: URL) -
         reason = "proxy:413" if own is None else "refused:413"
         return Retry(reason, status=413, answer=text, detail=detail, hint=hint, too_large=True)
     reason = f"refused:{status}" if status >= 400 else f"unexpected:{status}"
-    hint = CHANGED.format(changed) if changed else _hint(status, headers, answer, own=own is not None)
+    hint = CHANGED.format(changed) if changed else _hint(status, headers, answer, at, own=own is not None)
     hint = f"{hint}; vcond tries again by itself, at once with: vcond outbox retry"
     return Retry(reason, status=status, answer=text, detail=detail, hint=hint, held=True)
 
@@ -248,9 +248,20 @@ def _tls(why: aiohttp.ClientSSLError, place: str) -> Retry:
     return Retry(reason, answer=what, detail=f"{place}: {what}", hint=hint, held=True)
 
 
-def _hint(status: int, headers: Mapping[str, str], answer: bytes, *, own: bool) -> str:
+def _elsewhere(headers: Mapping[str, str], at: URL) -> str:
+    """Scheme, host and port of a redirect; more of it may be a secret. Empty when it names nothing of use."""
+    try:
+        other = at.join(URL(headers.get("Location", "")[:2048]))
+        return str(other.origin()) if other.host and other.origin() != at.origin() else ""
+    except ValueError:
+        return ""
+
+
+def _hint(status: int, headers: Mapping[str, str], answer: bytes, at: URL, *, own: bool) -> str:
     if status == 400 and b"plain HTTP request was sent to HTTPS port" in answer:
         return "this port speaks TLS: use https:// in `url`"
+    if 300 <= status < 400 and (other := _elsewhere(headers, at)):
+        return f"it sends elsewhere, to {other}, and vcond never follows: if that is the conserver, put it into `url`"
     if status < 400:
         return "a conserver does not answer so, and it is not known whether it has the vCon: correct `url`"
     if own or status in {404, 405, 407}:

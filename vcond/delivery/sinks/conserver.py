@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
+import zlib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -231,7 +232,7 @@ class ConserverSink:
         try:
             async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 answer = await _read(response, limit)
-                return response.status, response.headers, answer
+                return response.status, response.headers, _unpacked(answer, response.headers, limit)
         except (aiohttp.ClientError, OSError) as why:  # time-outs are both
             raise not_reached(why, url) from why
 
@@ -279,6 +280,16 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
+
+
+def _unpacked(answer: bytes, headers: Mapping[str, str], limit: int) -> bytes:
+    """What some proxies pack although nobody asked for it; ``limit`` bytes of it. As it is, when it cannot be unpacked."""
+    if headers.get("Content-Encoding", "").strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+        return answer
+    try:
+        return zlib.decompressobj(wbits=47).decompress(answer, limit)  # 47: gzip or zlib, whichever it is
+    except zlib.error:
+        return answer
 
 
 def _json(answer: bytes) -> Any:

@@ -132,6 +132,8 @@ class FakeSwitch(FakeTaps):
     def bridge(self, one: Channel, two: Channel) -> None:
         one.other, two.other = two.uuid, one.uuid
         self.tell("CHANNEL_BRIDGE", one, **{"Bridge-A-Unique-ID": one.uuid, "Bridge-B-Unique-ID": two.uuid})
+        self.tell("CALL_UPDATE", two)
+        self.tell("CALL_UPDATE", one)
 
     def unbridge(self, one: Channel, two: Channel) -> None:
         self.tell("CHANNEL_UNBRIDGE", one, **{"Bridge-A-Unique-ID": one.uuid, "Bridge-B-Unique-ID": two.uuid})
@@ -151,8 +153,9 @@ class FakeSwitch(FakeTaps):
             channel.holds.append([self.stamp(), 0])
         else:
             channel.holds[-1][1] = self.stamp()
-        channel.holding, channel.state = on, "HELD" if on else "ACTIVE"
+        channel.holding, channel.state = on, "HELD" if on else "UNHELD"
         self.tell("CHANNEL_HOLD" if on else "CHANNEL_UNHOLD", channel)
+        channel.state = channel.state.replace("UNHELD", "ACTIVE")
 
     def press(self, channel: Channel, digit: str) -> None:
         self.tell("DTMF", channel, **{"DTMF-Digit": digit, "DTMF-Duration": "960"})
@@ -176,10 +179,12 @@ class FakeSwitch(FakeTaps):
         answered = bool(one.answered)
         if answered:
             self.hang_up(two, variable_sip_hangup_disposition="send_bye")
+            sides = {"Bridge-A-Unique-ID": one.uuid, "Bridge-B-Unique-ID": two.uuid}
+            self.tell("CHANNEL_UNBRIDGE", one, **sides, **{"Hangup-Cause": "NORMAL_CLEARING"})
             self.hang_up(one, variable_sip_hangup_disposition="recv_bye")
         else:
-            self.hang_up(two, "NO_ANSWER", variable_sip_hangup_disposition="send_cancel")
             self.hang_up(one, variable_DIALSTATUS="NOANSWER", variable_sip_hangup_disposition="send_refuse")
+            self.hang_up(two, "NO_ANSWER", variable_sip_hangup_disposition="send_cancel")
 
     def headers(self, name: str, channel: Channel | None = None) -> dict[str, str]:
         told = {"Event-Name": name, "Core-UUID": self.core, "Event-Date-Timestamp": str(self.stamp())}

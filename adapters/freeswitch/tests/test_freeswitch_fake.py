@@ -101,3 +101,58 @@ def test_a_setting_is_taken_from_the_channel_where_the_tap_names_none(tmp_path, 
         return (tmp_path / "vcond-x-1-2.r16").stat().st_size
 
     assert run_virtual(main()) == (320 if named else 640)
+
+
+SUBSCRIBED = frozenset(commands.EVENTS)
+
+
+def script(name: str, switch: FakeSwitch) -> None:
+    """What was done when ``name`` was recorded."""
+    if name == "no_answer_timeout.json":
+        switch.end(*switch.call(answered=False))
+        return
+    one, two = switch.call()
+    if name == "hold_unhold.json":
+        for channel in (two, one):
+            switch.hold(channel, on=True)
+            switch.hold(channel, on=False)
+    elif name == "dtmf.json":
+        for channel, digit in ((one, "1"), (one, "#"), (two, "5"), (two, "*")):
+            switch.press(channel, digit)
+    switch.end(one, two)
+
+
+@pytest.mark.parametrize("name", ["basic.json", "hold_unhold.json", "dtmf.json", "no_answer_timeout.json"])
+def test_the_events_of_a_call_come_as_they_were_recorded(tmp_path, name):
+    """Which, of which leg, in which order, and what is done with their words."""
+
+    async def main() -> list[dict[str, str]]:
+        switch, listener = FakeSwitch(tmp_path), Listener()
+        switch.sessions.append(listener)
+        script(name, switch)
+        return listener.told
+
+    words = {
+        "Event-Name": "name", "Call-Direction": "direction", "Hangup-Cause": "cause", "DTMF-Digit": "digit",
+        "DTMF-Duration": "digit_samples", "variable_hangup_cause_q850": "q850",
+        "variable_sip_hangup_disposition": "hung_up",
+    }  # fmt: skip
+
+    def of(told: dict[str, str]) -> tuple[str, ...]:
+        held = told.get("Channel-Call-State", "") if told["Event-Name"] in {"CHANNEL_HOLD", "CHANNEL_UNHOLD"} else ""
+        hung_up = told["Event-Name"] == "CHANNEL_HANGUP_COMPLETE"
+        last = {"variable_hangup_cause_q850", "variable_sip_hangup_disposition"}
+        return (held, *(told.get(word, "") for word in words if hung_up or word not in last))
+
+    recorded = [
+        {"Channel-Call-State": event.call_state, **{word: getattr(event, field) for word, field in words.items()}}
+        for event in events(name)
+        if event.name in SUBSCRIBED and event.leg
+    ]
+
+    def told_in_order(told: list[dict[str, str]]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+        """In order, but for the end of both legs: they end in threads of their own (basic, hold_unhold differ)."""
+        lives = [of(event) for event in told if not event.get("Hangup-Cause")]
+        return lives, sorted(of(event) for event in told if event.get("Hangup-Cause"))
+
+    assert told_in_order(run_virtual(main())) == told_in_order(recorded)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from vcond.adapter import Instant
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 from vcond_freeswitch.board import Switchboard
@@ -37,6 +38,8 @@ FIELDS = {
     "stamp": st.integers(0, 10**16).map(str) | TEXT,
     "digit": st.sampled_from(list("0*#Ax")) | TEXT,
     "call_state": st.sampled_from(["ACTIVE", "HELD", "RINGING"]),
+    "app": st.sampled_from(["", "park", "eavesdrop", "three_way", "att_xfer", "conference"]), "app_data": LEGS,
+    "codec_channels": st.sampled_from(["", "1", "2"]),
 }  # fmt: skip
 EVENTS = st.fixed_dictionaries({}, optional={field: FIELDS.get(field, TEXT) for field in HEADERS}).map(
     lambda fields: Event(**fields)
@@ -53,6 +56,7 @@ def tell(told: list[Event], step: int = 20_000_000) -> MemoryDesk:
             if channel in {"a", "b"}:  # the others were gone when they were asked for
                 board.found(Event(name="CHANNEL_DATA", leg=channel, stamp=event.stamp, answered=event.stamp), arrived)
         board.event(event, arrived)
+        board.let_go(Instant(clock.now() + 3_000_000_000))
     board.all_lost(clock.advance(step), "test")
     assert not board.legs
     assert not desk.open_calls()

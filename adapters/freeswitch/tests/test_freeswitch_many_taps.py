@@ -38,7 +38,7 @@ class Leg:
 
     def __init__(self, channel: str, up: Instant) -> None:
         self.channel, self.up, self.left = channel, up, None
-        self.key, self.bypassed, self.silenced, self.talking = channel, False, False, True
+        self.key, self.bypassed, self.silenced, self.talking, self.stereo = channel, False, False, True, False
         self.conversation = self
         self.heard: list[Instant] = []
         self.warned: list[str] = []
@@ -57,6 +57,16 @@ class Leg:
 
     def settle(self, at) -> None:
         self.crew.start(self)
+
+
+class Door:
+    """Where connections would come in."""
+
+    def expect(self, tap, start) -> None:
+        """They come by themselves."""
+
+    def drop(self, socket) -> None:
+        """It has no other end."""
 
 
 class World:
@@ -154,7 +164,7 @@ async def batch(kind: str, seed: int, size: int, directory) -> int:
     async with asyncio.TaskGroup() as tasks:
         crew = world.crew = TapCrew(desk, config, tasks)
         crew.kind = kind
-        crew.make = {**crew.make, "stream": lambda leg, crew, _: StreamTap(leg, crew, "stream", lambda _: None)}
+        crew.make = {**crew.make, "stream": lambda leg, crew, _: StreamTap(leg, crew, "stream", Door())}
         legs = [Leg(f"leg-{n}", desk.clock.now()) for n in range(size)]
         for leg in legs:
             leg.crew = crew

@@ -434,3 +434,21 @@ def test_who_lets_a_colleague_go_talks_to_the_first_again():
     it.hang_up("1001")
     it.hang_up("1002")
     assert it.calls() == [{"1001", "1002", "1003"}]
+
+
+@pytest.mark.parametrize("told", ["CHANNEL_ANSWER", "CALL_UPDATE"])
+def test_a_third_one_who_comes_to_two_is_in_their_call(told):
+    it = Desk()
+    it.arrive("1001")
+    it.arrive("1002", other="1001")
+    it.tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="1002", answered="1")
+    it.tell("CHANNEL_CREATE", "1003")
+    if told == "CALL_UPDATE":
+        it.tell("CHANNEL_ANSWER", "1003", app="answer")
+    it.tell(told, "1003", app="three_way", app_data="1002")
+    it.tell("DTMF", "1003", app="three_way", app_data="1002")
+    it.hang_up("1001")
+    it.hang_up("1003")
+    it.hang_up("1002")
+    assert it.calls() == [{"1001", "1002", "1003"}]
+    assert not it.desk.open_calls()

@@ -200,7 +200,8 @@ class Attachment:
                 self._guarded(self.board.found, found, self._desk.clock.now())
         if self.board.in_doubt(event):
             now = await resync.dump(connection, event.leg)
-            event.app = now.app if now is not None and now.app else event.app
+            if now is not None and now.app:
+                event.app, event.app_data = now.app, now.app_data
         self._guarded(self._crew.event, event, arrived)
         self._guarded(self.board.event, event, arrived)
 

@@ -28,6 +28,8 @@ AWAY: Final = 20
 """Times without an attachment that are remembered."""
 SPIES: Final = frozenset({"eavesdrop", "userspy"})
 """Applications that only listen in on others, or whisper to them."""
+JOINING: Final = "three_way"
+"""The application that takes part in a call that goes on; its argument is a channel of that."""
 ANSWERING: Final = frozenset({"", "answer", "pre_answer", "set", "sleep"})
 """Applications after which it is open what a leg that is alone is there for."""
 LOOPBACK: Final = "loopback/"
@@ -222,6 +224,8 @@ class Switchboard:
             leg.conversation.look_at(leg, at)
         if leg.app in SPIES and not leg.peer:  # the name stays when another command connects it
             leg.conversation.listens_in(leg, at)
+        if leg.app == JOINING and not leg.peer and event.app == leg.app:
+            self._comes_to(leg, self.legs.get(event.app_data.strip()), at)
         if not leg.met:  # later events of a leg name whoever it talks to (measured after transfers)
             leg.conversation.describe(leg, who(event, self._config), at)
         stereo = number(event.codec_channels) == 2 if event.codec_channels else leg.stereo
@@ -314,6 +318,12 @@ class Switchboard:
         """Who a leg goes back to without a word: it asked a colleague beside (``att_xfer``, let go with ``*``)."""
         legs = leg.conversation.legs.items()
         return next((name for name, one in legs if one.peer == leg.channel and name != gone), "")
+
+    def _comes_to(self, leg: Leg, other: Leg | None, at: Instant) -> None:
+        """A third one takes part in what two others say: there is no bridge, and no event of one."""
+        if other is not None and other is not leg:
+            leg.peer = other.channel
+            self._meet(leg, other, at)
 
     def _meet(self, one: Leg, two: Leg, at: Instant) -> Conversation:
         """Two legs are connected: they are in one conversation; who stays leaves the one before behind."""

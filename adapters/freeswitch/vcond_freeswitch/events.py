@@ -67,6 +67,7 @@ HEADERS: Final = {
     "to_uri": "variable_sip_to_uri",
     "sip_call_id": "variable_sip_call_id",
     "app": "variable_current_application",
+    "app_data": "variable_current_application_data",
     "bypass": "variable_bypass_media",
     "proxy": "variable_proxy_media",
     "queue_member": "variable_cc_member_session_uuid",
@@ -144,6 +145,7 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     to_uri: str = ""
     sip_call_id: str = ""
     app: str = ""
+    app_data: str = ""
     bypass: str = ""
     proxy: str = ""
     queue_member: str = ""

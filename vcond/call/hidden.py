@@ -39,11 +39,16 @@ _OF: Final = (
 _PHRASES: Final = "no ?caller ?id|no ?caller ?number|no ?number"
 
 
+_BETWEEN: Final = re.compile(r"[\s\-_.\"'<>()\[\]\\/+:,;]+")
+
+
 def _plain(text: str) -> str:
     """For comparison: one form of Unicode, no case, accents, quotes; words apart by one space."""
-    apart = unicodedata.normalize("NFKD", text[:256].casefold())
-    bare = "".join(c for c in apart if not unicodedata.combining(c) or c in "\u3099\u309a")
-    return " ".join(re.split(r"[\s\-_.\"'<>()\[\]\\/+:,;]+", bare)).strip()
+    bare = text[:256].casefold()
+    if not bare.isascii():
+        apart = unicodedata.normalize("NFKD", bare)
+        bare = "".join(c for c in apart if not unicodedata.combining(c) or c in "\u3099\u309a")
+    return _BETWEEN.sub(" ", bare).strip()
 
 
 def _whole(words: tuple[str, ...]) -> re.Pattern[str]:
@@ -72,6 +77,10 @@ _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*<)')
 """The name before an address, in which whoever calls may write anything."""
 _REMOTE: Final = re.compile(r";\s*privacy\s*=\s*\"?(?:full|uri|name|yes|on)", re.IGNORECASE)
 """``Remote-Party-ID`` (draft-ietf-sip-privacy-04)."""
+_WITHIN: Final = re.compile(r"[\s().\-]")
+"""What people write between the digits of a number."""
+_DIGITS: Final = re.compile(r"\+?[0-9]+")
+_SCHEME: Final = re.compile(r"^<?\s*(?:sips?|tel|mailto):")
 _URI: Final = re.compile(r"(?:sips?|tel):([^\s>;?]+)", re.IGNORECASE)
 
 
@@ -113,15 +122,17 @@ def asks(header: str, value: str) -> bool:
 
 def _number(text: str) -> bool:
     number = text.strip().removeprefix("tel:").strip()
-    digits = re.sub(r"[\s().\-]", "", number)
-    return bool(
-        digits in _SPELT or digits in _SPELT_BARE or _ZEROS.fullmatch(digits) or _ANY.fullmatch(_plain(unquote(number)))
-    )
+    digits = _WITHIN.sub("", number)
+    if digits in _SPELT or digits in _SPELT_BARE or _ZEROS.fullmatch(digits):
+        return True
+    return not _DIGITS.fullmatch(digits) and bool(_ANY.fullmatch(_plain(unquote(number))))
 
 
 def _address(text: str, *, user: bool = True) -> bool:
     """Whether an addr-spec is that of nobody: by its host, or where only the user part is to be looked at, by that."""
-    bare = re.sub(r"^<?\s*(?:sips?|tel|mailto):", "", text.strip().lower())
+    if not text:
+        return False
+    bare = _SCHEME.sub("", text.strip().lower())
     name, at, rest = bare.rpartition("@")
     host = re.split(r"[:;?>\s]", rest)[0] if at else ""
     if f".{host}".rstrip(".").endswith(f".{_HOST}"):

@@ -82,7 +82,10 @@ def secret(password: str, file: str, at: str) -> str:
 
 def clean(text: str) -> str:
     """A text from outside, fit for a record: no control characters, no surrounding space, at most ``MAX_TEXT``."""
-    return "".join(c for c in text[: 4 * MAX_TEXT] if c.isprintable())[:MAX_TEXT].strip()
+    text = text[: 4 * MAX_TEXT]
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isprintable())
+    return text[:MAX_TEXT].strip()
 
 
 def direction(first: bool | None, others: Sequence[bool | None]) -> Direction:

@@ -38,6 +38,8 @@ class FakeAsterisk:
         """Statuses to answer with, by a part of ``METHOD path``."""
         self.hang = ""
         """A part of ``METHOD path`` that is never answered."""
+        self.slow = 0.0
+        """Seconds that it takes over every request that asks for something to be made or changed."""
         self.mute: set[str] = set()
         """Media channels that send nothing; ``*`` = all."""
         self.still = 0
@@ -188,6 +190,8 @@ class FakeAsterisk:
             return web.json_response({"message": "no"}, status=status)
         if self.hang and self.hang in what:
             await asyncio.sleep(3600)
+        if self.slow and request.method == "POST":
+            await asyncio.sleep(self.slow)
         return await handler(request)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:

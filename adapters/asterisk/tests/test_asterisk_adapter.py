@@ -279,6 +279,24 @@ def test_a_request_that_is_never_answered(world):
     world(main, timeout=1.0)
 
 
+def test_a_pbx_that_is_slow_is_given_more_time_with_each_try(world):
+    """Setting up takes two turns of 3 s, which is longer than the first try may take."""
+
+    async def main(one):
+        one.pbx.slow = 3.0
+        caller, agent = await one.call(tapped=0)
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        said = voice(1, 2.0)
+        one.pbx.say(agent, said)
+        await one.pbx.said(agent)
+        await asyncio.sleep(0.5)
+        assert find(said, one.desk.audio(one.desk.by_key(caller), 1))[0] > 0.99
+        assert "tap-failed" not in one.codes(caller)
+        assert one.desk.drops["tap", "stalled"] == 0
+
+    world(main, timeout=5.0)
+
+
 def test_a_stalled_tap_is_made_anew(world):
     async def main(one):
         caller, _ = await one.call()

@@ -27,6 +27,9 @@ COMPLAIN: Final = 3
 """Tries that fail before the record and the log say so."""
 EARLY: Final = 1.0
 """Seconds without a frame after which a tap in its first second is made anew; later ``stall_seconds`` count."""
+PATIENCE: Final = 6
+"""Times that ``EARLY`` and the time for setting up grow to, by one with each try that failed: a PBX that is slow would
+have only more to do if what it is about to finish were taken down and asked for again at the same pace."""
 GAP: Final = 300 * MILLI
 """Nanoseconds between two connections of a tap that are said to be lost, also while somebody holds: frames come then too."""
 EDGE: Final = 100 * MILLI
@@ -73,6 +76,8 @@ class Tap:
         """Since when all of it is set up."""
         self.fresh = 0
         """Frames since then."""
+        self.tries = 0
+        """How many failed one after the other."""
         self._crew = crew
         self._track: Track | None = None
         self._link: Link | None = None
@@ -84,7 +89,6 @@ class Tap:
 
     async def run(self) -> None:
         """Set up, wait until it breaks, set up again; removes its helpers however it ends."""
-        tries = 0
         while not self._stopped.is_set():
             if not await self._attached():
                 return
@@ -94,16 +98,16 @@ class Tap:
                 await self._broken.wait()
                 if self.fresh < SOUND and not self._stopped.is_set():
                     raise UnreachableError("the tap was set up, and no audio came")
-                tries = 0
+                self.tries = 0
             except (PeerError, ConfigError, TimeoutError) as why:
                 if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
                     return  # the channel is gone; its last event is on the way
-                tries += 1
-                if tries == COMPLAIN:
+                self.tries += 1
+                if self.tries == COMPLAIN:
                     self._complain(why)
             finally:
                 self._take_down(helpers)
-            await self._crew.pause(PAUSES[min(tries, len(PAUSES) - 1)], self._stopped)
+            await self._crew.pause(PAUSES[min(self.tries, len(PAUSES) - 1)], self._stopped)
 
     def stop(self, at: Instant) -> None:
         """The leg is gone, or must not be listened to any more."""
@@ -150,7 +154,7 @@ class Tap:
         if self.standing is None:
             return False
         patience = self._crew.config.stall_seconds
-        patience = min(EARLY, patience) if self.fresh < SOUND else patience
+        patience = min(EARLY * self._factor, patience) if self.fresh < SOUND else patience
         return now - max(self.standing, self.last or 0) > patience * SECOND
 
     def stall(self, now: Instant) -> None:
@@ -176,6 +180,11 @@ class Tap:
 
     # Inside.
 
+    @property
+    def _factor(self) -> int:
+        """How much longer than usual the PBX is waited for."""
+        return min(1 + self.tries, PATIENCE)
+
     async def _attached(self) -> bool:
         """Wait until our application is registered; whether the leg is still to be listened to then."""
         if not self._crew.attached.is_set():
@@ -193,7 +202,7 @@ class Tap:
     async def _set_up(self, helpers: Helpers) -> None:
         crew, ari, app = self._crew, self._crew.ari, self._crew.config.app
         crew.media.expect(helpers.token, self)
-        async with asyncio.timeout(crew.config.timeout):
+        async with asyncio.timeout(crew.config.timeout * self._factor):
             await together(
                 ari.snoop(self.leg.channel, helpers.snoop, app),
                 ari.external_media(

@@ -10,7 +10,7 @@ import pytest
 from vcond.testing.needs import needs
 
 HERE = Path(__file__).resolve().parent
-for kits in (HERE, HERE / "daemon"):
+for kits in (HERE, HERE / "daemon", HERE.parent / "peers" / "sounds"):
     if str(kits) not in sys.path:
         sys.path.insert(0, str(kits))
 

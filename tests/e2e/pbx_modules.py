@@ -9,7 +9,6 @@ from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / "peers" / "asterisk"
-sys.path.insert(0, str(HERE.parent / "peers" / "sounds"))
 
 
 def _load(name: str, path: Path) -> ModuleType:

@@ -10,19 +10,12 @@ import pytest
 pytestmark = pytest.mark.peer
 
 
-async def ticks(vcond, count):
-    """Let so many half seconds of the daemon pass."""
-    async with vcond.admin.get("http://vcond/v1/live") as live:
-        while count:
-            count -= b'"tick"' in await live.content.readline()
-
-
 async def interrupted(site, judge, stop, reason):
     """Two people talk on while vcond is away; its record as a judge sees it."""
     async with site.running() as vcond:
         caller, agent, uuid = await site.talking(vcond)
         talks = site.talk_on(caller, 1), site.talk_on(agent, 2)
-        await ticks(vcond, 3)
+        await vcond.ticks(3)
         helpers = len(await site.leftovers())
         stopped = time.time()
         await stop(vcond)
@@ -30,7 +23,7 @@ async def interrupted(site, judge, stop, reason):
         (row,) = await vcond.ask("calls")
         assert row["call"] == uuid
         await site.tapped(vcond, uuid, 4)
-        await ticks(vcond, 3)
+        await vcond.ticks(3)
         assert len(await site.leftovers()) == helpers, "what the run before left on the PBX is gone"
         await asyncio.gather(*(talk.enough() for talk in talks))
         await agent.hang_up()
@@ -39,7 +32,7 @@ async def interrupted(site, judge, stop, reason):
     assert document["uuid"] == uuid
     assert len(list(site.vcond.vcons.iterdir())) == 1
     record = judge(document)
-    gap = record.check_gap(reason, stopped)
+    gap = record.check_gap(reason, stopped, site.late)
     record.check_places(site, 0, talks[0], gap, talks[1])
     record.check_places(site, 1, talks[1], gap, talks[0])
     assert [party.get("name") for party in document["parties"][:2]] == ["Carol Caller", "Alice Agent"]
@@ -64,7 +57,7 @@ async def test_the_call_ends_while_vcond_is_killed(site, judge):
     async with site.running() as vcond:
         caller, agent, uuid = await site.talking(vcond)
         await site.say(v1=caller, v2=agent)
-        await ticks(vcond, 1)  # what a phone said last is still under way
+        await vcond.ticks(1)  # what a phone said last is still under way
         await vcond.kill()
     await caller.hang_up()
     await agent.gone()

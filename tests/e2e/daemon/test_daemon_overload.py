@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from daemon_kit import LIMIT, TOKEN, House, Running
+from daemon_kit import TOKEN, House, Running
 from websockets.asyncio.client import connect
 
 from vcond.demo import child
@@ -37,6 +37,8 @@ START = RATE // 2
 """Samples at the beginning that are not compared: at this speed they are an eighth of a second."""
 STALE = 2.0
 """Seconds by which words may be late that are shown."""
+BEHIND = 10.0
+"""Seconds by which this process may be late to read them, on a machine that has others to serve."""
 
 
 @pytest.fixture
@@ -210,7 +212,7 @@ async def test_two_minutes_of_three_times_too_much(house: House) -> None:
     assert len(killed) >= 2
     assert quiet["speech"]["deferred"] == quiet["speech"]["waiting"] == 0
     assert all("deferred" in watch.states[row["call"]] for row in rows[-2:]), watch.states
-    assert all(lag < STALE + LIMIT / 6 for lag in watch.lags), "words are shown in time, or not at all"
+    assert all(lag < STALE + BEHIND for lag in watch.lags), "words are shown in time, or not at all"
     assert sizes[-1][0] - sizes[0][0] < 60, sizes
     assert sizes[2][1] - sizes[0][1] < 60, sizes
     assert sum(report(document).get("deferred", {}).get("utterances", 0) for document in documents) > 10

@@ -25,7 +25,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--allow-loopback-in-peer-connection",
     "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
-LIMIT = 60.0
+LIMIT = 240.0
 
 
 class Page:
@@ -53,7 +53,7 @@ class Page:
     async def until(self, condition: str) -> None:
         """Wait in the page until a condition holds; then say what the page says instead."""
         script = f"""new Promise((done) => {{
-            const end = Date.now() + 30000;
+            const end = Date.now() + {LIMIT / 2 * 1000};
             const look = () => ({condition}) ? done(true) : Date.now() > end ? done(false) : setTimeout(look, 30);
             look(); }})"""
         if not await self.run(script):

@@ -22,7 +22,7 @@ DRIVER = Path("/usr/bin/chromedriver")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The web element identifier (section 12)."""
 TAB, ENTER, SPACE = "\ue004", "\ue007", " "
-LIMIT = 40.0
+LIMIT = 120.0
 SECOND = 1000
 
 

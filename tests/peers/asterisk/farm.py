@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 APP = "phones"
-WITHIN = 15.0
-"""Seconds within which a phone must do what it is told."""
+WITHIN = 120.0
+"""Seconds within which a phone must do what it is told, on a machine that has others to serve."""
 
 
 class Ari:

@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
 USER, PASSWORD = "vcond", "vcond-test"
-READY = 60.0
+READY = 300.0
 """Seconds that an instance may need to start on a busy machine."""
 BUILD = 900.0
 """Seconds for the first download and unpacking."""
@@ -56,7 +56,7 @@ class Instance:
         """The answer to a console command."""
         env = {**os.environ, "VCOND_AST_RUN": str(self.run), "VCOND_AST_ROLE": self.role}
         return subprocess.run(
-            [HERE / "ast-cli", command], env=env, capture_output=True, text=True, timeout=30, check=False
+            [HERE / "ast-cli", command], env=env, capture_output=True, text=True, timeout=READY, check=False
         ).stdout
 
     def stop(self) -> None:

@@ -11,24 +11,34 @@ from vcond.testing.sounds import RATE, find
 
 FRAME: Final = RATE // 50
 """Samples of one packet."""
-WINDOW, REACH = RATE // 8, 600
-"""Samples that are looked for at once, and how far from where the ones before them lay."""
+WINDOW: Final = RATE // 8
+"""Samples that are looked for at once."""
+ALIKE: Final = 0.95
+"""Least correlation of a voice with itself, coded and decoded."""
 
 
 def likeness(said: Pcm, heard: Pcm) -> float:
-    """Correlation of what was said with what was heard, -1 to 1.
+    """Correlation of a ``voice`` with what was heard, -1 to 1, both at 8 kHz.
 
     Asterisk puts 20 ms of digital silence, which no ``voice`` has, into a tap for each packet that a phone sends late:
-    on a busy machine that happens, and says nothing of vcond. So silence is left out, and the place of each eighth of
-    a second is looked for near that of the one before. What is missing or is somebody else's lowers the result.
+    on a busy machine that happens, and says nothing of vcond. So silence is left out. What is missing or is somebody
+    else's lowers the result.
     """
-    heard = without_silence(heard)
+    return piecewise(said, without_silence(heard), RATE)
+
+
+def piecewise(said: Pcm, heard: Pcm, rate: int) -> float:
+    """Correlation, -1 to 1, in which the place of each eighth of a second is looked for near that of the one before.
+
+    A speaker that was late for a moment, whose words are all there, has the same as one that was not.
+    """
     _, lag = find(said, heard)
+    window, reach = rate // 8, rate * 3 // 40
     both = ours = theirs = 0.0
-    for start in range(0, len(said), WINDOW):
-        piece = said[start : start + WINDOW].astype(np.float64)
-        first = max(0, start + lag - REACH)
-        around = heard[first : start + lag + WINDOW + REACH]
+    for start in range(0, len(said), window):
+        piece = said[start : start + window].astype(np.float64)
+        first = max(0, start + lag - reach)
+        around = heard[first : start + lag + window + reach]
         score, at = find(piece, around)
         match = np.zeros(len(piece))
         found = around[at : at + len(piece)]
@@ -36,6 +46,14 @@ def likeness(said: Pcm, heard: Pcm) -> float:
         lag = first + at - start if score > 0.5 else lag
         both, ours, theirs = both + piece @ match, ours + piece @ piece, theirs + match @ match
     return float(both / max(np.sqrt(ours * theirs), 1e-9))
+
+
+def missing_head(said: Pcm, heard: Pcm) -> float:
+    """Seconds of the beginning of what was said that are not there, in eighths; all of it when nothing is."""
+    for start in range(0, len(said), WINDOW):
+        if likeness(said[start:], heard) >= ALIKE:
+            return start / RATE
+    return len(said) / RATE
 
 
 def without_silence(heard: Pcm) -> Pcm:

@@ -178,3 +178,16 @@ async def test_a_real_publisher_whose_video_nobody_knows_is_heard(order):
         await client.close()
         await peer.close()
     assert peer.tracks == 1
+
+
+def test_formats_are_looked_up_and_not_searched_for_and_there_may_be_so_many():
+    """An offer as large as may be: a search in all lines for each of many formats would keep every call waiting."""
+    many = " ".join(map(str, range(256)))
+    offer = offered(
+        [f"m=audio 9 UDP/TLS/RTP/SAVPF {many}", "a=rtpmap:96 opus/48000/2", "a=rtpmap:96 x/1", "a=sendonly"]
+    )
+    (section,) = read(offer).sections
+    assert section.sends == "0"
+    assert section.rtpmap("96") == "opus/48000/2"
+    with pytest.raises(ProtocolError, match="formats"):
+        read(offer.replace(many, f"{many} 1"))

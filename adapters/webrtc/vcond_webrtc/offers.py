@@ -14,6 +14,8 @@ from vcond.adapter import ProtocolError, RefusedError
 from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS
 
 MOST_SECTIONS: Final = 32
+MOST_FORMATS: Final = 256
+"""Of one section; payload types end at 127."""
 TICKS: Final = frozenset({8_000, 16_000, 32_000, 48_000})
 """A second, of keys."""
 NOISE_TYPE: Final = "13"
@@ -47,6 +49,14 @@ class Section:
     formats: list[str]
     lines: list[str] = field(default_factory=list)
     """Below its own, without line ends."""
+    maps: dict[str, str] = field(init=False)
+    """What the offer says of payload types; where it says it twice, the first counts."""
+
+    def __post_init__(self) -> None:
+        told = (line.removeprefix("a=rtpmap:").partition(" ") for line in self.lines if line.startswith("a=rtpmap:"))
+        self.maps = {}
+        for number, _, mapped in told:
+            self.maps.setdefault(number, mapped.strip())
 
     @property
     def mid(self) -> str:
@@ -64,8 +74,7 @@ class Section:
 
     def rtpmap(self, number: str) -> str:
         """``opus/48000/2``; empty when the offer does not say."""
-        told = (line.partition(" ")[2].strip() for line in self.lines if line.startswith(f"a=rtpmap:{number} "))
-        return next(told, _STATIC.get(number, ""))
+        return self.maps.get(number, _STATIC.get(number, ""))
 
     @property
     def sends(self) -> str:
@@ -183,6 +192,8 @@ def read(text: str) -> Offer:
         Section(head[1], int(head[2]), head[3], head[4].split(), [line.rstrip() for line in part[1:]])
         for head, part in zip(heads, parts, strict=True)
     ]
+    if any(len(section.formats) > MOST_FORMATS for section in sections):
+        raise ProtocolError("the offer has too many formats")
     common = [line.rstrip() for line in common]
     names = [section.mid for section in sections if section.mid]
     if len(names) != len(set(names)):

@@ -143,16 +143,16 @@ class Room:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def calls(self, method: str) -> asyncio.Queue[None]:
-        """Something for each call of a method of the service, after it."""
-        plain, seen = getattr(self.speech, method), asyncio.Queue()
+    def calls(self, part: object, method: str) -> asyncio.Queue[None]:
+        """Something for each call of a method of a part of speech, after it."""
+        plain, seen = getattr(part, method), asyncio.Queue()
 
         def counted(*args):
             out = plain(*args)
             seen.put_nowait(None)
             return out
 
-        setattr(self.speech, method, counted)
+        setattr(part, method, counted)
         return seen
 
     async def transcribe(self, call: str = "") -> None:

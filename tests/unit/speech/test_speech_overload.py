@@ -10,7 +10,7 @@ import pytest
 from paced import RATE, Call, Room, Speed, spoken
 
 from vcond.call import events as ev
-from vcond.speech.dispatcher import STALE
+from vcond.speech.workers.steps import STALE
 from vcond.testing import time as virtual
 from vcond.testing.time import run_virtual
 

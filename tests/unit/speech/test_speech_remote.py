@@ -328,7 +328,7 @@ async def test_an_outage_costs_no_utterance_its_text(room, track) -> None:
         pass
     house, voices = room(), track()
     speech = asking(house, port)
-    deaths = house.calls("_died")
+    deaths = house.calls(house.speech._pool, "_died")
     async with house.running():
         speech.catch_up(voices, voices.say(11, 12, length=8000))
         await deaths.get()
@@ -368,7 +368,7 @@ async def test_a_server_that_goes_while_somebody_speaks_and_comes_back(room, tra
     async with contextlib.AsyncExitStack() as stack:
         with running(server) as port:
             speech = asking(house, port)
-            deaths = house.calls("_died")
+            deaths = house.calls(house.speech._pool, "_died")
             await stack.enter_async_context(house.running())
             await speech.ready.wait()
             ear = house.listen(line)

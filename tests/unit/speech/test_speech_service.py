@@ -10,7 +10,7 @@ import pytest
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.call import events as ev
-from vcond.speech import dispatcher
+from vcond.speech.workers import pool
 
 CRASH, HANG, RAISE, NOISY, GROW = 901, 902, 903, 906, 907
 
@@ -138,8 +138,8 @@ async def test_a_cut_that_lies_before_what_was_fed_gives_no_word_twice(room, tra
         ear = house.listen(line)
         ear.advance(16000)
         await line.until(lambda: bool(line.partials))
-        speech.ended(ear, 0, 8000)
-        speech.begun(ear, 8000)
+        speech._utterances.ended(ear, 0, 8000)
+        speech._utterances.begun(ear, 8000)
         ear.segmenter.start = 8000
         ear.close(16000)
         assert await speech.settled("call", 60)
@@ -229,7 +229,7 @@ async def test_an_engine_that_raises_costs_the_utterance_and_not_the_worker(room
 async def test_a_streaming_utterance_that_fails_while_it_is_spoken_says_so_at_its_end(room, track) -> None:
     house, line = room("Streaming"), track()
     line.pcm = np.repeat(np.array([RAISE, 0], np.int16), 8000)
-    failures = house.calls("_failed")
+    failures = house.calls(house.speech._pool._work, "_failed")
     async with house.running() as speech:
         await speech.ready.wait()
         ear = house.listen(line)
@@ -361,7 +361,7 @@ async def test_audio_that_cannot_be_read_back_is_said_and_holds_nothing_up(room,
 async def test_an_engine_that_cannot_be_loaded_says_why_and_what_to_do(room, track) -> None:
     house, line = room("Broken"), track()
     house.speech.catch_up(line, line.say(1))
-    deaths = house.calls("_died")
+    deaths = house.calls(house.speech._pool, "_died")
     async with house.running() as speech:
         await deaths.get()
         await deaths.get()
@@ -371,9 +371,9 @@ async def test_an_engine_that_cannot_be_loaded_says_why_and_what_to_do(room, tra
 
 
 async def test_workers_that_always_die_are_said_to_be_trouble(room, track, monkeypatch) -> None:
-    monkeypatch.setattr(dispatcher, "WORRYING_PAUSE", 0.02)
+    monkeypatch.setattr(pool, "WORRYING_PAUSE", 0.02)
     house = room("DiesAtStart")
-    deaths = house.calls("_died")
+    deaths = house.calls(house.speech._pool, "_died")
     async with house.running() as speech:
         await deaths.get()
         assert speech.trouble == ""

@@ -106,7 +106,7 @@ async def test_a_model_that_cannot_be_loaded_keeps_nobody_else_from_being_heard(
     english, german = track("one"), track("two")
     english.model, german.model = 0, 1
     died = asyncio.Event()
-    monkeypatch.setattr(speech._of[1], "_died", lambda *_: died.set())
+    monkeypatch.setattr(speech._of[1]._pool, "_died", lambda *_: died.set())
     async with running(speech):
         speech.catch_up(english, english.say(5))
         speech.catch_up(german, german.say(6))

@@ -21,6 +21,7 @@ from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engine_choice import Choice
 from vcond.speech.engines import whisper
 from vcond.speech.engines.whisper import WhisperEngine
+from vcond.speech.workers import steps
 from vcond.testing.needs import needs
 
 needs(
@@ -163,14 +164,14 @@ async def live(line, clock, *, kill: bool = False) -> list[ev.Transcribed]:
     task = asyncio.create_task(speech.run())
     await speech.ready.wait()
     if kill:
-        pid, plain = speech.pids[0], speech._messages
+        pid, plain = speech.pids[0], steps.requests
 
         def sent(step, pcm):
-            speech._messages = plain
+            steps.requests = plain
             asyncio.get_running_loop().call_later(0.03, os.kill, pid, signal.SIGKILL)
             return plain(step, pcm)
 
-        speech._messages = sent
+        steps.requests = sent
     speech.listen(line).close(len(line.pcm))
     assert await speech.settled("call", 120)
     task.cancel()

@@ -226,7 +226,7 @@ async def test_the_service_replaces_its_cold_workers_and_loses_no_text(room, tra
         speech.catch_up(said, said.say(*range(1, 9)))
         assert await speech.settled("", 60)
         before = set(speech.pids.values())
-        started = held.calls("_started")
+        started = held.calls(held.speech._pool, "_started")
         (tmp_path / "cold").unlink()
         while len(set(speech.pids.values()) - before) < 2:
             await started.get()

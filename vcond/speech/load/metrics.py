@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from vcond.base import metrics
-from vcond.speech.load.admission import STATES
-
-if TYPE_CHECKING:
-    from vcond.speech.dispatcher import Speech
+from vcond.speech.load.admission import STATES, Admission
 
 
-def measure(house: Sequence[Speech]) -> None:
+class Measured(Protocol):
+    """One model's speech."""
+
+    admission: Admission
+    calls: Counter[str]
+    """Calls that go on, by state."""
+
+    @property
+    def deferred(self) -> tuple[int, float]:
+        """Utterances that were deferred or left over and wait, and their seconds."""
+
+    @property
+    def waiting(self) -> int:
+        """Utterances that have ended and have no text."""
+
+
+def measure(house: Sequence[Measured]) -> None:
     """What admission knows. Load and costs are those of the model that has or costs most."""
     for state in STATES:
         metrics.stt_calls.labels(state).set(sum(one.calls[state] for one in house))
@@ -24,6 +38,6 @@ def measure(house: Sequence[Speech]) -> None:
         metrics.stt_cost.labels(kind).set(max(one.admission.costs[kind].second for one in house))
 
 
-def backlog(house: Sequence[Speech]) -> None:
+def backlog(house: Sequence[Measured]) -> None:
     """What waits."""
     metrics.stt_backlog.set(sum(one.waiting for one in house))

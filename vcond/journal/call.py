@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.call.events import Event, Merged, TrackOpened, decode
-from vcond.journal.commands import Flush
+from vcond.journal.commands import Done, Flush
 from vcond.journal.disk_errors import advice
 from vcond.journal.file_buffers import Folder, Log, Lost, Name, Tail, Track
 from vcond.journal.prerequisites import Adoption, Repair
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
-
-if TYPE_CHECKING:
-    from vcond.journal.store import Store
+from vcond.journal.write_queue import Inbox, Request
 
 Pcm = NDArray[np.int16]
 """Shape (samples,): one channel of 16-bit audio."""
@@ -36,6 +34,21 @@ MAX_TRACKS: Final = 1000
 _SAMPLE = np.dtype("<i2")
 
 
+class Owner(Protocol):
+    """The store of a journal, as the journal sees it."""
+
+    inbox: Inbox
+
+    async def ask(self, request: Callable[[Done], Request]) -> None:
+        """Have the writer do something and wait until it is done. Raises what it says."""
+
+    def remove(self, uuid: str) -> None:
+        """Delete a journal. Does not wait."""
+
+    def forget(self, journal: CallJournal) -> None:
+        """It is closed."""
+
+
 class CallJournal:
     """Events and audio of one call. Made by ``Store.open`` and ``Store.recover``.
 
@@ -45,7 +58,7 @@ class CallJournal:
     is on the disk, safe from power loss, within the store's ``sync_interval`` or when ``flush`` returns.
     """
 
-    def __init__(self, store: Store, uuid: str, folder: Folder, found: Found | None) -> None:
+    def __init__(self, store: Owner, uuid: str, folder: Folder, found: Found | None) -> None:
         self.uuid = uuid
         self.folder = Path(folder.path)
         self.events: list[Event] = found.events if found else []

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from vcond.base.errors import StorageError, VcondError
-from vcond.journal.file_buffers import Folder, Tail
-
-if TYPE_CHECKING:
-    from vcond.journal.writer import Writer
+from vcond.journal.file_buffers import Disk, Folder, Tail
 
 Done = Callable[[Exception | None], None]
 """Told once, in the writer thread: None = it is done."""
@@ -22,7 +18,7 @@ class Flush:
     def __init__(self, tails: Sequence[Tail], done: Done) -> None:
         self._tails, self._done = tails, done
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """See ``Request``."""
         troubles = [writer.attempt(tail, partial(writer.settle, tail)) for tail in self._tails]
         trouble = next(filter(None, troubles), "")
@@ -39,14 +35,14 @@ class Remove:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """See ``Request``."""
         writer.attempt(self, partial(self._move, writer))
 
     def fail(self, why: Exception) -> None:
         """See ``Request``. The folder stays, and is found again at the next start."""
 
-    def _move(self, writer: Writer) -> None:
+    def _move(self, writer: Disk) -> None:
         folder = self._folder
         if not folder.gone:
             if folder.after is not None:
@@ -64,7 +60,7 @@ class Purge:
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """See ``Request``."""
         writer.purges.extend(self._paths)
 
@@ -78,7 +74,7 @@ class Stop:
     def __init__(self, done: Done) -> None:
         self._done = done
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """See ``Request``."""
         trouble = writer.stop()
         self._done(StorageError(trouble) if trouble else None)

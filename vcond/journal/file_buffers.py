@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from vcond.journal.writer import Writer
+from vcond.journal.fd_cache import Handles
+from vcond.journal.files import Files
 
 BLOCK: Final = 1 << 20
 """A block stops growing here, so that one system call stays short."""
@@ -110,10 +110,38 @@ class Tail:
         return [*self.taken, *self.pending]
 
 
+class Disk(Protocol):
+    """The writer, as those see it who do something in its turn. All but ``attempt`` and ``stop`` raise OSError."""
+
+    root: Folder
+    files: Files
+    handles: Handles
+    purges: deque[str]
+    """Folders in the trash, to be deleted."""
+
+    def attempt(self, key: object, action: Callable[[], None], again: Callable[[], None] | None = None) -> str:
+        """Do something; on disk trouble keep it to be tried later. The trouble, if any."""
+
+    def make(self, folder: Folder) -> None:
+        """Make a folder, unless it is there."""
+
+    def open(self, tail: Tail, name: Name) -> int:
+        """A descriptor of a tail's file, made when it is new."""
+
+    def settle(self, tail: Tail) -> None:
+        """Write what waits and have it on the disk, with its names."""
+
+    def discard(self, path: str) -> None:
+        """Move a file or folder to the trash."""
+
+    def stop(self) -> str:
+        """Write and sync all that can be; why not everything could."""
+
+
 class Step(Protocol):
     """Something that must have been done before a log is written on."""
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """Do it. Raises OSError, and is then tried again."""
         ...
 

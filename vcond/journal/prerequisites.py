@@ -6,12 +6,9 @@ Steps run in the writer thread and are tried again until they succeed; each can 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from vcond.journal.file_buffers import Log, Name, Track
-
-if TYPE_CHECKING:
-    from vcond.journal.writer import Writer
+from vcond.journal.file_buffers import Disk, Log, Name, Track
 
 CHUNK: Final = 1 << 20
 NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
@@ -25,7 +22,7 @@ class Repair:
         self._tail, self._good = tail, good
         self._aside = Name(tail.files[0][0].folder, aside)
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """See ``Step``."""
         files = writer.files
         name = self._tail.files[0][0]
@@ -53,7 +50,7 @@ class Adoption:
     def __init__(self, track: Track, name: Name) -> None:
         self._track, self._name = track, name
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """See ``Step``."""
         track, new = self._track, self._name
         if track.gone:
@@ -72,7 +69,7 @@ class Adoption:
         writer.files.sync_folder(new.folder.path)
         track.files = files
 
-    def _link(self, writer: Writer, old: str, new: str) -> None:
+    def _link(self, writer: Disk, old: str, new: str) -> None:
         try:
             writer.files.link(old, new)
         except FileExistsError:
@@ -80,7 +77,7 @@ class Adoption:
             writer.discard(new)
             writer.files.link(old, new)
 
-    def _copy(self, writer: Writer, source: int, new: str) -> None:
+    def _copy(self, writer: Disk, source: int, new: str) -> None:
         target = writer.files.open(new, create=True)
         try:
             copy(writer, source, target, start=0)
@@ -89,7 +86,7 @@ class Adoption:
             writer.files.close(target)
 
 
-def copy(writer: Writer, source: int, target: int, *, start: int) -> None:
+def copy(writer: Disk, source: int, target: int, *, start: int) -> None:
     """Copy a file from a byte on, to the beginning of another; stretches of zeros stay holes."""
     files, offset = writer.files, start
     while chunk := files.pread(source, CHUNK, offset):

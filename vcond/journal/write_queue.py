@@ -5,14 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.journal.file_buffers import Block, Log, Lost, Tail, Track
-
-if TYPE_CHECKING:
-    from vcond.journal.writer import Writer
+from vcond.journal.file_buffers import Block, Disk, Log, Lost, Tail, Track
 
 COALESCE: Final = 0.2
 """Seconds that audio may wait so that one system call serves many frames."""
@@ -28,7 +25,7 @@ Report = Callable[[Lost, str, int, int], None]
 class Request(Protocol):
     """Something the writer is asked to do in turn."""
 
-    def run(self, writer: Writer) -> None:
+    def run(self, writer: Disk) -> None:
         """Do it; disk trouble is dealt with inside."""
         ...
 

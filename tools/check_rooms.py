@@ -17,20 +17,19 @@ TABLE: dict[str, set[str]] = {
     "base": set(),
     "call": PLAIN,
     "media": PLAIN,
-    "adapter": {"call", "media", *PLAIN},
-    "pbx": {"adapter"},
+    "sdk": {"call", "media", *PLAIN},
     "journal": {"call", "base"},
     "speech": {"call", "media", "journal", "base"},
     "vcon": {"call", *PLAIN},
     "delivery": {"vcon", "base"},
-    "testing": {"call", "media", "adapter", *PLAIN},
+    "testing": {"call", "media", "sdk", *PLAIN},
     "config": {"speech", "delivery", "base"},
-    "server": {"adapter", "call", "config", "core", "delivery", "journal", "speech", "base"},
-    "plugins": {"adapter", "call", "config", "delivery", "vcon", "base"},
-    "core": {"adapter", "call", "config", "delivery", "journal", "media", "speech", "vcon", "base"},
+    "server": {"sdk", "call", "config", "core", "delivery", "journal", "speech", "base"},
+    "plugins": {"sdk", "call", "config", "delivery", "vcon", "base"},
+    "core": {"sdk", "call", "config", "delivery", "journal", "media", "speech", "vcon", "base"},
     "demo": {"call", "media", "vcon", "base"},
 }
-ADAPTERS = {"adapter", "media", "pbx"}
+ADAPTERS = {"sdk", "media"}
 # the daemon and the command line know every room; so does the package itself
 FREE = {"daemon", "cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock

@@ -22,7 +22,6 @@ import msgspec
 import structlog
 
 from vcond import __version__, plugins
-from vcond.adapter import Adapter
 from vcond.base import log, metrics
 from vcond.base.errors import ConfigError, VcondError
 from vcond.base.systemd import Notifier
@@ -36,6 +35,7 @@ from vcond.core.finish import Finisher, check_record
 from vcond.core.office import Office
 from vcond.delivery import Outbox, ShapedSink
 from vcond.journal import CallJournal, Store
+from vcond.sdk.contract import Adapter
 from vcond.server.admin import AdminServer
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from vcond.adapter import Adapter
 from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
+from vcond.sdk.contract import Adapter
 from vcond.vcon import Profile, serialize
 from vcond.vcon.sealing.encrypt import encrypt
 from vcond.vcon.sealing.keys import Signer, load_recipient, load_signer

@@ -91,10 +91,10 @@ async def serve_core(legs: int, seconds: float) -> None:
     """Imported here: the bare server needs nothing of the daemon."""
     from deaf_office import deaf_office, placed
 
-    from vcond.adapter import RtpClock
     from vcond.media.rtp.formats import STATIC
     from vcond.media.rtp.ports import RtpPorts
     from vcond.media.rtp.receiver import RtpReceiver
+    from vcond.sdk.contract import RtpClock
 
     class Leg:
         """One party of a call."""

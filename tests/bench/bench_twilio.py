@@ -30,8 +30,8 @@ import uvloop
 from aiohttp import WSMsgType, web
 from rounds import one_round
 
-from vcond.adapter import Desk
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import Desk
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond_twilio import TwilioAdapter, TwilioConfig

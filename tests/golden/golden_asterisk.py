@@ -12,8 +12,8 @@ from functools import partial
 from fake_ari import PASSWORD, USER, FakeAsterisk
 from golden_kit import ROOT, TONES, Ears, tone, until, virtual
 
-from vcond.adapter import Cause
 from vcond.base.time import MILLI
+from vcond.sdk.contract import Cause
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 from vcond_asterisk import AsteriskAdapter, Config, wire

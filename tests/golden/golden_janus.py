@@ -7,9 +7,9 @@ from functools import partial
 
 from golden_kit import FRAME, FRAME_NS, RATE, TONES, tone
 
-from vcond.adapter import Instant, LiveCall, RtpClock
 from vcond.base.time import SECOND
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import Instant, LiveCall, RtpClock
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 from vcond_webrtc.janus.config import JanusConfig

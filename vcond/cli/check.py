@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vcond import plugins
-from vcond.adapter import Finding
 from vcond.base.errors import PeerError, VcondError
 from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
@@ -23,6 +22,7 @@ from vcond.config import Config, Loaded, load, naming_files
 from vcond.core.clock import SteadyClock
 from vcond.core.finish import check_record
 from vcond.delivery import Retry, ShapedSink
+from vcond.sdk.contract import Finding
 from vcond.speech.check import check_speech
 from vcond.speech.engine import EngineOptions
 from vcond.speech.engine_choice import choose

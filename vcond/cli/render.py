@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what is shown is made elsewhere: no command waits for imports that it does not need
-    from vcond.adapter import Finding
+    from vcond.sdk.contract import Finding
 
 _SPEECH = {"finals": " (texts only)", "deferred": " (texts later)"}
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from vcond.adapter import Line
 from vcond.base import metrics
+from vcond.sdk.contract import Line
 
 __all__ = ["EVERY", "Bus", "Line"]
 

@@ -23,9 +23,9 @@ from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import TrackClock
 
 if TYPE_CHECKING:
-    from vcond.adapter import LiveCall, Track
     from vcond.core.journals import CallStore
     from vcond.core.office import Office
+    from vcond.sdk.contract import LiveCall, Track
 
 log = structlog.get_logger()
 
@@ -158,7 +158,7 @@ class CoreCall:
         return self._events <= MAX_EVENTS
 
     def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
-        """What is said and happens from now on, until the end; see ``vcond.adapter.LiveCall``."""
+        """What is said and happens from now on, until the end; see ``vcond.sdk.contract.LiveCall``."""
         return self.office.bus.watch(self.uuid, over=self.over)
 
     def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = "") -> Track:

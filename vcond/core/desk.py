@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vcond.adapter import Clock, Ingress, LiveCall
 from vcond.base import metrics
 from vcond.base.time import Instant
 from vcond.call.events import Direction
 from vcond.core.office import Office
+from vcond.sdk.contract import Clock, Ingress, LiveCall
 
 
 class CoreDesk:

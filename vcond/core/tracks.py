@@ -62,7 +62,7 @@ class CoreTrack:
     # What an adapter uses.
 
     def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
-        """Take one frame as it came; see ``vcond.adapter.Track``."""
+        """Take one frame as it came; see ``vcond.sdk.contract.Track``."""
         if self._closed or self._timeline is None:
             self.owner.dropped("frame", "after-close")
             return

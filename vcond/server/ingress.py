@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import structlog
 from aiohttp import web
 
-from vcond.adapter import Handler
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.config.schema import WebConfig
+from vcond.sdk.contract import Handler
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ def ingress_token(config: WebConfig, state_dir: Path) -> str:
 
 
 class Route(NamedTuple):
-    """What an adapter serves; see ``vcond.adapter.Ingress``."""
+    """What an adapter serves; see ``vcond.sdk.contract.Ingress``."""
 
     owner: str
     handler: Handler
@@ -171,9 +171,9 @@ class Mounted:
         return self._server.base_url
 
     def route(self, method: str, path: str, handler: Handler, *, prefix: bool = False, guarded: bool = True) -> None:
-        """Serve a path; see ``vcond.adapter.Ingress``."""
+        """Serve a path; see ``vcond.sdk.contract.Ingress``."""
         self._server.mount(method, path, Route(self._owner, handler, prefix, guarded))
 
     def allowed(self, request: web.Request) -> bool:
-        """Whether a request carries the ingress token; see ``vcond.adapter.Ingress``."""
+        """Whether a request carries the ingress token; see ``vcond.sdk.contract.Ingress``."""
         return self._server.allowed(request)

@@ -40,7 +40,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What ``vcond check`` says of speech; fields as in ``vcond.adapter.Finding``."""
+    """What ``vcond check`` says of speech; fields as in ``vcond.sdk.contract.Finding``."""
 
     level: Literal["ok", "warning", "error"]
     what: str

@@ -9,7 +9,6 @@ from typing import Final, Literal, Protocol
 import msgspec
 import numpy as np
 
-from vcond.adapter import Cause, Codec, Instant, Line, LiveCall, TrackClock
 from vcond.base.errors import BadMediaError, ProtocolError
 from vcond.base.time import SECOND, samples, seconds
 from vcond.call import events as ev
@@ -18,6 +17,7 @@ from vcond.call.merge import merge
 from vcond.call.state import Call, Window, fold
 from vcond.media.codecs import Pcm, decode
 from vcond.media.placement.timeline import Placed, Timeline
+from vcond.sdk.contract import Cause, Codec, Instant, Line, LiveCall, TrackClock
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (

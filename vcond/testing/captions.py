@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vcond.adapter import Line
+from vcond.sdk.contract import Line
 
 MAX_WAITING: Final = 1_000
 """Lines; one that waits for longer loses the oldest, as at the core."""

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from vcond.adapter import Adapter, Finding
+from vcond.sdk.contract import Adapter, Finding
 from vcond.testing.call import MemoryCall
 from vcond.testing.checks import (
     ANN,

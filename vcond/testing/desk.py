@@ -19,12 +19,12 @@ import soxr
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vcond.adapter import Clock, Direction, Instant
 from vcond.base.time import samples
 from vcond.call import events as ev
 from vcond.call.ids import Minter
 from vcond.call.state import fold
 from vcond.media.codecs import Pcm
+from vcond.sdk.contract import Clock, Direction, Instant
 from vcond.testing.call import MemoryCall
 from vcond.testing.ingress import MemoryIngress
 from vcond.testing.time import LoopClock

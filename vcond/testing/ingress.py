@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from vcond.adapter import ConfigError, Handler
+from vcond.sdk.contract import ConfigError, Handler
 
 CLOSING: Final = 2.0
 """Seconds that handlers get when the server stops."""
@@ -17,7 +17,7 @@ DEEPEST: Final = 8
 
 
 class MemoryIngress:
-    """A real aiohttp server with the token rules of ``vcond.adapter.Ingress``. Routes may be added while it runs."""
+    """A real aiohttp server with the token rules of ``vcond.sdk.contract.Ingress``. Routes may be added while it runs."""
 
     def __init__(self, token: str, public_url: str = "") -> None:
         self.token = token
@@ -57,7 +57,7 @@ class MemoryIngress:
         return self._bound
 
     def route(self, method: str, path: str, handler: Handler, *, prefix: bool = False, guarded: bool = True) -> None:
-        """Serve ``path`` as ``vcond.adapter.Ingress`` says. ConfigError when it is taken."""
+        """Serve ``path`` as ``vcond.sdk.contract.Ingress`` says. ConfigError when it is taken."""
         if (method, path) in self._routes:
             raise ConfigError(f"two adapters want to serve {method} {path}", "adapters")
         self._routes[method, path] = (handler, prefix, guarded)

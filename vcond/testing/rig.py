@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
-from vcond.adapter import Adapter
 from vcond.media.codecs import Pcm
+from vcond.sdk.contract import Adapter
 from vcond.testing.desk import MemoryDesk
 
 Ability = Literal["digits", "hold", "pause", "unanswered", "cut", "resume", "restart", "garbage"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from vcond.adapter import Adapter
+from vcond.sdk.contract import Adapter
 
 
 def tasks_of(adapter: Adapter) -> list[str]:

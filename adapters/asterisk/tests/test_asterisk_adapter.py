@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from vcond.adapter import Cause
+from vcond.sdk.contract import Cause
 from vcond.testing.sounds import find, voice
 from vcond_asterisk import adapter
 from vcond_asterisk.board import Switchboard

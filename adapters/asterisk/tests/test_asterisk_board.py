@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.adapter import Cause, Disposition, Fact
+from vcond.sdk.contract import Cause, Disposition, Fact
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 from vcond_asterisk import Config, wire

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from vcond.adapter import ConfigError, ProtocolError, RefusedError, UnreachableError
+from vcond.sdk.contract import ConfigError, ProtocolError, RefusedError, UnreachableError
 from vcond.testing.time import LoopClock
 from vcond_asterisk import Config, client
 from vcond_asterisk.client import Ari, AriError, together

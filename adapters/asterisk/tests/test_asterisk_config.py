@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 from vcond_asterisk import Config
 from vcond_asterisk.config import split_advertised
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from vcond.adapter import ArrivalClock, Codec, Paused
+from vcond.sdk.contract import ArrivalClock, Codec, Paused
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond.testing.time import ManualClock

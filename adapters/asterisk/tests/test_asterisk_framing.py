@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 from vcond_asterisk.framing import HANGUP, IDENTITY, RATES, Frame, Framer, identity, is_audio
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 from vcond.testing.time import LoopClock, run_virtual
 from vcond_asterisk import Config, media
 from vcond_asterisk.media import INTRODUCTION, Link, MediaServer

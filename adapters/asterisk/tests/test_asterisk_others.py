@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from vcond.adapter import SpanKind
+from vcond.sdk.contract import SpanKind
 from vcond.testing.desk import MemoryDesk
 from vcond_asterisk import AsteriskAdapter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.adapter import Who
+from vcond.sdk.contract import Who
 from vcond_asterisk import Config
 from vcond_asterisk.parties import HIDDEN, address, called, dialled_number, is_hidden, is_party, telephone
 from vcond_asterisk.wire import CallerId, Channel

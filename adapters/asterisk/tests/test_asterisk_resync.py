@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from vcond.adapter import Tagged
+from vcond.sdk.contract import Tagged
 from vcond.testing.desk import MemoryDesk
 from vcond_asterisk import Config, wire
 from vcond_asterisk.board import Switchboard

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from vcond.adapter import Disposition, PartyDescribed
+from vcond.sdk.contract import Disposition, PartyDescribed
 from vcond_asterisk import wire
 from vcond_asterisk.resync import resync
 

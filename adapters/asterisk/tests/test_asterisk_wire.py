@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 from vcond_asterisk import wire
 
 

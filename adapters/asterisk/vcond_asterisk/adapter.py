@@ -8,7 +8,8 @@ import traceback
 from collections.abc import AsyncIterator
 from typing import ClassVar, Final, NoReturn
 
-from vcond.adapter import (
+from vcond.sdk import clean
+from vcond.sdk.contract import (
     ConfigError,
     Desk,
     Finding,
@@ -16,7 +17,6 @@ from vcond.adapter import (
     PeerError,
     ProtocolError,
 )
-from vcond.pbx import clean
 from vcond_asterisk import config as settings
 from vcond_asterisk import wire
 from vcond_asterisk.board import Switchboard

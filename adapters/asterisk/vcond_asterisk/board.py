@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.adapter import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Transferred, Warned
-from vcond.pbx import clean
+from vcond.sdk import clean
+from vcond.sdk.contract import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Transferred, Warned
 from vcond_asterisk import wire
 from vcond_asterisk.bots import Bots
 from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps, index_of, newest

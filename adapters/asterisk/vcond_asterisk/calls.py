@@ -1,4 +1,4 @@
-"""What the channels of one linkedid are to one another: the conversation of ``vcond.pbx`` in Asterisk's words."""
+"""What the channels of one linkedid are to one another: the conversation of ``vcond.sdk`` in Asterisk's words."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Final, Protocol
 
-from vcond import pbx
-from vcond.adapter import (
+from vcond import sdk
+from vcond.sdk.contract import (
     NORMAL,
     SECOND,
     Cause,
@@ -79,7 +79,7 @@ class Taps(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Leg(pbx.Leg):
+class Leg(sdk.Leg):
     """One real channel. Its ``name`` is the endpoint."""
 
     conversation: Conversation
@@ -123,7 +123,7 @@ class Leg(pbx.Leg):
 
     def update(self, channel: Channel) -> None:
         """Take what a newer snapshot says."""
-        self.sip = self.sip or pbx.clean(channel.protocol_id)
+        self.sip = self.sip or sdk.clean(channel.protocol_id)
         self.app = channel.dialplan.app_name or self.app
         self.caller, self.state = channel.caller, channel.state
         self.called = self.called and channel.state != "Ring"  # a phone that was off hook first, and dialled then
@@ -150,7 +150,7 @@ class Leg(pbx.Leg):
         return address(caller.number, caller.name, config)
 
 
-class Conversation(pbx.Conversation[Leg]):
+class Conversation(sdk.Conversation[Leg]):
     """All channels that belong together. Local channels in between are kept apart: they are nobody."""
 
     def __init__(
@@ -282,7 +282,7 @@ class Conversation(pbx.Conversation[Leg]):
         self.wanted = self._decided = True
         super().adopt(call, at)
 
-    def absorb(self, other: pbx.Conversation[Leg], at: Instant | None = None) -> None:
+    def absorb(self, other: sdk.Conversation[Leg], at: Instant | None = None) -> None:
         """Another conversation turned out to be part of this one."""
         super().absorb(other, at)
         if isinstance(other, Conversation):
@@ -292,7 +292,7 @@ class Conversation(pbx.Conversation[Leg]):
             self._decided |= other._decided  # noqa: SLF001 - the same class
             self._hidden |= other._hidden  # noqa: SLF001 - the same class
 
-    # What the conversation of ``vcond.pbx`` asks.
+    # What the conversation of ``vcond.sdk`` asks.
 
     def _listen(self, leg: Leg) -> None:
         self._taps.start(leg)
@@ -399,7 +399,7 @@ class Conversation(pbx.Conversation[Leg]):
         """Which way the call goes. Whom Asterisk called outside did not call us."""
         if first.called and first.inside is False:
             return "outbound"
-        return pbx.direction(first.inside, [leg.inside for leg in others])
+        return sdk.direction(first.inside, [leg.inside for leg in others])
 
 
 def _phone(leg: Leg) -> str:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 from uuid import UUID, uuid4
 
-from vcond.adapter import ConfigError, Finding, Instant, PeerError
-from vcond.pbx import clean
+from vcond.sdk import clean
+from vcond.sdk.contract import ConfigError, Finding, Instant, PeerError
 from vcond_asterisk import wire
 from vcond_asterisk.client import Ari, AriError
 from vcond_asterisk.config import Config

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from yarl import URL
 
-from vcond.adapter import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
+from vcond.sdk.contract import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
 from vcond_asterisk import wire
 from vcond_asterisk.config import Config
 from vcond_asterisk.unreachable import NoAnswerError

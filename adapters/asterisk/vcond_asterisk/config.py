@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vcond.adapter import ConfigError
-from vcond.pbx import Patterns, Seconds, Variables, inside, secret
+from vcond.sdk import Patterns, Seconds, Variables, inside, secret
+from vcond.sdk.contract import ConfigError
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

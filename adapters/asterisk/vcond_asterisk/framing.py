@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 
 HEADER: Final = 3
 HANGUP: Final = 0x00

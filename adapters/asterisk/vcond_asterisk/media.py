@@ -6,7 +6,7 @@ import asyncio
 from typing import Final, Protocol, cast
 from uuid import UUID
 
-from vcond.adapter import SECOND, Clock, ConfigError, Instant, ProtocolError
+from vcond.sdk.contract import SECOND, Clock, ConfigError, Instant, ProtocolError
 from vcond_asterisk.config import Config, split_advertised
 from vcond_asterisk.framing import ERROR, HANGUP, Framer, identity, is_audio, silence
 

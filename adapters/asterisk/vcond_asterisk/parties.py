@@ -7,8 +7,8 @@ import unicodedata
 from typing import Final
 from urllib.parse import quote, unquote
 
-from vcond.adapter import Who, hides
-from vcond.pbx import TEL, clean
+from vcond.sdk import TEL, clean
+from vcond.sdk.contract import Who, hides
 from vcond_asterisk.config import Config
 from vcond_asterisk.wire import CallerId, Channel
 

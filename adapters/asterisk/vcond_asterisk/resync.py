@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vcond.adapter import Cause, Desk, Instant, LiveCall, Warned
+from vcond.sdk.contract import Cause, Desk, Instant, LiveCall, Warned
 from vcond_asterisk.board import Switchboard
 from vcond_asterisk.calls import Conversation, Leg, Taps, party_of_channel
 from vcond_asterisk.parties import LOCAL

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
-from vcond.adapter import MILLI, SECOND, ConfigError, Desk, Instant, PeerError, SpanKind, Track, UnreachableError
+from vcond.sdk.contract import MILLI, SECOND, ConfigError, Desk, Instant, PeerError, SpanKind, Track, UnreachableError
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
 from vcond_asterisk.config import Config

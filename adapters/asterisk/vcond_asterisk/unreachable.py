@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from vcond.adapter import UnreachableError
+from vcond.sdk.contract import UnreachableError
 
 LISTENS: Final = "enabled = yes, bindaddr and bindport in http.conf; core restart; is a firewall in between?"
 

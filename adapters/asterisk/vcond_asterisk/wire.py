@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
-from vcond.adapter import Instant, ProtocolError, parse_rfc3339
+from vcond.sdk.contract import Instant, ProtocolError, parse_rfc3339
 
 MAX_EVENT: Final = 1 << 20
 """Bytes of one event. The largest real ones (an attended transfer: six channels, three bridges) have 6 KB."""

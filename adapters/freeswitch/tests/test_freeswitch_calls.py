@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 from fskit import drive
 
-from vcond.adapter import Disposition
 from vcond.call import events as ev
+from vcond.sdk.contract import Disposition
 from vcond_freeswitch.config import Config
 
 A, B, C = "1001@127.0.0.1", "1002@127.0.0.1", "1003@127.0.0.1"

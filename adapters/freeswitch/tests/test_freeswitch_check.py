@@ -8,7 +8,7 @@ import pytest
 from fakeswitch import FakeSwitch
 from fslab import lab
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 from vcond_freeswitch import Config, FreeSwitchAdapter
 from vcond_freeswitch.check import _directory
 from vcond_freeswitch.commands import EVENTS, SUBCLASSES

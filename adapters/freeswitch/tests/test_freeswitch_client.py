@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from fskit import lines, raw, recut
 
-from vcond.adapter import ConfigError, RefusedError, UnreachableError
+from vcond.sdk.contract import ConfigError, RefusedError, UnreachableError
 from vcond.testing.time import LoopClock, run_virtual
 from vcond_freeswitch import client as module
 from vcond_freeswitch.client import NoSuchChannelError, connected

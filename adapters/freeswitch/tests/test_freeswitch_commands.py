@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 from vcond_freeswitch import commands
 
 UUID = "c1d769fb-0c06-486d-8b71-c067205afd1a"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fskit import Ears
 
-from vcond.adapter import Instant
+from vcond.sdk.contract import Instant
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 from vcond_freeswitch import resync

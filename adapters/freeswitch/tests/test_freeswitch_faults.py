@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fslab import Lab, lab
 
-from vcond.adapter import Cause
+from vcond.sdk.contract import Cause
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond_freeswitch import Config, FreeSwitchAdapter

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 from fskit import Ears, drive
 
-from vcond.adapter import Disposition
 from vcond.call import events as ev
+from vcond.sdk.contract import Disposition
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 from vcond_freeswitch.board import Switchboard

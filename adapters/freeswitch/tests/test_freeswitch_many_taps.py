@@ -15,7 +15,7 @@ import random
 
 import pytest
 
-from vcond.adapter import Instant, RefusedError, UnreachableError
+from vcond.sdk.contract import Instant, RefusedError, UnreachableError
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import run_virtual
 from vcond_freeswitch import Config

@@ -8,7 +8,7 @@ import pytest
 from fskit import Ears
 from fslab import Lab, lab
 
-from vcond.adapter import Cause
+from vcond.sdk.contract import Cause
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond.testing.time import ManualClock

@@ -9,7 +9,7 @@ import pytest
 from fskit import Ears, drive, events
 from fslab import Lab, lab
 
-from vcond.adapter import hides
+from vcond.sdk.contract import hides
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 from vcond_freeswitch.board import Switchboard

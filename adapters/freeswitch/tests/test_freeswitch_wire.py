@@ -5,7 +5,7 @@ from fskit import frames, names, raw, recut
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 from vcond_freeswitch import wire
 from vcond_freeswitch.events import HEADERS, Event, decode, from_json, from_plain
 from vcond_freeswitch.wire import Decoder, Frame

@@ -7,8 +7,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import ClassVar, Final
 
-from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError, RefusedError
-from vcond.pbx import clean
+from vcond.sdk import clean
+from vcond.sdk.contract import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError, RefusedError
 from vcond_freeswitch import config as settings
 from vcond_freeswitch import resync
 from vcond_freeswitch.board import Switchboard

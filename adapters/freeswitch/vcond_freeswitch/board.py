@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from vcond.adapter import Cause, Desk, Digit, Instant, LiveCall, RemoteClock
-from vcond.pbx import clean
+from vcond.sdk import clean
+from vcond.sdk.contract import Cause, Desk, Digit, Instant, LiveCall, RemoteClock
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number

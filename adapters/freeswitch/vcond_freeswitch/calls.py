@@ -1,14 +1,14 @@
-"""What channels are to one another: the conversation of ``vcond.pbx`` in FreeSWITCH's words."""
+"""What channels are to one another: the conversation of ``vcond.sdk`` in FreeSWITCH's words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vcond import pbx
-from vcond.adapter import SECOND, ArrivalClock, Cause, Codec, Desk, Instant, PartyLeft, Track, Who
-from vcond.pbx.conversation import PARTING
-from vcond.pbx.legs import START
+from vcond import sdk
+from vcond.sdk.contract import SECOND, ArrivalClock, Cause, Codec, Desk, Instant, PartyLeft, Track, Who
+from vcond.sdk.conversation import PARTING
+from vcond.sdk.leg import START
 from vcond_freeswitch.config import Config
 
 WAITING_APPS: Final = frozenset(
@@ -34,7 +34,7 @@ class Taps(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Leg(pbx.Leg):
+class Leg(sdk.Leg):
     """One channel. Its id (Unique-ID) can change. Before it is ``up`` it must not be tapped."""
 
     conversation: Conversation
@@ -94,7 +94,7 @@ class Leg(pbx.Leg):
             self.conversation.emit(PartyLeft(at=at, party=party.index))
 
 
-class Conversation(pbx.Conversation[Leg]):
+class Conversation(sdk.Conversation[Leg]):
     """All channels that belong together."""
 
     def __init__(self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps) -> None:
@@ -156,7 +156,7 @@ class Conversation(pbx.Conversation[Leg]):
             if leg.apart is not None and self.left_behind(leg):
                 self._stop(leg, leg.apart)
 
-    # What the conversation of ``vcond.pbx`` asks.
+    # What the conversation of ``vcond.sdk`` asks.
 
     def _listen(self, leg: Leg) -> None:
         if not self.left_behind(leg):

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from vcond.adapter import ConfigError, Finding, Instant, PeerError, RefusedError
-from vcond.pbx import clean
+from vcond.sdk import clean
+from vcond.sdk.contract import ConfigError, Finding, Instant, PeerError, RefusedError
 from vcond_freeswitch import resync
 from vcond_freeswitch.client import Connection, connected, names
 from vcond_freeswitch.commands import wanted

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
 
-from vcond.adapter import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
+from vcond.sdk.contract import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
 from vcond_freeswitch import commands
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, decode

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 
 _WORD: Final = re.compile(r"[!-~]{1,1024}")
 """Printable ASCII without a space."""

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vcond.adapter import ConfigError
-from vcond.pbx import Patterns, Seconds, Variables, inside, secret
+from vcond.sdk import Patterns, Seconds, Variables, inside, secret
+from vcond.sdk.contract import ConfigError
 
 _WHERE = "adapters.freeswitch."
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 from vcond_freeswitch.wire import Frame
 
 MAX_EVENT: Final = 1 << 20

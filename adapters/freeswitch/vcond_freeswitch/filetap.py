@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from vcond.adapter import MILLI, SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
+from vcond.sdk.contract import MILLI, SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
 from vcond_freeswitch import commands
 from vcond_freeswitch.events import Event, number
 

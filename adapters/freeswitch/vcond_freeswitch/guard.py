@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from vcond.adapter import Desk
+from vcond.sdk.contract import Desk
 
 T = TypeVar("T")
 

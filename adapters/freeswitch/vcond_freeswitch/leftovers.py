@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from vcond.adapter import SECOND, Desk, Instant
+from vcond.sdk.contract import SECOND, Desk, Instant
 from vcond_freeswitch.filetap import PREFIX, lock, safe
 
 AGAIN: Final = 60 * SECOND

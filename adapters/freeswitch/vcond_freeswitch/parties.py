@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vcond.adapter import Cause, Who, hides
-from vcond.pbx import TEL, USER, clean
+from vcond.sdk import TEL, USER, clean
+from vcond.sdk.contract import Cause, Who, hides
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vcond.adapter import MILLI, SECOND, ArrivalClock, Call, Codec, Instant, LiveCall, Party, SpanKind
+from vcond.sdk.contract import MILLI, SECOND, ArrivalClock, Call, Codec, Instant, LiveCall, Party, SpanKind
 from vcond_freeswitch.filetap import JITTER_MS, Follower, Nobody, began, stereo, two_sided
 
 WRITTEN: Final = frozenset({SpanKind.RECEIVED, SpanKind.SILENT, SpanKind.PAUSED})

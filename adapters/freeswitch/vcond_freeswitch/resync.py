@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from vcond.adapter import Cause, Desk, Instant, LiveCall, PartyLeft, PeerError, ProtocolError
+from vcond.sdk.contract import Cause, Desk, Instant, LiveCall, PartyLeft, PeerError, ProtocolError
 from vcond_freeswitch import commands
 from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.calls import Conversation

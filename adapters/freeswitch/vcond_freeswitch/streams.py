@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from aiohttp import WSMsgType, web
 
-from vcond.adapter import Desk, Instant, Track
+from vcond.sdk.contract import Desk, Instant, Track
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.config import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vcond.adapter import Instant
+from vcond.sdk.contract import Instant
 from vcond_freeswitch.calls import Leg
 
 

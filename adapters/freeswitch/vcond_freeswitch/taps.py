@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from vcond.adapter import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError
+from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from vcond.adapter import Instant, Transferred
-from vcond.pbx import clean
+from vcond.sdk import clean
+from vcond.sdk.contract import Instant, Transferred
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.events import Event
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 
 MAX_HEAD: Final = 64 << 10
 """Bytes of the header lines of one frame; the largest real ones (``userauth``) have a few hundred."""

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from vcond.adapter import MILLI, SECOND, Cause, Digit
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import MILLI, SECOND, Cause, Digit
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock, run_virtual

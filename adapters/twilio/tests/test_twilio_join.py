@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.adapter import Instant
 from vcond.media.codecs import Codec, decode, encode
 from vcond.media.placement.clocks import MillisClock
 from vcond.media.placement.timeline import Timeline
+from vcond.sdk.contract import Instant
 from vcond.testing.sounds import voice
 from vcond_twilio.join import LONGEST, Joiner
 from vcond_twilio.wire import MediaBody

@@ -5,9 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from vcond.adapter import SECOND, Instant, SpanKind, Who
 from vcond.base.time import MILLI
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import SECOND, Instant, SpanKind, Who
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import NOON, ManualClock, run_virtual

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import Who, hides
+from vcond.sdk.contract import Who, hides
 from vcond_twilio.who import MAX_PARAMETERS, MAX_VALUE, party, understand
 
 

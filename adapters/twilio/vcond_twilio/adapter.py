@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
 
-from vcond.adapter import SECOND, Clock, Desk, Finding, Instant
+from vcond.sdk.contract import SECOND, Clock, Desk, Finding, Instant
 from vcond_twilio.batch import Batch, Pulse
 from vcond_twilio.calls import Switchboard
 from vcond_twilio.config import TwilioConfig

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from vcond.adapter import Instant
+from vcond.sdk.contract import Instant
 from vcond_twilio.stream import GO_ON, Stream
 
 HOLD: Final = 0.1

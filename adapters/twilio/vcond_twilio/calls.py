@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from vcond.adapter import (
+from vcond.sdk.contract import (
     Answered,
     Cause,
     Codec,

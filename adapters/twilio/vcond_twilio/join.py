@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from vcond.adapter import Instant
+from vcond.sdk.contract import Instant
 from vcond_twilio.wire import MediaBody
 
 SAMPLES_PER_MS: Final = 8

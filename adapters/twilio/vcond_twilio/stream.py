@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from vcond.adapter import Desk, Digit, Instant, ProtocolError
+from vcond.sdk.contract import Desk, Digit, Instant, ProtocolError
 from vcond_twilio.calls import TRACKS, Conversation, Leg, Switchboard
 from vcond_twilio.join import Joiner
 from vcond_twilio.who import understand

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vcond.adapter import Direction, Who, hides
+from vcond.sdk.contract import Direction, Who, hides
 
 MAX_PARAMETERS: Final = 32
 MAX_NAME: Final = 64

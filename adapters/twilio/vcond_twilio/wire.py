@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of one message; 20 ms of audio are under 400, a start with all its parameters under 16 KiB."""

@@ -11,8 +11,8 @@ import janus_fake
 import pytest
 from janus_fake import FakeJanus, Forward
 
-from vcond.adapter import SECOND
 from vcond.media.rtp.ports import RtpSocket
+from vcond.sdk.contract import SECOND
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.adapter import MILLI, SECOND, Cause, Instant
+from vcond.sdk.contract import MILLI, SECOND, Cause, Instant
 from vcond.testing.checks import check_events
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock

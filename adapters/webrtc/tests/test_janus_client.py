@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import ConfigError, ProtocolError, UnreachableError
+from vcond.sdk.contract import ConfigError, ProtocolError, UnreachableError
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from vcond.adapter import SECOND
 from vcond.call.events import PartyLeft, Paused, Unpaused
+from vcond.sdk.contract import SECOND
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import LoopClock, run_virtual
 from vcond_webrtc.calls import Switchboard

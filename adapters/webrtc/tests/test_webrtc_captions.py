@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from vcond.adapter import PartyLeft, Who
 from vcond.call.events import Paused, Unpaused
+from vcond.sdk.contract import PartyLeft, Who
 from vcond.testing.desk import MemoryDesk
 from vcond_webrtc import captions
 

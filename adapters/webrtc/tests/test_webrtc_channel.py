@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soxr
 
-from vcond.adapter import BadMediaError, ConfigError, Digit
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import BadMediaError, ConfigError, Digit
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock

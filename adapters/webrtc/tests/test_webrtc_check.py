@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiortc.rtcicetransport import connection_kwargs
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 from vcond.testing.desk import MemoryDesk
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig, peer
 from vcond_webrtc.unit import forbids_executable_memory
@@ -22,7 +22,7 @@ PROBE = """
 import ctypes
 assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0
 from vcond_webrtc import peer
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 try:
     peer.available()
 except ConfigError as why:

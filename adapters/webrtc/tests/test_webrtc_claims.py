@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from vcond.adapter import ProtocolError, RefusedError
+from vcond.sdk.contract import ProtocolError, RefusedError
 from vcond_webrtc.claims import Claims, from_token, from_words
 
 SECRET = "a secret of the tests that has 32 bytes and more"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vcond.adapter import MILLI, SECOND, Cause, Fact, Muted
 from vcond.call.events import Paused
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import MILLI, SECOND, Cause, Fact, Muted
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock, run_virtual

@@ -9,7 +9,7 @@ from aiortc import RTCSessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import SECOND
+from vcond.sdk.contract import SECOND
 from vcond_webrtc import WebRtcConfig
 from vcond_webrtc.limits import MOST_KNOWN, Rate, Seats, asker
 from vcond_webrtc.servers import GOOD_FOR, links, login

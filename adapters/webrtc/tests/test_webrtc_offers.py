@@ -9,7 +9,7 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
-from vcond.adapter import ProtocolError, RefusedError
+from vcond.sdk.contract import ProtocolError, RefusedError
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.offers import read
 from vcond_webrtc.peer import Peer

@@ -7,7 +7,7 @@ import pytest
 from aioice import stun
 from aiortc import RTCIceGatherer, RTCSessionDescription
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 from vcond_webrtc.ports import ANY, LARGEST, bind, parse, use
 

@@ -7,7 +7,7 @@ from aiortc import RTCSessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 from vcond_webrtc.trickle import FRAGMENT, MOST_CANDIDATES, Section, directed, reachable, sections, usable
 
 HOST = "candidate:1 1 udp 2130706431 192.0.2.1 61764 typ host"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from vcond.adapter import SECOND
+from vcond.sdk.contract import SECOND
 from vcond.testing.call import MemoryCall
 from vcond.testing.sounds import voice
 from vcond.testing.time import LoopClock

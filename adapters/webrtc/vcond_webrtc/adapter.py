@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from vcond.adapter import ConfigError, Desk, Finding, Instant
+from vcond.sdk.contract import ConfigError, Desk, Finding, Instant
 from vcond_webrtc import peer, ports
 from vcond_webrtc.claims import SHORTEST_SECRET
 from vcond_webrtc.config import WebRtcConfig

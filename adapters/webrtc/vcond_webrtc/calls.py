@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from vcond.adapter import SECOND, Answered, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
+from vcond.sdk.contract import SECOND, Answered, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
 

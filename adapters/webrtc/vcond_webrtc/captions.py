@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from vcond.adapter import Desk, Line, LiveCall
+from vcond.sdk.contract import Desk, Line, LiveCall
 from vcond_webrtc.session import Session
 
 MOST_LINES: Final = 200

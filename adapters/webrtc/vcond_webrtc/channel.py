@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vcond.adapter import BadMediaError, Codec, Desk, Digit, Instant, LiveCall, RtpClock, Track
 from vcond.media.codecs import Pcm, encode
 from vcond.media.placement.reorder import MAX_DROPOUT, MAX_MISORDER
 from vcond.media.rtp.dtmf import Keys, Pressed
+from vcond.sdk.contract import BadMediaError, Codec, Desk, Digit, Instant, LiveCall, RtpClock, Track
 from vcond_webrtc.opus import OpusDecoder
 
 OPUS_RATE: Final = 48_000

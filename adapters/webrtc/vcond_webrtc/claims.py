@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from vcond.adapter import ProtocolError, RefusedError, Who
+from vcond.sdk.contract import ProtocolError, RefusedError, Who
 
 Role = Literal["agent", "customer", "supervisor", "sme", "thirdparty", ""]
 ROLES: Final = ("agent", "customer", "supervisor", "sme", "thirdparty")

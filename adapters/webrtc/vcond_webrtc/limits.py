@@ -8,7 +8,7 @@ from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from vcond.adapter import SECOND, Instant
+from vcond.sdk.contract import SECOND, Instant
 
 MOST_KNOWN: Final = 10_000
 """Askers that are remembered; the one that was quiet for longest is forgotten first."""

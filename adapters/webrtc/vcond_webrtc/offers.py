@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from vcond.adapter import ProtocolError, RefusedError
+from vcond.sdk.contract import ProtocolError, RefusedError
 from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS
 
 MOST_SECTIONS: Final = 32

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vcond.adapter import BadMediaError, ConfigError
 from vcond.media.codecs import Pcm
+from vcond.sdk.contract import BadMediaError, ConfigError
 
 LONGEST: Final = 0.12
 """Seconds that a packet may hold (RFC 6716 section 2.1.4)."""

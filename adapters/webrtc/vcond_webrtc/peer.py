@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from vcond.adapter import ConfigError, Instant, ProtocolError, RefusedError, how_to_install
+from vcond.sdk.contract import ConfigError, Instant, ProtocolError, RefusedError, how_to_install
 from vcond_webrtc import offers, ports
 from vcond_webrtc.channel import COMFORT_NOISE, KEYS, KINDS, Packet
 from vcond_webrtc.config import WebRtcConfig

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 
 if TYPE_CHECKING:
     from aioice import Candidate

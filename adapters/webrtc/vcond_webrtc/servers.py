@@ -7,7 +7,7 @@ import hmac
 import secrets
 from typing import Final
 
-from vcond.adapter import SECOND, Instant
+from vcond.sdk.contract import SECOND, Instant
 from vcond_webrtc.config import WebRtcConfig
 
 GOOD_FOR: Final = 86_400

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vcond.adapter import SECOND, Desk, Instant, LiveCall, Muted, Paused, Unmuted, Unpaused
+from vcond.sdk.contract import SECOND, Desk, Instant, LiveCall, Muted, Paused, Unmuted, Unpaused
 from vcond_webrtc.calls import Place, Switchboard
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.claims import Claims

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from vcond.adapter import ProtocolError
+from vcond.sdk.contract import ProtocolError
 
 FRAGMENT: Final = "application/trickle-ice-sdpfrag"
 """Media type of RFC 8840 section 9."""

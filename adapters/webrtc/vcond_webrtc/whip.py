@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from vcond.adapter import SECOND, ConfigError, Desk, Instant, ProtocolError, RefusedError
+from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, ProtocolError, RefusedError
 from vcond_webrtc.calls import Switchboard
 from vcond_webrtc.captions import Captions
 from vcond_webrtc.claims import NAMES, Claims, from_token, from_words

@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from vcond.adapter import SECOND, SpanKind
+from vcond.sdk.contract import SECOND, SpanKind
 from vcond.testing.sounds import voice
 
 pytestmark = pytest.mark.peer

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from vcond_pcmline import PcmLineAdapter
 
-from vcond.adapter import Finding, Held, Who
 from vcond.call.events import CallEnded
+from vcond.sdk.contract import Finding, Held, Who
 from vcond.testing.conformance import AdapterConformance
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vcond.adapter import Finding
 from vcond.cli import check
+from vcond.sdk.contract import Finding
 
 TAKEN = Finding("warning", "application vcond", "in use", "another name", ours=True)
 

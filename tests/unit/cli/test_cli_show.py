@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from vcond.adapter import Finding
 from vcond.base.errors import StorageError
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
 from vcond.cli.settings import in_force, sample
 from vcond.cli.vcons import summary, validate_files
 from vcond.config import load
+from vcond.sdk.contract import Finding
 from vcond.vcon import serialize
 
 CALL = {

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vcond.adapter import ArrivalClock, Cause, Codec
 from vcond.base.errors import StorageError
 from vcond.call import events as ev
 from vcond.config import RecordConfig
 from vcond.core.finish import Finisher
 from vcond.delivery import ConflictError, Entry
+from vcond.sdk.contract import ArrivalClock, Cause, Codec
 
 FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()
 

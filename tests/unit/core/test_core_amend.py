@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 from core_kit import FRAME, Shelf, finishing, idle
 
-from vcond.adapter import ArrivalClock, Codec
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.state import fold
 from vcond.core.amend import AT_ONCE, Amender
+from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.testing.time import run_virtual
 from vcond.vcon import validate
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from vcond.adapter import ArrivalClock, Codec
 from vcond.call import events as ev
 from vcond.config import DaemonConfig, host
 from vcond.core import disk
 from vcond.core.disk import FreeSpace
+from vcond.sdk.contract import ArrivalClock, Codec
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from vcond.adapter import ArrivalClock, Cause, Codec, MillisClock
 from vcond.base.errors import ProtocolError
 from vcond.call import events as ev
 from vcond.call.causes import Disposition
 from vcond.call.state import fold
 from vcond.core.finish import read_track
 from vcond.core.journals import NoJournal
+from vcond.sdk.contract import ArrivalClock, Cause, Codec, MillisClock
 from vcond.speech.config import Match, Route, SpeechConfig
 from vcond.speech.routes import Routes
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from core_kit import FRAME
 
-from vcond.adapter import ArrivalClock, Codec, Paused, Unpaused, Who
 from vcond.base.time import SECOND
 from vcond.call.events import SpanKind
+from vcond.sdk.contract import ArrivalClock, Codec, Paused, Unpaused, Who
 
 LIMIT = 12 * 3600 + 1
 

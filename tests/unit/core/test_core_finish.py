@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from core_kit import FRAME, Shelf, ended, finishing, idle
 
-from vcond.adapter import ArrivalClock, Codec
 from vcond.base.errors import ConfigError
 from vcond.call import events as ev
 from vcond.call.state import fold
@@ -20,6 +19,7 @@ from vcond.core import finish
 from vcond.core.finish import Finisher
 from vcond.core.media import publish
 from vcond.delivery import Entry, FolderConfig, FolderSink, Outbox
+from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.testing.time import run_virtual
 from vcond.vcon import Finding, Media, read, validate
 

@@ -7,11 +7,11 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from vcond import plugins
-from vcond.adapter import Cause, Finding
 from vcond.base.errors import ConfigError
 from vcond.cli.check import _named
 from vcond.config import Config, WebConfig
 from vcond.core.desk import CoreDesk
+from vcond.sdk.contract import Cause, Finding
 from vcond.server.ingress import WebServer
 
 BERLIN = {"type": "asterisk", "url": "http://10.0.1.1:8088", "password": "a"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vcond.adapter import ArrivalClock, Codec, SpanKind
 from vcond.call import events as ev
+from vcond.sdk.contract import ArrivalClock, Codec, SpanKind
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from vcond.adapter import ArrivalClock, Codec
 from vcond.base.time import SECOND
 from vcond.call import events as ev
 from vcond.call.state import fold
+from vcond.sdk.contract import ArrivalClock, Codec
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
 

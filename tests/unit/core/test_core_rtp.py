@@ -6,10 +6,10 @@ import struct
 
 import numpy as np
 
-from vcond.adapter import Cause, Digit, RtpClock, SpanKind
 from vcond.call import events as ev
 from vcond.media.rtp.formats import EVENTS, STATIC, Format
 from vcond.media.rtp.receiver import RtpReceiver
+from vcond.sdk.contract import Cause, Digit, RtpClock, SpanKind
 
 HERE = ("192.0.2.1", 4000)
 SEQ = 65_500

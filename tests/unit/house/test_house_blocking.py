@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[3]
 ON_THE_LOOP = (
-    "vcond/daemon.py", "vcond/pbx", "vcond/base/systemd.py", "vcond/server", "vcond/core",
+    "vcond/daemon.py", "vcond/sdk", "vcond/base/systemd.py", "vcond/server", "vcond/core",
     "vcond/delivery/outbox.py", "vcond/delivery/lane.py", "vcond/delivery/reconcile.py", "vcond/delivery/pace.py",
     "vcond/speech/dispatcher.py", "vcond/speech/scheduler.py", "vcond/speech/segmenting.py", "vcond/speech/results.py",
     "adapters/asterisk/vcond_asterisk", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
@@ -34,7 +34,7 @@ MAY = {
     "vcond/server/ingress.py:ingress_token": "before the first call",
     "vcond/server/admin.py:start": "before the first call",
     "vcond/server/admin.py:close": "after the last call",
-    "vcond/pbx/settings.py:secret": "for an attachment: no call is heard yet",
+    "vcond/sdk/selection.py:secret": "for an attachment: no call is heard yet",
     "vcond/delivery/reconcile.py:*": "in the outbox's own thread",
     "adapters/freeswitch/vcond_freeswitch/leftovers.py:*": "files of a tap: in memory (tmpfs), by its README",
     "adapters/freeswitch/vcond_freeswitch/board.py:_renamed": "a conversation, no file",

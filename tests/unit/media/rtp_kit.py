@@ -6,10 +6,10 @@ import struct
 
 import numpy as np
 
-from vcond.adapter import Instant, RtpClock, SpanKind
 from vcond.media.codecs import Codec, encode
 from vcond.media.rtp.formats import EVENTS, STATIC, Format
 from vcond.media.rtp.receiver import RtpReceiver
+from vcond.sdk.contract import Instant, RtpClock, SpanKind
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 

@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from vcond.adapter import Ingress
 from vcond.config.schema import WebConfig
+from vcond.sdk.contract import Ingress
 from vcond.server.ingress import WebServer
 from vcond.testing.ingress import MemoryIngress
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.adapter import ArrivalClock, Codec, Instant
 from vcond.call import events as ev
+from vcond.sdk.contract import ArrivalClock, Codec, Instant
 from vcond.testing.checks import check_ended, check_events, private_words
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock

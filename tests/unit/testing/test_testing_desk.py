@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from vcond.adapter import (
+from vcond.call import events as ev
+from vcond.media.codecs import encode
+from vcond.sdk.contract import (
     MILLI,
     SECOND,
     Answered,
@@ -27,8 +29,6 @@ from vcond.adapter import (
     SpanKind,
     Who,
 )
-from vcond.call import events as ev
-from vcond.media.codecs import encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 

@@ -7,7 +7,14 @@ import contextlib
 import numpy as np
 import pytest
 
-from vcond.adapter import (
+from vcond.call import events as ev
+from vcond.config.schema import DaemonConfig
+from vcond.core.bus import Bus
+from vcond.core.clock import SteadyClock
+from vcond.core.office import Office
+from vcond.journal import Store
+from vcond.media.codecs import encode
+from vcond.sdk.contract import (
     MILLI,
     Answered,
     ArrivalClock,
@@ -24,13 +31,6 @@ from vcond.adapter import (
     Unpaused,
     Who,
 )
-from vcond.call import events as ev
-from vcond.config.schema import DaemonConfig
-from vcond.core.bus import Bus
-from vcond.core.clock import SteadyClock
-from vcond.core.office import Office
-from vcond.journal import Store
-from vcond.media.codecs import encode
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond.testing.time import NOON, ManualClock

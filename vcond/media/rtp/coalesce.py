@@ -21,7 +21,7 @@ LONGEST: Final = 16
 
 
 class Writer(Protocol[Moment_contra]):
-    """Where the packets of a stream go: a ``vcond.adapter.Track``, or what decodes before one."""
+    """Where the packets of a stream go: a ``vcond.sdk.contract.Track``, or what decodes before one."""
 
     def write(
         self, payload: bytes, *, arrived: Moment_contra, stamp: int | None = None, seq: int | None = None

@@ -7,8 +7,8 @@ import random
 from collections.abc import AsyncIterator
 from typing import ClassVar, Final, NoReturn
 
-from vcond.adapter import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError
 from vcond.media.rtp.ports import RtpPorts
+from vcond.sdk.contract import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError
 from vcond_webrtc.janus.check import check, decoder_is_here
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig

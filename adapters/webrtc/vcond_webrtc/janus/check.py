@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-from vcond.adapter import ConfigError, Finding, PeerError, how_to_install
+from vcond.sdk.contract import ConfigError, Finding, PeerError, how_to_install
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig, is_loopback

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.typing import Subprotocol
 
-from vcond.adapter import PeerError, ProtocolError, UnreachableError
+from vcond.sdk.contract import PeerError, ProtocolError, UnreachableError
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Answer, Envelope, Forward, Forwards, Id, Participant, Room, Stream

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from vcond.adapter import ConfigError
+from vcond.sdk.contract import ConfigError
 from vcond_webrtc.janus.wire import Id
 
 Secret = Annotated[str, Meta(max_length=500)]

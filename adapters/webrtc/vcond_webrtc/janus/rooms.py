@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from vcond.adapter import SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
+from vcond.sdk.contract import SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Id, Participant, clean
 

@@ -10,10 +10,20 @@ from random import randrange
 from typing import Final
 from zlib import crc32
 
-from vcond.adapter import SECOND, Answered, ConfigError, Desk, Instant, LiveCall, PeerError, UnreachableError, Warned
 from vcond.media.rtp.formats import STATIC, Format
 from vcond.media.rtp.ports import RtpPorts, RtpSocket
 from vcond.media.rtp.receiver import Pressed, RtpReceiver, Source, Stats, Stream, Writer
+from vcond.sdk.contract import (
+    SECOND,
+    Answered,
+    ConfigError,
+    Desk,
+    Instant,
+    LiveCall,
+    PeerError,
+    UnreachableError,
+    Warned,
+)
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig

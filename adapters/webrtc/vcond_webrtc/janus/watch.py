@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
-from vcond.adapter import Desk, Instant, ProtocolError
+from vcond.sdk.contract import Desk, Instant, ProtocolError
 from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import Board

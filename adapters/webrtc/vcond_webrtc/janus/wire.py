@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from vcond.adapter import ConfigError, ProtocolError, RefusedError
+from vcond.sdk.contract import ConfigError, ProtocolError, RefusedError
 
 MAX_MESSAGE: Final = 4 << 20
 """Bytes of one message: the list of some 5,000 rooms."""

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from vcond.adapter import NORMAL, Answered, ArrivalClock, Cause, Codec, Desk, Finding, LiveCall, Track, Who
+from vcond.sdk.contract import NORMAL, Answered, ArrivalClock, Cause, Codec, Desk, Finding, LiveCall, Track, Who
 
 MAX_FRAME = 3840
 HANG_UP = 0xFF

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vcond import pbx
-from vcond.adapter import Cause, Instant, Who
+from vcond import sdk
+from vcond.sdk.contract import Cause, Instant, Who
 from vcond.testing.desk import MemoryDesk
 
 
@@ -19,7 +19,7 @@ class Wants:
     max_calls: int = 2
 
 
-class Plain(pbx.Conversation[pbx.Leg]):
+class Plain(sdk.Conversation[sdk.Leg]):
     """The least that an adapter adds."""
 
     def __init__(self, key: str, desk: MemoryDesk) -> None:
@@ -27,26 +27,26 @@ class Plain(pbx.Conversation[pbx.Leg]):
         self.desk = desk
         self.heard: list[str] = []
 
-    def _listen(self, leg: pbx.Leg) -> None:
+    def _listen(self, leg: sdk.Leg) -> None:
         if leg.channel not in self.heard:
             self.heard.append(leg.channel)
 
-    def _stop(self, leg: pbx.Leg, at: Instant) -> None:
+    def _stop(self, leg: sdk.Leg, at: Instant) -> None:
         if leg.channel in self.heard:
             self.heard.remove(leg.channel)
 
-    def _talking(self, leg: pbx.Leg) -> bool:
+    def _talking(self, leg: sdk.Leg) -> bool:
         return leg.up is not None
 
-    def _machine(self) -> pbx.Leg | None:
+    def _machine(self) -> sdk.Leg | None:
         return None
 
     def _word(self, codes: Cause) -> str:
         return codes.text
 
-    def leg(self, channel: str, *, context: str = "pbx", up: bool = True) -> pbx.Leg:
+    def leg(self, channel: str, *, context: str = "pbx", up: bool = True) -> sdk.Leg:
         now = self.desk.clock.now()
-        leg = pbx.Leg(channel, channel, None, self, now, context, who=Who(tel="+15550100"))
+        leg = sdk.Leg(channel, channel, None, self, now, context, who=Who(tel="+15550100"))
         leg.up = now if up else None
         self.add(leg)
         self.settle(now)

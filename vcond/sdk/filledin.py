@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from vcond.adapter import Cause, Direction, Instant, LiveCall, Party
-from vcond.pbx.legs import Leg
-from vcond.pbx.settings import direction
+from vcond.sdk.contract import Cause, Direction, Instant, LiveCall, Party
+from vcond.sdk.leg import Leg
+from vcond.sdk.selection import direction
 
 L = TypeVar("L", bound=Leg)
 

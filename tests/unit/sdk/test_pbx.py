@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 from pbxkit import Plain
 
-from vcond import pbx
-from vcond.adapter import Cause, ConfigError, Fact, Transferred
+from vcond import sdk
+from vcond.sdk.contract import Cause, ConfigError, Fact, Transferred
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 
 
 def test_texts_are_cleaned() -> None:
-    assert pbx.clean(" Bob\r\nEvil\x00 \u202e") == "BobEvil"
-    assert len(pbx.clean("x" * 10_000)) == pbx.MAX_TEXT
-    assert pbx.clean("\n" * 300 + "late") == "late"
+    assert sdk.clean(" Bob\r\nEvil\x00 \u202e") == "BobEvil"
+    assert len(sdk.clean("x" * 10_000)) == sdk.MAX_TEXT
+    assert sdk.clean("\n" * 300 + "late") == "late"
 
 
 def test_patterns_are_those_of_a_shell() -> None:
-    assert pbx.matches(["PJSIP/1*"], "PJSIP/1001")
-    assert not pbx.matches(["PJSIP/1*"], "pjsip/1001")
-    assert not pbx.matches([], "PJSIP/1001")
+    assert sdk.matches(["PJSIP/1*"], "PJSIP/1001")
+    assert not sdk.matches(["PJSIP/1*"], "pjsip/1001")
+    assert not sdk.matches([], "PJSIP/1001")
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,16 @@ def test_patterns_are_those_of_a_shell() -> None:
      (["a*"], ["a*"], True), (["b*"], ["b*"], None)],
 )  # fmt: skip
 def test_whose_a_leg_is(internal: list[str], trunks: list[str], ours: bool | None) -> None:
-    assert pbx.inside(internal, trunks, "a1") is ours
+    assert sdk.inside(internal, trunks, "a1") is ours
 
 
 def test_a_secret_is_given_or_lies_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("from-a-file\n")
-    assert pbx.secret("given", "", "adapters.x.password_file") == "given"
-    assert pbx.secret("", str(file), "adapters.x.password_file") == "from-a-file"
+    assert sdk.secret("given", "", "adapters.x.password_file") == "given"
+    assert sdk.secret("", str(file), "adapters.x.password_file") == "from-a-file"
     with pytest.raises(ConfigError, match="cannot be read") as caught:
-        pbx.secret("", str(tmp_path / "none"), "adapters.x.password_file")
+        sdk.secret("", str(tmp_path / "none"), "adapters.x.password_file")
     assert caught.value.path == "adapters.x.password_file"
 
 
@@ -58,7 +58,7 @@ def test_a_secret_is_given_or_lies_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_which_way_a_call_goes(first: bool | None, others: list[bool | None], way: str) -> None:
-    assert pbx.direction(first, others) == way
+    assert sdk.direction(first, others) == way
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_who_is_never_recorded_ends_it_for_all(desk: MemoryDesk) -> None:
     talk = Plain("one", desk)
     talk.leg("ann")
     talk.leg("boss7")
-    assert (talk.heard, talk.refused, talk.call) == ([], pbx.EXCLUDED, None)
+    assert (talk.heard, talk.refused, talk.call) == ([], sdk.EXCLUDED, None)
     assert desk.calls[0].over
     talk.leg("ben")
     assert talk.heard == []
@@ -190,7 +190,7 @@ def test_variables_are_told_once_there_is_a_call_and_bounded(desk: MemoryDesk) -
         talk.variable("LANG", "de", now)
     told = [event for event in desk.calls[0].events if isinstance(event, Fact)]
     assert [fact.value for fact in told if fact.name == "variable.LANG"] == ["de"]
-    assert len(told) == pbx.MOST_VARIABLES
+    assert len(told) == sdk.MOST_VARIABLES
 
 
 def test_variables_of_what_is_merged_in_are_the_calls(desk: MemoryDesk) -> None:
@@ -242,6 +242,6 @@ def test_who_only_listens_in_is_no_party(desk: MemoryDesk) -> None:
         conversation.settle(desk.clock.now())
     (call,) = desk.calls
     assert [(party.key, party.here) for party in call.state.parties] == [("ann", True), ("spy", False)]
-    assert (talk.heard, alone.heard, alone.refused) == (["ann"], [], pbx.SUPERVISOR)
+    assert (talk.heard, alone.heard, alone.refused) == (["ann"], [], sdk.SUPERVISOR)
     talk.listens_in(ann, desk.clock.now())
     assert call.over

@@ -1,11 +1,11 @@
-"""What adapters of PBXs share: legs, the conversation above them, and what their configurations have in common.
+"""For those who write adapters: the contract (``contract``), and what adapters of PBXs share.
 
-Imports the contract only, as adapters do.
+That is legs, the conversation above them, and what their configurations have in common.
 """
 
-from vcond.pbx.conversation import EXCLUDED, MOST_VARIABLES, RANG, SUPERVISOR, Conversation
-from vcond.pbx.legs import Leg
-from vcond.pbx.settings import (
+from vcond.sdk.conversation import EXCLUDED, MOST_VARIABLES, RANG, SUPERVISOR, Conversation
+from vcond.sdk.leg import Leg
+from vcond.sdk.selection import (
     MAX_TEXT,
     TEL,
     USER,

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.adapter import (
+from vcond.sdk.contract import (
     SECOND,
     Answered,
     Cause,
@@ -33,9 +33,9 @@ from vcond.adapter import (
     Warned,
     Who,
 )
-from vcond.pbx.filledin import FilledIn, L
-from vcond.pbx.legs import Leg
-from vcond.pbx.settings import Selecting, clean, matches
+from vcond.sdk.filledin import FilledIn, L
+from vcond.sdk.leg import Leg
+from vcond.sdk.selection import Selecting, clean, matches
 
 EXCLUDED: Final = "excluded"
 """Why a call is not recorded: somebody is in it whose calls never are."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from vcond.adapter import ArrivalClock, Cause, Codec, Instant, Party, Track, TrackClock, Warned, Who
+from vcond.sdk.contract import ArrivalClock, Cause, Codec, Instant, Party, Track, TrackClock, Warned, Who
 
 if TYPE_CHECKING:
-    from vcond.pbx.conversation import Conversation
+    from vcond.sdk.conversation import Conversation
 
 START: Final = Instant(0)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Protocol
 
 from msgspec import Meta
 
-from vcond.adapter import ConfigError, Direction
+from vcond.sdk.contract import ConfigError, Direction
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=128)]

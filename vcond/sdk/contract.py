@@ -1,7 +1,7 @@
 """The contract: what an adapter is, what it is handed, what it must do.
 
-An adapter turns one system (Asterisk, Twilio) into events and placed audio. It imports this module and
-``vcond.media`` (one of a PBX also ``vcond.pbx``), nothing else of vcond. It is loaded through the entry point group
+An adapter turns one system (Asterisk, Twilio) into events and placed audio. It imports ``vcond.sdk`` and
+``vcond.media``, nothing else of vcond. It is loaded through the entry point group
 ``vcond.adapters``, whose name is the configuration section ``[adapters.<name>]``. See CONTRIBUTING.md for the way to
 write one.
 

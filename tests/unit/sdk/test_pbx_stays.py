@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pbxkit import Plain
 
-from vcond import pbx
-from vcond.adapter import SECOND, Cause, Instant, Who
+from vcond import sdk
+from vcond.sdk.contract import SECOND, Cause, Instant, Who
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 
@@ -30,7 +30,7 @@ def meet(one: Plain, two: Plain, now: Instant) -> Plain:
     return older
 
 
-def arrives(desk: MemoryDesk, name: str) -> tuple[Plain, pbx.Leg]:
+def arrives(desk: MemoryDesk, name: str) -> tuple[Plain, sdk.Leg]:
     talk = Plain(name, desk)
     leg = talk.leg(name)
     leg.who = Who(name=name)
@@ -170,7 +170,7 @@ def test_after_a_restart_an_agent_who_was_there_before_still_stays(desk: MemoryD
     (left,) = again.unfinished()
     found = Plain("found", again)
     for key, created in (("agent", begun), ("two", left.state.opened)):
-        leg = pbx.Leg(key, key, None, found, created, "pbx")
+        leg = sdk.Leg(key, key, None, found, created, "pbx")
         leg.up = created
         found.add(leg)
     found.adopt(again.call(left.key, at=clock.now()), clock.now())

@@ -24,9 +24,10 @@ TABLE: dict[str, set[str]] = {
     "delivery": {"vcon", "base"},
     "testing": {"call", "media", "sdk", *PLAIN},
     "config": {"speech", "delivery", "base"},
-    "server": {"sdk", "call", "config", "core", "delivery", "journal", "speech", "base"},
+    "server": {"sdk", "call", "capture", "config", "delivery", "journal", "publish", "speech", "base"},
     "plugins": {"sdk", "call", "config", "delivery", "vcon", "base"},
-    "core": {"sdk", "call", "config", "delivery", "journal", "media", "speech", "vcon", "base"},
+    "capture": {"sdk", "call", "config", "journal", "media", "speech", "base"},
+    "publish": {"capture", "call", "config", "delivery", "journal", "media", "vcon", "base"},
     "demo": {"call", "media", "vcon", "base"},
 }
 ADAPTERS = {"sdk", "media"}

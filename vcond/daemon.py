@@ -27,14 +27,14 @@ from vcond.base.errors import ConfigError, VcondError
 from vcond.base.systemd import Notifier
 from vcond.base.tasks import bare, bare_group, cancelled
 from vcond.call.state import Call, fold
+from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_feed import Bus
+from vcond.capture.registry import Office
 from vcond.config import Loaded, load, naming_files
-from vcond.core.bus import Bus
-from vcond.core.clock import SteadyClock
-from vcond.core.desk import CoreDesk
-from vcond.core.finish import Finisher, check_record
-from vcond.core.office import Office
 from vcond.delivery import Outbox, ShapedSink
 from vcond.journal import CallJournal, Store
+from vcond.publish.finisher import Finisher, check_record
 from vcond.sdk.contract import Adapter
 from vcond.server.admin import AdminServer
 from vcond.server.ingress import WebServer, ingress_token

@@ -34,7 +34,7 @@ from wer import share
 
 from vcond.base.time import Instant, nanos
 from vcond.call import events as ev
-from vcond.core.clock import SteadyClock
+from vcond.capture.clock import SteadyClock
 from vcond.media.codecs import Codec, decode, encode
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech

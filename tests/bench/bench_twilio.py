@@ -70,8 +70,8 @@ async def core() -> AsyncIterator[Bench]:
     """The daemon's desk, ingress and journal. Imported here: the other servers need nothing of the daemon."""
     from deaf_office import deaf_office, placed
 
+    from vcond.capture.adapter_host import CoreDesk
     from vcond.config.schema import WebConfig
-    from vcond.core.desk import CoreDesk
     from vcond.server.ingress import WebServer
 
     token = "token"

@@ -63,8 +63,8 @@ async def vcond_server() -> AsyncIterator[tuple[str, Callable[[], Count]]]:
     """The adapter at the daemon's desk. Imported here: the bare server needs nothing of the daemon."""
     from deaf_office import deaf_office
 
+    from vcond.capture.adapter_host import CoreDesk
     from vcond.config.schema import WebConfig
-    from vcond.core.desk import CoreDesk
     from vcond.server.ingress import WebServer
 
     def count() -> Count:

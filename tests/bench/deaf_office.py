@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_feed import Bus
+from vcond.capture.registry import Office
 from vcond.config.schema import DaemonConfig
-from vcond.core.bus import Bus
-from vcond.core.clock import SteadyClock
-from vcond.core.office import Office
 from vcond.journal import Store
 
 TICK = 0.5

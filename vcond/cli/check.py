@@ -16,12 +16,12 @@ import msgspec
 
 from vcond import plugins
 from vcond.base.errors import PeerError, VcondError
+from vcond.capture.clock import SteadyClock
 from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, load, naming_files
-from vcond.core.clock import SteadyClock
-from vcond.core.finish import check_record
 from vcond.delivery import Retry, ShapedSink
+from vcond.publish.finisher import check_record
 from vcond.sdk.contract import Finding
 from vcond.speech.check import check_speech
 from vcond.speech.engine import EngineOptions

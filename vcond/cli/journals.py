@@ -9,14 +9,14 @@ import numpy as np
 
 from vcond.base.errors import AmbiguousError, JournalError, RefusedError, StorageError
 from vcond.call.state import Call, as_published, fold
+from vcond.capture.registry import SEVERAL
 from vcond.cli import render
 from vcond.cli.door import NotRunningError, ask
 from vcond.config import DaemonConfig
-from vcond.core.finish import read_track
-from vcond.core.office import SEVERAL
-from vcond.core.summary import detail, summary
 from vcond.journal import read_folder
 from vcond.media.codecs import Pcm
+from vcond.publish.finisher import read_track
+from vcond.publish.summary import detail, summary
 from vcond.vcon import BuildOptions, build, serialize, validate
 
 

@@ -12,14 +12,14 @@ from vcond import __version__
 from vcond.base.errors import AmbiguousError
 from vcond.base.time import Instant, rfc3339
 from vcond.call import events as ev
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_call import CoreCall
+from vcond.capture.registry import SEVERAL, Office
 from vcond.config import Config
-from vcond.core.calls import CoreCall
-from vcond.core.clock import SteadyClock
-from vcond.core.finish import Finisher
-from vcond.core.office import SEVERAL, Office
-from vcond.core.summary import detail, summary
 from vcond.delivery import Outbox
 from vcond.journal import Store
+from vcond.publish.finisher import Finisher
+from vcond.publish.summary import detail, summary
 from vcond.server.ingress import WebServer
 from vcond.server.ops import OpsServer
 from vcond.speech.dispatcher import Speech

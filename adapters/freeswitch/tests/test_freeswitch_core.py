@@ -11,13 +11,13 @@ import numpy as np
 from fskit import frames, raw
 from test_freeswitch_replay import Replay, only
 
+from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_feed import Bus
+from vcond.capture.registry import Office
 from vcond.config import DaemonConfig
-from vcond.core.bus import Bus
-from vcond.core.clock import SteadyClock
-from vcond.core.desk import CoreDesk
-from vcond.core.finish import read_track
-from vcond.core.office import Office
 from vcond.journal import Store
+from vcond.publish.finisher import read_track
 from vcond.testing.time import NOON, run_virtual
 from vcond.vcon import build, validate
 from vcond_freeswitch import Config, FreeSwitchAdapter

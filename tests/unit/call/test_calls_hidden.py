@@ -8,7 +8,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.hidden import asks, hides, shown
 from vcond.call.state import fold
-from vcond.core.summary import summary
+from vcond.publish.summary import summary
 
 OPENED = ev.CallOpened(at=Instant(1), call="u", adapter="a", key="k")
 

@@ -11,9 +11,9 @@ import pytest
 import typer.main
 
 from vcond.base.errors import ConfigError
+from vcond.capture.clock import SteadyClock
 from vcond.cli.app import app
 from vcond.config import load
-from vcond.core.clock import SteadyClock
 from vcond.plugins import adapters, setup_text, sinks
 from vcond.testing.needs import needs
 

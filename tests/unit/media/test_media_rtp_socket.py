@@ -13,7 +13,7 @@ import uvloop
 from rtp_kit import FRAME, MS, Notes, rtp
 
 from vcond.base.errors import ConfigError
-from vcond.core.clock import SteadyClock
+from vcond.capture.clock import SteadyClock
 from vcond.media.rtp import ports as rtpsocket
 from vcond.media.rtp.ports import RtpPorts
 from vcond.media.rtp.receiver import RtpReceiver

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from vcond.base.errors import ConfigError
-from vcond.core.bus import Bus, Line
+from vcond.capture.live_feed import Bus, Line
 from vcond.server.admin import AdminServer
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from vcond.call import events as ev
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_feed import Bus
+from vcond.capture.registry import Office
 from vcond.config.schema import DaemonConfig
-from vcond.core.bus import Bus
-from vcond.core.clock import SteadyClock
-from vcond.core.office import Office
 from vcond.journal import Store
 from vcond.media.codecs import encode
 from vcond.sdk.contract import (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from vcond.base.systemd import Notifier
 from vcond.base.time import SECOND, Instant
-from vcond.core.bus import MAX_WAITING, Bus, Line
-from vcond.core.clock import SteadyClock, since_boot
+from vcond.capture.clock import SteadyClock, since_boot
+from vcond.capture.live_feed import MAX_WAITING, Bus, Line
 from vcond.testing.time import NOON, ManualClock
 
 

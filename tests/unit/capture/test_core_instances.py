@@ -8,9 +8,9 @@ from prometheus_client import REGISTRY
 
 from vcond import plugins
 from vcond.base.errors import ConfigError
+from vcond.capture.adapter_host import CoreDesk
 from vcond.cli.check import _named
 from vcond.config import Config, WebConfig
-from vcond.core.desk import CoreDesk
 from vcond.sdk.contract import Cause, Finding
 from vcond.server.ingress import WebServer
 

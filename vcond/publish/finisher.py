@@ -26,14 +26,14 @@ from vcond.call import events as ev
 from vcond.call.causes import Disposition
 from vcond.call.ids import uuid8
 from vcond.call.state import Call, Track, as_published, fold
+from vcond.capture.live_call import CoreCall
+from vcond.capture.live_feed import Bus, Line
 from vcond.config.schema import RecordConfig
-from vcond.core.amend import Amender, Reopening, Settling
-from vcond.core.bus import Bus, Line
-from vcond.core.calls import CoreCall
-from vcond.core.media import publish
 from vcond.delivery import ConflictError, Entry
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
+from vcond.publish.amender import Amender, Reopening, Settling
+from vcond.publish.media_files import publish
 from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate
 
 log = structlog.get_logger()

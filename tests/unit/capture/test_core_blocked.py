@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from vcond.call import events as ev
+from vcond.capture import disk
+from vcond.capture.disk import FreeSpace
 from vcond.config import DaemonConfig, host
-from vcond.core import disk
-from vcond.core.disk import FreeSpace
 from vcond.sdk.contract import ArrivalClock, Codec
 
 

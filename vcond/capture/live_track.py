@@ -16,7 +16,7 @@ from vcond.media.placement.clocks import TrackClock
 from vcond.media.placement.timeline import Placed, Timeline
 
 if TYPE_CHECKING:
-    from vcond.core.calls import CoreCall
+    from vcond.capture.live_call import CoreCall
     from vcond.speech.dispatcher import Ear
 
 SETTLE_EVERY = 2 * SECOND

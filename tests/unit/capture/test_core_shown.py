@@ -8,7 +8,7 @@ import pytest
 from vcond.base.errors import AmbiguousError, RefusedError
 from vcond.cli import journals, render
 from vcond.config import DaemonConfig
-from vcond.core.summary import detail, summary
+from vcond.publish.summary import detail, summary
 
 
 async def test_a_call_that_is_not_recorded_says_so_and_why(house):

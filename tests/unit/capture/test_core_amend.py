@@ -13,7 +13,7 @@ from core_kit import FRAME, Shelf, finishing, idle
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.state import fold
-from vcond.core.amend import AT_ONCE, Amender
+from vcond.publish.amender import AT_ONCE, Amender
 from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.testing.time import run_virtual
 from vcond.vcon import validate
@@ -271,7 +271,7 @@ async def test_the_deadline_counts_from_when_there_is_an_engine(house, tmp_path:
 
 
 async def test_only_some_calls_are_in_memory_for_it(house, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("vcond.core.amend.AT_ONCE", 4)
+    monkeypatch.setattr("vcond.publish.amender.AT_ONCE", 4)
     shelf, house.speech.in_time = Shelf(), False
     asked: list[str] = []
 

@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from vcond.base import metrics
 from vcond.base.time import Instant
 from vcond.call.events import Direction
-from vcond.core.office import Office
+from vcond.capture.registry import Office
 from vcond.sdk.contract import Clock, Ingress, LiveCall
 
 

@@ -17,14 +17,14 @@ from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.ids import Minter
 from vcond.call.state import Call, fold
+from vcond.capture.clock import SteadyClock
+from vcond.capture.disk import FreeSpace
+from vcond.capture.live_call import CoreCall, Standing
+from vcond.capture.live_feed import Bus, Line
+from vcond.capture.live_track import CoreTrack
+from vcond.capture.no_journal import CallStore, NoJournal
+from vcond.capture.recovery import interrupted
 from vcond.config.schema import DaemonConfig
-from vcond.core.bus import Bus, Line
-from vcond.core.calls import CoreCall, Standing
-from vcond.core.clock import SteadyClock
-from vcond.core.disk import FreeSpace
-from vcond.core.journals import CallStore, NoJournal
-from vcond.core.recovery import interrupted
-from vcond.core.tracks import CoreTrack
 from vcond.journal import CallJournal, Store
 from vcond.media.codecs import Codec
 from vcond.speech.routes import Wishes

@@ -10,13 +10,13 @@ import pytest
 
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
+from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_call import CoreCall
+from vcond.capture.live_feed import Bus
+from vcond.capture.live_track import CoreTrack
+from vcond.capture.registry import Office
 from vcond.config import DaemonConfig
-from vcond.core.bus import Bus
-from vcond.core.calls import CoreCall
-from vcond.core.clock import SteadyClock
-from vcond.core.desk import CoreDesk
-from vcond.core.office import Office
-from vcond.core.tracks import CoreTrack
 from vcond.journal import CallJournal, Store
 
 if str(Path(__file__).parent) not in sys.path:

@@ -16,15 +16,15 @@ from vcond.call import events as ev
 from vcond.call.causes import Cause, disposition
 from vcond.call.merge import merge
 from vcond.call.state import Call, Moment
-from vcond.core.bus import Line
-from vcond.core.tracks import CoreTrack
+from vcond.capture.live_feed import Line
+from vcond.capture.live_track import CoreTrack
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import TrackClock
 
 if TYPE_CHECKING:
-    from vcond.core.journals import CallStore
-    from vcond.core.office import Office
+    from vcond.capture.no_journal import CallStore
+    from vcond.capture.registry import Office
     from vcond.sdk.contract import LiveCall, Track
 
 log = structlog.get_logger()

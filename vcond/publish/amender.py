@@ -19,7 +19,7 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import JournalError, StorageError
 from vcond.base.time import SECOND, Instant
-from vcond.core.calls import CoreCall
+from vcond.capture.live_call import CoreCall
 from vcond.journal import CallJournal
 
 log = structlog.get_logger()

@@ -11,8 +11,8 @@ import numpy as np
 from vcond.base.errors import StorageError
 from vcond.call import events as ev
 from vcond.config import RecordConfig
-from vcond.core.finish import Finisher
 from vcond.delivery import ConflictError, Entry
+from vcond.publish.finisher import Finisher
 from vcond.sdk.contract import ArrivalClock, Cause, Codec
 
 FRAME = (np.sin(np.arange(160) / 3) * 8000).astype("<i2").tobytes()

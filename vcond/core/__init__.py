@@ -1,1 +1,0 @@
-"""The core's side of the contract: desk, live calls, finishing, recovery."""

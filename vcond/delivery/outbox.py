@@ -20,11 +20,11 @@ from msgspec import Meta
 
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
-from vcond.delivery.lane import Lane, Shared, wait_for
-from vcond.delivery.listing import Query, SendingNow
+from vcond.delivery.backlog import Query, SendingNow
+from vcond.delivery.circuit_breaker import SECOND, Pace
 from vcond.delivery.model import Clock, Entry, Sink, SinkState, State
-from vcond.delivery.pace import SECOND, Pace
 from vcond.delivery.rows import Vcon
+from vcond.delivery.sink_worker import Lane, Shared, wait_for
 from vcond.delivery.store import BATCH, OutboxStore
 
 T = TypeVar("T")

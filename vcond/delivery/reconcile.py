@@ -11,7 +11,7 @@ import structlog
 
 from vcond.base import metrics
 from vcond.delivery import rows
-from vcond.delivery.shelves import Shelves, check_body
+from vcond.delivery.outbox_files import Shelves, check_body
 
 log = structlog.get_logger()
 

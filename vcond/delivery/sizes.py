@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from vcond.delivery.pace import SECOND
+from vcond.delivery.circuit_breaker import SECOND
 from vcond.delivery.rows import ANY_SIZE, HORIZON
 
 FIRST: Final = 120.0

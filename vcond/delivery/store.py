@@ -17,13 +17,13 @@ import structlog
 
 from vcond.base import atomic_files, metrics
 from vcond.base.errors import StorageError
-from vcond.delivery import listing, rows
+from vcond.delivery import backlog, rows
+from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
-from vcond.delivery.listing import Query, SendingNow
 from vcond.delivery.model import ConflictError, Entry
+from vcond.delivery.outbox_files import Shelves, check_body
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
-from vcond.delivery.shelves import Shelves, check_body
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -153,12 +153,12 @@ class OutboxStore:
     def page(self, query: Query, sending: SendingNow) -> list[Entry]:
         """See ``listing.page``."""
         with storage_errors("read the outbox"):
-            return listing.page(self._db, query, self._sinks, sending)
+            return backlog.page(self._db, query, self._sinks, sending)
 
     def get(self, uuid: str, sending: SendingNow) -> Entry | None:
         """See ``listing.find``."""
         with storage_errors("read the outbox"):
-            return listing.find(self._db, uuid, self._sinks, sending)
+            return backlog.find(self._db, uuid, self._sinks, sending)
 
     def figures(self) -> list[tuple[str, str, int, int]]:
         """See ``rows.figures``."""

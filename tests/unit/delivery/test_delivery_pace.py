@@ -9,7 +9,7 @@ from delivery_kit import NOON, SECOND
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.delivery.pace import STREAK, Pace
+from vcond.delivery.circuit_breaker import STREAK, Pace
 from vcond.delivery.rows import HORIZON
 
 

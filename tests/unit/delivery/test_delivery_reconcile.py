@@ -10,7 +10,7 @@ from pathlib import Path
 from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
 
 from vcond.base import metrics
-from vcond.delivery.listing import Query
+from vcond.delivery.backlog import Query
 from vcond.delivery.rows import Outcome
 
 

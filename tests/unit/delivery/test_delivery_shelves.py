@@ -10,7 +10,7 @@ from delivery_kit import body_of, uuid_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.delivery.shelves import Shelves, check_body, is_uuid
+from vcond.delivery.outbox_files import Shelves, check_body, is_uuid
 
 
 @given(st.uuids())

@@ -13,8 +13,8 @@ from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
 
 from vcond.base.errors import StorageError
 from vcond.delivery import ConflictError, rows
+from vcond.delivery.backlog import Query
 from vcond.delivery.database import transaction
-from vcond.delivery.listing import Query
 from vcond.delivery.reconcile import reconcile
 from vcond.delivery.rows import Outcome, Probe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 HOUSE = Path(__file__).parents[3]
 ON_THE_LOOP = (
     "vcond/daemon.py", "vcond/sdk", "vcond/base/systemd.py", "vcond/server", "vcond/capture", "vcond/publish",
-    "vcond/delivery/outbox.py", "vcond/delivery/lane.py", "vcond/delivery/reconcile.py", "vcond/delivery/pace.py",
+    "vcond/delivery/outbox.py", "vcond/delivery/sink_worker.py", "vcond/delivery/reconcile.py", "vcond/delivery/circuit_breaker.py",
     "vcond/speech/dispatcher.py", "vcond/speech/scheduler.py", "vcond/speech/segmenting.py", "vcond/speech/results.py",
     "adapters/asterisk/vcond_asterisk", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
     "adapters/webrtc/vcond_webrtc",

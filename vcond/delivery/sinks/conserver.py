@@ -26,7 +26,7 @@ from yarl import URL
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, bounded
-from vcond.delivery.shelves import is_uuid
+from vcond.delivery.outbox_files import is_uuid
 from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
 from vcond.delivery.sinks.lists import config_rows
 

@@ -21,7 +21,7 @@ from msgspec import Meta
 from vcond.base import atomic_files
 from vcond.base.errors import ConfigError
 from vcond.delivery.model import Receipt, Refused, Retry, Sealed
-from vcond.delivery.shelves import SUFFIX, is_uuid
+from vcond.delivery.outbox_files import SUFFIX, is_uuid
 
 
 class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

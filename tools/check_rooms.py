@@ -12,27 +12,44 @@ LONGEST = 500
 PLAIN = {"base.errors", "base.time"}
 """What the pure rooms may import of ``base``."""
 
-# room -> the rooms of vcond, or modules of theirs, that it may import, besides itself
+# room -> the rooms of vcond, or modules of theirs, that it may import, besides itself; from the ground up
 TABLE: dict[str, set[str]] = {
     "base": set(),
     "call": PLAIN,
     "media": PLAIN,
-    "sdk": {"call", "media", *PLAIN},
+    "vcon": {"call", *PLAIN},
     "journal": {"call", "base"},
     "speech": {"call", "media", "journal", "base"},
-    "vcon": {"call", *PLAIN},
+    "sdk": {"call", "media", *PLAIN},
     "delivery": {"vcon", "base"},
     "testing": {"call", "media", "sdk", *PLAIN},
     "config": {"speech", "delivery", "base"},
-    "server": {"sdk", "call", "capture", "config", "delivery", "journal", "publish", "speech", "base"},
-    "plugins": {"sdk", "call", "config", "delivery", "vcon", "base"},
-    "capture": {"sdk", "call", "config", "journal", "media", "speech", "base"},
-    "publish": {"capture", "call", "config", "delivery", "journal", "media", "vcon", "base"},
+    "capture": {"call", "media", "journal", "speech", "sdk", "config", "base"},
+    "publish": {"call", "media", "vcon", "journal", "delivery", "config", "capture", "base"},
+    "server": {"call", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "base"},
+    "app": {"call", "vcon", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "server", "base"},
     "demo": {"call", "media", "vcon", "base"},
 }
+JOBS = {
+    "base": "errors, time, logs, metrics, tasks, files written whole, systemd",
+    "call": "events, the call as a fold over them, causes, merging. Pure",
+    "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",
+    "vcon": "building, validation, sealing, reading of others' vCons. Pure, no I/O",
+    "journal": "one folder a call: records, audio, recovery",
+    "speech": "engines, workers, scheduling, models",
+    "sdk": "for adapters: the contract; what those of PBXs share: legs, the conversation above them, selection",
+    "delivery": "the outbox, sinks, retry",
+    "testing": "for authors of adapters: a desk in memory, virtual time, the conformance suite",
+    "config": "the configuration, typed",
+    "capture": "live calls and tracks, what an adapter is handed, recovery",
+    "publish": "from an ended call to the outbox: finishing, amending",
+    "server": "what the daemon serves: ingress, ops, admin socket, status",
+    "app": "the daemon, which wires it all together; plug-ins",
+    "demo": "the spoken demo call",
+}
 ADAPTERS = {"sdk", "media"}
-# the daemon and the command line know every room; so does the package itself
-FREE = {"daemon", "cli", "__init__", "__main__"}
+# the command line knows every room; so does the package itself
+FREE = {"cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
 PURE = {"call", "media", "vcon"}
 # but for the sockets that all adapters with RTP share
@@ -67,6 +84,19 @@ def wrong(file: Path, room: str, allowed: set[str]) -> Iterator[str]:
             yield f"{file.relative_to(TOP)}:{line}: {room} is pure and must not import {name}"
 
 
+def table() -> str:
+    """The table of CONTRIBUTING.md."""
+    rows = ["| room | job | may import of vcond |", "|---|---|---|"]
+    for room, allowed in TABLE.items():
+        rows.append(f"| `{room}` | {JOBS[room]} | {', '.join(room_names(allowed)) or 'nothing'} |")
+    return "\n".join(rows)
+
+
+def room_names(allowed: set[str]) -> list[str]:
+    """From the ground up, without the parts of ``base`` that all may import."""
+    return [room for room in TABLE if room in allowed]
+
+
 def main() -> int:
     """Print what is wrong; 1 when something is."""
     found: list[str] = []
@@ -86,6 +116,8 @@ def main() -> int:
             lines = len(file.read_text("utf-8").splitlines())
             if lines > LONGEST:
                 found.append(f"{file.relative_to(TOP)}: {lines} lines: a file past {LONGEST} has two jobs")
+    if table() not in (TOP / "CONTRIBUTING.md").read_text("utf-8"):
+        found.append(f"CONTRIBUTING.md: its table of rooms is to be this one:\n{table()}")
     print("\n".join(found) if found else "rooms: every import is allowed")
     return bool(found)
 

@@ -77,7 +77,7 @@ def run(
     clock_speed: Annotated[float, typer.Option(hidden=True, min=0.1, max=10, help="For `vcond demo --speed`.")] = 1.0,
 ) -> None:
     """Run the daemon in the foreground (systemd does)."""
-    from vcond.daemon import main
+    from vcond.app.daemon import main
 
     try:
         main(config, clock_speed)
@@ -107,7 +107,7 @@ def check(
 @app.command()
 def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio, ...")]) -> None:
     """Print what to write into a PBX's or platform's configuration, step by step."""
-    from vcond.plugins import setup_text, without_links
+    from vcond.app.plugins import setup_text, without_links
 
     print(without_links(setup_text(name)), end="")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vcond import plugins
+from vcond.app import plugins
 from vcond.base.errors import PeerError, VcondError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.door import ask

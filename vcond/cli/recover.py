@@ -8,9 +8,9 @@ import os
 import pwd
 from pathlib import Path
 
+from vcond.app.daemon import Daemon
 from vcond.base import log
 from vcond.config import Loaded
-from vcond.daemon import Daemon
 
 LIMIT = 3600.0
 

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from vcond.app.plugins import pem
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import rfc3339
 from vcond.capture.clock import SteadyClock
 from vcond.cli.vcons import load_vcon
-from vcond.plugins import pem
 from vcond.vcon import Document, serialize, upgrade, validate
 from vcond.vcon.sealing.encrypt import decrypt as open_envelope
 from vcond.vcon.sealing.encrypt import encrypt as close_envelope

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from vcond import plugins
+from vcond.app import plugins
 from vcond.base.errors import ConfigError
 from vcond.capture.adapter_host import CoreDesk
 from vcond.cli.check import _named

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vcond import plugins
+from vcond.app import plugins
 from vcond.base.errors import ConfigError
 from vcond.cli.check import _files, _name
 from vcond.config import Config, DaemonConfig, load, naming_files

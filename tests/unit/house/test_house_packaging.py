@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from vcond.app.plugins import adapters, setup_text, sinks
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.app import app
 from vcond.config import load
-from vcond.plugins import adapters, setup_text, sinks
 from vcond.testing.needs import needs
 
 TOP = Path(__file__).resolve().parents[3]

@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from vcond import __version__, plugins
+from vcond import __version__
+from vcond.app import plugins
 from vcond.base import log, metrics
 from vcond.base.errors import ConfigError, VcondError
 from vcond.base.systemd import Notifier

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from vcond.adapter import Instant
+from vcond.sdk.contract import Instant
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
 from vcond_freeswitch.board import Switchboard

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from heard import missing_head
 
-from vcond.adapter import SECOND
 from vcond.call.causes import Disposition
 from vcond.call.events import SpanKind
+from vcond.sdk.contract import SECOND
 from vcond.testing.sounds import voice
 
 pytestmark = pytest.mark.peer

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from vcond.adapter import SECOND
+from vcond.sdk.contract import SECOND
 from vcond.testing.desk import MemoryDesk
 from vcond_asterisk import AsteriskAdapter, Config, media, wire
 

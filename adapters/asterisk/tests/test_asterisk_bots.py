@@ -153,3 +153,50 @@ def test_a_bot_that_comes_back_is_the_same_party(script, desk, taps):
     script.bridge("b", "bot")
     assert customers(desk) == [["+4930123456", "bot"]]
     assert set(taps.on) == {"t1", "bot"}
+
+
+def steps(script, channel: str, app: str, data: str = "") -> None:
+    """The dialplan goes on to an application."""
+    script.channels[channel]["dialplan"] |= {"app_name": app, "app_data": data}
+    script.tell("ChannelDialplan", channel=channel, dialplan_app=app)
+
+
+def test_a_bot_that_the_dialplan_runs_is_there_while_it_runs(script, desk, taps):
+    """As captured: AudioSocket() has no channel and enters no bridge; the application after it is told as every one is."""
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Answer")
+    script.up("t1")
+    steps(script, "t1", "AudioSocket", "40325ec2-5efd-4bd3-805f-53576e581d13,127.0.0.1:9092")
+    (call,) = desk.calls
+    assert [(party.who.type, party.here) for party in call.state.parties] == [("", True), ("bot", True)]
+    assert set(taps.on) == {"t1", "t1 AudioSocket/127.0.0.1:9092"}
+    steps(script, "t1", "AudioSocket", "9d7f8b0e-0000-4bd3-805f-53576e581d13,127.0.0.1:9092")
+    assert len(call.state.parties) == 2, "the same service again is the same bot"
+    steps(script, "t1", "Dial", "PJSIP/agent")
+    assert [(party.who.type, party.here) for party in call.state.parties] == [("", True), ("bot", False)]
+    assert set(taps.on) == {"t1"}
+    script.created("a1", "PJSIP/agent-01", linked="t1", number="7001", state="Ringing")
+    script.up("a1")
+    script.bridge("b", "t1", "a1")
+    assert [party.who.type for party in call.state.parties] == ["", "bot", ""]
+    script.destroyed("t1", by="t1")
+    script.destroyed("a1")
+    assert call.over
+    assert (taps.on, desk.faults) == ({}, [])
+
+
+@pytest.mark.parametrize("app", ["AGI", "EAGI", "Playback", "Dictate", "Queue"])
+def test_other_applications_are_no_bots(script, desk, taps, app):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Answer")
+    script.up("t1")
+    steps(script, "t1", app, "x,127.0.0.1:9092")
+    assert [party.who.type for call in desk.calls for party in call.state.parties] in ([], [""])
+    assert set(taps.on) <= {"t1"}
+
+
+def test_a_bot_that_runs_when_its_channel_goes_leaves_nothing(script, board, desk, taps):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Answer")
+    script.up("t1")
+    steps(script, "t1", "AudioSocket", "40325ec2-5efd-4bd3-805f-53576e581d13,127.0.0.1:9092")
+    script.destroyed("t1", by="t1")
+    assert desk.calls[0].over
+    assert (taps.on, board.legs, board.bots.runs_on, board.bots.parties) == ({}, {}, {}, set())

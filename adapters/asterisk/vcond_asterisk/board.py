@@ -46,7 +46,7 @@ class Switchboard:
         self.presentations: dict[str, str] = {}
         """Whether callers hide, as asked for (``presented``)."""
         self._by_id: dict[str, Conversation] = {}
-        self._bots = Bots()
+        self.bots = Bots(self)
         self._gone: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -126,7 +126,7 @@ class Switchboard:
             case wire.ChannelLeftBridge():
                 self.bridged(event.bridge)
                 self.seen(event.channel, at)
-                self.release_bots(at)
+                self.bots.release_idle(at)
             case wire.BridgeDestroyed():
                 self.bridged(structs.replace(event.bridge, channels=[]))
                 self.bridges.pop(event.bridge.id, None)
@@ -166,7 +166,7 @@ class Switchboard:
     def _matters(self, channel: Channel) -> bool:
         if self._taps.own(channel.id) or channel.name.endswith("<ZOMBIE>"):
             return False
-        return is_party(channel) or channel.technology == LOCAL or channel.id in self._bots.parties
+        return is_party(channel) or channel.technology == LOCAL or channel.id in self.bots.parties
 
     def seen(self, channel: Channel, at: Instant, *, late: bool = False, since: Instant | None = None) -> Leg | None:
         """Take a snapshot of a channel; its leg, None for channels that are no party.
@@ -175,7 +175,7 @@ class Switchboard:
         """
         if channel.id in self._gone or self._taps.own(channel.id):
             return None
-        self._bots.see(channel)
+        self.bots.see(channel)
         if not self._matters(channel):
             return None
         leg, half = self.legs.get(channel.id), self.locals.get(channel.id)
@@ -187,6 +187,7 @@ class Switchboard:
             half = half or LocalEnd(channel.name, conversation)
             self.locals[channel.id] = half._replace(name=channel.name, conversation=conversation)
             conversation.locals.add(channel.id)
+            self.bots.run(channel, conversation, at, up=channel.state == "Up")
             return None
         self.locals.pop(channel.id, None)
         conversation.locals.discard(channel.id)
@@ -206,6 +207,7 @@ class Switchboard:
             leg.conversation.variable(name, channel.channelvars.get(name) or "", at)
         leg.conversation.settle(at)
         leg.conversation.know(leg, channel, at)
+        self.bots.run(channel, leg.conversation, at, up=leg.up is not None)
         return leg
 
     def _leg(
@@ -214,8 +216,9 @@ class Switchboard:
         inside = self._config.inside(channel.endpoint)
         leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
         leg.made(channel, late=late)
-        if channel.id in self._bots.parties:
+        if channel.id in self.bots.parties:
             leg.bot, leg.called, leg.inside = True, False, True
+            leg.runs_on = self.bots.runs_on.get(channel.id, "")
         leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
         self.legs[channel.id] = leg
         conversation.add(leg, since)
@@ -233,7 +236,7 @@ class Switchboard:
         linkedid = channel.linkedid or self.linkedids.get(channel.id) or known
         found = self._by_id.get(linkedid)
         if before is not None and found is None:
-            found = self._survivor(before)
+            found = self.survivor(before)
             found.ids.add(linkedid)
             self._by_id[linkedid] = found
         elif before is not None and found is not None:
@@ -258,7 +261,7 @@ class Switchboard:
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
         self.linkedids.pop(channel, None)
-        self._bots.forget(channel)
+        self.bots.forget(channel, at)
         self.presentations.pop(channel, None)
         for members in self.bridges.values():
             members.discard(channel)
@@ -267,11 +270,11 @@ class Switchboard:
         self.locals.pop(channel, None)
         if conversation is None:
             return
-        conversation = self._survivor(conversation)
+        conversation = self.survivor(conversation)
         conversation.locals.discard(channel)
         if leg is not None:
             conversation.remove(leg, at, cause)
-        self._dismiss(conversation, at)
+        self.bots.dismiss(conversation, at)
         self._close(conversation, at)
 
     def _close(self, conversation: Conversation, at: Instant) -> None:
@@ -285,13 +288,13 @@ class Switchboard:
 
     # Conversations that meet.
 
-    def _survivor(self, conversation: Conversation) -> Conversation:
+    def survivor(self, conversation: Conversation) -> Conversation:
         """The conversation that one became part of, or itself."""
         return self._by_id.get(conversation.key, conversation)
 
     def _join(self, one: Conversation, two: Conversation, at: Instant) -> Conversation:
         """Make two conversations one: the older stays."""
-        one, two = self._survivor(one), self._survivor(two)
+        one, two = self.survivor(one), self.survivor(two)
         if one is two:
             return one
         old, new = (one, two) if (one.since, one.key) <= (two.since, two.key) else (two, one)
@@ -319,7 +322,7 @@ class Switchboard:
 
     def meet(self, bridge: str, at: Instant) -> None:
         """Whoever shares a bridge is in one conversation."""
-        self._find_bots(bridge, at)
+        self.bots.meet(bridge, at)
         members = self.bridges.get(bridge, ())
         legs = [self.legs[channel] for channel in members if channel in self.legs]
         for leg in legs[1:]:
@@ -327,38 +330,6 @@ class Switchboard:
         ends = [self.locals[channel].conversation for channel in members if channel in self.locals]
         for conversation in dict.fromkeys([leg.conversation for leg in legs] + ends):
             self._look_again(conversation, at)
-
-    def _find_bots(self, bridge: str, at: Instant) -> None:
-        """Media of another application that shares a bridge with a party speaks to it: a party too."""
-        members = self.bridges.get(bridge, set())
-        legs = [self.legs[one] for one in sorted(members) if one in self.legs]
-        party = next((leg for leg in legs if not leg.bot), None)
-        if party is None:
-            return
-        talking = {self._survivor(leg.conversation) for leg in legs if not leg.bot}
-        for leg in legs:
-            if leg.bot and self._survivor(leg.conversation) not in talking:
-                self._release(leg, at)
-        for bot in self._bots.meet(members, self._survivor(party.conversation).key):
-            self.seen(bot, at)
-
-    def release_bots(self, at: Instant) -> None:
-        """Those that share a bridge with nobody any more."""
-        for bot in [self.legs[one] for one in sorted(self._bots.parties) if one in self.legs]:
-            if not bot.bridge:
-                self._release(bot, at)
-
-    def _release(self, bot: Leg, at: Instant) -> None:
-        """A bot left whom it talked to. Whom it meets next is another conversation, which must not become part of this."""
-        self._bots.parties.discard(bot.channel)
-        self._survivor(bot.conversation).remove(self.legs.pop(bot.channel), at, Cause())
-
-    def _dismiss(self, conversation: Conversation, at: Instant) -> None:
-        """Bots are nobody's call: when they are left alone it is over, whenever their channels go."""
-        if any(not leg.bot for leg in conversation.legs.values()):
-            return
-        for bot in list(conversation.legs.values()):
-            self._release(bot, at)
 
     def _merged(self, event: wire.BridgeMerged, at: Instant) -> None:
         members = (*event.bridge.channels, *event.bridge_from.channels)
@@ -450,9 +421,10 @@ class Switchboard:
         return there.conversation if there is not None else None
 
     def _goes_on(self, event: wire.ChannelDialplan, at: Instant) -> None:
-        """Dialplans have hundreds of steps a call: only what begins to listen in, or may, is looked at."""
+        """Dialplans have hundreds of steps a call: only what begins to listen in, or may, and bots are looked at."""
         leg = self.legs.get(event.channel.id)
-        if leg is not None and (event.dialplan_app in SPIES or leg.conversation.undecided):
+        listens = leg is not None and (event.dialplan_app in SPIES or leg.conversation.undecided)
+        if listens or self.bots.concerns(event.channel.id, event.dialplan_app):
             self.seen(event.channel, at)
 
     def _digit(self, event: wire.ChannelDtmfReceived, at: Instant) -> None:

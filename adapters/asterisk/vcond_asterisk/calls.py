@@ -101,7 +101,9 @@ class Leg(sdk.Leg):
     hidden: bool = False
     """It hid its number."""
     bot: bool = False
-    """It is the media of another application, which talks with who is in its bridge."""
+    """It is another application, which talks with who is in its bridge, or on whose channel it runs."""
+    runs_on: str = ""
+    """The channel on which the dialplan runs it: it has none of its own, and says what is sent to that one."""
     again: bool = False
     """Its party was here before with another leg."""
     asking: Instant | None = None
@@ -350,7 +352,8 @@ class Conversation(sdk.Conversation[Leg]):
             {_fact_of(call, "uniqueid", known) for known in call.state.parties[party : party + 1]} if call else set()
         )
         leg.again = bool(others - {"", leg.channel})
-        self.fact(f"uniqueid{AGAIN if leg.again else ''}", leg.channel, at, leg)
+        if not leg.runs_on:
+            self.fact(f"uniqueid{AGAIN if leg.again else ''}", leg.channel, at, leg)
         self.fact("endpoint", leg.name, at, leg)
         self._tell_sip(leg, at)
 
@@ -376,7 +379,7 @@ class Conversation(sdk.Conversation[Leg]):
                 continue
             if leg.inside or (leg.who.tel and leg.who.tel == party.who.tel):
                 return party.key
-        phone = _phone(leg)
+        phone = _phone(leg) if not leg.runs_on else ""
         if phone and not self._taken(phone, leg):
             return phone
         known = self.call.state.party_by_key(leg.channel)

@@ -137,10 +137,10 @@ class Ari:
         path = f"applications/{_id(app)}/subscription"
         await self._ask("POST", path, what="subscription", body=None, eventSource="channel:,bridge:")
 
-    async def snoop(self, channel: str, snoop: str, app: str) -> None:
-        """Make a channel that hears what the party of ``channel`` says."""
+    async def snoop(self, channel: str, snoop: str, app: str, *, sent: bool = False) -> None:
+        """Make a channel that hears what the party of ``channel`` says, or what is ``sent`` to it."""
         path = f"channels/{_id(channel)}/snoop/{_id(snoop)}"
-        await self._ask("POST", path, what="snoop", spy="in", app=app, appArgs=f"snoop,{channel}")
+        await self._ask("POST", path, what="snoop", spy="out" if sent else "in", app=app, appArgs=f"snoop,{channel}")
 
     async def external_media(self, media: str, *, app: str, address: str, token: str, rate: int) -> None:
         """Make a channel that sends what it hears to ``address`` over AudioSocket, introducing itself as ``token``."""

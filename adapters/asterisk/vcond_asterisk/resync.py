@@ -43,7 +43,7 @@ def _forget_gone(board: Switchboard, taps: Taps, live: set[str], at: Instant, lo
     def when(leg: Leg) -> Instant:
         return min(at, taps.last_heard(leg) or lost or at)
 
-    gone = [(when(leg), leg.channel) for leg in board.legs.values() if leg.channel not in live]
+    gone = [(when(leg), leg.channel) for leg in board.legs.values() if (leg.runs_on or leg.channel) not in live]
     for moment, channel in sorted(gone):
         board.remove(channel, moment, Cause())
     for half in [half for half in board.locals if half not in live]:
@@ -62,7 +62,10 @@ def _redraw(
         board.seen(channel, at, late=True, since=lost)
     for bridge in bridges:
         board.meet(bridge.id, at)
-    board.release_bots(at)
+    for channel in channels:
+        if channel.technology == LOCAL:  # what runs on it is a bot when somebody is there, who is known only now
+            board.seen(channel, at, late=True, since=lost)
+    board.bots.release_idle(at)
 
 
 def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:

@@ -1,7 +1,7 @@
 """Taps: how Asterisk is made to send what a party says, and what is cleaned up behind it.
 
-One tap is a snoop channel on the party's channel, an externalMedia channel that speaks AudioSocket to us, and a bridge
-that holds the two. Asterisk removes only the snoop by itself when the call ends; the other two leak unless they are
+One tap is a snoop channel on the party's channel (for a bot without one: on the channel that it is sent to), an
+externalMedia channel that speaks AudioSocket to us, and a bridge that holds the two. Asterisk removes only the snoop by itself when the call ends; the other two leak unless they are
 removed. A tap that breaks (its connection cut, its frames stopped) is made anew from scratch while the leg lives.
 """
 
@@ -204,7 +204,7 @@ class Tap:
         crew.media.expect(helpers.token, self)
         async with asyncio.timeout(crew.config.timeout * self._factor):
             await together(
-                ari.snoop(self.leg.channel, helpers.snoop, app),
+                ari.snoop(self.leg.runs_on or self.leg.channel, helpers.snoop, app, sent=bool(self.leg.runs_on)),
                 ari.external_media(
                     helpers.media, app=app, address=crew.media.address, token=str(helpers.token), rate=crew.media.rate
                 ),

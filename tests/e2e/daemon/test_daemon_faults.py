@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -84,7 +85,8 @@ async def test_a_refused_vcon_is_a_dead_letter_that_says_why_until_it_is_sent_ag
             tmp_path,
             sinks=f'[[sinks]]\ntype = "conserver"\nurl = "{conserver.url}"\ningress_lists = ["vcond_in"]\ntoken = "key"\n',
         )
-        conserver.next(Status(422, b'{"detail":"no such thing"}', {"Content-Type": "application/json"}))
+        about_it = {"type": "uuid_parsing", "loc": ["body", "uuid"], "msg": "no such thing", "input": ""}
+        conserver.next(Status(422, json.dumps({"detail": [about_it]}).encode(), {"Content-Type": "application/json"}))
         async with house.running() as vcond, vcond.stream() as stream:
             await stream.play(0.5)
             await stream.stop()

@@ -235,7 +235,7 @@ class FakeAsterisk:
                 self._subscribed.add(app)
                 return web.json_response({})
             case ("POST", "channels", ident, "snoop", snoop):
-                return self._snoop(ident, snoop, query["app"])
+                return self._snoop(ident, snoop, query["app"], query["spy"])
             case ("POST", "channels", "externalMedia"):
                 return await self._external_media(query)
             case ("POST", "bridges", ident):
@@ -260,11 +260,12 @@ class FakeAsterisk:
         self.tell("ChannelCreated", channel=ident)
         self.tell("StasisStart", channel=ident, args=[], app=app)
 
-    def _snoop(self, ident: str, snoop: str, app: str) -> web.Response:
+    def _snoop(self, ident: str, snoop: str, app: str, spy: str) -> web.Response:
         if ident not in self.channels:
             return _no(404)
         self._helper(snoop, f"Snoop/{ident}-00000000", app)
         self.channels[snoop]["tapped"] = ident
+        self.channels[snoop]["spy"] = spy
         return web.json_response({})
 
     async def _external_media(self, query: Any) -> web.Response:
@@ -319,12 +320,13 @@ class FakeAsterisk:
     def _heard_by(self, media: str) -> str:
         for bridge in self.bridges.values():
             if media in bridge["channels"]:
-                tapped = [self.channels.get(other, {}).get("tapped", "") for other in bridge["channels"]]
-                return next((one for one in tapped if one in self.channels), "")
+                snoops = [self.channels[other] for other in bridge["channels"] if other in self.channels]
+                said = [(one.get("tapped", ""), one.get("spy") == "out") for one in snoops]
+                return next((f"to {one}" if sent else one for one, sent in said if one in self.channels), "")
         return ""
 
     def say(self, channel: str, pcm: np.ndarray) -> None:
-        """The party of a channel speaks."""
+        """The party of a channel speaks; ``to`` and a channel: that is sent to it."""
         self.voices.setdefault(channel, bytearray()).extend(pcm.astype("<i2").tobytes())
 
     # Ends.

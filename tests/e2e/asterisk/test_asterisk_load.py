@@ -53,7 +53,7 @@ async def test_twenty_calls_at_once(house):
             worst = min(worst, house.heard(call, party, seeds[number][party]))
             other = max(other, house.heard(call, party, seeds[number][1 - party]))
     print(f"worst correlation with the own voice {worst:.3f}, best with the other one {other:.3f}")
-    assert worst >= 0.95
+    assert worst >= house.least
     assert other <= 0.2
     assert not house.desk.drops
 

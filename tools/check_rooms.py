@@ -17,6 +17,7 @@ TABLE: dict[str, set[str]] = {
     "base": set(),
     "call": PLAIN,
     "media": PLAIN,
+    "sip": {"base"},
     "vcon": {"call", *PLAIN},
     "journal": {"call", "base"},
     "speech": {"call", "media", "journal", "base"},
@@ -34,6 +35,7 @@ JOBS = {
     "base": "errors, time, logs, metrics, tasks, files written whole, systemd",
     "call": "events, the call as a fold over them, causes, merging. Pure",
     "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",
+    "sip": "SIP messages, transactions and dialogs of a server, for adapters. Pure, but for `sip/server.py` and `sip/transports.py`",
     "vcon": "building, validation, sealing, reading of others' vCons. Pure, no I/O",
     "journal": "one folder a call: records, audio, recovery",
     "speech": "engines, workers, scheduling, models",
@@ -47,13 +49,13 @@ JOBS = {
     "app": "the daemon, which wires it all together; plug-ins",
     "demo": "the spoken demo call",
 }
-ADAPTERS = {"sdk", "media"}
+ADAPTERS = {"sdk", "media", "sip"}
 # the command line knows every room; so does the package itself
 FREE = {"cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
-PURE = {"call", "media", "vcon"}
-# but for the sockets that all adapters with RTP share
-SOCKETS = {Path("vcond/media/rtp/ports.py")}
+PURE = {"call", "media", "sip", "vcon"}
+# but for the sockets that adapters share
+SOCKETS = {Path("vcond/media/rtp/ports.py"), Path("vcond/sip/server.py"), Path("vcond/sip/transports.py")}
 IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}
 
 

@@ -1,0 +1,61 @@
+"""Addresses and names of participants, as clients write them."""
+
+import pytest
+from siprec_kit import message
+
+from vcond.call.events import Who
+from vcond_siprec.metadata import Participant
+from vcond_siprec.who import from_headers, same, who
+
+
+@pytest.mark.parametrize(
+    ("aor", "name", "expected"),
+    [
+        ("sip:+15550100@192.0.2.10", "Alice", Who(tel="+15550100", name="Alice", validation="none")),
+        ("sips:15550100@pbx.example:5061;transport=tls", "", Who(tel="15550100")),
+        ("tel:+1-555-0100;phone-context=x", "", Who(tel="+15550100")),
+        ("15550100", "15550100", Who(tel="15550100")),
+        ("15550200 ", "", Who(tel="15550200")),
+        ("15550200@192.0.2.20", "", Who(tel="15550200")),
+        ("sip:1001@pbx.example", "", Who(sip="1001@pbx.example")),
+        ("1001@pbx.example", "Ext", Who(sip="1001@pbx.example", name="Ext", validation="none")),
+        ("sip:alice@[2001:db8::1]:5060", "", Who(sip="alice@[2001:db8::1]")),
+        ("sip:+15550200@192.0.2.20;user=phone", " ", Who(tel="+15550200")),
+        ("sip:a%20b@pbx.example", "", Who(name="a b", validation="none")),
+        ("1001", "", Who(name="1001", validation="none")),
+        ("", "Bob", Who(name="Bob", validation="none")),
+        ("", "", Who()),
+        ("sip:anonymous@anonymous.invalid", "Anonymous", Who(name="Anonymous", validation="none", sip="anonymous@anonymous.invalid", hidden=True)),
+    ],
+)  # fmt: skip
+def test_who_a_participant_is(aor, name, expected):
+    assert who(Participant("p", aor, name)) == expected
+
+
+def test_one_person_is_the_same_however_the_address_is_written():
+    assert (
+        len({same(aor) for aor in ("sip:+15550100@192.0.2.10", "15550100", "tel:+15550100", "+15550100@pbx;x=y")}) == 1
+    )
+    assert same("sip:Alice@pbx.example") == same("alice@pbx.example:5060")
+    assert same("sip:alice@pbx.example") != same("sip:alice@other.example")
+    assert same("sip:anonymous@anonymous.invalid") == same("") == ""
+
+
+def test_cisco_names_who_is_on_which_line_in_headers():
+    people = from_headers(message("shapes/10").headers).participants
+    assert [one.aor for one in people] == ["sip:15550100@192.0.2.10", "sip:15550200@192.0.2.20"]
+    swapped = [
+        ("x-cisco-recording-participant", 'sip:2@h;media-index="1"'),
+        ("x-cisco-recording-participant", 'sip:1@h;media-index="0"'),
+    ]
+    assert [one.aor for one in from_headers(swapped).participants] == ["sip:1@h", "sip:2@h"]
+
+
+def test_a_phone_names_itself_in_its_identity():
+    (one,) = from_headers(message("shapes/11").headers).participants
+    assert (one.aor, one.name) == ("sip:1001@192.0.2.40", "Alice")
+
+
+def test_headers_that_name_nobody_name_nobody():
+    told = [("x-cisco-recording-participant", "garbage"), ("p-asserted-identity", "<>"), ("from", "<sip:srs@h>")]
+    assert not [one for one in from_headers(told).participants if one.aor]

@@ -1,0 +1,92 @@
+"""Who a participant is: addresses and names as recording clients write them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import unquote
+
+from vcond.sdk import TEL, USER, clean
+from vcond.sdk.contract import Who, hides
+from vcond_siprec.metadata import Document, Participant
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+_SCHEME: Final = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
+_WITHIN: Final = re.compile(r"[\s().\-]")
+"""What people write between the digits of a number."""
+_ADDRESS: Final = re.compile(r"<([^<>]*)>|((?:sips?|tel):[^\s<>;,\"]+)", re.IGNORECASE)
+_DISPLAY: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<')
+_INDEX: Final = re.compile(r';\s*media-index\s*=\s*"?([0-9]{1,3})"?', re.IGNORECASE)
+MOST_IN_HEADERS: Final = 16
+"""Participants that headers name."""
+
+
+def who(participant: Participant) -> Who:
+    """What a record shows of a participant. Nothing of it was verified by anybody.
+
+    The address is ``sip:``, ``sips:`` or ``tel:``, or has no scheme; its parameters and its port are left out. A user
+    part of seven digits and more is a telephone number.
+    """
+    address = _SCHEME.sub("", participant.aor.strip(), count=1)
+    user, at, rest = address.rpartition("@")
+    if not at:
+        user, rest = rest, ""
+    user = unquote(user.partition(";")[0]).partition(":")[0].strip()
+    bare = _WITHIN.sub("", user)
+    tel = bare if TEL.fullmatch(bare) else ""
+    found = _HOST.match(rest)
+    host = found[0] if found else ""
+    sip = f"{user}@{host}" if not tel and host and USER.fullmatch(user) else ""
+    name = clean(participant.name)
+    name = "" if name in {user, bare, f"{user}@{host}"} else name
+    hidden = not tel and hides(Who(tel=user, sip=f"{user}@{host}" if host else ""))
+    if not tel and not sip and not name:
+        name = clean(user)
+    return Who(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
+
+
+def same(aor: str) -> str:
+    """What two addresses of one person have in common: number, or user and host; empty for nobody and who hides."""
+    one = who(Participant("", aor))
+    if hides(one):
+        return ""
+    return one.tel.removeprefix("+") or one.sip.lower()
+
+
+def from_headers(headers: Iterable[tuple[str, str]]) -> Document:
+    """Who takes part, by headers, where there is no metadata: in the order of the media lines. Names in lower case.
+
+    Cisco names them in ``X-Cisco-Recording-Participant`` with the line's number, others in ``P-Asserted-Identity``.
+    """
+    told = list(headers)
+    people = list(_indexed(value for name, value in told if name == "x-cisco-recording-participant"))
+    if not people:
+        said = (value for name, value in told if name in {"p-asserted-identity", "remote-party-id"})
+        people = list(_asserted(said))
+    return Document(participants=tuple(people[:MOST_IN_HEADERS]))
+
+
+def _indexed(values: Iterable[str]) -> Iterator[Participant]:
+    found: list[tuple[int, str]] = []
+    for value in values:
+        address, index = _ADDRESS.search(value), _INDEX.search(value)
+        if address:
+            found.append((int(index[1]) if index else len(found), _either(address)))
+    for number, aor in sorted(found):
+        yield Participant(f"media-{number}", clean(aor))
+
+
+def _asserted(values: Iterable[str]) -> Iterator[Participant]:
+    """The first identity that a request asserts; its second, where it is a ``tel:``, is the same person's."""
+    for value in values:
+        address, display = _ADDRESS.search(value), _DISPLAY.match(value)
+        if address:
+            name = (display[1] or display[2] or "") if display else ""
+            yield Participant("asserted", clean(_either(address)), clean(name.replace("\\", "")))
+            return
+
+
+def _either(address: re.Match[str]) -> str:
+    """The address in angle brackets, or without them."""
+    return address[1] or address[2] or ""

@@ -10,7 +10,7 @@ Six servers, one after another, with the same model, the same calls and the same
   needs ``vosk`` and ``websockets<14`` in its Python. One WebSocket a party, 200 ms of audio a message.
 - ``poolless``: vcond with recognizers that are new for every utterance.
 - ``vcond``: as it is.
-- ``search``: vcond with ``speech.search = 1000``, which a machine with that many calls would be given: the same model, a
+- ``search``: vcond with ``speech.max_active = 1000``, which a machine with that many calls would be given: the same model, a
   third of the states that its search may keep. What it does to the texts: docs/decisions/0011-what-capacity-costs.md.
 - ``compiled``: vcond after ``vcond model compile``: the model's own search in a graph that was composed beforehand. The bench
   does that to a copy made of links (minutes, once; .peers/). The texts are the same.
@@ -145,7 +145,7 @@ async def run(given: argparse.Namespace) -> int:
         servers = {
             "poolless": vcond("speech_poolless:PoollessEngine"),
             "vcond": vcond("vosk"),
-            "search": vcond("vosk", more=f"search = {SEARCH}\n"),
+            "search": vcond("vosk", more=f"max_active = {SEARCH}\n"),
             "compiled": vcond("vosk", graph),
         }
         if given.peer:

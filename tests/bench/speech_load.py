@@ -254,7 +254,7 @@ state_dir = "{root}/state"
 admin_socket = "{root}/admin"
 log_format = "json"
 drain = 1
-disk_floor_mb = 0
+min_free_mb = 0
 [web]
 listen = "127.0.0.1:0"
 token = "{token}"

@@ -26,11 +26,11 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
     sync_folder(path.parent)
 
 
-def publish_file(path: Path, body: bytes, mode: int = 0o600) -> None:
-    """Durable when it returns. On an error nothing is left behind, and a file of that name stays as it was."""
+def publish_file(path: Path, body: bytes, mode: int = 0o600, *, owner: tuple[int, int] = (-1, -1)) -> None:
+    """Durable when it returns; ``owner``: user and group, -1 = whoever writes it. On an error nothing is left behind, and a file of that name stays as it was."""
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     try:
-        _write(temporary, body, mode)
+        _write(temporary, body, mode, owner)
         temporary.rename(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -73,9 +73,10 @@ def leftovers(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in names)
 
 
-def _write(path: Path, body: bytes, mode: int) -> None:
+def _write(path: Path, body: bytes, mode: int, owner: tuple[int, int]) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
+        os.fchown(handle, *owner)
         os.fchmod(handle, mode)
         rest = memoryview(body)
         while rest:

@@ -303,8 +303,8 @@ class Office:
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
         if self.disk_low:
-            why = f"below vcond.disk_floor_mb: {self.disk_low}"
-            fix = f"free space in {self.config.state_dir}, or lower vcond.disk_floor_mb"
+            why = f"below vcond.min_free_mb: {self.disk_low}"
+            fix = f"free space in {self.config.state_dir}, or lower vcond.min_free_mb"
             log.error("call not recorded", call=opened.call, why=why, fix=fix)
             return NoJournal(why)
         try:
@@ -351,7 +351,7 @@ class Office:
         except OSError as why:
             low = f"{self.config.state_dir} cannot be looked at: {why.strerror}"
         else:
-            low = f"{free} MB free, {self.config.disk_floor_mb} wanted" if free < self.config.disk_floor_mb else ""
+            low = f"{free} MB free, {self.config.min_free_mb} wanted" if free < self.config.min_free_mb else ""
         if bool(low) != bool(self.disk_low):
             log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
         self.disk_low = low

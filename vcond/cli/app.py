@@ -331,3 +331,16 @@ def config_sample() -> None:
     from vcond.cli.settings import sample
 
     print(sample(), end="")
+
+
+@config_app.command("migrate")
+def config_migrate(
+    file: Annotated[Path, typer.Argument(envvar="VCOND_CONFIG", help="The configuration file.")] = DEFAULT,
+    write: Annotated[bool, typer.Option("--write", help="Rewrite the files; without it nothing is changed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rename keys of earlier versions, in FILE and in vcond.d beside it; comments and order stay."""
+    from vcond.cli.migrate import lines, migrate, rows
+
+    found = migrate(file, write=write)
+    _print(rows(found), as_json, lines(found, write=write))

@@ -231,6 +231,6 @@ def _disk(config: Config) -> list[Finding]:
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         return [Finding("error", "vcond.state_dir", f"{there} cannot be written by {getpass.getuser()}", AS_WHOM)]
     free = shutil.disk_usage(there).free // 1_000_000
-    if free < config.vcond.disk_floor_mb:
-        return [Finding("error", "disk", f"{free} MB free at {there}", "no call is recorded below vcond.disk_floor_mb")]
+    if free < config.vcond.min_free_mb:
+        return [Finding("error", "disk", f"{free} MB free at {there}", "no call is recorded below vcond.min_free_mb")]
     return [Finding("ok", "disk", f"{free} MB free at {there}")]

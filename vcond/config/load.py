@@ -19,6 +19,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from vcond.base.errors import ConfigError
+from vcond.config.renamed import refuse_renamed
 from vcond.config.schema import Config, DaemonConfig
 from vcond.config.words import said
 
@@ -48,6 +49,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Read everything. Raises ConfigError with the path of the key and what to do."""
     twice: dict[str, tuple[str, str]] = {}
     tree, origin, files = _tree(path, environ, twice)
+    with naming_files(origin):
+        refuse_renamed(tree, origin)
     referred: set[str] = set()
     tree = _resolved(tree, environ, "", referred)
     with naming_files(origin):
@@ -73,8 +76,21 @@ def naming_files(origin: Mapping[str, str]) -> Iterator[None]:
 
 def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
     """``[vcond]`` alone, for who asks the daemon: it needs no secret of another section. Raises ConfigError."""
-    tree, _, _ = _tree(path, environ)
+    tree, origin, _ = _tree(path, environ)
+    with naming_files(origin):
+        refuse_renamed({"vcond": tree.get("vcond", {})}, origin)
     return convert(_resolved(tree.get("vcond", {}), environ, "vcond", set()), DaemonConfig, "vcond")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file and those of ``vcond.d`` beside it, in the order in which they count. Raises ConfigError."""
+    more = path.with_name("vcond.d")
+    try:
+        return [path, *sorted(file for file in more.iterdir() if file.suffix == ".toml")]
+    except (FileNotFoundError, NotADirectoryError):
+        return [path]
+    except OSError as why:
+        raise ConfigError(f"cannot be read: {why.strerror}", str(more)) from None
 
 
 def _tree(
@@ -82,13 +98,7 @@ def _tree(
 ) -> tuple[dict[str, Any], dict[str, str], list[Path]]:
     """All files and the environment as they are written, where each key is from, and the files."""
     origin: dict[str, str] = {}
-    more = path.with_name("vcond.d")
-    try:
-        files = [path, *sorted(file for file in more.iterdir() if file.suffix == ".toml")]
-    except (FileNotFoundError, NotADirectoryError):
-        files = [path]
-    except OSError as why:
-        raise ConfigError(f"cannot be read: {why.strerror}", str(more)) from None
+    files = files_of(path)
     tree: dict[str, Any] = {}
     for file in files:
         before = dict(origin)

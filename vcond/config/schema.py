@@ -35,8 +35,8 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """On SIGTERM: how long calls that go on may take to end before they are left for the next start."""
     max_call_hours: Annotated[float, Meta(gt=0, le=48)] = 12
     """A call longer than this is ended, and says so; what goes on of it is recorded as a call of its own."""
-    disk_floor_mb: Annotated[int, Meta(ge=0)] = 500
-    """Below this much free space no NEW call is taken, loudly, so that those that go on can be finished."""
+    min_free_mb: Annotated[int, Meta(ge=0)] = 500
+    """With less free space than this, new calls are not recorded (an error is logged); active calls continue."""
 
     @property
     def host(self) -> str:

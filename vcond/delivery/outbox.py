@@ -44,13 +44,13 @@ class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How long a vCon's file stays after every sink has it. 0 = it is removed at once."""
     ledger_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
     """How long it is remembered who received a vCon (about 420 bytes each) after its file is gone. 0 = for ever."""
-    retry_first: Annotated[float, Meta(gt=0, le=3600)] = 5
+    backoff_min: Annotated[float, Meta(gt=0, le=3600)] = 5
     """Seconds: bound of the first wait after a failure; it doubles from there. Waits are uniform below the bound."""
-    retry_most: Annotated[float, Meta(gt=0, le=3600)] = 300
+    backoff_max: Annotated[float, Meta(gt=0, le=3600)] = 300
     """Seconds: the largest bound."""
     drain: Annotated[float, Meta(ge=0, le=600)] = 10
     """Seconds that deliveries under way get when ``run`` is cancelled."""
-    try_most: Annotated[float, Meta(gt=0, le=86_400)] = 900
+    attempt_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 900
     """Seconds after which one try is given up even when the sink itself has no time-out."""
 
 
@@ -86,9 +86,9 @@ class Outbox:
         self._store: OutboxStore | None = None
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="outbox-read")
-        shared = Shared(self._call, self._read, clock, self._closed_some.set, self._config.try_most)
+        shared = Shared(self._call, self._read, clock, self._closed_some.set, self._config.attempt_timeout)
         self._lanes = [
-            Lane(sink, Pace(sink.concurrency, self._config.retry_first, self._config.retry_most, rng), shared)
+            Lane(sink, Pace(sink.concurrency, self._config.backoff_min, self._config.backoff_max, rng), shared)
             for sink in sinks
         ]
         self._trouble = self._house = ""
@@ -105,7 +105,7 @@ class Outbox:
     async def open(self) -> None:
         """Bring files and database in order; before ``publish`` and ``run``. Raises StorageError."""
         now = self._clock.now()
-        latest = now + round(self._config.retry_most * SECOND)
+        latest = now + round(self._config.backoff_max * SECOND)
 
         def make() -> OutboxStore:
             return OutboxStore(self._root, self._database, self._sinks, now=now, latest=latest)

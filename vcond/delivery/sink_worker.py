@@ -41,7 +41,7 @@ class Shared:
     clock: Clock
     completed: Callable[[], None]
     """Some vCon is at every sink now."""
-    try_most: float
+    attempt_timeout: float
     """Seconds."""
 
 
@@ -166,7 +166,7 @@ class Lane:
             return Refused("damaged", hint=hint, asked=False)
         try:
             with metrics.delivery_seconds.labels(self.sink.name).time():
-                async with asyncio.timeout(self._shared.try_most):
+                async with asyncio.timeout(self._shared.attempt_timeout):
                     return await self.sink.deliver(Sealed(job.uuid, body, sha512))
         except (Retry, Refused) as why:
             return why

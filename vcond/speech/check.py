@@ -44,8 +44,10 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], l
     if told.level == "ok" and wanted.vocabulary and choice.engine == "remote":
         more = "the vocabulary is sent to it, only its own log says which words its model does not have"
         return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
-    if told.level == "ok" and config.search and choice.engine in {"whisper", "remote"}:
-        return Checked("warning", told.what, f"{choice.engine} has no search: {told.detail}", "leave search out")
+    if told.level == "ok" and config.max_active and choice.engine in {"whisper", "remote"}:
+        return Checked(
+            "warning", told.what, f"{choice.engine} knows no max_active: {told.detail}", "leave max_active out"
+        )
     return _graph(told, Path(choice.model), wanted, look) if told.level == "ok" and choice.engine == "vosk" else told
 
 
@@ -103,7 +105,7 @@ def _speaks(choice: Choice, language: str) -> bool:
 def _named(match: Match) -> str:
     parts = [f"of {match.adapter}"] if match.adapter else []
     parts += [f"to {match.dialled}"] if match.dialled else []
-    parts += [f"with {name} = {value}" for name, value in match.facts.items()]
+    parts += [f"with {name} = {value}" for name, value in match.attributes.items()]
     return " ".join(["calls", *(parts or ["of every kind"])])
 
 

@@ -18,7 +18,7 @@ Bcp47 = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
 Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-LEAST_SEARCH = 300
+LEAST_ACTIVE = 300
 """States: Kaldi keeps 200 in any case, unless a model says otherwise, and fewer than 700 were never measured."""
 
 
@@ -35,8 +35,8 @@ class Match(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Name of the adapter."""
     dialled: Annotated[str, Meta(max_length=256)] = ""
     """What the caller dialled, as the PBX writes it: ``+4930*``."""
-    facts: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=128)], Pattern], Meta(max_length=20)] = {}
-    """Facts and tags of the call by name, as its vCon shows them: ``{ "parameter.lang" = "de" }``."""
+    attributes: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=128)], Pattern], Meta(max_length=20)] = {}
+    """Attributes and tags of the call by name, as its vCon shows them: ``{ "parameter.lang" = "de" }``."""
 
 
 class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -90,8 +90,8 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     streams: Annotated[int, Meta(ge=1, le=1000)] = 16
     """Utterances a worker of a streaming engine follows at once, each with its recognizer (vosk: some 50 MB, a few with a graph
     that was composed beforehand)."""
-    search: Annotated[int, Meta(ge=0, le=100_000)] = 0
-    """vosk: how many states its search keeps at most (Kaldi's ``max-active``). Fewer cost less, and lose words where speech
+    max_active: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    """vosk: how many states its search keeps at most, as Kaldi calls it. Fewer cost less, and lose words where speech
     is unclear. 0 = what the model says; more than that changes nothing."""
     allocator: Allocator = "auto"
     """Memory allocator of workers: ``auto`` = jemalloc if the machine has it (libjemalloc2), else glibc with huge pages;
@@ -115,8 +115,8 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def __post_init__(self) -> None:
         """Raises ValueError."""
         _bounded(self.vocabulary)
-        if 0 < self.search < LEAST_SEARCH:
-            raise ValueError(f"search is 0 or at least {LEAST_SEARCH}")
+        if 0 < self.max_active < LEAST_ACTIVE:
+            raise ValueError(f"max_active is 0 or at least {LEAST_ACTIVE}")
 
     def __repr__(self) -> str:
         """Without the token: a configuration may end up in a log line."""

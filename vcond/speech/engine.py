@@ -66,7 +66,7 @@ class EngineOptions(msgspec.Struct, frozen=True):
     """That of most utterances; empty = every word."""
     vocabularies: bool = False
     """Some utterances have a vocabulary of their own."""
-    search: int = 0
+    max_active: int = 0
     """How many states a search may keep at most, for an engine that searches; 0 = what its model says."""
 
 

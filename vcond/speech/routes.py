@@ -85,7 +85,7 @@ def matches(route: Route, call: Call) -> bool:
         return False
     if match.dialled and not _any(match.dialled, _dialled(call)):
         return False
-    return all(_any(pattern, _said(call, name)) for name, pattern in match.facts.items())
+    return all(_any(pattern, _said(call, name)) for name, pattern in match.attributes.items())
 
 
 def _dialled(call: Call) -> Sequence[str]:

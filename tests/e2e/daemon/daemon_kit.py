@@ -71,7 +71,7 @@ admin_socket = "{self.run_dir}/admin"
 log_format = "json"
 grace = {self.grace}
 drain = 1
-disk_floor_mb = 0
+min_free_mb = 0
 [web]
 listen = "127.0.0.1:0"
 token = "{TOKEN}"
@@ -83,8 +83,8 @@ engine = "{self.engine}"
 [record]
 {self.record}
 [delivery]
-retry_first = 0.1
-retry_most = 0.2
+backoff_min = 0.1
+backoff_max = 0.2
 [adapters.twilio]
 grace = 1
 {self.extra}

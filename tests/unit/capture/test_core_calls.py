@@ -87,7 +87,7 @@ async def test_nothing_changes_after_the_end(house):
 async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on(house):
     routes = [
         Route(match=Match(adapter="test", dialled="0800*"), language="de", engine="vosk", model="/de"),
-        Route(match=Match(facts={"queue": "yes-no"}), vocabulary=["yes", "no"]),
+        Route(match=Match(attributes={"queue": "yes-no"}), vocabulary=["yes", "no"]),
     ]
     house.office.wishes = Routes(SpeechConfig(language="en", routes=routes)).wishes
     call, track, _ = two_parties(house)

@@ -115,7 +115,7 @@ def config(tmp_path: Path) -> Path:
 state_dir = "{tmp_path}/state"
 admin_socket = "{tmp_path}/admin"
 drain = 0
-disk_floor_mb = 0
+min_free_mb = 0
 [web]
 listen = "127.0.0.1:0"
 [ops]

@@ -18,7 +18,7 @@ async def test_a_call_that_is_not_recorded_says_so_and_why(house):
     row = summary(call.state, call.not_recorded)
     assert row["recorded"] is False
     (line,) = render.calls([row])
-    assert "NOT RECORDED (below vcond.disk_floor_mb: 72311 MB free, 999999 wanted)" in line
+    assert "NOT RECORDED (below vcond.min_free_mb: 72311 MB free, 999999 wanted)" in line
     shown = "\n".join(render.call(detail(call.state, call.not_recorded)))
     assert "NOT RECORDED" in shown
     assert "received" not in shown

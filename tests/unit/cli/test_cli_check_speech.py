@@ -56,11 +56,11 @@ def test_a_token_in_the_clear_is_said(tmp_path: Path) -> None:
 
 def test_a_search_is_for_engines_that_have_one(tmp_path: Path) -> None:
     file = tmp_path / "vcond.toml"
-    for search, level, said in (
-        (1000, "warning", "remote has no search"),
-        (100, "error", "search is 0 or at least 300"),
+    for max_active, level, said in (
+        (1000, "warning", "remote knows no max_active"),
+        (100, "error", "max_active is 0 or at least 300"),
     ):
-        section = f"[speech]\nsearch = {search}"
+        section = f"[speech]\nmax_active = {max_active}"
         file.write_text(CONFIG.format(folder=tmp_path, url="ws://127.0.0.1:1").replace("[speech]", section))
         told = [one for one in findings(file, offline=True) if said in one.detail]
         assert [one.level for one in told] == [level]

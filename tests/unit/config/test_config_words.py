@@ -30,7 +30,7 @@ def whole(file: Path) -> None:
     [
         ("[vcond]\ngrace = '5'", "vcond.grace: must be a number, without quotes; here is text"),
         ("[vcond]\ngrace = -5", "vcond.grace: must be 0 or more"),
-        ("[vcond]\ndisk_floor_mb = 1.5", "vcond.disk_floor_mb: must be a whole number, without quotes"),
+        ("[vcond]\nmin_free_mb = 1.5", "vcond.min_free_mb: must be a whole number, without quotes"),
         ("[vcond]\nlog_level = 'loud'", "vcond.log_level: must be one of: debug, info, warning, error"),
         ("[vcond]\nstate_dir = 5", "vcond.state_dir: must be text in quotes"),
         ("[record]\nunanswered = 'yes'", "record.unanswered: must be true or false, without quotes"),

@@ -119,7 +119,7 @@ def make_store(root: Path, sinks: tuple[str, ...] = ("a",), now: int = NOON) -> 
 
 def make_outbox(root: Path, *sinks: Any, clock: Any, **options: Any) -> Outbox:
     """An outbox that retries fast, unless told otherwise."""
-    config = options.pop("config", None) or OutboxConfig(retry_first=0.01, retry_most=0.02, drain=5)
+    config = options.pop("config", None) or OutboxConfig(backoff_min=0.01, backoff_max=0.02, drain=5)
     return Outbox(
         root / "outbox", sinks, database=root / "vcond.db", clock=clock, rng=Random(7), config=config, **options
     )

@@ -85,7 +85,10 @@ async def test_a_full_disk_does_not_stop_the_deliveries_that_free_it(disk, resta
 
     sink.answer = answer
     running = Running(
-        disk, sink, clock=WallClock(), config=OutboxConfig(retry_first=0.01, retry_most=0.02, drain=0 if restart else 5)
+        disk,
+        sink,
+        clock=WallClock(),
+        config=OutboxConfig(backoff_min=0.01, backoff_max=0.02, drain=0 if restart else 5),
     )
     async with running as it:
         taken = await fill(it.outbox)

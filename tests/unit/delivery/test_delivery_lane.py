@@ -12,7 +12,7 @@ from vcond.base.errors import StorageError
 from vcond.delivery import OutboxConfig, Receipt, Refused, Retry
 from vcond.testing.time import LoopClock, run_virtual
 
-CONFIG = OutboxConfig(retry_first=5, retry_most=300, drain=10, try_most=900)
+CONFIG = OutboxConfig(backoff_min=5, backoff_max=300, drain=10, attempt_timeout=900)
 
 
 class Most(Random):

@@ -116,8 +116,8 @@ def test_a_check_names_every_route_with_its_model_and_what_is_missing(machine: P
     german = vosk_model(machine / "var" / "vosk-model-small-de-0.15")
     tables: list[dict[str, object]] = [
         {"match": {"adapter": "asterisk", "dialled": "0800*"}, "language": "de-AT", "engine": "vosk"},
-        {"match": {"facts": {"queue": "fr"}}, "language": "fr", "model": str(machine / "gone")},
-        {"match": {"facts": {"queue": "nl"}}, "language": "nl"},
+        {"match": {"attributes": {"queue": "fr"}}, "language": "fr", "model": str(machine / "gone")},
+        {"match": {"attributes": {"queue": "nl"}}, "language": "nl"},
         {"vocabulary": ["yes", "no"]},
     ]
     config = msgspec.convert({"model": str(english), "language": "en", "routes": tables}, SpeechConfig)

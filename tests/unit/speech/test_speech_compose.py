@@ -95,7 +95,7 @@ def test_what_is_composed_lies_beside_the_model_and_says_what_it_is_of(model_fol
             "HCLG.fst", "disambig_tid.int", "phones", "phones.txt", "words.txt",
         ]  # fmt: skip
         assert {path.name for path in copy.iterdir()} == {"am", "conf", "graph"}
-    with arranged(model_folder, composed=made, search=1000) as copy:
+    with arranged(model_folder, composed=made, max_active=1000) as copy:
         assert "--max-active=1000" in (copy / "conf" / "model.conf").read_text("utf-8")
 
 

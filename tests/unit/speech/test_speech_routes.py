@@ -71,7 +71,7 @@ def test_what_the_pbx_says_was_dialled_comes_before_whom_it_reached() -> None:
 
 
 def test_facts_of_the_call_and_of_parties_and_tags_are_named() -> None:
-    german = routes({"match": {"facts": {"parameter.lang": "de*", "queue": "sales"}}, "language": "de"})
+    german = routes({"match": {"attributes": {"parameter.lang": "de*", "queue": "sales"}}, "language": "de"})
     assert german.wishes(call(fact("parameter.lang", "de-AT"))).language == ""
     assert german.wishes(call(fact("parameter.lang", "de-AT"), fact("queue", "sales", 1))).language == "de"
     tagged = ev.Tagged(at=AT, name="queue", value="sales")
@@ -91,8 +91,8 @@ def test_a_route_has_its_own_vocabulary_none_or_that_of_the_configuration() -> N
     [
         {"language": "de de"},
         {"match": {"number": "1"}},
-        {"match": {"facts": {"": "x"}}},
-        {"match": {"facts": {"x": ""}}},
+        {"match": {"attributes": {"": "x"}}},
+        {"match": {"attributes": {"x": ""}}},
         {"vocabulary": [""]},
         {"vocabulary": ["안녕하세요" * 12] * 10_000},
     ],

@@ -149,7 +149,7 @@ def steady(folder: Path) -> VoskEngine:
 
 
 def test_the_real_library_loads_a_model_whose_search_is_bounded(folder: Path, spoken: dict[str, np.ndarray]) -> None:
-    engine = VoskEngine(EngineOptions(model=str(folder), streams=1, vocabulary=VOCABULARY, search=500))
+    engine = VoskEngine(EngineOptions(model=str(folder), streams=1, vocabulary=VOCABULARY, max_active=500))
     heard = engine.open(WORDS)
     heard.feed(around(spoken[UNDERSTOOD[0]]))
     assert heard.finish().text == UNDERSTOOD[0]

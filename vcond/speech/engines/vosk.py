@@ -88,7 +88,7 @@ class VoskEngine:
             raise ConfigError(f"no folder {options.model}", "speech.model")
         vosk.SetLogLevel(-1)
         self._vosk = vosk
-        self._search = options.search
+        self._max_active = options.max_active
         self._vocabulary = options.vocabulary
         self._models: dict[bool, Any] = {}
         """With the composed graph, and as it came."""
@@ -107,7 +107,7 @@ class VoskEngine:
         self._pool = Pool(options.streams)
         self._fitted: dict[tuple[str, ...], Fitted] = {}
         unfit = self._unfit(options.vocabulary)
-        bound = f" max-active={options.search}" if bounded(self._folder, options.search) else ""
+        bound = f" max-active={options.max_active}" if bounded(self._folder, options.max_active) else ""
         self.model = self._folder.name + bound  # records say what made a text
         self.language = language_of(self._folder.name)
         languages = (self.language,) if self.language else ()
@@ -173,7 +173,7 @@ class VoskEngine:
 
     def _load(self, composed: Path | None) -> Any:
         """Raises ConfigError and OSError."""
-        with arranged(self._folder, search=self._search, composed=composed) as folder:
+        with arranged(self._folder, max_active=self._max_active, composed=composed) as folder:
             try:
                 return self._vosk.Model(str(folder))
             except Exception as why:  # vosk raises nothing more special

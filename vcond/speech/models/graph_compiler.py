@@ -42,7 +42,7 @@ MOST_BYTES = 16 << 30
 MEMORY_SHARE = 0.75
 """Of the memory that is free, what a tool may take."""
 SPARE_DISK = 2 << 30
-"""Bytes that stay free: calls are recorded on the same disk, and no new one below ``disk_floor_mb``."""
+"""Bytes that stay free: calls are recorded on the same disk, and no new one below ``min_free_mb``."""
 DISK_FACTOR = 10
 """How many times the two graphs are on the disk at once, at most: measured 8."""
 MOST_MARKS = 1 << 20

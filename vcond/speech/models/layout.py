@@ -17,14 +17,14 @@ MIN_ACTIVE = 200
 
 
 @contextmanager
-def arranged(model: Path, *, search: int = 0, composed: Path | None = None) -> Iterator[Path]:
+def arranged(model: Path, *, max_active: int = 0, composed: Path | None = None) -> Iterator[Path]:
     """A folder of the same model to load it from; gone afterwards, when all is read.
 
-    ``search``: how many states its search keeps at most; 0 = as many as the model says. ``composed``: the folder of the graph
+    ``max_active``: how many states its search keeps at most; 0 = as many as the model says. ``composed``: the folder of the graph
     that was composed beforehand, to be used. Raises ConfigError when the search of a model cannot be bounded, OSError when
     there is no room for a folder of links.
     """
-    lines = bounded(model, search)
+    lines = bounded(model, max_active)
     if lines is None and composed is None:
         yield model
         return
@@ -54,7 +54,7 @@ def bounded(model: Path, most: int) -> list[str] | None:
     try:
         lines = (model / "conf" / "model.conf").read_text("utf-8", "replace").splitlines()
     except OSError as why:
-        raise ConfigError(f"{model} has no conf/model.conf: leave search out", "speech.search") from why
+        raise ConfigError(f"{model} has no conf/model.conf: leave max_active out", "speech.max_active") from why
     said = {found[1]: int(found[2]) for line in lines if (found := ACTIVE.match(line))}
     if said.get("max", most + 1) <= most:
         return None

@@ -53,7 +53,7 @@ class Start(Message, tag=True):
     """Be what workers are forked from, if the engine can be forked. ``Ready`` says whether it is."""
     warm: bool = True
     """Warm the engine, if it is forked and can be warmed."""
-    search: int = 0
+    max_active: int = 0
     """As ``EngineOptions`` has it."""
     allocator: Allocator = "auto"
     """What its process gets."""

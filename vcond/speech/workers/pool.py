@@ -77,7 +77,7 @@ class Pool:
         start = messages.Start(
             self._choice.engine, self._choice.model, config.threads, config.nice, self._choice.server,
             config.streams, tuple(config.vocabulary), any(one.vocabulary for one in config.routes),
-            growth=2 * config.memory_mb << 20, search=config.search, allocator=config.allocator,
+            growth=2 * config.memory_mb << 20, max_active=config.max_active, allocator=config.allocator,
         )  # fmt: skip
         while True:
             await asyncio.sleep(self._pauses[index])

@@ -134,7 +134,13 @@ def serve(channel: socket.socket) -> None:
     os.nice(start.nice)
     try:
         options = EngineOptions(
-            start.model, start.threads, start.server, start.streams, start.vocabulary, start.vocabularies, start.search
+            start.model,
+            start.threads,
+            start.server,
+            start.streams,
+            start.vocabulary,
+            start.vocabularies,
+            start.max_active,
         )
         engine = load(start.engine, options)
     except Exception as why:  # noqa: BLE001 - a plug-in engine may raise anything; the operator is told which

@@ -1,0 +1,77 @@
+"""Files of the configuration, with keys as they are called now."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcond.base.atomic_files import publish_file
+from vcond.base.errors import ConfigError
+from vcond.config import files_of
+from vcond.config.load import MAX_FILE
+from vcond.config.renamed import Change, migrated
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """One file with old keys."""
+
+    file: Path
+    text: str
+    """With new ones."""
+    changes: list[Change]
+
+
+def migrate(path: Path, *, write: bool) -> list[Migrated]:
+    """``path`` and the files of ``vcond.d`` beside it that have old keys. Nothing is written unless all can be migrated.
+
+    A file keeps its mode and owner, and is replaced as a whole. Raises ConfigError, and OSError.
+    """
+    found = [one for one in map(_migrated, files_of(path)) if one.changes]
+    for one in found if write else ():
+        target = one.file.resolve()  # a link stays one
+        was = target.stat()
+        publish_file(target, one.text.encode(), was.st_mode & 0o777, owner=(was.st_uid, was.st_gid))
+    return found
+
+
+def rows(found: list[Migrated]) -> list[dict[str, Any]]:
+    """Where each key stands; no value is shown."""
+    return [
+        {"file": str(one.file), "line": change.line, "key": change.old, "now": change.new}
+        for one in found
+        for change in one.changes
+    ]
+
+
+def lines(found: list[Migrated], *, write: bool) -> Iterator[str]:
+    """The same for people, and what to do."""
+    for row in rows(found):
+        yield f"{row['file']}:{row['line']}: {row['key']} -> {row['now']}"
+    if not found:
+        yield "nothing to rename"
+    else:
+        yield "written; check it with `vcond check`" if write else "nothing is written yet: give --write"
+
+
+def _migrated(file: Path) -> Migrated:
+    if file.is_file() and file.stat().st_size > MAX_FILE:
+        raise ConfigError(f"larger than {MAX_FILE} bytes", str(file))
+    try:
+        text = file.read_bytes().decode()  # as it is: line ends too
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        new, changes = migrated(text.removeprefix(mark))
+        return Migrated(file, mark + new, changes)
+    except FileNotFoundError:
+        raise ConfigError("no such file", str(file)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("is no UTF-8 text: save it as UTF-8", str(file)) from None
+    except RecursionError:
+        raise ConfigError("has lists in lists too deep to be a configuration", str(file)) from None
+    except tomllib.TOMLDecodeError as why:
+        raise ConfigError(str(why), str(file)) from None
+    except ConfigError as why:
+        raise ConfigError(f"{why} (in {file})") from None

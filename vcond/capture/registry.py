@@ -16,10 +16,11 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.ids import Minter
+from vcond.call.recorder import Standing
 from vcond.call.state import Call, fold
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
-from vcond.capture.live_call import CoreCall, Standing
+from vcond.capture.live_call import CoreCall
 from vcond.capture.live_feed import Bus, Line
 from vcond.capture.live_track import CoreTrack
 from vcond.capture.no_journal import CallStore, NoJournal

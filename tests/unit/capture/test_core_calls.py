@@ -312,7 +312,7 @@ async def test_below_the_disk_floor_no_new_call_is_recorded_and_those_that_go_on
 
 
 async def test_a_call_whose_history_is_too_long_for_a_record_stays_a_call_of_its_own(house, monkeypatch):
-    monkeypatch.setattr("vcond.capture.live_call.LARGEST_MERGE", 10)
+    monkeypatch.setattr("vcond.call.recorder.LARGEST_MERGE", 10)
     call, *_ = two_parties(house)
     other = house.desk.call("k2", at=house.now(1))
     other.party("c", at=house.at(1))
@@ -432,7 +432,7 @@ async def test_a_pause_told_late_takes_back_what_was_kept_since(house):
 
 
 async def test_a_second_pause_changes_nothing_and_there_is_room_for_one_always(house, monkeypatch):
-    monkeypatch.setattr("vcond.capture.live_call.MAX_EVENTS", 5)
+    monkeypatch.setattr("vcond.call.recorder.MAX_EVENTS", 5)
     call, *_ = two_parties(house)
     for _ in range(9):
         call.emit(ev.Held(at=house.now(1), party=0))

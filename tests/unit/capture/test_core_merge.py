@@ -6,7 +6,7 @@ async def test_a_merge_that_cannot_be_says_so_and_changes_nothing(house, monkeyp
     call.party("a", at=house.at(0))
     other = house.desk.call("k2", at=house.now(1))
     party = other.party("c", at=house.at(1))
-    monkeypatch.setattr("vcond.capture.live_call.LARGEST_MERGE", 10)
+    monkeypatch.setattr("vcond.call.recorder.LARGEST_MERGE", 10)
     assert not call.merge(other)
     assert not call.merge(call)
     house.free = 0

@@ -61,8 +61,8 @@ async def test_a_forced_resume_of_ones_own_pause_overrides_nobody(house, door):
 
 
 async def test_a_full_call_can_be_paused_and_let_go_on(house, door, monkeypatch):
-    monkeypatch.setattr("vcond.capture.live_call.MAX_EVENTS", 5)
-    monkeypatch.setattr("vcond.capture.live_call.MAX_SWITCHES", 3)
+    monkeypatch.setattr("vcond.call.recorder.MAX_EVENTS", 5)
+    monkeypatch.setattr("vcond.call.recorder.MAX_SWITCHES", 3)
     call = opened(house)
     for _ in range(9):
         call.emit(ev.Held(at=house.now(1), party=0))

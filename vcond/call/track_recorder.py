@@ -1,0 +1,226 @@
+"""What a track does with frames and with the time between them, wherever its samples are kept.
+
+The daemon keeps them in a journal, ``vcond.testing`` in memory. Pure: what places the frames and what decodes them is
+handed in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcond.base.errors import BadMediaError
+from vcond.base.time import SECOND, Instant, nanos, samples
+from vcond.call import events as ev
+from vcond.call.merge import Merge
+from vcond.call.state import Call
+
+Pcm = NDArray[np.int16]
+"""Shape (samples,): one channel of 16-bit audio."""
+
+SETTLE_EVERY = 2 * SECOND
+LONGEST_SPAN = 5 * SECOND
+"""A span is written at least this often, so that a crash leaves little to guess."""
+HUSH_AFTER = SECOND
+"""A pause this old has begun for a track also when no frame comes that shows it."""
+
+
+class Placed(Protocol):
+    """Samples that have their place, in order."""
+
+    @property
+    def start(self) -> int:
+        """Position of the first one."""
+
+    @property
+    def pcm(self) -> Pcm:
+        """Shape (n,)."""
+
+
+class Placing(Protocol):
+    """What a track uses of ``vcond.media.placement.timeline.Timeline``; times are ns since the track's zero."""
+
+    @property
+    def end(self) -> int:
+        """Position after the last placed sample; after ``close``, the length of the track."""
+
+    def push(self, pcm: Pcm, *, arrived: int, stamp: int | None = None, seq: int | None = None) -> Sequence[Placed]:
+        """Take one frame; return what has its place now."""
+
+    def idle(self, now: int) -> Sequence[Placed]:
+        """Time passes: return what need not wait any longer."""
+
+    def mark(self, since: int, until: int, kind: str) -> None:
+        """Say what a stretch is where no audio came."""
+
+    def spans(self) -> Sequence[tuple[int, int, str]]:
+        """What is known and was not told yet: (start, stop, kind)."""
+
+    def close(self, at: int) -> Sequence[Placed]:
+        """Nothing more comes: return all that waited."""
+
+
+class Owner(Protocol):
+    """The call of a track, as the track sees it."""
+
+    state: Call
+
+    def record(self, event: ev.Event) -> None:
+        """Write an event."""
+
+    def dropped(self, what: str, reason: str) -> None:
+        """Count something lost."""
+
+
+C = TypeVar("C", bound=Owner)
+
+
+class TrackRecorder(ABC, Generic[C]):
+    """A track of a live call.
+
+    Positions inside (timeline, file, ear) count from the zero of the call that OPENED the track. They differ from
+    those of the call it belongs to by ``shift`` samples once that call was merged into another; everything that
+    leaves for the call's events is moved by it.
+    """
+
+    def __init__(
+        self, owner: C, index: int, party: int, *, rate: int, at: Instant,
+        timeline: Placing | None, decode: Callable[[bytes], Pcm],
+    ) -> None:  # fmt: skip
+        """``decode`` may raise BadMediaError. Without a ``timeline`` the track takes nothing."""
+        self.owner = owner
+        self.index = index
+        self.party = party
+        self.rate = rate
+        self.shift = 0
+        self.last_frame = at
+        self.closed = False
+        self._zero = owner.state.opened
+        self._timeline = timeline
+        self._decode = decode
+        self._settled = at
+        self._run: tuple[int, int, str] | None = None
+
+    # What an adapter uses.
+
+    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
+        """Take one frame as it came; see ``vcond.sdk.contract.Track``."""
+        if self.closed or self._timeline is None:
+            self.owner.dropped("frame", "after-close")
+            return
+        try:
+            pcm = self._decode(payload)
+        except BadMediaError:
+            self.owner.dropped("frame", "bad-media")
+            return
+        self.last_frame = arrived
+        self._keep(self._timeline.push(pcm, arrived=arrived - self._zero, stamp=stamp, seq=seq))
+        if arrived - self._settled >= SETTLE_EVERY:
+            self._settled = arrived
+            self.settle()
+
+    def absent(self, since: Instant, until: Instant, kind: ev.SpanKind) -> None:
+        """Say what a stretch without frames is."""
+        if self._timeline is not None and not self.closed:
+            self._timeline.mark(since - self._zero, until - self._zero, kind.value)
+            start, stop = (max(0, self.position(at) + self.shift) for at in (since, until))
+            if kind is ev.SpanKind.LOST and stop > start:  # a hold, told later, does not make it held
+                self.owner.record(ev.Span(at=until, track=self.index, start=start, stop=stop, kind=kind, final=True))
+
+    def close(self, *, at: Instant) -> None:
+        """No more frames. The track is as long as the call until ``at``."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timeline is None:
+            return
+        self._keep(self._timeline.close(max(0, at - self._zero)))
+        self.settle(everything=True)
+        end = self._timeline.end
+        self.hush(end)
+        self.owner.record(ev.TrackClosed(at=at, track=self.index, samples=max(0, end + self.shift)))
+
+    # What its call uses.
+
+    def tick(self, now: Instant) -> None:
+        """Time passes: what waited for reordering is released."""
+        if self._timeline is not None and not self.closed:
+            self._keep(self._timeline.idle(now - self._zero))
+            paused = [pause.start for pause in self.owner.state.pauses if pause.stop is None]
+            if paused and now - min(paused) > HUSH_AFTER:
+                self.hush(self.position(min(paused)) - 1)
+            if now - self._settled >= SETTLE_EVERY:
+                self._settled = now
+                self.settle()
+
+    def settle(self, *, everything: bool = False) -> None:
+        """Write what is known of the track's stretches as events."""
+        if self._timeline is None:
+            return
+        for start, stop, kind in self._timeline.spans():
+            run = self._run
+            if run is not None and run[2] == kind and run[1] == start:
+                self._run = (run[0], stop, kind)
+            else:
+                self._write_run()
+                self._run = (start, stop, kind)
+            if stop - self._run[0] >= LONGEST_SPAN * self.rate // SECOND:
+                self._write_run()
+        if everything:
+            self._write_run()
+
+    def moved(self, owner: C, change: Merge) -> None:
+        """The call that opened this track is now part of ``owner``, whose state has the change."""
+        self.owner, self.index = owner, change.tracks[self.index]
+        self.shift, self.party = change.shifts[self.index], owner.state.tracks[self.index].party
+
+    def at(self, position: int) -> Instant:
+        """The moment of a position."""
+        return Instant(self._zero + nanos(position, self.rate))
+
+    def position(self, at: Instant) -> int:
+        """The position of a moment."""
+        return samples(at - self._zero, self.rate)
+
+    # What is done with the samples.
+
+    @abstractmethod
+    def keep(self, start: int, pcm: Pcm) -> None:
+        """Samples that no pause touches, from a position on."""
+
+    @abstractmethod
+    def hush(self, at: int) -> None:
+        """Nothing is kept from here on; what is kept next begins anew."""
+
+    @abstractmethod
+    def take_back(self, since: Instant) -> None:
+        """Recording is paused since then: what was kept in the meantime is silence now."""
+
+    def _keep(self, placed: Iterable[Placed]) -> None:
+        state = self.owner.state
+        for piece in placed:
+            if not state.pauses:
+                self.keep(piece.start, piece.pcm)
+                continue
+            at, stop, by = piece.start, piece.start + len(piece.pcm), self.shift
+            for first, last in state.unpaused(at + by, stop + by, self.rate):
+                if first - by > at:
+                    self.hush(at)
+                self.keep(first - by, piece.pcm[first - by - piece.start : last - by - piece.start])
+                at = last - by
+            if at < stop:
+                self.hush(at)
+
+    def _write_run(self) -> None:
+        if self._run is None:
+            return
+        start, stop, kind = self._run
+        self._run = None
+        start, stop = max(0, start + self.shift), stop + self.shift
+        if stop > start:
+            at = self.at(stop - self.shift)
+            self.owner.record(ev.Span(at=at, track=self.index, start=start, stop=stop, kind=ev.SpanKind(kind)))

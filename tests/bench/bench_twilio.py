@@ -59,7 +59,7 @@ async def memory() -> AsyncIterator[Bench]:
     """The desk of ``vcond.testing``."""
 
     def frames() -> int:
-        return sum(track.timeline.end for call in desk.calls for track in call.tracks.values()) // 160
+        return sum(track._timeline.end for call in desk.calls for track in call.tracks) // 160
 
     async with MemoryDesk("twilio") as desk:
         yield Bench(desk, f"{desk.ingress.bound_url}{PATH}/{desk.ingress.token}", frames)

@@ -72,11 +72,7 @@ class MemoryDesk:
 
     def _recovered(self, call: MemoryCall) -> MemoryCall:
         """The call as its journal tells it; tracks that were open are closed where they were cut off."""
-        opened = call.events[0]
-        assert isinstance(opened, ev.CallOpened)
-        copy = MemoryCall(self, opened)
-        for event in call.events[1:]:
-            copy.record(event)
+        copy = MemoryCall(self, call.events)
         copy.sounds = {index: sound.moved(0) for index, sound in call.sounds.items()}
         if copy.over:
             return copy
@@ -117,7 +113,7 @@ class MemoryDesk:
             at=at, call=str(self._minter.mint(at)), adapter=self.adapter, key=key, direction=direction,
             recorder="memory.test", software="vcond test",
         )  # fmt: skip
-        self.calls.append(MemoryCall(self, opened))
+        self.calls.append(MemoryCall(self, [opened]))
         self.changed()
         return self.calls[-1]
 

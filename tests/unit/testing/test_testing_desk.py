@@ -159,7 +159,7 @@ def test_what_comes_after_the_end_is_ignored_and_counted(desk):
     dead.write(b"\0" * 320, arrived=later(220))
     dead.close(at=later(300))
     assert len(call.events) == count
-    assert desk.drops == {("event", "after-end"): 3, ("tracks", "limit"): 1, ("frame", "after-close"): 2}
+    assert desk.drops == {("event", "after-end"): 3, ("track", "after-end"): 1, ("frame", "after-close"): 2}
 
 
 def test_a_frame_that_is_no_audio_is_counted(desk):
@@ -278,7 +278,7 @@ def test_a_merge_of_a_merge_keeps_all(desk):
     calls[0].end(at=later(700))
     assert len(calls[0].state.tracks) == 3
     assert calls[0].state.merged == [calls[1].uuid, calls[2].uuid]
-    assert {t.call for t in tracks} == {calls[0]}
+    assert {t.owner for t in tracks} == {calls[0]}
     desk.state_from_events(calls[0])
 
 

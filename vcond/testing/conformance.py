@@ -15,100 +15,33 @@ What a rig cannot do (``Rig.can``) is skipped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import pytest
 
-from vcond.sdk.contract import Adapter, Finding
-from vcond.testing.call import MemoryCall
+from vcond.sdk.contract import Finding
 from vcond.testing.checks import (
     ANN,
     BEN,
     OTHER,
     OWN,
     check_ended,
-    check_events,
     check_voices,
     moments,
     private_words,
 )
 from vcond.testing.desk import MemoryDesk
-from vcond.testing.rig import Ability, Rig
+from vcond.testing.rig import Rig
+from vcond.testing.session import drive, needs, serving, session
 from vcond.testing.sounds import RATE, find, voice
-from vcond.testing.time import run_virtual
-from vcond.testing.watch import captured_logs, nobody_sleeps, tasks_of
+from vcond.testing.watch import tasks_of
 
 SECRET = 7
 """Seed of a voice that must not be kept."""
-LIMIT = 5
-"""A test that takes so many times the rig's patience hangs."""
 
 
-@dataclass
-class Session:
-    """An adapter that runs at a desk."""
-
-    rig: Rig
-    desk: MemoryDesk
-    adapter: Adapter
-    task: asyncio.Task[None]
-
-    async def until(self, predicate: Callable[[], bool], what: str) -> None:
-        """Wait for something at the desk, as long as the rig is patient."""
-        await self.desk.until(predicate, within=self.rig.patience, what=what)
-
-    async def over(self, key: str) -> MemoryCall:
-        """The call of a key, once it has ended."""
-        await self.until(lambda: self.desk.by_key(key).over, f"the end of call {key}")
-        return self.desk.by_key(key)
-
-    async def cancel(self) -> None:
-        """Cancel the adapter and wait for it."""
-        self.task.cancel()
-        await asyncio.wait([self.task], timeout=self.rig.patience)
-        assert self.task.done(), "run() must end soon after it was cancelled"
-        assert self.task.cancelled(), f"run() ends only when cancelled; it ended with {self.task.exception()!r}"
-
-
-class AdapterConformance:
-    """Subclass it in a test file, name the class ``Test…`` and give it a fixture ``rig``."""
-
-    @pytest.fixture
-    def rig(self) -> Rig:
-        """The system to test with; to be overridden."""
-        raise NotImplementedError("override the fixture `rig`")
-
-    # What the adapter is.
-
-    def test_it_says_what_it_is(self, rig: Rig) -> None:
-        adapter = rig.adapter()
-        assert adapter.name.isidentifier()
-        assert issubclass(adapter.Config, msgspec.Struct)
-        with pytest.raises(msgspec.ValidationError):
-            msgspec.convert({"no-such-key-anywhere": 1}, adapter.Config)
-
-    def test_check_tells_what_is_wrong_and_what_to_do(self, rig: Rig) -> None:
-        async def main() -> None:
-            await rig.start()
-            try:
-                found = [finding async for finding in rig.adapter().check()]
-            finally:
-                await rig.stop()
-            assert found, "check() must find something to say"
-            for finding in found:
-                assert isinstance(finding, Finding)
-                assert finding.what
-                assert finding.level == "ok" or finding.fix, f"{finding.what}: {finding.level} without a fix"
-                told = private_words(rig, [finding.what, finding.detail, finding.fix])
-                assert not told, f"private, and yet in a finding: {told}"
-
-        drive(rig, main())
-
-    # One call.
+class OneCall:
+    """One call, from its beginning to its end."""
 
     def test_a_call_becomes_a_record(self, rig: Rig) -> None:
         async def main() -> None:
@@ -123,13 +56,6 @@ class AdapterConformance:
                 assert call.state.disposition is None
                 check_ended(rig, call)
                 check_voices(rig, run.desk, call)
-
-        drive(rig, main())
-
-    def test_it_says_when_it_is_attached(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                assert run.desk.is_attached
 
         drive(rig, main())
 
@@ -214,7 +140,9 @@ class AdapterConformance:
         needs(rig, "pause")
         drive(rig, main())
 
-    # Several calls.
+
+class SeveralCalls:
+    """Calls beside one another and one after another."""
 
     def test_two_calls_at_once_stay_apart(self, rig: Rig) -> None:
         async def main() -> None:
@@ -247,7 +175,9 @@ class AdapterConformance:
 
         drive(rig, main())
 
-    # When things go wrong.
+
+class WhenThingsGoWrong:
+    """Connections, peers and adapters that fail."""
 
     def test_a_connection_that_is_cut_ends_the_call_or_is_mended(self, rig: Rig) -> None:
         async def main() -> None:
@@ -320,61 +250,43 @@ class AdapterConformance:
         drive(rig, main())
 
 
-def needs(rig: Rig, ability: Ability) -> None:
-    """Skip the test when the rig cannot do that."""
-    if ability not in rig.can:
-        pytest.skip(f"this rig has no {ability}")
+class AdapterConformance(OneCall, SeveralCalls, WhenThingsGoWrong):
+    """Subclass it in a test file, name the class ``Test…`` and give it a fixture ``rig``."""
 
+    @pytest.fixture
+    def rig(self) -> Rig:
+        """The system to test with; to be overridden."""
+        raise NotImplementedError("override the fixture `rig`")
 
-def drive(rig: Rig, main: Coroutine[Any, Any, None]) -> None:
-    """Run a test's coroutine in the rig's kind of time. TimeoutError when it hangs."""
+    # What the adapter is.
 
-    async def limited() -> None:
-        async with asyncio.timeout(LIMIT * rig.patience):
-            await main
+    def test_it_says_what_it_is(self, rig: Rig) -> None:
+        adapter = rig.adapter()
+        assert adapter.name.isidentifier()
+        assert issubclass(adapter.Config, msgspec.Struct)
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"no-such-key-anywhere": 1}, adapter.Config)
 
-    if rig.virtual:
-        run_virtual(limited())
-    else:
-        asyncio.run(limited())
-
-
-@asynccontextmanager
-async def session(rig: Rig) -> AsyncIterator[Session]:
-    """The rig's system, started, with an adapter that is attached; all is taken down and looked at afterwards."""
-    await rig.start()
-    try:
-        async with serving(rig, MemoryDesk(rig.adapter().name)) as run:
-            yield run
-    finally:
-        await rig.stop()
-
-
-@asynccontextmanager
-async def serving(rig: Rig, desk: MemoryDesk) -> AsyncIterator[Session]:
-    """An adapter that runs at ``desk``. When its ``run`` ends by itself, so does the test."""
-    with nobody_sleeps() as sleepers, captured_logs() as lines:
-        async with desk:
-            adapter = rig.adapter()
-            task = asyncio.create_task(adapter.run(desk), name="the adapter")
-            run = Session(rig, desk, adapter, task)
-            watch = asyncio.create_task(_guard(task, asyncio.current_task()))
+    def test_check_tells_what_is_wrong_and_what_to_do(self, rig: Rig) -> None:
+        async def main() -> None:
+            await rig.start()
             try:
-                await run.until(lambda: desk.is_attached, "attached(True)")
-                yield run
+                found = [finding async for finding in rig.adapter().check()]
             finally:
-                watch.cancel()
-                await run.cancel()
-    assert not desk.faults, f"the contract was broken: {desk.faults}"
-    for call in desk.calls:
-        check_events(desk, call)
-    told = private_words(rig, [*lines, *(detail for _, detail in desk.attachments)], desk.ingress.token)
-    assert not told, f"private, and yet in a log line or in attached(): {told}"
-    assert sleepers == [], "the event loop was blocked"
+                await rig.stop()
+            assert found, "check() must find something to say"
+            for finding in found:
+                assert isinstance(finding, Finding)
+                assert finding.what
+                assert finding.level == "ok" or finding.fix, f"{finding.what}: {finding.level} without a fix"
+                told = private_words(rig, [finding.what, finding.detail, finding.fix])
+                assert not told, f"private, and yet in a finding: {told}"
 
+        drive(rig, main())
 
-async def _guard(task: asyncio.Task[None], test: asyncio.Task[Any] | None) -> None:
-    """Fail the test at once when the adapter gives up."""
-    await asyncio.wait([task])
-    if test is not None and not task.cancelled():
-        test.cancel()  # `serving` says why
+    def test_it_says_when_it_is_attached(self, rig: Rig) -> None:
+        async def main() -> None:
+            async with session(rig) as run:
+                assert run.desk.is_attached
+
+        drive(rig, main())

@@ -6,10 +6,9 @@ ending, recovery) and keeps all of it to be looked at. Nothing is mocked but the
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -28,17 +27,19 @@ from vcond.sdk.contract import Clock, Direction, Instant
 from vcond.testing.call import MemoryCall
 from vcond.testing.ingress import MemoryIngress
 from vcond.testing.time import LoopClock
+from vcond.testing.waiters import Waiters
 
 TOKEN: Final = "ingress-token-of-the-tests"  # noqa: S105 - guards nothing
 _TOKEN_FORM: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
-class MemoryDesk:
+class MemoryDesk(Waiters):
     """The desk of one adapter. ``async with`` serves its ingress; without routes that is not needed."""
 
     def __init__(
         self, adapter: str = "test", *, clock: Clock | None = None, token: str = TOKEN, public_url: str = ""
     ) -> None:
+        super().__init__()
         self.adapter = adapter
         self.clock: Clock = clock or LoopClock()
         self.ingress = MemoryIngress(token, public_url)
@@ -54,7 +55,6 @@ class MemoryDesk:
         self.unmergeable = ""
         """Why no call can be merged (``disk``, ``too-large``), as the core may say; empty = they can."""
         self._left: list[MemoryCall] = []
-        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._minter = Minter("memory.test", seed=1)
         self._stack = AsyncExitStack()
 
@@ -154,35 +154,6 @@ class MemoryDesk:
         """Note that the adapter broke the contract."""
         self.faults.append(text)
 
-    def changed(self) -> None:
-        """Something happened: whoever waits looks again."""
-        for predicate, waiter in self._waiters:
-            if waiter.done():
-                continue
-            try:
-                if _holds(predicate):
-                    waiter.set_result(None)
-            except Exception as why:  # noqa: BLE001 - a test's own mistake belongs to the test, not to the adapter
-                waiter.set_exception(why)
-
-    async def until(self, predicate: Callable[[], bool], *, within: float = 10.0, what: str = "") -> None:
-        """Wait until something is true of the desk; looked at whenever something happens here, never polled.
-
-        A predicate that raises LookupError (a call, party, track that is not there yet) is not true yet. Raises
-        TimeoutError after ``within`` seconds, which says ``what`` was waited for.
-        """
-        if _holds(predicate):
-            return
-        waiter = (predicate, asyncio.get_running_loop().create_future())
-        self._waiters.append(waiter)
-        try:
-            async with asyncio.timeout(within):
-                await waiter[1]
-        except TimeoutError:
-            raise TimeoutError(f"never came: {what or 'what the test waits for'}; {self.summary()}") from None
-        finally:
-            self._waiters.remove(waiter)
-
     def summary(self) -> str:
         """One line of what there is, for messages of failed tests."""
         lines = [
@@ -238,10 +209,3 @@ class MemoryDesk:
             call.state.history,
             call.state.ended,
         )
-
-
-def _holds(predicate: Callable[[], bool]) -> bool:
-    try:
-        return predicate()
-    except LookupError:
-        return False

@@ -16,6 +16,7 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.ids import Minter
+from vcond.call.interruption import interrupted
 from vcond.call.recorder import Standing
 from vcond.call.state import Call, fold
 from vcond.capture.clock import SteadyClock
@@ -24,7 +25,6 @@ from vcond.capture.live_call import CoreCall
 from vcond.capture.live_feed import Bus, Line
 from vcond.capture.live_track import CoreTrack
 from vcond.capture.no_journal import CallStore, NoJournal
-from vcond.capture.recovery import interrupted
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
 from vcond.media.codecs import Codec

@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from vcond.base.time import samples
 from vcond.call import events as ev
 from vcond.call.ids import Minter
+from vcond.call.interruption import interrupted
 from vcond.call.state import fold
 from vcond.media.codecs import Pcm
 from vcond.sdk.contract import Clock, Direction, Instant
@@ -74,18 +75,10 @@ class MemoryDesk(Waiters):
         """The call as its journal tells it; tracks that were open are closed where they were cut off."""
         copy = MemoryCall(self, call.events)
         copy.sounds = {index: sound.moved(0) for index, sound in call.sounds.items()}
-        if copy.over:
-            return copy
-        last = copy.state.last
-        for track in [track for track in copy.state.tracks if track.closed is None]:
-            known, end = track.samples, max(track.samples, copy.sounds[track.index].length)
-            moment = copy.state.at(end, track.rate)
-            last = Instant(max(last, moment))
-            if end > known:
-                kind = ev.SpanKind.RECEIVED
-                copy.record(ev.Span(at=moment, track=track.index, start=known, stop=end, kind=kind))
-            copy.record(ev.TrackClosed(at=moment, track=track.index, samples=end))
-        copy.record(ev.Interrupted(at=last, reason="crash"))
+        if not copy.over:
+            ends = {track.file: copy.sounds[track.index].length - track.shift for track in copy.state.tracks}
+            for event in interrupted(copy.state, ends.__getitem__, now=self.now()):
+                copy.record(event)
         return copy
 
     async def __aenter__(self) -> Self:

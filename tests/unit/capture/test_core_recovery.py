@@ -4,8 +4,8 @@ from core_kit import FRAME
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import NORMAL
+from vcond.call.interruption import interrupted
 from vcond.call.state import fold
-from vcond.capture.recovery import interrupted
 from vcond.sdk.contract import ArrivalClock, Codec
 
 ZERO = 1_795_339_662 * SECOND

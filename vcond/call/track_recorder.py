@@ -99,6 +99,8 @@ class TrackRecorder(ABC, Generic[C]):
         self.shift = 0
         self.last_frame = at
         self.closed = False
+        self._written: int | None = None
+        """Where the audio ends that was kept last."""
         self._zero = owner.state.opened
         self._timeline = timeline
         self._decode = decode
@@ -204,16 +206,29 @@ class TrackRecorder(ABC, Generic[C]):
         state = self.owner.state
         for piece in placed:
             if not state.pauses:
-                self.keep(piece.start, piece.pcm)
+                self._take(piece.start, piece.pcm)
                 continue
             at, stop, by = piece.start, piece.start + len(piece.pcm), self.shift
             for first, last in state.unpaused(at + by, stop + by, self.rate):
                 if first - by > at:
                     self.hush(at)
-                self.keep(first - by, piece.pcm[first - by - piece.start : last - by - piece.start])
+                self._take(first - by, piece.pcm[first - by - piece.start : last - by - piece.start])
                 at = last - by
             if at < stop:
                 self.hush(at)
+
+    def _take(self, start: int, pcm: Pcm) -> None:
+        """Where audio begins, at first and after a gap, is told before the audio is kept.
+
+        A crash does not make what was before it received.
+        """
+        before, stop = self._written, start + len(pcm)
+        self._written = stop
+        first, last = max(0, start + self.shift), stop + self.shift
+        if (before is None or start - before > self.rate) and last > first:
+            kind = ev.SpanKind.RECEIVED
+            self.owner.record(ev.Span(at=self.at(stop), track=self.index, start=first, stop=last, kind=kind))
+        self.keep(start, pcm)
 
     def _write_run(self) -> None:
         if self._run is None:

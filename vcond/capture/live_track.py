@@ -85,8 +85,6 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         self.file = f"{index}.pcm"
         self._ear: Ear | None = None
         self._told = 0
-        self._written: int | None = None
-        """Where the audio ends that was written last."""
         self._renumber: dict[int, int] | None = None
 
     # What the core uses.
@@ -97,15 +95,8 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         self._zero = Instant(self._zero + nanos(state.shift, state.rate))
 
     def keep(self, start: int, pcm: Pcm) -> None:
-        """Into the file with it, and on to speech.
-
-        Where audio begins, at first and after a gap, is in the journal before the audio is: a crash does not make
-        what was before it received.
-        """
-        before, stop = self._written, start + len(pcm)
-        self._written = stop
-        if before is None or start - before > self.rate:
-            self._begins(start, stop)
+        """Into the file with it, and on to speech."""
+        stop = start + len(pcm)
         self.owner.journal.write(self.file, start, pcm)
         if self._ear is None:
             self._ear, self._told = self.owner.office.speech.listen(self, start=start), start
@@ -196,11 +187,3 @@ class CoreTrack(TrackRecorder[LiveOwner]):
     def partial(self, start: int, stop: int, text: str) -> None:
         """Show what is being said."""
         self.owner.show_words("partial", self.party, self.at(start), self.at(stop), text)
-
-    # Inside.
-
-    def _begins(self, start: int, stop: int) -> None:
-        first, last = max(0, start + self.shift), stop + self.shift
-        if last > first:
-            kind = ev.SpanKind.RECEIVED
-            self.owner.record(ev.Span(at=self.at(stop), track=self.index, start=first, stop=last, kind=kind))

@@ -248,7 +248,7 @@ def test_what_was_lost_is_told_for_good_and_a_run_of_one_kind_is_one_span():
     track.absent(at(9), at(10), ev.SpanKind.LOST)
     track.close(at=at(10))
     spans = [(event.start, event.stop, event.final) for event in call.events if isinstance(event, ev.Span)]
-    assert spans == [(0, 40_000, False), (72_000, 80_000, True), (40_000, 63_840, False)]
+    assert spans == [(0, 160, False), (0, 40_000, False), (72_000, 80_000, True), (40_000, 63_840, False)]
 
 
 def test_the_end_closes_and_labels_and_is_said_once():

@@ -9,12 +9,13 @@ import pytest
 SCRIPT = """
 import asyncio, os, signal, sys, threading
 from pathlib import Path
-from vcond.app import daemon as module
+from vcond.app import daemon as module, lifecycle, supervisor
 from vcond.config import load
 from vcond.base.errors import StorageError
+from vcond.journal import Store
 
 mode, file = sys.argv[1], Path(sys.argv[2])
-module.RESTART_FIRST, module.DETACH_LIMIT, module.VERDICT = 0.0, 0.5, 3600.0
+supervisor.RESTART_FIRST, lifecycle.DETACH_LIMIT, lifecycle.VERDICT = 0.0, 0.5, 3600.0
 runs = 0
 
 class Adapter:
@@ -50,28 +51,28 @@ class Adapter:
 never = threading.Event()
 
 async def reload_fails():
-    while not the_daemon.started:
+    while not the_daemon.parts.started:
         await asyncio.sleep(0)
     told = []
     told_more = asyncio.Event()
     def send(self, **words):
         told.extend(word for word in words if word in {"RELOADING", "READY"})
         told_more.set()
-    module.Notifier.send = send
-    before = the_daemon.office.config
+    lifecycle.Notifier.send = send
+    before = the_daemon.parts.office.config
     for number, why in enumerate((ValueError("a plug-in"), RecursionError(), LookupError()), 1):
         def read(self, why=why):
             if isinstance(why, LookupError):  # a disk that does not answer
                 never.wait(60)
             raise why
-        module.Daemon._read_again = read
-        module.RELOAD_LIMIT = 0.01 if isinstance(why, LookupError) else 60.0
+        lifecycle.Reloader._read_again = read
+        lifecycle.RELOAD_LIMIT = 0.01 if isinstance(why, LookupError) else 60.0
         os.kill(os.getpid(), signal.SIGHUP)
         while told.count("READY") < number:
             told_more.clear()
             await told_more.wait()
     never.set()
-    print(*told, the_daemon.office.config is before, flush=True)
+    print(*told, the_daemon.parts.office.config is before, flush=True)
 
 class Known(module.Daemon):
     def __init__(self, *given, **more):
@@ -94,11 +95,11 @@ if mode == "journal-unreadable":
     def each(self):
         raise StorageError("the journal cannot be read: look at the disk")
         yield
-    module.Store.each = each
+    Store.each = each
 if mode == "hangs-and-disk":
     async def close(self, **_):
         raise StorageError("the disk did not answer")
-    module.Store.close = close
+    Store.close = close
 try:
     module.main(file)
 except BaseException as why:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[3]
 ON_THE_LOOP = (
-    "vcond/app/daemon.py", "vcond/sdk", "vcond/base/systemd.py", "vcond/server", "vcond/capture", "vcond/publish",
+    "vcond/app/daemon.py", "vcond/app/lifecycle.py", "vcond/app/supervisor.py", "vcond/app/wiring.py", "vcond/sdk", "vcond/base/systemd.py", "vcond/server", "vcond/capture", "vcond/publish",
     "vcond/delivery/outbox.py", "vcond/delivery/sink_worker.py", "vcond/delivery/reconcile.py", "vcond/delivery/circuit_breaker.py",
     "vcond/speech/dispatcher.py", "vcond/speech/scheduler.py", "vcond/speech/segmenting.py", "vcond/speech/results.py",
     "adapters/asterisk/vcond_asterisk", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
@@ -29,8 +29,8 @@ MAY = {
     "vcond/publish/media_files.py:publish": "in the threads that build vCons",
     "vcond/publish/media_files.py:_sync": "in the threads that build vCons",
     "vcond/publish/finisher.py:_set_aside": "in a thread",
-    "vcond/app/daemon.py:_clean_forms": "in a thread",
-    "vcond/app/daemon.py:_make_state_dir": "before the first call",
+    "vcond/app/wiring.py:clean_left": "in a thread",
+    "vcond/app/wiring.py:made_state_dir": "before the first call",
     "vcond/server/ingress.py:ingress_token": "before the first call",
     "vcond/server/admin.py:start": "before the first call",
     "vcond/server/admin.py:close": "after the last call",

@@ -1,0 +1,107 @@
+"""Keeps adapters and speech going: none of them ends by itself, and what does is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import structlog
+
+from vcond.app import plugins
+from vcond.base.errors import VcondError
+from vcond.base.time import SECOND, Instant
+from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.registry import Office
+from vcond.sdk.contract import Adapter, Ingress
+
+logger = structlog.get_logger()
+
+RESTART_FIRST, RESTART_MOST = 1.0, 60.0
+STEADY = 60 * SECOND
+"""What ran as long as this before it ended is started again without a growing pause."""
+
+
+class Running(Protocol):
+    """What runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Serve."""
+        ...
+
+
+class Supervisor:
+    """Runs speech and the adapters of one daemon."""
+
+    def __init__(self, office: Office, *, speech: Running, ingress: Callable[[str], Ingress]) -> None:
+        """``ingress`` gives an adapter, by its name, its routes of the web port."""
+        self._office, self._speech, self._ingress = office, speech, ingress
+        self._verdicts: dict[str, asyncio.Event] = {}
+        self._adapters: list[asyncio.Task[None]] = []
+        self._letting_go = False
+
+    def background(self, tasks: asyncio.TaskGroup, **others: Running) -> list[asyncio.Task[None]]:
+        """Start speech, which is started again when it ends, and ``others``, which are not."""
+        jobs = {"speech": self._keep_speech(), **{name: one.run() for name, one in others.items()}}
+        return [tasks.create_task(job, name=name) for name, job in jobs.items()]
+
+    def start(self, adapters: Mapping[str, Adapter]) -> None:
+        """Run adapters. In no group: one that hangs in its clean-up must not keep the daemon."""
+        for name, adapter in adapters.items():
+            self._adapters.append(asyncio.create_task(self._supervise(name, adapter), name=f"adapter {name}"))
+
+    async def all_told(self, names: Iterable[str]) -> None:
+        """Return when each adapter has given its first verdict: attached or not, and why."""
+        for name in names:
+            await self._verdicts.setdefault(name, asyncio.Event()).wait()
+
+    def let_go(self) -> list[asyncio.Task[None]]:
+        """Adapters shall remove what they put into their systems, and are not started again. Those that still run."""
+        self._letting_go = True
+        left = [task for task in self._adapters if not task.done()]
+        for task in left:
+            task.cancel()
+        return left
+
+    async def _keep_speech(self) -> None:
+        """Speech never ends by itself. A mistake in it costs texts; calls are captured all the same."""
+        pause = RESTART_FIRST
+        while True:
+            began = self._office.clock.now()
+            try:
+                await self._speech.run()
+            except Exception:
+                logger.exception("speech crashed and is started again; please report it")
+            pause = await self._pause(pause, began)
+
+    async def _supervise(self, name: str, adapter: Adapter) -> None:
+        """An adapter never ends by itself; when it does, it is started again."""
+        pause = RESTART_FIRST
+        verdict = self._verdicts.setdefault(name, asyncio.Event())
+        words = functools.partial(plugins.in_its_name, kind=getattr(adapter, "name", name), name=name)
+        while True:
+            desk = CoreDesk(name, self._office, self._ingress(name), verdict.set, words=words)
+            began = self._office.clock.now()
+            try:
+                await adapter.run(desk)
+                logger.error("adapter ended by itself", adapter=name)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                logger.exception("adapter cancelled itself; please report it", adapter=name)
+            except VcondError as why:
+                logger.error("adapter failed", adapter=name, why=words(str(why)))  # noqa: TRY400 - the message says it all
+            except Exception:
+                logger.exception("adapter crashed; please report it", adapter=name)
+            if self._letting_go:
+                return  # it failed in its clean-up: the stop goes on
+            self._office.attached(name, False, "the adapter is starting again")
+            pause = await self._pause(pause, began)
+
+    async def _pause(self, pause: float, began: Instant) -> float:
+        """Wait before another start, longer each time for what ends soon; how long it was, in seconds."""
+        pause = RESTART_FIRST if self._office.clock.now() - began > STEADY else min(2 * pause, RESTART_MOST)
+        await asyncio.sleep(pause)
+        return pause

@@ -1,0 +1,146 @@
+"""Makes every part of a daemon from its configuration; nothing runs yet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from vcond.app import plugins
+from vcond.base.errors import ConfigError
+from vcond.capture.clock import SteadyClock
+from vcond.capture.live_feed import Bus
+from vcond.capture.registry import Office
+from vcond.config import Loaded, naming_files
+from vcond.delivery import Outbox, ShapedSink
+from vcond.journal import CallJournal, Store
+from vcond.publish.finisher import Finisher, check_record
+from vcond.server.admin import AdminServer
+from vcond.server.ingress import WebServer, ingress_token
+from vcond.server.ops import OpsServer
+from vcond.server.status import Status
+from vcond.speech.dispatcher import Speech
+from vcond.speech.multi_model import Speeches, speech_of
+from vcond.speech.routes import Routes
+
+logger = structlog.get_logger()
+
+
+class Parts:
+    """The parts of one daemon, and how far it is: ``started``, ``stopping``, its ``last_beat``, as the lifecycle says."""
+
+    def __init__(self, loaded: Loaded, clock: SteadyClock) -> None:
+        """Raises ConfigError for what the operator must mend first, StorageError."""
+        self.config = loaded.config
+        self.clock = clock
+        self.bus = Bus()
+        self.started = False
+        self.stopping = False
+        self.last_beat = 0.0
+        with naming_files(loaded.origin):
+            sinks = plugins.sinks(self.config, clock=clock.now)
+        if not sinks:
+            raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
+        check_record(self.config.record)
+        state_dir = made_state_dir(Path(self.config.vcond.state_dir))
+        self.forms = MadeForms(state_dir / "forms", sinks)
+        self.speech = speech_of(self.config.speech, clock=clock)
+        self.outbox = Outbox(
+            state_dir / "outbox",
+            sinks,
+            database=state_dir / "vcond.db",
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            config=self.config.delivery,
+            on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
+        )
+        token = ingress_token(self.config.web, state_dir)
+        self.store = Store(state_dir / "journal")
+        self.finisher = Finisher(
+            self.config.record,
+            speech=self.speech,
+            outbox=self.outbox,
+            store=self.store,
+            take=lambda journal: self.office.take_to_amend(journal),  # noqa: PLW0108 - made below
+            mint=lambda at: self.office.mint(at),  # noqa: PLW0108 - made below
+            disk_low=lambda: bool(self.office.disk_low),
+            quarantine=state_dir / "quarantine",
+            now=clock.now,
+            bus=self.bus,
+            forget=self.store.remove,
+            clean=self.forms.clean,
+        )
+        self.office = Office(
+            self.config.vcond,
+            store=self.store,
+            speech=self.speech,
+            clock=clock,
+            bus=self.bus,
+            finish=self.finisher.submit,
+            discard=CallJournal.remove,
+            facts=lambda: facts(self.speech),
+            wishes=Routes(self.config.speech).wishes,
+        )
+        self.status = Status(self)
+        self.web = WebServer(self.config.web, token=token)
+        self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
+        self.admin = AdminServer(
+            Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.bus
+        )
+
+
+class MadeForms:
+    """Signed and encrypted forms of vCons, which go when every sink has the vCon."""
+
+    def __init__(self, folder: Path, sinks: Sequence[ShapedSink]) -> None:
+        """``folder`` is where ``sinks`` keep them."""
+        self._folder = folder
+        self._sinks = sinks
+        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="clean")
+
+    def clean(self, uuid: str) -> None:
+        """Every sink has a vCon: its other forms are not needed any more. Not on the loop: it asks the disk."""
+        if any(sink.keeps for sink in self._sinks):
+            self._cleaner.submit(self._clean, uuid)
+
+    async def clean_left(self, outbox: Outbox) -> None:
+        """Forms of vCons that were delivered everywhere and not cleaned up after."""
+        folder = self._folder
+        for file in await asyncio.to_thread(lambda: list(folder.iterdir()) if folder.is_dir() else []):
+            entry = await outbox.get(file.name[:36])
+            if entry is None or entry.closed_at:
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+
+    def close(self) -> None:
+        """What was not cleaned is at the next start."""
+        self._cleaner.shutdown(wait=False, cancel_futures=True)
+
+    def _clean(self, uuid: str) -> None:
+        for sink in self._sinks:
+            try:
+                sink.forget(uuid)
+            except OSError as why:
+                logger.warning("the form made for a sink stays until the next start", sink=sink.name, why=why.strerror)
+
+
+def facts(speech: Speech | Speeches) -> dict[str, str]:
+    """What every call is told when it opens: who listens, so that "nobody spoke" differs from "nobody listened"."""
+    if speech.engine is not None:
+        return {"speech_engine": speech.engine.engine, "speech_model": speech.engine.model}
+    return {"speech_engine": speech.choice.engine} if speech.choice.engine else {}
+
+
+def made_state_dir(folder: Path) -> Path:
+    """The folder of all that the daemon keeps. Raises ConfigError when it cannot be made or used."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as why:
+        raise ConfigError(f"cannot make {folder}: {why.strerror}", "vcond.state_dir") from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder} cannot be written by this user", "vcond.state_dir")
+    return folder

@@ -146,13 +146,13 @@ class Daemon:
             if not state.uuid or state.merged_into or state.uuid in merged:
                 journal.remove()
             elif state.ended is not None:
-                office.take_to_finish(journal)
+                office.recovery.take_to_finish(journal)
             else:
-                office.take_back(journal, self._clock.now())
-        office.finish_all_unfinished(list(adapters))
+                office.recovery.take_back(journal, self._clock.now())
+        office.recovery.finish_all_unfinished(list(adapters))
         await self.parts.forms.clean_left(self.parts.outbox)
         if found:
-            logger.info("journals of an earlier run", found=found, to_finish=len(todo), unfinished=office.waiting)
+            logger.info("journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(office.recovery))
         return found
 
     async def _is_published(self, journal: CallJournal, state: Call) -> bool:

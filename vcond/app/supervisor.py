@@ -97,7 +97,7 @@ class Supervisor:
                 logger.exception("adapter crashed; please report it", adapter=name)
             if self._letting_go:
                 return  # it failed in its clean-up: the stop goes on
-            self._office.attached(name, False, "the adapter is starting again")
+            self._office.attachments.say(name, False, "the adapter is starting again")
             pause = await self._pause(pause, began)
 
     async def _pause(self, pause: float, began: Instant) -> float:

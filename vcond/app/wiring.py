@@ -66,9 +66,9 @@ class Parts:
             speech=self.speech,
             outbox=self.outbox,
             store=self.store,
-            take=lambda journal: self.office.take_to_amend(journal),  # noqa: PLW0108 - made below
+            take=lambda journal: self.office.recovery.take_to_amend(journal),  # noqa: PLW0108 - made below
             mint=lambda at: self.office.mint(at),  # noqa: PLW0108 - made below
-            disk_low=lambda: bool(self.office.disk_low),
+            disk_low=lambda: bool(self.office.disk.low),
             quarantine=state_dir / "quarantine",
             now=clock.now,
             bus=self.bus,

@@ -58,11 +58,11 @@ class CoreDesk:
 
     def unfinished(self) -> Sequence[LiveCall]:
         """Calls of an earlier run without an end."""
-        return self._office.unfinished(self._adapter)
+        return self._office.recovery.unfinished(self._adapter)
 
     def attached(self, ok: bool, detail: str = "") -> None:
         """Whether the system is attached."""
-        self._office.attached(self._adapter, ok, self._words(detail))
+        self._office.attachments.say(self._adapter, ok, self._words(detail))
         self._verdict()
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:

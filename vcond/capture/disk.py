@@ -10,6 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
+from vcond.config.schema import DaemonConfig
+
+log = structlog.get_logger()
+
 PATIENCE = 10.0
 """Seconds after which a file system that has not said how full it is counts as gone."""
 FIRST = 1.0
@@ -63,3 +69,24 @@ class FreeSpace:
                 self._last = why
             self._asked = None
             self._told.set()
+
+
+class DiskWatch:
+    """Whether the disk of the journals has room for new calls."""
+
+    def __init__(self, free_space: Callable[[Path], int]) -> None:
+        self._free_space = free_space
+        self.low = ""
+        """Why no new call is recorded; empty while there is room."""
+
+    def look(self, config: DaemonConfig) -> None:
+        """Ask anew, and tell the operator when it is different now."""
+        try:
+            free = self._free_space(Path(config.state_dir)) // 1_000_000
+        except OSError as why:
+            low = f"{config.state_dir} cannot be looked at: {why.strerror}"
+        else:
+            low = f"{free} MB free, {config.disk_floor_mb} wanted" if free < config.disk_floor_mb else ""
+        if bool(low) != bool(self.low):
+            log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
+        self.low = low

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 import structlog
 
 from vcond import __version__
@@ -16,18 +15,18 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.ids import Minter
-from vcond.call.interruption import interrupted
 from vcond.call.recorder import Standing
 from vcond.call.state import Call, fold
+from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
-from vcond.capture.disk import FreeSpace
+from vcond.capture.disk import DiskWatch, FreeSpace
 from vcond.capture.live_call import CoreCall
 from vcond.capture.live_feed import Bus, Line
 from vcond.capture.live_track import CoreTrack
 from vcond.capture.no_journal import CallStore, NoJournal
+from vcond.capture.recovery import CatchingUp, Recovery
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
-from vcond.media.codecs import Codec
 from vcond.speech.routes import Wishes
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PATIENCE = 300.0
-"""Seconds that calls of an earlier run wait for a system that is not attached, if the grace is shorter."""
 STILL_PAUSED = 3600.0
 """Seconds after a call was cut off in which another one of its key goes on with it."""
 MOST_PAUSED = 1000
@@ -48,15 +45,11 @@ LARGEST_SKEW = SECOND
 SEVERAL = "several calls begin with this: give more of the id"
 
 
-class Listener(Protocol):
-    """What the office uses of ``vcond.speech.dispatcher.Speech``."""
+class Listener(CatchingUp, Protocol):
+    """What the office and its calls use of ``vcond.speech.dispatcher.Speech``."""
 
     def listen(self, source: CoreTrack, start: int = 0) -> Ear:
         """An ear for a track, from a position on."""
-        ...
-
-    def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
-        """Transcribe what an earlier run left without text."""
         ...
 
 
@@ -86,16 +79,16 @@ class Office:
         self._discard = discard
         self._facts = facts
         self.wishes = wishes
-        self._free_space = free_space or FreeSpace()
+        self.disk = DiskWatch(free_space or FreeSpace())
+        self.attachments = Attachments(clock.now)
+        self.recovery = Recovery(
+            opened=lambda journal: CoreCall(fold(journal.events), journal, self), speech=speech, finish=finish
+        )
         self._host = config.host
         self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
         self._live: dict[tuple[str, str], CoreCall] = {}
-        self._unfinished: dict[tuple[str, str], CoreCall] = {}
-        self._began = clock.now()
         self._cut_paused: dict[tuple[str, str], tuple[Instant, list[Standing]]] = {}
         """Of calls that were cut off while recording was paused: when, and by whom. The call that follows is paused, too."""
-        self._attached: dict[str, tuple[bool, Instant, str]] = {}
-        self.disk_low = ""
 
     # For the desks.
 
@@ -105,7 +98,7 @@ class Office:
         found = self._live.get((adapter, key))
         if found is not None:
             return found
-        left = self._unfinished.pop((adapter, key), None)
+        left = self.recovery.taken_up(adapter, key)
         if left is not None:
             left.record(ev.Recovered(at=self.clock.now()))
             log.info("call taken up again", call=left.uuid, adapter=adapter)
@@ -115,20 +108,6 @@ class Office:
     def open_calls(self, adapter: str) -> Sequence[CoreCall]:
         """Calls that go on."""
         return [call for (name, _), call in self._live.items() if name == adapter]
-
-    def unfinished(self, adapter: str) -> Sequence[CoreCall]:
-        """Calls of an earlier run without an end."""
-        return [call for (name, _), call in self._unfinished.items() if name == adapter]
-
-    def attached(self, adapter: str, ok: bool, detail: str) -> None:
-        """What an adapter says of its system."""
-        before = self._attached.get(adapter)
-        if before is None or (before[0], before[2]) != (ok, detail):
-            level = log.info if ok else log.warning
-            level("system attached" if ok else "system not attached", adapter=adapter, detail=detail)
-            since = before[1] if before is not None and before[0] is ok else self.clock.now()
-            self._attached[adapter] = (ok, since, detail)
-        metrics.adapter_connected.labels(adapter).set(ok)
 
     # For calls.
 
@@ -159,16 +138,6 @@ class Office:
         """Every call that goes on."""
         return list(self._live.values())
 
-    @property
-    def adapters(self) -> dict[str, tuple[bool, str]]:
-        """What each adapter said last."""
-        return {name: (ok, detail) for name, (ok, _, detail) in self._attached.items()}
-
-    @property
-    def waiting(self) -> int:
-        """How many calls of an earlier run nobody has taken up yet."""
-        return len(self._unfinished)
-
     def find(self, uuid: str) -> CoreCall | None:
         """A call that goes on, by its uuid or a beginning that no other has. Raises LookupError for several."""
         found = [call for call in self._live.values() if uuid and call.uuid.startswith(uuid)]
@@ -176,35 +145,9 @@ class Office:
             raise AmbiguousError(SEVERAL)
         return found[0] if found else None
 
-    def take_back(self, journal: CallJournal, now: Instant) -> CoreCall:
-        """A journal of an earlier run without an end: mark the interruption and keep it for its adapter."""
-        state = fold(journal.events)
-        call = CoreCall(state, journal, self)
-        for event in interrupted(state, journal.length, now=now):
-            call.record(event)
-        self._listen_again(call)
-        before = self._unfinished.get((state.adapter, state.key))
-        if before is not None:
-            self.finish_unfinished(before)
-        self._unfinished[state.adapter, state.key] = call
-        metrics.recovered_calls_total.labels(state.adapter).inc()
-        return call
-
-    def take_to_finish(self, journal: CallJournal) -> None:
-        """A journal of an earlier run with an end and no vCon yet."""
-        call = CoreCall(fold(journal.events), journal, self)
-        self._listen_again(call)
-        self._finish(call, journal)
-
     def mint(self, at: Instant) -> str:
         """A new uuid of this edge."""
         return str(self._minter.mint(at))
-
-    def take_to_amend(self, journal: CallJournal) -> CoreCall:
-        """A journal whose vCon left without all texts: they are asked for again, when there is time."""
-        call = CoreCall(fold(journal.events), journal, self)
-        self._listen_again(call, missed=True)
-        return call
 
     def tick(self, now: Instant) -> None:
         """Twice a second: release, look at limits, count. A call that fails in it fails alone."""
@@ -213,28 +156,14 @@ class Office:
                 self._tick_call(call, now)
             except Exception:
                 log.exception("a call failed in the tick; please report it", call=call.uuid)
-        for (adapter, _), call in list(self._unfinished.items()):
-            ok, since, _ = self._attached.get(adapter, (False, self._began, ""))
-            patience = self.config.grace if ok else max(self.config.grace, PATIENCE)
-            if now - max(since, self._began) > patience * SECOND:
-                self.finish_unfinished(call)
+        for call in self.recovery.unfinished():
+            if self.attachments.had_time(call.state.adapter, now, self.config.grace):
+                self.recovery.finish_unfinished(call)
         self._follow_the_wall_clock()
-        self._watch_disk()
+        self.disk.look(self.config)
         self.bus.publish(Line("", "event", "tick"))
-        for name in self._attached:
+        for name in self.attachments.said:
             metrics.calls_active.labels(name).set(len(self.open_calls(name)))
-
-    def finish_unfinished(self, call: CoreCall) -> None:
-        """Nobody took it up again: it ended when we stopped hearing it."""
-        at = call.state.known_until
-        call.record(ev.Warned(at=at, code="cut-short", text="capture stopped before the call's end was seen"))
-        call.end(at=at, cause=Cause(text="unknown"))
-
-    def finish_all_unfinished(self, adapters: Sequence[str] | None = None) -> None:
-        """End what no configured adapter can take up; with None, everything."""
-        for (adapter, _), call in list(self._unfinished.items()):
-            if adapters is None or adapter not in adapters:
-                self.finish_unfinished(call)
 
     def interrupt_all(self, reason: str) -> None:
         """The daemon stops: what goes on is left for the next start."""
@@ -252,20 +181,11 @@ class Office:
             track.tick(now)
         if now - call.state.opened > round(self.config.max_call_hours * 3600 * SECOND):
             self._cut(call, "limit", now)
-        elif self._gone(call.state.adapter, now) and now - call.last_heard > self.config.grace * SECOND:
+        elif (
+            self.attachments.gone(call.state.adapter, now, self.config.grace)
+            and now - call.last_heard > self.config.grace * SECOND
+        ):
             self._cut(call, "adapter-gone", call.last_heard)
-
-    def _listen_again(self, call: CoreCall, *, missed: bool = False) -> None:
-        """What an earlier run captured and did not transcribe: utterances without text, and audio without utterances."""
-        for state in call.state.tracks:
-            track = CoreTrack(
-                call, state.index, state.party, codec=Codec.L16, rate=state.rate, clock=None, at=state.opened
-            )
-            track.restore(state)
-            spoken = [s.utterance.stop for s in call.state.speech.values() if s.utterance.track == state.index]
-            track.resume_listening(max([0, *spoken]), state.samples)
-            self._catch_up(track, [*call.state.untranscribed(), *(call.state.missed() if missed else [])])
-            call.sources.append(track)
 
     def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
         self._follow_the_wall_clock()
@@ -295,17 +215,16 @@ class Office:
 
     def _follow_the_wall_clock(self) -> None:
         """A step of it is taken over while no call is open, and every moment that is kept here moves with it."""
-        if self._live or self._unfinished or abs(self.clock.off()) <= LARGEST_SKEW:
+        if self._live or len(self.recovery) or abs(self.clock.off()) <= LARGEST_SKEW:
             return
         step = self.clock.anchor()
         log.warning("the wall clock stepped", seconds=round(step / SECOND, 3))
-        self._began = Instant(self._began + step)
-        self._attached = {name: (ok, Instant(at + step), why) for name, (ok, at, why) in self._attached.items()}
+        self.attachments.moved(step)
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
-        if self.disk_low:
-            why = f"below vcond.min_free_mb: {self.disk_low}"
-            fix = f"free space in {self.config.state_dir}, or lower vcond.min_free_mb"
+        if self.disk.low:
+            why = f"below vcond.disk_floor_mb: {self.disk.low}"
+            fix = f"free space in {self.config.state_dir}, or lower vcond.disk_floor_mb"
             log.error("call not recorded", call=opened.call, why=why, fix=fix)
             return NoJournal(why)
         try:
@@ -314,28 +233,14 @@ class Office:
             log.error("call not recorded", call=opened.call, why=str(why))  # noqa: TRY400 - the message says it all
             return NoJournal(str(why))
 
-    def _catch_up(self, track: CoreTrack, left: Sequence[ev.Utterance]) -> None:
-        """Texts that an earlier run, or we in time, did not come to."""
-        waiting = [
-            msgspec.structs.replace(one, start=one.start - track.shift, stop=one.stop - track.shift)
-            for one in left
-            if one.track == track.index
-        ]
-        if waiting:
-            self.speech.catch_up(track, waiting)
-
     def _keep(self, call: CoreCall) -> CoreCall:
         self._live[call.state.adapter, call.key] = call
         return call
 
     def _forget(self, call: CoreCall) -> None:
-        for calls in (self._live, self._unfinished):
-            if calls.get((call.state.adapter, call.key)) is call:
-                del calls[call.state.adapter, call.key]
-
-    def _gone(self, adapter: str, now: Instant) -> bool:
-        ok, since, _ = self._attached.get(adapter, (False, now, ""))
-        return not ok and now - since > self.config.grace * SECOND
+        self.recovery.forget(call)
+        if self._live.get((call.state.adapter, call.key)) is call:
+            del self._live[call.state.adapter, call.key]
 
     def _cut(self, call: CoreCall, reason: str, at: Instant) -> None:
         log.warning("call ended by vcond", call=call.uuid, reason=reason)
@@ -345,14 +250,3 @@ class Office:
                 del self._cut_paused[old]
         call.record(ev.Interrupted(at=at, reason=reason))
         call.end(at=at, cause=Cause(text=reason))
-
-    def _watch_disk(self) -> None:
-        try:
-            free = self._free_space(Path(self.config.state_dir)) // 1_000_000
-        except OSError as why:
-            low = f"{self.config.state_dir} cannot be looked at: {why.strerror}"
-        else:
-            low = f"{free} MB free, {self.config.min_free_mb} wanted" if free < self.config.min_free_mb else ""
-        if bool(low) != bool(self.disk_low):
-            log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
-        self.disk_low = low

@@ -145,7 +145,7 @@ class Finisher:
         clean: Callable[[str], None] = lambda _: None,
         wait: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
-        """``take``: see ``Office.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
+        """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
         vCon is delivered, ``clean`` of each vCon that is.
         """
         self._config = config

@@ -84,7 +84,7 @@ class Status:
         if daemon.stopping:
             wrong["stop"] = "draining"
         for name in daemon.config.adapters:
-            ok, detail = daemon.office.adapters.get(name, (False, "no word yet"))
+            ok, detail = daemon.office.attachments.said.get(name, (False, "no word yet"))
             if not ok:
                 wrong[f"adapter {name}"] = detail or "not attached"
         if daemon.store.trouble:
@@ -94,8 +94,8 @@ class Status:
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
         wrong |= self._sinks_in_trouble()
-        if daemon.office.disk_low:
-            wrong["disk"] = daemon.office.disk_low
+        if daemon.office.disk.low:
+            wrong["disk"] = daemon.office.disk.low
         return wrong
 
     def line(self) -> str:
@@ -113,8 +113,10 @@ class Status:
             "calls": len(daemon.office.live),
             "finishing": daemon.finisher.busy,
             "amending": len(daemon.finisher.amender),
-            "unfinished": daemon.office.waiting,
-            "adapters": {name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.adapters.items()},
+            "unfinished": len(daemon.office.recovery),
+            "adapters": {
+                name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.attachments.said.items()
+            },
             "listen": daemon.web.base_url,
             "ops": daemon.ops.base_url,
             "speech": daemon.speech.status(),

@@ -58,7 +58,7 @@ async def finishing(house, outbox, tmp_path: Path, **record):
         speech=house.speech,
         outbox=outbox,
         store=Reopened(house),
-        take=lambda journal: house.office.take_to_amend(journal),  # noqa: PLW0108 - a house may open another
+        take=lambda journal: house.office.recovery.take_to_amend(journal),  # noqa: PLW0108 - a house may open another
         mint=lambda at: house.office.mint(at),  # noqa: PLW0108 - a house may open another
         quarantine=tmp_path / "quarantine",
         now=house.clock.now,

@@ -161,7 +161,7 @@ async def test_killed_after_it_was_published_and_before_that_was_written_down(ho
     shelf.taken.clear()
     async with finishing(house, shelf, tmp_path) as finisher:
         finisher._await_sinks(state, kept=False)
-        call = house.office.take_to_amend(journal)
+        call = house.office.recovery.take_to_amend(journal)
         assert house.speech.late == []
         assert await finisher._amend(call, journal)
     assert shelf.taken == {last.vcon: bodies[last.vcon]}
@@ -178,7 +178,7 @@ async def test_a_vcon_that_the_outbox_lost_is_made_as_it_was(house, tmp_path: Pa
     bodies = dict(shelf.taken)
     journal = await restarted(house)
     async with finishing(house, shelf, tmp_path) as finisher:
-        house.office.take_to_finish(journal)
+        house.office.recovery.take_to_finish(journal)
         finisher.submit(*house.finished[-1])
         await idle(finisher)
         await amended(finisher)

@@ -69,7 +69,7 @@ async def test_the_same_journal_makes_the_same_bytes(house, tmp_path: Path):
         after = house.open()
         (again,) = after.store.recover()
         assert isinstance(again.events[-1], ev.Published)
-        after.office.take_to_finish(again)
+        after.office.recovery.take_to_finish(again)
         finisher.submit(*after.finished[-1])
         await idle(finisher)
     assert shelf.taken[call.uuid] == first

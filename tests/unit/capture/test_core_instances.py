@@ -41,7 +41,7 @@ def test_their_calls_with_the_same_key_are_two_calls(house):
     assert munich in words["munich"].open_calls()
     words["berlin"].attached(True)
     words["munich"].attached(False, "connection refused")
-    assert house.office.adapters == {"berlin": (True, ""), "munich": (False, "connection refused")}
+    assert house.office.attachments.said == {"berlin": (True, ""), "munich": (False, "connection refused")}
     for name, is_up in (("berlin", 1), ("munich", 0)):
         assert REGISTRY.get_sample_value("vcond_adapter_connected", {"adapter": name}) == is_up
     assert {call.state.adapter for call in (berlin, munich)} == {"berlin", "munich"}
@@ -96,7 +96,7 @@ async def test_what_an_adapter_says_of_its_keys_has_the_name_of_its_section(hous
         words=lambda text: plugins.in_its_name(text, "asterisk", "berlin"),
     )  # fmt: skip
     desk.attached(False, "adapters.asterisk.password: Asterisk refuses it")
-    assert house.office.adapters["berlin"][1] == "adapters.berlin.password: Asterisk refuses it"
+    assert house.office.attachments.said["berlin"][1] == "adapters.berlin.password: Asterisk refuses it"
 
 
 def test_findings_say_of_which_one_they_are():

@@ -31,7 +31,7 @@ async def test_a_call_found_unfinished_is_taken_up_again_in_the_same_record(hous
     call, _ = one_party(house)
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.take_back(journal, after.now(10))
+    after.office.recovery.take_back(journal, after.now(10))
     (left,) = after.desk.unfinished()
     assert left.key == "k"
     again = after.desk.call("k", at=after.now(12))
@@ -51,7 +51,7 @@ async def test_what_nobody_takes_up_ends_where_capture_ended(house):
     one_party(house)
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.take_back(journal, after.now(10))
+    after.office.recovery.take_back(journal, after.now(10))
     after.desk.attached(False, "connection refused")
     after.office.tick(after.now(100))  # not attached yet: it waits longer
     assert after.desk.unfinished()
@@ -69,10 +69,10 @@ async def test_what_no_adapter_can_take_up_ends_at_once(house):
     one_party(house)
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.take_back(journal, after.now(10))
-    after.office.finish_all_unfinished(["test"])
+    after.office.recovery.take_back(journal, after.now(10))
+    after.office.recovery.finish_all_unfinished(["test"])
     assert not after.finished
-    after.office.finish_all_unfinished(["other"])
+    after.office.recovery.finish_all_unfinished(["other"])
     assert len(after.finished) == 1
 
 
@@ -82,7 +82,7 @@ async def test_text_that_an_earlier_run_did_not_come_to_is_asked_for_again(house
     source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.take_back(journal, after.now(10))
+    after.office.recovery.take_back(journal, after.now(10))
     ((late, waiting),) = after.speech.late
     assert (late.call, [one.utterance for one in waiting]) == (call.uuid, [0])
     (ear,) = after.speech.ears  # and what was not cut into utterances yet is listened to
@@ -99,7 +99,7 @@ async def test_an_ended_call_of_an_earlier_run_is_finished(house):
     after = house.open()
     after.finished.clear()
     (journal,) = after.store.recover()
-    after.office.take_to_finish(journal)
+    after.office.recovery.take_to_finish(journal)
     assert after.finished[0][0].uuid == call.uuid
 
 
@@ -109,7 +109,7 @@ async def test_a_stop_leaves_calls_for_the_next_start(house):
     await house.store.close()
     after = house.open()
     (journal,) = after.store.recover()
-    after.office.take_back(journal, after.now(10))
+    after.office.recovery.take_back(journal, after.now(10))
     state = after.desk.unfinished()[0].state
     assert [(w.start, w.reason) for w in state.interruptions] == [(after.at(1), "stop")]
 
@@ -134,7 +134,7 @@ async def test_calls_of_a_system_that_is_gone_end_after_the_grace_unless_audio_s
     assert call.over
     assert call.state.interruptions[0].reason == "adapter-gone"
     assert call.state.ended == house.at(25)
-    assert house.office.adapters == {"test": (False, "connection refused")}
+    assert house.office.attachments.said == {"test": (False, "connection refused")}
 
 
 async def test_calls_are_found_by_the_beginning_of_their_id(house):
@@ -173,7 +173,7 @@ async def test_a_step_of_the_wall_clock_lengthens_no_grace(house):
     house.wall[0] += 86_400 * SECOND
     house.office.tick(house.clock.now())
     one_party(house)
-    assert not house.office._gone("test", house.clock.now())
+    assert not house.office.attachments.gone("test", house.clock.now(), house.config.grace)
 
 
 async def test_nobody_is_in_a_call_before_it_begins(house):
@@ -194,7 +194,7 @@ async def test_several_calls_with_the_same_beginning_are_not_confused(house):
 async def test_a_system_that_never_comes_back_does_not_keep_calls_for_ever(house):
     one_party(house)
     after = await killed(house)
-    after.office.take_back(after.store.recover()[0], after.now(10))
+    after.office.recovery.take_back(after.store.recover()[0], after.now(10))
     for second, why in ((50, "refused"), (200, "time-out"), (290, "refused")):
         after.now(second)
         after.desk.attached(False, why)
@@ -210,7 +210,7 @@ async def test_the_last_words_of_an_ended_call_are_listened_to_again(house):
     await house.finished[0][1].flush()
     await house.store.close()
     after = house.open()
-    after.office.take_to_finish(after.store.recover()[0])
+    after.office.recovery.take_to_finish(after.store.recover()[0])
     (ear,) = after.speech.ears
     assert (ear.start, ear.upto, ear.closed) == (0, 24_000, True)
 
@@ -220,7 +220,7 @@ async def test_texts_of_an_earlier_run_follow_a_merge(house):
     source = house.speech.ears[0].source
     source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
     after = await killed(house)
-    after.office.take_back(after.store.recover()[0], after.now(10))
+    after.office.recovery.take_back(after.store.recover()[0], after.now(10))
     again = after.desk.call("k", at=after.at(10))
     elder = after.desk.call("k0", at=after.at(2))
     elder.party("z", at=after.at(2))
@@ -236,8 +236,8 @@ async def test_audio_that_the_disk_did_not_take_stays_lost_after_a_restart(house
     call.journal.on_lost("0.pcm", 2000, 4000)
     track.settle(everything=True)
     after = await killed(house)
-    after.office.take_back(after.store.recover()[0], after.now(10))
-    after.office.finish_all_unfinished()
+    after.office.recovery.take_back(after.store.recover()[0], after.now(10))
+    after.office.recovery.finish_all_unfinished()
     assert after.finished[0][0].state.tracks[0].spans.total(ev.SpanKind.LOST) == 2000
 
 
@@ -250,7 +250,7 @@ async def test_of_two_unfinished_calls_of_one_key_the_first_is_finished(house):
     await house.store.close()
     after = house.open()
     for journal in after.store.recover():
-        after.office.take_back(journal, after.now(10))
+        after.office.recovery.take_back(journal, after.now(10))
     assert [call.uuid for call, _ in after.finished] == [first.uuid]
     assert len(after.desk.unfinished()) == 1
 
@@ -271,6 +271,6 @@ async def test_a_state_folder_that_cannot_be_looked_at_is_trouble_and_no_crash(h
     def gone(_):
         raise OSError(116, "Stale file handle")
 
-    house.office._free_space = gone
+    house.office.disk._free_space = gone
     house.office.tick(house.now(1))
-    assert "Stale file handle" in house.office.disk_low
+    assert "Stale file handle" in house.office.disk.low

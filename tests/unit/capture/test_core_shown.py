@@ -12,7 +12,7 @@ from vcond.publish.summary import detail, summary
 
 
 async def test_a_call_that_is_not_recorded_says_so_and_why(house):
-    house.office.disk_low = "72311 MB free, 999999 wanted"
+    house.office.disk.low = "72311 MB free, 999999 wanted"
     call = house.desk.call("k", at=house.now(0))
     call.party("a", at=house.at(0))
     row = summary(call.state, call.not_recorded)
@@ -23,7 +23,7 @@ async def test_a_call_that_is_not_recorded_says_so_and_why(house):
     assert "NOT RECORDED" in shown
     assert "received" not in shown
     assert "it makes no vCon" in shown
-    house.office.disk_low = ""
+    house.office.disk.low = ""
     kept = house.desk.call("k2", at=house.now(1))
     assert summary(kept.state, kept.not_recorded)["recorded"] is True
     assert "NOT" not in next(iter(render.calls([summary(kept.state, kept.not_recorded)])))

@@ -1,0 +1,117 @@
+"""Calls of an earlier run, from their journals: what is to become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from vcond.base import metrics
+from vcond.base.time import Instant
+from vcond.call import events as ev
+from vcond.call.causes import Cause
+from vcond.call.interruption import interrupted
+from vcond.capture.live_call import CoreCall
+from vcond.capture.live_track import CoreTrack
+from vcond.journal import CallJournal
+from vcond.media.codecs import Codec
+
+
+class CatchingUp(Protocol):
+    """What is used of speech."""
+
+    def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
+        """Transcribe what an earlier run left without text."""
+        ...
+
+
+class Recovery:
+    """Owns the calls of an earlier run that have no end, until their adapter takes them up or they are ended."""
+
+    def __init__(
+        self,
+        *,
+        opened: Callable[[CallJournal], CoreCall],
+        speech: CatchingUp,
+        finish: Callable[[CoreCall, CallJournal], None],
+    ) -> None:
+        """``opened`` makes the call of a journal; ``finish`` takes one that has ended."""
+        self._opened, self._speech, self._finish = opened, speech, finish
+        self._unfinished: dict[tuple[str, str], CoreCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._unfinished)
+
+    def unfinished(self, adapter: str | None = None) -> list[CoreCall]:
+        """Calls without an end that nobody has taken up yet: of one adapter, or all."""
+        return [call for (name, _), call in self._unfinished.items() if adapter in {None, name}]
+
+    def taken_up(self, adapter: str, key: str) -> CoreCall | None:
+        """The call of that key, which goes on from now."""
+        return self._unfinished.pop((adapter, key), None)
+
+    def forget(self, call: CoreCall) -> None:
+        """It is over."""
+        if self._unfinished.get((call.state.adapter, call.key)) is call:
+            del self._unfinished[call.state.adapter, call.key]
+
+    def take_back(self, journal: CallJournal, now: Instant) -> CoreCall:
+        """A journal without an end: mark the interruption and keep it for its adapter."""
+        call = self._opened(journal)
+        for event in interrupted(call.state, journal.length, now=now):
+            call.record(event)
+        self._listen_again(call)
+        adapter = call.state.adapter
+        before = self._unfinished.get((adapter, call.key))
+        if before is not None:
+            self.finish_unfinished(before)
+        self._unfinished[adapter, call.key] = call
+        metrics.recovered_calls_total.labels(adapter).inc()
+        return call
+
+    def take_to_finish(self, journal: CallJournal) -> None:
+        """A journal with an end and no vCon yet."""
+        call = self._opened(journal)
+        self._listen_again(call)
+        self._finish(call, journal)
+
+    def take_to_amend(self, journal: CallJournal) -> CoreCall:
+        """A journal whose vCon left without all texts: they are asked for again, when there is time."""
+        call = self._opened(journal)
+        self._listen_again(call, missed=True)
+        return call
+
+    def finish_unfinished(self, call: CoreCall) -> None:
+        """Nobody took it up again: it ended when we stopped hearing it."""
+        at = call.state.known_until
+        call.record(ev.Warned(at=at, code="cut-short", text="capture stopped before the call's end was seen"))
+        call.end(at=at, cause=Cause(text="unknown"))
+
+    def finish_all_unfinished(self, adapters: Sequence[str] = ()) -> None:
+        """End what none of these adapters can take up."""
+        for call in self.unfinished():
+            if call.state.adapter not in adapters:
+                self.finish_unfinished(call)
+
+    def _listen_again(self, call: CoreCall, *, missed: bool = False) -> None:
+        """What an earlier run captured and did not transcribe: utterances without text, and audio without utterances."""
+        for state in call.state.tracks:
+            track = CoreTrack(
+                call, state.index, state.party, codec=Codec.L16, rate=state.rate, clock=None, at=state.opened
+            )
+            track.restore(state)
+            spoken = [s.utterance.stop for s in call.state.speech.values() if s.utterance.track == state.index]
+            track.resume_listening(max([0, *spoken]), state.samples)
+            self._catch_up(track, [*call.state.untranscribed(), *(call.state.missed() if missed else [])])
+            call.sources.append(track)
+
+    def _catch_up(self, track: CoreTrack, left: Sequence[ev.Utterance]) -> None:
+        """Texts that an earlier run, or we in time, did not come to."""
+        waiting = [
+            msgspec.structs.replace(one, start=one.start - track.shift, stop=one.stop - track.shift)
+            for one in left
+            if one.track == track.index
+        ]
+        if waiting:
+            self._speech.catch_up(track, waiting)

@@ -29,6 +29,7 @@ from vcond.call.state import Call, fold
 from vcond.capture.clock import SteadyClock
 from vcond.config import Loaded, load, naming_files
 from vcond.journal import CallJournal
+from vcond.publish.revisions import looked_up, revisions
 from vcond.sdk.contract import Adapter
 
 logger = structlog.get_logger()
@@ -156,16 +157,11 @@ class Daemon:
         return found
 
     async def _is_published(self, journal: CallJournal, state: Call) -> bool:
-        """Leave a journal to its deliveries; False when the outbox lost the vCon, which is then made again."""
-        outbox, finisher = self.parts.outbox, self.parts.finisher
-        entry = await outbox.get(state.uuid)
-        if entry is None or entry.stage == "lost":
+        """Leave a journal to its deliveries; False when the outbox lost the original, which is then made again."""
+        vcons = await looked_up(revisions(state), self.parts.outbox)
+        if vcons[0].state == "due":
             return False
-        later = await outbox.get(state.amending.vcon) if state.amending is not None and state.amended else None
-        finisher.expect(journal, state, amended=later is not None and later.stage != "lost")
-        for one in (entry, later):
-            if one is not None and one.closed_at:
-                finisher.delivered(one.uuid)
+        self.parts.finisher.expect(journal, state, vcons)
         return True
 
 

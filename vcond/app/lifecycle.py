@@ -20,7 +20,7 @@ from vcond.base.errors import VcondError
 from vcond.base.systemd import Notifier
 from vcond.base.tasks import cancelled
 from vcond.config import Loaded, load, naming_files
-from vcond.publish.finisher import check_record
+from vcond.publish.builder import check_record
 
 logger = structlog.get_logger()
 

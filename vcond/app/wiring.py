@@ -19,7 +19,8 @@ from vcond.capture.registry import Office
 from vcond.config import Loaded, naming_files
 from vcond.delivery import Outbox, ShapedSink
 from vcond.journal import CallJournal, Store
-from vcond.publish.finisher import Finisher, check_record
+from vcond.publish.builder import check_record
+from vcond.publish.finisher import Finisher
 from vcond.server.admin import AdminServer
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer

@@ -21,7 +21,7 @@ from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, load, naming_files
 from vcond.delivery import Retry, ShapedSink
-from vcond.publish.finisher import check_record
+from vcond.publish.builder import check_record
 from vcond.sdk.contract import Finding
 from vcond.speech.check import check_speech
 from vcond.speech.engine import EngineOptions

@@ -15,7 +15,7 @@ from vcond.cli.door import NotRunningError, ask
 from vcond.config import DaemonConfig
 from vcond.journal import read_folder
 from vcond.media.codecs import Pcm
-from vcond.publish.finisher import read_track
+from vcond.publish.builder import read_track
 from vcond.publish.summary import detail, summary
 from vcond.vcon import BuildOptions, build, serialize, validate
 

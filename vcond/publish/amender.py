@@ -21,6 +21,8 @@ from vcond.base.errors import JournalError, StorageError
 from vcond.base.time import SECOND, Instant
 from vcond.capture.live_call import CoreCall
 from vcond.journal import CallJournal
+from vcond.publish.revisions import Revision
+from vcond.publish.texts import Settling
 
 log = structlog.get_logger()
 
@@ -32,23 +34,6 @@ TURN = 60.0
 """Seconds without a new text after which a call goes back to its journal if others wait: some never get one."""
 DISK_PAUSE = 30.0
 """Seconds after which a journal that could not be read is tried again."""
-
-
-class Settling(Protocol):
-    """What is used of speech."""
-
-    @property
-    def ready(self) -> asyncio.Event:
-        """Set when texts can be had, or never will be."""
-        ...
-
-    async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
-        """Whether every utterance of a call has its text, or never will, within so many seconds."""
-        ...
-
-    def forget(self, call: str) -> int:
-        """Nobody wants the texts of a call any more."""
-        ...
 
 
 class Reopening(Protocol):
@@ -64,7 +49,7 @@ class _Wait:
     """A call whose vCon has left without all texts."""
 
     uuid: str
-    until: Instant
+    revision: Revision
     left: float = math.inf
     """Seconds that it may still wait, by what was counted."""
 
@@ -78,13 +63,13 @@ class Amender:
         speech: Settling,
         store: Reopening,
         take: Callable[[CallJournal], CoreCall],
-        publish: Callable[[CoreCall, CallJournal], Awaitable[bool]],
+        publish: Callable[[CoreCall, CallJournal, Revision], Awaitable[int]],
         give_up: Callable[[str], None],
         disk_low: Callable[[], bool],
         now: Callable[[], Instant],
         wait: Callable[[float], Awaitable[None]],
     ) -> None:
-        """``take`` has speech asked for the missing texts; ``publish`` makes the amended vCon, and is False if it is wrong;
+        """``take`` has speech asked for the missing texts; ``publish`` makes the amended vCon, and is 0 if it is wrong;
         ``give_up`` hears of amended vCons that will not be. While ``disk_low`` nothing is waited for: new calls need the
         room more than old ones their texts.
         """
@@ -98,9 +83,9 @@ class Amender:
     def __len__(self) -> int:
         return len(self._waiting) + self._in_hand
 
-    def add(self, uuid: str, until: Instant) -> None:
-        """A call whose vCon has left; its journal is flushed and closed. Never waits."""
-        self._queue(_Wait(uuid, until))
+    def add(self, uuid: str, revision: Revision) -> None:
+        """A call whose vCon has left, and what is to follow; its journal is flushed and closed. Never waits."""
+        self._queue(_Wait(uuid, revision))
 
     def _queue(self, wait: _Wait) -> None:
         self._waiting.append(wait)
@@ -151,10 +136,6 @@ class Amender:
 
     async def _fill_in(self, journal: CallJournal, wait: _Wait) -> None:
         call = self._take(journal)
-        announced = call.state.amending
-        if announced is None:
-            return
-        wait.until = announced.until
         over = await self._while_there_is_time(
             wait, lambda seconds: self._speech.settled(call.uuid, seconds), lambda: call.state.added
         )
@@ -167,11 +148,11 @@ class Amender:
         if not call.state.added:
             metrics.amended_total.labels("nothing").inc()
             log.warning("the missing texts did not come: no amended vCon", call=call.uuid)
-            self._give_up(announced.vcon)
+            self._give_up(wait.revision.uuid)
             return
-        if await self._publish(call, journal):
+        if await self._publish(call, journal, wait.revision):
             metrics.amended_total.labels("published").inc()
-            log.info("amended vCon in the outbox", call=call.uuid, vcon=announced.vcon, texts=call.state.added)
+            log.info("amended vCon in the outbox", call=call.uuid, vcon=wait.revision.uuid, texts=call.state.added)
         else:
             metrics.amended_total.labels("failed").inc()
 
@@ -190,7 +171,7 @@ class Amender:
         """
         idle, before = 0.0, came() if came is not None else 0
         while not self._disk_low():
-            left = min(wait.left, max(0.0, (wait.until - self._now()) / SECOND))
+            left = min(wait.left, max(0.0, ((wait.revision.until or 0) - self._now()) / SECOND))
             if await done(min(left, LOOK)) or left <= LOOK:
                 break
             wait.left = left - LOOK

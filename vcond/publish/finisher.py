@@ -7,121 +7,44 @@ interrupts it, the next start does it from the journal.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import structlog
 
 from vcond.base import metrics
-from vcond.base.errors import ConfigError, StorageError
-from vcond.base.time import EPOCH, SECOND, Instant
+from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
-from vcond.call.causes import Disposition
-from vcond.call.ids import uuid8
-from vcond.call.state import Call, Track, as_published, fold
+from vcond.call.state import Call
 from vcond.capture.live_call import CoreCall
 from vcond.capture.live_feed import Bus, Line
 from vcond.config.schema import RecordConfig
-from vcond.delivery import ConflictError, Entry
+from vcond.delivery import ConflictError
 from vcond.journal import CallJournal
-from vcond.media.codecs import Pcm
-from vcond.publish.amender import Amender, Reopening, Settling
-from vcond.publish.media_files import publish
-from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate
+from vcond.publish.amender import Amender, Reopening
+from vcond.publish.builder import Builder
+from vcond.publish.quarantine import set_aside
+from vcond.publish.retrying import until_stored
+from vcond.publish.revisions import Awaited, Known, Revision, looked_up, revisions
+from vcond.publish.texts import Settling, all_texts
 
 log = structlog.get_logger()
 
-MAPPED = 3600 * 8_000
-"""Samples from which on a track is not read into memory as a whole."""
-LONGEST_READ = 10 * 3600 * 48_000
-"""Samples; what a track of a merged call has beyond stays at the edge."""
-AT_ONCE = 2
-"""vCons built at the same time: each holds its call's audio in memory."""
 IN_HAND = 16
 """vCons in memory at the same time while a disk does not take them."""
-RETRY_FIRST, RETRY_MOST = 1.0, 60.0
 TRIES, AGAIN = 2, 600.0
 """How often a call that could not be finished is tried again before the next start, and after how many seconds."""
+_TOLD = {"original": "published", "amended": "amended"}
+"""What watchers of a call are told when the outbox has one of its vCons."""
 
 
-class Samples(Protocol):
-    """Where audio is read from."""
-
-    def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
-        """Samples of a file; zeros where nothing is."""
-        ...
-
-
-def read_track(journal: Samples, track: Track) -> Pcm:
-    """All samples of a track, the first at the call's zero."""
-    start = max(0, -track.shift)
-    stop = min(max(start, track.samples - track.shift), start + LONGEST_READ)
-    pcm = journal.read(track.file, start, stop)
-    return np.concatenate([np.zeros(track.shift, np.int16), pcm]) if track.shift > 0 else pcm
-
-
-def _audio(journal: CallJournal, track: Track) -> Pcm:
-    """As ``read_track``; a very long track is mapped, so that it costs memory only where it is used."""
-    start = max(0, -track.shift)
-    length = min(track.samples - track.shift, journal.length(track.file)) - start
-    if length < MAPPED or track.shift > 0:
-        return read_track(journal, track)
-    return np.memmap(journal.folder / track.file, "<i2", "r", offset=2 * start, shape=(length,))
-
-
-def _stand_back() -> None:
-    """This thread squeezes audio; capture and speech come first."""
-    with contextlib.suppress(OSError):  # who may not be polite works all the same
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))
-
-
-def _only_here(document: Document) -> bool:
-    """Whether a call's recording is in no vCon and under no URL."""
-    tags = [item.get("body", []) for item in document.get("attachments", []) if item.get("purpose") == "tags"]
-    return any("vcond_audio:edge" in body for body in tags)
-
-
-def build_options(config: RecordConfig, *, amended: bool = False) -> BuildOptions:
-    """What the operator decided about records."""
-    return BuildOptions(
-        amended=amended,
-        inline_limit=config.inline_limit,
-        sip_domain=config.sip_domain,
-        org=config.org,
-        lawful_basis=config.lawful_basis or None,
-    )
-
-
-def check_record(config: RecordConfig) -> None:
-    """Find out now, not with the first call, that what the operator adds to every vCon is wrong. Raises ConfigError."""
-    opened = ev.CallOpened(
-        at=EPOCH, call=str(uuid8(0, 0, "example.com")), adapter="check", key="check", recorder="check"
-    )
-    call = fold(
-        [opened, ev.PartyJoined(at=EPOCH, party=0, key="a"), ev.CallEnded(at=EPOCH, disposition=Disposition.BUSY)]
-    )
-    for finding in validate(build(call, {}, build_options(config))):
-        if finding.level == "error":
-            raise ConfigError(f"{finding.path}: {finding.message}", "record")
-
-
-class Publishing(Protocol):
+class Publishing(Known, Protocol):
     """What the finisher uses of the outbox."""
 
     async def publish(self, uuid: str, body: bytes) -> str:
         """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError, ConflictError."""
-        ...
-
-    async def get(self, uuid: str) -> Entry | None:
-        """What is known of a vCon."""
         ...
 
 
@@ -154,18 +77,13 @@ class Finisher:
         self._quarantine = quarantine
         self._now = now
         self._bus = bus
-        self._forget = forget
         self._clean = clean
         self._mint = mint
         self._wait = wait or asyncio.sleep
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
-        self._sent: dict[str, str] = {}
-        """By uuid of a vCon that a sink lacks, or that is still to come: the call whose journal waits for it."""
-        self._left: Counter[str] = Counter()
-        """By call, how many of these."""
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._awaited = Awaited(forget)
         self._in_hand = asyncio.Semaphore(IN_HAND)
-        self._builders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
+        self._builder = Builder(config, self._wait)
         self._failed: Counter[str] = Counter()
         """By call, how often it could not be finished."""
         self.busy = 0
@@ -173,7 +91,7 @@ class Finisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self.amender = Amender(
-            speech=speech, store=store, take=take, publish=self._amend, give_up=self._done_with,
+            speech=speech, store=store, take=take, publish=self._amend, give_up=self._awaited.over,
             disk_low=disk_low, now=now, wait=self._wait,
         )  # fmt: skip
 
@@ -183,38 +101,21 @@ class Finisher:
         self._idle.clear()
         self._ended.put_nowait((call, journal))
 
-    def expect(self, journal: CallJournal, state: Call, *, amended: bool = False) -> None:
-        """The vCon of an earlier run is in the outbox: its journal takes no more memory, and goes when every sink has it.
+    def expect(self, journal: CallJournal, state: Call, vcons: Sequence[Revision]) -> None:
+        """The original of an earlier run is in the outbox: its journal takes no more memory, and goes when every sink has all.
 
-        ``amended``: so is the amended one, if there is to be one; else it is made now.
+        ``vcons`` are all of the call; what is due is made now.
         """
-        self._await_sinks(state, kept=state.kept)
+        if not state.kept:
+            self._awaited.add(state.uuid, vcons)
         journal.close()
-        if state.amending is not None and not amended:
-            self.amender.add(journal.uuid, state.amending.until)
+        self._follow(state.uuid, vcons)
 
     def delivered(self, uuid: str) -> None:
         """Every sink has the vCon."""
         self._clean(uuid)
-        self._done_with(uuid)
+        self._awaited.over(uuid)
         self._bus.publish(Line(uuid, "event", "delivered"))
-
-    def _await_sinks(self, state: Call, *, kept: bool) -> None:
-        """The journal stays until the call's vCon and the amended one are delivered; or for ever, if it is ``kept``."""
-        vcons = [state.uuid, *([state.amending.vcon] if state.amending is not None else [])]
-        for vcon in [] if kept else [vcon for vcon in vcons if vcon not in self._sent]:
-            self._sent[vcon] = state.uuid
-            self._left[state.uuid] += 1
-
-    def _done_with(self, vcon: str) -> None:
-        """A journal does not wait for this vCon any more."""
-        call = self._sent.pop(vcon, None)
-        if call is None:
-            return
-        self._left[call] -= 1
-        if not self._left[call]:
-            del self._left[call]
-            self._forget(call)
 
     async def idle(self) -> None:
         """Return when no call is between its end and the outbox."""
@@ -229,7 +130,7 @@ class Finisher:
                     call, journal = await self._ended.get()
                     tasks.create_task(self._guarded(call, journal), name=f"finish {call.uuid}")
         finally:
-            self._builders.shutdown(wait=False)
+            self._builder.close()
 
     async def _guarded(self, call: CoreCall, journal: CallJournal) -> None:
         """One call that cannot be finished must not take the others with it: it stays in its journal, loudly."""
@@ -254,7 +155,7 @@ class Finisher:
                 self._idle.set()
 
     async def _finish(self, call: CoreCall, journal: CallJournal) -> None:
-        complete = await self._texts(call)
+        complete = await all_texts(self._speech, (call.uuid, *call.joined), self._config.transcript_deadline)
         if not complete or call.state.untranscribed() or call.state.missed():
             self._announce(call)
         for utterance in call.state.untranscribed():
@@ -265,22 +166,16 @@ class Finisher:
             return
         await self._flushed(journal)
         call.sealed = True
-        async with self._in_hand:
-            await self._hand_over(call, journal)
-
-    async def _texts(self, call: CoreCall) -> bool:
-        """Wait for the texts, as long as the operator says in all; whether all are there."""
-        deadline = asyncio.get_running_loop().time() + self._config.transcript_deadline
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                await self._speech.ready.wait()
-        complete = True
-        for uuid in (call.uuid, *call.joined):
-            left = deadline - asyncio.get_running_loop().time()
-            if not await self._speech.settled(uuid, max(0.0, left)):
-                self._speech.forget(uuid)
-                complete = False
-        return complete
+        original, *later = revisions(call.state)
+        size = await self._hand_over(call, journal, original)
+        if not size:
+            return
+        if call.state.kept or call.uuid in self._awaited:
+            if later:
+                await self._flushed(journal)  # it is read again
+            journal.close()
+            self._follow(call.uuid, await looked_up(later, self._outbox))
+        log.info("vCon in the outbox", call=call.uuid, bytes=size)
 
     def _announce(self, call: CoreCall) -> None:
         """An amended vCon is to follow, once; its uuid is fixed before the first one leaves."""
@@ -289,92 +184,55 @@ class Finisher:
             until = Instant(now + round(self._config.amend_deadline * SECOND))
             call.record(ev.Amending(at=now, vcon=self._mint(now), until=until))
 
-    async def _hand_over(self, call: CoreCall, journal: CallJournal) -> None:
-        """Make the vCon and give it to the outbox; the journal waits for the sinks, or stays."""
-        document, findings, body = await self._made(call, journal)
-        kept = _only_here(document)
-        if any(finding.level == "error" for finding in findings):
-            await asyncio.to_thread(self._set_aside, call.uuid, document, findings)
-            return
-        if kept:
-            metrics.dropped_total.labels("recording", "too-large").inc()
-            fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
-            log.error("recording fits in no vCon: kept", call=call.uuid, folder=str(journal.folder), fix=fix)
-        else:
-            # before: it may be delivered before we hear that it was published
-            self._await_sinks(call.state, kept=False)
-        sha512 = await self._publish(call.uuid, body)
-        if kept or call.uuid in self._left:
-            call.record(ev.Published(at=self._now(), sha512=sha512, kept=kept))
-            if call.state.amending is not None:
-                await self._flushed(journal)  # it is read again
-                self.amender.add(call.uuid, call.state.amending.until)
-            journal.close()
-        self._bus.publish(Line(call.uuid, "event", "published"))
-        log.info("vCon in the outbox", call=call.uuid, bytes=len(body))
+    def _follow(self, call: str, vcons: Iterable[Revision]) -> None:
+        """What is due of a call waits for its texts; what was delivered is not waited for."""
+        for one in vcons:
+            if one.state == "delivered":
+                self.delivered(one.uuid)
+            elif one.state == "due" and one.until is not None:
+                self.amender.add(call, one)
 
-    async def _amend(self, call: CoreCall, journal: CallJournal) -> bool:
-        """Make the amended vCon and give it to the outbox. False: it is wrong, and set aside."""
-        announced = call.state.amending
-        assert announced is not None
+    async def _amend(self, call: CoreCall, journal: CallJournal, revision: Revision) -> int:
+        """As ``_hand_over``, for what waited for texts."""
         await self._flushed(journal)  # texts are never the same again: these are in the journal before they leave
+        return await self._hand_over(call, journal, revision)
+
+    async def _hand_over(self, call: CoreCall, journal: CallJournal, revision: Revision) -> int:
+        """Make a vCon of a call and give it to the outbox: its bytes. 0: it is wrong, and set aside."""
+        kept = False
         async with self._in_hand:
-            document, findings, body = await self._made(call, journal, amended=True)
-            if any(finding.level == "error" for finding in findings):
-                await asyncio.to_thread(self._set_aside, announced.vcon, document, findings)
-                return False
-            sha512 = await self._publish(announced.vcon, body)
-        call.record(ev.Published(at=self._now(), sha512=sha512, vcon=announced.vcon))
-        self._bus.publish(Line(call.uuid, "event", "amended"))
-        return True
+            built = await self._builder.built(call.state, journal, revision)
+            if not built.valid:
+                await asyncio.to_thread(set_aside, self._quarantine, revision.uuid, built)
+                return 0
+            if revision.kind == "original":
+                kept = built.without_recording
+                self._journal_waits(call, journal, kept=kept)
+            sha512 = await self._publish(revision.uuid, built.body)
+        if kept or call.state.kept or call.uuid in self._awaited:
+            call.record(revision.published(self._now(), sha512, kept=kept))
+        self._bus.publish(Line(call.uuid, "event", _TOLD[revision.kind]))
+        return len(built.body)
+
+    def _journal_waits(self, call: CoreCall, journal: CallJournal, *, kept: bool) -> None:
+        """For the sinks, or for ever. Before the vCon is published: it may be delivered before we hear that it was."""
+        if not kept:
+            self._awaited.add(call.uuid, revisions(call.state))
+            return
+        metrics.dropped_total.labels("recording", "too-large").inc()
+        fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
+        log.error("recording fits in no vCon: kept", call=call.uuid, folder=str(journal.folder), fix=fix)
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
-        pause = RETRY_FIRST
-        while True:
-            try:
-                return await journal.flush()
-            except StorageError as why:
-                log.error("journal not on disk yet", call=journal.uuid, why=str(why))  # noqa: TRY400 - it says it all
-            await self._wait(pause)
-            pause = min(2 * pause, RETRY_MOST)
-
-    async def _made(
-        self, call: CoreCall, journal: CallJournal, *, amended: bool = False
-    ) -> tuple[Document, list[Finding], bytes]:
-        """The vCon; recordings that it names are on the disk."""
-        pause = RETRY_FIRST
-        while True:
-            try:
-                async with self._slots:
-                    loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(self._builders, self._make, call, journal, amended)
-            except StorageError as why:
-                log.error("recording not stored yet", call=call.uuid, why=str(why))  # noqa: TRY400 - it says it all
-            await self._wait(pause)
-            pause = min(2 * pause, RETRY_MOST)
-
-    def _make(self, call: CoreCall, journal: CallJournal, amended: bool) -> tuple[Document, list[Finding], bytes]:
-        state = call.state if amended or not call.state.published else as_published(journal.events)
-        audio = {track.index: _audio(journal, track) for track in state.tracks}
-        where = self._config.media_url if self._config.media_dir else ""
-        built = build_with_media(state, audio, build_options(self._config, amended=amended), media_url=where)
-        for media in built.media:
-            publish(media, Path(self._config.media_dir))
-        return built.document, validate(built.document), serialize(built.document)
+        await until_stored(journal.flush, journal.uuid, "journal not on disk yet", self._wait)
 
     async def _publish(self, uuid: str, body: bytes) -> str:
-        pause = RETRY_FIRST
-        while True:
-            try:
-                return await self._outbox.publish(uuid, body)
-            except ConflictError:
-                log.error("other bytes of this vCon were published before; those stay", call=uuid)  # noqa: TRY400
-                return await self._before(uuid)
-            except StorageError as why:
-                log.error("vCon not stored yet", call=uuid, why=str(why))  # noqa: TRY400 - it says it all
-                await self._wait(pause)
-                pause = min(2 * pause, RETRY_MOST)
+        try:
+            return await until_stored(lambda: self._outbox.publish(uuid, body), uuid, "vCon not stored yet", self._wait)
+        except ConflictError:
+            log.error("other bytes of this vCon were published before; those stay", call=uuid)  # noqa: TRY400
+            return await self._before(uuid)
 
     async def _before(self, uuid: str) -> str:
         """What was published under a uuid before: by another version of vcond, from the same journal."""
@@ -384,13 +242,3 @@ class Finisher:
         if entry.closed_at:
             self.delivered(uuid)
         return entry.sha512
-
-    def _set_aside(self, uuid: str, document: Document, findings: list[Finding]) -> None:
-        metrics.quarantined_total.inc()
-        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = self._quarantine / f"{uuid}.vcon.json"
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            out.write(serialize(document))
-        for finding in findings[:20]:
-            log.error("our own vCon is not valid", call=uuid, path=finding.path, code=finding.code)
-        log.error("vCon set aside with its journal", call=uuid, file=str(file), fix="please report it")

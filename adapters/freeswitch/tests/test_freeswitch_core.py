@@ -17,7 +17,7 @@ from vcond.capture.live_feed import Bus
 from vcond.capture.registry import Office
 from vcond.config import DaemonConfig
 from vcond.journal import Store
-from vcond.publish.finisher import read_track
+from vcond.publish.builder import read_track
 from vcond.testing.time import NOON, run_virtual
 from vcond.vcon import build, validate
 from vcond_freeswitch import Config, FreeSwitchAdapter

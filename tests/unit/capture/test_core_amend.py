@@ -13,7 +13,9 @@ from core_kit import FRAME, Shelf, finishing, idle
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.state import fold
+from vcond.delivery import Entry
 from vcond.publish.amender import AT_ONCE, Amender
+from vcond.publish.revisions import Revision, revisions
 from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.testing.time import run_virtual
 from vcond.vcon import validate
@@ -128,7 +130,7 @@ async def test_a_restart_in_between_changes_nothing(house, tmp_path: Path, deliv
     assert not state.amended
     transcribes(house)
     async with finishing(house, shelf, tmp_path) as finisher:
-        finisher.expect(journal, state)
+        finisher.expect(journal, state, revisions(state))
         if delivered:
             finisher.delivered(state.uuid)
         await amended(finisher)
@@ -138,7 +140,7 @@ async def test_a_restart_in_between_changes_nothing(house, tmp_path: Path, deliv
     state = fold(journal.events)
     assert state.amended
     async with finishing(house, shelf, tmp_path) as finisher:
-        finisher.expect(journal, state, amended=True)
+        finisher.expect(journal, state, revisions(state))
         assert len(finisher.amender) == 0
     assert shelf.taken == bodies
 
@@ -160,10 +162,10 @@ async def test_killed_after_it_was_published_and_before_that_was_written_down(ho
     state = fold(journal.events)
     shelf.taken.clear()
     async with finishing(house, shelf, tmp_path) as finisher:
-        finisher._await_sinks(state, kept=False)
+        finisher._awaited.add(state.uuid, revisions(state))
         call = house.office.recovery.take_to_amend(journal)
         assert house.speech.late == []
-        assert await finisher._amend(call, journal)
+        assert await finisher._amend(call, journal, revisions(state)[1])
     assert shelf.taken == {last.vcon: bodies[last.vcon]}
 
 
@@ -176,6 +178,7 @@ async def test_a_vcon_that_the_outbox_lost_is_made_as_it_was(house, tmp_path: Pa
         await idle(finisher)
         await amended(finisher)
     bodies = dict(shelf.taken)
+    shelf.taken.clear()
     journal = await restarted(house)
     async with finishing(house, shelf, tmp_path) as finisher:
         house.office.recovery.take_to_finish(journal)
@@ -183,6 +186,37 @@ async def test_a_vcon_that_the_outbox_lost_is_made_as_it_was(house, tmp_path: Pa
         await idle(finisher)
         await amended(finisher)
     assert shelf.taken == bodies
+
+
+async def test_an_amended_vcon_that_every_sink_has_is_not_waited_for_when_the_outbox_lost_the_original(
+    house, tmp_path: Path
+):
+    class Lost(Shelf):
+        async def get(self, uuid: str) -> Entry | None:
+            return Entry(uuid, "ab" * 64, 9, 1, 2, "gone", {}, ()) if uuid in before else None
+
+    shelf, before, house.speech.in_time = Lost(), set(), False
+    transcribes(house)
+    async with finishing(house, shelf, tmp_path) as finisher:
+        call, journal = spoken(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        await amended(finisher)
+    original = shelf.taken.pop(call.uuid)
+    before |= set(shelf.taken)
+    shelf.taken.clear()
+    journal = await restarted(house)
+    async with finishing(house, shelf, tmp_path) as finisher:
+        house.office.recovery.take_to_finish(journal)
+        finisher.submit(*house.finished[-1])
+        await idle(finisher)
+        await amended(finisher)
+        assert shelf.taken == {call.uuid: original}
+        assert journal.folder.exists()
+        finisher.delivered(call.uuid)
+        await house.store.close()
+        assert not journal.folder.exists()
+        house.open()
 
 
 async def test_when_no_text_comes_there_is_no_amended_vcon_and_the_journal_goes(house, tmp_path: Path):
@@ -327,11 +361,10 @@ class Slow:
         return SimpleNamespace(uuid=uuid, flush=flush, close=lambda: self.open.pop(uuid))
 
     def take(self, journal):
-        state = SimpleNamespace(amending=SimpleNamespace(until=self.until, vcon=f"v-{journal.uuid}"), added=0)
-        self.open[journal.uuid] = SimpleNamespace(uuid=journal.uuid, state=state, sealed=False)
+        self.open[journal.uuid] = SimpleNamespace(uuid=journal.uuid, state=SimpleNamespace(added=0), sealed=False)
         return self.open[journal.uuid]
 
-    async def publish(self, call, _) -> bool:
+    async def publish(self, call, *_) -> bool:
         self.done[call.uuid] = asyncio.get_running_loop().time() - self.began
         return True
 
@@ -343,7 +376,7 @@ class Slow:
             wait=asyncio.sleep,
         )  # fmt: skip
         for call in calls:
-            amender.add(call, self.until)
+            amender.add(call, Revision("amended", f"v-{call}", until=Instant(self.until)))
         running = asyncio.create_task(amender.run())
         while len(amender):  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(60)

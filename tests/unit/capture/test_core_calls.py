@@ -6,7 +6,7 @@ from vcond.call import events as ev
 from vcond.call.causes import Disposition
 from vcond.call.state import fold
 from vcond.capture.no_journal import NoJournal
-from vcond.publish.finisher import read_track
+from vcond.publish.builder import read_track
 from vcond.sdk.contract import ArrivalClock, Cause, Codec, MillisClock
 from vcond.speech.config import Match, Route, SpeechConfig
 from vcond.speech.routes import Routes

@@ -16,9 +16,11 @@ from vcond.call import events as ev
 from vcond.call.state import fold
 from vcond.config import RecordConfig
 from vcond.delivery import Entry, FolderConfig, FolderSink, Outbox
+from vcond.publish import builder
 from vcond.publish import finisher as module
-from vcond.publish.finisher import Finisher
 from vcond.publish.media_files import publish
+from vcond.publish.revisions import revisions
+from vcond.publish.texts import all_texts
 from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.testing.time import run_virtual
 from vcond.vcon import Finding, Media, read, validate
@@ -136,7 +138,7 @@ async def test_a_call_nobody_answered_is_a_vcon_if_the_operator_wants_those(hous
 
 async def test_a_vcon_that_is_not_valid_is_set_aside_with_its_journal(house, tmp_path: Path, monkeypatch):
     wrong = Finding(level="error", path="$.uuid", code="uuid", message="made up")
-    monkeypatch.setattr(module, "validate", lambda _: [wrong])
+    monkeypatch.setattr(builder, "validate", lambda _: [wrong])
     shelf = Shelf()
     async with finishing(house, shelf, tmp_path) as finisher:
         call, journal = ended(house)
@@ -152,7 +154,7 @@ async def test_a_vcon_that_is_not_valid_is_set_aside_with_its_journal(house, tmp
 
 
 async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, tmp_path: Path, monkeypatch):
-    made = module.build_with_media
+    made = builder.build_with_media
     shelf = Shelf()
 
     def build(state, *rest, **options):
@@ -160,7 +162,7 @@ async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, 
             raise ZeroDivisionError
         return made(state, *rest, **options)
 
-    monkeypatch.setattr(module, "build_with_media", build)
+    monkeypatch.setattr(builder, "build_with_media", build)
     async with finishing(house, shelf, tmp_path) as finisher:
         house.desk.call("broken", at=house.now(0)).end(at=house.at(0))
         finisher.submit(*house.finished[-1])
@@ -173,7 +175,7 @@ async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, 
 async def test_a_call_that_could_not_be_finished_is_tried_again_and_then_takes_no_memory(
     house, tmp_path: Path, monkeypatch
 ):
-    made, failures = module.build_with_media, [1, 1]
+    made, failures = builder.build_with_media, [1, 1]
     shelf = Shelf()
 
     def build(state, *rest, **options):
@@ -181,7 +183,7 @@ async def test_a_call_that_could_not_be_finished_is_tried_again_and_then_takes_n
             raise ZeroDivisionError
         return made(state, *rest, **options)
 
-    monkeypatch.setattr(module, "build_with_media", build)
+    monkeypatch.setattr(builder, "build_with_media", build)
     monkeypatch.setattr(module, "AGAIN", 0.0)
     async with finishing(house, shelf, tmp_path) as finisher:
         call, journal = ended(house)
@@ -213,9 +215,8 @@ def test_a_call_waits_for_its_texts_once(monkeypatch):
 
         speech.settled = settled
         loop.call_later(ready_after, speech.ready.set)
-        finisher = SimpleNamespace(_config=RecordConfig(transcript_deadline=600), _speech=speech)
         began = loop.time()
-        assert not await Finisher._texts(finisher, SimpleNamespace(uuid="u", joined=["v", "w"]))
+        assert not await all_texts(speech, ["u", "v", "w"], 600)
         return loop.time() - began
 
     for ready_after in (0, 590, 10**6):
@@ -234,7 +235,7 @@ def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
             ev.TrackOpened(at=house.at(0), track=0, party=0, codec="L16", rate=8000, shift=shift),
             ev.TrackClosed(at=house.at(1), track=0, samples=samples),
         ])  # fmt: skip
-        return module.read_track(File(), state.tracks[0])
+        return builder.read_track(File(), state.tracks[0])
 
     assert track(0, 3).tolist() == [0, 1, 2]
     assert track(2, 5).tolist() == [0, 0, 0, 1, 2]
@@ -277,7 +278,7 @@ async def test_a_recording_that_is_in_no_vcon_keeps_its_journal(house, tmp_path:
         (again,) = after.store.recover()
         state = fold(again.events)
         assert (state.kept, state.published) == (True, "ab" * 64)
-        finisher.expect(again, state)
+        finisher.expect(again, state, revisions(state))
         finisher.delivered(call.uuid)
     assert (journal.folder / "0.pcm").stat().st_size > 30_000
 
@@ -296,15 +297,15 @@ def test_a_published_recording_can_be_read_by_our_group_whatever_the_umask(tmp_p
 def test_what_the_operator_adds_to_every_vcon_is_judged_before_the_first_call():
     basis = {"lawful_basis": "consent", "expiration": None,
              "purpose_grants": [{"purpose": "recording", "granted": True, "granted_at": "2026-11-22T09:00:00Z"}]}  # fmt: skip
-    module.check_record(RecordConfig())
-    module.check_record(RecordConfig(org="Example Ltd", sip_domain="pbx.example.com", lawful_basis=basis))
+    builder.check_record(RecordConfig())
+    builder.check_record(RecordConfig(org="Example Ltd", sip_domain="pbx.example.com", lawful_basis=basis))
     with pytest.raises(ConfigError, match="lawful_basis"):
-        module.check_record(RecordConfig(lawful_basis={"lawful_basis": "because"}))
+        builder.check_record(RecordConfig(lawful_basis={"lawful_basis": "because"}))
 
 
 def test_who_may_not_stand_back_works_all_the_same(monkeypatch):
     def refused(*_):
         raise PermissionError
 
-    monkeypatch.setattr(module.os, "setpriority", refused)
-    module._stand_back()
+    monkeypatch.setattr(builder.os, "setpriority", refused)
+    builder._stand_back()

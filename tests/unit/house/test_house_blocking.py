@@ -28,7 +28,7 @@ MAY = {
     "vcond/capture/disk.py:free_space": "in a thread of its own, which nobody waits for",
     "vcond/publish/media_files.py:publish": "in the threads that build vCons",
     "vcond/publish/media_files.py:_sync": "in the threads that build vCons",
-    "vcond/publish/finisher.py:_set_aside": "in a thread",
+    "vcond/publish/quarantine.py:set_aside": "in a thread",
     "vcond/app/wiring.py:clean_left": "in a thread",
     "vcond/app/wiring.py:made_state_dir": "before the first call",
     "vcond/server/ingress.py:ingress_token": "before the first call",

@@ -16,7 +16,9 @@ from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
-from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
+from vcond.delivery import ShapedSink
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 from vcond.sdk.contract import Adapter
 from vcond.vcon import Profile, serialize
 from vcond.vcon.sealing.encrypt import encrypt

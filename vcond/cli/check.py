@@ -20,9 +20,10 @@ from vcond.capture.clock import SteadyClock
 from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, load, naming_files
-from vcond.delivery import Retry, ShapedSink
+from vcond.delivery import ShapedSink
 from vcond.publish.builder import check_record
 from vcond.sdk.contract import Finding
+from vcond.sdk.sink import Retry
 from vcond.speech.check import check_speech
 from vcond.speech.engine import EngineOptions
 from vcond.speech.engine_choice import choose

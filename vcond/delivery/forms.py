@@ -12,21 +12,12 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from vcond.base import atomic_files
 from vcond.base.errors import OperatorError, VcondError
-from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, Sink
+from vcond.sdk.sink import Receipt, Refused, Retry, Sealed, Seen, SinkPlugin
 from vcond.vcon import Profile, fit, preflight, read, serialize
 from vcond.vcon.profiles import CONSERVER_LIMIT
-
-
-class Checked(Sink, Protocol):
-    """A sink that can be looked at."""
-
-    async def check(self) -> str:
-        """What answers. Raises Retry or Refused."""
-        ...
 
 
 class ShapedSink:
@@ -34,7 +25,7 @@ class ShapedSink:
 
     def __init__(
         self,
-        sink: Checked,
+        sink: SinkPlugin,
         *,
         seal: Callable[[bytes], bytes] | None = None,
         folder: Path,
@@ -50,8 +41,9 @@ class ShapedSink:
         self._domain = domain
         self.name = sink.name
         self.concurrency = sink.concurrency
-        self.profile = sink.profile
-        self.max_bytes = int(getattr(sink, "max_bytes", CONSERVER_LIMIT))
+        self.profile: str = sink.profile
+        self.address = sink.address
+        self.max_bytes = sink.max_bytes or CONSERVER_LIMIT
         """Of a vCon in the conserver's profile; audio that makes it larger is left out."""
 
     @property
@@ -69,20 +61,9 @@ class ShapedSink:
         await asyncio.to_thread(self.forget, uuid)
         return await self._sink.erase(uuid)
 
-    async def check(self) -> str:
-        """What answers. Raises Retry or Refused."""
-        return await self._sink.check()
-
     async def look(self) -> list[Seen]:
         """All that can be found about the receiver without handing anything over. Raises Retry or Refused."""
-        look = getattr(self._sink, "look", None)
-        found: list[Seen] = await look() if look is not None else [Seen("ok", await self._sink.check())]
-        return found
-
-    @property
-    def address(self) -> str:
-        """Of the receiver, where several sinks could have the same; else empty."""
-        return str(getattr(self._sink, "address", ""))
+        return await self._sink.look()
 
     async def close(self) -> None:
         """Let go of connections."""

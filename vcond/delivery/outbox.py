@@ -22,10 +22,11 @@ from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, Pace
-from vcond.delivery.model import Clock, Entry, Sink, SinkState, State
+from vcond.delivery.model import Clock, Entry, SinkState, State
 from vcond.delivery.rows import Vcon
 from vcond.delivery.sink_worker import Lane, Shared, wait_for
 from vcond.delivery.store import BATCH, OutboxStore
+from vcond.sdk.sink import Sink
 
 T = TypeVar("T")
 log = structlog.get_logger()

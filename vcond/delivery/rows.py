@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from vcond.delivery.model import MAX_RETRY_AFTER, Stage, State
+from vcond.delivery.model import Stage, State
+from vcond.sdk.sink import MAX_RETRY_AFTER
 
 HORIZON: Final = round((MAX_RETRY_AFTER + 60) * 1_000_000_000)
 """No wait is longer. A moment further away was written before the clock was set back: it is now."""

@@ -13,10 +13,11 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.delivery.circuit_breaker import SECOND, Pace
-from vcond.delivery.model import Clock, Receipt, Refused, Retry, Sealed, Sink, SinkState
+from vcond.delivery.model import Clock, SinkState
 from vcond.delivery.rows import Job, Outcome
 from vcond.delivery.sizes import SizeLimit
 from vcond.delivery.store import OutboxStore
+from vcond.sdk.sink import Receipt, Refused, Retry, Sealed, Sink
 
 log = structlog.get_logger()
 

@@ -15,7 +15,8 @@ from vcond.base.errors import ConfigError
 from vcond.call import events as ev
 from vcond.call.state import fold
 from vcond.config import RecordConfig
-from vcond.delivery import Entry, FolderConfig, FolderSink, Outbox
+from vcond.delivery import Entry, Outbox
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 from vcond.publish import builder
 from vcond.publish import finisher as module
 from vcond.publish.media_files import publish

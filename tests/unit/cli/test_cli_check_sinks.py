@@ -20,8 +20,10 @@ from fake_conserver import FakeConserver
 
 from vcond.cli.check import _same_receiver, _sink
 from vcond.cli.owner import as_daemon
-from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink, ShapedSink
+from vcond.delivery import ShapedSink
 from vcond.delivery.sinks import conserver as module
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 
 KEY, API = "list-key", "api-token"
 

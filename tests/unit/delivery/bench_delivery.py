@@ -25,7 +25,8 @@ async def main() -> None:
     import structlog
     from delivery_kit import MemorySink, Running, body_of, make_outbox, uuid_of
 
-    from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink
+    from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+    from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     where = sys.argv[1] if len(sys.argv) > 1 else None

@@ -10,8 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from vcond.delivery import Outbox, OutboxConfig, Receipt, Sealed
+from vcond.delivery import Outbox, OutboxConfig
 from vcond.delivery.store import OutboxStore
+from vcond.sdk.sink import Receipt, Sealed
 
 SECOND = 1_000_000_000
 NOON = 1_767_614_400 * SECOND
@@ -104,9 +105,6 @@ class MemorySink:
     async def erase(self, uuid: str) -> Receipt:
         self.got.pop(uuid, None)
         return Receipt(204, "memory")
-
-    async def check(self) -> str:
-        return "fine"
 
     async def close(self) -> None:
         self.closed = True

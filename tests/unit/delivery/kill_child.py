@@ -19,7 +19,8 @@ import structlog
 from crash_kit import REAL, Steps
 from delivery_kit import body_of, make_outbox, uuid_of
 
-from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 
 
 class WallClock:

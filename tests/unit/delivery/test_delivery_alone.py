@@ -10,8 +10,8 @@ from delivery_kit import NOON, SECOND, MemorySink, body_of, make_store, take, uu
 from test_delivery_lane import fails, now, running
 
 from vcond.base import metrics
-from vcond.delivery import Refused, Retry
 from vcond.delivery.rows import Outcome, Probe
+from vcond.sdk.sink import Refused, Retry
 from vcond.testing.time import run_virtual
 
 DAY = 86_400

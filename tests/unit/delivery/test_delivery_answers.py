@@ -13,8 +13,9 @@ from delivery_kit import body_of, uuid_of
 from fake_conserver import FakeConserver, Status
 from yarl import URL
 
-from vcond.delivery import ConserverConfig, ConserverSink, Refused, Retry, Sealed
 from vcond.delivery.sinks.answers import not_taken
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.sdk.sink import Refused, Retry, Sealed
 
 KEY = "list-key-1"
 

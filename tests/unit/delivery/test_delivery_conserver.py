@@ -12,7 +12,8 @@ from delivery_kit import body_of, uuid_of
 from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
 from vcond.base.errors import ConfigError
-from vcond.delivery import ConserverConfig, ConserverSink, Refused, Retry, Sealed
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.sdk.sink import Refused, Retry, Sealed
 from vcond.testing.needs import needs
 
 KEY = "list-key-1"

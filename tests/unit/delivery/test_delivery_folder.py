@@ -12,7 +12,8 @@ from crash_kit import Crash, Steps
 from delivery_kit import body_of, uuid_of
 
 from vcond.base.errors import ConfigError
-from vcond.delivery import FolderConfig, FolderSink, Refused, Retry, Sealed
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
+from vcond.sdk.sink import Refused, Retry, Sealed
 
 
 def sealed(n, body=None, uuid=None):
@@ -130,10 +131,10 @@ async def test_erase_also_what_was_never_there(make, tmp_path):
 
 
 async def test_check(make, tmp_path, monkeypatch):
-    assert str(tmp_path / "out") in await make().check()
+    assert str(tmp_path / "out") in (await make().look())[0].text
     monkeypatch.setattr(os, "access", lambda *_a, **_b: False)
     with pytest.raises(Retry):
-        await make().check()
+        await make().look()
 
 
 async def test_close_twice(make):

@@ -11,7 +11,8 @@ import pytest
 from delivery_kit import MemorySink, Running, body_of, make_outbox, uuid_of
 
 from vcond.base.errors import StorageError
-from vcond.delivery import FolderConfig, FolderSink, OutboxConfig
+from vcond.delivery import OutboxConfig
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 
 SIZE = 50_000
 

@@ -8,7 +8,7 @@ from delivery_kit import MemorySink, body_of, take, uuid_of
 from test_delivery_lane import fails, now, running
 
 from vcond.base import metrics
-from vcond.delivery import Retry
+from vcond.sdk.sink import Retry
 from vcond.testing.time import run_virtual
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from delivery_kit import Running, body_of, uuid_of
 from fake_conserver import FakeConserver
 
-from vcond.delivery import ConserverConfig, ConserverSink, FolderConfig, FolderSink
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 
 KEY = "list-key"
 HERE = Path(__file__).parent

@@ -9,7 +9,8 @@ from delivery_kit import MemorySink, Running, body_of, make_outbox, state, take,
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.delivery import OutboxConfig, Receipt, Refused, Retry
+from vcond.delivery import OutboxConfig
+from vcond.sdk.sink import Receipt, Refused, Retry
 from vcond.testing.time import LoopClock, run_virtual
 
 CONFIG = OutboxConfig(backoff_min=5, backoff_max=300, drain=10, attempt_timeout=900)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.base.errors import PeerError, RefusedError, UnreachableError
-from vcond.delivery.model import MAX_ANSWER, Refused, Retry, bounded
+from vcond.sdk.sink import MAX_ANSWER, Refused, Retry, bounded
 
 
 @given(st.binary(max_size=3 * MAX_ANSWER))

@@ -12,7 +12,10 @@ from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
-from vcond.delivery import ConflictError, ConserverConfig, ConserverSink, FolderConfig, FolderSink, OutboxConfig, Retry
+from vcond.delivery import ConflictError, OutboxConfig
+from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
+from vcond.sdk.sink import Retry
 from vcond.testing.time import LoopClock, run_virtual
 
 KEY = "list-key"

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from vcond.base.errors import ConfigError
-from vcond.delivery import FolderConfig, FolderSink, Refused, Retry, Sealed, ShapedSink
+from vcond.delivery import ShapedSink
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
+from vcond.sdk.sink import Refused, Retry, Sealed
 
 UUID = "01a2029a-3286-852d-a079-acef32f9616b"
 BODY = json.dumps(

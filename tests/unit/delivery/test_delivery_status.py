@@ -10,7 +10,7 @@ from delivery_kit import MemorySink, body_of, take, uuid_of
 from test_delivery_lane import now, running
 
 from vcond.cli import render
-from vcond.delivery import Refused, Retry
+from vcond.sdk.sink import Refused, Retry
 from vcond.server.status import Status
 from vcond.testing.time import LoopClock, run_virtual
 

@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from vcond.delivery.model import Refused, Retry, bounded
+from vcond.sdk.sink import Refused, Retry, bounded
 
 LATER: Final = {408, 425, 429}
 """4xx that say "not now"."""

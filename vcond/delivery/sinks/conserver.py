@@ -25,10 +25,10 @@ from msgspec import Meta
 from yarl import URL
 
 from vcond.base.errors import ConfigError
-from vcond.delivery.model import Receipt, Refused, Retry, Sealed, Seen, bounded
 from vcond.delivery.outbox_files import is_uuid
 from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
 from vcond.delivery.sinks.lists import config_rows
+from vcond.sdk.sink import Form, Profile, Receipt, Refused, Retry, Sealed, Seen, bounded
 
 log = structlog.get_logger()
 
@@ -90,7 +90,9 @@ class _Echo(msgspec.Struct):
 class ConserverSink:
     """Delivers by POST; owns its connections."""
 
-    profile: ClassVar[str] = "conserver"
+    Config: ClassVar[type[ConserverConfig]] = ConserverConfig
+    forms: ClassVar[tuple[Form, ...]] = ("plain",)
+    profile: ClassVar[Profile] = "conserver"
 
     def __init__(self, config: ConserverConfig) -> None:
         """Raises ConfigError."""

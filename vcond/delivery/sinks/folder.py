@@ -20,8 +20,8 @@ from msgspec import Meta
 
 from vcond.base import atomic_files
 from vcond.base.errors import ConfigError
-from vcond.delivery.model import Receipt, Refused, Retry, Sealed
 from vcond.delivery.outbox_files import SUFFIX, is_uuid
+from vcond.sdk.sink import Form, Profile, Receipt, Refused, Retry, Sealed, Seen
 
 
 class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -40,7 +40,11 @@ class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class FolderSink:
     """Writes ``<uuid>.vcon.json``. A file that is there already is never replaced by other bytes."""
 
-    profile: ClassVar[str] = "core"
+    Config: ClassVar[type[FolderConfig]] = FolderConfig
+    forms: ClassVar[tuple[Form, ...]] = ("plain", "signed", "encrypted")
+    profile: ClassVar[Profile] = "core"
+    max_bytes: int = 0
+    address: str = ""
 
     def __init__(self, config: FolderConfig) -> None:
         """Raises ConfigError."""
@@ -62,9 +66,9 @@ class FolderSink:
         """Remove the file. Raises Retry."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._remove, uuid)
 
-    async def check(self) -> str:
+    async def look(self) -> list[Seen]:
         """Whether the folder, or the nearest one above it that is there, can be written to. Raises Retry."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._look)
+        return [Seen("ok", await asyncio.get_running_loop().run_in_executor(self._threads, self._writable))]
 
     async def close(self) -> None:
         """Let go of the threads."""
@@ -77,7 +81,7 @@ class FolderSink:
         folder = self._root / _day(uuid) if self._dated else self._root
         return folder / f"{uuid}{SUFFIX}"
 
-    def _look(self) -> str:
+    def _writable(self) -> str:
         for path in (self._root, *self._root.parents):
             try:
                 found = path.stat()

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vcond.delivery.model import Seen
+from vcond.sdk.sink import Seen
 
 
 def config_rows(config: Mapping[str, Any], lists: Sequence[str], key: str, mode: str) -> list[Seen]:

@@ -1,24 +1,22 @@
-"""What is installed: adapters and sinks by name. Adapters come only through entry points; ours have no privilege."""
+"""The adapters and sinks of a configuration, made from the plug-ins that are installed."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded
+from vcond.base.errors import ConfigError
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import ShapedSink
-from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
-from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 from vcond.sdk.contract import Adapter
 from vcond.vcon import Profile, serialize
 from vcond.vcon.sealing.encrypt import encrypt
@@ -26,17 +24,12 @@ from vcond.vcon.sealing.keys import Signer, load_recipient, load_signer
 from vcond.vcon.sealing.keys import check as check_signer
 from vcond.vcon.sealing.sign import sign, signed
 
-GROUP = "vcond.adapters"
 PATHS = ("path", "page")
 """Keys of adapters that are paths of the daemon's port."""
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?://)[^)]*\)")
 """A link that leads nowhere on an installed machine."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 FORMS = ("plain", "signed", "encrypted")
-SINKS: dict[str, tuple[type[msgspec.Struct], Any]] = {
-    "conserver": (ConserverConfig, ConserverSink),
-    "folder": (FolderConfig, FolderSink),
-}
 
 
 def adapters(config: Config) -> dict[str, Adapter]:
@@ -44,9 +37,12 @@ def adapters(config: Config) -> dict[str, Adapter]:
 
     Raises ConfigError, or MissingExtraError for one that lacks its packages.
     """
-    installed = {point.name: point for point in entry_points(group=GROUP)}
-    kinds = {name: _kind(name, section, installed) for name, section in config.adapters.items()}
-    classes = {kind: _loaded(installed[kind]) for kind in sorted(set(kinds.values()))}
+    points = {name: _kind(name, section) for name, section in config.adapters.items()}
+    kinds = {name: point.name for name, point in points.items()}
+    classes = {
+        kind: loaded(ADAPTERS, point, f"adapters.{name}")
+        for kind, name, point in sorted((kinds[name], name, point) for name, point in points.items())
+    }
     sections = {
         name: _own_paths(
             name, kinds[name], {k: v for k, v in section.items() if k != "type"}, classes[kinds[name]].Config
@@ -58,28 +54,16 @@ def adapters(config: Config) -> dict[str, Adapter]:
     return {name: _made(classes[kinds[name]], name, own) for name, own in typed.items()}
 
 
-def _kind(name: str, section: Mapping[str, Any], installed: Mapping[str, EntryPoint]) -> str:
-    kind = section.get("type", name)
-    if not isinstance(kind, str) or kind not in installed:
-        near = difflib.get_close_matches(str(kind), list(installed), 1, 0.5)
-        known = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(installed))}"
-        where = f"adapters.{name}.type" if "type" in section else f"adapters.{name}"
-        raise ConfigError(f"there is no adapter {kind!r}, {known}", where)
+def _kind(name: str, section: Mapping[str, Any]) -> EntryPoint:
+    point = chosen(
+        ADAPTERS, section.get("type", name), f"adapters.{name}.type" if "type" in section else f"adapters.{name}"
+    )
+    kind = point.name
     if kind != name and not _NAME.fullmatch(name):
         raise ConfigError("the name of an adapter has small letters, digits, - and _, 40 at most", f"adapters.{name}")
-    if kind != name and name in installed:
+    if kind != name and name in installed(ADAPTERS):
         raise ConfigError(f"is the name of another kind of adapter than {kind!r}: choose another", f"adapters.{name}")
-    return kind
-
-
-def _loaded(point: EntryPoint) -> Any:
-    try:
-        return point.load()
-    except ImportError as why:
-        extra = "webrtc" if point.name in {"webrtc", "janus"} else str(why.name)
-        raise MissingExtraError(
-            f"adapter {point.name!r} needs a package that is not installed ({why.name}): {how_to_install(extra)}"
-        ) from why
+    return point
 
 
 def _own_paths(name: str, kind: str, section: dict[str, Any], config: Any) -> dict[str, Any]:
@@ -121,10 +105,10 @@ def setup_text(name: str) -> str:
 
     That is ``setup.md`` of the adapter's package, or ``setup-<name>.md`` where that holds several adapters.
     """
-    installed = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in installed:
-        raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(installed))}")
-    package = resources.files(installed[name].module.partition(".")[0])
+    known = installed(ADAPTERS)
+    if name not in known:
+        raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(known))}")
+    package = resources.files(known[name][0].module.partition(".")[0])
     own = package.joinpath(f"setup-{name}.md")
     text = own if own.is_file() else package.joinpath("setup.md")
     if not text.is_file():
@@ -144,9 +128,11 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
     folder = Path(config.vcond.state_dir) / "forms"
     for i, section in enumerate(config.sinks):
         at = f"sinks[{i}]"
-        kind = section.get("type", "")
-        if not isinstance(kind, str) or kind not in SINKS:
-            raise ConfigError(f"type must be one of: {', '.join(sorted(SINKS))}", f"{at}.type")
+        if "type" not in section:
+            known = ", ".join(sorted(installed(SINKS)))
+            raise ConfigError(f"is missing: which kind of sink it is; there are: {known}", f"{at}.type")
+        point = chosen(SINKS, section["type"], f"{at}.type")
+        kind, made_by = point.name, _sink_class(point, f"{at}.type")
         name = section.get("name", kind)
         if not isinstance(name, str):
             raise ConfigError('must be text in quotes, as in "this"', f"{at}.name")
@@ -154,12 +140,11 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
             raise ConfigError(f"two sinks are named {name!r}; give each its own name", f"{at}.name")
         names.add(name)
         form = section.get("form", "plain")
-        if form not in (FORMS if kind == "folder" else FORMS[:1]):
-            why = "the conserver takes unsigned vCons only" if form in FORMS else f"one of {', '.join(FORMS)}"
+        if form not in made_by.forms:
+            why = f"the {kind} takes unsigned vCons only" if form in FORMS else f"one of {', '.join(made_by.forms)}"
             raise ConfigError(f"{form!r} cannot be: {why}", f"{at}.form")
-        struct, sink = SINKS[kind]
         own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
-        inner = sink(convert(own, struct, at))
+        inner = made_by(convert(own, made_by.Config, at))
         seal = None if form == "plain" else sealer(config.seal, form, clock)
         made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain))
     small = too_small(config, made)
@@ -171,6 +156,19 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
         )
         raise ConfigError(why, "record.inline_limit")
     return made
+
+
+def _sink_class(point: EntryPoint, at: str) -> Any:
+    """What makes it. Raises ConfigError for a class that does not say what it takes."""
+    found = loaded(SINKS, point, at)
+    lacks = [key for key in ("Config", "forms", "profile") if not hasattr(found, key)]
+    if lacks:
+        raise ConfigError(
+            f"sink {point.name!r} is none ({point.value} has no {', '.join(lacks)}): it may be made for another "
+            "version of vcond; ask who made it",
+            at,
+        )
+    return found
 
 
 def too_small(config: Config, made: Sequence[ShapedSink]) -> list[ShapedSink]:

@@ -1,0 +1,99 @@
+"""Sinks come by entry points: which are there, and what is said of those that cannot be."""
+
+import sys
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+from vcond.app import installed, plugins
+from vcond.base.errors import ConfigError, MissingExtraError
+from vcond.capture.clock import SteadyClock
+from vcond.config import Config
+from vcond.delivery.sinks.folder import FolderSink
+
+HERE = "sink_plugins_of_a_test"
+
+
+def point(name, value, package="acme-sinks"):
+    return EntryPoint(name, value, "vcond.sinks")._for(SimpleNamespace(name=package))
+
+
+@pytest.fixture
+def there(monkeypatch, tmp_path):
+    """Entry points as given, ours among them; modules of ``HERE`` hold what they are given."""
+    monkeypatch.syspath_prepend(tmp_path)
+    ours = list(installed.entry_points(group="vcond.sinks"))
+
+    def put(*points, module=""):
+        (tmp_path / f"{HERE}.py").write_text(module)
+        monkeypatch.setattr(installed, "entry_points", lambda *, group: [*ours, *points])
+
+    yield put
+    sys.modules.pop(HERE, None)
+
+
+def made(*sections):
+    return plugins.sinks(Config(sinks=list(sections)), clock=SteadyClock().now)
+
+
+def wrong(*sections):
+    with pytest.raises(ConfigError) as why:
+        made(*sections)
+    return why.value.path, str(why.value)
+
+
+def test_ours_are_entry_points_of_the_package():
+    assert sorted(installed.installed(installed.SINKS)) == ["conserver", "folder"]
+
+
+def test_one_of_another_package_is_made_like_ours(there, tmp_path):
+    module = "from vcond.delivery.sinks.folder import FolderSink\nclass AcmeSink(FolderSink): forms = ('plain',)"
+    there(point("acme", f"{HERE}:AcmeSink"), module=module)
+    [sink] = made({"type": "acme", "path": str(tmp_path)})
+    assert (sink.name, sink.profile) == ("acme", "core")
+    at, text = wrong({"type": "acme", "path": str(tmp_path), "form": "signed"})
+    assert (at, "takes unsigned vCons only" in text) == ("sinks[0].form", True)
+
+
+def test_one_that_is_not_installed_is_said_with_what_there_is():
+    at, text = wrong({"type": "foldr"})
+    assert at == "sinks[0].type"
+    assert "there is no sink 'foldr', did you mean 'folder'?" in text
+    _, text = wrong({"type": "webdav"})
+    assert "there are: conserver, folder; one of another package must be installed into" in text
+    at, text = wrong({"path": "/x"})
+    assert (at, "there are: conserver, folder" in text) == ("sinks[0].type", True)
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "words"),
+    [
+        ("import no_such_package_at_all", MissingExtraError, "not installed (no_such_package_at_all)"),
+        ("from vcond.sdk.sink import Gone", ConfigError, "(ImportError): install package acme-sinks anew"),
+        ("1 / 0", ConfigError, "(ZeroDivisionError): install package acme-sinks anew"),
+        ("", ConfigError, "(AttributeError): install package acme-sinks anew"),
+        ("class AcmeSink: pass", ConfigError, "has no Config, forms, profile"),
+    ],
+)
+def test_one_that_cannot_be_loaded_is_said_with_what_to_do(there, module, error, words):
+    there(point("acme", f"{HERE}:AcmeSink"), module=module)
+    with pytest.raises(error) as why:
+        made({"type": "acme"})
+    assert words in str(why.value)
+
+
+def test_two_of_one_name_are_said_with_their_packages_and_stop_only_who_uses_them(there, tmp_path):
+    there(point("folder", f"{HERE}:FolderSink", "acme-folder"), point("acme", "a:A"), point("acme", "b:B", "beta"))
+    at, text = wrong({"type": "folder", "path": str(tmp_path)})
+    assert at == "sinks[0].type"
+    assert "several packages bring sink 'folder': acme-folder (" in text
+    assert "vcond (vcond.delivery.sinks.folder:FolderSink); remove all but one" in text
+    with pytest.raises(ConfigError, match=r"acme-sinks .*beta"):
+        made({"type": "acme"})
+
+
+def test_the_same_package_found_twice_is_one(there, tmp_path):
+    there(point("folder", f"{FolderSink.__module__}:FolderSink"))
+    [sink] = made({"type": "folder", "path": str(tmp_path)})
+    assert sink.name == "folder"

@@ -41,7 +41,7 @@ JOBS = {
     "speech": "engines, workers, scheduling, models",
     "sdk": "for plug-ins: the contracts of adapters and sinks; what adapters of PBXs share: legs, conversation, selection",
     "delivery": "the outbox, sinks, retry",
-    "testing": "for authors of adapters: a desk in memory, virtual time, the conformance suite",
+    "testing": "for authors of plug-ins: a desk in memory, virtual time, the conformance suites of adapters and sinks",
     "config": "the configuration, typed",
     "capture": "live calls and tracks, what an adapter is handed, recovery",
     "publish": "from an ended call to the outbox: finishing, amending",

@@ -1,4 +1,4 @@
-"""What an adapter does besides its work: what it logs, whether it blocks, which tasks it leaves."""
+"""What a plug-in does besides its work: what it logs, whether it blocks, which tasks it leaves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from typing import Any
 
 import structlog
 
-from vcond.sdk.contract import Adapter
 
-
-def tasks_of(adapter: Adapter) -> list[str]:
-    """Tasks that still run code of the adapter's package."""
-    module = sys.modules[type(adapter).__module__]
+def tasks_of(plugin: object) -> list[str]:
+    """Tasks that still run code of the plug-in's package."""
+    module = sys.modules[type(plugin).__module__]
     home = Path(module.__file__ or "/nowhere").parent
     left = []
     for task in asyncio.all_tasks():
@@ -72,3 +70,32 @@ def nobody_sleeps() -> Iterator[list[str]]:
         yield sleepers
     finally:
         time.sleep = original
+
+
+_opening: dict[int, list[str]] = {}
+"""By thread, what was opened in it while somebody looks."""
+
+
+@contextmanager
+def nobody_opens() -> Iterator[list[str]]:
+    """Notes every file that this thread opens, but for modules that are imported."""
+    if not hasattr(nobody_opens, "hooked"):
+        sys.addaudithook(_opened)  # for good: Python takes none away
+        nobody_opens.hooked = True  # type: ignore[attr-defined] # once a process
+    here = threading.get_ident()
+    opened: list[str] = []
+    before, _opening[here] = _opening.get(here), opened
+    try:
+        yield opened
+    finally:
+        if before is None:
+            del _opening[here]
+        else:
+            _opening[here] = before
+
+
+def _opened(event: str, args: tuple[Any, ...]) -> None:
+    if event == "open" and (noted := _opening.get(threading.get_ident())) is not None:
+        path = str(args[0])
+        if not path.endswith((".py", ".pyc", ".so")):
+            noted.append(path)

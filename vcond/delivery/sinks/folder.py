@@ -114,8 +114,7 @@ class FolderSink:
     def _remove(self, uuid: str) -> Receipt:
         path = self.place(uuid)
         try:
-            if path.parent.is_dir():
-                atomic_files.remove_file(path)
+            atomic_files.remove_file(path)
         except OSError as why:
             raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))

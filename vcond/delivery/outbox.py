@@ -7,7 +7,6 @@ loop never waits for a disk. See docs/delivery.md for what is promised.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,20 +21,17 @@ from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, Pace
+from vcond.delivery.maintenance import Maintenance
 from vcond.delivery.model import Clock, Entry, SinkState, State
-from vcond.delivery.rows import Vcon
-from vcond.delivery.sink_worker import Lane, Shared, wait_for
-from vcond.delivery.store import BATCH, OutboxStore
+from vcond.delivery.sink_worker import Lane, Shared
+from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import Sink
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-TICK: Final = 15.0
-"""Seconds between two looks at figures and old files."""
 MAX_FACTS: Final = 32
 MAX_FACT: Final = 256
-DAY: Final = 86_400 * SECOND
 
 
 class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -81,18 +77,16 @@ class Outbox:
         self._root, self._database, self._sinks = root, database, names
         self._clock = clock
         self._config = config or OutboxConfig()
-        self._on_delivered = on_delivered
-        self._closed_some = asyncio.Event()
-        self._stopping = False
         self._store: OutboxStore | None = None
+        self._maintenance = Maintenance(self._call, self.measure, self._config, clock, on_delivered)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="outbox-read")
-        shared = Shared(self._call, self._read, clock, self._closed_some.set, self._config.attempt_timeout)
+        shared = Shared(self._call, self._read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
         self._lanes = [
             Lane(sink, Pace(sink.concurrency, self._config.backoff_min, self._config.backoff_max, rng), shared)
             for sink in sinks
         ]
-        self._trouble = self._house = ""
+        self._trouble = ""
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -126,7 +120,9 @@ class Outbox:
     @property
     def trouble(self) -> str:
         """Why vCons cannot be stored or recorded just now; empty when all is well. For readiness."""
-        return next(filter(None, [self._trouble, self._house, *(lane.trouble for lane in self._lanes)]), "")
+        return next(
+            filter(None, [self._trouble, self._maintenance.trouble, *(lane.trouble for lane in self._lanes)]), ""
+        )
 
     def sinks(self) -> Sequence[SinkState]:
         """How each sink takes deliveries just now, in the order of the configuration."""
@@ -152,12 +148,12 @@ class Outbox:
         self._trouble = ""
         for lane in self._lanes:
             lane.nudge()
-        self._closed_some.set()
+        self._maintenance.wake.set()
         return sha512
 
     async def run(self) -> None:
         """Deliver until cancelled; deliveries under way then get ``drain`` seconds to end."""
-        self._stopping = False
+        self._maintenance.begin()
         work = asyncio.create_task(self._work(), name="outbox")
         try:
             await asyncio.shield(work)
@@ -224,68 +220,12 @@ class Outbox:
         async with asyncio.TaskGroup() as tasks:
             for lane in self._lanes:
                 tasks.create_task(lane.run(), name=f"sink {lane.sink.name}")
-            tasks.create_task(self._keep_house(), name="outbox house")
+            tasks.create_task(self._maintenance.run(), name="outbox house")
 
     def _stop(self) -> None:
-        self._stopping = True
-        self._closed_some.set()
+        self._maintenance.stop()
         for lane in self._lanes:
             lane.stop()
-
-    async def _keep_house(self) -> None:
-        """Tell the core what is delivered everywhere, put files away, count."""
-        loop = asyncio.get_running_loop()
-        next_look = loop.time()
-        while not self._stopping:
-            self._closed_some.clear()
-            try:
-                done = await self._call(lambda store: store.done())
-                troubles = [why for vcon in done if (why := await self._tell(vcon))]
-                if len(done) >= BATCH and len(troubles) < len(done):
-                    self._closed_some.set()  # there may be more
-                if loop.time() >= next_look:
-                    next_look = loop.time() + TICK
-                    await self._expire()
-                    await self.measure()
-            except StorageError as why:
-                troubles = [str(why)]
-            if troubles:
-                self._say(troubles[0])
-            else:
-                self._house = ""
-            await wait_for(self._closed_some, TICK)
-
-    async def _expire(self) -> None:
-        now, config = self._clock.now(), self._config
-        before = now - round(config.keep_days * DAY)
-        await self._call(lambda store: store.expire(before))
-        if config.ledger_days:
-            oldest = now - round((config.keep_days + config.ledger_days) * DAY)
-            await self._call(lambda store: store.prune(oldest))
-
-    def _say(self, why: str) -> None:
-        """Once per trouble, not once per try."""
-        if self._house != why:
-            self._house = why
-            log.error("the outbox cannot keep its records; deliveries go on", why=why)
-
-    async def _tell(self, vcon: Vcon) -> str:
-        """The core first: it removes the journal. Then the file. A crash between the two tells it again.
-
-        Why the file cannot be put away, or "": one that cannot must not keep the core from hearing of the others.
-        """
-        try:
-            told = self._on_delivered(vcon.uuid) if self._on_delivered is not None else None
-            if inspect.isawaitable(told):
-                await told
-        except Exception:  # the core's trouble is not the outbox's
-            log.exception("a delivered vCon could not be reported; it is tried again", call=vcon.uuid)
-            return ""
-        try:
-            await self._call(lambda store: store.put_away(vcon, keep=self._config.keep_days > 0))
-        except StorageError as why:
-            return str(why)
-        return ""
 
     async def _call(self, job: Callable[[OutboxStore], T]) -> T:
         """Run in the one thread that owns files and database. Raises what the job raises."""

@@ -422,7 +422,7 @@ class Conversation(FilledIn[L]):
         first = min((leg for leg in lone if leg.up is not None and self._may_stay(leg)), key=_up, default=None)
         if first is not None:
             first.stays = True
-            side = first.conversation
+            side = self if first.channel in self.legs else other
             if side.call is not None and at - side.since > ALONE:
                 side.begin_anew(at)
 

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final, Protocol
 
-from vcond.sdk.contract import ArrivalClock, Cause, Codec, Instant, Party, Track, TrackClock, Warned, Who
-
-if TYPE_CHECKING:
-    from vcond.sdk.conversation import Conversation
+from vcond.sdk.contract import (
+    ArrivalClock,
+    Cause,
+    Codec,
+    Event,
+    Instant,
+    LiveCall,
+    Party,
+    Track,
+    TrackClock,
+    Warned,
+    Who,
+)
 
 START: Final = Instant(0)
+
+
+class Above(Protocol):
+    """What a leg needs of the conversation above it."""
+
+    call: LiveCall | None
+
+    def emit(self, event: Event, /) -> None:
+        """Tell the core, when it is recorded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +40,7 @@ class Leg:
     name: str
     """What patterns look at: ``PJSIP/agent``, ``sofia/internal/1001@pbx.example.com``."""
     inside: bool | None
-    conversation: Conversation[Any]
+    conversation: Above
     created: Instant
     context: str
     up: Instant | None = None

@@ -14,16 +14,14 @@ import re
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import uuid4
 
 from vcond.sdk.contract import MILLI, SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
 from vcond_freeswitch import commands
+from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.events import Event, number
-
-if TYPE_CHECKING:
-    from vcond_freeswitch.calls import Leg
-    from vcond_freeswitch.taps import TapCrew
+from vcond_freeswitch.tap import Crew
 
 FRAME_MS: Final = 20
 """FreeSWITCH writes steps of 20 ms."""
@@ -141,7 +139,7 @@ class Follower:
 class FileTap:
     """FreeSWITCH writes to a file here: works on a stock switch, needs the same machine."""
 
-    def __init__(self, leg: Leg, crew: TapCrew, *, both: bool, path: Path | None = None) -> None:
+    def __init__(self, leg: Leg, crew: Crew, *, both: bool, path: Path | None = None) -> None:
         self.leg = leg
         self.heard = 0
         self.last: Instant | None = None

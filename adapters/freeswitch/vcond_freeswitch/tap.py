@@ -1,11 +1,13 @@
-"""What all kinds of taps are."""
+"""What all kinds of taps are, and what they need of who keeps them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
-from vcond.sdk.contract import Instant
+from vcond.sdk.contract import Desk, Instant
 from vcond_freeswitch.calls import Leg
+from vcond_freeswitch.config import Config
 
 
 class Tap(Protocol):
@@ -50,3 +52,19 @@ class Tap(Protocol):
 
         ``leave`` = the switch still sends, and nobody could tell it to stop: the next run takes it up.
         """
+
+
+class Crew(Protocol):
+    """Who keeps the taps."""
+
+    desk: Desk
+    config: Config
+
+    def renew(self, tap: Tap, why: str) -> None:
+        """What was set up works no longer: make it anew, for as long as its leg is there."""
+
+    def trouble(self, tap: Tap, why: OSError) -> None:
+        """A file of audio cannot be read."""
+
+    def spent(self, path: Path) -> None:
+        """A file was read to its end."""

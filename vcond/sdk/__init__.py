@@ -3,8 +3,10 @@
 That is legs, the conversation above them, and what their configurations have in common.
 """
 
-from vcond.sdk.conversation import EXCLUDED, MOST_VARIABLES, RANG, SUPERVISOR, Conversation
+from vcond.sdk.call_events import MOST_VARIABLES
+from vcond.sdk.conversation import SUPERVISOR, Conversation
 from vcond.sdk.leg import Leg
+from vcond.sdk.recorded_call import EXCLUDED, RANG
 from vcond.sdk.selection import (
     MAX_TEXT,
     TEL,

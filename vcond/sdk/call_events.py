@@ -1,0 +1,81 @@
+"""What happens in a conversation, told to the core: who a party is, holds, transfers, facts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import structs
+
+from vcond.sdk.contract import Event, Fact, Held, Instant, LiveCall, PartyDescribed, Resumed, Transferred, Who
+from vcond.sdk.filledin import FilledIn, L
+from vcond.sdk.selection import clean
+
+MOST_VARIABLES: Final = 100
+"""Values of variables that one call keeps."""
+
+
+class CallEvents(FilledIn[L]):
+    """The events of a conversation's call, each told once; nothing is told while it is not recorded."""
+
+    def __init__(self) -> None:
+        self.call: LiveCall | None = None
+        self._sent_on: Transferred | None = None
+        """A blind transfer that has not reached anybody yet."""
+        self._facts: dict[tuple[str, str], str] = {}
+        self._variables: list[tuple[str, str]] = []
+
+    def emit(self, event: Event) -> None:
+        """Tell the core, when it is recorded."""
+        if self.call is not None:
+            self.call.emit(event)
+
+    def describe(self, leg: L, who: Who, at: Instant) -> None:
+        """Who a party is, which may be more than was known."""
+        if who == leg.who:
+            return
+        leg.who = who
+        party = leg.party
+        if party is not None:
+            self.emit(PartyDescribed(at=at, party=party.index, who=who))
+
+    def hold(self, leg: L, at: Instant) -> None:
+        """A party put the others on hold."""
+        party = leg.party
+        if party is not None and not leg.holding:
+            self.emit(Held(at=at, party=party.index))
+        leg.holding = True
+
+    def unhold(self, leg: L, at: Instant) -> None:
+        """A party took the others back."""
+        party = leg.party
+        if leg.holding and party is not None:
+            self.emit(Resumed(at=at, party=party.index))
+        leg.holding = False
+
+    def fact(self, name: str, value: str, at: Instant, leg: L | None = None) -> None:
+        """Keep what only the PBX knows, once."""
+        party = leg.party.index if leg is not None and leg.party is not None else None
+        where = (name, leg.key if leg is not None else "")
+        if value and self.call is not None and self._facts.get(where) != value:
+            self._facts[where] = value
+            self.emit(Fact(at=at, name=name, value=clean(value), party=party))
+
+    def variable(self, name: str, value: str, at: Instant) -> None:
+        """A channel variable that the operator wants in the record: a fact of the call, when it is one."""
+        said = (name, clean(value))
+        if said[1] and said not in self._variables and len(self._variables) < MOST_VARIABLES:
+            self._variables.append(said)
+            self.fact(f"variable.{name}", value, at)
+
+    def transferred(self, event: Transferred, *, rings: bool = False) -> None:
+        """A party handed the conversation on. Whom a blind one, or one whose target ``rings``, reaches is told later."""
+        self.emit(event)
+        open_end = (event.kind == "blind" or rings) and event.outcome == "success" and event.target is None
+        self._sent_on = event if open_end else None
+
+    def reached(self, moved: L, leg: L) -> None:
+        """Who was sent on is connected with somebody who was here before: fetched from where he was parked."""
+        sent, one, two = self._sent_on, moved.party, leg.party
+        if sent is not None and one is not None and two is not None and sent.transferee == one.index:
+            self.emit(structs.replace(sent, target=two.index))
+            self._sent_on = None

@@ -37,7 +37,7 @@ MAY = {
     "vcond/sdk/selection.py:secret": "for an attachment: no call is heard yet",
     "vcond/delivery/reconcile.py:*": "in the outbox's own thread",
     "adapters/freeswitch/vcond_freeswitch/leftovers.py:*": "files of a tap: in memory (tmpfs), by its README",
-    "adapters/freeswitch/vcond_freeswitch/board.py:_renamed": "a conversation, no file",
+    "adapters/freeswitch/vcond_freeswitch/channels.py:renamed": "a conversation, no file",
     "adapters/webrtc/vcond_webrtc/opus.py:library": "once, in a thread (peer.available)",
     "adapters/webrtc/vcond_webrtc/page.py:*": "our own package, once",
 }

@@ -22,13 +22,15 @@ from vcond_freeswitch import Config
 from vcond_freeswitch.client import NoSuchChannelError
 from vcond_freeswitch.events import Event
 from vcond_freeswitch.streams import StreamTap
-from vcond_freeswitch.taps import LONGEST, TapCrew
+from vcond_freeswitch.tap import PAUSES
+from vcond_freeswitch.tapevents import TapEvents
+from vcond_freeswitch.taps import TapCrew
 
 TAPS = int(os.environ.get("VCOND_TAPS", "80"))
 BATCH = 400
 """Taps at the same time: each has two open files here."""
 LOSSES = ("stop", "removed", "stalled", "closed")
-CHAOS, CALM = 60, round(LONGEST) + 15
+CHAOS, CALM = 60, round(PAUSES[-1]) + 15
 SECOND_OF_AUDIO = b"\x01\x00" * 160
 """Stands for one: how much it is does not matter here."""
 
@@ -134,7 +136,7 @@ class World:
             tap.disconnected(tap.socket)
         elif how == "stop":
             self.remove(channel, target)
-            self.crew.event(Event(name="RECORD_STOP", leg=channel, record_path=target), now)
+            TapEvents(self.crew).event(Event(name="RECORD_STOP", leg=channel, record_path=target), now)
         else:
             self.remove(channel, target)
 

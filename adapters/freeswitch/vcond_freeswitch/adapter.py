@@ -18,6 +18,7 @@ from vcond_freeswitch.commands import wanted
 from vcond_freeswitch.events import Event
 from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.streams import Reception
+from vcond_freeswitch.tapevents import TapEvents
 from vcond_freeswitch.taps import LOOK, TapCrew
 
 SHORTEST: Final = 0.5
@@ -68,6 +69,7 @@ class Attachment:
         self._config = config
         self._desk = desk
         self._crew = crew
+        self._tap_events = TapEvents(crew)
         self._tasks = tasks
         self.board = Switchboard(desk, config, crew)
         self._lost: Instant | None = None
@@ -202,7 +204,7 @@ class Attachment:
             now = await resync.dump(connection, event.leg)
             if now is not None and now.app:
                 event.app, event.app_data = now.app, now.app_data
-        self._guarded(self._crew.event, event, arrived)
+        self._guarded(self._tap_events.event, event, arrived)
         self._guarded(self.board.event, event, arrived)
 
     def _guarded(self, handle: Callable[[Event, Instant], object], event: Event, arrived: Instant) -> None:
@@ -220,7 +222,7 @@ async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> No
         for conversation in board.conversations():
             try:
                 conversation.look(desk.clock.now())
-                if crew.connection is not None:
+                if crew.starter.connection is not None:
                     conversation.again(desk.clock.now())
             except Exception as why:  # noqa: BLE001 - one conversation must not cost the others
                 mistake(desk, "a call was not looked after", why)

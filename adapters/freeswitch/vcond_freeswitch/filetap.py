@@ -18,10 +18,11 @@ from typing import Final
 from uuid import uuid4
 
 from vcond.sdk.contract import MILLI, SECOND, ArrivalClock, Instant, SpanKind, Track, nanos
+from vcond.sdk.tap import TapState
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.events import Event, number
-from vcond_freeswitch.tap import Crew
+from vcond_freeswitch.tap import PAUSES, Crew
 
 FRAME_MS: Final = 20
 """FreeSWITCH writes steps of 20 ms."""
@@ -139,15 +140,13 @@ class Follower:
 class FileTap:
     """FreeSWITCH writes to a file here: works on a stock switch, needs the same machine."""
 
+    kind: Final = "file"
+
     def __init__(self, leg: Leg, crew: Crew, *, both: bool, path: Path | None = None) -> None:
         self.leg = leg
         self.heard = 0
-        self.last: Instant | None = None
-        self.since: Instant | None = None
+        self.state = TapState(PAUSES)
         self.asked = False
-        self.failures = 0
-        self.complained = False
-        self.warned: set[str] = set()
         self.told: int | None = None
         """Bytes that FreeSWITCH says it wrote."""
         self._stereo = leg.stereo if path is None else stereo(path)
@@ -203,7 +202,7 @@ class FileTap:
                 track, other = self._open(now)
                 if track is not None:
                     self.heard += self._follower.pump(now, track, other)
-                    self.last = now
+                    self.state.last = now
         except OSError as why:
             self._crew.trouble(self, why)
 

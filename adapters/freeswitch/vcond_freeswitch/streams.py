@@ -18,10 +18,11 @@ from uuid import uuid4
 from aiohttp import WSMsgType, web
 
 from vcond.sdk.contract import Desk, Instant, Track
+from vcond.sdk.tap import TapState
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.tap import Tap
+from vcond_freeswitch.tap import PAUSES, Crew, Tap
 from vcond_freeswitch.taps import TapCrew
 
 MAX_MESSAGE: Final = 1 << 20
@@ -53,7 +54,7 @@ class StreamTap:
     def __init__(
         self,
         leg: Leg,
-        crew: TapCrew,
+        crew: Crew,
         kind: Literal["stream", "fork"],
         reception: Reception,
     ) -> None:
@@ -62,12 +63,8 @@ class StreamTap:
         """What the connection of its latest start says."""
         self.kind = kind
         self.heard = 0
-        self.last: Instant | None = None
-        self.since: Instant | None = None
+        self.state = TapState(PAUSES)
         self.asked = False
-        self.failures = 0
-        self.complained = False
-        self.warned: set[str] = set()
         self.socket: web.WebSocketResponse | None = None
         """Its connection, while there is one."""
         self.garbage = 0
@@ -78,7 +75,6 @@ class StreamTap:
         self._crew = crew
         self._reception = reception
         self._track: Track | None = None
-        self._closed = False
         self._name()
 
     def _name(self) -> None:
@@ -111,7 +107,7 @@ class StreamTap:
 
     def frame(self, payload: bytes, arrived: Instant) -> None:
         """Some audio."""
-        if self._closed:
+        if self.state.gone:
             return
         if len(payload) % 2:
             self.garbage += 1
@@ -121,7 +117,7 @@ class StreamTap:
             self._track = self.leg.open_track(arrived, self._crew.config.rate)
         if self._track is not None and payload:
             self.heard += len(payload)
-            self.last = arrived
+            self.state.last = arrived
             self._track.write(payload, arrived=arrived)
 
     def connected(self, socket: web.WebSocketResponse, start: int) -> web.WebSocketResponse | None:
@@ -135,7 +131,7 @@ class StreamTap:
         """A connection is over. The modules do not connect again by themselves."""
         if self.socket is socket:
             self.socket = None
-            if not self._closed:
+            if not self.state.gone:
                 self._crew.renew(self, "its connection was closed")
 
     def again(self, at: Instant) -> None:
@@ -149,7 +145,7 @@ class StreamTap:
     def close(self, at: Instant, *, leave: bool = False) -> None:
         """No more."""
         del leave
-        self._closed = True
+        self.state.gone = True
         if self._track is not None:
             self._track.close(at=at)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from vcond.sdk.contract import Desk, Instant
+from vcond.sdk.tap import TapState
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.config import Config
+
+PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds before a tap is started again, by the times in a row that it had to be; the last one for ever."""
 
 
 class Tap(Protocol):
@@ -16,17 +20,13 @@ class Tap(Protocol):
     leg: Leg
     heard: int
     """Bytes of audio that came."""
-    last: Instant | None
-    """When some came last."""
-    since: Instant | None
-    """When FreeSWITCH said that it had begun; None while it is (again) being started."""
+    state: TapState
     asked: bool
     """Whether FreeSWITCH was ever asked, so that something of it may be there."""
-    failures: int
-    """Times in a row that it had to be started again."""
-    complained: bool
-    warned: set[str]
-    """What was already said of it in the record."""
+
+    @property
+    def kind(self) -> str:
+        """Which way that is: ``file``, ``stream``, ``fork``."""
 
     @property
     def hint(self) -> str:

@@ -1,0 +1,92 @@
+"""What FreeSWITCH and its modules say of taps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from vcond.sdk.contract import Instant
+from vcond_freeswitch import commands
+from vcond_freeswitch.events import Event
+from vcond_freeswitch.filetap import FileTap
+from vcond_freeswitch.leftovers import belongs, ours
+from vcond_freeswitch.taps import TapCrew
+
+_BROKEN: Final = {
+    "mod_audio_stream::error": "FreeSWITCH cannot connect to vcond, or lost the connection",
+    "mod_audio_stream::disconnect": "the connection from FreeSWITCH is over",
+    "mod_audio_fork::connect_failed": "FreeSWITCH cannot connect to vcond",
+    "mod_audio_fork::disconnect": "the connection from FreeSWITCH is over",
+}
+"""What the modules say when no more audio comes of a channel."""
+
+
+class TapEvents:
+    """Events in; taps that were lost are started again, those that are where they must not be are taken off."""
+
+    def __init__(self, crew: TapCrew) -> None:
+        self._crew = crew
+        self._starter = crew.starter
+
+    def event(self, event: Event, at: Instant) -> None:
+        """What FreeSWITCH says of taps."""
+        self._starter.ends(event)
+        if event.name == "CHANNEL_UUID":
+            self._crew.renamed(event.old_leg, event.leg)
+        elif event.name == "RECORD_START":
+            self._stray(event.leg, event.record_path)
+        elif event.name == "RECORD_STOP":
+            tap = self._crew.taps.get(event.leg)
+            if isinstance(tap, FileTap) and event.record_path == str(tap.path):
+                tap.wrote(event)
+                tap.look(at)
+                self._crew.renew(tap, "the switch stopped it")
+        elif event.name == "MEDIA_BUG_START":
+            self._moved(event, at)
+            self._stray(event.leg, event.bug_target)
+        elif event.name == "MEDIA_BUG_STOP":
+            tap = self._crew.taps.get(event.leg)
+            if isinstance(tap, FileTap) and event.bug_target == str(tap.path):
+                tap.look(at)
+                self._crew.renew(tap, "the switch stopped it")
+        elif event.name == "CUSTOM":
+            self._module(event)
+
+    def _module(self, event: Event) -> None:
+        """What a module says of its connection."""
+        tap = self._crew.taps.get(event.leg)
+        if tap is None or isinstance(tap, FileTap):
+            return
+        if event.subclass in _BROKEN:
+            if not tap.is_there([]) and event.subclass.endswith("::disconnect"):
+                return  # what was there is known to be over, and what comes was not there yet
+            self._starter.doubt(tap, _BROKEN[event.subclass])
+        elif event.subclass == "mod_audio_fork::buffer_overrun":
+            self._crew.desk.dropped("frame", "overrun")
+            self._crew.reports.once(tap, "audio-missing", "the switch could not send all audio of a party in time")
+
+    def _moved(self, event: Event, at: Instant) -> None:
+        """A tap of ours that FreeSWITCH moved to another leg (``recording_follow_transfer``) is made anew on its own."""
+        for channel, tap in list(self._crew.taps.items()):
+            if isinstance(tap, FileTap) and event.bug_target == str(tap.path) and channel != event.leg:
+                self._crew.desk.dropped("tap", "moved")
+                self._crew.desk.log.warning(
+                    "the switch moved a tap to another channel; it is made anew",
+                    channel=channel,
+                    fix="recording_follow_transfer must not be set on calls that vcond records",
+                )
+                self._crew.stop(tap.leg, at)
+                if self._starter.lives(tap.leg):
+                    self._crew.start(tap.leg)
+
+    def _stray(self, channel: str, target: str) -> None:
+        """A tap of ours that is where it does not belong, or came when it was given up, is taken off."""
+        path = Path(target)
+        if self._starter.connection is None or not ours(path, self._crew.config.directory):
+            return
+        tap = self._crew.taps.get(channel)
+        if isinstance(tap, FileTap) and tap.path == path:
+            return
+        if self._crew.was_spent(target) or not belongs(path, channel):
+            self._starter.send(commands.record_stop(channel, target))
+            self._crew.leftovers.add(path)

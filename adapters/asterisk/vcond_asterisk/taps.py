@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 from vcond.sdk.contract import MILLI, SECOND, ConfigError, Desk, Instant, PeerError, SpanKind, Track, UnreachableError
+from vcond.sdk.tap import TapState
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
 from vcond_asterisk.config import Config
@@ -62,22 +63,13 @@ class Tap:
 
     def __init__(self, leg: Leg, crew: TapCrew) -> None:
         self.leg = leg
-        self.frames = 0
+        self.state = TapState(PAUSES)
         self.heard = False
         """Whether anything but digital silence ever came."""
-        self.last: Instant | None = None
-        """When the last frame arrived."""
-        self.complained = False
-        """Whether it was told that nothing is heard of the party."""
-        self.stalls = 0
         self.helpers: Helpers | None = None
         """What is in the PBX for it now."""
-        self.standing: Instant | None = None
-        """Since when all of it is set up."""
         self.fresh = 0
-        """Frames since then."""
-        self.tries = 0
-        """How many failed one after the other."""
+        """Frames since all of it was set up."""
         self._crew = crew
         self._track: Track | None = None
         self._link: Link | None = None
@@ -98,16 +90,16 @@ class Tap:
                 await self._broken.wait()
                 if self.fresh < SOUND and not self._stopped.is_set():
                     raise UnreachableError("the tap was set up, and no audio came")
-                self.tries = 0
+                self.state.failures = 0
             except (PeerError, ConfigError, TimeoutError) as why:
                 if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
                     return  # the channel is gone; its last event is on the way
-                self.tries += 1
-                if self.tries == COMPLAIN:
+                self.state.failures += 1
+                if self.state.failures == COMPLAIN:
                     self._complain(why)
             finally:
                 self._take_down(helpers)
-            await self._crew.pause(PAUSES[min(self.tries, len(PAUSES) - 1)], self._stopped)
+            await self._crew.pause(self.state.pause, self._stopped)
 
     def stop(self, at: Instant) -> None:
         """The leg is gone, or must not be listened to any more."""
@@ -140,29 +132,25 @@ class Tap:
             self._track = self.leg.open_track(arrived, self._crew.media.rate)
         if self._track is None:
             return
-        if self._anew and self.last is not None and arrived - self.last > GAP:
-            self._track.absent(Instant(self.last + EDGE), Instant(arrived - EDGE), SpanKind.LOST)
+        if self._anew and self.state.last is not None and arrived - self.state.last > GAP:
+            self._track.absent(Instant(self.state.last + EDGE), Instant(arrived - EDGE), SpanKind.LOST)
         self._anew = False
-        self.frames += 1
         self.fresh += 1
-        self.last = arrived
+        self.state.last = arrived
         self.heard = self.heard or payload.count(0) != len(payload)
         self._track.write(payload, arrived=arrived)
 
     def stalled(self, now: Instant) -> bool:
         """Whether frames should have come and did not. They come every 20 ms, of silence too."""
-        if self.standing is None:
-            return False
         patience = self._crew.config.stall_seconds
         patience = min(EARLY * self._factor, patience) if self.fresh < SOUND else patience
-        return now - max(self.standing, self.last or 0) > patience * SECOND
+        return self.state.stalled(now, patience)
 
     def stall(self, now: Instant) -> None:
         """It stands still although silence was sent to it: say so, and make it anew."""
         crew, call = self._crew, self.leg.conversation.call
-        self.stalls += 1
         crew.desk.dropped("tap", "stalled")
-        if self.stalls == 1:
+        if self.state.first("tap-stalled"):
             self.leg.warn(now, "tap-stalled", "no audio of this party came from the PBX for a while")
             crew.desk.log.warning(
                 "a tap stands still, it is made anew; what was said meanwhile is lost",
@@ -183,7 +171,7 @@ class Tap:
     @property
     def _factor(self) -> int:
         """How much longer than usual the PBX is waited for."""
-        return min(1 + self.tries, PATIENCE)
+        return min(1 + self.state.failures, PATIENCE)
 
     async def _attached(self) -> bool:
         """Wait until our application is registered; whether the leg is still to be listened to then."""
@@ -195,7 +183,7 @@ class Tap:
         helpers = Helpers.new(self._crew.prefix)
         self._started = {helpers.snoop: asyncio.Event(), helpers.media: asyncio.Event()}
         self._broken = asyncio.Event()
-        self.helpers, self.standing = helpers, None
+        self.helpers, self.state.since = helpers, None
         self._crew.hold(self, helpers)
         return helpers
 
@@ -215,15 +203,15 @@ class Tap:
                 if self._broken.is_set():
                     raise UnreachableError("a helper of the tap was gone before it was of use")
             await ari.add_channels(helpers.bridge, helpers.snoop, helpers.media)
-        self.standing, self.fresh = crew.desk.clock.now(), 0
+        self.state.since, self.fresh = crew.desk.clock.now(), 0
 
     def _take_down(self, helpers: Helpers) -> None:
         self._crew.media.forget(helpers.token)
         link, self._link = self._link, None
         if link is not None:
             link.abort()
-        self._crew.remove(helpers, interrupted=self.standing is None)
-        self.helpers, self.standing = None, None
+        self._crew.remove(helpers, interrupted=self.state.since is None)
+        self.helpers, self.state.since = None, None
 
     def _complain(self, why: Exception) -> None:
         crew, call = self._crew, self.leg.conversation.call
@@ -276,7 +264,7 @@ class TapCrew:
     def last_heard(self, leg: Leg) -> Instant | None:
         """When the last frame of a leg arrived."""
         tap = self._taps.get(leg.channel)
-        return tap.last if tap is not None else None
+        return tap.state.last if tap is not None else None
 
     # What taps ask for.
 
@@ -357,7 +345,7 @@ class TapCrew:
         for tap in self._taps.values():
             if (
                 tap.helpers is not None
-                and tap.standing is not None
+                and tap.state.since is not None
                 and not {tap.helpers.snoop, tap.helpers.media} <= there
             ):
                 tap.renew()
@@ -381,14 +369,13 @@ class TapCrew:
                 tap.stall(now)
             call = tap.leg.conversation.call
             answered = call.state.answered if call is not None else None
-            if answered is None or tap.leg.bot or tap.complained or tap.heard or tap.leg.holding:
+            if answered is None or tap.leg.bot or tap.heard or tap.leg.holding:
                 continue
-            if now - max(answered, tap.leg.up or now) > patience:
-                tap.complained = True
+            if now - max(answered, tap.leg.up or now) > patience and tap.state.first("no-audio"):
                 self._silent(tap, now)
 
     def _silent(self, tap: Tap, now: Instant) -> None:
-        if tap.frames:
+        if tap.state.last is not None:
             text = "the PBX receives only silence from this party"
             fix = "look at the phone's microphone, NAT and RTP ports: rtp set debug on, pjsip show channelstats"
         else:

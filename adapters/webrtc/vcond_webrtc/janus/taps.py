@@ -14,7 +14,6 @@ from vcond.media.rtp.formats import STATIC, Format
 from vcond.media.rtp.ports import RtpPorts, RtpSocket
 from vcond.media.rtp.receiver import Pressed, RtpReceiver, Source, Stats, Stream, Writer
 from vcond.sdk.contract import (
-    SECOND,
     Answered,
     ConfigError,
     Desk,
@@ -24,6 +23,7 @@ from vcond.sdk.contract import (
     UnreachableError,
     Warned,
 )
+from vcond.sdk.tap import TapState
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig
@@ -35,13 +35,12 @@ TYPES: Final = {"opus": OPUS_TYPE, "pcmu": 0, "pcma": 8, "g722": 9}
 FORMATS: Final[Mapping[int, Format]] = {OPUS_TYPE: Format("opus", 48_000, 2), **STATIC}
 MOST_STREAMS: Final = 4
 """Audio streams that are taken of one publisher."""
-SILENCE: Final = 10 * SECOND
-"""After this long without a packet it is said."""
+SILENCE: Final = 10.0
+"""After so many seconds without a packet it is said."""
 SERIAL: Final = 12
 """Bits of an SSRC that count; the rest is our mark."""
-AGAIN: Final = 1.0
-SELDOM: Final = 30.0
-"""Seconds until a tap that failed is tried again: the first time, and at most."""
+PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds until a tap that failed is tried again, by its failures in a row; the last one for ever."""
 
 
 def mistake(desk: Desk, why: Exception) -> None:
@@ -107,8 +106,8 @@ class PublisherTap:
         self.publisher = publisher
         self.targets: set[tuple[int, int]] = set()
         """SSRC and port of its forwards, also of those that are about to be made."""
-        self.made = False
-        """Whether all its forwards are made."""
+        self.state = TapState(PAUSES)
+        """It stands when all its forwards are made."""
         self._crew = crew
         self._call = call
         self._party = party
@@ -117,9 +116,12 @@ class PublisherTap:
         self._gone = asyncio.Event()
         self._heard: Instant | None = None
         """Before the ports were closed last."""
-        self._made_at = Instant(0)
-        self._silence_told = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether all its forwards are made."""
+        return self.state.since is not None
 
     @property
     def heard(self) -> Instant | None:
@@ -154,7 +156,7 @@ class PublisherTap:
                     mistake(self._crew.desk, why)
                     self._shut(self._crew.desk.clock.now())
                     self._warn()
-                    await asyncio.sleep(SELDOM)
+                    await asyncio.sleep(PAUSES[-1])
                 self._shut(self._crew.desk.clock.now())
         finally:
             self._shut(self._crew.desk.clock.now())
@@ -170,7 +172,7 @@ class PublisherTap:
         self._ears.clear()
         self._sockets.clear()
         self.targets.clear()
-        self.made = False
+        self.state.since = None
         self._gone.clear()
 
     def _count(self, seen: Stats) -> None:
@@ -182,22 +184,22 @@ class PublisherTap:
 
     async def _make(self) -> None:
         """Make the forwards, however often it takes."""
-        pause, told = AGAIN, False
+        self.state.failures, told = 0, False
         while True:
             janus = await self._crew.attached()
             try:
                 await self._try(janus)
             except UnreachableError:  # told by who keeps the connection
                 self._shut(self._crew.desk.clock.now())
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(PAUSES[0])
             except (PeerError, ConfigError) as why:
                 self._shut(self._crew.desk.clock.now())
                 publishes = not (isinstance(why, JanusError) and why.code == NO_SUCH_FEED)
                 if publishes and not told:
                     told = True
                     self._complain(why)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, SELDOM) if publishes else AGAIN
+                await asyncio.sleep(self.state.pause)
+                self.state.failures = self.state.failures + 1 if publishes else 0
             else:
                 return
 
@@ -222,14 +224,13 @@ class PublisherTap:
             await self._forward(janus, stream.feed_mid, stream.codec)
         if len(audio) > MOST_STREAMS:
             self._crew.desk.dropped("stream", "too-many", len(audio) - MOST_STREAMS)
-        self.made = True
-        self._made_at = self._crew.desk.clock.now()
+        self.state.since = self._crew.desk.clock.now()
 
     def listen(self, now: Instant) -> None:
         """Say it, once, when nothing was ever heard of a publisher whose audio is forwarded."""
-        if self._silence_told or not self.targets or self.heard is not None or now - self._made_at < SILENCE:
+        silent = self.targets and self.heard is None and self.state.stalled(now, SILENCE)
+        if not silent or not self.state.first("no-audio"):
             return
-        self._silence_told = True
         text = "nothing is heard of a publisher although Janus forwards the audio"
         self._call.emit(Warned(at=now, code="no-audio", text=text))
         fix = "bind, advertise, ports, firewall between Janus and vcond; or the publisher was muted from the beginning"

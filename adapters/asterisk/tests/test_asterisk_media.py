@@ -240,3 +240,39 @@ async def test_the_address_for_asterisk():
         port = server._server.sockets[0].getsockname()[1]
         assert server.address == expected.format(port)
         await server.close()
+
+
+async def test_a_mistake_with_one_connection_silences_no_other(server, monkeypatch):
+    mistakes, told = [], asyncio.Event()
+
+    def mistake(why):
+        mistakes.append(str(why))
+        told.set()
+
+    server._mistake = mistake
+    broken, sound = Ear(), Ear()
+    readers, writers = {}, []
+    for ear in (broken, sound):
+        token = uuid4()
+        server.expect(token, ear)
+        readers[ear], writer = await connect(server)
+        writers.append(writer)
+        writer.write(frame(1, token.bytes) + frame(0x10, bytes(320)))
+        await ear.came.wait()
+    prod = Link.prod
+
+    def breaks(link, now, silent):
+        if link is broken.links[0]:
+            raise RuntimeError("of ours")
+        return prod(link, now, silent)
+
+    monkeypatch.setattr(Link, "prod", breaks)
+    async with asyncio.timeout(5):
+        await told.wait()
+        await broken.ended.wait()
+        for _ in range(3):
+            assert (await readers[sound].readexactly(323))[:3] == b"\x10\x01\x40"
+    assert mistakes == ["of ours"], "told once"
+    assert server.links == set(sound.links)
+    for writer in writers:
+        writer.close()

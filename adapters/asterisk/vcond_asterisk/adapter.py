@@ -70,7 +70,7 @@ class AsteriskAdapter:
 
     async def _serve(self, desk: Desk) -> None:
         """Serve until cancelled. Raises ConfigError when the audio port or the password cannot be had."""
-        media = MediaServer(self.config, desk.clock)
+        media = MediaServer(self.config, desk.clock, lambda why: _mistake(desk, "silence", why))
         await media.start()
         try:
             async with Ari(self.config) as ari:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 from uuid import UUID
 
@@ -38,8 +39,10 @@ class Sink(Protocol):
 class MediaServer:
     """Listens on ``bind``:``port``. Audio is handed on as it arrives; a connection that stands still is sent silence."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, mistake: Callable[[Exception], None] = lambda _: None) -> None:
+        """``mistake`` is told of an exception that should not be; its connection is hung up on."""
         self._config = config
+        self._mistake = mistake
         self.clock = clock
         self.expected: dict[UUID, Sink] = {}
         """By the name with which a connection will introduce itself."""
@@ -112,9 +115,13 @@ class MediaServer:
             self._timer = loop.call_later(0.001, self._look, float("inf"))
             return
         now = self.clock.now()
-        for link in self.links:
-            if link.prod(now, self._silence):
-                self.silences += 1
+        for link in tuple(self.links):
+            try:
+                self.silences += link.prod(now, self._silence)
+            except Exception as why:  # noqa: BLE001 - a mistake with one connection must not silence every other
+                self.links.discard(link)
+                link.abort()
+                self._mistake(why)
         self._timer = None
         self.watch()
 

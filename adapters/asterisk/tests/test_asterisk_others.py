@@ -96,6 +96,29 @@ def test_helpers_that_could_not_be_removed_are_when_requests_are_accepted_again(
     world(main)
 
 
+def test_that_helpers_stay_is_said_once_until_requests_are_accepted_again(world, capsys):
+    def said():
+        return capsys.readouterr().out.count("helpers of a tap stay on the PBX")
+
+    async def refused(one):
+        one.pbx.password = "another"
+        one.pbx.cut_audio()
+        await one.until(lambda: not one.desk.is_attached)
+        await asyncio.sleep(60)
+        assert said() == 1, "not with every try of both taps"
+        one.pbx.password = "secret-of-the-fake"
+        await one.until(lambda: one.desk.is_attached)
+        await asyncio.sleep(10)
+
+    async def main(one):
+        await one.call()
+        await refused(one)
+        await refused(one)
+        assert said() == 0
+
+    world(main)
+
+
 def test_what_a_tap_lost_during_a_hold_is_not_held(world):
     async def main(one):
         caller, agent = await one.call()

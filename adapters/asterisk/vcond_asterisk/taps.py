@@ -242,6 +242,8 @@ class TapCrew:
         self._taps: dict[str, Tap] = {}
         self._owners: dict[str, Tap] = {}
         self._removals: set[asyncio.Task[None]] = set()
+        self._stay = False
+        """It was said that helpers stay on the PBX; they are removed when requests are accepted again."""
 
     # What conversations ask for.
 
@@ -288,7 +290,11 @@ class TapCrew:
                     self.ari.destroy_bridge(helpers.bridge),
                 )
         except (PeerError, ConfigError) as why:
-            self.desk.log.warning("helpers of a tap stay on the PBX until requests are accepted again", why=str(why))
+            told, self._stay = self._stay, True
+            if not told:
+                self.desk.log.warning(
+                    "helpers of a tap stay on the PBX until requests are accepted again", why=str(why)
+                )
         finally:
             for helper in (helpers.snoop, helpers.media, helpers.bridge):
                 self._owners.pop(helper, None)
@@ -359,6 +365,7 @@ class TapCrew:
         await together(
             *(self.ari.hang_up(channel) for channel in orphans), *(self.ari.destroy_bridge(bridge) for bridge in shells)
         )
+        self._stay = False
         return len(orphans) + len(shells)
 
     def look_after(self, now: Instant) -> None:

@@ -182,3 +182,50 @@ def test_what_could_not_be_asked_is_asked_when_requests_are_accepted_again(world
         await one.until(lambda: all(call.over or call.state.merged_into for call in one.desk.calls))
 
     world(main)
+
+
+def test_questions_that_are_not_answered_hold_up_no_event_and_are_asked_again(world, capsys):
+    """The linkedid and whether the number is hidden cost one time-out in all, not one for each call."""
+
+    async def main(one):
+        one.pbx.channelvars = False
+        one.pbx.variables["CALLERID(pres)"] = "prohib"
+        one.pbx.hang = "/variable"
+        callers = [one.pbx.channel("PJSIP/trunk", number=f"+493012345{i}", name="Carol") for i in range(8)]
+        for caller in callers:
+            one.pbx.up(caller)
+        agent = one.pbx.channel("PJSIP/agent", linked=callers[0], number="7001", name="Alice")
+        one.pbx.up(agent)
+        await one.until(lambda: len(one.desk.by_key(agent).state.tracks) == 1, within=7)
+        assert [one.desk.by_key(caller).state.parties[0].who.tel for caller in callers] == [
+            f"+493012345{i}" for i in range(8)
+        ]
+        await asyncio.sleep(60)
+        assert [ok for ok, _ in one.desk.attachments] == [True], "nothing was attached anew"
+        one.pbx.hang = ""
+        await one.until(
+            lambda: all(one.desk.by_key(caller).state.parties[0].who.name == "anonymous" for caller in callers),
+            within=15,
+        )
+        one.pbx.tell("ChannelHold", channel=agent)
+        await one.until(lambda: one.desk.by_key(agent).state.merged_into, within=5)
+        assert [ok for ok, _ in one.desk.attachments] == [True]
+        assert capsys.readouterr().out.count("it is asked again") == 1
+        one.pbx.hang_up(agent, *callers)
+        await one.until(lambda: all(call.over or call.state.merged_into for call in one.desk.calls))
+
+    world(main, timeout=5.0)
+
+
+def test_calls_are_found_although_nobody_says_who_they_are(world):
+    async def main(one):
+        one.pbx.channelvars = False
+        one.pbx.hang = "/variable"
+        callers = [one.pbx.channel("PJSIP/trunk", number=f"+493012345{i}", state="Up") for i in range(8)]
+        await one.start()
+        await one.until(lambda: len(one.desk.calls) == 8, within=1)
+        one.pbx.hang = ""
+        one.pbx.hang_up(*callers)
+        await one.until(lambda: all(call.over for call in one.desk.calls))
+
+    world(main, start=False, timeout=5.0)

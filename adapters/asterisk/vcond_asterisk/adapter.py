@@ -19,6 +19,7 @@ from vcond.sdk.contract import (
 )
 from vcond_asterisk import config as settings
 from vcond_asterisk import wire
+from vcond_asterisk.asking import Asking
 from vcond_asterisk.board import Switchboard
 from vcond_asterisk.check import check
 from vcond_asterisk.client import Ari, AriError, EventSocket, together
@@ -34,9 +35,7 @@ SETTLED: Final = 10.0
 IN_USE: Final = 10.0
 """Seconds between looks whether our application is free again, when another client has it."""
 PROBE: Final = 2.0
-"""Seconds between tries whether our user is accepted again."""
-MOST_UNASKED: Final = 1_000
-"""Channels of which something could not be asked, before those that are gone are forgotten."""
+"""Seconds between tries whether our user is accepted again, and whether questions are answered."""
 LOOK: Final = 0.25
 """Seconds between looks at taps that stall."""
 
@@ -90,6 +89,7 @@ class AsteriskAdapter:
                 attachment = Attachment(self.config, desk, ari, crew)
                 tasks.create_task(_look_after(desk, attachment, crew, media), name="asterisk-look")
                 tasks.create_task(attachment.mind_refusals(), name="asterisk-refusals")
+                tasks.create_task(attachment.mind_questions(), name="asterisk-questions")
                 await attachment.keep()
         finally:
             if crew is not None:
@@ -111,8 +111,7 @@ class Attachment:
         """Nobody else had the application since we did."""
         self.refused = False
         """The event socket lives, and our requests are refused."""
-        self._unasked: set[str] = set()
-        """Channels of which something was asked while requests were refused."""
+        self._asking = Asking(ari, self.board, desk)
 
     async def keep(self) -> None:
         """Attach for ever."""
@@ -152,7 +151,7 @@ class Attachment:
             try:
                 await self._prepare()
                 removed = await self._crew.remove_orphans(await self._ari.channels(), await self._ari.bridges())
-                await self._ask_again()
+                await self._asking.again()
             except (PeerError, ConfigError):
                 self._ari.refusal = why
                 continue
@@ -160,6 +159,17 @@ class Attachment:
                 self.refused = False
                 self._desk.attached(True, self._version)
                 self._desk.log.info("requests are accepted again", helpers_removed=removed)
+
+    async def mind_questions(self) -> None:
+        """For ever: ask again what was asked and not answered."""
+        while True:
+            await asyncio.sleep(PROBE)
+            if not self.serving:
+                continue
+            try:
+                await self._asking.probe()
+            except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
+                _mistake(self._desk, "asking", why)
 
     @property
     def serving(self) -> bool:
@@ -209,50 +219,15 @@ class Attachment:
 
     async def _resync(self) -> None:
         channels, bridges = await self._ari.channels(), await self._ari.bridges()
+        await self._asking.again()
         for channel in channels:
-            if self.board.is_nameless(channel):
-                await self._ask_linkedid(channel.id)
-            if self.board.may_hide(channel):
-                await self._ask_presentation(channel.id)
-        await self._ask_again()
+            await self._asking.about_found(channel)
         at = self._desk.clock.now()
         resync(self.board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
         await self._ask_variables(channels, at)
         removed = await self._crew.sweep(channels, bridges)
         if removed:
             self._desk.log.info("helpers of an earlier run removed from the PBX", count=removed)
-
-    async def _ask_linkedid(self, channel: str) -> None:
-        try:
-            self.board.told(channel, await self._ari.variable(channel, wire.LINKEDID))
-        except AriError:
-            self.board.told(channel, "")  # gone already
-        except ConfigError:
-            self.board.told(channel, "")
-            self._not_asked(channel)
-
-    async def _ask_presentation(self, channel: str) -> None:
-        try:
-            presentation = await self._ari.variable(channel, wire.PRESENTATION)
-        except AriError:
-            presentation = ""  # gone already
-        except ConfigError:
-            presentation = ""
-            self._not_asked(channel)
-        self.board.presented(channel, presentation, self._desk.clock.now())
-
-    def _not_asked(self, channel: str) -> None:
-        if len(self._unasked) > MOST_UNASKED:
-            self._unasked &= self.board.legs.keys() | self.board.locals.keys()
-        self._unasked.add(channel)
-
-    async def _ask_again(self) -> None:
-        """Requests are accepted again: ask what could not be asked, of channels that are still there."""
-        for channel in sorted(self._unasked & (self.board.legs.keys() | self.board.locals.keys())):
-            self._unasked.discard(channel)
-            if channel in self.board.linkedids:
-                await self._ask_linkedid(channel)
-            await self._ask_presentation(channel)
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Variables of calls found at a resync; later ones are told by events."""
@@ -281,10 +256,7 @@ class Attachment:
             return
         if isinstance(event, wire.ApplicationReplaced):
             raise InUseError("another client uses our ARI application")
-        for channel in self.board.nameless(event):
-            await self._ask_linkedid(channel)
-        for channel in self.board.unpresented(event):
-            await self._ask_presentation(channel)
+        await self._asking.about(event)
         self._tell(event, arrived)
 
     def _tell(self, event: wire.Event, arrived: Instant) -> None:

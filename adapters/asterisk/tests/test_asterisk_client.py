@@ -10,7 +10,7 @@ import pytest
 from vcond.sdk.contract import ConfigError, ProtocolError, RefusedError, UnreachableError
 from vcond.testing.time import LoopClock
 from vcond_asterisk import Config, client
-from vcond_asterisk.client import Ari, AriError, together
+from vcond_asterisk.client import Ari, AriError, EventSocket, together
 
 
 @pytest.fixture
@@ -169,3 +169,21 @@ async def test_together_waits_for_all_and_raises_the_first():
 async def all_of(events):
     while True:
         await events.next()
+
+
+async def test_who_waits_for_events_that_came_goes_on_when_they_were_taken():
+    events, taken = EventSocket("ws://127.0.0.1:1", {}, LoopClock(), 1.0), []
+
+    async def take():
+        for _ in range(3):
+            taken.append(await events.next())
+            await asyncio.sleep(0)
+
+    for number in (1, 2):
+        events._queue.put_nowait((str(number), number))
+    taking = asyncio.create_task(take())
+    await events.caught_up()
+    assert taken == [("1", 1), ("2", 2)]
+    events._queue.put_nowait(("3", 3))
+    await taking
+    assert taken[-1] == ("3", 3)

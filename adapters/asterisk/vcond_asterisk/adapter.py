@@ -23,6 +23,7 @@ from vcond_asterisk.asking import Asking
 from vcond_asterisk.board import Switchboard
 from vcond_asterisk.check import check
 from vcond_asterisk.client import Ari, AriError, EventSocket, together
+from vcond_asterisk.compare import Comparing
 from vcond_asterisk.media import MediaServer
 from vcond_asterisk.resync import resync
 from vcond_asterisk.taps import TapCrew
@@ -90,6 +91,7 @@ class AsteriskAdapter:
                 tasks.create_task(_look_after(desk, attachment, crew, media), name="asterisk-look")
                 tasks.create_task(attachment.mind_refusals(), name="asterisk-refusals")
                 tasks.create_task(attachment.mind_questions(), name="asterisk-questions")
+                tasks.create_task(attachment.mind_lists(), name="asterisk-lists")
                 await attachment.keep()
         finally:
             if crew is not None:
@@ -112,6 +114,9 @@ class Attachment:
         self.refused = False
         """The event socket lives, and our requests are refused."""
         self._asking = Asking(ari, self.board, desk)
+        self._comparing = Comparing(ari, self.board, desk, crew, self._asking)
+        self._events: EventSocket | None = None
+        """The one that is served now."""
 
     async def keep(self) -> None:
         """Attach for ever."""
@@ -171,6 +176,17 @@ class Attachment:
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
                 _mistake(self._desk, "asking", why)
 
+    async def mind_lists(self) -> None:
+        """For ever: compare what the PBX lists with what its events said."""
+        while True:
+            await asyncio.sleep(self._comparing.pause)
+            if self._events is None or not self.serving:
+                continue
+            try:
+                await self._comparing.look(self._events)
+            except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
+                _mistake(self._desk, "compare", why)
+
     @property
     def serving(self) -> bool:
         """Whether events come and requests are accepted."""
@@ -198,7 +214,7 @@ class Attachment:
         await self._prepare()
         await self._resync()
         self._lost = self._ari.refusal = None
-        self._ours, self.refused = True, False
+        self._ours, self.refused, self._events = True, False, events
         self._crew.attached.set()
         self._desk.attached(True, self._version)
         self._desk.log.info("attached to Asterisk", version=self._version, app=self._config.app)

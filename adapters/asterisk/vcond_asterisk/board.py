@@ -63,8 +63,7 @@ class Switchboard:
 
     def is_nameless(self, channel: Channel) -> bool:
         """Whether the linkedid of a channel must be asked for."""
-        known = channel.id in self.legs or channel.id in self.locals or channel.id in self._gone
-        return not channel.linkedid and not known and channel.id not in self.linkedids and self._matters(channel)
+        return not channel.linkedid and channel.id not in self.linkedids and self.is_unknown(channel)
 
     def told(self, channel: str, linkedid: str) -> None:
         """The linkedid of a channel, as asked for. An empty one (it is gone already) is its own."""
@@ -167,6 +166,11 @@ class Switchboard:
         if self._taps.own(channel.id) or channel.name.endswith("<ZOMBIE>"):
             return False
         return is_party(channel) or channel.technology == LOCAL or channel.id in self.bots.parties
+
+    def is_unknown(self, channel: Channel) -> bool:
+        """Whether a channel that is there should be known, and is not."""
+        known = channel.id in self.legs or channel.id in self.locals or channel.id in self._gone
+        return not known and self._matters(channel)
 
     def seen(self, channel: Channel, at: Instant, *, late: bool = False, since: Instant | None = None) -> Leg | None:
         """Take a snapshot of a channel; its leg, None for channels that are no party.

@@ -211,11 +211,13 @@ class EventSocket:
         self._headers = headers
         self._clock = clock
         self._timeout = timeout
-        self._queue: asyncio.Queue[tuple[str | bytes, Instant] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str | bytes, Instant] | asyncio.Event | None] = asyncio.Queue()
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self.behind = False
         """Whether it ended because events came faster than they were taken."""
+        self.over = False
+        """Whether it ended, although what came before may not be taken yet."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -250,12 +252,19 @@ class EventSocket:
 
     async def next(self) -> tuple[str | bytes, Instant]:
         """The next message and when it arrived. Raises UnreachableError when the connection is over, however."""
-        item = await self._queue.get()
+        while isinstance(item := await self._queue.get(), asyncio.Event):
+            item.set()
         if item is None:
             raise UnreachableError(
                 "event socket: too many events at once" if self.behind else "event socket: Asterisk hung up"
             )
         return item
+
+    async def caught_up(self) -> None:
+        """Wait until all messages that came so far were taken, and the next one is asked for. For ever once it is over."""
+        passed = asyncio.Event()
+        self._queue.put_nowait(passed)
+        await passed.wait()
 
     async def _read(self, socket: ClientConnection) -> None:
         try:
@@ -267,6 +276,7 @@ class EventSocket:
         except (websockets.ConnectionClosedError, OSError):
             pass  # told by the end of the queue, as a clean close is
         finally:
+            self.over = True
             self._queue.put_nowait(None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vcond.sdk.contract import Cause, Desk, Instant, LiveCall, Warned
 from vcond_asterisk.board import Switchboard
-from vcond_asterisk.calls import Conversation, Leg, Taps, party_of_channel
+from vcond_asterisk.calls import Conversation, Taps, party_of_channel
 from vcond_asterisk.parties import LOCAL
 from vcond_asterisk.wire import Bridge, Channel
 
@@ -32,30 +32,38 @@ def resync(
         for conversation in board.conversations:
             text = "the PBX could not be heard for a while: holds, digits and transfers of that time are unknown"
             conversation.emit(Warned(at=lost, code="events-lost", text=text))
-    _forget_gone(board, taps, {channel.id for channel in channels}, at, lost)
-    _redraw(board, channels, bridges, at, lost)
-    _take_up(board, desk, at)
+    _forget_gone(board, taps, channels, at, lost)
+    board.bridges.clear()
+    for leg in board.legs.values():
+        leg.bridge = ""
+    redraw(board, channels, bridges, at, lost)
+    take_up(board, desk, at)
     for conversation in board.conversations:
         conversation.again(at)
 
 
-def _forget_gone(board: Switchboard, taps: Taps, live: set[str], at: Instant, lost: Instant | None) -> None:
-    def when(leg: Leg) -> Instant:
-        return min(at, taps.last_heard(leg) or lost or at)
+def gone(board: Switchboard, channels: Sequence[Channel]) -> set[str]:
+    """Channels that we believe in and that are not in a list of all."""
+    live = {channel.id for channel in channels}
+    legs = {leg.channel for leg in board.legs.values() if (leg.runs_on or leg.channel) not in live}
+    return legs | (board.locals.keys() - live)
 
-    gone = [(when(leg), leg.channel) for leg in board.legs.values() if (leg.runs_on or leg.channel) not in live]
-    for moment, channel in sorted(gone):
+
+def _forget_gone(
+    board: Switchboard, taps: Taps, channels: Sequence[Channel], at: Instant, lost: Instant | None
+) -> None:
+    def when(channel: str) -> Instant:
+        leg = board.legs.get(channel)
+        return min(at, taps.last_heard(leg) or lost or at) if leg is not None else at
+
+    for moment, _, channel in sorted((when(one), one in board.locals, one) for one in gone(board, channels)):
         board.remove(channel, moment, Cause())
-    for half in [half for half in board.locals if half not in live]:
-        board.remove(half, at, Cause())
 
 
-def _redraw(
+def redraw(
     board: Switchboard, channels: Sequence[Channel], bridges: Sequence[Bridge], at: Instant, lost: Instant | None
 ) -> None:
-    board.bridges.clear()
-    for leg in board.legs.values():
-        leg.bridge = ""
+    """Tell the switchboard of channels and bridges as they are now; what is new may be so since ``lost``."""
     for bridge in bridges:
         board.bridged(bridge)
     for channel in sorted(channels, key=_oldest_first):
@@ -73,7 +81,8 @@ def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:
     return channel.technology != LOCAL, channel.creationtime, channel.linkedid not in {"", channel.id}
 
 
-def _take_up(board: Switchboard, desk: Desk, at: Instant) -> None:
+def take_up(board: Switchboard, desk: Desk, at: Instant) -> None:
+    """Let conversations that were found go on with calls that none has; end the rest of those."""
     ours = {conversation.call.uuid for conversation in board.conversations if conversation.call is not None}
     left = [call for call in (*desk.unfinished(), *desk.open_calls()) if call.uuid not in ours]
     for conversation in board.conversations:

@@ -47,3 +47,46 @@ def test_a_caller_in_an_application_goes_on_after_an_agent_left(script, desk, ta
     assert set(taps.on) == {"t1"}
     script.destroyed("t1")
     assert people(desk) == [["t1", "a1"]]
+
+
+def conference(script, *who):
+    for ident in who:
+        name = "trunk" if ident[0] == "t" else "agent"
+        script.created(ident, f"PJSIP/{name}-{ident}", number="+493012345", state="Up", app="ConfBridge")
+        script.bridge("b1", ident)
+
+
+def leaves(script, *who):
+    for ident in who:
+        script.leave("b1", ident)
+        script.destroyed(ident)
+
+
+def test_a_conference_is_over_when_the_customers_side_has_left_although_its_first_member_went(script, desk, taps):
+    conference(script, "a1", "a2", "t1")
+    leaves(script, "a1", "t1")
+    assert taps.on == {}
+    conference(script, "t2")
+    leaves(script, "t2", "a2")
+    assert people(desk) == [["a1", "a2", "t1"], ["t2", "a2"]]
+    assert all(call.over for call in desk.calls)
+
+
+def test_a_conference_is_over_when_a_colleague_leaves_after_the_customer(script, desk, taps):
+    conference(script, "a1", "t1", "a2")
+    leaves(script, "t1")
+    assert set(taps.on) == {"a1", "a2"}, "they talk about it"
+    leaves(script, "a2")
+    assert taps.on == {}
+    conference(script, "t2")
+    leaves(script, "t2", "a1")
+    assert people(desk) == [["a1", "t1", "a2"], ["t2", "a1"]]
+
+
+def test_a_conference_of_ours_alone_goes_on_until_all_have_left(script, desk, taps):
+    conference(script, "a1", "a2")
+    leaves(script, "a2")
+    assert set(taps.on) == {"a1"}
+    conference(script, "a3")
+    leaves(script, "a3", "a1")
+    assert people(desk) == [["a1", "a2", "a3"]]

@@ -175,6 +175,8 @@ class Conversation(sdk.Conversation[Leg]):
         self._not_spying = False
         self._decided = False
         """Which way it goes is not looked at any more."""
+        self._left_us = False
+        """Somebody from outside was a party of it and left."""
 
     # What happens to legs.
 
@@ -293,6 +295,7 @@ class Conversation(sdk.Conversation[Leg]):
             self.wanted |= other.wanted
             self._decided |= other._decided  # noqa: SLF001 - the same class
             self._hidden |= other._hidden  # noqa: SLF001 - the same class
+            self._left_us |= other._left_us  # noqa: SLF001 - the same class
 
     # What the conversation of ``vcond.sdk`` asks.
 
@@ -312,9 +315,22 @@ class Conversation(sdk.Conversation[Leg]):
         return leg.app in STAYING_APPS
 
     def _only_stays(self, stays: Leg, last: Leg, at: Instant) -> None:
-        """A customer left, and the conversation is over; one of ours who left may come back (to a conference)."""
-        if not last.inside:
+        """The customer's side left, and the conversation is over; among ours alone, who left may come back."""
+        if self._left_us or not last.inside:
             super()._only_stays(stays, last, at)
+
+    def begin_anew(self, at: Instant) -> None:
+        """The conversation is over, and its one leg stays for the next."""
+        super().begin_anew(at)
+        self._left_us = False
+
+    def remove(self, leg: Leg, at: Instant, cause: Cause) -> None:
+        """A leg is gone. One of ours who is alone in a conference then stays for the next, whoever came there first."""
+        self._left_us |= bool(leg.key) and not leg.inside
+        left = [one for one in self.legs.values() if one.somebody and one is not leg]
+        if self._left_us and len(left) == 1 and left[0].inside and self._may_stay(left[0]):
+            left[0].stays = True
+        super().remove(leg, at, cause)
 
     def _word(self, codes: Cause) -> str:  # noqa: ARG002 - Dial's own status says more
         cancelled = self._hung_up is not None and self._hung_up is self.first

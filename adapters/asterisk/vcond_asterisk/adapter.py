@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import traceback
 from collections.abc import AsyncIterator
 from typing import ClassVar, Final, NoReturn
@@ -17,6 +16,7 @@ from vcond.sdk.contract import (
     PeerError,
     ProtocolError,
 )
+from vcond.sdk.reconnect import LONGEST, Reconnecting, pause
 from vcond_asterisk import config as settings
 from vcond_asterisk import wire
 from vcond_asterisk.asking import Asking
@@ -28,11 +28,6 @@ from vcond_asterisk.media import MediaServer
 from vcond_asterisk.resync import resync
 from vcond_asterisk.taps import TapCrew
 
-SHORTEST: Final = 0.5
-LONGEST: Final = 30.0
-"""Seconds before attaching again, doubled with every failure."""
-SETTLED: Final = 10.0
-"""Seconds that an attachment must last for the next pause to be the shortest again."""
 IN_USE: Final = 10.0
 """Seconds between looks whether our application is free again, when another client has it."""
 PROBE: Final = 2.0
@@ -98,6 +93,27 @@ class AsteriskAdapter:
                 await crew.close()
 
 
+class Reattaching(Reconnecting):
+    """Attaches again, and leaves the application to whoever else has it."""
+
+    def __init__(self, desk: Desk, app: str) -> None:
+        super().__init__(desk, "Asterisk")
+        self._app = app
+        self.ours = False
+        """Nobody else had the application since we did."""
+
+    def explain(self, why: Exception, failures: int) -> float:
+        """Say why we are not attached; how many seconds to wait before the next try."""
+        if not isinstance(why, InUseError):
+            return super().explain(why, failures)
+        self._desk.attached(False, str(why))
+        if self.ours or failures <= 1 or failures % 30 == 0:
+            fix = "is another vcond running? give each its own adapters.asterisk.app; this one waits until it is free"
+            self._desk.log.error("not attached: another client has our application", app=self._app, fix=fix)
+        self.ours = False
+        return pause(failures) if failures <= 1 else IN_USE
+
+
 class Attachment:
     """The connection for events, made again after every loss, and what is done with the events."""
 
@@ -109,8 +125,7 @@ class Attachment:
         self.board = Switchboard(desk, config, crew)
         self._lost: Instant | None = None
         self._version = ""
-        self._ours = False
-        """Nobody else had the application since we did."""
+        self._again = Reattaching(desk, config.app)
         self.refused = False
         """The event socket lives, and our requests are refused."""
         self._asking = Asking(ari, self.board, desk)
@@ -120,26 +135,20 @@ class Attachment:
 
     async def keep(self) -> None:
         """Attach for ever."""
-        failures = 0
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                await self._leave_others_alone()
-                async with self._ari.events(self._config.app, self._desk.clock) as events:
-                    await self._serve(events)
-            except (PeerError, ConfigError) as why:
-                failure: Exception = why
-            except Exception as why:  # noqa: BLE001 - calls go on being heard whatever we did wrong here
-                _mistake(self._desk, "attachment", why)
-                failure = ProtocolError("a mistake in vcond, see the log")
-            self._crew.attached.clear()
-            self._lost = self._lost or self._desk.clock.now()
-            failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
-            await asyncio.sleep(self._explain(failure, failures))
+        await self._again.keep(self._attach, self._detached, lambda why: _mistake(self._desk, "attachment", why))
+
+    async def _attach(self) -> None:
+        await self._leave_others_alone()
+        async with self._ari.events(self._config.app, self._desk.clock) as events:
+            await self._serve(events)
+
+    def _detached(self) -> None:
+        self._crew.attached.clear()
+        self._lost = self._lost or self._desk.clock.now()
 
     async def _leave_others_alone(self) -> None:
         """Raise InUseError when somebody else has our application. Our own, if it was lost, we take again."""
-        if not self._ours and await self._ari.registered(self._config.app):
+        if not self._again.ours and await self._ari.registered(self._config.app):
             raise InUseError("another client uses our ARI application")
 
     async def mind_refusals(self) -> None:
@@ -151,7 +160,7 @@ class Attachment:
                 continue
             if not self.refused:
                 self.refused = True
-                self._explain(why, 0)
+                self._again.explain(why, 0)
             self._ari.refusal = None
             try:
                 await self._prepare()
@@ -192,29 +201,11 @@ class Attachment:
         """Whether events come and requests are accepted."""
         return self._crew.attached.is_set() and not self.refused
 
-    def _explain(self, why: Exception, failures: int) -> float:
-        """Say why we are not attached; how many seconds to wait before the next try."""
-        self._desk.attached(False, str(why))
-        pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
-        if isinstance(why, InUseError):
-            if self._ours or failures <= 1 or failures % 30 == 0:
-                fix = (
-                    "is another vcond running? give each its own adapters.asterisk.app; this one waits until it is free"
-                )
-                self._desk.log.error("not attached: another client has our application", app=self._config.app, fix=fix)
-            self._ours = False
-            return pause if failures <= 1 else IN_USE
-        if isinstance(why, ConfigError):
-            self._desk.log.error("not attached: Asterisk refuses us", why=str(why), fix="run: vcond check")
-            return LONGEST
-        self._desk.log.warning("not attached to Asterisk", why=str(why), again_in=round(pause, 1))
-        return pause
-
     async def _serve(self, events: EventSocket) -> NoReturn:
         await self._prepare()
         await self._resync()
         self._lost = self._ari.refusal = None
-        self._ours, self.refused, self._events = True, False, events
+        self._again.ours, self.refused, self._events = True, False, events
         self._crew.attached.set()
         self._desk.attached(True, self._version)
         self._desk.log.info("attached to Asterisk", version=self._version, app=self._config.app)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from typing import ClassVar, Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError, RefusedError
+from vcond.sdk.contract import ConfigError, Desk, Finding, Instant, RefusedError
+from vcond.sdk.reconnect import Reconnecting
 from vcond_freeswitch import config as settings
 from vcond_freeswitch import resync
 from vcond_freeswitch.board import Switchboard
@@ -21,11 +21,6 @@ from vcond_freeswitch.streams import Reception
 from vcond_freeswitch.tapevents import TapEvents
 from vcond_freeswitch.taps import LOOK, TapCrew
 
-SHORTEST: Final = 0.5
-LONGEST: Final = 30.0
-"""Seconds before attaching again, doubled with every failure."""
-SETTLED: Final = 10.0
-"""Seconds that an attachment must last for the next pause to be the shortest again."""
 MODULES: Final = {"stream": "mod_audio_stream", "fork": "mod_audio_fork"}
 
 
@@ -78,31 +73,16 @@ class Attachment:
 
     async def keep(self) -> None:
         """Attach for ever."""
-        failures = 0
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                async with connected(self._config, self._desk.clock) as connection:
-                    await self._serve(connection)
-            except (PeerError, ConfigError) as why:
-                self._lost = self._lost or self._desk.clock.now()
-                failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
-                await asyncio.sleep(self._explain(why, failures))
-            except Exception as why:  # noqa: BLE001 - a mistake of ours: what is recorded goes on, all is asked for anew
-                self._lost = self._lost or self._desk.clock.now()
-                failures += 1
-                mistake(self._desk, "the attachment ended and is made again", why)
-                await asyncio.sleep(self._explain(ProtocolError("a mistake in vcond"), failures))
+        text = "the attachment ended and is made again"
+        again = Reconnecting(self._desk, "FreeSWITCH")
+        await again.keep(self._attach, self._detached, lambda why: mistake(self._desk, text, why))
 
-    def _explain(self, why: Exception, failures: int) -> float:
-        """Say why we are not attached; how many seconds to wait before the next try."""
-        self._desk.attached(False, str(why))
-        pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
-        if isinstance(why, ConfigError):
-            self._desk.log.error("not attached: FreeSWITCH refuses us", why=str(why), fix="run: vcond check")
-            return LONGEST
-        self._desk.log.warning("not attached to FreeSWITCH", why=str(why), again_in=round(pause, 1))
-        return pause
+    async def _attach(self) -> None:
+        async with connected(self._config, self._desk.clock) as connection:
+            await self._serve(connection)
+
+    def _detached(self) -> None:
+        self._lost = self._lost or self._desk.clock.now()
 
     async def _serve(self, connection: Connection) -> None:
         self._odd = 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
-from typing import ClassVar, Final, NoReturn
+from functools import partial
+from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
 from vcond.sdk.contract import ConfigError, Desk, Finding, Instant, PeerError, ProtocolError
+from vcond.sdk.reconnect import Reconnecting
 from vcond_webrtc.janus.check import check, decoder_is_here
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig
@@ -16,11 +17,6 @@ from vcond_webrtc.janus.rooms import Board
 from vcond_webrtc.janus.taps import TapCrew, mistake
 from vcond_webrtc.janus.watch import Watch
 
-SHORTEST: Final = 0.5
-LONGEST: Final = 30.0
-"""Seconds before attaching again, doubled with every failure."""
-SETTLED: Final = 10.0
-"""Seconds that an attachment must last for the next pause to be the shortest again."""
 PATIENCE: Final = 5.0
 """Seconds for the removal of our forwards when the adapter ends."""
 
@@ -56,30 +52,21 @@ class JanusAdapter:
             async with asyncio.TaskGroup() as tasks:
                 crew = TapCrew(desk, self._config, ports, tasks)
                 board = Board(desk, self._config, crew)
-                await self._keep(desk, board, crew)
+                await Reconnecting(desk, "Janus").keep(
+                    partial(self._attach, desk, board, crew), partial(crew.attach, None), partial(mistake, desk)
+                )
         finally:
             if board is not None and crew is not None:
                 board.close()
                 await self._leave(desk, crew)
 
-    async def _keep(self, desk: Desk, board: Board, crew: TapCrew) -> NoReturn:
-        """Attach for ever."""
-        failures = 0
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                async with Janus(self._config) as janus:
-                    await Watch(self._config, desk, janus, board, crew).serve()
-            except (PeerError, ConfigError) as why:
-                failure: Exception = why
-                if isinstance(why, ProtocolError):
-                    desk.dropped("message", "malformed")
-            except Exception as why:  # noqa: BLE001 - audio goes on being taken whatever we did wrong here
-                mistake(desk, why)
-                failure = ProtocolError("a mistake in vcond, see the log")
-            crew.attach(None)
-            failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
-            await asyncio.sleep(_explain(desk, failure, failures))
+    async def _attach(self, desk: Desk, board: Board, crew: TapCrew) -> None:
+        try:
+            async with Janus(self._config) as janus:
+                await Watch(self._config, desk, janus, board, crew).serve()
+        except ProtocolError:
+            desk.dropped("message", "malformed")
+            raise
 
     async def _leave(self, desk: Desk, crew: TapCrew) -> None:
         """Remove our forwards, by a connection of its own: the other one may be what was lost."""
@@ -91,14 +78,3 @@ class JanusAdapter:
                 await crew.close(janus)
         except (PeerError, ConfigError, TimeoutError) as why:
             desk.log.warning("forwards stay in Janus until the next start", why=str(why) or type(why).__name__)
-
-
-def _explain(desk: Desk, why: Exception, failures: int) -> float:
-    """Say why we are not attached; how many seconds to wait before the next try."""
-    desk.attached(False, str(why))
-    if isinstance(why, ConfigError):
-        desk.log.error("not attached: Janus refuses us", why=str(why), fix="run: vcond check")
-        return LONGEST
-    pause = min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
-    desk.log.warning("not attached to Janus", why=str(why), again_in=round(pause, 1))
-    return pause

@@ -1,0 +1,63 @@
+"""Staying attached to one system: attach, explain why that failed or ended, try again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+from vcond.sdk.contract import ConfigError, Desk, PeerError, ProtocolError
+
+SHORTEST: Final = 0.5
+LONGEST: Final = 30.0
+"""Seconds before attaching again, doubled with every failure."""
+SETTLED: Final = 10.0
+"""Seconds that an attachment must last for the next pause to be the shortest again."""
+
+
+class Reconnecting:
+    """Attaches to ``system`` (its name, for the log) for ever; every failure is told to the desk and logged."""
+
+    def __init__(self, desk: Desk, system: str) -> None:
+        self._desk = desk
+        self._failed, self._refused = f"not attached to {system}", f"not attached: {system} refuses us"
+
+    async def keep(
+        self, attach: Callable[[], Awaitable[object]], lost: Callable[[], None], mistake: Callable[[Exception], None]
+    ) -> NoReturn:
+        """Attach for ever. ``attach`` attaches and serves until it raises; ``lost`` is told whenever it did.
+
+        PeerError and ConfigError are explained. Any other exception is a mistake of ours: ``mistake`` is told, and all
+        is tried again, as what is recorded then goes on.
+        """
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await attach()
+            except (PeerError, ConfigError) as why:
+                failure: Exception = why
+            except Exception as why:  # noqa: BLE001 - see above
+                mistake(why)
+                failure = ProtocolError("a mistake in vcond, see the log")
+            else:
+                failure = ProtocolError("the attachment ended by itself")
+            lost()
+            failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
+            await asyncio.sleep(self.explain(failure, failures))
+
+    def explain(self, why: Exception, failures: int) -> float:
+        """Say why we are not attached; how many seconds to wait before the next try."""
+        self._desk.attached(False, str(why))
+        if isinstance(why, ConfigError):
+            self._desk.log.error(self._refused, why=str(why), fix="run: vcond check")
+            return LONGEST
+        again = pause(failures)
+        self._desk.log.warning(self._failed, why=str(why), again_in=round(again, 1))
+        return again
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, with jitter: many vconds must not come in step."""
+    return min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter

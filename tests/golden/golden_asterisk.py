@@ -44,9 +44,9 @@ def captured(name: str, *, tail: float = 0.0) -> MemoryDesk:
     if tail:
         ears.pass_time(desk, clock.now() + round(tail * 1000) * MILLI)
         for channel in sorted(board.legs):
-            board.remove(channel, clock.now(), Cause(q850=16))
+            board.channels.remove(channel, clock.now(), Cause(q850=16))
         for half in sorted(board.locals):
-            board.remove(half, clock.now(), Cause(q850=16))
+            board.channels.remove(half, clock.now(), Cause(q850=16))
     return desk
 
 

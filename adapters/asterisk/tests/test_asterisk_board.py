@@ -391,13 +391,15 @@ def test_a_clock_that_steps_is_told(script, desk):
 def test_the_linkedid_is_asked_for_when_events_do_not_say_it(board, script, desk):
     script.channel("t1", "PJSIP/trunk-01", channelvars={})
     event = wire.decode_event(json.dumps({"type": "ChannelCreated", "channel": script.channels["t1"]}))
-    assert board.nameless(event) == ["t1"]
-    board.told("t1", "linked-1")
-    assert board.nameless(event) == []
+    assert board.identities.nameless(event) == ["t1"]
+    board.identities.told("t1", "linked-1")
+    assert board.identities.nameless(event) == []
     script.tell("ChannelCreated", channel="t1")
     script.channel("s1", "Snoop/t1-01", channelvars={})
     assert (
-        board.nameless(wire.decode_event(json.dumps({"type": "ChannelCreated", "channel": script.channels["s1"]})))
+        board.identities.nameless(
+            wire.decode_event(json.dumps({"type": "ChannelCreated", "channel": script.channels["s1"]}))
+        )
         == []
     )
     script.up("t1")
@@ -453,7 +455,7 @@ def test_any_story_is_told_without_a_mistake(story):
     board = Switchboard(desk, Config(internal=["PJSIP/agent*"]), NoTaps())
     replay(board, desk, story)
     for channel in "abcdef":
-        board.remove(channel, desk.clock.advance(MS), Cause(q850=16))
+        board.channels.remove(channel, desk.clock.advance(MS), Cause(q850=16))
     assert board.legs == {}
     assert board.conversations == []
     for call in desk.calls:

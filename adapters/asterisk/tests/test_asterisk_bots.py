@@ -200,7 +200,7 @@ def test_a_bot_that_runs_when_its_channel_goes_leaves_nothing(script, board, des
     steps(script, "t1", "AudioSocket", "40325ec2-5efd-4bd3-805f-53576e581d13,127.0.0.1:9092")
     script.destroyed("t1", by="t1")
     assert desk.calls[0].over
-    assert (taps.on, board.legs, board.bots.runs_on, board.bots.parties) == ({}, {}, {}, set())
+    assert (taps.on, board.legs, board.channels.bots.runs_on, board.channels.bots.parties) == ({}, {}, {}, set())
 
 
 UUID = "40325ec2-5efd-4bd3-805f-53576e581d13"

@@ -87,9 +87,9 @@ def test_a_hidden_number_is_nowhere(board, desk, site, name):
     for event in events:
         desk.clock.advance(1_000_000)
         decoded = wire.decode_event(json.dumps(event))
-        for channel in board.unpresented(decoded):
+        for channel in board.identities.unpresented(decoded):
             # the dial plan hides it after the channel was made
-            board.presented(
+            board.identities.presented(
                 channel,
                 "allowed"
                 if event["type"] == "ChannelCreated" and not desk.calls and event["channel"]["id"] == channel
@@ -146,7 +146,7 @@ def test_of_ours_and_of_whom_asterisk_called_nothing_is_asked(board, desk, site)
     asked = set()
     for event in site("click-ami") + site("conf-return"):
         decoded = wire.decode_event(json.dumps(event))
-        asked |= set(board.unpresented(decoded))
+        asked |= set(board.identities.unpresented(decoded))
         board.event(decoded, desk.clock.advance(1_000_000))
     assert asked == set()
 
@@ -164,7 +164,7 @@ def test_a_conference_that_is_not_recorded_costs_few_requests(make_board, make_s
             bridge = {"id": "room", "bridge_type": "mixing", "channels": members}
             more = {"bridge": bridge} if kind == "ChannelEnteredBridge" else {}
             event = {"type": kind, "channel": script.channels[ident], **more}
-            asked += len(board.unpresented(wire.decode_event(json.dumps(event))))
+            asked += len(board.identities.unpresented(wire.decode_event(json.dumps(event))))
             script.tell(kind, channel=ident, **more)
     assert asked <= 60 * 3 * 5
 

@@ -31,16 +31,16 @@ class Asking:
 
     async def about(self, event: wire.Event) -> None:
         """Ask what must be known before ``event`` is told."""
-        for channel in self._board.nameless(event):
+        for channel in self._board.identities.nameless(event):
             await self._linkedid(channel)
-        for channel in self._board.unpresented(event):
+        for channel in self._board.identities.unpresented(event):
             await self._presentation(channel)
 
     async def about_found(self, channel: Channel) -> None:
         """Ask what must be known of a channel that was found in a list."""
-        if self._board.is_nameless(channel):
+        if self._board.identities.is_nameless(channel):
             await self._linkedid(channel.id)
-        if self._board.may_hide(channel):
+        if self._board.identities.may_hide(channel):
             await self._presentation(channel.id)
 
     async def again(self) -> None:
@@ -48,7 +48,7 @@ class Asking:
         self._unanswered = ""
         for channel in sorted(self._unasked & self._there()):
             self._unasked.discard(channel)
-            if channel in self._board.linkedids:
+            if channel in self._board.identities.linkedids:
                 await self._linkedid(channel)
             await self._presentation(channel)
 
@@ -65,11 +65,11 @@ class Asking:
         await self.again()
 
     async def _linkedid(self, channel: str) -> None:
-        self._board.told(channel, await self._variable(channel, wire.LINKEDID))
+        self._board.identities.told(channel, await self._variable(channel, wire.LINKEDID))
 
     async def _presentation(self, channel: str) -> None:
         presentation = await self._variable(channel, wire.PRESENTATION)
-        self._board.presented(channel, presentation, self._desk.clock.now())
+        self._board.identities.presented(channel, presentation, self._desk.clock.now())
 
     async def _variable(self, channel: str, name: str) -> str:
         """Its value; empty when the channel is gone, or could not be asked."""

@@ -70,7 +70,7 @@ class Comparing:
 
     def _unknown(self, channels: Sequence[Channel]) -> set[str]:
         """Parties that we do not know. Local channels alone are nobody, and may outlive their conversation."""
-        return {one.id for one in channels if one.technology != LOCAL and self._board.is_unknown(one)}
+        return {one.id for one in channels if one.technology != LOCAL and self._board.channels.is_unknown(one)}
 
     def _act(self, differs: set[str], channels: Sequence[Channel], bridges: Sequence[Bridge]) -> None:
         """Make the switchboard agree, in what is still so after questions were answered."""
@@ -82,9 +82,13 @@ class Comparing:
         self._desk.log.warning("channels ended or began and Asterisk did not say so", **counts)
         heard = [(self._last(channel, at), channel) for channel in ended]
         for last, channel in sorted(heard):
-            board.remove(channel, last, Cause(text="lost"))
+            board.channels.remove(channel, last, Cause(text="lost"))
         if began:
-            new = [one for one in channels if one.id in began or (one.technology == LOCAL and board.is_unknown(one))]
+            new = [
+                one
+                for one in channels
+                if one.id in began or (one.technology == LOCAL and board.channels.is_unknown(one))
+            ]
             redraw(board, new, list(self._joined(bridges, began)), at, None)
             take_up(board, self._desk, at)
 

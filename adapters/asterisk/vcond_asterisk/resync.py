@@ -57,7 +57,7 @@ def _forget_gone(
         return min(at, taps.last_heard(leg) or lost or at) if leg is not None else at
 
     for moment, _, channel in sorted((when(one), one in board.locals, one) for one in gone(board, channels)):
-        board.remove(channel, moment, Cause())
+        board.channels.remove(channel, moment, Cause())
 
 
 def redraw(
@@ -65,15 +65,15 @@ def redraw(
 ) -> None:
     """Tell the switchboard of channels and bridges as they are now; what is new may be so since ``lost``."""
     for bridge in bridges:
-        board.bridged(bridge)
+        board.channels.bridged(bridge)
     for channel in sorted(channels, key=_oldest_first):
-        board.seen(channel, at, late=True, since=lost)
+        board.channels.seen(channel, at, late=True, since=lost)
     for bridge in bridges:
-        board.meet(bridge.id, at)
+        board.channels.meet(bridge.id, at)
     for channel in channels:
         if channel.technology == LOCAL:  # what runs on it is a bot when somebody is there, who is known only now
-            board.seen(channel, at, late=True, since=lost)
-    board.bots.release_idle(at)
+            board.channels.seen(channel, at, late=True, since=lost)
+    board.channels.bots.release_idle(at)
 
 
 def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from vcond_asterisk.calls import Conversation, Leg
-from vcond_asterisk.wire import Channel
+from vcond_asterisk.wire import Bridge, Channel
 
 HOPS: Final = 6
 """Local channels in a row that are followed."""
+REMEMBERED: Final = 4_000
+"""Channels that are gone, whose last events may still come."""
 
 
 class LocalEnd(NamedTuple):
@@ -26,11 +29,54 @@ class LocalEnd(NamedTuple):
 class Wiring:
     """All legs, Local channels and bridges of one Asterisk."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Callable[[str], bool]) -> None:
+        """``own``: whether an id is one of our own helpers."""
+        self._own = own
         self.legs: dict[str, Leg] = {}
         self.locals: dict[str, LocalEnd] = {}
         self.bridges: dict[str, set[str]] = {}
         """Members of mixing bridges that are not ours."""
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def knows(self, channel: str) -> bool:
+        """Whether a channel is there, or was and is gone."""
+        return channel in self.legs or channel in self.locals or channel in self._gone
+
+    def conversation(self, channel: str) -> Conversation | None:
+        """That of a leg or a Local channel."""
+        there = self.legs.get(channel) or self.locals.get(channel)
+        return there.conversation if there is not None else None
+
+    def is_gone(self, channel: str) -> bool:
+        """Whether a channel was there; what still comes of it is late."""
+        return channel in self._gone
+
+    def came(self, channel: str) -> None:
+        """A channel was created, perhaps with the id of one that is gone."""
+        self._gone.pop(channel, None)
+
+    def went(self, channel: str) -> None:
+        """A channel is gone: it is in no bridge."""
+        self._gone[channel] = None
+        if len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
+        for members in self.bridges.values():
+            members.discard(channel)
+
+    def bridged(self, bridge: Bridge) -> None:
+        """Who is in a bridge now."""
+        if bridge.bridge_type != "mixing" or self._own(bridge.id):
+            return
+        before, now = self.bridges.get(bridge.id, set()), set(bridge.channels) - self._gone.keys()
+        self.bridges[bridge.id] = now
+        for channel in before - now:
+            leg = self.legs.get(channel)
+            if leg is not None and leg.bridge == bridge.id:
+                leg.bridge = ""
+        for channel in now:
+            leg = self.legs.get(channel)
+            if leg is not None:
+                leg.bridge = bridge.id
 
     def behind(self, channel: Channel | None, not_these: Iterable[str]) -> Leg | None:
         """The party behind a channel: itself, or whom a chain of Local channels leads to."""

@@ -1,0 +1,150 @@
+"""Channels as Asterisk shows them: what a snapshot says of legs, Local channels and bots, and who is in one bridge."""
+
+from __future__ import annotations
+
+from vcond.sdk.contract import Cause, Desk, Instant
+from vcond_asterisk.bots import Bots
+from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps
+from vcond_asterisk.config import Config
+from vcond_asterisk.conversations import Conversations
+from vcond_asterisk.identities import Identities
+from vcond_asterisk.parties import LOCAL, is_party
+from vcond_asterisk.wire import Bridge, Channel
+from vcond_asterisk.wiring import LocalEnd, Wiring
+
+
+class Channels:
+    """All channels of one Asterisk that matter: parties, what leads to them, and bots."""
+
+    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
+        self._config = config
+        self._taps = taps
+        self.wiring = Wiring(taps.own)
+        self.legs, self.locals, self.bridges = self.wiring.legs, self.wiring.locals, self.wiring.bridges
+        self.conversations = Conversations(desk, config, taps, self.wiring)
+        self.identities = Identities(config, self.wiring, self.conversations, self._matters)
+        self.bots = Bots(self)
+
+    # What bots ask.
+
+    def survivor(self, conversation: Conversation) -> Conversation:
+        """The conversation that one became part of, or itself."""
+        return self.conversations.survivor(conversation)
+
+    def bridged(self, bridge: Bridge) -> None:
+        """Who is in a bridge now."""
+        self.wiring.bridged(bridge)
+
+    # Snapshots.
+
+    def _matters(self, channel: Channel) -> bool:
+        if self._taps.own(channel.id) or channel.name.endswith("<ZOMBIE>"):
+            return False
+        return is_party(channel) or channel.technology == LOCAL or channel.id in self.bots.parties
+
+    def is_unknown(self, channel: Channel) -> bool:
+        """Whether a channel that is there should be known, and is not."""
+        return self._matters(channel) and not self.wiring.knows(channel.id)
+
+    def seen(self, channel: Channel, at: Instant, *, late: bool = False, since: Instant | None = None) -> Leg | None:
+        """Take a snapshot of a channel; its leg, None for channels that are no party.
+
+        ``late``: it may have been there before. ``since``: what is new of it may be so since then; else it is new now.
+        """
+        if self.wiring.is_gone(channel.id) or self._taps.own(channel.id):
+            return None
+        self.bots.see(channel)
+        if not self._matters(channel):
+            return None
+        leg, half = self.legs.get(channel.id), self.locals.get(channel.id)
+        conversation = self.conversations.of(channel.id, self.identities.linkedid(channel), at, late=late)
+        if channel.technology == LOCAL:
+            if leg is not None:  # its party went elsewhere, and only the channel is left
+                conversation.remove(self.legs.pop(channel.id), at, Cause())
+            half = half or LocalEnd(channel.name, conversation)
+            self.locals[channel.id] = half._replace(name=channel.name, conversation=conversation)
+            conversation.locals.add(channel.id)
+            self.bots.run(channel, conversation, at, up=channel.state == "Up")
+            return None
+        self.locals.pop(channel.id, None)
+        conversation.locals.discard(channel.id)
+        if leg is None:
+            leg = self._leg(channel, conversation, at, since, late=late)
+        elif leg.name != channel.endpoint:
+            self._renamed(leg, channel, at if since is None else since)
+        leg.update(channel)
+        if leg.app in SPIES:
+            leg.conversation.listens_in(leg, at)
+        leg.conversation.identify(leg, self.identities.presentation(channel), at)
+        if channel.state == "Up" and self.wiring.took(leg):
+            leg.conversation.came_up(leg, at)
+        if self._config.only_if_variable in channel.channelvars:
+            self.want(leg.conversation, channel.channelvars[self._config.only_if_variable])
+        for name in self._config.variables:
+            leg.conversation.variable(name, channel.channelvars.get(name) or "", at)
+        leg.conversation.settle(at)
+        leg.conversation.know(leg, channel, at)
+        self.bots.run(channel, leg.conversation, at, up=leg.up is not None)
+        return leg
+
+    def _leg(
+        self, channel: Channel, conversation: Conversation, at: Instant, since: Instant | None, *, late: bool
+    ) -> Leg:
+        inside = self._config.inside(channel.endpoint)
+        leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
+        leg.made(channel, late=late)
+        if channel.id in self.bots.parties:
+            leg.bot, leg.called, leg.inside = True, False, True
+            leg.runs_on = self.bots.runs_on.get(channel.id, "")
+        leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
+        self.legs[channel.id] = leg
+        conversation.add(leg, since)
+        return leg
+
+    def _renamed(self, leg: Leg, channel: Channel, at: Instant) -> None:
+        """Another phone took the channel over (a pickup, some transfers): another party speaks there now."""
+        inside = self._config.inside(channel.endpoint)
+        leg.conversation.hand_over(leg, channel.endpoint, inside=inside, at=at)
+        leg.taken_over(channel)
+
+    def want(self, conversation: Conversation, value: str | None) -> None:
+        """A call is recorded only when the dialplan says so: this is what it says."""
+        if self._config.only_if_variable and (value or "").strip().lower() not in {"", "0", "no", "off", "false"}:
+            conversation.wanted = True
+
+    def remove(self, channel: str, at: Instant, cause: Cause) -> None:
+        """A channel is gone."""
+        self.identities.forget(channel)
+        self.bots.forget(channel, at)
+        self.wiring.went(channel)
+        conversation = self.wiring.conversation(channel)
+        leg = self.legs.pop(channel, None)
+        self.locals.pop(channel, None)
+        if conversation is None:
+            return
+        conversation = self.survivor(conversation)
+        conversation.locals.discard(channel)
+        if leg is not None:
+            conversation.remove(leg, at, cause)
+        self.bots.dismiss(conversation, at)
+        self.conversations.close(conversation, at)
+
+    # Who is in one bridge.
+
+    def meet(self, bridge: str, at: Instant) -> None:
+        """Whoever shares a bridge is in one conversation."""
+        self.bots.meet(bridge, at)
+        members = self.bridges.get(bridge, ())
+        legs = [self.legs[channel] for channel in members if channel in self.legs]
+        for leg in legs[1:]:
+            self.conversations.join(legs[0].conversation, leg.conversation, at)
+        ends = [self.locals[channel].conversation for channel in members if channel in self.locals]
+        for conversation in dict.fromkeys([leg.conversation for leg in legs] + ends):
+            self.look_again(conversation, at)
+
+    def look_again(self, conversation: Conversation, at: Instant) -> None:
+        """Somebody met or answered: those who were called may be in the conversation now."""
+        for leg in conversation.legs.values():
+            if leg.up is None and leg.state == "Up" and self.wiring.took(leg):
+                conversation.came_up(leg, at)
+        conversation.settle(at)

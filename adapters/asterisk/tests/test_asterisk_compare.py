@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
-from vcond_asterisk import compare
+from vcond.sdk.contract import Cause, PartyLeft
+from vcond_asterisk import compare, wire
+from vcond_asterisk.asking import Asking
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +100,79 @@ def test_helpers_that_could_not_be_removed_in_time_are_later(world):
         assert [ok for ok, _ in one.desk.attachments] == [True]
 
     world(main)
+
+
+class Lists:
+    """An ARI that lists ``there`` of a script's channels."""
+
+    def __init__(self, script, *there):
+        self.script, self.there = script, there
+
+    async def channels(self):
+        return wire.decode_channels(msgspec.json.encode([self.script.channels[one] for one in self.there]))
+
+    async def bridges(self):
+        return []
+
+
+class Waiting:
+    """An event socket in which something waits to be told."""
+
+    def __init__(self, tell=lambda: None, *, over=False):
+        self.caught, self.over = tell, over
+
+    async def caught_up(self):
+        self.caught()
+
+
+@pytest.fixture
+def comparing(script, board, desk, taps):
+    async def nothing(*_):
+        return 0
+
+    def make(*there):
+        ari = Lists(script, *there)
+        taps.remove_orphans = nothing
+        return compare.Comparing(ari, board, desk, taps, Asking(ari, board, desk))
+
+    return make
+
+
+async def test_events_that_came_before_the_answer_are_told_first(script, board, desk, comparing):
+    script.call()
+    look, waiting = comparing(), Waiting()
+    await look.look(waiting)
+    assert (set(board.legs), look.pause) == ({"t1", "a1"}, compare.AGAIN)
+    waiting.caught = lambda: script.destroyed("a1", cause=31)
+    await look.look(waiting)
+    (call,) = desk.calls
+    assert (call.over, look.pause) == (True, compare.EVERY)
+    left = [event.cause for event in call.events if isinstance(event, PartyLeft)]
+    assert left == [Cause(q850=31), Cause(text="lost")]
+
+
+async def test_what_an_event_tells_meanwhile_is_not_new(script, board, desk, comparing):
+    script.channel("t1", "PJSIP/trunk-01", state="Up")
+    look, waiting = comparing("t1"), Waiting()
+    await look.look(waiting)
+    waiting.caught = lambda: script.created("t1", "PJSIP/trunk-01", state="Up", number="+4930123456")
+    await look.look(waiting)
+    assert [warning.code for warning in desk.calls[0].state.warnings] == []
+    assert look.pause == compare.EVERY
+
+
+async def test_doubts_of_one_event_socket_do_not_count_for_the_next(script, board, comparing):
+    script.call()
+    look = comparing()
+    await look.look(Waiting())
+    await look.look(Waiting())
+    assert set(board.legs) == {"t1", "a1"}
+
+
+async def test_nothing_is_decided_when_the_event_socket_is_over(script, board, comparing):
+    script.call()
+    look, waiting = comparing(), Waiting()
+    await look.look(waiting)
+    waiting.over = True
+    await look.look(waiting)
+    assert set(board.legs) == {"t1", "a1"}

@@ -11,7 +11,7 @@ MINUTES ?= 60
 SUITE ?= bookworm trixie
 
 .NOTPARALLEL:
-.PHONY: help setup demo test peers quick slow random torture fresh install lint format bench lock clean
+.PHONY: help setup demo test peers quick slow random torture fresh install lint format picture bench lock clean
 help:
 	@echo "make demo            a spoken call through a fresh daemon: live text, then a vCon"
 	@echo "make demo PBX=asterisk   the same through a real Asterisk"
@@ -21,7 +21,7 @@ help:
 	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers)"
-	@echo "make lint | format | bench | lock | clean"
+	@echo "make lint | format | picture | bench | lock | clean"
 
 setup: .venv/.ready
 .venv/.ready: requirements.lock pyproject.toml tools/setup.sh
@@ -63,6 +63,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+# docs/imports.svg: which room imports which.
+picture: setup
+	$(BIN)/python tools/make_picture.py docs/imports.svg
 
 bench: setup
 	$(BIN)/python tools/bench.py

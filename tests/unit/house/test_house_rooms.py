@@ -1,16 +1,20 @@
-"""The import table is held by tools/check_rooms.py; this shows that it would notice."""
+"""Imports and sizes are held by tools/check_rooms.py; this shows that it would notice."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
 
 TOP = Path(__file__).resolve().parents[3]
-spec = importlib.util.spec_from_file_location("check_rooms", TOP / "tools" / "check_rooms.py")
-assert spec is not None
-assert spec.loader is not None
-rooms = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(rooms)
+
+
+def tool(name: str):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOP / "tools")
+        return importlib.import_module(name)
+
+
+rooms, sizes, picture = tool("check_rooms"), tool("class_sizes"), tool("make_picture")
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,81 @@ def test_an_import_that_the_table_forbids_is_found(tmp_path: Path, monkeypatch, 
 
 def test_the_tree_keeps_the_table(capsys):
     assert rooms.main() == 0, capsys.readouterr().out
+
+
+def made(top: Path, **sources: str) -> None:
+    for name, text in sources.items():
+        file = top / "vcond" / "call" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from vcond.call.a import A",
+        "from vcond.call import a",
+        "import vcond.call.a",
+        "def f():\n    from vcond.call.a import A",
+        "if TYPE_CHECKING:\n    from vcond.call.a import A",
+    ],
+)
+def test_a_new_circle_is_found_for_type_checking_too(tmp_path: Path, monkeypatch, back: str):
+    monkeypatch.setattr(rooms, "TOP", tmp_path)
+    monkeypatch.setattr(rooms, "CIRCLES", [])
+    made(tmp_path, a="from vcond.call.b import B", b="import vcond.call.c", c="")
+    assert rooms.in_circles() == []
+    made(tmp_path, c=back)
+    assert rooms.in_circles() == ["modules import one another in a circle: vcond.call.a, vcond.call.b, vcond.call.c"]
+
+
+def test_a_known_circle_must_not_grow_and_goes_from_the_list_when_it_is_opened(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(rooms, "TOP", tmp_path)
+    monkeypatch.setattr(rooms, "CIRCLES", [frozenset({"vcond.call.a", "vcond.call.b"})])
+    made(tmp_path, a="import vcond.call.b", b="import vcond.call.a", c="import vcond.call.a")
+    assert rooms.in_circles() == []
+    made(tmp_path, b="import vcond.call.a, vcond.call.c")
+    assert "vcond.call.c" in rooms.in_circles()[0]
+    made(tmp_path, b="")
+    assert rooms.in_circles() == ["no circle any more, take it out of tools/check_rooms.py: vcond.call.a, vcond.call.b"]
+
+
+def a_class(methods: int, lines: int) -> str:
+    text = "class A:\n" + "".join(f"    def m{i}(self): ...\n" for i in range(methods)) + "    def _m(self): ...\n"
+    return text + "    # more\n" * (lines - text.count("\n") - 1) + "    last = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("methods", "lines", "fits"), [(15, 200, True), (16, 200, False), (15, 201, False), (0, 201, False)]
+)
+def test_a_class_that_is_too_large_is_found(tmp_path: Path, monkeypatch, methods: int, lines: int, fits: bool):
+    monkeypatch.setattr(sizes, "FOR_NOW", {})
+    file = tmp_path / "a.py"
+    file.write_text(a_class(methods, lines))
+    assert sizes.sizes(file) == {"A": (lines, methods)}
+    assert (sizes.large({"vcond.a": file}) == []) is fits
+    monkeypatch.setattr(sizes, "FOR_GOOD", {"vcond.a.A": "2026-11-29: a reason"})
+    assert len(sizes.large({"vcond.a": file})) == fits, "an exception that nobody needs is told"
+
+
+def test_no_more_than_three_classes_are_excepted_for_good(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sizes, "FOR_NOW", {})
+    files = {f"vcond.a{i}": tmp_path / f"a{i}.py" for i in range(4)}
+    for file in files.values():
+        file.write_text(a_class(16, 30))
+    monkeypatch.setattr(sizes, "FOR_GOOD", {f"{module}.A": "2026-11-29: a reason" for module in list(files)[:3]})
+    assert len(sizes.large(files)) == 1
+    monkeypatch.setattr(sizes, "FOR_GOOD", {f"{module}.A": "2026-11-29: a reason" for module in files})
+    assert sizes.large(files) == ["tools/class_sizes.py: more than three classes are excepted for good"]
+
+
+def test_the_picture_of_the_imports_is_of_this_tree():
+    assert (TOP / "docs" / "imports.svg").read_text("utf-8") == picture.picture(TOP), "make picture"
+
+
+def test_the_picture_puts_a_room_above_what_it_imports_and_shows_circles(tmp_path: Path):
+    links = {"up": {"mid", "low"}, "mid": {"low", "back"}, "back": {"mid"}, "low": set()}
+    assert picture.levels(links) == {"low": 0, "mid": 1, "back": 1, "up": 2}
+    drawn = picture.draw(links, "")
+    assert drawn.count('class="circle"') == 2
+    assert drawn.count('class="implied"') == 1

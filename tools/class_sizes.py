@@ -33,10 +33,7 @@ FOR_NOW: dict[str, str] = dict.fromkeys(
         "vcond_asterisk.calls.Conversation",
         "vcond_freeswitch.board.Switchboard",
         "vcond_freeswitch.taps.TapCrew",
-        "vcond_webrtc.janus.client.Janus",
-        "vcond_webrtc.janus.rooms.Board",
         "vcond_webrtc.session.Session",
-        "vcond_webrtc.whip.Endpoint",
     ],
     TO_BE_SPLIT,
 )

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
-from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, ProtocolError, RefusedError
+from vcond.sdk.contract import ConfigError, Desk, Instant, ProtocolError, RefusedError
+from vcond_webrtc.access import Access, Guest, bearer, digest
 from vcond_webrtc.calls import Switchboard
 from vcond_webrtc.captions import Captions
-from vcond_webrtc.claims import NAMES, Claims, from_token, from_words
+from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.limits import Rate, Seat, Seats, asker
+from vcond_webrtc.limits import Rate, Seat, Seats
 from vcond_webrtc.servers import links
 from vcond_webrtc.session import HUNG_UP, STOPPING, Session
 from vcond_webrtc.trickle import FRAGMENT, LARGEST_FRAGMENT
@@ -44,20 +42,8 @@ RESUMES: Final = 30
 WATCH: Final = "GET, OPTIONS"
 PATCHES: Final = 60
 """That one session may send in a minute; a browser that trickles sends about ten in all."""
-OLDEST_CONSENT: Final = 3_600.0
-"""Seconds."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """Who asks, once the token was looked at."""
-
-    token: bytes
-    """Its digest: whoever opened a session may close it, also when the token has expired since."""
-    claims: Claims | None
-    """What the token says; None for the ingress token, which may claim anything."""
 
 
 class Endpoint:
@@ -69,6 +55,7 @@ class Endpoint:
         self._group = group
         self._switchboard = Switchboard(desk, config)
         self._sessions: dict[str, tuple[Session, bytes]] = {}
+        self._access = Access(desk, config)
         self._offers = Rate(config.offers_per_minute)
         self._patches = Rate(PATCHES)
         self._mutes = Rate(MUTES)
@@ -85,7 +72,7 @@ class Endpoint:
             answer = await self._answer(request)
         except web.HTTPException as refusal:
             answer = web.Response(status=refusal.status, text=refusal.text, headers=_kept(refusal.headers))
-        answer.headers.update(self._cors(request))
+        answer.headers.update(self._access.cors(request))
         return answer
 
     def close(self) -> None:
@@ -112,14 +99,14 @@ class Endpoint:
             return web.Response(headers={"Allow": ENDPOINT, "Accept-Post": SDP})
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ENDPOINT.split(", "))
-        self._paced(self._offers, self._asker(request), "offer")
-        guest = self._guest(request)
+        self._access.paced(self._offers, self._access.asker(request), "offer")
+        guest = self._access.guest(request)
         if request.content_type != SDP:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Post": SDP})
         offer = await _body(request, LARGEST_OFFER)
-        claims = self._claims(request, guest)
-        consent, paused = self._consented(request), _paused(request)
-        seat = self._seat(request, guest)
+        claims = self._access.claims(request, guest)
+        consent, paused = self._access.consented(request), _paused(request)
+        seat = self._access.seat(request, guest)
         self._admit(claims, seat)
         self._seats.take(seat)
         try:
@@ -144,22 +131,6 @@ class Endpoint:
             self._desk.dropped("session", "too-many-parties")
             raise web.HTTPConflict(text="this call has as many publishers as it may have\n")
 
-    def _seat(self, request: web.Request, guest: Guest) -> Seat:
-        """What a session counts for. The ingress token is that of a server, which publishes for many."""
-        seat = (("limit", ""), ("address-limit", self._asker(request)))
-        return seat if guest.claims is None else (*seat, ("token-limit", guest.token.hex()))
-
-    def _asker(self, request: web.Request) -> str:
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        return asker(request.remote or "", forwarded, self._config.proxies)
-
-    def _paced(self, rate: Rate, who: str, what: str) -> None:
-        """Raises HTTPTooManyRequests when somebody asks too often (RFC 6585 section 4)."""
-        wait = rate.wait(who, self._desk.clock.now())
-        if wait:
-            self._desk.dropped(what, "too-often")
-            raise web.HTTPTooManyRequests(headers={"Retry-After": str(wait)})
-
     async def _open(
         self, offer: str, claims: Claims, consent: Instant | None, guest: Guest, *, paused: bool
     ) -> tuple[Session, web.Response]:
@@ -170,7 +141,7 @@ class Endpoint:
             if not self._closed:
                 self._sessions[session.name] = (session, guest.token)
         except (ProtocolError, RefusedError, ConfigError, TimeoutError) as why:
-            raise self._refusal(why) from None
+            raise _refusal(self._desk, why) from None
         finally:
             if session.name not in self._sessions:
                 await session.peer.close()
@@ -182,19 +153,6 @@ class Endpoint:
         for link in links(self._config, self._desk.clock.now()):
             created.headers.add("Link", link)
         return session, created
-
-    def _refusal(self, why: ProtocolError | RefusedError | ConfigError | TimeoutError) -> web.HTTPException:
-        """What a failed negotiation is in HTTP (RFC 9725 section 4.2)."""
-        if isinstance(why, TimeoutError | ConfigError):
-            self._desk.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
-            if isinstance(why, ConfigError):
-                self._desk.log.error("no publisher can be taken", why=str(why), fix="see vcond check; widen ports")
-            return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
-        if isinstance(why, ProtocolError):
-            self._desk.dropped("offer", "malformed")
-            return web.HTTPBadRequest(text=f"{why}\n")
-        self._desk.dropped("offer", "unusable")
-        return web.HTTPUnprocessableEntity(text=f"{why}\n")
 
     async def _live(self, session: Session, seat: Seat) -> None:
         try:
@@ -219,7 +177,7 @@ class Endpoint:
 
     async def _patched(self, request: web.Request, session: Session) -> web.Response:
         """Trickle ICE. A restart, which aiortc cannot do, is answered with 422 (section 4.3.1)."""
-        self._paced(self._patches, session.name, "patch")
+        self._access.paced(self._patches, session.name, "patch")
         if request.content_type != FRAGMENT:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Patch": FRAGMENT})
         tags = request.if_match
@@ -246,12 +204,12 @@ class Endpoint:
             raise web.HTTPMethodNotAllowed(request.method, SWITCH.split(", "))
         on = request.method == "PUT"
         if what == "mute":
-            self._paced(self._mutes, session.name, "mute")
+            self._access.paced(self._mutes, session.name, "mute")
             done = session.mute(on=on)
         elif on:
             done = session.pause()
         else:
-            self._paced(self._resumes, session.name, "resume")
+            self._access.paced(self._resumes, session.name, "resume")
             done = session.resume()
         if not done:
             raise web.HTTPConflict(text="the session carries nothing yet or no more, or others have paused too\n")
@@ -266,77 +224,34 @@ class Endpoint:
         session, _ = self._sessions.get(name, (None, b""))
         if session is None:
             raise web.HTTPNotFound
-        return await self._captions.stream(request, session, self._cors(request))
+        return await self._captions.stream(request, session, self._access.cors(request))
 
     def _session(self, request: web.Request, name: str) -> Session:
         """The session of that name, if whoever asks may touch it."""
-        token = _bearer(request)
+        token = bearer(request)
         found, owner = self._sessions.get(name, (None, b""))
-        mine = found is not None and hmac.compare_digest(_digest(token), owner)
+        mine = found is not None and hmac.compare_digest(digest(token), owner)
         if not mine and not self._desk.ingress.allowed(request):
-            self._paced(self._offers, self._asker(request), "request")
-            self._guest(request)  # 401 for a token that is none of ours
+            self._access.paced(self._offers, self._access.asker(request), "request")
+            self._access.guest(request)  # 401 for a token that is none of ours
             raise web.HTTPNotFound
         if found is None:
             raise web.HTTPNotFound
         return found
 
-    def _guest(self, request: web.Request) -> Guest:
-        """Who asks. Raises HTTPUnauthorized (RFC 6750 section 3)."""
-        token = _bearer(request)
-        if self._desk.ingress.allowed(request):
-            return Guest(_digest(token), None)
-        challenge, why = "Bearer", "a bearer token is needed"
-        if token and self._config.secret:
-            try:
-                return Guest(
-                    _digest(token), from_token(token, self._config.secret, now=self._desk.clock.now() / SECOND)
-                )
-            except RefusedError as refused:
-                why = str(refused)
-        if token:
-            challenge = 'Bearer error="invalid_token"'
-            self._desk.log.warning("publisher refused", peer=self._asker(request), why=why)
-        raise web.HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": challenge})
 
-    def _claims(self, request: web.Request, guest: Guest) -> Claims:
-        query = {name: request.query[name] for name in NAMES if name in request.query}
-        if guest.claims is not None:
-            if query:
-                raise web.HTTPBadRequest(text="who publishes is in the token, and not in the query\n")
-            return guest.claims
-        try:
-            return from_words(query)
-        except ProtocolError as why:
-            raise web.HTTPBadRequest(text=f"{why}\n") from None
-
-    def _consented(self, request: web.Request) -> Instant | None:
-        """When the person agreed: ``consented`` is how many seconds ago that was; None when it says nothing."""
-        told = request.query.get("consented")
-        if told is None or not self._config.consent:
-            return None
-        ago = -1.0
-        with contextlib.suppress(ValueError):
-            ago = float(told[:20])
-        if not 0 <= ago <= OLDEST_CONSENT:
-            raise web.HTTPBadRequest(text="consented is not a number of seconds from 0 to 3600\n")
-        return Instant(self._desk.clock.now() - round(ago * SECOND))
-
-    def _cors(self, request: web.Request) -> Mapping[str, str]:
-        """What a browser with a page of another origin needs (Fetch standard, section 3.3)."""
-        origin = request.headers.get("Origin", "")
-        if not origin or not ({"*", origin} & set(self._config.origins)):
-            return {}
-        allowed = {
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Accept-Patch",
-            "Vary": "Origin",
-        }
-        if request.method == "OPTIONS":
-            allowed["Access-Control-Allow-Methods"] = "POST, DELETE, PATCH, PUT, GET, OPTIONS"
-            allowed["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
-            allowed["Access-Control-Max-Age"] = "600"
-        return allowed
+def _refusal(desk: Desk, why: ProtocolError | RefusedError | ConfigError | TimeoutError) -> web.HTTPException:
+    """What a failed negotiation is in HTTP (RFC 9725 section 4.2)."""
+    if isinstance(why, TimeoutError | ConfigError):
+        desk.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
+        if isinstance(why, ConfigError):
+            desk.log.error("no publisher can be taken", why=str(why), fix="see vcond check; widen ports")
+        return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
+    if isinstance(why, ProtocolError):
+        desk.dropped("offer", "malformed")
+        return web.HTTPBadRequest(text=f"{why}\n")
+    desk.dropped("offer", "unusable")
+    return web.HTTPUnprocessableEntity(text=f"{why}\n")
 
 
 def _paused(request: web.Request) -> bool:
@@ -361,15 +276,6 @@ async def _body(request: web.Request, most: int) -> str:
         raise web.HTTPRequestTimeout from None
     except UnicodeDecodeError:
         raise web.HTTPBadRequest(text="the body is no UTF-8\n") from None
-
-
-def _bearer(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "backslashreplace")).digest()  # aiohttp lets any byte through
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -53,7 +53,8 @@ class Janus:
         self._nonsense = ""
 
     async def __aenter__(self) -> Self:
-        await self._connect()
+        self._socket = await _connected(self._config)
+        self._reader = asyncio.create_task(self._read(self._socket), name="janus-read")
         try:
             self._session = (await self._ask("session", janus="create")).data.id
             self._handle = await self._attach()
@@ -146,25 +147,6 @@ class Janus:
 
     # The socket.
 
-    async def _connect(self) -> None:
-        try:
-            self._socket = await connect(
-                self._config.url,
-                subprotocols=[PROTOCOL],
-                open_timeout=self._config.timeout,
-                close_timeout=1,
-                ping_interval=PING,
-                ping_timeout=PING,
-                max_size=wire.MAX_MESSAGE,
-                compression=None,
-                proxy=None,
-                user_agent_header="vcond",
-                logger=_SILENT,
-            )
-        except (InvalidHandshake, WebSocketException, OSError, TimeoutError, ssl.SSLError) as why:
-            raise UnreachableError(f"Janus's WebSocket server does not answer ({type(why).__name__})") from why
-        self._reader = asyncio.create_task(self._read(self._socket), name="janus-read")
-
     async def _close(self) -> None:
         """Janus ends the session of a socket that is closed."""
         assert self._socket is not None
@@ -251,3 +233,23 @@ async def together(*requests: Coroutine[Any, Any, T]) -> list[T]:
             raise result
         found.append(result)
     return found
+
+
+async def _connected(config: JanusConfig) -> ClientConnection:
+    """A connection to Janus. Raises UnreachableError."""
+    try:
+        return await connect(
+            config.url,
+            subprotocols=[PROTOCOL],
+            open_timeout=config.timeout,
+            close_timeout=1,
+            ping_interval=PING,
+            ping_timeout=PING,
+            max_size=wire.MAX_MESSAGE,
+            compression=None,
+            proxy=None,
+            user_agent_header="vcond",
+            logger=_SILENT,
+        )
+    except (InvalidHandshake, WebSocketException, OSError, TimeoutError, ssl.SSLError) as why:
+        raise UnreachableError(f"Janus's WebSocket server does not answer ({type(why).__name__})") from why

@@ -84,6 +84,15 @@ class Room:
         """Who publishes, in the order in which they came."""
         return sorted((m for m in self.members.values() if m.publishing), key=lambda m: m.seen)
 
+    def leave_call(self, at: Instant) -> None:
+        """The call is over: nobody is a party any more, and no audio is wanted."""
+        self.call = None
+        for member in self.members.values():
+            member.party = -1
+            if member.tap is not None:
+                member.tap.end(at, gone=not member.publishing)
+                member.tap = None
+
 
 class Board:
     """All rooms, and the calls of an earlier run that nobody took up yet."""
@@ -264,22 +273,14 @@ class Board:
         room.key = room.call.key if room.late else ""
         for member in room.members.values():
             member.seen = at
-        self._leave_call(room, at)
+        room.leave_call(at)
 
     def _end(self, room: Room) -> None:
         assert room.call is not None
         # who came in to listen after the last one had spoken was there too
         at = max(room.left, *(party.stays[-1].joined for party in room.call.state.parties))
         room.call.end(at=at, cause=LEFT)
-        self._leave_call(room, at)
-
-    def _leave_call(self, room: Room, at: Instant) -> None:
-        room.call = None
-        for member in room.members.values():
-            member.party = -1
-            if member.tap is not None:
-                member.tap.end(at, gone=not member.publishing)
-                member.tap = None
+        room.leave_call(at)
 
     def _leftovers(self) -> list[LiveCall]:
         ours = {room.call.uuid for room in self.rooms.values() if room.call is not None}

@@ -14,7 +14,6 @@ TO_BE_SPLIT = "2026-11-29: to be split by issue 12"
 FOR_NOW: dict[str, str] = dict.fromkeys(
     [
         "vcond.app.daemon.Daemon",
-        "vcond.call.state.Call",
         "vcond.capture.live_call.CoreCall",
         "vcond.capture.live_track.CoreTrack",
         "vcond.capture.registry.Office",

@@ -4,7 +4,6 @@
 sense (a party that never joined, a span of an unknown track): it is counted in ``Call.odd`` and the rest goes on,
 because the journal is all there is and a call is worth more than its worst event.
 """
-# ruff: noqa: SLF001 - the table of handlers at the end names the class's own methods
 
 from __future__ import annotations
 
@@ -17,41 +16,12 @@ from msgspec import structs
 from vcond.base.time import EPOCH, MILLI, Instant, nanos, samples
 from vcond.call import events as ev
 from vcond.call.causes import NO_CAUSE, Cause, Disposition
-from vcond.call.hidden import asks, shown
+from vcond.call.hidden import asks
+from vcond.call.parties import Party, Stay, described
 from vcond.call.spans import Spans
 
 LONGEST_PRESS = 60_000
 """Milliseconds; a key is not held longer."""
-
-
-@dataclass(slots=True)
-class Stay:
-    """A party's presence from ``joined`` to ``left`` (None = still here)."""
-
-    joined: Instant
-    left: Instant | None = None
-
-
-@dataclass(slots=True)
-class Party:
-    """One participant of the conversation, for ever at its index."""
-
-    index: int
-    key: str
-    told: ev.Who
-    """What the adapter told of it. Whoever hid the number may be named in it: nothing shows it."""
-    stays: list[Stay] = field(default_factory=list)
-    cause: Cause = NO_CAUSE
-
-    @property
-    def who(self) -> ev.Who:
-        """Who it is, as may be shown: whoever hid the number is ``anonymous``."""
-        return shown(self.told)
-
-    @property
-    def here(self) -> bool:
-        """Whether the party is in the conversation now."""
-        return bool(self.stays) and self.stays[-1].left is None
 
 
 @dataclass(slots=True)
@@ -232,254 +202,280 @@ class Call:
         if handler is not None and not handler(self, event):
             self.odd += 1
 
-    # Each returns whether the event made sense.
 
-    def _opened(self, e: ev.CallOpened) -> bool:
-        if self.uuid:
-            return False
-        self.uuid, self.adapter, self.key, self.opened = e.call, e.adapter, e.key, e.at
-        self.direction, self.recorder, self.software = e.direction, e.recorder, e.software
-        return True
+# What each event changes. Each returns whether the event made sense.
 
-    def _directed(self, e: ev.Directed) -> bool:
-        self.direction = e.direction
-        return True
 
-    def _joined(self, e: ev.PartyJoined) -> bool:
-        if e.party == len(self.parties):
-            self.parties.append(Party(e.party, e.key, e.who))
-        elif not 0 <= e.party < len(self.parties) or self.parties[e.party].here:
-            return False
-        party = self.parties[e.party]
-        party.told = _described(party.told, e.who)
-        party.stays.append(Stay(e.at))
-        self.history.append(Moment(e.at, e.party, "join"))
-        return True
+def _opened(call: Call, e: ev.CallOpened) -> bool:
+    if call.uuid:
+        return False
+    call.uuid, call.adapter, call.key, call.opened = e.call, e.adapter, e.key, e.at
+    call.direction, call.recorder, call.software = e.direction, e.recorder, e.software
+    return True
 
-    def _described_(self, e: ev.PartyDescribed) -> bool:
-        party = self._party(e.party)
-        if party is not None:
-            party.told = _described(party.told, e.who)
-        return party is not None
 
-    def _left(self, e: ev.PartyLeft) -> bool:
-        party = self._party(e.party)
-        if party is None or not party.here:
-            return False
-        party.stays[-1].left, party.cause = e.at, e.cause
-        self.history.append(Moment(e.at, e.party, "drop"))
-        return True
+def _directed(call: Call, e: ev.Directed) -> bool:
+    call.direction = e.direction
+    return True
 
-    def _answered(self, e: ev.Answered) -> bool:
-        if self.answered is None:
-            self.answered = e.at
-        return True
 
-    def _track_opened(self, e: ev.TrackOpened) -> bool:
-        if e.track != len(self.tracks) or self._party(e.party) is None or e.rate <= 0:
-            return False
-        self.tracks.append(Track(e.track, e.party, e.codec, e.rate, e.at, e.file or f"{e.track}.pcm", e.shift))
-        return True
+def _joined(call: Call, e: ev.PartyJoined) -> bool:
+    if e.party == len(call.parties):
+        call.parties.append(Party(e.party, e.key, e.who))
+    elif not 0 <= e.party < len(call.parties) or call.parties[e.party].here:
+        return False
+    party = call.parties[e.party]
+    party.told = described(party.told, e.who)
+    party.stays.append(Stay(e.at))
+    call.history.append(Moment(e.at, e.party, "join"))
+    return True
 
-    def _span(self, e: ev.Span) -> bool:
-        track = self._track(e.track)
-        if track is None or e.stop <= e.start:
-            return False
-        track.spans.set(e.start, e.stop, e.kind)
-        if e.final:
-            track.final.append((e.start, e.stop, e.kind))
-        else:
-            for start, stop, kind in track.final:
-                if start < e.stop and e.start < stop:
-                    track.spans.set(start, stop, kind)
-        track.samples = max(track.samples, e.stop)
-        return True
 
-    def _track_closed(self, e: ev.TrackClosed) -> bool:
-        track = self._track(e.track)
-        if track is None:
-            return False
-        track.closed, track.samples = e.at, max(track.samples, e.samples)
-        return True
+def _party_described(call: Call, e: ev.PartyDescribed) -> bool:
+    party = _party(call, e.party)
+    if party is not None:
+        party.told = described(party.told, e.who)
+    return party is not None
 
-    def _moment(self, e: ev.Held | ev.Resumed | ev.Muted | ev.Unmuted) -> bool:
-        if self._party(e.party) is None:
-            return False
-        self.history.append(Moment(e.at, e.party, _MOMENTS[type(e)]))
-        return True
 
-    def _digit(self, e: ev.Digit) -> bool:
-        if self._party(e.party) is None:
-            return False
-        self.history.append(Moment(e.at, e.party, "keydown", e.button))
-        self.history.append(
-            Moment(Instant(e.at + min(max(e.ms, 1), LONGEST_PRESS) * 1_000_000), e.party, "keyup", e.button)
-        )
-        return True
+def _left(call: Call, e: ev.PartyLeft) -> bool:
+    party = _party(call, e.party)
+    if party is None or not party.here:
+        return False
+    party.stays[-1].left, party.cause = e.at, e.cause
+    call.history.append(Moment(e.at, e.party, "drop"))
+    return True
 
-    def _transferred(self, e: ev.Transferred) -> bool:
-        last = self.transfers[-1] if self.transfers else None
-        if last is not None and (last.at, last.kind, last.transferor) == (e.at, e.kind, e.transferor):
-            self.transfers.pop()  # said again, with more: who the target turned out to be
-        self.transfers.append(e)
-        return all(i is None or self._party(i) is not None for i in (e.transferor, e.transferee, e.target))
 
-    def _merged(self, e: ev.Merged) -> bool:
-        self.merged.append(e.call)
-        ours, self.pauses = self.pauses, []  # its pauses begin and end by themselves, and ours go on
-        for plain in e.events:
-            try:
-                self.apply(ev.decode(plain))
-            except ValueError:
-                self.odd += 1
-        self.pauses = sorted([*ours, *self.pauses], key=lambda pause: pause.start)
-        self.history.sort(key=lambda moment: moment.at)  # stable: what happened at once keeps its order
-        return True
+def _answered(call: Call, e: ev.Answered) -> bool:
+    if call.answered is None:
+        call.answered = e.at
+    return True
 
-    def _merged_into(self, e: ev.MergedInto) -> bool:
-        self.merged_into, self.ended = e.call, e.at
-        return True
 
-    def _paused(self, e: ev.Paused) -> bool:
-        if not self.paused_by(e.by, e.party):
-            self.pauses.append(Window(e.at, reason=e.reason, by=e.by, party=e.party))
-        return True
+def _track_opened(call: Call, e: ev.TrackOpened) -> bool:
+    if e.track != len(call.tracks) or _party(call, e.party) is None or e.rate <= 0:
+        return False
+    call.tracks.append(Track(e.track, e.party, e.codec, e.rate, e.at, e.file or f"{e.track}.pcm", e.shift))
+    return True
 
-    def _unpaused(self, e: ev.Unpaused) -> bool:
-        ending = self.ending(e.by, e.party)
-        for pause in ending:
-            pause.stop = max(pause.start, e.at)
-        return bool(ending)
 
-    def _overridden(self, e: ev.PauseOverridden) -> bool:
-        ending = [pause for pause in self.pauses if pause.stop is None]
-        for pause in ending:
-            pause.stop, pause.overridden_by, pause.override_reason = max(pause.start, e.at), e.by, e.reason
-        return bool(ending)
+def _span(call: Call, e: ev.Span) -> bool:
+    track = _track(call, e.track)
+    if track is None or e.stop <= e.start:
+        return False
+    track.spans.set(e.start, e.stop, e.kind)
+    if e.final:
+        track.final.append((e.start, e.stop, e.kind))
+    else:
+        for start, stop, kind in track.final:
+            if start < e.stop and e.start < stop:
+                track.spans.set(start, stop, kind)
+    track.samples = max(track.samples, e.stop)
+    return True
 
-    def _interrupted(self, e: ev.Interrupted) -> bool:
-        if not self.interruptions or self.interruptions[-1].stop is not None:
-            self.interruptions.append(Window(e.at, reason=e.reason))
-        return True
 
-    def _recovered(self, e: ev.Recovered) -> bool:
-        if not self.interruptions or self.interruptions[-1].stop is not None:
-            return False
-        self.interruptions[-1].stop = e.at
-        if self.speech_states and self.speech_states[-1].state != "live":
-            self.speech_states.append(ev.SpeechState(at=e.at, state="live"))  # a new run begins with every call live
-        return True
+def _track_closed(call: Call, e: ev.TrackClosed) -> bool:
+    track = _track(call, e.track)
+    if track is None:
+        return False
+    track.closed, track.samples = e.at, max(track.samples, e.samples)
+    return True
 
-    def _utterance(self, e: ev.Utterance) -> bool:
-        if e.utterance in self.speech or self._track(e.track) is None or e.stop <= e.start:
-            return False
-        self.speech[e.utterance] = Speech(e)
-        return True
 
-    def _transcribed(self, e: ev.Transcribed) -> bool:
-        speech = self.speech.get(e.utterance)
-        if speech is None or speech.transcript is not None:
-            return False
-        speech.transcript, speech.failed = e, ""
-        if self.published:
-            self.added, self.added_at = self.added + 1, max(self.added_at, e.at)
-        return True
+def _moment(call: Call, e: ev.Held | ev.Resumed | ev.Muted | ev.Unmuted) -> bool:
+    if _party(call, e.party) is None:
+        return False
+    call.history.append(Moment(e.at, e.party, _MOMENTS[type(e)]))
+    return True
 
-    def _untranscribed(self, e: ev.Untranscribed) -> bool:
-        speech = self.speech.get(e.utterance)
-        if speech is None or speech.transcript is not None:
-            return False
-        speech.failed = e.reason
-        return True
 
-    def _speech_state(self, e: ev.SpeechState) -> bool:
-        self.speech_states.append(e)
-        return True
+def _digit(call: Call, e: ev.Digit) -> bool:
+    if _party(call, e.party) is None:
+        return False
+    call.history.append(Moment(e.at, e.party, "keydown", e.button))
+    call.history.append(
+        Moment(Instant(e.at + min(max(e.ms, 1), LONGEST_PRESS) * 1_000_000), e.party, "keyup", e.button)
+    )
+    return True
 
-    def _tagged(self, e: ev.Tagged) -> bool:
-        self.tags = [tag for tag in self.tags if tag[0] != e.name] + [(e.name, e.value)]
-        return True
 
-    def _fact(self, e: ev.Fact) -> bool:
-        self.facts = [f for f in self.facts if (f.name, f.party) != (e.name, e.party)] + [e]
-        prefix, dot, header = e.name.partition(".")
-        party = self._party(e.party or 0)
-        if dot and prefix == "sip_header" and party is not None and asks(header, e.value):
-            party.told = structs.replace(party.told, hidden=True)
-        return True
+def _transferred(call: Call, e: ev.Transferred) -> bool:
+    last = call.transfers[-1] if call.transfers else None
+    if last is not None and (last.at, last.kind, last.transferor) == (e.at, e.kind, e.transferor):
+        call.transfers.pop()  # said again, with more: who the target turned out to be
+    call.transfers.append(e)
+    return all(i is None or _party(call, i) is not None for i in (e.transferor, e.transferee, e.target))
 
-    def _warned(self, e: ev.Warned) -> bool:
-        self.warnings.append(e)
-        return True
 
-    def _ended(self, e: ev.CallEnded) -> bool:
-        if self.ended is not None:
-            return False
-        self.ended, self.cause, self.disposition, self.hung_up_by = e.at, e.cause, e.disposition, e.by
-        return True
+def _merged(call: Call, e: ev.Merged) -> bool:
+    call.merged.append(e.call)
+    ours, call.pauses = call.pauses, []  # its pauses begin and end by themselves, and ours go on
+    for plain in e.events:
+        try:
+            call.apply(ev.decode(plain))
+        except ValueError:
+            call.odd += 1
+    call.pauses = sorted([*ours, *call.pauses], key=lambda pause: pause.start)
+    call.history.sort(key=lambda moment: moment.at)  # stable: what happened at once keeps its order
+    return True
 
-    def _amending(self, e: ev.Amending) -> bool:
-        if self.amending is not None:
-            return False
-        self.amending = e
-        return True
 
-    def _published(self, e: ev.Published) -> bool:
-        if e.vcon:
-            self.amended = e.sha512
-            return self.amending is not None and self.amending.vcon == e.vcon
-        self.published, self.kept = e.sha512, e.kept
-        return True
+def _merged_into(call: Call, e: ev.MergedInto) -> bool:
+    call.merged_into, call.ended = e.call, e.at
+    return True
 
-    def _party(self, index: int) -> Party | None:
-        return self.parties[index] if 0 <= index < len(self.parties) else None
 
-    def _track(self, index: int) -> Track | None:
-        return self.tracks[index] if 0 <= index < len(self.tracks) else None
+def _paused(call: Call, e: ev.Paused) -> bool:
+    if not call.paused_by(e.by, e.party):
+        call.pauses.append(Window(e.at, reason=e.reason, by=e.by, party=e.party))
+    return True
+
+
+def _unpaused(call: Call, e: ev.Unpaused) -> bool:
+    ending = call.ending(e.by, e.party)
+    for pause in ending:
+        pause.stop = max(pause.start, e.at)
+    return bool(ending)
+
+
+def _overridden(call: Call, e: ev.PauseOverridden) -> bool:
+    ending = [pause for pause in call.pauses if pause.stop is None]
+    for pause in ending:
+        pause.stop, pause.overridden_by, pause.override_reason = max(pause.start, e.at), e.by, e.reason
+    return bool(ending)
+
+
+def _interrupted(call: Call, e: ev.Interrupted) -> bool:
+    if not call.interruptions or call.interruptions[-1].stop is not None:
+        call.interruptions.append(Window(e.at, reason=e.reason))
+    return True
+
+
+def _recovered(call: Call, e: ev.Recovered) -> bool:
+    if not call.interruptions or call.interruptions[-1].stop is not None:
+        return False
+    call.interruptions[-1].stop = e.at
+    if call.speech_states and call.speech_states[-1].state != "live":
+        call.speech_states.append(ev.SpeechState(at=e.at, state="live"))  # a new run begins with every call live
+    return True
+
+
+def _utterance(call: Call, e: ev.Utterance) -> bool:
+    if e.utterance in call.speech or _track(call, e.track) is None or e.stop <= e.start:
+        return False
+    call.speech[e.utterance] = Speech(e)
+    return True
+
+
+def _transcribed(call: Call, e: ev.Transcribed) -> bool:
+    speech = call.speech.get(e.utterance)
+    if speech is None or speech.transcript is not None:
+        return False
+    speech.transcript, speech.failed = e, ""
+    if call.published:
+        call.added, call.added_at = call.added + 1, max(call.added_at, e.at)
+    return True
+
+
+def _untranscribed(call: Call, e: ev.Untranscribed) -> bool:
+    speech = call.speech.get(e.utterance)
+    if speech is None or speech.transcript is not None:
+        return False
+    speech.failed = e.reason
+    return True
+
+
+def _speech_state(call: Call, e: ev.SpeechState) -> bool:
+    call.speech_states.append(e)
+    return True
+
+
+def _tagged(call: Call, e: ev.Tagged) -> bool:
+    call.tags = [tag for tag in call.tags if tag[0] != e.name] + [(e.name, e.value)]
+    return True
+
+
+def _fact(call: Call, e: ev.Fact) -> bool:
+    call.facts = [f for f in call.facts if (f.name, f.party) != (e.name, e.party)] + [e]
+    prefix, dot, header = e.name.partition(".")
+    party = _party(call, e.party or 0)
+    if dot and prefix == "sip_header" and party is not None and asks(header, e.value):
+        party.told = structs.replace(party.told, hidden=True)
+    return True
+
+
+def _warned(call: Call, e: ev.Warned) -> bool:
+    call.warnings.append(e)
+    return True
+
+
+def _ended(call: Call, e: ev.CallEnded) -> bool:
+    if call.ended is not None:
+        return False
+    call.ended, call.cause, call.disposition, call.hung_up_by = e.at, e.cause, e.disposition, e.by
+    return True
+
+
+def _amending(call: Call, e: ev.Amending) -> bool:
+    if call.amending is not None:
+        return False
+    call.amending = e
+    return True
+
+
+def _published(call: Call, e: ev.Published) -> bool:
+    if e.vcon:
+        call.amended = e.sha512
+        return call.amending is not None and call.amending.vcon == e.vcon
+    call.published, call.kept = e.sha512, e.kept
+    return True
+
+
+def _party(call: Call, index: int) -> Party | None:
+    return call.parties[index] if 0 <= index < len(call.parties) else None
+
+
+def _track(call: Call, index: int) -> Track | None:
+    return call.tracks[index] if 0 <= index < len(call.tracks) else None
 
 
 _MOMENTS = {ev.Held: "hold", ev.Resumed: "unhold", ev.Muted: "mute", ev.Unmuted: "unmute"}
 
 _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
-    ev.CallOpened: Call._opened,
-    ev.Directed: Call._directed,
-    ev.PartyJoined: Call._joined,
-    ev.PartyDescribed: Call._described_,
-    ev.PartyLeft: Call._left,
-    ev.Answered: Call._answered,
-    ev.TrackOpened: Call._track_opened,
-    ev.Span: Call._span,
-    ev.TrackClosed: Call._track_closed,
-    ev.Held: Call._moment,
-    ev.Resumed: Call._moment,
-    ev.Muted: Call._moment,
-    ev.Unmuted: Call._moment,
-    ev.Digit: Call._digit,
-    ev.Transferred: Call._transferred,
-    ev.Merged: Call._merged,
-    ev.MergedInto: Call._merged_into,
-    ev.Paused: Call._paused,
-    ev.Unpaused: Call._unpaused,
-    ev.PauseOverridden: Call._overridden,
-    ev.Utterance: Call._utterance,
-    ev.Transcribed: Call._transcribed,
-    ev.Untranscribed: Call._untranscribed,
-    ev.SpeechState: Call._speech_state,
-    ev.Tagged: Call._tagged,
-    ev.Fact: Call._fact,
-    ev.Warned: Call._warned,
-    ev.Interrupted: Call._interrupted,
-    ev.Recovered: Call._recovered,
-    ev.CallEnded: Call._ended,
-    ev.Amending: Call._amending,
-    ev.Published: Call._published,
+    ev.CallOpened: _opened,
+    ev.Directed: _directed,
+    ev.PartyJoined: _joined,
+    ev.PartyDescribed: _party_described,
+    ev.PartyLeft: _left,
+    ev.Answered: _answered,
+    ev.TrackOpened: _track_opened,
+    ev.Span: _span,
+    ev.TrackClosed: _track_closed,
+    ev.Held: _moment,
+    ev.Resumed: _moment,
+    ev.Muted: _moment,
+    ev.Unmuted: _moment,
+    ev.Digit: _digit,
+    ev.Transferred: _transferred,
+    ev.Merged: _merged,
+    ev.MergedInto: _merged_into,
+    ev.Paused: _paused,
+    ev.Unpaused: _unpaused,
+    ev.PauseOverridden: _overridden,
+    ev.Utterance: _utterance,
+    ev.Transcribed: _transcribed,
+    ev.Untranscribed: _untranscribed,
+    ev.SpeechState: _speech_state,
+    ev.Tagged: _tagged,
+    ev.Fact: _fact,
+    ev.Warned: _warned,
+    ev.Interrupted: _interrupted,
+    ev.Recovered: _recovered,
+    ev.CallEnded: _ended,
+    ev.Amending: _amending,
+    ev.Published: _published,
 }
-
-
-def _described(old: ev.Who, new: ev.Who) -> ev.Who:
-    changed = {name: getattr(new, name) for name in new.__struct_fields__ if getattr(new, name)}
-    kept = {name: getattr(old, name) for name in old.__struct_fields__}
-    return ev.Who(**{**kept, **changed})
 
 
 def as_published(events: Iterable[ev.Event]) -> Call:

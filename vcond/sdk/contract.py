@@ -59,7 +59,8 @@ from vcond.call.events import (
     Who,
 )
 from vcond.call.hidden import hides
-from vcond.call.state import Call, Party
+from vcond.call.parties import Party
+from vcond.call.state import Call
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 

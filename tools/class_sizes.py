@@ -25,7 +25,6 @@ FOR_NOW: dict[str, str] = dict.fromkeys(
         "vcond.media.rtp.receiver.RtpReceiver",
         "vcond.publish.finisher.Finisher",
         "vcond.sdk.conversation.Conversation",
-        "vcond.speech.scheduler.Scheduler",
         "vcond.testing.conformance.AdapterConformance",
         "vcond.testing.desk.MemoryDesk",
         "vcond_asterisk.board.Switchboard",

@@ -19,7 +19,7 @@ Which call is live, gets only its finals, or is deferred, ``admission`` decides.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -191,6 +191,74 @@ class Turns(Generic[T]):
                 del self._given[lane]
 
 
+class _Ended:
+    """Utterances that have ended and wait for a text, in the order of the head of this module."""
+
+    def __init__(self) -> None:
+        self.tried: Turns[Job] = Turns()
+        """In hand when a worker died, or when its engine raised."""
+        self.live: Turns[Job] = Turns()
+        self.late: Turns[Job] = Turns()
+        self.pinned: dict[int, Turns[Job]] = {}
+        """By the worker that holds their open recognitions."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues()))
+
+    def push(self, job: Job, *, first: bool = False) -> None:
+        """Where it belongs by its worker, its tries, and whether it was deferred."""
+        if job.worker is not None:
+            queue = self.pinned.setdefault(job.worker, Turns())
+        elif job.tries:
+            queue = self.tried
+        else:
+            queue = self.live if job.live else self.late
+        queue.push(job.lane, job, cost=job.seconds, first=first)
+
+    def discard(self, unwanted: Callable[[Job], bool]) -> list[Job]:
+        """Take out what is unwanted."""
+        return [job for queue in self._queues() for job in queue.discard(unwanted)]
+
+    def awaited(self) -> dict[str, float]:
+        """By call, the seconds of those that were not deferred."""
+        found: dict[str, float] = {}
+        for queue in (self.live, *self.pinned.values()):
+            for job in queue:
+                found[job.source.call] = found.get(job.source.call, 0.0) + job.seconds
+        return found
+
+    def _queues(self) -> list[Turns[Job]]:
+        return [self.tried, self.live, self.late, *self.pinned.values()]
+
+
+class _Held:
+    """Which worker holds which open recognition."""
+
+    def __init__(self) -> None:
+        self._by: dict[int, set[Job]] = {}
+
+    def of(self, worker: int) -> Collection[Job]:
+        """Those of one worker."""
+        return self._by.get(worker, ())
+
+    def take(self, job: Job, worker: int) -> None:
+        """A worker opens one."""
+        job.worker, job.fed = worker, job.start
+        self._by.setdefault(worker, set()).add(job)
+
+    def release(self, job: Job) -> None:
+        """It is open no more."""
+        if job.worker is not None:
+            self._by[job.worker].discard(job)
+            job.worker, job.fed = None, job.start
+
+    def forget(self, unwanted: Callable[[Job], bool]) -> None:
+        """Nobody wants these texts any more."""
+        for held in self._by.values():
+            for job in held:
+                job.gone = job.gone or unwanted(job)
+
+
 class Scheduler:
     """Knows every utterance that has no text yet, and who works on it."""
 
@@ -214,11 +282,8 @@ class Scheduler:
         self._streams = streams
         self._most_peeks = max(1, workers - 1)
         self._spoken: OrderedDict[Job, None] = OrderedDict()
-        self._live: Turns[Job] = Turns()
-        self._late: Turns[Job] = Turns()
-        self._again: Turns[Job] = Turns()
-        self._pinned: dict[int, Turns[Job]] = {}
-        self._open: dict[int, set[Job]] = {}
+        self._ended = _Ended()
+        self._held = _Held()
         self._there: set[int] = set()
         """Workers that take what begins."""
         self._peeks = 0
@@ -229,27 +294,23 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """Utterances that have ended and have no text."""
-        return sum(map(len, self._queues())) + self._finishing
+        return len(self._ended) + self._finishing
 
     @property
     def deferred(self) -> tuple[int, float]:
         """Utterances that were deferred or left over and wait, and their seconds."""
-        return len(self._late), self._late.cost
+        return len(self._ended.late), self._ended.late.cost
 
     def awaited(self) -> dict[str, float]:
         """By call, the seconds of finished utterances that wait and were not deferred."""
-        found: dict[str, float] = {}
-        for queue in (self._live, *self._pinned.values()):
-            for job in queue:
-                found[job.source.call] = found.get(job.source.call, 0.0) + job.seconds
-        return found
+        return self._ended.awaited()
 
     def regrade(self) -> int:
         """States of calls changed: what waits of those that are deferred now is deferred. How many utterances."""
-        moved = self._live.discard(lambda job: self._state(job) == "deferred")
+        moved = self._ended.live.discard(lambda job: self._state(job) == "deferred")
         for job in moved:
             job.live = False
-            self._queue(job)
+            self._ended.push(job)
         return len(moved)
 
     def begin(self, job: Job) -> None:
@@ -261,7 +322,7 @@ class Scheduler:
         self._spoken.pop(job, None)
         if job.worker is None and self._state(job) == "deferred":
             job.live = False
-        self._queue(job)
+        self._ended.push(job)
 
     def abandon(self, job: Job) -> None:
         """An utterance that is spoken wants no text."""
@@ -271,32 +332,28 @@ class Scheduler:
 
     def forget(self, unwanted: Callable[[Job], bool]) -> list[Job]:
         """Nobody wants these texts any more: take them out. Those that a worker has in hand are marked ``gone`` only."""
-        out = [job for job in self._spoken if unwanted(job)]
-        for queue in self._queues():
-            out += queue.discard(unwanted)
+        out = [*filter(unwanted, self._spoken), *self._ended.discard(unwanted)]
         for job in out:
             self._spoken.pop(job, None)
             job.gone = True
-        for held in self._open.values():
-            for job in held:
-                job.gone = job.gone or unwanted(job)
+        self._held.forget(unwanted)
         return out
 
     def next(self, worker: int, *, accept: bool = True) -> Step | None:
         """What a worker shall do now; None = nothing. With ``accept`` False it finishes what it has and takes no more."""
         (self._there.add if accept else self._there.discard)(worker)
-        for job in self._open.get(worker, ()):
+        for job in self._held.of(worker):
             if job.gone:
-                self._release(job)
+                self._held.release(job)
                 return Step(job, "drop", job.start, job.start, opens=False)
-        mine = self._pinned[worker].pop() if worker in self._pinned else None
+        mine = self._ended.pinned[worker].pop() if worker in self._ended.pinned else None
         if mine is not None:
             return self._final(mine, worker)
-        free = accept and (not self.streaming or len(self._open.get(worker, ())) < self._streams)
-        if free and (tried := self._again.pop()) is not None:
+        free = accept and (not self.streaming or len(self._held.of(worker)) < self._streams)
+        if free and (tried := self._ended.tried.pop()) is not None:
             return self._final(tried, worker)
-        if free and self._live and not (self._late and self._in_row >= LATE_EVERY - 1):
-            ended = self._live.pop()
+        if free and self._ended.live and not (self._ended.late and self._in_row >= LATE_EVERY - 1):
+            ended = self._ended.live.pop()
             assert ended is not None
             self._in_row += 1
             return self._final(ended, worker)
@@ -304,9 +361,9 @@ class Scheduler:
             return step
         if not free:
             return None
-        if self._peeked_last and self._late:
+        if self._peeked_last and self._ended.late:
             return self._left_over(worker)
-        peek = None if self._live or self.streaming or not self._partials else self._peek()
+        peek = None if self._ended.live or self.streaming or not self._partials else self._peek()
         self._peeked_last = peek is not None
         return peek or self._left_over(worker)
 
@@ -315,7 +372,7 @@ class Scheduler:
         job = step.job
         if step.kind == "final":
             self._finishing -= 1
-            self._release(job)
+            self._held.release(job)
         elif step.kind == "follow":
             job.fed = step.stop
             if job.fed > job.failed_at:
@@ -336,51 +393,39 @@ class Scheduler:
             self._peeks -= 1
             job.peeked = False
         else:
-            self._release(job)
+            self._held.release(job)
         if step.kind == "final":
             self._finishing -= 1
-            self._queue(job, first=True)
+            self._ended.push(job, first=True)
         if job.tries < TRIES or (job.gone and step.kind != "final"):
             return False  # what was forgotten before its last step has been told already
-        for queue in self._queues():
-            queue.discard(lambda other: other is job)
+        self._ended.discard(lambda other: other is job)
         return True
 
     def lost(self, worker: int) -> None:
         """The worker is gone: what it held is open no more, and any other may take it. Call ``failed`` first."""
         self._there.discard(worker)
-        pinned = self._pinned.pop(worker, None)
-        for job in list(self._open.get(worker, ())):
-            self._release(job)
+        pinned = self._ended.pinned.pop(worker, None)
+        for job in list(self._held.of(worker)):
+            self._held.release(job)
         while pinned is not None and (ended := pinned.pop()) is not None:
-            self._queue(ended)
+            self._ended.push(ended)
 
     def holds(self, worker: int) -> bool:
         """Whether the worker has open recognitions."""
-        return bool(self._open.get(worker))
-
-    def _queues(self) -> list[Turns[Job]]:
-        return [self._again, self._live, self._late, *self._pinned.values()]
-
-    def _queue(self, job: Job, *, first: bool = False) -> None:
-        if job.worker is not None:
-            self._pinned.setdefault(job.worker, Turns()).push(job.lane, job, cost=job.seconds, first=first)
-        elif job.tries:
-            self._again.push(job.lane, job, cost=job.seconds, first=first)
-        else:
-            (self._live if job.live else self._late).push(job.lane, job, cost=job.seconds, first=first)
+        return bool(self._held.of(worker))
 
     def _final(self, job: Job, worker: int) -> Step:
         assert job.stop is not None
         self._finishing += 1
         opens, again = job.worker is None, job.worker is not None and job.fed > job.stop
         if opens or again:
-            self._take(job, worker)
+            self._held.take(job, worker)
         return Step(job, "final", job.fed, job.stop, opens or again, again=again)
 
     def _left_over(self, worker: int) -> Step | None:
         self._in_row, self._peeked_last = 0, False
-        left = self._late.pop(self.wanted)
+        left = self._ended.late.pop(self.wanted)
         return self._final(left, worker) if left is not None else None
 
     def _follow(self, worker: int, *, free: bool) -> Step | None:
@@ -393,15 +438,15 @@ class Scheduler:
                 self._spoken.move_to_end(job)
                 opens = job.worker is None
                 if opens:
-                    self._take(job, worker)
-                text = self._partials and not self._live and state == "live"
+                    self._held.take(job, worker)
+                text = self._partials and not self._ended.live and state == "live"
                 return Step(job, "follow", job.fed, job.heard, opens, text=text)
         return None
 
     def _has_room(self, worker: int) -> bool:
         """Whether it follows no more than the others do, or one more: what it opens it keeps until the end of it."""
-        least = min(len(self._open.get(other, ())) for other in self._there)
-        return len(self._open.get(worker, ())) <= least + 1
+        least = min(len(self._held.of(other)) for other in self._there)
+        return len(self._held.of(worker)) <= least + 1
 
     def _peek(self) -> Step | None:
         if self._peeks + self._finishing >= self._most_peeks:
@@ -414,12 +459,3 @@ class Scheduler:
                 job.peeked, job.shown = True, job.heard
                 return Step(job, "peek", job.start, job.heard, opens=True)
         return None
-
-    def _take(self, job: Job, worker: int) -> None:
-        job.worker, job.fed = worker, job.start
-        self._open.setdefault(worker, set()).add(job)
-
-    def _release(self, job: Job) -> None:
-        if job.worker is not None:
-            self._open[job.worker].discard(job)
-            job.worker, job.fed = None, job.start

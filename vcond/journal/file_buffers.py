@@ -17,6 +17,9 @@ from vcond.journal.files import Files
 BLOCK: Final = 1 << 20
 """A block stops growing here, so that one system call stays short."""
 
+LOST_AT_ONCE: Final = 1 << 19
+"""A loss that goes on is reported at least this often, in bytes (about half a minute at 8 kHz)."""
+
 Lost = Callable[[str, int, int], None]
 """``(track_file, start, stop)``: samples of a track that could not be kept."""
 
@@ -168,3 +171,16 @@ class Track(Tail):
         self.on_lost = on_lost
         self.lost: tuple[int, int] | None = None
         """Bytes ``[start, stop)`` that were dropped and are not yet reported."""
+
+    def lose(self, start: int, size: int) -> tuple[int, int] | None:
+        """Bytes were dropped; the stretch that has to be reported now: one before it, or one that became long."""
+        before, self.lost = self.lost, (start, start + size)
+        if before is None or before[1] != start:
+            return before
+        self.lost = (before[0], start + size)
+        return None if self.lost[1] - self.lost[0] < LOST_AT_ONCE else self.told()
+
+    def told(self) -> tuple[int, int] | None:
+        """What was dropped and not yet reported; it counts as reported now."""
+        told, self.lost = self.lost, None
+        return told

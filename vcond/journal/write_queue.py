@@ -15,9 +15,6 @@ COALESCE: Final = 0.2
 """Seconds that audio may wait so that one system call serves many frames."""
 PROMPT: Final = 1 << 16
 """Bytes of one track that are not made to wait."""
-LOST_AT_ONCE: Final = 1 << 19
-"""A loss that goes on is reported at least this often, in bytes (about half a minute at 8 kHz)."""
-
 Report = Callable[[Lost, str, int, int], None]
 """Calls ``lost(track_file, start, stop)`` where it belongs, on the loop; start and stop in samples."""
 
@@ -83,7 +80,7 @@ class Inbox:
                 if not track.queued or track.waiting - size < PROMPT <= track.waiting:
                     self._queue_track(track)
                 if track.lost is not None:
-                    report, track.lost = track.lost, None
+                    report = track.told()
         if report is not None:
             self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
 
@@ -99,7 +96,7 @@ class Inbox:
     def report_lost(self, track: Track) -> None:
         """Report what was dropped and not yet reported."""
         with self._lock:
-            report, track.lost = track.lost, None
+            report = track.told()
         if report is not None:
             self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
 
@@ -139,19 +136,14 @@ class Inbox:
             metrics.journal_pending_bytes.set(self.waiting)
             return logs, tracks, requests
 
-    def rest(self) -> list[Tail]:
-        """All that is queued, due or not."""
-        with self._lock:
-            tails: list[Tail] = [*self._logs, *self._tracks]
-            self._logs, self._tracks, self.audio_due = [], [], None
-            return tails
-
-    def close(self) -> deque[Request]:
-        """No more requests; those that were not collected."""
+    def close(self) -> tuple[list[Tail], deque[Request]]:
+        """No more requests; all that is queued, due or not, and the requests that were not collected."""
         with self._lock:
             self._closed = True
+            tails: list[Tail] = [*self._logs, *self._tracks]
+            self._logs, self._tracks, self.audio_due = [], [], None
             requests, self._requests = self._requests, deque()
-            return requests
+            return tails, requests
 
     def take(self, tail: Tail) -> deque[Block]:
         """The blocks of a tail that are to be written, first to last; none of them grows any more."""
@@ -230,11 +222,4 @@ class Inbox:
         """Count a loss; the stretch before it, when that has to be reported now."""
         metrics.dropped_total.labels("audio", "disk" if self.trouble else "backlog").inc()
         self._overflow = True
-        before, track.lost = track.lost, (start, start + size)
-        if before is None or before[1] != start:
-            return before
-        track.lost = (before[0], start + size)
-        if track.lost[1] - track.lost[0] < LOST_AT_ONCE:
-            return None
-        report, track.lost = track.lost, None
-        return report
+        return track.lose(start, size)

@@ -95,14 +95,15 @@ class Writer:
 
     def stop(self) -> str:
         """Write and sync all that can be; why not everything could (empty = it could)."""
-        tails = {*self.inbox.rest(), *self._due, *self._unsynced, *self._failing}
+        queued, requests = self.inbox.close()
+        tails = {*queued, *self._due, *self._unsynced, *self._failing}
         logs_first = sorted(tails, key=lambda item: not isinstance(item, Log))
         for item in logs_first:
             if isinstance(item, Tail):
                 self.attempt(item, partial(self.settle, item))
         for item in list(self._unsynced):
             self.attempt(item, partial(self.sync, item))
-        for request in self.inbox.close():
+        for request in requests:
             request.fail(StorageError("the store is closed"))
         self.handles.close()
         self.stopped = True

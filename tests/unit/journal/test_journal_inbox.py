@@ -6,8 +6,8 @@ import pytest
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.journal.file_buffers import Folder, Log, Name, Track
-from vcond.journal.write_queue import COALESCE, LOST_AT_ONCE, PROMPT, Inbox
+from vcond.journal.file_buffers import LOST_AT_ONCE, Folder, Log, Name, Track
+from vcond.journal.write_queue import COALESCE, PROMPT, Inbox
 
 
 class Desk:
@@ -191,7 +191,7 @@ class Asked:
 def test_after_close_nothing_is_asked(desk):
     first, second = Asked(), Asked()
     desk.inbox.ask(first)
-    assert list(desk.inbox.close()) == [first]
+    assert list(desk.inbox.close()[1]) == [first]
     desk.inbox.ask(second)
     assert isinstance(second.failed[0], StorageError)
     assert not desk.inbox.collect(0.0)[2]
@@ -201,8 +201,8 @@ def test_rest_is_all_that_is_queued(desk):
     log, track = desk.log(), desk.track()
     desk.inbox.audio(track, 0, b"aa")
     desk.inbox.event(log, b"e")
-    assert desk.inbox.rest() == [log, track]
-    assert desk.inbox.rest() == []
+    assert desk.inbox.close()[0] == [log, track]
+    assert desk.inbox.close()[0] == []
 
 
 @pytest.mark.parametrize("what", ["event", "nudge", "audio", "ask"])

@@ -19,7 +19,6 @@ FOR_NOW: dict[str, str] = dict.fromkeys(
         "vcond.capture.registry.Office",
         "vcond.delivery.outbox.Outbox",
         "vcond.delivery.sink_worker.Lane",
-        "vcond.journal.writer.Writer",
         "vcond.media.placement.placer.Placer",
         "vcond.media.rtp.receiver.RtpReceiver",
         "vcond.publish.finisher.Finisher",

@@ -10,7 +10,6 @@ A file that cannot be written keeps its blocks and is tried again, at most every
 from __future__ import annotations
 
 import errno
-import itertools
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,21 +24,15 @@ from vcond.journal.disk_errors import advice, say
 from vcond.journal.fd_cache import Handles
 from vcond.journal.file_buffers import Block, Folder, Log, Name, Tail, Track
 from vcond.journal.files import Files
+from vcond.journal.retries import LONGEST, Retries
 from vcond.journal.write_queue import Inbox, Request
 
 log = structlog.get_logger()
 
 SLICE: Final = 32
 """Tracks written between two looks at events."""
-SHORTEST, LONGEST = 0.05, 2.0
-"""Seconds before a failed write is tried again: at first, and at most."""
-TRIES: Final = 8
-"""Failures in a row after which a dead disk is left alone for a while."""
-QUIET: Final = 10.0
-"""Seconds between two log lines about trouble."""
 TRASH: Final = ".trash"
 """Folder in a store for what is being deleted."""
-FAULT: Final = "a fault in vcond itself: see the log, and report it"
 
 
 class Writer:
@@ -67,10 +60,8 @@ class Writer:
         self._round: deque[Tail | Folder] = deque()
         self._round_at = 0.0
         self._round_took = 0.0
-        self._failing: dict[object, Callable[[], None]] = {}
-        self._retry_at = 0.0
-        self._pause = SHORTEST
-        self._complained = -QUIET
+        self._retries = Retries(inbox, root.path, clock)
+        self.attempt = self._retries.attempt
 
     def step(self, now: float) -> float | None:
         """Do what is due; when to come again if nothing new is said before (None = never)."""
@@ -82,21 +73,21 @@ class Writer:
             self._serve(request)
         for _ in range(min(SLICE, len(self._due))):
             self._write_soon(self._due.popleft())
-        if self._failing and now >= self._retry_at:
-            self._retry(now)
+        if self._retries and now >= self._retries.at:
+            self._retries.again(now)
         if self._unsynced and not self._round and now >= self._round_at:
             self._round.extend(self._unsynced)
             self._round_at, self._round_took = now + self._interval, 0.0
         if self._round:
             self._sync_next()
         elif self.purges:
-            self._purge_next()
+            _purge_next(self.files, self.purges, self.root.path)
         return self._next(now)
 
     def stop(self) -> str:
         """Write and sync all that can be; why not everything could (empty = it could)."""
         queued, requests = self.inbox.close()
-        tails = {*queued, *self._due, *self._unsynced, *self._failing}
+        tails = {*queued, *self._due, *self._unsynced, *self._retries}
         logs_first = sorted(tails, key=lambda item: not isinstance(item, Log))
         for item in logs_first:
             if isinstance(item, Tail):
@@ -107,22 +98,9 @@ class Writer:
             request.fail(StorageError("the store is closed"))
         self.handles.close()
         self.stopped = True
-        return f"{self.inbox.waiting} bytes could not be written: {self.inbox.trouble}" if self._failing else ""
+        return f"{self.inbox.waiting} bytes could not be written: {self.inbox.trouble}" if self._retries else ""
 
     # For steps and requests. All but ``attempt`` raise OSError.
-
-    def attempt(self, key: object, action: Callable[[], None], again: Callable[[], None] | None = None) -> str:
-        """Do something; on disk trouble keep it (``again``, else ``action``) to be tried later. The trouble, if any."""
-        try:
-            action()
-        except OSError as why:
-            return self._failed(key, again or action, advice(why, self.root.path))
-        except Exception:  # noqa: BLE001 - one call's fault, whatever it is, must not stop the writing of the others
-            say(log.exception, "a fault in the journal's writer; it goes on")
-            return self._failed(key, again or action, FAULT)
-        if self._failing.pop(key, None) is not None:
-            self._healthy()
-        return ""
 
     def make(self, folder: Folder) -> None:
         """Make a folder, unless it is there."""
@@ -152,14 +130,14 @@ class Writer:
         while blocks:
             try:
                 for name in targets:
-                    self._put(self.open(tail, name), blocks[0])
+                    _put(self.files, self.open(tail, name), blocks[0])
             except OSError as why:
                 for name in targets:
                     self.handles.forget(name.path)
                 if why.errno != errno.EFBIG or not isinstance(tail, Track):
                     raise
                 self.inbox.refused(tail)
-                self._complain(advice(why, self.root.path))
+                self._retries.complain(advice(why, self.root.path))
                 continue
             block = self.inbox.written(tail)
             tail.unsynced.append(block)
@@ -201,10 +179,8 @@ class Writer:
 
     def discard(self, path: str) -> None:
         """Move a file or folder to the trash, to be deleted when there is time. One that is not there is fine."""
-        trash = f"{self.root.path}/{TRASH}"
-        folder, _, file = path.rpartition("/")
-        place = f"{trash}/{file}" if folder == self.root.path else f"{trash}/{folder.rpartition('/')[2]}-{file}"
-        self.files.make_folder(trash)
+        place = _in_trash(self.root.path, path)
+        self.files.make_folder(f"{self.root.path}/{TRASH}")
         self.handles.forget(path)
         self.handles.forget_folder(path)
         with suppress(FileNotFoundError):
@@ -221,15 +197,6 @@ class Writer:
             tail.steps[0].run(self)
             tail.steps.popleft()
 
-    def _put(self, fd: int, block: Block) -> None:
-        offset = block.start
-        with memoryview(block.data) as view:
-            while offset < block.stop:
-                done = self.files.pwrite(fd, view[offset - block.start :], offset)
-                if done <= 0:
-                    raise OSError(errno.EIO, "nothing written")
-                offset += done
-
     def _mark(self, folder: Folder) -> None:
         folder.dirty = True
         self._unsynced[folder] = None
@@ -238,17 +205,11 @@ class Writer:
         """Sync earlier than planned when too much is kept in memory for it."""
         while self._kept > self.inbox.limit:
             item = next(item for item in self._unsynced if isinstance(item, Tail))
-            self.attempt(item, partial(self.sync, item), partial(self._again, item))
+            self.attempt(item, partial(self.sync, item), partial(self.settle, item))
 
     def _write_soon(self, tail: Tail) -> None:
-        if tail not in self._failing:
+        if tail not in self._retries:
             self.attempt(tail, partial(self.write, tail), partial(self.settle, tail))
-
-    def _again(self, item: Tail | Folder) -> None:
-        if isinstance(item, Tail):
-            self.settle(item)
-        else:
-            self.sync(item)
 
     def _serve(self, request: Request) -> None:
         try:
@@ -260,61 +221,49 @@ class Writer:
     def _sync_next(self) -> None:
         item = self._round.popleft()
         began = self._clock()
-        if item in self._unsynced and item not in self._failing:
-            self.attempt(item, partial(self.sync, item), partial(self._again, item))
+        if item in self._unsynced and item not in self._retries:
+            sync = partial(self.sync, item)
+            self.attempt(item, sync, partial(self.settle, item) if isinstance(item, Tail) else sync)
         self._round_took += self._clock() - began
         if not self._round:
             metrics.journal_fsync_seconds.observe(self._round_took)
-
-    def _purge_next(self) -> None:
-        try:
-            if self.files.delete_one(self.purges[0]):
-                return
-        except FileNotFoundError:
-            pass
-        except OSError as why:
-            say(log.warning, "removed calls stay in the trash until the next start", why=advice(why, self.root.path))
-        self.purges.popleft()
-
-    def _failed(self, key: object, again: Callable[[], None], trouble: str) -> str:
-        if not self._failing:
-            self._pause = SHORTEST
-            self._retry_at = self._clock() + self._pause
-        self._failing.pop(key, None)
-        self._failing[key] = again
-        self.inbox.trouble = trouble
-        self._complain(trouble)
-        return trouble
-
-    def _retry(self, now: float) -> None:
-        progress = failures = 0
-        for key in list(itertools.islice(self._failing, SLICE)):
-            if self.attempt(key, self._failing[key]):
-                failures += 1
-            else:
-                progress += 1
-            if failures == TRIES:
-                break
-        self._pause = SHORTEST if progress else min(self._pause * 2, LONGEST)
-        self._retry_at = now + self._pause if failures else now
-
-    def _healthy(self) -> None:
-        if not self._failing:
-            self.inbox.trouble = ""
-            say(log.info, "the journal can be written again")
-
-    def _complain(self, trouble: str) -> None:
-        if self._clock() - self._complained >= QUIET:
-            self._complained = self._clock()
-            say(log.error, "the journal cannot be written", trouble=trouble, waiting_bytes=self.inbox.waiting)
 
     def _next(self, now: float) -> float | None:
         if self._due or self._round or self.purges:
             return now
         times = [self._round_at] if self._unsynced else []
-        if self._failing:
-            times.append(self._retry_at)
+        if self._retries:
+            times.append(self._retries.at)
         return min(times, default=None)
+
+
+def _in_trash(root: str, path: str) -> str:
+    """Where something of the store lies in the trash; a file bears the name of its folder, too."""
+    folder, _, file = path.rpartition("/")
+    return f"{root}/{TRASH}/{file}" if folder == root else f"{root}/{TRASH}/{folder.rpartition('/')[2]}-{file}"
+
+
+def _purge_next(files: Files, purges: deque[str], root: str) -> None:
+    """Delete one thing of what is in the trash."""
+    try:
+        if files.delete_one(purges[0]):
+            return
+    except FileNotFoundError:
+        pass
+    except OSError as why:
+        say(log.warning, "removed calls stay in the trash until the next start", why=advice(why, root))
+    purges.popleft()
+
+
+def _put(files: Files, fd: int, block: Block) -> None:
+    """Write a block whole. Raises OSError."""
+    offset = block.start
+    with memoryview(block.data) as view:
+        while offset < block.stop:
+            done = files.pwrite(fd, view[offset - block.start :], offset)
+            if done <= 0:
+                raise OSError(errno.EIO, "nothing written")
+            offset += done
 
 
 def run(writer: Writer, clock: Callable[[], float]) -> None:

@@ -9,7 +9,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.commands import Flush, Purge, Remove, Stop
-from vcond.journal.writer import LONGEST
+from vcond.journal.retries import LONGEST
 
 
 def pcm(count: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.prerequisites import CHUNK
-from vcond.journal.writer import LONGEST
+from vcond.journal.retries import LONGEST
 
 MERGED = ev.Merged(at=Instant(3), call="other")
 

@@ -8,7 +8,8 @@ import pytest
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import read_folder
-from vcond.journal.writer import LONGEST, SHORTEST, TRIES, run
+from vcond.journal.retries import LONGEST, SHORTEST, TRIES
+from vcond.journal.writer import run
 
 
 def tag(i: int) -> ev.Tagged:

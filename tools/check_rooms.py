@@ -12,12 +12,6 @@ from import_graph import circles, graph, imported, modules
 
 TOP = Path(__file__).resolve().parent.parent
 LONGEST = 500
-CIRCLES: list[frozenset[str]] = [
-    frozenset({"vcond.capture.live_call", "vcond.capture.live_track", "vcond.capture.registry"}),
-    frozenset({"vcond.sdk.conversation", "vcond.sdk.filledin", "vcond.sdk.leg"}),
-    frozenset(f"vcond_freeswitch.{name}" for name in ("filetap", "leftovers", "recovery", "taps")),
-]
-"""Circles of modules that stand on 2026-11-29. To be opened by issue 12; none may be added."""
 PLAIN = {"base.errors", "base.time"}
 """What the pure rooms may import of ``base``."""
 
@@ -87,15 +81,8 @@ def wrong(file: Path, room: str, allowed: set[str]) -> Iterator[str]:
 
 
 def in_circles() -> list[str]:
-    """Circles of modules that are not known yet, and those known that are none any more."""
-    now = circles(graph(modules(TOP)))
-    new = [
-        f"modules import one another in a circle: {', '.join(one)}"
-        for one in now
-        if not any(set(one) <= k for k in CIRCLES)
-    ]
-    old = [k for k in CIRCLES if not any(set(one) <= k for one in now)]
-    return new + [f"no circle any more, take it out of tools/check_rooms.py: {', '.join(sorted(one))}" for one in old]
+    """Modules that come to one another."""
+    return [f"modules import one another in a circle: {', '.join(one)}" for one in circles(graph(modules(TOP)))]
 
 
 def table() -> str:

@@ -13,22 +13,9 @@ FOR_GOOD: dict[str, str] = {}
 TO_BE_SPLIT = "2026-11-29: to be split by issue 12"
 FOR_NOW: dict[str, str] = dict.fromkeys(
     [
-        "vcond.app.daemon.Daemon",
-        "vcond.capture.live_call.CoreCall",
-        "vcond.capture.live_track.CoreTrack",
-        "vcond.capture.registry.Office",
-        "vcond.delivery.outbox.Outbox",
-        "vcond.delivery.sink_worker.Lane",
         "vcond.media.placement.placer.Placer",
         "vcond.media.rtp.receiver.RtpReceiver",
-        "vcond.publish.finisher.Finisher",
-        "vcond.sdk.conversation.Conversation",
-        "vcond.testing.conformance.AdapterConformance",
-        "vcond.testing.desk.MemoryDesk",
-        "vcond_asterisk.board.Switchboard",
         "vcond_asterisk.calls.Conversation",
-        "vcond_freeswitch.board.Switchboard",
-        "vcond_freeswitch.taps.TapCrew",
         "vcond_webrtc.session.Session",
     ],
     TO_BE_SPLIT,

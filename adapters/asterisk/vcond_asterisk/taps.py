@@ -1,8 +1,9 @@
 """Taps: how Asterisk is made to send what a party says, and what is cleaned up behind it.
 
 One tap is a snoop channel on the party's channel (for a bot without one: on the channel that it is sent to), an
-externalMedia channel that speaks AudioSocket to us, and a bridge that holds the two. Asterisk removes only the snoop by itself when the call ends; the other two leak unless they are
-removed. A tap that breaks (its connection cut, its frames stopped) is made anew from scratch while the leg lives.
+externalMedia channel that speaks AudioSocket to us, and a bridge that holds the two. Asterisk removes only the snoop by
+itself when the call ends; the other two leak unless they are removed. A tap that breaks (its connection cut, its frames
+stopped) is made anew from scratch while the leg lives.
 """
 
 from __future__ import annotations

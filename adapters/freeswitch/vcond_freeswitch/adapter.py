@@ -208,7 +208,7 @@ async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> No
                 mistake(desk, "a call was not looked after", why)
         try:
             board.let_go(desk.clock.now())
-        except Exception as why:  # noqa: BLE001 - the same
+        except Exception as why:  # noqa: BLE001 - whoever stays, calls are looked after
             mistake(desk, "who stays was not let go", why)
 
 

@@ -90,6 +90,14 @@ if mode == "speech-crashes":
     from vcond.speech.dispatcher import Speech
     Speech.run = crash
 
+if mode == "told-twice":  # a call that ended does not reach the outbox
+    from vcond.publish.finisher import Finisher
+    lifecycle.FINISH_LIMIT = 3600.0
+    async def idle(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+    Finisher.idle = idle
+
 module.plugins.adapters = lambda config: {"twilio": Adapter()}
 if mode == "journal-unreadable":
     def each(self):
@@ -140,6 +148,7 @@ path = "{tmp_path}/vcons"
         ("cancels-itself", ["run 1", "run 2", "left"], 0),  # and is started again
         ("speech-crashes", ["run 1", "left"], 0),  # twice; calls are captured all the same
         ("reload-fails", ["run 1", "RELOADING READY RELOADING READY RELOADING READY True", "left"], 0),
+        ("told-twice", ["run 1", "left"], 0),  # and does not wait for calls that ended
         ("hangs", ["run 1"], 0),  # the process leaves without it
         ("hangs-and-disk", ["run 1"], 1),
         ("journal-unreadable", ["raised StorageError the journal cannot be read: look at the disk", "left"], 0),

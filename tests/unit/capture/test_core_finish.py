@@ -198,7 +198,7 @@ async def test_a_call_that_could_not_be_finished_is_tried_again_and_then_takes_n
         call, journal = ended(house)
         finisher.submit(call, journal)
         async with asyncio.timeout(20):
-            while len(failures) > 9 - 1 - module.TRIES or finisher.busy:  # noqa: ASYNC110 - the same
+            while len(failures) > 9 - 1 - module.TRIES or finisher.busy:  # noqa: ASYNC110 - tried again by a timer
                 await asyncio.sleep(0.01)
         assert journal._closed
         assert journal.folder.exists()

@@ -63,24 +63,12 @@ def made(top: Path, **sources: str) -> None:
         "if TYPE_CHECKING:\n    from vcond.call.a import A",
     ],
 )
-def test_a_new_circle_is_found_for_type_checking_too(tmp_path: Path, monkeypatch, back: str):
+def test_a_circle_is_found_for_type_checking_too(tmp_path: Path, monkeypatch, back: str):
     monkeypatch.setattr(rooms, "TOP", tmp_path)
-    monkeypatch.setattr(rooms, "CIRCLES", [])
     made(tmp_path, a="from vcond.call.b import B", b="import vcond.call.c", c="")
     assert rooms.in_circles() == []
     made(tmp_path, c=back)
     assert rooms.in_circles() == ["modules import one another in a circle: vcond.call.a, vcond.call.b, vcond.call.c"]
-
-
-def test_a_known_circle_must_not_grow_and_goes_from_the_list_when_it_is_opened(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(rooms, "TOP", tmp_path)
-    monkeypatch.setattr(rooms, "CIRCLES", [frozenset({"vcond.call.a", "vcond.call.b"})])
-    made(tmp_path, a="import vcond.call.b", b="import vcond.call.a", c="import vcond.call.a")
-    assert rooms.in_circles() == []
-    made(tmp_path, b="import vcond.call.a, vcond.call.c")
-    assert "vcond.call.c" in rooms.in_circles()[0]
-    made(tmp_path, b="")
-    assert rooms.in_circles() == ["no circle any more, take it out of tools/check_rooms.py: vcond.call.a, vcond.call.b"]
 
 
 def a_class(methods: int, lines: int) -> str:

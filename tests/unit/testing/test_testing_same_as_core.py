@@ -213,20 +213,16 @@ SCENARIOS = [talk, unanswered, return_of_a_party, ended_before_it_began, hold, p
 
 
 def told(call) -> dict:
-    """What a record is made of. Spans as samples by kind: how finely they are told is nobody's business.
-
-    Tracks of a call that became part of another are told there: its own are what was told before, finely or not.
-    """
+    """What a record is made of. Spans as samples by kind: how finely they are told is nobody's business."""
     state = call.state
-    tracks = [] if state.merged_into else state.tracks
     return {
         "parties": [(p.index, p.key, p.who, [(s.joined, s.left) for s in p.stays]) for p in state.parties],
         "history": state.history,
         "times": (state.opened, state.answered, state.ended),
         "end": (state.cause, state.disposition, state.hung_up_by, bool(state.merged_into), len(state.merged)),
         "odd": state.odd,
-        "tracks": [(t.index, t.party, t.codec, t.rate, t.opened, t.closed, t.samples) for t in tracks],
-        "spans": [{kind: t.spans.total(kind) for kind in SpanKind if t.spans.total(kind)} for t in tracks],
+        "tracks": [(t.index, t.party, t.codec, t.rate, t.opened, t.closed, t.samples) for t in state.tracks],
+        "spans": [{kind: t.spans.total(kind) for kind in SpanKind if t.spans.total(kind)} for t in state.tracks],
     }
 
 

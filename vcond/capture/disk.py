@@ -86,7 +86,7 @@ class DiskWatch:
         except OSError as why:
             low = f"{config.state_dir} cannot be looked at: {why.strerror}"
         else:
-            low = f"{free} MB free, {config.disk_floor_mb} wanted" if free < config.disk_floor_mb else ""
+            low = f"{free} MB free, {config.min_free_mb} wanted" if free < config.min_free_mb else ""
         if bool(low) != bool(self.low):
             log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
         self.low = low

@@ -223,8 +223,8 @@ class Office:
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
         if self.disk.low:
-            why = f"below vcond.disk_floor_mb: {self.disk.low}"
-            fix = f"free space in {self.config.state_dir}, or lower vcond.disk_floor_mb"
+            why = f"below vcond.min_free_mb: {self.disk.low}"
+            fix = f"free space in {self.config.state_dir}, or lower vcond.min_free_mb"
             log.error("call not recorded", call=opened.call, why=why, fix=fix)
             return NoJournal(why)
         try:

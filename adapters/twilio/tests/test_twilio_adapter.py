@@ -9,12 +9,12 @@ import aiohttp
 import msgspec
 import pytest
 
+from vcond.sdk.media_stream import MAX_MESSAGE
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_twilio import TwilioAdapter, TwilioConfig
 from vcond_twilio.adapter import stream_url
-from vcond_twilio.wire import MAX_MESSAGE
 
 HOME = Path(__file__).parents[1]
 

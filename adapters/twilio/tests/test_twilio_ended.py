@@ -1,24 +1,22 @@
 """A call that the core ended while its streams go on."""
 
+from vcond.sdk.media_stream import Began, Carrier, StreamedCalls
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import LoopClock, run_virtual
-from vcond_twilio.calls import Leg, Switchboard
 from vcond_twilio.config import TwilioConfig
-from vcond_twilio.who import Parameters
+from vcond_twilio.dialect import TRACKS
 
 
 def test_a_stream_that_comes_after_the_core_ended_its_call_opens_a_call_of_its_own():
     async def main() -> None:
         desk = MemoryDesk("twilio", clock=LoopClock())
-        board = Switchboard(desk, TwilioConfig(grace=10))
-        told = Parameters()
-        first = board.join("CA1", "MZ1", told, {}, at=desk.clock.now())
-        leg = Leg("MZ1")
-        first.legs.append(leg)
-        board.leave(first, leg, at=desk.clock.now(), stopped=False)
+        board = StreamedCalls(desk, TwilioConfig(grace=10))
+        carrier, other = [Carrier(Began(call="CA1", stream=f"MZ{n}", tracks=TRACKS, announced=())) for n in (1, 2)]
+        first = board.join(carrier, at=desk.clock.now())
+        board.leave(first, carrier, at=desk.clock.now(), stopped=False)
         assert first.timer is not None
         first.call.end(at=desk.clock.now())  # a limit, say
-        again = board.join("CA1", "MZ2", told, {}, at=desk.clock.now())
+        again = board.join(other, at=desk.clock.now())
         assert again is not first
         assert again.call.uuid != first.call.uuid
         assert again.call.state.ended is None

@@ -8,12 +8,12 @@ import pytest
 
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import MILLI, SECOND, Cause, Digit
+from vcond.sdk.media_stream import Stream, StreamedCalls
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock, run_virtual
-from vcond_twilio.calls import Switchboard
 from vcond_twilio.config import TwilioConfig
-from vcond_twilio.stream import Stream
+from vcond_twilio.dialect import TwilioDialect
 
 CUT = Cause(text="limit")
 
@@ -25,14 +25,14 @@ class Bench:
         self.twilio = twilio
         self.clock = ManualClock()
         self.desk = MemoryDesk("twilio", clock=self.clock)
-        self.board = Switchboard(self.desk, TwilioConfig(**config))
+        self.board = StreamedCalls(self.desk, TwilioConfig(**config))
 
     def feed(self, stream, *messages) -> None:
         for message in messages:
             stream.feed(self.twilio.raw(message), self.clock.now())
 
     def started(self, **start) -> Stream:
-        stream = Stream(self.desk, self.board)
+        stream = Stream(self.desk, self.board, TwilioDialect())
         self.feed(stream, self.twilio.connected(), self.twilio.start(**start))
         return stream
 

@@ -8,12 +8,14 @@ import pytest
 from vcond.base.time import MILLI
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import SECOND, Instant, SpanKind, Who
+from vcond.sdk.media_stream import GO_ON, NORMAL, POLICY, UNSUPPORTED, Stream, StreamedCalls
+from vcond.sdk.media_stream.stream import MAX_GARBAGE
+from vcond.sdk.media_stream.tracks import EARLY
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import NOON, ManualClock, run_virtual
-from vcond_twilio.calls import Switchboard
 from vcond_twilio.config import TwilioConfig
-from vcond_twilio.stream import EARLY, GO_ON, MAX_GARBAGE, NORMAL, POLICY, UNSUPPORTED, Stream
+from vcond_twilio.dialect import TwilioDialect
 
 
 class Bench:
@@ -23,10 +25,10 @@ class Bench:
         self.twilio = twilio
         self.clock = ManualClock()
         self.desk = MemoryDesk("twilio", clock=self.clock)
-        self.board = Switchboard(self.desk, TwilioConfig(**config))
+        self.board = StreamedCalls(self.desk, TwilioConfig(**config))
 
     def stream(self) -> Stream:
-        return Stream(self.desk, self.board)
+        return Stream(self.desk, self.board, TwilioDialect())
 
     def feed(self, stream, *messages) -> int:
         code = GO_ON
@@ -435,7 +437,7 @@ async def test_calls_that_an_earlier_run_left_open_end_after_the_grace(bench):
     b = bench(grace=10)
     b.started()
     b.board.close()
-    again = Switchboard(b.desk, TwilioConfig(grace=10))
+    again = StreamedCalls(b.desk, TwilioConfig(grace=10))
     await b.wait(9)
     assert not b.call.over
     await b.wait(2)

@@ -12,15 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.sdk.contract import ProtocolError
-
-MAX_MESSAGE: Final = 64 * 1024
-"""Bytes of one message; 20 ms of audio are under 400, a start with all its parameters under 16 KiB."""
-LARGEST_NUMBER: Final = 1_000_000_000_000
-"""Milliseconds or messages: 31 years of either."""
-
-Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
-Sid = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}\Z")]
-"""Twilio's are two letters and 32 hex digits; its look-alikes are freer. Nothing that could be a path."""
+from vcond.sdk.media_stream import Count, Frame, Name
 
 
 class _Message(msgspec.Struct, tag_field="event", rename="camel", gc=False):
@@ -43,7 +35,7 @@ class MediaFormat(msgspec.Struct, rename="camel"):
 class StartBody(msgspec.Struct, rename="camel"):
     """What a stream is about."""
 
-    call_sid: Sid
+    call_sid: Name
     account_sid: str = ""
     tracks: Annotated[list[str], Meta(max_length=16)] = []
     media_format: MediaFormat = msgspec.field(default_factory=MediaFormat)
@@ -54,27 +46,16 @@ class StartBody(msgspec.Struct, rename="camel"):
 class Start(_Message, tag="start"):
     """The second message of a socket, once."""
 
-    stream_sid: Sid
+    stream_sid: Name
     start: StartBody
     sequence_number: Count = 0
-
-
-class MediaBody(msgspec.Struct, gc=False):
-    """One frame of one track."""
-
-    track: str
-    """``inbound``: what Twilio hears from the call; ``outbound``: what it plays to it."""
-    chunk: Count
-    """Counts the frames of the track from 1."""
-    timestamp: Count
-    """Milliseconds from the start of the stream to the first sample."""
-    payload: bytes
 
 
 class Media(_Message, tag="media"):
     """Audio."""
 
-    media: MediaBody
+    media: Frame
+    """``track``: ``inbound`` is what Twilio hears from the call, ``outbound`` what it plays to it. ``chunk`` counts from 1."""
     sequence_number: Count = 0
     """Counts all messages of the stream but ``connected``."""
 

@@ -8,16 +8,16 @@ from vcond.media.codecs import Codec, decode, encode
 from vcond.media.placement.clocks import MillisClock
 from vcond.media.placement.timeline import Timeline
 from vcond.sdk.contract import Instant
+from vcond.sdk.media_stream import Frame
+from vcond.sdk.media_stream.join import LONGEST, Joiner
 from vcond.testing.sounds import voice
-from vcond_twilio.join import LONGEST, Joiner
-from vcond_twilio.wire import MediaBody
 
 MILLI = 1_000_000
 
 
 def frame(chunk, timestamp=None, track="inbound", samples=160):
     stamp = 20 * (chunk - 1) if timestamp is None else timestamp
-    return MediaBody(track, chunk, stamp, bytes([chunk % 256]) * samples), Instant(20 * MILLI * chunk)
+    return Frame(track, chunk, stamp, bytes([chunk % 256]) * samples), Instant(20 * MILLI * chunk)
 
 
 def shape(joined):
@@ -60,7 +60,7 @@ def test_what_comes_again_or_before_its_turn_is_not_joined():
 
 def test_a_joined_frame_stays_short():
     joined = Joiner().join([frame(n, 1000 * (n - 1), samples=8000) for n in range(1, 6)])
-    assert max(len(body.payload) for body, _ in joined) == LONGEST
+    assert max(len(body.payload) for body, _ in joined) == 8 * LONGEST
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,7 +76,7 @@ def test_joined_or_not_the_audio_lies_in_the_same_place(lost, sizes, late):
     for n in range(100):
         arrived = max(arrived, (20 * (n + 1) + (late[n] if n else 0)) * MILLI)
         if n not in lost:
-            frames.append((MediaBody("inbound", n + 1, 20 * n, said[160 * n : 160 * (n + 1)]), Instant(arrived)))
+            frames.append((Frame("inbound", n + 1, 20 * n, said[160 * n : 160 * (n + 1)]), Instant(arrived)))
     joiner, batches, rest = Joiner(), [], list(frames)
     for size in sizes:
         batches += joiner.join(rest[:size])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.sdk.contract import Who, hides
-from vcond_twilio.who import MAX_PARAMETERS, MAX_VALUE, party, understand
+from vcond.sdk.media_stream.parameters import MAX_PARAMETERS, MAX_VALUE, party, understand
 
 
 @pytest.mark.parametrize(

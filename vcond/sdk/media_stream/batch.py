@@ -14,16 +14,13 @@ from contextlib import ExitStack
 from typing import Final
 
 from vcond.sdk.contract import Instant
-from vcond_twilio.stream import GO_ON, Stream
+from vcond.sdk.media_stream.dialect import GO_ON
+from vcond.sdk.media_stream.stream import Stream
 
 HOLD: Final = 0.1
 """Seconds."""
 MOST: Final = 64
 """Messages that wait for one stream; 10 in normal operation."""
-AUDIO: Final = b'{"event":"media"'
-"""How Twilio begins a message with audio. One that begins otherwise is taken at once, which is as right."""
-
-
 TOGETHER: Final = 32
 """Streams that are worked through before others are heard again: about a millisecond."""
 
@@ -56,9 +53,10 @@ class Pulse:
 
 
 class Batch:
-    """The messages of one stream on their way to it. Must be closed."""
+    """The messages of one socket on their way to its stream."""
 
     def __init__(self, stream: Stream, pulse: Pulse) -> None:
+        self.replies = stream.replies
         self._stream = stream
         self._pulse = pulse
         self._waiting: list[tuple[bytes, Instant]] = []
@@ -66,9 +64,14 @@ class Batch:
         """Whether the next beat comes here."""
         self._code = GO_ON
 
-    def hear(self, raw: bytes, arrived: Instant) -> int:
-        """Take one message. Returns the close code when the socket is to be closed, else ``GO_ON``."""
-        if not raw.startswith(AUDIO) or not self._stream.started:
+    @property
+    def started(self) -> bool:
+        """Whether the stream began."""
+        return self._stream.started
+
+    def text(self, raw: bytes, arrived: Instant) -> int:
+        """Take a text. Returns the close code when the socket is to be closed, else ``GO_ON``."""
+        if not raw.startswith(self._stream.audio) or not self._stream.started:
             self.flush()
             return self._code or self._stream.feed(raw, arrived)
         self._waiting.append((raw, arrived))
@@ -78,6 +81,11 @@ class Batch:
         elif len(self._waiting) >= MOST:
             self.flush()
         return self._code
+
+    def binary(self, raw: bytes, arrived: Instant) -> int:
+        """Take a binary message; returns the same."""
+        self.flush()
+        return self._code or self._stream.feed_binary(raw, arrived)
 
     def beat(self) -> None:
         """The moment for what waits has come."""
@@ -90,7 +98,7 @@ class Batch:
         if waiting:
             self._code = self._stream.feed_all(waiting) or self._code
 
-    def close(self, at: Instant) -> None:
+    def gone(self, at: Instant, *, clean: bool = False) -> None:
         """The socket is gone."""
         self.flush()
-        self._stream.gone(at)
+        self._stream.gone(at, clean=clean)

@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from vcond.sdk.contract import Instant
-from vcond_twilio.wire import MediaBody
+from vcond.sdk.contract import MILLI, Instant
+from vcond.sdk.media_stream.dialect import Frame
 
-SAMPLES_PER_MS: Final = 8
-NANOS_PER_SAMPLE: Final = 125_000
+G711: Final = 8
+"""Bytes of a millisecond where nothing else is known."""
 ROUNDING: Final = 2
 """Milliseconds by which a timestamp may be off and still follow."""
-LONGEST: Final = 16_000
-"""Samples of a joined frame: 2 s."""
+LONGEST: Final = 2_000
+"""Milliseconds of a joined frame."""
 
 
 @dataclass(slots=True)
@@ -28,15 +28,16 @@ class _Run:
     chunk: int
     timestamp: int
     parts: list[bytes]
-    samples: int
+    size: int
+    per_ms: int
     arrived: Instant
 
-    def takes(self, frame: MediaBody) -> bool:
+    def takes(self, frame: Frame) -> bool:
         """Whether a frame is the next one."""
         return (
             frame.chunk == self.chunk + len(self.parts)
-            and abs(frame.timestamp - self.timestamp - self.samples // SAMPLES_PER_MS) <= ROUNDING
-            and self.samples + len(frame.payload) <= LONGEST
+            and abs(frame.timestamp - self.timestamp - self.size // self.per_ms) <= ROUNDING
+            and self.size + len(frame.payload) <= LONGEST * self.per_ms
         )
 
 
@@ -44,9 +45,11 @@ class Joiner:
     """Joins the frames of one stream. Numbers of frames are given out anew, so that only lost ones leave gaps in them."""
 
     def __init__(self) -> None:
+        self.per_ms: dict[str, int] = {}
+        """Bytes of a millisecond by track."""
         self._joined: dict[str, int] = {}
 
-    def join(self, frames: Iterable[tuple[MediaBody, Instant]]) -> list[tuple[MediaBody, Instant]]:
+    def join(self, frames: Iterable[tuple[Frame, Instant]]) -> list[tuple[Frame, Instant]]:
         """The same audio in as few frames as can be, in order within each track.
 
         A joined frame arrived when it would have, had each of its parts been as little delayed as the least delayed.
@@ -57,15 +60,17 @@ class Joiner:
             run = latest.get(frame.track)
             if run is not None and run.takes(frame):
                 run.parts.append(frame.payload)
-                run.samples += len(frame.payload)
-                run.arrived = min(arrived, Instant(run.arrived + len(frame.payload) * NANOS_PER_SAMPLE))
+                size = len(frame.payload)
+                run.size += size
+                run.arrived = min(arrived, Instant(run.arrived + size * MILLI // run.per_ms))
                 continue
-            run = _Run(frame.track, frame.chunk, frame.timestamp, [frame.payload], len(frame.payload), arrived)
+            per_ms = self.per_ms.get(frame.track, G711)
+            run = _Run(frame.track, frame.chunk, frame.timestamp, [frame.payload], len(frame.payload), per_ms, arrived)
             latest[frame.track] = run
             runs.append(run)
         return [(self._frame(run), run.arrived) for run in runs]
 
-    def _frame(self, run: _Run) -> MediaBody:
+    def _frame(self, run: _Run) -> Frame:
         before = self._joined.get(run.track, 0)
         self._joined[run.track] = before + len(run.parts) - 1
-        return MediaBody(run.track, run.chunk - before, run.timestamp, b"".join(run.parts))
+        return Frame(run.track, run.chunk - before, run.timestamp, b"".join(run.parts))

@@ -1,6 +1,6 @@
-"""Who is in the call: what an application passes along as ``<Parameter>`` elements. Pure.
+"""Who is in the call: what an application passes along as parameters of a stream (Twilio's ``<Parameter>``). Pure.
 
-A ``start`` message itself names nobody. Names of parameters are compared without case, ``_`` and ``-``: ``From``,
+Most peers name nobody themselves. Names of parameters are compared without case, ``_`` and ``-``: ``From``,
 ``from``, ``caller_name`` and ``CallerName`` are what people write.
 """
 

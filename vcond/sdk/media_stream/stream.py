@@ -1,0 +1,167 @@
+"""One media stream, from its first message to its last. Bytes and moments in, audio and events out; no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from vcond.sdk.contract import Answered, Desk, Digit, Instant, Paused, ProtocolError, Unpaused
+from vcond.sdk.media_stream.calls import StreamedCalls
+from vcond.sdk.media_stream.dialect import (
+    GO_ON,
+    HEARD,
+    NORMAL,
+    POLICY,
+    Began,
+    Closed,
+    Counted,
+    Dialect,
+    Ended,
+    Format,
+    Frame,
+    Opened,
+    Pausing,
+    PickedUp,
+    Pressed,
+    Refused,
+    Reply,
+    Said,
+)
+from vcond.sdk.media_stream.tracks import StreamTracks
+
+MAX_GARBAGE: Final = 100
+"""Messages that make no sense before the peer is hung up."""
+BUTTONS: Final = frozenset("0123456789*#ABCD")
+
+
+class Stream:
+    """What a socket said so far. ``feed`` and ``gone`` never raise for what the peer sent."""
+
+    def __init__(self, desk: Desk, calls: StreamedCalls, dialect: Dialect) -> None:
+        self.replies: list[str] = []
+        """What the peer waits for."""
+        self._desk = desk
+        self._calls = calls
+        self._dialect = dialect
+        self._tracks = StreamTracks(desk, calls)
+        self._garbage = 0
+        self._over = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the stream began."""
+        return self._tracks.call is not None
+
+    @property
+    def audio(self) -> bytes | tuple[bytes, ...]:
+        """How texts begin that may wait a moment."""
+        return self._dialect.audio
+
+    def feed(self, raw: bytes, arrived: Instant) -> int:
+        """Take one text. Returns the close code when the socket is to be closed, else ``GO_ON``."""
+        return self.feed_all([(raw, arrived)])
+
+    def feed_all(self, messages: Iterable[tuple[bytes, Instant]]) -> int:
+        """Take several, each with the moment of its arrival. Returns the close code, else ``GO_ON``."""
+        code, frames, read = GO_ON, [], self._dialect.text
+        for raw, arrived in messages:
+            try:
+                said = read(raw)
+            except ProtocolError as why:
+                code = self._make_nothing_of("malformed", str(why)) or code
+                continue
+            if type(said) is Frame:  # 99 of 100
+                frames.append((said, arrived))
+            elif said is not None:
+                self._tracks.place(frames)
+                frames = []
+                code = self._take(said, arrived) or code
+        self._tracks.place(frames)
+        return code
+
+    def feed_binary(self, raw: bytes, arrived: Instant) -> int:
+        """Take one binary message; returns the same."""
+        try:
+            said = self._dialect.binary(raw)
+        except ProtocolError as why:
+            return self._make_nothing_of("binary", str(why))
+        return GO_ON if said is None else self._take(said, arrived)
+
+    def gone(self, at: Instant, *, clean: bool = False) -> None:
+        """The socket is closed, ``clean`` by the peer in order. Without an end the call may come back on another one."""
+        if not self._over:
+            self._over = True
+            self._tracks.leave(at, stopped=clean and self._dialect.ends_by_closing)
+
+    def _take(self, said: Said | Sequence[Said], arrived: Instant) -> int:
+        """One thing, or several."""
+        code = GO_ON
+        for one in said if isinstance(said, Sequence) else (said,):
+            code = self._take_one(one, arrived) or code
+        return code
+
+    def _take_one(self, said: Said, arrived: Instant) -> int:
+        match said:
+            case Frame():
+                self._tracks.place([(said, arrived)])
+            case Began():
+                return self._begin(said, arrived)
+            case Ended():
+                return self._end(arrived)
+            case Opened():
+                self._tracks.add(said, arrived)
+            case Closed():
+                self._tracks.close(said, arrived)
+            case Pressed():
+                self._press(said, arrived)
+            case PickedUp() | Pausing():
+                self._tell(said, arrived)
+            case Counted():
+                self._desk.dropped(said.what, said.reason, said.count)
+            case Reply():
+                self.replies.append(said.text)
+            case Refused():
+                self._desk.dropped("stream", said.reason)
+                self._desk.log.error("stream refused", why=said.why, fix=said.fix)
+                return said.code
+        return GO_ON
+
+    def _make_nothing_of(self, reason: str, why: str) -> int:
+        """Count a message that made no sense. Returns ``POLICY`` when there were too many."""
+        self._desk.dropped("message", reason)
+        self._tracks.warn("a message was ignored", why=why)
+        self._garbage += 1
+        return POLICY if self._garbage >= MAX_GARBAGE else GO_ON
+
+    def _begin(self, began: Began, arrived: Instant) -> int:
+        if self.started:
+            return self._make_nothing_of("second-start", "a second start on one socket")
+        if began.told.refused:
+            self._desk.dropped("parameter", "limit", began.told.refused)
+        self._tracks.begin(began, arrived)
+        return GO_ON
+
+    def _end(self, arrived: Instant) -> int:
+        if self.started and not self._over:
+            self._over = True
+            self._tracks.leave(arrived, stopped=True)
+        return NORMAL
+
+    def _press(self, pressed: Pressed, arrived: Instant) -> None:
+        call, carrier = self._tracks.call, self._tracks.carrier
+        if call is None or carrier is None or pressed.button not in BUTTONS:
+            self._make_nothing_of("malformed", "a key without a call, or that is none")
+            return
+        self._calls.goes_on(call, at=arrived)
+        party = self._calls.party(call, carrier.forms.get(pressed.track) or Format(HEARD), at=arrived)
+        call.call.emit(Digit(at=arrived, party=party, button=pressed.button))  # type: ignore[arg-type]
+
+    def _tell(self, said: PickedUp | Pausing, arrived: Instant) -> None:
+        """What happens to the call as a whole."""
+        call = self._tracks.call
+        if call is None or not self._calls.goes_on(call, at=arrived):
+            return
+        if isinstance(said, Pausing):
+            call.call.emit((Paused if said.on else Unpaused)(at=arrived, by="platform"))
+        elif call.call.state.answered is None:
+            call.call.emit(Answered(at=arrived))

@@ -20,6 +20,7 @@ help:
 	@echo "make random          make quick in random order; SEED=N repeats one"
 	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
+	@echo "make docs            the tables of docs/ anew from the code"
 	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers)"
 	@echo "make lint | format | picture | bench | lock | clean"
 
@@ -59,6 +60,12 @@ lint: setup
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/python tools/check_rooms.py
+	$(BIN)/python tools/make_docs.py --check
+
+.PHONY: docs
+# The tables of docs/ that come from the code: metrics, configuration keys, commands.
+docs: setup
+	$(BIN)/python tools/make_docs.py
 
 format: setup
 	$(BIN)/ruff check --fix $(CODE)

@@ -45,6 +45,18 @@ LARGEST_SKEW = SECOND
 SEVERAL = "several calls begin with this: give more of the id"
 
 
+def _count(state: Call, outcome: str) -> None:
+    """What a call that ended was, for the metrics. A party that nobody wanted to keep was not unheard."""
+    metrics.calls_total.labels(state.adapter, outcome).inc()
+    heard: set[int] = set()
+    for track in state.tracks:
+        for start, stop, kind in track.spans:
+            metrics.media_seconds_total.labels(state.adapter, kind.value).inc((stop - start) / track.rate)
+            heard |= {track.party} if kind in {ev.SpanKind.RECEIVED, ev.SpanKind.PAUSED} else set()
+    if state.answered is not None:
+        metrics.leg_silent_total.labels(state.adapter).inc(len({track.party for track in state.tracks} - heard))
+
+
 class Listener(CatchingUp, Protocol):
     """What the office and its calls use of ``vcond.speech.dispatcher.Speech``."""
 
@@ -115,10 +127,7 @@ class Office:
         """An end was said; the record is made."""
         self._forget(call)
         outcome = "answered" if call.state.disposition is None else call.state.disposition.value
-        metrics.calls_total.labels(call.state.adapter, outcome).inc()
-        for track in call.state.tracks:
-            for start, stop, kind in track.spans:
-                metrics.media_seconds_total.labels(call.state.adapter, kind.value).inc((stop - start) / track.rate)
+        _count(call.state, outcome)
         if call.not_recorded:
             log.warning("call ended, and was not recorded", call=call.uuid, why=call.not_recorded)
         log.info("call ended", call=call.uuid, adapter=call.state.adapter, outcome=outcome)

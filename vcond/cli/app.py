@@ -33,6 +33,9 @@ ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="The configuration file.", show_default=True)
 ]
 
+OneCall = Annotated[str, typer.Argument(help="A call's id or its beginning.")]
+OneFile = Annotated[Path, typer.Argument(help="A vCon file.")]
+
 
 def _load(path: Path) -> Loaded:
     from vcond.config import load
@@ -141,7 +144,11 @@ def show(
 
 
 @app.command()
-def pause(call: str, config: ConfigFile = DEFAULT, reason: str = "") -> None:
+def pause(
+    call: OneCall,
+    config: ConfigFile = DEFAULT,
+    reason: Annotated[str, typer.Option(help="Why, for the vCon.")] = "",
+) -> None:
     """Stop keeping anything of a call, until it is resumed."""
     from vcond.cli.door import ask
 
@@ -150,7 +157,7 @@ def pause(call: str, config: ConfigFile = DEFAULT, reason: str = "") -> None:
 
 @app.command()
 def resume(
-    call: str,
+    call: OneCall,
     config: ConfigFile = DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="End the pauses of others too; the vCon says so.")] = False,
     reason: Annotated[str, typer.Option(help="With --force: why, for the vCon.")] = "",
@@ -238,7 +245,7 @@ Out = Annotated[Path | None, typer.Option(help="Where to; without it, standard o
 
 
 @app.command()
-def convert(file: Path, out: Out = None) -> None:
+def convert(file: OneFile, out: Out = None) -> None:
     """Bring a vCon of syntax 0.0.1 to 0.4.0 into today's form."""
     from vcond.cli import seals
 
@@ -247,7 +254,7 @@ def convert(file: Path, out: Out = None) -> None:
 
 @app.command()
 def sign(
-    file: Path,
+    file: OneFile,
     key: Annotated[str, typer.Option(help="Private key, PEM.")],
     cert: Annotated[str, typer.Option(help="Its certificate and those above it, PEM, leaf first.")],
     out: Out = None,
@@ -262,7 +269,7 @@ def sign(
 
 @app.command()
 def verify(
-    file: Path,
+    file: OneFile,
     trust: Annotated[str, typer.Option(help="Certificates that are believed, PEM.")],
     chain: Annotated[str, typer.Option(help="The signer's certificates, when the vCon only names them (x5u).")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the unsigned vCon here.")] = None,
@@ -275,7 +282,7 @@ def verify(
 
 @app.command()
 def encrypt(
-    file: Path,
+    file: OneFile,
     to: Annotated[list[str], typer.Option(help="Certificate or public key of a reader, PEM. May be repeated.")],
     out: Out = None,
     packed: Annotated[bool, typer.Option("--gzip", help="Compress before encrypting.")] = False,
@@ -288,7 +295,7 @@ def encrypt(
 
 @app.command()
 def decrypt(
-    file: Path, key: Annotated[str, typer.Option(help="The reader's private key, PEM.")], out: Out = None
+    file: OneFile, key: Annotated[str, typer.Option(help="The reader's private key, PEM.")], out: Out = None
 ) -> None:
     """Decrypt to the signed vCon inside; verify that before believing it."""
     from vcond.cli import seals

@@ -27,12 +27,13 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     admin_socket: str = "/run/vcond/admin.sock"
     """Where ``vcond calls`` and its like reach the daemon."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged: this, and what is worse."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """auto = text on a terminal, JSON otherwise."""
     grace: Seconds = 30
-    """How long a call of an earlier run, or of an adapter that is gone, waits to be taken up again."""
+    """Seconds that a call of an earlier run, or of an adapter that is gone, waits to be taken up again."""
     drain: Seconds = 20
-    """On SIGTERM: how long calls that go on may take to end before they are left for the next start."""
+    """On SIGTERM: seconds that calls that go on may take to end before they are left for the next start."""
     max_call_hours: Annotated[float, Meta(gt=0, le=48)] = 12
     """A call longer than this is ended, and says so; what goes on of it is recorded as a call of its own."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 500
@@ -64,13 +65,14 @@ class OpsConfig(_Listens, forbid_unknown_fields=True, frozen=True):
     """``[ops]``: ``/metrics``, ``/readyz`` and ``/livez``, for those who watch this machine."""
 
     listen: Annotated[str, Meta(pattern=f"({ADDRESS})|^$")] = "127.0.0.1:8471"
-    """No peer of a call needs it, and it asks for no password: leave it out of every proxy. Empty = not at all."""
+    """Address and port. No peer of a call needs it, and it asks for no password: leave it out of every proxy. Empty = not at all."""
 
 
 class WebConfig(_Listens, forbid_unknown_fields=True, frozen=True):
     """``[web]``: the port that peers of calls reach. Loopback until you say otherwise."""
 
     listen: Annotated[str, Meta(pattern=ADDRESS)] = "127.0.0.1:8470"
+    """Address and port, for calls whose peers come to vcond: media streams, browsers, FreeSWITCH's audio."""
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
     """How peers reach it from outside, behind a TLS proxy: ``https://edge-1.example.com``."""
     token: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z0-9._~-]*$")] = ""
@@ -97,9 +99,9 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What you may record on: the body of a ``lawful_basis`` attachment in every vCon, one for each party of the
     call that is no bot, which it names (draft-howe-vcon-lawful-basis-02). Empty = none is written; vcond never makes one up."""
     transcript_deadline: Seconds = 600
-    """How long a finished call waits for its transcript before its vCon leaves without the missing parts."""
+    """Seconds that a finished call waits for its transcript before its vCon leaves without the missing parts."""
     amend_deadline: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 86_400
-    """How long the missing parts are then still wanted: when they are there, an amended vCon follows, once, with an uuid
+    """Seconds for which the missing parts are then still wanted: when they are there, an amended vCon follows, once, with an uuid
     of its own that names the first one. 0 = never."""
 
 
@@ -116,6 +118,7 @@ class SealConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     password: Annotated[str, Meta(max_length=1024)] = ""
     """Of the private key."""
     algorithm: Literal["RS256", "PS256", "ES256"] = "RS256"
+    """How vCons are signed; the private key must be one for it."""
     x5u: Annotated[str, Meta(max_length=2048, pattern=r"^(https://.+)?$")] = ""
     """https URL of the certificates; empty = they ride along."""
     alg_twice: bool = False

@@ -15,11 +15,19 @@ KINDS = {
 }  # fmt: skip
 FORMS = (
     (":(?:6553", "must be host:port, as in 127.0.0.1:8470"),
-    ("wss?", "must be an address that begins with ws://, wss://, http:// or https://"),
+    ("https?|wss?", "must be an address that begins with ws://, wss://, http:// or https://"),
+    ("wss?://", "must be an address that begins with ws:// or wss://, as in ws://127.0.0.1:2700"),
     ("https?://", "must be an address that begins with http:// or https://, as in https://edge-1.example.com"),
     ("https://", "must be an address that begins with https://"),
     ("(/[", "must be a path that begins with /, as in /twilio/stream, of letters, digits and . _ ~ -"),
     ("[0-9]{1,5}-[0-9]{1,5}", "must be a range of ports, as in 40000-40999"),
+    ("stun:", "must be as in stun:stun.example.com:3478"),
+    ("turn:", "must be as in turn:turn.example.com:3478?transport=udp, or begin with turns:"),
+    ("}@[", "must be user@domain"),
+    ("^/[", "must be an absolute path of letters, digits and . _ / -"),
+    ("0?[0-7]{3}", "must be permissions in octal, as in 0640"),
+    (r"[\x21-\x7e]", "must be printable ASCII without spaces"),
+    ("[A-Za-z_][A-Za-z0-9_.:-]*", "must be a name, or package.module:Class"),
 )  # fmt: skip
 """Beginnings of what a pattern has in it, and how that is said."""
 _EXPECTED = re.compile(r"^Expected `([a-z]+)")
@@ -30,7 +38,7 @@ _REGEX = re.compile(r"^Expected `str` matching regex '(.*)'$")
 _MISSING = re.compile(r"^Object missing required field `(.*)`$")
 _CLASS = re.compile(r"^\^?\[([^\]]+)\](?:\{(\d+),(\d+)\}|\*|\+)?(?:\$|\\Z|\\\\Z)?$")
 _BOUNDS = {">=": "or more", "<=": "or less", ">": "more than", "<": "less than"}
-_RANGES = {"A-Z": "letters", "a-z": "letters", "a-zA-Z": "letters", "0-9": "digits"}
+_RANGES = {"A-Z": "letters", "a-z": "letters", "0-9a-fA-F": "hexadecimal digits", "0-9": "digits"}
 
 
 def said(message: str, kind: Any, path: str) -> str:
@@ -42,7 +50,7 @@ def said(message: str, kind: Any, path: str) -> str:
         things = "letters" if found[1] == "str" else "entries"
         return f"must have {found[3]} {things} at {'most' if found[2] == '<=' else 'least'}"
     if found := _REGEX.match(message):
-        return _form(found[1].replace("\\\\", "\\"))
+        return shape(found[1].replace("\\\\", "\\"))
     if found := _MISSING.match(message):
         return f"{found[1]} is missing"
     if message.startswith("Invalid enum value"):
@@ -59,8 +67,9 @@ def _thing(name: str) -> str:
             "object": "a section or table"}.get(name, name)  # fmt: skip
 
 
-def _form(pattern: str) -> str:
-    if found := _CLASS.match(pattern):
+def shape(pattern: str) -> str:
+    """What a text must look like, by the pattern that decides."""
+    if r"\x" not in pattern and (found := _CLASS.match(pattern)):
         inside = found[1]
         names: list[str] = []
         for part, name in _RANGES.items():

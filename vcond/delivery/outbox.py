@@ -35,7 +35,7 @@ MAX_FACT: Final = 256
 
 
 class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How the outbox paces itself."""
+    """``[delivery]``: how the outbox paces itself."""
 
     keep_days: Annotated[float, Meta(ge=0, le=3650)] = 0
     """How long a vCon's file stays after every sink has it. 0 = it is removed at once."""

@@ -62,7 +62,7 @@ class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The speech section of the configuration."""
+    """``[speech]``: what turns speech into text, and what it may use of the machine."""
 
     engine: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]*$")] = "auto"
     """``auto`` (a vosk, else a Whisper model that is found, else the packaged one, else none), ``vosk``, ``whisper``, ``remote``
@@ -102,11 +102,11 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a worker may take on top of its loaded model before it is replaced as soon as it has nothing in hand. Taking
     twice as much fails, and ends it at once."""
     start_seconds: Annotated[float, Meta(gt=0, le=3600)] = 120
-    """How long a worker may take to load its model."""
+    """Seconds that a worker may take to load its model."""
     step_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30
-    """How long a worker may be silent before it is killed, on top of twice the length of the audio it was given."""
+    """Seconds that a worker may be silent before it is killed, on top of twice the length of the audio it was given."""
     restart_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.25
-    """Pause before a worker that died is started again; doubles with every death in a row, up to 30 seconds."""
+    """Seconds before a worker that died is started again; doubles with every death in a row, up to 30 seconds."""
     routes: Annotated[list[Route], Meta(max_length=1000)] = []
     """Calls with a language or a vocabulary of their own; the first that matches counts."""
     max_utterances: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000

@@ -63,11 +63,11 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
     """Calls recorded at the same time; more are not, and are counted."""
     no_audio_seconds: Seconds = 10.0
-    """An answered leg of which nothing was heard for this long is reported."""
+    """Seconds: an answered leg of which nothing was heard for this long is reported."""
     stall_seconds: Seconds = 5.0
-    """A tap that sends no frames for this long (Asterisk sends one every 20 ms, also of silence) is made anew."""
+    """Seconds: a tap that sends no frames for this long (Asterisk sends one every 20 ms, also of silence) is made anew."""
     timeout: Seconds = 5.0
-    """For every request to Asterisk."""
+    """Seconds for every request to Asterisk."""
 
     def secret(self) -> str:
         """The password. Raises ConfigError when its file cannot be read."""

@@ -75,13 +75,13 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
     """Calls recorded at the same time; more are not, and are counted."""
     heartbeat_seconds: Annotated[float, msgspec.Meta(ge=5, le=3600)] = 60.0
-    """A connection that says nothing for so long (FreeSWITCH sends a heartbeat every 20 s) is asked, then made anew."""
+    """Seconds: a connection that says nothing for so long (FreeSWITCH sends a heartbeat every 20 s) is asked, then made anew."""
     no_audio_seconds: Seconds = 3.0
-    """A party of whom no audio comes for so long after its tap began is reported, and its tap started again."""
+    """Seconds: a party of whom no audio comes for so long after its tap began is reported, and its tap started again."""
     stall_seconds: Seconds = 5.0
-    """A party whose audio stopped coming for so long, though nobody holds, gets its tap started again."""
+    """Seconds: a party whose audio stopped coming for so long, though nobody holds, gets its tap started again."""
     timeout: Seconds = 5.0
-    """For connecting, and for every answer of FreeSWITCH."""
+    """Seconds for connecting, and for every answer of FreeSWITCH."""
 
     def secret(self) -> str:
         """The password. Raises ConfigError when its file cannot be read."""

@@ -48,7 +48,9 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     )
     """A TURN server through which publishers reach us: ``turn:turn.example.com:3478?transport=udp``, or ``turns:``."""
     turn_user: Annotated[str, Meta(max_length=300)] = ""
+    """Name of the login at the TURN server."""
     turn_password: Annotated[str, Meta(max_length=300)] = ""
+    """Its password."""
     turn_secret: Annotated[str, Meta(max_length=500)] = ""
     """The secret of the TURN server (coturn: ``static-auth-secret``), instead of name and password: logins are made
     with it, good for a day, one for us and one for each publisher."""

@@ -54,6 +54,7 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ]
     """Which chains get the vCon. Exactly one for ``external-ingress``. Must be lists that a chain reads."""
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "conserver"
+    """What you call it: in the outbox, in the log, as a label of metrics. It stays the same as long as vCons wait for it."""
     mode: Literal["external-ingress", "vcon"] = "external-ingress"
     """``external-ingress``: a key for one list, and a wrong list is refused. ``vcon``: the API token, several lists,
     and a wrong list is accepted by the conserver and its vCons are lost after an hour."""
@@ -65,9 +66,11 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}$")] = "x-conserver-api-token"
     """Its name for the token's header (CONSERVER_HEADER_NAME)."""
     connect_timeout: Seconds = 10
+    """Seconds for making the connection."""
     total_timeout: Seconds = 120
-    """For one delivery, upload and answer."""
+    """Seconds for one delivery, upload and answer."""
     tls_verify: bool = True
+    """Whether the receiver's certificate is checked. Off, anybody between may read tokens and vCons."""
     ca_file: str = ""
     """A PEM file of the authority that signed the receiver's certificate; empty = the system's."""
     max_bytes: Annotated[int, Meta(ge=1024)] = 10_000_000
@@ -75,6 +78,7 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     vCon larger are left out of it; what is still larger goes to the dead letters. ``record.inline_limit`` may not be
     more. Raise both when every storage behind the conserver takes more: the 10 MB are those of its file storage."""
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
+    """Deliveries at the same time."""
 
     def __repr__(self) -> str:
         """Without the tokens: a configuration may end up in a log line."""

@@ -30,11 +30,13 @@ class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     path: Annotated[str, Meta(min_length=1, max_length=4096)]
     """Absolute. Made when it is missing, readable by vcond only."""
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "folder"
+    """What you call it: in the outbox, in the log, as a label of metrics. It stays the same as long as vCons wait for it."""
     layout: Literal["flat", "date"] = "flat"
     """``date``: in ``YYYY/MM/DD`` by the UTC day the call began."""
     mode: Annotated[str, Meta(pattern=r"^0?[0-7]{3}$")] = "0600"
     """Permissions of the files, octal, whatever the umask. New folders get the same, with x wherever there is r."""
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
+    """vCons that are written at the same time."""
 
 
 class FolderSink:

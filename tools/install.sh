@@ -26,7 +26,7 @@ for lock in embedded $WITH; do
 done
 "$PREFIX/bin/python" -m pip -q install --no-deps --no-build-isolation --force-reinstall .
 
-# 2. command, configuration, unit
+# 2. command, configuration, units
 mkdir -p "$ROOT/usr/bin" "$ROOT/etc/vcond/vcond.d" "$ROOT/etc/systemd/system/vcond.service.d"
 ln -sfn "$PREFIX/bin/vcond" "$ROOT/usr/bin/vcond"
 if [ -e "$ROOT/etc/vcond/vcond.toml" ]; then
@@ -34,7 +34,7 @@ if [ -e "$ROOT/etc/vcond/vcond.toml" ]; then
 else
   cp vcond/config/sample.toml "$ROOT/etc/vcond/vcond.toml"
 fi
-cp systemd/vcond.service "$ROOT/etc/systemd/system/"
+cp systemd/vcond.service systemd/vcond.socket "$ROOT/etc/systemd/system/"
 if [ "$WITH" = webrtc ]; then cp systemd/vcond.service.d/webrtc.conf "$ROOT/etc/systemd/system/vcond.service.d/"; fi
 rmdir "$ROOT/etc/systemd/system/vcond.service.d" 2>/dev/null || true
 

@@ -1,9 +1,38 @@
-"""systemd's notification protocol (sd_notify(3)): one datagram on a unix socket. Inlined, as it is so small."""
+"""systemd's notification protocol (sd_notify(3)): one datagram on a unix socket. And sockets that it passes
+(sd_listen_fds(3)). Inlined, as both are so small.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import MutableMapping
+
+FIRST, MOST = 3, 16
+"""The number of the first descriptor that is passed, and how many are looked at."""
+
+
+def passed_socket(path: str, environ: MutableMapping[str, str] = os.environ) -> socket.socket | None:
+    """The unix socket at ``path`` that systemd listens on for us; None when it does not. Other sockets are closed.
+
+    The variables are taken out of ``environ``: they are not for those whom we start.
+    """
+    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return None
+    found = None
+    for descriptor in range(FIRST, FIRST + min(int(count), MOST)):
+        try:
+            one = socket.socket(fileno=descriptor)
+        except OSError:
+            continue  # no socket
+        one.set_inheritable(False)
+        if found is None and one.family == socket.AF_UNIX and one.getsockname() == path:
+            found = one
+        else:
+            one.close()
+    return found
 
 
 class Notifier:

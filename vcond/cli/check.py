@@ -40,8 +40,8 @@ SECRETS = {"password", "secret", "token", "admin_key", "api_secret", "turn_passw
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def findings(path: Path, *, offline: bool) -> list[Finding]:
-    """All of them, in the order of a call's way."""
+def findings(path: Path, *, offline: bool, errors_only: bool = False) -> list[Finding]:
+    """All of them, in the order of a call's way. ``errors_only``: what could only be warned of is not looked for."""
     try:
         loaded = load(path, os.environ)
         config = loaded.config
@@ -49,10 +49,10 @@ def findings(path: Path, *, offline: bool) -> list[Finding]:
         return [Finding("error", "configuration", str(why), "correct it in the file that is named here")]
     attached = set() if offline else _attached(config)
     with as_daemon(Path(config.vcond.state_dir)) as user:
-        found = asyncio.run(_all(loaded, path, offline, attached))
+        found = asyncio.run(_all(loaded, path, offline, attached, errors_only))
     if user:
         found.insert(1, Finding("ok", "user", f"looked as {user}, as which the daemon runs"))
-    return found
+    return [one for one in found if one.level == "error"] if errors_only else found
 
 
 def _attached(config: Config) -> set[str]:
@@ -64,7 +64,7 @@ def _attached(config: Config) -> set[str]:
         return set()  # none runs, or it is not to be asked by us
 
 
-async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str]) -> list[Finding]:
+async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], errors_only: bool) -> list[Finding]:
     config = loaded.config
     found = [Finding("ok", "configuration", str(path)), *_disk(config)]
     try:
@@ -78,7 +78,10 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str]) ->
         found.append(Finding("error", "adapters", "none is configured", "add one: vcond setup NAME says how"))
     if not sinks:
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
-    found += [Finding(told.level, told.what, told.detail, told.fix) for told in check_speech(config.speech)]
+    found += [
+        Finding(told.level, told.what, told.detail, told.fix)
+        for told in check_speech(config.speech, graphs=not errors_only)
+    ]
     if config.web.host not in LOOPBACK and not config.web.public_url.startswith("https://"):
         fix = "put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))

@@ -1,4 +1,4 @@
-"""The operator's door: HTTP on a unix socket that only vcond's user and root can open."""
+"""The operator's door: HTTP on a unix socket that only vcond's user, its group and root can open."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from vcond.base.errors import AmbiguousError, ConfigError, OperatorError
+from vcond.base.systemd import passed_socket
 
 log = structlog.get_logger()
 
@@ -42,21 +43,26 @@ class AdminServer:
         live: Watched,
     ) -> None:
         self._path = path
+        self._passed = False
         self._reads, self._writes, self._live = reads, writes, live
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Bind the socket, mode 0600. Raises ConfigError when it cannot be."""
+        """Bind the socket, mode 0660, or take that of systemd. Raises ConfigError when it cannot be."""
         app = web.Application()
         app.router.add_get("/v1/live", self._stream)
         app.router.add_get("/v1/{name}", self._get)
         app.router.add_post("/v1/{name}", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await self._runner.setup()
+        if (given := passed_socket(str(self._path))) is not None:
+            self._passed = True
+            await web.SockSite(self._runner, given).start()
+            return
         before = os.umask(0o027)
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            os.umask(0o177)
+            os.umask(0o117)
             if self._path.exists() and stat.S_ISSOCK(self._path.stat().st_mode):
                 self._path.unlink()
             await web.UnixSite(self._runner, str(self._path)).start()
@@ -67,10 +73,11 @@ class AdminServer:
             os.umask(before)
 
     async def close(self) -> None:
-        """Stop serving and remove the socket."""
+        """Stop serving and remove the socket, unless it is systemd's."""
         if self._runner is not None:
             await self._runner.cleanup()
-            self._path.unlink(missing_ok=True)
+            if not self._passed:
+                self._path.unlink(missing_ok=True)
 
     async def _get(self, request: web.Request) -> web.Response:
         return await _answer(self._reads, request)

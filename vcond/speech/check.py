@@ -19,9 +19,12 @@ from vcond.speech.vocabulary import OTHERS, Fitted, fit, words_of
 Looks = Callable[[Path], graph_cache.Look]
 
 
-def check_speech(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> list[Checked]:
-    """All of it; what is missing is said of each route that needs it."""
-    models, look = configurations(config), cache(graph_cache.look)  # once for each model: it reads all of it
+def check_speech(
+    config: SpeechConfig, environ: Mapping[str, str] = os.environ, *, graphs: bool = True
+) -> list[Checked]:
+    """All of it; what is missing is said of each route that needs it. ``graphs``: read models, for what may be warned of."""
+    models = configurations(config)
+    look = cache(graph_cache.look) if graphs else None  # once for each model: it reads all of it
     found = [_checked(config, Wishes(config.language, tuple(config.vocabulary)), environ, look)]
     for number, (route, wishes) in enumerate(Routes(config).all, 1):
         words = tuple(config.vocabulary) if wishes.vocabulary is None else wishes.vocabulary
@@ -32,7 +35,7 @@ def check_speech(config: SpeechConfig, environ: Mapping[str, str] = os.environ) 
     return found
 
 
-def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], look: Looks) -> Checked:
+def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], look: Looks | None) -> Checked:
     """Whether there is a model, and whether it can do what is wanted of it."""
     told, choice = check_engine(config, environ), choose(config, environ)
     if told.level == "ok" and not _speaks(choice, wanted.language):
@@ -48,7 +51,9 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], l
         return Checked(
             "warning", told.what, f"{choice.engine} knows no max_active: {told.detail}", "leave max_active out"
         )
-    return _graph(told, Path(choice.model), wanted, look) if told.level == "ok" and choice.engine == "vosk" else told
+    if look is None or told.level != "ok" or choice.engine != "vosk":
+        return told
+    return _graph(told, Path(choice.model), wanted, look)
 
 
 def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:

@@ -36,10 +36,11 @@ async def test_everything_it_keeps_is_for_its_user_only(tmp_path: Path):
     house = House(tmp_path)
     async with house.running() as vcond, vcond.stream() as stream:
         await stream.play(0.5)
-        files = [*house.state.rglob("*"), house.state, house.run_dir / "admin"]
+        files = [*house.state.rglob("*"), house.state]
         assert len(files) > 5
         open_to_others = [str(file) for file in files if stat.S_IMODE(file.lstat().st_mode) & 0o077]
         assert open_to_others == []
+        assert stat.S_IMODE((house.run_dir / "admin").stat().st_mode) == 0o660, "commands are for the group, too"
 
 
 async def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path):

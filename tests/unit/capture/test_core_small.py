@@ -1,7 +1,11 @@
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from vcond.base.systemd import Notifier
 from vcond.base.time import SECOND, Instant
@@ -78,3 +82,32 @@ def test_without_systemd_nothing_happens():
     notifier.send(READY="1")
     assert notifier.watchdog == 0
     notifier.close()
+
+
+PASSED = """
+import os, socket, sys
+from vcond.base.systemd import passed_socket
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.environ |= {"LISTEN_PID": str(os.getpid() + int(sys.argv[4])), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b"}
+found = passed_socket(sys.argv[3])
+print(found and found.fileno(), [name for name in os.environ if name.startswith("LISTEN_")])
+print(*(os.path.exists(f"/proc/self/fd/{number}") for number in (3, 4)), found is None or os.get_inheritable(4))
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "printed"),
+    [
+        ("admin", 0, "4 []\nTrue True False\n"),
+        ("elsewhere", 0, "None []\nTrue False True\n"),  # admin_socket and the socket unit differ
+        ("admin", 1, "None []\nTrue True True\n"),  # handed to another process
+    ],
+)
+def test_the_socket_that_systemd_passes_is_known_by_its_path(tmp_path: Path, path, other, printed):
+    with socket.socket(socket.AF_UNIX) as admin, (tmp_path / "no socket").open("w+") as file:
+        admin.bind(str(tmp_path / "admin"))
+        given = (file.fileno(), admin.fileno())
+        command = [sys.executable, "-c", PASSED, *map(str, given), str(tmp_path / path), str(other)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, pass_fds=given)
+    assert done.stdout == printed

@@ -3,7 +3,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from vcond.cli.app import app
 from vcond.cli.check import findings
+from vcond.speech import check as module
+from vcond.speech.models import graph_cache
 
 SPEECH = Path(__file__).parents[1] / "speech"
 if str(SPEECH) not in sys.path:
@@ -64,3 +69,23 @@ def test_a_search_is_for_engines_that_have_one(tmp_path: Path) -> None:
         file.write_text(CONFIG.format(folder=tmp_path, url="ws://127.0.0.1:1").replace("[speech]", section))
         told = [one for one in findings(file, offline=True) if said in one.detail]
         assert [one.level for one in told] == [level]
+
+
+def test_before_a_start_only_errors_count_and_no_model_is_read(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "vcond.toml"
+    file.touch(0o600)
+    text = CONFIG.replace('engine = "remote"\nurl = "{url}"\ntoken = "hush"', 'engine = "vosk"\nmodel = "{folder}"')
+    file.write_text(text.format(folder=tmp_path))
+    looked = []
+    monkeypatch.setattr(
+        module.graph_cache, "look", lambda model: looked.append(model) or graph_cache.Look(there=True, why="old")
+    )
+    command = ["check", "--offline", "--config", str(file)]
+    for options, code, reads in ((["--errors-only"], 0, []), ([], 1, [tmp_path])):
+        done = CliRunner().invoke(app, command + options)
+        assert (done.exit_code, looked) == (code, reads), done.output
+        assert ("WARNING" in done.output) == bool(code)
+    file.write_text(file.read_text().replace(f'model = "{tmp_path}"', 'model = "/nowhere"'))
+    done = CliRunner().invoke(app, [*command, "--errors-only"])
+    assert done.exit_code == 2
+    assert done.output.splitlines()[0] == "ERROR   speech: no folder /nowhere"

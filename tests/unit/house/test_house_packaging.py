@@ -1,7 +1,6 @@
-"""What a user gets: the wheel, the sample configuration, the unit file, and words in the README that are true."""
+"""What a user gets: the wheel, the sample configuration, and words in the README that are true."""
 
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,7 +14,6 @@ from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.app import app
 from vcond.config import load
-from vcond.testing.needs import needs
 
 TOP = Path(__file__).resolve().parents[3]
 PAGES = {page.parent.name: page for page in TOP.glob("adapters/*/README.md")}
@@ -87,28 +85,6 @@ def test_vcond_setup_says_what_the_adapters_page_says():
         assert text.strip() in page.read_text(), f"{page} and setup.md of its package differ"
     with pytest.raises(ConfigError, match="installed are: asterisk"):
         setup_text("pabx")
-
-
-def test_the_unit_loads_every_credential_that_a_page_names():
-    pages = [TOP / "README.md", *TOP.glob("docs/*.md"), *TOP.glob("vcond/config/*.toml"), *TOP.glob("adapters/**/*.md")]
-    named = {name for page in pages for name in re.findall(r"\$\{credential:([a-z0-9-]+)\}", page.read_text())}
-    loaded = set(re.findall(r"^LoadCredential=(.+)$", (TOP / "systemd" / "vcond.service").read_text(), re.MULTILINE))
-    assert named
-    assert named - loaded == set()
-
-
-def test_the_unit_file_is_clean(tmp_path: Path):
-    needs(shutil.which("systemd-analyze"), "systemd-analyze is missing: apt-get install systemd")
-    unit = tmp_path / "vcond.service"
-    text = (TOP / "systemd" / "vcond.service").read_text()
-    assert "Type=notify" in text
-    unit.write_text(re.sub(r"/usr/bin/vcond|/bin/kill", "/bin/true", text))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)], check=False, capture_output=True, text=True
-    )
-    # what verify says of units of this machine is not ours
-    ours = [line for line in done.stderr.splitlines() if "vcond" in line]
-    assert (done.returncode, ours) == (0, []), done.stderr
 
 
 def commands() -> set[str]:

@@ -28,10 +28,11 @@ async def served(path: Path, bus: Bus):
     await server.close()
 
 
-async def test_the_socket_is_for_vcond_and_root_only_and_goes_with_the_daemon(tmp_path: Path):
+async def test_the_socket_is_for_vcond_its_group_and_root_and_goes_with_the_daemon(tmp_path: Path):
     path = tmp_path / "run" / "admin.sock"
     async with served(path, Bus()):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
     assert not path.exists()
 
 

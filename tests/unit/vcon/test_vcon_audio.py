@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from vcond.base.errors import BadMediaError
+from vcond.vcon.building.audio_forms import TooLargeError, flac, opus
 from vcond.vcon.building.wav import (
     CHUNK,
     Form,
@@ -120,3 +121,18 @@ def test_a_format_with_nothing_in_it_is_refused():
     assert wav_format(header) == (Form.MULAW, 1, 8000)
     with pytest.raises(BadMediaError):
         wav_format(header.replace(b"\7\0\1\0", b"\7\0\0\0"))
+
+
+def test_what_is_compressed_needs_no_memory_that_is_written_and_then_executed(monkeypatch):
+    def callbacks(self, file):
+        raise AssertionError("MemoryDenyWriteExecute= of the unit lets no callback be made")
+
+    monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", callbacks)
+    lanes = [Whole(EVERY), Whole(EVERY[::-1])]
+    made = (flac(lanes, 8000), opus(lanes, 8000, 32))
+    monkeypatch.undo()
+    for data in made:
+        told = soundfile.info(io.BytesIO(data))
+        assert (told.channels, told.samplerate, told.duration) == (2, 8000, pytest.approx(8.192))
+    with pytest.raises(TooLargeError):
+        flac(lanes, 8000, most=1000)

@@ -42,7 +42,7 @@ JOBS = {
     "vcon": "building, validation, sealing, reading of others' vCons. Pure, no I/O",
     "journal": "one folder a call: records, audio, recovery",
     "speech": "engines, workers, scheduling, models",
-    "sdk": "for plug-ins: the contracts of adapters and sinks; what adapters of PBXs share: legs, their taps, the conversation above them, selection, attaching again",
+    "sdk": "for plug-ins: the contracts of adapters and sinks; what adapters of PBXs share: legs, their taps, the conversation above them, selection, attaching again; the server of media streams",
     "delivery": "the outbox, sinks, retry",
     "testing": "for authors of plug-ins: a desk in memory, virtual time, the conformance suites of adapters and sinks",
     "config": "the configuration, typed",

@@ -9,15 +9,12 @@ may be one of which the network forgot the other end, and nothing that still com
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from aiohttp import WSMsgType, web
-
 from vcond.sdk.contract import Desk, Instant, Track
+from vcond.sdk.media_stream import GO_ON, POLICY, Early, HangUp, Limits, MediaStreams
 from vcond.sdk.tap import TapState
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
@@ -29,23 +26,16 @@ MAX_MESSAGE: Final = 1 << 20
 """Bytes of one message; the modules send 320 to 64,000."""
 HELLO: Final = 10.0
 """Seconds that a peer may take to say whose audio it sends."""
-CLOSING: Final = 2.0
-"""Seconds that a peer gets to answer a close frame."""
 EARLY: Final = 1 << 19
 """Bytes that are kept of audio which comes before the metadata: 16 s of one party at 16 kHz."""
 STARTS: Final = 8
 """Starts of a tap whose connection may still come."""
-FEW: Final = 64
-"""Bytes that a message counts beside its audio, so that empty ones have an end too."""
+MOST: Final = 8_192
+"""Messages of it."""
 PROTOCOL: Final = "audio.drachtio.org"
 """What mod_audio_fork offers; mod_audio_stream offers none."""
 GARBAGE: Final = 20
 """Messages that are no audio before the peer is hung up."""
-
-# Close codes, RFC 6455 section 7.4.1.
-NORMAL: Final = 1000
-GOING_AWAY: Final = 1001
-POLICY: Final = 1008
 
 
 class StreamTap:
@@ -65,7 +55,7 @@ class StreamTap:
         self.heard = 0
         self.state = TapState(PAUSES)
         self.asked = False
-        self.socket: web.WebSocketResponse | None = None
+        self.socket: TapListener | None = None
         """Its connection, while there is one."""
         self.garbage = 0
         """Messages of that connection that were no audio."""
@@ -120,14 +110,14 @@ class StreamTap:
             self.state.last = arrived
             self._track.write(payload, arrived=arrived)
 
-    def connected(self, socket: web.WebSocketResponse, start: int) -> web.WebSocketResponse | None:
+    def connected(self, socket: TapListener, start: int) -> TapListener | None:
         """A connection of one of its starts is there; the one that is of no use now, which may be this one."""
         if self.socket is not None and start < self._connected:
             return socket
         before, self.socket, self._connected, self.garbage = self.socket, socket, start, 0
         return before
 
-    def disconnected(self, socket: web.WebSocketResponse) -> None:
+    def disconnected(self, socket: TapListener) -> None:
         """A connection is over. The modules do not connect again by themselves."""
         if self.socket is socket:
             self.socket = None
@@ -150,38 +140,79 @@ class StreamTap:
             self._track.close(at=at)
 
 
-class Early:
-    """Audio that came before it was known whose it is."""
+class TapListener:
+    """One connection: it says whose audio comes, and then comes the audio. Audio until then is kept."""
 
-    def __init__(self) -> None:
-        self.frames: list[tuple[bytes, Instant]] = []
-        self._size = 0
+    def __init__(self, reception: Reception, desk: Desk, hang_up: HangUp) -> None:
+        self.replies: list[str] = []
+        self.hang_up = hang_up
+        self._reception = reception
+        self._desk = desk
+        self._tap: StreamTap | None = None
+        self._early: Early[tuple[bytes, Instant]] = Early(MOST, EARLY)
+        self._texts = 0
 
-    def keep(self, payload: bytes, arrived: Instant) -> None:
-        """Some of it; what is too much is not kept."""
-        self._size += len(payload) + FEW
-        if self._size <= EARLY:
-            self.frames.append((payload, arrived))
+    @property
+    def started(self) -> bool:
+        """Whether it said whose audio it is."""
+        return self._tap is not None
+
+    def text(self, raw: bytes, arrived: Instant) -> int:
+        """Metadata, or nothing to us."""
+        del arrived
+        if self._tap is not None:
+            return GO_ON
+        self._texts += 1
+        found = self._reception.named(raw)
+        if found is None:
+            return POLICY if self._texts >= GARBAGE else GO_ON
+        self._tap, start = found
+        useless = self._tap.connected(self, start)
+        if useless is not None:
+            self._reception.drop(useless)
+        for payload, when in self._early.take():
+            self._hear(self._tap, payload, when)
+        return GO_ON
+
+    def binary(self, raw: bytes, arrived: Instant) -> int:
+        """Audio."""
+        if self._tap is None:
+            self._early.keep((raw, arrived), len(raw))
+            return GO_ON
+        self._hear(self._tap, raw, arrived)
+        return POLICY if self._tap.garbage >= GARBAGE else GO_ON
+
+    def gone(self, at: Instant, *, clean: bool) -> None:
+        """The connection is over."""
+        del at, clean
+        if self._tap is None:
+            self._desk.dropped("stream", "unknown")
+        else:
+            self._reception.forget(self._tap)
+            self._tap.disconnected(self)
+
+    def _hear(self, tap: StreamTap, payload: bytes, arrived: Instant) -> None:
+        """What a connection that another one replaced still sends is not taken."""
+        if tap.socket is self:
+            tap.frame(payload, arrived)
 
 
 class Reception:
-    """The route that FreeSWITCH connects to, and who is there."""
+    """The route that FreeSWITCH connects to, and who is expected there."""
 
     def __init__(self, desk: Desk, config: Config) -> None:
         self._desk = desk
         self._config = config
         self._expected: dict[str, tuple[StreamTap, int]] = {}
         """By what a connection says first: whose it is, and of which start."""
-        self._sockets: set[web.WebSocketResponse] = set()
-        self._dropped: set[asyncio.Task[None]] = set()
-        self._empty = asyncio.Event()
-        self._closed = False
+        limits = Limits(4 * config.max_calls, HELLO, message=MAX_MESSAGE, protocols=(PROTOCOL,), compress=True)
+        self._streams = MediaStreams(desk, limits, lambda _request, hang_up: TapListener(self, desk, hang_up))
 
     def serve(self, crew: TapCrew) -> None:
         """Take audio for the taps of this crew, when the configuration has a way for it to come. Raises ConfigError."""
         if not self._config.url:
             return
-        self._desk.ingress.route("GET", self._config.path, self.answer)
+        self._desk.ingress.route("GET", self._config.path, self._streams.answer)
 
         def stream(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
             return StreamTap(leg, crew, "stream", self)
@@ -199,110 +230,24 @@ class Reception:
                 del self._expected[name]
         self._expected[tap.id] = tap, start
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Serve one connection to its end."""
-        if self._closed or len(self._sockets) >= 4 * self._config.max_calls:
-            self._desk.dropped("stream", "stopping" if self._closed else "limit")
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
-        socket = web.WebSocketResponse(
-            protocols=(PROTOCOL,), decode_text=False, max_msg_size=MAX_MESSAGE, timeout=CLOSING
-        )
-        await socket.prepare(request)
-        self._sockets.add(socket)
-        tap: StreamTap | None = None
-        early = Early()
-        try:
-            tap, start = await self._hello(socket, early)
-            if tap is None:
-                self._desk.dropped("stream", "unknown")
-                await socket.close(code=POLICY)
-            else:
-                useless = tap.connected(socket, start)
-                if useless is not None:
-                    self.drop(useless)
-                for payload, arrived in early.frames if tap.socket is socket else ():
-                    tap.frame(payload, arrived)
-                await self._listen(socket, tap)
-        finally:
-            self._sockets.discard(socket)
-            if tap is not None:
-                self._forget(tap)
-                tap.disconnected(socket)
-            if not self._sockets:
-                self._empty.set()
-        return socket
-
-    def _forget(self, tap: StreamTap) -> None:
+    def forget(self, tap: StreamTap) -> None:
         """Nothing comes of a leg that is gone."""
         if tap.leg.left is not None:
             for name in [name for name, (one, _) in self._expected.items() if one is tap]:
                 del self._expected[name]
 
-    async def _hello(self, socket: web.WebSocketResponse, early: Early) -> tuple[StreamTap | None, int]:
-        """Whose audio it is, and of which start; None when the peer does not say, or nobody waits for it.
-
-        Audio until then is kept.
-        """
-        texts = 0
-        try:
-            async with asyncio.timeout(HELLO):
-                async for message in socket:
-                    if message.type is WSMsgType.BINARY:
-                        early.keep(message.data, self._desk.clock.now())
-                        continue
-                    texts += 1
-                    tap, start = self._named(message.data)
-                    if tap is not None or texts >= GARBAGE:
-                        return tap, start
-        except TimeoutError:
-            return None, 0
-        return None, 0
-
-    def _named(self, text: bytes) -> tuple[StreamTap | None, int]:
-        """The tap that metadata names, and which of its starts."""
+    def named(self, text: bytes) -> tuple[StreamTap, int] | None:
+        """The tap that metadata names, and which of its starts; None when it names none, or nobody waits for it."""
         try:
             said: Any = json.loads(text)
             return self._expected[said["tap"]]
         except (ValueError, RecursionError, LookupError, TypeError):
-            return None, 0
+            return None
 
-    def drop(self, socket: web.WebSocketResponse) -> None:
+    def drop(self, connection: TapListener) -> None:
         """Hang up on a connection that another one replaces; its other end may not be there."""
-        task = asyncio.create_task(_goodbye(socket), name="freeswitch-stream-drop")
-        self._dropped.add(task)
-        task.add_done_callback(self._dropped.discard)
-
-    async def _listen(self, socket: web.WebSocketResponse, tap: StreamTap) -> None:
-        clock = self._desk.clock
-        async for message in socket:
-            if message.type is WSMsgType.BINARY and tap.socket is socket:
-                tap.frame(message.data, clock.now())
-                if tap.garbage >= GARBAGE:
-                    await socket.close(code=POLICY)
-        if not socket.closed:
-            await socket.close(code=NORMAL)
+        connection.hang_up("replaced")
 
     async def close(self) -> None:
         """Say goodbye to every peer."""
-        self._closed = True
-        self._empty.clear()
-        dropped = list(self._dropped)
-        for task in dropped:
-            task.cancel()
-        if dropped:
-            await asyncio.wait(dropped)
-        sockets = list(self._sockets)
-        if sockets:
-            async with asyncio.TaskGroup() as group:
-                for socket in sockets:
-                    group.create_task(_goodbye(socket))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2 * CLOSING):
-                    while self._sockets:
-                        await self._empty.wait()
-
-
-async def _goodbye(socket: web.WebSocketResponse) -> None:
-    with contextlib.suppress(TimeoutError, OSError, RuntimeError):
-        async with asyncio.timeout(2 * CLOSING):
-            await socket.close(code=GOING_AWAY)
+        await self._streams.close()

@@ -11,7 +11,7 @@ ON_THE_LOOP = (
     "vcond/app/daemon.py", "vcond/app/lifecycle.py", "vcond/app/supervisor.py", "vcond/app/wiring.py", "vcond/sdk", "vcond/base/systemd.py", "vcond/server", "vcond/capture", "vcond/publish",
     "vcond/delivery/outbox.py", "vcond/delivery/maintenance.py", "vcond/delivery/sink_worker.py", "vcond/delivery/sink_condition.py", "vcond/delivery/reconcile.py", "vcond/delivery/circuit_breaker.py",
     "vcond/speech/dispatcher.py", "vcond/speech/scheduler.py", "vcond/speech/segmenting.py", "vcond/speech/results.py",
-    "adapters/asterisk/vcond_asterisk", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
+    "adapters/asterisk/vcond_asterisk", "adapters/stream/vcond_stream", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
     "adapters/webrtc/vcond_webrtc",
 )  # fmt: skip
 BLOCKS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from vcond.sdk.contract import Desk, Instant
+from vcond.sdk.contract import MILLI, Desk, Instant
 from vcond.sdk.media_stream.calls import Carrier, StreamedCall, StreamedCalls
 from vcond.sdk.media_stream.dialect import Began, Closed, Frame, Opened
 from vcond.sdk.media_stream.early import Early
-from vcond.sdk.media_stream.join import Joiner
+from vcond.sdk.media_stream.join import G711, Joiner
 
 EARLY: Final = 250
 """Frames that wait for a late start: 2.5 s of both parties."""
@@ -34,9 +34,10 @@ class StreamTracks:
     def begin(self, began: Began, arrived: Instant) -> None:
         """The stream is of this call; what waited has its place now."""
         early = self._early.take()
-        at = min([arrived, *(when for _, when in early)])
         self.carrier = Carrier(began)
-        self._joiner.per_ms = {name: form.per_ms for name, form in began.tracks.items()}
+        per_ms = self._joiner.per_ms = {name: form.per_ms for name, form in began.tracks.items()}
+        spoken = (when - len(frame.payload) * MILLI // per_ms.get(frame.track, G711) for frame, when in early)
+        at = Instant(min([arrived, *spoken]))
         self.call = self._calls.join(self.carrier, at=at)
         for name in began.tracks:
             if name in began.announced:

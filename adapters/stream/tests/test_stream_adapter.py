@@ -1,0 +1,114 @@
+"""The adapter behind its door."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from stream_kit import written
+
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+from vcond.testing.time import run_virtual
+from vcond_stream import StreamAdapter, StreamConfig
+from vcond_stream.dialects import DIALECTS
+
+HOME = Path(__file__).parents[1]
+
+
+@asynccontextmanager
+async def serving(**config):
+    async with MemoryDesk("stream") as desk:
+        task = asyncio.create_task(StreamAdapter(StreamConfig(**config)).run(desk))
+        await desk.until(lambda: desk.is_attached)
+        async with aiohttp.ClientSession() as session:
+
+            def dial(where, **more):
+                return session.ws_connect(f"{desk.ingress.bound_url}/stream{where}", **more)
+
+            yield desk, dial
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def send(socket, messages) -> None:
+    for kind, data in messages:
+        if kind == "close":
+            await socket.close(code=data)
+        else:
+            await (socket.send_str(data.decode()) if kind == "text" else socket.send_bytes(data))
+
+
+@pytest.mark.parametrize("dialect", ["telnyx", "plivo", "jambonz", "audiohook"])
+@pytest.mark.parametrize("by", ["path", "shape"])
+def test_a_call_from_its_beginning_to_its_end(dialect, by):
+    ann, ben = voice(1, 1.5), voice(2, 1.5)
+
+    async def main() -> None:
+        async with serving() as (desk, dial):
+            where = f"/{dialect}/{desk.ingress.token}" if by == "path" else f"/{desk.ingress.token}"
+            async with dial(where, protocols=("audio.jambonz.org",)) as socket:
+                for messages in written(dialect, ann, ben):
+                    await send(socket, messages)
+                    await asyncio.sleep(0.02)
+                await desk.until(lambda: desk.calls and desk.calls[0].over)
+            assert find(ann, desk.audio(desk.calls[0], 0))[0] > 0.95
+            assert find(ben, desk.audio(desk.calls[0], 1))[0] > 0.95
+            assert desk.drops == {}
+
+    run_virtual(main())
+
+
+def test_a_wrong_path_is_refused_with_a_code_and_no_call():
+    async def main() -> None:
+        async with serving() as (desk, dial), dial(f"/plivo/{desk.ingress.token}") as socket:
+            await send(socket, written("telnyx", voice(1, 0.1), voice(2, 0.1))[0])
+            assert (await socket.receive()).data == 1008
+            assert desk.calls == []
+
+    run_virtual(main())
+
+
+def test_without_the_token_nobody_comes_in():
+    async def main() -> None:
+        async with serving() as (desk, dial):
+            for wrong in ("", "/telnyx", "/telnyx/x", f"/nobody/{desk.ingress.token}"):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await dial(wrong)
+                assert refused.value.status in {403, 404}
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("public_url", "level"),
+    [
+        ("", "warning"),
+        ("https://edge.example.com", "ok"),
+        ("http://edge.example.com", "warning"),
+        ("https://127.0.0.1", "error"),
+    ],
+)
+async def test_check_says_whether_a_platform_can_reach_it(public_url, level):
+    findings = [finding async for finding in StreamAdapter(StreamConfig(public_url=public_url)).check()]
+    assert [finding.level for finding in findings] == [level]
+    assert (findings[0].fix == "") == (level == "ok")
+
+
+def test_the_sample_is_the_default_and_stands_in_the_readme():
+    text = (HOME / "sample.toml").read_text()
+    config = msgspec.convert(tomllib.loads(text)["adapters"]["stream"], StreamConfig)
+    assert msgspec.structs.replace(config, public_url="") == StreamConfig()
+    assert set(tomllib.loads(text)["adapters"]["stream"]) == set(StreamConfig.__struct_fields__)
+    assert text in (HOME / "README.md").read_text()
+
+
+def test_every_dialect_has_its_part_of_the_readme():
+    text = (HOME / "README.md").read_text()
+    missing = [name for name in DIALECTS if f"/stream/{name}/TOKEN" not in text]
+    assert missing == []

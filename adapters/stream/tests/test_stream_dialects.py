@@ -1,0 +1,220 @@
+"""What single dialects do of their own."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from stream_kit import A, B, Bench, both, text, transcript, written
+
+from vcond.media.codecs import Codec, encode
+from vcond.sdk.media_stream import GO_ON, NORMAL, UNSUPPORTED
+from vcond.testing.sounds import voice
+from vcond.testing.time import run_virtual
+
+
+def virtual(test):
+    def run():
+        async def main() -> None:
+            test(Bench(grace=0))
+
+        run_virtual(main())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@virtual
+def test_audiohook_is_answered_and_what_it_leaves_out_in_a_pause_is_a_pause(b):
+    stream = b.socket("audiohook")
+    replies = []
+    for message in transcript("genesys-audiohook"):
+        b.feed(stream, message, step=200 if message[0] == "binary" else 1)
+        replies += [json.loads(one) for one in stream.replies]
+        stream.replies.clear()
+    assert [one["type"] for one in replies] == ["opened", "pong", "pong", "pong", "closed"]
+    assert [one["seq"] for one in replies] == [1, 2, 3, 4, 5]
+    assert [one["clientseq"] for one in replies] == [1, 2, 3, 8, 9]
+    assert replies[0]["parameters"]["media"] == [
+        {"type": "audio", "format": "PCMU", "channels": ["external", "internal"], "rate": 8000}
+    ]
+    kinds = [type(event).__name__ for event in b.call.events]
+    assert (kinds.count("Paused"), kinds.count("Unpaused")) == (1, 1)
+
+
+@virtual
+def test_a_probe_of_audiohook_is_answered_and_no_call(b):
+    stream = b.socket("audiohook")
+    probe = {"conversationId": "00000000-0000-0000-0000-000000000000", "media": [{"format": "PCMU"}]}
+    b.feed(stream, text({"type": "open", "id": "s", "seq": 1, "parameters": probe}))
+    assert json.loads(stream.replies[0])["parameters"] == {"media": []}
+    assert b.feed(stream, text({"type": "close", "id": "s", "seq": 2})) == NORMAL
+    assert b.desk.calls == []
+
+
+@virtual
+def test_audiohook_without_a_medium_that_can_be_taken_is_told_so(b):
+    stream = b.socket("audiohook")
+    media = [
+        {"type": "audio", "format": "L16", "channels": ["external"], "rate": 8000},
+        5,
+        {"format": "PCMU", "rate": 8000, "channels": {}},
+    ]
+    b.feed(stream, text({"type": "open", "id": "s", "seq": 1, "parameters": {"conversationId": "C1", "media": media}}))
+    assert json.loads(stream.replies[0])["parameters"] == {"media": []}
+
+
+@virtual
+def test_sinch_is_answered(b):
+    stream = b.socket("sinch")
+    b.feed(stream, transcript("sinch")[0])
+    assert stream.replies == ['{"command":"answer"}']
+
+
+@virtual
+def test_what_vonage_mixes_is_said_of_nobody_who_may_not_have_said_it(b):
+    stream = b.socket("vonage")
+    b.feed(stream, text({"event": "websocket:connected", "content-type": "audio/l16;rate=8000", "from": A, "to": B}))
+    b.feed(stream, ("binary", voice(1, 0.5).tobytes()))
+    parties = b.call.state.parties
+    assert [party.who.tel for party in parties] == [A, B, ""]
+    assert [track.party for track in b.call.state.tracks] == [2]
+    assert parties[2].who.name == "everybody, mixed"
+
+
+@virtual
+def test_texts_that_mod_audio_fork_puts_together_are_each_read(b):
+    stream = b.socket("mod_audio_fork", "mix=stereo")
+    b.feed(stream, text({"from": A, "to": B, "callid": "C1"}))
+    b.feed(stream, ("text", b'{"event":"dtmf","digit":"1"} {"event":"dtmf","digit":"2"}{"x":1}'))
+    assert [moment.button for moment in b.call.state.history if moment.event == "keydown"] == ["1", "2"]
+
+
+@virtual
+def test_audio_of_mod_audio_stream_before_its_metadata_and_without_any_is_kept(b):
+    said = voice(1, 1.0)
+    frames = [("binary", both(said[at : at + 160], said[at : at + 160])) for at in range(0, len(said), 160)]
+    for late in (10, None):
+        stream = b.socket("mod_audio_stream", "mix=stereo")
+        for number, frame in enumerate(frames):
+            if number == late:
+                b.feed(stream, text({"callid": "C1"}))
+            b.feed(stream, frame, step=20)
+        b.feed(stream, ("close", 1000))
+    assert [call.key for call in b.desk.calls] == ["C1", "socket-2"]
+    for call in b.desk.calls:
+        assert np.asarray(b.desk.audio(call, 0)).tobytes().find(said.tobytes()) >= 0
+
+
+@virtual
+def test_didlogic_is_answered_when_it_says_so(b):
+    stream = b.socket("didlogic")
+    opening, *rest = transcript("didlogic")
+    b.feed(stream, opening)
+    assert b.call.state.answered is None
+    b.feed(stream, *rest, step=20)
+    assert b.call.state.answered is not None
+
+
+@virtual
+def test_sockets_of_one_livekit_room_are_one_call_with_a_party_each(b):
+    said = voice(1, 0.5)
+    one = b.socket("livekit", "call=room&participant=ann&rate=8000&channels=2")
+    two = b.socket("livekit", "call=room&participant=ben&rate=8000&channels=1")
+    b.feed(one, ("binary", both(said, said)), step=500)
+    b.feed(two, ("binary", said.tobytes()))
+    b.feed(one, ("close", 1000))
+    b.feed(two, ("close", 1000))
+    assert len(b.desk.calls) == 1
+    assert [party.who.name for party in b.call.state.parties] == ["ann", "ben"]
+    assert np.array_equal(np.asarray(b.desk.audio(b.call, 0))[: len(said)], said)
+
+
+@virtual
+def test_a_tag_of_voximplant_may_come_again_and_more_than_enough_are_counted(b):
+    stream = b.socket("voximplant")
+
+    def start(tag):
+        return text({"event": "start", "start": {"tag": tag, "mediaFormat": {"encoding": "PCM16", "sampleRate": 8000}}})
+
+    b.feed(stream, start("a"), text({"event": "stop", "stop": {"tag": "a"}}), start("a"), start("a"))
+    assert len(b.call.state.tracks) == 3
+    b.feed(stream, *[start(f"t{n}") for n in range(20)])
+    assert b.desk.drops == {("track", "limit"): 5}
+
+
+@virtual
+def test_frames_that_telnyx_sends_in_another_order_lie_in_theirs(b):
+    said = voice(1, 1.0)
+    steps = written("telnyx", said, said)
+    stream = b.socket("telnyx")
+    for number in range(1, 49, 2):
+        steps[number], steps[number + 1] = steps[number + 1], steps[number]
+    for messages in steps:
+        b.feed(stream, *messages, step=10)
+    assert b.desk.drops == {}
+
+
+@pytest.mark.parametrize("wrong", ["OPUS", "G722", "AMR-WB", "", "L16x"])
+def test_a_codec_that_cannot_be_taken_is_refused(wrong):
+    @virtual
+    def test(b):
+        stream = b.socket("telnyx")
+        form = {"encoding": wrong, "sample_rate": 16000 if wrong else 7000}
+        code = b.feed(
+            stream, text({"event": "start", "stream_id": "S", "start": {"call_control_id": "C", "media_format": form}})
+        )
+        assert (code, b.desk.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
+
+    test()
+
+
+@virtual
+def test_a_law_is_taken(b):
+    said = voice(1, 0.5)
+    stream = b.socket("telnyx")
+    form = {"encoding": "PCMA", "sample_rate": 8000}
+    b.feed(stream, text({"event": "start", "stream_id": "S", "start": {"call_control_id": "C", "media_format": form}}))
+    payload = base64.b64encode(encode(Codec.PCMA, said)).decode()
+    b.feed(
+        stream,
+        text({"event": "media", "media": {"track": "inbound", "chunk": "1", "timestamp": "0", "payload": payload}}),
+    )
+    b.feed(stream, text({"event": "stop"}))
+    assert b.call.state.tracks[0].codec == "PCMA"
+
+
+@virtual
+def test_parameters_that_are_none_cost_no_call(b):
+    for wrong in (5, "x", [1], None):
+        stream = b.socket("twilio")
+        start = {"callSid": f"C{type(wrong).__name__}", "customParameters": wrong}
+        assert b.feed(stream, text({"event": "start", "streamSid": "S", "start": start})) == GO_ON
+        assert stream.started
+
+
+@virtual
+def test_names_of_calls_that_are_paths_or_lines_are_none(b):
+    for wrong in ("../x", "a\nb", "x" * 200, "", "\x00", {"a": 1}):
+        stream = b.socket("twilio")
+        b.feed(stream, text({"event": "start", "streamSid": "S", "start": {"callSid": wrong}}))
+        assert not stream.started
+
+
+@virtual
+def test_samples_of_ozonetel_that_are_none_are_counted(b):
+    stream = b.socket("ozonetel")
+    b.feed(stream, transcript("ozonetel")[0])
+    for wrong in ([70_000], ["1"], [1.5], "x", None, [[1]]):
+        b.feed(stream, text({"event": "media", "data": {"samples": wrong, "sampleRate": 8000}}))
+    assert b.desk.drops == {("message", "malformed"): 6}
+
+
+@virtual
+def test_half_samples_are_counted(b):
+    stream = b.socket("jambonz")
+    b.feed(stream, text({"callSid": "C1", "sampleRate": 8000, "mixType": "stereo"}))
+    b.feed(stream, ("binary", b"\x00" * 322))
+    assert b.desk.drops == {("message", "binary"): 1}

@@ -1,0 +1,87 @@
+"""Platforms connect to us, one WebSocket a stream or more: each in the dialect that its path names or its messages show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from aiohttp import web
+
+from vcond.sdk.contract import Desk, Finding
+from vcond.sdk.media_stream import Batch, HangUp, Limits, Listener, MediaStreams, Pulse, Stream, StreamedCalls
+from vcond_stream.config import StreamConfig
+from vcond_stream.detect import Detecting
+from vcond_stream.dialects import DIALECTS
+from vcond_stream.handshake import Handshake
+
+MAX_MESSAGE: Final = 1 << 18
+"""Bytes: 200 ms of two channels at 48 kHz are 77 kB."""
+PROTOCOLS: Final = ("audio.drachtio.org", "audio.jambonz.org")
+"""What jambonz and mod_audio_fork offer; the others offer none."""
+MOST_FIELDS: Final = 64
+"""Parameters of a URL that are looked at."""
+PROXY: Final = "put a TLS proxy with a public name in front of vcond and give its https:// URL"
+
+
+class StreamAdapter:
+    """Serves ``<path>/<dialect>`` and ``<path>``."""
+
+    name: ClassVar[str] = "stream"
+    Config: ClassVar[type[StreamConfig]] = StreamConfig
+
+    def __init__(self, config: StreamConfig) -> None:
+        self._config = config
+
+    async def run(self, desk: Desk) -> None:
+        """Serve until cancelled. Calls that go on then are left for the core."""
+        config = self._config
+        calls, pulse = StreamedCalls(desk, config), Pulse()
+
+        def meet(request: web.Request, _hang_up: HangUp) -> Listener:
+            named = request.path.removeprefix(config.path).strip("/").split("/")[0]
+            dialect = Detecting(_handshake(request), DIALECTS, named if named in DIALECTS else "")
+            return Batch(Stream(desk, calls, dialect), pulse)
+
+        limits = Limits(
+            config.max_streams, config.start_timeout, config.idle_timeout, MAX_MESSAGE, PROTOCOLS, compress=True
+        )
+        streams = MediaStreams(desk, limits, meet)
+        for path in (config.path, *(f"{config.path}/{name}" for name in DIALECTS)):
+            desk.ingress.route("GET", path, streams.answer)
+        desk.attached(True, f"waiting for streams at {stream_url(desk.ingress.base_url, config.path)}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            calls.close()
+            await streams.close()
+
+    async def check(self) -> AsyncIterator[Finding]:
+        """Tell which URL a platform is to be given."""
+        what, base = "URL for your platform", self._config.public_url
+        if not base:
+            yield Finding("warning", what, "public_url is not set", f"set adapters.stream.public_url; {PROXY}")
+            return
+        told = f"{stream_url(base, self._config.path)}/DIALECT/TOKEN, where TOKEN is the ingress token"
+        host = urlsplit(base).hostname or ""
+        if host == "localhost" or host.startswith("127.") or host == "::1":
+            yield Finding("error", what, told, "no platform can reach the loopback address; use a public name")
+        elif not told.startswith("wss://"):
+            yield Finding(
+                "warning", what, told, f"platforms connect to wss:// only, PBXs in your own net may do without; {PROXY}"
+            )
+        else:
+            yield Finding("ok", what, told)
+
+
+def stream_url(base: str, path: str) -> str:
+    """The WebSocket URL of the route: ``https://edge.example.com`` becomes ``wss://edge.example.com/stream``."""
+    scheme, _, rest = base.rstrip("/").partition("://")
+    return f"{ {'https': 'wss', 'http': 'ws'}.get(scheme, scheme) }://{rest}{path}"
+
+
+def _handshake(request: web.Request) -> Handshake:
+    query = dict(list(request.query.items())[:MOST_FIELDS])
+    return Handshake(uuid4().hex, query, {name.lower(): value for name, value in request.headers.items()})

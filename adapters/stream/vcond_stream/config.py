@@ -1,0 +1,19 @@
+"""``[adapters.stream]``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from vcond.sdk.media_stream import StreamSettings
+
+
+class StreamConfig(StreamSettings, forbid_unknown_fields=True, frozen=True):
+    """``[adapters.stream]``: media streams that platforms open towards us. Times are seconds."""
+
+    path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+\Z", max_length=200)] = "/stream"
+    """Where on the daemon's HTTP port the streams arrive: ``<path>/<dialect>/<token>``, or ``<path>/<token>`` for peers
+    whose first message shows what they are."""
+    public_url: Annotated[str, Meta(pattern=r"^((https?|wss?)://[^\s/?#]+[^\s?#]*)?\Z", max_length=500)] = ""
+    """What ``vcond check`` shows as the URL for your platform. Empty = ``web.public_url``."""

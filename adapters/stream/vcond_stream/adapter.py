@@ -10,12 +10,13 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from vcond.sdk.contract import Desk, Finding
+from vcond.sdk.contract import SECOND, ConfigError, Desk, Finding
 from vcond.sdk.media_stream import Batch, HangUp, Limits, Listener, MediaStreams, Pulse, Stream, StreamedCalls
 from vcond_stream.config import StreamConfig
 from vcond_stream.detect import Detecting
 from vcond_stream.dialects import DIALECTS
 from vcond_stream.handshake import Handshake
+from vcond_stream.trust import VOUCH, Asked
 
 MAX_MESSAGE: Final = 1 << 18
 """Bytes: 200 ms of two channels at 48 kHz are 77 kB."""
@@ -33,6 +34,11 @@ class StreamAdapter:
     Config: ClassVar[type[StreamConfig]] = StreamConfig
 
     def __init__(self, config: StreamConfig) -> None:
+        wrong = sorted(set(config.secrets) - set(VOUCH))
+        if wrong:
+            raise ConfigError(
+                f"no secret is known for {', '.join(wrong)}; there are: {', '.join(VOUCH)}", "adapters.stream.secrets"
+            )
         self._config = config
 
     async def run(self, desk: Desk) -> None:
@@ -41,22 +47,36 @@ class StreamAdapter:
         calls, pulse = StreamedCalls(desk, config), Pulse()
 
         def meet(request: web.Request, _hang_up: HangUp) -> Listener:
-            named = request.path.removeprefix(config.path).strip("/").split("/")[0]
-            dialect = Detecting(_handshake(request), DIALECTS, named if named in DIALECTS else "")
+            dialect = Detecting(_handshake(request), DIALECTS, self._named(request))
             return Batch(Stream(desk, calls, dialect), pulse)
 
         limits = Limits(
             config.max_streams, config.start_timeout, config.idle_timeout, MAX_MESSAGE, PROTOCOLS, compress=True
         )
-        streams = MediaStreams(desk, limits, meet)
-        for path in (config.path, *(f"{config.path}/{name}" for name in DIALECTS)):
-            desk.ingress.route("GET", path, streams.answer)
+        nonces: dict[str, float] = {}
+
+        def vouch(request: web.Request) -> str:
+            secret = config.secrets.get(named := self._named(request), "")
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            base, now = config.public_url or desk.ingress.base_url, desk.clock.now() / SECOND
+            asked = Asked(base, request.raw_path, headers, now, nonces)
+            return "" if not secret or VOUCH[named](asked, secret) else "not-vouched-for"
+
+        streams = MediaStreams(desk, limits, meet, vouch)
+        desk.ingress.route("GET", config.path, streams.answer)
+        for name in DIALECTS:
+            desk.ingress.route("GET", f"{config.path}/{name}", streams.answer, guarded=name not in config.secrets)
         desk.attached(True, f"waiting for streams at {stream_url(desk.ingress.base_url, config.path)}")
         try:
             await asyncio.Event().wait()
         finally:
             calls.close()
             await streams.close()
+
+    def _named(self, request: web.Request) -> str:
+        """The dialect in a path; empty when it names none."""
+        named = request.path.removeprefix(self._config.path).strip("/").split("/")[0]
+        return named if named in DIALECTS else ""
 
     async def check(self) -> AsyncIterator[Finding]:
         """Tell which URL a platform is to be given."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from vcond.sdk.media_stream import StreamSettings
@@ -16,4 +17,9 @@ class StreamConfig(StreamSettings, forbid_unknown_fields=True, frozen=True):
     """Where on the daemon's HTTP port the streams arrive: ``<path>/<dialect>/<token>``, or ``<path>/<token>`` for peers
     whose first message shows what they are."""
     public_url: Annotated[str, Meta(pattern=r"^((https?|wss?)://[^\s/?#]+[^\s?#]*)?\Z", max_length=500)] = ""
-    """What ``vcond check`` shows as the URL for your platform. Empty = ``web.public_url``."""
+    """What ``vcond check`` shows as the URL for your platform, and what platforms sign. Empty = ``web.public_url``."""
+    secrets: Annotated[dict[str, Annotated[str, Meta(min_length=8, max_length=500)]], Meta(max_length=32)] = (
+        msgspec.field(default_factory=dict)
+    )
+    """By dialect, what its platform signs handshakes with or sends along: ``plivo = "${credential:plivo-token}"``. Such a path
+    asks for that, and not for the ingress token. The README says what it is for each."""

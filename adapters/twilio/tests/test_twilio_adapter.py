@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from vcond.sdk.media_stream import MAX_MESSAGE
+from vcond.sdk.media_stream.signatures import url_signature
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
@@ -235,3 +236,30 @@ def test_the_sample_is_the_default_and_stands_in_the_readme():
     assert msgspec.structs.replace(config, public_url="") == TwilioConfig()
     assert set(tomllib.loads(text)["adapters"]["twilio"]) == set(TwilioConfig.__struct_fields__)
     assert text in (HOME / "README.md").read_text()
+
+
+def test_with_the_auth_token_twilios_signature_lets_a_stream_in_and_nothing_else(twilio):
+    key = "12345678901234567890123456789012"
+
+    async def main() -> None:
+        async with serving(auth_tokens=["0" * 32, key], public_url="https://edge.example.com") as (desk, url, _):
+            bare = url.rpartition("/")[0]
+            signed = url_signature(key, "wss://edge.example.com/twilio/stream")
+            async with aiohttp.ClientSession() as session:
+                for where, header in (
+                    (bare, ""),
+                    (url, ""),
+                    (url, signed),
+                    (bare, signed[:-2] + "A="),
+                    (bare + "?a=1", signed),
+                ):
+                    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                        await session.ws_connect(where, headers={"X-Twilio-Signature": header})
+                    assert refused.value.status == 403
+                assert desk.drops == {("stream", "signature"): 5}
+                async with session.ws_connect(bare, headers={"X-Twilio-Signature": signed}) as socket:
+                    await socket.send_str(twilio.raw(twilio.start()).decode())
+                    await desk.until(lambda: desk.calls)
+                    await socket.send_str(twilio.raw(twilio.stop()).decode())
+
+    run_virtual(main())

@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 from vcond.sdk.contract import Desk, Finding
-from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls
+from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls, candidates, twilio_signed
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.dialect import TwilioDialect
+
+SIGNATURE: Final = "X-Twilio-Signature"
+SETTINGS: Final = "X-Twilio-Webhooks-Signature-Settings"
 
 
 class TwilioAdapter:
@@ -25,10 +30,19 @@ class TwilioAdapter:
     async def run(self, desk: Desk) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
         calls, pulse = StreamedCalls(desk, self._config), Pulse()
+        keys, base = self._config.auth_tokens, self._config.public_url or desk.ingress.base_url
+
+        def vouch(request: web.Request) -> str:
+            given, settings = (request.headers.get(name, "") for name in (SIGNATURE, SETTINGS))
+            return "" if twilio_signed(given, settings, keys, candidates(base, request.raw_path)) else "signature"
+
         streams = MediaStreams(
-            desk, Limits.of(self._config), lambda _request, _hang_up: Batch(Stream(desk, calls, TwilioDialect()), pulse)
+            desk,
+            Limits.of(self._config),
+            lambda _request, _hang_up: Batch(Stream(desk, calls, TwilioDialect()), pulse),
+            vouch if keys else lambda _: "",
         )
-        desk.ingress.route("GET", self._config.path, streams.answer)
+        desk.ingress.route("GET", self._config.path, streams.answer, guarded=not keys)
         url = stream_url(desk.ingress.base_url, self._config.path)
         if not url.startswith("wss://"):
             desk.log.warning("Twilio cannot reach this address", url=url, fix=f"set web.public_url; {PROXY}")
@@ -47,7 +61,7 @@ class TwilioAdapter:
             yield Finding("warning", what, "public_url is not set", f"set adapters.twilio.public_url; {PROXY}")
             return
         url, host = stream_url(base, self._config.path), urlsplit(base).hostname or ""
-        told = f"{url}/TOKEN, where TOKEN is the ingress token"
+        told = url if self._config.auth_tokens else f"{url}/TOKEN, where TOKEN is the ingress token"
         if not url.startswith("wss://"):
             yield Finding("error", what, told, f"Twilio connects to wss:// only; {PROXY}")
         elif host == "localhost" or host.startswith("127.") or host == "::1":

@@ -39,6 +39,7 @@ from vcond.sdk.media_stream.early import Early
 from vcond.sdk.media_stream.parameters import Parameters, party, understand
 from vcond.sdk.media_stream.server import MAX_MESSAGE, HangUp, Limits, Listener, MediaStreams
 from vcond.sdk.media_stream.settings import StreamSettings
+from vcond.sdk.media_stream.signatures import candidates, same, twilio_signed
 from vcond.sdk.media_stream.stream import Stream
 
 __all__ = [
@@ -70,7 +71,8 @@ __all__ = [
     "Name",
     "Opened",
     "Parameters",
-    "Pausing", "PickedUp",
+    "Pausing",
+    "PickedUp",
     "Pressed",
     "Pulse",
     "Refused",
@@ -80,6 +82,9 @@ __all__ = [
     "StreamSettings",
     "StreamedCall",
     "StreamedCalls",
+    "candidates",
     "party",
+    "same",
+    "twilio_signed",
     "understand",
 ]  # fmt: skip

@@ -18,6 +18,8 @@ CLOSING: Final = 2.0
 """Seconds that a peer gets to answer a close frame, and to take a reply."""
 CLEAN: Final = frozenset({0, NORMAL})
 """Close codes of a peer that has said all; 0 = it gives none."""
+QUIET: Final = 60 * SECOND
+"""Between two lines of the log about who is turned away, ns."""
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of one message; 20 ms of G.711 as JSON are under 400, a start with all its parameters under 16 KiB."""
 
@@ -72,16 +74,21 @@ class Listener(Protocol):
 HangUp = Callable[[str], None]
 """Ends a socket from our side, for a reason in a word."""
 Meet = Callable[[web.Request, HangUp], Listener]
-"""Makes the listener of a socket; raises a web.HTTPException for one that is not wanted."""
+"""Makes the listener of a socket."""
+Vouch = Callable[[web.Request], str]
+"""Why a socket is not to be let in, in a word; empty = it is."""
 
 
 class MediaStreams:
     """All sockets of one route."""
 
-    def __init__(self, desk: Desk, limits: Limits, meet: Meet) -> None:
+    def __init__(self, desk: Desk, limits: Limits, meet: Meet, vouch: Vouch = lambda _: "") -> None:
+        """``vouch`` is asked before the upgrade, of a route that the ingress token does not guard."""
         self._desk = desk
         self._limits = limits
         self._meet = meet
+        self._vouch = vouch
+        self._told: Instant | None = None
         self._guests: set[_Patience] = set()
         self._streams = 0
         self._empty = asyncio.Event()
@@ -94,6 +101,10 @@ class MediaStreams:
             self._desk.dropped("stream", "stopping" if self._closed else "limit")
             self._desk.log.warning("stream refused", streams=self._streams, limit=limits.streams)
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        why = self._vouch(request)
+        if why:
+            self._turn_away(why)
+            raise web.HTTPForbidden(text="nobody vouches for this stream\n")
         socket = web.WebSocketResponse(
             protocols=limits.protocols,
             decode_text=False,
@@ -126,6 +137,15 @@ class MediaStreams:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2 * CLOSING):
                     await self._empty.wait()
+
+    def _turn_away(self, why: str) -> None:
+        """Count it, and say it now and then: whoever tries all doors of the internet must not fill the log."""
+        self._desk.dropped("stream", why)
+        now = self._desk.clock.now()
+        if self._told is None or now - self._told >= QUIET:
+            self._told = now
+            fix = "is the secret the platform's, and the public URL what it connects to?"
+            self._desk.log.warning("stream refused: what should vouch for it is missing or wrong", why=why, fix=fix)
 
     async def _converse(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> None:
         patience.begin(listener)

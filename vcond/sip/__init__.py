@@ -13,6 +13,7 @@ How it is used::
         def on_info(self, dialog, request): ...
         def on_changed(self, dialog): ...             # write dialog.saved() down, to go on after a restart
         def alive(self, dialog): ...                  # the session timer ran out: does media still come?
+        def odd(self, reason): ...                    # something was dropped or refused: count it
         def on_end(self, dialog, why, request): ...   # BYE, CANCEL, no ACK, expiry; exactly once
 
     async with SipServer(settings, Recorder(), clock) as server:
@@ -21,7 +22,9 @@ How it is used::
         server.restore(saved)                         # of an earlier process, before ``listen``
         server.hang_up(dialog)
 
-Inside: ``fields`` and ``messages`` (bytes to values), ``stream`` (a TCP stream cut into messages), ``core`` (all rules;
-no socket, time is an argument) with its ``transactions``, ``dialogs``, ``timers``, ``digest`` and ``limits``, and
-``server`` (sockets and tasks around it). RFC 3261, 3581, 4028, 5626 section 3.5.1, 6026, 8760; 4475 is in the tests.
+Inside: ``fields`` and ``messages`` (bytes to values), ``stream`` (a TCP stream cut into messages); ``core`` has the rules,
+with ``calls`` (what happens to dialogs), ``door`` (what is refused at once), ``transactions``, ``dialogs``, ``timers``,
+``sessions``, ``digest``, ``limits``, ``client`` (requests of ours) and ``sending``, all without a socket and with time as
+an argument; ``server`` and ``transports`` are the sockets and tasks around it. RFC 3261, 3311, 3581, 4028, 5626 section
+3.5.1, 6026, 8760; 4475 is in the tests.
 """

@@ -64,6 +64,10 @@ class Answer:
     reason: str = ""
     """The phrase; empty for the usual one."""
 
+    def __post_init__(self) -> None:
+        if not (self.status == 200 or 300 <= self.status < 700):
+            raise ValueError("a final answer is 200 or 300 to 699")
+
     @classmethod
     def refused(cls, status: int, *headers: tuple[str, str]) -> Self:
         """A refusal; of a re-INVITE or UPDATE it leaves the dialog as it was (RFC 3261 section 14.2)."""
@@ -126,6 +130,10 @@ class Application(Protocol):
 
     def alive(self, dialog: Dialog) -> bool:
         """The session timer ran out: whether it goes on all the same, as media still comes. False ends the dialog."""
+        ...
+
+    def odd(self, reason: str) -> None:
+        """Something was dropped or refused: short fixed words, to be counted and told now and then."""
         ...
 
     def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:

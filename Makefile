@@ -21,7 +21,7 @@ help:
 	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make docs            the tables of docs/ anew from the code"
-	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers)"
+	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers, WITH=siprec)"
 	@echo "make lint | format | picture | bench | lock | clean"
 
 setup: .venv/.ready
@@ -81,11 +81,11 @@ bench: setup
 # Pins every package with its hashes. The lock names no index: whatever yours is, it must serve these very files.
 lock: setup
 	$(BIN)/python -m pip -q install uv
-	$(COMPILE) --python-version 3.11 --extra embedded --extra webrtc --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --python-version 3.11 --extra embedded --extra siprec --extra webrtc --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
 	$(COMPILE) --python-version 3.12 --no-deps tests/peers/judges/judges.in -o tests/peers/judges/judges.txt
 	cd tests/peers/whip && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
-	for extra in embedded webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \
+	for extra in embedded siprec webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \
 	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 
 clean:

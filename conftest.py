@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +36,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # processes of xdist get the seed by the environment
         os.environ.setdefault("VCOND_FUZZ_SEED", str(random.SystemRandom().randrange(10**9)))
+        _know_adapters(config.rootpath)
+
+
+def _know_adapters(root: Path) -> None:
+    """Install the checkout anew when it has other adapters than what is installed says: it came here with a pull."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    if {point.name for point in entry_points(group="vcond.adapters")} == set(project["entry-points"]["vcond.adapters"]):
+        return
+    how = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", str(root)]
+    subprocess.run([sys.executable, *how], check=True)
+    sys.path += [str(folder) for folder in root.glob("adapters/*") if str(folder) not in sys.path]
 
 
 def pytest_report_header() -> str:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs vcond on this machine as a service of systemd, or brings an installed one up to this checkout. Run as root by
-# `make install`. PREFIX (/opt/vcond) takes the environment, WITH=webrtc adds the packages for browsers and Janus.
+# `make install`. PREFIX (/opt/vcond) takes the environment, WITH=webrtc adds the packages for browsers and Janus,
+# WITH=siprec those for SIPREC in other codecs than G.711 or encrypted; WITH='siprec webrtc' both.
 # DESTDIR puts everything but the user and the service under another root. A configuration that is there is kept.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,7 +13,9 @@ say() { printf '%s\n' "install: $*" >&2; }
 stop() { say "$*"; exit 1; }
 
 [ "$(id -u)" = 0 ] || stop "this writes to $PREFIX and /etc: run it as root, for example  sudo make install"
-case $WITH in ''|webrtc) ;; *) stop "WITH=$WITH is unknown: webrtc is what there is" ;; esac
+for extra in $WITH; do
+  case $extra in siprec|webrtc) ;; *) stop "WITH=$WITH is unknown: siprec and webrtc are what there is" ;; esac
+done
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
   stop "Python 3.11 or newer is needed: apt-get install python3 python3-venv"
 "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || stop "Python's venv is missing: apt-get install python3-venv"
@@ -35,7 +38,7 @@ else
   cp vcond/config/sample.toml "$ROOT/etc/vcond/vcond.toml"
 fi
 cp systemd/vcond.service systemd/vcond.socket "$ROOT/etc/systemd/system/"
-if [ "$WITH" = webrtc ]; then cp systemd/vcond.service.d/webrtc.conf "$ROOT/etc/systemd/system/vcond.service.d/"; fi
+case " $WITH " in *" webrtc "*) cp systemd/vcond.service.d/webrtc.conf "$ROOT/etc/systemd/system/vcond.service.d/" ;; esac
 rmdir "$ROOT/etc/systemd/system/vcond.service.d" 2>/dev/null || true
 
 # 3. the user that the unit names; the configuration may hold secrets, so it is for root and vcond alone
@@ -53,7 +56,7 @@ fi
 cat >&2 <<END
 install: $("$PREFIX/bin/vcond" version) is installed. Now
   1. edit /etc/vcond/vcond.toml                   a system whose calls are recorded, a sink, this machine's name
-  2. vcond setup asterisk                         what to set on the PBX (or: freeswitch, twilio, webrtc, janus)
+  2. vcond setup asterisk                         what to set on the PBX (or: freeswitch, siprec, twilio, webrtc, janus)
   3. vcond check                                  says what is wrong and what to do
   4. systemctl enable --now vcond                 after an upgrade: systemctl restart vcond
 END

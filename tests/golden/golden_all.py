@@ -7,6 +7,7 @@ from collections.abc import Callable
 import golden_asterisk
 import golden_freeswitch
 import golden_janus
+import golden_siprec
 import golden_twilio
 import golden_webrtc
 
@@ -16,6 +17,7 @@ ADAPTERS: dict[str, dict[str, Callable[[], MemoryDesk]]] = {
     "asterisk": golden_asterisk.SCENARIOS,
     "freeswitch": golden_freeswitch.SCENARIOS,
     "janus": golden_janus.SCENARIOS,
+    "siprec": golden_siprec.SCENARIOS,
     "twilio": golden_twilio.SCENARIOS,
     "webrtc": golden_webrtc.SCENARIOS,
 }

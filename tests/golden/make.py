@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / "adapters" / name) for name in ("asterisk", "freeswitch", "twilio", "webrtc"))]
-sys.path += [str(ROOT / "adapters" / name / "tests") for name in ("asterisk", "freeswitch")]
+sys.path[:0] = [
+    str(ROOT),
+    *(str(ROOT / "adapters" / name) for name in ("asterisk", "freeswitch", "siprec", "twilio", "webrtc")),
+]
+sys.path += [str(ROOT / "adapters" / name / "tests") for name in ("asterisk", "freeswitch", "siprec")]
 
 from golden_all import ADAPTERS  # noqa: E402 - the path comes first
 from golden_kit import GOLDEN, made  # noqa: E402 - as above

@@ -16,6 +16,7 @@ KINDS = {
                  "cancelled", "loss", "crash"),
     "freeswitch": ("plain", "hold", "dtmf", "blind-transfer", "attended-transfer", "conference", "busy", "no-answer",
                    "cancelled", "loss", "crash"),
+    "siprec": ("plain", "hold", "pause", "mixed", "placeholder", "failover"),
     "twilio": ("plain", "dtmf", "loss", "crash"),
     "janus": ("plain", "conference", "loss", "crash"),
     "webrtc": ("plain", "conference", "loss", "crash"),
@@ -63,5 +64,5 @@ def test_a_gap_is_told_where_there_was_one_and_nowhere_else(adapter, name):
     tags = next(one["body"] for one in document["attachments"] if one["purpose"] == "tags")
     gaps = {"asterisk": {"loss", "crash"}, "freeswitch": {"loss", "crash"},
             "twilio": {"loss", "crash", "cut-and-back", "no-audio"},
-            "webrtc": {"loss", "crash"}, "janus": {"loss", "crash"}}  # fmt: skip
+            "webrtc": {"loss", "crash"}, "janus": {"loss", "crash"}, "siprec": {"placeholder"}}  # fmt: skip
     assert ("vcond_gap:true" in tags) == (name in gaps[adapter])

@@ -60,8 +60,8 @@ def how_to_install(package: str) -> str:
 
     vcond is on no index: its extras come with ``make install`` of a checkout. Others go into the environment that runs.
     """
-    if package in {"embedded", "webrtc"}:
-        return f"make install{' WITH=webrtc' if package == 'webrtc' else ''}, as root in the checkout of vcond"
+    if package in {"embedded", "siprec", "webrtc"}:
+        return f"make install{f' WITH={package}' if package != 'embedded' else ''}, as root in the checkout of vcond"
     return f"{sys.prefix}/bin/pip install {package}"
 
 

@@ -154,7 +154,7 @@ def test_a_third_joins_a_mixed_line():
 def test_a_placeholder_is_nobody_who_ever_sent():
     state = Participants()
     state.take(documents("shapes/16"))
-    assert (state.ever_sent("p1"), state.ever_sent("p2")) == (True, False)
+    assert (state.stands_in("p1"), state.stands_in("p2")) == (False, True)
     state.take(documents("shapes/17"))
     assert state.here == ["p1", "p9"]
     assert state.speakers(["10", "20"]) == [Speakers(("p1",), "label"), Speakers(("p9",), "label")]

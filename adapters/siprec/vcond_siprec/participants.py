@@ -99,9 +99,9 @@ class Participants:
                 found.append(Speakers(tuple(free), "order" if free else "nobody"))
         return found
 
-    def ever_sent(self, participant: str) -> bool:
-        """Whether a document ever said that it sends something: placeholders never do."""
-        return participant in self._sent
+    def stands_in(self, participant: str) -> bool:
+        """Whether it may be no more than a placeholder: others send something, and it never did."""
+        return bool(self._sent) and participant not in self._sent
 
     def _senders(self, label: str | None) -> list[str]:
         if label is None:

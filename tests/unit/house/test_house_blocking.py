@@ -12,7 +12,7 @@ ON_THE_LOOP = (
     "vcond/delivery/outbox.py", "vcond/delivery/maintenance.py", "vcond/delivery/sink_worker.py", "vcond/delivery/sink_condition.py", "vcond/delivery/reconcile.py", "vcond/delivery/circuit_breaker.py",
     "vcond/speech/dispatcher.py", "vcond/speech/scheduler.py", "vcond/speech/segmenting.py", "vcond/speech/results.py",
     "adapters/asterisk/vcond_asterisk", "adapters/stream/vcond_stream", "adapters/twilio/vcond_twilio", "adapters/freeswitch/vcond_freeswitch",
-    "adapters/webrtc/vcond_webrtc",
+    "adapters/webrtc/vcond_webrtc", "adapters/siprec/vcond_siprec", "vcond/sip",
 )  # fmt: skip
 BLOCKS = {
     # names

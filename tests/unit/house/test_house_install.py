@@ -21,12 +21,13 @@ def pins(lock: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("lock", ["requirements-embedded.lock", "requirements-webrtc.lock"])
+@pytest.mark.parametrize("lock", ["requirements-embedded.lock", "requirements-siprec.lock", "requirements-webrtc.lock"])
 def test_what_is_installed_is_what_the_tests_ran_with(lock: str):
     tested, installed = pins("requirements.lock"), pins(lock)
     assert {"aiohttp", "vosk", "msgspec", "hatchling"} <= set(installed)
     assert ("ctranslate2" in installed) == ("embedded" in lock)
     assert ("aiortc" in installed) == ("webrtc" in lock)
+    assert ("pylibsrtp" in installed) == ("embedded" not in lock)
     assert "pytest" not in installed
     assert {name: version for name, version in installed.items() if tested.get(name) != version} == {}
 
@@ -60,5 +61,6 @@ def test_how_to_install_names_a_command_that_exists():
     targets = re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE)
     assert how_to_install("embedded").startswith("make install,")
     assert how_to_install("webrtc").startswith("make install WITH=webrtc,")
+    assert how_to_install("siprec").startswith("make install WITH=siprec,")
     assert "install" in targets
     assert how_to_install("other").endswith("/bin/pip install other")

@@ -152,6 +152,10 @@ class RtpReceiver(Generic[Moment]):
         """How much faster than its wall clock the sender samples, in millionths; None while that is not known."""
         return None if self._feed is None else self._feed.clock.ppm
 
+    def agree(self, formats: Mapping[int, Format]) -> None:
+        """Other payload types were agreed on; the stream goes on."""
+        self._formats = dict(formats)
+
     def feed(self, datagram: bytes, address: Address, arrived: Moment) -> None:
         """Take one datagram."""
         self.feed_all(((datagram, address, arrived),))

@@ -1,0 +1,89 @@
+"""The adapter: a recording server that clients call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+
+from vcond.media.rtp.ports import RtpPorts
+from vcond.sdk.contract import Cause, ConfigError, Desk, Finding
+from vcond.sip.server import SipServer
+from vcond.sip.settings import Settings
+from vcond_siprec.body import METADATA, SDP
+from vcond_siprec.check import check
+from vcond_siprec.config import SiprecConfig
+from vcond_siprec.media import MediaPorts
+from vcond_siprec.recorder import Recorder
+from vcond_siprec.recordings import Recordings
+
+TICK: Final = 0.5
+"""Seconds between two looks at what time has done."""
+AGAIN: Final = 1.0
+SELDOM: Final = 30.0
+"""Seconds until an address that is in use is tried again: the first time, and at most."""
+
+
+class SiprecAdapter:
+    """Listens for recording clients (RFC 7866) as long as it runs."""
+
+    name: ClassVar[str] = "siprec"
+    Config: ClassVar[type[SiprecConfig]] = SiprecConfig
+
+    def __init__(self, config: SiprecConfig) -> None:
+        self._config = config
+
+    async def run(self, desk: Desk) -> None:
+        """Serve until cancelled. Calls that go on then are left for the core: their dialogs are not taken over."""
+        for call in desk.open_calls():
+            call.end(at=desk.clock.now(), cause=Cause(text="adapter-restarted"))
+        pause = AGAIN
+        while True:
+            try:
+                await self._serve(desk)
+            except ConfigError as why:  # an address or all ports in use: by somebody who may let them go
+                desk.attached(False, str(why))
+                desk.log.error(  # noqa: TRY400 - the operator's to mend
+                    "cannot listen for recording clients; trying again", why=str(why), fix="run: vcond check"
+                )
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, SELDOM)
+
+    async def check(self) -> AsyncIterator[Finding]:
+        """What recording clients are to be told, and what is wrong with it."""
+        for finding in check(self._config):
+            yield finding
+
+    async def _serve(self, desk: Desk) -> None:
+        """Raises ConfigError when an address cannot be listened on."""
+        config = self._config
+        recordings = Recordings(desk, config.join, config.join_wait)
+        async with RtpPorts(desk.clock, bind=config.media_address, ports=config.ports) as ports:
+            media = MediaPorts(desk, ports)
+            recorder = Recorder(desk, config, media, recordings)
+            await media.open()
+            try:
+                async with SipServer(self._settings(), recorder, desk.clock) as server:
+                    addresses = [await server.listen(*one) for one in config.listeners()]
+                    desk.attached(
+                        True,
+                        "waiting for recording clients at " + ", ".join(f"{host}:{port}" for host, port in addresses),
+                    )
+                    while True:
+                        await asyncio.sleep(TICK)
+                        for dialog in recorder.tick(desk.clock.now()):
+                            server.hang_up(dialog)
+                        recordings.tick(desk.clock.now())
+            finally:
+                media.close()
+
+    def _settings(self) -> Settings:
+        config = self._config
+        return Settings(
+            extensions=frozenset({"siprec"}),
+            accept=(SDP, *sorted(METADATA), "multipart/mixed"),
+            contact_params=";+sip.srs",
+            advertise=config.advertise,
+            allowed=tuple(config.allow),
+            dialogs=config.max_sessions,
+        )

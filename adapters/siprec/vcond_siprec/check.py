@@ -1,0 +1,96 @@
+"""``vcond check``: what recording clients are to be told, and what will not work."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from typing import Final
+
+from vcond.sdk.contract import Finding, how_to_install
+from vcond_siprec.config import SiprecConfig
+from vcond_siprec.decoding import LIBRARY, available
+
+WIDE: Final = 16
+"""Networks of more addresses than this prefix has hold more than one's own clients."""
+
+
+def check(config: SiprecConfig) -> Iterator[Finding]:
+    """One finding after another; no client is needed for any."""
+    yield from _listeners(config)
+    yield from _allowed(config)
+    yield _ports(config)
+    yield _codecs()
+
+
+def _listeners(config: SiprecConfig) -> Iterator[Finding]:
+    for transport, host, port in config.listeners():
+        shown = f"[{host}]" if ":" in host else host
+        what = f"{transport} {shown}:{port}"
+        taken = _taken(transport, host, port)
+        if taken:
+            yield Finding("warning", what, taken, "let another program go, or choose another port", ours=True)
+            continue
+        told = config.advertise or host
+        uri = f"sip:{f'[{told}]' if ':' in told else told}:{port};transport={transport}"
+        if ip_address(host).is_loopback:
+            fix = "listen on an address that they reach"
+            yield Finding("warning", what, f"only clients on this machine reach {uri}", fix)
+        else:
+            yield Finding("ok", what, f"recording clients send their calls to {uri}")
+
+
+def _taken(transport: str, host: str, port: int) -> str:
+    """Why an address cannot be listened on; empty when it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(family, kind) as tried:
+        if kind == socket.SOCK_STREAM:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as why:
+            return why.strerror or type(why).__name__
+    return ""
+
+
+def _allowed(config: SiprecConfig) -> Iterator[Finding]:
+    what = "allow"
+    try:
+        networks = [ip_network(one, strict=False) for one in config.allow]
+    except ValueError:
+        yield Finding("error", what, "holds something that is no address and no network", "write it as 192.0.2.0/24")
+        return
+    wide = [str(one) for one in networks if one.prefixlen < WIDE and not one.is_loopback]
+    if wide:
+        fix = "name the addresses of your recording clients only: whoever is let in can make records and fill the disk"
+        yield Finding("warning", what, f"lets very many in: {', '.join(wide)}", fix)
+    elif not networks:
+        yield Finding("error", what, "lets nobody in", "name the addresses of your recording clients")
+    else:
+        yield Finding("ok", what, f"{len(networks)} addresses and networks of recording clients")
+
+
+def _ports(config: SiprecConfig) -> Finding:
+    first, last = config.ports
+    if not last:
+        return Finding(
+            "warning", "ports", "the system picks ports for media", "set ports, and let them through the firewall"
+        )
+    lines = (last - first + 1) // 2
+    if lines < 2 * config.max_sessions:
+        detail = f"enough for {lines // 2} sessions of two lines, and max_sessions is {config.max_sessions}"
+        return Finding(
+            "warning", "ports", detail, "make ports larger: four for each session, and those of the last 30 s"
+        )
+    return Finding(
+        "ok", "ports", f"UDP {first} to {last} on {config.media_address}: enough for {lines // 2} sessions of two lines"
+    )
+
+
+def _codecs() -> Finding:
+    names = ", ".join(sorted(name.upper() for name in LIBRARY))
+    if available():
+        return Finding("ok", "codecs", f"PCMU, PCMA and L16, and {names} by PyAV")
+    fix = f"{how_to_install('siprec')}; or let clients offer PCMU or PCMA"
+    return Finding("warning", "codecs", f"PCMU, PCMA and L16 only: {names} cannot be decoded without PyAV", fix)

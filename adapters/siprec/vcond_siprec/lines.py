@@ -1,0 +1,265 @@
+"""One media line of a recording session: a port of ours, what comes there, and into whose track it goes."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from vcond.media.rtp.formats import Format
+from vcond.media.rtp.ports import RtpSocket
+from vcond.media.rtp.receiver import Pressed, Stream, Writer
+from vcond.sdk.contract import (
+    BadMediaError,
+    Codec,
+    Desk,
+    Digit,
+    Instant,
+    LiveCall,
+    ProtocolError,
+    RtpClock,
+    SpanKind,
+    Track,
+    Warned,
+)
+from vcond_siprec.decoding import Decoder, decoder
+from vcond_siprec.recordings import Person
+from vcond_siprec.sdp import Line
+
+NOT_PACKETS: Final = ("overflow", "foreign", "unknown", "refused", "bad", "other")
+"""What a receiver counts of datagrams that nobody gets."""
+LARGEST_RATE: Final = 48_000
+"""Samples a second that a track takes."""
+
+
+class Owner(Protocol):
+    """Whose line it is: the session."""
+
+    def call_for(self, line: AudioLine, at: Instant) -> LiveCall | None:
+        """The call that sound which came ``at`` then belongs to, opened for it if need be; None when none is wanted."""
+        ...
+
+    def heard(self, line: AudioLine, at: Instant) -> None:
+        """Sound came that is wanted."""
+        ...
+
+
+class AudioLine:
+    """Receives one line. It goes on over every change of the session: the same port, the same party's track."""
+
+    def __init__(self, desk: Desk, owner: Owner, offered: Line) -> None:
+        self.offered = offered
+        """As it stands in the latest offer."""
+        self.socket: RtpSocket[Instant] | None = None
+        self.people: list[Person] = []
+        """Who is heard on it: one, or all where everything is mixed."""
+        self.wanted = True
+        """Whether sound that comes is kept; not on a line that says it sends nothing."""
+        self.since = desk.clock.now()
+        """When it was last told to send."""
+        self.last: Instant | None = None
+        """When sound that is wanted came last."""
+        self.unwanted = 0
+        """Frames, of one packet or several, that came although the line says that it sends nothing."""
+        self._desk = desk
+        self._owner = owner
+        self._held: Instant | None = None
+        self._sound: _Sound | None = None
+        self._undecoded = False
+
+    # The receiver's owner.
+
+    def stream(self, stream: Stream[Instant]) -> Writer[Instant] | None:
+        """A stream begins: the first one, a new SSRC, another format."""
+        made = _Sound(self._desk, self, stream.format)
+        if not made.can_be_kept:
+            self._tell_undecoded(stream)
+            return None
+        self._sound = made
+        return made
+
+    def pressed(self, key: Pressed[Instant]) -> None:
+        """A key was pressed."""
+        if not self.wanted:
+            return
+        call = self._owner.call_for(self, key.at)
+        if call is not None and self.party >= 0:
+            call.emit(Digit(at=key.at, party=self.party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
+
+    def silent(self, since: Instant, until: Instant) -> None:
+        """Comfort noise that lasts."""
+        if self._sound is not None and self._sound.track is not None:
+            self._sound.track.absent(since, until, SpanKind.SILENT)
+
+    def over(self, stream: Stream[Instant], at: Instant) -> None:
+        """RTCP said goodbye: what the session says counts."""
+
+    # The session's side.
+
+    def agree(self, offered: Line) -> None:
+        """A newer offer says this of it."""
+        if offered.payloads() != self.offered.payloads() and self.socket is not None:
+            self.flush()
+            self.socket.receiver.agree(offered.payloads())
+        self.offered = offered
+
+    @property
+    def party(self) -> int:
+        """The index of the party whose it is; -1 when there is none."""
+        return -1 if self.person is None else self.person.index
+
+    @property
+    def person(self) -> Person | None:
+        """Whose track it goes to."""
+        return self.people[0] if self.people else None
+
+    def belongs_to(self, people: list[Person], at: Instant) -> None:
+        """Who is heard on it from now on. Sound of somebody else goes on in a track of its own."""
+        before, self.people = self.person, people
+        if before is not self.person and self._sound is not None:
+            self._sound.cut(at)
+
+    def want(self, at: Instant, *, wanted: bool) -> None:
+        """Whether its sound is kept from now on. What has come before is taken first."""
+        self.flush()
+        if wanted == self.wanted:
+            return
+        self.wanted = wanted
+        if not wanted:
+            self._held = at
+            return
+        self.since = at
+        if self._held is not None and self._sound is not None and self._sound.track is not None:
+            self._sound.track.absent(self._held, at, SpanKind.HELD)
+        self._held = None
+
+    def flush(self) -> None:
+        """Take what has come to the port."""
+        if self.socket is not None:
+            self.socket.flush()
+
+    def cut(self, at: Instant) -> None:
+        """The track ends; should sound come again it gets another one."""
+        if self._sound is not None:
+            self._sound.cut(at)
+
+    def stop(self, at: Instant) -> None:
+        """No more is taken. The port stays ours until its socket is closed, so that nobody else gets what still comes."""
+        if self.socket is None:
+            return
+        self.flush()
+        self.socket.receiver.close(at)
+        stats = self.socket.receiver.stats
+        for reason in NOT_PACKETS:
+            if number := getattr(stats, reason):
+                self._desk.dropped("packet", reason, number)
+        if self.unwanted:
+            self._desk.dropped("frame", "inactive", self.unwanted)
+        self._sound = None
+
+    @property
+    def port(self) -> int:
+        """Ours."""
+        assert self.socket is not None
+        return self.socket.address[1]
+
+    def close(self) -> None:
+        """Let the port go."""
+        if self.socket is not None:
+            self.socket.close()
+
+    # The sound's side.
+
+    def take(self, arrived: Instant) -> LiveCall | None:
+        """A packet of sound came: the call that it is kept in; None when it is not kept."""
+        if not self.wanted:
+            self.unwanted += 1
+            if self.unwanted == 1:
+                self._warn(
+                    arrived, "audio-while-inactive", "audio came on a line that the client had stopped; it was not kept"
+                )
+            return None
+        call = self._owner.call_for(self, arrived)
+        if call is not None:
+            self.last = max(arrived, self.last or arrived)
+            self._owner.heard(self, arrived)
+        return call
+
+    def _tell_undecoded(self, stream: Stream[Instant]) -> None:
+        if self._undecoded:
+            return
+        self._undecoded = True
+        self._desk.dropped("stream", "codec")
+        self._desk.log.error(
+            "audio in a codec that cannot be decoded is not recorded",
+            codec=stream.format.name,
+            fix="install vcond with siprec (make install WITH=siprec), or let the client offer PCMU or PCMA",
+        )
+        self._warn(stream.at, "codec", "audio came in a codec that cannot be decoded and is not in the record")
+
+    def _warn(self, at: Instant, code: str, text: str) -> None:
+        call = self._owner.call_for(self, at)
+        if call is not None and not any(warning.code == code for warning in call.state.warnings):
+            call.emit(Warned(at=at, code=code, text=text))
+
+
+class _Sound:
+    """One stream of a line, into one track after another."""
+
+    def __init__(self, desk: Desk, line: AudioLine, format: Format) -> None:  # noqa: A002
+        self.track: Track | None = None
+        self._call: LiveCall | None = None
+        """Whose the track is; the core may end a call and have another one begun."""
+        self._desk = desk
+        self._line = line
+        self._format = format
+        self._decoder: Decoder | None = None
+        self._codec, self._rate = format.codec, format.rate
+        if self._codec is None:
+            self._decoder = decoder(format)
+            if self._decoder is not None:
+                self._codec, self._rate = Codec.L16, self._decoder.rate
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether a track takes it."""
+        return self._codec is not None and 8_000 <= self._rate <= LARGEST_RATE
+
+    def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
+        """A packet in any order; an empty one only has its number."""
+        if not payload:
+            if self.track is not None:
+                self.track.write(b"", arrived=arrived, stamp=stamp, seq=seq)
+            return
+        call = self._line.take(arrived)
+        if call is None:
+            return
+        if self.track is None or call is not self._call:
+            self.track, self._call = self._open(call, arrived), call
+        if self._decoder is not None:
+            try:
+                payload = self._decoder.decode(payload)
+            except BadMediaError:
+                self._desk.dropped("frame", "bad-media")
+                payload = b""
+        if self.track is not None:
+            self.track.write(payload, arrived=arrived, stamp=stamp, seq=seq)
+
+    def _open(self, call: LiveCall, at: Instant) -> Track | None:
+        assert self._codec is not None
+        try:
+            return call.track(
+                self._line.party, at=at, codec=self._codec, rate=self._rate, clock=RtpClock(self._format.rate),
+                source="" if self._decoder is None else self._format.name.upper(),
+            )  # fmt: skip
+        except ProtocolError:
+            self._desk.dropped("frame", "bad-media")
+            return None
+
+    def cut(self, at: Instant) -> None:
+        """The track ends here; the stream may go on in another one."""
+        track, self.track = self.track, None
+        if track is not None:
+            track.close(at=at)
+
+    def close(self, *, at: Instant) -> None:
+        """No more will come."""
+        self.cut(at)

@@ -1,0 +1,108 @@
+"""Ports for lines: ours for each of theirs, one for all that is not wanted, and a rest before any is used again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from vcond.media.rtp.ports import RtpPorts, RtpSocket
+from vcond.media.rtp.receiver import RtpReceiver, Stream
+from vcond.sdk.contract import ConfigError, Desk, Instant
+from vcond_siprec.lines import AudioLine
+from vcond_siprec.sdp import Line, Place
+from vcond_siprec.session import Session
+
+QUARANTINE: Final = 30.0
+"""Seconds that a port stays ours after its line is over: clients go on sending for so long (measured)."""
+
+
+class Nobody:
+    """Owner of the port to which lines lead that are not wanted."""
+
+    def stream(self, stream: Stream[Instant]) -> None:
+        """Nothing is wanted."""
+
+    def pressed(self, key: object) -> None:
+        """Neither are keys."""
+
+    def silent(self, since: Instant, until: Instant) -> None:
+        """Nor silence."""
+
+    def over(self, stream: Stream[Instant], at: Instant) -> None:
+        """Nor an end."""
+
+
+class MediaPorts:
+    """All of one run."""
+
+    def __init__(self, desk: Desk, ports: RtpPorts[Instant]) -> None:
+        self._desk = desk
+        self._ports = ports
+        self._spare: RtpSocket[Instant] | None = None
+        self._resting: set[asyncio.TimerHandle] = set()
+
+    async def open(self) -> None:
+        """Open the port for what is not wanted. Raises ConfigError."""
+        self._spare = await self._ports.open(RtpReceiver({}, Nobody()))
+
+    def close(self) -> None:
+        """Nothing waits any more; who made the ports closes them."""
+        for timer in self._resting:
+            timer.cancel()
+
+    def place(self, line: Line, ours: AudioLine | None) -> Place:
+        """What is answered to a line that is ours, or is not wanted."""
+        if not line.port:
+            return Place(0)
+        if ours is not None:
+            return Place(ours.port, receives=line.sends)
+        assert self._spare is not None
+        return Place(self._spare.address[1])
+
+    async def lines(self, session: Session, offered: Sequence[Line]) -> list[AudioLine]:
+        """Our line for each of theirs: the one with the same label, else the one at the same place, else a new one.
+
+        Raises ConfigError when no port can be had; nothing is open then that was not before.
+        """
+        before = list(session.lines)
+        found: dict[int, AudioLine] = {}
+        for number, line in enumerate(offered):
+            same = (one for one in before if line.label is not None and one.offered.label == line.label)
+            if (ours := next(same, None)) is not None:
+                found[number] = ours
+                before.remove(ours)
+        for number in range(len(offered)):
+            if number not in found and number < len(session.lines) and session.lines[number] in before:
+                found[number] = session.lines[number]
+                before.remove(found[number])
+        made: list[AudioLine] = []
+        try:
+            for number, line in enumerate(offered):
+                if number not in found:
+                    found[number] = await self.line(session, line)
+                    made.append(found[number])
+        except ConfigError:
+            for ours in made:
+                ours.close()
+            raise
+        for number, line in enumerate(offered):
+            found[number].agree(line)
+        return [found[number] for number in range(len(offered))]
+
+    async def line(self, session: Session, offered: Line) -> AudioLine:
+        """A new one. Raises ConfigError when no port can be had."""
+        line = AudioLine(self._desk, session, offered)
+        line.socket = await self._ports.open(RtpReceiver(offered.payloads(), line))
+        return line
+
+    def rest(self, lines: Sequence[AudioLine]) -> None:
+        """Close ports, but not before what still comes there is over."""
+        loop = asyncio.get_running_loop()
+        for line in lines:
+
+            def close(line: AudioLine = line) -> None:
+                line.close()
+                self._resting = {timer for timer in self._resting if timer.when() > loop.time()}
+
+            self._resting.add(loop.call_later(QUARANTINE, close))

@@ -1,0 +1,217 @@
+"""The recording server: SIP requests in, answers out, and a session behind each dialog."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Final
+
+from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, ProtocolError
+from vcond.sip.application import Answer, Dialog, DialogId, End
+from vcond.sip.messages import Request
+from vcond_siprec.body import SDP, Body, take_apart
+from vcond_siprec.config import SiprecConfig
+from vcond_siprec.media import MediaPorts
+from vcond_siprec.recordings import Recordings
+from vcond_siprec.sdp import PLAIN, Line, answer, offer, read
+from vcond_siprec.sdp import Session as Description
+from vcond_siprec.session import Session
+
+ALIVE: Final = 30 * SECOND
+"""A session that was heard this recently goes on, whatever its timer says."""
+BUSY: Final = "10"
+"""Retry-After of what may pass."""
+SPARE: Final = Line("audio", 0, "RTP/AVP", ("0",), direction="sendonly")
+"""A line of which the client has said nothing yet: the offer was ours."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A dialog, and what was agreed in it."""
+
+    dialog: Dialog
+    session: Session
+    number: int = field(default_factory=lambda: secrets.randbelow(1 << 62))
+    version: int = 0
+    offered: bool = False
+    """The offer was ours, and its answer has not come yet."""
+    last: bytes = b""
+    """Our latest description."""
+
+
+class Recorder:
+    """The application behind the SIP server (``vcond.sip.application.Application``)."""
+
+    def __init__(self, desk: Desk, config: SiprecConfig, media: MediaPorts, recordings: Recordings) -> None:
+        self.calls: dict[DialogId, Call] = {}
+        self.draining = False
+        self._desk = desk
+        self._config = config
+        self._media = media
+        self._recordings = recordings
+
+    # What the SIP server asks.
+
+    def health(self) -> int:
+        """0, or seconds until new calls are welcome again."""
+        return int(BUSY) if self.draining or len(self.calls) >= self._config.max_sessions else 0
+
+    async def on_invite(self, dialog: Dialog, request: Request) -> Answer:
+        """A recording session begins."""
+        body = take_apart(request.content_type, request.body)
+        session = Session(
+            self._desk, self._recordings, request.call_id, request.headers, inactive=self._config.inactive
+        )
+        call = Call(dialog, session)
+        if not body.descriptions:
+            if body.others:
+                return Answer.refused(415, ("Accept", f"{SDP}, multipart/mixed"))
+            return await self._begin_with_ours(dialog, call, body)
+        return await self._agree(dialog, call, body, first=True)
+
+    async def on_reinvite(self, dialog: Dialog, request: Request) -> Answer:
+        """The session changes."""
+        call = self.calls.get(dialog.id)
+        if call is None:
+            return Answer.refused(481)
+        body = take_apart(request.content_type, request.body)
+        if body.descriptions:
+            return await self._agree(dialog, call, body)
+        call.session.change(body, None)
+        return Answer(body=call.last)
+
+    async def on_update(self, dialog: Dialog, request: Request) -> Answer:
+        """The same without an ACK; one that is about people only is answered without a description."""
+        call = self.calls.get(dialog.id)
+        if call is None:
+            return Answer.refused(481)
+        body = take_apart(request.content_type, request.body)
+        if body.descriptions:
+            return await self._agree(dialog, call, body)
+        call.session.change(body, None)
+        return Answer()
+
+    def on_ack(self, dialog: Dialog, request: Request) -> None:
+        """Our answer has arrived; where the offer was ours, theirs is in here."""
+        call = self.calls.get(dialog.id)
+        if call is None or not call.offered:
+            return
+        call.offered = False
+        body = take_apart(request.content_type, request.body)
+        description = _usable(body)
+        lines = call.session.lines
+        if description is not None:
+            told = description.lines[: len(lines)]
+            for line, said in zip(lines, told, strict=False):
+                line.offered = said
+        call.session.change(body, lines)
+
+    def on_info(self, dialog: Dialog, request: Request) -> None:
+        """Some clients pass keys and remarks on like this; they are in the audio, or of no use here."""
+
+    def on_changed(self, dialog: Dialog) -> None:
+        """Dialogs are not taken over by another process."""
+
+    def alive(self, dialog: Dialog) -> bool:
+        """Whether a session goes on although its timer ran out."""
+        call = self.calls.get(dialog.id)
+        if call is None:
+            return False
+        for line in call.session.lines:
+            line.flush()
+        last = call.session.last
+        return last is not None and self._desk.clock.now() - last < ALIVE
+
+    def odd(self, reason: str) -> None:
+        """Something was dropped or refused."""
+        self._desk.dropped("sip", reason)
+
+    def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:  # noqa: ARG002
+        """The session is over."""
+        call = self.calls.pop(dialog.id, None)
+        if call is None:
+            return
+        if why is not End.BYE:
+            self._desk.dropped("session", why.value)
+        lines = list(call.session.lines)
+        call.session.end(self._desk.clock.now())
+        self._media.rest(lines)
+
+    # Ours.
+
+    def tick(self, now: Instant) -> list[Dialog]:
+        """Time passes; the dialogs whose sessions are over without having said so are returned."""
+        config, lost = self._config, []
+        for call in self.calls.values():
+            call.session.tick(now)
+            silent = call.session.silent_since()
+            since, limit = (silent, config.silence_timeout) if silent else (call.session.changed, config.paused_timeout)
+            if now - since >= limit * SECOND:
+                call.session.lose(since)
+                lost.append(call.dialog)
+        return lost
+
+    async def _begin_with_ours(self, dialog: Dialog, call: Call, body: Body) -> Answer:
+        """The client leaves the offer to us (RFC 3261 section 13.2.1)."""
+        try:
+            line = await self._media.line(call.session, SPARE)
+        except ConfigError as why:
+            return self._no_port(why)
+        call.offered = True
+        call.version += 1
+        self.calls[dialog.id] = call
+        call.session.begin(body, [line])
+        call.last = offer(line.port, host=self._host(dialog), version=call.version, number=call.number)
+        return Answer(body=call.last)
+
+    async def _agree(self, dialog: Dialog, call: Call, body: Body, *, first: bool = False) -> Answer:
+        """Answer an offer; a session begins with it, or changes."""
+        description = _usable(body)
+        if description is None:
+            self._desk.dropped("offer", "malformed")
+            return Answer.refused(400 if first else 488)
+        wanted = [number for number in description.audio if _can_be_received(description.lines[number])]
+        if not wanted:
+            self._desk.dropped("offer", "unusable")
+            return Answer.refused(488)
+        wanted = wanted[: self._config.max_lines]
+        before = list(call.session.lines)
+        try:
+            lines = await self._media.lines(call.session, [description.lines[number] for number in wanted])
+        except ConfigError as why:
+            return self._no_port(why)
+        by_number = dict(zip(wanted, lines, strict=True))
+        if first:
+            self.calls[dialog.id] = call
+            call.session.begin(body, lines)
+        else:
+            call.session.change(body, lines)
+            self._media.rest([line for line in before if line not in lines])
+        places = [self._media.place(line, by_number.get(number)) for number, line in enumerate(description.lines)]
+        call.version += 1
+        call.last = answer(description, places, host=self._host(dialog), version=call.version, number=call.number)
+        return Answer(body=call.last)
+
+    def _host(self, dialog: Dialog) -> str:
+        return self._config.advertise or self._config.told or dialog.flow.local[0]
+
+    def _no_port(self, why: ConfigError) -> Answer:
+        self._desk.dropped("offer", "no-port")
+        self._desk.log.error(
+            "a recording session was refused: no port for its audio", why=str(why), fix="ports: make the range larger"
+        )
+        return Answer.refused(503, ("Retry-After", BUSY))
+
+
+def _usable(body: Body) -> Description | None:
+    """The first description that can be read."""
+    for text in body.descriptions:
+        try:
+            return read(text)
+        except ProtocolError:
+            continue
+    return None
+
+
+def _can_be_received(line: Line) -> bool:
+    return line.protocol in PLAIN

@@ -1,0 +1,288 @@
+"""Records, and which recording sessions are told in which: one call of vcond may have several, at once or one after another.
+
+A session is joined to a record that is there by the first of these rules that applies, and the record names it:
+
+``session``   the same communication session under another Call-ID: the client went over to another server and back
+``group``     the same communication session group, and somebody who takes part in both: a transfer. Without that somebody
+              a group is no more than a name (some installations write a department's into it)
+``call-id``   the same ``sipSessionID``: the call of the phones
+``vendor``    the same id of a vendor: ``Cisco-Guid``, ``Session-ID``, ``X-Audc-Call-Id``, UCID in ``User-to-User``, ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from vcond.sdk import clean
+from vcond.sdk.contract import (
+    SECOND,
+    Answered,
+    Desk,
+    Direction,
+    Fact,
+    Instant,
+    LiveCall,
+    PartyDescribed,
+    PartyLeft,
+    Paused,
+    Unpaused,
+    Who,
+)
+from vcond_siprec.who import same
+
+Rule = Literal["session", "group", "call-id", "vendor"]
+MOST_IDS: Final = 64
+"""Ids of one session that are looked at."""
+MOST_FACTS: Final = 200
+"""That one record gets of its sessions."""
+_VENDOR_HEADERS: Final = frozenset(
+    {"cisco-guid", "x-audc-call-id", "x-broadworks-correlation-info", "x-cisco-recording-id"}
+)
+_UCID: Final = re.compile(r"\s*(00FA[0-9A-F]{16,60})\s*(?:;|$)", re.IGNORECASE)
+"""An id of Avaya's in ``User-to-User``; what else is in there is the application's."""
+START: Final = Instant(0)
+_NO_UUID: Final = "0" * 32
+
+
+class Id(NamedTuple):
+    """Something that two sessions of one call have in common."""
+
+    rule: Rule
+    value: str
+
+
+def sip_ids(text: str) -> list[str]:
+    """The ids in a ``sipSessionID`` or ``Session-ID``: a Call-ID, or both halves of RFC 7989."""
+    local, _, rest = text.partition(";")
+    remote = rest.partition("remote=")[2].partition(";")[0]
+    return [one for one in (local.strip(), remote.strip()) if one and one != _NO_UUID]
+
+
+def vendor_ids(headers: Iterable[tuple[str, str]]) -> list[Id]:
+    """Ids of the call in headers of the first INVITE; names in lower case."""
+    found: list[Id] = []
+    for name, value in headers:
+        if name in _VENDOR_HEADERS:
+            found.append(Id("vendor", f"{name} {clean(value)}"))
+        elif name == "session-id":
+            found += [Id("vendor", f"session-id {clean(one)}") for one in sip_ids(value)]
+        elif name == "user-to-user" and (ucid := _UCID.match(value)):
+            found.append(Id("vendor", f"ucid {ucid[1].upper()}"))
+    return [one for one in found if one.value.partition(" ")[2]][:MOST_IDS]
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """A party of a record."""
+
+    key: str
+    """Of the party, for the core."""
+    who: Who
+    index: int = -1
+    """In the call; -1 before it is open, and when it takes no more parties."""
+    address: str = ""
+    """What ``same`` makes of its address."""
+    provisional: bool = False
+    """A placeholder, or somebody of whom nothing is known but a line: another identity takes its place."""
+    places: set[tuple[object, str]] = field(default_factory=set)
+    """Session and participant id of everywhere it is now."""
+    since: Instant = START
+
+
+class Recording:
+    """One record: a call of vcond from the first session that tells of it to the end of the last."""
+
+    def __init__(self, desk: Desk, key: str, began: Instant, direction: Direction) -> None:
+        self.key = key
+        self.began = began
+        self.direction: Direction = direction
+        self.call: LiveCall | None = None
+        """None until there is something to record."""
+        self.sessions: set[object] = set()
+        self.people: list[Person] = []
+        self.ids: set[Id] = set()
+        self.ended: Instant | None = None
+        """When its last session ended, while others may still join."""
+        self.refused = False
+        """The core ended the call, and nothing more of it is wanted."""
+        self._desk = desk
+        self._facts: dict[tuple[str, int | None], str] = {}
+        self._paused: set[object] = set()
+        self._heard: set[object] = set()
+
+    # Opening.
+
+    def open(self) -> LiveCall | None:
+        """The call, opened now at the latest; None when the core wants nothing of it."""
+        call = self.call
+        if call is not None and call.state.ended is None:
+            return call
+        if self.refused or (call is not None and not call.state.cause.cut_off):
+            self.refused = True
+            return None
+        began = self.began if call is None else self._desk.clock.now()
+        self.call = call = self._desk.call(self.key, at=began, direction=self.direction)
+        self._heard.clear()
+        for person in self.people:
+            person.index = -1
+            if person.places:
+                person.index = call.party(person.key, at=Instant(max(person.since, began)), who=person.who)
+        for (name, party), value in self._facts.items():
+            call.emit(Fact(at=began, name=name, value=value, party=party))
+        if self._paused:
+            call.emit(Paused(at=began, by="platform", reason="inactive"))
+        return call
+
+    # Parties.
+
+    def by_address(self, address: str) -> Person | None:
+        """Who has an address."""
+        return next((one for one in self.people if address and one.address == address), None)
+
+    def join(self, person: Person, place: tuple[object, str], at: Instant) -> None:
+        """Somebody is there, perhaps again."""
+        back = not person.places
+        person.places.add(place)
+        if back:
+            person.since = at
+        if person not in self.people:
+            self.people.append(person)
+        if back and self.call is not None:
+            person.index = self.call.party(person.key, at=at, who=person.who)
+
+    def describe(self, person: Person, who: Who, aor: str, at: Instant) -> None:
+        """More, or something else, is known of somebody."""
+        person.address = same(aor) or person.address
+        if who == person.who:
+            return
+        person.who = who
+        if self.call is not None and person.index >= 0:
+            self.call.emit(PartyDescribed(at=at, party=person.index, who=who))
+
+    def leave(self, person: Person, place: tuple[object, str], at: Instant) -> None:
+        """Somebody is not in a session any more."""
+        if place not in person.places:
+            return
+        person.places.discard(place)
+        if not person.places and self.call is not None and person.index >= 0:
+            self.call.emit(PartyLeft(at=at, party=person.index))
+
+    # What sessions tell.
+
+    def fact(self, at: Instant, name: str, value: str) -> None:
+        """Something about the call, once."""
+        if not value or self._facts.get((name, None)) == value or len(self._facts) >= MOST_FACTS:
+            return
+        self._facts[name, None] = value
+        if self.call is not None:
+            self.call.emit(Fact(at=at, name=name, value=value))
+
+    def also(self, at: Instant, name: str, value: str) -> None:
+        """One more value of a name: the second is called ``name.2``."""
+        known = [told for (given, _), told in self._facts.items() if given == name or given.startswith(f"{name}.")]
+        if value and value not in known:
+            self.fact(at, f"{name}.{len(known) + 1}" if known else name, value)
+
+    def pause(self, session: object, at: Instant, *, on: bool) -> None:
+        """A session's client stopped all its audio, or sends it again."""
+        before = bool(self._paused)
+        (self._paused.add if on else self._paused.discard)(session)
+        if self.call is None or before == bool(self._paused):
+            return
+        self.call.emit(Paused(at=at, by="platform", reason="inactive") if on else Unpaused(at=at, by="platform"))
+
+    def unpause(self, at: Instant) -> None:
+        """Sessions that are over pause nothing, as long as there is one that goes on."""
+        if self.sessions:
+            for session in self._paused - self.sessions:
+                self.pause(session, at, on=False)
+
+    def heard(self, line: object, at: Instant, *, alone: bool) -> None:
+        """A line is heard: two of them, or one that is ``alone`` and has all in it, are a conversation."""
+        if line in self._heard or self.call is None:
+            return
+        self._heard.add(line)
+        if (alone or len(self._heard) > 1) and self.call.state.answered is None:
+            self.call.emit(Answered(at=at))
+
+    def end(self, at: Instant) -> None:
+        """It is over."""
+        if self.call is not None:
+            self.call.end(at=at)
+
+
+class Recordings:
+    """All that are open, by what may join others to them."""
+
+    def __init__(self, desk: Desk, rules: Iterable[Rule], wait: float) -> None:
+        """``wait``: seconds that a record stays open after its last session, for one that is joined to it."""
+        self._desk = desk
+        self._rules = tuple(rules)
+        self._wait = round(wait * SECOND)
+        self._by_id: dict[Id, list[Recording]] = {}
+        self._open: dict[str, Recording] = {}
+
+    def find(self, ids: Iterable[Id], addresses: Iterable[str]) -> tuple[Recording, Rule] | None:
+        """The record that a session with these ids and people belongs to, and by which rule."""
+        people = {address for address in addresses if address}
+        told = list(ids)
+        for rule in self._rules:
+            for one in told:
+                if one.rule != rule:
+                    continue
+                for recording in reversed(self._by_id.get(one, [])):
+                    there = {person.address for person in recording.people}
+                    if not recording.refused and (rule != "group" or not people.isdisjoint(there)):
+                        return recording, rule
+        return None
+
+    def make(self, key: str, began: Instant, direction: Direction) -> Recording:
+        """A new record. The key is that of an older one only if that is over."""
+        made = Recording(self._desk, key, began, direction)
+        self._open[key] = made
+        return made
+
+    def has(self, key: str) -> bool:
+        """Whether a record of that key is open."""
+        return key in self._open
+
+    def know(self, recording: Recording, ids: Iterable[Id]) -> None:
+        """These ids are the record's too."""
+        for one in ids:
+            if one not in recording.ids and len(recording.ids) < MOST_IDS:
+                recording.ids.add(one)
+                self._by_id.setdefault(one, []).append(recording)
+
+    def enter(self, recording: Recording, session: object) -> None:
+        """A session belongs to a record."""
+        recording.sessions.add(session)
+        recording.ended = None
+        recording.unpause(self._desk.clock.now())
+
+    def leave(self, recording: Recording, session: object, at: Instant) -> None:
+        """A session is over."""
+        recording.sessions.discard(session)
+        recording.unpause(at)
+        if not recording.sessions:
+            recording.ended = at
+            if recording.call is None:
+                self._forget(recording)
+
+    def tick(self, now: Instant) -> None:
+        """End what nobody joined."""
+        for recording in list(self._open.values()):
+            if recording.ended is not None and now - recording.ended >= self._wait:
+                recording.end(recording.ended)
+                self._forget(recording)
+
+    def _forget(self, recording: Recording) -> None:
+        self._open.pop(recording.key, None)
+        for one in recording.ids:
+            left = [other for other in self._by_id.get(one, []) if other is not recording]
+            if left:
+                self._by_id[one] = left
+            else:
+                self._by_id.pop(one, None)

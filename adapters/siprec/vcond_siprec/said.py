@@ -1,0 +1,88 @@
+"""What the client of one session said of the call and of who is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from vcond.sdk.contract import Desk, Direction, ProtocolError
+from vcond_siprec.metadata import parse
+from vcond_siprec.participants import Participants
+from vcond_siprec.recordings import Id, sip_ids, vendor_ids
+from vcond_siprec.who import from_headers, same
+
+MOST_NAMED: Final = 16
+"""Ids of one kind, and vendors' values, that a record gets of one session."""
+_DIRECTIONS: Final[dict[str, Direction]] = {"inbound": "inbound", "outbound": "outbound", "internal": "internal"}
+
+
+class Said:
+    """All documents of one session, and the headers of its INVITE."""
+
+    def __init__(self, desk: Desk, call_id: str, headers: Iterable[tuple[str, str]]) -> None:
+        """``headers``: names in lower case."""
+        self.participants = Participants()
+        self._desk = desk
+        self._call_id = call_id
+        self._headers = list(headers)
+
+    def read(self, metadata: bytes | None) -> None:
+        """Take a document, or what headers say while there was none. Whatever is wrong with it, audio is recorded."""
+        if metadata is not None:
+            try:
+                document = parse(metadata)
+            except ProtocolError:
+                self._desk.dropped("metadata", "malformed")
+                self._desk.log.warning(
+                    "metadata that cannot be read: recorded without names",
+                    fix="look at what the recording client sends",
+                )
+            else:
+                if not document.well_formed:
+                    self._desk.dropped("metadata", "not-well-formed")
+                self.participants.take(document)
+        if not self.participants.documents:
+            named = from_headers(self._headers)
+            if named.participants:
+                self.participants.take(named)
+
+    @property
+    def session(self) -> str:
+        """The id of the communication session; of one that has none, the Call-ID of the recording."""
+        return next(iter(self.participants.sessions), self._call_id)
+
+    @property
+    def key(self) -> str:
+        """Of a new record: that of the communication session, under whatever Call-ID it comes."""
+        return f"session {self.session}" if self.participants.sessions else f"call-id {self._call_id}"
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the call goes, by a vendor's word."""
+        return _DIRECTIONS.get(self.participants.extras.get("direction", "").lower(), "unknown")
+
+    def addresses(self) -> list[str]:
+        """Of all who take part."""
+        return [same(one.aor) for one in self.participants.people.values()]
+
+    def ids(self) -> list[Id]:
+        """What other sessions of the same call may have in common with it."""
+        known = self.participants
+        found = [Id("session", one) for one in known.sessions] + [Id("group", one) for one in known.groups]
+        found += [Id("call-id", one) for said in known.sip_sessions for one in sip_ids(said)]
+        return found + vendor_ids(self._headers)
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """What the record gets of it."""
+        known = self.participants
+        yield "sip_call_id", next((one for one in known.sip_sessions if ";" not in one), self._call_id)
+        yield "siprec.call_id", self._call_id
+        for name, values in (
+            ("session_id", known.sessions),
+            ("group_id", known.groups),
+            ("sip_session_id", known.sip_sessions),
+        ):
+            for value in values[:MOST_NAMED]:
+                yield f"siprec.{name}", value
+        for name, value in list(known.extras.items())[:MOST_NAMED]:
+            yield f"siprec.extension.{name}", value

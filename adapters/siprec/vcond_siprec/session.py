@@ -1,0 +1,217 @@
+"""One recording session: what its client says of lines and people, told to the record that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+from vcond.sdk import clean
+from vcond.sdk.contract import SECOND, Desk, Held, Instant, LiveCall, Resumed, Warned
+from vcond_siprec.body import Body
+from vcond_siprec.lines import AudioLine
+from vcond_siprec.participants import Speakers
+from vcond_siprec.people import People
+from vcond_siprec.recordings import Person, Recording, Recordings
+from vcond_siprec.said import Said
+
+Inactive = Literal["drop", "keep"]
+EMPTY: Final = SECOND
+"""A session that ends sooner and of which nothing was heard is no call: it ended while it was set up."""
+DEAF: Final = 30 * SECOND
+"""Nothing was heard for so long after the answer: it is said."""
+
+
+class Session:
+    """From its INVITE to its BYE; the same object over all that changes."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        recordings: Recordings,
+        call_id: str,
+        headers: Iterable[tuple[str, str]],
+        *,
+        inactive: Inactive = "drop",
+    ) -> None:
+        """``headers``: of the INVITE, names in lower case."""
+        self.call_id = clean(call_id)
+        self.began = desk.clock.now()
+        self.changed = self.began
+        """When the client last said something about its lines."""
+        self.lines: list[AudioLine] = []
+        """Its audio lines, in the order of the offer."""
+        self.over = False
+        self.replaces: Session | None = None
+        """The session that was this communication session's before, until something is heard of this one."""
+        self.last: Instant | None = None
+        """When sound that is wanted came last."""
+        self.recording: Recording | None = None
+        self.joined: str = ""
+        """The rule by which it was joined to a record."""
+        self._desk = desk
+        self._recordings = recordings
+        self._inactive = inactive
+        self._said = Said(desk, self.call_id, headers)
+        self._people: People | None = None
+        self._holder: Person | None = None
+        self._deaf_told = False
+
+    @property
+    def call(self) -> LiveCall | None:
+        """Its call, if that is open."""
+        return None if self.recording is None else self.recording.call
+
+    # What the client says.
+
+    def begin(self, body: Body, lines: Sequence[AudioLine]) -> None:
+        """The first INVITE, with a line for each audio line that is taken. The record is found, or made."""
+        self.lines = list(lines)
+        said = self._said
+        said.read(body.metadata)
+        found = self._recordings.find(said.ids(), said.addresses())
+        if found is None:
+            key = said.key if not self._recordings.has(said.key) else f"{said.key} {self.call_id}"
+            self.recording = self._recordings.make(key, self.began, said.direction)
+        else:
+            self.recording, self.joined = found
+            if self.joined == "session":
+                earlier = (one for one in self.recording.sessions if isinstance(one, Session) and one.shares(self))
+                self.replaces = next(earlier, None)
+        self._recordings.enter(self.recording, self)
+        self._people = People(self.recording, self, said.session)
+        self._tell(self.began)
+
+    def change(self, body: Body, lines: Sequence[AudioLine] | None) -> None:
+        """A re-INVITE or an UPDATE. ``lines`` are all audio lines that there are now; None: nothing is said of them.
+
+        Metadata that is not there changes nothing about people.
+        """
+        at = self._desk.clock.now()
+        if lines is not None:
+            self.changed = at
+            for line in self.lines:
+                if line not in lines:
+                    line.stop(at)
+            self.lines = list(lines)
+        self._said.read(body.metadata)
+        self._tell(at)
+
+    def end(self, at: Instant) -> None:
+        """It is over. A second end does nothing."""
+        if self.over:
+            return
+        self.retire(at)  # takes what has come, so it is not over yet
+        self.over = True
+        if self.recording is None or self._people is None:
+            return
+        if at - self.began >= EMPTY:
+            self.recording.open()
+        self._people.leave(at)
+        self._recordings.leave(self.recording, self, at)
+
+    def retire(self, at: Instant) -> None:
+        """Another session has taken its place: what still comes here is no more than a copy."""
+        for line in self.lines:
+            line.stop(at)
+
+    def tick(self, now: Instant) -> None:
+        """Open the call of a session of which nothing was heard yet; say so when that lasts."""
+        if self.over or self.recording is None:
+            return
+        if self.recording.call is None and now - self.began >= EMPTY:
+            self.recording.open()
+        active = [line.since for line in self.lines if line.wanted]
+        if self._deaf_told or self.last is not None or not active or now - max(active) < DEAF:
+            return
+        self._deaf_told = True
+        call = self.recording.open()
+        if call is not None:
+            call.emit(Warned(at=now, code="no-audio", text="nothing was heard since the client began to record"))
+            fix = "ports, advertise and the firewall between the recording client and vcond"
+            self._desk.log.warning("no audio from a recording client", call=call.uuid, fix=fix)
+
+    def lose(self, since: Instant) -> None:
+        """Nothing came since then, and nothing more is waited for."""
+        call = self.call
+        if call is not None and call.state.ended is None:
+            text = "the client did not say that the recording is over; nothing came any more"
+            call.emit(Warned(at=self._desk.clock.now(), code="no-bye", text=text))
+        self.end(since)
+
+    def silent_since(self) -> Instant | None:
+        """Since when nothing came although something should; None while all lines are inactive."""
+        active = [line.since for line in self.lines if line.wanted]
+        return max(*active, self.last or self.began) if active else None
+
+    def shares(self, other: Session) -> bool:
+        """Whether both are of one communication session."""
+        return not self.sessions.isdisjoint(other.sessions)
+
+    @property
+    def sessions(self) -> set[str]:
+        """Ids of the communication sessions that it tells of."""
+        return set(self._said.participants.sessions)
+
+    # What lines ask (``lines.Owner``).
+
+    def call_for(self, line: AudioLine, at: Instant) -> LiveCall | None:  # noqa: ARG002 - the protocol's
+        """The call, which is opened by the first sound."""
+        if self.over or self.recording is None:
+            return None
+        return self.recording.open()
+
+    def heard(self, line: AudioLine, at: Instant) -> None:
+        """Sound came that is wanted."""
+        self.last = max(at, self.last or at)
+        if self.recording is not None:
+            self.recording.heard(line, at, alone=len(self.lines) == 1)
+            self._tell_mixed(at)
+        if self.replaces is not None:
+            earlier, self.replaces = self.replaces, None
+            earlier.retire(at)
+
+    # The record.
+
+    def _tell(self, at: Instant) -> None:
+        """Make the record say what is known now."""
+        assert self.recording is not None
+        assert self._people is not None
+        self._recordings.know(self.recording, self._said.ids())
+        speakers = self._people.tell(self._said.participants, self.lines, at)
+        self._tell_facts(speakers, at)
+        self._tell_mixed(at)
+        self._tell_directions(at)
+
+    def _tell_facts(self, speakers: Sequence[Speakers], at: Instant) -> None:
+        recording = self.recording
+        assert recording is not None
+        for name, value in self._said.facts():
+            recording.also(at, name, value)
+        if self.joined:
+            recording.also(at, "siprec.joined_by", self.joined)
+        if any(heard.rule == "order" for heard in speakers):
+            recording.fact(at, "siprec.parties_by", "order of the lines, not their labels")
+
+    def _tell_mixed(self, at: Instant) -> None:
+        """Who is heard on one line with others."""
+        for line in self.lines:
+            if len(line.people) > 1 and self.call is not None and self.recording is not None:
+                self.recording.fact(at, "siprec.mixed", " ".join(str(person.index) for person in line.people))
+
+    def _tell_directions(self, at: Instant) -> None:
+        """What the lines say of hold and pause."""
+        recording = self.recording
+        assert recording is not None
+        sending = [line for line in self.lines if line.offered.sends]
+        keep = self._inactive == "keep"
+        for line in self.lines:
+            line.want(at, wanted=keep or line in sending)
+        recording.pause(self, at, on=bool(self.lines) and not sending and not keep)
+        held = len(self.lines) == 2 and len(sending) == 1
+        holder = sending[0].person if held else None
+        if holder is self._holder:
+            return
+        for person, event in ((self._holder, Resumed), (holder, Held)):
+            if person is not None and person.index >= 0 and recording.call is not None:
+                recording.call.emit(event(at=at, party=person.index))
+        self._holder = holder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vcond.media.placement.placer import MAX_HELD_FRAMES, Placer, is_digital_silence, is_quiet
+from vcond.media.placement.at_offset import is_digital_silence, is_quiet
+from vcond.media.placement.placer import MAX_HELD_FRAMES, Placer
 
 MS = 1_000_000
 

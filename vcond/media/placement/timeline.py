@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from vcond.media.codecs import Pcm
+from vcond.media.placement.at_offset import Placed
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock, TrackClock
-from vcond.media.placement.placer import Placed, Placer
+from vcond.media.placement.placer import Placer
 from vcond.media.placement.reorder import Reorder
 
 __all__ = ["Placed", "Timeline"]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rtp_kit import FRAME, HERE, MS, THERE, ULAW, Notes, make, rtp, stream, writer_is_whole
 
 from vcond.media.rtp.formats import STATIC
-from vcond.media.rtp.receiver import MAX_STREAMS, RtpReceiver, Source
+from vcond.media.rtp.receiver import RtpReceiver, Source
+from vcond.media.rtp.streams import MAX_STREAMS
 from vcond.testing.desk import MemoryDesk
 
 # Joining.

@@ -12,7 +12,8 @@ from msgspec import structs
 
 from vcond.sdk.contract import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Warned
 from vcond_asterisk import transfers, wire
-from vcond_asterisk.calls import SPIES, Conversation, Taps
+from vcond_asterisk.applications import SPIES
+from vcond_asterisk.calls import Conversation, Taps
 from vcond_asterisk.channels import Channels
 from vcond_asterisk.config import Config
 from vcond_asterisk.wire import Channel

@@ -21,42 +21,27 @@ from vcond.sdk.contract import (
     PartyDescribed,
     Who,
 )
+from vcond_asterisk.applications import (
+    APP_FACTS,
+    BEFORE,
+    FAILURES,
+    MACHINES,
+    NOT_DIALLED,
+    REFUSALS,
+    STAYING_APPS,
+)
 from vcond_asterisk.config import Config
 from vcond_asterisk.parties import CALLED, HIDDEN, address, called, is_hidden
 from vcond_asterisk.wire import CallerId, Channel
 
-APP_FACTS: Final = {"Queue": "queue", "ConfBridge": "conference", "VoiceMail": "mailbox"}
-"""Applications whose first argument is worth keeping, and under which name."""
-MACHINES: Final = frozenset(
-    {"AGI", "EAGI", "AudioSocket", "BackGround", "ControlPlayback", "Dictate", "Echo", "Playback", "Read", "Record",
-     "SpeechBackground", "Stasis", "VoiceMail", "VoiceMailMain"}
-)  # fmt: skip
-"""Applications that answer a call in a human's stead: who ends in one of them was not left unanswered."""
-STAYING_APPS: Final = frozenset({"AgentLogin", "ConfBridge", "MeetMe"})
-"""Applications in which an agent's channel stays up from one customer to the next."""
-SPIES: Final = frozenset({"ChanSpy", "ExtenSpy"})
-"""Applications that only listen in on others, or whisper to them."""
-BEFORE: Final = frozenset(
-    {"", "Answer", "AppDial2", "ExecIf", "Gosub", "GosubIf", "Goto", "GotoIf", "Macro", "NoOp", "Progress", "Return", "Set",
-     "Wait"}
-)  # fmt: skip
-"""Applications after which it is open what a leg that is alone is there for: it may begin to listen in on others."""
 OPEN_FOR: Final = 2 * SECOND
-"""Longest time that this stays open."""
-FAILURES: Final = frozenset(
-    {"BUSY", "CANCEL", "CHANUNAVAIL", "CONGESTION", "DONTCALL", "NOANSWER", "TORTURE", "INVALIDARGS"}
-)
-"""Ends of a Dial that reached nobody."""
-REFUSALS: Final = frozenset({"ABORT", "CONTINUE", "GOTO"})
-"""Ends of a Dial whose callee answered, was asked whether he takes the call, and did not (``U()``)."""
+"""Longest time that it stays open what a leg that is alone is there for."""
 AGAIN: Final = ".again"
 """Behind the name of a fact of a party that came back: of its latest leg, where that of the first is kept."""
 PATIENCE: Final = 6 * SECOND
 """How long a feature may wait for keys, and say that it failed: three times as long as Asterisk's own default."""
 SECRET: Final = 5
 """Digits of a hidden number, at least, that are looked for in facts."""
-NOT_DIALLED: Final = frozenset({"", "s", "h", "i", "t", "e", "T"})
-"""Extensions that nobody dials."""
 
 
 NOBODY: Final = CallerId()
@@ -134,6 +119,10 @@ class Leg(sdk.Leg):
             self.exten = exten
             self.dialled = exten if exten not in NOT_DIALLED else ""
 
+    def came_up(self, at: Instant) -> None:
+        """It was answered, or answered itself."""
+        self.up = self.up or at
+
     @property
     def may_hide(self) -> bool:
         """Whether its party, of which nothing was told yet, may hide its number."""
@@ -152,33 +141,16 @@ class Leg(sdk.Leg):
         return address(caller.number, caller.name, config)
 
 
-class Conversation(sdk.Conversation[Leg]):
-    """All channels that belong together. Local channels in between are kept apart: they are nobody."""
+class Parties(sdk.Conversation[Leg]):
+    """Who the parties of a conversation are, and what is noted of them."""
 
-    def __init__(
-        self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps, everybody: Mapping[str, Leg]
-    ) -> None:
+    def __init__(self, key: str, since: Instant, desk: Desk, config: Config, everybody: Mapping[str, Leg]) -> None:
         """``everybody``: the legs of all conversations, as they come and go."""
         super().__init__(key, since, desk, config)
-        self.waiting = False
-        """Nothing is told yet: it may turn out to be a call of an earlier run."""
-        self.ids = {key}
-        """All linkedids that it had."""
-        self.locals: set[str] = set()
-        self.wanted = not config.only_if_variable
-        """Whether the dialplan asked for it, where it has to."""
-        self._taps = taps
         self._config = config
         self._everybody = everybody
         self._hidden: set[str] = set()
         """Numbers that must be nowhere."""
-        self._not_spying = False
-        self._decided = False
-        """Which way it goes is not looked at any more."""
-        self._left_us = False
-        """Somebody from outside was a party of it and left."""
-
-    # What happens to legs.
 
     def identify(self, leg: Leg, presentation: str, at: Instant) -> None:
         """Look at who a leg is, which a snapshot may have changed."""
@@ -194,9 +166,97 @@ class Conversation(sdk.Conversation[Leg]):
         if not any(number in digits for number in self._hidden):
             super().fact(name, value, at, leg)
 
-    def came_up(self, leg: Leg, at: Instant) -> None:
-        """A leg was answered, or answered itself."""
-        leg.up = leg.up or at
+    def know(self, leg: Leg, channel: Channel, at: Instant) -> None:
+        """Facts of a leg that a snapshot of its channel may tell."""
+        if leg.key:
+            self._tell_sip(leg, at)
+            self.fact("language", channel.language, at, leg)
+            self.fact("accountcode", channel.accountcode, at, leg)
+        if leg is self.first:
+            self.fact("dialled", leg.dialled, at)
+        name = APP_FACTS.get(channel.dialplan.app_name)
+        if name:
+            self.fact(name, channel.dialplan.app_data.split(",")[0], at)
+
+    def _known(self, call: LiveCall, channel: str) -> Party | None:
+        return party_of_channel(call, channel)
+
+    def _joined(self, leg: Leg, party: int, at: Instant) -> None:
+        if self.first is not None and self.first is not leg and self.first.app == "Queue":
+            self._name_roles(self.first, party, at)
+        call = self.call
+        others = (
+            {_fact_of(call, "uniqueid", known) for known in call.state.parties[party : party + 1]} if call else set()
+        )
+        leg.again = bool(others - {"", leg.channel})
+        if not leg.runs_on:
+            self.fact(f"uniqueid{AGAIN if leg.again else ''}", leg.channel, at, leg)
+        self.fact("endpoint", leg.name, at, leg)
+        self._tell_sip(leg, at)
+
+    def _tell_sip(self, leg: Leg, at: Instant) -> None:
+        """Those of a party's first leg stay; who comes back has the latest beside them."""
+        self.fact(f"sip_call_id{AGAIN if leg.again else ''}", leg.sip, at, leg)
+
+    def _name_roles(self, caller: Leg, agent: int, at: Instant) -> None:
+        """Whom a queue connects: that is the one thing that says what parties are to one another."""
+        self.emit(PartyDescribed(at=at, party=agent, who=Who(role="agent")))
+        if caller.party is not None:
+            self.emit(PartyDescribed(at=at, party=caller.party.index, who=Who(role="customer")))
+
+    def _party_key(self, leg: Leg) -> str:
+        """That of the phone, where one can tell; else the channel's id. The same key in calls that meet is one party.
+
+        Two legs of one phone are one party when they follow one another, or when it holds the one while it speaks on
+        the other; otherwise somebody else has a phone of the same name.
+        """
+        assert self.call is not None
+        for party in self.call.state.parties:
+            if party.here or _fact_of(self.call, "endpoint", party) != leg.name or self._taken(party.key, leg):
+                continue
+            if leg.inside or (leg.who.tel and leg.who.tel == party.who.tel):
+                return party.key
+        phone = _phone(leg) if not leg.runs_on else ""
+        if phone and not self._taken(phone, leg):
+            return phone
+        known = self.call.state.party_by_key(leg.channel)
+        same = known is None or _fact_of(self.call, "endpoint", known) == leg.name
+        return leg.channel if same else f"{leg.channel} {leg.name}"  # another phone took the channel over
+
+    def _taken(self, key: str, leg: Leg) -> bool:
+        """Whether a party of that key speaks on another leg now, in whichever call."""
+        return any(other.key == key and other is not leg and not other.holding for other in self._everybody.values())
+
+    def _gone(self, leg: Leg, at: Instant, cause: Cause) -> None:
+        """A leg is gone; its party only when it has no other one."""
+        if any(other.key == leg.key and other is not leg for other in self.legs.values()) and leg.key:
+            self.unhold(leg, at)
+            self._stop(leg, at)
+        else:
+            super()._gone(leg, at, cause)
+
+
+class Conversation(Parties):
+    """All channels that belong together. Local channels in between are kept apart: they are nobody."""
+
+    def __init__(
+        self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps, everybody: Mapping[str, Leg]
+    ) -> None:
+        """``everybody``: the legs of all conversations, as they come and go."""
+        super().__init__(key, since, desk, config, everybody)
+        self.waiting = False
+        """Nothing is told yet: it may turn out to be a call of an earlier run."""
+        self.ids = {key}
+        """All linkedids that it had."""
+        self.locals: set[str] = set()
+        self.wanted = not config.only_if_variable
+        """Whether the dialplan asked for it, where it has to."""
+        self._taps = taps
+        self._not_spying = False
+        self._decided = False
+        """Which way it goes is not looked at any more."""
+        self._left_us = False
+        """Somebody from outside was a party of it and left."""
 
     def connected(self) -> list[Leg]:
         """Legs that are up and in a bridge."""
@@ -220,18 +280,6 @@ class Conversation(sdk.Conversation[Leg]):
         elif status.partition(":")[0] in REFUSALS:
             self._failure = "NOANSWER"
 
-    def know(self, leg: Leg, channel: Channel, at: Instant) -> None:
-        """Facts of a leg that a snapshot of its channel may tell."""
-        if leg.key:
-            self._tell_sip(leg, at)
-            self.fact("language", channel.language, at, leg)
-            self.fact("accountcode", channel.accountcode, at, leg)
-        if leg is self.first:
-            self.fact("dialled", leg.dialled, at)
-        name = APP_FACTS.get(channel.dialplan.app_name)
-        if name:
-            self.fact(name, channel.dialplan.app_data.split(",")[0], at)
-
     def hand_over(self, leg: Leg, name: str, *, inside: bool | None, at: Instant) -> None:
         """A leg's party is gone, but its channel goes on with another."""
         self._gone(leg, at, Cause())
@@ -248,7 +296,7 @@ class Conversation(sdk.Conversation[Leg]):
         super().unhold(leg, leg.asking or at)
         leg.asking = None
 
-    def came_back(self, now: Instant) -> None:
+    def _came_back(self, now: Instant) -> None:
         """End holds for a feature of which nothing more was heard: it failed, and Asterisk does not tell."""
         for leg in self.legs.values():
             if leg.asking is not None and now - leg.asking > PATIENCE:
@@ -259,7 +307,7 @@ class Conversation(sdk.Conversation[Leg]):
     def look(self, at: Instant) -> None:
         """Once a second."""
         super().look(at)
-        self.came_back(at)
+        self._came_back(at)
         if self.undecided and all(at - (leg.up or at) > OPEN_FOR for leg in self.legs.values()):
             self._not_spying = True
             self.settle(at)
@@ -356,63 +404,6 @@ class Conversation(sdk.Conversation[Leg]):
     def _opened(self, first: Leg, at: Instant) -> None:
         self.fact("linkedid", self.key, at)
         super()._opened(first, at)
-
-    def _known(self, call: LiveCall, channel: str) -> Party | None:
-        return party_of_channel(call, channel)
-
-    def _joined(self, leg: Leg, party: int, at: Instant) -> None:
-        if self.first is not None and self.first is not leg and self.first.app == "Queue":
-            self._name_roles(self.first, party, at)
-        call = self.call
-        others = (
-            {_fact_of(call, "uniqueid", known) for known in call.state.parties[party : party + 1]} if call else set()
-        )
-        leg.again = bool(others - {"", leg.channel})
-        if not leg.runs_on:
-            self.fact(f"uniqueid{AGAIN if leg.again else ''}", leg.channel, at, leg)
-        self.fact("endpoint", leg.name, at, leg)
-        self._tell_sip(leg, at)
-
-    def _tell_sip(self, leg: Leg, at: Instant) -> None:
-        """Those of a party's first leg stay; who comes back has the latest beside them."""
-        self.fact(f"sip_call_id{AGAIN if leg.again else ''}", leg.sip, at, leg)
-
-    def _name_roles(self, caller: Leg, agent: int, at: Instant) -> None:
-        """Whom a queue connects: that is the one thing that says what parties are to one another."""
-        self.emit(PartyDescribed(at=at, party=agent, who=Who(role="agent")))
-        if caller.party is not None:
-            self.emit(PartyDescribed(at=at, party=caller.party.index, who=Who(role="customer")))
-
-    def _party_key(self, leg: Leg) -> str:
-        """That of the phone, where one can tell; else the channel's id. The same key in calls that meet is one party.
-
-        Two legs of one phone are one party when they follow one another, or when it holds the one while it speaks on
-        the other; otherwise somebody else has a phone of the same name.
-        """
-        assert self.call is not None
-        for party in self.call.state.parties:
-            if party.here or _fact_of(self.call, "endpoint", party) != leg.name or self._taken(party.key, leg):
-                continue
-            if leg.inside or (leg.who.tel and leg.who.tel == party.who.tel):
-                return party.key
-        phone = _phone(leg) if not leg.runs_on else ""
-        if phone and not self._taken(phone, leg):
-            return phone
-        known = self.call.state.party_by_key(leg.channel)
-        same = known is None or _fact_of(self.call, "endpoint", known) == leg.name
-        return leg.channel if same else f"{leg.channel} {leg.name}"  # another phone took the channel over
-
-    def _taken(self, key: str, leg: Leg) -> bool:
-        """Whether a party of that key speaks on another leg now, in whichever call."""
-        return any(other.key == key and other is not leg and not other.holding for other in self._everybody.values())
-
-    def _gone(self, leg: Leg, at: Instant, cause: Cause) -> None:
-        """A leg is gone; its party only when it has no other one."""
-        if any(other.key == leg.key and other is not leg for other in self.legs.values()) and leg.key:
-            self.unhold(leg, at)
-            self._stop(leg, at)
-        else:
-            super()._gone(leg, at, cause)
 
     def _way(self, first: Leg, others: Iterable[Leg]) -> Direction:
         """Which way the call goes. Whom Asterisk called outside did not call us."""

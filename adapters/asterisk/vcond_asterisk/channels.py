@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vcond.sdk.contract import Cause, Desk, Instant
+from vcond_asterisk.applications import SPIES
 from vcond_asterisk.bots import Bots
-from vcond_asterisk.calls import SPIES, Conversation, Leg, Taps
+from vcond_asterisk.calls import Conversation, Leg, Taps
 from vcond_asterisk.config import Config
 from vcond_asterisk.conversations import Conversations
 from vcond_asterisk.identities import Identities
@@ -77,7 +78,7 @@ class Channels:
             leg.conversation.listens_in(leg, at)
         leg.conversation.identify(leg, self.identities.presentation(channel), at)
         if channel.state == "Up" and self.wiring.took(leg):
-            leg.conversation.came_up(leg, at)
+            leg.came_up(at)
         if self._config.only_if_variable in channel.channelvars:
             self.want(leg.conversation, channel.channelvars[self._config.only_if_variable])
         for name in self._config.variables:
@@ -146,5 +147,5 @@ class Channels:
         """Somebody met or answered: those who were called may be in the conversation now."""
         for leg in conversation.legs.values():
             if leg.up is None and leg.state == "Up" and self.wiring.took(leg):
-                conversation.came_up(leg, at)
+                leg.came_up(at)
         conversation.settle(at)

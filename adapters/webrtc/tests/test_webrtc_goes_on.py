@@ -59,7 +59,7 @@ async def test_publishers_of_a_call_that_was_cut_off_go_on_into_the_next_at_once
     ann, ben = house.session("ann"), house.session("ben")
     house.talk(ann, voice(1, 1.0))
     house.talk(ben, voice(2, 1.0))
-    ben.mute(on=True)
+    ben.presence.mute(on=True)
     first = house.call
     first.end(at=house.clock.now(), cause=CUT)
     house.talk(ann, voice(3, 1.0), 50)
@@ -89,10 +89,10 @@ async def test_a_pause_between_the_cut_and_the_next_packet_pauses_the_next_call(
     ann = house.session("ann")
     house.talk(ann, voice(1, 1.0))
     house.call.end(at=house.clock.now(), cause=CUT)
-    assert ann.pause()
+    assert ann.presence.pause()
     assert len(house.desk.calls) == 2
     assert [one.party for one in house.call.events if isinstance(one, Paused)] == [0]
-    assert ann.resume()
+    assert ann.presence.resume()
 
 
 @in_a_house

@@ -113,20 +113,21 @@ class Captions:
 
         Raises HTTPConflict for a session that is in no call, HTTPTooManyRequests for one watcher too many.
         """
-        if session.place is None or session.over:
+        if session.presence is None or session.over:
             raise web.HTTPConflict(text="the session is in no call yet, or no more\n")
         if self._watchers[session.name] >= MOST_WATCHERS:
             raise web.HTTPTooManyRequests(text="this session is watched often enough\n", headers={"Retry-After": "5"})
         self._watchers[session.name] += 1
         response = web.StreamResponse(headers={**headers, **HEADERS})
         try:
-            board = self._board(session.place.conversation.call)
+            place = session.presence.place
+            board = self._board(place.conversation.call)
             async with asyncio.timeout(STALLED):
                 await board.begun.wait()
                 await response.prepare(request)
             session.on_over = board.wake
             last = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-            await self._send(response, session, board, board.place(last, session.place.party))
+            await self._send(response, session, board, board.place(last, place.party))
         except ConnectionResetError:
             pass  # whoever watched has left
         except TimeoutError:
@@ -178,8 +179,9 @@ def _told(line: Line, session: Session, name: str) -> str:
 
 def _state(session: Session) -> dict[str, Any]:
     """Who is in the call and whether it is recorded; of the others their names, no numbers."""
-    assert session.place is not None
-    mine, call = session.place.party, session.place.conversation.call.state
+    assert session.presence is not None
+    place = session.presence.place
+    mine, call = place.party, place.conversation.call.state
     open_pauses = [pause for pause in call.pauses if pause.stop is None]
     return {
         "you": mine,

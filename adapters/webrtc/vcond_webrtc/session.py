@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vcond.sdk.contract import SECOND, Desk, Instant, LiveCall, Muted, Paused, Unmuted, Unpaused
-from vcond_webrtc.calls import Place, Switchboard
-from vcond_webrtc.channel import Channel, Packet
+from vcond.sdk.contract import SECOND, Desk, Instant
+from vcond_webrtc.calls import Switchboard
+from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.peer import DTLS_FAILED, FLOODED, ICE_FAILED, Peer
+from vcond_webrtc.presence import Presence
 
 HUNG_UP: Final = "hung-up"
 SUPERSEDED: Final = "superseded"
@@ -47,9 +48,8 @@ class Session:
         self._config = config
         self._consent = consent
         self._paused = paused
-        self._place: Place | None = None
-        self._call: LiveCall | None = None
-        """That of its place, when it last looked."""
+        self.presence: Presence | None = None
+        """In its call, once it is connected."""
         self.why = ""
         """Why it is over."""
         self.on_over: Callable[[], None] | None = None
@@ -57,10 +57,6 @@ class Session:
         self._over = asyncio.Event()
         self._ended = Instant(0)
         self._sounding = asyncio.Event()
-        self._heard = Instant(0)
-        """When the latest frame came, once it is ``sounding``."""
-        self._channels: dict[int, Channel] = {}
-        self._muted = False
 
     async def answer(self, offer: str) -> str:
         """The answer to the offer; see ``Peer.answer`` for what is raised."""
@@ -78,50 +74,10 @@ class Session:
         """The same party publishes anew."""
         self.end(SUPERSEDED)
 
-    def mute(self, *, on: bool) -> bool:
-        """The person muted the microphone, or opened it again. False when the session carries nothing yet."""
-        if self._place is None or self._over.is_set():
-            return False
-        if on != self._muted:
-            now = self._desk.clock.now()
-            self._follow(self._place, now)
-            self._muted, party = on, self._place.party
-            self._place.conversation.call.emit(Muted(at=now, party=party) if on else Unmuted(at=now, party=party))
-        return True
-
-    @property
-    def place(self) -> Place | None:
-        """Its place in a call, once it is connected."""
-        return self._place
-
     @property
     def over(self) -> bool:
         """Whether it has ended."""
         return self._over.is_set()
-
-    def pause(self) -> bool:
-        """The person pauses the recording of the whole call. Whether it is paused now."""
-        if self._place is None or self._over.is_set():
-            return False
-        return self._pause(self._place, self._desk.clock.now())
-
-    def _pause(self, place: Place, at: Instant) -> bool:
-        self._follow(place, at)
-        call, party = place.conversation.call, place.party
-        if not call.state.paused_by("party", party):
-            call.emit(Paused(at=at, by="party", party=party))
-        return call.state.paused
-
-    def resume(self) -> bool:
-        """The person lets the recording go on. False when others still have it paused, or nothing is carried yet."""
-        if self._place is None or self._over.is_set():
-            return False
-        now = self._desk.clock.now()
-        self._follow(self._place, now)
-        call, party = self._place.conversation.call, self._place.party
-        if call.state.ending("party", party):
-            call.emit(Unpaused(at=now, by="party", party=party))
-        return not call.state.paused
 
     async def run(self) -> None:
         """Live to the end, then leave the call and close the connection."""
@@ -150,59 +106,34 @@ class Session:
             self._desk.log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
             self.end("error")
 
-    def _join(self) -> Place | None:
-        """Take the place in the call; None when the session is over already."""
-        if self._place is None and not self._over.is_set() and self._switchboard.full(self.claims):
-            self.end("too-many-parties")  # others joined between our offer and now
-        if self._place is None and not self._over.is_set():
-            now = self._desk.clock.now()
-            self._place = place = self._switchboard.join(self, self.name, self.claims, at=now)
-            if place is None:
-                self.end("too-many-parties")
-                return None
-            if self._consent is not None:
-                self._switchboard.consent(place, self._config.consent, self._consent)
-            if self._paused:
-                self._pause(place, now)
-        return self._place
+    def _join(self) -> Presence | None:
+        """Take the place in the call; None when the session is over before it has one."""
+        if self.presence is not None or self._over.is_set():
+            return self.presence
+        now = self._desk.clock.now()
+        # others may have joined between our offer and now
+        full = self._switchboard.full(self.claims)
+        place = None if full else self._switchboard.join(self, self.name, self.claims, at=now)
+        if place is None:
+            self.end("too-many-parties")
+            return None
+        self.presence = presence = Presence(self._desk, self._switchboard, place, self._config.rate)
+        if self._consent is not None:
+            self._switchboard.consent(place, self._config.consent, self._consent)
+        if self._paused:
+            presence.pause()
+        return presence
 
     def _take(self, track: int, packet: Packet) -> None:
         """Take one packet of one track."""
         with self._guarded():
-            self._keep(track, packet)
-
-    def _keep(self, track: int, packet: Packet) -> None:
-        arrived = self._desk.clock.now()
-        place = self._place or self._join()
-        if place is None or self._over.is_set():
-            return
-        self._follow(place, arrived)
-        self._heard = arrived
-        if not self._sounding.is_set():
-            self._sounding.set()
-            self._switchboard.heard(place, at=arrived)
-        channel = self._channels.get(track)
-        if channel is None:
-            channel = Channel(self._desk, place.conversation.call, place.party, self._config.rate)
-            self._channels[track] = channel
-        channel.write(packet, arrived)
-
-    def _follow(self, place: Place, at: Instant) -> None:
-        """Into the call that goes on, when the core cut off the one before."""
-        self._switchboard.goes_on(place.conversation, at=at)
-        call = place.conversation.call
-        if call is self._call:
-            return
-        before, self._call = self._call, call
-        if before is None:
-            return
-        for channel in self._channels.values():
-            channel.close(at)
-        self._channels.clear()
-        if self._sounding.is_set():
-            self._switchboard.heard(place, at=at)
-        if self._muted:
-            call.emit(Muted(at=at, party=place.party))
+            arrived = self._desk.clock.now()
+            presence = self.presence or self._join()
+            if presence is None or self._over.is_set():
+                return
+            presence.write(track, packet, arrived)
+            if not self._sounding.is_set():
+                self._sounding.set()
 
     async def _watch(self) -> None:
         """End the session when nothing comes: at all, or any more."""
@@ -210,10 +141,12 @@ class Session:
             async with asyncio.timeout(self._config.connect_timeout):
                 await self._sounding.wait()
         except TimeoutError:
-            self.end("no-connection" if self._place is None else "never-heard")
+            self.end("no-connection" if self.presence is None else "never-heard")
             return
-        limit = round(self._config.media_timeout * SECOND)
-        while (rest := self._heard + limit - self._desk.clock.now()) > 0:  # noqa: ASYNC110 - it is time that is waited for
+        limit, here = round(self._config.media_timeout * SECOND), self.presence
+        assert here is not None
+        assert here.heard is not None
+        while (rest := here.heard + limit - self._desk.clock.now()) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(rest / SECOND)
         self.end("no-media")
 
@@ -221,12 +154,12 @@ class Session:
         self.end(STOPPING)
         why, at = self.why, self._ended
         lost = why != HUNG_UP
-        if lost and why != SUPERSEDED and self._sounding.is_set():
-            at = min(at, self._heard)
-        for channel in self._channels.values():
-            channel.close(at)
-        if self._place is not None:
-            self._switchboard.leave(self._place, self, at=at, lost=lost)
+        here = self.presence
+        if here is not None:
+            if lost and why != SUPERSEDED and here.heard is not None:
+                at = min(at, here.heard)
+            here.close(at)
+            self._switchboard.leave(here.place, self, at=at, lost=lost)
         if why not in QUIET:
             self._desk.dropped("session", why)
             told = {"fix": FIXES[why]} if why in FIXES else {}

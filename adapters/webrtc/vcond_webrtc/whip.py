@@ -202,15 +202,17 @@ class Endpoint:
         session = self._session(request, name)
         if request.method not in {"PUT", "DELETE"}:
             raise web.HTTPMethodNotAllowed(request.method, SWITCH.split(", "))
-        on = request.method == "PUT"
+        on, here = request.method == "PUT", None if session.over else session.presence
         if what == "mute":
             self._access.paced(self._mutes, session.name, "mute")
-            done = session.mute(on=on)
-        elif on:
-            done = session.pause()
-        else:
+        elif not on:
             self._access.paced(self._resumes, session.name, "resume")
-            done = session.resume()
+        if here is None:
+            done = False
+        elif what == "mute":
+            done = here.mute(on=on)
+        else:
+            done = here.pause() if on else here.resume()
         if not done:
             raise web.HTTPConflict(text="the session carries nothing yet or no more, or others have paused too\n")
         return web.Response(status=204)

@@ -1,0 +1,80 @@
+"""Somebody who publishes, as the call has him: what is heard of him, his microphone, and his pauses of the recording."""
+
+from __future__ import annotations
+
+from vcond.sdk.contract import Desk, Instant, Muted, Paused, Unmuted, Unpaused
+from vcond_webrtc.calls import Place, Switchboard
+from vcond_webrtc.channel import Channel, Packet
+
+
+class Presence:
+    """In a call from the moment it is made; in the one that goes on, when the core cut that off."""
+
+    def __init__(self, desk: Desk, switchboard: Switchboard, place: Place, rate: int) -> None:
+        """``rate`` of the audio that is kept, Hz."""
+        self.place = place
+        self.heard: Instant | None = None
+        """When the latest frame came."""
+        self._desk = desk
+        self._switchboard = switchboard
+        self._rate = rate
+        self._call = place.conversation.call
+        self._channels: dict[int, Channel] = {}
+        self._muted = False
+
+    def write(self, track: int, packet: Packet, arrived: Instant) -> None:
+        """Take one packet of one track."""
+        self._follow(arrived)
+        first, self.heard = self.heard is None, arrived
+        if first:
+            self._switchboard.heard(self.place, at=arrived)
+        channel = self._channels.get(track)
+        if channel is None:
+            channel = self._channels[track] = Channel(self._desk, self._call, self.place.party, self._rate)
+        channel.write(packet, arrived)
+
+    def mute(self, *, on: bool) -> bool:
+        """The person muted the microphone, or opened it again. True: nothing stands against it."""
+        if on != self._muted:
+            now = self._desk.clock.now()
+            self._follow(now)
+            self._muted, party = on, self.place.party
+            self._call.emit(Muted(at=now, party=party) if on else Unmuted(at=now, party=party))
+        return True
+
+    def pause(self) -> bool:
+        """The person pauses the recording of the whole call. Whether it is paused now."""
+        now = self._desk.clock.now()
+        self._follow(now)
+        party = self.place.party
+        if not self._call.state.paused_by("party", party):
+            self._call.emit(Paused(at=now, by="party", party=party))
+        return self._call.state.paused
+
+    def resume(self) -> bool:
+        """The person lets the recording go on. False when others still have it paused."""
+        now = self._desk.clock.now()
+        self._follow(now)
+        party = self.place.party
+        if self._call.state.ending("party", party):
+            self._call.emit(Unpaused(at=now, by="party", party=party))
+        return not self._call.state.paused
+
+    def close(self, at: Instant) -> None:
+        """Nothing more is heard of him."""
+        for channel in self._channels.values():
+            channel.close(at)
+        self._channels.clear()
+
+    def _follow(self, at: Instant) -> None:
+        """Into the call that goes on, when the core cut off the one before."""
+        self._switchboard.goes_on(self.place.conversation, at=at)
+        call = self.place.conversation.call
+        if call is self._call:
+            return
+        self._call = call
+        self.close(at)
+        if self.heard is not None:
+            self._switchboard.heard(self.place, at=at)
+        if self._muted:
+            call.emit(Muted(at=at, party=self.place.party))

@@ -10,17 +10,6 @@ LONGEST, MOST_PUBLIC = 200, 15
 """Lines of a class, and its public methods."""
 FOR_GOOD: dict[str, str] = {}
 """Class to date and reason; at most three."""
-TO_BE_SPLIT = "2026-11-29: to be split by issue 12"
-FOR_NOW: dict[str, str] = dict.fromkeys(
-    [
-        "vcond.media.placement.placer.Placer",
-        "vcond.media.rtp.receiver.RtpReceiver",
-        "vcond_asterisk.calls.Conversation",
-        "vcond_webrtc.session.Session",
-    ],
-    TO_BE_SPLIT,
-)
-"""Class to date and reason. None may be added."""
 
 
 def sizes(file: Path) -> dict[str, tuple[int, int]]:
@@ -37,19 +26,18 @@ def sizes(file: Path) -> dict[str, tuple[int, int]]:
 
 def large(files: Mapping[str, Path]) -> list[str]:
     """What is too large and not excepted, and exceptions that are needed no more."""
-    excepted = FOR_GOOD | FOR_NOW
     found, needed = [], set()
     for module, file in files.items():
         for name, (lines, public) in sizes(file).items():
             if lines <= LONGEST and public <= MOST_PUBLIC:
                 continue
             needed.add(where := f"{module}.{name}")
-            if where not in excepted:
+            if where not in FOR_GOOD:
                 found.append(
                     f"{where}: {lines} lines, {public} public methods: past {LONGEST} or {MOST_PUBLIC} it has two jobs"
                 )
     found += [
-        f"{where}: small enough, take it out of tools/class_sizes.py" for where in sorted(excepted.keys() - needed)
+        f"{where}: small enough, take it out of tools/class_sizes.py" for where in sorted(FOR_GOOD.keys() - needed)
     ]
     if len(FOR_GOOD) > 3:
         found.append("tools/class_sizes.py: more than three classes are excepted for good")

@@ -80,7 +80,6 @@ def a_class(methods: int, lines: int) -> str:
     ("methods", "lines", "fits"), [(15, 200, True), (16, 200, False), (15, 201, False), (0, 201, False)]
 )
 def test_a_class_that_is_too_large_is_found(tmp_path: Path, monkeypatch, methods: int, lines: int, fits: bool):
-    monkeypatch.setattr(sizes, "FOR_NOW", {})
     file = tmp_path / "a.py"
     file.write_text(a_class(methods, lines))
     assert sizes.sizes(file) == {"A": (lines, methods)}
@@ -90,7 +89,6 @@ def test_a_class_that_is_too_large_is_found(tmp_path: Path, monkeypatch, methods
 
 
 def test_no_more_than_three_classes_are_excepted_for_good(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(sizes, "FOR_NOW", {})
     files = {f"vcond.a{i}": tmp_path / f"a{i}.py" for i in range(4)}
     for file in files.values():
         file.write_text(a_class(16, 30))

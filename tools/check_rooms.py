@@ -18,7 +18,8 @@ PLAIN = {"base.errors", "base.time"}
 # room -> the rooms of vcond, or modules of theirs, that it may import, besides itself; from the ground up
 TABLE: dict[str, set[str]] = {
     "base": set(),
-    "call": PLAIN,
+    "policy": PLAIN,
+    "call": {"policy", *PLAIN},
     "media": PLAIN,
     "sip": {"base"},
     "vcon": {"call", *PLAIN},
@@ -28,14 +29,15 @@ TABLE: dict[str, set[str]] = {
     "delivery": {"vcon", "sdk", "base"},
     "testing": {"call", "media", "sdk", *PLAIN},
     "config": {"speech", "delivery", "base"},
-    "capture": {"call", "media", "journal", "speech", "sdk", "config", "base"},
-    "publish": {"call", "media", "vcon", "journal", "delivery", "config", "capture", "base"},
-    "server": {"call", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "base"},
+    "capture": {"policy", "call", "media", "journal", "speech", "sdk", "config", "base"},
+    "publish": {"policy", "call", "media", "vcon", "journal", "delivery", "config", "capture", "base"},
+    "server": {"policy", "call", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "base"},
     "app": {"call", "vcon", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "server", "base"},
     "demo": {"call", "media", "vcon", "base"},
 }
 JOBS = {
     "base": "errors, time, logs, metrics, tasks, files written whole, systemd",
+    "policy": "who may do what with what is recorded: pause it, let it go on. Pure",
     "call": "events, the call as a fold over them, causes, merging. Pure",
     "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",
     "sip": "SIP messages, transactions and dialogs of a server, for adapters. Pure, but for `sip/server.py` and `sip/transports.py`",
@@ -56,7 +58,7 @@ ADAPTERS = {"sdk", "media", "sip"}
 # the command line knows every room; so does the package itself
 FREE = {"cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
-PURE = {"call", "media", "sip", "vcon"}
+PURE = {"policy", "call", "media", "sip", "vcon"}
 # but for the sockets that adapters share
 SOCKETS = {Path("vcond/media/rtp/ports.py"), Path("vcond/sip/server.py"), Path("vcond/sip/transports.py")}
 IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from vcond.call.labels import labels
 from vcond.call.merge import Merge, merge
 from vcond.call.state import Call
 from vcond.call.track_recorder import TrackRecorder
+from vcond.policy import pausing
 
 MAX_PARTIES = 500
 MAX_TRACKS = 1_000
@@ -35,15 +36,6 @@ FUTURE, PAST = 10 * SECOND, 3_600 * SECOND
 NOBODY = ev.Who()
 T = TypeVar("T", bound=TrackRecorder[Any])
 _LETS_GO_ON = (ev.Unpaused, ev.PauseOverridden)
-
-
-class Standing(NamedTuple):
-    """A pause that was on when a call was cut off."""
-
-    by: str
-    key: str
-    """Of the party whose it is; empty = nobody's who is in the call."""
-    reason: str
 
 
 class NotMergedError(Exception):
@@ -261,16 +253,7 @@ class Recorder(CallLog, Generic[T]):
         """When something last came in."""
         return max([self._last_word, *(track.last_frame for track in self.tracks)])
 
-    def standing(self) -> list[Standing]:
-        """The pauses that are on."""
-        keys = {party.index: party.key for party in self.state.parties}
-        pauses = [pause for pause in self.state.pauses if pause.stop is None]
-        return [
-            Standing(pause.by, "" if pause.party is None else keys.get(pause.party, ""), pause.reason)
-            for pause in pauses
-        ]
-
-    def keep_paused(self, standing: Sequence[Standing], at: Instant) -> None:
+    def keep_paused(self, standing: Sequence[pausing.Standing], at: Instant) -> None:
         """It follows a call that was paused: nothing is kept until those who paused that one let this one go on."""
         for pause in standing:
             self.record(ev.Paused(at=at, by=pause.by, reason=pause.reason))
@@ -297,7 +280,7 @@ class Recorder(CallLog, Generic[T]):
         if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
-        if isinstance(event, ev.Paused) and self.state.paused_by(event.by, event.party):
+        if isinstance(event, ev.Paused) and pausing.made(self.state.pauses, pausing.Owner(event.by, event.party)):
             return
         self.record(_encodable(event))
         if isinstance(event, ev.Paused):

@@ -19,6 +19,7 @@ from vcond.call.causes import NO_CAUSE, Cause, Disposition
 from vcond.call.hidden import asks
 from vcond.call.parties import Party, Stay, described
 from vcond.call.spans import Spans
+from vcond.policy import pausing
 
 LONGEST_PRESS = 60_000
 """Milliseconds; a key is not held longer."""
@@ -129,20 +130,9 @@ class Call:
         """Whether recording is paused now."""
         return any(pause.stop is None for pause in self.pauses)
 
-    def paused_by(self, by: str, party: int | None) -> bool:
-        """Whether this one has paused recording now."""
-        return any(pause.stop is None and (pause.by, pause.party) == (by, party) for pause in self.pauses)
-
-    def pauses_of_others(self, by: str) -> list[Window]:
-        """The pauses that are on and not this one's to end (``operator``, ``platform``)."""
-        return [pause for pause in self.pauses if pause.stop is None and (pause.by, pause.party) != (by, None)]
-
     def ending(self, by: str, party: int | None) -> list[Window]:
-        """The pauses that would end if this one let recording go on now: its own, and for a party those of who has left."""
-        mine: set[tuple[str, int | None]] = {(by, party)}
-        if by == "party":
-            mine |= {(by, None), *((by, one.index) for one in self.parties if not one.here)}  # None: of the call before
-        return [pause for pause in self.pauses if pause.stop is None and (pause.by, pause.party) in mine]
+        """The pauses that would end if this one let recording go on now."""
+        return pausing.may_end(self.pauses, pausing.Owner(by, party), self.parties)
 
     @property
     def known_until(self) -> Instant:
@@ -327,7 +317,7 @@ def _merged_into(call: Call, e: ev.MergedInto) -> bool:
 
 
 def _paused(call: Call, e: ev.Paused) -> bool:
-    if not call.paused_by(e.by, e.party):
+    if not pausing.made(call.pauses, pausing.Owner(e.by, e.party)):
         call.pauses.append(Window(e.at, reason=e.reason, by=e.by, party=e.party))
     return True
 
@@ -340,7 +330,7 @@ def _unpaused(call: Call, e: ev.Unpaused) -> bool:
 
 
 def _overridden(call: Call, e: ev.PauseOverridden) -> bool:
-    ending = [pause for pause in call.pauses if pause.stop is None]
+    ending = pausing.on(call.pauses)
     for pause in ending:
         pause.stop, pause.overridden_by, pause.override_reason = max(pause.start, e.at), e.by, e.reason
     return bool(ending)

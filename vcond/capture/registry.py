@@ -15,7 +15,6 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.ids import Minter
-from vcond.call.recorder import Standing
 from vcond.call.state import Call, fold
 from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
@@ -27,6 +26,7 @@ from vcond.capture.no_journal import CallStore, NoJournal
 from vcond.capture.recovery import CatchingUp, Recovery
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
+from vcond.policy import pausing
 from vcond.speech.routes import Wishes
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-STILL_PAUSED = 3600.0
-"""Seconds after a call was cut off in which another one of its key goes on with it."""
-MOST_PAUSED = 1000
-"""Calls that were cut off while paused, and are remembered."""
 LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
 
@@ -99,8 +95,7 @@ class Office:
         self._host = config.host
         self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
         self._live: dict[tuple[str, str], CoreCall] = {}
-        self._cut_paused: dict[tuple[str, str], tuple[Instant, list[Standing]]] = {}
-        """Of calls that were cut off while recording was paused: when, and by whom. The call that follows is paused, too."""
+        self._cut_off = pausing.CutOff()
 
     # For the desks.
 
@@ -216,9 +211,8 @@ class Office:
         call = CoreCall(state, self._journal(opened), self)
         for name, value in self._facts().items():
             call.record(ev.Fact(at=at, name=name, value=value))
-        since, standing = self._cut_paused.pop((adapter, key), (Instant(0), []))
-        if standing and at - since <= STILL_PAUSED * SECOND:
-            call.keep_paused(standing, at)
+        if still := self._cut_off.take(adapter, key, at):
+            call.keep_paused(still, at)
             log.info("recording stays paused, as in the call before", call=call.uuid)
         return call
 
@@ -253,9 +247,7 @@ class Office:
 
     def _cut(self, call: CoreCall, reason: str, at: Instant) -> None:
         log.warning("call ended by vcond", call=call.uuid, reason=reason)
-        if call.state.paused:
-            self._cut_paused[call.state.adapter, call.key] = (self.clock.now(), call.standing())
-            for old in list(self._cut_paused)[:-MOST_PAUSED]:
-                del self._cut_paused[old]
+        pauses = pausing.standing(call.state.pauses, call.state.parties)
+        self._cut_off.keep(call.state.adapter, call.key, self.clock.now(), pauses)
         call.record(ev.Interrupted(at=at, reason=reason))
         call.end(at=at, cause=Cause(text=reason))

@@ -6,6 +6,7 @@ from typing import Any
 
 from vcond.base.time import rfc3339, seconds
 from vcond.call.state import Call, Window
+from vcond.policy.pausing import on
 
 
 def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
@@ -22,7 +23,7 @@ def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
         "recorded": not not_recorded,
         "not_recorded": not_recorded,
         "paused": call.paused,
-        "paused_by": [paused_by(call, one) for one in call.pauses if one.stop is None],
+        "paused_by": [paused_by(call, one) for one in on(call.pauses)],
         "utterances": len(call.speech),
         "waiting": len(call.untranscribed()),
         "transcription": transcription(call),

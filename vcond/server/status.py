@@ -18,6 +18,7 @@ from vcond.capture.registry import SEVERAL, Office
 from vcond.config import Config
 from vcond.delivery import Outbox
 from vcond.journal import Store
+from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.server.ingress import WebServer
@@ -188,20 +189,19 @@ class Status:
 
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        if not call.state.paused_by("operator", None):  # a party's pause is the party's to end
-            call.emit(ev.Paused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by="operator"))
+        call.emit(ev.Paused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by=OPERATOR.by))
         return summary(call.state, call.not_recorded)
 
     async def _resume(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        if query.get("force") == "yes" and call.state.pauses_of_others("operator"):
+        if query.get("force") == "yes" and of_others(call.state.pauses, OPERATOR, call.state.parties):
             self._override(call, query.get("reason", "")[:64])
-        elif call.state.paused_by("operator", None):
-            call.emit(ev.Unpaused(at=self._daemon.clock.now(), by="operator"))
+        elif call.state.ending(*OPERATOR):
+            call.emit(ev.Unpaused(at=self._daemon.clock.now(), by=OPERATOR.by))
         return summary(call.state, call.not_recorded)
 
     def _override(self, call: CoreCall, reason: str) -> None:
-        call.emit(ev.PauseOverridden(at=self._daemon.clock.now(), by="operator", reason=reason))
+        call.emit(ev.PauseOverridden(at=self._daemon.clock.now(), by=OPERATOR.by, reason=reason))
         if not call.state.paused:
             log.warning("recording goes on against the wish of who paused it: the operator said so", call=call.uuid)
 

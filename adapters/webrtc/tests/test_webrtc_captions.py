@@ -274,7 +274,7 @@ async def test_who_comes_back_paused_is_paused_before_anything_is_kept(serving):
         call = desk.by_key("c")
         await desk.until(lambda: call.state.tracks)
         assert [type(event).__name__ for event in call.events[:3]] == ["CallOpened", "PartyJoined", "Paused"]
-        assert call.state.paused_by("party", 0)
+        assert [(pause.by, pause.party, pause.stop) for pause in call.state.pauses] == [("party", 0, None)]
         async with watching(ann) as page:
             assert (await page.event())[1]["paused"] == [0]
         assert await switch(ann, "pause", on=False) == 204

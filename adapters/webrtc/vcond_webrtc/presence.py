@@ -46,9 +46,7 @@ class Presence:
         """The person pauses the recording of the whole call. Whether it is paused now."""
         now = self._desk.clock.now()
         self._follow(now)
-        party = self.place.party
-        if not self._call.state.paused_by("party", party):
-            self._call.emit(Paused(at=now, by="party", party=party))
+        self._call.emit(Paused(at=now, by="party", party=self.place.party))
         return self._call.state.paused
 
     def resume(self) -> bool:

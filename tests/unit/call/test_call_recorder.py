@@ -13,9 +13,10 @@ from vcond.base.errors import BadMediaError, ProtocolError
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call import recorder
-from vcond.call.recorder import NotMergedError, Recorder, Standing
+from vcond.call.recorder import NotMergedError, Recorder
 from vcond.call.state import fold
 from vcond.call.track_recorder import TrackRecorder
+from vcond.policy import pausing
 
 ZERO = 1_000_000 * SECOND
 RATE = 8000
@@ -200,9 +201,7 @@ def test_who_paused_the_call_before_lets_this_one_go_on():
     before, call = Listed(), Listed("two")
     before.party("a", at=at(0))
     before.emit(ev.Paused(at=at(0), by="party", party=0, reason="card"))
-    standing = before.standing()
-    assert standing == [Standing("party", "a", "card")]
-    call.keep_paused(standing, at(0))
+    call.keep_paused(pausing.standing(before.state.pauses, before.state.parties), at(0))
     assert call.party("b", at=at(1)) == 0
     assert call.party("a", at=at(1)) == 1
     call.emit(ev.Unpaused(at=at(2), by="party", party=0))

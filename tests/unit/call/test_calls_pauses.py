@@ -9,6 +9,7 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.merge import merge
 from vcond.call.state import Call, fold
+from vcond.policy import pausing
 
 ZERO = 1_795_339_662 * SECOND
 RATE = 8000
@@ -79,7 +80,7 @@ def test_a_pause_is_its_partys_also_after_a_merge():
         ev.Paused(at=at(2), by="party", party=0),
     ]
     into.apply(merge(into, fold(events), events, at=at(3)).event)
-    assert into.paused_by("party", 2)
+    assert pausing.made(into.pauses, pausing.Owner("party", 2))
     into.apply(ev.Unpaused(at=at(4), by="party", party=2))
     assert not into.paused
     assert into.odd == 0

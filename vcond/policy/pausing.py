@@ -1,0 +1,137 @@
+"""Who may pause the recording of a call, and who may let it go on.
+
+Anybody may pause it: a party, the operator, the platform (the PBX, or what is configured). Nothing is kept while any pause
+is on, and a pause is its owner's to end:
+
+- Whoever paused ends that pause, and nobody else's.
+- A party that has left can end nothing any more: any party may, in its place.
+- A call that was cut off is paused by the same owners in the call that goes on in its place. There the pause of a party is
+  nobody's until that party is back; until then any party may end it.
+- The operator may end the pauses of all against their wish, by saying so; the vCon names each of them.
+
+What a pause leaves of audio, digits and words is not decided here (``vcond.call``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from vcond.base.time import SECOND, Instant
+
+STILL_PAUSED = 3_600
+"""Seconds after which a call with the key of one that was cut off is another call, whose pauses are its own."""
+MOST_PAUSED = 1_000
+"""Calls that were cut off while paused, and are remembered."""
+
+
+class Owner(NamedTuple):
+    """Whose a pause is."""
+
+    by: str
+    """``party``, ``operator``, ``platform``."""
+    party: int | None = None
+    """Index of a party; None for a party of the call before, who is not here yet."""
+
+
+OPERATOR = Owner("operator")
+
+
+class Pause(Protocol):
+    """A pause as a call remembers it."""
+
+    @property
+    def by(self) -> str:
+        """See ``Owner``."""
+
+    @property
+    def party(self) -> int | None:
+        """See ``Owner``."""
+
+    @property
+    def reason(self) -> str:
+        """A word of its owner."""
+
+    @property
+    def stop(self) -> Instant | None:
+        """When it ended; None while it is on."""
+
+
+class Person(Protocol):
+    """A party as a call remembers it."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the call."""
+
+    @property
+    def key(self) -> str:
+        """The adapter's name for it."""
+
+    @property
+    def here(self) -> bool:
+        """Whether it has not left."""
+
+
+P = TypeVar("P", bound=Pause)
+
+
+class Standing(NamedTuple):
+    """A pause that was on when a call was cut off."""
+
+    by: str
+    key: str
+    """Of the party whose it is; empty = nobody's who is in the call."""
+    reason: str
+
+
+def on(pauses: Iterable[P]) -> list[P]:
+    """The pauses that are on."""
+    return [pause for pause in pauses if pause.stop is None]
+
+
+def made(pauses: Iterable[P], owner: Owner) -> list[P]:
+    """Of those that are on, the one's own: a second one of the same owner changes nothing."""
+    return [pause for pause in on(pauses) if (pause.by, pause.party) == owner]
+
+
+def may_end(pauses: Iterable[P], owner: Owner, parties: Iterable[Person]) -> list[P]:
+    """Of those that are on, what ends when this one lets recording go on."""
+    owners = {owner}
+    if owner.by == "party":
+        owners |= {Owner("party"), *(Owner("party", one.index) for one in parties if not one.here)}
+    return [pause for pause in on(pauses) if (pause.by, pause.party) in owners]
+
+
+def of_others(pauses: Sequence[P], owner: Owner, parties: Iterable[Person]) -> list[P]:
+    """Of those that are on, what this one ends by force only."""
+    mine = may_end(pauses, owner, parties)
+    return [pause for pause in on(pauses) if pause not in mine]
+
+
+def standing(pauses: Iterable[Pause], parties: Iterable[Person]) -> list[Standing]:
+    """What the call that goes on in place of this one is told of pauses."""
+    keys = {party.index: party.key for party in parties}
+    return [
+        Standing(pause.by, "" if pause.party is None else keys.get(pause.party, ""), pause.reason)
+        for pause in on(pauses)
+    ]
+
+
+class CutOff:
+    """The pauses of calls that were cut off, until the calls come that go on in their place."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], tuple[Instant, list[Standing]]] = {}
+
+    def keep(self, adapter: str, key: str, at: Instant, pauses: list[Standing]) -> None:
+        """A call was cut off at ``at``."""
+        if pauses:
+            self._kept[adapter, key] = (at, pauses)
+            for old in list(self._kept)[:-MOST_PAUSED]:
+                del self._kept[old]
+
+    def take(self, adapter: str, key: str, at: Instant) -> list[Standing]:
+        """A call is opened at ``at``: how it is paused from its beginning."""
+        since, pauses = self._kept.pop((adapter, key), (Instant(0), []))
+        return pauses if at - since <= STILL_PAUSED * SECOND else []

@@ -67,7 +67,7 @@ class Status:
 
     def __init__(self, daemon: Parts) -> None:
         self._daemon = daemon
-        self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call,
+        self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
                                        "outbox": self._outbox, "sinks": self._sinks}  # fmt: skip
         self.writes: dict[str, Door] = {"retry": self._retry, "pause": self._pause, "resume": self._resume}
 

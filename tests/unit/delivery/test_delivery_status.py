@@ -9,6 +9,7 @@ import pytest
 from delivery_kit import MemorySink, body_of, take, uuid_of
 from test_delivery_lane import now, running
 
+from vcond.base.errors import AmbiguousError
 from vcond.cli import render
 from vcond.sdk.sink import Refused, Retry
 from vcond.server.status import Status
@@ -77,5 +78,25 @@ def test_retry_of_what_is_not_there_is_an_error(tmp_path):
             await it.wait_for(2)
             assert await retry({}) == {"retried": 0}
             assert now() < 60
+
+    run_virtual(main())
+
+
+def test_where_a_vcon_went_is_told_by_its_id_or_the_beginning_of_it(tmp_path):
+    async def main():
+        sink = MemorySink()
+        async with running(tmp_path, sink) as it:
+            asked = door_of(it).reads["vcon"]
+            for n in (1, 2):
+                await it.outbox.publish(uuid_of(n), body_of(n))
+            await it.wait_for(2)
+            for part in (uuid_of(1), uuid_of(1)[:-1]):
+                told = await asked({"call": part})
+                assert (told["call"], told["vcon"], told["bytes"]) == (uuid_of(1), uuid_of(1), len(body_of(1)))
+                assert [(one["sink"], one["state"]) for one in told["sinks"]] == [("memory", "delivered")]
+            with pytest.raises(AmbiguousError):
+                await asked({"call": uuid_of(1)[:4]})
+            with pytest.raises(LookupError, match="no vCon has this id"):
+                await asked({"call": "nonsense"})
 
     run_virtual(main())

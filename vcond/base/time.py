@@ -22,11 +22,6 @@ def seconds(ns: int) -> float:
     return ns / SECOND
 
 
-def from_seconds(value: float) -> int:
-    """Float seconds as nanoseconds, rounded."""
-    return round(value * SECOND)
-
-
 def samples(ns: int, rate: int) -> int:
     """How many samples of ``rate`` Hz fit ``ns``, rounded to the nearest; negative lengths stay negative."""
     return (ns * rate + SECOND // 2) // SECOND

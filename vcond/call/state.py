@@ -173,10 +173,6 @@ class Call:
         """The party that the adapter knows by ``key``."""
         return next((party for party in self.parties if party.key == key), None)
 
-    def party_of(self, utterance: ev.Utterance) -> int:
-        """Who spoke."""
-        return self.tracks[utterance.track].party
-
     def untranscribed(self) -> list[ev.Utterance]:
         """Utterances that still wait for a text, in order."""
         return [s.utterance for s in self.speech.values() if s.transcript is None and not s.failed]

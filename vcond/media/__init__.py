@@ -1,1 +1,1 @@
-"""Audio: codecs, clocks, placement on the call's clock, levels, segmenting. Pure."""
+"""Audio: codecs, clocks, placement on the call's clock, segmenting. Pure."""

@@ -16,7 +16,6 @@ from vcond.sdk.contract import ProtocolError
 HEADER: Final = 3
 HANGUP: Final = 0x00
 IDENTITY: Final = 0x01
-DTMF: Final = 0x03
 ERROR: Final = 0xFF
 RATES: Final = {
     0x10: 8000, 0x11: 12000, 0x12: 16000, 0x13: 24000, 0x14: 32000, 0x15: 44100, 0x16: 48000, 0x17: 96000, 0x18: 192000,

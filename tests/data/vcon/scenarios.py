@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vcond.base.time import SECOND, Instant, from_seconds
+from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause, Disposition
 from vcond.call.events import SpanKind
@@ -38,7 +38,7 @@ class Script:
     _utterances: int = 0
 
     def at(self, seconds: float) -> Instant:
-        return Instant(ZERO + from_seconds(seconds))
+        return Instant(ZERO + round(seconds * SECOND))
 
     def add(self, *events: ev.Event) -> None:
         self.events.extend(events)

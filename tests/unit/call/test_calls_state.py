@@ -131,7 +131,6 @@ def test_utterances_wait_until_there_is_a_text_or_never_will_be():
         ]
     )
     assert [u.utterance for u in call.untranscribed()] == [2]
-    assert call.party_of(spoken[2]) == 0
 
 
 def test_positions_and_moments():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.base.time import SECOND, Instant, from_seconds, nanos, parse_rfc3339, rfc3339, samples, seconds
+from vcond.base.time import SECOND, Instant, nanos, parse_rfc3339, rfc3339, samples, seconds
 
 moments = st.integers(0, 4_000_000_000 * SECOND)
 
@@ -44,4 +44,3 @@ def test_samples_and_nanoseconds_agree(ns: int, rate: int):
 
 def test_seconds_for_people():
     assert seconds(1_500_000_000) == 1.5
-    assert from_seconds(0.02) == 20_000_000

@@ -1,1 +1,1 @@
-"""What is in the sound: levels, talk spurts, music, tones."""
+"""What is in the sound: talk spurts, music, tones."""

@@ -33,7 +33,7 @@ TABLE: dict[str, set[str]] = {
     "publish": {"policy", "call", "media", "vcon", "journal", "delivery", "config", "capture", "base"},
     "server": {"policy", "call", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "base"},
     "app": {"call", "vcon", "journal", "speech", "sdk", "delivery", "config", "capture", "publish", "server", "base"},
-    "demo": {"call", "media", "vcon", "base"},
+    "demo": {"call", "media", "vcon", "sdk", "base"},
 }
 JOBS = {
     "base": "errors, time, logs, metrics, tasks, files written whole, systemd",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from vcond.base.atomic_files import publish_file
 from vcond.base.errors import ConfigError
 from vcond.config import files_of
-from vcond.config.load import MAX_FILE
+from vcond.config.load import reading
 from vcond.config.renamed import Change, migrated
 
 
@@ -58,20 +57,11 @@ def lines(found: list[Migrated], *, write: bool) -> Iterator[str]:
 
 
 def _migrated(file: Path) -> Migrated:
-    if file.is_file() and file.stat().st_size > MAX_FILE:
-        raise ConfigError(f"larger than {MAX_FILE} bytes", str(file))
-    try:
+    with reading(file):
         text = file.read_bytes().decode()  # as it is: line ends too
         mark = "\ufeff" if text.startswith("\ufeff") else ""
-        new, changes = migrated(text.removeprefix(mark))
-        return Migrated(file, mark + new, changes)
-    except FileNotFoundError:
-        raise ConfigError("no such file", str(file)) from None
-    except UnicodeDecodeError:
-        raise ConfigError("is no UTF-8 text: save it as UTF-8", str(file)) from None
-    except RecursionError:
-        raise ConfigError("has lists in lists too deep to be a configuration", str(file)) from None
-    except tomllib.TOMLDecodeError as why:
-        raise ConfigError(str(why), str(file)) from None
-    except ConfigError as why:
-        raise ConfigError(f"{why} (in {file})") from None
+        try:
+            new, changes = migrated(text.removeprefix(mark))
+        except ConfigError as why:
+            raise ConfigError(f"{why} (in {file})") from None
+    return Migrated(file, mark + new, changes)

@@ -154,10 +154,17 @@ def plugin_configs(
 
 
 def _parse(file: Path) -> dict[str, Any]:
+    with reading(file):
+        return tomllib.loads(file.read_text("utf-8-sig"))  # some editors begin a file with a mark
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """A file of the configuration is read within; raises ConfigError, which names it, for what cannot be read."""
     try:
         if file.stat().st_size > MAX_FILE:
             raise ConfigError(f"larger than {MAX_FILE} bytes", str(file))
-        return tomllib.loads(file.read_text("utf-8-sig"))  # some editors begin a file with a mark
+        yield
     except FileNotFoundError:
         raise ConfigError("no such file; `vcond config sample` prints one to start from", str(file)) from None
     except UnicodeDecodeError:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import LineTooLong
 
 from vcond.base.errors import ProtocolError, UnreachableError
+from vcond.sdk.contract import Line
 
 NO_LIMIT = aiohttp.ClientTimeout(total=None)
 TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -21,24 +22,11 @@ BEGIN_LIMIT = 10.0
 """Seconds until a stream of captions begins; then it may be silent as long as the call is."""
 
 
-class Caption(msgspec.Struct, frozen=True):
-    """One line of ``GET /v1/live``. Times are seconds from the call's zero."""
-
-    call: str
-    kind: Literal["partial", "final", "event"]
-    text: str
-    """Words, or an event's name."""
-    party: int | None = None
-    name: str = ""
-    start: float = 0.0
-    stop: float = 0.0
-
-
 class _Status(msgspec.Struct):
     listen: str
 
 
-_caption = msgspec.json.Decoder(Caption).decode
+_caption = msgspec.json.Decoder(Line).decode
 _status = msgspec.json.Decoder(_Status).decode
 
 
@@ -71,7 +59,7 @@ class Admin:
             raise ProtocolError("the daemon's status is not understood") from why
 
     @asynccontextmanager
-    async def live(self) -> AsyncIterator[AsyncIterator[Caption]]:
+    async def live(self) -> AsyncIterator[AsyncIterator[Line]]:
         """Captions from now on: inside the block nothing is missed. They end when the daemon does.
 
         Raises UnreachableError when the daemon does not answer; iterating raises it when the stream breaks, and
@@ -86,7 +74,7 @@ class Admin:
             yield _captions(answer.content)
 
 
-async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[Caption]:
+async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[Line]:
     try:
         async for line in stream:
             yield _caption(line)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vcond.base.errors import UnreachableError, VcondError
 from vcond.demo import child, settings
-from vcond.demo.admin import Admin, Caption
+from vcond.demo.admin import Admin
 from vcond.demo.call import Recording, demo_call
 from vcond.demo.carrier import Carrier, TwilioCarrier
 from vcond.demo.errors import DemoError
@@ -22,6 +22,7 @@ from vcond.demo.places import Places, places
 from vcond.demo.screen import Screen, clock
 from vcond.demo.summary import scores, summary
 from vcond.demo.wav import own_call
+from vcond.sdk.contract import Line
 from vcond.vcon import read, validate
 
 TEXT_LIMIT = 60.0
@@ -184,7 +185,7 @@ async def _delivered(run: _Run, daemon: child.Child, before: set[Path]) -> Path:
     return min(new)
 
 
-async def _watch(captions: AsyncIterator[Caption], screen: Screen) -> None:
+async def _watch(captions: AsyncIterator[Line], screen: Screen) -> None:
     """Show live text. Without it the demo goes on: it is what people see, not what is delivered."""
     try:
         async for caption in captions:

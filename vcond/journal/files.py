@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from vcond.base.atomic_files import sync_folder
+
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
@@ -116,11 +118,7 @@ class DiskFiles:
 
     def sync_folder(self, path: str) -> None:
         """See ``Files``."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(Path(path))
 
     def link(self, old: str, new: str) -> None:
         """See ``Files``."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from vcond.base.atomic_files import sync_folder
 from vcond.base.errors import StorageError
 from vcond.vcon import Media
 
@@ -34,14 +35,6 @@ def publish(media: Media, folder: Path) -> None:
             os.fsync(out.fileno())
         unfinished.rename(path)
         for made in (path.parent, folder):
-            _sync(made)
+            sync_folder(made)
     except OSError as why:
         raise StorageError(f"cannot store a recording in {folder}: {why.strerror}; look at the disk") from None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

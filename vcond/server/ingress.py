@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from vcond.base import metrics
+from vcond.base.atomic_files import publish_file
 from vcond.base.errors import ConfigError, StorageError
 from vcond.config.schema import WebConfig
 from vcond.sdk.contract import Handler
@@ -46,12 +46,7 @@ def ingress_token(config: WebConfig, state_dir: Path) -> str:
         token = config.token or (file.read_text("ascii").strip() if file.exists() else "")
         if not token:  # none yet, or a start that was cut short
             token = secrets.token_urlsafe(24)
-            unfinished = file.with_name(".ingress-token")
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-                out.write(token + "\n")
-                out.flush()
-                os.fsync(out.fileno())
-            unfinished.rename(file)
+            publish_file(file, f"{token}\n".encode())
     except (OSError, UnicodeDecodeError) as why:
         raise StorageError(f"cannot keep the ingress token in {file}: {why}") from None
     return token

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from vcond.sdk.contract import ConfigError, Desk, Finding, Instant
 from vcond_webrtc import peer, ports
 from vcond_webrtc.claims import SHORTEST_SECRET
-from vcond_webrtc.config import WebRtcConfig
+from vcond_webrtc.config import WebRtcConfig, is_loopback
 from vcond_webrtc.page import Page
 from vcond_webrtc.unit import forbids_executable_memory
 from vcond_webrtc.whip import METHODS, Endpoint
@@ -87,7 +87,7 @@ class WebRtcAdapter:
         if self._config.page:
             told += f", page {base}{self._config.page}"
         url = urlsplit(base)
-        if url.scheme != "https" and not _loopback(url.hostname or ""):
+        if url.scheme != "https" and not is_loopback(url.hostname or ""):
             return Finding("error", what, told, f"browsers give a microphone to https:// pages only; {PROXY}")
         return Finding("ok", what, told)
 
@@ -97,7 +97,7 @@ class WebRtcAdapter:
         if foreign:
             fix = "name addresses of this machine in adapters.webrtc.addresses; what others see goes into advertise"
             return Finding("error", what, f"not of this machine: {', '.join(foreign)}", fix)
-        if addresses and all(_loopback(address) for address in addresses):
+        if addresses and all(is_loopback(address) for address in addresses):
             fix = "name this machine's address in adapters.webrtc.addresses, or leave the list empty for all"
             return Finding("warning", what, "loopback only: just browsers on this machine reach it", fix)
         if self._ports != ports.ANY and len(self._ports) < self._config.max_sessions:
@@ -122,10 +122,6 @@ class WebRtcAdapter:
 
 
 PROXY = "put a TLS proxy with a public name in front of vcond and give its https:// URL"
-
-
-def _loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _ours(address: str) -> bool:

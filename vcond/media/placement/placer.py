@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from vcond.base.time import samples
 from vcond.media.codecs import Pcm
 from vcond.media.placement.at_offset import SECOND, AtOffset, Placed
 from vcond.media.placement.reorder import MANY
@@ -115,20 +116,17 @@ class Placer(AtOffset):
         if self._held:
             self._decide(now, out)
         elif self._started and now - self._last >= GIVE_UP:
-            self.runs.expect(self._position(now - self._wait), self._absence())
+            self.runs.expect(samples(now - self._wait, self._rate), self._absence())
 
     def finish(self, at: int, out: list[Placed]) -> None:
         """Nothing more comes: place what is held, account for the time up to ``at``."""
         self._release(out)
-        stop = self._position(at)
+        stop = samples(at, self._rate)
         if stop > self.end:
             # a tail within the jitter was on its way when the line was cut: nothing is known of it
             flowed = self._started and stop - self.end > self._jitter
             self.runs.add(self.end, stop, self._absence() if flowed else "absent")
             self.end = stop
-
-    def _position(self, at: int) -> int:
-        return (at * self._rate + SECOND // 2) // SECOND
 
     def _absence(self) -> str:
         return "silent" if self.sparse else "lost"
@@ -166,7 +164,7 @@ class Placer(AtOffset):
         waited = now - self._since
         if waited < self._wait:
             return
-        if self._anchored and 2 * self._held_samples >= self._position(waited):
+        if self._anchored and 2 * self._held_samples >= samples(waited, self._rate):
             self._anchor(now)
         self._release(out)
 

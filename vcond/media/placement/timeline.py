@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from vcond.base.time import samples
 from vcond.media.codecs import Pcm
 from vcond.media.placement.at_offset import Placed
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock, TrackClock
@@ -170,7 +171,7 @@ class Timeline:
         Past (as far back as about a thousand spans) or future; changes gaps and digital silence, never what was
         received. The latest of 32 marks of the future count.
         """
-        self._placer.runs.mark(self._position(since), self._position(until), kind)
+        self._placer.runs.mark(samples(since, self._rate), samples(until, self._rate), kind)
 
     def spans(self) -> list[tuple[int, int, str]]:
         """What is known and was not told yet: (start, stop, kind). Call it at least every few seconds.
@@ -205,6 +206,3 @@ class Timeline:
         self._stamp = stamp
         self._ticks += ticks
         return self._ticks * self._rate // self._tps
-
-    def _position(self, at: int) -> int:
-        return (at * self._rate + SECOND // 2) // SECOND

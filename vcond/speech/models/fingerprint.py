@@ -27,12 +27,3 @@ def keep(path: Path, *, sync: bool = False) -> Kept:
 def same(path: Path, kept: Kept) -> bool:
     """Whether a file is still what it was. Raises OSError."""
     return path.stat().st_size == kept.size and keep(path) == kept
-
-
-def sync_folder(folder: Path) -> None:
-    """What was put into a folder is on the disk. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import msgspec
 
+from vcond.base.atomic_files import sync_folder
 from vcond.base.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.models import graph_cache
-from vcond.speech.models.fingerprint import Kept, keep, sync_folder
+from vcond.speech.models.fingerprint import Kept, keep
 from vcond.speech.models.graph_cache import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told
 from vcond.speech.models.layout import arranged
 

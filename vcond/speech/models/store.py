@@ -14,12 +14,13 @@ from pathlib import Path
 
 import msgspec
 
+from vcond.base.atomic_files import sync_folder
 from vcond.base.errors import ConfigError, OperatorError, ProtocolError, StorageError
 from vcond.speech.engine_choice import MODEL_FOLDERS, is_vosk, is_whisper
 from vcond.speech.models import graph_cache, packages
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.download import Download, Progress
-from vcond.speech.models.fingerprint import Kept, keep, same, sync_folder
+from vcond.speech.models.fingerprint import Kept, keep, same
 from vcond.speech.models.unpack import MOST_BYTES, unzip
 from vcond.speech.workers import messages
 from vcond.speech.workers.process import Worker, WorkerLostError

@@ -89,8 +89,3 @@ class JanusConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         if self.ports is not None and self.ports[1] < self.ports[0] + 2:
             raise ConfigError("must be the first and the last port of a range, two a stream", WHERE + "ports")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")

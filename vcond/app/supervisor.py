@@ -28,7 +28,6 @@ class Running(Protocol):
 
     async def run(self) -> None:
         """Serve."""
-        ...
 
 
 class Supervisor:

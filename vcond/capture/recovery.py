@@ -23,7 +23,6 @@ class CatchingUp(Protocol):
 
     def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
         """Transcribe what an earlier run left without text."""
-        ...
 
 
 class Recovery:

@@ -58,7 +58,6 @@ class Listener(CatchingUp, Protocol):
 
     def listen(self, source: CoreTrack, start: int = 0) -> Ear:
         """An ear for a track, from a position on."""
-        ...
 
 
 class Office:

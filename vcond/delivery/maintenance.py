@@ -29,12 +29,10 @@ class Keeping(Protocol):
     @property
     def keep_days(self) -> float:
         """Of a vCon's file after every sink has it."""
-        ...
 
     @property
     def ledger_days(self) -> float:
         """Of the memory of who received it; 0 = for ever."""
-        ...
 
 
 class Maintenance:

@@ -21,7 +21,6 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """Nanoseconds since the epoch."""
-        ...
 
 
 class ConflictError(OperatorError):

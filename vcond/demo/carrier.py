@@ -26,15 +26,12 @@ class Carrier(Protocol):
 
     async def start(self, folder: Path) -> str:
         """Start what is needed, in a folder with a short path. Returns the daemon's section for it, as TOML."""
-        ...
 
     async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:
         """Carry the whole call, from answer to hang-up. ``url``: the daemon's web port. Raises DemoError, PeerError."""
-        ...
 
     async def stop(self) -> None:
         """Stop what was started, also when starting failed half-way."""
-        ...
 
 
 class TwilioCarrier:

@@ -146,7 +146,6 @@ class Step(Protocol):
 
     def run(self, writer: Disk) -> None:
         """Do it. Raises OSError, and is then tried again."""
-        ...
 
 
 class Log(Tail):

@@ -24,51 +24,39 @@ class Files(Protocol):
 
     def open(self, path: str, *, create: bool) -> int:
         """A descriptor for reading and writing; ``create`` makes the file (mode 0600) when it is not there."""
-        ...
 
     def close(self, fd: int) -> None:
         """Give a descriptor back."""
-        ...
 
     def pwrite(self, fd: int, data: memoryview, offset: int) -> int:
         """Write at an offset; how many bytes were taken, perhaps fewer than given."""
-        ...
 
     def pread(self, fd: int, count: int, offset: int) -> bytes:
         """Read at an offset; fewer bytes only at the end."""
-        ...
 
     def size(self, fd: int) -> int:
         """Length of the file."""
-        ...
 
     def truncate(self, fd: int, length: int) -> None:
         """Cut or extend the file."""
-        ...
 
     def sync(self, fd: int) -> None:
         """Return when the file's data is on the disk."""
-        ...
 
     def make_folder(self, path: str) -> None:
         """A folder of mode 0700; one that is there already is fine."""
-        ...
 
     def sync_folder(self, path: str) -> None:
         """Return when the names in the folder are on the disk."""
-        ...
 
     def link(self, old: str, new: str) -> None:
         """A second name for a file."""
-        ...
 
     def rename(self, old: str, new: str) -> None:
         """Move a file or folder within the store."""
-        ...
 
     def delete_one(self, folder: str) -> bool:
         """Delete one entry of a folder, or the folder itself when it is empty; whether it still exists."""
-        ...
 
 
 class DiskFiles:

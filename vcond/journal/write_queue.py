@@ -24,11 +24,9 @@ class Request(Protocol):
 
     def run(self, writer: Disk) -> None:
         """Do it; disk trouble is dealt with inside."""
-        ...
 
     def fail(self, why: Exception) -> None:
         """It will not be done, for a fault of ours."""
-        ...
 
 
 class Inbox:

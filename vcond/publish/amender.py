@@ -41,7 +41,6 @@ class Reopening(Protocol):
 
     async def reopen(self, uuid: str) -> CallJournal | None:
         """A closed journal; None when it is gone. Raises JournalError, StorageError."""
-        ...
 
 
 @dataclass(slots=True)

@@ -41,7 +41,6 @@ class Samples(Protocol):
 
     def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
         """Samples of a file; zeros where nothing is."""
-        ...
 
 
 def read_track(journal: Samples, track: Track) -> Pcm:

@@ -45,7 +45,6 @@ class Publishing(Known, Protocol):
 
     async def publish(self, uuid: str, body: bytes) -> str:
         """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError, ConflictError."""
-        ...
 
 
 class Finisher:

@@ -39,7 +39,6 @@ class Known(Protocol):
 
     async def get(self, uuid: str) -> Entry | None:
         """What is known of a vCon."""
-        ...
 
 
 def revisions(call: Call) -> list[Revision]:

@@ -14,15 +14,12 @@ class Settling(Protocol):
     @property
     def ready(self) -> asyncio.Event:
         """Set when texts can be had, or never will be."""
-        ...
 
     async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
         """Whether every utterance of a call has its text, or never will, within so many seconds."""
-        ...
 
     def forget(self, call: str) -> int:
         """Nobody wants the texts of a call any more."""
-        ...
 
 
 async def all_texts(speech: Settling, calls: Iterable[str], seconds: float) -> bool:

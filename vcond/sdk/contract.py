@@ -82,7 +82,6 @@ class Clock(Protocol):
 
     def now(self) -> Instant:
         """This moment, in nanoseconds since the epoch."""
-        ...
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -115,18 +114,15 @@ class Track(Protocol):
         waits, never raises: a frame that is no audio is counted as dropped, and while recording is paused it is
         not kept.
         """
-        ...
 
     def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
         """Say what a stretch without frames is, when the adapter knows: ``held``, ``silent``, ``lost``.
 
         What is said to be ``lost`` stays so: a hold does not make it ``held``.
         """
-        ...
 
     def close(self, *, at: Instant) -> None:
         """No more frames will come. A second close does nothing."""
-        ...
 
 
 class LiveCall(Protocol):
@@ -135,24 +131,20 @@ class LiveCall(Protocol):
     @property
     def uuid(self) -> str:
         """The uuid of the call and of its vCon."""
-        ...
 
     @property
     def key(self) -> str:
         """The adapter's name for it."""
-        ...
 
     @property
     def state(self) -> Call:
         """What is known of it now; read, never change."""
-        ...
 
     def party(self, key: str, *, at: Instant, who: Who = ...) -> int:
         """The index of a party. The first time, and when it had left, it joins at ``at``; else ``who`` is added.
 
         -1 when the call is over or takes no more parties; a track of -1 takes nothing and counts it.
         """
-        ...
 
     def emit(self, event: Event) -> None:
         """Write an event to the journal. Never waits.
@@ -162,7 +154,6 @@ class LiveCall(Protocol):
         that ``by`` and party, nobody else's; a party's also those of parties that have left. A pause that is told late takes back what was kept since; one that ended in the past ends now. Look at ``state.paused``
         afterwards: whoever pauses must know that it is so.
         """
-        ...
 
     def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
         """What is said and happens in this call from now on, to be shown: ``with call.captions() as lines: async for``.
@@ -170,7 +161,6 @@ class LiveCall(Protocol):
         Who reads too slowly loses the oldest lines. The iteration ends with the call; when the call is merged into
         another one, it goes on with the lines of that.
         """
-        ...
 
     def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = ...) -> Track:
         """Open a track of a party, 8,000 to 48,000 Hz. A party may have several, one after another or at once.
@@ -178,7 +168,6 @@ class LiveCall(Protocol):
         ``codec`` is that of the payloads written here; ``source`` names what the system sent (``OPUS``) when the
         adapter decoded it. Raises ProtocolError for a rate that cannot be taken.
         """
-        ...
 
     def merge(self, other: LiveCall) -> bool:
         """Take a younger call of the same adapter in: its parties, audio and history become this call's.
@@ -190,11 +179,9 @@ class LiveCall(Protocol):
         False: it could not be done (one of them is over, or not on disk, or too long), and nothing was changed. Both
         calls are what they were: end one, and let who is in it join the other.
         """
-        ...
 
     def end(self, *, at: Instant, cause: Cause = ..., by: int | None = None) -> None:
         """The conversation is over. Parties and tracks still open are closed at ``at``. A second end does nothing."""
-        ...
 
 
 class Ingress(Protocol):
@@ -203,7 +190,6 @@ class Ingress(Protocol):
     @property
     def base_url(self) -> str:
         """Where peers reach it: the configured public URL, else the bound address."""
-        ...
 
     def route(self, method: str, path: str, handler: Handler, *, prefix: bool = False, guarded: bool = True) -> None:
         """Serve the fixed ``path`` (``/twilio/stream``) with an aiohttp handler. Raises ConfigError when it is taken.
@@ -216,11 +202,9 @@ class Ingress(Protocol):
         is taken as bearer only. With ``guarded=False`` nothing is asked for: the handler sees to it who may do what
         (CORS preflights, signed requests), with ``allowed`` or by itself.
         """
-        ...
 
     def allowed(self, request: web.Request) -> bool:
         """Whether a request carries the ingress token as ``Authorization: Bearer``."""
-        ...
 
 
 class Desk(Protocol):
@@ -229,40 +213,32 @@ class Desk(Protocol):
     @property
     def clock(self) -> Clock:
         """The one clock."""
-        ...
 
     @property
     def ingress(self) -> Ingress:
         """To be reached by HTTP."""
-        ...
 
     @property
     def log(self) -> FilteringBoundLogger:
         """A logger with the adapter's name bound."""
-        ...
 
     def call(self, key: str, *, at: Instant, direction: Direction = "unknown") -> LiveCall:
         """The live call of that key: an open one, one left unfinished by an earlier run (taken up again), or a new one."""
-        ...
 
     def open_calls(self) -> Sequence[LiveCall]:
         """This adapter's calls that have not ended, those of ``unfinished`` not counted."""
-        ...
 
     def unfinished(self) -> Sequence[LiveCall]:
         """Calls of an earlier run without an end. Take one up with ``call(key)``, or ``end`` it.
 
         What is neither taken up nor ended within the configured grace is ended by the core.
         """
-        ...
 
     def attached(self, ok: bool, detail: str = "") -> None:
         """Say whether the system is attached (readiness, metrics, ``vcond check``). ``detail`` holds no secret."""
-        ...
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:
         """Count something that was lost: ``what`` and ``reason`` are short fixed tokens. Should stay 0 for ever."""
-        ...
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -287,12 +263,9 @@ class Adapter(Protocol):
 
     def __init__(self, config: Any) -> None:
         """Take the typed configuration. Raises ConfigError for values that cannot work together."""
-        ...
 
     async def run(self, desk: Desk) -> None:
         """Attach, serve, attach again after every loss; ends only when cancelled, and cleans up then."""
-        ...
 
     def check(self) -> AsyncIterator[Finding]:
         """Look at the configured system without touching a call, and tell what is right and what is not."""
-        ...

@@ -109,28 +109,22 @@ class Sink(Protocol):
     @property
     def name(self) -> str:
         """The operator's name for it: the key of its deliveries, and a metric label. Never changes."""
-        ...
 
     @property
     def concurrency(self) -> int:
         """How many deliveries it takes at once, 1 to 32."""
-        ...
 
     async def deliver(self, record: Sealed) -> Receipt:
         """Hand it over; idempotent per uuid. Raises Retry or Refused. Every wait inside has a time-out."""
-        ...
 
     async def erase(self, uuid: str) -> Receipt:
         """Make the receiver forget a vCon, and prove it. Unknown uuids are fine. Raises Retry or Refused."""
-        ...
 
     async def look(self) -> list[Seen]:
         """All that can be found about the receiver without handing anything over. Raises Retry or Refused."""
-        ...
 
     async def close(self) -> None:
         """Let go of connections and threads, for good. May be called twice."""
-        ...
 
 
 class SinkPlugin(Sink, Protocol):

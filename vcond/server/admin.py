@@ -25,7 +25,6 @@ class Watched(Protocol):
 
     def watch(self) -> AbstractContextManager[AsyncIterator[msgspec.Struct]]:
         """Lines from now on."""
-        ...
 
 
 class AdminServer:

@@ -137,21 +137,17 @@ class Recognition(Protocol):
 
     def feed(self, pcm: Pcm) -> None:
         """Take more audio: shape (samples,), int16, at the hint's rate."""
-        ...
 
     def partial(self) -> Partial:
         """What was heard so far."""
-        ...
 
     def finish(self) -> Final:
         """All of it. The recognition is over then."""
-        ...
 
     def reset(self) -> None:
         """Forget everything that was fed; the recognition is over. After this and after ``finish`` the engine may give
         what it holds to an utterance of any other caller, so nothing of this one may be left in it.
         """
-        ...
 
 
 class Engine(Protocol):
@@ -160,21 +156,17 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """``vosk``, ``whisper``: as it appears in records."""
-        ...
 
     @property
     def model(self) -> str:
         """The model's name, as it appears in records: ``tiny.en``, never a path."""
-        ...
 
     @property
     def caps(self) -> Caps:
         """What it can do."""
-        ...
 
     def open(self, hint: Hint) -> Recognition:
         """Ready for one utterance."""
-        ...
 
 
 @runtime_checkable
@@ -183,7 +175,6 @@ class Warms(Protocol):
 
     def warm(self) -> Iterator[None]:
         """Steps of a tenth of a second or so, until it is as fast as it gets. Others' work is done between them."""
-        ...
 
 
 def load(spec: str, options: EngineOptions) -> Engine:

@@ -27,7 +27,6 @@ class Routed(Source, Protocol):
     @property
     def model(self) -> int:
         """Index of the model (``vcond.speech.routes.configurations``)."""
-        ...
 
 
 class Speeches:

@@ -20,7 +20,6 @@ class Publisher(Protocol):
 
     def supersede(self) -> None:
         """The same party publishes anew: this one is over."""
-        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -27,11 +27,9 @@ class Writer(Protocol[Moment_contra]):
         self, payload: bytes, *, arrived: Moment_contra, stamp: int | None = None, seq: int | None = None
     ) -> None:
         """Take one frame. An empty payload only takes its number: a key, comfort noise, a keep-alive."""
-        ...
 
     def close(self, *, at: Moment_contra) -> None:
         """No more frames will come."""
-        ...
 
 
 class Joiner(Generic[Moment]):

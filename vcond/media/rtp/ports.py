@@ -54,7 +54,6 @@ class Clock(Protocol[Moment_co]):
 
     def now(self) -> Moment_co:
         """This moment."""
-        ...
 
 
 class RtpSocket(Generic[Moment]):

@@ -33,19 +33,15 @@ class Owner(Protocol[Moment]):
 
         The writer of the stream before is closed by the receiver, a little later: what was on its way still comes.
         """
-        ...
 
     def pressed(self, key: Pressed[Moment]) -> None:
         """A key was pressed, and is up again."""
-        ...
 
     def silent(self, since: Moment, until: Moment) -> None:
         """The latest stream's source said that it is silent (comfort noise), and sent nothing since."""
-        ...
 
     def over(self, stream: Stream[Moment], at: Moment) -> None:
         """The source of the latest stream said goodbye."""
-        ...
 
 
 @dataclass(slots=True)

@@ -164,11 +164,9 @@ class Channel(Protocol):
 
     def recv(self, size: int, /) -> bytes:
         """Some bytes, or none at the end."""
-        ...
 
     def sendall(self, data: bytes, /) -> None:
         """All of them."""
-        ...
 
 
 def pack(message: Request | Answer) -> bytes:

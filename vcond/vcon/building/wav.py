@@ -46,11 +46,9 @@ class Channel(Protocol):
     @property
     def frames(self) -> int:
         """Its length in samples."""
-        ...
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples ``[start, stop)``, exactly that many."""
-        ...
 
 
 def _mulaw_decoded() -> Pcm:

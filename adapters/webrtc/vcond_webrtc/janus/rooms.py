@@ -30,11 +30,9 @@ class Tap(Protocol):
     @property
     def heard(self) -> Instant | None:
         """When the latest packet came, read or not."""
-        ...
 
     def end(self, at: Instant, *, gone: bool) -> None:
         """No more is wanted from ``at`` on. ``gone``: the publisher stopped, and Janus removed the forwards itself."""
-        ...
 
 
 class Taps(Protocol):
@@ -42,7 +40,6 @@ class Taps(Protocol):
 
     def open(self, room: Id, publisher: Id, call: LiveCall, party: int) -> Tap:
         """Have a publisher's audio sent to us, now or as soon as that is possible."""
-        ...
 
 
 @dataclass(slots=True, eq=False)

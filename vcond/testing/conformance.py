@@ -32,7 +32,7 @@ from vcond.testing.checks import (
 )
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.rig import Rig
-from vcond.testing.session import drive, needs, serving, session
+from vcond.testing.session import Session, drive, in_session, serving
 from vcond.testing.sounds import RATE, find, voice
 from vcond.testing.watch import tasks_of
 
@@ -43,211 +43,168 @@ SECRET = 7
 class OneCall:
     """One call, from its beginning to its end."""
 
-    def test_a_call_becomes_a_record(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 3.0), voice(BEN, 3.0))
-                await line.hang_up()
-                call = await run.over(line.key)
-                assert len(run.desk.calls) == 1
-                assert len(call.state.parties) >= 2
-                assert call.state.answered is not None
-                assert call.state.disposition is None
-                check_ended(rig, call)
-                check_voices(rig, run.desk, call)
+    @in_session()
+    async def test_a_call_becomes_a_record(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 3.0), voice(BEN, 3.0))
+        await line.hang_up()
+        call = await run.over(line.key)
+        assert len(run.desk.calls) == 1
+        assert len(call.state.parties) >= 2
+        assert call.state.answered is not None
+        assert call.state.disposition is None
+        check_ended(run.rig, call)
+        check_voices(run.rig, run.desk, call)
 
-        drive(rig, main())
+    @in_session()
+    async def test_a_call_of_no_length(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        await line.hang_up()
+        check_ended(run.rig, await run.over(line.key))
 
-    def test_a_call_of_no_length(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                await line.hang_up()
-                check_ended(rig, await run.over(line.key))
+    @in_session("unanswered")
+    async def test_a_call_that_nobody_answers(self, run: Session) -> None:
+        line = await run.rig.place(run.desk, answered=False)
+        await line.hang_up()
+        call = await run.over(line.key)
+        assert call.state.answered is None
+        assert call.state.disposition is not None
+        check_ended(run.rig, call)
 
-        drive(rig, main())
+    @in_session("digits")
+    async def test_digits_are_told_in_order(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        for digit in "4*2#":
+            await line.press(digit)
+        await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+        await line.hang_up()
+        call = await run.over(line.key)
+        downs = [moment for moment in call.state.history if moment.event == "keydown"]
+        assert [moment.button for moment in downs] == list("4*2#")
+        assert {moment.party for moment in downs} == {0}
 
-    def test_a_call_that_nobody_answers(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk, answered=False)
-                await line.hang_up()
-                call = await run.over(line.key)
-                assert call.state.answered is None
-                assert call.state.disposition is not None
-                check_ended(rig, call)
+    @in_session("hold")
+    async def test_hold_is_told_and_its_time_stays(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+        await line.hold(on=True)
+        await run.until(lambda: "hold" in moments(run.desk, line.key), "hold")
+        await line.hold(on=False)
+        await run.until(lambda: "unhold" in moments(run.desk, line.key), "unhold")
+        await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+        await line.hang_up()
+        call = await run.over(line.key)
+        check_ended(run.rig, call)
+        assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
+        assert moments(run.desk, line.key).count("hold") == moments(run.desk, line.key).count("unhold") == 1
 
-        needs(rig, "unanswered")
-        drive(rig, main())
-
-    def test_digits_are_told_in_order(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                for digit in "4*2#":
-                    await line.press(digit)
-                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
-                await line.hang_up()
-                call = await run.over(line.key)
-                downs = [moment for moment in call.state.history if moment.event == "keydown"]
-                assert [moment.button for moment in downs] == list("4*2#")
-                assert {moment.party for moment in downs} == {0}
-
-        needs(rig, "digits")
-        drive(rig, main())
-
-    def test_hold_is_told_and_its_time_stays(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
-                await line.hold(on=True)
-                await run.until(lambda: "hold" in moments(run.desk, line.key), "hold")
-                await line.hold(on=False)
-                await run.until(lambda: "unhold" in moments(run.desk, line.key), "unhold")
-                await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
-                await line.hang_up()
-                call = await run.over(line.key)
-                check_ended(rig, call)
-                assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
-                assert moments(run.desk, line.key).count("hold") == moments(run.desk, line.key).count("unhold") == 1
-
-        needs(rig, "hold")
-        drive(rig, main())
-
-    def test_while_recording_is_paused_nothing_is_kept(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
-                await line.pause(on=True)
-                await run.until(lambda: run.desk.by_key(line.key).state.paused, "Paused")
-                await line.speak(voice(SECRET, 2.0), voice(SECRET + 1, 2.0))
-                await line.pause(on=False)
-                await run.until(lambda: not run.desk.by_key(line.key).state.paused, "Unpaused")
-                await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
-                await line.hang_up()
-                call = await run.over(line.key)
-                check_ended(rig, call)
-                for party, own in enumerate((ANN, BEN)):
-                    audio = run.desk.audio(call, party, rate=RATE)
-                    assert find(voice(SECRET + party, 2.0), audio)[0] <= OTHER, "kept, and yet said in a pause"
-                    assert find(voice(own, 2.0), audio)[0] >= OWN
-                (pause,) = call.state.pauses
-                assert pause.by in {"party", "platform"}
-
-        needs(rig, "pause")
-        drive(rig, main())
+    @in_session("pause")
+    async def test_while_recording_is_paused_nothing_is_kept(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+        await line.pause(on=True)
+        await run.until(lambda: run.desk.by_key(line.key).state.paused, "Paused")
+        await line.speak(voice(SECRET, 2.0), voice(SECRET + 1, 2.0))
+        await line.pause(on=False)
+        await run.until(lambda: not run.desk.by_key(line.key).state.paused, "Unpaused")
+        await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+        await line.hang_up()
+        call = await run.over(line.key)
+        check_ended(run.rig, call)
+        for party, own in enumerate((ANN, BEN)):
+            audio = run.desk.audio(call, party, rate=RATE)
+            assert find(voice(SECRET + party, 2.0), audio)[0] <= OTHER, "kept, and yet said in a pause"
+            assert find(voice(own, 2.0), audio)[0] >= OWN
+        (pause,) = call.state.pauses
+        assert pause.by in {"party", "platform"}
 
 
 class SeveralCalls:
     """Calls beside one another and one after another."""
 
-    def test_two_calls_at_once_stay_apart(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                lines = [await rig.place(run.desk), await rig.place(run.desk)]
-                async with asyncio.TaskGroup() as group:
-                    for number, line in enumerate(lines):
-                        seed = 10 * number
-                        group.create_task(line.speak(voice(seed + ANN, 2.0), voice(seed + BEN, 2.0)))
-                for line in lines:
-                    await line.hang_up()
-                calls = [await run.over(line.key) for line in lines]
-                assert len({call.uuid for call in calls}) == 2
-                for number, call in enumerate(calls):
-                    check_voices(rig, run.desk, call, seed=10 * number, seconds=2.0)
-                    assert find(voice(10 * (1 - number) + ANN, 2.0), run.desk.audio(call, 0))[0] <= OTHER
+    @in_session()
+    async def test_two_calls_at_once_stay_apart(self, run: Session) -> None:
+        lines = [await run.rig.place(run.desk), await run.rig.place(run.desk)]
+        async with asyncio.TaskGroup() as group:
+            for number, line in enumerate(lines):
+                seed = 10 * number
+                group.create_task(line.speak(voice(seed + ANN, 2.0), voice(seed + BEN, 2.0)))
+        for line in lines:
+            await line.hang_up()
+        calls = [await run.over(line.key) for line in lines]
+        assert len({call.uuid for call in calls}) == 2
+        for number, call in enumerate(calls):
+            check_voices(run.rig, run.desk, call, seed=10 * number, seconds=2.0)
+            assert find(voice(10 * (1 - number) + ANN, 2.0), run.desk.audio(call, 0))[0] <= OTHER
 
-        drive(rig, main())
-
-    def test_calls_one_after_another_have_records_of_their_own(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                for number in range(3):
-                    line = await rig.place(run.desk)
-                    await line.speak(voice(number, 0.5), voice(number + 5, 0.5))
-                    await line.hang_up()
-                    await run.over(line.key)
-                assert len({call.uuid for call in run.desk.calls}) == len(run.desk.calls) == 3
-                assert not run.desk.open_calls()
-
-        drive(rig, main())
+    @in_session()
+    async def test_calls_one_after_another_have_records_of_their_own(self, run: Session) -> None:
+        for number in range(3):
+            line = await run.rig.place(run.desk)
+            await line.speak(voice(number, 0.5), voice(number + 5, 0.5))
+            await line.hang_up()
+            await run.over(line.key)
+        assert len({call.uuid for call in run.desk.calls}) == len(run.desk.calls) == 3
+        assert not run.desk.open_calls()
 
 
 class WhenThingsGoWrong:
     """Connections, peers and adapters that fail."""
 
-    def test_a_connection_that_is_cut_ends_the_call_or_is_mended(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
-                await line.cut()
-                if "resume" in rig.can:
-                    uuid = run.desk.by_key(line.key).uuid
-                    await line.resume(run.desk)
-                    await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
-                    await line.hang_up()
-                    call = await run.over(line.key)
-                    assert call.uuid == uuid, "the same call must go on under the same uuid"
-                    assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
-                check_ended(rig, await run.over(line.key))
-                assert not run.desk.open_calls()
+    @in_session("cut")
+    async def test_a_connection_that_is_cut_ends_the_call_or_is_mended(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+        await line.cut()
+        if "resume" in run.rig.can:
+            uuid = run.desk.by_key(line.key).uuid
+            await line.resume(run.desk)
+            await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+            await line.hang_up()
+            call = await run.over(line.key)
+            assert call.uuid == uuid, "the same call must go on under the same uuid"
+            assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
+        check_ended(run.rig, await run.over(line.key))
+        assert not run.desk.open_calls()
 
-        needs(rig, "cut")
-        drive(rig, main())
+    @in_session("garbage")
+    async def test_garbage_is_counted_and_not_raised(self, run: Session) -> None:
+        await run.rig.garbage(run.desk)
+        await run.until(lambda: run.desk.drops.total() > 0, "a count of what was garbage")
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+        await line.hang_up()
+        check_voices(run.rig, run.desk, await run.over(line.key), seconds=2.0)
 
-    def test_garbage_is_counted_and_not_raised(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                await rig.garbage(run.desk)
-                await run.until(lambda: run.desk.drops.total() > 0, "a count of what was garbage")
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
-                await line.hang_up()
-                check_voices(rig, run.desk, await run.over(line.key), seconds=2.0)
+    @in_session()
+    async def test_nothing_is_left_behind(self, run: Session) -> None:
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 0.5), voice(BEN, 0.5))
+        await line.hang_up()
+        await run.over(line.key)
+        line = await run.rig.place(run.desk)
+        await line.speak(voice(ANN, 0.5), voice(BEN, 0.5))
+        await run.cancel()
+        left = [*await run.rig.leftovers(), *tasks_of(run.adapter)]
+        assert not left, f"left behind: {left}"
+        assert not run.desk.by_key(line.key).over, "an adapter that is cancelled leaves its calls to the core"
 
-        needs(rig, "garbage")
-        drive(rig, main())
-
-    def test_nothing_is_left_behind(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 0.5), voice(BEN, 0.5))
-                await line.hang_up()
-                await run.over(line.key)
-                line = await rig.place(run.desk)
-                await line.speak(voice(ANN, 0.5), voice(BEN, 0.5))
-                await run.cancel()
-                left = [*await rig.leftovers(), *tasks_of(run.adapter)]
-                assert not left, f"left behind: {left}"
-                assert not run.desk.by_key(line.key).over, "an adapter that is cancelled leaves its calls to the core"
-
-        drive(rig, main())
-
-    def test_after_a_restart_the_same_call_goes_on(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as first:
-                line = await rig.place(first.desk)
-                await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
-                await first.cancel()
-                old = first.desk.by_key(line.key)
-                async with serving(rig, MemoryDesk.after_crash(first.desk)) as second:
-                    await line.resume(second.desk)
-                    await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
-                    await line.hang_up()
-                    call = await second.over(line.key)
-                    assert call.uuid == old.uuid
-                    keys = [party.key for party in old.state.parties]
-                    assert [party.key for party in call.state.parties][: len(keys)] == keys, "parties never move"
-                    assert find(voice(ANN, 2.0), second.desk.audio(call, 0))[0] >= OWN
-                    check_ended(rig, call)
-
-        needs(rig, "restart")
-        drive(rig, main())
+    @in_session("restart")
+    async def test_after_a_restart_the_same_call_goes_on(self, first: Session) -> None:
+        line = await first.rig.place(first.desk)
+        await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+        await first.cancel()
+        old = first.desk.by_key(line.key)
+        async with serving(first.rig, MemoryDesk.after_crash(first.desk)) as second:
+            await line.resume(second.desk)
+            await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+            await line.hang_up()
+            call = await second.over(line.key)
+            assert call.uuid == old.uuid
+            keys = [party.key for party in old.state.parties]
+            assert [party.key for party in call.state.parties][: len(keys)] == keys, "parties never move"
+            assert find(voice(ANN, 2.0), second.desk.audio(call, 0))[0] >= OWN
+            check_ended(first.rig, call)
 
 
 class AdapterConformance(OneCall, SeveralCalls, WhenThingsGoWrong):
@@ -284,9 +241,6 @@ class AdapterConformance(OneCall, SeveralCalls, WhenThingsGoWrong):
 
         drive(rig, main())
 
-    def test_it_says_when_it_is_attached(self, rig: Rig) -> None:
-        async def main() -> None:
-            async with session(rig) as run:
-                assert run.desk.is_attached
-
-        drive(rig, main())
+    @in_session()
+    async def test_it_says_when_it_is_attached(self, run: Session) -> None:
+        assert run.desk.is_attached

@@ -18,6 +18,7 @@ from vcond.testing.rig import Ability, Rig
 from vcond.testing.time import run_virtual
 from vcond.testing.watch import captured_logs, nobody_sleeps
 
+Body = Callable[[Any, "Session"], Coroutine[Any, Any, None]]
 LIMIT = 5
 """A test that takes so many times the rig's patience hangs."""
 
@@ -65,6 +66,26 @@ def drive(rig: Rig, main: Coroutine[Any, Any, None]) -> None:
         run_virtual(limited())
     else:
         asyncio.run(limited())
+
+
+def in_session(*abilities: Ability) -> Callable[[Body], Callable[[Any, Rig], None]]:
+    """A test of the suite with a session of its rig; skipped when the rig cannot do all of that."""
+
+    def decorated(test: Body) -> Callable[[Any, Rig], None]:
+        def driven(self: Any, rig: Rig) -> None:
+            for ability in abilities:
+                needs(rig, ability)
+
+            async def main() -> None:
+                async with session(rig) as run:
+                    await test(self, run)
+
+            drive(rig, main())
+
+        driven.__name__, driven.__qualname__ = test.__name__, test.__qualname__
+        return driven
+
+    return decorated
 
 
 @asynccontextmanager

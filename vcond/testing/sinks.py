@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -124,216 +124,6 @@ class Watched:
             assert not any(word in text for text in texts), f"said, and private: {word}"
 
 
-class SinkConformance:
-    """Subclass it with a fixture ``rig`` that returns a new ``SinkRig``."""
-
-    def test_it_says_what_it_is_and_what_it_takes(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                sink = it.sink
-                fields = {field.name for field in msgspec.structs.fields(sink.Config)}
-                assert "name" in fields, "the name of its section is handed over in Config.name"
-                assert sink.Config.__struct_config__.forbid_unknown_fields, "a misspelt key must be an error"
-                assert sink.name
-                assert 1 <= sink.concurrency <= 32
-                assert sink.profile in {"core", "conserver"}
-                assert set(sink.forms) <= {"plain", "signed", "encrypted"}
-                assert sink.forms
-                assert sink.max_bytes >= 0
-                it.silent(sink.address, sink.name)
-
-        run(rig, main())
-
-    def test_a_vcon_arrives_as_it_is(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await it.deliver(vcon(1))
-                assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-
-        run(rig, main())
-
-    def test_the_same_again_is_no_second_record(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                for _ in range(3):
-                    await it.deliver(vcon(1))
-                assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-
-        run(rig, main())
-
-    def test_the_same_again_after_a_restart_is_no_second_record(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            for _ in range(2):
-                async with serving(rig) as it:
-                    await it.deliver(vcon(1))
-            assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-
-        run(rig, main())
-
-    def test_as_many_at_once_as_it_says(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                records = [vcon(n) for n in range(it.sink.concurrency * 2)]
-                for at in (0, it.sink.concurrency):
-                    part = records[at : at + it.sink.concurrency]
-                    await asyncio.gather(*[it.sink.deliver(record) for record in part])
-                assert await it_has(rig) == {record.uuid: [record.body] for record in records}
-
-        run(rig, main())
-
-    def test_a_large_vcon_arrives_whole_and_a_larger_one_than_it_takes_not_at_all(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                most = it.sink.max_bytes
-                large = vcon(1, most or LARGE)
-                await it.deliver(large)
-                if most:
-                    with pytest.raises((Refused, Retry)):
-                        await it.deliver(vcon(2, most + 1))
-                assert await it_has(rig) == {large.uuid: [large.body]}
-
-        run(rig, main())
-
-    def test_other_bytes_never_replace_what_is_there(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await it.deliver(vcon(1))
-                with pytest.raises(Refused):
-                    await it.deliver(vcon(1, text="something else"))
-                assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-
-        needs(rig, "keeps")
-        run(rig, main())
-
-    def test_a_receiver_that_is_down_is_tried_again(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await it.deliver(vcon(1))
-                await rig.down(on=True)
-                with pytest.raises(Retry) as why:
-                    await it.deliver(vcon(2))
-                assert why.value.whole_sink, "others would fare no better: whole_sink"
-                with pytest.raises(Retry):
-                    await it.erase(vcon(1).uuid)
-                await rig.down(on=False)
-                await it.insist(vcon(2))
-                assert await it_has(rig) == {record.uuid: [record.body] for record in (vcon(1), vcon(2))}
-
-        needs(rig, "down")
-        run(rig, main())
-
-    def test_a_no_for_good_is_refused_and_others_go_on(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await rig.refuse()
-                with pytest.raises(Refused) as why:
-                    await it.deliver(vcon(1))
-                assert why.value.reason
-                await it.deliver(vcon(2))
-                assert await it_has(rig) == {vcon(2).uuid: [vcon(2).body]}
-
-        needs(rig, "refuse")
-        run(rig, main())
-
-    def test_a_lost_answer_makes_no_second_record(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await rig.lose()
-                await it.insist(vcon(1))
-                await it.look()
-                await it.insist(vcon(1))
-                assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-
-        needs(rig, "lose")
-        run(rig, main())
-
-    def test_cancelled_anywhere_it_is_there_whole_or_not_at_all(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                for n, turns in enumerate(CUTS):
-                    record = vcon(n, 300_000)
-                    task = asyncio.create_task(it.sink.deliver(record))
-                    for _ in range(turns):
-                        await asyncio.sleep(0)
-                    await cancelled(rig, task)
-                    assert (await it_has(rig)).get(record.uuid, [record.body]) == [record.body]
-                    await it.insist(record)
-                    assert (await it_has(rig))[record.uuid] == [record.body]
-
-        run(rig, main())
-
-    def test_a_delivery_that_hangs_ends_when_it_is_cancelled(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await rig.stall()
-                task = asyncio.create_task(it.sink.deliver(vcon(1)))
-                async with asyncio.timeout(rig.patience):
-                    await rig.stalled()
-                await cancelled(rig, task)
-                await it.insist(vcon(1))
-                assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-
-        needs(rig, "stall")
-        run(rig, main())
-
-    def test_what_is_erased_is_gone_and_an_unknown_one_is_fine(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                await it.erase(vcon(1).uuid)
-                await it.deliver(vcon(1))
-                await it.deliver(vcon(2))
-                for _ in range(2):
-                    await it.erase(vcon(1).uuid)
-                assert await it_has(rig) == {vcon(2).uuid: [vcon(2).body]}
-
-        run(rig, main())
-
-    def test_a_look_hands_nothing_over_and_changes_nothing(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            async with serving(rig) as it:
-                assert "error" not in await it.look(), "all is well"
-                assert await it_has(rig) == {}
-                await it.deliver(vcon(1))
-                await it.look()
-                assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
-                if "down" in rig.can:
-                    await rig.down(on=True)
-                    try:
-                        levels = await it.look()
-                    except (Retry, Refused):
-                        levels = ["error"]
-                    assert set(levels) != {"ok"}, "the receiver is down, and look() does not say so"
-                    await rig.down(on=False)
-
-        run(rig, main())
-
-    def test_it_is_closed_twice_and_leaves_nothing_running(self, rig: SinkRig) -> None:
-        async def main() -> None:
-            await rig.sink().close()  # never used
-            sink = rig.sink()
-            await sink.deliver(vcon(1))
-            await sink.close()
-            await sink.close()
-            assert not tasks_of(sink), "left running"
-
-        run(rig, main())
-
-
-async def it_has(rig: SinkRig) -> dict[str, list[bytes]]:
-    """What the receiver has, as plain values."""
-    return {uuid: list(bodies) for uuid, bodies in (await rig.received()).items()}
-
-
-async def cancelled(rig: SinkRig, task: asyncio.Task[Receipt]) -> None:
-    """Cancel a delivery, which must end soon, and by that unless it had ended before."""
-    if task.done():
-        return
-    task.cancel()
-    await asyncio.wait([task], timeout=rig.patience)
-    assert task.done(), "a delivery ends soon after it was cancelled"
-    assert task.cancelled(), "a cancel passes through a sink; it is never swallowed"
-
-
 def needs(rig: SinkRig, ability: SinkAbility) -> None:
     """Skip the test when the rig cannot do that."""
     if ability not in rig.can:
@@ -361,3 +151,192 @@ async def serving(rig: SinkRig) -> AsyncIterator[Watched]:
         yield Watched(rig, sink)
     finally:
         await sink.close()
+
+
+Body = Callable[[Any, Watched], Coroutine[Any, Any, None]]
+
+
+def in_service(*abilities: SinkAbility) -> Callable[[Body], Callable[[Any, SinkRig], None]]:
+    """A test of the suite with a sink of its rig; skipped when the rig cannot do all of that."""
+
+    def decorated(test: Body) -> Callable[[Any, SinkRig], None]:
+        def driven(self: Any, rig: SinkRig) -> None:
+            for ability in abilities:
+                needs(rig, ability)
+
+            async def main() -> None:
+                async with serving(rig) as it:
+                    await test(self, it)
+
+            run(rig, main())
+
+        driven.__name__, driven.__qualname__ = test.__name__, test.__qualname__
+        return driven
+
+    return decorated
+
+
+class SinkConformance:
+    """Subclass it with a fixture ``rig`` that returns a new ``SinkRig``."""
+
+    @in_service()
+    async def test_it_says_what_it_is_and_what_it_takes(self, it: Watched) -> None:
+        sink = it.sink
+        fields = {field.name for field in msgspec.structs.fields(sink.Config)}
+        assert "name" in fields, "the name of its section is handed over in Config.name"
+        assert sink.Config.__struct_config__.forbid_unknown_fields, "a misspelt key must be an error"
+        assert sink.name
+        assert 1 <= sink.concurrency <= 32
+        assert sink.profile in {"core", "conserver"}
+        assert set(sink.forms) <= {"plain", "signed", "encrypted"}
+        assert sink.forms
+        assert sink.max_bytes >= 0
+        it.silent(sink.address, sink.name)
+
+    @in_service()
+    async def test_a_vcon_arrives_as_it_is(self, it: Watched) -> None:
+        await it.deliver(vcon(1))
+        assert await it_has(it.rig) == {vcon(1).uuid: [vcon(1).body]}
+
+    @in_service()
+    async def test_the_same_again_is_no_second_record(self, it: Watched) -> None:
+        for _ in range(3):
+            await it.deliver(vcon(1))
+        assert await it_has(it.rig) == {vcon(1).uuid: [vcon(1).body]}
+
+    def test_the_same_again_after_a_restart_is_no_second_record(self, rig: SinkRig) -> None:
+        async def main() -> None:
+            for _ in range(2):
+                async with serving(rig) as it:
+                    await it.deliver(vcon(1))
+            assert await it_has(rig) == {vcon(1).uuid: [vcon(1).body]}
+
+        run(rig, main())
+
+    @in_service()
+    async def test_as_many_at_once_as_it_says(self, it: Watched) -> None:
+        records = [vcon(n) for n in range(it.sink.concurrency * 2)]
+        for at in (0, it.sink.concurrency):
+            part = records[at : at + it.sink.concurrency]
+            await asyncio.gather(*[it.sink.deliver(record) for record in part])
+        assert await it_has(it.rig) == {record.uuid: [record.body] for record in records}
+
+    @in_service()
+    async def test_a_large_vcon_arrives_whole_and_a_larger_one_than_it_takes_not_at_all(self, it: Watched) -> None:
+        most = it.sink.max_bytes
+        large = vcon(1, most or LARGE)
+        await it.deliver(large)
+        if most:
+            with pytest.raises((Refused, Retry)):
+                await it.deliver(vcon(2, most + 1))
+        assert await it_has(it.rig) == {large.uuid: [large.body]}
+
+    @in_service("keeps")
+    async def test_other_bytes_never_replace_what_is_there(self, it: Watched) -> None:
+        await it.deliver(vcon(1))
+        with pytest.raises(Refused):
+            await it.deliver(vcon(1, text="something else"))
+        assert await it_has(it.rig) == {vcon(1).uuid: [vcon(1).body]}
+
+    @in_service("down")
+    async def test_a_receiver_that_is_down_is_tried_again(self, it: Watched) -> None:
+        await it.deliver(vcon(1))
+        await it.rig.down(on=True)
+        with pytest.raises(Retry) as why:
+            await it.deliver(vcon(2))
+        assert why.value.whole_sink, "others would fare no better: whole_sink"
+        with pytest.raises(Retry):
+            await it.erase(vcon(1).uuid)
+        await it.rig.down(on=False)
+        await it.insist(vcon(2))
+        assert await it_has(it.rig) == {record.uuid: [record.body] for record in (vcon(1), vcon(2))}
+
+    @in_service("refuse")
+    async def test_a_no_for_good_is_refused_and_others_go_on(self, it: Watched) -> None:
+        await it.rig.refuse()
+        with pytest.raises(Refused) as why:
+            await it.deliver(vcon(1))
+        assert why.value.reason
+        await it.deliver(vcon(2))
+        assert await it_has(it.rig) == {vcon(2).uuid: [vcon(2).body]}
+
+    @in_service("lose")
+    async def test_a_lost_answer_makes_no_second_record(self, it: Watched) -> None:
+        await it.rig.lose()
+        await it.insist(vcon(1))
+        await it.look()
+        await it.insist(vcon(1))
+        assert await it_has(it.rig) == {vcon(1).uuid: [vcon(1).body]}
+
+    @in_service()
+    async def test_cancelled_anywhere_it_is_there_whole_or_not_at_all(self, it: Watched) -> None:
+        for n, turns in enumerate(CUTS):
+            record = vcon(n, 300_000)
+            task = asyncio.create_task(it.sink.deliver(record))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await cancelled(it.rig, task)
+            assert (await it_has(it.rig)).get(record.uuid, [record.body]) == [record.body]
+            await it.insist(record)
+            assert (await it_has(it.rig))[record.uuid] == [record.body]
+
+    @in_service("stall")
+    async def test_a_delivery_that_hangs_ends_when_it_is_cancelled(self, it: Watched) -> None:
+        await it.rig.stall()
+        task = asyncio.create_task(it.sink.deliver(vcon(1)))
+        async with asyncio.timeout(it.rig.patience):
+            await it.rig.stalled()
+        await cancelled(it.rig, task)
+        await it.insist(vcon(1))
+        assert await it_has(it.rig) == {vcon(1).uuid: [vcon(1).body]}
+
+    @in_service()
+    async def test_what_is_erased_is_gone_and_an_unknown_one_is_fine(self, it: Watched) -> None:
+        await it.erase(vcon(1).uuid)
+        await it.deliver(vcon(1))
+        await it.deliver(vcon(2))
+        for _ in range(2):
+            await it.erase(vcon(1).uuid)
+        assert await it_has(it.rig) == {vcon(2).uuid: [vcon(2).body]}
+
+    @in_service()
+    async def test_a_look_hands_nothing_over_and_changes_nothing(self, it: Watched) -> None:
+        assert "error" not in await it.look(), "all is well"
+        assert await it_has(it.rig) == {}
+        await it.deliver(vcon(1))
+        await it.look()
+        assert await it_has(it.rig) == {vcon(1).uuid: [vcon(1).body]}
+        if "down" in it.rig.can:
+            await it.rig.down(on=True)
+            try:
+                levels = await it.look()
+            except (Retry, Refused):
+                levels = ["error"]
+            assert set(levels) != {"ok"}, "the receiver is down, and look() does not say so"
+            await it.rig.down(on=False)
+
+    def test_it_is_closed_twice_and_leaves_nothing_running(self, rig: SinkRig) -> None:
+        async def main() -> None:
+            await rig.sink().close()  # never used
+            sink = rig.sink()
+            await sink.deliver(vcon(1))
+            await sink.close()
+            await sink.close()
+            assert not tasks_of(sink), "left running"
+
+        run(rig, main())
+
+
+async def it_has(rig: SinkRig) -> dict[str, list[bytes]]:
+    """What the receiver has, as plain values."""
+    return {uuid: list(bodies) for uuid, bodies in (await rig.received()).items()}
+
+
+async def cancelled(rig: SinkRig, task: asyncio.Task[Receipt]) -> None:
+    """Cancel a delivery, which must end soon, and by that unless it had ended before."""
+    if task.done():
+        return
+    task.cancel()
+    await asyncio.wait([task], timeout=rig.patience)
+    assert task.done(), "a delivery ends soon after it was cancelled"
+    assert task.cancelled(), "a cancel passes through a sink; it is never swallowed"

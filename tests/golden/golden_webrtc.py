@@ -116,9 +116,9 @@ async def muted(room: Room) -> None:
     async with room.attached():
         ann, ben = room.joins("ann"), room.joins("ben")
         await asyncio.gather(ann.speak(ANN), ben.speak(BEN))
-        ann.session.mute(on=True)
+        ann.session.presence.mute(on=True)
         await asyncio.gather(ann.speak(0 * ANN), ben.speak(BEN))
-        ann.session.mute(on=False)
+        ann.session.presence.mute(on=False)
         await asyncio.gather(ann.speak(ANN), ben.speak(BEN))
         await ben.hang_up()
         await ann.hang_up()

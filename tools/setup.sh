@@ -76,6 +76,7 @@ if [ "${1:-}" = test ]; then
   need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
+  need "command -v sipp" sip-tester
   need "command -v node" nodejs
   need "command -v npm" npm
   need "command -v espeak-ng" espeak-ng

@@ -92,6 +92,8 @@ class Table:
             message = read(data)
         except MalformedError as why:
             message = why
+        if message is None:
+            return []
         return self.take(self.core.receive(message, flow, self.now))
 
     def answer(self, answer=None):

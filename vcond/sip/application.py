@@ -133,7 +133,12 @@ class Application(Protocol):
         ...
 
     def odd(self, reason: str) -> None:
-        """Something was dropped or refused: short fixed words, to be counted and told now and then."""
+        """Something was dropped or refused: short fixed words, to be counted and told now and then.
+
+        ``address`` (not allowed), ``malformed``, ``unknown-dialog``, ``cseq``, ``pending``, ``extension``, ``encoding``,
+        ``session-interval``, ``options-rate``, ``invite-rate``, ``full``, ``not-well``, ``password``; of sockets
+        ``connections``, ``accept``, ``handshake``, ``idle``, ``not-read``, ``not-sent``.
+        """
         ...
 
     def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:

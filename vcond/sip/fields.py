@@ -22,6 +22,7 @@ _MARK: Final = re.compile(r'["\\<>,;]')
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*")
 _SPACE: Final = re.compile(r"\s")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _HOST: Final = re.compile(r"[A-Za-z0-9\-._]+")
 
 
@@ -176,7 +177,7 @@ def _bracketed(text: str) -> tuple[str, str]:
     """``Name <uri>`` as name and URI; a second bracket, which some write, is none."""
     at = 0
     if text.startswith('"'):
-        end = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL).match(text)
+        end = _QUOTED.match(text)
         at = end.end() if end else 0
     at = text.find("<", at)
     if at < 0:

@@ -80,7 +80,7 @@ class SipServer:
         except (OSError, UnicodeError) as why:
             reason = why.strerror if isinstance(why, OSError) else "no host has such a name"
             raise ConfigError(f"cannot listen on {transport} {host}:{port}: {reason}", "listen") from None
-        log.info("SIP is listened for", transport=transport, address=f"{address[0]}:{address[1]}")
+        log.info("listening for SIP", transport=transport, address=f"{address[0]}:{address[1]}")
         return address
 
     @property
@@ -152,9 +152,11 @@ class SipServer:
         if flow.reliable:
             self._streams.send(data, flow)
             return
-        socket = self._datagrams.get(flow.connection) or next(iter(self._datagrams.values()), None)
-        if socket is not None:
-            socket.send(data, flow.remote)
+        sockets = self._datagrams
+        for socket in [sockets[flow.connection]] if flow.connection in sockets else sockets.values():
+            if (":" in socket.local[0]) == (":" in flow.remote[0]):  # any of them, for a dialog of another process
+                socket.send(data, flow.remote)
+                break
 
     async def _answer(self, ask: Ask) -> None:
         """Have the application answer, and say so."""

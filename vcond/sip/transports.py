@@ -144,7 +144,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """As it comes."""
-        for item in self._reader.feed(data):
+        whole = self._reader.feed(data)
+        for item in whole:
             self._streams.receive(item, self.flow)
         if self._reader.pinged:
             self._reader.pinged = False
@@ -152,7 +153,8 @@ class Connection(asyncio.Protocol):
         if self._reader.broken:
             self.close()
         settings = self._streams.settings
-        self._wait(settings.idle if self._reader.idle else settings.half_open, again=self._reader.idle)
+        idle = self._reader.idle
+        self._wait(settings.idle if idle else settings.half_open, again=idle or bool(whole))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """Its dialogs go on: the next request comes on another one."""

@@ -216,6 +216,19 @@ def test_half_a_message_is_not_waited_for(said):
     served(test)
 
 
+def test_a_connection_in_the_middle_of_a_message_at_each_read_stays():
+    async def test(server, notes, at):
+        client = await Stream.to(at["tcp"])
+        asked = request("OPTIONS", transport="TCP")
+        client.send(asked[:50])
+        for _ in range(20):
+            assert status(await client.ask(asked[50:] + asked[:50])) == 200
+            await asyncio.sleep(25)
+        await client.close()
+
+    served(test)
+
+
 def test_an_idle_connection_stays_for_an_hour():
     async def test(server, notes, at):
         client = await Stream.to(at["tcp"])

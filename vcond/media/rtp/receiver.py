@@ -82,7 +82,7 @@ class RtpReceiver(Generic[Moment]):
 
     def agree(self, formats: Mapping[int, Format]) -> None:
         """Other payload types were agreed on; the stream goes on."""
-        self._formats = dict(formats)
+        self._streams.formats = dict(formats)
 
     def feed(self, datagram: bytes, address: Address, arrived: Moment) -> None:
         """Take one datagram."""

@@ -63,7 +63,7 @@ lint: setup
 	$(BIN)/python tools/make_docs.py --check
 
 .PHONY: docs
-# The tables of docs/ that come from the code: metrics, configuration keys, commands.
+# What is made from the code: tables of metrics, configuration keys and commands in docs/, lists of adapters in pyproject.toml.
 docs: setup
 	$(BIN)/python tools/make_docs.py
 

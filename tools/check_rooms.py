@@ -27,7 +27,7 @@ TABLE: dict[str, set[str]] = {
     "speech": {"call", "media", "journal", "base"},
     "sdk": {"call", "media", *PLAIN},
     "delivery": {"vcon", "sdk", "base"},
-    "testing": {"call", "media", "sdk", *PLAIN},
+    "testing": {"call", "media", "sdk", "speech.engine", *PLAIN},
     "config": {"speech", "delivery", "base"},
     "capture": {"policy", "call", "media", "journal", "speech", "sdk", "config", "base"},
     "publish": {"policy", "call", "media", "vcon", "journal", "delivery", "config", "capture", "base"},
@@ -46,7 +46,7 @@ JOBS = {
     "speech": "engines, workers, scheduling, models",
     "sdk": "for plug-ins: the contracts of adapters and sinks; what adapters of PBXs share: legs, their taps, the conversation above them, selection, attaching again; the server of media streams",
     "delivery": "the outbox, sinks, retry",
-    "testing": "for authors of plug-ins: a desk in memory, virtual time, the conformance suites of adapters and sinks",
+    "testing": "for authors of plug-ins: a desk in memory, virtual time, the conformance suites of adapters, sinks and engines",
     "config": "the configuration, typed",
     "capture": "live calls and tracks, what an adapter is handed, recovery",
     "publish": "from an ended call to the outbox: finishing, amending",
@@ -96,8 +96,9 @@ def table() -> str:
 
 
 def room_names(allowed: set[str]) -> list[str]:
-    """From the ground up, without the parts of ``base`` that all may import."""
-    return [room for room in TABLE if room in allowed]
+    """From the ground up, then parts of rooms, without those of ``base`` that all may import."""
+    parts = sorted(part for part in allowed - PLAIN if "." in part)
+    return [*(room for room in TABLE if room in allowed), *(f"`{part}`" for part in parts)]
 
 
 def main() -> int:

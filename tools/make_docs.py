@@ -1,12 +1,13 @@
-"""Writes the tables of the documentation from the code: metrics, configuration keys, commands. ``make docs``.
+"""Writes what is made from the code: docs' tables of metrics, keys and commands; lists of adapters in pyproject.toml.
 
-With ``--check`` it writes nothing and says what differs; that is part of ``make lint``. A table stands between two
+``make docs``. With ``--check`` it writes nothing and says what differs; that is part of ``make lint``. A table stands between two
 comments of its page; what is around them is written by hand.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,25 @@ def prose(text: str) -> str:
     return " ".join(text.replace(r"\[", "[").replace("``", "`").split())
 
 
+def lists(text: str, top: Path) -> str:
+    """``pyproject.toml`` with every adapter's folder in all lists that need it: the entry points are written by hand."""
+    packages = sorted(file.parent.relative_to(top) for file in top.glob("adapters/*/vcond_*/__init__.py"))
+    folders = [str(folder) for folder in dict.fromkeys(package.parent for package in packages)]
+    made = {
+        ("tool.hatch.build", "dev-mode-dirs"): [".", *folders],
+        ("tool.hatch.build.targets.wheel", "packages"): ["vcond", *map(str, packages)],
+        ("tool.ruff", "src"): [".", *folders],
+        ("tool.mypy", "packages"): ["vcond", *(package.name for package in packages)],
+        ("tool.mypy", "mypy_path"): folders,
+    }
+    for (section, key), values in made.items():
+        place = re.compile(rf"(^\[{re.escape(section)}\]\n(?:(?!\[).*\n)*?{key} = )\[.*\]$", re.MULTILINE)
+        text, count = place.subn(lambda found, values=values: found[1] + json.dumps(values), text)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"pyproject.toml: there is not one list {key} in [{section}]")
+    return text
+
+
 PAGES = {
     "docs/operations.md": {"metrics": metrics},
     "docs/configuration.md": {"configuration": configuration},
@@ -123,15 +143,15 @@ def written(page: str, made: dict[str, str]) -> str:
 def main(*options: str) -> int:
     """Write or check; 1 when something is wrong."""
     found = miscounted(TOP)
-    for name, tables in PAGES.items():
+    for name, tables in {**PAGES, "pyproject.toml": None}.items():
         file = TOP / name
         old = file.read_text("utf-8")
-        new = written(old, {table: make() for table, make in tables.items()})
+        new = lists(old, TOP) if tables is None else written(old, {table: make() for table, make in tables.items()})
         if new != old and "--check" in options:
-            found.append(f"{name}: its tables are not those of the code: run `make docs`")
+            found.append(f"{name}: what is made from the code is not as the code: run `make docs`")
         elif new != old:
             file.write_text(new, "utf-8")
-    print("\n".join(found) if found else "docs: the tables are those of the code")
+    print("\n".join(found) if found else "docs: what is made from the code is as the code")
     return bool(found)
 
 

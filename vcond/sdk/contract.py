@@ -2,7 +2,7 @@
 
 An adapter turns one system (Asterisk, Twilio) into events and placed audio. It imports ``vcond.sdk`` and
 ``vcond.media``, nothing else of vcond. It is loaded through the entry point group
-``vcond.adapters``, whose name is the configuration section ``[adapters.<name>]``. See CONTRIBUTING.md for the way to
+``vcond.adapters``, whose name is the configuration section ``[adapters.<name>]``. See docs/plug-ins.md for the way to
 write one.
 
 Rules, each held by the conformance suite in ``vcond.testing``:

@@ -37,6 +37,7 @@ def test_the_tables_are_those_of_the_code(capsys):
 def test_a_table_that_differs_is_told_and_written(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(docs, "TOP", tmp_path)
     monkeypatch.setattr(docs, "PAGES", {"page.md": {"words": lambda: "| a |"}})
+    (tmp_path / "pyproject.toml").write_text(docs.lists((TOP / "pyproject.toml").read_text(), tmp_path))
     metrics = tmp_path / docs.METRICS
     metrics.parent.mkdir(parents=True)
     metrics.write_text("")
@@ -53,6 +54,18 @@ def test_a_table_that_differs_is_told_and_written(tmp_path: Path, monkeypatch, c
     page.write_text("no place")
     with pytest.raises(ValueError, match="one place for the table words"):
         docs.main()
+
+
+def test_the_folder_of_an_adapter_is_in_every_list_that_needs_it(tmp_path: Path):
+    package = tmp_path / "adapters" / "acme" / "vcond_acme"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    made = tomllib.loads(docs.lists((TOP / "pyproject.toml").read_text(), tmp_path))["tool"]
+    assert made["hatch"]["build"]["dev-mode-dirs"] == made["ruff"]["src"] == [".", "adapters/acme"]
+    assert made["hatch"]["build"]["targets"]["wheel"]["packages"] == ["vcond", "adapters/acme/vcond_acme"]
+    assert (made["mypy"]["packages"], made["mypy"]["mypy_path"]) == (["vcond", "vcond_acme"], ["adapters/acme"])
+    with pytest.raises(ValueError, match="not one list src"):
+        docs.lists((TOP / "pyproject.toml").read_text().replace("src =", "sources ="), tmp_path)
 
 
 def test_a_metric_that_is_never_counted_or_made_elsewhere_is_found(tmp_path: Path):
@@ -168,7 +181,7 @@ def test_samples_have_keys_that_there_are_and_every_section():
             known = {key.name for title, one in SECTIONS.items() if title.split()[0] == section for key in one.keys}
             assert key in known | {"type", "form"}, f"{file.relative_to(TOP)}: {section}.{key}"
     there = {section for section, *_ in settings(samples()[0].read_text())}
-    assert {name.partition(".")[0] for name in SECTIONS} - {name.partition(".")[0] for name in there} == set()
+    assert {re.split("[. ]", name)[0] for name in SECTIONS} - {name.partition(".")[0] for name in there} == set()
 
 
 def test_what_the_sample_sets_and_does_not_comment_out_is_the_default():

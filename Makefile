@@ -11,7 +11,7 @@ MINUTES ?= 60
 SUITE ?= bookworm trixie
 
 .NOTPARALLEL:
-.PHONY: help setup demo test peers quick slow random torture fresh install lint format picture bench lock clean
+.PHONY: help setup demo test peers quick slow random torture fresh install deb lint format picture bench lock clean
 help:
 	@echo "make demo            a spoken call through a fresh daemon: live text, then a vCon"
 	@echo "make demo PBX=asterisk   the same through a real Asterisk"
@@ -22,6 +22,7 @@ help:
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make docs            the tables of docs/ anew from the code"
 	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers, WITH=siprec)"
+	@echo "make deb             packages for this Debian, vcond and vcond-webrtc, in dist"
 	@echo "make lint | format | picture | bench | lock | clean"
 
 setup: .venv/.ready
@@ -54,6 +55,11 @@ fresh:
 # As root; nothing of .venv is used.
 install:
 	@PREFIX=$(PREFIX) WITH=$(WITH) DESTDIR=$(DESTDIR) tools/install.sh
+
+# For the Debian that this runs on, 12 or 13.
+deb: setup
+	@rm -f dist/vcond*.deb
+	@$(BIN)/python tools/deb.py
 
 lint: setup
 	$(BIN)/ruff check $(CODE)

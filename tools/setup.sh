@@ -72,6 +72,7 @@ whip() { # libdatachannel, which OBS and others publish with, as npm's node-data
 if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
+  need "command -v lintian" lintian
   need "test -x /usr/lib/chromium/chromium" chromium
   need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2

@@ -8,6 +8,7 @@ message may hold words spoken, digits dialled, full numbers or secrets.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 
 class VcondError(Exception):
@@ -58,9 +59,18 @@ class MissingExtraError(OperatorError):
 def how_to_install(package: str) -> str:
     """The command that installs ``package``: an extra of vcond's own (``embedded``, ``webrtc``), or another distribution.
 
-    vcond is on no index: its extras come with ``make install`` of a checkout. Others go into the environment that runs.
+    vcond is on no index: its extras come with ``make install`` of a checkout, or are packages of Debian where vcond is one
+    (``packaged`` of tools/deb.py). Others go into the environment that runs.
     """
-    if package in {"embedded", "siprec", "webrtc"}:
+    ours = {"embedded", "siprec", "webrtc"}
+    if (Path(sys.prefix) / "packaged").exists():
+        name = "vcond" if package == "embedded" else "vcond-webrtc"  # SRTP comes with what WebRTC needs
+        return (
+            f"apt install ./{name}_*.deb"
+            if package in ours
+            else f"python3 -m pip --python {sys.prefix}/bin/python3 install {package}"
+        )
+    if package in ours:
         return f"make install{f' WITH={package}' if package != 'embedded' else ''}, as root in the checkout of vcond"
     return f"{sys.prefix}/bin/pip install {package}"
 

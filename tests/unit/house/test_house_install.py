@@ -64,3 +64,11 @@ def test_how_to_install_names_a_command_that_exists():
     assert how_to_install("siprec").startswith("make install WITH=siprec,")
     assert "install" in targets
     assert how_to_install("other").endswith("/bin/pip install other")
+
+
+def test_where_vcond_is_a_package_its_extras_are_too(tmp_path: Path, monkeypatch):
+    (tmp_path / "packaged").touch()
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    assert how_to_install("embedded") == "apt install ./vcond_*.deb"
+    assert how_to_install("webrtc") == "apt install ./vcond-webrtc_*.deb"
+    assert how_to_install("other") == f"python3 -m pip --python {tmp_path}/bin/python3 install other"

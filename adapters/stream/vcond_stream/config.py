@@ -21,5 +21,5 @@ class StreamConfig(StreamSettings, forbid_unknown_fields=True, frozen=True):
     secrets: Annotated[dict[str, Annotated[str, Meta(min_length=8, max_length=500)]], Meta(max_length=32)] = (
         msgspec.field(default_factory=dict)
     )
-    """By dialect, what its platform signs handshakes with or sends along: ``plivo = "${credential:plivo-token}"``. Such a path
+    """By dialect, what its platform signs handshakes with or sends along: ``plivo = "${credential:plivo-auth-token}"``. Such a path
     asks for that, and not for the ingress token. The README says what it is for each."""

@@ -10,12 +10,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from vcond.sdk.contract import Desk, Finding
-from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls, candidates, twilio_signed
+from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls, candidates
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.dialect import TwilioDialect
-
-SIGNATURE: Final = "X-Twilio-Signature"
-SETTINGS: Final = "X-Twilio-Webhooks-Signature-Settings"
+from vcond_twilio.status import Statuses, signed
 
 
 class TwilioAdapter:
@@ -33,8 +31,7 @@ class TwilioAdapter:
         keys, base = self._config.auth_tokens, self._config.public_url or desk.ingress.base_url
 
         def vouch(request: web.Request) -> str:
-            given, settings = (request.headers.get(name, "") for name in (SIGNATURE, SETTINGS))
-            return "" if twilio_signed(given, settings, keys, candidates(base, request.raw_path)) else "signature"
+            return "" if signed(request, keys, candidates(base, request.raw_path)) else "signature"
 
         streams = MediaStreams(
             desk,
@@ -43,6 +40,8 @@ class TwilioAdapter:
             vouch if keys else lambda _: "",
         )
         desk.ingress.route("GET", self._config.path, streams.answer, guarded=not keys)
+        statuses = Statuses(desk, calls, keys, base)
+        desk.ingress.route("POST", f"{self._config.path}/status", statuses.answer, guarded=not keys)
         url = stream_url(desk.ingress.base_url, self._config.path)
         if not url.startswith("wss://"):
             desk.log.warning("Twilio cannot reach this address", url=url, fix=f"set web.public_url; {PROXY}")

@@ -130,6 +130,20 @@ class StreamedCalls:
         carrier.tracks[name] = track
         return track
 
+    def over(self, key: str, *, at: Instant, cause: Cause) -> bool:
+        """The platform says that a call has ended. False when it is not known, or ended already.
+
+        One that waits for another stream waits no longer. One that a stream still carries ends with that.
+        """
+        streamed = self._calls.get(key)
+        if streamed is None:
+            return False
+        if not streamed.carriers:
+            self._forget(streamed)
+            if streamed.call.state.ended is None:
+                streamed.call.end(at=min(at, streamed.left), cause=cause)
+        return True
+
     def leave(self, streamed: StreamedCall, carrier: Carrier, *, at: Instant, stopped: bool) -> None:
         """A stream is over: by a stop message, or because its connection went."""
         for track in carrier.tracks.values():

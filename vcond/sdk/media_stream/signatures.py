@@ -44,8 +44,16 @@ def same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given[:LONGEST].encode("utf-8", "surrogateescape"), expected.encode())
 
 
+def with_form(url: str, form: Iterable[tuple[str, str]]) -> str:
+    """What is signed of a URL and the form that is posted to it: names in order, each value once, in order."""
+    values: dict[str, set[str]] = {}
+    for name, value in form:
+        values.setdefault(name, set()).add(value)
+    return url + "".join(name + value for name in sorted(values) for value in sorted(values[name]))
+
+
 def twilio_signed(given: str, settings: str, keys: Iterable[str], urls: Iterable[str]) -> bool:
-    """Whether ``X-Twilio-Signature`` is of one of these URLs, with one of these keys.
+    """Whether ``X-Twilio-Signature`` is of one of these URLs (``with_form`` where one is posted), with one of these keys.
 
     ``settings`` is ``X-Twilio-Webhooks-Signature-Settings``: ``key=…,algorithm=HMAC_SHA256`` where the account signs that way.
     """

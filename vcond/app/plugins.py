@@ -18,6 +18,7 @@ from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import ShapedSink
 from vcond.sdk.contract import Adapter
+from vcond.storage.files import Files
 from vcond.vcon import Profile, serialize
 from vcond.vcon.sealing.encrypt import encrypt
 from vcond.vcon.sealing.keys import Signer, load_recipient, load_signer
@@ -121,7 +122,7 @@ def without_links(text: str) -> str:
     return _LINK.sub(r"\1 (in vcond's source)", text)
 
 
-def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
+def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None = None) -> list[ShapedSink]:
     """The configured sinks in order, each under a name of its own, each with its form of a vCon. Raises ConfigError."""
     made: list[ShapedSink] = []
     names: set[str] = set()
@@ -146,7 +147,7 @@ def sinks(config: Config, *, clock: Callable[[], Instant]) -> list[ShapedSink]:
         own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
         inner = made_by(convert(own, made_by.Config, at))
         seal = None if form == "plain" else sealer(config.seal, form, clock)
-        made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain))
+        made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain, files=files))
     small = too_small(config, made)
     if small and all(sink.profile == Profile.CONSERVER for sink in made):
         why = (

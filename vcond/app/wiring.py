@@ -14,6 +14,7 @@ import structlog
 from vcond.app import plugins
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
+from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import Bus
 from vcond.capture.registry import Office
 from vcond.config import Loaded, naming_files
@@ -28,6 +29,7 @@ from vcond.server.status import Status
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches, speech_of
 from vcond.speech.routes import Routes
+from vcond.storage.files import Files
 
 logger = structlog.get_logger()
 
@@ -43,13 +45,14 @@ class Parts:
         self.started = False
         self.stopping = False
         self.last_beat = 0.0
+        files = Files()
         with naming_files(loaded.origin):
-            sinks = plugins.sinks(self.config, clock=clock.now)
+            sinks = plugins.sinks(self.config, clock=clock.now, files=files)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
         state_dir = made_state_dir(Path(self.config.vcond.state_dir))
-        self.forms = MadeForms(state_dir / "forms", sinks)
+        self.forms = MadeForms(state_dir / "forms", sinks, files)
         self.speech = speech_of(self.config.speech, clock=clock)
         self.outbox = Outbox(
             state_dir / "outbox",
@@ -59,9 +62,10 @@ class Parts:
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
             config=self.config.delivery,
             on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
+            files=files,
         )
-        token = ingress_token(self.config.web, state_dir)
-        self.store = Store(state_dir / "journal")
+        token = ingress_token(self.config.web, state_dir, files)
+        self.store = Store(state_dir / "journal", files=files)
         self.finisher = Finisher(
             self.config.record,
             speech=self.speech,
@@ -75,6 +79,7 @@ class Parts:
             bus=self.bus,
             forget=self.store.remove,
             clean=self.forms.clean,
+            files=files,
         )
         self.office = Office(
             self.config.vcond,
@@ -86,6 +91,7 @@ class Parts:
             discard=CallJournal.remove,
             facts=lambda: facts(self.speech),
             wishes=Routes(self.config.speech).wishes,
+            free_space=FreeSpace(files.free),
         )
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
@@ -98,9 +104,10 @@ class Parts:
 class MadeForms:
     """Signed and encrypted forms of vCons, which go when every sink has the vCon."""
 
-    def __init__(self, folder: Path, sinks: Sequence[ShapedSink]) -> None:
+    def __init__(self, folder: Path, sinks: Sequence[ShapedSink], files: Files) -> None:
         """``folder`` is where ``sinks`` keep them."""
         self._folder = folder
+        self._files = files
         self._sinks = sinks
         self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="clean")
 
@@ -115,7 +122,7 @@ class MadeForms:
         for file in await asyncio.to_thread(lambda: list(folder.iterdir()) if folder.is_dir() else []):
             entry = await outbox.get(file.name[:36])
             if entry is None or entry.closed_at:
-                await asyncio.to_thread(file.unlink, missing_ok=True)
+                await asyncio.to_thread(self._files.delete_one, str(file))
 
     def close(self) -> None:
         """What was not cleaned is at the next start."""

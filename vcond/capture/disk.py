@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import queue
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from vcond.config.schema import DaemonConfig
+from vcond.storage.files import Files
 
 log = structlog.get_logger()
 
@@ -22,19 +22,14 @@ FIRST = 1.0
 """Seconds that the first look may be waited for: before that nothing is known."""
 
 
-def free_space(path: Path) -> int:
-    """Bytes that are free for this user. Waits for the file system, for ever if that is a network one that is gone."""
-    space = os.statvfs(path)
-    return space.f_bavail * space.f_frsize
-
-
 class FreeSpace:
     """Called again and again: says what the last look found, and has a thread look anew."""
 
     def __init__(
-        self, measure: Callable[[Path], int] = free_space, clock: Callable[[], float] = time.monotonic
+        self, measure: Callable[[str], int] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._measure, self._clock = measure, clock
+        """``measure``: bytes that are free at a path; see ``Files.free``."""
+        self._measure, self._clock = measure or Files().free, clock
         self._wanted: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._asked: float | None = None
         """Since when an answer is waited for."""
@@ -64,7 +59,7 @@ class FreeSpace:
         while True:
             path = self._wanted.get()
             try:
-                self._last = self._measure(path)
+                self._last = self._measure(str(path))
             except OSError as why:
                 self._last = why
             self._asked = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from vcond.speech.check import check_speech
 from vcond.speech.engine import EngineOptions
 from vcond.speech.engine_choice import choose
 from vcond.speech.routes import configurations
+from vcond.storage.files import Files
 
 SOON = 30
 """Days before a certificate's end from which on it is said."""
@@ -234,7 +234,7 @@ def _disk(config: Config) -> list[Finding]:
     there = next((parent for parent in (folder, *folder.parents) if os.path.lexists(parent)), folder)
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         return [Finding("error", "vcond.state_dir", f"{there} cannot be written by {getpass.getuser()}", AS_WHOM)]
-    free = shutil.disk_usage(there).free // 1_000_000
+    free = Files().free(str(there)) // 1_000_000
     if free < config.vcond.min_free_mb:
         return [Finding("error", "disk", f"{free} MB free at {there}", "no call is recorded below vcond.min_free_mb")]
     return [Finding("ok", "disk", f"{free} MB free at {there}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from vcond.journal import read_folder
 from vcond.media.codecs import Pcm
 from vcond.publish.builder import read_track
 from vcond.publish.summary import detail, summary
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import BuildOptions, build, serialize, validate
 
 
@@ -24,15 +27,13 @@ class _Files:
     """Audio files of a journal that another process may be writing."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._files = folder, WholeFiles(Files())
 
     def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
         """Samples; zeros where nothing is."""
-        pcm = np.zeros(max(0, stop - start), np.int16)
-        file = self._folder / track_file
-        if file.is_file():
-            got = np.fromfile(file, "<i2", count=len(pcm), offset=2 * start)
-            pcm[: len(got)] = got
+        pcm = np.zeros(max(0, stop - start), "<i2")
+        with contextlib.suppress(FileNotFoundError):
+            self._files.read_part(str(self._folder / track_file), pcm.data.cast("B"), 2 * start)
         return pcm
 
 

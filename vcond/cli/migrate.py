@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcond.base.atomic_files import publish_file
 from vcond.base.errors import ConfigError
 from vcond.config import files_of
 from vcond.config.load import reading
 from vcond.config.renamed import Change, migrated
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ def migrate(path: Path, *, write: bool) -> list[Migrated]:
     A file keeps its mode and owner, and is replaced as a whole. Raises ConfigError, and OSError.
     """
     found = [one for one in map(_migrated, files_of(path)) if one.changes]
+    whole = WholeFiles(Files())
     for one in found if write else ():
         target = one.file.resolve()  # a link stays one
         was = target.stat()
-        publish_file(target, one.text.encode(), was.st_mode & 0o777, owner=(was.st_uid, was.st_gid))
+        whole.publish(target, one.text.encode(), mode=was.st_mode & 0o777, owner=(was.st_uid, was.st_gid))
     return found
 
 

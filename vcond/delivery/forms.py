@@ -13,9 +13,11 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from vcond.base import atomic_files
 from vcond.base.errors import OperatorError, VcondError
+from vcond.delivery.outbox_files import MOST
 from vcond.sdk.sink import Receipt, Refused, Retry, Sealed, Seen, SinkPlugin
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Profile, fit, preflight, read, serialize
 from vcond.vcon.profiles import CONSERVER_LIMIT
 
@@ -30,6 +32,7 @@ class ShapedSink:
         seal: Callable[[bytes], bytes] | None = None,
         folder: Path,
         domain: str = "",
+        files: Files | None = None,
     ) -> None:
         """``seal`` makes the signed or encrypted form of a vCon's bytes; without it the sink gets the plain one.
 
@@ -38,6 +41,7 @@ class ShapedSink:
         self._sink = sink
         self._seal = seal
         self._folder = folder
+        self._files = WholeFiles(files or Files())
         self._domain = domain
         self.name = sink.name
         self.concurrency = sink.concurrency
@@ -72,7 +76,7 @@ class ShapedSink:
     def forget(self, uuid: str) -> None:
         """The vCon is delivered everywhere: its kept form goes."""
         with contextlib.suppress(FileNotFoundError):
-            self._kept(uuid).unlink()
+            self._files.files.delete_one(str(self._kept(uuid)))
 
     def _kept(self, uuid: str) -> Path:
         return self._folder / f"{uuid}.{self.name}"
@@ -103,8 +107,8 @@ class ShapedSink:
     def _sealed(self, record: Sealed, seal: Callable[[bytes], bytes]) -> bytes:
         kept = self._kept(record.uuid)
         if kept.exists():
-            return kept.read_bytes()
+            return self._files.read(kept, MOST)
         body = seal(record.body)
-        atomic_files.make_folder(self._folder)
-        atomic_files.publish_file(kept, body)
+        self._files.make_folder(self._folder)
+        self._files.publish(kept, body)
         return body

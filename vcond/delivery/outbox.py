@@ -26,6 +26,7 @@ from vcond.delivery.model import Clock, Entry, SinkState, State
 from vcond.delivery.sink_worker import Lane, Shared
 from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import Sink
+from vcond.storage.files import Files
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -64,6 +65,7 @@ class Outbox:
         rng: Random,
         config: OutboxConfig | None = None,
         on_delivered: Callable[[str], Awaitable[None] | None] | None = None,
+        files: Files | None = None,
     ) -> None:
         """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
 
@@ -74,7 +76,7 @@ class Outbox:
             raise ConfigError("no sink is configured: finished vCons would go nowhere", "sinks")
         if len(set(names)) < len(names):
             raise ConfigError("two sinks have the same name", "sinks")
-        self._root, self._database, self._sinks = root, database, names
+        self._root, self._database, self._sinks, self._files = root, database, names, files
         self._clock = clock
         self._config = config or OutboxConfig()
         self._store: OutboxStore | None = None
@@ -103,7 +105,7 @@ class Outbox:
         latest = now + round(self._config.backoff_max * SECOND)
 
         def make() -> OutboxStore:
-            return OutboxStore(self._root, self._database, self._sinks, now=now, latest=latest)
+            return OutboxStore(self._root, self._database, self._sinks, now=now, latest=latest, files=self._files)
 
         self._store = await asyncio.get_running_loop().run_in_executor(self._disk, make)
 

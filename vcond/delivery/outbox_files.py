@@ -13,9 +13,11 @@ from uuid import UUID
 
 import msgspec
 
-from vcond.base import atomic_files
+from vcond.storage.whole_files import WholeFiles
 
 SUFFIX: Final = ".vcon.json"
+MOST: Final = 2 << 30
+"""Bytes of a vCon; none that vcond makes comes near."""
 
 
 class _Head(msgspec.Struct):
@@ -27,15 +29,15 @@ class _Head(msgspec.Struct):
 class Shelves:
     """Where the files are."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: WholeFiles) -> None:
+        self.files = files
         self.pending, self.kept, self.aside = root / "pending", root / "kept", root / "aside"
 
     def open(self) -> None:
         """Make the folders, and clear away what an interrupted publish left."""
         for folder in (self.pending, self.kept, self.aside):
-            atomic_files.make_folder(folder)
-            for left in atomic_files.leftovers(folder):
-                left.unlink(missing_ok=True)
+            self.files.make_folder(folder)
+            self.files.clear(folder)
 
     def file(self, uuid: str) -> Path:
         """Of a vCon that some sink lacks."""
@@ -45,20 +47,24 @@ class Shelves:
         """Of a vCon that every sink has."""
         return self.kept / f"{uuid}{SUFFIX}"
 
+    def read(self, path: Path) -> bytes:
+        """A vCon."""
+        return self.files.read(path, MOST)
+
     def publish(self, uuid: str, body: bytes) -> None:
         """Durable when it returns."""
-        atomic_files.publish_file(self.file(uuid), body)
+        self.files.publish(self.file(uuid), body)
 
     def set_aside(self, uuid: str, sha512: str, body: bytes) -> Path:
         """Bytes that must not replace others: durable, once per content."""
         path = self.aside / f"{uuid}.{sha512[:16]}{SUFFIX}"
         if not path.exists():
-            atomic_files.publish_file(path, body)
+            self.files.publish(path, body)
         return path
 
     def move_aside(self, name: str) -> Path:
         """A file in ``pending/`` that is none of ours."""
-        atomic_files.move_file(self.pending / name, self.aside)
+        self.files.move(self.pending / name, self.aside)
         return self.aside / name
 
     def names(self, folder: Path) -> tuple[set[str], list[str]]:

@@ -67,7 +67,7 @@ def _without_file(db: sqlite3.Connection, shelves: Shelves, vcon: rows.Vcon) -> 
     """A row whose file is not in ``pending/``: whether that is a loss."""
     kept = shelves.kept_file(vcon.uuid)
     if vcon.stage == "open" and kept.exists():  # rows from an older copy of the database
-        kept.rename(shelves.file(vcon.uuid))
+        shelves.files.move(kept, shelves.pending)
         return False
     if vcon.stage == "kept" and not kept.exists():
         rows.set_stage(db, vcon.seq, "gone")
@@ -91,7 +91,7 @@ def _enter(db: sqlite3.Connection, shelves: Shelves, uuids: set[str]) -> None:
             rows.set_stage(db, gone.seq, "done")
             continue
         try:
-            body = shelves.file(uuid).read_bytes()
+            body = shelves.read(shelves.file(uuid))
             check_body(uuid, body)
         except ValueError as why:
             _move_aside(shelves, shelves.file(uuid).name, str(why))
@@ -110,7 +110,7 @@ def _enter_kept(db: sqlite3.Connection, shelves: Shelves, known: AbstractSet[str
     """Kept files that no row knows, so that they go when their time has come."""
     for uuid in sorted(shelves.names(shelves.kept)[0] - known):
         if rows.find(db, uuid) is None:
-            body = shelves.kept_file(uuid).read_bytes()
+            body = shelves.read(shelves.kept_file(uuid))
             seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), now, {}, "kept")
             rows.set_stage(db, seq, "kept", now)
 

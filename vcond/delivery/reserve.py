@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
+
+from vcond.storage.files import Files
 
 log = structlog.get_logger()
 
@@ -16,26 +18,28 @@ SIZE = 2 << 20
 class Reserve:
     """One file of zeros beside the database. All methods block."""
 
-    def __init__(self, path: Path, size: int = SIZE) -> None:
+    def __init__(self, path: Path, files: Files, size: int = SIZE) -> None:
         self._path = path
+        self._files = files
         self._size = size
 
     def ensure(self) -> None:
         """Take the room. Raises OSError when there is none: then nothing new should be taken either."""
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = self._files.open(str(self._path), create=True)
         try:
-            if os.fstat(handle).st_size < self._size:
-                os.posix_fallocate(handle, 0, self._size)
+            if self._files.size(handle) < self._size:
+                self._files.truncate(handle, self._size, room=True)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self._files.delete_one(str(self._path))
             raise
         finally:
-            os.close(handle)
+            self._files.close(handle)
 
     def release(self) -> bool:
         """Give the room back; False when it is already gone."""
         try:
-            self._path.unlink()
+            self._files.delete_one(str(self._path))
         except FileNotFoundError:
             return False
         log.warning("the disk is full: the outbox uses its reserve", file=str(self._path))

@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TypeVar
 
 import structlog
 
-from vcond.base import atomic_files, metrics
+from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.delivery import backlog, rows
 from vcond.delivery.backlog import Query, SendingNow
@@ -24,6 +24,8 @@ from vcond.delivery.model import ConflictError, Entry
 from vcond.delivery.outbox_files import Shelves, check_body
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -35,14 +37,18 @@ BATCH: Final = 1000
 class OutboxStore:
     """Opens everything, and makes files and rows agree. Raises StorageError when it cannot."""
 
-    def __init__(self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int) -> None:
+    def __init__(
+        self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int, files: Files | None = None
+    ) -> None:
         """``now`` and ``latest`` in nanoseconds: no delivery of an earlier run waits beyond ``latest``."""
+        files = files or Files()
         self._sinks = tuple(sinks)
-        self._shelves = Shelves(root)
-        self._reserve = Reserve(database.with_name(f"{database.name}.reserve"))
+        self._files = WholeFiles(files)
+        self._shelves = Shelves(root, self._files)
+        self._reserve = Reserve(database.with_name(f"{database.name}.reserve"), files)
         with storage_errors("open the outbox"):
             self._shelves.open()
-            atomic_files.make_folder(database.parent)
+            self._files.make_folder(database.parent)
         self._db = self._open(database, now)
         try:
             with storage_errors("bring the outbox in order"):
@@ -92,7 +98,7 @@ class OutboxStore:
 
     def read(self, uuid: str) -> tuple[bytes, str]:
         """The bytes in the file, and their SHA-512 in hex. Raises OSError. May be called from any thread."""
-        body = self._shelves.file(uuid).read_bytes()
+        body = self._shelves.read(self._shelves.file(uuid))
         return body, hashlib.sha512(body).hexdigest()
 
     def record(self, sink: str, seq: int, outcome: rows.Outcome) -> bool:
@@ -120,10 +126,10 @@ class OutboxStore:
         """The core knows: keep or remove the file."""
         with storage_errors("put a delivered vCon away"):
             if keep:
-                atomic_files.move_file(self._shelves.file(vcon.uuid), self._shelves.kept)
+                self._files.move(self._shelves.file(vcon.uuid), self._shelves.kept)
             else:
-                atomic_files.remove_file(self._shelves.file(vcon.uuid))
-                atomic_files.remove_file(self._shelves.kept_file(vcon.uuid))
+                self._files.remove(self._shelves.file(vcon.uuid))
+                self._files.remove(self._shelves.kept_file(vcon.uuid))
             self._change(lambda: rows.set_stage(self._db, vcon.seq, "kept" if keep else "gone"))
 
     def expire(self, closed_before: int) -> int:
@@ -131,7 +137,7 @@ class OutboxStore:
         with storage_errors("remove old vCons"):
             old = rows.in_stage(self._db, "kept", BATCH, closed_before)
             for vcon in old:
-                atomic_files.remove_file(self._shelves.kept_file(vcon.uuid))
+                self._files.remove(self._shelves.kept_file(vcon.uuid))
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
             return len(old)
 
@@ -189,7 +195,7 @@ class OutboxStore:
             self._change(enter, spend_reserve=False)
         except (sqlite3.Error, OSError):
             with suppress(OSError):
-                atomic_files.remove_file(self._shelves.file(uuid))
+                self._files.remove(self._shelves.file(uuid))
             raise
         return sha512
 

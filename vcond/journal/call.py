@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,6 +19,7 @@ from vcond.journal.prerequisites import Adoption, Repair
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
 from vcond.journal.write_queue import Inbox, Request
+from vcond.storage.whole_files import WholeFiles
 
 Pcm = NDArray[np.int16]
 """Shape (samples,): one channel of 16-bit audio."""
@@ -38,6 +38,7 @@ class Owner(Protocol):
     """The store of a journal, as the journal sees it."""
 
     inbox: Inbox
+    files: WholeFiles
 
     async def ask(self, request: Callable[[Done], Request]) -> None:
         """Have the writer do something and wait until it is done. Raises what it says."""
@@ -126,6 +127,21 @@ class CallJournal:
             view[at - first : at - first + len(data)] = data
         return pcm
 
+    def mapped(self, track_file: str, start: int, stop: int) -> Pcm:
+        """As ``read``, of what is in the file, and not to be changed: for so much that memory is to hold only what is used.
+
+        Raises ValueError when not all of it is in the file (flush first), StorageError when the disk does.
+        """
+        track = self._tracks.get(track_file)
+        for name in track.names() if track else []:
+            try:
+                return np.frombuffer(self._store.files.files.map(name.path, start * 2, stop * 2), _SAMPLE)
+            except FileNotFoundError:
+                continue
+            except OSError as why:
+                raise StorageError(advice(why, name.path)) from why
+        raise ValueError("no audio of that name")
+
     def length(self, track_file: str) -> int:
         """Where the last sample of a track ends; 0 when there is none."""
         track = self._tracks.get(track_file)
@@ -205,17 +221,9 @@ class CallJournal:
     def _read_file(self, track: Track, view: memoryview, offset: int) -> None:
         for name in track.names():
             try:
-                fd = os.open(name.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                self._store.files.read_part(name.path, view, offset)
             except FileNotFoundError:
                 continue
             except OSError as why:
                 raise StorageError(advice(why, name.path)) from why
-            try:
-                done = 0
-                while done < len(view) and (got := os.preadv(fd, [view[done:]], offset + done)):
-                    done += got
-            except OSError as why:
-                raise StorageError(advice(why, name.path)) from why
-            finally:
-                os.close(fd)
             return

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import structlog
 
 from vcond.journal.disk_errors import say
-from vcond.journal.files import Files
+from vcond.storage.files import Files
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from vcond.journal.fd_cache import Handles
-from vcond.journal.files import Files
+from vcond.storage.files import Files
 
 BLOCK: Final = 1 << 20
 """A block stops growing here, so that one system call stays short."""

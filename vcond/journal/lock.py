@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vcond.base.errors import InUseError, StorageError
 from vcond.journal.disk_errors import advice
-from vcond.journal.files import FILE_MODE
+from vcond.storage.files import FILE_MODE
 
 LOCK = ".lock"
 

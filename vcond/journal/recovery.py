@@ -17,6 +17,7 @@ from vcond.base.errors import JournalError, StorageError
 from vcond.call.events import CallOpened, Event
 from vcond.journal.disk_errors import advice
 from vcond.journal.records import CHUNK, FORMAT, MAX_LOG, Reader
+from vcond.storage.files import Files
 
 EVENTS: Final = "events.log"
 DAMAGED: Final = "events.damaged-"
@@ -49,57 +50,55 @@ def is_uuid(name: str) -> bool:
         return False
 
 
-def read_folder(path: Path) -> tuple[list[Event], str]:
+def read_folder(path: Path, files: Files | None = None) -> tuple[list[Event], str]:
     """The events of a journal, and why there may be more (empty = there are not); also while a daemon writes it.
 
     A record that is being written right now shows as damage at the very end. Raises JournalError when it is no
     journal or of a newer vcond, StorageError when it cannot be read.
     """
-    events, reader = _read_log(path / EVENTS)
+    events, reader = _read_log(path / EVENTS, files or Files())
     return events, reader.damage
 
 
-def examine(folder: Path) -> Found | None:
+def examine(folder: Path, files: Files | None = None) -> Found | None:
     """A folder of the store; None when a crash left it before anything was in it.
 
     Raises JournalError when it is no journal of its name or of a newer vcond, StorageError when it cannot be read.
     """
+    files = files or Files()
     if not is_uuid(folder.name):
         raise JournalError("not a call's folder: move it elsewhere")
     with _mapped(folder):
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise JournalError(f"{folder}: not a folder: move it elsewhere")
-        files = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
-    if not files or (list(files) == [EVENTS] and stat.S_ISREG(files[EVENTS].st_mode) and not files[EVENTS].st_size):
+        regular = {entry.name: entry.is_file(follow_symlinks=False) for entry in os.scandir(folder)}
+        sizes = {name: files.size(f"{folder}/{name}") for name, is_file in regular.items() if is_file}
+    if not regular or (list(regular) == [EVENTS] and sizes.get(EVENTS) == 0):
         return None
-    events, reader = _read_log(folder / EVENTS)
+    events, reader = _read_log(folder / EVENTS, files)
     opened = events[0] if events else None
     if not isinstance(opened, CallOpened):
         raise JournalError(f"{folder}: {reader.damage or 'no event'}: keep it for support, or move it elsewhere")
     if opened.call != folder.name:
         raise JournalError(f"{folder}: holds another call: a folder must have the name of its call; move it elsewhere")
-    tracks = {
-        name: found.st_size
-        for name, found in files.items()
-        if TRACK_NAME.fullmatch(name) and stat.S_ISREG(found.st_mode)
-    }
-    taken = (n for n in range(1, MAX_DAMAGED) if f"{DAMAGED}{n}" not in files)
+    tracks = {name: size for name, size in sizes.items() if TRACK_NAME.fullmatch(name)}
+    taken = (n for n in range(1, MAX_DAMAGED) if f"{DAMAGED}{n}" not in regular)
     aside = f"{DAMAGED}{next(taken, MAX_DAMAGED)}"
     return Found(folder.name, events, reader.good, reader.damage, tracks, aside)
 
 
-def _read_log(path: Path) -> tuple[list[Event], Reader]:
+def _read_log(path: Path, files: Files) -> tuple[list[Event], Reader]:
     reader = Reader()
     events: list[Event] = []
     with _mapped(path):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if stat.S_IFMT(path.lstat().st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
+            raise JournalError(f"{path}: not a file: move it elsewhere")
+        fd = files.open(str(path), write=False)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise JournalError(f"{path}: not a file: move it elsewhere")
-            while reader.seen < MAX_LOG and (chunk := os.read(fd, CHUNK)):
+            while reader.seen < MAX_LOG and (chunk := files.pread(fd, CHUNK, reader.seen)):
                 events += reader.feed(chunk)
         finally:
-            os.close(fd)
+            files.close(fd)
     if reader.newer:
         raise JournalError(
             f"{path}: written by a newer vcond (format {reader.version}, this one knows {FORMAT}): "

@@ -19,10 +19,11 @@ from vcond.journal.commands import Done, Purge, Remove, Stop
 from vcond.journal.disk_errors import advice
 from vcond.journal.fd_cache import fair_share
 from vcond.journal.file_buffers import Folder, Lost
-from vcond.journal.files import FOLDER_MODE, DiskFiles, Files
 from vcond.journal.recovery import Found, examine, is_uuid
 from vcond.journal.write_queue import Inbox, Request
 from vcond.journal.writer import TRASH, Writer, run
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 log = structlog.get_logger()
 
@@ -54,13 +55,14 @@ class Store:
         self._loop = _running_loop()
         self._journals: dict[str, CallJournal] = {}
         self._folders: dict[str, Folder] = {}
+        self.files = WholeFiles(files or Files())
         self._make_root()
         self._lock = lock.acquire(self.root)
         self._empty_trash()
         writer = Writer(
             Folder(str(self.root), made=True),
             self.inbox,
-            files or DiskFiles(),
+            self.files.files,
             clock=clock,
             sync_interval=sync_interval,
             max_open=max_open or fair_share(),
@@ -116,7 +118,7 @@ class Store:
         folder = self._folders.get(uuid)
         if folder is None or uuid in self._journals:
             return self._journals.get(uuid)
-        found = await asyncio.to_thread(examine, Path(folder.path))
+        found = await asyncio.to_thread(examine, Path(folder.path), self.files.files)
         if found is None or self._folders.get(uuid) is not folder:
             return None
         journal = self._journals[uuid] = CallJournal(self, uuid, folder, found)
@@ -174,9 +176,7 @@ class Store:
         if (self.root / TRASH).is_symlink():
             raise StorageError(f"{self.root / TRASH}: a symbolic link: remove it")
         try:
-            if not self.root.exists():
-                self.root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-                self.root.chmod(FOLDER_MODE)
+            self.files.make_folder(self.root)
         except OSError as why:
             raise StorageError(advice(why, str(self.root))) from why
 
@@ -184,8 +184,7 @@ class Store:
         """Delete what an earlier run left. The folder is made now: removing calls must work when the disk is full."""
         trash = self.root / TRASH
         try:
-            trash.mkdir(FOLDER_MODE, exist_ok=True)
-            trash.chmod(FOLDER_MODE)
+            self.files.files.make_folder(str(trash))
             self.inbox.ask(Purge([entry.path for entry in os.scandir(trash)]))
         except OSError as why:
             log.warning("the trash of the journals cannot be emptied", why=advice(why, str(trash)))
@@ -200,7 +199,7 @@ class Store:
         if name in {lock.LOCK, TRASH} or name in self._folders:
             return None
         try:
-            found = examine(self.root / name)
+            found = examine(self.root / name, self.files.files)
         except (JournalError, StorageError) as why:
             self.refused[name] = str(why)
             log.warning("a journal is left alone", name=ascii(name)[:80], why=str(why))

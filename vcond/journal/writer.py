@@ -22,10 +22,10 @@ from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.journal.disk_errors import advice, say
 from vcond.journal.fd_cache import Handles
-from vcond.journal.file_buffers import Block, Folder, Log, Name, Tail, Track
-from vcond.journal.files import Files
+from vcond.journal.file_buffers import Folder, Log, Name, Tail, Track
 from vcond.journal.retries import LONGEST, Retries
 from vcond.journal.write_queue import Inbox, Request
+from vcond.storage.files import Files, put
 
 log = structlog.get_logger()
 
@@ -130,7 +130,7 @@ class Writer:
         while blocks:
             try:
                 for name in targets:
-                    _put(self.files, self.open(tail, name), blocks[0])
+                    put(self.files, self.open(tail, name), blocks[0].data, blocks[0].start)
             except OSError as why:
                 for name in targets:
                     self.handles.forget(name.path)
@@ -253,17 +253,6 @@ def _purge_next(files: Files, purges: deque[str], root: str) -> None:
     except OSError as why:
         say(log.warning, "removed calls stay in the trash until the next start", why=advice(why, root))
     purges.popleft()
-
-
-def _put(files: Files, fd: int, block: Block) -> None:
-    """Write a block whole. Raises OSError."""
-    offset = block.start
-    with memoryview(block.data) as view:
-        while offset < block.stop:
-            done = files.pwrite(fd, view[offset - block.start :], offset)
-            if done <= 0:
-                raise OSError(errno.EIO, "nothing written")
-            offset += done
 
 
 def run(writer: Writer, clock: Callable[[], float]) -> None:

@@ -26,6 +26,7 @@ from vcond.media.codecs import Pcm
 from vcond.publish.media_files import publish
 from vcond.publish.retrying import until_stored
 from vcond.publish.revisions import Revision
+from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate
 
 MAPPED = 3600 * 8_000
@@ -57,7 +58,7 @@ def _audio(journal: CallJournal, track: Track) -> Pcm:
     length = min(track.samples - track.shift, journal.length(track.file)) - start
     if length < MAPPED or track.shift > 0:
         return read_track(journal, track)
-    return np.memmap(journal.folder / track.file, "<i2", "r", offset=2 * start, shape=(length,))
+    return journal.mapped(track.file, start, start + length)
 
 
 def _stand_back() -> None:
@@ -114,9 +115,9 @@ class Built:
 class Builder:
     """Owns the threads that build."""
 
-    def __init__(self, config: RecordConfig, wait: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, config: RecordConfig, wait: Callable[[float], Awaitable[None]], files: WholeFiles) -> None:
         """``wait`` is how long a disk is left alone that takes no recording."""
-        self._config, self._wait = config, wait
+        self._config, self._wait, self._files = config, wait, files
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
 
@@ -142,5 +143,5 @@ class Builder:
         where = self._config.media_url if self._config.media_dir else ""
         built = build_with_media(state, audio, build_options(self._config, amended=amended), media_url=where)
         for media in built.media:
-            publish(media, Path(self._config.media_dir))
+            publish(media, Path(self._config.media_dir), self._files)
         return Built(built.document, validate(built.document), serialize(built.document))

@@ -29,6 +29,8 @@ from vcond.publish.quarantine import set_aside
 from vcond.publish.retrying import until_stored
 from vcond.publish.revisions import Awaited, Known, Revision, looked_up, revisions
 from vcond.publish.texts import Settling, all_texts
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 log = structlog.get_logger()
 
@@ -66,6 +68,7 @@ class Finisher:
         forget: Callable[[str], None],
         clean: Callable[[str], None] = lambda _: None,
         wait: Callable[[float], Awaitable[None]] | None = None,
+        files: Files | None = None,
     ) -> None:
         """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
         vCon is delivered, ``clean`` of each vCon that is.
@@ -82,7 +85,8 @@ class Finisher:
         self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
         self._awaited = Awaited(forget)
         self._in_hand = asyncio.Semaphore(IN_HAND)
-        self._builder = Builder(config, self._wait)
+        self._files = WholeFiles(files or Files())
+        self._builder = Builder(config, self._wait, self._files)
         self._failed: Counter[str] = Counter()
         """By call, how often it could not be finished."""
         self.busy = 0
@@ -202,7 +206,7 @@ class Finisher:
         async with self._in_hand:
             built = await self._builder.built(call.state, journal, revision)
             if not built.valid:
-                await asyncio.to_thread(set_aside, self._quarantine, revision.uuid, built)
+                await asyncio.to_thread(set_aside, self._quarantine, revision.uuid, built, self._files)
                 return 0
             if revision.kind == "original":
                 kept = built.without_recording

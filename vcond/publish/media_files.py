@@ -6,35 +6,27 @@ import contextlib
 import os
 from pathlib import Path
 
-from vcond.base.atomic_files import sync_folder
 from vcond.base.errors import StorageError
+from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Media
 
 
-def publish(media: Media, folder: Path) -> None:
+def publish(media: Media, folder: Path, files: WholeFiles) -> None:
     """Write a recording below ``folder``, complete and durable or not at all. Doing it again changes nothing.
 
-    Raises StorageError when the disk does not take it.
+    It belongs to the group of the folder: the web server's. Raises StorageError when the disk does not take it.
     """
     path = folder / media.name
     try:
-        if path.exists() and path.stat().st_size == media.size:
+        if path.exists() and files.files.size(str(path)) == media.size:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o750)  # whatever the umask
+        group = folder.stat().st_gid if folder.is_dir() else -1
+        files.make_folder(path.parent, 0o750)
         with contextlib.suppress(PermissionError):
-            os.chown(path.parent, -1, folder.stat().st_gid)
-        unfinished = path.with_name(f".{path.name}.part")
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as out:
-            os.fchmod(out.fileno(), 0o640)
-            with contextlib.suppress(PermissionError):  # the group of the folder: the web server's
-                os.fchown(out.fileno(), -1, folder.stat().st_gid)
-            for piece in media.pieces():
-                out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-        unfinished.rename(path)
-        for made in (path.parent, folder):
-            sync_folder(made)
+            os.chown(path.parent, -1, group)
+        try:
+            files.publish(path, media.pieces(), mode=0o640, owner=(-1, group))
+        except PermissionError:  # we are not in that group
+            files.publish(path, media.pieces(), mode=0o640)
     except OSError as why:
         raise StorageError(f"cannot store a recording in {folder}: {why.strerror}; look at the disk") from None

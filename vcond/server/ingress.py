@@ -13,10 +13,11 @@ import structlog
 from aiohttp import web
 
 from vcond.base import metrics
-from vcond.base.atomic_files import publish_file
 from vcond.base.errors import ConfigError, StorageError
 from vcond.config.schema import WebConfig
 from vcond.sdk.contract import Handler
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 log = structlog.get_logger()
 
@@ -39,14 +40,18 @@ def reason(why: Exception) -> str:
     return str(why.strerror) if isinstance(why, OSError) else "no host has such a name"
 
 
-def ingress_token(config: WebConfig, state_dir: Path) -> str:
+MOST_TOKEN: Final = 4096
+"""Bytes of the file with the ingress token."""
+
+
+def ingress_token(config: WebConfig, state_dir: Path, files: Files) -> str:
     """The configured token, or the one made at the first start. Raises StorageError when it cannot be kept."""
-    file = state_dir / "ingress-token"
+    file, whole = state_dir / "ingress-token", WholeFiles(files)
     try:
-        token = config.token or (file.read_text("ascii").strip() if file.exists() else "")
+        token = config.token or (whole.read(file, MOST_TOKEN).decode("ascii").strip() if file.exists() else "")
         if not token:  # none yet, or a start that was cut short
             token = secrets.token_urlsafe(24)
-            publish_file(file, f"{token}\n".encode())
+            whole.publish(file, f"{token}\n".encode())
     except (OSError, UnicodeDecodeError) as why:
         raise StorageError(f"cannot keep the ingress token in {file}: {why}") from None
     return token

@@ -23,6 +23,8 @@ from vcond.publish.media_files import publish
 from vcond.publish.revisions import revisions
 from vcond.publish.texts import all_texts
 from vcond.sdk.contract import ArrivalClock, Codec
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 from vcond.testing.time import run_virtual
 from vcond.vcon import Finding, Media, read, validate
 
@@ -287,7 +289,7 @@ async def test_a_recording_that_is_in_no_vcon_keeps_its_journal(house, tmp_path:
 def test_a_published_recording_can_be_read_by_our_group_whatever_the_umask(tmp_path: Path):
     before = os.umask(0o077)
     try:
-        publish(Media("u/call.wav", "audio/x-wav", 4, lambda: [b"RI", b"FF"]), tmp_path / "media")
+        publish(Media("u/call.wav", "audio/x-wav", 4, lambda: [b"RI", b"FF"]), tmp_path / "media", WholeFiles(Files()))
     finally:
         os.umask(before)
     file = tmp_path / "media" / "u" / "call.wav"

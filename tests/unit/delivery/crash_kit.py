@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-FILE_STEPS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "posix_fallocate", "fchmod", "close")
-NEED_ROOM = {"write", "mkdir", "posix_fallocate", "COMMIT"}
+FILE_STEPS = ("open", "pwrite", "fdatasync", "fsync", "rename", "unlink", "mkdir", "posix_fallocate", "fchmod", "close")
+NEED_ROOM = {"pwrite", "mkdir", "posix_fallocate", "COMMIT"}
 REAL = {name: getattr(os, name) for name in FILE_STEPS}
 REAL_CONNECT = sqlite3.connect
 

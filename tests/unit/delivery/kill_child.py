@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import structlog
-from crash_kit import REAL, Steps
+from crash_kit import Steps
 from delivery_kit import body_of, make_outbox, uuid_of
 
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
@@ -32,7 +32,7 @@ async def deliver(command: dict[str, str], say: int) -> None:
     told = asyncio.Event()
 
     def on_delivered(_uuid: str) -> None:
-        REAL["write"](say, b"told ")
+        os.write(say, b"told ")
         told.set()
 
     conserver = ConserverSink(
@@ -41,7 +41,7 @@ async def deliver(command: dict[str, str], say: int) -> None:
     folder = FolderSink(FolderConfig(path=str(root / "out")))
     async with make_outbox(root, conserver, folder, clock=WallClock(), on_delivered=on_delivered) as outbox:
         await outbox.publish(uuid_of(number), body_of(number))
-        REAL["write"](say, b"published ")
+        os.write(say, b"published ")
         task = asyncio.create_task(outbox.run())
         await told.wait()
         task.cancel()

@@ -104,6 +104,7 @@ async def test_a_disk_in_trouble_is_tried_again(make, tmp_path, monkeypatch, err
     sink = make()
     await sink.deliver(sealed(2))
     with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fail)
         patch.setattr(os, "fsync", fail)
         with pytest.raises(Retry) as caught:
             await sink.deliver(sealed(1))

@@ -379,7 +379,7 @@ async def test_a_full_disk_is_told_and_forgotten(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", full)
+            patch.setattr(os, "pwrite", full)
             with pytest.raises(StorageError):
                 await publish(outbox, 1)
             assert "No space" in outbox.trouble

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from vcond.delivery.reserve import Reserve
+from vcond.storage.files import Files
 
 
 def test_it_takes_real_room_once_and_gives_it_back(tmp_path):
-    reserve = Reserve(tmp_path / "r", size=100_000)
+    reserve = Reserve(tmp_path / "r", Files(), size=100_000)
     reserve.ensure()
     reserve.ensure()
     found = (tmp_path / "r").stat()
@@ -22,11 +21,14 @@ def test_it_takes_real_room_once_and_gives_it_back(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_room_nothing_is_left_behind(tmp_path, monkeypatch):
-    def full(*_a):
+class Full(Files):
+    """There is no room."""
+
+    def truncate(self, fd, length, *, room=False):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
+
+def test_without_room_nothing_is_left_behind(tmp_path):
     with pytest.raises(OSError, match="No space"):
-        Reserve(tmp_path / "r").ensure()
+        Reserve(tmp_path / "r", Full()).ensure()
     assert list(tmp_path.iterdir()) == []

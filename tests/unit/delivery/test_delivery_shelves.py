@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcond.delivery.outbox_files import Shelves, check_body, is_uuid
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 
 @given(st.uuids())
@@ -41,7 +43,7 @@ def test_what_is_no_vcon_of_that_uuid(body):
 
 
 def test_left_over_temporaries_are_cleared_everywhere(tmp_path):
-    shelves = Shelves(tmp_path)
+    shelves = Shelves(tmp_path, WholeFiles(Files()))
     shelves.open()
     for folder in (shelves.pending, shelves.kept, shelves.aside):
         (folder / ".x.vcon.json.tmp").write_bytes(b"half")

@@ -21,13 +21,12 @@ BLOCKS = {
     "statvfs", "disk_usage", "exists", "is_file", "is_dir", "is_socket", "is_symlink", "stat", "lstat", "read_text",
     "read_bytes", "write_text", "write_bytes", "unlink", "rename", "replace_file", "mkdir", "rmdir", "iterdir", "glob", "rglob",
     "touch", "chmod", "chown", "fsync", "fdatasync", "listdir", "scandir", "makedirs", "rmtree", "copyfile",
+    "delete_one", "make_folder", "sync_folder", "read_part",
     # others
     "sleep", "check_output", "check_call", "urlopen",
 }  # fmt: skip
 MAY = {
-    "vcond/capture/disk.py:free_space": "in a thread of its own, which nobody waits for",
     "vcond/publish/media_files.py:publish": "in the threads that build vCons",
-    "vcond/publish/media_files.py:_sync": "in the threads that build vCons",
     "vcond/publish/quarantine.py:set_aside": "in a thread",
     "vcond/app/wiring.py:clean_left": "in a thread",
     "vcond/app/wiring.py:made_state_dir": "before the first call",

@@ -1,4 +1,4 @@
-"""Disks that misbehave, as the journal's own seam ``Files`` sees them."""
+"""Disks that misbehave, as the seam ``Files`` sees them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,12 +16,13 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import CallJournal, Store
 from vcond.journal.file_buffers import Folder
-from vcond.journal.files import DiskFiles
 from vcond.journal.write_queue import Inbox
 from vcond.journal.writer import Writer
+from vcond.storage.files import FOLDER_MODE, Files
+from vcond.storage.whole_files import WholeFiles
 
 
-class BadDisk(DiskFiles):
+class BadDisk(Files):
     """The real disk, until told otherwise."""
 
     def __init__(self) -> None:
@@ -58,11 +60,11 @@ class BadDisk(DiskFiles):
         self.failed.set()
         raise OSError(code, os.strerror(code))
 
-    def open(self, path: str, *, create: bool) -> int:
+    def open(self, path: str, *, create: bool = False, **options: Any) -> int:
         if self.error and create and self.only in path and not Path(path).exists():
             self._fail(self.error)
         self.calls.append(("open", path))
-        fd = super().open(path, create=create)
+        fd = super().open(path, create=create, **options)
         self._paths[fd] = path
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
@@ -72,10 +74,10 @@ class BadDisk(DiskFiles):
         self.open_now -= 1
         super().close(fd)
 
-    def make_folder(self, path: str) -> None:
+    def make_folder(self, path: str, mode: int = FOLDER_MODE) -> bool:
         if self.error and self.only in path:
             self._fail(self.error)
-        super().make_folder(path)
+        return super().make_folder(path, mode)
 
     def pwrite(self, fd: int, data: memoryview, offset: int) -> int:
         path = self._paths[fd]
@@ -134,6 +136,7 @@ class Hand:
     def __init__(self, root: Path, disk: BadDisk, *, max_pending: int = 1 << 20, sync_interval: float = 1.0) -> None:
         root.mkdir(exist_ok=True)
         self.disk, self.root, self.now = disk, root, 0.0
+        self.files = WholeFiles(disk)
         self.lost: list[tuple[str, int, int]] = []
         self.inbox = Inbox(max_pending, lambda: self.now, self._report)
         self.writer = Writer(

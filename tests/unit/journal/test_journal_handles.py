@@ -6,7 +6,7 @@ import resource
 import pytest
 
 from vcond.journal.fd_cache import Handles, fair_share
-from vcond.journal.files import DiskFiles
+from vcond.storage.files import Files
 
 
 def test_the_least_recently_used_is_closed(tmp_path, disk):
@@ -33,7 +33,7 @@ def test_files_of_a_folder_are_forgotten_together(tmp_path, disk):
 
 
 def test_an_error_of_close_is_not_the_end(tmp_path):
-    class LateErrors(DiskFiles):
+    class LateErrors(Files):
         def close(self, fd: int) -> None:
             super().close(fd)
             raise OSError(errno.EDQUOT, "")

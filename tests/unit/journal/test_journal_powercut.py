@@ -11,10 +11,10 @@ import pytest
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import Store
-from vcond.journal.files import DiskFiles
+from vcond.storage.files import Files
 
 
-class Platter(DiskFiles):
+class Platter(Files):
     """Knows what a power cut would leave: contents by inode as of their last sync, names as of their folder's."""
 
     def __init__(self) -> None:

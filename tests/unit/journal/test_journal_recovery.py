@@ -202,7 +202,7 @@ def test_a_disk_that_fails_is_a_storage_error(made, monkeypatch):
     def fail(*_: object) -> bytes:
         raise OSError(errno.EIO, "")
 
-    monkeypatch.setattr(os, "read", fail)
+    monkeypatch.setattr(os, "pread", fail)
     with pytest.raises(StorageError, match="kernel log"):
         read_folder(made[0])
 

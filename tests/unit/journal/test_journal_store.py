@@ -15,7 +15,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import Store, read_folder
 from vcond.journal.commands import Flush
-from vcond.journal.files import DiskFiles
+from vcond.storage.files import Files
 
 
 def pcm(count: int) -> np.ndarray:
@@ -109,7 +109,7 @@ async def test_what_a_dead_daemon_left_in_the_trash_is_deleted_at_start(stores, 
     (left / "0.pcm").touch()
     deleted = threading.Event()
 
-    class Watched(DiskFiles):
+    class Watched(Files):
         def delete_one(self, folder: str) -> bool:
             more = super().delete_one(folder)
             if not more:

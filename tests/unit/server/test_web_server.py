@@ -13,6 +13,7 @@ from aiohttp import web
 from vcond.base.errors import ConfigError
 from vcond.config import WebConfig
 from vcond.server.ingress import WebServer, ingress_token
+from vcond.storage.files import Files
 
 TOKEN = "t0ken"
 
@@ -106,16 +107,16 @@ async def test_an_address_in_use_is_the_operators_to_mend():
 
 
 def test_the_token_is_made_once_and_readable_by_vcond_only(tmp_path: Path):
-    made = ingress_token(WebConfig(), tmp_path)
+    made = ingress_token(WebConfig(), tmp_path, Files())
     assert len(made) >= 24
-    assert ingress_token(WebConfig(), tmp_path) == made
+    assert ingress_token(WebConfig(), tmp_path, Files()) == made
     assert stat.S_IMODE((tmp_path / "ingress-token").stat().st_mode) == 0o600
-    assert ingress_token(WebConfig(token="mine"), tmp_path) == "mine"
+    assert ingress_token(WebConfig(token="mine"), tmp_path, Files()) == "mine"
 
 
 def test_an_empty_token_never_lets_anybody_in(tmp_path: Path):
     (tmp_path / "ingress-token").touch()  # a start that was cut short
-    assert len(ingress_token(WebConfig(), tmp_path)) >= 24
+    assert len(ingress_token(WebConfig(), tmp_path, Files())) >= 24
     with pytest.raises(ConfigError, match="let everybody in"):
         WebServer(WebConfig(), token="")
 

@@ -18,10 +18,11 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from vcond.base import atomic_files
 from vcond.base.errors import ConfigError
-from vcond.delivery.outbox_files import SUFFIX, is_uuid
+from vcond.delivery.outbox_files import MOST, SUFFIX, is_uuid
 from vcond.sdk.sink import Form, Profile, Receipt, Refused, Retry, Sealed, Seen
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 
 class FolderConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -53,6 +54,7 @@ class FolderSink:
         self.name = config.name
         self.concurrency = config.concurrency
         self._root = Path(config.path)
+        self._files = WholeFiles(Files())  # what leaves the outbox is the receiver's: none but the real disk
         self._dated = config.layout == "date"
         self._mode = int(config.mode, 8)
         if not self._root.is_absolute():
@@ -103,12 +105,12 @@ class FolderSink:
     def _store(self, record: Sealed) -> Receipt:
         path = self.place(record.uuid)
         try:
-            atomic_files.make_folder(path.parent, self._mode | (self._mode & 0o444) >> 2)
+            self._files.make_folder(path.parent, self._mode | (self._mode & 0o444) >> 2)
             if path.exists():
-                if path.read_bytes() != record.body:
+                if self._files.read(path, MOST) != record.body:
                     raise Refused("other-bytes-there", hint="compare the two; move the old file away, then retry")
             else:
-                atomic_files.publish_file(path, record.body, self._mode)
+                self._files.publish(path, record.body, mode=self._mode)
         except OSError as why:
             raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))
@@ -116,7 +118,7 @@ class FolderSink:
     def _remove(self, uuid: str) -> Receipt:
         path = self.place(uuid)
         try:
-            atomic_files.remove_file(path)
+            self._files.remove(path)
         except OSError as why:
             raise self._later(why, path.parent) from why
         return Receipt(status=0, target=str(path))

@@ -22,12 +22,13 @@ from pathlib import Path
 
 import msgspec
 
-from vcond.base.atomic_files import sync_folder
 from vcond.base.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.models import graph_cache
 from vcond.speech.models.fingerprint import Kept, keep
 from vcond.speech.models.graph_cache import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told
 from vcond.speech.models.layout import arranged
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 TOOLS = ("fstsymbols", "fstcompose", "fstrelabel", "fstconvert")
 HELPERS = ("choom", "setpriv", "prlimit", "nice")
@@ -130,13 +131,12 @@ def _finish(of: dict[str, Kept], made: Path, owner: os.stat_result) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     files = {name: keep(made / name, sync=True) for name in MADE}
     told = msgspec.convert({"of": of, "files": files, "made_at": now}, Told, from_attributes=True)
-    (made / graph_cache.TOLD).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
-    keep(made / graph_cache.TOLD, sync=True)
+    WholeFiles(Files()).publish(made / graph_cache.TOLD, msgspec.json.format(msgspec.json.encode(told), indent=1))
     for path in (made, *made.iterdir()):
         path.chmod(0o755 if path == made else 0o644)  # whoever makes it, vcond's user reads it
         if os.geteuid() == 0:
             os.chown(path, owner.st_uid, owner.st_gid)
-    sync_folder(made)
+    Files().sync_folder(str(made))
 
 
 def _put(model: Path, made: Path, old: Path) -> None:
@@ -150,7 +150,7 @@ def _put(model: Path, made: Path, old: Path) -> None:
         if old.exists():
             old.rename(goal)
         raise
-    sync_folder(model)
+    Files().sync_folder(str(model))
 
 
 class Tools:

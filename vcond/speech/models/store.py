@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from vcond.base.atomic_files import sync_folder
 from vcond.base.errors import ConfigError, OperatorError, ProtocolError, StorageError
 from vcond.speech.engine_choice import MODEL_FOLDERS, is_vosk, is_whisper
 from vcond.speech.models import graph_cache, packages
@@ -24,9 +23,13 @@ from vcond.speech.models.fingerprint import Kept, keep, same
 from vcond.speech.models.unpack import MOST_BYTES, unzip
 from vcond.speech.workers import messages
 from vcond.speech.workers.process import Worker, WorkerLostError
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 DEFAULT = MODEL_FOLDERS[-1]
 MANIFEST = "vcond-model.json"
+MOST_TOLD = 16 << 20
+"""Bytes of it."""
 WORK = ".fetched"
 """Folder below the models' in which things are until they are whole."""
 MOST_UNKNOWN = 8 << 30
@@ -99,7 +102,7 @@ async def get(
 def manifest(folder: Path) -> Manifest | None:
     """What was installed into a model's folder; None = it was not us."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        return msgspec.json.decode(WholeFiles(Files()).read(folder / MANIFEST, MOST_TOLD), type=Manifest)
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -193,14 +196,15 @@ def _finish(model: Known, made: Path, goal: Path, source: str, digest: str) -> N
     try:
         for path in (made, *made.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)  # whoever fetches it, vcond's user reads it
-        files = {
+        there = {
             str(path.relative_to(made)): keep(path, sync=True) for path in sorted(made.rglob("*")) if path.is_file()
         }
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        told = Manifest(model.name, engine, source, digest, now, files, model.language, model.licence)
-        (made / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
-        made.rename(goal)
-        sync_folder(goal.parent)
+        told = Manifest(model.name, engine, source, digest, now, there, model.language, model.licence)
+        files = Files()
+        WholeFiles(files).publish(made / MANIFEST, msgspec.json.format(msgspec.json.encode(told), indent=1), mode=0o644)
+        files.rename(str(made), str(goal))
+        files.sync_folder(str(goal.parent))
     except OSError as why:
         raise StorageError(f"cannot write {goal}: {why.strerror or type(why).__name__}") from why
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vcond.journal.files import DiskFiles
+from vcond.storage.files import Files, put
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o777])
@@ -21,7 +21,7 @@ def mode(path: Path) -> int:
 
 
 def test_files_are_0600_and_folders_0700_whatever_the_umask(tmp_path, umask):
-    files = DiskFiles()
+    files = Files()
     files.make_folder(str(tmp_path / "f"))
     files.close(files.open(str(tmp_path / "f" / "x"), create=True))
     assert (mode(tmp_path / "f"), mode(tmp_path / "f" / "x")) == (0o700, 0o600)
@@ -29,13 +29,13 @@ def test_files_are_0600_and_folders_0700_whatever_the_umask(tmp_path, umask):
 
 def test_a_folder_that_is_there_keeps_its_mode(tmp_path):
     (tmp_path / "f").mkdir(0o750)
-    DiskFiles().make_folder(str(tmp_path / "f"))
+    Files().make_folder(str(tmp_path / "f"))
     assert mode(tmp_path / "f") == 0o750
 
 
 def test_a_file_is_made_only_when_asked_for(tmp_path):
     with pytest.raises(FileNotFoundError):
-        DiskFiles().open(str(tmp_path / "x"), create=False)
+        Files().open(str(tmp_path / "x"), create=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,11 +45,11 @@ def test_no_link_is_followed(tmp_path):
     (tmp_path / "dangling").symlink_to("elsewhere")
     for name in ("link", "dangling"):
         with pytest.raises(OSError, match="symbolic"):
-            DiskFiles().open(str(tmp_path / name), create=True)
+            Files().open(str(tmp_path / name), create=True)
 
 
 def test_what_is_written_can_be_read_measured_and_cut(tmp_path):
-    files = DiskFiles()
+    files = Files()
     fd = files.open(str(tmp_path / "x"), create=True)
     assert files.pwrite(fd, memoryview(b"abcd"), 2) == 4
     files.sync(fd)
@@ -71,7 +71,7 @@ def test_a_folder_is_deleted_one_entry_at_a_time_and_links_are_not_followed(tmp_
     (folder / "file").touch()
     (folder / "link").symlink_to(tmp_path / "keep")
     steps = 1
-    while DiskFiles().delete_one(str(folder)):
+    while Files().delete_one(str(folder)):
         steps += 1
     assert steps == 4
     assert not folder.exists()
@@ -80,5 +80,41 @@ def test_a_folder_is_deleted_one_entry_at_a_time_and_links_are_not_followed(tmp_
 
 def test_a_single_file_is_deleted_at_once(tmp_path):
     (tmp_path / "x").touch()
-    assert not DiskFiles().delete_one(str(tmp_path / "x"))
+    assert not Files().delete_one(str(tmp_path / "x"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_mapped_is_what_is_in_the_file(tmp_path):
+    (tmp_path / "x").write_bytes(bytes(range(100)) * 100)
+    assert bytes(Files().map(str(tmp_path / "x"), 4990, 5010)) == bytes([*range(90, 100), *range(10)])
+    with pytest.raises(ValueError, match="greater"):
+        Files().map(str(tmp_path / "x"), 0, 10_001)
+
+
+def test_room_is_taken_and_told(tmp_path):
+    files = Files()
+    fd = files.open(str(tmp_path / "x"), create=True)
+    files.truncate(fd, 100_000, room=True)
+    files.close(fd)
+    assert files.size(str(tmp_path / "x")) == 100_000
+    assert (tmp_path / "x").stat().st_blocks * 512 >= 100_000
+    assert files.free(str(tmp_path)) > 0
+
+
+def test_a_file_is_opened_for_reading_by_who_may_only_read(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    files = Files()
+    fd = files.open(str(tmp_path / "x"), write=False)
+    assert files.pread(fd, 10, 0) == b"abc"
+    with pytest.raises(OSError, match="descriptor"):
+        files.pwrite(fd, memoryview(b"x"), 0)
+    files.close(fd)
+
+
+def test_a_disk_that_takes_nothing_is_an_error(tmp_path):
+    class Nothing(Files):
+        def pwrite(self, fd, data, offset):
+            return 0
+
+    with pytest.raises(OSError, match="nothing written"):
+        put(Nothing(), 0, b"x", 0)

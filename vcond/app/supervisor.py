@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from vcond.app import plugins
+from vcond.base.backoff import Backoff
 from vcond.base.errors import VcondError
 from vcond.base.time import SECOND, Instant
 from vcond.capture.adapter_host import CoreDesk
@@ -18,7 +19,8 @@ from vcond.sdk.contract import Adapter, Ingress
 
 logger = structlog.get_logger()
 
-RESTART_FIRST, RESTART_MOST = 1.0, 60.0
+RESTART = Backoff(1.0, 60.0)
+"""Seconds before another start."""
 STEADY = 60 * SECOND
 """What ran as long as this before it ended is started again without a growing pause."""
 
@@ -65,18 +67,18 @@ class Supervisor:
 
     async def _keep_speech(self) -> None:
         """Speech never ends by itself. A mistake in it costs texts; calls are captured all the same."""
-        pause = RESTART_FIRST
+        failures = 0
         while True:
             began = self._office.clock.now()
             try:
                 await self._speech.run()
             except Exception:
                 logger.exception("speech crashed and is started again; please report it")
-            pause = await self._pause(pause, began)
+            failures = await self._pause(failures, began)
 
     async def _supervise(self, name: str, adapter: Adapter) -> None:
         """An adapter never ends by itself; when it does, it is started again."""
-        pause = RESTART_FIRST
+        failures = 0
         verdict = self._verdicts.setdefault(name, asyncio.Event())
         words = functools.partial(plugins.in_its_name, kind=getattr(adapter, "name", name), name=name)
         while True:
@@ -97,10 +99,10 @@ class Supervisor:
             if self._letting_go:
                 return  # it failed in its clean-up: the stop goes on
             self._office.attachments.say(name, False, "the adapter is starting again")
-            pause = await self._pause(pause, began)
+            failures = await self._pause(failures, began)
 
-    async def _pause(self, pause: float, began: Instant) -> float:
-        """Wait before another start, longer each time for what ends soon; how long it was, in seconds."""
-        pause = RESTART_FIRST if self._office.clock.now() - began > STEADY else min(2 * pause, RESTART_MOST)
-        await asyncio.sleep(pause)
-        return pause
+    async def _pause(self, failures: int, began: Instant) -> int:
+        """Wait before another start, longer each time for what ends soon; how often in a row that is now."""
+        failures = 1 if self._office.clock.now() - began > STEADY else failures + 1
+        await asyncio.sleep(RESTART.wait(failures))
+        return failures

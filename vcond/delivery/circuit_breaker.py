@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from vcond.base.backoff import Backoff
 from vcond.delivery.rows import HORIZON, ORDERS, Probe
 
 SECOND: Final = 1_000_000_000
@@ -19,9 +20,8 @@ RECENT: Final = 60 * SECOND
 """A sink that took a vCon so long ago still takes what had been waiting then: a refusal is about the vCon."""
 VOUCHED: Final = 20
 """So many refusals in a row are; more, and it is the sink."""
-ALONE_FIRST: Final = 60.0
-"""Seconds: bound of the first wait of a vCon that alone is refused; it doubles from there."""
-ALONE_MOST: Final = 3600.0
+ALONE: Final = Backoff(60.0, 3600.0)
+"""Seconds that a vCon waits which alone is refused."""
 
 
 @dataclass
@@ -144,9 +144,8 @@ class Pace:
     def refused_alone(self, seq: int) -> tuple[int, bool]:
         """Such an answer; nanoseconds until it is tried again, and whether it is the first."""
         one = self._alone[seq]
-        bound = min(ALONE_MOST, ALONE_FIRST * 2.0 ** min(one.refusals, 30))
         one.refusals += 1
-        return round(self.rng.uniform(bound / 2, bound) * SECOND), one.refusals == 1
+        return round(ALONE.wait(one.refusals, self.rng.uniform) * SECOND), one.refusals == 1
 
     def until(self, now: int) -> int:
         """When a sink that is down is tried again."""
@@ -195,16 +194,15 @@ class Pace:
 
     def backoff(self, failures: int) -> int:
         """Nanoseconds to wait after the n-th failure in a row."""
-        bound = min(self.most, self.first * 2.0 ** min(failures - 1, 30))
-        return round(self.rng.uniform(0.0, bound) * SECOND)
+        return round(Backoff(self.first, self.most, steady=0.0).wait(failures, self.rng.uniform) * SECOND)
 
     def _hold(self, now: int) -> None:
         """It begins where news is a reason to look, and is never at once."""
         self.doubted, self.held = False, True
         self._troubles += 1
         self._last = now
-        bound = min(self.most * SECOND, self._soon * 2.0 ** min(self._troubles - 1, 30))
-        self._until = max(now + round(self.rng.uniform(bound / 2, bound)), self._not_before)
+        wait = Backoff(self._soon, self.most * SECOND).wait(self._troubles, self.rng.uniform)
+        self._until = max(now + round(wait), self._not_before)
 
     def nudge(self, urgent: bool = False) -> None:
         """There is something new to send: a sink that is down is tried sooner, unless it asked us to wait.

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from vcond.base.backoff import Backoff
 from vcond.delivery.circuit_breaker import SECOND
 from vcond.delivery.rows import ANY_SIZE, HORIZON
 
-FIRST: Final = 120.0
-"""Seconds: bound of the first wait of those that are too large; it doubles from there."""
-MOST: Final = 3600.0
+WAITS: Final = Backoff(120.0, 3600.0)
+"""Seconds that those wait which are too large."""
 
 
 @dataclass
@@ -33,9 +33,8 @@ class SizeLimit:
         """One was refused for its size; whether that is news."""
         smaller = self.bytes == 0 or size < self.bytes
         if self.below(now) == ANY_SIZE:
-            bound = min(MOST, FIRST * 2.0 ** min(self._refusals, 30))
-            self.until = now + round(self.rng.uniform(bound / 2, bound) * SECOND)
             self._refusals += 1
+            self.until = now + round(WAITS.wait(self._refusals, self.rng.uniform) * SECOND)
         self.bytes = min(self.bytes or ANY_SIZE, size)
         return smaller
 

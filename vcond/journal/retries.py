@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from vcond.base.backoff import Backoff
 from vcond.journal.disk_errors import advice, say
 from vcond.journal.write_queue import Inbox
 
@@ -17,6 +18,8 @@ SLICE: Final = 32
 """Things tried again at a time."""
 SHORTEST, LONGEST = 0.05, 2.0
 """Seconds before a failed write is tried again: at first, and at most."""
+WAITS: Final = Backoff(SHORTEST, LONGEST, steady=1.0)
+"""Without jitter: the disk is ours, and one thread writes."""
 TRIES: Final = 8
 """Failures in a row after which a dead disk is left alone for a while."""
 QUIET: Final = 10.0
@@ -32,7 +35,8 @@ class Retries:
         self._failing: dict[object, Callable[[], None]] = {}
         self.at = 0.0
         """When to try again, while there is something."""
-        self._pause = SHORTEST
+        self._rounds = 0
+        """Rounds of trying again without progress."""
         self._complained = -QUIET
 
     def __len__(self) -> int:
@@ -59,8 +63,8 @@ class Retries:
 
     def _failed(self, key: object, again: Callable[[], None], trouble: str) -> str:
         if not self._failing:
-            self._pause = SHORTEST
-            self.at = self._clock() + self._pause
+            self._rounds = 1
+            self.at = self._clock() + WAITS.wait(self._rounds)
         self._failing.pop(key, None)
         self._failing[key] = again
         self._inbox.trouble = trouble
@@ -77,8 +81,8 @@ class Retries:
                 progress += 1
             if failures == TRIES:
                 break
-        self._pause = SHORTEST if progress else min(self._pause * 2, LONGEST)
-        self.at = now + self._pause if failures else now
+        self._rounds = 1 if progress else self._rounds + 1
+        self.at = now + WAITS.wait(self._rounds) if failures else now
 
     def _healthy(self) -> None:
         if not self._failing:

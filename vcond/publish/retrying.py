@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
+from vcond.base.backoff import Backoff
 from vcond.base.errors import StorageError
 
 log = structlog.get_logger()
 
-RETRY_FIRST, RETRY_MOST = 1.0, 60.0
+PAUSES: Final = Backoff(1.0, 60.0)
+"""Seconds before a disk is asked again."""
 
 T = TypeVar("T")
 
@@ -20,11 +22,11 @@ async def until_stored(
     store: Callable[[], Awaitable[T]], call: str, refused: str, wait: Callable[[float], Awaitable[None]]
 ) -> T:
     """What ``store`` returns. While it raises StorageError, ``refused`` is told of that call, and it is tried again."""
-    pause = RETRY_FIRST
+    failures = 0
     while True:
         try:
             return await store()
         except StorageError as why:
             log.error(refused, call=call, why=str(why))  # noqa: TRY400 - it says it all
-        await wait(pause)
-        pause = min(2 * pause, RETRY_MOST)
+        failures += 1
+        await wait(PAUSES.wait(failures))

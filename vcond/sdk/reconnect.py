@@ -7,11 +7,13 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
+from vcond.base.backoff import Backoff
 from vcond.sdk.contract import ConfigError, Desk, PeerError, ProtocolError
 
 SHORTEST: Final = 0.5
 LONGEST: Final = 30.0
 """Seconds before attaching again, doubled with every failure."""
+PAUSES: Final = Backoff(SHORTEST, LONGEST)
 SETTLED: Final = 10.0
 """Seconds that an attachment must last for the next pause to be the shortest again."""
 
@@ -60,4 +62,4 @@ class Reconnecting:
 
 def pause(failures: int) -> float:
     """Seconds to wait after so many failures in a row, with jitter: many vconds must not come in step."""
-    return min(SHORTEST * 2.0 ** min(failures, 10), LONGEST) * random.uniform(0.5, 1.0)  # noqa: S311 - only jitter
+    return PAUSES.wait(failures + 1, random.uniform)

@@ -11,11 +11,12 @@ import asyncio, os, signal, sys, threading
 from pathlib import Path
 from vcond.app import daemon as module, lifecycle, supervisor
 from vcond.config import load
+from vcond.base.backoff import Backoff
 from vcond.base.errors import StorageError
 from vcond.journal import Store
 
 mode, file = sys.argv[1], Path(sys.argv[2])
-supervisor.RESTART_FIRST, lifecycle.DETACH_LIMIT, lifecycle.VERDICT = 0.0, 0.5, 3600.0
+supervisor.RESTART, lifecycle.DETACH_LIMIT, lifecycle.VERDICT = Backoff(0.0, 0.0), 0.5, 3600.0
 runs = 0
 
 class Adapter:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from vcond.delivery import Outbox, OutboxConfig
 from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import Receipt, Sealed
+from vcond.storage.files import Files
 
 SECOND = 1_000_000_000
 NOON = 1_767_614_400 * SECOND
@@ -110,9 +111,9 @@ class MemorySink:
         self.closed = True
 
 
-def make_store(root: Path, sinks: tuple[str, ...] = ("a",), now: int = NOON) -> OutboxStore:
+def make_store(root: Path, sinks: tuple[str, ...] = ("a",), now: int = NOON, files: Files | None = None) -> OutboxStore:
     """The blocking half, as ``Outbox.open`` makes it."""
-    return OutboxStore(root / "outbox", root / "vcond.db", sinks, now=now, latest=now + 300 * SECOND)
+    return OutboxStore(root / "outbox", root / "vcond.db", sinks, now=now, latest=now + 300 * SECOND, files=files)
 
 
 def make_outbox(root: Path, *sinks: Any, clock: Any, **options: Any) -> Outbox:

@@ -12,6 +12,7 @@ from delivery_kit import NOON, SECOND, body_of, make_store, uuid_of
 from vcond.base import metrics
 from vcond.delivery.backlog import Query
 from vcond.delivery.rows import Outcome
+from vcond.storage.files import Files
 
 
 def publish(store, *numbers):
@@ -98,22 +99,22 @@ def test_a_new_sink_gets_what_is_not_done_yet(tmp_path):
     store.close()
 
 
-def test_a_file_that_cannot_be_read_does_not_stop_the_start(tmp_path, monkeypatch, capsys):
+class BadSector(Files):
+    """The first vCon's file cannot be read."""
+
+    def open(self, path, **options):
+        if Path(path).name.startswith(uuid_of(1)):
+            raise OSError(5, "Input/output error")
+        return super().open(path, **options)
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_start(tmp_path, capsys):
     make_store(tmp_path).close()
     for n in (1, 2):
         file_of(tmp_path, n).write_bytes(body_of(n))
-    real = Path.read_bytes
-
-    def broken(path):
-        if path == file_of(tmp_path, 1):
-            raise OSError(5, "Input/output error")
-        return real(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", broken)
-        store = make_store(tmp_path)
-        assert due(store) == [uuid_of(2)]
-        store.close()
+    store = make_store(tmp_path, files=BadSector())
+    assert due(store) == [uuid_of(2)]
+    store.close()
     assert "cannot be read" in capsys.readouterr().out
     store = make_store(tmp_path)
     assert sorted(due(store)) == [uuid_of(1), uuid_of(2)]

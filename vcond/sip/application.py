@@ -80,16 +80,13 @@ class Dialog(Protocol):
     @property
     def id(self) -> DialogId:
         """A key for the application's own dictionary."""
-        ...
 
     @property
     def flow(self) -> Flow:
         """On which its latest request came."""
-        ...
 
     def saved(self) -> bytes:
         """All that ``SipServer.restore`` needs to go on with it in another process; a few hundred bytes."""
-        ...
 
 
 class Application(Protocol):
@@ -102,35 +99,27 @@ class Application(Protocol):
 
     def health(self) -> int:
         """0 when new calls are welcome. Otherwise seconds: OPTIONS and new INVITEs get 503 with that Retry-After."""
-        ...
 
     async def on_invite(self, dialog: Dialog, request: Request) -> Answer:
         """A new call. 100 was sent. Without a body in the request the answer's body is an offer."""
-        ...
 
     async def on_reinvite(self, dialog: Dialog, request: Request) -> Answer:
         """The same INVITE within a dialog: other media, other parties, hold."""
-        ...
 
     async def on_update(self, dialog: Dialog, request: Request) -> Answer:
         """RFC 3311. An answer without a body where the request had no SDP."""
-        ...
 
     def on_ack(self, dialog: Dialog, request: Request) -> None:
         """The answer has arrived. Its body answers an offer of ours (RFC 3261 section 13.2.1). Once for each INVITE."""
-        ...
 
     def on_info(self, dialog: Dialog, request: Request) -> None:
         """An INFO without a package (RFC 2976); it was answered with 200."""
-        ...
 
     def on_changed(self, dialog: Dialog) -> None:
         """What ``dialog.saved`` gives is another one now: write it down to survive a restart."""
-        ...
 
     def alive(self, dialog: Dialog) -> bool:
         """The session timer ran out: whether it goes on all the same, as media still comes. False ends the dialog."""
-        ...
 
     def odd(self, reason: str) -> None:
         """Something was dropped or refused: short fixed words, to be counted and told now and then.
@@ -139,8 +128,6 @@ class Application(Protocol):
         ``session-interval``, ``options-rate``, ``invite-rate``, ``full``, ``not-well``, ``password``; of sockets
         ``connections``, ``accept``, ``handshake``, ``idle``, ``not-read``, ``not-sent``.
         """
-        ...
 
     def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:
         """It is over. ``request`` is the BYE or CANCEL of the other side, None for the rest."""
-        ...

@@ -31,7 +31,6 @@ class Clock(Protocol):
 
     def now(self) -> Instant:
         """This moment."""
-        ...
 
 
 class SipServer:

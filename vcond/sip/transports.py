@@ -40,19 +40,15 @@ class DatagramTransport(Protocol):
 
     def sendto(self, data: bytes, addr: Address) -> None:
         """Never waits."""
-        ...
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel did not take."""
-        ...
 
     def is_closing(self) -> bool:
         """Whether nothing is sent any more."""
-        ...
 
     def close(self) -> None:
         """Give the port back."""
-        ...
 
 
 class Datagrams(asyncio.DatagramProtocol):

@@ -13,8 +13,8 @@ from vcond.sip.fields import Uri
 from vcond.sip.messages import REASONS, Request, encode
 from vcond.sip.settings import METHODS, Settings
 
-_RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*\d*\s*)?(?=;|$)", re.IGNORECASE)
-_RECEIVED: Final = re.compile(r";\s*received\s*=\s*[^;\s]*", re.IGNORECASE)
+_RPORT: Final = re.compile(r";\s*+rport\s*+(?:=\s*+\d*+\s*+)?+(?=;|$)", re.IGNORECASE)
+_RECEIVED: Final = re.compile(r";\s*+received\s*+=\s*+[^;\s]*+", re.IGNORECASE)
 Fields = tuple[tuple[str, str], ...]
 
 

@@ -1,9 +1,12 @@
 """The rules of a server, at a time that is moved by hand: transactions, dialogs, what is refused."""
 
+import re
+
 import pytest
 from sip_kit import SDP, TCP, UDP, Table, field, fields, request, status, tag
 
 from vcond.base.errors import ConfigError, ProtocolError
+from vcond.sip import responses
 from vcond.sip.application import Answer, End
 from vcond.sip.core import Uas
 from vcond.sip.settings import Settings
@@ -284,6 +287,12 @@ def test_all_vias_come_back_in_their_order():
     extra = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa, SIP/2.0/TCP 192.0.2.2;branch=z9hG4bKb"
     (answer,) = table.feed(request("OPTIONS", extra=extra))
     assert [via.split(";")[0][-9:] for via in fields(answer, "Via")] == [".0.1:5099", "192.0.2.1", "192.0.2.2"]
+
+
+@pytest.mark.parametrize("pattern", ["_RPORT", "_RECEIVED"])
+def test_a_via_is_looked_through_once(pattern):
+    """Possessive quantifiers: otherwise blanks are shared out between two of them in every way there is."""
+    assert not re.search(r"[*?](?![+])", getattr(responses, pattern).pattern.replace("(?:", "").replace("(?=", ""))
 
 
 def test_contact_says_how_we_are_reached():

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import secrets
 import socket
 import struct
 from contextlib import asynccontextmanager
 
 import numpy as np
+from pylibsrtp import Policy, Session
 
 from vcond.media.codecs import Codec, encode
 from vcond.testing.desk import MemoryDesk
 from vcond_siprec import SiprecAdapter, SiprecConfig
+from vcond_siprec.keys import SUITES, Crypto
+from vcond_siprec.srtp import PROFILES
 
 FRAME = 160
 BURST = 5
@@ -46,8 +50,12 @@ def metadata(*people, session="ses-1", group="", mode="complete", sip="", mixed=
 class Leg:
     """One media line: sends silence from when it begins, and what it is told to say."""
 
-    def __init__(self, label: str | None, *, pt: int = 0, codec: Codec = Codec.PCMU) -> None:
-        self.label, self.pt, self.codec = label, pt, codec
+    def __init__(self, label: str | None, *, pt: int = 0, codec: Codec = Codec.PCMU, suite: str = "") -> None:
+        """``suite``: its packets are encrypted."""
+        self.label, self.pt, self.codec, self.suite = label, pt, codec, suite
+        self.crypto, self.srtp = None, None
+        if suite:
+            self.encrypt()
         self.direction = "sendonly"
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -60,10 +68,19 @@ class Leg:
         self.seq, self.stamp, self.ssrc = 100, 4000, 1000 + next(COUNT)
         self.task: asyncio.Task | None = None
 
+    def encrypt(self, *, told: bool = True) -> None:
+        """With a new key, which the next offer tells, or not."""
+        crypto = Crypto("1", self.suite, secrets.token_bytes(SUITES[self.suite]))
+        profile = getattr(Policy, PROFILES[self.suite])
+        self.srtp = Session(Policy(key=crypto.key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
+        self.crypto = crypto if told else self.crypto
+
     def lines(self) -> str:
+        protocol = "RTP/SAVP" if self.crypto else "RTP/AVP"
+        keys = f"{self.crypto.line}\r\n" if self.crypto else ""
         label = "" if self.label is None else f"a=label:{self.label}\r\n"
         return (
-            f"m=audio {self.port} RTP/AVP {self.pt} 101\r\na=rtpmap:{self.pt} {self.codec}/8000\r\n"
+            f"m=audio {self.port} {protocol} {self.pt} 101\r\n{keys}a=rtpmap:{self.pt} {self.codec}/8000\r\n"
             f"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n{label}a={self.direction}\r\n"
         )
 
@@ -108,7 +125,8 @@ class Leg:
     def _packet(self, payload: bytes, *, pt: int, ticks: int) -> None:
         if not self.deaf and self.to:
             head = struct.pack("!BBHII", 0x80, pt, self.seq, self.stamp, self.ssrc)
-            self.socket.sendto(head + payload, ("127.0.0.1", self.to))
+            packet = head + payload if self.srtp is None else self.srtp.protect(head + payload)
+            self.socket.sendto(packet, ("127.0.0.1", self.to))
         self.seq = self.seq + 1 & 0xFFFF
         self.stamp = self.stamp + ticks & 0xFFFFFFFF
 

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from vcond.sdk.contract import Finding, how_to_install
+from vcond_siprec import srtp
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.decoding import LIBRARY, available
 
@@ -21,6 +22,7 @@ def check(config: SiprecConfig) -> Iterator[Finding]:
     yield from _allowed(config)
     yield _ports(config)
     yield _codecs()
+    yield _encryption()
 
 
 def _listeners(config: SiprecConfig) -> Iterator[Finding]:
@@ -94,3 +96,10 @@ def _codecs() -> Finding:
         return Finding("ok", "codecs", f"PCMU, PCMA and L16, and {names} by PyAV")
     fix = f"{how_to_install('siprec')}; or let clients offer PCMU or PCMA"
     return Finding("warning", "codecs", f"PCMU, PCMA and L16 only: {names} cannot be decoded without PyAV", fix)
+
+
+def _encryption() -> Finding:
+    if srtp.available():
+        return Finding("ok", "SRTP", "offers with keys (RTP/SAVP) are taken")
+    detail = "offers with keys (RTP/SAVP) are refused: pylibsrtp is not installed"
+    return Finding("warning", "SRTP", detail, f"{how_to_install('siprec')}; or let clients offer RTP/AVP")

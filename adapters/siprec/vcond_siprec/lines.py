@@ -21,8 +21,10 @@ from vcond.sdk.contract import (
     Warned,
 )
 from vcond_siprec.decoding import Decoder, decoder
+from vcond_siprec.keys import Crypto
 from vcond_siprec.recordings import Person
 from vcond_siprec.sdp import Line
+from vcond_siprec.srtp import SecureReceiver, choose
 
 NOT_PACKETS: Final = ("overflow", "foreign", "unknown", "refused", "bad", "other")
 """What a receiver counts of datagrams that nobody gets."""
@@ -49,6 +51,8 @@ class AudioLine:
         self.offered = offered
         """As it stands in the latest offer."""
         self.socket: RtpSocket[Instant] | None = None
+        self.crypto: Crypto | None = None
+        """Our key, where the line is encrypted: what we would send with."""
         self.people: list[Person] = []
         """Who is heard on it: one, or all where everything is mixed."""
         self.wanted = True
@@ -99,7 +103,18 @@ class AudioLine:
         if offered.payloads() != self.offered.payloads() and self.socket is not None:
             self.flush()
             self.socket.receiver.agree(offered.payloads())
+        self._rekey(offered)
         self.offered = offered
+
+    def _rekey(self, offered: Line) -> None:
+        receiver = None if self.socket is None else self.socket.receiver
+        theirs = choose(offered)
+        if not isinstance(receiver, SecureReceiver) or theirs is None or self.crypto is None:
+            return
+        self.flush()
+        receiver.rekey(theirs)
+        if (theirs.tag, theirs.suite) != (self.crypto.tag, self.crypto.suite):
+            self.crypto = theirs.ours()
 
     @property
     def party(self) -> int:
@@ -151,6 +166,8 @@ class AudioLine:
         for reason in NOT_PACKETS:
             if number := getattr(stats, reason):
                 self._desk.dropped("packet", reason, number)
+        if isinstance(self.socket.receiver, SecureReceiver) and self.socket.receiver.undecrypted:
+            self._desk.dropped("packet", "undecrypted", self.socket.receiver.undecrypted)
         if self.unwanted:
             self._desk.dropped("frame", "inactive", self.unwanted)
         self._sound = None

@@ -10,8 +10,9 @@ from vcond.media.rtp.ports import RtpPorts, RtpSocket
 from vcond.media.rtp.receiver import RtpReceiver, Stream
 from vcond.sdk.contract import ConfigError, Desk, Instant
 from vcond_siprec.lines import AudioLine
-from vcond_siprec.sdp import Line, Place
+from vcond_siprec.sdp import SECURE, Line, Place
 from vcond_siprec.session import Session
+from vcond_siprec.srtp import SecureReceiver, choose
 
 QUARANTINE: Final = 30.0
 """Seconds that a port stays ours after its line is over: clients go on sending for so long (measured)."""
@@ -56,9 +57,10 @@ class MediaPorts:
         if not line.port:
             return Place(0)
         if ours is not None:
-            return Place(ours.port, receives=line.sends)
+            return Place(ours.port, receives=line.sends, crypto=ours.crypto)
         assert self._spare is not None
-        return Place(self._spare.address[1])
+        theirs = choose(line)
+        return Place(self._spare.address[1], crypto=None if theirs is None else theirs.ours())
 
     async def lines(self, session: Session, offered: Sequence[Line]) -> list[AudioLine]:
         """Our line for each of theirs: the one with the same label, else the one at the same place, else a new one.
@@ -68,13 +70,14 @@ class MediaPorts:
         before = list(session.lines)
         found: dict[int, AudioLine] = {}
         for number, line in enumerate(offered):
-            same = (one for one in before if line.label is not None and one.offered.label == line.label)
+            same = (one for one in before if line.label is not None and _follows(line, one, label=True))
             if (ours := next(same, None)) is not None:
                 found[number] = ours
                 before.remove(ours)
         for number in range(len(offered)):
-            if number not in found and number < len(session.lines) and session.lines[number] in before:
-                found[number] = session.lines[number]
+            ours = session.lines[number] if number < len(session.lines) else None
+            if number not in found and ours in before and _follows(offered[number], ours, label=False):
+                found[number] = ours
                 before.remove(found[number])
         made: list[AudioLine] = []
         try:
@@ -93,7 +96,12 @@ class MediaPorts:
     async def line(self, session: Session, offered: Line) -> AudioLine:
         """A new one. Raises ConfigError when no port can be had."""
         line = AudioLine(self._desk, session, offered)
-        line.socket = await self._ports.open(RtpReceiver(offered.payloads(), line))
+        theirs = choose(offered) if offered.protocol in SECURE else None
+        if theirs is None:
+            receiver = RtpReceiver(offered.payloads(), line)
+        else:
+            receiver, line.crypto = SecureReceiver(offered.payloads(), line, theirs), theirs.ours()
+        line.socket = await self._ports.open(receiver)
         return line
 
     def rest(self, lines: Sequence[AudioLine]) -> None:
@@ -106,3 +114,9 @@ class MediaPorts:
                 self._resting = {timer for timer in self._resting if timer.when() > loop.time()}
 
             self._resting.add(loop.call_later(QUARANTINE, close))
+
+
+def _follows(line: Line, ours: AudioLine, *, label: bool) -> bool:
+    """Whether a line can go on as one of ours: by its label, or its place; and encrypted as before, or not."""
+    told = ours.offered
+    return (told.label == line.label or not label) and (told.protocol in SECURE) == (line.protocol in SECURE)

@@ -13,9 +13,10 @@ from vcond_siprec.body import SDP, Body, take_apart
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.media import MediaPorts
 from vcond_siprec.recordings import Recordings
-from vcond_siprec.sdp import PLAIN, Line, answer, offer, read
+from vcond_siprec.sdp import PLAIN, SECURE, Line, answer, offer, read
 from vcond_siprec.sdp import Session as Description
 from vcond_siprec.session import Session
+from vcond_siprec.srtp import choose
 
 ALIVE: Final = 30 * SECOND
 """A session that was heard this recently goes on, whatever its timer says."""
@@ -214,4 +215,5 @@ def _usable(body: Body) -> Description | None:
 
 
 def _can_be_received(line: Line) -> bool:
-    return line.protocol in PLAIN
+    """Whether it is clear text, or encrypted with a key that can be used."""
+    return line.protocol in PLAIN or (line.protocol in SECURE and choose(line) is not None)

@@ -1,0 +1,87 @@
+"""SRTP (RFC 3711, RFC 7714): datagrams are decrypted between a port and its receiver. By pylibsrtp, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Final
+
+from vcond.media.rtp.formats import Format
+from vcond.media.rtp.packets import Kind, kind_of
+from vcond.media.rtp.receiver import Address, Owner, RtpReceiver
+from vcond.sdk.contract import Instant
+from vcond_siprec.keys import Crypto
+from vcond_siprec.sdp import Line
+
+PROFILES: Final = {
+    "AES_CM_128_HMAC_SHA1_80": "SRTP_PROFILE_AES128_CM_SHA1_80",
+    "AES_CM_128_HMAC_SHA1_32": "SRTP_PROFILE_AES128_CM_SHA1_32",
+    "AEAD_AES_128_GCM": "SRTP_PROFILE_AEAD_AES_128_GCM",
+    "AEAD_AES_256_GCM": "SRTP_PROFILE_AEAD_AES_256_GCM",
+}
+"""What pylibsrtp calls a suite. It has none for AES_256_CM."""
+
+
+@cache
+def available() -> bool:
+    """Whether pylibsrtp is installed."""
+    return find_spec("pylibsrtp") is not None
+
+
+def choose(line: Line) -> Crypto | None:
+    """The first key of a line whose suite we have; None when there is none."""
+    return next((one for one in line.cryptos if one.suite in PROFILES), None) if available() else None
+
+
+class SecureReceiver(RtpReceiver[Instant]):
+    """A receiver of a line that is encrypted. What cannot be decrypted is counted, and never heard."""
+
+    def __init__(self, formats: Mapping[int, Format], owner: Owner[Instant], theirs: Crypto) -> None:
+        """``theirs``: the key that the client offered, with which it encrypts what it sends."""
+        super().__init__(formats, owner)
+        self.undecrypted = 0
+        """Datagrams that were not encrypted with that key, were changed on the way, or came twice."""
+        self._theirs = theirs
+        self._session = _session(theirs)
+
+    def rekey(self, theirs: Crypto) -> None:
+        """Another key from now on; stragglers of the old one are counted as undecrypted."""
+        if theirs != self._theirs:
+            self._theirs, self._session = theirs, _session(theirs)
+
+    def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Instant]]) -> None:
+        """Take several, encrypted, in the order of their arrival."""
+        clear: list[tuple[bytes, Address, Instant]] = []
+        for datagram, address, arrived in datagrams:
+            if kind_of(datagram) is Kind.RTCP:
+                super().feed_all(clear)
+                clear = []
+                self.control(datagram, address, arrived)
+                continue
+            decrypted = self._decrypted(self._session.unprotect, datagram)
+            if decrypted is not None:
+                clear.append((decrypted, address, arrived))
+        super().feed_all(clear)
+
+    def control(self, datagram: bytes, address: Address, arrived: Instant) -> None:
+        """Take an encrypted datagram of RTCP."""
+        decrypted = self._decrypted(self._session.unprotect_rtcp, datagram)
+        if decrypted is not None:
+            super().control(decrypted, address, arrived)
+
+    def _decrypted(self, how: Any, datagram: bytes) -> bytes | None:
+        from pylibsrtp import Error
+
+        try:
+            return bytes(how(datagram))
+        except (Error, TypeError, ValueError):  # of these: what is no packet at all
+            self.undecrypted += 1
+            return None
+
+
+def _session(theirs: Crypto) -> Any:
+    from pylibsrtp import Policy, Session
+
+    profile = getattr(Policy, PROFILES[theirs.suite])
+    return Session(Policy(key=theirs.key, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=profile))

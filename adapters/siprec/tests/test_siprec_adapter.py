@@ -1,0 +1,95 @@
+"""Listening, codecs that cannot be decoded, and what is wrong with a configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from siprec_client import ALICE, BOB, CONFIG, Leg, metadata, serving
+
+from vcond.base.errors import ConfigError
+from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+from vcond.testing.time import run_virtual
+from vcond_siprec import SiprecAdapter, SiprecConfig
+from vcond_siprec.check import check
+
+
+def test_an_address_in_use_is_tried_again_until_it_is_free():
+    async def main():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", 0))
+            port = other.getsockname()[1]
+            async with MemoryDesk("siprec") as desk:
+                config = SiprecConfig(**(CONFIG | {"listen": [f"udp:127.0.0.1:{port}"]}))
+                task = asyncio.create_task(SiprecAdapter(config).run(desk))
+                await desk.until(lambda: desk.attachments)
+                assert not desk.is_attached
+                other.close()
+                await desk.until(lambda: desk.is_attached, within=60)
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled()
+
+    run_virtual(main())
+
+
+def test_calls_of_an_earlier_run_of_this_process_are_ended():
+    async def main():
+        async with MemoryDesk("siprec") as desk:
+            desk.call("session old", at=desk.clock.now())
+            task = asyncio.create_task(SiprecAdapter(SiprecConfig(**CONFIG)).run(desk))
+            await desk.until(lambda: desk.is_attached)
+            assert desk.by_key("session old").over
+            task.cancel()
+            await asyncio.wait([task])
+
+    run_virtual(main())
+
+
+def test_a_codec_that_cannot_be_decoded_is_said_and_the_other_line_is_recorded():
+    async def main():
+        async with serving() as (desk, client):
+            odd = Leg("2", pt=97)
+            one = client("1", odd)
+            lines = odd.lines
+            odd.lines = lambda: lines().replace("97 PCMU/8000", "97 AMR-WB/16000")
+            assert b"m=audio" in (await one.invite(metadata(ALICE, BOB))).body
+            await one.legs[0].speak(voice(1, 1.0))
+            await one.bye()
+            await desk.until(lambda: desk.calls[0].over, within=30)
+            (call,) = desk.calls
+            assert find(voice(1, 1.0), desk.audio(call, 0, rate=8000))[0] > 0.95
+            assert [warning.code for warning in call.state.warnings] == ["codec"]
+            assert desk.drops["stream", "codec"] == 1
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"listen": ["udp:0.0.0.0:5060"]},
+        {"listen": ["udp:999.1.1.1:5060"]},
+        {"bind": "media.example.com"},
+        {"advertise": "nat.example.com"},
+        {"bind": "::"},
+    ],
+)
+def test_a_configuration_that_cannot_work_says_why(wrong):
+    with pytest.raises(ConfigError, match=r"adapters\.siprec\."):
+        SiprecConfig(**wrong)
+
+
+def test_check_says_what_clients_are_to_be_told_and_who_is_let_in():
+    config = SiprecConfig(
+        listen=["udp:127.0.0.1:0"], advertise="192.0.2.5", allow=["0.0.0.0/0"], ports=(20_000, 20_099)
+    )
+    found = {finding.what: finding for finding in check(config)}
+    assert "sip:192.0.2.5:0;transport=udp" in found["udp 127.0.0.1:0"].detail
+    assert found["allow"].level == "warning"
+    assert found["ports"].level == "warning"
+    assert found["SRTP"].level == found["codecs"].level == "ok"
+    assert next(iter(check(SiprecConfig(allow=["x"], listen=["tcp:127.0.0.1:0"])))).level == "warning"
+    assert [one.level for one in check(SiprecConfig(allow=[])) if one.what == "allow"] == ["error"]

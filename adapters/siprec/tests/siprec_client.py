@@ -15,6 +15,8 @@ from pylibsrtp import Policy, Session
 
 from vcond.media.codecs import Codec, encode
 from vcond.testing.desk import MemoryDesk
+from vcond.testing.sounds import find, voice
+from vcond.testing.time import run_virtual
 from vcond_siprec import SiprecAdapter, SiprecConfig
 from vcond_siprec.keys import SUITES, Crypto
 from vcond_siprec.srtp import PROFILES
@@ -255,3 +257,37 @@ async def serving(**config):
             await asyncio.wait([task])
     assert task.cancelled(), task.exception()
     assert not desk.faults
+
+
+KEY = "session ses-1"
+
+
+def drive(main) -> None:
+    run_virtual(main)
+
+
+def moments(call):
+    return [(moment.party, moment.event) for moment in call.state.history]
+
+
+def facts(call):
+    return {fact.name: fact.value for fact in call.state.facts}
+
+
+def warnings(call):
+    return [warning.code for warning in call.state.warnings]
+
+
+async def speak(client, *seeds, seconds=1.0) -> None:
+    async with asyncio.TaskGroup() as group:
+        for leg, seed in zip(client.legs, seeds, strict=True):
+            group.create_task(leg.speak(voice(seed, seconds)))
+
+
+async def over(desk, key=KEY):
+    await desk.until(lambda: desk.by_key(key).over, within=30, what="the end")
+    return desk.by_key(key)
+
+
+def heard(desk, call, party, seed, seconds=1.0) -> float:
+    return find(voice(seed, seconds), desk.audio(call, party, rate=8000))[0]

@@ -5,44 +5,27 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from siprec_client import ALICE, BOB, CAROL, Leg, metadata, serving
+from siprec_client import (
+    ALICE,
+    BOB,
+    CAROL,
+    KEY,
+    Leg,
+    drive,
+    facts,
+    heard,
+    metadata,
+    moments,
+    over,
+    serving,
+    speak,
+    warnings,
+)
 
+from vcond.call.causes import Cause
 from vcond.media.codecs import Codec
 from vcond.testing.sounds import find, voice
-from vcond.testing.time import run_virtual
-
-KEY = "session ses-1"
-
-
-def drive(main) -> None:
-    run_virtual(main)
-
-
-def moments(call):
-    return [(moment.party, moment.event) for moment in call.state.history]
-
-
-def facts(call):
-    return {fact.name: fact.value for fact in call.state.facts}
-
-
-def warnings(call):
-    return [warning.code for warning in call.state.warnings]
-
-
-async def speak(client, *seeds, seconds=1.0) -> None:
-    async with asyncio.TaskGroup() as group:
-        for leg, seed in zip(client.legs, seeds, strict=True):
-            group.create_task(leg.speak(voice(seed, seconds)))
-
-
-async def over(desk, key=KEY):
-    await desk.until(lambda: desk.by_key(key).over, within=30, what="the end")
-    return desk.by_key(key)
-
-
-def heard(desk, call, party, seed, seconds=1.0) -> float:
-    return find(voice(seed, seconds), desk.audio(call, party, rate=8000))[0]
+from vcond.testing.watch import captured_logs
 
 
 def test_a_party_for_each_participant_and_its_line_is_its_track():
@@ -223,94 +206,6 @@ def test_when_all_lines_stop_the_recording_is_paused_unless_told_otherwise(keepi
             assert (heard(desk, call, 0, 3) > 0.95) == keeping
             assert heard(desk, call, 0, 5) > 0.95
             assert len(call.state.pauses) == (0 if keeping else 1)
-
-    drive(main())
-
-
-def test_a_transfer_is_a_new_session_in_the_same_record_which_names_the_rule():
-    async def main():
-        async with serving() as (desk, client):
-            one, two = client("1", "2"), client("1", "2")
-            await one.invite(metadata(ALICE, BOB, group="g"))
-            await speak(one, 1, 2)
-            await one.bye()  # some clients end the first one before they begin the second
-            await asyncio.sleep(1)
-            await two.invite(metadata(BOB, CAROL, session="ses-2", group="g"))
-            await speak(two, 3, 4)
-            await two.bye()
-            call = await over(desk)
-            assert len(desk.calls) == 1
-            assert [party.who.sip.partition("@")[0] for party in call.state.parties] == ["alice", "bob", "carol"]
-            assert heard(desk, call, 1, 2) > 0.95
-            assert heard(desk, call, 1, 3) > 0.95
-            assert heard(desk, call, 2, 4) > 0.95
-            assert facts(call)["siprec.joined_by"] == "group"
-            assert (facts(call)["siprec.session_id"], facts(call)["siprec.session_id.2"]) == ("ses-1", "ses-2")
-
-    drive(main())
-
-
-def test_a_group_in_which_nobody_is_common_is_no_more_than_a_name():
-    async def main():
-        async with serving() as (desk, client):
-            one, two = client("1", "2"), client("1", "2")
-            await one.invite(metadata(ALICE, BOB, group="sales"))
-            await two.invite(metadata(CAROL, ("dave", ""), session="ses-2", group="sales"))
-            await speak(one, 1, 2)
-            await one.bye()
-            await two.bye()
-            await over(desk)
-            await over(desk, "session ses-2")
-            assert len(desk.calls) == 2
-
-    drive(main())
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "rule"),
-    [
-        ({"sip": "a@pbx"}, {"sip": "a@pbx"}, "call-id"),
-        ({"sip": f"{'1' * 32};remote={'2' * 32}"}, {"sip": f"{'2' * 32};remote={'1' * 32}"}, "call-id"),
-        ({"headers": "Cisco-Guid: 1-2-3-4"}, {"headers": "Cisco-Guid: 1-2-3-4"}, "vendor"),
-        ({"headers": "User-to-User: 00FA08000100ABCDEF01;encoding=hex"}, {"headers": "User-to-User: 00fa08000100abcdef01"}, "vendor"),
-        ({"headers": "User-to-User: hello"}, {"headers": "User-to-User: hello"}, None),
-        ({"sip": "a@pbx"}, {"sip": "b@pbx"}, None),
-    ],
-)  # fmt: skip
-def test_sessions_of_one_call_are_joined_by_what_they_have_in_common(first, second, rule):
-    async def main():
-        async with serving() as (desk, client):
-            one = client("1", headers=first.pop("headers", ""))
-            two = client("1", headers=second.pop("headers", ""))
-            await one.invite(metadata(ALICE, **first))
-            await two.invite(metadata(BOB, session="ses-2", **second))
-            await speak(one, 1)
-            await speak(two, 2)
-            await one.bye()
-            await two.bye()
-            call = await over(desk)
-            assert len(desk.calls) == (2 if rule is None else 1)
-            assert facts(call).get("siprec.joined_by") == rule
-
-    drive(main())
-
-
-def test_a_client_that_goes_over_to_a_new_dialog_goes_on_in_the_same_record_once():
-    async def main():
-        async with serving() as (desk, client):
-            one, two = client("1", "2"), client("1", "2")
-            await one.invite(metadata(ALICE, BOB))
-            await speak(one, 1, 2)
-            await two.invite(metadata(ALICE, BOB))
-            await speak(two, 3, 4)
-            await speak(one, 5, 6)  # a copy that nobody wants
-            await two.bye()
-            await one.bye()
-            call = await over(desk)
-            assert len(desk.calls) == 1
-            assert len(call.state.parties) == 2
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3, 5)] == [True, True, False]
-            assert facts(call)["siprec.joined_by"] == "session"
 
     drive(main())
 
@@ -496,3 +391,40 @@ def test_one_line_for_all_is_one_track_and_the_record_names_who_is_heard_on_it()
             assert call.state.answered is not None
 
     drive(main())
+
+
+@pytest.mark.parametrize(("why", "goes_on"), [("limit", True), ("operator", False)])
+def test_a_call_that_the_core_cut_off_goes_on_in_another_record_and_one_that_was_ended_does_not(why, goes_on):
+    async def main():
+        async with serving() as (desk, client):
+            one = client("1", "2")
+            await one.invite(metadata(ALICE, BOB))
+            await speak(one, 1, 2)
+            desk.by_key(KEY).end(at=desk.clock.now(), cause=Cause(text=why))
+            await speak(one, 3, 4)
+            await one.bye()
+            await asyncio.sleep(5)
+            assert len(desk.calls) == 1 + goes_on
+            assert desk.calls[-1].over
+            if goes_on:
+                # the first packets were on their way when the core ended it
+                assert find(voice(3, 1.0)[2400:], desk.audio(desk.calls[1], 0, rate=8000))[0] > 0.95
+                assert [party.who.name for party in desk.calls[1].state.parties] == ["Alice A", "Bob B"]
+                assert desk.calls[1].state.answered is not None
+
+    drive(main())
+
+
+def test_a_client_that_sends_nonsense_again_and_again_is_told_of_once():
+    async def main():
+        async with serving() as (desk, client):
+            one = client("1")
+            await one.invite("no xml")
+            for _ in range(5):
+                await one.update("neither")
+            await one.bye()
+            assert desk.drops["metadata", "malformed"] == 6
+
+    with captured_logs() as lines:
+        drive(main())
+    assert len([line for line in lines if "metadata that cannot be read" in line]) == 1

@@ -104,7 +104,7 @@ class Recorder:
         if description is not None:
             told = description.lines[: len(lines)]
             for line, said in zip(lines, told, strict=False):
-                line.offered = said
+                line.agree(said)
         call.session.change(body, lines)
 
     def on_info(self, dialog: Dialog, request: Request) -> None:

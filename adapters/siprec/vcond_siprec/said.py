@@ -25,6 +25,7 @@ class Said:
         self._desk = desk
         self._call_id = call_id
         self._headers = list(headers)
+        self._told = False
 
     def read(self, metadata: bytes | None) -> None:
         """Take a document, or what headers say while there was none. Whatever is wrong with it, audio is recorded."""
@@ -33,10 +34,10 @@ class Said:
                 document = parse(metadata)
             except ProtocolError:
                 self._desk.dropped("metadata", "malformed")
-                self._desk.log.warning(
-                    "metadata that cannot be read: recorded without names",
-                    fix="look at what the recording client sends",
-                )
+                if not self._told:
+                    self._told = True
+                    fix = "look at what the recording client sends"
+                    self._desk.log.warning("metadata that cannot be read: recorded without names", fix=fix)
             else:
                 if not document.well_formed:
                     self._desk.dropped("metadata", "not-well-formed")

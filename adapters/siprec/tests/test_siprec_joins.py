@@ -1,0 +1,96 @@
+"""Which recording sessions are told in one record, and which are not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from siprec_client import ALICE, BOB, CAROL, drive, facts, heard, metadata, over, serving, speak
+
+
+def test_a_transfer_is_a_new_session_in_the_same_record_which_names_the_rule():
+    async def main():
+        async with serving() as (desk, client):
+            one, two = client("1", "2"), client("1", "2")
+            await one.invite(metadata(ALICE, BOB, group="g"))
+            await speak(one, 1, 2)
+            await one.bye()  # some clients end the first one before they begin the second
+            await asyncio.sleep(1)
+            await two.invite(metadata(BOB, CAROL, session="ses-2", group="g"))
+            await speak(two, 3, 4)
+            await two.bye()
+            call = await over(desk)
+            assert len(desk.calls) == 1
+            assert [party.who.sip.partition("@")[0] for party in call.state.parties] == ["alice", "bob", "carol"]
+            assert heard(desk, call, 1, 2) > 0.95
+            assert heard(desk, call, 1, 3) > 0.95
+            assert heard(desk, call, 2, 4) > 0.95
+            assert facts(call)["siprec.joined_by"] == "group"
+            assert (facts(call)["siprec.session_id"], facts(call)["siprec.session_id.2"]) == ("ses-1", "ses-2")
+
+    drive(main())
+
+
+def test_a_group_in_which_nobody_is_common_is_no_more_than_a_name():
+    async def main():
+        async with serving() as (desk, client):
+            one, two = client("1", "2"), client("1", "2")
+            await one.invite(metadata(ALICE, BOB, group="sales"))
+            await two.invite(metadata(CAROL, ("dave", ""), session="ses-2", group="sales"))
+            await speak(one, 1, 2)
+            await one.bye()
+            await two.bye()
+            await over(desk)
+            await over(desk, "session ses-2")
+            assert len(desk.calls) == 2
+
+    drive(main())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rule"),
+    [
+        ({"sip": "a@pbx"}, {"sip": "a@pbx"}, "call-id"),
+        ({"sip": f"{'1' * 32};remote={'2' * 32}"}, {"sip": f"{'2' * 32};remote={'1' * 32}"}, "call-id"),
+        ({"headers": "Cisco-Guid: 1-2-3-4"}, {"headers": "Cisco-Guid: 1-2-3-4"}, "vendor"),
+        ({"headers": "User-to-User: 00FA08000100ABCDEF01;encoding=hex"}, {"headers": "User-to-User: 00fa08000100abcdef01"}, "vendor"),
+        ({"headers": "User-to-User: hello"}, {"headers": "User-to-User: hello"}, None),
+        ({"sip": "a@pbx"}, {"sip": "b@pbx"}, None),
+    ],
+)  # fmt: skip
+def test_sessions_of_one_call_are_joined_by_what_they_have_in_common(first, second, rule):
+    async def main():
+        async with serving() as (desk, client):
+            one = client("1", headers=first.pop("headers", ""))
+            two = client("1", headers=second.pop("headers", ""))
+            await one.invite(metadata(ALICE, **first))
+            await two.invite(metadata(BOB, session="ses-2", **second))
+            await speak(one, 1)
+            await speak(two, 2)
+            await one.bye()
+            await two.bye()
+            call = await over(desk)
+            assert len(desk.calls) == (2 if rule is None else 1)
+            assert facts(call).get("siprec.joined_by") == rule
+
+    drive(main())
+
+
+def test_a_client_that_goes_over_to_a_new_dialog_goes_on_in_the_same_record_once():
+    async def main():
+        async with serving() as (desk, client):
+            one, two = client("1", "2"), client("1", "2")
+            await one.invite(metadata(ALICE, BOB))
+            await speak(one, 1, 2)
+            await two.invite(metadata(ALICE, BOB))
+            await speak(two, 3, 4)
+            await speak(one, 5, 6)  # a copy that nobody wants
+            await two.bye()
+            await one.bye()
+            call = await over(desk)
+            assert len(desk.calls) == 1
+            assert len(call.state.parties) == 2
+            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3, 5)] == [True, True, False]
+            assert facts(call)["siprec.joined_by"] == "session"
+
+    drive(main())

@@ -1,4 +1,4 @@
-"""``make deb``: vcond and vcond-webrtc for the Debian that this runs on, each one file. Decision 0019 says why like this.
+"""``make deb``: vcond and vcond-webrtc for the Debian that this runs on, each one file. Decision 0020 says why like this.
 
 As any user; nothing of this machine is changed. What is carried is what was tested: the packages of .venv, which were
 installed from requirements.lock, their hashes checked, and vcond of this checkout. On the target it needs Debian's python3
@@ -42,16 +42,18 @@ from vcond.cli import main
 
 main()
 """
-DEPENDS = """libc6 (>= 2.34), libgcc-s1, libstdc++6,
- systemd-standalone-sysusers | systemd-sysusers, systemd-standalone-tmpfiles | systemd-tmpfiles"""
+DEPENDS = "libc6 (>= 2.34), libgcc-s1, libstdc++6, " + ", ".join(
+    f"systemd-standalone-{tool} | systemd-{tool}" for tool in ("sysusers", "tmpfiles")
+)
 ABOUT = """Live calls become vCons, beside a PBX
  vcond attaches to calls without owning them, records each party on its own
  track, transcribes on this machine, and hands every finished call to a
- conserver or a folder as an IETF vCon. For Asterisk, FreeSWITCH and Twilio;
- browsers and Janus with vcond-webrtc. English is understood out of the box."""
-ABOUT_WEBRTC = """Live calls become vCons: browsers and Janus
- What vcond needs to be called by browsers and other WHIP publishers, and to
- record the participants of Janus VideoRooms."""
+ conserver or a folder as an IETF vCon. For Asterisk, FreeSWITCH, Twilio and
+ SIPREC; browsers and Janus with vcond-webrtc. English out of the box."""
+ABOUT_WEBRTC = """Live calls become vCons: browsers, Janus, more of SIPREC
+ What vcond needs to be called by browsers and other WHIP publishers, to
+ record the participants of Janus VideoRooms, and to be a SIPREC server for
+ other codecs than G.711 and for SRTP."""
 
 
 class Release(NamedTuple):
@@ -237,8 +239,9 @@ def main() -> None:
     arguments.add_argument("--compression", default="-Zxz -z6", help="options of dpkg-deb")
     given = arguments.parse_args()
     what = release()
-    embedded, webrtc = pinned("requirements-embedded.lock"), pinned("requirements-webrtc.lock")
-    more = {name: version for name, version in webrtc.items() if name not in embedded}
+    embedded = pinned("requirements-embedded.lock")
+    extras = pinned("requirements-webrtc.lock") | pinned("requirements-siprec.lock")
+    more = {name: version for name, version in extras.items() if name not in embedded}
     major, _, minor = what.python.partition(".")
     depends = f"python3 (>= {what.python}), python3 (<< {major}.{int(minor) + 1}), {DEPENDS}"
     with tempfile.TemporaryDirectory() as folder:

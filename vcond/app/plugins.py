@@ -16,7 +16,7 @@ from vcond.base.errors import ConfigError
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
-from vcond.delivery import ShapedSink
+from vcond.delivery import FormedSink
 from vcond.sdk.contract import Adapter
 from vcond.storage.files import Files
 from vcond.vcon import Profile, serialize
@@ -122,9 +122,9 @@ def without_links(text: str) -> str:
     return _LINK.sub(r"\1 (in vcond's source)", text)
 
 
-def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None = None) -> list[ShapedSink]:
+def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None = None) -> list[FormedSink]:
     """The configured sinks in order, each under a name of its own, each with its form of a vCon. Raises ConfigError."""
-    made: list[ShapedSink] = []
+    made: list[FormedSink] = []
     names: set[str] = set()
     folder = Path(config.vcond.state_dir) / "forms"
     for i, section in enumerate(config.sinks):
@@ -147,7 +147,7 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
         inner = made_by(convert(own, made_by.Config, at))
         seal = None if form == "plain" else sealer(config.seal, form, clock)
-        made.append(ShapedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain, files=files))
+        made.append(FormedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain, files=files))
     small = too_small(config, made)
     if small and all(sink.profile == Profile.CONSERVER for sink in made):
         why = (
@@ -172,7 +172,7 @@ def _sink_class(point: EntryPoint, at: str) -> Any:
     return found
 
 
-def too_small(config: Config, made: Sequence[ShapedSink]) -> list[ShapedSink]:
+def too_small(config: Config, made: Sequence[FormedSink]) -> list[FormedSink]:
     """Conservers that take less than vCons may have, the smallest first: they get larger ones without the audio."""
     found = [s for s in made if s.profile == Profile.CONSERVER and s.max_bytes < config.record.inline_limit]
     return sorted(found, key=lambda sink: sink.max_bytes)

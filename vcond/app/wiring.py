@@ -18,7 +18,7 @@ from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import Bus
 from vcond.capture.registry import Office
 from vcond.config import Loaded, naming_files
-from vcond.delivery import Outbox, ShapedSink
+from vcond.delivery import FormedSink, Outbox
 from vcond.journal import CallJournal, Store
 from vcond.publish.builder import check_record
 from vcond.publish.finisher import Finisher
@@ -104,7 +104,7 @@ class Parts:
 class MadeForms:
     """Signed and encrypted forms of vCons, which go when every sink has the vCon."""
 
-    def __init__(self, folder: Path, sinks: Sequence[ShapedSink], files: Files) -> None:
+    def __init__(self, folder: Path, sinks: Sequence[FormedSink], files: Files) -> None:
         """``folder`` is where ``sinks`` keep them."""
         self._folder = folder
         self._files = files

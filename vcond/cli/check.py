@@ -19,7 +19,7 @@ from vcond.capture.clock import SteadyClock
 from vcond.cli.door import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, load, naming_files
-from vcond.delivery import ShapedSink
+from vcond.delivery import FormedSink
 from vcond.publish.builder import check_record
 from vcond.sdk.contract import Finding
 from vcond.sdk.sink import Retry
@@ -151,7 +151,7 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
     yield Finding("ok", "speech", f"{server.url} answers, {kept}")
 
 
-async def _sink(sink: ShapedSink) -> AsyncIterator[Finding]:
+async def _sink(sink: FormedSink) -> AsyncIterator[Finding]:
     what = f"sink {sink.name}"
     try:
         for seen in await sink.look():
@@ -167,7 +167,7 @@ async def _sink(sink: ShapedSink) -> AsyncIterator[Finding]:
         await sink.close()
 
 
-def _same_receiver(sinks: Sequence[ShapedSink]) -> list[Finding]:
+def _same_receiver(sinks: Sequence[FormedSink]) -> list[Finding]:
     """Sinks that send to one conserver: it keeps one copy of a uuid, whichever chain works on it."""
     found: dict[str, list[str]] = {}
     for sink in sinks:

@@ -1,7 +1,7 @@
 """The outbox: a finished vCon reaches every sink, or says why not."""
 
-from vcond.delivery.forms import ShapedSink
+from vcond.delivery.forms import FormedSink
 from vcond.delivery.model import ConflictError, Delivery, Entry, SinkState
 from vcond.delivery.outbox import Outbox, OutboxConfig
 
-__all__ = ["ConflictError", "Delivery", "Entry", "Outbox", "OutboxConfig", "ShapedSink", "SinkState"]
+__all__ = ["ConflictError", "Delivery", "Entry", "FormedSink", "Outbox", "OutboxConfig", "SinkState"]

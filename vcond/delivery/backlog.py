@@ -16,7 +16,7 @@ import msgspec
 from vcond.delivery.model import Delivery, Entry, State
 
 SendingNow = Mapping[str, Collection[int]]
-"""By sink, the places (``seq``) of what is under way, which only the running lanes know."""
+"""By sink, the places (``seq``) of what is under way, which only the running workers know."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class _Alone:
 
 
 @dataclass
-class Pace:
+class CircuitBreaker:
     """When a sink is tried, and with how much at once.
 
     A sink that is ``down`` is tried with one vCon at a time, at growing distances. A vCon that fails alone waits

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from vcond.base.errors import OperatorError, VcondError
 from vcond.delivery.outbox_files import MOST
-from vcond.sdk.sink import Receipt, Refused, Retry, Sealed, Seen, SinkPlugin
+from vcond.sdk.sink import OutgoingVcon, Receipt, Refused, Retry, Seen, SinkPlugin
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Profile, fit, preflight, read, serialize
 from vcond.vcon.profiles import CONSERVER_LIMIT
 
 
-class ShapedSink:
+class FormedSink:
     """A sink that gets its own form of every vCon."""
 
     def __init__(
@@ -55,10 +55,10 @@ class ShapedSink:
         """Whether there are made forms to forget."""
         return self._seal is not None
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Make the form, keep it if it cannot be made twice, hand it over. Raises Retry or Refused."""
-        body = await asyncio.to_thread(self._shaped, record)
-        return await self._sink.deliver(Sealed(record.uuid, body, hashlib.sha512(body).hexdigest()))
+        body = await asyncio.to_thread(self._formed, record)
+        return await self._sink.deliver(OutgoingVcon(record.uuid, body, hashlib.sha512(body).hexdigest()))
 
     async def erase(self, uuid: str) -> Receipt:
         """Make the receiver forget it, and our made form of it."""
@@ -81,7 +81,7 @@ class ShapedSink:
     def _kept(self, uuid: str) -> Path:
         return self._folder / f"{uuid}.{self.name}"
 
-    def _shaped(self, record: Sealed) -> bytes:
+    def _formed(self, record: OutgoingVcon) -> bytes:
         try:
             return self._plain(record.body) if self._seal is None else self._sealed(record, self._seal)
         except OSError as why:
@@ -104,7 +104,7 @@ class ShapedSink:
             raise Refused("preflight", answer="; ".join(f"{one.path}: {one.message}" for one in wrong[:5]), asked=False)
         return body if made == document else serialize(made)
 
-    def _sealed(self, record: Sealed, seal: Callable[[bytes], bytes]) -> bytes:
+    def _sealed(self, record: OutgoingVcon, seal: Callable[[bytes], bytes]) -> bytes:
         kept = self._kept(record.uuid)
         if kept.exists():
             return self._files.read(kept, MOST)

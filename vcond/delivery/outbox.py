@@ -20,10 +20,10 @@ from msgspec import Meta
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery.backlog import Query, SendingNow
-from vcond.delivery.circuit_breaker import SECOND, Pace
+from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.maintenance import Maintenance
 from vcond.delivery.model import Clock, Entry, SinkState, State
-from vcond.delivery.sink_worker import Lane, Shared
+from vcond.delivery.sink_worker import Shared, SinkWorker
 from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import Sink
 from vcond.storage.files import Files
@@ -84,8 +84,10 @@ class Outbox:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="outbox-read")
         shared = Shared(self._call, self._read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
-        self._lanes = [
-            Lane(sink, Pace(sink.concurrency, self._config.backoff_min, self._config.backoff_max, rng), shared)
+        self._workers = [
+            SinkWorker(
+                sink, CircuitBreaker(sink.concurrency, self._config.backoff_min, self._config.backoff_max, rng), shared
+            )
             for sink in sinks
         ]
         self._trouble = ""
@@ -116,19 +118,19 @@ class Outbox:
             await asyncio.get_running_loop().run_in_executor(self._disk, store.close)
         self._disk.shutdown(wait=False)
         self._readers.shutdown(wait=False)
-        for lane in self._lanes:
-            await lane.close()
+        for worker in self._workers:
+            await worker.close()
 
     @property
     def trouble(self) -> str:
         """Why vCons cannot be stored or recorded just now; empty when all is well. For readiness."""
         return next(
-            filter(None, [self._trouble, self._maintenance.trouble, *(lane.trouble for lane in self._lanes)]), ""
+            filter(None, [self._trouble, self._maintenance.trouble, *(worker.trouble for worker in self._workers)]), ""
         )
 
     def sinks(self) -> Sequence[SinkState]:
         """How each sink takes deliveries just now, in the order of the configuration."""
-        return [lane.state() for lane in self._lanes]
+        return [worker.state() for worker in self._workers]
 
     # What the core uses.
 
@@ -148,8 +150,8 @@ class Outbox:
             self._trouble = str(why)
             raise
         self._trouble = ""
-        for lane in self._lanes:
-            lane.nudge()
+        for worker in self._workers:
+            worker.nudge()
         self._maintenance.wake.set()
         return sha512
 
@@ -172,9 +174,9 @@ class Outbox:
     async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
         """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
         count = await self._call(lambda store: store.put_back(uuid, sink))
-        for lane in self._lanes:
-            if sink in {None, lane.sink.name}:
-                lane.nudge(urgent=True)
+        for worker in self._workers:
+            if sink in {None, worker.sink.name}:
+                worker.nudge(urgent=True)
         return count
 
     async def list(
@@ -203,31 +205,31 @@ class Outbox:
         """Set the gauges. ``run`` does it every few seconds."""
         now = self._clock.now()
         figures = await self._call(lambda store: store.figures())
-        for lane in self._lanes:
-            of_sink = [row for row in figures if row[0] == lane.sink.name]
+        for worker in self._workers:
+            of_sink = [row for row in figures if row[0] == worker.sink.name]
             counts = {row[1]: row[2] for row in of_sink}
             waiting = counts.get("pending", 0)
-            sending = min(waiting, len(lane.sending))
+            sending = min(waiting, len(worker.sending))
             for state, count in (("pending", waiting - sending), ("sending", sending), ("dead", counts.get("dead", 0))):
-                metrics.outbox_vcons.labels(lane.sink.name, state).set(count)
+                metrics.outbox_vcons.labels(worker.sink.name, state).set(count)
             oldest = min((row[3] for row in of_sink), default=now)
-            metrics.outbox_oldest_seconds.labels(lane.sink.name).set(max(0, now - oldest) / SECOND)
+            metrics.outbox_oldest_seconds.labels(worker.sink.name).set(max(0, now - oldest) / SECOND)
 
     # Inside.
 
     def _sending(self) -> SendingNow:
-        return {lane.sink.name: frozenset(lane.sending) for lane in self._lanes}
+        return {worker.sink.name: frozenset(worker.sending) for worker in self._workers}
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for lane in self._lanes:
-                tasks.create_task(lane.run(), name=f"sink {lane.sink.name}")
+            for worker in self._workers:
+                tasks.create_task(worker.run(), name=f"sink {worker.sink.name}")
             tasks.create_task(self._maintenance.run(), name="outbox house")
 
     def _stop(self) -> None:
         self._maintenance.stop()
-        for lane in self._lanes:
-            lane.stop()
+        for worker in self._workers:
+            worker.stop()
 
     async def _call(self, job: Callable[[OutboxStore], T]) -> T:
         """Run in the one thread that owns files and database. Raises what the job raises."""

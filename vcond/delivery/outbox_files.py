@@ -26,7 +26,7 @@ class _Head(msgspec.Struct):
     uuid: str | None = None
 
 
-class Shelves:
+class OutboxFiles:
     """Where the files are."""
 
     def __init__(self, root: Path, files: WholeFiles) -> None:

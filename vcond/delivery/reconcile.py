@@ -11,27 +11,27 @@ import structlog
 
 from vcond.base import metrics
 from vcond.delivery import rows
-from vcond.delivery.outbox_files import Shelves, check_body
+from vcond.delivery.outbox_files import OutboxFiles, check_body
 
 log = structlog.get_logger()
 
 
-def reconcile(db: sqlite3.Connection, shelves: Shelves, sinks: Sequence[str], *, now: int, latest: int) -> list[str]:
+def reconcile(db: sqlite3.Connection, files: OutboxFiles, sinks: Sequence[str], *, now: int, latest: int) -> list[str]:
     """Files without rows are entered again, rows without files are lost; returns the uuids just lost.
 
     Sinks that are new get a delivery of every open vCon; waits end at ``latest`` at most.
     """
     known = rows.live(db)
-    there, strange = shelves.names(shelves.pending)
+    there, strange = files.names(files.pending)
     for name in strange:
-        _move_aside(shelves, name, "not one of ours")
-    lost = [vcon for uuid, vcon in known.items() if uuid not in there and _without_file(db, shelves, vcon)]
+        _move_aside(files, name, "not one of ours")
+    lost = [vcon for uuid, vcon in known.items() if uuid not in there and _without_file(db, files, vcon)]
     for vcon in lost:
         rows.lose(db, vcon.seq, now)
     for uuid in there & known.keys():
         _with_file(db, known[uuid], sinks)
-    _enter(db, shelves, there - known.keys())
-    _enter_kept(db, shelves, known.keys(), now)
+    _enter(db, files, there - known.keys())
+    _enter_kept(db, files, known.keys(), now)
     added = rows.add_states(db, sinks)
     if added:
         log.info("vCons wait for delivery at sinks that did not know of them", deliveries=added)
@@ -63,11 +63,11 @@ def say_lost(uuid: str) -> None:
     )
 
 
-def _without_file(db: sqlite3.Connection, shelves: Shelves, vcon: rows.Vcon) -> bool:
+def _without_file(db: sqlite3.Connection, files: OutboxFiles, vcon: rows.Vcon) -> bool:
     """A row whose file is not in ``pending/``: whether that is a loss."""
-    kept = shelves.kept_file(vcon.uuid)
+    kept = files.kept_file(vcon.uuid)
     if vcon.stage == "open" and kept.exists():  # rows from an older copy of the database
-        shelves.files.move(kept, shelves.pending)
+        files.files.move(kept, files.pending)
         return False
     if vcon.stage == "kept" and not kept.exists():
         rows.set_stage(db, vcon.seq, "gone")
@@ -82,19 +82,19 @@ def _with_file(db: sqlite3.Connection, vcon: rows.Vcon, sinks: Sequence[str]) ->
         rows.set_stage(db, vcon.seq, "done")
 
 
-def _enter(db: sqlite3.Connection, shelves: Shelves, uuids: set[str]) -> None:
+def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str]) -> None:
     """Files that no row knows, oldest first."""
-    aged = sorted((shelves.file(uuid).stat().st_mtime_ns, uuid) for uuid in uuids)
+    aged = sorted((files.file(uuid).stat().st_mtime_ns, uuid) for uuid in uuids)
     for at, uuid in aged:
         gone = rows.find(db, uuid)
         if gone is not None:
             rows.set_stage(db, gone.seq, "done")
             continue
         try:
-            body = shelves.read(shelves.file(uuid))
+            body = files.read(files.file(uuid))
             check_body(uuid, body)
         except ValueError as why:
-            _move_aside(shelves, shelves.file(uuid).name, str(why))
+            _move_aside(files, files.file(uuid).name, str(why))
             continue
         except OSError as why:  # one bad sector must not keep the daemon from starting
             log.error(  # noqa: TRY400 - the text says it all
@@ -106,16 +106,16 @@ def _enter(db: sqlite3.Connection, shelves: Shelves, uuids: set[str]) -> None:
         log.warning("vCons found in the outbox that the database did not know; they are sent", vcons=len(aged))
 
 
-def _enter_kept(db: sqlite3.Connection, shelves: Shelves, known: AbstractSet[str], now: int) -> None:
+def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, known: AbstractSet[str], now: int) -> None:
     """Kept files that no row knows, so that they go when their time has come."""
-    for uuid in sorted(shelves.names(shelves.kept)[0] - known):
+    for uuid in sorted(files.names(files.kept)[0] - known):
         if rows.find(db, uuid) is None:
-            body = shelves.read(shelves.kept_file(uuid))
+            body = files.read(files.kept_file(uuid))
             seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), now, {}, "kept")
             rows.set_stage(db, seq, "kept", now)
 
 
-def _move_aside(shelves: Shelves, name: str, why: str) -> None:
+def _move_aside(files: OutboxFiles, name: str, why: str) -> None:
     metrics.quarantined_total.inc()
-    path = shelves.move_aside(name)
+    path = files.move_aside(name)
     log.error("a file in the outbox cannot be sent and was set aside", file=str(path), why=why)

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from vcond.base import metrics
-from vcond.delivery.circuit_breaker import SECOND, Pace
+from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.model import SinkState
 from vcond.delivery.rows import Job, Outcome
 from vcond.delivery.sizes import SizeLimit
@@ -26,9 +26,9 @@ Result: TypeAlias = Receipt | Retry | Refused | FileNotFoundError
 class SinkCondition:
     """Well, down, held, or well but for large vCons; told to the log when it changes."""
 
-    def __init__(self, name: str, pace: Pace) -> None:
-        self.sizes = SizeLimit(pace.rng)
-        self._name, self._pace = name, pace
+    def __init__(self, name: str, breaker: CircuitBreaker) -> None:
+        self.sizes = SizeLimit(breaker.rng)
+        self._name, self._breaker = name, breaker
         self._why: Retry | None = None
         """Why it does not take deliveries."""
         self._too_large: Retry | None = None
@@ -37,16 +37,16 @@ class SinkCondition:
 
     def state(self, now: int) -> SinkState:
         """How the sink takes deliveries just now."""
-        pace, why = self._pace, self._why
-        if pace.down and not pace.doubted and why is not None:
+        breaker, why = self._breaker, self._why
+        if breaker.down and not breaker.doubted and why is not None:
             return SinkState(
                 self._name,
-                "held" if pace.held else "down",
+                "held" if breaker.held else "down",
                 why.reason,
                 why.detail,
                 why.hint,
                 self._since,
-                pace.until(now),
+                breaker.until(now),
                 self.sizes.bytes,
             )
         large = self._too_large
@@ -57,18 +57,18 @@ class SinkCondition:
 
     def confirm(self, now: int) -> None:
         """There is no other vCon to try a doubted sink with: it is held."""
-        self._pace.confirm(now)
+        self._breaker.confirm(now)
         if self._why is not None:
             self._say_down(self._why, now, began=True)
 
-    def judge(self, job: Job, result: Result, now: int) -> Outcome | None:
-        """What it means for the vCon and for the sink's pace; None = the vCon's file is gone."""
+    def evaluate(self, job: Job, result: Result, now: int) -> Outcome | None:
+        """What it means for the vCon and for the sink's breaker; None = the vCon's file is gone."""
         if isinstance(result, FileNotFoundError):
             return None
         if isinstance(result, Retry):
             metrics.deliveries_total.labels(self._name, "retry").inc()
             return self._too_big(job, result, now) if result.too_large else self._later(job, result, now)
-        if (isinstance(result, Receipt) or result.asked) and self._pace.succeeded(now, job.seq):
+        if (isinstance(result, Receipt) or result.asked) and self._breaker.succeeded(now, job.seq):
             self._log.info("sink takes deliveries again")
         self.show()
         if isinstance(result, Refused):
@@ -87,45 +87,45 @@ class SinkCondition:
         """A sink that is down makes the vCons wait for itself; else the vCon waits alone."""
         about_all = why.after is not None or why.reason.partition(":")[0] in ABOUT_ALL
         if why.whole_sink and not about_all and self._is_about(job, why, now):
-            wait, news = self._pace.refused_alone(job.seq)
+            wait, news = self._breaker.refused_alone(job.seq)
             if news:
                 self._log.warning(
                     "the sink takes other vCons, but not this one; it is tried again, in the end once an hour",
                     call=job.uuid, reason=why.reason, detail=why.detail, fix=why.hint,
                 )  # fmt: skip
             return Outcome("pending", now, now + wait, why.status, why.reason, why.answer)
-        was_down = self._pace.down
-        began = self._pace.failed(
+        was_down = self._breaker.down
+        began = self._breaker.failed(
             now, job.seq, whole_sink=why.whole_sink, after=why.after, held=why.held, about_all=about_all
         )
-        if self._pace.doubted:
+        if self._breaker.doubted:
             self._why = why if why.held else self._why
-        elif self._pace.down:
+        elif self._breaker.down:
             self._say_down(why, now, began=began)
         else:
             self._log.info("delivery failed; it is tried again", call=job.uuid, reason=why.reason, detail=why.detail)
         next_at = 0
         if not (why.held or (was_down and why.whole_sink)):
-            next_at = now + max(self._pace.backoff(job.attempts + 1), round((why.after or 0) * SECOND))
+            next_at = now + max(self._breaker.backoff(job.attempts + 1), round((why.after or 0) * SECOND))
         return Outcome("pending", now, next_at, why.status, why.reason, why.answer)
 
     def _is_about(self, job: Job, why: Retry, now: int) -> bool:
         """Whether it is this vCon that the sink does not take."""
-        if self._pace.alone(job.seq, held=why.held):
+        if self._breaker.alone(job.seq, held=why.held):
             return True
-        return why.held and self._pace.vouched(now, job.seq, job.published_at)
+        return why.held and self._breaker.vouched(now, job.seq, job.published_at)
 
     def _say_down(self, why: Retry, now: int, *, began: bool) -> None:
         """When it begins, when the reason is another one, and every hour while somebody must set something right."""
         before, self._why = self._why, why
         if began:
             self._since = now
-        again = self._pace.held and not 0 <= now - self._said < REMIND
+        again = self._breaker.held and not 0 <= now - self._said < REMIND
         if not began and before is not None and before.reason == why.reason and not again:
             return
         self._said = now
         told = {"reason": why.reason, "status": why.status, "detail": why.detail, "fix": why.hint}
-        if self._pace.held:
+        if self._breaker.held:
             self._log.error("sink is held: it refuses every delivery until this is set right; vCons wait", **told)
         else:
             self._log.warning("sink does not take deliveries; vCons wait", **told)
@@ -146,5 +146,5 @@ class SinkCondition:
 
     def show(self) -> None:
         """As gauges."""
-        metrics.sink_up.labels(self._name).set(not self._pace.down or self._pace.doubted)
-        metrics.sink_held.labels(self._name).set(self._pace.held or self.sizes.bytes > 0)
+        metrics.sink_up.labels(self._name).set(not self._breaker.down or self._breaker.doubted)
+        metrics.sink_held.labels(self._name).set(self._breaker.held or self.sizes.bytes > 0)

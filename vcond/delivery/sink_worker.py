@@ -12,24 +12,24 @@ import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.delivery.circuit_breaker import SECOND, Pace
+from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.model import Clock, SinkState
 from vcond.delivery.rows import Job, Outcome
 from vcond.delivery.sink_condition import Result, SinkCondition
 from vcond.delivery.store import OutboxStore
-from vcond.sdk.sink import Refused, Retry, Sealed, Sink
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry, Sink
 
 log = structlog.get_logger()
 
 LOOK_AGAIN: Final = 60.0
-"""Seconds after which a lane looks even when nothing woke it: no clock jump and no lost wake-up costs more."""
+"""Seconds after which a worker looks even when nothing woke it: no clock jump and no lost wake-up costs more."""
 DISK_PAUSE: Final = 5.0
 """Seconds between tries to read or record on a disk in trouble."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all lanes of an outbox have in common."""
+    """What all workers of an outbox have in common."""
 
     call: Callable[[Callable[[OutboxStore], Any]], Awaitable[Any]]
     """Run a job in the thread that owns files and database."""
@@ -42,16 +42,16 @@ class Shared:
     """Seconds."""
 
 
-class Lane:
-    """Tries one sink, as its pace allows. Sinks do not know of each other: one that is down holds up nobody else."""
+class SinkWorker:
+    """Tries one sink, as its breaker allows. Sinks do not know of each other: one that is down holds up nobody else."""
 
-    def __init__(self, sink: Sink, pace: Pace, shared: Shared) -> None:
+    def __init__(self, sink: Sink, breaker: CircuitBreaker, shared: Shared) -> None:
         self.sink = sink
         self.sending: set[int] = set()
         """Places (``seq``) of the vCons under way."""
         self._unread = self._unrecorded = ""
-        self._pace = pace
-        self._condition = SinkCondition(sink.name, pace)
+        self._breaker = breaker
+        self._condition = SinkCondition(sink.name, breaker)
         self._shared = shared
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -83,7 +83,7 @@ class Lane:
 
     def nudge(self, *, urgent: bool = False) -> None:
         """There is something to send; ``urgent`` = the operator says so."""
-        self._pace.nudge(urgent=urgent)
+        self._breaker.nudge(urgent=urgent)
         if urgent:
             self._condition.sizes.look()
         self._wake.set()
@@ -98,11 +98,11 @@ class Lane:
     async def _begin(self, tries: asyncio.TaskGroup) -> float:
         """Start what can be started now; seconds until to look again, unless woken."""
         now = self._shared.clock.now()
-        slots = self._pace.slots(now, len(self.sending))
+        slots = self._breaker.slots(now, len(self.sending))
         if slots == 0:
-            return LOOK_AGAIN if self.sending else min(LOOK_AGAIN, self._pace.wait(now) / SECOND)
+            return LOOK_AGAIN if self.sending else min(LOOK_AGAIN, self._breaker.wait(now) / SECOND)
         name, busy = self.sink.name, frozenset(self.sending)
-        probe = self._pace.probe() if self._pace.down else None
+        probe = self._breaker.probe() if self._breaker.down else None
         many, below = slots + len(busy), self._condition.sizes.below(now)
         try:
             jobs, next_at = await self._shared.call(lambda store: store.due(name, now, many, probe=probe, below=below))
@@ -110,19 +110,19 @@ class Lane:
             self._unread = self._say("the outbox cannot be read; trying again", why, self._unread)
             return DISK_PAUSE
         self._unread = ""
-        if self._pace.doubted and not jobs:
+        if self._breaker.doubted and not jobs:
             self._condition.confirm(now)
-            return min(LOOK_AGAIN, self._pace.wait(now) / SECOND)
+            return min(LOOK_AGAIN, self._breaker.wait(now) / SECOND)
         for job in [job for job in jobs if job.seq not in busy][:slots]:
             self.sending.add(job.seq)
-            self._pace.begins(job.seq)
+            self._breaker.begins(job.seq)
             tries.create_task(self._try(job), name=f"{name} {job.uuid}")
         return LOOK_AGAIN if next_at is None else min(LOOK_AGAIN, max(0, next_at - now) / SECOND)
 
     async def _try(self, job: Job) -> None:
         try:
             result = await self._deliver(job)
-            outcome = self._condition.judge(job, result, self._shared.clock.now())
+            outcome = self._condition.evaluate(job, result, self._shared.clock.now())
             await self._record(job, outcome)
         finally:
             self.sending.discard(job.seq)
@@ -142,7 +142,7 @@ class Lane:
         try:
             with metrics.delivery_seconds.labels(self.sink.name).time():
                 async with asyncio.timeout(self._shared.attempt_timeout):
-                    return await self.sink.deliver(Sealed(job.uuid, body, sha512))
+                    return await self.sink.deliver(OutgoingVcon(job.uuid, body, sha512))
         except (Retry, Refused) as why:
             return why
         except TimeoutError:

@@ -21,7 +21,7 @@ from vcond.delivery import backlog, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
 from vcond.delivery.model import ConflictError, Entry
-from vcond.delivery.outbox_files import Shelves, check_body
+from vcond.delivery.outbox_files import OutboxFiles, check_body
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
 from vcond.storage.files import Files
@@ -44,15 +44,15 @@ class OutboxStore:
         files = files or Files()
         self._sinks = tuple(sinks)
         self._files = WholeFiles(files)
-        self._shelves = Shelves(root, self._files)
+        self._files = OutboxFiles(root, self._files)
         self._reserve = Reserve(database.with_name(f"{database.name}.reserve"), files)
         with storage_errors("open the outbox"):
-            self._shelves.open()
+            self._files.open()
             self._files.make_folder(database.parent)
         self._db = self._open(database, now)
         try:
             with storage_errors("bring the outbox in order"):
-                lost = self._change(lambda: reconcile(self._db, self._shelves, sinks, now=now, latest=latest))
+                lost = self._change(lambda: reconcile(self._db, self._files, sinks, now=now, latest=latest))
         except BaseException:
             self._db.close()
             raise
@@ -77,9 +77,9 @@ class OutboxStore:
                 self._conflict(uuid, sha512, body)
             if known.stage in {"done", "kept", "gone"}:
                 self._change(lambda: rows.set_stage(self._db, known.seq, "done"))  # the core is told once more
-            elif known.stage == "lost" or not self._shelves.file(uuid).exists():
+            elif known.stage == "lost" or not self._files.file(uuid).exists():
                 self._reserve.ensure()
-                self._shelves.publish(uuid, body)
+                self._files.publish(uuid, body)
                 self._change(lambda: rows.find_again(self._db, known.seq, self._sinks))
             return sha512
 
@@ -98,7 +98,7 @@ class OutboxStore:
 
     def read(self, uuid: str) -> tuple[bytes, str]:
         """The bytes in the file, and their SHA-512 in hex. Raises OSError. May be called from any thread."""
-        body = self._shelves.read(self._shelves.file(uuid))
+        body = self._files.read(self._files.file(uuid))
         return body, hashlib.sha512(body).hexdigest()
 
     def record(self, sink: str, seq: int, outcome: rows.Outcome) -> bool:
@@ -126,10 +126,10 @@ class OutboxStore:
         """The core knows: keep or remove the file."""
         with storage_errors("put a delivered vCon away"):
             if keep:
-                self._files.move(self._shelves.file(vcon.uuid), self._shelves.kept)
+                self._files.move(self._files.file(vcon.uuid), self._files.kept)
             else:
-                self._files.remove(self._shelves.file(vcon.uuid))
-                self._files.remove(self._shelves.kept_file(vcon.uuid))
+                self._files.remove(self._files.file(vcon.uuid))
+                self._files.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_stage(self._db, vcon.seq, "kept" if keep else "gone"))
 
     def expire(self, closed_before: int) -> int:
@@ -137,7 +137,7 @@ class OutboxStore:
         with storage_errors("remove old vCons"):
             old = rows.in_stage(self._db, "kept", BATCH, closed_before)
             for vcon in old:
-                self._files.remove(self._shelves.kept_file(vcon.uuid))
+                self._files.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
             return len(old)
 
@@ -191,17 +191,17 @@ class OutboxStore:
 
         self._reserve.ensure()  # what delivers must keep its room: no room for it, no new vCon
         try:
-            self._shelves.publish(uuid, body)
+            self._files.publish(uuid, body)
             self._change(enter, spend_reserve=False)
         except (sqlite3.Error, OSError):
             with suppress(OSError):
-                self._files.remove(self._shelves.file(uuid))
+                self._files.remove(self._files.file(uuid))
             raise
         return sha512
 
     def _conflict(self, uuid: str, sha512: str, body: bytes) -> NoReturn:
         metrics.quarantined_total.inc()
-        aside = self._shelves.set_aside(uuid, sha512, body)
+        aside = self._files.set_aside(uuid, sha512, body)
         log.error(
             "another vCon with the same uuid is in the outbox or was delivered; this one was set aside",
             call=uuid,

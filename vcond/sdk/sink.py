@@ -25,7 +25,7 @@ Profile = Literal["core", "conserver"]
 
 
 @dataclass(frozen=True)
-class Sealed:
+class OutgoingVcon:
     """A finished vCon on its way: ``body`` are the bytes as published, ``sha512`` their digest in hex."""
 
     uuid: str
@@ -114,7 +114,7 @@ class Sink(Protocol):
     def concurrency(self) -> int:
         """How many deliveries it takes at once, 1 to 32."""
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Hand it over; idempotent per uuid. Raises Retry or Refused. Every wait inside has a time-out."""
 
     async def erase(self, uuid: str) -> Receipt:

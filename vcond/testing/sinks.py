@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from vcond.sdk.sink import MAX_ANSWER, Receipt, Refused, Retry, Sealed, SinkPlugin
+from vcond.sdk.sink import MAX_ANSWER, OutgoingVcon, Receipt, Refused, Retry, SinkPlugin
 from vcond.testing.sink_rig import SinkAbility, SinkRig
 from vcond.testing.watch import captured_logs, nobody_opens, nobody_sleeps, tasks_of
 
@@ -38,7 +38,7 @@ CUTS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 TRIES = 20
 
 
-def vcon(n: int, size: int = 0, *, text: str = SPOKEN) -> Sealed:
+def vcon(n: int, size: int = 0, *, text: str = SPOKEN) -> OutgoingVcon:
     """The n-th vCon of the suite, of ``size`` bytes where that is more than it needs."""
     uuid = f"019b8e4c-{n:04x}-8000-8000-{n:012x}"
 
@@ -54,7 +54,7 @@ def vcon(n: int, size: int = 0, *, text: str = SPOKEN) -> Sealed:
         return json.dumps(document).encode()
 
     made = body(max(0, size - len(body(0))))
-    return Sealed(uuid, made, hashlib.sha512(made).hexdigest())
+    return OutgoingVcon(uuid, made, hashlib.sha512(made).hexdigest())
 
 
 class Watched:
@@ -63,7 +63,7 @@ class Watched:
     def __init__(self, rig: SinkRig, sink: SinkPlugin) -> None:
         self.rig, self.sink = rig, sink
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Raises Retry and Refused as the sink does; anything else fails the test."""
         return self._receipt(await self._call(self.sink.deliver(record)))
 
@@ -82,7 +82,7 @@ class Watched:
             self.silent(one.text, one.fix)
         return [one.level for one in found]
 
-    async def insist(self, record: Sealed) -> None:
+    async def insist(self, record: OutgoingVcon) -> None:
         """As the outbox does: until it is taken."""
         for _ in range(TRIES):
             try:

@@ -27,7 +27,7 @@ from vcond.delivery import Outbox, OutboxConfig
 from vcond.delivery.database import open_database
 from vcond.journal import read_folder
 from vcond.journal.records import FORMAT, Reader, encode
-from vcond.sdk.sink import Receipt, Sealed
+from vcond.sdk.sink import OutgoingVcon, Receipt
 from vcond.speech.models import graph_cache, store
 
 BEFORE = Path(__file__).resolve().parents[2] / "data" / "before"
@@ -139,7 +139,7 @@ class Memory:
     def __init__(self, name: str) -> None:
         self.name, self.got = name, []
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         self.got.append(record.uuid)
         return Receipt(0, self.name, "taken")
 

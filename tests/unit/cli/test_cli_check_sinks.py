@@ -20,7 +20,7 @@ from fake_conserver import FakeConserver
 
 from vcond.cli.check import _same_receiver, _sink
 from vcond.cli.owner import as_daemon
-from vcond.delivery import ShapedSink
+from vcond.delivery import FormedSink
 from vcond.delivery.sinks import conserver as module
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
@@ -45,7 +45,7 @@ def sink_of(url, **options):
 
 
 async def rows(sink, tmp_path):
-    return [one async for one in _sink(ShapedSink(sink, folder=tmp_path))]
+    return [one async for one in _sink(FormedSink(sink, folder=tmp_path))]
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ async def test_https_where_no_tls_is_spoken(conserver, tmp_path):
 
 async def test_two_sinks_to_one_conserver_are_a_warning(conserver, tmp_path):
     made = [
-        ShapedSink(sink_of(url, name=name), folder=tmp_path)
+        FormedSink(sink_of(url, name=name), folder=tmp_path)
         for url, name in ((conserver.url, "a"), (conserver.url.removesuffix("/api"), "b"))
     ]
-    [found] = _same_receiver([*made, ShapedSink(FolderSink(FolderConfig(path=str(tmp_path))), folder=tmp_path)])
+    [found] = _same_receiver([*made, FormedSink(FolderSink(FolderConfig(path=str(tmp_path))), folder=tmp_path)])
     assert found.level == "warning"
     assert "a, b" in found.what
 

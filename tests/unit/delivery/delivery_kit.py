@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from vcond.delivery import Outbox, OutboxConfig
 from vcond.delivery.store import OutboxStore
-from vcond.sdk.sink import Receipt, Sealed
+from vcond.sdk.sink import OutgoingVcon, Receipt
 from vcond.storage.files import Files
 
 SECOND = 1_000_000_000
@@ -55,7 +55,7 @@ class HandClock:
         self.time += round(seconds * SECOND)
 
 
-async def take(record: Sealed) -> Receipt:
+async def take(record: OutgoingVcon) -> Receipt:
     """What a sink in memory does with everything, unless told otherwise."""
     return Receipt(204, "memory", "taken")
 
@@ -66,7 +66,7 @@ class MemorySink:
 
     name: str = "memory"
     concurrency: int = 2
-    answer: Callable[[Sealed], Awaitable[Receipt]] = take
+    answer: Callable[[OutgoingVcon], Awaitable[Receipt]] = take
     profile: str = "core"
     tried: list[str] = field(default_factory=list)
     got: dict[str, list[bytes]] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class MemorySink:
     def __post_init__(self) -> None:
         self.changed = asyncio.Condition()
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         self.tried.append(record.uuid)
         self.now += 1
         self.peak = max(self.peak, self.now)

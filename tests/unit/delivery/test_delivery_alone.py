@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from delivery_kit import NOON, SECOND, MemorySink, body_of, make_store, take, uuid_of
-from test_delivery_lane import fails, now, running
+from test_delivery_sink_worker import fails, now, running
 
 from vcond.base import metrics
 from vcond.delivery.rows import Outcome, Probe

@@ -15,13 +15,13 @@ from yarl import URL
 
 from vcond.delivery.sinks.answers import not_taken
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
-from vcond.sdk.sink import Refused, Retry, Sealed
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 
 KEY = "list-key-1"
 
 
-def sealed(n: int) -> Sealed:
-    return Sealed(uuid_of(n), body_of(n), hashlib.sha512(body_of(n)).hexdigest())
+def sealed(n: int) -> OutgoingVcon:
+    return OutgoingVcon(uuid_of(n), body_of(n), hashlib.sha512(body_of(n)).hexdigest())
 
 
 @pytest.fixture

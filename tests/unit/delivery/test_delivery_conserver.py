@@ -13,16 +13,16 @@ from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
-from vcond.sdk.sink import Refused, Retry, Sealed
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 from vcond.testing.needs import needs
 
 KEY = "list-key-1"
 API = "api-token-1"
 
 
-def sealed(n: int, body: bytes | None = None) -> Sealed:
+def sealed(n: int, body: bytes | None = None) -> OutgoingVcon:
     body = body_of(n) if body is None else body
-    return Sealed(uuid_of(n), body, hashlib.sha512(body).hexdigest())
+    return OutgoingVcon(uuid_of(n), body, hashlib.sha512(body).hexdigest())
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from delivery_kit import body_of, uuid_of
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
-from vcond.sdk.sink import Refused, Retry, Sealed
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 
 
 def sealed(n, body=None, uuid=None):
     body = body_of(n) if body is None else body
-    return Sealed(uuid or uuid_of(n), body, hashlib.sha512(body).hexdigest())
+    return OutgoingVcon(uuid or uuid_of(n), body, hashlib.sha512(body).hexdigest())
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from delivery_kit import MemorySink, body_of, take, uuid_of
-from test_delivery_lane import fails, now, running
+from test_delivery_sink_worker import fails, now, running
 
 from vcond.base import metrics
 from vcond.sdk.sink import Retry

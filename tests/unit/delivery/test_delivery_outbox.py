@@ -396,7 +396,7 @@ async def test_not_open(tmp_path):
 
 def test_chance_comes_from_the_callers_generator(tmp_path):
     outbox = make_outbox(tmp_path, MemorySink(), clock=HandClock())
-    assert outbox._lanes[0]._pace.backoff(1) == round(Random(7).uniform(0, 0.01) * 1_000_000_000)
+    assert outbox._workers[0]._breaker.backoff(1) == round(Random(7).uniform(0, 0.01) * 1_000_000_000)
 
 
 def test_one_file_that_cannot_be_put_away_keeps_no_other_from_being_reported(tmp_path):

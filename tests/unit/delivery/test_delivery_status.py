@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from delivery_kit import MemorySink, body_of, take, uuid_of
-from test_delivery_lane import now, running
+from test_delivery_sink_worker import now, running
 
 from vcond.base.errors import AmbiguousError
 from vcond.cli import render

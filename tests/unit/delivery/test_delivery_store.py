@@ -375,7 +375,7 @@ def test_a_ledger_of_years_is_not_read_through(tmp_path):
         store.figures,
         store.done,
         lambda: store.expire(NOON),
-        lambda: reconcile(store._db, store._shelves, ("a", "b"), now=NOON, latest=NOON),
+        lambda: reconcile(store._db, store._files, ("a", "b"), now=NOON, latest=NOON),
     ):
         assert cost(work) < 3000
     store.close()

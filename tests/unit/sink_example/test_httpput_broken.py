@@ -13,7 +13,7 @@ import structlog
 from vcond_httpput import HttpPutSink
 
 from vcond.base.errors import PeerError
-from vcond.sdk.sink import Receipt, Refused, Retry, Sealed, Seen
+from vcond.sdk.sink import OutgoingVcon, Receipt, Refused, Retry, Seen
 from vcond.testing.sinks import SinkConformance
 
 
@@ -24,7 +24,7 @@ class TakesAnyKey(HttpPutSink):
 
 class ChangesBytes(HttpPutSink):
     async def deliver(self, record):
-        return await super().deliver(Sealed(record.uuid, record.body + b"\n", record.sha512))
+        return await super().deliver(OutgoingVcon(record.uuid, record.body + b"\n", record.sha512))
 
 
 class MakesDoubles(HttpPutSink):
@@ -43,7 +43,7 @@ class SaysNothingOfTarget(HttpPutSink):
 
 class CutsLargeOnes(HttpPutSink):
     async def deliver(self, record):
-        return await super().deliver(Sealed(record.uuid, record.body[:5_000_000], record.sha512))
+        return await super().deliver(OutgoingVcon(record.uuid, record.body[:5_000_000], record.sha512))
 
 
 class GivesUpWhenDown(HttpPutSink):

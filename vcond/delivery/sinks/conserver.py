@@ -28,7 +28,7 @@ from vcond.base.errors import ConfigError
 from vcond.delivery.outbox_files import is_uuid
 from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
 from vcond.delivery.sinks.lists import config_rows
-from vcond.sdk.sink import Form, Profile, Receipt, Refused, Retry, Sealed, Seen, bounded
+from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 
 log = structlog.get_logger()
 
@@ -114,7 +114,7 @@ class ConserverSink:
         else:
             self._post = (self._base / "vcon").with_query([("ingress_lists", each) for each in config.ingress_lists])
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         """POST it. Raises Retry or Refused."""
         if len(record.body) > self._config.max_bytes:
             raise Refused(

@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.outbox_files import MOST, SUFFIX, is_uuid
-from vcond.sdk.sink import Form, Profile, Receipt, Refused, Retry, Sealed, Seen
+from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
@@ -61,7 +61,7 @@ class FolderSink:
             raise ConfigError("must be an absolute path", f"sinks.{config.name}.path")
         self._threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"sink-{config.name}")
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Durable when it returns. Raises Retry while the disk does not take it, Refused when other bytes are there."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._store, record)
@@ -102,7 +102,7 @@ class FolderSink:
             return f"{self._root} is writable" if path == self._root else f"{self._root} can be made in {path}"
         raise self._later(OSError(errno.ENOENT, os.strerror(errno.ENOENT)), self._root)
 
-    def _store(self, record: Sealed) -> Receipt:
+    def _store(self, record: OutgoingVcon) -> Receipt:
         path = self.place(record.uuid)
         try:
             self._files.make_folder(path.parent, self._mode | (self._mode & 0o444) >> 2)

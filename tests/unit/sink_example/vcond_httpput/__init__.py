@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.base.errors import ConfigError
-from vcond.sdk.sink import Form, Profile, Receipt, Refused, Retry, Sealed, Seen, bounded
+from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 
 FOR_GOOD = {400, 413, 415, 422}
 """Answers that are about the vCon. All others may pass, or somebody sets them right."""
@@ -47,7 +47,7 @@ class HttpPutSink:
         self._config = config
         self._session: aiohttp.ClientSession | None = None
 
-    async def deliver(self, record: Sealed) -> Receipt:
+    async def deliver(self, record: OutgoingVcon) -> Receipt:
         return await self._ask("PUT", f"{self.address}/{record.uuid}.json", {200, 201, 204}, record.body)
 
     async def erase(self, uuid: str) -> Receipt:

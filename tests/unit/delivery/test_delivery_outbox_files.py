@@ -10,7 +10,7 @@ from delivery_kit import body_of, uuid_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.delivery.outbox_files import Shelves, check_body, is_uuid
+from vcond.delivery.outbox_files import OutboxFiles, check_body, is_uuid
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
@@ -43,9 +43,9 @@ def test_what_is_no_vcon_of_that_uuid(body):
 
 
 def test_left_over_temporaries_are_cleared_everywhere(tmp_path):
-    shelves = Shelves(tmp_path, WholeFiles(Files()))
-    shelves.open()
-    for folder in (shelves.pending, shelves.kept, shelves.aside):
+    files = OutboxFiles(tmp_path, WholeFiles(Files()))
+    files.open()
+    for folder in (files.pending, files.kept, files.aside):
         (folder / ".x.vcon.json.tmp").write_bytes(b"half")
-    shelves.open()
+    files.open()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -25,8 +25,8 @@ class Most(Random):
 
 def running(root, *sinks, **options):
     it = Running(root, *sinks, clock=LoopClock(), config=options.pop("config", CONFIG), **options)
-    for lane in it.outbox._lanes:
-        lane._pace.rng = Most()
+    for worker in it.outbox._workers:
+        worker._breaker.rng = Most()
     return it
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from vcond.base.errors import ConfigError
-from vcond.delivery import ShapedSink
+from vcond.delivery import FormedSink
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
-from vcond.sdk.sink import Refused, Retry, Sealed
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 
 UUID = "01a2029a-3286-852d-a079-acef32f9616b"
 BODY = json.dumps(
@@ -24,10 +24,10 @@ class Receiver(FolderSink):
     def __init__(self, path: Path, profile: str = "core") -> None:
         super().__init__(FolderConfig(path=str(path)))
         self.profile = profile  # type: ignore[misc]
-        self.got: list[Sealed] = []
+        self.got: list[OutgoingVcon] = []
         self.trouble: Exception | None = None
 
-    async def deliver(self, record: Sealed):
+    async def deliver(self, record: OutgoingVcon):
         self.got.append(record)
         if self.trouble is not None:
             raise self.trouble
@@ -36,15 +36,15 @@ class Receiver(FolderSink):
 
 async def test_plain_is_the_very_bytes(tmp_path: Path):
     receiver = Receiver(tmp_path / "out")
-    await ShapedSink(receiver, folder=tmp_path / "forms").deliver(Sealed(UUID, BODY, "x"))
+    await FormedSink(receiver, folder=tmp_path / "forms").deliver(OutgoingVcon(UUID, BODY, "x"))
     assert receiver.got[0].body == BODY
     assert not (tmp_path / "forms").exists()
 
 
 async def test_a_conserver_gets_what_it_can_take(tmp_path: Path):
     receiver = Receiver(tmp_path / "out", "conserver")
-    sink = ShapedSink(receiver, folder=tmp_path / "forms", domain="pbx.example.com")
-    await sink.deliver(Sealed(UUID, BODY, "x"))
+    sink = FormedSink(receiver, folder=tmp_path / "forms", domain="pbx.example.com")
+    await sink.deliver(OutgoingVcon(UUID, BODY, "x"))
     sent = json.loads(receiver.got[0].body)
     assert sent["parties"][0]["sip"] == "201@pbx.example.com"
     assert "tel" not in sent["parties"][0]
@@ -56,7 +56,7 @@ async def test_what_the_conserver_would_refuse_is_a_dead_letter_before_it_is_sen
     receiver = Receiver(tmp_path / "out", "conserver")
     body = json.dumps({"vcon": "0.4.0", "uuid": "no uuid", "created_at": "2026-11-22T09:00:00Z"}).encode()
     with pytest.raises(Refused) as why:
-        await ShapedSink(receiver, folder=tmp_path / "forms").deliver(Sealed(UUID, body, "x"))
+        await FormedSink(receiver, folder=tmp_path / "forms").deliver(OutgoingVcon(UUID, body, "x"))
     assert why.value.reason == "preflight"
     assert "$.uuid" in why.value.answer
     assert receiver.got == []
@@ -70,13 +70,13 @@ async def test_a_sealed_form_is_made_once_and_sent_again_as_it_was(tmp_path: Pat
         made.append(body)
         return b"sealed %d" % len(made)
 
-    sink = ShapedSink(receiver, seal=seal, folder=tmp_path / "forms")
+    sink = FormedSink(receiver, seal=seal, folder=tmp_path / "forms")
     receiver.trouble = Retry("unreachable")
     with pytest.raises(Retry):
-        await sink.deliver(Sealed(UUID, BODY, "x"))
+        await sink.deliver(OutgoingVcon(UUID, BODY, "x"))
     receiver.trouble = None
-    again = ShapedSink(receiver, seal=seal, folder=tmp_path / "forms")  # after a restart
-    await again.deliver(Sealed(UUID, BODY, "x"))
+    again = FormedSink(receiver, seal=seal, folder=tmp_path / "forms")  # after a restart
+    await again.deliver(OutgoingVcon(UUID, BODY, "x"))
     assert [each.body for each in receiver.got] == [b"sealed 1", b"sealed 1"]
     assert made == [BODY]
     (kept,) = (tmp_path / "forms").iterdir()
@@ -91,8 +91,8 @@ async def test_a_key_that_cannot_seal_any_more_is_a_dead_letter_that_says_why(tm
         raise ConfigError("a certificate expired on 2026-11-21")
 
     with pytest.raises(Refused) as why:
-        await ShapedSink(Receiver(tmp_path / "out"), seal=seal, folder=tmp_path / "forms").deliver(
-            Sealed(UUID, BODY, "x")
+        await FormedSink(Receiver(tmp_path / "out"), seal=seal, folder=tmp_path / "forms").deliver(
+            OutgoingVcon(UUID, BODY, "x")
         )
     assert why.value.answer == "a certificate expired on 2026-11-21"
     assert "vcond outbox retry" in why.value.hint
@@ -101,6 +101,6 @@ async def test_a_key_that_cannot_seal_any_more_is_a_dead_letter_that_says_why(tm
 async def test_a_disk_that_takes_no_form_is_waited_for(tmp_path: Path):
     (tmp_path / "forms").write_text("a file where the folder should be")
     with pytest.raises(Retry):
-        await ShapedSink(Receiver(tmp_path / "out"), seal=lambda _: b"x", folder=tmp_path / "forms").deliver(
-            Sealed(UUID, BODY, "x")
+        await FormedSink(Receiver(tmp_path / "out"), seal=lambda _: b"x", folder=tmp_path / "forms").deliver(
+            OutgoingVcon(UUID, BODY, "x")
         )

@@ -14,11 +14,11 @@ from vcond.base.errors import StorageError
 from vcond.call.events import Event, Merged, TrackOpened, decode
 from vcond.journal.commands import Done, Flush
 from vcond.journal.disk_errors import advice
-from vcond.journal.file_buffers import Folder, Log, Lost, Name, Tail, Track
+from vcond.journal.file_buffers import FileBuffer, Folder, Log, Lost, Name, Track
 from vcond.journal.prerequisites import Adoption, Repair
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
-from vcond.journal.write_queue import Inbox, Request
+from vcond.journal.write_queue import Command, WriteQueue
 from vcond.storage.whole_files import WholeFiles
 
 Pcm = NDArray[np.int16]
@@ -37,10 +37,10 @@ _SAMPLE = np.dtype("<i2")
 class Owner(Protocol):
     """The store of a journal, as the journal sees it."""
 
-    inbox: Inbox
+    queue: WriteQueue
     files: WholeFiles
 
-    async def ask(self, request: Callable[[Done], Request]) -> None:
+    async def ask(self, command: Callable[[Done], Command]) -> None:
         """Have the writer do something and wait until it is done. Raises what it says."""
 
     def remove(self, uuid: str) -> None:
@@ -65,7 +65,7 @@ class CallJournal:
         self.events: list[Event] = found.events if found else []
         self.damage = found.damage if found else ""
         self.on_lost: Lost | None = None
-        self._store, self._inbox, self._folder = store, store.inbox, folder
+        self._store, self._queue, self._folder = store, store.queue, folder
         self._closed = False
         self._log = Log(Name(folder, EVENTS), size=found.good if found else 0, made=found is not None)
         self._tracks: dict[str, Track] = {}
@@ -73,8 +73,8 @@ class CallJournal:
             for file, size in found.tracks.items():
                 self._tracks[file] = Track(Name(folder, file), size=size, made=True, on_lost=self._lost)
         if found is not None and found.damage:
-            self._log.steps.append(Repair(self._log, found.good, found.aside))
-            self._inbox.nudge(self._log)
+            self._log.prerequisites.append(Repair(self._log, found.good, found.aside))
+            self._queue.nudge(self._log)
 
     def append(self, event: Event) -> None:
         """Write an event. Never waits; whatever the disk does it is kept, and is written before those after it.
@@ -88,7 +88,7 @@ class CallJournal:
         if self._log.end + len(record) > MAX_LOG:
             raise ValueError(f"the event log of a call is limited to {MAX_LOG} bytes")
         self.events.append(event)
-        self._inbox.event(self._log, record)
+        self._queue.event(self._log, record)
 
     def write(self, track_file: str, position: int, pcm: Pcm) -> None:
         """Place samples in a track. Never waits. Audio that cannot be kept is counted, and told to ``on_lost``.
@@ -104,7 +104,7 @@ class CallJournal:
         elif self._closed:
             metrics.dropped_total.labels("audio", "closed").inc()
         elif len(pcm):
-            self._inbox.audio(track, int(position) * 2, pcm.tobytes())
+            self._queue.audio(track, int(position) * 2, pcm.tobytes())
 
     def read(self, track_file: str, start: int, stop: int) -> Pcm:
         """The samples ``[start, stop)`` of a track; zeros where nothing was written. Includes what is still queued.
@@ -121,7 +121,7 @@ class CallJournal:
             return pcm
         view = pcm.data.cast("B")
         first, last = start * 2, stop * 2
-        waiting = self._inbox.unwritten(track, first, last)
+        waiting = self._queue.unwritten(track, first, last)
         self._read_file(track, view, first)
         for at, data in waiting:
             view[at - first : at - first + len(data)] = data
@@ -154,9 +154,9 @@ class CallJournal:
         disk refuses; nothing is dropped for it, and the next flush tries again.
         """
         for track in self._tracks.values():
-            self._inbox.report_lost(track)
-        tails: list[Tail] = [self._log, *self._tracks.values()]
-        await self._store.ask(lambda done: Flush(tails, done))
+            self._queue.report_lost(track)
+        buffers: list[FileBuffer] = [self._log, *self._tracks.values()]
+        await self._store.ask(lambda done: Flush(buffers, done))
 
     def adopt(self, other: CallJournal, files: Mapping[str, str]) -> None:
         """Take audio files of another call: ``{its name: our name}``. Never waits.
@@ -177,12 +177,12 @@ class CallJournal:
             if new in used or not TRACK_NAME.fullmatch(new):
                 raise ValueError("a track file's name that is in use, or is none")
         for new, track in tracks.items():
-            self._inbox.report_lost(track)
+            self._queue.report_lost(track)
             track.name, track.on_lost = new, self._lost
             self._tracks[new] = track
-            self._log.steps.append(Adoption(track, Name(self._folder, new)))
+            self._log.prerequisites.append(Adoption(track, Name(self._folder, new)))
         other._folder.after = self._log
-        self._inbox.nudge(self._log)
+        self._queue.nudge(self._log)
 
     def remove(self) -> None:
         """Delete the journal. Does not wait: ``Store.close`` or a flush of any call comes after it."""

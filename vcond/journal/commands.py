@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from vcond.base.errors import StorageError, VcondError
-from vcond.journal.file_buffers import Disk, Folder, Tail
+from vcond.journal.file_buffers import Disk, FileBuffer, Folder
 
 Done = Callable[[Exception | None], None]
 """Told once, in the writer thread: None = it is done."""
@@ -15,17 +15,17 @@ Done = Callable[[Exception | None], None]
 class Flush:
     """All that was handed over so far, for some files, is on the disk, and so are the names of the files."""
 
-    def __init__(self, tails: Sequence[Tail], done: Done) -> None:
-        self._tails, self._done = tails, done
+    def __init__(self, buffers: Sequence[FileBuffer], done: Done) -> None:
+        self._buffers, self._done = buffers, done
 
     def run(self, writer: Disk) -> None:
-        """See ``Request``."""
-        troubles = [writer.attempt(tail, partial(writer.settle, tail)) for tail in self._tails]
-        trouble = next(filter(None, troubles), "")
+        """See ``Command``."""
+        errors = [writer.attempt(buffer, partial(writer.settle, buffer)) for buffer in self._buffers]
+        trouble = next(filter(None, errors), "")
         self._done(StorageError(trouble) if trouble else None)
 
     def fail(self, why: Exception) -> None:
-        """See ``Request``."""
+        """See ``Command``."""
         self._done(_known(why))
 
 
@@ -36,11 +36,11 @@ class Remove:
         self._folder = folder
 
     def run(self, writer: Disk) -> None:
-        """See ``Request``."""
+        """See ``Command``."""
         writer.attempt(self, partial(self._move, writer))
 
     def fail(self, why: Exception) -> None:
-        """See ``Request``. The folder stays, and is found again at the next start."""
+        """See ``Command``. The folder stays, and is found again at the next start."""
 
     def _move(self, writer: Disk) -> None:
         folder = self._folder
@@ -61,11 +61,11 @@ class Purge:
         self._paths = paths
 
     def run(self, writer: Disk) -> None:
-        """See ``Request``."""
+        """See ``Command``."""
         writer.purges.extend(self._paths)
 
     def fail(self, why: Exception) -> None:
-        """See ``Request``. There is another start."""
+        """See ``Command``. There is another start."""
 
 
 class Stop:
@@ -75,12 +75,12 @@ class Stop:
         self._done = done
 
     def run(self, writer: Disk) -> None:
-        """See ``Request``."""
+        """See ``Command``."""
         trouble = writer.stop()
         self._done(StorageError(trouble) if trouble else None)
 
     def fail(self, why: Exception) -> None:
-        """See ``Request``."""
+        """See ``Command``."""
         self._done(_known(why))
 
 

@@ -19,7 +19,7 @@ def fair_share() -> int:
     return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft // 4))
 
 
-class Handles:
+class FdCache:
     """Descriptors by path. Closing one early loses nothing: fsync on a new descriptor covers the same pages."""
 
     def __init__(self, files: Files, limit: int) -> None:
@@ -60,6 +60,6 @@ class Handles:
         try:
             self._files.close(fd)
         except OSError as why:
-            # network file systems report late write errors here; what was not synced yet is still held by its tail,
+            # network file systems report late write errors here; what was not synced yet is still held by its buffer,
             # and the fsync that follows on a new descriptor says whether it has to be written again
             say(log.warning, "a journal file could not be closed cleanly", errno=why.errno)

@@ -1,4 +1,4 @@
-"""What of one file is not on the disk yet. No I/O, no locking: ``Inbox`` guards it, the writer thread empties it.
+"""What of one file is not on the disk yet. No I/O, no locking: ``WriteQueue`` guards it, the writer thread empties it.
 
 A block of bytes goes ``pending`` (may still grow) -> ``taken`` (in the hands of the writer, kept until written) ->
 ``unsynced`` (written; kept until fsync says so, because after a failed fsync the system may have thrown it away).
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from vcond.journal.fd_cache import Handles
+from vcond.journal.fd_cache import FdCache
 from vcond.storage.files import Files
 
 BLOCK: Final = 1 << 20
@@ -62,7 +62,7 @@ class Block:
         self.data = bytearray(data)
 
 
-class Tail:
+class FileBuffer:
     """One file's way to the disk."""
 
     __slots__ = ("end", "files", "made", "pending", "queued", "taken", "unsynced", "waiting")
@@ -118,7 +118,7 @@ class Disk(Protocol):
 
     root: Folder
     files: Files
-    handles: Handles
+    fds: FdCache
     purges: deque[str]
     """Folders in the trash, to be deleted."""
 
@@ -128,10 +128,10 @@ class Disk(Protocol):
     def make(self, folder: Folder) -> None:
         """Make a folder, unless it is there."""
 
-    def open(self, tail: Tail, name: Name) -> int:
-        """A descriptor of a tail's file, made when it is new."""
+    def open(self, buffer: FileBuffer, name: Name) -> int:
+        """A descriptor of a buffer's file, made when it is new."""
 
-    def settle(self, tail: Tail) -> None:
+    def settle(self, buffer: FileBuffer) -> None:
         """Write what waits and have it on the disk, with its names."""
 
     def discard(self, path: str) -> None:
@@ -141,25 +141,25 @@ class Disk(Protocol):
         """Write and sync all that can be; why not everything could."""
 
 
-class Step(Protocol):
+class Prerequisite(Protocol):
     """Something that must have been done before a log is written on."""
 
     def run(self, writer: Disk) -> None:
         """Do it. Raises OSError, and is then tried again."""
 
 
-class Log(Tail):
+class Log(FileBuffer):
     """The event log of a call."""
 
-    __slots__ = ("folder", "steps")
+    __slots__ = ("folder", "prerequisites")
 
     def __init__(self, name: Name, *, size: int, made: bool) -> None:
         super().__init__(name, size=size, made=made)
         self.folder = name.folder
-        self.steps: deque[Step] = deque()
+        self.prerequisites: deque[Prerequisite] = deque()
 
 
-class Track(Tail):
+class Track(FileBuffer):
     """The audio of one party."""
 
     __slots__ = ("lost", "name", "on_lost")

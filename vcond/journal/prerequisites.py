@@ -18,15 +18,15 @@ NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, err
 class Repair:
     """Cuts a log to what could be read, after the rest was put aside for whoever wants to know why."""
 
-    def __init__(self, tail: Log, good: int, aside: str) -> None:
-        self._tail, self._good = tail, good
-        self._aside = Name(tail.files[0][0].folder, aside)
+    def __init__(self, buffer: Log, good: int, aside: str) -> None:
+        self._buffer, self._good = buffer, good
+        self._aside = Name(buffer.files[0][0].folder, aside)
 
     def run(self, writer: Disk) -> None:
-        """See ``Step``."""
+        """See ``Prerequisite``."""
         files = writer.files
-        name = self._tail.files[0][0]
-        source = writer.handles.get(name.path)
+        name = self._buffer.files[0][0]
+        source = writer.fds.get(name.path)
         size = files.size(source)
         if size <= self._good:
             return
@@ -51,7 +51,7 @@ class Adoption:
         self._track, self._name = track, name
 
     def run(self, writer: Disk) -> None:
-        """See ``Step``."""
+        """See ``Prerequisite``."""
         track, new = self._track, self._name
         if track.gone:
             return

@@ -10,7 +10,7 @@ import structlog
 
 from vcond.base.backoff import Backoff
 from vcond.journal.disk_errors import advice, say
-from vcond.journal.write_queue import Inbox
+from vcond.journal.write_queue import WriteQueue
 
 log = structlog.get_logger()
 
@@ -28,10 +28,10 @@ FAULT: Final = "a fault in vcond itself: see the log, and report it"
 
 
 class Retries:
-    """Belongs to the writer thread. ``path`` is that of the store, ``clock`` as the writer's; ``inbox`` is told the trouble."""
+    """Belongs to the writer thread. ``path`` is that of the store, ``clock`` as the writer's; ``queue`` is told the trouble."""
 
-    def __init__(self, inbox: Inbox, path: str, clock: Callable[[], float]) -> None:
-        self._inbox, self._path, self._clock = inbox, path, clock
+    def __init__(self, queue: WriteQueue, path: str, clock: Callable[[], float]) -> None:
+        self._queue, self._path, self._clock = queue, path, clock
         self._failing: dict[object, Callable[[], None]] = {}
         self.at = 0.0
         """When to try again, while there is something."""
@@ -67,7 +67,7 @@ class Retries:
             self.at = self._clock() + WAITS.wait(self._rounds)
         self._failing.pop(key, None)
         self._failing[key] = again
-        self._inbox.trouble = trouble
+        self._queue.trouble = trouble
         self.complain(trouble)
         return trouble
 
@@ -86,11 +86,11 @@ class Retries:
 
     def _healthy(self) -> None:
         if not self._failing:
-            self._inbox.trouble = ""
+            self._queue.trouble = ""
             say(log.info, "the journal can be written again")
 
     def complain(self, trouble: str) -> None:
         """Log it, unless that was done a moment ago."""
         if self._clock() - self._complained >= QUIET:
             self._complained = self._clock()
-            say(log.error, "the journal cannot be written", trouble=trouble, waiting_bytes=self._inbox.waiting)
+            say(log.error, "the journal cannot be written", trouble=trouble, waiting_bytes=self._queue.waiting)

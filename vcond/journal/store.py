@@ -20,7 +20,7 @@ from vcond.journal.disk_errors import advice
 from vcond.journal.fd_cache import fair_share
 from vcond.journal.file_buffers import Folder, Lost
 from vcond.journal.recovery import Found, examine, is_uuid
-from vcond.journal.write_queue import Inbox, Request
+from vcond.journal.write_queue import Command, WriteQueue
 from vcond.journal.writer import TRASH, Writer, run
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
@@ -51,7 +51,7 @@ class Store:
         self.root = root.absolute()
         self.refused: dict[str, str] = {}
         """Folders that ``recover`` left alone, by name, and why."""
-        self.inbox = Inbox(max_pending, clock, self._report)
+        self.queue = WriteQueue(max_pending, clock, self._report)
         self._loop = _running_loop()
         self._journals: dict[str, CallJournal] = {}
         self._folders: dict[str, Folder] = {}
@@ -61,7 +61,7 @@ class Store:
         self._empty_trash()
         writer = Writer(
             Folder(str(self.root), made=True),
-            self.inbox,
+            self.queue,
             self.files.files,
             clock=clock,
             sync_interval=sync_interval,
@@ -73,7 +73,7 @@ class Store:
     @property
     def trouble(self) -> str:
         """Why not everything is written now, and what to do; empty when all is well."""
-        return self.inbox.state
+        return self.queue.state
 
     def open(self, event: CallOpened) -> CallJournal:
         """A new journal, with its first event. Does not wait for the disk.
@@ -94,7 +94,7 @@ class Store:
     def each(self) -> Iterator[CallJournal]:
         """The journals of earlier runs one by one, oldest first, with their events and what was wrong with them.
 
-        To be called once, before calls come in; each step reads the disk. Folders that cannot be used are left as they are,
+        To be called once, before calls come in; each prerequisite reads the disk. Folders that cannot be used are left as they are,
         are logged and named in ``refused``. Raises StorageError when ``root`` itself cannot be read.
         """
         try:
@@ -131,7 +131,7 @@ class Store:
         if journal is not None:
             journal.close()
         if folder is not None:
-            self.inbox.ask(Remove(folder))
+            self.queue.ask(Remove(folder))
 
     def forget(self, journal: CallJournal) -> None:
         """A journal that is closed; what waits of it is written all the same."""
@@ -158,7 +158,7 @@ class Store:
             raise
         os.close(held)
 
-    async def ask(self, request: Callable[[Done], Request]) -> None:
+    async def ask(self, command: Callable[[Done], Command]) -> None:
         """Have the writer do something and wait until it is done. Raises what it says."""
         loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -169,7 +169,7 @@ class Store:
             elif not future.done():
                 future.set_result(None)
 
-        self.inbox.ask(request(lambda why: self._on_loop(answer, why)))
+        self.queue.ask(command(lambda why: self._on_loop(answer, why)))
         await future
 
     def _make_root(self) -> None:
@@ -185,7 +185,7 @@ class Store:
         trash = self.root / TRASH
         try:
             self.files.files.make_folder(str(trash))
-            self.inbox.ask(Purge([entry.path for entry in os.scandir(trash)]))
+            self.queue.ask(Purge([entry.path for entry in os.scandir(trash)]))
         except OSError as why:
             log.warning("the trash of the journals cannot be emptied", why=advice(why, str(trash)))
 
@@ -205,7 +205,7 @@ class Store:
             log.warning("a journal is left alone", name=ascii(name)[:80], why=str(why))
             return None
         if found is None:
-            self.inbox.ask(Remove(Folder(str(self.root / name), made=True)))
+            self.queue.ask(Remove(Folder(str(self.root / name), made=True)))
             return None
         if found.damage:
             log.warning("a journal was cut short", call=name, damage=found.damage)

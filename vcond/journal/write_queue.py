@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.journal.file_buffers import Block, Disk, Log, Lost, Tail, Track
+from vcond.journal.file_buffers import Block, Disk, FileBuffer, Log, Lost, Track
 
 COALESCE: Final = 0.2
 """Seconds that audio may wait so that one system call serves many frames."""
@@ -19,7 +19,7 @@ Report = Callable[[Lost, str, int, int], None]
 """Calls ``lost(track_file, start, stop)`` where it belongs, on the loop; start and stop in samples."""
 
 
-class Request(Protocol):
+class Command(Protocol):
     """Something the writer is asked to do in turn."""
 
     def run(self, writer: Disk) -> None:
@@ -29,7 +29,7 @@ class Request(Protocol):
         """It will not be done, for a fault of ours."""
 
 
-class Inbox:
+class WriteQueue:
     """What waits for the writer. ``limit`` bounds the bytes held in memory; only audio is ever turned away.
 
     Callers of ``event``, ``audio`` and ``ask`` wait for nothing but the lock, which is held for microseconds.
@@ -47,7 +47,7 @@ class Inbox:
         self._ready = threading.Condition(self._lock)
         self._logs: list[Log] = []
         self._tracks: list[Track] = []
-        self._requests: deque[Request] = deque()
+        self._commands: deque[Command] = deque()
         self._overflow = False
         self._closed = False
 
@@ -61,7 +61,7 @@ class Inbox:
             self._queue_log(log)
 
     def nudge(self, log: Log) -> None:
-        """A log has steps to take."""
+        """A log has prerequisites to take."""
         with self._lock:
             self._queue_log(log)
 
@@ -82,14 +82,14 @@ class Inbox:
         if report is not None:
             self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
 
-    def ask(self, request: Request) -> None:
+    def ask(self, command: Command) -> None:
         """Something for the writer to do."""
         with self._lock:
             if not self._closed:
-                self._requests.append(request)
+                self._commands.append(command)
                 self._ready.notify()
                 return
-        request.fail(StorageError("the store is closed"))
+        command.fail(StorageError("the store is closed"))
 
     def report_lost(self, track: Track) -> None:
         """Report what was dropped and not yet reported."""
@@ -98,14 +98,14 @@ class Inbox:
         if report is not None:
             self._report(track.on_lost, track.name, report[0] // 2, report[1] // 2)
 
-    def unwritten(self, tail: Tail, start: int, stop: int) -> list[tuple[int, bytes]]:
+    def unwritten(self, buffer: FileBuffer, start: int, stop: int) -> list[tuple[int, bytes]]:
         """Copies of what waits for ``[start, stop)``, in the order of writing."""
 
         def cut(block: Block) -> tuple[int, bytes]:
             return max(start, block.start), bytes(block.data[max(0, start - block.start) : stop - block.start])
 
         with self._lock:
-            blocks = [block for block in tail.waiting_blocks() if block.start < stop and block.stop > start]
+            blocks = [block for block in buffer.waiting_blocks() if block.start < stop and block.stop > start]
             # only the last block can still grow; the others are copied without holding anybody up
             last = cut(blocks.pop()) if blocks else None
         parts = [cut(block) for block in blocks]
@@ -120,11 +120,11 @@ class Inbox:
 
     # From here on: for the writer.
 
-    def collect(self, now: float) -> tuple[list[Log], list[Track], deque[Request]]:
+    def collect(self, now: float) -> tuple[list[Log], list[Track], deque[Command]]:
         """Logs that have something new, tracks when they are due, and what was asked."""
         with self._lock:
             logs, self._logs = self._logs, []
-            requests, self._requests = self._requests, deque()
+            commands, self._commands = self._commands, deque()
             tracks: list[Track] = []
             if self.audio_due is not None and now >= self.audio_due:
                 tracks, self._tracks = self._tracks, tracks
@@ -132,29 +132,29 @@ class Inbox:
             if self._overflow and self.waiting < self.limit // 2:
                 self._overflow = False
             metrics.journal_pending_bytes.set(self.waiting)
-            return logs, tracks, requests
+            return logs, tracks, commands
 
-    def close(self) -> tuple[list[Tail], deque[Request]]:
-        """No more requests; all that is queued, due or not, and the requests that were not collected."""
+    def close(self) -> tuple[list[FileBuffer], deque[Command]]:
+        """No more commands; all that is queued, due or not, and the commands that were not collected."""
         with self._lock:
             self._closed = True
-            tails: list[Tail] = [*self._logs, *self._tracks]
+            buffers: list[FileBuffer] = [*self._logs, *self._tracks]
             self._logs, self._tracks, self.audio_due = [], [], None
-            requests, self._requests = self._requests, deque()
-            return tails, requests
+            commands, self._commands = self._commands, deque()
+            return buffers, commands
 
-    def take(self, tail: Tail) -> deque[Block]:
-        """The blocks of a tail that are to be written, first to last; none of them grows any more."""
+    def take(self, buffer: FileBuffer) -> deque[Block]:
+        """The blocks of a buffer that are to be written, first to last; none of them grows any more."""
         with self._lock:
-            tail.queued = False
-            tail.taken.extend(tail.pending)
-            tail.pending.clear()
-            return tail.taken
+            buffer.queued = False
+            buffer.taken.extend(buffer.pending)
+            buffer.pending.clear()
+            return buffer.taken
 
-    def written(self, tail: Tail) -> Block:
+    def written(self, buffer: FileBuffer) -> Block:
         """The first block taken is in the file."""
         with self._lock:
-            return self._release(tail)
+            return self._release(buffer)
 
     def refused(self, track: Track) -> None:
         """The first block taken cannot be written, ever."""
@@ -163,28 +163,28 @@ class Inbox:
         metrics.dropped_total.labels("audio", "disk").inc()
         self._report(track.on_lost, track.name, block.start // 2, block.stop // 2)
 
-    def discard(self, tail: Tail) -> None:
+    def discard(self, buffer: FileBuffer) -> None:
         """Nobody wants the file any more."""
         with self._lock:
-            self.waiting -= tail.waiting
-            tail.waiting = 0
-            tail.taken.clear()
-            tail.pending.clear()
+            self.waiting -= buffer.waiting
+            buffer.waiting = 0
+            buffer.taken.clear()
+            buffer.pending.clear()
 
-    def again(self, tail: Tail) -> int:
+    def again(self, buffer: FileBuffer) -> int:
         """What was written and not synced has to be written again; its size."""
         with self._lock:
-            tail.taken.extendleft(reversed(tail.unsynced))
-            size = sum(len(block.data) for block in tail.unsynced)
-            tail.waiting += size
+            buffer.taken.extendleft(reversed(buffer.unsynced))
+            size = sum(len(block.data) for block in buffer.unsynced)
+            buffer.waiting += size
             self.waiting += size
-            tail.unsynced.clear()
+            buffer.unsynced.clear()
             return size
 
     def sleep(self, until: float | None) -> None:
         """Wait for something to do, at most until the clock shows ``until``."""
         with self._lock:
-            if self._logs or self._requests:
+            if self._logs or self._commands:
                 return
             due = min((at for at in (until, self.audio_due) if at is not None), default=None)
             left = None if due is None else due - self._clock()
@@ -210,9 +210,9 @@ class Inbox:
             self.audio_due = 0.0
             self._ready.notify()
 
-    def _release(self, tail: Tail) -> Block:
-        block = tail.taken.popleft()
-        tail.waiting -= len(block.data)
+    def _release(self, buffer: FileBuffer) -> Block:
+        block = buffer.taken.popleft()
+        buffer.waiting -= len(block.data)
         self.waiting -= len(block.data)
         return block
 

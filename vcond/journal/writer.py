@@ -1,6 +1,6 @@
-"""The one writer of a store: takes what waits in the inbox to the disk, in order, and syncs it in rounds.
+"""The one writer of a store: takes what waits in the queue to the disk, in order, and syncs it in rounds.
 
-``Writer.step`` does what is due and says when it wants to be called again; ``run`` is the thread around it. Each step
+``Writer.prerequisite`` does what is due and says when it wants to be called again; ``run`` is the thread around it. Each prerequisite
 serves events first, then a slice of the audio that is due, then one slow thing (an fsync, the deletion of a file), so
 that events never wait for a round of fsyncs.
 
@@ -21,10 +21,10 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.journal.disk_errors import advice, say
-from vcond.journal.fd_cache import Handles
-from vcond.journal.file_buffers import Folder, Log, Name, Tail, Track
+from vcond.journal.fd_cache import FdCache
+from vcond.journal.file_buffers import FileBuffer, Folder, Log, Name, Track
 from vcond.journal.retries import LONGEST, Retries
-from vcond.journal.write_queue import Inbox, Request
+from vcond.journal.write_queue import Command, WriteQueue
 from vcond.storage.files import Files, put
 
 log = structlog.get_logger()
@@ -41,36 +41,36 @@ class Writer:
     def __init__(
         self,
         root: Folder,
-        inbox: Inbox,
+        queue: WriteQueue,
         files: Files,
         *,
         clock: Callable[[], float],
         sync_interval: float,
         max_open: int,
     ) -> None:
-        self.root, self.inbox, self.files = root, inbox, files
-        self.handles = Handles(files, max_open)
+        self.root, self.queue, self.files = root, queue, files
+        self.fds = FdCache(files, max_open)
         self.stopped = False
         self.purges: deque[str] = deque()
         """Folders in the trash, to be deleted."""
         self._clock, self._interval = clock, sync_interval
         self._due: deque[Track] = deque()
-        self._unsynced: dict[Tail | Folder, None] = {}
+        self._unsynced: dict[FileBuffer | Folder, None] = {}
         self._kept = 0
-        self._round: deque[Tail | Folder] = deque()
+        self._round: deque[FileBuffer | Folder] = deque()
         self._round_at = 0.0
         self._round_took = 0.0
-        self._retries = Retries(inbox, root.path, clock)
+        self._retries = Retries(queue, root.path, clock)
         self.attempt = self._retries.attempt
 
-    def step(self, now: float) -> float | None:
+    def prerequisite(self, now: float) -> float | None:
         """Do what is due; when to come again if nothing new is said before (None = never)."""
-        logs, tracks, requests = self.inbox.collect(now)
-        for tail in logs:
-            self._write_soon(tail)
+        logs, tracks, commands = self.queue.collect(now)
+        for buffer in logs:
+            self._write_soon(buffer)
         self._due.extend(tracks)
-        for request in requests:
-            self._serve(request)
+        for command in commands:
+            self._serve(command)
         for _ in range(min(SLICE, len(self._due))):
             self._write_soon(self._due.popleft())
         if self._retries and now >= self._retries.at:
@@ -86,21 +86,21 @@ class Writer:
 
     def stop(self) -> str:
         """Write and sync all that can be; why not everything could (empty = it could)."""
-        queued, requests = self.inbox.close()
-        tails = {*queued, *self._due, *self._unsynced, *self._retries}
-        logs_first = sorted(tails, key=lambda item: not isinstance(item, Log))
+        queued, commands = self.queue.close()
+        buffers = {*queued, *self._due, *self._unsynced, *self._retries}
+        logs_first = sorted(buffers, key=lambda item: not isinstance(item, Log))
         for item in logs_first:
-            if isinstance(item, Tail):
+            if isinstance(item, FileBuffer):
                 self.attempt(item, partial(self.settle, item))
         for item in list(self._unsynced):
             self.attempt(item, partial(self.sync, item))
-        for request in requests:
-            request.fail(StorageError("the store is closed"))
-        self.handles.close()
+        for command in commands:
+            command.fail(StorageError("the store is closed"))
+        self.fds.close()
         self.stopped = True
-        return f"{self.inbox.waiting} bytes could not be written: {self.inbox.trouble}" if self._retries else ""
+        return f"{self.queue.waiting} bytes could not be written: {self.queue.trouble}" if self._retries else ""
 
-    # For steps and requests. All but ``attempt`` raise OSError.
+    # For prerequisites and commands. All but ``attempt`` raise OSError.
 
     def make(self, folder: Folder) -> None:
         """Make a folder, unless it is there."""
@@ -109,43 +109,43 @@ class Writer:
             folder.made = True
             self._mark(self.root)
 
-    def open(self, tail: Tail, name: Name) -> int:
-        """A descriptor of a tail's file, made when it is new."""
-        if tail.made:
-            return self.handles.get(name.path)
+    def open(self, buffer: FileBuffer, name: Name) -> int:
+        """A descriptor of a buffer's file, made when it is new."""
+        if buffer.made:
+            return self.fds.get(name.path)
         self.make(name.folder)
-        fd = self.handles.get(name.path, create=True)
-        tail.made = True
+        fd = self.fds.get(name.path, create=True)
+        buffer.made = True
         self._mark(name.folder)
         return fd
 
-    def write(self, tail: Tail) -> None:
+    def write(self, buffer: FileBuffer) -> None:
         """Write what waits."""
-        blocks = self.inbox.take(tail)
-        if tail.gone:
-            self.inbox.discard(tail)
-        elif isinstance(tail, Log):
-            self._prepare(tail)
-        targets = tail.targets()
+        blocks = self.queue.take(buffer)
+        if buffer.gone:
+            self.queue.discard(buffer)
+        elif isinstance(buffer, Log):
+            self._prepare(buffer)
+        targets = buffer.targets()
         while blocks:
             try:
                 for name in targets:
-                    put(self.files, self.open(tail, name), blocks[0].data, blocks[0].start)
+                    put(self.files, self.open(buffer, name), blocks[0].data, blocks[0].start)
             except OSError as why:
                 for name in targets:
-                    self.handles.forget(name.path)
-                if why.errno != errno.EFBIG or not isinstance(tail, Track):
+                    self.fds.forget(name.path)
+                if why.errno != errno.EFBIG or not isinstance(buffer, Track):
                     raise
-                self.inbox.refused(tail)
+                self.queue.refused(buffer)
                 self._retries.complain(advice(why, self.root.path))
                 continue
-            block = self.inbox.written(tail)
-            tail.unsynced.append(block)
+            block = self.queue.written(buffer)
+            buffer.unsynced.append(block)
             self._kept += len(block.data)
-            self._unsynced[tail] = None
+            self._unsynced[buffer] = None
         self._bound_kept()
 
-    def sync(self, item: Tail | Folder) -> None:
+    def sync(self, item: FileBuffer | Folder) -> None:
         """Have what was written on the disk."""
         if isinstance(item, Folder):
             if item.dirty and not item.gone:
@@ -159,21 +159,21 @@ class Writer:
         names = item.targets()
         try:
             for name in names:
-                self.files.sync(self.handles.get(name.path))
+                self.files.sync(self.fds.get(name.path))
         except OSError:
             # the system may have dropped what it could not write, and a second fsync would say all is well
-            self._kept -= self.inbox.again(item)
+            self._kept -= self.queue.again(item)
             for name in names:
-                self.handles.forget(name.path)
+                self.fds.forget(name.path)
             raise
         self._kept -= sum(len(block.data) for block in item.unsynced)
         item.unsynced.clear()
 
-    def settle(self, tail: Tail) -> None:
+    def settle(self, buffer: FileBuffer) -> None:
         """Write what waits and have it on the disk, with its names."""
-        self.write(tail)
-        self.sync(tail)
-        for name in tail.targets():
+        self.write(buffer)
+        self.sync(buffer)
+        for name in buffer.targets():
             self.sync(name.folder)
         self.sync(self.root)
 
@@ -181,21 +181,21 @@ class Writer:
         """Move a file or folder to the trash, to be deleted when there is time. One that is not there is fine."""
         place = _in_trash(self.root.path, path)
         self.files.make_folder(f"{self.root.path}/{TRASH}")
-        self.handles.forget(path)
-        self.handles.forget_folder(path)
+        self.fds.forget(path)
+        self.fds.forget_folder(path)
         with suppress(FileNotFoundError):
             self.files.rename(path, place)
             self.purges.append(place)
 
     # Inside.
 
-    def _prepare(self, tail: Log) -> None:
+    def _prepare(self, buffer: Log) -> None:
         """What has to come first: other calls, links, repairs."""
-        if tail.folder.after is not None:
-            self.settle(tail.folder.after)
-        while tail.steps:
-            tail.steps[0].run(self)
-            tail.steps.popleft()
+        if buffer.folder.after is not None:
+            self.settle(buffer.folder.after)
+        while buffer.prerequisites:
+            buffer.prerequisites[0].run(self)
+            buffer.prerequisites.popleft()
 
     def _mark(self, folder: Folder) -> None:
         folder.dirty = True
@@ -203,27 +203,27 @@ class Writer:
 
     def _bound_kept(self) -> None:
         """Sync earlier than planned when too much is kept in memory for it."""
-        while self._kept > self.inbox.limit:
-            item = next(item for item in self._unsynced if isinstance(item, Tail))
+        while self._kept > self.queue.limit:
+            item = next(item for item in self._unsynced if isinstance(item, FileBuffer))
             self.attempt(item, partial(self.sync, item), partial(self.settle, item))
 
-    def _write_soon(self, tail: Tail) -> None:
-        if tail not in self._retries:
-            self.attempt(tail, partial(self.write, tail), partial(self.settle, tail))
+    def _write_soon(self, buffer: FileBuffer) -> None:
+        if buffer not in self._retries:
+            self.attempt(buffer, partial(self.write, buffer), partial(self.settle, buffer))
 
-    def _serve(self, request: Request) -> None:
+    def _serve(self, command: Command) -> None:
         try:
-            request.run(self)
+            command.run(self)
         except Exception as why:  # noqa: BLE001 - whoever asked must get an answer, whatever went wrong
             say(log.exception, "a fault in the journal's writer; it goes on")
-            request.fail(why)
+            command.fail(why)
 
     def _sync_next(self) -> None:
         item = self._round.popleft()
         began = self._clock()
         if item in self._unsynced and item not in self._retries:
             sync = partial(self.sync, item)
-            self.attempt(item, sync, partial(self.settle, item) if isinstance(item, Tail) else sync)
+            self.attempt(item, sync, partial(self.settle, item) if isinstance(item, FileBuffer) else sync)
         self._round_took += self._clock() - began
         if not self._round:
             metrics.journal_fsync_seconds.observe(self._round_took)
@@ -256,12 +256,12 @@ def _purge_next(files: Files, purges: deque[str], root: str) -> None:
 
 
 def run(writer: Writer, clock: Callable[[], float]) -> None:
-    """The thread: step by step until stopped. A fault of ours is logged and does not end it."""
+    """The thread: prerequisite by prerequisite until stopped. A fault of ours is logged and does not end it."""
     while not writer.stopped:
         try:
-            until = writer.step(clock())
+            until = writer.prerequisite(clock())
         except Exception:  # noqa: BLE001 - the thread is all there is between the calls and the disk
             say(log.exception, "a fault in the journal's writer; it goes on")
             until = clock() + LONGEST
         if not writer.stopped:
-            writer.inbox.sleep(until)
+            writer.queue.sleep(until)

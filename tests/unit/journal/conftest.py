@@ -16,7 +16,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import CallJournal, Store
 from vcond.journal.file_buffers import Folder
-from vcond.journal.write_queue import Inbox
+from vcond.journal.write_queue import WriteQueue
 from vcond.journal.writer import Writer
 from vcond.storage.files import FOLDER_MODE, Files
 from vcond.storage.whole_files import WholeFiles
@@ -131,17 +131,17 @@ class BadDisk(Files):
 
 
 class Hand:
-    """A store without a thread: time and every step of the writer by hand."""
+    """A store without a thread: time and every prerequisite of the writer by hand."""
 
     def __init__(self, root: Path, disk: BadDisk, *, max_pending: int = 1 << 20, sync_interval: float = 1.0) -> None:
         root.mkdir(exist_ok=True)
         self.disk, self.root, self.now = disk, root, 0.0
         self.files = WholeFiles(disk)
         self.lost: list[tuple[str, int, int]] = []
-        self.inbox = Inbox(max_pending, lambda: self.now, self._report)
+        self.queue = WriteQueue(max_pending, lambda: self.now, self._report)
         self.writer = Writer(
             Folder(str(root), made=True),
-            self.inbox,
+            self.queue,
             disk,
             clock=lambda: self.now,
             sync_interval=sync_interval,
@@ -164,13 +164,13 @@ class Hand:
     def forget(self, journal: CallJournal) -> None:
         """What a store does when a journal is closed."""
 
-    def step(self, by: float = 0.0) -> float | None:
+    def prerequisite(self, by: float = 0.0) -> float | None:
         self.now += by
-        return self.writer.step(self.now)
+        return self.writer.prerequisite(self.now)
 
     def settle(self) -> None:
         """All that is due now, and nothing that time brings."""
-        while (again := self.step()) is not None and again <= self.now:
+        while (again := self.prerequisite()) is not None and again <= self.now:
             pass
 
     def done(self, what: str) -> list[str]:

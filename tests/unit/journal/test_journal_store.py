@@ -252,7 +252,7 @@ async def test_close_does_not_wait_for_ever(tmp_path, call, disk):
     disk.gate.set()
 
 
-async def test_a_fault_of_ours_in_a_request_is_told_to_whoever_asked(stores, call):
+async def test_a_fault_of_ours_in_a_command_is_told_to_whoever_asked(stores, call):
     store = stores()
 
     class Faulty(Flush):

@@ -25,8 +25,8 @@ def flush(hand, call) -> list[Exception | None]:
         answers.append(why)
         done.extend(hand.disk.calls)
 
-    hand.inbox.ask(Flush([call._log, *call._tracks.values()], answer))
-    hand.step()
+    hand.queue.ask(Flush([call._log, *call._tracks.values()], answer))
+    hand.prerequisite()
     hand.disk.calls = done
     return answers
 
@@ -51,7 +51,7 @@ def test_flush_says_what_is_wrong_and_a_later_one_that_it_is_right(hand):
     hand.disk.error = 0
     assert flush(hand, call) == [None]
     assert read_folder(call.folder) == (call.events, "")
-    assert hand.inbox.state == ""
+    assert hand.queue.state == ""
 
 
 def test_flush_waits_for_the_folder_too(hand):
@@ -73,41 +73,41 @@ def test_remove_takes_the_folder_away_durably_then_deletes_it(hand):
     flush(hand, call)
     hand.done("sync_folder")
     call.write("0.pcm", 160, pcm(160))
-    hand.inbox.ask(Remove(call._folder))
-    hand.step()
+    hand.queue.ask(Remove(call._folder))
+    hand.prerequisite()
     assert not call.folder.exists()
     assert hand.done("sync_folder") == [hand.root.name]
-    hand.step(1.0)
+    hand.prerequisite(1.0)
     hand.settle()
     assert list((hand.root / ".trash").iterdir()) == []
     assert hand.disk.open_now == 0
-    assert hand.inbox.waiting == 0
-    assert hand.inbox.state == ""
+    assert hand.queue.waiting == 0
+    assert hand.queue.state == ""
 
 
 def test_remove_before_anything_was_written_leaves_nothing(hand):
     call = hand.call()
     call.write("0.pcm", 0, pcm(160))
-    hand.inbox.ask(Remove(call._folder))
+    hand.queue.ask(Remove(call._folder))
     hand.settle()
-    hand.step(1.0)
+    hand.prerequisite(1.0)
     hand.settle()
     assert [path.name for path in hand.root.rglob("*")] == [".trash"]
-    assert hand.inbox.waiting == 0
+    assert hand.queue.waiting == 0
 
 
 def test_remove_is_tried_again(hand):
     call = hand.call()
     hand.settle()
     hand.disk.rename_error = errno.EROFS
-    hand.inbox.ask(Remove(call._folder))
+    hand.queue.ask(Remove(call._folder))
     hand.settle()
     assert call.folder.exists()
-    assert "read-only" in hand.inbox.state
+    assert "read-only" in hand.queue.state
     hand.disk.rename_error = 0
-    hand.step(LONGEST)
+    hand.prerequisite(LONGEST)
     assert not call.folder.exists()
-    assert hand.inbox.state == ""
+    assert hand.queue.state == ""
 
 
 def test_events_of_a_removed_call_that_could_not_be_written_are_no_trouble_any_more(hand):
@@ -116,12 +116,12 @@ def test_events_of_a_removed_call_that_could_not_be_written_are_no_trouble_any_m
     hand.disk.error, hand.disk.only = errno.EIO, call.uuid
     call.append(ev.Answered(at=Instant(1)))
     hand.settle()
-    hand.inbox.ask(Remove(call._folder))
+    hand.queue.ask(Remove(call._folder))
     hand.settle()
-    hand.step(LONGEST)
+    hand.prerequisite(LONGEST)
     hand.settle()
-    assert hand.inbox.state == ""
-    assert hand.inbox.waiting == 0
+    assert hand.queue.state == ""
+    assert hand.queue.waiting == 0
     assert other.folder.exists()
 
 
@@ -131,19 +131,19 @@ def test_adopted_audio_outlives_the_call_it_came_from(hand):
     into.adopt(other, {"0.pcm": "1.pcm"})
     into.append(ev.Merged(at=Instant(1), call=other.uuid))
     hand.disk.link_error = errno.ENOSPC
-    hand.inbox.ask(Remove(other._folder))
+    hand.queue.ask(Remove(other._folder))
     hand.settle()
     assert other.folder.exists()
     hand.disk.link_error = 0
-    hand.step(LONGEST)
+    hand.prerequisite(LONGEST)
     hand.settle()
     assert not other.folder.exists()
     into.write("1.pcm", 160, pcm(160))
-    hand.step(0.2)
+    hand.prerequisite(0.2)
     hand.settle()
     assert (np.fromfile(into.folder / "1.pcm", "<i2") == 1).all()
     assert (into.read("1.pcm", 0, 320) == 1).all()
-    assert hand.inbox.state == ""
+    assert hand.queue.state == ""
 
 
 def test_a_call_that_is_removed_before_it_could_take_another_in_is_no_trouble(hand):
@@ -152,12 +152,12 @@ def test_a_call_that_is_removed_before_it_could_take_another_in_is_no_trouble(ha
     hand.disk.link_error = errno.ENOSPC
     into.adopt(other, {"0.pcm": "1.pcm"})
     hand.settle()
-    hand.inbox.ask(Remove(into._folder))
+    hand.queue.ask(Remove(into._folder))
     hand.settle()
     hand.disk.link_error = 0
-    hand.step(LONGEST)
+    hand.prerequisite(LONGEST)
     hand.settle()
-    assert hand.inbox.state == ""
+    assert hand.queue.state == ""
     other.append(ev.Answered(at=Instant(1)))
     hand.settle()
     assert read_folder(other.folder) == (other.events, "")
@@ -165,12 +165,12 @@ def test_a_call_that_is_removed_before_it_could_take_another_in_is_no_trouble(ha
 
 def test_a_removed_call_has_nothing_to_take(hand):
     into, other = hand.call(1), hand.call(2)
-    hand.inbox.ask(Remove(other._folder))
+    hand.queue.ask(Remove(other._folder))
     hand.settle()
     into.adopt(other, {"0.pcm": "1.pcm"})
     into.append(ev.Answered(at=Instant(1)))
     hand.settle()
-    assert hand.inbox.state == ""
+    assert hand.queue.state == ""
     assert read_folder(into.folder) == (into.events, "")
     assert into.read("1.pcm", 0, 3).tolist() == [0, 0, 0]
 
@@ -179,7 +179,7 @@ def test_purge_deletes_what_an_earlier_run_left(hand):
     left = hand.root / ".trash" / "left"
     left.mkdir(parents=True)
     (left / "x").touch()
-    hand.inbox.ask(Purge([str(left)]))
+    hand.queue.ask(Purge([str(left)]))
     hand.settle()
     assert not left.exists()
 
@@ -188,9 +188,9 @@ def test_stop_ends_the_writer_and_says_what_is_left(hand):
     call = hand.call()
     answers: list[Exception | None] = []
     hand.disk.error = errno.ENOSPC
-    hand.inbox.ask(Stop(answers.append))
-    hand.step()
+    hand.queue.ask(Stop(answers.append))
+    hand.prerequisite()
     assert hand.writer.stopped
     assert "bytes could not be written" in str(answers[0])
-    hand.inbox.ask(Flush([call._log], answers.append))
+    hand.queue.ask(Flush([call._log], answers.append))
     assert "closed" in str(answers[1])

@@ -27,7 +27,7 @@ READ = 1 << 16
 """Bytes of one read from the socket."""
 
 
-class Ears:
+class Segmenting:
     """Listens to nobody."""
 
     def start(self, leg, *, both=False):
@@ -75,7 +75,7 @@ def calls(recorded: list[bytes]) -> int:
     for data in recorded:
         clock = ManualClock(NOON)
         desk = MemoryDesk("freeswitch", clock=clock)
-        board = Switchboard(desk, Config(), Ears())
+        board = Switchboard(desk, Config(), Segmenting())
         for frame in frames(data):
             if frame.kind.startswith("text/event"):
                 board.event(decode(frame), clock.advance(20_000_000))

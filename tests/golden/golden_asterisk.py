@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from fake_ari import PASSWORD, USER, FakeAsterisk
-from golden_kit import ROOT, TONES, Ears, tone, until, virtual
+from golden_kit import ROOT, TONES, Segmenting, tone, until, virtual
 
 from vcond.base.time import MILLI
 from vcond.sdk.contract import Cause
@@ -31,18 +31,18 @@ def captured(name: str, *, tail: float = 0.0) -> MemoryDesk:
     ``tail``: seconds after the last event at which the PBX restarts, for captures that end in the middle of a call.
     """
     clock = ManualClock()
-    desk, ears = MemoryDesk("asterisk", clock=clock), Ears(clock, held_is_silent=True)
-    board = Switchboard(desk, Config(**CONFIG).checked(), ears)
+    desk, listeners = MemoryDesk("asterisk", clock=clock), Segmenting(clock, held_is_silent=True)
+    board = Switchboard(desk, Config(**CONFIG).checked(), listeners)
     zero: datetime | None = None
     for line in (CAPTURES / f"{name}.jsonl").read_text().splitlines():
         event = json.loads(line)
         stamp = datetime.strptime(event["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
         zero = zero or stamp
-        ears.pass_time(desk, NOON + round((stamp - zero).total_seconds() * 1000) * MILLI + LATE)
+        listeners.pass_time(desk, NOON + round((stamp - zero).total_seconds() * 1000) * MILLI + LATE)
         if (decoded := wire.decode_event(line.encode())) is not None:
             board.event(decoded, clock.now())
     if tail:
-        ears.pass_time(desk, clock.now() + round(tail * 1000) * MILLI)
+        listeners.pass_time(desk, clock.now() + round(tail * 1000) * MILLI)
         for channel in sorted(board.legs):
             board.channels.remove(channel, clock.now(), Cause(q850=16))
         for half in sorted(board.locals):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fakeswitch import Channel, FakeSwitch
 from fskit import LATE, events
-from golden_kit import TONES, Ears, quickly, tone, until, virtual
+from golden_kit import TONES, Segmenting, quickly, tone, until, virtual
 from test_freeswitch_replay import replay
 
 from vcond.testing.desk import MemoryDesk
@@ -25,12 +25,12 @@ from vcond_freeswitch.events import number
 def captured(name: str) -> MemoryDesk:
     """A capture, everybody speaking a tone of his own from when he is listened to."""
     clock = ManualClock()
-    desk, ears = MemoryDesk("freeswitch", clock=clock), Ears(clock, held_is_silent=False)
-    board = Switchboard(desk, Config().checked(), ears)
+    desk, listeners = MemoryDesk("freeswitch", clock=clock), Segmenting(clock, held_is_silent=False)
+    board = Switchboard(desk, Config().checked(), listeners)
     zero = 0
     for event in events(name):
         zero = zero or number(event.stamp)
-        ears.pass_time(desk, NOON + max(0, number(event.stamp) - zero) * 1000 + LATE)
+        listeners.pass_time(desk, NOON + max(0, number(event.stamp) - zero) * 1000 + LATE)
         board.event(event, clock.now())
     assert desk.drops.total() == 0
     return desk

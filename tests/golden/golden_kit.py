@@ -1,4 +1,4 @@
-"""What golden records are made with: known voices, ears for captures, and the form in which a vCon is kept."""
+"""What golden records are made with: known voices, listeners for captures, and the form in which a vCon is kept."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Mouth:
             self.next += FRAME_NS
 
 
-class Ears:
+class Segmenting:
     """Taps for an adapter's switchboard: who is listened to speaks a tone of its own, a frame every 20 ms.
 
     ``held_is_silent``: a leg that holds gives silence (Asterisk's snoop) and not nothing (FreeSWITCH's files).

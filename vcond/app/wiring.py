@@ -90,7 +90,7 @@ class Parts:
             finish=self.finisher.submit,
             discard=CallJournal.remove,
             facts=lambda: facts(self.speech),
-            wishes=Routes(self.config.speech).wishes,
+            recognition_options=Routes(self.config.speech).recognition_options,
             free_space=FreeSpace(files.free),
         )
         self.status = Status(self)

@@ -82,7 +82,7 @@ C = TypeVar("C", bound=Owner)
 class TrackRecorder(ABC, Generic[C]):
     """A track of a live call.
 
-    Positions inside (timeline, file, ear) count from the zero of the call that OPENED the track. They differ from
+    Positions inside (timeline, file, listener) count from the zero of the call that OPENED the track. They differ from
     those of the call it belongs to by ``shift`` samples once that call was merged into another; everything that
     leaves for the call's events is moved by it.
     """

@@ -18,10 +18,10 @@ from vcond.capture.no_journal import CallStore
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
 from vcond.media.placement.timeline import Timeline
-from vcond.speech.routes import Wishes
+from vcond.speech.routes import RecognitionOptions
 
 if TYPE_CHECKING:
-    from vcond.speech.dispatcher import Ear
+    from vcond.speech.dispatcher import TrackListener
 
 ADVANCE_EVERY = 100 * MILLI
 TAKEN_BACK = 60
@@ -31,8 +31,8 @@ TAKEN_BACK = 60
 class Speech(Protocol):
     """Speech, as a track sees it."""
 
-    def listen(self, source: CoreTrack, start: int = 0) -> Ear:
-        """An ear for a track, from a position on."""
+    def listen(self, source: CoreTrack, start: int = 0) -> TrackListener:
+        """A listener for a track, from a position on."""
 
 
 class Surroundings(Protocol):
@@ -43,7 +43,7 @@ class Surroundings(Protocol):
         """Who listens."""
 
     @property
-    def wishes(self) -> Callable[[Call], Wishes]:
+    def recognition_options(self) -> Callable[[Call], RecognitionOptions]:
         """As the configuration wants calls like this one to be heard."""
 
 
@@ -83,7 +83,7 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         timeline = Timeline(rate, clock) if clock is not None else None
         super().__init__(call, index, party, rate=rate, at=at, timeline=timeline, decode=partial(decode, codec))
         self.file = f"{index}.pcm"
-        self._ear: Ear | None = None
+        self._listener: TrackListener | None = None
         self._told = 0
         self._renumber: dict[int, int] | None = None
 
@@ -98,17 +98,17 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         """Into the file with it, and on to speech."""
         stop = start + len(pcm)
         self.owner.journal.write(self.file, start, pcm)
-        if self._ear is None:
-            self._ear, self._told = self.owner.office.speech.listen(self, start=start), start
+        if self._listener is None:
+            self._listener, self._told = self.owner.office.speech.listen(self, start=start), start
         if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
             self._told = stop
-            self._ear.advance(stop)
+            self._listener.advance(stop)
 
     def hush(self, at: int) -> None:
         """Nothing is kept from here on: what is being said ends. The next audio that is kept is listened to anew."""
-        if self._ear is not None:
-            self._ear.close(at)
-            self._ear = None
+        if self._listener is not None:
+            self._listener.close(at)
+            self._listener = None
 
     def take_back(self, since: Instant) -> None:
         """Recording is paused since then: what was kept in the meantime is silence now."""
@@ -128,9 +128,9 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         """Transcribe what an earlier run captured and did not cut into utterances: ``[since, upto)`` of this track."""
         since = max(since, self.shift)  # the file begins there
         if upto - since >= self.rate // 5:
-            ear = self.owner.office.speech.listen(self, start=since - self.shift)
-            ear.advance(upto - self.shift)
-            ear.close(upto - self.shift)
+            listener = self.owner.office.speech.listen(self, start=since - self.shift)
+            listener.advance(upto - self.shift)
+            listener.close(upto - self.shift)
 
     # What speech uses (``vcond.speech.dispatcher.Source``).
 
@@ -147,17 +147,17 @@ class CoreTrack(TrackRecorder[LiveOwner]):
     @property
     def language(self) -> str:
         """As the configuration wants calls like this one to be heard."""
-        return self.owner.office.wishes(self.owner.state).language
+        return self.owner.office.recognition_options(self.owner.state).language
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
         """The same."""
-        return self.owner.office.wishes(self.owner.state).vocabulary
+        return self.owner.office.recognition_options(self.owner.state).vocabulary
 
     @property
     def model(self) -> int:
         """The same."""
-        return self.owner.office.wishes(self.owner.state).model
+        return self.owner.office.recognition_options(self.owner.state).model
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples of the journal."""

@@ -27,10 +27,10 @@ from vcond.capture.recovery import CatchingUp, Recovery
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
 from vcond.policy import pausing
-from vcond.speech.routes import Wishes
+from vcond.speech.routes import RecognitionOptions
 
 if TYPE_CHECKING:
-    from vcond.speech.dispatcher import Ear
+    from vcond.speech.dispatcher import TrackListener
 
 log = structlog.get_logger()
 
@@ -56,8 +56,8 @@ def _count(state: Call, outcome: str) -> None:
 class Listener(CatchingUp, Protocol):
     """What the office and its calls use of ``vcond.speech.dispatcher.Speech``."""
 
-    def listen(self, source: CoreTrack, start: int = 0) -> Ear:
-        """An ear for a track, from a position on."""
+    def listen(self, source: CoreTrack, start: int = 0) -> TrackListener:
+        """A listener for a track, from a position on."""
 
 
 class Office:
@@ -74,7 +74,7 @@ class Office:
         finish: Callable[[CoreCall, CallJournal], None],
         discard: Callable[[CallJournal], None],
         facts: Callable[[], Mapping[str, str]] = dict,
-        wishes: Callable[[Call], Wishes] = lambda _: Wishes(),
+        recognition_options: Callable[[Call], RecognitionOptions] = lambda _: RecognitionOptions(),
         free_space: Callable[[Path], int] | None = None,
     ) -> None:
         self.config = config
@@ -85,7 +85,7 @@ class Office:
         self._finish = finish
         self._discard = discard
         self._facts = facts
-        self.wishes = wishes
+        self.recognition_options = recognition_options
         self.disk = DiskWatch(free_space or FreeSpace())
         self.attachments = Attachments(clock.now)
         self.recovery = Recovery(

@@ -13,7 +13,7 @@ from vcond.speech.config import Match, SpeechConfig
 from vcond.speech.engine_choice import Checked, Choice, check_engine, choose
 from vcond.speech.engines.vosk import language_of
 from vcond.speech.models import graph_cache
-from vcond.speech.routes import Routes, Wishes, configurations
+from vcond.speech.routes import RecognitionOptions, Routes, configurations
 from vcond.speech.vocabulary import OTHERS, Fitted, fit, words_of
 
 Looks = Callable[[Path], graph_cache.Look]
@@ -25,17 +25,19 @@ def check_speech(
     """All of it; what is missing is said of each route that needs it. ``graphs``: read models, for what may be warned of."""
     models = configurations(config)
     look = cache(graph_cache.look) if graphs else None  # once for each model: it reads all of it
-    found = [_checked(config, Wishes(config.language, tuple(config.vocabulary)), environ, look)]
-    for number, (route, wishes) in enumerate(Routes(config).all, 1):
-        words = tuple(config.vocabulary) if wishes.vocabulary is None else wishes.vocabulary
-        wanted = Wishes(wishes.language, words)
-        told = _checked(models[wishes.model], wanted, environ, look)
+    found = [_checked(config, RecognitionOptions(config.language, tuple(config.vocabulary)), environ, look)]
+    for number, (route, recognition_options) in enumerate(Routes(config).all, 1):
+        words = tuple(config.vocabulary) if recognition_options.vocabulary is None else recognition_options.vocabulary
+        wanted = RecognitionOptions(recognition_options.language, words)
+        told = _checked(models[recognition_options.model], wanted, environ, look)
         detail = f"{_named(route.match)}: {_wished(wanted)}{told.detail}"
         found.append(msgspec.structs.replace(told, what=f"speech route {number}", detail=detail))
     return found
 
 
-def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], look: Looks | None) -> Checked:
+def _checked(
+    config: SpeechConfig, wanted: RecognitionOptions, environ: Mapping[str, str], look: Looks | None
+) -> Checked:
     """Whether there is a model, and whether it can do what is wanted of it."""
     told, choice = check_engine(config, environ), choose(config, environ)
     if told.level == "ok" and not _speaks(choice, wanted.language):
@@ -56,7 +58,7 @@ def _checked(config: SpeechConfig, wanted: Wishes, environ: Mapping[str, str], l
     return _graph(told, Path(choice.model), wanted, look)
 
 
-def _graph(told: Checked, model: Path, wanted: Wishes, look: Looks) -> Checked:
+def _graph(told: Checked, model: Path, wanted: RecognitionOptions, look: Looks) -> Checked:
     """What the graph of a vosk model is good for."""
     if wanted.vocabulary and graph_cache.fixed(model):
         fix = f"name a model that has graph/{graph_cache.SOUNDS}, or leave the vocabulary out"
@@ -114,6 +116,6 @@ def _named(match: Match) -> str:
     return " ".join(["calls", *(parts or ["of every kind"])])
 
 
-def _wished(wanted: Wishes) -> str:
+def _wished(wanted: RecognitionOptions) -> str:
     language = f"{wanted.language}, " if wanted.language else ""
     return language + (f"only {len(wanted.vocabulary)} phrases, " if wanted.vocabulary else "")

@@ -1,7 +1,7 @@
-"""Speech: ears on tracks, utterances in turn, workers that turn them into text. One object for the whole daemon.
+"""Speech: listeners on tracks, utterances in turn, workers that turn them into text. One object for the whole daemon.
 
 What waits here are references into journals, never audio. A worker that dies costs nothing but time: what it had in hand
-is read from the journal again. Capture only says how far it is (``Ear.advance``) and never waits for any of this.
+is read from the journal again. Capture only says how far it is (``TrackListener.advance``) and never waits for any of this.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from vcond.speech.load.admission import STATES, Admission
 from vcond.speech.load.metrics import Measured, backlog, measure
 from vcond.speech.outstanding import Outstanding, emit
 from vcond.speech.scheduler import Scheduler
-from vcond.speech.segmenting import Ear, Ears
+from vcond.speech.segmenting import Segmenting, TrackListener
 from vcond.speech.source import Clock, Source
 from vcond.speech.utterances import Utterances
 from vcond.speech.workers import messages
 from vcond.speech.workers.pool import Pool, Starts
 from vcond.speech.workers.steps import Steps
 
-__all__ = ["Ear", "Source", "Speech", "SpeechConfig"]
+__all__ = ["Source", "Speech", "SpeechConfig", "TrackListener"]
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class Speech:
             config, self._scheduler, self._outstanding, self.admission,
             engine=bool(self.choice.engine), wake=self._pool.wake,
         )  # fmt: skip
-        self._ears = Ears(self._utterances)
+        self._segmenting = Segmenting(self._utterances)
 
     @property
     def trouble(self) -> str:
@@ -89,24 +89,24 @@ class Speech:
         """Utterances of all calls that have ended and have no text."""
         return self._scheduler.waiting
 
-    def listen(self, source: Source, start: int = 0) -> Ear:
-        """An ear on a track, from a position on. A track that cannot be listened to gets one that hears nothing."""
-        ear = Ear(source, max(0, start), self._ears.changed)
-        if ear.segmenter is None:
+    def listen(self, source: Source, start: int = 0) -> TrackListener:
+        """A listener on a track, from a position on. A track that cannot be listened to gets one that hears nothing."""
+        listener = TrackListener(source, max(0, start), self._segmenting.changed)
+        if listener.segmenter is None:
             log.warning("track cannot be cut into utterances", call=source.call, rate=source.rate)
-            emit(source, Warned(at=source.at(ear.upto), code="not-transcribed", text=ear.trouble))
-        self._outstanding.listening(ear)
-        return ear
+            emit(source, Warned(at=source.at(listener.upto), code="not-transcribed", text=listener.trouble))
+        self._outstanding.listening(listener)
+        return listener
 
     def catch_up(self, source: Source, utterances: Sequence[Utterance]) -> None:
         """Transcribe utterances that an earlier run left without a text, when no live call needs the workers.
 
         ``start`` and ``stop`` are positions as the source counts them.
         """
-        ear = Ear(source, 0, self._ears.changed)
-        ear.closed = ear.flushed = True
+        listener = TrackListener(source, 0, self._segmenting.changed)
+        listener.closed = listener.flushed = True
         for utterance in utterances:
-            self._utterances.again(ear, utterance)
+            self._utterances.again(listener, utterance)
         self._pool.wake()
 
     async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
@@ -133,7 +133,7 @@ class Speech:
         }
 
     async def run(self) -> None:
-        """Own the ears and the workers until cancelled. Workers are ended then. May be run again: nothing is forgotten."""
+        """Own the listeners and the workers until cancelled. Workers are ended then. May be run again: nothing is forgotten."""
         if not self.choice.engine:
             if self.trouble:
                 log.warning("nothing is transcribed", why=self.choice.trouble, fix=self.choice.fix)
@@ -142,7 +142,7 @@ class Speech:
             log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ears.run(), name="ears")
+                tasks.create_task(self._segmenting.run(), name="listeners")
                 if self.choice.engine:
                     tasks.create_task(self._judge(), name="speech admission")
                 for index in range(self.config.worker_count if self.choice.engine else 0):

@@ -16,7 +16,7 @@ from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
 from vcond.speech.load.admission import STATES
 from vcond.speech.routes import configurations
-from vcond.speech.segmenting import Ear
+from vcond.speech.segmenting import TrackListener
 from vcond.speech.source import Clock, Source
 from vcond.speech.workers import messages
 
@@ -56,8 +56,8 @@ class Speeches:
         """Why something is not transcribed now, and what to do about it."""
         return "; ".join(dict.fromkeys(one.trouble for one in self._of if one.trouble))
 
-    def listen(self, source: Routed, start: int = 0) -> Ear:
-        """An ear on a track, from a position on, with the model that is for it."""
+    def listen(self, source: Routed, start: int = 0) -> TrackListener:
+        """A listener on a track, from a position on, with the model that is for it."""
         speech = self._of[source.model]
         if source.model and speech.engine is not None:
             at = self._clock.now()

@@ -12,7 +12,7 @@ from vcond.base import metrics
 from vcond.base.errors import VcondError
 from vcond.call.events import Event, Untranscribed
 from vcond.speech.scheduler import Job, Scheduler
-from vcond.speech.segmenting import Ear
+from vcond.speech.segmenting import TrackListener
 from vcond.speech.source import Clock, Source
 
 log = structlog.get_logger()
@@ -33,8 +33,8 @@ class Outstanding:
     def __init__(self, scheduler: Scheduler, *, clock: Clock, most: int, changed: Callable[[], None]) -> None:
         """``most``: utterances of one call that may wait. ``changed`` is called when another number waits."""
         self._scheduler, self._clock, self._most, self._changed = scheduler, clock, most, changed
-        self._busy: set[Ear] = set()
-        self._of: dict[Job, Ear] = {}
+        self._busy: set[TrackListener] = set()
+        self._of: dict[Job, TrackListener] = {}
         self._per_call: Counter[str] = Counter()
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
 
@@ -44,25 +44,25 @@ class Outstanding:
     @property
     def going(self) -> dict[str, Source]:
         """A source of each call of which more will be heard."""
-        return {ear.source.call: ear.source for ear in self._busy if not ear.closed}
+        return {listener.source.call: listener.source for listener in self._busy if not listener.closed}
 
-    def listening(self, ear: Ear) -> None:
+    def listening(self, listener: TrackListener) -> None:
         """Somebody listens to one more track."""
-        self._busy.add(ear)
+        self._busy.add(listener)
 
     def full(self, job: Job) -> bool:
         """Whether so many utterances of its call wait that this one may not; it is counted then."""
-        if self._per_call[job.lane] < self._most:
+        if self._per_call[job.call_id] < self._most:
             return False
         metrics.dropped_total.labels("utterance", "too-many").inc()
         return True
 
-    def put(self, ear: Ear, job: Job, hopeless: str) -> None:
+    def put(self, listener: TrackListener, job: Job, hopeless: str) -> None:
         """An utterance wants its text, unless it is said why there will be none."""
-        self._of[job] = ear
-        ear.waiting.add(job)
-        self._busy.add(ear)
-        self._per_call[job.lane] += 1
+        self._of[job] = listener
+        listener.waiting.add(job)
+        self._busy.add(listener)
+        self._per_call[job.call_id] += 1
         if hopeless:
             self._scheduler.abandon(job)
             self.give_up(job, hopeless)
@@ -77,20 +77,20 @@ class Outstanding:
 
     def finished(self, job: Job) -> None:
         """It has its text, or never will."""
-        ear = self._of.pop(job)
-        ear.waiting.discard(job)
-        self._per_call[job.lane] -= 1
-        if self._per_call[job.lane] <= 0:
-            del self._per_call[job.lane]
+        listener = self._of.pop(job)
+        listener.waiting.discard(job)
+        self._per_call[job.call_id] -= 1
+        if self._per_call[job.call_id] <= 0:
+            del self._per_call[job.call_id]
         self._changed()
-        self.settle(ear)
+        self.settle(listener)
 
-    def settle(self, ear: Ear) -> None:
+    def settle(self, listener: TrackListener) -> None:
         """Tell those who wait, if nothing of this track can get a text any more."""
-        if ear.busy:
+        if listener.busy:
             return
-        self._busy.discard(ear)
-        for call in {"", ear.source.call} & self._waiters.keys():
+        self._busy.discard(listener)
+        for call in {"", listener.source.call} & self._waiters.keys():
             for waiter in self._waiters[call] if self._is_settled(call) else []:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -118,14 +118,14 @@ class Outstanding:
 
     def forget(self, call: str) -> int:
         """Nobody wants the texts of a call any more: whatever waits is left out. How many utterances that were."""
-        for ear in [ear for ear in self._busy if ear.source.call == call]:
-            ear.closed = ear.flushed = True
-            ear.job = None
-            self.settle(ear)
+        for listener in [listener for listener in self._busy if listener.source.call == call]:
+            listener.closed = listener.flushed = True
+            listener.job = None
+            self.settle(listener)
         out = [job for job in self._scheduler.forget(lambda job: job.source.call == call) if job.stop is not None]
         for job in out:
             self.finished(job)
         return len(out)
 
     def _is_settled(self, call: str) -> bool:
-        return not any(call in {"", ear.source.call} for ear in self._busy)
+        return not any(call in {"", listener.source.call} for listener in self._busy)

@@ -16,7 +16,7 @@ DIALLED = "dialled"
 """The fact in which adapters of PBXs keep what the caller dialled."""
 
 
-class Wishes(msgspec.Struct, frozen=True):
+class RecognitionOptions(msgspec.Struct, frozen=True):
     """How the utterances of a call are to be heard."""
 
     language: str = ""
@@ -32,18 +32,23 @@ class Routes:
 
     def __init__(self, config: SpeechConfig) -> None:
         models = _models(config)
-        self._default = Wishes(config.language)
+        self._default = RecognitionOptions(config.language)
         self.all = [
-            (route, Wishes(route.language or config.language, _words(route.vocabulary), models.index(_model(route))))
+            (
+                route,
+                RecognitionOptions(
+                    route.language or config.language, _words(route.vocabulary), models.index(_model(route))
+                ),
+            )
             for route in config.routes
         ]
         """Every route in order, and what its calls wish."""
 
-    def wishes(self, call: Call) -> Wishes:
+    def recognition_options(self, call: Call) -> RecognitionOptions:
         """Of the first route that a call matches; without one, those of the configuration."""
-        for route, wishes in self.all:
+        for route, recognition_options in self.all:
             if matches(route, call):
-                return wishes
+                return recognition_options
         return self._default
 
 

@@ -55,7 +55,7 @@ class Job:
     """The utterance's number in the call, once it has ended."""
     live: bool = True
     """False: it was deferred, or found without a text after a restart."""
-    lane: str = ""
+    call_id: str = ""
     """The call it is counted with when calls take turns."""
     heard: int = 0
     """How far its audio is in the journal."""
@@ -114,10 +114,10 @@ class Step:
 
 
 class Turns(Generic[T]):
-    """A queue in which lanes take turns: the next is the one that was given least. Within a lane first come, first served."""
+    """A queue in which calls take turns: the next is the one that was given least. Within a call first come, first served."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, deque[tuple[T, float]]] = {}
+        self._calls: dict[str, deque[tuple[T, float]]] = {}
         self._left: dict[str, float] = {}
         self._given: dict[str, float] = {}
         self._floor = 0.0
@@ -132,15 +132,15 @@ class Turns(Generic[T]):
         return self._count
 
     def __iter__(self) -> Iterator[T]:
-        for lane in self._lanes.values():
-            for item, _ in lane:
+        for call in self._calls.values():
+            for item, _ in call:
                 yield item
 
-    def push(self, lane: str, item: T, *, cost: float = 1.0, first: bool = False) -> None:
-        """Add at the end of the lane, or before all others of it. ``cost`` counts when it is its turn."""
-        queue = self._lanes.setdefault(lane, deque())
-        self._left[lane] = self._left.get(lane, 0.0) + cost
-        self._given[lane] = max(self._floor, self._given.get(lane, 0.0))
+    def push(self, call: str, item: T, *, cost: float = 1.0, first: bool = False) -> None:
+        """Add at the end of the call, or before all others of it. ``cost`` counts when it is its turn."""
+        queue = self._calls.setdefault(call, deque())
+        self._left[call] = self._left.get(call, 0.0) + cost
+        self._given[call] = max(self._floor, self._given.get(call, 0.0))
         if first:
             queue.appendleft((item, cost))
         else:
@@ -148,47 +148,47 @@ class Turns(Generic[T]):
         self._count += 1
 
     def pop(self, wanted: Container[str] = ()) -> T | None:
-        """The first of the lane whose turn it is; of ``wanted`` lanes, if there are any, the one with the least left."""
-        if not self._lanes:
+        """The first of the call whose turn it is; of ``wanted`` calls, if there are any, the one with the least left."""
+        if not self._calls:
             return None
-        ahead = [name for name in self._lanes if name in wanted]
+        ahead = [name for name in self._calls if name in wanted]
         if ahead:
             name = min(ahead, key=self._left.__getitem__)
         else:
-            name = min(self._lanes, key=self._given.__getitem__)
+            name = min(self._calls, key=self._given.__getitem__)
             self._floor = max(self._floor, self._given[name])
-        lane = self._lanes[name]
-        item, cost = lane.popleft()
+        call = self._calls[name]
+        item, cost = call.popleft()
         self._left[name] -= cost
         self._given[name] += cost
         self._count -= 1
-        if not lane:
+        if not call:
             self._remove(name)
         return item
 
     def discard(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out what is unwanted."""
         out: list[T] = []
-        for name, lane in list(self._lanes.items()):
-            gone = [item for item, _ in lane if unwanted(item)]
-            if len(gone) == len(lane):
+        for name, call in list(self._calls.items()):
+            gone = [item for item, _ in call if unwanted(item)]
+            if len(gone) == len(call):
                 self._remove(name)
             elif gone:
-                self._lanes[name] = kept = deque(pair for pair in lane if pair[0] not in gone)
+                self._calls[name] = kept = deque(pair for pair in call if pair[0] not in gone)
                 self._left[name] = sum(cost for _, cost in kept)
             out += gone
         self._count -= len(out)
         return out
 
     def _remove(self, name: str) -> None:
-        """A lane is empty. What it was given is remembered for a while: it may come back soon."""
-        del self._lanes[name], self._left[name]
-        if not self._lanes:
+        """A call is empty. What it was given is remembered for a while: it may come back soon."""
+        del self._calls[name], self._left[name]
+        if not self._calls:
             self._given.clear()  # nobody waited for a turn: nobody owes any
-        if len(self._given) > len(self._lanes) + 2 * REMEMBERED:
-            gone = [lane for lane in self._given if lane not in self._lanes]
-            for lane in gone[:-REMEMBERED]:
-                del self._given[lane]
+        if len(self._given) > len(self._calls) + 2 * REMEMBERED:
+            gone = [call for call in self._given if call not in self._calls]
+            for call in gone[:-REMEMBERED]:
+                del self._given[call]
 
 
 class _Ended:
@@ -213,7 +213,7 @@ class _Ended:
             queue = self.tried
         else:
             queue = self.live if job.live else self.late
-        queue.push(job.lane, job, cost=job.seconds, first=first)
+        queue.push(job.call_id, job, cost=job.seconds, first=first)
 
     def discard(self, unwanted: Callable[[Job], bool]) -> list[Job]:
         """Take out what is unwanted."""

@@ -1,4 +1,4 @@
-"""Ears on tracks: audio that is placed is read and cut into utterances, a tenth of a second or so at a time."""
+"""Segmenting on tracks: audio that is placed is read and cut into utterances, a tenth of a second or so at a time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROUND_SECONDS = 10
 """Most audio of one track that is read at once; a track of an hour that was left over takes many rounds."""
 
 
-class Ear:
+class TrackListener:
     """Listens to one track: the core says how far audio is placed. Nothing here waits or reads.
 
     Positions are the source's.
     """
 
-    def __init__(self, source: Source, start: int, changed: Callable[[Ear], None]) -> None:
+    def __init__(self, source: Source, start: int, changed: Callable[[TrackListener], None]) -> None:
         self.source = source
         self.segmenter, self.trouble = _segmenter(source.rate)
         """None for a track that cannot be listened to; ``trouble`` says why."""
@@ -65,34 +65,34 @@ class Ear:
             self._changed(self)
 
 
-class Hears(Protocol):
+class SegmentHandler(Protocol):
     """Who is told what was heard."""
 
-    def begun(self, ear: Ear, start: int) -> None:
+    def begun(self, listener: TrackListener, start: int) -> None:
         """Somebody began to speak."""
 
-    def grew(self, ear: Ear) -> None:
+    def grew(self, listener: TrackListener) -> None:
         """More of the track was cut."""
 
-    def ended(self, ear: Ear, start: int, stop: int) -> None:
+    def ended(self, listener: TrackListener, start: int, stop: int) -> None:
         """An utterance is complete."""
 
-    def dropped(self, ear: Ear) -> None:
+    def dropped(self, listener: TrackListener) -> None:
         """What began was no speech."""
 
-    def deaf(self, ear: Ear) -> None:
+    def segmenter_failed(self, listener: TrackListener) -> None:
         """A mistake of ours: nothing more of this track is heard, nor the end of what began."""
 
-    def flushed(self, ear: Ear) -> None:
+    def flushed(self, listener: TrackListener) -> None:
         """No more utterances of this track."""
 
 
-class Ears:
+class Segmenting:
     """Cuts every track that has new audio, in rounds: all reads of a round in one thread, never in the event loop."""
 
-    def __init__(self, hears: Hears) -> None:
+    def __init__(self, hears: SegmentHandler) -> None:
         self._hears = hears
-        self._changed: dict[Ear, None] = {}
+        self._changed: dict[TrackListener, None] = {}
         self._some = asyncio.Event()
 
     async def run(self) -> None:
@@ -102,55 +102,60 @@ class Ears:
             self._some.clear()
             changed, self._changed = self._changed, {}
             try:
-                await self._round([ear for ear in changed if not ear.flushed])
+                await self._round([listener for listener in changed if not listener.flushed])
             except BaseException:
-                for ear in changed:  # a closed one would not come back by itself, and its call would wait for its texts
-                    self.changed(ear)
+                for (
+                    listener
+                ) in changed:  # a closed one would not come back by itself, and its call would wait for its texts
+                    self.changed(listener)
                 raise
 
-    async def _round(self, changed: Sequence[Ear]) -> None:
-        parts = [(ear, ear.done, min(ear.upto, ear.done + ROUND_SECONDS * ear.source.rate)) for ear in changed]
-        audio = await read_many([(ear.source, start, stop) for ear, start, stop in parts])
-        for (ear, start, stop), pcm in zip(parts, audio, strict=True):
-            self._cut(ear, start, pcm, at_end=ear.closed and ear.upto == stop)
-            self._go_on(ear, stop)
+    async def _round(self, changed: Sequence[TrackListener]) -> None:
+        parts = [
+            (listener, listener.done, min(listener.upto, listener.done + ROUND_SECONDS * listener.source.rate))
+            for listener in changed
+        ]
+        audio = await read_many([(listener.source, start, stop) for listener, start, stop in parts])
+        for (listener, start, stop), pcm in zip(parts, audio, strict=True):
+            self._cut(listener, start, pcm, at_end=listener.closed and listener.upto == stop)
+            self._go_on(listener, stop)
 
-    def changed(self, ear: Ear) -> None:
+    def changed(self, listener: TrackListener) -> None:
         """There is more of the track, or no more will come."""
-        self._changed[ear] = None
+        self._changed[listener] = None
         self._some.set()
 
-    def _cut(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> None:
+    def _cut(self, listener: TrackListener, start: int, pcm: Pcm, *, at_end: bool) -> None:
         """Tell what a stretch of a track holds. A track that breaks us must not end the transcription of all others."""
         try:
-            for event in self._find(ear, start, pcm, at_end=at_end):
+            for event in self._find(listener, start, pcm, at_end=at_end):
                 if isinstance(event, Begun):
-                    self._hears.begun(ear, event.start)
+                    self._hears.begun(listener, event.start)
                 elif isinstance(event, Ended):
-                    self._hears.ended(ear, event.start, event.stop)
+                    self._hears.ended(listener, event.start, event.stop)
                 else:
-                    self._hears.dropped(ear)
+                    self._hears.dropped(listener)
         except Exception:
-            log.exception("track is no longer cut into utterances", call=ear.source.call)
+            log.exception("track is no longer cut into utterances", call=listener.source.call)
             metrics.dropped_total.labels("speech", "segmenter").inc()
-            ear.segmenter = None
-            self._hears.deaf(ear)
+            listener.segmenter = None
+            self._hears.segmenter_failed(listener)
 
-    def _find(self, ear: Ear, start: int, pcm: Pcm, *, at_end: bool) -> list[Event]:
-        if ear.segmenter is None:
+    def _find(self, listener: TrackListener, start: int, pcm: Pcm, *, at_end: bool) -> list[Event]:
+        if listener.segmenter is None:
             return []
-        found = ear.segmenter.feed(start, pcm) if len(pcm) else []
-        return [*found, *ear.segmenter.close()] if at_end else found
+        found = listener.segmenter.feed(start, pcm) if len(pcm) else []
+        return [*found, *listener.segmenter.close()] if at_end else found
 
-    def _go_on(self, ear: Ear, stop: int) -> None:
-        ear.done = stop
-        if ear.closed and ear.upto == stop:
-            ear.flushed = True
-            self._hears.flushed(ear)
+    def _go_on(self, listener: TrackListener, stop: int) -> None:
+        listener.done = stop
+        if listener.closed and listener.upto == stop:
+            listener.flushed = True
+            self._hears.flushed(listener)
             return
-        self._hears.grew(ear)
-        if ear.upto > stop or ear.closed:
-            self.changed(ear)
+        self._hears.grew(listener)
+        if listener.upto > stop or listener.closed:
+            self.changed(listener)
 
 
 def _segmenter(rate: int) -> tuple[Segmenter | None, str]:

@@ -11,11 +11,11 @@ from vcond.speech.engine import Hint
 from vcond.speech.load.admission import Admission
 from vcond.speech.outstanding import Outstanding, emit
 from vcond.speech.scheduler import TRIES, Job, Scheduler
-from vcond.speech.segmenting import Ear
+from vcond.speech.segmenting import TrackListener
 
 
 class Utterances:
-    """Is told what tracks hold (``segmenting.Hears``)."""
+    """Is told what tracks hold (``segmenting.SegmentHandler``)."""
 
     def __init__(
         self,
@@ -33,54 +33,56 @@ class Utterances:
         self._config, self._scheduler, self._outstanding, self._admission = config, scheduler, outstanding, admission
         self._engine, self._wake, self._jobs = engine, wake, 0
 
-    def begun(self, ear: Ear, start: int) -> None:
+    def begun(self, listener: TrackListener, start: int) -> None:
         """Somebody began to speak."""
-        job = self._job(Job(ear.source, start, lane=ear.source.call))
-        if self._engine and self.understands(job) and not ear.flushed:
-            ear.job = job
+        job = self._job(Job(listener.source, start, call_id=listener.source.call))
+        if self._engine and self.understands(job) and not listener.flushed:
+            listener.job = job
             self._scheduler.begin(job)
 
-    def grew(self, ear: Ear) -> None:
+    def grew(self, listener: TrackListener) -> None:
         """More of the track was cut."""
-        if ear.job is not None:
-            self._spoken(ear.job, ear.done)
+        if listener.job is not None:
+            self._spoken(listener.job, listener.done)
             self._wake()
 
-    def ended(self, ear: Ear, start: int, stop: int) -> None:
+    def ended(self, listener: TrackListener, start: int, stop: int) -> None:
         """An utterance is complete: into the journal with it, then it waits for its text."""
-        if ear.flushed:
+        if listener.flushed:
             return
-        job = ear.job or self._job(Job(ear.source, start, lane=ear.source.call))
+        job = listener.job or self._job(Job(listener.source, start, call_id=listener.source.call))
         self._spoken(job, stop)
-        job.stop, job.number = stop, ear.source.next_utterance()
-        at = ear.source.at(stop)
-        emit(ear.source, Utterance(at=at, utterance=job.number, track=ear.source.track, start=start, stop=stop))
-        ear.job = None
-        self._outstanding.put(ear, job, self._hopeless(job))
+        job.stop, job.number = stop, listener.source.next_utterance()
+        at = listener.source.at(stop)
+        emit(
+            listener.source, Utterance(at=at, utterance=job.number, track=listener.source.track, start=start, stop=stop)
+        )
+        listener.job = None
+        self._outstanding.put(listener, job, self._hopeless(job))
         self._wake()
 
-    def dropped(self, ear: Ear) -> None:
+    def dropped(self, listener: TrackListener) -> None:
         """What began was no speech: nobody wants a text of it."""
-        job, ear.job = ear.job, None
+        job, listener.job = listener.job, None
         if job is not None:
             self._scheduler.abandon(job)
             self._wake()
 
-    def deaf(self, ear: Ear) -> None:
+    def segmenter_failed(self, listener: TrackListener) -> None:
         """A mistake of ours: nothing more of this track is heard, and the record says so."""
-        self.dropped(ear)
+        self.dropped(listener)
         text = "a mistake of vcond: the rest of a track is not transcribed"
-        emit(ear.source, Warned(at=ear.source.at(ear.done), code="not-transcribed", text=text))
+        emit(listener.source, Warned(at=listener.source.at(listener.done), code="not-transcribed", text=text))
 
-    def flushed(self, ear: Ear) -> None:
+    def flushed(self, listener: TrackListener) -> None:
         """No more utterances of this track."""
-        self._outstanding.settle(ear)
+        self._outstanding.settle(listener)
 
-    def again(self, ear: Ear, utterance: Utterance) -> None:
-        """One that an earlier run left without a text; ``ear`` hears nothing more."""
-        job = self._job(Job(ear.source, utterance.start, utterance.stop, lane=ear.source.call, live=False))
+    def again(self, listener: TrackListener, utterance: Utterance) -> None:
+        """One that an earlier run left without a text; ``listener`` hears nothing more."""
+        job = self._job(Job(listener.source, utterance.start, utterance.stop, call_id=listener.source.call, live=False))
         job.number = utterance.utterance
-        self._outstanding.put(ear, job, self._hopeless(job))
+        self._outstanding.put(listener, job, self._hopeless(job))
 
     def understands(self, job: Job) -> bool:
         """Whether the engine knows the language of an utterance, as far as anybody has said."""

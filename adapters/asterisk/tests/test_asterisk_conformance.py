@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 from vcond_asterisk import AsteriskAdapter, Config
 
 
-class FakeLine(Line):
+class FakeLine(RigCall):
     def __init__(self, pbx, key, caller, callee):
         self.pbx, self.key, self.caller, self.callee = pbx, key, caller, callee
 

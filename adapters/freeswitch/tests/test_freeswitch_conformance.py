@@ -10,7 +10,7 @@ import pytest
 from fakeswitch import FakeSwitch
 
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 from vcond_freeswitch import Config, FreeSwitchAdapter
 
 
@@ -18,7 +18,7 @@ def pcm(samples) -> bytes:
     return samples.astype("<i2").tobytes()
 
 
-class SwitchLine(Line):
+class SwitchLine(RigCall):
     """A call through the fake switch."""
 
     def __init__(self, rig: SwitchRig, desk, one, two) -> None:

@@ -9,13 +9,13 @@ import pytest
 from siprec_client import CONFIG, Client, Leg, metadata, sip_port
 
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 from vcond_siprec import SiprecAdapter, SiprecConfig
 
 PEOPLE = (("15550100", "Carol Caller"), ("15550200", "Alice Agent"))
 
 
-class SessionLine(Line):
+class SessionLine(RigCall):
     """A recording session of two lines."""
 
     def __init__(self, client: Client, key: str) -> None:

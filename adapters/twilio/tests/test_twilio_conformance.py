@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 import pytest
 
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 from vcond_twilio import TwilioAdapter, TwilioConfig
 
 PARAMETERS = {"from": "+15550100", "to": "+15550199", "callerName": "Ann Example", "direction": "inbound"}
 
 
-class TwilioLine(Line):
+class TwilioLine(RigCall):
     """A call whose media Twilio streams to us."""
 
     def __init__(self, rig: TwilioRig, key: str) -> None:

@@ -9,14 +9,14 @@ import janus_fake
 import pytest
 
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 from vcond_webrtc.janus import JanusAdapter
 from vcond_webrtc.janus.config import JanusConfig
 
 NAMES = ("Carol Caller", "Alice Agent")
 
 
-class RoomLine(Line):
+class RoomLine(RigCall):
     """A room of two. G.711, because the suite's voices are compared sample by sample at 8 kHz."""
 
     def __init__(self, janus, room, people) -> None:

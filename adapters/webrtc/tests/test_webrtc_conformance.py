@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig
 
 pytestmark = pytest.mark.slow  # real time: what it compares comes late when other tests run beside it
@@ -14,7 +14,7 @@ NAMES = ("Ann Example", "Ben Example")
 TELS = ("+15550100", "+15550199")
 
 
-class WebRtcLine(Line):
+class WebRtcLine(RigCall):
     """A call of two publishers. G.711, because the suite's voices are compared sample by sample at 8 kHz."""
 
     def __init__(self, rig: WebRtcRig, key: str) -> None:

@@ -1,4 +1,4 @@
-"""The words of real people through the whole live path: Twilio's sockets, the journal, the ears, workers, the vCon."""
+"""The words of real people through the whole live path: Twilio's sockets, the journal, the listeners, workers, the vCon."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from vcond_pcmline import HANG_UP, PcmLineAdapter, PcmLineConfig
 
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 
 
-class PcmLine(Line):
+class PcmLine(RigCall):
     def __init__(self, rig: PcmRig, key: str) -> None:
         self.rig, self.key = rig, key
         self.writer = None

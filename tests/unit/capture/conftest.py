@@ -25,7 +25,7 @@ if str(Path(__file__).parent) not in sys.path:
 ZERO = 1_795_339_662 * SECOND
 
 
-class Ear:
+class TrackListener:
     """What a track tells speech, written down."""
 
     def __init__(self, source: CoreTrack, start: int) -> None:
@@ -38,11 +38,11 @@ class Ear:
         self.upto, self.closed = upto, True
 
 
-class Ears:
-    """Speech with ears and no engine."""
+class Segmenting:
+    """Speech with listeners and no engine."""
 
     def __init__(self) -> None:
-        self.ears: list[Ear] = []
+        self.listeners: list[TrackListener] = []
         self.late: list[tuple[CoreTrack, Sequence[ev.Utterance]]] = []
         self.forgotten: list[str] = []
         self.in_time = True
@@ -50,9 +50,9 @@ class Ears:
         self.ready.set()
         self.on_late: Callable[[CoreTrack, Sequence[ev.Utterance]], None] = lambda *_: None
 
-    def listen(self, source: CoreTrack, start: int = 0) -> Ear:
-        self.ears.append(Ear(source, start))
-        return self.ears[-1]
+    def listen(self, source: CoreTrack, start: int = 0) -> TrackListener:
+        self.listeners.append(TrackListener(source, start))
+        return self.listeners[-1]
 
     def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
         self.late.append((source, utterances))
@@ -79,7 +79,7 @@ class House:
     free: int = 10**12
 
     def open(self) -> House:
-        self.speech = Ears()
+        self.speech = Segmenting()
         self.bus = Bus()
         self.clock = SteadyClock(lambda: self.wall[0], lambda: self.time[0])
         self.store = Store(self.root)

@@ -30,7 +30,7 @@ def spoken(house, *, said: int = 2):
     for i in range(150):
         track.write(FRAME, arrived=house.now((i + 1) * 0.02))
     call.emit(ev.Answered(at=house.at(0)))
-    source = house.speech.ears[0].source
+    source = house.speech.listeners[0].source
     for number in range(said):
         start = number * 8000
         source.emit(ev.Utterance(at=house.at(number + 1), utterance=number, track=0, start=start, stop=start + 6000))
@@ -319,7 +319,7 @@ async def test_only_some_calls_are_in_memory_for_it(house, tmp_path: Path, monke
     async with finishing(house, shelf, tmp_path) as finisher:
         for _ in range(9):
             finisher.submit(*spoken(house))
-            house.speech.ears.clear()
+            house.speech.listeners.clear()
         await idle(finisher)
         async with asyncio.timeout(20):
             while len(asked) < 4:  # noqa: ASYNC110 - the same

@@ -48,7 +48,7 @@ async def test_a_call_is_written_as_it_happens_and_reads_back_the_same(house):
     assert [(m.party, m.event) for m in state.history] == [(0, "join"), (1, "join"), (0, "drop"), (1, "drop")]
     assert state.disposition is None
     assert read_track(journal, state.tracks[0]).mean() == 5000
-    assert all(ear.closed and ear.upto == 16_000 for ear in house.speech.ears)
+    assert all(listener.closed and listener.upto == 16_000 for listener in house.speech.listeners)
 
 
 async def test_the_same_key_is_the_same_call_and_party(house):
@@ -89,7 +89,7 @@ async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on
         Route(match=Match(adapter="test", dialled="0800*"), language="de", engine="vosk", model="/de"),
         Route(match=Match(attributes={"queue": "yes-no"}), vocabulary=["yes", "no"]),
     ]
-    house.office.wishes = Routes(SpeechConfig(language="en", routes=routes)).wishes
+    house.office.recognition_options = Routes(SpeechConfig(language="en", routes=routes)).recognition_options
     call, track, _ = two_parties(house)
     assert (track.language, track.vocabulary, track.model) == ("en", None, 0)
     call.emit(ev.Fact(at=house.at(0), name="queue", value="yes-no", party=1))
@@ -209,7 +209,7 @@ async def test_what_speech_finds_in_a_merged_track_is_the_new_calls(house):
     party = other.party("c", at=house.at(1))
     track = other.track(party, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     talk(house, track, 1, 2)
-    source = house.speech.ears[-1].source
+    source = house.speech.listeners[-1].source
     number = source.next_utterance()
     call.merge(other)
     source.emit(ev.Utterance(at=house.at(2), utterance=number, track=source.track, start=800, stop=4000))
@@ -224,7 +224,7 @@ async def test_captions_are_shown_to_who_watches(house):
     call, caller, _ = two_parties(house)
     with house.bus.watch() as lines:
         talk(house, caller, 0, 1)
-        source = house.speech.ears[0].source
+        source = house.speech.listeners[0].source
         source.partial(800, 4000, "he")
         source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=800, stop=4000))
         source.emit(ev.Transcribed(at=house.at(1), utterance=0, engine="e", model="m", text="hello"))
@@ -238,7 +238,7 @@ async def test_captions_are_of_one_call_and_end_with_it(house):
     call, caller, _ = two_parties(house)
     other = house.desk.call("other", at=house.at(0))
     talk(house, caller, 0, 1)
-    source = house.speech.ears[0].source
+    source = house.speech.listeners[0].source
     with call.captions() as lines, other.captions() as others:
         source.partial(800, 4000, "he")
         source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=800, stop=4000))
@@ -260,7 +260,7 @@ async def test_captions_of_a_merged_call_go_on_with_the_survivors(house):
     talk(house, caller, 0, 1)
     with other.captions() as lines:
         call.merge(other)
-        house.speech.ears[0].source.partial(800, 4000, "he")
+        house.speech.listeners[0].source.partial(800, 4000, "he")
         call.end(at=house.now(2))
         seen = [(line.call, line.text) async for line in lines]
     assert seen == [(call.uuid, "he"), (call.uuid, "callended")]
@@ -270,7 +270,7 @@ async def test_captions_of_a_merged_call_go_on_with_the_survivors(house):
 async def test_what_a_pause_touches_is_not_shown(house):
     call, caller, _ = two_parties(house)
     talk(house, caller, 0, 2)
-    source = house.speech.ears[0].source
+    source = house.speech.listeners[0].source
     with call.captions() as lines:
         call.emit(ev.Paused(at=house.at(1), by="party", party=1))
         source.partial(800, 7000, "before")
@@ -395,11 +395,11 @@ async def test_what_is_said_ends_at_the_pause_and_begins_anew_after_it(house):
     talk(house, caller, 0, 1)
     call.emit(ev.Paused(at=house.now(1)))
     talk(house, caller, 1, 2)
-    before = house.speech.ears[0]
+    before = house.speech.listeners[0]
     assert (before.closed, before.upto) == (True, 8000)
     call.emit(ev.Unpaused(at=house.now(2)))
     talk(house, caller, 2, 3)
-    after = house.speech.ears[-1]
+    after = house.speech.listeners[-1]
     assert (after.start, after.closed) == (16_000 + 1, False)
 
 
@@ -408,9 +408,9 @@ async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
     talk(house, caller, 0, 1)
     call.emit(ev.Paused(at=house.now(1)))
     house.office.tick(house.now(1.5))
-    assert not house.speech.ears[0].closed
+    assert not house.speech.listeners[0].closed
     house.office.tick(house.now(2.5))
-    assert (house.speech.ears[0].closed, house.speech.ears[0].upto) == (True, 8000 - 1)
+    assert (house.speech.listeners[0].closed, house.speech.listeners[0].upto) == (True, 8000 - 1)
 
 
 async def test_a_pause_told_late_takes_back_what_was_kept_since(house):

@@ -87,7 +87,7 @@ if mode == "speech-crashes":
     async def crash(self):
         global crashes
         crashes += 1
-        raise ExceptionGroup("ears", [ZeroDivisionError()])
+        raise ExceptionGroup("listeners", [ZeroDivisionError()])
     from vcond.speech.dispatcher import Speech
     Speech.run = crash
 

@@ -112,7 +112,7 @@ async def test_texts_that_do_not_come_in_time_are_named_and_the_vcon_leaves(hous
         for i in range(100):
             track.write(FRAME, arrived=house.now((i + 1) * 0.02))
         call.emit(ev.Answered(at=house.at(0)))
-        source = house.speech.ears[0].source
+        source = house.speech.listeners[0].source
         source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
         call.end(at=house.now(2))
         finisher.submit(*house.finished[-1])

@@ -78,15 +78,15 @@ async def test_what_no_adapter_can_take_up_ends_at_once(house):
 
 async def test_text_that_an_earlier_run_did_not_come_to_is_asked_for_again(house):
     call, _ = one_party(house, seconds=3)
-    source = house.speech.ears[0].source
+    source = house.speech.listeners[0].source
     source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
     after = await killed(house)
     (journal,) = after.store.recover()
     after.office.recovery.take_back(journal, after.now(10))
     ((late, waiting),) = after.speech.late
     assert (late.call, [one.utterance for one in waiting]) == (call.uuid, [0])
-    (ear,) = after.speech.ears  # and what was not cut into utterances yet is listened to
-    assert (ear.start, ear.upto, ear.closed) == (8000, 24_000, True)
+    (listener,) = after.speech.listeners  # and what was not cut into utterances yet is listened to
+    assert (listener.start, listener.upto, listener.closed) == (8000, 24_000, True)
     assert late.next_utterance() == 1
     assert np.all(late.read(0, 8000) == 5000)
 
@@ -211,13 +211,13 @@ async def test_the_last_words_of_an_ended_call_are_listened_to_again(house):
     await house.store.close()
     after = house.open()
     after.office.recovery.take_to_finish(after.store.recover()[0])
-    (ear,) = after.speech.ears
-    assert (ear.start, ear.upto, ear.closed) == (0, 24_000, True)
+    (listener,) = after.speech.listeners
+    assert (listener.start, listener.upto, listener.closed) == (0, 24_000, True)
 
 
 async def test_texts_of_an_earlier_run_follow_a_merge(house):
     one_party(house, seconds=3)
-    source = house.speech.ears[0].source
+    source = house.speech.listeners[0].source
     source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
     after = await killed(house)
     after.office.recovery.take_back(after.store.recover()[0], after.now(10))

@@ -214,12 +214,12 @@ async def test_nobody_listens(conserver, make):
 
 
 async def test_a_server_that_speaks_no_http(make):
-    async def babble(reader, writer):
+    async def warmup_audio(reader, writer):
         writer.write(b"SSH-2.0-OpenSSH\r\n")
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(warmup_audio, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(Retry, match="connection-lost"):
             await make(url=f"http://127.0.0.1:{port}").deliver(sealed(1))

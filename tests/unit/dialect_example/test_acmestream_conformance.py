@@ -13,12 +13,12 @@ from vcond_acmestream import AcmeStreamAdapter, AcmeStreamConfig
 
 from vcond.media.codecs import Codec, encode
 from vcond.testing.conformance import AdapterConformance
-from vcond.testing.rig import Line, Rig
+from vcond.testing.rig import Rig, RigCall
 
 NUMBERS = ("+15550100", "+15550199")
 
 
-class AcmeLine(Line):
+class AcmeLine(RigCall):
     def __init__(self, rig: AcmeRig, key: str) -> None:
         self.rig, self.key, self.ms = rig, key, 0
 

@@ -129,9 +129,9 @@ class Room:
         return Speech(config, clock=self.clock, choice=choice)
 
     def listen(self, track: Track):
-        ear = self.speech.listen(track)
-        ear.segmenter = Marks()
-        return ear
+        listener = self.speech.listen(track)
+        listener.segmenter = Marks()
+        return listener
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Speech]:

@@ -109,12 +109,12 @@ class Call:
         """A tenth of a second every tenth of a second, then the end."""
         await asyncio.sleep(self.late)
         self.zero = self.room.clock.now()
-        ear = self.room.speech.listen(self)
-        ear.segmenter = Cutter()
+        listener = self.room.speech.listen(self)
+        listener.segmenter = Cutter()
         for upto in range(PAGE, len(self.pcm) + 1, PAGE):
             await asyncio.sleep(PAGE / RATE)
-            ear.advance(upto)
-        ear.close(len(self.pcm))
+            listener.advance(upto)
+        listener.close(len(self.pcm))
 
 
 class PacedWorker:

@@ -72,8 +72,8 @@ async def test_a_text_that_cannot_be_told_keeps_nobody_waiting(room, track) -> N
 async def test_partials_go_on_after_speech_failed_while_one_was_decoded(room, track, monkeypatch) -> None:
     house, line = room(), track()
     line.pcm = np.repeat(np.array([1, 2, 0], np.int16), 8000)
-    ear = house.listen(line)
-    ear.advance(8000)
+    listener = house.listen(line)
+    listener.advance(8000)
 
     async def ask(worker, step, seconds):
         raise ZeroDivisionError
@@ -87,23 +87,23 @@ async def test_partials_go_on_after_speech_failed_while_one_was_decoded(room, tr
         await speech.ready.wait()  # what is spoken is decoded only while a worker is free
         house.listen(other).advance(8000)
         await other.until(lambda: bool(other.partials))
-        ear.close(24000)
+        listener.close(24000)
         assert await speech.settled("call", 60)
     assert [event.text for event in line.of(ev.Transcribed)] == ["1 2"]
 
 
-async def test_of_a_track_that_goes_deaf_nothing_stays_with_a_worker(room, track) -> None:
+async def test_of_a_track_that_goes_segmenter_failed_nothing_stays_with_a_worker(room, track) -> None:
     house, line = room("Streaming"), track()
     line.pcm = np.ones(24000, np.int16)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
-        ear.advance(8000)
+        listener = house.listen(line)
+        listener.advance(8000)
         await line.until(lambda: bool(line.partials))
-        ear.segmenter.feed = crash
-        ear.advance(16000)
+        listener.segmenter.feed = crash
+        listener.advance(16000)
         await line.until(lambda: bool(line.of(ev.Warned)))
-        ear.close(24000)
+        listener.close(24000)
         assert await speech.settled("call", 60)
         other = track("other")
         speech.catch_up(other, other.say(5))

@@ -31,13 +31,13 @@ class Turncoat:
 async def test_what_was_taken_back_gets_no_number_and_no_text(room, track, engine: str) -> None:
     house = room(engine)
     line = track(pcm=np.full(12_000, 5, np.int16))
-    ear = house.speech.listen(line)
-    ear.segmenter = Turncoat()
+    listener = house.speech.listen(line)
+    listener.segmenter = Turncoat()
     async with house.running() as speech:
         for upto in range(800, 12_001, 800):
-            ear.advance(upto)
+            listener.advance(upto)
             await house_turn(speech)
-        ear.close(12_000)
+        listener.close(12_000)
         assert await speech.settled("", 60)
     (utterance,) = line.of(ev.Utterance)
     assert (utterance.start, utterance.stop) == (6000, 8000)
@@ -47,7 +47,7 @@ async def test_what_was_taken_back_gets_no_number_and_no_text(room, track, engin
 
 
 async def house_turn(speech) -> None:
-    """Let ears and workers do what they can do now."""
+    """Let listeners and workers do what they can do now."""
     import asyncio
 
     for _ in range(20):

@@ -371,15 +371,15 @@ async def test_a_server_that_goes_while_somebody_speaks_and_comes_back(room, tra
             deaths = house.calls(house.speech._pool, "_died")
             await stack.enter_async_context(house.running())
             await speech.ready.wait()
-            ear = house.listen(line)
+            listener = house.listen(line)
             upto = 4000
             while not line.partials:  # what was said is known one step later
-                ear.advance(min(upto := upto + 1600, 79_000))
+                listener.advance(min(upto := upto + 1600, 79_000))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(line.told.wait(), 0.5)
-        ear.advance(88_000)
+        listener.advance(88_000)
         await deaths.get()
-        ear.close(104_000)
+        listener.close(104_000)
         with running(server, port=port):
             assert await speech.settled("call", 60)
     assert line.partials[0][2] == "1"

@@ -8,7 +8,7 @@ from vcond.call import events as ev
 from vcond.call.state import Call, fold
 from vcond.speech.config import Route, SpeechConfig
 from vcond.speech.engine import Hint
-from vcond.speech.routes import Routes, Wishes
+from vcond.speech.routes import RecognitionOptions, Routes
 from vcond.speech.workers import messages
 
 AT = Instant(1_795_339_662_000_000_000)
@@ -33,16 +33,18 @@ def routes(*tables: dict[str, object], **speech: object) -> Routes:
 
 
 def test_without_a_route_it_is_what_the_configuration_says() -> None:
-    assert routes(language="en").wishes(call()) == Wishes("en", None)
-    assert routes({"match": {"adapter": "twilio"}, "language": "de"}).wishes(call()) == Wishes()
+    assert routes(language="en").recognition_options(call()) == RecognitionOptions("en", None)
+    assert (
+        routes({"match": {"adapter": "twilio"}, "language": "de"}).recognition_options(call()) == RecognitionOptions()
+    )
 
 
 def test_the_first_route_that_matches_counts() -> None:
     both = routes({"language": "de"}, {"match": {"adapter": "asterisk"}, "language": "fr"})
-    assert both.wishes(call()).language == "de"
+    assert both.recognition_options(call()).language == "de"
     by_adapter = routes({"match": {"adapter": "twilio"}, "language": "de"}, {"language": "fr"})
-    assert by_adapter.wishes(call()).language == "fr"
-    assert by_adapter.wishes(call(adapter="twilio")).language == "de"
+    assert by_adapter.recognition_options(call()).language == "fr"
+    assert by_adapter.recognition_options(call(adapter="twilio")).language == "de"
 
 
 @pytest.mark.parametrize(
@@ -58,32 +60,36 @@ def test_the_first_route_that_matches_counts() -> None:
     ],
 )
 def test_a_dialled_number_is_named_whole_or_by_its_beginning(pattern: str, number: str, is_so: bool) -> None:
-    found = routes({"match": {"dialled": pattern}, "language": "de"}).wishes(call(callee=number))
+    found = routes({"match": {"dialled": pattern}, "language": "de"}).recognition_options(call(callee=number))
     assert (found.language == "de") is is_so
 
 
 def test_what_the_pbx_says_was_dialled_comes_before_whom_it_reached() -> None:
     german = routes({"match": {"dialled": "0800*"}, "language": "de"})
-    assert german.wishes(call(callee="08001")).language == "de"
-    assert german.wishes(call(fact("dialled", "08001"), callee="agent")).language == "de"
-    assert german.wishes(call(fact("dialled", "1"), callee="08001")).language == ""
-    assert routes({"match": {"dialled": "+4930999"}, "language": "de"}).wishes(call()).language == ""
+    assert german.recognition_options(call(callee="08001")).language == "de"
+    assert german.recognition_options(call(fact("dialled", "08001"), callee="agent")).language == "de"
+    assert german.recognition_options(call(fact("dialled", "1"), callee="08001")).language == ""
+    assert routes({"match": {"dialled": "+4930999"}, "language": "de"}).recognition_options(call()).language == ""
 
 
 def test_facts_of_the_call_and_of_parties_and_tags_are_named() -> None:
     german = routes({"match": {"attributes": {"parameter.lang": "de*", "queue": "sales"}}, "language": "de"})
-    assert german.wishes(call(fact("parameter.lang", "de-AT"))).language == ""
-    assert german.wishes(call(fact("parameter.lang", "de-AT"), fact("queue", "sales", 1))).language == "de"
+    assert german.recognition_options(call(fact("parameter.lang", "de-AT"))).language == ""
+    assert german.recognition_options(call(fact("parameter.lang", "de-AT"), fact("queue", "sales", 1))).language == "de"
     tagged = ev.Tagged(at=AT, name="queue", value="sales")
-    assert german.wishes(call(fact("parameter.lang", "de"), tagged)).language == "de"
+    assert german.recognition_options(call(fact("parameter.lang", "de"), tagged)).language == "de"
 
 
 def test_a_route_has_its_own_vocabulary_none_or_that_of_the_configuration() -> None:
     own = {"match": {"dialled": "1"}, "vocabulary": ["ja", "nein"]}
     free = {"match": {"dialled": "2"}, "vocabulary": []}
     inherits = {"match": {"dialled": "3"}, "language": "de-CH"}
-    found = [routes(own, free, inherits, language="de").wishes(call(callee=to)) for to in ("1", "2", "3")]
-    assert found == [Wishes("de", ("ja", "nein")), Wishes("de", ()), Wishes("de-CH", None)]
+    found = [routes(own, free, inherits, language="de").recognition_options(call(callee=to)) for to in ("1", "2", "3")]
+    assert found == [
+        RecognitionOptions("de", ("ja", "nein")),
+        RecognitionOptions("de", ()),
+        RecognitionOptions("de-CH", None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,9 @@ def test_a_route_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> Non
 
 def test_the_longest_vocabulary_goes_to_a_worker_in_one_message() -> None:
     words = ["안녕하세요" * 12] * 2_700
-    hint = Hint(8000, "ko", Routes(SpeechConfig(routes=[Route(vocabulary=words)])).wishes(call()).vocabulary or ())
+    hint = Hint(
+        8000, "ko", Routes(SpeechConfig(routes=[Route(vocabulary=words)])).recognition_options(call()).vocabulary or ()
+    )
     assert messages.request(messages.pack(messages.Open(1, hint))[4:]) == messages.Open(1, hint)
     with pytest.raises(msgspec.ValidationError, match="vocabulary is longer"):
         msgspec.convert({"vocabulary": words + words}, SpeechConfig)

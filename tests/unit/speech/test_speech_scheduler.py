@@ -201,7 +201,7 @@ def test_forgetting_takes_out_what_waits_and_marks_what_is_in_hand() -> None:
     step = plan.next(0)
     assert step is not None
     assert step.job is hand
-    assert plan.forget(lambda one: one.lane == "a") == [spoken, waits]
+    assert plan.forget(lambda one: one.call_id == "a") == [spoken, waits]
     assert hand.gone
     assert plan.failed(step), "what nobody wants is not tried again"
     step = plan.next(0)
@@ -316,9 +316,9 @@ def test_one_in_ten_is_of_those_that_were_deferred() -> None:
     for _ in range(28):
         step = plan.next(0)
         assert step is not None
-        order.append(step.job.lane)
+        order.append(step.job.call_id)
         plan.done(step)
-    assert [number for number, lane in enumerate(order) if lane == "late"] == [9, 19, 27]
+    assert [number for number, call in enumerate(order) if call == "late"] == [9, 19, 27]
 
 
 def test_what_is_left_over_and_what_is_shown_take_turns() -> None:
@@ -438,7 +438,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(call=st.sampled_from("abc"))
     def forget(self, call: str) -> None:
-        for one in self.plan.forget(lambda one: one.lane == call):
+        for one in self.plan.forget(lambda one: one.call_id == call):
             if one in self.spoken:
                 self.spoken.remove(one)
             else:

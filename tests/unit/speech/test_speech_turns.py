@@ -3,7 +3,7 @@ from __future__ import annotations
 from vcond.speech.scheduler import Turns
 
 
-def test_lanes_take_turns_and_each_keeps_its_order() -> None:
+def test_calls_take_turns_and_each_keeps_its_order() -> None:
     turns: Turns[str] = Turns()
     for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
         turns.push(item[0], item)
@@ -13,7 +13,7 @@ def test_lanes_take_turns_and_each_keeps_its_order() -> None:
     assert len(turns) == 0
 
 
-def test_a_lane_of_long_items_gets_no_more_than_one_of_short_ones() -> None:
+def test_a_call_of_long_items_gets_no_more_than_one_of_short_ones() -> None:
     turns: Turns[str] = Turns()
     for number in range(4):
         turns.push("long", f"l{number}", cost=6)
@@ -34,21 +34,21 @@ def test_who_leaves_and_comes_back_has_not_forgotten_what_it_was_given() -> None
     assert turns._given == {}
 
 
-def test_lanes_that_are_gone_take_no_memory() -> None:
+def test_calls_that_are_gone_take_no_memory() -> None:
     turns: Turns[str] = Turns()
     turns.push("first", "x", cost=5)
     for number in range(1000):
-        turns.push(f"lane {number}", "x", cost=5)
+        turns.push(f"call {number}", "x", cost=5)
         turns.pop()
     assert len(turns) == 1
     assert len(turns._given) <= 202
 
 
-def test_lanes_that_are_waited_for_come_first_the_one_with_the_least_left_before_the_others() -> None:
+def test_calls_that_are_waited_for_come_first_the_one_with_the_least_left_before_the_others() -> None:
     turns: Turns[str] = Turns()
-    for lane, count in (("others", 1), ("much", 3), ("little", 2)):
+    for call, count in (("others", 1), ("much", 3), ("little", 2)):
         for number in range(count):
-            turns.push(lane, f"{lane}{number}")
+            turns.push(call, f"{call}{number}")
     order = [turns.pop({"much", "little"}) for _ in range(6)]
     assert order == ["little0", "little1", "much0", "much1", "much2", "others0"]
 

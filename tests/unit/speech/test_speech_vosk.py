@@ -295,14 +295,14 @@ async def test_words_of_two_callers_lie_where_they_were_said_although_workers_ar
     async with house.running() as speech:
         await speech.ready.wait()
         assert (speech.engine.engine, speech.engine.languages) == ("vosk", ("ko",))
-        ears = [speech.listen(one) for one in lines.values()]
-        for ear in ears:
-            ear.advance(6 * 8000)
+        listeners = [speech.listen(one) for one in lines.values()]
+        for listener in listeners:
+            listener.advance(6 * 8000)
         for one in lines.values():
             await one.until(lambda one=one: one.of(ev.Transcribed))
             os.kill(next(iter(speech.pids.values())), signal.SIGKILL)
-        for ear in ears:
-            ear.close(15 * 8000)
+        for listener in listeners:
+            listener.close(15 * 8000)
         assert await speech.settled("", 60)
     for who, one in lines.items():
         words = sorted((word for event in one.of(ev.Transcribed) for word in event.words), key=lambda word: word.start)

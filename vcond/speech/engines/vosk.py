@@ -29,9 +29,9 @@ import msgspec
 from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm
 from vcond.speech.engine_choice import VOSK_CODES
-from vcond.speech.engines.warmup_audio import babble
+from vcond.speech.engines.warmup_audio import warmup_audio
 from vcond.speech.models.graph_cache import FOLDER, Look, fixed, look
-from vcond.speech.models.layout import arranged, bounded
+from vcond.speech.models.layout import bounded, laid_out
 from vcond.speech.vocabulary import OTHERS, Fitted, fit
 
 MODEL_LANGUAGE = re.compile(r"^vosk-model-(?:small-|big-)?([a-z]{2,3})(?:-|$)")
@@ -49,7 +49,7 @@ MOST_FED = 7200.0
 by 63 ms after a week."""
 NO_VOCABULARY = "the model takes no vocabulary: every word was listened for"
 WARM_STEP = 800
-"""Samples of babble at once: a tenth of a second, so that real work waits that long at most."""
+"""Samples of warmup_audio at once: a tenth of a second, so that real work waits that long at most."""
 
 
 class VoskWord(msgspec.Struct):
@@ -128,7 +128,7 @@ class VoskEngine:
 
     def warm(self) -> Iterator[None]:
         """Fill the pool with warm recognizers for what most calls need, in steps of about a tenth of a second."""
-        sound = babble(WARM_SECONDS, WARM_RATE)
+        sound = warmup_audio(WARM_SECONDS, WARM_RATE)
         for _ in range(self._pool.room if self._composed else min(self._pool.room, WARM_MOST)):
             warm = self._new((WARM_RATE, self._fit(self._vocabulary).phrases))
             for at in range(0, len(sound), WARM_STEP):
@@ -173,7 +173,7 @@ class VoskEngine:
 
     def _load(self, composed: Path | None) -> Any:
         """Raises ConfigError and OSError."""
-        with arranged(self._folder, max_active=self._max_active, composed=composed) as folder:
+        with laid_out(self._folder, max_active=self._max_active, composed=composed) as folder:
             try:
                 return self._vosk.Model(str(folder))
             except Exception as why:  # vosk raises nothing more special

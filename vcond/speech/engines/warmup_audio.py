@@ -16,7 +16,7 @@ FORMANTS = ((250, 850, 80, 1.0), (800, 2400, 120, 0.6), (2200, 3600, 180, 0.4))
 """Lowest and highest frequency, width (Hz) and amplitude of each."""
 
 
-def babble(seconds: float, rate: int) -> NDArray[np.int16]:
+def warmup_audio(seconds: float, rate: int) -> NDArray[np.int16]:
     """So much of it at ``rate`` Hz (8,000 or more), always the same."""
     rng = np.random.default_rng(0)
     count = rate * PIECE_MS // 1000

@@ -26,7 +26,7 @@ from vcond.call.events import Event, SpeechState, Transcribed, Untranscribed, Ut
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine import Pcm
-from vcond.speech.segmenting import Ear
+from vcond.speech.segmenting import TrackListener
 
 LEVELS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 TICK: Final = 0.1
@@ -146,14 +146,14 @@ class Calls:
         self._speech = speech
         self._parties = parties
         self._opened = 0
-        self.going: list[list[tuple[Voice, Ear]]] = []
+        self.going: list[list[tuple[Voice, TrackListener]]] = []
 
     def resize(self, count: int) -> None:
         """Open calls, or end the last ones."""
         while len(self.going) > count:
             call = self.going.pop()
-            for _, ear in call:
-                ear.close(ear.upto)
+            for _, listener in call:
+                listener.close(listener.upto)
             self._speech.forget(call[0][0].call)
         while len(self.going) < count:
             name = f"bench-{self._opened}"
@@ -167,8 +167,8 @@ class Calls:
         """Audio is there up to now."""
         now = time.monotonic_ns()
         for call in self.going:
-            for voice, ear in call:
-                ear.advance((now - voice.at(0)) * voice.rate // SECOND)
+            for voice, listener in call:
+                listener.advance((now - voice.at(0)) * voice.rate // SECOND)
 
     def voices(self) -> Iterator[Voice]:
         """All of them."""

@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from vcond.speech.models.fingerprint import Kept, same
+from vcond.speech.models.fingerprint import Fingerprint, same
 
 FOLDER = "composed"
 TOLD = "composed.json"
@@ -39,9 +39,9 @@ MOST_TOLD = 1 << 16
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``composed.json``. Other names than those above are refused."""
 
-    of: dict[Literal["HCLr.fst", "Gr.fst", "disambig_tid.int", "words.txt"], Kept]
+    of: dict[Literal["HCLr.fst", "Gr.fst", "disambig_tid.int", "words.txt"], Fingerprint]
     """By name below ``graph``."""
-    files: dict[Literal["HCLG.fst", "words.txt"], Kept]
+    files: dict[Literal["HCLG.fst", "words.txt"], Fingerprint]
     """By name below ``composed``."""
     made_at: Annotated[str, Meta(max_length=64)]
 

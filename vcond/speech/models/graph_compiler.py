@@ -24,9 +24,9 @@ import msgspec
 
 from vcond.base.errors import ConfigError, MissingExtraError, StorageError
 from vcond.speech.models import graph_cache
-from vcond.speech.models.fingerprint import Kept, keep
+from vcond.speech.models.fingerprint import Fingerprint, keep
 from vcond.speech.models.graph_cache import GRAPH, LANGUAGE, MADE, MARKS, PARTS, SOUNDS, WORDS, Told
-from vcond.speech.models.layout import arranged
+from vcond.speech.models.layout import laid_out
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
@@ -73,7 +73,7 @@ def compose(model: Path, *, say: Say = lambda _text: None, tried: Try = lambda _
             of = {name: keep(graph / name) for name in (*PARTS, WORDS) if (graph / name).is_file()}
             _make(tools, graph, work, made, say)
             say("looking whether it can be loaded")
-            with arranged(model, composed=made) as whole:
+            with laid_out(model, composed=made) as whole:
                 why = tried(whole)
             if why:
                 raise StorageError(f"what was made of {model} cannot be loaded, and is not kept: {why}")
@@ -126,7 +126,7 @@ def _make(tools: Tools, graph: Path, work: Path, made: Path, say: Say) -> None:
     plain.unlink()
 
 
-def _finish(of: dict[str, Kept], made: Path, owner: os.stat_result) -> None:
+def _finish(of: dict[str, Fingerprint], made: Path, owner: os.stat_result) -> None:
     """Write down what it is of, and see to it that the daemon can read it."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     files = {name: keep(made / name, sync=True) for name in MADE}

@@ -17,7 +17,7 @@ MIN_ACTIVE = 200
 
 
 @contextmanager
-def arranged(model: Path, *, max_active: int = 0, composed: Path | None = None) -> Iterator[Path]:
+def laid_out(model: Path, *, max_active: int = 0, composed: Path | None = None) -> Iterator[Path]:
     """A folder of the same model to load it from; gone afterwards, when all is read.
 
     ``max_active``: how many states its search keeps at most; 0 = as many as the model says. ``composed``: the folder of the graph

@@ -19,7 +19,7 @@ from vcond.speech.engine_choice import MODEL_FOLDERS, is_vosk, is_whisper
 from vcond.speech.models import graph_cache, packages
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.download import Download, Progress
-from vcond.speech.models.fingerprint import Kept, keep, same
+from vcond.speech.models.fingerprint import Fingerprint, keep, same
 from vcond.speech.models.unpack import MOST_BYTES, unzip
 from vcond.speech.workers import messages
 from vcond.speech.workers.process import Worker, WorkerLostError
@@ -49,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: str
     """Of the archive; empty for packages, which pip checked."""
     installed_at: str
-    files: dict[str, Kept]
+    files: dict[str, Fingerprint]
     language: str = ""
     licence: str = ""
 

@@ -30,7 +30,7 @@ from vcond.speech.models import graph_cache, store
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.graph_cache import Look, look
 from vcond.speech.models.graph_compiler import PACKAGES, TOOLS, Tools, compose
-from vcond.speech.models.layout import arranged
+from vcond.speech.models.layout import laid_out
 from vcond.testing.needs import needs
 
 
@@ -90,12 +90,12 @@ def test_what_is_composed_lies_beside_the_model_and_says_what_it_is_of(model_fol
     assert stat.S_IMODE(made.stat().st_mode) == 0o755
     assert {path.stat().st_uid for path in (made, *made.iterdir())} == {model_folder.stat().st_uid}
     assert not (model_folder / graph_cache.WORK).exists()
-    with arranged(model_folder, composed=made) as copy:
+    with laid_out(model_folder, composed=made) as copy:
         assert sorted(path.name for path in (copy / "graph").iterdir()) == [
             "HCLG.fst", "disambig_tid.int", "phones", "phones.txt", "words.txt",
         ]  # fmt: skip
         assert {path.name for path in copy.iterdir()} == {"am", "conf", "graph"}
-    with arranged(model_folder, composed=made, max_active=1000) as copy:
+    with laid_out(model_folder, composed=made, max_active=1000) as copy:
         assert "--max-active=1000" in (copy / "conf" / "model.conf").read_text("utf-8")
 
 
@@ -116,7 +116,7 @@ def test_words_of_the_graph_come_before_those_of_a_file_as_vosk_takes_them(
     (model_folder / "graph" / "words.txt").write_text("ho 1\n")
     made = compose(model_folder)
     assert (made / "words.txt").read_text() == "hi 1\n"
-    with arranged(model_folder, composed=made) as copy:
+    with laid_out(model_folder, composed=made) as copy:
         assert (copy / "graph" / "words.txt").read_text() == "hi 1\n"
     tools.does("fstsymbols", f'echo "ERROR: Saving osymbols but there are no output symbols." >&2; {MAKE}')
     made = compose(model_folder)

@@ -26,10 +26,10 @@ def texts(track) -> list[str]:
 async def test_a_live_track_becomes_utterances_and_then_texts(room, track) -> None:
     house, line = room(), track()
     line.pcm = np.repeat(np.array([0, 5, 6, 0, 7, 0], np.int16), 800)
-    ear = house.listen(line)
-    ear.advance(2400)
-    ear.advance(4000)
-    ear.close(4800)
+    listener = house.listen(line)
+    listener.advance(2400)
+    listener.advance(4000)
+    listener.close(4800)
     house.clock.at = line.at(2400 + 8000)
     await house.transcribe("call")
     assert [(u.utterance, u.track, u.start, u.stop) for u in line.of(ev.Utterance)] == [
@@ -76,9 +76,9 @@ async def test_live_goes_before_what_was_left_over(room, track) -> None:
     house, old, live = room(), track("old"), track("live")
     house.speech.catch_up(old, old.say(1, 2))
     live.pcm = np.repeat(np.array([21, 0, 22, 0], np.int16), 800)
-    ear = house.listen(live)
-    ear.close(3200)
-    cut = asyncio.create_task(house.speech._ears.run())
+    listener = house.listen(live)
+    listener.close(3200)
+    cut = asyncio.create_task(house.speech._segmenting.run())
     await live.until(lambda: len(live.of(ev.Utterance)) == 2)
     cut.cancel()
     await house.transcribe()
@@ -90,11 +90,11 @@ async def test_partials_are_decoded_anew_each_second_when_nothing_waits(room, tr
     line.pcm = np.repeat(np.array([1, 2, 3, 0], np.int16), 8000)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
+        listener = house.listen(line)
         for upto in (8000, 16000):
-            ear.advance(upto)
+            listener.advance(upto)
             await line.until(lambda upto=upto: bool(line.partials) and line.partials[-1][1] == upto)
-        ear.close(32000)
+        listener.close(32000)
         assert await speech.settled("call", 60)
     assert line.partials[:2] == [(0, 8000, "1"), (0, 16000, "1 2")]
     assert texts(line) == ["1 2 3"]
@@ -106,9 +106,9 @@ async def test_no_partials_when_they_are_switched_off(room, track) -> None:
     line.pcm = np.repeat(np.array([1, 2, 0], np.int16), 8000)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
-        ear.advance(16000)
-        ear.close(24000)
+        listener = house.listen(line)
+        listener.advance(16000)
+        listener.close(24000)
         assert await speech.settled("call", 60)
     assert (line.partials, house.log("partial"), texts(line)) == ([], [], ["1 2"])
 
@@ -118,11 +118,11 @@ async def test_a_streaming_engine_is_fed_while_it_is_spoken_and_only_once(room, 
     line.pcm = np.repeat(np.array([1, 2, 3, 0], np.int16), 8000)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
+        listener = house.listen(line)
         for upto in (4000, 16000):
-            ear.advance(upto)
+            listener.advance(upto)
             await line.until(lambda upto=upto: bool(line.partials) and line.partials[-1][1] == upto)
-        ear.close(32000)
+        listener.close(32000)
         assert await speech.settled("call", 60)
     assert line.partials == [(0, 4000, "1"), (0, 16000, "1 2")]
     assert len({text for _, _, text in line.partials}) == 2, "what did not change is not shown again"
@@ -135,13 +135,13 @@ async def test_a_cut_that_lies_before_what_was_fed_gives_no_word_twice(room, tra
     line.pcm = np.repeat(np.array([1, 2], np.int16), 8000)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
-        ear.advance(16000)
+        listener = house.listen(line)
+        listener.advance(16000)
         await line.until(lambda: bool(line.partials))
-        speech._utterances.ended(ear, 0, 8000)
-        speech._utterances.begun(ear, 8000)
-        ear.segmenter.start = 8000
-        ear.close(16000)
+        speech._utterances.ended(listener, 0, 8000)
+        speech._utterances.begun(listener, 8000)
+        listener.segmenter.start = 8000
+        listener.close(16000)
         assert await speech.settled("call", 60)
     assert texts(line) == ["1", "2"]
     assert house.log("reset") == ["1 2"]
@@ -181,13 +181,13 @@ async def test_kill_9_while_a_streaming_utterance_is_open(room, track) -> None:
     line.pcm = np.repeat(np.array([1, 2, 3, 0], np.int16), 8000)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
-        ear.advance(8000)
+        listener = house.listen(line)
+        listener.advance(8000)
         await line.until(lambda: len(line.partials) == 1)
         os.kill(speech.pids[0], signal.SIGKILL)
-        ear.advance(16000)
+        listener.advance(16000)
         await line.until(lambda: len(line.partials) == 2)
-        ear.close(32000)
+        listener.close(32000)
         assert await speech.settled("call", 60)
     assert texts(line) == ["1 2 3"]
     assert [(u.start, u.stop) for u in line.of(ev.Utterance)] == [(0, 24000)]
@@ -232,11 +232,11 @@ async def test_a_streaming_utterance_that_fails_while_it_is_spoken_says_so_at_it
     failures = house.calls(house.speech._pool._work, "_failed")
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
-        ear.advance(4000)
+        listener = house.listen(line)
+        listener.advance(4000)
         for _ in range(3):
             await failures.get()
-        ear.close(16000)
+        listener.close(16000)
         assert await speech.settled("call", 60)
     assert [(u.utterance, u.reason) for u in line.of(ev.Untranscribed)] == [(0, "engine-failed")]
     assert [(u.start, u.stop) for u in line.of(ev.Utterance)] == [(0, 8000)]
@@ -272,14 +272,14 @@ async def test_every_utterance_is_heard_as_its_call_wants_it_when_it_begins(room
     line.pcm = np.repeat(np.array([5, 0, 6, 0, 7, 0], np.int16), 1600)
     async with house.running() as speech:
         await speech.ready.wait()
-        ear = house.listen(line)
-        ear.advance(1600)
+        listener = house.listen(line)
+        listener.advance(1600)
         await line.until(lambda: line.partials)
         line.language, line.vocabulary = "de", ("ja", "nein")
-        ear.advance(6400)
+        listener.advance(6400)
         await line.until(lambda: len(line.of(ev.Transcribed)) == 2)
         line.vocabulary = ()
-        ear.close(9600)
+        listener.close(9600)
         assert await speech.settled("call", 60)
     assert house.log("hint") == ["8000 en yes,no", "8000 de ja,nein", "8000 de "]
     assert texts(line) == ["5", "6", "7"]
@@ -386,9 +386,9 @@ async def test_a_rate_that_cannot_be_listened_to_is_said_in_the_record(room, tra
     line.rate = 96_000
     line.pcm = np.ones(11025, np.int16)
     async with house.running() as speech:
-        ear = speech.listen(line)
-        ear.advance(5000)
-        ear.close(11025)
+        listener = speech.listen(line)
+        listener.advance(5000)
+        listener.close(11025)
         assert await speech.settled("call", 60)
     assert [event.code for event in line.of(ev.Warned)] == ["not-transcribed"]
 

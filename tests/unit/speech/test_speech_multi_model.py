@@ -84,9 +84,9 @@ async def test_every_track_is_heard_by_the_model_that_is_for_it(
     async with running(speech):
         for line, value in ((english, 5), (german, 6)):
             line.pcm = np.repeat(np.array([value, 0], np.int16), 1600)
-            ear = speech.listen(line)
-            ear.segmenter = marks()
-            ear.close(3200)
+            listener = speech.listen(line)
+            listener.segmenter = marks()
+            listener.close(3200)
         speech.catch_up(late, late.say(7))
         assert await speech.settled("", 60)
         status = speech.status()

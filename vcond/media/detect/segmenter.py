@@ -20,7 +20,7 @@ from vcond.base.errors import BadMediaError
 from vcond.media.codecs import Pcm
 from vcond.media.detect.music import Music
 from vcond.media.detect.tones import is_steady_tone
-from vcond.media.placement.sliding_min import Floor
+from vcond.media.placement.sliding_min import SlidingMin
 
 RATES: Final = (8000, 16000, 32000, 48000)
 """What webrtcvad takes, Hz. Of any rate between them it gets 8 kHz."""
@@ -127,7 +127,7 @@ class Segmenter:
     def _reset(self, position: int) -> None:
         """Audio begins at ``position``; nothing is known of what was before."""
         self._vad = webrtcvad.Vad(self._aggressiveness)
-        self._noise = Floor(NOISE_FRAMES * self._frame)
+        self._noise = SlidingMin(NOISE_FRAMES * self._frame)
         self._judged: deque[int] = deque(maxlen=JUDGED)
         self._energies: deque[float] = deque(maxlen=CUT_FRAMES)
         self._rest: Pcm = np.zeros(0, np.int16)

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from vcond.media.placement.sliding_min import Floor
+from vcond.media.placement.sliding_min import SlidingMin
 
 Moment = TypeVar("Moment", bound=int)
 """Nanoseconds since the epoch, by whatever name the caller has for them."""
@@ -65,7 +65,7 @@ class RemoteClock:
     __slots__ = ("_delays", "_recent", "steps")
 
     def __init__(self) -> None:
-        self._delays = Floor(WINDOW)
+        self._delays = SlidingMin(WINDOW)
         self._recent: list[tuple[int, int]] = []
         self.steps = 0
         """Steps of the peer's clock seen so far."""

@@ -26,7 +26,7 @@ from vcond.base.time import samples
 from vcond.media.codecs import Pcm
 from vcond.media.placement.at_offset import SECOND, AtOffset, Placed
 from vcond.media.placement.reorder import MANY
-from vcond.media.placement.sliding_min import Floor
+from vcond.media.placement.sliding_min import SlidingMin
 
 MAX_STEP: Final = 10
 """Seconds by which stamps may jump ahead in a stream's first burst."""
@@ -69,7 +69,7 @@ class Placer(AtOffset):
         super().__init__(rate, steady=steady)
         self._wait = jitter
         self._jitter = jitter * rate // SECOND
-        self._floor = Floor(window)
+        self._floor = SlidingMin(window)
         self._anchored = False
         self._held: list[_Held] = []
         self._carried = self._held_samples = self._since = self._last = self.resyncs = 0

@@ -9,7 +9,7 @@ BUCKETS: Final = 8
 """Parts of a window; it slides by one part at a time."""
 
 
-class Floor:
+class SlidingMin:
     """Minimum over a sliding window of time. Costs two comparisons a value, and a few numbers of memory."""
 
     __slots__ = ("_end", "_least", "_old", "_step", "value")

@@ -15,7 +15,7 @@ FRAME = np.full(160, 5000, "<i2").tobytes()
 QUIET = np.zeros(160, "<i2").tobytes()
 
 
-def talk(house, track, since: float, until: float, frame: bytes = FRAME) -> None:
+def segments(house, track, since: float, until: float, frame: bytes = FRAME) -> None:
     """20 ms frames as they would come: each holds the audio of the 20 ms before it."""
     for i in range(round((until - since) * 50)):
         track.write(frame, arrived=house.now(since + (i + 1) * 0.02))
@@ -33,8 +33,8 @@ def two_parties(house, *, codec=Codec.L16):
 
 async def test_a_call_is_written_as_it_happens_and_reads_back_the_same(house):
     call, caller, agent = two_parties(house)
-    talk(house, caller, 0, 2)
-    talk(house, agent, 0, 2, QUIET)
+    segments(house, caller, 0, 2)
+    segments(house, agent, 0, 2, QUIET)
     call.end(at=house.now(2), cause=Cause(q850=16), by=0)
     ((ended, journal),) = house.finished
     await journal.flush()
@@ -101,7 +101,7 @@ async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on
 async def test_frames_that_are_no_audio_are_counted_and_the_rest_goes_on(house):
     call, caller, _ = two_parties(house)
     caller.write(b"\x01", arrived=house.now(0.02))
-    talk(house, caller, 0.02, 1)
+    segments(house, caller, 0.02, 1)
     call.end(at=house.now(1))
     assert call.state.tracks[0].samples == 8000
 
@@ -115,13 +115,13 @@ async def test_a_rate_that_cannot_be_taken_is_refused(house, rate: int):
 
 async def test_while_paused_nothing_is_kept(house):
     call, caller, _ = two_parties(house)
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     call.emit(ev.Paused(at=house.now(1), reason="card"))
     call.emit(ev.Digit(at=house.at(1.5), party=0, button="4", ms=80))
     call.emit(ev.Digit(at=house.at(0.98), party=0, button="5", ms=80))  # by a clock that is a little behind
-    talk(house, caller, 1, 2)
+    segments(house, caller, 1, 2)
     call.emit(ev.Unpaused(at=house.now(2)))
-    talk(house, caller, 2, 3)
+    segments(house, caller, 2, 3)
     call.end(at=house.now(3))
     ((_, journal),) = house.finished
     pcm = read_track(journal, call.state.tracks[0])
@@ -136,13 +136,13 @@ async def test_while_paused_nothing_is_kept(house):
 
 async def test_silence_of_a_party_that_holds_the_others_is_held(house):
     call, _, agent = two_parties(house)
-    talk(house, agent, 0, 1)
+    segments(house, agent, 0, 1)
     call.emit(ev.Held(at=house.now(1), party=1))
-    talk(house, agent, 1, 2, QUIET)
+    segments(house, agent, 1, 2, QUIET)
     call.emit(ev.Resumed(at=house.now(2), party=1))
-    talk(house, agent, 2, 3)
+    segments(house, agent, 2, 3)
     call.emit(ev.Held(at=house.now(3), party=1))
-    talk(house, agent, 3, 4, QUIET)
+    segments(house, agent, 3, 4, QUIET)
     call.end(at=house.now(4))
     spans = call.state.tracks[1].spans
     assert spans.total(ev.SpanKind.HELD) == 16_000
@@ -151,10 +151,10 @@ async def test_silence_of_a_party_that_holds_the_others_is_held(house):
 
 async def test_a_hold_told_a_little_after_the_last_frame_is_no_loss(house):
     call, _, agent = two_parties(house)
-    talk(house, agent, 0, 1)
+    segments(house, agent, 0, 1)
     call.emit(ev.Held(at=house.now(1.01), party=1))
     call.emit(ev.Resumed(at=house.now(1.99), party=1))
-    talk(house, agent, 2, 3)
+    segments(house, agent, 2, 3)
     call.end(at=house.now(3))
     spans = call.state.tracks[1].spans
     assert spans.total(ev.SpanKind.LOST) == 0
@@ -179,15 +179,15 @@ async def test_too_many_parties_are_bounded(house):
 
 async def test_two_calls_become_one(house):
     call, caller, agent = two_parties(house)
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     other = house.desk.call("k2", at=house.now(1))
     other.party("b", at=house.at(1))
     new = other.party("c", at=house.at(1), who=ev.Who(name="C"))
     third = other.track(new, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
-    talk(house, third, 1, 2)
+    segments(house, third, 1, 2)
     call.merge(other)
-    talk(house, third, 2, 3)
-    talk(house, caller, 2, 3)
+    segments(house, third, 2, 3)
+    segments(house, caller, 2, 3)
     call.end(at=house.now(3))
 
     ((_, journal),) = house.finished
@@ -208,7 +208,7 @@ async def test_what_speech_finds_in_a_merged_track_is_the_new_calls(house):
     other = house.desk.call("k2", at=house.now(1))
     party = other.party("c", at=house.at(1))
     track = other.track(party, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
-    talk(house, track, 1, 2)
+    segments(house, track, 1, 2)
     source = house.speech.listeners[-1].source
     number = source.next_utterance()
     call.merge(other)
@@ -223,7 +223,7 @@ async def test_what_speech_finds_in_a_merged_track_is_the_new_calls(house):
 async def test_captions_are_shown_to_who_watches(house):
     call, caller, _ = two_parties(house)
     with house.bus.watch() as lines:
-        talk(house, caller, 0, 1)
+        segments(house, caller, 0, 1)
         source = house.speech.listeners[0].source
         source.partial(800, 4000, "he")
         source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=800, stop=4000))
@@ -237,7 +237,7 @@ async def test_captions_are_shown_to_who_watches(house):
 async def test_captions_are_of_one_call_and_end_with_it(house):
     call, caller, _ = two_parties(house)
     other = house.desk.call("other", at=house.at(0))
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     source = house.speech.listeners[0].source
     with call.captions() as lines, other.captions() as others:
         source.partial(800, 4000, "he")
@@ -257,7 +257,7 @@ async def test_captions_are_of_one_call_and_end_with_it(house):
 async def test_captions_of_a_merged_call_go_on_with_the_survivors(house):
     call, caller, _ = two_parties(house)
     other = house.desk.call("k2", at=house.now(1))
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     with other.captions() as lines:
         call.merge(other)
         house.speech.listeners[0].source.partial(800, 4000, "he")
@@ -269,7 +269,7 @@ async def test_captions_of_a_merged_call_go_on_with_the_survivors(house):
 
 async def test_what_a_pause_touches_is_not_shown(house):
     call, caller, _ = two_parties(house)
-    talk(house, caller, 0, 2)
+    segments(house, caller, 0, 2)
     source = house.speech.listeners[0].source
     with call.captions() as lines:
         call.emit(ev.Paused(at=house.at(1), by="party", party=1))
@@ -288,7 +288,7 @@ async def test_what_a_pause_touches_is_not_shown(house):
 
 async def test_audio_that_the_disk_did_not_take_is_lost_and_said_so(house):
     call, caller, _ = two_parties(house)
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     call.journal.on_lost("0.pcm", 4000, 6000)
     call.end(at=house.now(1))
     assert call.state.tracks[0].spans.total(ev.SpanKind.LOST) == 2000
@@ -303,7 +303,7 @@ async def test_below_the_disk_floor_no_new_call_is_recorded_and_those_that_go_on
     lost = house.desk.call("k2", at=house.now(1))
     assert isinstance(lost.journal, NoJournal)
     lost.end(at=house.now(2))
-    talk(house, caller, 2, 3)
+    segments(house, caller, 2, 3)
     call.end(at=house.now(3))
     assert [ended for ended, _ in house.finished] == [call]
     house.free = 10**12
@@ -324,7 +324,7 @@ async def test_a_call_whose_history_is_too_long_for_a_record_stays_a_call_of_its
 async def test_an_event_that_the_journal_refuses_stops_nothing(house):
     call, caller, _ = two_parties(house)
     call.emit(ev.Fact(at=house.at(0), name="x", value="y" * (9 << 20)))
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     call.end(at=house.now(1))
     assert call.state.tracks[0].samples == 8000
 
@@ -374,7 +374,7 @@ async def test_an_older_call_taken_in_by_a_younger_one_says_what_is_lost(house):
     track = older.track(
         older.party("c", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()
     )
-    talk(house, track, 0, 1)
+    segments(house, track, 0, 1)
     younger = house.desk.call("younger", at=house.now(1))
     younger.merge(older)
     assert [warning.code for warning in younger.state.warnings] == ["merged-late"]
@@ -392,20 +392,20 @@ async def test_a_pause_covers_late_frames_of_every_pause(house):
 
 async def test_what_is_said_ends_at_the_pause_and_begins_anew_after_it(house):
     call, caller, _ = two_parties(house)
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     call.emit(ev.Paused(at=house.now(1)))
-    talk(house, caller, 1, 2)
+    segments(house, caller, 1, 2)
     before = house.speech.listeners[0]
     assert (before.closed, before.upto) == (True, 8000)
     call.emit(ev.Unpaused(at=house.now(2)))
-    talk(house, caller, 2, 3)
+    segments(house, caller, 2, 3)
     after = house.speech.listeners[-1]
     assert (after.start, after.closed) == (16_000 + 1, False)
 
 
 async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
     call, caller, _ = two_parties(house)
-    talk(house, caller, 0, 1)
+    segments(house, caller, 0, 1)
     call.emit(ev.Paused(at=house.now(1)))
     house.office.tick(house.now(1.5))
     assert not house.speech.listeners[0].closed
@@ -415,12 +415,12 @@ async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
 
 async def test_a_pause_told_late_takes_back_what_was_kept_since(house):
     call, caller, _ = two_parties(house)
-    talk(house, caller, 0, 2)
+    segments(house, caller, 0, 2)
     call.emit(ev.Digit(at=house.at(1.2), party=0, button="4", ms=80))
     call.emit(ev.Paused(at=house.at(1)))
     call.emit(ev.Unpaused(at=house.at(1.5)))  # what came until now was not kept: it ends now
     call.emit(ev.Digit(at=house.at(1.9), party=0, button="5", ms=80))
-    talk(house, caller, 2, 3)
+    segments(house, caller, 2, 3)
     call.end(at=house.now(3))
     ((_, journal),) = house.finished
     pcm = read_track(journal, call.state.tracks[0])
@@ -450,12 +450,12 @@ async def test_recording_goes_on_when_everyone_who_paused_let_it(house):
     call.emit(ev.Paused(at=house.now(3), by="party", party=1))
     call.emit(ev.Unpaused(at=house.now(4), by="party", party=0))
     assert call.state.paused
-    talk(house, caller, 4, 5)
+    segments(house, caller, 4, 5)
     call.emit(ev.Unpaused(at=house.now(5), by="operator"))
     assert call.state.paused
     call.emit(ev.Unpaused(at=house.now(5), by="party", party=1))
     assert not call.state.paused
-    talk(house, caller, 5, 6)
+    segments(house, caller, 5, 6)
     call.end(at=house.now(6))
     stops = [(pause.by, pause.party, pause.stop) for pause in call.state.pauses]
     assert stops == [("party", 0, house.at(4)), ("operator", None, house.at(5)), ("party", 1, house.at(5))]
@@ -478,7 +478,7 @@ async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):
     call = house.desk.call("k", at=house.now(0))
     track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
                        clock=ArrivalClock())  # fmt: skip
-    talk(house, track, 0, 1)
+    segments(house, track, 0, 1)
     call.end(at=house.now(1), cause=Cause(q850=16))
     assert call.state.disposition is None
 

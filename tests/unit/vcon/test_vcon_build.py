@@ -222,9 +222,9 @@ def test_a_basis_is_attached_only_when_the_operator_gave_one(scenarios):
     without = build(fold(script.events), script.audio)
     assert "lawful_basis" in with_it["extensions"]
     found = [(one["party"], one["body"]) for one in with_it["attachments"] if one["purpose"] == "lawful_basis"]
-    people = [at for at, party in enumerate(with_it["parties"]) if party.get("type") != "bot"]
-    assert len(people) == 2
-    assert found == [(at, basis) for at in people]  # whose basis it is: never the daemon's own
+    parties_of = [at for at, party in enumerate(with_it["parties"]) if party.get("type") != "bot"]
+    assert len(parties_of) == 2
+    assert found == [(at, basis) for at in parties_of]  # whose basis it is: never the daemon's own
     assert not [one for one in validate(with_it) if one.code == "lawful-basis"]
     assert b"lawful_basis" not in serialize(without)
 

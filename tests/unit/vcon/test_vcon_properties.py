@@ -23,7 +23,7 @@ tracks = st.integers(-1, 6)
 positions = st.one_of(st.integers(-8000, 24000), st.integers(-(2**40), 2**40))
 words = st.text(max_size=12)
 causes = st.builds(Cause, q850=st.none() | st.integers(0, 200), sip=st.none() | st.integers(0, 700), text=words)
-people = st.builds(
+parties_of = st.builds(
     ev.Who,
     tel=st.sampled_from(["", "+15551230001", "1001", "*98", "anonymous", "tel:+1555", "\n", "☎"]) | words,
     sip=st.sampled_from(["", "1001@pbx.example.com"]) | words,
@@ -45,9 +45,9 @@ def event(which: type[ev.Event], /, **fields: st.SearchStrategy) -> st.SearchStr
 
 
 events = st.one_of(
-    event(ev.PartyJoined, party=parties, key=words, who=people),
-    event(ev.PartyJoined, party=parties, key=words, who=people),
-    event(ev.PartyDescribed, party=parties, who=people),
+    event(ev.PartyJoined, party=parties, key=words, who=parties_of),
+    event(ev.PartyJoined, party=parties, key=words, who=parties_of),
+    event(ev.PartyDescribed, party=parties, who=parties_of),
     event(ev.PartyLeft, party=parties, cause=causes),
     event(ev.Answered),
     event(ev.TrackOpened, track=tracks, party=parties, codec=st.sampled_from(["PCMU", "PCMA", "L16"]),
@@ -90,7 +90,7 @@ def journals(draw: st.DrawFn) -> list[ev.Event]:
     opened = ev.CallOpened(at=ZERO, call=UUID, adapter=draw(words), key="k", recorder=draw(words))
     count = draw(st.integers(0, 4))
     journal: list[ev.Event] = [opened]
-    journal += [ev.PartyJoined(at=ZERO, party=index, key=str(index), who=draw(people)) for index in range(count)]
+    journal += [ev.PartyJoined(at=ZERO, party=index, key=str(index), who=draw(parties_of)) for index in range(count)]
     for index in range(draw(st.integers(0, count))):
         journal.append(ev.TrackOpened(at=ZERO, track=index, party=index, codec="PCMU", rate=8000))
         if draw(st.booleans()):

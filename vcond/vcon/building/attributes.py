@@ -70,7 +70,7 @@ def _digits(text: str) -> str:
     return digits if len(digits) > 6 else ""
 
 
-class Facts:
+class Attributes:
     """The facts of a call; what has been put somewhere is no longer among the ``rest``.
 
     Of a party that hid who it is nothing is among them that would show it.
@@ -94,7 +94,7 @@ class Facts:
         return next(filter(None, (self.take(name, who, shape) for who in (None, *parties))), "")
 
     def headers(self) -> list[tuple[int | None, dict[str, str]]]:
-        """Facts named ``sip_header.<Name>``, by party."""
+        """Attributes named ``sip_header.<Name>``, by party."""
         found: dict[int | None, dict[str, str]] = {}
         for (name, party), value in self._facts.items():
             if name.startswith("sip_header.") and len(name) > len("sip_header."):
@@ -119,7 +119,7 @@ def session(text: str) -> dict[str, str]:
     return {"local": match[1].lower(), "remote": (match[2] or NIL_SESSION).lower()}
 
 
-def of_dialog(facts: Facts, parties: list[int]) -> dict[str, Any]:
+def of_dialog(facts: Attributes, parties: list[int]) -> dict[str, Any]:
     """The parameters of a dialog that come from facts: sip-signaling, CC and session_id."""
     found: dict[str, Any] = {}
     whole = session(facts.take("session_id", None, _SESSION))

@@ -14,7 +14,7 @@ from typing import Any, Final
 from vcond.base.errors import BadMediaError, ConfigError, JournalError
 from vcond.call.state import Call
 from vcond.vcon.building.amended import amend, announced
-from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.attributes import Attributes
 from vcond.vcon.building.audio_forms import (
     APART,
     TOGETHER,
@@ -28,9 +28,9 @@ from vcond.vcon.building.audio_forms import (
 from vcond.vcon.building.capture_report import PURPOSE, Capture, capture, report, speech_warnings
 from vcond.vcon.building.dialogs import Dialogs, Layout, dialogs, layouts
 from vcond.vcon.building.extensions import used
-from vcond.vcon.building.mix import Lane, View, lane, over, view
-from vcond.vcon.building.parties import people
-from vcond.vcon.building.segments import talk
+from vcond.vcon.building.mix import PartyMix, View, mix, over, view
+from vcond.vcon.building.parties import parties_of
+from vcond.vcon.building.segments import segments
 from vcond.vcon.building.transcripts import analyses
 from vcond.vcon.dates import date
 from vcond.vcon.model import SYNTAX, Document, Pcm
@@ -118,7 +118,7 @@ def build_with_media(
     chosen = options if options is not None else BuildOptions()
     taken = capture(call, view(call, call.tracks), audio)
     ways = layouts(call, taken)
-    lanes: dict[int, Lane] = {}
+    mixes: dict[int, PartyMix] = {}
     for layout in ways:
         draft = _draft(call, taken, layout, chosen)
         if taken.unanswered:
@@ -126,14 +126,14 @@ def build_with_media(
         if not taken.audible:
             return _closed(draft, "none", "vcond_audio:none")
         room = _room(draft, chosen.inline_limit)
-        for index in {party for parties in draft.made.files.values() for party in parties} - lanes.keys():
-            lanes[index] = lane(call, taken.shown, index, audio)
+        for index in {party for parties in draft.made.files.values() for party in parties} - mixes.keys():
+            mixes[index] = mix(call, taken.shown, index, audio)
         for recipe in _recipes(call, taken.shown, layout, first=layout == ways[0]):
-            if _put(draft, lanes, taken.shown, recipe, room):
+            if _put(draft, mixes, taken.shown, recipe, room):
                 return _closed(draft, recipe.name)
     draft = _draft(call, taken, ways[0], chosen)
     recipe = exact(call.tracks, taken.shown.rate)
-    if media_url and (media := _outside(call.uuid, draft, lanes, taken.shown, recipe, media_url)):
+    if media_url and (media := _outside(call.uuid, draft, mixes, taken.shown, recipe, media_url)):
         return Built(_closed(draft, f"{recipe.name} outside").document, media)
     return _closed(draft, "edge", "vcond_audio:edge")
 
@@ -150,11 +150,11 @@ def _room(draft: _Draft, limit: int | None) -> int:
     return whole - len(serialize(draft.document)) - _ROOM - _ROOM_EACH * len(draft.made.files)
 
 
-def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, room: int) -> bool:
+def _put(draft: _Draft, mixes: Mapping[int, PartyMix], shown: View, recipe: Recipe, room: int) -> bool:
     """Write all files of the draft in one form. False, and nothing written, when they do not fit."""
     files = draft.made.files
     try:
-        size = {i: recipe.expected([lanes[party] for party in parties], shown.rate) for i, parties in files.items()}
+        size = {i: recipe.expected([mixes[party] for party in parties], shown.rate) for i, parties in files.items()}
     except BadMediaError:
         return False
     hoped = HOPE if recipe.kbps else 1
@@ -164,7 +164,7 @@ def _put(draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, 
     for index, parties in files.items():
         left = (room - sum(map(len, bodies.values()))) * 3 // 4
         try:
-            parts = recipe.write([lanes[party] for party in parties], shown.rate, left)
+            parts = recipe.write([mixes[party] for party in parties], shown.rate, left)
             bodies[index] = base64url(parts, size[index])
         except (BadMediaError, TooLargeError):
             return False
@@ -184,7 +184,7 @@ def _filename(files: Mapping[int, list[int]], index: int, recipe: Recipe) -> str
 
 
 def _outside(
-    call: str, draft: _Draft, lanes: Mapping[int, Lane], shown: View, recipe: Recipe, media_url: str
+    call: str, draft: _Draft, mixes: Mapping[int, PartyMix], shown: View, recipe: Recipe, media_url: str
 ) -> tuple[Media, ...]:
     """Name all files of the draft by URL and hash. Nothing when they are longer than ``MOST``.
 
@@ -198,7 +198,7 @@ def _outside(
     for index, parties in files.items():
         filename = _filename(files, index, recipe)
         name = f"{call}/{filename}"
-        pieces = partial(recipe.write, [lanes[party] for party in parties], shown.rate)
+        pieces = partial(recipe.write, [mixes[party] for party in parties], shown.rate)
         draft.made.items[index] |= {
             "mediatype": recipe.mediatype,
             "filename": filename,
@@ -222,11 +222,11 @@ def _closed(draft: _Draft, form: str, tag: str = "") -> Built:
 
 
 def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) -> _Draft:
-    facts = Facts(call)
+    facts = Attributes(call)
     made = dialogs(call, taken, facts, layout)
     shown = taken.shown
-    said = talk(call, shown, facts)
-    everyone = people(call, facts, options.sip_domain, options.org)
+    said = segments(call, shown, facts)
+    everyone = parties_of(call, facts, options.sip_domain, options.org)
     document: Document = {
         "vcon": SYNTAX,
         "uuid": call.uuid,
@@ -268,19 +268,19 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
     return _Draft(document, made, body, tags)
 
 
-def _of_each(call: Call, taken: Capture, facts: Facts, made: Dialogs) -> list[dict[str, Any]]:
+def _of_each(call: Call, taken: Capture, facts: Attributes, made: Dialogs) -> list[dict[str, Any]]:
     """For the files of a recording-set a ``transcript`` each, so that no reader pays to transcribe them again."""
     if made.items[made.main]["type"] != "recording-set":
         return []
     found = []
     for index, parties in made.files.items():
-        said = talk(call, taken.shown, facts, parties)
+        said = segments(call, taken.shown, facts, parties)
         both = analyses(call, taken.shown, said, index, warnings=[], audio={"channels": 1})
         found += [one for one in both if one["type"] == "transcript"]
     return found
 
 
-def _subject(call: Call, facts: Facts) -> str:
+def _subject(call: Call, facts: Attributes) -> str:
     if subject := facts.take("subject"):
         return subject
     kind = "Call" if call.direction == "unknown" else f"{call.direction.capitalize()} call"

@@ -15,7 +15,7 @@ from vcond.call.events import SpanKind
 from vcond.call.spans import Spans
 from vcond.call.state import Call, Track, Window
 from vcond.vcon.building.mix import View, heard, over, pauses, scaled
-from vcond.vcon.building.segments import Talk
+from vcond.vcon.building.segments import Segments
 from vcond.vcon.dates import date
 from vcond.vcon.model import Pcm
 
@@ -105,7 +105,7 @@ def capture(call: Call, shown: View, audio: Mapping[int, Pcm]) -> Capture:
     return found
 
 
-def speech_warnings(said: Talk) -> list[str]:
+def speech_warnings(said: Segments) -> list[str]:
     """What of the speech has no text, and why."""
     found = [f"{count} utterances not transcribed: {why}" for why, count in sorted(said.failed.items())]
     if said.not_asked and (said.engine or said.segments):
@@ -124,7 +124,7 @@ def speech_warnings(said: Talk) -> list[str]:
 
 
 def report(
-    call: Call, taken: Capture, said: Talk, *, audio: str, moved: list[str], extra: Mapping[str, Any]
+    call: Call, taken: Capture, said: Segments, *, audio: str, moved: list[str], extra: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The body of the attachment. ``audio``: the form the recording has; ``moved``: what was left out of dialogs."""
     shown = taken.shown
@@ -157,7 +157,7 @@ def report(
     return body | _keeping_up(call, said) | dict(extra)
 
 
-def _keeping_up(call: Call, said: Talk) -> dict[str, Any]:
+def _keeping_up(call: Call, said: Segments) -> dict[str, Any]:
     """How the call was transcribed, when that was not all the time while it was spoken."""
     found: dict[str, Any] = {}
     if call.speech_states:

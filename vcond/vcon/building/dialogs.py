@@ -8,7 +8,7 @@ from typing import Any, Literal
 from vcond.call.causes import disposition
 from vcond.call.events import Transferred
 from vcond.call.state import Call
-from vcond.vcon.building.attributes import Facts, of_dialog
+from vcond.vcon.building.attributes import Attributes, of_dialog
 from vcond.vcon.building.capture_report import Capture
 from vcond.vcon.building.mix import View, over
 from vcond.vcon.building.party_history import history
@@ -20,7 +20,7 @@ Layout = Literal["together", "apart"]
 
 @dataclass(slots=True)
 class Dialogs:
-    """The dialogs, and which of them want audio: by index the parties whose lanes are its channels."""
+    """The dialogs, and which of them want audio: by index the parties whose mixes are its channels."""
 
     items: list[dict[str, Any]] = field(default_factory=list)
     files: dict[int, list[int]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ def layouts(call: Call, taken: Capture) -> tuple[Layout, ...]:
     return ("together", "apart") if count == 2 else ("together",)
 
 
-def dialogs(call: Call, taken: Capture, facts: Facts, layout: Layout) -> Dialogs:
+def dialogs(call: Call, taken: Capture, facts: Attributes, layout: Layout) -> Dialogs:
     """All dialogs of the call; the audio is still to be put in."""
     made = Dialogs()
     if taken.unanswered:
@@ -60,7 +60,7 @@ def dialogs(call: Call, taken: Capture, facts: Facts, layout: Layout) -> Dialogs
     return made
 
 
-def _incomplete(call: Call, facts: Facts) -> dict[str, Any]:
+def _incomplete(call: Call, facts: Attributes) -> dict[str, Any]:
     parties = [party.index for party in call.parties]
     found: dict[str, Any] = {
         "type": "incomplete",
@@ -73,7 +73,7 @@ def _incomplete(call: Call, facts: Facts) -> dict[str, Any]:
     return _described(found, call, facts, parties)
 
 
-def _described(found: dict[str, Any], call: Call, facts: Facts, parties: list[int]) -> dict[str, Any]:
+def _described(found: dict[str, Any], call: Call, facts: Attributes, parties: list[int]) -> dict[str, Any]:
     """A dialog of the whole conversation with all that goes with it."""
     found["application"] = call.adapter
     found |= of_dialog(facts, parties)
@@ -92,14 +92,14 @@ def _recording(shown: View, parties: list[int]) -> dict[str, Any]:
     return found
 
 
-def _together(made: Dialogs, call: Call, taken: Capture, facts: Facts) -> None:
+def _together(made: Dialogs, call: Call, taken: Capture, facts: Attributes) -> None:
     parties = voices(call, taken)
     made.items.append(_described(_recording(taken.shown, parties), call, facts, parties))
     if parties:
         made.files[0] = parties
 
 
-def _apart(made: Dialogs, call: Call, taken: Capture, facts: Facts) -> None:
+def _apart(made: Dialogs, call: Call, taken: Capture, facts: Attributes) -> None:
     everyone = [party.index for party in call.parties]
     heard = voices(call, taken)
     whole = _recording(taken.shown, everyone)

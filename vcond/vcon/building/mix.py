@@ -1,6 +1,6 @@
 """From tracks to the channels of a recording: one window of time, one channel a party, nothing of a pause.
 
-A window is the stretch of the call that a recording shows. A lane is the audio of one party in it: all of the party's
+A window is the stretch of the call that a recording shows. A mix is the audio of one party in it: all of the party's
 tracks laid over one another at their places (after a transfer or a crash a party has several), zeros where nothing
 came, and zeros wherever recording was paused, whatever the journal's files hold there.
 """
@@ -99,7 +99,7 @@ def touches_pause(windows: Sequence[Window], start: Instant, stop: Instant) -> b
     return any(pause.start <= stop and (pause.stop is None or start <= pause.stop) for pause in windows)
 
 
-class Lane:
+class PartyMix:
     """One party's audio in a window; see the module."""
 
     def __init__(self, shown: View, sources: Sequence[tuple[int, Pcm]], silences: Sequence[tuple[int, int]]) -> None:
@@ -125,8 +125,8 @@ class Lane:
         return out
 
 
-def lane(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Lane:
-    """The lane of a party. Tracks of another rate than the window's are converted."""
+def mix(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> PartyMix:
+    """The mix of a party. Tracks of another rate than the window's are converted."""
     sources = []
     silences = pauses(call, shown)
     for track in call.tracks:
@@ -141,7 +141,7 @@ def lane(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Lane:
         for start, stop, kind in track.spans:
             if kind is SpanKind.PAUSED:
                 silences.append((scaled(start, track.rate, shown), scaled(stop, track.rate, shown)))
-    return Lane(shown, sources, [(a, b) for a, b in silences if b > a])
+    return PartyMix(shown, sources, [(a, b) for a, b in silences if b > a])
 
 
 def scaled(position: int, rate: int, shown: View) -> int:

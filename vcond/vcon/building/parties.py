@@ -9,7 +9,7 @@ from urllib.parse import quote
 from vcond.call.events import Who
 from vcond.call.hidden import NAME, shown
 from vcond.call.state import Call
-from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.attributes import Attributes
 from vcond.vcon.model import CONSERVER_TEL, SIP_PARTY
 
 _USER: Final = "-_.!~*'()&=+$,;?/"
@@ -48,7 +48,7 @@ def person(who: Who, domain: str = "") -> dict[str, Any]:
     return party
 
 
-def people(call: Call, facts: Facts, domain: str = "", org: str = "") -> list[dict[str, Any]]:
+def parties_of(call: Call, facts: Attributes, domain: str = "", org: str = "") -> list[dict[str, Any]]:
     """All parties at their indices, the daemon behind them."""
     found = []
     for party in call.parties:

@@ -11,7 +11,7 @@ from typing import Final
 from vcond.base.time import Instant
 from vcond.call.events import NO_ENGINE, VOCABULARY, Transcribed, Utterance, Word
 from vcond.call.state import Call, Speech
-from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.attributes import Attributes
 from vcond.vcon.building.mix import View, touches_pause
 
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -42,7 +42,7 @@ class Segment:
 
 
 @dataclass(slots=True)
-class Talk:
+class Segments:
     """All that was said in a window, in order, and why something is missing."""
 
     segments: list[Segment] = field(default_factory=list)
@@ -119,9 +119,9 @@ def _common(names: Iterable[str]) -> str:
     return min(counted, key=lambda name: (-counted[name], name), default="")
 
 
-def talk(call: Call, shown: View, facts: Facts, parties: Iterable[int] | None = None) -> Talk:
+def segments(call: Call, shown: View, facts: Attributes, parties: Iterable[int] | None = None) -> Segments:
     """What was said by these parties (None = all) in the window, in order of time."""
-    found = Talk()
+    found = Segments()
     wanted = None if parties is None else set(parties)
     for speech in call.speech.values():
         if wanted is None or call.tracks[speech.utterance.track].party in wanted:
@@ -139,7 +139,7 @@ def talk(call: Call, shown: View, facts: Facts, parties: Iterable[int] | None = 
     return found
 
 
-def _take(found: Talk, call: Call, shown: View, speech: Speech) -> None:
+def _take(found: Segments, call: Call, shown: View, speech: Speech) -> None:
     if speech.failed == NO_ENGINE:
         found.not_asked += 1
     elif speech.failed:

@@ -13,7 +13,7 @@ from typing import Any
 from vcond.base.time import Instant
 from vcond.call.state import Call
 from vcond.vcon.building.mix import View, over
-from vcond.vcon.building.segments import Said, Segment, Talk
+from vcond.vcon.building.segments import Said, Segment, Segments
 from vcond.vcon.dates import date
 from vcond.vcon.model import WTF
 
@@ -22,7 +22,7 @@ _UNKNOWN_LANGUAGE = "und"
 
 
 def analyses(
-    call: Call, shown: View, said: Talk, dialog: int, *, warnings: list[str], audio: dict[str, Any]
+    call: Call, shown: View, said: Segments, dialog: int, *, warnings: list[str], audio: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Both analyses of a dialog, or fewer: see the rules.
 
@@ -53,7 +53,7 @@ def _text(segments: list[Segment]) -> str:
     return " ".join(segment.text for segment in segments)
 
 
-def _processed(call: Call, said: Talk) -> tuple[Instant, Instant]:
+def _processed(call: Call, said: Segments) -> tuple[Instant, Instant]:
     """When the first and the last text were there; the end of the call without any."""
     moments = [segment.source.at for segment in said.segments]
     return (min(moments), max(moments)) if moments else (over(call), over(call))
@@ -68,7 +68,9 @@ def _flat(segments: list[Segment]) -> list[tuple[int, Said]]:
     return [(segment.party, word) for segment in segments for word in segment.words]
 
 
-def wtf(call: Call, shown: View, said: Talk, text: str, warnings: list[str], audio: dict[str, Any]) -> dict[str, Any]:
+def wtf(
+    call: Call, shown: View, said: Segments, text: str, warnings: list[str], audio: dict[str, Any]
+) -> dict[str, Any]:
     """The body of a ``wtf_transcription``."""
     first, last = _processed(call, said)
     segments = said.segments
@@ -154,7 +156,7 @@ def _quality(shown: View, segments: list[Segment], warnings: list[str]) -> dict[
     return quality
 
 
-def deepgram(said: Talk, text: str) -> dict[str, Any]:
+def deepgram(said: Segments, text: str) -> dict[str, Any]:
     """The body of a ``transcript``: one paragraph a turn."""
     turns = (
         f"Speaker {party}: {_text(list(turn))}" for party, turn in groupby(said.segments, key=lambda one: one.party)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from vcond.call import events as ev
 from vcond.call.state import fold
-from vcond.vcon.building.attributes import Facts
+from vcond.vcon.building.attributes import Attributes
 from vcond.vcon.building.mix import view
-from vcond.vcon.building.segments import talk, unit
+from vcond.vcon.building.segments import segments, unit
 
 
 def heard(script, parties=None):
     call = fold(script.events)
-    return talk(call, view(call, call.tracks), Facts(call), parties)
+    return segments(call, view(call, call.tracks), Attributes(call), parties)
 
 
 def test_times_count_from_the_start_of_the_recording(scenarios):

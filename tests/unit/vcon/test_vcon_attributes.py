@@ -6,16 +6,16 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.state import Call, fold
 from vcond.vcon import build, validate
-from vcond.vcon.building.attributes import Facts, of_dialog, session
+from vcond.vcon.building.attributes import Attributes, of_dialog, session
 
 LOCAL, REMOTE = "ab30317f1a784dc48ff824d0d3715d86", "47755a9de7794ba387653f2099600ef2"
 
 
-def facts(*given: tuple[str, str, int | None]) -> Facts:
+def facts(*given: tuple[str, str, int | None]) -> Attributes:
     call = Call()
     for name, value, party in given:
         call.apply(ev.Fact(at=Instant(0), name=name, value=value, party=party))
-    return Facts(call)
+    return Attributes(call)
 
 
 def test_the_calls_own_fact_wins_over_a_partys():
@@ -119,8 +119,8 @@ def of_hidden(name: str, value: str, party: int | None = None, who: ev.Who = HID
 )  # fmt: skip
 def test_no_fact_shows_who_hid(name, value, party):
     call = of_hidden(name, value, party)
-    assert Facts(call).rest() == []
-    assert Facts(call).headers() == []
+    assert Attributes(call).rest() == []
+    assert Attributes(call).headers() == []
     document = build(call, {})
     assert document["parties"][0] == {"name": "anonymous"}
     assert value not in str(document)
@@ -144,4 +144,4 @@ def test_what_shows_nobody_stays_beside_who_hid(name, value):
     "who", [ev.Who(tel="+7378742883"), ev.Who(sip="anonymous@anonymous.invalid"), ev.Who(name="Restricted")]
 )
 def test_an_address_that_is_given_beside_a_word_is_left_out_too(who):
-    assert Facts(of_hidden("parameter.caller", "+15550100777", who=who)).rest() == []
+    assert Attributes(of_hidden("parameter.caller", "+15550100777", who=who)).rest() == []

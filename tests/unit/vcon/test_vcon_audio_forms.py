@@ -66,7 +66,7 @@ def test_flac_is_exact_and_repeatable(two):
     data = flac(two, 8000)
     back, rate = soundfile.read(io.BytesIO(data), dtype="int16")
     assert rate == 8000
-    assert (back == np.stack([lane.pcm for lane in two], axis=1)).all()
+    assert (back == np.stack([mix.pcm for mix in two], axis=1)).all()
     assert data == flac(two, 8000)
 
 

@@ -7,7 +7,7 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.events import SpanKind
 from vcond.call.state import fold
-from vcond.vcon.building.mix import LONGEST, Lane, View, heard, lane, pauses, touches_pause, view
+from vcond.vcon.building.mix import LONGEST, PartyMix, View, heard, mix, pauses, touches_pause, view
 
 
 def test_the_window_begins_at_the_answer(scenarios):
@@ -61,11 +61,11 @@ def test_an_end_before_the_answer_is_an_empty_window(scenarios, ended):
     assert view(call, call.tracks).frames == 0
 
 
-def test_tracks_of_a_party_are_laid_on_one_lane(scenarios):
+def test_tracks_of_a_party_are_laid_on_one_mix(scenarios):
     script = scenarios.crash()
     call = fold(script.events)
     shown = view(call, call.tracks)
-    pcm = lane(call, shown, 0, script.audio).read(0, shown.frames)
+    pcm = mix(call, shown, 0, script.audio).read(0, shown.frames)
     expected = script.audio[0] + script.audio[2]
     assert (pcm == expected[shown.origin :]).all()
     assert script.audio[2].any()
@@ -74,17 +74,17 @@ def test_tracks_of_a_party_are_laid_on_one_lane(scenarios):
 def test_tracks_at_once_are_added_and_cut_off():
     shown = View(Instant(0), Instant(SECOND), 8, 0, 8)
     loud, soft = np.full(8, 30000, np.int16), np.full(4, 5000, np.int16)
-    mixed = Lane(shown, [(0, loud), (2, soft)], [])
+    mixed = PartyMix(shown, [(0, loud), (2, soft)], [])
     assert mixed.read(0, 8).tolist() == [30000, 30000, 32767, 32767, 32767, 32767, 30000, 30000]
     assert (mixed.read(3, 5) == mixed.read(0, 8)[3:5]).all()
 
 
-def test_a_lane_is_cut_and_padded_to_the_window():
+def test_a_mix_is_cut_and_padded_to_the_window():
     shown = View(Instant(0), Instant(SECOND), 8, 4, 8)
     long, short = np.arange(100, dtype=np.int16), np.arange(6, dtype=np.int16)
-    assert Lane(shown, [(-4, long)], []).read(0, 8).tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
-    assert Lane(shown, [(-4, short)], []).read(0, 8).tolist() == [4, 5, 0, 0, 0, 0, 0, 0]
-    assert Lane(shown, [(50, short)], []).read(0, 8).tolist() == [0] * 8
+    assert PartyMix(shown, [(-4, long)], []).read(0, 8).tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert PartyMix(shown, [(-4, short)], []).read(0, 8).tolist() == [4, 5, 0, 0, 0, 0, 0, 0]
+    assert PartyMix(shown, [(50, short)], []).read(0, 8).tolist() == [0] * 8
 
 
 def test_a_pause_is_silence_whatever_the_file_holds(scenarios):
@@ -92,7 +92,7 @@ def test_a_pause_is_silence_whatever_the_file_holds(scenarios):
     script.audio[0][:] = 1000
     call = fold(script.events)
     shown = view(call, call.tracks)
-    pcm = lane(call, shown, 0, script.audio).read(0, shown.frames)
+    pcm = mix(call, shown, 0, script.audio).read(0, shown.frames)
     assert (pcm == 0).sum() == round(2.1 * 8000)
     assert (pcm[round(1.9 * 8000) : round(4.0 * 8000)] == 0).all()
 
@@ -121,7 +121,7 @@ def test_paused_spans_are_silence_too(scenarios):
     scenarios.finish(script, (0, 1))
     call = fold(script.events)
     shown = view(call, call.tracks)
-    pcm = lane(call, shown, 0, script.audio).read(0, shown.frames)
+    pcm = mix(call, shown, 0, script.audio).read(0, shown.frames)
     assert np.flatnonzero(pcm == 0).tolist() == list(range(12000, 20000))
 
 
@@ -134,8 +134,8 @@ def test_a_track_of_another_rate_is_converted(scenarios):
     call = fold(script.events)
     shown = view(call, call.tracks)
     assert (shown.rate, shown.frames) == (16000, 56000)
-    assert (lane(call, shown, 1, script.audio).read(0, 56000) == script.audio[2][8000:]).all()
-    raised = lane(call, shown, 0, script.audio).read(0, 56000)
+    assert (mix(call, shown, 1, script.audio).read(0, 56000) == script.audio[2][8000:]).all()
+    raised = mix(call, shown, 0, script.audio).read(0, 56000)
     assert abs(int(raised[::2].astype(int).std()) - int(script.audio[0][4000:].astype(int).std())) < 50
 
 

@@ -73,16 +73,16 @@ def test_what_was_g711_comes_back_unchanged(form):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("frames", [0, 1, 8001, CHUNK + 1])
 def test_others_read_what_we_write(form, channels, frames):
-    lanes = [Whole(np.resize(EVERY[::7] + column, frames).astype(np.int16)) for column in range(channels)]
-    data = joined(wav(form, lanes, 8000))
+    mixes = [Whole(np.resize(EVERY[::7] + column, frames).astype(np.int16)) for column in range(channels)]
+    data = joined(wav(form, mixes, 8000))
     assert len(data) == wav_size(form, channels, frames)
     theirs, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
     mine_rate, mine = read_wav(data)
     assert (rate, mine_rate) == (8000, 8000)
     assert theirs.shape == mine.shape == (frames, channels)
     assert (theirs == mine).all()
-    for column, lane in enumerate(lanes):
-        assert (mine[:, column] == expand(form, compand(form, lane.pcm))).all()
+    for column, mix in enumerate(mixes):
+        assert (mine[:, column] == expand(form, compand(form, mix.pcm))).all()
 
 
 def test_a_companded_file_has_the_fact_chunk():
@@ -128,11 +128,11 @@ def test_what_is_compressed_needs_no_memory_that_is_written_and_then_executed(mo
         raise AssertionError("MemoryDenyWriteExecute= of the unit lets no callback be made")
 
     monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", callbacks)
-    lanes = [Whole(EVERY), Whole(EVERY[::-1])]
-    made = (flac(lanes, 8000), opus(lanes, 8000, 32))
+    mixes = [Whole(EVERY), Whole(EVERY[::-1])]
+    made = (flac(mixes, 8000), opus(mixes, 8000, 32))
     monkeypatch.undo()
     for data in made:
         told = soundfile.info(io.BytesIO(data))
         assert (told.channels, told.samplerate, told.duration) == (2, 8000, pytest.approx(8.192))
     with pytest.raises(TooLargeError):
-        flac(lanes, 8000, most=1000)
+        flac(mixes, 8000, most=1000)

@@ -4,8 +4,8 @@ import pytest
 
 from vcond.call.events import Who
 from vcond.call.state import fold
-from vcond.vcon.building.attributes import Facts
-from vcond.vcon.building.parties import address, people, person
+from vcond.vcon.building.attributes import Attributes
+from vcond.vcon.building.parties import address, parties_of, person
 from vcond.vcon.model import CONSERVER_TEL
 
 
@@ -57,8 +57,8 @@ def test_all_fields_are_carried():
 
 def test_the_daemon_is_the_last_party(scenarios):
     call = fold(scenarios.plain().events)
-    found = people(call, Facts(call), org="Example")
+    found = parties_of(call, Attributes(call), org="Example")
     assert len(found) == 3
     assert found[-1] == {"name": "edge-1.pbx.example.com", "validation": "none", "type": "bot", "org": "Example"}
     call.recorder = ""
-    assert people(call, Facts(call))[-1]["name"] == "vcond"
+    assert parties_of(call, Attributes(call))[-1]["name"] == "vcond"

@@ -72,7 +72,7 @@ def test_everybody_is_heard_when_he_spoke(platform, party):
     desk, _ = run(platform)
     call = sealed_off(desk)
     pcm = desk.audio(call, party, rate=RATE)
-    zero = max(party.stays[0].joined for party in call.state.parties) - call.state.opened
+    zero = max(party.presences[0].joined for party in call.state.parties) - call.state.opened
     for moment, length in ((same.SPEAK, same.FIRST), (same.AGAIN, same.LAST)):
         begin = round((zero / 1e9 + moment) * RATE)
         around = pcm[begin - RATE // 10 : begin + round(length * RATE) + RATE // 10]

@@ -11,7 +11,7 @@ from vcond.call.hidden import shown
 
 
 @dataclass(slots=True)
-class Stay:
+class Presence:
     """A party's presence from ``joined`` to ``left`` (None = still here)."""
 
     joined: Instant
@@ -26,7 +26,7 @@ class Party:
     key: str
     told: ev.Who
     """What the adapter told of it. Whoever hid the number may be named in it: nothing shows it."""
-    stays: list[Stay] = field(default_factory=list)
+    presences: list[Presence] = field(default_factory=list)
     cause: Cause = NO_CAUSE
 
     @property
@@ -37,7 +37,7 @@ class Party:
     @property
     def here(self) -> bool:
         """Whether the party is in the conversation now."""
-        return bool(self.stays) and self.stays[-1].left is None
+        return bool(self.presences) and self.presences[-1].left is None
 
 
 def described(old: ev.Who, new: ev.Who) -> ev.Who:

@@ -17,7 +17,7 @@ from vcond.base.time import EPOCH, MILLI, Instant, nanos, samples
 from vcond.call import events as ev
 from vcond.call.causes import NO_CAUSE, Cause, Disposition
 from vcond.call.hidden import asks
-from vcond.call.parties import Party, Stay, described
+from vcond.call.parties import Party, Presence, described
 from vcond.call.spans import Spans
 from vcond.policy import pausing
 
@@ -65,7 +65,7 @@ class Speech:
 
 
 @dataclass(slots=True)
-class Window:
+class Interval:
     """A stretch of time that ``stop`` closes (None = still open)."""
 
     start: Instant
@@ -104,8 +104,8 @@ class Call:
     tags: list[tuple[str, str]] = field(default_factory=list)
     facts: list[ev.Fact] = field(default_factory=list)
     warnings: list[ev.Warned] = field(default_factory=list)
-    pauses: list[Window] = field(default_factory=list)
-    interruptions: list[Window] = field(default_factory=list)
+    pauses: list[Interval] = field(default_factory=list)
+    interruptions: list[Interval] = field(default_factory=list)
     merged: list[str] = field(default_factory=list)
     merged_into: str = ""
     published: str = ""
@@ -130,7 +130,7 @@ class Call:
         """Whether recording is paused now."""
         return any(pause.stop is None for pause in self.pauses)
 
-    def ending(self, by: str, party: int | None) -> list[Window]:
+    def ending(self, by: str, party: int | None) -> list[Interval]:
         """The pauses that would end if this one let recording go on now."""
         return pausing.may_end(self.pauses, pausing.Owner(by, party), self.parties)
 
@@ -212,7 +212,7 @@ def _joined(call: Call, e: ev.PartyJoined) -> bool:
         return False
     party = call.parties[e.party]
     party.told = described(party.told, e.who)
-    party.stays.append(Stay(e.at))
+    party.presences.append(Presence(e.at))
     call.history.append(Moment(e.at, e.party, "join"))
     return True
 
@@ -228,7 +228,7 @@ def _left(call: Call, e: ev.PartyLeft) -> bool:
     party = _party(call, e.party)
     if party is None or not party.here:
         return False
-    party.stays[-1].left, party.cause = e.at, e.cause
+    party.presences[-1].left, party.cause = e.at, e.cause
     call.history.append(Moment(e.at, e.party, "drop"))
     return True
 
@@ -314,7 +314,7 @@ def _merged_into(call: Call, e: ev.MergedInto) -> bool:
 
 def _paused(call: Call, e: ev.Paused) -> bool:
     if not pausing.made(call.pauses, pausing.Owner(e.by, e.party)):
-        call.pauses.append(Window(e.at, reason=e.reason, by=e.by, party=e.party))
+        call.pauses.append(Interval(e.at, reason=e.reason, by=e.by, party=e.party))
     return True
 
 
@@ -334,7 +334,7 @@ def _overridden(call: Call, e: ev.PauseOverridden) -> bool:
 
 def _interrupted(call: Call, e: ev.Interrupted) -> bool:
     if not call.interruptions or call.interruptions[-1].stop is not None:
-        call.interruptions.append(Window(e.at, reason=e.reason))
+        call.interruptions.append(Interval(e.at, reason=e.reason))
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vcond.base.time import rfc3339, seconds
-from vcond.call.state import Call, Window
+from vcond.call.state import Call, Interval
 from vcond.policy.pausing import on
 
 
@@ -30,7 +30,7 @@ def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
     }
 
 
-def paused_by(call: Call, pause: Window) -> str:
+def paused_by(call: Call, pause: Interval) -> str:
     """Who paused, for the operator: ``party 0 (Ann)``, ``operator``."""
     if pause.party is None or not 0 <= pause.party < len(call.parties):
         return pause.by or "unknown"

@@ -85,7 +85,7 @@ def test_a_call_that_nobody_knew_begins_now(script, board, desk, taps, lists):
     assert len(call.state.parties) == 2
     script.created("a2", "PJSIP/agent2-03", linked="t1")
     script.up("a2")
-    assert call.state.parties[2].stays[0].joined > at, "who comes later joins when he comes"
+    assert call.state.parties[2].presences[0].joined > at, "who comes later joins when he comes"
 
 
 def test_calls_of_an_earlier_run_are_taken_up_or_ended(script, board, desk, taps, lists):
@@ -123,7 +123,7 @@ def test_what_ended_while_nobody_watched_ends_when_it_was_last_heard(script, des
     assert (ended.over, goes_on.over) == (True, False)
     assert heard - 10 * MS <= ended.state.ended <= heard
     assert ended.state.warnings[-1].at == ended.state.ended
-    stays = [party.stays[0].left for party in goes_on.state.parties]
+    stays = [party.presences[0].left for party in goes_on.state.parties]
     assert stays[0] is None
     assert heard - 10 * MS <= stays[1] <= heard
 

@@ -144,8 +144,8 @@ def test_who_left_and_who_came_meanwhile_did_so_when_they_did():
         async with it.attached(MemoryDesk.after_crash(first)):
             await it.until(lambda: len(it.desk.by_key(one.uuid).state.parties) == 3)
             state = it.desk.by_key(one.uuid).state
-            assert abs(state.parties[1].stays[-1].left - left) < 200_000_000
-            assert abs(state.parties[2].stays[0].joined - came) < 200_000_000
+            assert abs(state.parties[1].presences[-1].left - left) < 200_000_000
+            assert abs(state.parties[2].presences[0].joined - came) < 200_000_000
             it.switch.end(one, three)
             await it.over(one.uuid)
 

@@ -31,7 +31,7 @@ class Unread:
     def of(cls, call: Call, party: Party) -> Unread:
         """From the record of an earlier run."""
         ends = [call.at(track.samples, track.rate) for track in call.tracks if track.party == party.index]
-        return cls(call, party.index, max(ends, default=party.stays[-1].joined))
+        return cls(call, party.index, max(ends, default=party.presences[-1].joined))
 
     def span(self, path: Path, size: int, rate: int, now: Instant) -> int:
         """How much of a file was not read, ns; ``size`` in samples of one party."""

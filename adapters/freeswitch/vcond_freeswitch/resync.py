@@ -84,7 +84,7 @@ async def resync(
 
 
 def _end(call: LiveCall) -> None:
-    left = [stay.left for party in call.state.parties for stay in party.stays if stay.left is not None]
+    left = [stay.left for party in call.state.parties for stay in party.presences if stay.left is not None]
     call.end(at=max(call.state.known_until, *left, call.state.opened), cause=Cause(text="gone"))
 
 

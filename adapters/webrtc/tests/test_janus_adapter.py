@@ -141,7 +141,7 @@ async def test_a_track_ends_when_its_party_leaves_and_nothing_of_it_is_lost(janu
         await desk.until(lambda: not desk.calls[0].state.parties[0].here, what="her leaving")
         state = desk.calls[0].state
         (track,) = [track for track in state.tracks if track.party == 0]
-        assert track.closed == state.parties[0].stays[-1].left
+        assert track.closed == state.parties[0].presences[-1].left
         assert seconds_lost(desk.calls[0]) == 0
 
 

@@ -106,8 +106,8 @@ def test_a_leave_is_when_the_last_packet_came_if_that_was_after_the_look_before(
     scene.drop(2)
     after = scene.look()
     rita, marcus = scene.call.state.parties
-    assert rita.stays[-1].left == before + 30 * MILLI
-    assert marcus.stays[-1].left == after - 100 * MILLI
+    assert rita.presences[-1].left == before + 30 * MILLI
+    assert marcus.presences[-1].left == after - 100 * MILLI
 
 
 def test_who_left_while_nobody_could_look_left_when_heard_last():
@@ -122,9 +122,9 @@ def test_who_left_while_nobody_could_look_left_when_heard_last():
     scene.put(3, "Pia")
     after = scene.look(after=60)
     rita, marcus, pia = scene.call.state.parties
-    assert rita.stays[-1].left == before + 4 * SECOND
-    assert marcus.stays[-1].left == before, "silent for longer, but seen then"
-    assert pia.stays[-1].joined == after, "when she came is not known; she is here now"
+    assert rita.presences[-1].left == before + 4 * SECOND
+    assert marcus.presences[-1].left == before, "silent for longer, but seen then"
+    assert pia.presences[-1].joined == after, "when she came is not known; she is here now"
 
 
 def test_when_all_left_while_nobody_could_look_they_have_time_to_come_back():

@@ -180,7 +180,7 @@ class House:
             assert abs(length - samples(call.state.ended - call.state.opened, rate)) <= rate * 0.04
         for track in call.state.tracks:
             assert track.closed is not None
-            left = call.state.parties[track.party].stays[-1].left or call.state.ended
+            left = call.state.parties[track.party].presences[-1].left or call.state.ended
             assert abs(track.samples - samples(min(track.closed, left) - call.state.opened, rate)) <= rate * 0.04
 
     def gap(self, call: MemoryCall) -> float:

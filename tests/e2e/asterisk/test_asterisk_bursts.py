@@ -53,7 +53,7 @@ async def test_calls_answered_at_once_are_all_heard(house):
                 came = [start for start, _, kind in spans if kind in CAME]
                 assert came, (burst, party, "no audio")
                 assert SpanKind.RECEIVED in {kind for _, _, kind in spans}, (burst, party, "only silence")
-                joined = max(state.answered, state.parties[party].stays[0].joined) - state.opened
+                joined = max(state.answered, state.parties[party].presences[0].joined) - state.opened
                 starts.append(came[0] / RATE - joined / SECOND)
                 gaps.append(max(((b - a) / RATE for a, b, kind in spans if kind is SpanKind.LOST), default=0.0))
             assert [warning.code for warning in state.warnings] == []

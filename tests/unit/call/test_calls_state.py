@@ -39,7 +39,7 @@ def test_a_party_that_returns_keeps_its_index():
     )
     assert len(call.parties) == 2
     assert call.parties[1].here
-    assert [(s.joined, s.left) for s in call.parties[1].stays] == [(at(1), at(2)), (at(5), None)]
+    assert [(s.joined, s.left) for s in call.parties[1].presences] == [(at(1), at(2)), (at(5), None)]
     assert call.parties[1].who == ev.Who(name="Bea", role="agent")
 
 

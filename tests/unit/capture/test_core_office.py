@@ -163,7 +163,7 @@ async def test_a_leg_that_was_seen_before_the_clock_stepped_is_not_before_its_ca
     call.party("a", at=created)
     call.emit(ev.Answered(at=created))
     assert abs(call.state.opened - house.at(step + 1)) <= SECOND
-    assert call.state.opened <= call.state.parties[0].stays[0].joined <= house.clock.now()
+    assert call.state.opened <= call.state.parties[0].presences[0].joined <= house.clock.now()
     assert call.state.opened <= call.state.answered <= house.clock.now()
 
 
@@ -180,7 +180,7 @@ async def test_nobody_is_in_a_call_before_it_begins(house):
     call = house.desk.call("k", at=house.now(10))
     call.party("a", at=house.at(7))
     call.emit(ev.Answered(at=house.at(8)))
-    assert call.state.parties[0].stays[0].joined == call.state.answered == house.at(10)
+    assert call.state.parties[0].presences[0].joined == call.state.answered == house.at(10)
 
 
 async def test_several_calls_with_the_same_beginning_are_not_confused(house):

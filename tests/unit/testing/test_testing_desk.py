@@ -91,7 +91,7 @@ def test_a_party_joins_is_described_and_returns(desk):
     call.emit(PartyLeft(at=later(2), party=0))
     assert not call.state.parties[0].here
     assert call.party("a", at=later(3)) == 0
-    assert [stay.left for stay in call.state.parties[0].stays] == [later(2), None]
+    assert [stay.left for stay in call.state.parties[0].presences] == [later(2), None]
     assert call.state.odd == 0
 
 

@@ -216,7 +216,7 @@ def told(call) -> dict:
     """What a record is made of. Spans as samples by kind: how finely they are told is nobody's business."""
     state = call.state
     return {
-        "parties": [(p.index, p.key, p.who, [(s.joined, s.left) for s in p.stays]) for p in state.parties],
+        "parties": [(p.index, p.key, p.who, [(s.joined, s.left) for s in p.presences]) for p in state.parties],
         "history": state.history,
         "times": (state.opened, state.answered, state.ended),
         "end": (state.cause, state.disposition, state.hung_up_by, bool(state.merged_into), len(state.merged)),

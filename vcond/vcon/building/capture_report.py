@@ -13,7 +13,7 @@ from typing import Any, Final
 from vcond.base.time import Instant
 from vcond.call.events import SpanKind
 from vcond.call.spans import Spans
-from vcond.call.state import Call, Track, Window
+from vcond.call.state import Call, Interval, Track
 from vcond.vcon.building.mix import View, heard, over, pauses, scaled
 from vcond.vcon.building.segments import Segments
 from vcond.vcon.dates import date
@@ -187,15 +187,15 @@ def _seconds(frames: int, shown: View) -> float:
     return round(frames / shown.rate, 3)
 
 
-def _stop(call: Call, window: Window) -> Instant:
+def _stop(call: Call, window: Interval) -> Instant:
     return window.stop if window.stop is not None else over(call)
 
 
-def _length(call: Call, window: Window) -> float:
+def _length(call: Call, window: Interval) -> float:
     return round(max(_stop(call, window) - window.start, 0) / 1e9, 3)
 
 
-def _window(call: Call, window: Window) -> dict[str, Any]:
+def _window(call: Call, window: Interval) -> dict[str, Any]:
     return (
         {"start": date(window.start), "stop": date(_stop(call, window))}
         | ({"reason": window.reason} if window.reason else {})

@@ -15,7 +15,7 @@ import soxr
 
 from vcond.base.time import MILLI, Instant, nanos, samples
 from vcond.call.events import SpanKind
-from vcond.call.state import Call, Track, Window
+from vcond.call.state import Call, Interval, Track
 from vcond.vcon.building.wav import rounded
 from vcond.vcon.model import Pcm
 
@@ -94,7 +94,7 @@ def pauses(call: Call, shown: View) -> list[tuple[int, int]]:
     return found
 
 
-def touches_pause(windows: Sequence[Window], start: Instant, stop: Instant) -> bool:
+def touches_pause(windows: Sequence[Interval], start: Instant, stop: Instant) -> bool:
     """Whether ``[start, stop]`` and a pause have a moment in common."""
     return any(pause.start <= stop and (pause.stop is None or start <= pause.stop) for pause in windows)
 

@@ -241,7 +241,7 @@ class Board:
         for party in call.state.parties:
             if party.here and party.index not in here:
                 call.emit(
-                    PartyLeft(at=max(call.state.known_until, party.stays[-1].joined), party=party.index, cause=LOST)
+                    PartyLeft(at=max(call.state.known_until, party.presences[-1].joined), party=party.index, cause=LOST)
                 )
 
     def _join(self, room: Room, member: Member, at: Instant) -> None:
@@ -275,7 +275,7 @@ class Board:
     def _end(self, room: Room) -> None:
         assert room.call is not None
         # who came in to listen after the last one had spoken was there too
-        at = max(room.left, *(party.stays[-1].joined for party in room.call.state.parties))
+        at = max(room.left, *(party.presences[-1].joined for party in room.call.state.parties))
         room.call.end(at=at, cause=LEFT)
         room.leave_call(at)
 

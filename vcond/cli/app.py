@@ -151,7 +151,7 @@ def pause(
     reason: Annotated[str, typer.Option(help="Why, for the vCon.")] = "",
 ) -> None:
     """Stop keeping anything of a call, until it is resumed."""
-    from vcond.cli.door import ask
+    from vcond.cli.admin_client import ask
 
     render.done(ask(_daemon(config).admin_socket, "pause", write=True, call=call, reason=reason))
 
@@ -165,7 +165,7 @@ def resume(
     yes: Annotated[bool, typer.Option("--yes", help="With --force: do not ask.")] = False,
 ) -> None:
     """Keep a call again that `vcond pause` paused. Exit 1 when others still have it paused."""
-    from vcond.cli.door import ask
+    from vcond.cli.admin_client import ask
 
     socket = _daemon(config).admin_socket
     if force and not yes and sys.stdin.isatty():
@@ -186,7 +186,7 @@ def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json =
     """List what is not delivered everywhere yet, dead letters with their reason."""
     context.obj = config
     if context.invoked_subcommand is None:
-        from vcond.cli.door import ask
+        from vcond.cli.admin_client import ask
 
         socket = _daemon(config).admin_socket
         rows = ask(socket, "outbox")
@@ -201,7 +201,7 @@ def outbox_retry(
     config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
 ) -> None:
     """Send dead letters again, and try now what waits, after what refused them was set right."""
-    from vcond.cli.door import ask
+    from vcond.cli.admin_client import ask
 
     query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
     answer = ask(_load(config or context.obj).config.vcond.admin_socket, "retry", write=True, **query)

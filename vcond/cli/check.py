@@ -16,7 +16,7 @@ import msgspec
 from vcond.app import plugins
 from vcond.base.errors import PeerError, VcondError
 from vcond.capture.clock import SteadyClock
-from vcond.cli.door import ask
+from vcond.cli.admin_client import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, load, naming_files
 from vcond.delivery import FormedSink

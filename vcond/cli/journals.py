@@ -12,7 +12,7 @@ from vcond.base.errors import AmbiguousError, JournalError, RefusedError, Storag
 from vcond.call.state import Call, as_published, fold
 from vcond.capture.registry import SEVERAL
 from vcond.cli import render
-from vcond.cli.door import NotRunningError, ask
+from vcond.cli.admin_client import NotRunningError, ask
 from vcond.config import DaemonConfig
 from vcond.journal import read_folder
 from vcond.media.codecs import Pcm

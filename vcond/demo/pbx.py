@@ -18,8 +18,8 @@ import aiohttp
 
 import vcond
 from vcond.demo.call import FRAME, RATE, Recording
-from vcond.demo.carrier import Progress
 from vcond.demo.errors import DemoError
+from vcond.demo.media_stream_player import Progress
 from vcond.media.codecs import Codec, decode
 
 PEERS = Path("tests", "peers", "asterisk")
@@ -64,7 +64,7 @@ def _clip(track: bytes, begin: int, end: int) -> list[Move]:
     return [Move((begin + first) / RATE, "say", clip)] if clip else []
 
 
-class AsteriskCarrier:
+class AsteriskPlayer:
     """A PBX and a phone farm, started for this demo and stopped after it."""
 
     title = "through a real Asterisk"

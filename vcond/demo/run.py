@@ -15,12 +15,12 @@ from vcond.base.errors import UnreachableError, VcondError
 from vcond.demo import child, settings
 from vcond.demo.admin import Admin
 from vcond.demo.call import Recording, demo_call
-from vcond.demo.carrier import Carrier, TwilioCarrier
+from vcond.demo.demo_paths import DemoPaths, demo_paths
 from vcond.demo.errors import DemoError
-from vcond.demo.pbx import AsteriskCarrier
-from vcond.demo.places import Places, places
-from vcond.demo.screen import Screen, clock
+from vcond.demo.media_stream_player import MediaStreamPlayer, Player
+from vcond.demo.pbx import AsteriskPlayer
 from vcond.demo.summary import scores, summary
+from vcond.demo.terminal import Terminal, clock
 from vcond.demo.wav import own_call
 from vcond.sdk.contract import Line
 from vcond.vcon import read, validate
@@ -57,10 +57,10 @@ def run_demo(options: DemoOptions) -> int:
     stop = _Stop()
     try:
         recording = own_call(options.wav) if options.wav is not None else demo_call()
-        carrier = _carrier(options)
-        with places(options.out) as where, Screen(recording) as screen:
+        player = _player(options)
+        with demo_paths(options.out) as where, Terminal(recording) as terminal:
             try:
-                path = asyncio.run(_demo(_Run(recording, carrier, where, screen, stop)))
+                path = asyncio.run(_demo(_Run(recording, player, where, terminal, stop)))
                 _show(path, recording)
             except (VcondError, OSError):
                 _show_log(where)
@@ -75,15 +75,15 @@ def run_demo(options: DemoOptions) -> int:
     return 0
 
 
-def _carrier(options: DemoOptions) -> Carrier:
+def _player(options: DemoOptions) -> Player:
     if not SLOWEST <= options.speed <= FASTEST:
         raise DemoError(f"--speed must be from {SLOWEST} to {FASTEST}")
     if options.pbx == "":
-        return TwilioCarrier(options.speed)
+        return MediaStreamPlayer(options.speed)
     if options.pbx == "asterisk":
         if options.speed != 1:
             raise DemoError("--speed: phones speak as fast as they do; only 1 goes with --pbx")
-        return AsteriskCarrier()
+        return AsteriskPlayer()
     raise DemoError(f"--pbx {options.pbx}: known is asterisk")
 
 
@@ -123,9 +123,9 @@ class _Run:
     """Everything of one run."""
 
     recording: Recording
-    carrier: Carrier
-    where: Places
-    screen: Screen
+    player: Player
+    where: DemoPaths
+    terminal: Terminal
     stop: _Stop
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
@@ -133,30 +133,30 @@ class _Run:
 async def _demo(run: _Run) -> Path:
     """From nothing to a delivered vCon. Raises DemoError, and PeerError of the daemon."""
     with run.stop.watched():
-        recording, screen, where = run.recording, run.screen, run.where
+        recording, terminal, where = run.recording, run.terminal, run.where
         names = " and ".join(person.name for person in recording.parties)
-        screen.say(f"{recording.title}: {names}, {clock(recording.seconds)}, {run.carrier.title}")
-        screen.note(run.carrier.waiting)
+        terminal.say(f"{recording.title}: {names}, {clock(recording.seconds)}, {run.player.title}")
+        terminal.note(run.player.waiting)
         try:
-            adapter = await run.carrier.start(where.sockets)
+            adapter = await run.player.start(where.sockets)
             settings.write(where, adapter=adapter, token=run.token)
             return await _through_daemon(run)
         finally:
-            await run.carrier.stop()
+            await run.player.stop()
 
 
 async def _through_daemon(run: _Run) -> Path:
     """From a configuration to a delivered vCon."""
-    where, screen = run.where, run.screen
-    screen.note("starting the daemon")
+    where, terminal = run.where, run.terminal
+    terminal.note("starting the daemon")
     before = where.delivered()
     begun = asyncio.get_running_loop().time()
-    async with child.daemon(where.config, where.log, where.notify_socket, run.carrier.daemon) as daemon:
+    async with child.daemon(where.config, where.log, where.notify_socket, run.player.daemon) as daemon:
         run.stop.daemon = daemon
         await daemon.ready()
-        screen.say(f"daemon ready after {asyncio.get_running_loop().time() - begun:.1f} s", dim=True)
+        terminal.say(f"daemon ready after {asyncio.get_running_loop().time() - begun:.1f} s", dim=True)
         async with Admin(where.admin_socket) as admin, admin.live() as captions:
-            watching = asyncio.create_task(_watch(captions, screen))
+            watching = asyncio.create_task(_watch(captions, terminal))
             try:
                 await _carried(run, daemon, await admin.listen_url())
                 return await _delivered(run, daemon, before)
@@ -166,9 +166,9 @@ async def _through_daemon(run: _Run) -> Path:
 
 
 async def _carried(run: _Run, daemon: child.Child, url: str) -> None:
-    run.screen.note("")
+    run.terminal.note("")
     try:
-        await run.carrier.play(run.recording, url, run.token, run.screen.progress)
+        await run.player.play(run.recording, url, run.token, run.terminal.progress)
     except UnreachableError:
         await daemon.check(patience=1.0)  # when it died that is the better message
         raise
@@ -176,7 +176,7 @@ async def _carried(run: _Run, daemon: child.Child, url: str) -> None:
 
 async def _delivered(run: _Run, daemon: child.Child, before: set[Path]) -> Path:
     """Wait for the vCon in the folder sink."""
-    run.screen.note("hung up; the last words and the vCon are being made")
+    run.terminal.note("hung up; the last words and the vCon are being made")
     deadline = asyncio.get_running_loop().time() + TEXT_LIMIT + run.recording.seconds
     while not (new := run.where.delivered() - before):
         await daemon.check(patience=LOOK_EVERY)
@@ -185,13 +185,13 @@ async def _delivered(run: _Run, daemon: child.Child, before: set[Path]) -> Path:
     return min(new)
 
 
-async def _watch(captions: AsyncIterator[Line], screen: Screen) -> None:
+async def _watch(captions: AsyncIterator[Line], terminal: Terminal) -> None:
     """Show live text. Without it the demo goes on: it is what people see, not what is delivered."""
     try:
         async for caption in captions:
-            screen.caption(caption)
+            terminal.caption(caption)
     except VcondError as why:
-        screen.say(str(why))
+        terminal.say(str(why))
 
 
 def _show(path: Path, recording: Recording) -> None:
@@ -210,7 +210,7 @@ def _show(path: Path, recording: Recording) -> None:
         raise DemoError(f"a party of this call was not heard, or not understood; the vCon is {path}")
 
 
-def _show_log(where: Places) -> None:
+def _show_log(where: DemoPaths) -> None:
     lines = child.tail(where.log)
     if lines:
         print(f"\nthe last lines of {where.log}:", *lines, sep="\n  ", file=sys.stderr)

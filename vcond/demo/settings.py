@@ -6,17 +6,17 @@ import json
 import os
 from pathlib import Path
 
-from vcond.demo.places import Places
+from vcond.demo.demo_paths import DemoPaths
 
 
-def toml(places: Places, *, adapter: str, token: str) -> str:
+def toml(paths: DemoPaths, *, adapter: str, token: str) -> str:
     """The text of ``vcond.toml``. ``adapter``: the section ``[adapters.NAME]``, header included."""
     return f"""\
 # Made by `vcond demo`. The ports are any free ones, the token is for this run only.
 [vcond]
 name = "demo.example.com"
-state_dir = {_text(places.state)}
-admin_socket = {_text(places.admin_socket)}
+state_dir = {_text(paths.state)}
+admin_socket = {_text(paths.admin_socket)}
 log_format = "text"
 drain = 5
 
@@ -35,14 +35,14 @@ engine = "auto"
 [[sinks]]
 type = "folder"
 name = "folder"
-path = {_text(places.vcons)}
+path = {_text(paths.vcons)}
 """
 
 
-def write(places: Places, *, adapter: str, token: str) -> None:
+def write(paths: DemoPaths, *, adapter: str, token: str) -> None:
     """Write ``vcond.toml``, for its owner only. Raises OSError."""
-    with os.fdopen(os.open(places.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(toml(places, adapter=adapter, token=token))
+    with os.fdopen(os.open(paths.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(toml(paths, adapter=adapter, token=token))
 
 
 def _text(value: Path | str) -> str:

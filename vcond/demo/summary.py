@@ -8,7 +8,7 @@ from typing import Any
 
 from vcond.demo.accuracy import Score, score
 from vcond.demo.call import Recording
-from vcond.demo.screen import clock, plain
+from vcond.demo.terminal import clock, plain
 
 REPORT = "vcond-capture-report"
 TRANSCRIPT = "wtf_transcription"

@@ -32,7 +32,7 @@ class Piece:
 
 
 class InOrder:
-    """Places frames one behind another."""
+    """DemoPaths frames one behind another."""
 
     end = 0
 

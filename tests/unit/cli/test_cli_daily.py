@@ -12,8 +12,8 @@ import pytest
 from vcond.base.errors import AmbiguousError, ConfigError, RefusedError
 from vcond.capture.live_feed import Bus
 from vcond.cli import journals, render
+from vcond.cli.admin_client import NoAccessError, ask
 from vcond.cli.check import _disk, _limited
-from vcond.cli.door import NoAccessError, ask
 from vcond.cli.vcons import summary as of_file
 from vcond.config import Config, DaemonConfig, load_daemon
 from vcond.server.admin import AdminServer

@@ -5,7 +5,7 @@ import pytest
 
 from vcond.base.errors import StorageError
 from vcond.cli import render
-from vcond.cli.door import NotRunningError, ask
+from vcond.cli.admin_client import NotRunningError, ask
 from vcond.cli.settings import in_force, sample
 from vcond.cli.vcons import summary, validate_files
 from vcond.config import load

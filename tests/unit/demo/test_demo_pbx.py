@@ -9,7 +9,7 @@ import pytest
 from vcond.demo import pbx
 from vcond.demo.call import FRAME, RATE, Cue, Person, Recording, demo_call
 from vcond.demo.errors import DemoError
-from vcond.demo.pbx import AsteriskCarrier, moves
+from vcond.demo.pbx import AsteriskPlayer, moves
 from vcond.demo.run import DemoOptions, run_demo
 
 PEOPLE = (Person("caller", "Rita"), Person("agent", "Marcus"))
@@ -66,7 +66,7 @@ def test_without_a_checkout_it_is_said_what_is_missing(
 ) -> None:
     monkeypatch.setattr(pbx, "PEERS", tmp_path / "nothing")
     with pytest.raises(DemoError, match="works from a checkout of vcond only"):
-        AsteriskCarrier()
+        AsteriskPlayer()
     assert run_demo(DemoOptions(pbx="asterisk")) == 1
     assert str(tmp_path / "nothing") in capsys.readouterr().err
 
@@ -77,12 +77,12 @@ def test_phones_do_not_speak_faster(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_no_asterisk_to_be_had_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    carrier = AsteriskCarrier()
+    player = AsteriskPlayer()
 
     def fails(folder: Path) -> None:
-        raise carrier._peer.UnavailableError("no network")
+        raise player._peer.UnavailableError("no network")
 
-    monkeypatch.setattr(carrier._peer, "start", fails)
+    monkeypatch.setattr(player._peer, "start", fails)
     with pytest.raises(DemoError, match="there is no Asterisk: no network"):
-        await carrier.start(tmp_path)
-    await carrier.stop()
+        await player.start(tmp_path)
+    await player.stop()

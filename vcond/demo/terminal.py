@@ -38,7 +38,7 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text[:MAX_SHOWN])
 
 
-class Screen:
+class Terminal:
     """Shows one demo. Use it as a context manager, so that a terminal is left as it was found."""
 
     def __init__(self, recording: Recording, out: TextIO | None = None) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vcond.demo import settings
+from vcond.demo.demo_paths import demo_paths
 from vcond.demo.errors import DemoError
-from vcond.demo.places import places
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_after_success_configuration_and_vcons_stay_and_state_and_sockets_go(tmp_path: Path) -> None:
-    with places(tmp_path / "deep" / "out") as where:
+    with demo_paths(tmp_path / "deep" / "out") as where:
         where.config.write_text("x")
         where.vcons.mkdir()
         assert where.state.is_dir()
@@ -29,33 +29,33 @@ def test_after_success_configuration_and_vcons_stay_and_state_and_sockets_go(tmp
 
 
 def test_after_a_failure_the_state_stays() -> None:
-    with pytest.raises(DemoError), places(None) as where:
+    with pytest.raises(DemoError), demo_paths(None) as where:
         raise DemoError("broken")
     assert where.state.is_dir()
     assert not where.sockets.exists()
 
 
 def test_after_an_interruption_nothing_temporary_stays(temporary: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), places(None):
+    with pytest.raises(KeyboardInterrupt), demo_paths(None):
         raise KeyboardInterrupt
     assert list(temporary.iterdir()) == []
 
 
 def test_after_an_interruption_the_users_folder_stays(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), places(tmp_path / "out") as where:
+    with pytest.raises(KeyboardInterrupt), demo_paths(tmp_path / "out") as where:
         raise KeyboardInterrupt
     assert where.folder.is_dir()
     assert not where.state.exists()
 
 
 def test_new_folders_are_for_their_owner_only(tmp_path: Path) -> None:
-    with places(tmp_path / "out") as where:
+    with demo_paths(tmp_path / "out") as where:
         assert [path.stat().st_mode & 0o777 for path in (where.folder, where.state, where.sockets)] == [0o700] * 3
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DemoError, match=r"cannot make a folder for the demo: .*file"), places(tmp_path / "file"):
+    with pytest.raises(DemoError, match=r"cannot make a folder for the demo: .*file"), demo_paths(tmp_path / "file"):
         pass
 
 
@@ -63,12 +63,12 @@ def test_sockets_fit_into_an_address_however_deep_the_folder_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    with places(tmp_path / ("deep" * 40)) as where:
+    with demo_paths(tmp_path / ("deep" * 40)) as where:
         assert len(str(where.notify_socket)) < 108
 
 
 def test_vcons_that_are_there_and_nothing_else(tmp_path: Path) -> None:
-    with places(tmp_path / "out") as where:
+    with demo_paths(tmp_path / "out") as where:
         assert where.delivered() == set()
         where.vcons.mkdir()
         for name in ("a.vcon.json", ".b.vcon.json", "c.tmp"):
@@ -78,7 +78,7 @@ def test_vcons_that_are_there_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out", 'with "quotes" and \\', "\u00fc \u2603", "\x7f"])
 def test_configuration_is_toml_for_any_path_and_only_its_owner_reads_the_token(tmp_path: Path, name: str) -> None:
-    with places(tmp_path / name) as where:
+    with demo_paths(tmp_path / name) as where:
         settings.write(where, adapter="[adapters.twilio]\nstop_grace = 1\n", token="t0ken")
         read = tomllib.loads(where.config.read_text("utf-8"))
         assert where.config.stat().st_mode & 0o777 == 0o600

@@ -15,7 +15,7 @@ SUFFIX = ".vcon.json"
 
 
 @dataclass(frozen=True)
-class Places:
+class DemoPaths:
     """Folders and files of one run."""
 
     folder: Path
@@ -56,7 +56,7 @@ class Places:
 
 
 @contextmanager
-def places(out: Path | None) -> Iterator[Places]:
+def demo_paths(out: Path | None) -> Iterator[DemoPaths]:
     """A folder for a demo: ``out``, or a new one among temporary files.
 
     When all went well configuration, log and vCons stay; after a failure the daemon's state stays too; after an
@@ -70,7 +70,7 @@ def places(out: Path | None) -> Iterator[Places]:
     except OSError as why:
         raise DemoError(f"cannot make a folder for the demo: {why.filename}: {why.strerror}") from why
     try:
-        yield Places(folder, state, sockets)
+        yield DemoPaths(folder, state, sockets)
     except Exception:
         raise
     except BaseException:

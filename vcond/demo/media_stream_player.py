@@ -14,7 +14,7 @@ Progress = Callable[[float], None]
 """Hears the position of the call in seconds."""
 
 
-class Carrier(Protocol):
+class Player(Protocol):
     """One way into the daemon."""
 
     title: str
@@ -34,7 +34,7 @@ class Carrier(Protocol):
         """Stop what was started, also when starting failed half-way."""
 
 
-class TwilioCarrier:
+class MediaStreamPlayer:
     """As Twilio does it. ``speed``: how many times faster than spoken."""
 
     title = "as a Twilio media stream"

@@ -93,7 +93,7 @@ IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aioht
 
 
 def within(name: str, rooms: set[str]) -> bool:
-    """``vcond.call.events.Digit`` is within ``call`` and ``call.events``; what the package itself holds, everywhere."""
+    """``vcond.call.events.Dtmf`` is within ``call`` and ``call.events``; what the package itself holds, everywhere."""
     inside = f"{name.removeprefix('vcond.')}."
     return name in {"vcond", "vcond.__version__"} or any(inside.startswith(f"{room}.") for room in rooms)
 

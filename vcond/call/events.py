@@ -47,7 +47,7 @@ class SpanKind(StrEnum):
     """The party was not connected: before it joined, after it left."""
 
 
-class Who(msgspec.Struct, frozen=True, omit_defaults=True):
+class PartyInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of a party, in the words of a vCon (core-04 section 4.2). Empty = unknown."""
 
     tel: str = ""
@@ -115,14 +115,14 @@ class PartyJoined(Event, frozen=True, tag=True):
     party: int
     key: str
     """The adapter's name for the party; the same key is the same party."""
-    who: Who = Who()
+    who: PartyInfo = PartyInfo()
 
 
 class PartyDescribed(Event, frozen=True, tag=True):
     """More is known of a party; non-empty fields replace."""
 
     party: int
-    who: Who
+    who: PartyInfo
 
 
 class PartyLeft(Event, frozen=True, tag=True):
@@ -175,7 +175,7 @@ class Held(Event, frozen=True, tag=True):
     party: int
 
 
-class Resumed(Event, frozen=True, tag=True):
+class Retrieved(Event, frozen=True, tag="Resumed"):
     """A party took the others back from hold."""
 
     party: int
@@ -193,7 +193,7 @@ class Unmuted(Event, frozen=True, tag=True):
     party: int
 
 
-class Digit(Event, frozen=True, tag=True):
+class Dtmf(Event, frozen=True, tag="Digit"):
     """A party pressed a key; ``at`` is key down. Never emitted while recording is paused."""
 
     party: int
@@ -232,7 +232,7 @@ class MergedInto(Event, frozen=True, tag=True):
     call: str
 
 
-class Paused(Event, frozen=True, tag=True):
+class RecordingPaused(Event, frozen=True, tag="Paused"):
     """Recording of the whole call is paused: nothing of anybody is kept until everyone who paused let it go on."""
 
     reason: str = ""
@@ -243,7 +243,7 @@ class Paused(Event, frozen=True, tag=True):
     """The party that paused, when it was one."""
 
 
-class Unpaused(Event, frozen=True, tag=True):
+class RecordingResumed(Event, frozen=True, tag="Unpaused"):
     """Whoever paused lets recording go on: its own pause ends, nobody else's.
 
     A party also ends the pauses of parties that have left, who cannot do so any more.
@@ -316,7 +316,7 @@ class Tagged(Event, frozen=True, tag=True):
     value: str = ""
 
 
-class Fact(Event, frozen=True, tag=True):
+class CallAttribute(Event, frozen=True, tag="Fact"):
     """Something only the platform knows: SIP Call-ID, queue, linkedid."""
 
     name: str
@@ -387,14 +387,19 @@ class Unknown(Event, frozen=True, tag=True):
 AnyEvent = (
     CallOpened | Directed | PartyJoined | PartyDescribed | PartyLeft | Answered
     | TrackOpened | Span | TrackClosed
-    | Held | Resumed | Muted | Unmuted | Digit
-    | Transferred | Merged | MergedInto | Paused | Unpaused | PauseOverridden
+    | Held | Retrieved | Muted | Unmuted | Dtmf
+    | Transferred | Merged | MergedInto | RecordingPaused | RecordingResumed | PauseOverridden
     | Utterance | Transcribed | Untranscribed | SpeechState
-    | Tagged | Fact | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
+    | Tagged | CallAttribute | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
 )  # fmt: skip
 """Every event, for typed decoding."""
 
-EVENTS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in AnyEvent.__args__}
+EVENTS: Final[dict[str, type[Event]]] = {str(kind.__struct_config__.tag): kind for kind in AnyEvent.__args__}
+
+
+def type_name(event: Event) -> str:
+    """The event's type as records and the live feed name it; its class may be called otherwise."""
+    return str(event.__struct_config__.tag)
 
 
 def encode(event: Event) -> dict[str, Any]:

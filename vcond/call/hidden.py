@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from vcond.call.events import Who
+from vcond.call.events import PartyInfo
 
 NAME: Final = "anonymous"
 """The name of whoever hid the number, in a record (core-04 section 4.2)."""
@@ -84,7 +84,7 @@ _SCHEME: Final = re.compile(r"^<?\s*(?:sips?|tel|mailto):")
 _URI: Final = re.compile(r"(?:sips?|tel):([^\s>;?]+)", re.IGNORECASE)
 
 
-def hides(who: Who) -> bool:
+def hides(who: PartyInfo) -> bool:
     """Whether a party is not to be shown: it said so, or number, address or name are words for that.
 
     A name for a number that the network did not have (``Unavailable``) beside a number hides nobody.
@@ -98,10 +98,10 @@ def hides(who: Who) -> bool:
     return _number(who.name)
 
 
-def shown(who: Who) -> Who:
+def shown(who: PartyInfo) -> PartyInfo:
     """What may be shown of a party: of whoever hides only what he is, not who."""
     if hides(who):
-        return Who(name=NAME, type=who.type, role=who.role, org=who.org, dept=who.dept, hidden=True)
+        return PartyInfo(name=NAME, type=who.type, role=who.role, org=who.org, dept=who.dept, hidden=True)
     if who.name and _ANY.fullmatch(_plain(who.name)):
         return msgspec.structs.replace(who, name="", validation="")
     return who

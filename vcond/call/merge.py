@@ -65,11 +65,15 @@ def merge(into: Call, other: Call, history: Iterable[ev.Event], *, at: Instant) 
 
     def translated(event: ev.Event) -> ev.Event | None:
         plain = ev.encode(event)
-        if isinstance(event, ev.Fact) and event.party is None and told.get(event.name, event.value) != event.value:
+        if (
+            isinstance(event, ev.CallAttribute)
+            and event.party is None
+            and told.get(event.name, event.value) != event.value
+        ):
             if not parties or event.name.startswith("speech_"):
                 return None  # nobody to give it to, or about us
             plain["party"] = 0
-        if isinstance(event, ev.Fact) and event.party is not None:
+        if isinstance(event, ev.CallAttribute) and event.party is not None:
             twin = parties.get(event.party, event.party)
             if told_of.get((event.name, twin), event.value) != event.value:
                 plain["name"] = event.name + AGAIN

@@ -24,13 +24,13 @@ class Party:
 
     index: int
     key: str
-    told: ev.Who
+    told: ev.PartyInfo
     """What the adapter told of it. Whoever hid the number may be named in it: nothing shows it."""
     presences: list[Presence] = field(default_factory=list)
     cause: Cause = NO_CAUSE
 
     @property
-    def who(self) -> ev.Who:
+    def who(self) -> ev.PartyInfo:
         """Who it is, as may be shown: whoever hid the number is ``anonymous``."""
         return shown(self.told)
 
@@ -40,8 +40,8 @@ class Party:
         return bool(self.presences) and self.presences[-1].left is None
 
 
-def described(old: ev.Who, new: ev.Who) -> ev.Who:
+def described(old: ev.PartyInfo, new: ev.PartyInfo) -> ev.PartyInfo:
     """What is known of a party when more is told of it: what is said anew counts, what is not stays."""
     changed = {name: getattr(new, name) for name in new.__struct_fields__ if getattr(new, name)}
     kept = {name: getattr(old, name) for name in old.__struct_fields__}
-    return ev.Who(**{**kept, **changed})
+    return ev.PartyInfo(**{**kept, **changed})

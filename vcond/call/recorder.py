@@ -33,9 +33,9 @@ LARGEST_MERGE = 7 << 20
 """Bytes; a record of the journal is limited to 8 MiB."""
 FUTURE, PAST = 10 * SECOND, 3_600 * SECOND
 """An event's moment may be this far ahead of our clock, or before the call's zero; else it happened now."""
-NOBODY = ev.Who()
+NOBODY = ev.PartyInfo()
 T = TypeVar("T", bound=TrackRecorder[Any])
-_LETS_GO_ON = (ev.Unpaused, ev.PauseOverridden)
+_LETS_GO_ON = (ev.RecordingResumed, ev.PauseOverridden)
 
 
 class NotMergedError(Exception):
@@ -74,9 +74,9 @@ class CallLog(ABC):
 
     def show(self, event: ev.Event) -> None:
         """Show an event to whoever watches."""
-        if self.watched() and not isinstance(event, ev.Span | ev.Fact):
+        if self.watched() and not isinstance(event, ev.Span | ev.CallAttribute):
             party, start = getattr(event, "party", None), round(seconds(event.at - self.state.opened), 2)
-            name = f"speech-{event.state}" if isinstance(event, ev.SpeechState) else type(event).__name__.lower()
+            name = f"speech-{event.state}" if isinstance(event, ev.SpeechState) else ev.type_name(event).lower()
             self.tell("event", name, party, "", start, start)
 
     def show_words(
@@ -150,10 +150,10 @@ class Recorder(CallLog, Generic[T]):
 
     # What an adapter uses; see ``vcond.sdk.contract.LiveCall``.
 
-    def party(self, key: str, *, at: Instant, who: ev.Who = NOBODY) -> int:
+    def party(self, key: str, *, at: Instant, who: ev.PartyInfo = NOBODY) -> int:
         """The index of a party; it joins, returns or is described. -1 when the call is over or takes no more."""
         key = _mended(key)[:MAX_KEY]
-        who = ev.Who(**_mended(msgspec.structs.asdict(who)))
+        who = ev.PartyInfo(**_mended(msgspec.structs.asdict(who)))
         known = self.state.party_by_key(key)
         if known is None:
             index = len(self.state.parties)
@@ -256,7 +256,7 @@ class Recorder(CallLog, Generic[T]):
     def keep_paused(self, standing: Sequence[pausing.Standing], at: Instant) -> None:
         """It follows a call that was paused: nothing is kept until those who paused that one let this one go on."""
         for pause in standing:
-            self.record(ev.Paused(at=at, by=pause.by, reason=pause.reason))
+            self.record(ev.RecordingPaused(at=at, by=pause.by, reason=pause.reason))
             if pause.key:
                 self._pausing[pause.key] = pause.reason
 
@@ -275,15 +275,17 @@ class Recorder(CallLog, Generic[T]):
         if not self.state.opened - PAST <= event.at <= now + FUTURE:
             self.odd(event, "lies in the future" if event.at > now else "lies long before the call")
             event = msgspec.structs.replace(event, at=now)
-        if isinstance(event, ev.Digit) and self.state.secret(event.at):
+        if isinstance(event, ev.Dtmf) and self.state.secret(event.at):
             return  # nothing dialled while recording is paused is kept
         if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
-        if isinstance(event, ev.Paused) and pausing.made(self.state.pauses, pausing.Owner(event.by, event.party)):
+        if isinstance(event, ev.RecordingPaused) and pausing.made(
+            self.state.pauses, pausing.Owner(event.by, event.party)
+        ):
             return
         self.record(_encodable(event))
-        if isinstance(event, ev.Paused):
+        if isinstance(event, ev.RecordingPaused):
             for track in self.tracks:
                 track.take_back(event.at)
         self.show(event)
@@ -295,7 +297,7 @@ class Recorder(CallLog, Generic[T]):
 
     def _room_for(self, event: ev.Event) -> bool:
         """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does."""
-        if isinstance(event, ev.Paused):
+        if isinstance(event, ev.RecordingPaused):
             return True  # a second one of the same owner changes nothing, so these are as many as the others at most
         if isinstance(event, _LETS_GO_ON):
             self._switches += 1
@@ -309,9 +311,9 @@ class Recorder(CallLog, Generic[T]):
         if reason is None:
             return
         at = max(self.now(), self.state.opened)
-        self.record(ev.Paused(at=at, by="party", party=party, reason=reason))
+        self.record(ev.RecordingPaused(at=at, by="party", party=party, reason=reason))
         if not self._pausing:
-            self.record(ev.Unpaused(at=at, by="party"))
+            self.record(ev.RecordingResumed(at=at, by="party"))
 
     def _overflow(self, what: str) -> None:
         self.dropped(what, "limit")

@@ -102,7 +102,7 @@ class Call:
     speech_states: list[ev.SpeechState] = field(default_factory=list)
     """How the call was transcribed, by when it changed; ``live`` before the first."""
     tags: list[tuple[str, str]] = field(default_factory=list)
-    facts: list[ev.Fact] = field(default_factory=list)
+    facts: list[ev.CallAttribute] = field(default_factory=list)
     warnings: list[ev.Warned] = field(default_factory=list)
     pauses: list[Interval] = field(default_factory=list)
     interruptions: list[Interval] = field(default_factory=list)
@@ -269,14 +269,14 @@ def _track_closed(call: Call, e: ev.TrackClosed) -> bool:
     return True
 
 
-def _moment(call: Call, e: ev.Held | ev.Resumed | ev.Muted | ev.Unmuted) -> bool:
+def _moment(call: Call, e: ev.Held | ev.Retrieved | ev.Muted | ev.Unmuted) -> bool:
     if _party(call, e.party) is None:
         return False
     call.history.append(Moment(e.at, e.party, _MOMENTS[type(e)]))
     return True
 
 
-def _digit(call: Call, e: ev.Digit) -> bool:
+def _digit(call: Call, e: ev.Dtmf) -> bool:
     if _party(call, e.party) is None:
         return False
     call.history.append(Moment(e.at, e.party, "keydown", e.button))
@@ -312,13 +312,13 @@ def _merged_into(call: Call, e: ev.MergedInto) -> bool:
     return True
 
 
-def _paused(call: Call, e: ev.Paused) -> bool:
+def _paused(call: Call, e: ev.RecordingPaused) -> bool:
     if not pausing.made(call.pauses, pausing.Owner(e.by, e.party)):
         call.pauses.append(Interval(e.at, reason=e.reason, by=e.by, party=e.party))
     return True
 
 
-def _unpaused(call: Call, e: ev.Unpaused) -> bool:
+def _unpaused(call: Call, e: ev.RecordingResumed) -> bool:
     ending = call.ending(e.by, e.party)
     for pause in ending:
         pause.stop = max(pause.start, e.at)
@@ -382,7 +382,7 @@ def _tagged(call: Call, e: ev.Tagged) -> bool:
     return True
 
 
-def _fact(call: Call, e: ev.Fact) -> bool:
+def _fact(call: Call, e: ev.CallAttribute) -> bool:
     call.facts = [f for f in call.facts if (f.name, f.party) != (e.name, e.party)] + [e]
     prefix, dot, header = e.name.partition(".")
     party = _party(call, e.party or 0)
@@ -426,7 +426,7 @@ def _track(call: Call, index: int) -> Track | None:
     return call.tracks[index] if 0 <= index < len(call.tracks) else None
 
 
-_MOMENTS = {ev.Held: "hold", ev.Resumed: "unhold", ev.Muted: "mute", ev.Unmuted: "unmute"}
+_MOMENTS = {ev.Held: "hold", ev.Retrieved: "unhold", ev.Muted: "mute", ev.Unmuted: "unmute"}
 
 _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.CallOpened: _opened,
@@ -439,22 +439,22 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.Span: _span,
     ev.TrackClosed: _track_closed,
     ev.Held: _moment,
-    ev.Resumed: _moment,
+    ev.Retrieved: _moment,
     ev.Muted: _moment,
     ev.Unmuted: _moment,
-    ev.Digit: _digit,
+    ev.Dtmf: _digit,
     ev.Transferred: _transferred,
     ev.Merged: _merged,
     ev.MergedInto: _merged_into,
-    ev.Paused: _paused,
-    ev.Unpaused: _unpaused,
+    ev.RecordingPaused: _paused,
+    ev.RecordingResumed: _unpaused,
     ev.PauseOverridden: _overridden,
     ev.Utterance: _utterance,
     ev.Transcribed: _transcribed,
     ev.Untranscribed: _untranscribed,
     ev.SpeechState: _speech_state,
     ev.Tagged: _tagged,
-    ev.Fact: _fact,
+    ev.CallAttribute: _fact,
     ev.Warned: _warned,
     ev.Interrupted: _interrupted,
     ev.Recovered: _recovered,

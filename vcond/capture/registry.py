@@ -209,7 +209,7 @@ class Office:
         log.info("call opened", call=state.uuid, adapter=adapter)
         call = CoreCall(state, self._journal(opened), self)
         for name, value in self._facts().items():
-            call.record(ev.Fact(at=at, name=name, value=value))
+            call.record(ev.CallAttribute(at=at, name=name, value=value))
         if still := self._cut_off.take(adapter, key, at):
             call.keep_paused(still, at)
             log.info("recording stays paused, as in the call before", call=call.uuid)

@@ -6,7 +6,17 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.sdk.contract import Event, Fact, Held, Instant, LiveCall, PartyDescribed, Resumed, Transferred, Who
+from vcond.sdk.contract import (
+    CallAttribute,
+    Event,
+    Held,
+    Instant,
+    LiveCall,
+    PartyDescribed,
+    PartyInfo,
+    Retrieved,
+    Transferred,
+)
 from vcond.sdk.filledin import FilledIn, L
 from vcond.sdk.selection import clean
 
@@ -29,7 +39,7 @@ class CallEvents(FilledIn[L]):
         if self.call is not None:
             self.call.emit(event)
 
-    def describe(self, leg: L, who: Who, at: Instant) -> None:
+    def describe(self, leg: L, who: PartyInfo, at: Instant) -> None:
         """Who a party is, which may be more than was known."""
         if who == leg.who:
             return
@@ -49,7 +59,7 @@ class CallEvents(FilledIn[L]):
         """A party took the others back."""
         party = leg.party
         if leg.holding and party is not None:
-            self.emit(Resumed(at=at, party=party.index))
+            self.emit(Retrieved(at=at, party=party.index))
         leg.holding = False
 
     def fact(self, name: str, value: str, at: Instant, leg: L | None = None) -> None:
@@ -58,7 +68,7 @@ class CallEvents(FilledIn[L]):
         where = (name, leg.key if leg is not None else "")
         if value and self.call is not None and self._facts.get(where) != value:
             self._facts[where] = value
-            self.emit(Fact(at=at, name=name, value=clean(value), party=party))
+            self.emit(CallAttribute(at=at, name=name, value=clean(value), party=party))
 
     def variable(self, name: str, value: str, at: Instant) -> None:
         """A channel variable that the operator wants in the record: a fact of the call, when it is one."""

@@ -39,24 +39,24 @@ from vcond.base.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, sample
 from vcond.call.causes import NORMAL, Cause, Disposition, disposition
 from vcond.call.events import (
     Answered,
-    Digit,
+    CallAttribute,
     Directed,
     Direction,
+    Dtmf,
     Event,
-    Fact,
     Held,
     Muted,
     PartyDescribed,
+    PartyInfo,
     PartyLeft,
-    Paused,
-    Resumed,
+    RecordingPaused,
+    RecordingResumed,
+    Retrieved,
     SpanKind,
     Tagged,
     Transferred,
     Unmuted,
-    Unpaused,
     Warned,
-    Who,
 )
 from vcond.call.hidden import hides
 from vcond.call.parties import Party
@@ -65,13 +65,61 @@ from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 
 __all__ = [
-    "MILLI", "NORMAL", "SECOND",
-    "Adapter", "Answered", "ArrivalClock", "BadMediaError", "Call", "Cause", "Clock", "Codec", "ConfigError", "Desk",
-    "Digit", "Directed", "Direction", "Disposition", "Event", "Fact", "Finding", "Handler", "Held", "Ingress", "Instant",
-    "Line", "LiveCall", "MillisClock", "Muted", "OperatorError", "Party", "PartyDescribed", "PartyLeft", "Paused",
-    "PeerError", "ProtocolError", "RefusedError", "RemoteClock", "Resumed", "RtpClock", "SpanKind", "Tagged", "Track",
-    "TrackClock", "Transferred", "Unmuted", "Unpaused", "UnreachableError", "Warned", "Who",
-    "disposition", "hides", "how_to_install", "nanos", "parse_rfc3339", "samples",
+    "MILLI",
+    "NORMAL",
+    "SECOND",
+    "Adapter",
+    "Answered",
+    "ArrivalClock",
+    "BadMediaError",
+    "Call",
+    "CallAttribute",
+    "Cause",
+    "Clock",
+    "Codec",
+    "ConfigError",
+    "Desk",
+    "Directed",
+    "Direction",
+    "Disposition",
+    "Dtmf",
+    "Event",
+    "Finding",
+    "Handler",
+    "Held",
+    "Ingress",
+    "Instant",
+    "Line",
+    "LiveCall",
+    "MillisClock",
+    "Muted",
+    "OperatorError",
+    "Party",
+    "PartyDescribed",
+    "PartyInfo",
+    "PartyLeft",
+    "PeerError",
+    "ProtocolError",
+    "RecordingPaused",
+    "RecordingResumed",
+    "RefusedError",
+    "RemoteClock",
+    "Retrieved",
+    "RtpClock",
+    "SpanKind",
+    "Tagged",
+    "Track",
+    "TrackClock",
+    "Transferred",
+    "Unmuted",
+    "UnreachableError",
+    "Warned",
+    "disposition",
+    "hides",
+    "how_to_install",
+    "nanos",
+    "parse_rfc3339",
+    "samples",
 ]  # fmt: skip
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -140,7 +188,7 @@ class LiveCall(Protocol):
     def state(self) -> Call:
         """What is known of it now; read, never change."""
 
-    def party(self, key: str, *, at: Instant, who: Who = ...) -> int:
+    def party(self, key: str, *, at: Instant, who: PartyInfo = ...) -> int:
         """The index of a party. The first time, and when it had left, it joins at ``at``; else ``who`` is added.
 
         -1 when the call is over or takes no more parties; a track of -1 takes nothing and counts it.
@@ -149,8 +197,8 @@ class LiveCall(Protocol):
     def emit(self, event: Event) -> None:
         """Write an event to the journal. Never waits.
 
-        From ``Paused`` on nothing of the call is kept, whatever is written: no audio, digit or word of anybody, until
-        everyone who paused has said ``Unpaused`` (``by`` = ``party`` and its index, or ``platform``): it ends the pause of
+        From ``RecordingPaused`` on nothing of the call is kept, whatever is written: no audio, digit or word of anybody, until
+        everyone who paused has said ``RecordingResumed`` (``by`` = ``party`` and its index, or ``platform``): it ends the pause of
         that ``by`` and party, nobody else's; a party's also those of parties that have left. A pause that is told late takes back what was kept since; one that ended in the past ends now. Look at ``state.paused``
         afterwards: whoever pauses must know that it is so.
         """

@@ -13,10 +13,10 @@ from vcond.sdk.contract import (
     Instant,
     LiveCall,
     Party,
+    PartyInfo,
     Track,
     TrackClock,
     Warned,
-    Who,
 )
 
 START: Final = Instant(0)
@@ -47,7 +47,7 @@ class Leg:
     """When it was answered."""
     key: str = ""
     """Key of its party; empty while it is none."""
-    who: Who = field(default_factory=Who)
+    who: PartyInfo = field(default_factory=PartyInfo)
     sip: str = ""
     dialled: str = ""
     app: str = ""

@@ -8,7 +8,18 @@ from typing import Final
 from msgspec import structs
 
 from vcond.sdk.call_events import CallEvents
-from vcond.sdk.contract import SECOND, Answered, Cause, Desk, Held, Instant, LiveCall, PartyLeft, Paused, Warned
+from vcond.sdk.contract import (
+    SECOND,
+    Answered,
+    Cause,
+    Desk,
+    Held,
+    Instant,
+    LiveCall,
+    PartyLeft,
+    RecordingPaused,
+    Warned,
+)
 from vcond.sdk.filledin import L
 from vcond.sdk.selection import Selecting, matches
 
@@ -51,7 +62,7 @@ class RecordedCall(CallEvents[L]):
     def refuse(self, reason: str, at: Instant) -> None:
         """Record it no more, for ever. What was kept since ``at``, which may be a while ago, is taken back."""
         self.refused = EXCLUDED if reason == EXCLUDED else self.refused or reason
-        self.emit(Paused(at=at, by="platform", reason=reason))
+        self.emit(RecordingPaused(at=at, by="platform", reason=reason))
         for leg in self.legs.values():
             self._stop(leg, at)
             leg.key = ""

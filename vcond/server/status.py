@@ -189,7 +189,7 @@ class Status:
 
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        call.emit(ev.Paused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by=OPERATOR.by))
+        call.emit(ev.RecordingPaused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by=OPERATOR.by))
         return summary(call.state, call.not_recorded)
 
     async def _resume(self, query: dict[str, str]) -> Any:
@@ -197,7 +197,7 @@ class Status:
         if query.get("force") == "yes" and of_others(call.state.pauses, OPERATOR, call.state.parties):
             self._override(call, query.get("reason", "")[:64])
         elif call.state.ending(*OPERATOR):
-            call.emit(ev.Unpaused(at=self._daemon.clock.now(), by=OPERATOR.by))
+            call.emit(ev.RecordingResumed(at=self._daemon.clock.now(), by=OPERATOR.by))
         return summary(call.state, call.not_recorded)
 
     def _override(self, call: CoreCall, reason: str) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from vcond.call.events import Fact, Utterance
+from vcond.call.events import CallAttribute, Utterance
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
@@ -61,8 +61,8 @@ class Speeches:
         speech = self._of[source.model]
         if source.model and speech.engine is not None:
             at = self._clock.now()
-            source.emit(Fact(at=at, name="speech_engine", value=speech.engine.engine))
-            source.emit(Fact(at=at, name="speech_model", value=speech.engine.model))
+            source.emit(CallAttribute(at=at, name="speech_engine", value=speech.engine.engine))
+            source.emit(CallAttribute(at=at, name="speech_model", value=speech.engine.model))
         return speech.listen(source, start)
 
     def catch_up(self, source: Routed, utterances: Sequence[Utterance]) -> None:

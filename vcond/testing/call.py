@@ -21,8 +21,8 @@ from vcond.sdk.contract import Codec, Instant, Line, LiveCall, TrackClock
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (
-    ev.Answered, ev.Digit, ev.Directed, ev.Fact, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.Paused, ev.Resumed,
-    ev.Tagged, ev.Transferred, ev.Unmuted, ev.Unpaused, ev.Warned,
+    ev.Answered, ev.Dtmf, ev.Directed, ev.CallAttribute, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.RecordingPaused, ev.Retrieved,
+    ev.Tagged, ev.Transferred, ev.Unmuted, ev.RecordingResumed, ev.Warned,
 )  # fmt: skip
 """What an adapter may emit; the core writes all other events itself."""
 
@@ -193,7 +193,7 @@ class MemoryCall(Recorder[MemoryTrack]):
 
     def pause(self, at: Instant, *, on: bool = True) -> None:
         """Pause the recording, or let it go on, as the operator does."""
-        self.emit(ev.Paused(at=at, by="operator") if on else ev.Unpaused(at=at, by="operator"))
+        self.emit(ev.RecordingPaused(at=at, by="operator") if on else ev.RecordingResumed(at=at, by="operator"))
 
     def tick(self, now: Instant) -> None:
         """Time passes for every open track."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcond.sdk.contract import Cause, Disposition, Fact
+from vcond.sdk.contract import CallAttribute, Cause, Disposition
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 from vcond_asterisk import Config, wire
@@ -348,7 +348,9 @@ def test_variables_are_facts_of_the_call(make_board, make_script, desk):
     (call,) = desk.calls
     told = [(fact.name, fact.value) for fact in call.state.facts if fact.name.startswith("variable.")]
     assert told == [("variable.CAMPAIGN", "spring"), ("variable.LANG", "fr")]
-    values = [event.value for event in call.events if isinstance(event, Fact) and event.name == "variable.LANG"]
+    values = [
+        event.value for event in call.events if isinstance(event, CallAttribute) and event.name == "variable.LANG"
+    ]
     assert values == ["de", "fr"]
 
 

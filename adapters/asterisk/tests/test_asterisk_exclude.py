@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from vcond.sdk.contract import ArrivalClock, Codec, Paused
+from vcond.sdk.contract import ArrivalClock, Codec, RecordingPaused
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
 from vcond.testing.time import ManualClock
@@ -104,7 +104,7 @@ def test_what_was_said_while_nobody_could_know_is_taken_back(script, desk, taps)
     resync(script.board, desk, taps, **lists, at=desk.clock.now(), lost=lost)
     assert call.over
     assert call.state.ended == lost
-    assert [event.at for event in call.events if isinstance(event, Paused)] == [lost]
+    assert [event.at for event in call.events if isinstance(event, RecordingPaused)] == [lost]
     heard = [call.sounds[track.index].read(call.sounds[track.index].length) for track in call.state.tracks]
     assert heard[0].any(), "what was said before is kept"
     assert not heard[1][call.state.position(lost, 8000) :].any(), "nothing of what was said since then is left"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcond.sdk.contract import Who
+from vcond.sdk.contract import PartyInfo
 from vcond_asterisk import Config
 from vcond_asterisk.parties import HIDDEN, address, called, dialled_number, is_hidden, is_party, telephone
 from vcond_asterisk.wire import CallerId, Channel
@@ -15,20 +15,20 @@ CONFIG = Config(domain="pbx.test")
 @pytest.mark.parametrize(
     ("number", "name", "expected"),
     [
-        ("+4930123456", "Carol", Who(tel="+4930123456", name="Carol", validation="none")),
-        ("15550100", "", Who(tel="15550100")),
-        ("1001", "Bob\n", Who(sip="1001@pbx.test", name="Bob", validation="none")),
-        ("alice.b", "alice.b", Who(sip="alice.b@pbx.test")),
-        ("", "", Who()),
-        ("1" * 16, "", Who(sip="1" * 16 + "@pbx.test")),
-        ("10-01", "", Who(sip="1001@pbx.test")),
-        ("Front Desk", "", Who(sip="Front%20Desk@pbx.test")),
-        ("*98", "", Who(sip="*98@pbx.test")),
-        ("1@evil", "", Who(sip="1@pbx.test")),
-        ("+1 (555) 010-0312", r"Smith \"Jr\"", Who(tel="+15550100312", name='Smith "Jr"', validation="none")),
-        ("15550100", r"back\\slash", Who(tel="15550100", name=r"back\slash", validation="none")),
-        ("+15550100312", "+1 555 010 0312", Who(tel="+15550100312")),
-        ("15550100", '"Carol"', Who(tel="15550100", name="Carol", validation="none")),
+        ("+4930123456", "Carol", PartyInfo(tel="+4930123456", name="Carol", validation="none")),
+        ("15550100", "", PartyInfo(tel="15550100")),
+        ("1001", "Bob\n", PartyInfo(sip="1001@pbx.test", name="Bob", validation="none")),
+        ("alice.b", "alice.b", PartyInfo(sip="alice.b@pbx.test")),
+        ("", "", PartyInfo()),
+        ("1" * 16, "", PartyInfo(sip="1" * 16 + "@pbx.test")),
+        ("10-01", "", PartyInfo(sip="1001@pbx.test")),
+        ("Front Desk", "", PartyInfo(sip="Front%20Desk@pbx.test")),
+        ("*98", "", PartyInfo(sip="*98@pbx.test")),
+        ("1@evil", "", PartyInfo(sip="1@pbx.test")),
+        ("+1 (555) 010-0312", r"Smith \"Jr\"", PartyInfo(tel="+15550100312", name='Smith "Jr"', validation="none")),
+        ("15550100", r"back\\slash", PartyInfo(tel="15550100", name=r"back\slash", validation="none")),
+        ("+15550100312", "+1 555 010 0312", PartyInfo(tel="+15550100312")),
+        ("15550100", '"Carol"', PartyInfo(tel="15550100", name="Carol", validation="none")),
     ],
 )
 def test_who_a_number_and_a_name_are(number, name, expected):
@@ -90,19 +90,19 @@ def test_the_number_that_a_dial_calls(dialstring, expected):
 @pytest.mark.parametrize(
     ("dialstring", "own", "endpoint", "inside", "expected"),
     [
-        ("15550100200@trunk", CallerId(), "PJSIP/trunk", False, Who(tel="15550100200")),
-        ("15550100200@trunk", CallerId("Us", "+49301000"), "PJSIP/trunk", False, Who(tel="15550100200")),
-        ("", CallerId("Us", "+49301000"), "PJSIP/trunk", False, Who(tel="+49301000", name="Us", validation="none")),
-        ("1001", CallerId("Ann", "1001"), "PJSIP/1001", True, Who(sip="1001@pbx.test", name="Ann", validation="none")),
-        ("1001", CallerId(), "PJSIP/1001", True, Who(sip="1001@pbx.test")),
+        ("15550100200@trunk", CallerId(), "PJSIP/trunk", False, PartyInfo(tel="15550100200")),
+        ("15550100200@trunk", CallerId("Us", "+49301000"), "PJSIP/trunk", False, PartyInfo(tel="15550100200")),
+        ("", CallerId("Us", "+49301000"), "PJSIP/trunk", False, PartyInfo(tel="+49301000", name="Us", validation="none")),
+        ("1001", CallerId("Ann", "1001"), "PJSIP/1001", True, PartyInfo(sip="1001@pbx.test", name="Ann", validation="none")),
+        ("1001", CallerId(), "PJSIP/1001", True, PartyInfo(sip="1001@pbx.test")),
         ("1001/sip:88@192.0.2.7", CallerId("Ann", "1001"), "PJSIP/1001", True,
-         Who(sip="1001@pbx.test", name="Ann", validation="none")),
-        ("trunk", CallerId(), "PJSIP/trunk", False, Who()),
-        ("1001", CallerId(), "PJSIP/1001", None, Who(sip="1001@pbx.test")),
-        ("15550100200@trunk", CallerId(), "PJSIP/trunk", None, Who(tel="15550100200")),
-        ("trunk/sip:15550100200@192.0.2.7", CallerId("", "s"), "PJSIP/trunk", None, Who(tel="15550100200")),
+         PartyInfo(sip="1001@pbx.test", name="Ann", validation="none")),
+        ("trunk", CallerId(), "PJSIP/trunk", False, PartyInfo()),
+        ("1001", CallerId(), "PJSIP/1001", None, PartyInfo(sip="1001@pbx.test")),
+        ("15550100200@trunk", CallerId(), "PJSIP/trunk", None, PartyInfo(tel="15550100200")),
+        ("trunk/sip:15550100200@192.0.2.7", CallerId("", "s"), "PJSIP/trunk", None, PartyInfo(tel="15550100200")),
         ("1001/sip:k3l2m4n5@192.0.2.7;transport=ws", CallerId("Ann", "1001"), "PJSIP/1001", None,
-         Who(sip="1001@pbx.test", name="Ann", validation="none")),
+         PartyInfo(sip="1001@pbx.test", name="Ann", validation="none")),
     ],
 )  # fmt: skip
 def test_whom_asterisk_called_is_never_what_was_shown_to_him(dialstring, own, endpoint, inside, expected):

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.sdk.contract import MILLI, Cause, Desk, Digit, Instant, RemoteClock, Warned
+from vcond.sdk.contract import MILLI, Cause, Desk, Dtmf, Instant, RemoteClock, Warned
 from vcond_asterisk import transfers, wire
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.calls import Conversation, Taps
@@ -147,7 +147,7 @@ class Switchboard:
         leg.asking = at if leg.asking is not None else None
         ms = min(max(event.duration_ms, 0), 60_000)
         down = Instant(at - ms * MILLI)
-        leg.conversation.emit(Digit(at=down, party=leg.party.index, button=event.digit, ms=ms))
+        leg.conversation.emit(Dtmf(at=down, party=leg.party.index, button=event.digit, ms=ms))
 
     def _varset(self, event: wire.ChannelVarset, at: Instant) -> None:
         leg = self.channels.seen(event.channel, at) if event.channel is not None else None

@@ -19,7 +19,7 @@ from vcond.sdk.contract import (
     LiveCall,
     Party,
     PartyDescribed,
-    Who,
+    PartyInfo,
 )
 from vcond_asterisk.applications import (
     APP_FACTS,
@@ -129,10 +129,10 @@ class Leg(sdk.Leg):
         known = bool(self.key) or self.bot or self.called or bool(self.inside) or self.hidden
         return not known and bool(self.caller.number or self.caller.name)
 
-    def identity(self, config: Config) -> Who:
+    def identity(self, config: Config) -> PartyInfo:
         """Who its party is: its own identity, never what is shown to it or set for others to see."""
         if self.bot:
-            return Who(type="bot")
+            return PartyInfo(type="bot")
         if self.hidden:
             return HIDDEN
         if self.called:
@@ -200,9 +200,9 @@ class Parties(sdk.Conversation[Leg]):
 
     def _name_roles(self, caller: Leg, agent: int, at: Instant) -> None:
         """Whom a queue connects: that is the one thing that says what parties are to one another."""
-        self.emit(PartyDescribed(at=at, party=agent, who=Who(role="agent")))
+        self.emit(PartyDescribed(at=at, party=agent, who=PartyInfo(role="agent")))
         if caller.party is not None:
-            self.emit(PartyDescribed(at=at, party=caller.party.index, who=Who(role="customer")))
+            self.emit(PartyDescribed(at=at, party=caller.party.index, who=PartyInfo(role="customer")))
 
     def _party_key(self, leg: Leg) -> str:
         """That of the phone, where one can tell; else the channel's id. The same key in calls that meet is one party.

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from vcond.sdk import TEL, clean
-from vcond.sdk.contract import Who, hides
+from vcond.sdk.contract import PartyInfo, hides
 from vcond_asterisk.config import Config
 from vcond_asterisk.wire import CallerId, Channel
 
@@ -29,7 +29,7 @@ SEPARATORS: Final = dict.fromkeys(map(ord, " ()[]-./\t\N{EN DASH}\N{HYPHEN}\N{NO
 """Visual separators of telephone numbers (RFC 3966 section 5.1.1), and what people write for them."""
 KEYS: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 """Letters of a telephone's keys (ITU-T E.161)."""
-HIDDEN: Final = Who(hidden=True)
+HIDDEN: Final = PartyInfo(hidden=True)
 """Who hid the number: nothing else is told of him."""
 _SCHEME: Final = re.compile(r"(?i)(tel|sips?):")
 _TRUNK_ZERO: Final = re.compile(r"(\+[0-9]{1,3})\s*\(0\)")
@@ -72,7 +72,7 @@ def _plain(text: str) -> str:
     return text.partition(";")[0].partition("@")[0].strip()
 
 
-def address(number: str, name: str, config: Config) -> Who:
+def address(number: str, name: str, config: Config) -> PartyInfo:
     """A number and a name as a party: a telephone number, or an extension as a SIP address. Nothing of it is verified.
 
     Numbers of seven digits and more are telephone numbers.
@@ -82,10 +82,10 @@ def address(number: str, name: str, config: Config) -> Who:
     name = "" if name == number or (tel and telephone(name) == tel) else name
     short = user.translate(SEPARATORS)
     user = short if re.fullmatch(r"[0-9*#+]+", short) else user
-    if user and hides(Who(tel=user, name=name)):
+    if user and hides(PartyInfo(tel=user, name=name)):
         return HIDDEN
     sip = f"{quote(user, safe=_USER)}@{config.host()}" if user and not tel else ""
-    who = Who(tel=tel, sip=sip, name=name, validation="none" if name else "")
+    who = PartyInfo(tel=tel, sip=sip, name=name, validation="none" if name else "")
     return HIDDEN if hides(who) else who
 
 
@@ -113,7 +113,7 @@ def dialled_number(dialstring: str) -> str:
     return number if any(c.isdigit() for c in number) else ""
 
 
-def called(dialstring: str, own: CallerId, endpoint: str, config: Config, *, inside: bool | None) -> Who:
+def called(dialstring: str, own: CallerId, endpoint: str, config: Config, *, inside: bool | None) -> PartyInfo:
     """Who somebody is whom Asterisk called: the number that was dialled, or the endpoint's own identity.
 
     ``own`` is the caller id with which the channel was made, which is the endpoint's; what came later was shown to it.

@@ -132,7 +132,7 @@ def _unfolded(call):
 
 
 def digits(run):
-    return [(e.party, e.button, e.ms) for e in run.call.events if isinstance(e, ev.Digit)]
+    return [(e.party, e.button, e.ms) for e in run.call.events if isinstance(e, ev.Dtmf)]
 
 
 @pytest.mark.parametrize("form", ["json", "plain"])

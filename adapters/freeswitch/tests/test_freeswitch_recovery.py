@@ -66,7 +66,7 @@ def test_what_recovery_writes_itself_costs_nothing_of_the_outage(event):
         await it.switch.start()
         again = MemoryDesk.after_crash(first)
         if event:
-            again.unfinished()[0].record(ev.Fact(at=again.clock.now(), name="note", value="x"))
+            again.unfinished()[0].record(ev.CallAttribute(at=again.clock.now(), name="note", value="x"))
         async with it.attached(again):
             await it.until(it.desk.open_calls)
             await asyncio.sleep(1)

@@ -223,7 +223,7 @@ def test_an_agent_who_listens_in_right_after_a_customer_hung_up():
         conversation.look(it.clock.now())
     assert it.calls() == [{"1001", "5550100"}]
     assert not it.desk.open_calls()
-    assert "Paused" not in {type(event).__name__ for event in it.desk.calls[0].events}
+    assert "RecordingPaused" not in {type(event).__name__ for event in it.desk.calls[0].events}
 
 
 @pytest.mark.parametrize("why", ["limit", "operator"])
@@ -369,8 +369,8 @@ def test_a_hold_goes_with_its_leg_into_the_next_call(told):
     call = it.board.legs["1001"].conversation.call
     assert people(call) == {"5550101", "1001"}
     it.tell("CHANNEL_UNHOLD", "1001")
-    told = [type(event).__name__ for event in call.events if type(event).__name__ in {"Held", "Resumed"}]
-    assert told == ["Held", "Resumed"]
+    told = [type(event).__name__ for event in call.events if type(event).__name__ in {"Held", "Retrieved"}]
+    assert told == ["Held", "Retrieved"]
 
 
 def test_a_supervisor_who_takes_the_call_over_is_a_party_from_then_on():

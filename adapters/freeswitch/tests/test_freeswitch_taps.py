@@ -160,7 +160,7 @@ def test_a_start_that_hangs_stops_nothing_else():
             one, two = it.switch.call()
             await asyncio.sleep(1)
             it.switch.press(one, "5")
-            await it.until(lambda: any(isinstance(event, ev.Digit) for event in it.desk.calls[0].events))
+            await it.until(lambda: any(isinstance(event, ev.Dtmf) for event in it.desk.calls[0].events))
             it.switch.end(one, two)
             await it.over(one.uuid)
 

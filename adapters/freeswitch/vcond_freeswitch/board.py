@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from vcond.sdk.contract import Cause, Desk, Digit, Instant, LiveCall
+from vcond.sdk.contract import Cause, Desk, Dtmf, Instant, LiveCall
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.channels import Channels
 from vcond_freeswitch.config import Config
@@ -185,7 +185,7 @@ class Switchboard:
         if party is not None and event.digit in BUTTONS:
             ms = min(number(event.digit_samples) // 8, 60_000)  # always counted at 8 kHz
             conversation = leg.conversation
-            conversation.emit(Digit(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]
+            conversation.emit(Dtmf(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]
 
     def _gone(self, event: Event, at: Instant) -> None:
         leg = self.legs.get(event.leg)

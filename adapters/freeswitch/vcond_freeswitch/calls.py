@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vcond import sdk
-from vcond.sdk.contract import SECOND, ArrivalClock, Cause, Codec, Desk, Instant, PartyLeft, Track, Who
+from vcond.sdk.contract import SECOND, ArrivalClock, Cause, Codec, Desk, Instant, PartyInfo, PartyLeft, Track
 from vcond.sdk.conversation import PARTING
 from vcond.sdk.leg import START
 from vcond_freeswitch.config import Config
@@ -83,7 +83,7 @@ class Leg(sdk.Leg):
         call = self.conversation.call
         if call is None or not self.key:
             return None
-        index = call.party(self.key + SYSTEM, at=at, who=Who(name="system", validation="none", type="bot"))
+        index = call.party(self.key + SYSTEM, at=at, who=PartyInfo(name="system", validation="none", type="bot"))
         return call.track(index, at=at, codec=Codec.L16, rate=rate, clock=ArrivalClock())
 
     def system_left(self, at: Instant) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from vcond.sdk import TEL, USER, clean
-from vcond.sdk.contract import Cause, Who, hides
+from vcond.sdk.contract import Cause, PartyInfo, hides
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
 
@@ -19,7 +19,7 @@ STATUSES: Final = frozenset(
 """What DIALSTATUS says of a call that reached nobody. It says INVALIDARGS and SUCCESS when it has nothing to say."""
 
 
-def who(event: Event, config: Config) -> Who:
+def who(event: Event, config: Config) -> PartyInfo:
     """What the switch shows of a party: a telephone number, or an extension as a SIP address, and a name.
 
     On a leg that FreeSWITCH called, the caller's identity is that of whoever calls, the callee's is its own. Numbers
@@ -37,8 +37,8 @@ def who(event: Event, config: Config) -> Who:
     name = "" if name == digits or name in DUMMIES else name
     asked = "true" in {event.hide_name, event.hide_number}
     # a word of two is no user of an address: it would be lost
-    hidden = event.direction != "outbound" and (asked or (not tel and hides(Who(tel=digits))))
-    return Who(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
+    hidden = event.direction != "outbound" and (asked or (not tel and hides(PartyInfo(tel=digits))))
+    return PartyInfo(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
 
 
 def _called(event: Event) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 import pytest
 from siprec_kit import message
 
-from vcond.call.events import Who
+from vcond.call.events import PartyInfo
 from vcond_siprec.metadata import Participant
 from vcond_siprec.who import from_headers, same, who
 
@@ -11,21 +11,21 @@ from vcond_siprec.who import from_headers, same, who
 @pytest.mark.parametrize(
     ("aor", "name", "expected"),
     [
-        ("sip:+15550100@192.0.2.10", "Alice", Who(tel="+15550100", name="Alice", validation="none")),
-        ("sips:15550100@pbx.example:5061;transport=tls", "", Who(tel="15550100")),
-        ("tel:+1-555-0100;phone-context=x", "", Who(tel="+15550100")),
-        ("15550100", "15550100", Who(tel="15550100")),
-        ("15550200 ", "", Who(tel="15550200")),
-        ("15550200@192.0.2.20", "", Who(tel="15550200")),
-        ("sip:1001@pbx.example", "", Who(sip="1001@pbx.example")),
-        ("1001@pbx.example", "Ext", Who(sip="1001@pbx.example", name="Ext", validation="none")),
-        ("sip:alice@[2001:db8::1]:5060", "", Who(sip="alice@[2001:db8::1]")),
-        ("sip:+15550200@192.0.2.20;user=phone", " ", Who(tel="+15550200")),
-        ("sip:a%20b@pbx.example", "", Who(name="a b", validation="none")),
-        ("1001", "", Who(name="1001", validation="none")),
-        ("", "Bob", Who(name="Bob", validation="none")),
-        ("", "", Who()),
-        ("sip:anonymous@anonymous.invalid", "Anonymous", Who(name="Anonymous", validation="none", sip="anonymous@anonymous.invalid", hidden=True)),
+        ("sip:+15550100@192.0.2.10", "Alice", PartyInfo(tel="+15550100", name="Alice", validation="none")),
+        ("sips:15550100@pbx.example:5061;transport=tls", "", PartyInfo(tel="15550100")),
+        ("tel:+1-555-0100;phone-context=x", "", PartyInfo(tel="+15550100")),
+        ("15550100", "15550100", PartyInfo(tel="15550100")),
+        ("15550200 ", "", PartyInfo(tel="15550200")),
+        ("15550200@192.0.2.20", "", PartyInfo(tel="15550200")),
+        ("sip:1001@pbx.example", "", PartyInfo(sip="1001@pbx.example")),
+        ("1001@pbx.example", "Ext", PartyInfo(sip="1001@pbx.example", name="Ext", validation="none")),
+        ("sip:alice@[2001:db8::1]:5060", "", PartyInfo(sip="alice@[2001:db8::1]")),
+        ("sip:+15550200@192.0.2.20;user=phone", " ", PartyInfo(tel="+15550200")),
+        ("sip:a%20b@pbx.example", "", PartyInfo(name="a b", validation="none")),
+        ("1001", "", PartyInfo(name="1001", validation="none")),
+        ("", "Bob", PartyInfo(name="Bob", validation="none")),
+        ("", "", PartyInfo()),
+        ("sip:anonymous@anonymous.invalid", "Anonymous", PartyInfo(name="Anonymous", validation="none", sip="anonymous@anonymous.invalid", hidden=True)),
     ],
 )  # fmt: skip
 def test_who_a_participant_is(aor, name, expected):

@@ -11,7 +11,7 @@ from vcond.sdk.contract import (
     BadMediaError,
     Codec,
     Desk,
-    Digit,
+    Dtmf,
     Instant,
     LiveCall,
     ProtocolError,
@@ -86,7 +86,7 @@ class AudioLine:
             return
         call = self._owner.call_for(self, key.at)
         if call is not None and self.party >= 0:
-            call.emit(Digit(at=key.at, party=self.party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
+            call.emit(Dtmf(at=key.at, party=self.party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
 
     def silent(self, since: Instant, until: Instant) -> None:
         """Comfort noise that lasts."""

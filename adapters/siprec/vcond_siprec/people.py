@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vcond.sdk.contract import Instant, Who
+from vcond.sdk.contract import Instant, PartyInfo
 from vcond_siprec.lines import AudioLine
 from vcond_siprec.participants import Participants, Speakers
 from vcond_siprec.recordings import Person, Recording
@@ -95,7 +95,7 @@ class People:
         place = _line(number)
         person = self._unnamed.get(place)
         if person is None:
-            person = self._unnamed[place] = Person(f"{self._name} {place}"[:MAX_KEY], Who(), provisional=True)
+            person = self._unnamed[place] = Person(f"{self._name} {place}"[:MAX_KEY], PartyInfo(), provisional=True)
             self._recording.join(person, (self._session, place), at)
         return person
 

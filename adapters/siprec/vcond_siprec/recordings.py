@@ -20,16 +20,16 @@ from vcond.sdk import clean
 from vcond.sdk.contract import (
     SECOND,
     Answered,
+    CallAttribute,
     Desk,
     Direction,
-    Fact,
     Instant,
     LiveCall,
     PartyDescribed,
+    PartyInfo,
     PartyLeft,
-    Paused,
-    Unpaused,
-    Who,
+    RecordingPaused,
+    RecordingResumed,
 )
 from vcond_siprec.who import same
 
@@ -80,7 +80,7 @@ class Person:
 
     key: str
     """Of the party, for the core."""
-    who: Who
+    who: PartyInfo
     index: int = -1
     """In the call; -1 before it is open, and when it takes no more parties."""
     address: str = ""
@@ -131,9 +131,9 @@ class Recording:
             if person.places:
                 person.index = call.party(person.key, at=Instant(max(person.since, began)), who=person.who)
         for (name, party), value in self._facts.items():
-            call.emit(Fact(at=began, name=name, value=value, party=party))
+            call.emit(CallAttribute(at=began, name=name, value=value, party=party))
         if self._paused:
-            call.emit(Paused(at=began, by="platform", reason="inactive"))
+            call.emit(RecordingPaused(at=began, by="platform", reason="inactive"))
         return call
 
     # Parties.
@@ -153,7 +153,7 @@ class Recording:
         if back and self.call is not None:
             person.index = self.call.party(person.key, at=at, who=person.who)
 
-    def describe(self, person: Person, who: Who, aor: str, at: Instant) -> None:
+    def describe(self, person: Person, who: PartyInfo, aor: str, at: Instant) -> None:
         """More, or something else, is known of somebody."""
         person.address = same(aor) or person.address
         if who == person.who:
@@ -178,7 +178,7 @@ class Recording:
             return
         self._facts[name, None] = value
         if self.call is not None:
-            self.call.emit(Fact(at=at, name=name, value=value))
+            self.call.emit(CallAttribute(at=at, name=name, value=value))
 
     def also(self, at: Instant, name: str, value: str) -> None:
         """One more value of a name: the second is called ``name.2``."""
@@ -192,7 +192,9 @@ class Recording:
         (self._paused.add if on else self._paused.discard)(session)
         if self.call is None or before == bool(self._paused):
             return
-        self.call.emit(Paused(at=at, by="platform", reason="inactive") if on else Unpaused(at=at, by="platform"))
+        self.call.emit(
+            RecordingPaused(at=at, by="platform", reason="inactive") if on else RecordingResumed(at=at, by="platform")
+        )
 
     def unpause(self, at: Instant) -> None:
         """Sessions that are over pause nothing, as long as there is one that goes on."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from vcond.sdk import clean
-from vcond.sdk.contract import SECOND, Desk, Held, Instant, LiveCall, Resumed, Warned
+from vcond.sdk.contract import SECOND, Desk, Held, Instant, LiveCall, Retrieved, Warned
 from vcond_siprec.body import Body
 from vcond_siprec.lines import AudioLine
 from vcond_siprec.participants import Speakers
@@ -211,7 +211,7 @@ class Session:
         holder = sending[0].person if held else None
         if holder is self._holder:
             return
-        for person, event in ((self._holder, Resumed), (holder, Held)):
+        for person, event in ((self._holder, Retrieved), (holder, Held)):
             if person is not None and person.index >= 0 and recording.call is not None:
                 recording.call.emit(event(at=at, party=person.index))
         self._holder = holder

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from vcond.sdk import TEL, USER, clean
-from vcond.sdk.contract import Who, hides
+from vcond.sdk.contract import PartyInfo, hides
 from vcond_siprec.metadata import Document, Participant
 
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
@@ -22,7 +22,7 @@ MOST_IN_HEADERS: Final = 16
 """Participants that headers name."""
 
 
-def who(participant: Participant) -> Who:
+def who(participant: Participant) -> PartyInfo:
     """What a record shows of a participant. Nothing of it was verified by anybody.
 
     The address is ``sip:``, ``sips:`` or ``tel:``, or has no scheme; its parameters and its port are left out. A user
@@ -40,10 +40,10 @@ def who(participant: Participant) -> Who:
     sip = f"{user}@{host}" if not tel and host and USER.fullmatch(user) else ""
     name = clean(participant.name)
     name = "" if name in {user, bare, f"{user}@{host}"} else name
-    hidden = not tel and hides(Who(tel=user, sip=f"{user}@{host}" if host else ""))
+    hidden = not tel and hides(PartyInfo(tel=user, sip=f"{user}@{host}" if host else ""))
     if not tel and not sip and not name:
         name = clean(user)
-    return Who(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
+    return PartyInfo(tel=tel, sip=sip, name=name, validation="none" if name else "", hidden=hidden)
 
 
 def same(aor: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import MILLI, SECOND, Cause, Digit
+from vcond.sdk.contract import MILLI, SECOND, Cause, Dtmf
 from vcond.sdk.media_stream import Stream, StreamedCalls
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
@@ -98,7 +98,7 @@ async def test_a_key_that_is_pressed_first_is_in_the_next_call(bench):
     stream = b.started()
     b.call.end(at=b.clock.now(), cause=CUT)
     b.feed(stream, b.twilio.dtmf("5"))
-    assert [event.button for event in b.call.events if isinstance(event, Digit)] == ["5"]
+    assert [event.button for event in b.call.events if isinstance(event, Dtmf)] == ["5"]
     assert len(b.desk.calls) == 2
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from vcond.base.time import MILLI
 from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import SECOND, Instant, SpanKind, Who
+from vcond.sdk.contract import SECOND, Instant, PartyInfo, SpanKind
 from vcond.sdk.media_stream import GO_ON, NORMAL, POLICY, UNSUPPORTED, Stream, StreamedCalls
 from vcond.sdk.media_stream.stream import MAX_GARBAGE
 from vcond.sdk.media_stream.tracks import EARLY
@@ -108,8 +108,8 @@ async def test_a_start_opens_the_call_and_names_who_is_in_it(bench):
     state = b.call.state
     assert (b.call.key, state.direction, state.answered) == (b.twilio.CALL, "unknown", NOON)
     assert [(party.key, party.who) for party in state.parties] == [
-        ("caller", Who(tel="+15550100", name="Ann", validation="none")),
-        ("callee", Who(tel="+15550199")),
+        ("caller", PartyInfo(tel="+15550100", name="Ann", validation="none")),
+        ("callee", PartyInfo(tel="+15550199")),
     ]
     assert [(track.party, track.codec, track.rate) for track in state.tracks] == [(0, "PCMU", 8000), (1, "PCMU", 8000)]
     assert {fact.name: fact.value for fact in state.facts} == {

@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from vcond.sdk.contract import Cause, Desk, Direction, Fact
+from vcond.sdk.contract import CallAttribute, Cause, Desk, Direction
 from vcond.sdk.media_stream import StreamedCalls, candidates, party, twilio_signed, understand, with_form
 
 SIGNATURE: Final = "X-Twilio-Signature"
@@ -74,6 +74,6 @@ class Statuses:
         call.party("callee", at=at, who=party(form.get("To", "")[:128]))
         for name, field in (("callSid", "CallSid"), ("accountSid", "AccountSid")):
             if form.get(field):
-                call.emit(Fact(at=at, name=name, value=form[field][:128]))
+                call.emit(CallAttribute(at=at, name=name, value=form[field][:128]))
         call.end(at=at, cause=cause)
         self._desk.log.info("call that nobody answered", call=call.uuid, status=status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vcond.call.events import PartyLeft, Paused, Unpaused
+from vcond.call.events import PartyLeft, RecordingPaused, RecordingResumed
 from vcond.sdk.contract import SECOND
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import LoopClock, run_virtual
@@ -51,7 +51,7 @@ def test_who_does_not_come_back_after_a_restart_has_left_and_pauses_nobody():
             board = Switchboard(first, CONFIG)
             for party in ("ann", "ben", "cleo"):
                 joins(board, first, party)
-            first.by_key("c").emit(Paused(at=first.clock.now(), by="party", party=1))
+            first.by_key("c").emit(RecordingPaused(at=first.clock.now(), by="party", party=1))
             board.close()
         async with MemoryDesk.after_crash(first) as desk:
             board = Switchboard(desk, CONFIG)
@@ -65,7 +65,7 @@ def test_who_does_not_come_back_after_a_restart_has_left_and_pauses_nobody():
             assert [one.here for one in call.state.parties] == [True, False, True]
             (left,) = [event for event in call.events if isinstance(event, PartyLeft)]
             assert (left.party, left.at) == (1, back)
-            call.emit(Unpaused(at=desk.clock.now(), by="party", party=ann.party))
+            call.emit(RecordingResumed(at=desk.clock.now(), by="party", party=ann.party))
             assert not call.state.paused, "whoever is here may end the pause of one who has left"
             await asyncio.sleep(60)
             assert not call.over

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from vcond.call.events import Paused, Unpaused
-from vcond.sdk.contract import PartyLeft, Who
+from vcond.call.events import RecordingPaused, RecordingResumed
+from vcond.sdk.contract import PartyInfo, PartyLeft
 from vcond.testing.desk import MemoryDesk
 from vcond_webrtc import captions
 
@@ -210,7 +210,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(serving, monkeypatch):
 async def test_a_slow_page_loses_the_oldest_lines():
     desk = MemoryDesk("webrtc")
     call = desk.call("c", at=desk.clock.now())
-    call.party("ann", at=desk.clock.now(), who=Who(name="Ann"))
+    call.party("ann", at=desk.clock.now(), who=PartyInfo(name="Ann"))
     board = captions.Board(call)
     async with asyncio.TaskGroup() as group:
         group.create_task(board.run())
@@ -258,10 +258,10 @@ async def test_a_party_pauses_for_all_and_who_paused_lets_it_go_on(serving):
             assert (state["paused"], state["resumable"]) == ([0], True)
             assert await switch(ben, "pause", on=False) == 204
             assert not call.state.paused
-        told = [(type(e), e.by, e.party) for e in call.events if isinstance(e, Paused | Unpaused)]
+        told = [(type(e), e.by, e.party) for e in call.events if isinstance(e, RecordingPaused | RecordingResumed)]
         assert told == [
-            (Paused, "party", 0), (Unpaused, "party", 0), (Paused, "operator", None), (Paused, "party", 0),
-            (Unpaused, "party", 0), (Unpaused, "operator", None), (Paused, "party", 0), (Unpaused, "party", 1),
+            (RecordingPaused, "party", 0), (RecordingResumed, "party", 0), (RecordingPaused, "operator", None), (RecordingPaused, "party", 0),
+            (RecordingResumed, "party", 0), (RecordingResumed, "operator", None), (RecordingPaused, "party", 0), (RecordingResumed, "party", 1),
         ]  # fmt: skip
 
 
@@ -273,7 +273,7 @@ async def test_who_comes_back_paused_is_paused_before_anything_is_kept(serving):
         await joined(desk, ann, "ann", paused="1")  # its call was over when the connection was back: this is a new one
         call = desk.by_key("c")
         await desk.until(lambda: call.state.tracks)
-        assert [type(event).__name__ for event in call.events[:3]] == ["CallOpened", "PartyJoined", "Paused"]
+        assert [type(event).__name__ for event in call.events[:3]] == ["CallOpened", "PartyJoined", "RecordingPaused"]
         assert [(pause.by, pause.party, pause.stop) for pause in call.state.pauses] == [("party", 0, None)]
         async with watching(ann) as page:
             assert (await page.event())[1]["paused"] == [0]

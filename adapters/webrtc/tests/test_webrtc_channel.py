@@ -10,7 +10,7 @@ import pytest
 import soxr
 
 from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import BadMediaError, ConfigError, Digit
+from vcond.sdk.contract import BadMediaError, ConfigError, Dtmf
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock
@@ -332,7 +332,7 @@ def test_a_key_is_told_once_and_its_packets_are_no_loss():
         bench.channel.write(Packet("opus", seq + 1 + number, (70 + number) * 960, payload), now)
         bench.desk.tick()
     bench.finish()
-    keys = [event for event in bench.call.events if isinstance(event, Digit)]
+    keys = [event for event in bench.call.events if isinstance(event, Dtmf)]
     assert [(key.button, key.ms, key.party) for key in keys] == [("5", 60, 0), ("#", 20, 0)]
     assert keys[0].at == began
     assert bench.seconds(0, "lost") == 0
@@ -360,7 +360,7 @@ def test_a_key_that_is_down_when_the_publisher_goes_is_told():
         Packet("telephone-event/8000", 1, 0, struct.pack("!BBH", 9, 0, 400)), bench.desk.clock.advance(FRAME_NS)
     )
     bench.channel.close(bench.desk.clock.now())
-    assert [event.button for event in bench.call.events if isinstance(event, Digit)] == ["9"]
+    assert [event.button for event in bench.call.events if isinstance(event, Dtmf)] == ["9"]
     assert not bench.call.state.tracks
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vcond.call.events import Paused
+from vcond.call.events import RecordingPaused
 from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import MILLI, SECOND, Cause, Fact, Muted
+from vcond.sdk.contract import MILLI, SECOND, CallAttribute, Cause, Muted
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock, run_virtual
@@ -73,7 +73,9 @@ async def test_publishers_of_a_call_that_was_cut_off_go_on_into_the_next_at_once
     house.talk(ben, voice(4, 1.0), 50)
     assert len(house.desk.calls) == 2
     assert find(voice(4, 1.0)[160:], house.desk.audio(second, 1))[0] > 0.95
-    agreed = [(one.party, one.value) for one in second.events if isinstance(one, Fact) and one.name == "consent"]
+    agreed = [
+        (one.party, one.value) for one in second.events if isinstance(one, CallAttribute) and one.name == "consent"
+    ]
     assert agreed == [(0, "I agree"), (1, "I agree")]
     assert [one.party for one in second.events if isinstance(one, Muted)] == [1]
     assert [warned.code for warned in second.state.warnings] == ["joined-late"]
@@ -91,7 +93,7 @@ async def test_a_pause_between_the_cut_and_the_next_packet_pauses_the_next_call(
     house.call.end(at=house.clock.now(), cause=CUT)
     assert ann.presence.pause()
     assert len(house.desk.calls) == 2
-    assert [one.party for one in house.call.events if isinstance(one, Paused)] == [0]
+    assert [one.party for one in house.call.events if isinstance(one, RecordingPaused)] == [0]
     assert ann.presence.resume()
 
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from vcond.sdk.contract import SECOND, Answered, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
+from vcond.sdk.contract import (
+    SECOND,
+    Answered,
+    CallAttribute,
+    Cause,
+    Desk,
+    Instant,
+    LiveCall,
+    PartyInfo,
+    PartyLeft,
+    Warned,
+)
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
 
@@ -120,10 +131,10 @@ class Switchboard:
         self._desk.log.info("recording goes on in a new call", call=call.uuid, before=state.uuid)
         for key in conversation.here:
             place, before = conversation.places[key], state.party_by_key(key)
-            place.party = call.party(key, at=at, who=before.told if before is not None else Who())
+            place.party = call.party(key, at=at, who=before.told if before is not None else PartyInfo())
             for fact in state.facts:
                 if before is not None and fact.party == before.index:
-                    call.emit(Fact(at=at, name=fact.name, value=fact.value, party=place.party))
+                    call.emit(CallAttribute(at=at, name=fact.name, value=fact.value, party=place.party))
         call.emit(Warned(at=at, code="joined-late", text="the call was there before capture began"))
         return True
 
@@ -140,7 +151,7 @@ class Switchboard:
             return
         moment = datetime.fromtimestamp(agreed / SECOND, UTC).isoformat(timespec="milliseconds")
         for name, value in (("consent", text), ("consent.at", moment)):
-            call.emit(Fact(at=agreed, name=name, value=value, party=place.party))
+            call.emit(CallAttribute(at=agreed, name=name, value=value, party=place.party))
 
     def leave(self, place: Place, publisher: Publisher, *, at: Instant, lost: bool) -> None:
         """A publisher is over: it hung up, or it was lost."""

@@ -11,7 +11,7 @@ import numpy as np
 from vcond.media.codecs import Pcm, encode
 from vcond.media.placement.reorder import MAX_DROPOUT, MAX_MISORDER
 from vcond.media.rtp.dtmf import Keys, Pressed
-from vcond.sdk.contract import BadMediaError, Codec, Desk, Digit, Instant, LiveCall, RtpClock, Track
+from vcond.sdk.contract import BadMediaError, Codec, Desk, Dtmf, Instant, LiveCall, RtpClock, Track
 from vcond_webrtc.opus import OpusDecoder
 
 OPUS_RATE: Final = 48_000
@@ -135,7 +135,7 @@ class Channel:
 
     def _press(self, keys: Sequence[Pressed[Instant]]) -> None:
         for key in keys:
-            self._call.emit(Digit(at=key.at, party=self._party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
+            self._call.emit(Dtmf(at=key.at, party=self._party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
 
     def _open(self, codec: str, at: Instant) -> Track:
         if self._track is not None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from vcond.sdk.contract import ProtocolError, RefusedError, Who
+from vcond.sdk.contract import PartyInfo, ProtocolError, RefusedError
 
 Role = Literal["agent", "customer", "supervisor", "sme", "thirdparty", ""]
 ROLES: Final = ("agent", "customer", "supervisor", "sme", "thirdparty")
@@ -39,9 +39,9 @@ class Claims(msgspec.Struct, frozen=True):
     tel: str = ""
 
     @property
-    def who(self) -> Who:
+    def who(self) -> PartyInfo:
         """The party in the words of a vCon; nobody has checked its name."""
-        return Who(tel=self.tel, name=self.name, role=self.role, validation="none" if self.name else "")
+        return PartyInfo(tel=self.tel, name=self.name, role=self.role, validation="none" if self.name else "")
 
 
 def from_words(words: Mapping[str, Any]) -> Claims:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcond.sdk.contract import Desk, Instant, Muted, Paused, Unmuted, Unpaused
+from vcond.sdk.contract import Desk, Instant, Muted, RecordingPaused, RecordingResumed, Unmuted
 from vcond_webrtc.calls import Place, Switchboard
 from vcond_webrtc.channel import Channel, Packet
 
@@ -46,7 +46,7 @@ class Presence:
         """The person pauses the recording of the whole call. Whether it is paused now."""
         now = self._desk.clock.now()
         self._follow(now)
-        self._call.emit(Paused(at=now, by="party", party=self.place.party))
+        self._call.emit(RecordingPaused(at=now, by="party", party=self.place.party))
         return self._call.state.paused
 
     def resume(self) -> bool:
@@ -55,7 +55,7 @@ class Presence:
         self._follow(now)
         party = self.place.party
         if self._call.state.ending("party", party):
-            self._call.emit(Unpaused(at=now, by="party", party=party))
+            self._call.emit(RecordingResumed(at=now, by="party", party=party))
         return not self._call.state.paused
 
     def close(self, at: Instant) -> None:

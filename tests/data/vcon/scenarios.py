@@ -21,9 +21,9 @@ ZERO = 1_795_424_400 * SECOND
 UUID = "019f155a-5131-80ec-832a-bc92ac6830cd"
 RATE = 8000
 
-CALLER = ev.Who(tel="+15551230001", name="Ada Byron", validation="none", type="person", role="customer")
-AGENT = ev.Who(tel="1001", name="Agent Smith", uuid="agent-1001", type="person", role="agent")
-SECOND_AGENT = ev.Who(sip="1002@pbx.example.com", uuid="agent-1002", type="person", role="agent")
+CALLER = ev.PartyInfo(tel="+15551230001", name="Ada Byron", validation="none", type="person", role="customer")
+AGENT = ev.PartyInfo(tel="1001", name="Agent Smith", uuid="agent-1001", type="person", role="agent")
+SECOND_AGENT = ev.PartyInfo(sip="1002@pbx.example.com", uuid="agent-1002", type="person", role="agent")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Script:
             )
         )  # fmt: skip
 
-    def joins(self, party: int, at: float, who: ev.Who) -> None:
+    def joins(self, party: int, at: float, who: ev.PartyInfo) -> None:
         self.add(ev.PartyJoined(at=self.at(at), party=party, key=f"leg-{party}", who=who))
 
     def track(self, party: int, at: float) -> int:
@@ -113,9 +113,9 @@ def two(seconds: float = 4.0) -> Script:
     script = Script(seconds)
     script.open()
     script.joins(0, 0, CALLER)
-    script.add(ev.Fact(at=script.at(0), name="sip_call_id", value="a84b4c76e66710@pc33.example.com", party=0))
-    script.add(ev.Fact(at=script.at(0), name="speech_engine", value="vosk"))
-    script.add(ev.Fact(at=script.at(0), name="speech_model", value="vosk-model-small-en-us-0.15"))
+    script.add(ev.CallAttribute(at=script.at(0), name="sip_call_id", value="a84b4c76e66710@pc33.example.com", party=0))
+    script.add(ev.CallAttribute(at=script.at(0), name="speech_engine", value="vosk"))
+    script.add(ev.CallAttribute(at=script.at(0), name="speech_model", value="vosk-model-small-en-us-0.15"))
     script.joins(1, 0.2, AGENT)
     script.add(ev.Answered(at=script.at(0.5)))
     script.track(0, 0.5)
@@ -136,9 +136,9 @@ def plain() -> Script:
         script.hears(track, 0.5, 4.0)
     script.says(0, 0.8, "hello is this support")
     script.says(1, 2.5, "yes how can i help", each=0.2)
-    script.add(ev.Fact(at=script.at(0), name="linkedid", value="1795424400.17"))
-    script.add(ev.Fact(at=script.at(0), name="queue", value="support"))
-    script.add(ev.Fact(at=script.at(0), name="channel", value="PJSIP/1001-00000001", party=1))
+    script.add(ev.CallAttribute(at=script.at(0), name="linkedid", value="1795424400.17"))
+    script.add(ev.CallAttribute(at=script.at(0), name="queue", value="support"))
+    script.add(ev.CallAttribute(at=script.at(0), name="channel", value="PJSIP/1001-00000001", party=1))
     script.add(ev.Tagged(at=script.at(3), name="campaign", value="autumn"))
     return finish(script, (0, 1))
 
@@ -149,7 +149,7 @@ def hold() -> Script:
     script.hears(1, 0.5, 2.0)
     script.add(ev.Held(at=script.at(2), party=1))
     script.hears(1, 2.0, 3.5, SpanKind.HELD)
-    script.add(ev.Resumed(at=script.at(3.5), party=1))
+    script.add(ev.Retrieved(at=script.at(3.5), party=1))
     script.hears(1, 3.5, 5.0)
     script.says(1, 0.7, "one moment")
     script.says(1, 3.6, "thank you")
@@ -160,8 +160,8 @@ def dtmf() -> Script:
     script = two()
     for track in (0, 1):
         script.hears(track, 0.5, 4.0)
-    script.add(ev.Digit(at=script.at(1.5), party=0, button="5", ms=120))
-    script.add(ev.Digit(at=script.at(2.0), party=0, button="#", ms=80))
+    script.add(ev.Dtmf(at=script.at(1.5), party=0, button="5", ms=120))
+    script.add(ev.Dtmf(at=script.at(2.0), party=0, button="#", ms=80))
     return finish(script, (0, 1))
 
 
@@ -206,9 +206,9 @@ def conference() -> Script:
     script = two(5.0)
     script.hears(0, 0.5, 5.0)
     script.hears(1, 0.5, 5.0)
-    script.joins(2, 1.0, ev.Who(tel="+15551230003", type="person"))
+    script.joins(2, 1.0, ev.PartyInfo(tel="+15551230003", type="person"))
     script.hears(script.track(2, 1.0), 1.0, 5.0)
-    script.joins(3, 2.0, ev.Who(tel="anonymous"))
+    script.joins(3, 2.0, ev.PartyInfo(tel="anonymous"))
     script.hears(script.track(3, 2.0), 2.0, 4.0)
     script.add(ev.Muted(at=script.at(2.5), party=2), ev.Unmuted(at=script.at(3.5), party=2))
     script.leaves(3, 4.0)
@@ -279,11 +279,11 @@ def pause() -> Script:
     script = two(6.0)
     for track in (0, 1):
         script.hears(track, 0.5, 6.0)
-    script.add(ev.Digit(at=script.at(1.0), party=0, button="1", ms=100))
+    script.add(ev.Dtmf(at=script.at(1.0), party=0, button="1", ms=100))
     script.says(0, 1.2, "my card number is four one one one", each=0.3)
-    script.add(ev.Paused(at=script.at(2.4), reason="payment", by="agent"))
-    script.add(ev.Digit(at=script.at(3.0), party=0, button="4", ms=100))
-    script.add(ev.Unpaused(at=script.at(4.5), by="agent"))
+    script.add(ev.RecordingPaused(at=script.at(2.4), reason="payment", by="agent"))
+    script.add(ev.Dtmf(at=script.at(3.0), party=0, button="4", ms=100))
+    script.add(ev.RecordingResumed(at=script.at(4.5), by="agent"))
     script.says(1, 4.8, "thank you")
     return finish(script, (0, 1))
 

@@ -11,7 +11,7 @@ import pytest
 from vcond_pcmline import PcmLineAdapter
 
 from vcond.call.events import CallEnded
-from vcond.sdk.contract import Finding, Held, Who
+from vcond.sdk.contract import Finding, Held, PartyInfo
 from vcond.testing.conformance import AdapterConformance
 
 
@@ -140,7 +140,7 @@ class JoinsAgainAndAgain(PcmLineAdapter):
     def open(self, desk, hello):
         for number in range(2):
             desk.call(hello.call, at=desk.clock.now()).party(
-                f"{desk.clock.now()}-{number}", at=desk.clock.now(), who=Who()
+                f"{desk.clock.now()}-{number}", at=desk.clock.now(), who=PartyInfo()
             )
         return super().open(desk, hello)
 

@@ -118,9 +118,9 @@ class Listed(Recorder):
 
 def test_a_party_joins_is_described_returns_and_is_written_no_more_than_that():
     call = Listed()
-    assert [call.party("a", at=at(0), who=ev.Who(tel="1")), call.party("b", at=at(0))] == [0, 1]
-    assert call.party("a", at=at(1), who=ev.Who(tel="1")) == 0
-    assert call.party("a", at=at(1), who=ev.Who(name="Ann")) == 0
+    assert [call.party("a", at=at(0), who=ev.PartyInfo(tel="1")), call.party("b", at=at(0))] == [0, 1]
+    assert call.party("a", at=at(1), who=ev.PartyInfo(tel="1")) == 0
+    assert call.party("a", at=at(1), who=ev.PartyInfo(name="Ann")) == 0
     call.emit(ev.PartyLeft(at=at(2), party=0))
     assert call.party("a", at=at(3)) == 0
     assert [type(event).__name__ for event in call.events[1:]] == [
@@ -130,7 +130,7 @@ def test_a_party_joins_is_described_returns_and_is_written_no_more_than_that():
 
 def test_a_name_that_is_no_unicode_is_mended():
     call = Listed()
-    call.party("a\ud800", at=at(0), who=ev.Who(name="\ud800"))
+    call.party("a\ud800", at=at(0), who=ev.PartyInfo(name="\ud800"))
     call.emit(ev.Tagged(at=at(0), name="x", value="\ud800"))
     assert (call.state.parties[0].key, call.state.parties[0].told.name, call.state.tags) == ("a?", "?", [("x", "?")])
 
@@ -175,8 +175,8 @@ def test_limits_are_counted_and_said_once(monkeypatch):
     assert call.open_track(0, at=at(0), codec="L16", rate=RATE) == -1
     for _ in range(2):
         call.emit(ev.Tagged(at=at(0), name="x"))
-        call.emit(ev.Paused(at=at(0), by="party", party=0))
-        call.emit(ev.Unpaused(at=at(0), by="party", party=0))
+        call.emit(ev.RecordingPaused(at=at(0), by="party", party=0))
+        call.emit(ev.RecordingResumed(at=at(0), by="party", party=0))
     assert call.drops == [(what, "limit") for what in ("parties", "tracks", "events", "events")]
     assert (call.limits, [warned.text for warned in call.state.warnings]) == (["parties"], ["too many parties"])
     assert call.state.paused  # pausing is always possible
@@ -187,11 +187,11 @@ def test_a_pause_takes_back_and_ends_now_and_nothing_dialled_in_it_is_kept():
     call.party("a", at=at(0))
     track = call.track()
     call.time = at(5)
-    call.emit(ev.Paused(at=at(4), by="platform"))
-    call.emit(ev.Paused(at=at(5), by="platform"))
-    call.emit(ev.Digit(at=at(4.5), party=0, button="7"))
-    call.emit(ev.Unpaused(at=at(4.6), by="platform"))
-    call.emit(ev.Digit(at=at(4.5), party=0, button="7"))
+    call.emit(ev.RecordingPaused(at=at(4), by="platform"))
+    call.emit(ev.RecordingPaused(at=at(5), by="platform"))
+    call.emit(ev.Dtmf(at=at(4.5), party=0, button="7"))
+    call.emit(ev.RecordingResumed(at=at(4.6), by="platform"))
+    call.emit(ev.Dtmf(at=at(4.5), party=0, button="7"))
     assert [(pause.start, pause.stop) for pause in call.state.pauses] == [(at(4), at(5))]
     assert track.did == [("take back", at(4))]
     assert not any(moment.button for moment in call.state.history)
@@ -200,13 +200,13 @@ def test_a_pause_takes_back_and_ends_now_and_nothing_dialled_in_it_is_kept():
 def test_who_paused_the_call_before_lets_this_one_go_on():
     before, call = Listed(), Listed("two")
     before.party("a", at=at(0))
-    before.emit(ev.Paused(at=at(0), by="party", party=0, reason="card"))
+    before.emit(ev.RecordingPaused(at=at(0), by="party", party=0, reason="card"))
     call.keep_paused(pausing.standing(before.state.pauses, before.state.parties), at(0))
     assert call.party("b", at=at(1)) == 0
     assert call.party("a", at=at(1)) == 1
-    call.emit(ev.Unpaused(at=at(2), by="party", party=0))
+    call.emit(ev.RecordingResumed(at=at(2), by="party", party=0))
     assert call.state.paused
-    call.emit(ev.Unpaused(at=at(2), by="party", party=1))
+    call.emit(ev.RecordingResumed(at=at(2), by="party", party=1))
     assert not call.state.paused
 
 
@@ -224,7 +224,7 @@ def test_frames_are_kept_but_for_what_a_pause_touches():
     call = Listed()
     call.party("a", at=at(0))
     track = call.track()
-    call.record(ev.Paused(at=at(0.03), by="platform"))
+    call.record(ev.RecordingPaused(at=at(0.03), by="platform"))
     for _ in range(3):
         track.write(bytes(320), arrived=at(0.02))
     track.write(b"odd", arrived=at(0.02))
@@ -255,9 +255,9 @@ def test_the_end_closes_and_labels_and_is_said_once():
     call.party("a", at=at(0))
     track = call.track()
     call.emit(ev.Held(at=at(0), party=0))
-    call.emit(ev.Paused(at=at(0), by="platform"))
+    call.emit(ev.RecordingPaused(at=at(0), by="platform"))
     call.time = at(1)
-    call.emit(ev.Unpaused(at=at(1), by="platform"))
+    call.emit(ev.RecordingResumed(at=at(1), by="platform"))
     call.end(at=at(30))
     call.end(at=at(5))
     assert track.closed
@@ -308,9 +308,9 @@ def test_a_merge_that_fails_says_why_and_changes_nothing(monkeypatch, why):
 
 def test_words_are_shown_but_for_what_a_pause_touches():
     call = Listed()
-    call.party("a", at=at(0), who=ev.Who(tel="1001", name="Ann"))
+    call.party("a", at=at(0), who=ev.PartyInfo(tel="1001", name="Ann"))
     call.lines.clear()
-    call.record(ev.Paused(at=at(2), by="platform"))
+    call.record(ev.RecordingPaused(at=at(2), by="platform"))
     for kind in ("partial", "final"):
         call.show_words(kind, 0, at(0), at(1), "hello")
         call.show_words(kind, 0, at(1), at(3), "secret")

@@ -27,43 +27,43 @@ WORDS = (
 def test_a_word_hides_as_number_as_address_and_as_name(word):
     user = word.replace(" ", "%20").replace('"', "")
     for who in (
-        ev.Who(tel=word),
-        ev.Who(sip=f"{user}@pbx.example.com"),
-        ev.Who(sip=f"{user}@192.0.2.1:5060"),
-        ev.Who(name=word),
+        ev.PartyInfo(tel=word),
+        ev.PartyInfo(sip=f"{user}@pbx.example.com"),
+        ev.PartyInfo(sip=f"{user}@192.0.2.1:5060"),
+        ev.PartyInfo(name=word),
     ):
         assert hides(who), who
-        assert shown(who) == ev.Who(name="anonymous", hidden=True)
+        assert shown(who) == ev.PartyInfo(name="anonymous", hidden=True)
 
 
 @pytest.mark.parametrize(
     "who",
     [
-        ev.Who(tel="+266696687"), ev.Who(tel="266696687"), ev.Who(tel="+7378742883"), ev.Who(tel="+2562533"),
-        ev.Who(tel="+8656696"), ev.Who(tel="+86282452253"), ev.Who(tel="tel:+266696687"), ev.Who(tel="0000000000"),
-        ev.Who(tel="+0000000000"), ev.Who(sip="+266696687@sip.example.com"), ev.Who(sip="0000000000@192.0.2.1"),
-        ev.Who(sip="anonymous@anonymous.invalid"), ev.Who(sip="c8oqz84@ANONYMOUS.invalid:5060"), ev.Who(sip="x@a.anonymous.invalid."),
-        ev.Who(sip="sip:anonymous@pbx.example.com"), ev.Who(sip="anonymous;phone-context=x@pbx.example.com"), ev.Who(sip="anonymous"),
-        ev.Who(mailto="x@anonymous.invalid"), ev.Who(uuid="client:Anonymous", name="Anonymous"),
-        ev.Who(tel="+15550100123", name="anonymous@anonymous.invalid"), ev.Who(name="+266696687"), ev.Who(name="0000000000"),
-        ev.Who(tel="+15550100123", name="Anonymous"), ev.Who(sip="anonymous@anonymous.invalid", name="Ada Lovelace"),
-        ev.Who(tel="+15550100123", name="Ada Lovelace", sip="a@b.example", mailto="a@b.example", uuid="7", hidden=True),
+        ev.PartyInfo(tel="+266696687"), ev.PartyInfo(tel="266696687"), ev.PartyInfo(tel="+7378742883"), ev.PartyInfo(tel="+2562533"),
+        ev.PartyInfo(tel="+8656696"), ev.PartyInfo(tel="+86282452253"), ev.PartyInfo(tel="tel:+266696687"), ev.PartyInfo(tel="0000000000"),
+        ev.PartyInfo(tel="+0000000000"), ev.PartyInfo(sip="+266696687@sip.example.com"), ev.PartyInfo(sip="0000000000@192.0.2.1"),
+        ev.PartyInfo(sip="anonymous@anonymous.invalid"), ev.PartyInfo(sip="c8oqz84@ANONYMOUS.invalid:5060"), ev.PartyInfo(sip="x@a.anonymous.invalid."),
+        ev.PartyInfo(sip="sip:anonymous@pbx.example.com"), ev.PartyInfo(sip="anonymous;phone-context=x@pbx.example.com"), ev.PartyInfo(sip="anonymous"),
+        ev.PartyInfo(mailto="x@anonymous.invalid"), ev.PartyInfo(uuid="client:Anonymous", name="Anonymous"),
+        ev.PartyInfo(tel="+15550100123", name="anonymous@anonymous.invalid"), ev.PartyInfo(name="+266696687"), ev.PartyInfo(name="0000000000"),
+        ev.PartyInfo(tel="+15550100123", name="Anonymous"), ev.PartyInfo(sip="anonymous@anonymous.invalid", name="Ada Lovelace"),
+        ev.PartyInfo(tel="+15550100123", name="Ada Lovelace", sip="a@b.example", mailto="a@b.example", uuid="7", hidden=True),
     ],
 )  # fmt: skip
 def test_nothing_is_shown_of_who_hid(who):
-    assert shown(who) == ev.Who(name="anonymous", hidden=True)
+    assert shown(who) == ev.PartyInfo(name="anonymous", hidden=True)
 
 
 @pytest.mark.parametrize(
     "who",
     [
-        ev.Who(), ev.Who(tel="+15550100123"), ev.Who(tel="7378742883"), ev.Who(tel="2562533"), ev.Who(tel="+17378742883"),
-        ev.Who(tel="1000"), ev.Who(tel="000"), ev.Who(name="Anonymous Logistics", tel="+15550100123"),
-        ev.Who(name="Private Bank"), ev.Who(name="Bank Private"), ev.Who(name="Blocked Drains Ltd"), ev.Who(name="Unknown Pleasures"),
-        ev.Who(name="Numero Uno"), ev.Who(name="Privatbank AG"), ev.Who(name="Private Phone Repair"), ev.Who(name="Call Centre"),
-        ev.Who(name="The Unknown Soldier"), ev.Who(name="Restricted Goods Unit"), ev.Who(name="Hidden Valley"),
-        ev.Who(sip="private.bank@pbx.example.com"), ev.Who(sip="1001@anonymous.example.com"), ev.Who(sip="1001@anonymous-invalid.example"),
-        ev.Who(sip="1001@unknown.invalid"), ev.Who(mailto="anonymous@example.com"), ev.Who(name="非常口"), ev.Who(name="Masque"[:-1]),
+        ev.PartyInfo(), ev.PartyInfo(tel="+15550100123"), ev.PartyInfo(tel="7378742883"), ev.PartyInfo(tel="2562533"), ev.PartyInfo(tel="+17378742883"),
+        ev.PartyInfo(tel="1000"), ev.PartyInfo(tel="000"), ev.PartyInfo(name="Anonymous Logistics", tel="+15550100123"),
+        ev.PartyInfo(name="Private Bank"), ev.PartyInfo(name="Bank Private"), ev.PartyInfo(name="Blocked Drains Ltd"), ev.PartyInfo(name="Unknown Pleasures"),
+        ev.PartyInfo(name="Numero Uno"), ev.PartyInfo(name="Privatbank AG"), ev.PartyInfo(name="Private Phone Repair"), ev.PartyInfo(name="Call Centre"),
+        ev.PartyInfo(name="The Unknown Soldier"), ev.PartyInfo(name="Restricted Goods Unit"), ev.PartyInfo(name="Hidden Valley"),
+        ev.PartyInfo(sip="private.bank@pbx.example.com"), ev.PartyInfo(sip="1001@anonymous.example.com"), ev.PartyInfo(sip="1001@anonymous-invalid.example"),
+        ev.PartyInfo(sip="1001@unknown.invalid"), ev.PartyInfo(mailto="anonymous@example.com"), ev.PartyInfo(name="非常口"), ev.PartyInfo(name="Masque"[:-1]),
     ],
 )  # fmt: skip
 def test_who_has_a_name_or_number_keeps_it(who):
@@ -72,13 +72,15 @@ def test_who_has_a_name_or_number_keeps_it(who):
 
 
 def test_a_name_that_the_network_did_not_have_hides_no_number():
-    assert shown(ev.Who(tel="+15550100123", name="Unavailable", validation="none")) == ev.Who(tel="+15550100123")
-    assert shown(ev.Who(sip="1001@pbx.example.com", name="unknown")) == ev.Who(sip="1001@pbx.example.com")
+    assert shown(ev.PartyInfo(tel="+15550100123", name="Unavailable", validation="none")) == ev.PartyInfo(
+        tel="+15550100123"
+    )
+    assert shown(ev.PartyInfo(sip="1001@pbx.example.com", name="unknown")) == ev.PartyInfo(sip="1001@pbx.example.com")
 
 
 def test_what_a_hidden_party_is_stays():
-    who = ev.Who(tel="anonymous", uuid="x", type="person", role="customer", org="Example", dept="Sales")
-    assert shown(who) == ev.Who(
+    who = ev.PartyInfo(tel="anonymous", uuid="x", type="person", role="customer", org="Example", dept="Sales")
+    assert shown(who) == ev.PartyInfo(
         name="anonymous", type="person", role="customer", org="Example", dept="Sales", hidden=True
     )
 
@@ -87,13 +89,16 @@ def test_who_asked_once_stays_hidden_and_a_number_that_comes_later_takes_a_words
     call = fold(
         [
             OPENED,
-            ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.Who(tel="+15550100123", hidden=True)),
-            ev.PartyDescribed(at=Instant(3), party=0, who=ev.Who(tel="+15550100124", name="Ada")),
-            ev.PartyJoined(at=Instant(2), party=1, key="b", who=ev.Who(tel="unknown")),
-            ev.PartyDescribed(at=Instant(3), party=1, who=ev.Who(tel="+15550100999")),
+            ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.PartyInfo(tel="+15550100123", hidden=True)),
+            ev.PartyDescribed(at=Instant(3), party=0, who=ev.PartyInfo(tel="+15550100124", name="Ada")),
+            ev.PartyJoined(at=Instant(2), party=1, key="b", who=ev.PartyInfo(tel="unknown")),
+            ev.PartyDescribed(at=Instant(3), party=1, who=ev.PartyInfo(tel="+15550100999")),
         ]
     )
-    assert [party.who for party in call.parties] == [ev.Who(name="anonymous", hidden=True), ev.Who(tel="+15550100999")]
+    assert [party.who for party in call.parties] == [
+        ev.PartyInfo(name="anonymous", hidden=True),
+        ev.PartyInfo(tel="+15550100999"),
+    ]
     assert [(one["name"], one["tel"]) for one in summary(call)["parties"]] == [("anonymous", ""), ("", "+15550100999")]
 
 
@@ -103,7 +108,7 @@ def test_a_journal_of_before_is_read_and_the_flag_is_written_only_where_it_is_se
     assert isinstance(event, ev.PartyJoined)
     assert not event.who.hidden
     assert ev.encode(event) == old
-    hidden = ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.Who(hidden=True))
+    hidden = ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.PartyInfo(hidden=True))
     assert ev.decode(ev.encode(hidden)) == hidden
 
 
@@ -128,9 +133,9 @@ def test_headers_that_ask(header, value, asked):
     call = fold(
         [
             OPENED,
-            ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.Who(tel="+15550100123")),
-            ev.PartyJoined(at=Instant(2), party=1, key="b", who=ev.Who(tel="+15550100124")),
-            ev.Fact(at=Instant(3), name=f"sip_header.{header}", value=value),
+            ev.PartyJoined(at=Instant(2), party=0, key="a", who=ev.PartyInfo(tel="+15550100123")),
+            ev.PartyJoined(at=Instant(2), party=1, key="b", who=ev.PartyInfo(tel="+15550100124")),
+            ev.CallAttribute(at=Instant(3), name=f"sip_header.{header}", value=value),
         ]
     )
     assert [party.who.hidden for party in call.parties] == [asked, False]

@@ -13,7 +13,7 @@ def at(seconds: float) -> Instant:
 def call(zero: float, uuid: str, parties: dict[str, str]) -> list[ev.Event]:
     events: list[ev.Event] = [ev.CallOpened(at=at(zero), call=uuid, adapter="t", key=uuid)]
     for i, (key, name) in enumerate(parties.items()):
-        events.append(ev.PartyJoined(at=at(zero + i), party=i, key=key, who=ev.Who(name=name)))
+        events.append(ev.PartyJoined(at=at(zero + i), party=i, key=key, who=ev.PartyInfo(name=name)))
         events.append(ev.TrackOpened(at=at(zero + i), track=i, party=i, codec="L16", rate=8000))
         events.append(ev.Span(at=at(zero + 3), track=i, start=8000 * i, stop=24_000, kind=ev.SpanKind.RECEIVED))
     events.append(ev.Answered(at=at(zero + 1)))
@@ -84,9 +84,15 @@ def test_a_merged_journal_reads_back_the_same():
 
 def test_what_the_first_call_is_called_stays_and_the_others_goes_to_its_caller():
     facts = [("dialled", "200"), ("conference", "room")]
-    first = [*call(0, "u", {"carol": "C", "alice": "A"}), *(ev.Fact(at=at(1), name=n, value=v) for n, v in facts)]
+    first = [
+        *call(0, "u", {"carol": "C", "alice": "A"}),
+        *(ev.CallAttribute(at=at(1), name=n, value=v) for n, v in facts),
+    ]
     facts = [("dialled", "201"), ("conference", "room"), ("queue", "support")]
-    second = [*call(10, "v", {"line2": "A", "bob": "B"}), *(ev.Fact(at=at(11), name=n, value=v) for n, v in facts)]
+    second = [
+        *call(10, "v", {"line2": "A", "bob": "B"}),
+        *(ev.CallAttribute(at=at(11), name=n, value=v) for n, v in facts),
+    ]
     into = fold(first)
     into.apply(merge(into, fold(second), second, at=at(20)).event)
     assert {(fact.name, fact.party): fact.value for fact in into.facts} == {
@@ -100,8 +106,8 @@ def test_what_the_first_call_is_called_stays_and_the_others_goes_to_its_caller()
 def test_a_party_that_comes_back_keeps_the_facts_of_its_first_leg():
     def facts(which, value):
         return [
-            ev.Fact(at=at(1), name="uniqueid", value=value, party=0),
-            ev.Fact(at=at(1), name="endpoint", value="x", party=0),
+            ev.CallAttribute(at=at(1), name="uniqueid", value=value, party=0),
+            ev.CallAttribute(at=at(1), name="endpoint", value="x", party=0),
         ]
 
     first = [*call(0, "u", {"ann": "A"}), *facts(0, "leg-1")]

@@ -32,7 +32,11 @@ def switched(steps):
     for after, owner, on in steps:
         now += after
         by, party = OWNERS[owner]
-        events.append(ev.Paused(at=at(now), by=by, party=party) if on else ev.Unpaused(at=at(now), by=by, party=party))
+        events.append(
+            ev.RecordingPaused(at=at(now), by=by, party=party)
+            if on
+            else ev.RecordingResumed(at=at(now), by=by, party=party)
+        )
     return events
 
 
@@ -63,7 +67,7 @@ def test_it_is_paused_while_anybody_wants_it(steps):
     events = switched(steps)
     for event in events:
         owner = (event.by, event.party)
-        if isinstance(event, ev.Paused):
+        if isinstance(event, ev.RecordingPaused):
             wanted.add(owner)
         else:
             wanted.discard(owner)
@@ -77,19 +81,19 @@ def test_a_pause_is_its_partys_also_after_a_merge():
     events = [
         ev.CallOpened(at=at(1), call="v", adapter="test", key="k2"),
         ev.PartyJoined(at=at(1), party=0, key="c"),
-        ev.Paused(at=at(2), by="party", party=0),
+        ev.RecordingPaused(at=at(2), by="party", party=0),
     ]
     into.apply(merge(into, fold(events), events, at=at(3)).event)
     assert pausing.made(into.pauses, pausing.Owner("party", 2))
-    into.apply(ev.Unpaused(at=at(4), by="party", party=2))
+    into.apply(ev.RecordingResumed(at=at(4), by="party", party=2))
     assert not into.paused
     assert into.odd == 0
 
 
 @pytest.mark.parametrize("who", OWNERS)
 def test_whoever_lets_recording_go_on_ends_its_own_pause_only(who):
-    call = call_of(*[ev.Paused(at=at(1), by=by, party=party) for by, party in OWNERS])
-    call.apply(ev.Unpaused(at=at(2), by=who[0], party=who[1]))
+    call = call_of(*[ev.RecordingPaused(at=at(1), by=by, party=party) for by, party in OWNERS])
+    call.apply(ev.RecordingResumed(at=at(2), by=who[0], party=who[1]))
     assert {(pause.by, pause.party) for pause in call.pauses if pause.stop is not None} == {who}
     assert call.paused
     assert call.odd == 0
@@ -97,16 +101,16 @@ def test_whoever_lets_recording_go_on_ends_its_own_pause_only(who):
 
 @pytest.mark.parametrize("who", [("operator", None), ("platform", None), ("platform", 1), ("", None)])
 def test_a_pause_of_a_party_that_left_is_for_parties_to_end(who):
-    call = call_of(ev.Paused(at=at(1), by="party", party=0), ev.PartyLeft(at=at(2), party=0))
-    call.apply(ev.Unpaused(at=at(3), by=who[0], party=who[1]))
+    call = call_of(ev.RecordingPaused(at=at(1), by="party", party=0), ev.PartyLeft(at=at(2), party=0))
+    call.apply(ev.RecordingResumed(at=at(3), by=who[0], party=who[1]))
     assert call.paused
-    call.apply(ev.Unpaused(at=at(4), by="party", party=1))
+    call.apply(ev.RecordingResumed(at=at(4), by="party", party=1))
     assert not call.paused
 
 
 def test_an_override_ends_all_pauses_and_is_told_of_each():
-    call = call_of(*[ev.Paused(at=at(1), by=by, party=party) for by, party in OWNERS])
-    call.apply(ev.Unpaused(at=at(2), by="party", party=0))
+    call = call_of(*[ev.RecordingPaused(at=at(1), by=by, party=party) for by, party in OWNERS])
+    call.apply(ev.RecordingResumed(at=at(2), by="party", party=0))
     call.apply(ev.PauseOverridden(at=at(3), by="operator", reason="court order"))
     assert not call.paused
     told = {(pause.by, pause.party): (pause.overridden_by, pause.override_reason) for pause in call.pauses}

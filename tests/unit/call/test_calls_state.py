@@ -17,8 +17,8 @@ def at(seconds: float) -> Instant:
 OPENED = ev.CallOpened(at=at(0), call="u", adapter="test", key="k", direction="inbound")
 TALK = [
     OPENED,
-    ev.PartyJoined(at=at(0), party=0, key="a", who=ev.Who(tel="+15550100")),
-    ev.PartyJoined(at=at(1), party=1, key="b", who=ev.Who(name="Bea")),
+    ev.PartyJoined(at=at(0), party=0, key="a", who=ev.PartyInfo(tel="+15550100")),
+    ev.PartyJoined(at=at(1), party=1, key="b", who=ev.PartyInfo(name="Bea")),
     ev.Answered(at=at(1)),
     ev.TrackOpened(at=at(1), track=0, party=0, codec="PCMU", rate=8000),
 ]
@@ -35,12 +35,16 @@ def test_a_plain_call():
 
 def test_a_party_that_returns_keeps_its_index():
     call = fold(
-        [*TALK, ev.PartyLeft(at=at(2), party=1), ev.PartyJoined(at=at(5), party=1, key="b", who=ev.Who(role="agent"))]
+        [
+            *TALK,
+            ev.PartyLeft(at=at(2), party=1),
+            ev.PartyJoined(at=at(5), party=1, key="b", who=ev.PartyInfo(role="agent")),
+        ]
     )
     assert len(call.parties) == 2
     assert call.parties[1].here
     assert [(s.joined, s.left) for s in call.parties[1].presences] == [(at(1), at(2)), (at(5), None)]
-    assert call.parties[1].who == ev.Who(name="Bea", role="agent")
+    assert call.parties[1].who == ev.PartyInfo(name="Bea", role="agent")
 
 
 def test_what_makes_no_sense_is_counted_and_the_rest_goes_on():
@@ -52,7 +56,7 @@ def test_what_makes_no_sense_is_counted_and_the_rest_goes_on():
             ev.Span(at=at(2), track=5, start=0, stop=3, kind=ev.SpanKind.LOST),
             ev.Utterance(at=at(2), utterance=0, track=4, start=0, stop=3),
             ev.Transcribed(at=at(2), utterance=8, engine="e", model="m", text="x"),
-            ev.Unpaused(at=at(2)),
+            ev.RecordingResumed(at=at(2)),
             ev.Recovered(at=at(2)),
             OPENED,
             ev.Held(at=at(3), party=1),
@@ -63,7 +67,7 @@ def test_what_makes_no_sense_is_counted_and_the_rest_goes_on():
 
 
 def test_a_digit_is_a_key_down_and_a_key_up():
-    call = fold([*TALK, ev.Digit(at=at(2), party=0, button="5", ms=120)])
+    call = fold([*TALK, ev.Dtmf(at=at(2), party=0, button="5", ms=120)])
     assert [(m.event, m.button, m.at) for m in call.history[-2:]] == [("keydown", "5", at(2)), ("keyup", "5", at(2.12))]
 
 
@@ -77,12 +81,12 @@ def test_pauses_and_interruptions_are_windows():
     call = fold(
         [
             *TALK,
-            ev.Paused(at=at(2), reason="card"),
-            ev.Paused(at=at(3)),
-            ev.Unpaused(at=at(4)),
+            ev.RecordingPaused(at=at(2), reason="card"),
+            ev.RecordingPaused(at=at(3)),
+            ev.RecordingResumed(at=at(4)),
             ev.Interrupted(at=at(5), reason="crash"),
             ev.Recovered(at=at(6)),
-            ev.Paused(at=at(7)),
+            ev.RecordingPaused(at=at(7)),
         ]
     )
     assert [(w.start, w.stop, w.reason) for w in call.pauses] == [(at(2), at(4), "card"), (at(7), None, "")]
@@ -91,12 +95,12 @@ def test_pauses_and_interruptions_are_windows():
 
 
 def test_a_call_that_is_taken_in_does_not_end_our_pause():
-    theirs = [ev.Paused(at=at(3)), ev.Unpaused(at=at(4)), ev.Unpaused(at=at(5))]
+    theirs = [ev.RecordingPaused(at=at(3)), ev.RecordingResumed(at=at(4)), ev.RecordingResumed(at=at(5))]
     merged = ev.Merged(at=at(6), call="v", events=[ev.encode(event) for event in theirs])
-    call = fold([*TALK, ev.Paused(at=at(2)), merged])
+    call = fold([*TALK, ev.RecordingPaused(at=at(2)), merged])
     assert call.paused
     assert [(w.start, w.stop) for w in call.pauses] == [(at(2), None), (at(3), at(4))]
-    call.apply(ev.Unpaused(at=at(8)))
+    call.apply(ev.RecordingResumed(at=at(8)))
     assert not call.paused
     assert call.pauses[0].stop == at(8)
 
@@ -116,7 +120,7 @@ def test_a_transfer_that_is_told_again_with_its_target_is_one_transfer():
 
 
 def test_a_key_is_not_held_for_years():
-    call = fold([*TALK, ev.Digit(at=at(2), party=0, button="1", ms=10**12)])
+    call = fold([*TALK, ev.Dtmf(at=at(2), party=0, button="1", ms=10**12)])
     assert call.history[-1].at == at(62)
 
 
@@ -156,8 +160,8 @@ some = st.one_of(
     st.builds(ev.Held, at=st.just(at(1)), party=indices),
     st.builds(ev.Merged, at=st.just(at(1)), call=st.just("v"),
               events=st.just([{"t": "Held", "at": 3, "party": 0}, {"broken": 1}])),
-    st.builds(ev.Paused, at=st.just(at(1))),
-    st.builds(ev.Unpaused, at=st.just(at(1))),
+    st.builds(ev.RecordingPaused, at=st.just(at(1))),
+    st.builds(ev.RecordingResumed, at=st.just(at(1))),
     st.builds(ev.PauseOverridden, at=st.just(at(1))),
     st.builds(ev.CallEnded, at=st.just(at(1))),
 )  # fmt: skip

@@ -80,7 +80,7 @@ async def idle(finisher: Finisher) -> None:
 def ended(house, *, answered: bool = True):
     call = house.desk.call("k", at=house.now(0))
     for key in ("a", "b"):
-        party = call.party(key, at=house.at(0), who=ev.Who(name=key.upper(), validation="none"))
+        party = call.party(key, at=house.at(0), who=ev.PartyInfo(name=key.upper(), validation="none"))
         track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
         for i in range(100 if answered else 0):
             track.write(FRAME, arrived=house.now((i + 1) * 0.02))

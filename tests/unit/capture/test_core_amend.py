@@ -24,7 +24,7 @@ from vcond.vcon import validate
 def spoken(house, *, said: int = 2):
     """A call that has ended, of whose utterances the first has a text and the others wait."""
     call = house.desk.call("k", at=house.now(0))
-    party = call.party("a", at=house.at(0), who=ev.Who(name="A", validation="none"))
+    party = call.party("a", at=house.at(0), who=ev.PartyInfo(name="A", validation="none"))
     call.party("b", at=house.at(0))
     track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     for i in range(150):

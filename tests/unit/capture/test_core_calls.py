@@ -25,7 +25,7 @@ def two_parties(house, *, codec=Codec.L16):
     call = house.desk.call("k", at=house.now(0), direction="inbound")
     tracks = []
     for key in ("a", "b"):
-        party = call.party(key, at=house.at(0), who=ev.Who(name=key.upper()))
+        party = call.party(key, at=house.at(0), who=ev.PartyInfo(name=key.upper()))
         tracks.append(call.track(party, at=house.at(0), codec=codec, rate=8000, clock=ArrivalClock()))
     call.emit(ev.Answered(at=house.at(0)))
     return call, *tracks
@@ -54,10 +54,10 @@ async def test_a_call_is_written_as_it_happens_and_reads_back_the_same(house):
 async def test_the_same_key_is_the_same_call_and_party(house):
     call, *_ = two_parties(house)
     assert house.desk.call("k", at=house.at(1)) is call
-    assert call.party("a", at=house.at(1), who=ev.Who(tel="+15550100")) == 0
-    assert call.state.parties[0].who == ev.Who(name="A", tel="+15550100")
+    assert call.party("a", at=house.at(1), who=ev.PartyInfo(tel="+15550100")) == 0
+    assert call.state.parties[0].who == ev.PartyInfo(name="A", tel="+15550100")
     described = len(call.state.history)
-    assert call.party("a", at=house.at(1), who=ev.Who(tel="+15550100")) == 0
+    assert call.party("a", at=house.at(1), who=ev.PartyInfo(tel="+15550100")) == 0
     assert len(call.state.history) == described
     call.emit(ev.PartyLeft(at=house.at(1), party=0))
     assert call.party("a", at=house.at(2)) == 0
@@ -92,9 +92,9 @@ async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on
     house.office.recognition_options = Routes(SpeechConfig(language="en", routes=routes)).recognition_options
     call, track, _ = two_parties(house)
     assert (track.language, track.vocabulary, track.model) == ("en", None, 0)
-    call.emit(ev.Fact(at=house.at(0), name="queue", value="yes-no", party=1))
+    call.emit(ev.CallAttribute(at=house.at(0), name="queue", value="yes-no", party=1))
     assert (track.language, track.vocabulary) == ("en", ("yes", "no"))
-    call.emit(ev.Fact(at=house.at(0), name="dialled", value="08001234"))
+    call.emit(ev.CallAttribute(at=house.at(0), name="dialled", value="08001234"))
     assert (track.language, track.vocabulary, track.model) == ("de", None, 1)
 
 
@@ -116,11 +116,11 @@ async def test_a_rate_that_cannot_be_taken_is_refused(house, rate: int):
 async def test_while_paused_nothing_is_kept(house):
     call, caller, _ = two_parties(house)
     segments(house, caller, 0, 1)
-    call.emit(ev.Paused(at=house.now(1), reason="card"))
-    call.emit(ev.Digit(at=house.at(1.5), party=0, button="4", ms=80))
-    call.emit(ev.Digit(at=house.at(0.98), party=0, button="5", ms=80))  # by a clock that is a little behind
+    call.emit(ev.RecordingPaused(at=house.now(1), reason="card"))
+    call.emit(ev.Dtmf(at=house.at(1.5), party=0, button="4", ms=80))
+    call.emit(ev.Dtmf(at=house.at(0.98), party=0, button="5", ms=80))  # by a clock that is a little behind
     segments(house, caller, 1, 2)
-    call.emit(ev.Unpaused(at=house.now(2)))
+    call.emit(ev.RecordingResumed(at=house.now(2)))
     segments(house, caller, 2, 3)
     call.end(at=house.now(3))
     ((_, journal),) = house.finished
@@ -131,7 +131,7 @@ async def test_while_paused_nothing_is_kept(house):
     spans = call.state.tracks[0].spans
     assert spans.total(ev.SpanKind.PAUSED) == 8000
     assert spans.total(ev.SpanKind.RECEIVED) == 16_000
-    assert not any(isinstance(event, ev.Digit) for event in journal.events)
+    assert not any(isinstance(event, ev.Dtmf) for event in journal.events)
 
 
 async def test_silence_of_a_party_that_holds_the_others_is_held(house):
@@ -139,7 +139,7 @@ async def test_silence_of_a_party_that_holds_the_others_is_held(house):
     segments(house, agent, 0, 1)
     call.emit(ev.Held(at=house.now(1), party=1))
     segments(house, agent, 1, 2, QUIET)
-    call.emit(ev.Resumed(at=house.now(2), party=1))
+    call.emit(ev.Retrieved(at=house.now(2), party=1))
     segments(house, agent, 2, 3)
     call.emit(ev.Held(at=house.now(3), party=1))
     segments(house, agent, 3, 4, QUIET)
@@ -153,7 +153,7 @@ async def test_a_hold_told_a_little_after_the_last_frame_is_no_loss(house):
     call, _, agent = two_parties(house)
     segments(house, agent, 0, 1)
     call.emit(ev.Held(at=house.now(1.01), party=1))
-    call.emit(ev.Resumed(at=house.now(1.99), party=1))
+    call.emit(ev.Retrieved(at=house.now(1.99), party=1))
     segments(house, agent, 2, 3)
     call.end(at=house.now(3))
     spans = call.state.tracks[1].spans
@@ -165,7 +165,7 @@ async def test_moments_far_from_our_clock_are_taken_as_now(house):
     call, *_ = two_parties(house)
     house.now(5)
     call.emit(ev.Held(at=house.at(10**6), party=0))
-    call.emit(ev.Resumed(at=house.at(-(10**6)), party=0))
+    call.emit(ev.Retrieved(at=house.at(-(10**6)), party=0))
     assert [moment.at for moment in call.state.history[-2:]] == [house.at(5), house.at(5)]
 
 
@@ -182,7 +182,7 @@ async def test_two_calls_become_one(house):
     segments(house, caller, 0, 1)
     other = house.desk.call("k2", at=house.now(1))
     other.party("b", at=house.at(1))
-    new = other.party("c", at=house.at(1), who=ev.Who(name="C"))
+    new = other.party("c", at=house.at(1), who=ev.PartyInfo(name="C"))
     third = other.track(new, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     segments(house, third, 1, 2)
     call.merge(other)
@@ -272,12 +272,12 @@ async def test_what_a_pause_touches_is_not_shown(house):
     segments(house, caller, 0, 2)
     source = house.speech.listeners[0].source
     with call.captions() as lines:
-        call.emit(ev.Paused(at=house.at(1), by="party", party=1))
+        call.emit(ev.RecordingPaused(at=house.at(1), by="party", party=1))
         source.partial(800, 7000, "before")
         source.partial(800, 9000, "before and in it")
         source.emit(ev.Utterance(at=house.at(2), utterance=0, track=0, start=800, stop=9000))
         source.emit(ev.Transcribed(at=house.at(2), utterance=0, engine="e", model="m", text="before and in it"))
-        call.emit(ev.Unpaused(at=house.at(2), by="party", party=1))
+        call.emit(ev.RecordingResumed(at=house.at(2), by="party", party=1))
         call.end(at=house.now(2))
         seen = [(line.kind, line.text, line.party) async for line in lines]
     assert seen == [
@@ -323,7 +323,7 @@ async def test_a_call_whose_history_is_too_long_for_a_record_stays_a_call_of_its
 
 async def test_an_event_that_the_journal_refuses_stops_nothing(house):
     call, caller, _ = two_parties(house)
-    call.emit(ev.Fact(at=house.at(0), name="x", value="y" * (9 << 20)))
+    call.emit(ev.CallAttribute(at=house.at(0), name="x", value="y" * (9 << 20)))
     segments(house, caller, 0, 1)
     call.end(at=house.now(1))
     assert call.state.tracks[0].samples == 8000
@@ -358,14 +358,14 @@ async def test_the_sources_own_codec_is_in_the_record(house):
 
 async def test_text_that_is_no_unicode_is_mended_at_the_border(house):
     call, *_ = two_parties(house)
-    call.emit(ev.PartyDescribed(at=house.at(0), party=0, who=ev.Who(name="Mu\udcfcller")))
+    call.emit(ev.PartyDescribed(at=house.at(0), party=0, who=ev.PartyInfo(name="Mu\udcfcller")))
     assert call.state.parties[0].who.name == "Mu?ller"
     assert call.journal.events[-1].who.name == "Mu?ller"
 
 
 async def test_what_the_journal_refuses_is_not_in_the_state_either(house):
     call, *_ = two_parties(house)
-    call.emit(ev.Fact(at=house.at(0), name="x", value="y" * (9 << 20)))
+    call.emit(ev.CallAttribute(at=house.at(0), name="x", value="y" * (9 << 20)))
     assert call.state.facts == []
 
 
@@ -383,8 +383,8 @@ async def test_an_older_call_taken_in_by_a_younger_one_says_what_is_lost(house):
 async def test_a_pause_covers_late_frames_of_every_pause(house):
     call, _, _ = two_parties(house)
     for since in (1, 3):
-        call.emit(ev.Paused(at=house.now(since)))
-        call.emit(ev.Unpaused(at=house.now(since + 1)))
+        call.emit(ev.RecordingPaused(at=house.now(since)))
+        call.emit(ev.RecordingResumed(at=house.now(since + 1)))
     assert call.state.unpaused(8100, 8200, 8000) == []
     assert call.state.unpaused(16_100, 16_200, 8000) == [(16_100, 16_200)]
     assert call.state.unpaused(7_000, 40_000, 8000) == [(7000, 7999), (16_001, 23_999), (32_001, 40_000)]
@@ -393,11 +393,11 @@ async def test_a_pause_covers_late_frames_of_every_pause(house):
 async def test_what_is_said_ends_at_the_pause_and_begins_anew_after_it(house):
     call, caller, _ = two_parties(house)
     segments(house, caller, 0, 1)
-    call.emit(ev.Paused(at=house.now(1)))
+    call.emit(ev.RecordingPaused(at=house.now(1)))
     segments(house, caller, 1, 2)
     before = house.speech.listeners[0]
     assert (before.closed, before.upto) == (True, 8000)
-    call.emit(ev.Unpaused(at=house.now(2)))
+    call.emit(ev.RecordingResumed(at=house.now(2)))
     segments(house, caller, 2, 3)
     after = house.speech.listeners[-1]
     assert (after.start, after.closed) == (16_000 + 1, False)
@@ -406,7 +406,7 @@ async def test_what_is_said_ends_at_the_pause_and_begins_anew_after_it(house):
 async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
     call, caller, _ = two_parties(house)
     segments(house, caller, 0, 1)
-    call.emit(ev.Paused(at=house.now(1)))
+    call.emit(ev.RecordingPaused(at=house.now(1)))
     house.office.tick(house.now(1.5))
     assert not house.speech.listeners[0].closed
     house.office.tick(house.now(2.5))
@@ -416,10 +416,10 @@ async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
 async def test_a_pause_told_late_takes_back_what_was_kept_since(house):
     call, caller, _ = two_parties(house)
     segments(house, caller, 0, 2)
-    call.emit(ev.Digit(at=house.at(1.2), party=0, button="4", ms=80))
-    call.emit(ev.Paused(at=house.at(1)))
-    call.emit(ev.Unpaused(at=house.at(1.5)))  # what came until now was not kept: it ends now
-    call.emit(ev.Digit(at=house.at(1.9), party=0, button="5", ms=80))
+    call.emit(ev.Dtmf(at=house.at(1.2), party=0, button="4", ms=80))
+    call.emit(ev.RecordingPaused(at=house.at(1)))
+    call.emit(ev.RecordingResumed(at=house.at(1.5)))  # what came until now was not kept: it ends now
+    call.emit(ev.Dtmf(at=house.at(1.9), party=0, button="5", ms=80))
     segments(house, caller, 2, 3)
     call.end(at=house.now(3))
     ((_, journal),) = house.finished
@@ -428,7 +428,7 @@ async def test_a_pause_told_late_takes_back_what_was_kept_since(house):
     assert not pcm[7999:16_001].any()
     assert pcm[16_001:].all()
     assert call.state.tracks[0].spans.total(ev.SpanKind.PAUSED) == 8000
-    assert [event.button for event in journal.events if isinstance(event, ev.Digit)] == ["4"]
+    assert [event.button for event in journal.events if isinstance(event, ev.Dtmf)] == ["4"]
 
 
 async def test_a_second_pause_changes_nothing_and_there_is_room_for_one_always(house, monkeypatch):
@@ -436,24 +436,24 @@ async def test_a_second_pause_changes_nothing_and_there_is_room_for_one_always(h
     call, *_ = two_parties(house)
     for _ in range(9):
         call.emit(ev.Held(at=house.now(1), party=0))
-    call.emit(ev.Paused(at=house.now(2), by="party", party=1))
-    call.emit(ev.Paused(at=house.now(3), by="party", party=1))
+    call.emit(ev.RecordingPaused(at=house.now(2), by="party", party=1))
+    call.emit(ev.RecordingPaused(at=house.now(3), by="party", party=1))
     assert call.state.paused
     assert [(pause.start, pause.party) for pause in call.state.pauses] == [(house.at(2), 1)]
-    assert sum(isinstance(event, ev.Paused) for event in call.journal.events) == 1
+    assert sum(isinstance(event, ev.RecordingPaused) for event in call.journal.events) == 1
 
 
 async def test_recording_goes_on_when_everyone_who_paused_let_it(house):
     call, caller, _ = two_parties(house)
-    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
-    call.emit(ev.Paused(at=house.now(2), by="operator"))
-    call.emit(ev.Paused(at=house.now(3), by="party", party=1))
-    call.emit(ev.Unpaused(at=house.now(4), by="party", party=0))
+    call.emit(ev.RecordingPaused(at=house.now(1), by="party", party=0))
+    call.emit(ev.RecordingPaused(at=house.now(2), by="operator"))
+    call.emit(ev.RecordingPaused(at=house.now(3), by="party", party=1))
+    call.emit(ev.RecordingResumed(at=house.now(4), by="party", party=0))
     assert call.state.paused
     segments(house, caller, 4, 5)
-    call.emit(ev.Unpaused(at=house.now(5), by="operator"))
+    call.emit(ev.RecordingResumed(at=house.now(5), by="operator"))
     assert call.state.paused
-    call.emit(ev.Unpaused(at=house.now(5), by="party", party=1))
+    call.emit(ev.RecordingResumed(at=house.now(5), by="party", party=1))
     assert not call.state.paused
     segments(house, caller, 5, 6)
     call.end(at=house.now(6))
@@ -465,11 +465,11 @@ async def test_recording_goes_on_when_everyone_who_paused_let_it(house):
 
 async def test_a_pause_of_somebody_who_left_can_be_ended_by_who_is_here(house):
     call, *_ = two_parties(house)
-    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    call.emit(ev.RecordingPaused(at=house.now(1), by="party", party=0))
     assert call.state.ending("party", 1) == []
     call.emit(ev.PartyLeft(at=house.now(2), party=0))
     assert call.state.paused
-    call.emit(ev.Unpaused(at=house.now(3), by="party", party=1))
+    call.emit(ev.RecordingResumed(at=house.now(3), by="party", party=1))
     assert not call.state.paused
 
 
@@ -485,7 +485,7 @@ async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):
 
 async def test_numbers_of_any_size_do_not_reach_the_adapter(house):
     call, *_ = two_parties(house)
-    call.emit(ev.Digit(at=house.at(0), party=0, button="1", ms=10**30))
+    call.emit(ev.Dtmf(at=house.at(0), party=0, button="1", ms=10**30))
     call.emit(ev.Held(at=house.at(0), party=10**30))
     assert [moment.event for moment in call.state.history] == ["join", "join"]
 
@@ -493,6 +493,6 @@ async def test_numbers_of_any_size_do_not_reach_the_adapter(house):
 async def test_names_that_are_no_unicode_are_recognised_again(house):
     call = house.desk.call("k\udcff", at=house.now(0))
     assert house.desk.call("k\udcff", at=house.at(0)) is call
-    who = ev.Who(name="M\udcff")
+    who = ev.PartyInfo(name="M\udcff")
     assert [call.party("p\udcff", at=house.at(0), who=who) for _ in range(3)] == [0, 0, 0]
     assert len(call.journal.events) == 2

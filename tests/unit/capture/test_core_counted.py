@@ -24,7 +24,7 @@ def one_call(house, frames: dict[str, bytes | None], *, answered: bool = True, p
     if answered:
         call.emit(ev.Answered(at=house.at(0)))
     if paused:
-        call.emit(ev.Paused(at=house.at(0), by="platform"))
+        call.emit(ev.RecordingPaused(at=house.at(0), by="platform"))
     for i in range(50):
         for key, frame in frames.items():
             if frame is not None:

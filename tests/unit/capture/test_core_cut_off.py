@@ -7,7 +7,7 @@ from core_kit import FRAME
 
 from vcond.base.time import SECOND
 from vcond.call.events import SpanKind
-from vcond.sdk.contract import ArrivalClock, Codec, Paused, Unpaused, Who
+from vcond.sdk.contract import ArrivalClock, Codec, PartyInfo, RecordingPaused, RecordingResumed
 
 LIMIT = 12 * 3600 + 1
 
@@ -41,14 +41,14 @@ def received(call, track):
 @pytest.mark.parametrize("by", ["operator", "platform"])
 def test_a_pause_of_nobody_in_the_call_goes_on(house, by):
     call = one_party(house)
-    call.emit(Paused(at=house.now(1), by=by, reason="card"))
+    call.emit(RecordingPaused(at=house.now(1), by=by, reason="card"))
     cut(house)
     assert call.state.cause.cut_off
     new = again(house)
     assert new is not call
     assert [(pause.by, pause.reason, pause.stop) for pause in new.state.pauses] == [(by, "card", None)]
     track = heard(house, new, new.party("a", at=house.now(LIMIT + 0.1)))
-    new.emit(Unpaused(at=house.now(LIMIT + 3), by=by))
+    new.emit(RecordingResumed(at=house.now(LIMIT + 3), by=by))
     assert not new.state.paused
     new.end(at=house.now(LIMIT + 4))
     assert received(new, track) == 0
@@ -57,16 +57,16 @@ def test_a_pause_of_nobody_in_the_call_goes_on(house, by):
 def test_a_partys_pause_is_that_partys_again_once_it_is_there(house):
     call = one_party(house)
     own = call.state.parties[0].key
-    call.emit(Paused(at=house.now(1), by="party", party=0))
+    call.emit(RecordingPaused(at=house.now(1), by="party", party=0))
     cut(house)
     new = again(house)
     other = new.party("somebody else", at=house.now(LIMIT + 0.1))
     assert new.state.paused
     track = heard(house, new, other)
     mine = new.party(own, at=house.now(LIMIT + 2))
-    new.emit(Unpaused(at=house.now(LIMIT + 2), by="party", party=other))
+    new.emit(RecordingResumed(at=house.now(LIMIT + 2), by="party", party=other))
     assert new.state.paused, "it is not the other's to end"
-    new.emit(Unpaused(at=house.now(LIMIT + 3), by="party", party=mine))
+    new.emit(RecordingResumed(at=house.now(LIMIT + 3), by="party", party=mine))
     assert not new.state.paused
     new.end(at=house.now(LIMIT + 4))
     assert received(new, track) == 0
@@ -74,11 +74,11 @@ def test_a_partys_pause_is_that_partys_again_once_it_is_there(house):
 
 def test_whoever_is_there_may_end_the_pause_of_one_who_never_came_back(house):
     call = one_party(house)
-    call.emit(Paused(at=house.now(1), by="party", party=0))
+    call.emit(RecordingPaused(at=house.now(1), by="party", party=0))
     cut(house)
     new = again(house)
-    other = new.party("somebody else", at=house.now(LIMIT + 0.1), who=Who(name="Ben"))
-    new.emit(Unpaused(at=house.now(LIMIT + 1), by="party", party=other))
+    other = new.party("somebody else", at=house.now(LIMIT + 0.1), who=PartyInfo(name="Ben"))
+    new.emit(RecordingResumed(at=house.now(LIMIT + 1), by="party", party=other))
     assert not new.state.paused
 
 
@@ -86,7 +86,7 @@ def test_whoever_is_there_may_end_the_pause_of_one_who_never_came_back(house):
 def test_nothing_else_makes_a_call_begin_paused(house, why):
     call = one_party(house)
     if why != "not paused":
-        call.emit(Paused(at=house.now(1), by="operator"))
+        call.emit(RecordingPaused(at=house.now(1), by="operator"))
     if why == "ended":
         call.end(at=house.now(2))
     cut(house)

@@ -20,7 +20,7 @@ async def test_what_was_lost_while_a_party_held_is_not_held(house):
     track.absent(house.at(2), house.at(4), SpanKind.LOST)
     for i in range(50):
         track.write(FRAME, arrived=house.now(5 + (i + 1) * 0.02))
-    call.emit(ev.Resumed(at=house.at(5), party=party))
+    call.emit(ev.Retrieved(at=house.at(5), party=party))
     call.end(at=house.now(6))
     spans = call.state.tracks[0].spans
     assert spans.total(SpanKind.LOST) == 16_000

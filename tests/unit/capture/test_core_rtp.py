@@ -9,7 +9,7 @@ import numpy as np
 from vcond.call import events as ev
 from vcond.media.rtp.formats import EVENTS, STATIC, Format
 from vcond.media.rtp.receiver import RtpReceiver
-from vcond.sdk.contract import Cause, Digit, RtpClock, SpanKind
+from vcond.sdk.contract import Cause, Dtmf, RtpClock, SpanKind
 
 HERE = ("192.0.2.1", 4000)
 SEQ = 65_500
@@ -28,7 +28,7 @@ class Leg:
         return self.track
 
     def pressed(self, key) -> None:
-        self.call.emit(Digit(at=key.at, party=self.party, button=key.button, ms=key.ms))
+        self.call.emit(Dtmf(at=key.at, party=self.party, button=key.button, ms=key.ms))
 
     def silent(self, since, until) -> None:
         self.track.absent(since, until, SpanKind.SILENT)
@@ -81,6 +81,6 @@ async def test_sound_loss_a_key_and_comfort_noise_as_the_journal_tells_them(hous
     for start, stop, kind in ended.state.tracks[0].spans:
         kinds[kind.value] = kinds.get(kind.value, 0) + stop - start
     assert kinds == {"received": 185 * 160, "lost": 5 * 160, "silent": 8 * 8000 + 10 * 160}
-    digits = [event for event in journal.events if isinstance(event, ev.Digit)]
+    digits = [event for event in journal.events if isinstance(event, ev.Dtmf)]
     assert [(digit.button, digit.at, digit.ms) for digit in digits] == [("7", house.at(2), 200)]
     assert ended.state.tracks[0].samples == 12 * 8000

@@ -16,37 +16,37 @@ def door(house):
 
 def opened(house):
     call = house.desk.call("k", at=house.now(0))
-    call.party("browser", at=house.at(0), who=ev.Who(name="Ann"))
+    call.party("browser", at=house.at(0), who=ev.PartyInfo(name="Ann"))
     return call
 
 
 async def test_the_operator_ends_only_the_pause_of_the_operator(house, door):
     call = opened(house)
-    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    call.emit(ev.RecordingPaused(at=house.now(1), by="party", party=0))
     row = await door.writes["pause"]({"call": call.uuid})
     assert row["paused_by"] == ["party 0 (Ann)", "operator"]
     row = await door.writes["resume"]({"call": call.uuid})
     assert (row["paused"], row["paused_by"]) == (True, ["party 0 (Ann)"])
     assert (await door.writes["resume"]({"call": call.uuid}))["paused"]
-    call.emit(ev.Unpaused(at=house.now(2), by="party", party=0))
+    call.emit(ev.RecordingResumed(at=house.now(2), by="party", party=0))
     assert not call.state.paused
 
 
 @pytest.mark.parametrize("word", ["", "no", "true"])
 async def test_force_is_what_was_asked_for_by_its_name(house, door, word):
     call = opened(house)
-    call.emit(ev.Paused(at=house.now(1), by="platform"))
+    call.emit(ev.RecordingPaused(at=house.now(1), by="platform"))
     assert (await door.writes["resume"]({"call": call.uuid, "force": word}))["paused"]
 
 
 async def test_a_forced_resume_is_an_event_of_its_own_and_in_the_report(house, door):
     call = opened(house)
     call.emit(ev.Answered(at=house.at(0)))
-    call.emit(ev.Paused(at=house.now(1), by="party", party=0))
+    call.emit(ev.RecordingPaused(at=house.now(1), by="party", party=0))
     house.now(2)
     row = await door.writes["resume"]({"call": call.uuid, "force": "yes", "reason": "court order"})
     assert not row["paused"]
-    assert [type(event) for event in call.journal.events[-2:]] == [ev.Paused, ev.PauseOverridden]
+    assert [type(event) for event in call.journal.events[-2:]] == [ev.RecordingPaused, ev.PauseOverridden]
     call.end(at=house.now(3))
     report = next(a for a in build(call.state, {})["attachments"] if a["purpose"] == "vcond-capture-report")
     (pause,) = report["body"]["pauses"]

@@ -29,8 +29,8 @@ def log_of(*events: ev.Event) -> bytes:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 events = st.one_of(
     st.builds(ev.Tagged, at=st.integers(-(2**63), 2**63 - 1), name=texts, value=texts),
-    st.builds(ev.Digit, at=st.integers(0, 2**62), party=st.integers(0, 9), button=st.sampled_from("0123456789*#ABCD")),
-    st.builds(ev.PartyJoined, at=st.integers(0, 2**62), party=st.integers(0, 9), key=texts, who=st.builds(ev.Who, name=texts)),
+    st.builds(ev.Dtmf, at=st.integers(0, 2**62), party=st.integers(0, 9), button=st.sampled_from("0123456789*#ABCD")),
+    st.builds(ev.PartyJoined, at=st.integers(0, 2**62), party=st.integers(0, 9), key=texts, who=st.builds(ev.PartyInfo, name=texts)),
     st.builds(
         ev.Transcribed, at=st.integers(0, 2**62), utterance=st.integers(0, 99), engine=texts, model=texts, text=texts,
         words=st.lists(st.builds(ev.Word, start=st.integers(0, 2**40), stop=st.integers(0, 2**40), text=texts), max_size=4),
@@ -136,7 +136,7 @@ def test_characters_without_utf8_do_not_lose_the_event():
     "event",
     [
         ev.Tagged(at=Instant(1), name="secret", value="x" * (MAX_RECORD + 1)),
-        ev.Digit(at=Instant(1), party=2**70, button="1"),
+        ev.Dtmf(at=Instant(1), party=2**70, button="1"),
         ev.Unknown(at=Instant(1), type="secret", fields={"secret": object}),
     ],
 )

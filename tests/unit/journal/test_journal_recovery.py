@@ -22,7 +22,7 @@ async def made(stores, call) -> tuple[Path, list[ev.Event], list[int]]:
     """A real journal, its events and where each of its records ends."""
     store = stores()
     journal = store.open(call())
-    journal.append(ev.PartyJoined(at=Instant(2), party=0, key="p", who=ev.Who(name="Zoë", tel="+15550100")))
+    journal.append(ev.PartyJoined(at=Instant(2), party=0, key="p", who=ev.PartyInfo(name="Zoë", tel="+15550100")))
     journal.append(ev.TrackOpened(at=Instant(3), track=0, party=0, codec="PCMU", rate=8000))
     journal.append(ev.Span(at=Instant(4), track=0, start=0, stop=160, kind=ev.SpanKind.RECEIVED))
     journal.append(ev.CallEnded(at=Instant(5)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vcond import sdk
-from vcond.sdk.contract import Cause, Instant, Who
+from vcond.sdk.contract import Cause, Instant, PartyInfo
 from vcond.testing.desk import MemoryDesk
 
 
@@ -46,7 +46,7 @@ class Plain(sdk.Conversation[sdk.Leg]):
 
     def leg(self, channel: str, *, context: str = "pbx", up: bool = True) -> sdk.Leg:
         now = self.desk.clock.now()
-        leg = sdk.Leg(channel, channel, None, self, now, context, who=Who(tel="+15550100"))
+        leg = sdk.Leg(channel, channel, None, self, now, context, who=PartyInfo(tel="+15550100"))
         leg.up = now if up else None
         self.add(leg)
         self.settle(now)

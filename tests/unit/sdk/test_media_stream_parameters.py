@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.sdk.contract import Who, hides
+from vcond.sdk.contract import PartyInfo, hides
 from vcond.sdk.media_stream.parameters import MAX_PARAMETERS, MAX_VALUE, party, understand
 
 
 @pytest.mark.parametrize(
     ("address", "who"),
     [
-        ("+15550100", Who(tel="+15550100")),
-        ("1001", Who(tel="1001")),
-        ("+1 (555) 010-0100", Who(tel="+1 (555) 010-0100")),
-        ("sip:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
-        ("SIPS:ann@pbx.example.com", Who(sip="ann@pbx.example.com")),
-        ("sip:ann@pbx.example.com;transport=tls?x=y", Who(sip="ann@pbx.example.com")),
-        ("client:ann", Who(uuid="client:ann", name="ann", validation="none")),
-        ("reception", Who(name="reception", validation="none")),
-        ("", Who()),
+        ("+15550100", PartyInfo(tel="+15550100")),
+        ("1001", PartyInfo(tel="1001")),
+        ("+1 (555) 010-0100", PartyInfo(tel="+1 (555) 010-0100")),
+        ("sip:ann@pbx.example.com", PartyInfo(sip="ann@pbx.example.com")),
+        ("SIPS:ann@pbx.example.com", PartyInfo(sip="ann@pbx.example.com")),
+        ("sip:ann@pbx.example.com;transport=tls?x=y", PartyInfo(sip="ann@pbx.example.com")),
+        ("client:ann", PartyInfo(uuid="client:ann", name="ann", validation="none")),
+        ("reception", PartyInfo(name="reception", validation="none")),
+        ("", PartyInfo()),
     ],
 )
 def test_an_address_becomes_a_party(address, who):
@@ -56,8 +56,8 @@ def test_nearly_such_a_number_hides_nobody():
 @pytest.mark.parametrize("name", ["callerName", "CallerName", "caller_name", "Caller-Name"])
 def test_parameters_are_known_however_they_are_written(name):
     told = understand({"FROM": "+15550100", "To": "+15550199", name: "Ann", "Direction": "outbound-api"})
-    assert told.caller == Who(tel="+15550100", name="Ann", validation="none")
-    assert told.callee == Who(tel="+15550199")
+    assert told.caller == PartyInfo(tel="+15550100", name="Ann", validation="none")
+    assert told.callee == PartyInfo(tel="+15550199")
     assert told.direction == "outbound"
     assert told.others == {}
 
@@ -81,7 +81,7 @@ def test_too_many_too_long_and_no_text_are_refused_and_counted():
     assert (len(understand(many).others), understand(many).refused) == (MAX_PARAMETERS, 5)
     odd = {"a": "x" * (MAX_VALUE + 1), "b" * 65: "x", "c": 5, "d": {"from": "+1"}, "": "x", "from": None}
     told = understand(odd)
-    assert (told.others, told.caller, told.refused) == ({}, Who(), 6)
+    assert (told.others, told.caller, told.refused) == ({}, PartyInfo(), 6)
 
 
 @given(st.dictionaries(st.text(max_size=70), st.text(max_size=40) | st.integers() | st.none(), max_size=40))

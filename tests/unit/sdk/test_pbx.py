@@ -8,7 +8,7 @@ import pytest
 from pbxkit import Plain
 
 from vcond import sdk
-from vcond.sdk.contract import Cause, ConfigError, Fact, Transferred
+from vcond.sdk.contract import CallAttribute, Cause, ConfigError, Transferred
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 
@@ -188,7 +188,7 @@ def test_variables_are_told_once_there_is_a_call_and_bounded(desk: MemoryDesk) -
     for n in range(500):
         talk.variable("N", str(n), now)
         talk.variable("LANG", "de", now)
-    told = [event for event in desk.calls[0].events if isinstance(event, Fact)]
+    told = [event for event in desk.calls[0].events if isinstance(event, CallAttribute)]
     assert [fact.value for fact in told if fact.name == "variable.LANG"] == ["de"]
     assert len(told) == sdk.MOST_VARIABLES
 

@@ -6,7 +6,7 @@ import pytest
 from pbxkit import Plain
 
 from vcond import sdk
-from vcond.sdk.contract import SECOND, Cause, Instant, Who
+from vcond.sdk.contract import SECOND, Cause, Instant, PartyInfo
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import ManualClock
 
@@ -33,7 +33,7 @@ def meet(one: Plain, two: Plain, now: Instant) -> Plain:
 def arrives(desk: MemoryDesk, name: str) -> tuple[Plain, sdk.Leg]:
     talk = Plain(name, desk)
     leg = talk.leg(name)
-    leg.who = Who(name=name)
+    leg.who = PartyInfo(name=name)
     return talk, leg
 
 

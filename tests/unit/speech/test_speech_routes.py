@@ -17,15 +17,15 @@ AT = Instant(1_795_339_662_000_000_000)
 def call(*more: ev.Event, adapter: str = "asterisk", callee: str = "+4930123") -> Call:
     events = [
         ev.CallOpened(at=AT, call="uuid", adapter=adapter, key="k", direction="inbound", recorder="r", software="s"),
-        ev.PartyJoined(at=AT, party=0, key="a", who=ev.Who(tel="+4930999")),
-        ev.PartyJoined(at=AT, party=1, key="b", who=ev.Who(tel=callee)),
+        ev.PartyJoined(at=AT, party=0, key="a", who=ev.PartyInfo(tel="+4930999")),
+        ev.PartyJoined(at=AT, party=1, key="b", who=ev.PartyInfo(tel=callee)),
         *more,
     ]
     return fold(events)
 
 
-def fact(name: str, value: str, party: int | None = None) -> ev.Fact:
-    return ev.Fact(at=AT, name=name, value=value, party=party)
+def fact(name: str, value: str, party: int | None = None) -> ev.CallAttribute:
+    return ev.CallAttribute(at=AT, name=name, value=value, party=party)
 
 
 def routes(*tables: dict[str, object], **speech: object) -> Routes:

@@ -17,17 +17,17 @@ from vcond.sdk.contract import (
     Cause,
     Codec,
     ConfigError,
-    Digit,
     Direction,
     Disposition,
+    Dtmf,
     Held,
     Instant,
     MillisClock,
+    PartyInfo,
     PartyLeft,
     ProtocolError,
-    Resumed,
+    Retrieved,
     SpanKind,
-    Who,
 )
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.time import NOON, ManualClock
@@ -84,10 +84,10 @@ def test_the_same_key_is_the_same_call_while_it_is_open(desk):
 
 def test_a_party_joins_is_described_and_returns(desk):
     call = desk.call("one", at=NOON)
-    assert call.party("a", at=NOON, who=Who(tel="1001")) == 0
+    assert call.party("a", at=NOON, who=PartyInfo(tel="1001")) == 0
     assert call.party("b", at=NOON) == 1
-    assert call.party("a", at=later(1), who=Who(name="Ann")) == 0
-    assert call.state.parties[0].who == Who(tel="1001", name="Ann")
+    assert call.party("a", at=later(1), who=PartyInfo(name="Ann")) == 0
+    assert call.state.parties[0].who == PartyInfo(tel="1001", name="Ann")
     call.emit(PartyLeft(at=later(2), party=0))
     assert not call.state.parties[0].here
     assert call.party("a", at=later(3)) == 0
@@ -97,10 +97,10 @@ def test_a_party_joins_is_described_and_returns(desk):
 
 def test_asking_for_a_party_again_writes_nothing(desk):
     call = desk.call("one", at=NOON)
-    call.party("a", at=NOON, who=Who(tel="1001"))
+    call.party("a", at=NOON, who=PartyInfo(tel="1001"))
     count = len(call.events)
     call.party("a", at=later(1))
-    call.party("a", at=later(2), who=Who(tel="1001"))
+    call.party("a", at=later(2), who=PartyInfo(tel="1001"))
     assert len(call.events) == count
 
 
@@ -174,7 +174,7 @@ def test_nothing_is_kept_while_recording_is_paused(desk):
     track = call.track(a, at=NOON, codec=Codec.L16, rate=RATE, clock=MillisClock())
     pcm = tone(300, 3.0)
     call.pause(later(1000))
-    call.emit(Digit(at=later(1500), party=a, button="4"))
+    call.emit(Dtmf(at=later(1500), party=a, button="4"))
     call.pause(later(2000), on=False)
     play(track, pcm)
     call.end(at=later(3000))
@@ -222,7 +222,7 @@ def test_what_does_not_come_while_a_party_holds_is_held(desk):
     track = call.track(a, at=NOON, codec=Codec.L16, rate=RATE, clock=ArrivalClock())
     play(track, tone(300, 1.0))
     call.emit(Held(at=later(1000), party=a))
-    call.emit(Resumed(at=later(3000), party=a))
+    call.emit(Retrieved(at=later(3000), party=a))
     play(track, tone(300, 1.0), begin_ms=3000)
     call.end(at=later(4000))
     assert call.state.tracks[0].spans.total(SpanKind.HELD) == pytest.approx(2 * RATE, abs=2 * FRAME)
@@ -237,7 +237,7 @@ def test_a_merged_call_keeps_its_place_in_time(desk):
     play(track_a, low)
     half = len(high) // 2
     play(track_c, high[:half], begin_ms=1000)
-    second.emit(Digit(at=later(1200), party=c, button="1"))
+    second.emit(Dtmf(at=later(1200), party=c, button="1"))
     first.merge(second)
     for number in range(half // FRAME, len(high) // FRAME):
         frame = high[number * FRAME : (number + 1) * FRAME]

@@ -20,16 +20,16 @@ from vcond.sdk.contract import (
     ArrivalClock,
     Cause,
     Codec,
-    Digit,
+    Dtmf,
     Held,
     Instant,
     MillisClock,
+    PartyInfo,
     PartyLeft,
-    Paused,
-    Resumed,
+    RecordingPaused,
+    RecordingResumed,
+    Retrieved,
     SpanKind,
-    Unpaused,
-    Who,
 )
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.sounds import voice
@@ -83,7 +83,7 @@ class CoreDeskOf:
         return self.office.call("test", key, at, direction)
 
     def pause(self, call, at, *, on=True):
-        call.emit(ev.Paused(at=at) if on else ev.Unpaused(at=at))
+        call.emit(ev.RecordingPaused(at=at) if on else ev.RecordingResumed(at=at))
 
 
 class MemoryDeskOf:
@@ -113,12 +113,12 @@ async def places(folder):
 
 def talk(place):
     call = place.call("one", direction="inbound")
-    a, b = (call.party(key, at=NOON, who=Who(tel=key)) for key in ("1001", "1002"))
+    a, b = (call.party(key, at=NOON, who=PartyInfo(tel=key)) for key in ("1001", "1002"))
     call.emit(Answered(at=NOON))
     tracks = [call.track(p, at=NOON, codec=Codec.PCMU, rate=RATE, clock=MillisClock()) for p in (a, b)]
     place.speak(tracks[0], 1, 0, 2.0, Codec.PCMU)
-    call.emit(Digit(at=later(2000), party=a, button="5", ms=100))
-    call.party("1001", at=later(2000), who=Who(name="Ann"))
+    call.emit(Dtmf(at=later(2000), party=a, button="5", ms=100))
+    call.party("1001", at=later(2000), who=PartyInfo(name="Ann"))
     tracks[0].write(b"", arrived=later(2010), stamp=0, seq=1)
     call.end(at=later(2500), cause=Cause(q850=16), by=b)
     call.emit(Answered(at=later(2600)))
@@ -160,7 +160,7 @@ def hold(place):
     place.speak(track, 1, 0, 1.0)
     call.emit(Held(at=later(1000), party=0))
     place.at(5000)
-    call.emit(Resumed(at=later(5000), party=0))
+    call.emit(Retrieved(at=later(5000), party=0))
     place.speak(track, 1, 5000, 1.0)
     call.end(at=later(6000))
     return [call]
@@ -171,7 +171,7 @@ def pause(place):
     track = call.track(call.party("a", at=NOON), at=NOON, codec=Codec.L16, rate=RATE, clock=MillisClock())
     place.speak(track, 1, 0, 1.0)
     place.desk.pause(call, later(1000))
-    call.emit(Digit(at=later(1000), party=0, button="7"))
+    call.emit(Dtmf(at=later(1000), party=0, button="7"))
     place.desk.pause(call, later(1000), on=False)
     call.end(at=later(2000))
     return [call]
@@ -181,14 +181,14 @@ def pause_by_a_party(place):
     call = place.call("one")
     track = call.track(call.party("a", at=NOON), at=NOON, codec=Codec.L16, rate=RATE, clock=MillisClock())
     place.speak(track, 1, 0, 5.0)
-    call.emit(Paused(at=later(4500), by="party", party=0))  # told late
-    call.emit(Paused(at=later(5000), by="party", party=0))
-    call.emit(Digit(at=later(4000), party=0, button="7"))
-    call.emit(Digit(at=later(4600), party=0, button="8"))
+    call.emit(RecordingPaused(at=later(4500), by="party", party=0))  # told late
+    call.emit(RecordingPaused(at=later(5000), by="party", party=0))
+    call.emit(Dtmf(at=later(4000), party=0, button="7"))
+    call.emit(Dtmf(at=later(4600), party=0, button="8"))
     place.at(6000)
-    call.emit(Unpaused(at=later(5500), by="party", party=0))
+    call.emit(RecordingResumed(at=later(5500), by="party", party=0))
     place.at(7000)
-    call.emit(Paused(at=later(7000)))
+    call.emit(RecordingPaused(at=later(7000)))
     call.end(at=later(8000))
     return [call]
 

@@ -14,7 +14,7 @@ LOCAL, REMOTE = "ab30317f1a784dc48ff824d0d3715d86", "47755a9de7794ba387653f20996
 def facts(*given: tuple[str, str, int | None]) -> Attributes:
     call = Call()
     for name, value, party in given:
-        call.apply(ev.Fact(at=Instant(0), name=name, value=value, party=party))
+        call.apply(ev.CallAttribute(at=Instant(0), name=name, value=value, party=party))
     return Attributes(call)
 
 
@@ -74,7 +74,7 @@ def test_everything_of_a_platform_ends_up_somewhere(scenarios):
         ("subject", "About a parcel", None),
         ("trunk", "east", None),
     ):
-        script.add(ev.Fact(at=script.at(1), name=name, value=value, party=party))
+        script.add(ev.CallAttribute(at=script.at(1), name=name, value=value, party=party))
     document = build(fold(script.events), script.audio)
     assert [one for one in validate(document) if one.level == "error"] == []
     assert document["subject"] == "About a parcel"
@@ -89,17 +89,17 @@ def test_everything_of_a_platform_ends_up_somewhere(scenarios):
     assert document["extensions"] == ["wtf_transcription", "sip-signaling", "CC"]
 
 
-HIDDEN = ev.Who(tel="+15550100123", name="Ada Lovelace", sip="ada.l@example.com", hidden=True)
+HIDDEN = ev.PartyInfo(tel="+15550100123", name="Ada Lovelace", sip="ada.l@example.com", hidden=True)
 
 
-def of_hidden(name: str, value: str, party: int | None = None, who: ev.Who = HIDDEN) -> Call:
+def of_hidden(name: str, value: str, party: int | None = None, who: ev.PartyInfo = HIDDEN) -> Call:
     zero = Instant(1_795_424_400_000_000_000)
     return fold(
         [
             ev.CallOpened(at=zero, call="019f155a-5131-80ec-832a-bc92ac6830cd", adapter="twilio", key="k"),
             ev.PartyJoined(at=zero, party=0, key="a", who=who),
-            ev.PartyJoined(at=zero, party=1, key="b", who=ev.Who(tel="+15550100999")),
-            ev.Fact(at=zero, name=name, value=value, party=party),
+            ev.PartyJoined(at=zero, party=1, key="b", who=ev.PartyInfo(tel="+15550100999")),
+            ev.CallAttribute(at=zero, name=name, value=value, party=party),
             ev.CallEnded(at=zero),
         ]
     )
@@ -124,7 +124,7 @@ def test_no_fact_shows_who_hid(name, value, party):
     document = build(call, {})
     assert document["parties"][0] == {"name": "anonymous"}
     assert value not in str(document)
-    shown = of_hidden(name, value, party, who=ev.Who(tel="+15550100123"))
+    shown = of_hidden(name, value, party, who=ev.PartyInfo(tel="+15550100123"))
     assert value in str(build(shown, {}))
 
 
@@ -141,7 +141,8 @@ def test_what_shows_nobody_stays_beside_who_hid(name, value):
 
 
 @pytest.mark.parametrize(
-    "who", [ev.Who(tel="+7378742883"), ev.Who(sip="anonymous@anonymous.invalid"), ev.Who(name="Restricted")]
+    "who",
+    [ev.PartyInfo(tel="+7378742883"), ev.PartyInfo(sip="anonymous@anonymous.invalid"), ev.PartyInfo(name="Restricted")],
 )
 def test_an_address_that_is_given_beside_a_word_is_left_out_too(who):
     assert Attributes(of_hidden("parameter.caller", "+15550100777", who=who)).rest() == []

@@ -33,7 +33,7 @@ def noisy(scenarios, seconds: float, parties: int = 2, rate: int = 8000):
     script = scenarios.Script(seconds, rate=rate)
     script.open()
     for party in range(parties):
-        script.joins(party, 0, ev.Who(tel=f"+1555123000{party}"))
+        script.joins(party, 0, ev.PartyInfo(tel=f"+1555123000{party}"))
     script.add(ev.Answered(at=script.at(0)))
     rng = np.random.default_rng(7)
     for party in range(parties):
@@ -231,7 +231,7 @@ def test_a_basis_is_attached_only_when_the_operator_gave_one(scenarios):
 
 def test_a_bot_has_no_basis(scenarios):
     script = scenarios.two()
-    script.add(ev.PartyDescribed(at=script.at(0), party=1, who=ev.Who(name="Menu", type="bot")))
+    script.add(ev.PartyDescribed(at=script.at(0), party=1, who=ev.PartyInfo(name="Menu", type="bot")))
     basis = {"lawful_basis": "contract", "expiration": None, "purpose_grants": []}
     script = scenarios.finish(script, (0, 1))
     document = build(fold(script.events), script.audio, BuildOptions(lawful_basis=basis))

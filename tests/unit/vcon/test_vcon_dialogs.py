@@ -85,7 +85,7 @@ def test_a_target_out_of_our_hearing_is_a_placeholder(scenarios):
     script = scenarios.two()
     script.hears(0, 0.5, 4.0)
     script.hears(1, 0.5, 2.0)
-    script.joins(2, 2.0, ev.Who(tel="+15551230009"))
+    script.joins(2, 2.0, ev.PartyInfo(tel="+15551230009"))
     script.add(ev.Transferred(at=script.at(2), kind="attended", transferor=1, transferee=0, target=2))
     recording, placeholder, transfer = dialogs(scenarios.finish(script, (0, 1, 2)))
     assert recording["parties"] == [0, 1]

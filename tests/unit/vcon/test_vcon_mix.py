@@ -99,7 +99,7 @@ def test_a_pause_is_silence_whatever_the_file_holds(scenarios):
 
 def test_an_open_pause_goes_to_the_end(scenarios):
     script = scenarios.two()
-    script.add(ev.Paused(at=script.at(2)))
+    script.add(ev.RecordingPaused(at=script.at(2)))
     scenarios.finish(script, (0, 1))
     call = fold(script.events)
     shown = view(call, call.tracks)
@@ -108,7 +108,7 @@ def test_an_open_pause_goes_to_the_end(scenarios):
 
 def test_a_pause_of_part_of_a_sample_takes_the_whole(scenarios):
     script = scenarios.two()
-    script.add(ev.Paused(at=Instant(script.at(1) + 1)), ev.Unpaused(at=Instant(script.at(1) + 2)))
+    script.add(ev.RecordingPaused(at=Instant(script.at(1) + 1)), ev.RecordingResumed(at=Instant(script.at(1) + 2)))
     scenarios.finish(script, (0, 1))
     call = fold(script.events)
     assert pauses(call, view(call, call.tracks)) == [(4000, 4001)]
@@ -151,7 +151,9 @@ def test_heard_looks_at_spans_and_else_at_samples(scenarios):
 
 
 def test_touching_a_pause_counts_its_edges():
-    windows = fold([ev.Paused(at=Instant(10)), ev.Unpaused(at=Instant(20)), ev.Paused(at=Instant(50))]).pauses
+    windows = fold(
+        [ev.RecordingPaused(at=Instant(10)), ev.RecordingResumed(at=Instant(20)), ev.RecordingPaused(at=Instant(50))]
+    ).pauses
     assert not touches_pause(windows, Instant(0), Instant(9))
     assert touches_pause(windows, Instant(0), Instant(10))
     assert touches_pause(windows, Instant(20), Instant(30))

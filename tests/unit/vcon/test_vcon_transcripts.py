@@ -74,14 +74,14 @@ def test_not_transcribed_says_why_and_leaves_the_transcript_to_others(scenarios)
 
 def test_without_an_engine_nothing_is_claimed(scenarios):
     script = scenarios.two()
-    script.events = [one for one in script.events if not isinstance(one, ev.Fact)]
+    script.events = [one for one in script.events if not isinstance(one, ev.CallAttribute)]
     script.hears(0, 0.5, 4.0)
     assert analyses(scenarios.finish(script, (0, 1))) == {}
 
 
 def test_texts_that_nobody_asked_for_did_not_fail(scenarios):
     script = scenarios.two()
-    script.events = [one for one in script.events if not isinstance(one, ev.Fact)]
+    script.events = [one for one in script.events if not isinstance(one, ev.CallAttribute)]
     script.hears(0, 0.5, 4.0)
     for second in (1, 2, 3):
         script.mumbles(0, second, second + 0.5, "no-engine")
@@ -103,7 +103,7 @@ def test_an_engine_that_was_taken_away_in_the_call_leaves_a_warning(scenarios):
 
 def test_an_engine_that_nobody_named_is_vcond(scenarios):
     script = scenarios.two()
-    script.events = [one for one in script.events if not isinstance(one, ev.Fact)]
+    script.events = [one for one in script.events if not isinstance(one, ev.CallAttribute)]
     script.mumbles(0, 1, 2, "engine-failed")
     found = analyses(scenarios.finish(script, (0, 1)))
     assert found["wtf_transcription", 0]["vendor"] == "vcond"

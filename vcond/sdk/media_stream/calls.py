@@ -8,10 +8,10 @@ from typing import Final
 
 from vcond.sdk.contract import (
     Answered,
+    CallAttribute,
     Cause,
     Codec,
     Desk,
-    Fact,
     Instant,
     LiveCall,
     SpanKind,
@@ -192,7 +192,7 @@ class StreamedCalls:
         track = call.track(party, at=at, codec=Codec.L16, rate=form.rate, clock=form.clock)
 
         def told(order: str) -> None:
-            call.emit(Fact(at=self._desk.clock.now(), name=f"byteOrder.{name}", value=order))
+            call.emit(CallAttribute(at=self._desk.clock.now(), name=f"byteOrder.{name}", value=order))
 
         return OrderedTrack(track, "big" if form.codec is Codec.L16BE else "little", form.rate, told)
 
@@ -214,4 +214,4 @@ class StreamedCalls:
         known = {(fact.name, fact.value) for fact in call.state.facts}
         for name, value in began.facts.items():
             if value and (name, value) not in known:
-                call.emit(Fact(at=at, name=name, value=value))
+                call.emit(CallAttribute(at=at, name=name, value=value))

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 from msgspec import Meta
 
-from vcond.sdk.contract import Codec, MillisClock, TrackClock, Who
+from vcond.sdk.contract import Codec, MillisClock, PartyInfo, TrackClock
 from vcond.sdk.media_stream.parameters import Parameters
 
 LARGEST_NUMBER: Final = 1_000_000_000_000
@@ -60,7 +60,7 @@ class Format:
     rate: int = 8000
     """Samples a second."""
     clock: TrackClock = field(default_factory=MillisClock)
-    who: Who = field(default_factory=Who)
+    who: PartyInfo = field(default_factory=PartyInfo)
     """More of another party than the caller and the callee."""
 
     @property

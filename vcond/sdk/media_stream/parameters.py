@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vcond.sdk.contract import Direction, Who, hides
+from vcond.sdk.contract import Direction, PartyInfo, hides
 
 MAX_PARAMETERS: Final = 32
 MAX_NAME: Final = 64
@@ -37,8 +37,8 @@ _DIRECTIONS: Final[Mapping[str, Direction]] = {
 class Parameters:
     """What the parameters of a stream say."""
 
-    caller: Who = Who()  # noqa: RUF009 - a frozen value
-    callee: Who = Who()  # noqa: RUF009 - a frozen value
+    caller: PartyInfo = PartyInfo()  # noqa: RUF009 - a frozen value
+    callee: PartyInfo = PartyInfo()  # noqa: RUF009 - a frozen value
     direction: Direction = "unknown"
     others: dict[str, str] = field(default_factory=dict)
     """Whatever else the application wanted to be in the record."""
@@ -71,16 +71,16 @@ def understand(custom: Mapping[str, Any]) -> Parameters:
     return told
 
 
-def party(address: str, name: str = "") -> Who:
+def party(address: str, name: str = "") -> PartyInfo:
     """A party from what Twilio writes into From and To: a number, ``sip:…``, ``client:…``, or a word like anonymous."""
     validation = "none" if name else ""
     scheme, colon, rest = address.partition(":")
     if colon and scheme.lower() in {"sip", "sips"}:
-        return Who(sip=re.split("[;?]", rest)[0], name=name, validation=validation)
+        return PartyInfo(sip=re.split("[;?]", rest)[0], name=name, validation=validation)
     if colon and scheme.lower() == "client":
-        return Who(uuid=address, name=name or rest, validation="none")
+        return PartyInfo(uuid=address, name=name or rest, validation="none")
     if _NUMBER.fullmatch(address):
         hidden = re.sub(r"\D", "", address) in _SPELT
-        return Who(tel=address, name=name, validation=validation, hidden=hidden)
+        return PartyInfo(tel=address, name=name, validation=validation, hidden=hidden)
     shown = name or address
-    return Who(name=shown, validation="none" if shown else "", hidden=hides(Who(tel=address)))
+    return PartyInfo(name=shown, validation="none" if shown else "", hidden=hides(PartyInfo(tel=address)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from vcond.sdk.contract import Answered, Desk, Digit, Instant, Paused, ProtocolError, Unpaused
+from vcond.sdk.contract import Answered, Desk, Dtmf, Instant, ProtocolError, RecordingPaused, RecordingResumed
 from vcond.sdk.media_stream.calls import StreamedCalls
 from vcond.sdk.media_stream.dialect import (
     GO_ON,
@@ -154,7 +154,7 @@ class Stream:
             return
         self._calls.goes_on(call, at=arrived)
         party = self._calls.party(call, carrier.forms.get(pressed.track) or Format(HEARD), at=arrived)
-        call.call.emit(Digit(at=arrived, party=party, button=pressed.button))  # type: ignore[arg-type]
+        call.call.emit(Dtmf(at=arrived, party=party, button=pressed.button))  # type: ignore[arg-type]
 
     def _tell(self, said: PickedUp | Pausing, arrived: Instant) -> None:
         """What happens to the call as a whole."""
@@ -162,6 +162,6 @@ class Stream:
         if call is None or not self._calls.goes_on(call, at=arrived):
             return
         if isinstance(said, Pausing):
-            call.call.emit((Paused if said.on else Unpaused)(at=arrived, by="platform"))
+            call.call.emit((RecordingPaused if said.on else RecordingResumed)(at=arrived, by="platform"))
         elif call.call.state.answered is None:
             call.call.emit(Answered(at=arrived))

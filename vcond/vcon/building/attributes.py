@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from vcond.call.events import Fact
+from vcond.call.events import CallAttribute
 from vcond.call.state import Call
 from vcond.vcon.model import NIL_SESSION
 
@@ -43,7 +43,7 @@ class _Secret:
         }  # fmt: skip
         self._others = {_digits(party.who.tel or party.who.sip) for party in call.parties if not party.who.hidden}
 
-    def told_by(self, fact: Fact) -> bool:
+    def told_by(self, fact: CallAttribute) -> bool:
         """Whether a fact would show it. One too many is left out rather than one too few."""
         if not self._parties:
             return False

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 from urllib.parse import quote
 
-from vcond.call.events import Who
+from vcond.call.events import PartyInfo
 from vcond.call.hidden import NAME, shown
 from vcond.call.state import Call
 from vcond.vcon.building.attributes import Attributes
@@ -25,7 +25,7 @@ def address(number: str, domain: str) -> str:
     return f"{quote(number, safe=_USER)}@{domain or 'unknown.invalid'}"
 
 
-def person(who: Who, domain: str = "") -> dict[str, Any]:
+def person(who: PartyInfo, domain: str = "") -> dict[str, Any]:
     """The fields of a party. A name without a validation gets ``none``; who hid the number is ``anonymous``."""
     party: dict[str, Any] = {}
     who = shown(who)

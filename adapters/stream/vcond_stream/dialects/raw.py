@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vcond.sdk.contract import ArrivalClock, Codec, ProtocolError, Who
+from vcond.sdk.contract import ArrivalClock, Codec, PartyInfo, ProtocolError
 from vcond.sdk.media_stream import Began, Format, Frame, Refused, Said
 from vcond_stream import fields
 from vcond_stream.clone import WRONG_CODEC
@@ -57,7 +57,7 @@ class LiveKit(Infobip):
             if rate not in fields.RATES:
                 return Refused("encoding", "the rate in the URL cannot be taken", WRONG_CODEC)
             self.began = True
-            form = Format(who, Codec.L16, rate, ArrivalClock(), Who(name=who, validation="none"))
+            form = Format(who, Codec.L16, rate, ArrivalClock(), PartyInfo(name=who, validation="none"))
             call = fields.ident(query, "call") or self.handshake.id
             facts = {"dialect": self.name, "call": call}
             out.append(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from vcond.sdk.contract import SECOND, Cause, Desk, Fact, Instant, LiveCall, PartyLeft, Warned, Who
+from vcond.sdk.contract import SECOND, CallAttribute, Cause, Desk, Instant, LiveCall, PartyInfo, PartyLeft, Warned
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Id, Participant, clean
 
@@ -225,7 +225,7 @@ class Board:
             opened = max(first.seen, Instant(at - EARLIEST))
             key, room.key = room.key or f"{_prefix(room.id)}{quote(str(first.id), safe='')}", ""
             room.call = self._desk.call(key, at=opened)
-            room.call.emit(Fact(at=opened, name="janus.room", value=str(room.id)))
+            room.call.emit(CallAttribute(at=opened, name="janus.room", value=str(room.id)))
             if room.late:
                 text = "the call was there before capture began"
                 room.call.emit(Warned(at=opened, code="joined-late", text=text))
@@ -258,7 +258,7 @@ class Board:
                 if party.who.name == member.name and party.index not in taken and party.key not in ids:
                     key = party.key
                     break
-        who = Who(name=member.name, validation="none" if member.name else "")
+        who = PartyInfo(name=member.name, validation="none" if member.name else "")
         member.party = call.party(key, at=at, who=who)
 
     def _end_if_core_did(self, room: Room, at: Instant) -> None:

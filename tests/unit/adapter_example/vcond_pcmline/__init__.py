@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from vcond.sdk.contract import NORMAL, Answered, ArrivalClock, Cause, Codec, Desk, Finding, LiveCall, Track, Who
+from vcond.sdk.contract import NORMAL, Answered, ArrivalClock, Cause, Codec, Desk, Finding, LiveCall, PartyInfo, Track
 
 MAX_FRAME = 3840
 HANG_UP = 0xFF
@@ -87,7 +87,7 @@ class PcmLineAdapter:
         call = desk.call(hello.call, at=now)
         tracks = []
         for key, number in (("caller", hello.caller), ("callee", hello.callee)):
-            party = call.party(key, at=now, who=Who(tel=number))
+            party = call.party(key, at=now, who=PartyInfo(tel=number))
             tracks.append(call.track(party, at=now, codec=Codec.L16, rate=8000, clock=ArrivalClock()))
         call.emit(Answered(at=now))
         return call, tracks

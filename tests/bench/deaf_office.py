@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from vcond.capture.clock import SteadyClock
-from vcond.capture.live_feed import Bus
+from vcond.capture.live_feed import LiveFeed
 from vcond.capture.registry import Office
 from vcond.config.schema import DaemonConfig
 from vcond.journal import Store
@@ -41,7 +41,7 @@ async def deaf_office() -> AsyncIterator[Office]:
     with tempfile.TemporaryDirectory(prefix="vcond-bench-") as folder:
         store = Store(Path(folder) / "journal")
         office = Office(
-            DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=SteadyClock(), bus=Bus(),
+            DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=SteadyClock(), bus=LiveFeed(),
             finish=lambda *_: None, discard=lambda *_: None,
         )  # fmt: skip
         ticking = asyncio.create_task(tick())

@@ -15,7 +15,7 @@ from vcond.app import plugins
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
-from vcond.capture.live_feed import Bus
+from vcond.capture.live_feed import LiveFeed
 from vcond.capture.registry import Office
 from vcond.config import Loaded, naming_files
 from vcond.delivery import FormedSink, Outbox
@@ -41,7 +41,7 @@ class Parts:
         """Raises ConfigError for what the operator must mend first, StorageError."""
         self.config = loaded.config
         self.clock = clock
-        self.bus = Bus()
+        self.bus = LiveFeed()
         self.started = False
         self.stopping = False
         self.last_beat = 0.0

@@ -131,7 +131,7 @@ class CallLog(ABC):
         self, kind: Literal["partial", "final", "event"], text: str, party: int | None, name: str,
         start: float, stop: float,
     ) -> None:  # fmt: skip
-        """Hand a ``vcond.sdk.contract.Line`` to whoever watches."""
+        """Hand a ``vcond.sdk.contract.CaptionEvent`` to whoever watches."""
 
 
 class Recorder(CallLog, Generic[T]):

@@ -15,7 +15,7 @@ from vcond.call.merge import Merge
 from vcond.call.recorder import NotMergedError, Recorder
 from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
-from vcond.capture.live_feed import Bus, Line
+from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CoreTrack, Surroundings
 from vcond.capture.no_journal import CallStore
 from vcond.journal import CallJournal
@@ -36,7 +36,7 @@ class Keeper(Surroundings, Protocol):
         """The one clock."""
 
     @property
-    def bus(self) -> Bus:
+    def bus(self) -> LiveFeed:
         """Whoever watches."""
 
     def call_ended(self, call: CoreCall) -> None:
@@ -68,7 +68,7 @@ class CoreCall(Recorder[CoreTrack]):
 
     # What an adapter uses, beside what every recorder has.
 
-    def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
+    def captions(self) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:
         """What is said and happens from now on, until the end; see ``vcond.sdk.contract.LiveCall``."""
         return self.office.bus.watch(self.uuid, over=self.over)
 
@@ -179,7 +179,7 @@ class CoreCall(Recorder[CoreTrack]):
         start: float, stop: float,
     ) -> None:  # fmt: skip
         """Hand a line to whoever watches."""
-        self.office.bus.publish(Line(self.uuid, kind, text, party, name, start, stop))
+        self.office.bus.publish(CaptionEvent(self.uuid, kind, text, party, name, start, stop))
 
     def _not_kept(self, file: str, start: int, stop: int) -> None:
         """The disk did not take a stretch of audio."""

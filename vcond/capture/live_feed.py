@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from vcond.base import metrics
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 
-__all__ = ["EVERY", "Bus", "Line"]
+__all__ = ["EVERY", "CaptionEvent", "LiveFeed"]
 
 MAX_WAITING = 1_000
 """Lines that wait for one watcher."""
@@ -23,9 +23,9 @@ class Watcher:
 
     def __init__(self, call: str) -> None:
         self.call = call
-        self._queue: asyncio.Queue[Line | None] = asyncio.Queue(MAX_WAITING)
+        self._queue: asyncio.Queue[CaptionEvent | None] = asyncio.Queue(MAX_WAITING)
 
-    def put(self, line: Line | None) -> None:
+    def put(self, line: CaptionEvent | None) -> None:
         """Never waits: with too much waiting the oldest line is lost. None is the end."""
         if self._queue.full():
             self._queue.get_nowait()
@@ -33,13 +33,13 @@ class Watcher:
                 metrics.dropped_total.labels("live-line", "slow-watcher").inc()
         self._queue.put_nowait(line)
 
-    async def lines(self) -> AsyncIterator[Line]:
+    async def lines(self) -> AsyncIterator[CaptionEvent]:
         """Lines until the end."""
         while (line := await self._queue.get()) is not None:
             yield line
 
 
-class Bus:
+class LiveFeed:
     """Hands every line to those who watch everything or its call."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Bus:
         """Whether anybody listens to a call, or to everything."""
         return bool(self._watchers) and (EVERY in self._watchers or call in self._watchers)
 
-    def publish(self, line: Line) -> None:
+    def publish(self, line: CaptionEvent) -> None:
         """Never waits."""
         for call in {line.call, EVERY}:
             for watcher in self._watchers.get(call, ()):
@@ -75,7 +75,7 @@ class Bus:
                 watcher.put(None)
 
     @contextmanager
-    def watch(self, call: str = EVERY, *, over: bool = False) -> Iterator[AsyncIterator[Line]]:
+    def watch(self, call: str = EVERY, *, over: bool = False) -> Iterator[AsyncIterator[CaptionEvent]]:
         """Lines from now on, of everything until the bus closes, or of one call until its end; none when it is ``over``."""
         watcher = Watcher(call)
         if self._closed or over:

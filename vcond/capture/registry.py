@@ -20,7 +20,7 @@ from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import DiskWatch, FreeSpace
 from vcond.capture.live_call import CoreCall
-from vcond.capture.live_feed import Bus, Line
+from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CoreTrack
 from vcond.capture.no_journal import CallStore, NoJournal
 from vcond.capture.recovery import CatchingUp, Recovery
@@ -70,7 +70,7 @@ class Office:
         store: Store,
         speech: Listener,
         clock: SteadyClock,
-        bus: Bus,
+        bus: LiveFeed,
         finish: Callable[[CoreCall, CallJournal], None],
         discard: Callable[[CallJournal], None],
         facts: Callable[[], Mapping[str, str]] = dict,
@@ -164,7 +164,7 @@ class Office:
                 self.recovery.finish_unfinished(call)
         self._follow_the_wall_clock()
         self.disk.look(self.config)
-        self.bus.publish(Line("", "event", "tick"))
+        self.bus.publish(CaptionEvent("", "event", "tick"))
         for name in self.attachments.said:
             metrics.calls_active.labels(name).set(len(self.open_calls(name)))
 

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp.http_exceptions import LineTooLong
 
 from vcond.base.errors import ProtocolError, UnreachableError
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 
 NO_LIMIT = aiohttp.ClientTimeout(total=None)
 TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -26,7 +26,7 @@ class _Status(msgspec.Struct):
     listen: str
 
 
-_caption = msgspec.json.Decoder(Line).decode
+_caption = msgspec.json.Decoder(CaptionEvent).decode
 _status = msgspec.json.Decoder(_Status).decode
 
 
@@ -59,7 +59,7 @@ class Admin:
             raise ProtocolError("the daemon's status is not understood") from why
 
     @asynccontextmanager
-    async def live(self) -> AsyncIterator[AsyncIterator[Line]]:
+    async def live(self) -> AsyncIterator[AsyncIterator[CaptionEvent]]:
         """Captions from now on: inside the block nothing is missed. They end when the daemon does.
 
         Raises UnreachableError when the daemon does not answer; iterating raises it when the stream breaks, and
@@ -74,7 +74,7 @@ class Admin:
             yield _captions(answer.content)
 
 
-async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[Line]:
+async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[CaptionEvent]:
     try:
         async for line in stream:
             yield _caption(line)

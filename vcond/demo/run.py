@@ -22,7 +22,7 @@ from vcond.demo.pbx import AsteriskPlayer
 from vcond.demo.summary import scores, summary
 from vcond.demo.terminal import Terminal, clock
 from vcond.demo.wav import own_call
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 from vcond.vcon import read, validate
 
 TEXT_LIMIT = 60.0
@@ -185,7 +185,7 @@ async def _delivered(run: _Run, daemon: child.Child, before: set[Path]) -> Path:
     return min(new)
 
 
-async def _watch(captions: AsyncIterator[Line], terminal: Terminal) -> None:
+async def _watch(captions: AsyncIterator[CaptionEvent], terminal: Terminal) -> None:
     """Show live text. Without it the demo goes on: it is what people see, not what is delivered."""
     try:
         async for caption in captions:

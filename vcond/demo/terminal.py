@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vcond.demo.call import Recording
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 
 MAX_SHOWN = 500
 """Characters of one line of text that are shown."""
@@ -49,7 +49,7 @@ class Terminal:
         self._names = [plain(person.name) for person in recording.parties]
         self._widest = max([6, *map(len, self._names)])
         self._seconds = recording.seconds
-        self._partials: dict[int, Line] = {}
+        self._partials: dict[int, CaptionEvent] = {}
         self._position = 0.0
         self._note = ""
         self._drawn = -1.0
@@ -78,7 +78,7 @@ class Terminal:
         elif text:
             self.say(text)
 
-    def caption(self, line: Line) -> None:
+    def caption(self, line: CaptionEvent) -> None:
         """Words as they come: partial ones are redrawn, final ones stay. Events of hold and digits are told."""
         party = line.party if line.party is not None else -1
         if line.kind == "partial":
@@ -127,7 +127,7 @@ class Terminal:
     def _bar_width(self) -> int:
         return max(5, min(40, self.console.width - 20))
 
-    def _stay(self, line: Line, text: str, *, dim: bool = False) -> None:
+    def _stay(self, line: CaptionEvent, text: str, *, dim: bool = False) -> None:
         """Print what is final: on a terminal laid out for its width, elsewhere one line whatever its length."""
         if self.console.is_terminal:
             self.console.print(self._row(line, text, dim=dim))
@@ -135,14 +135,14 @@ class Terminal:
             name = self._name(line)
             self.say(f"{clock(line.start):>6} {name:<{self._widest}} {text}")
 
-    def _name(self, line: Line) -> str:
+    def _name(self, line: CaptionEvent) -> str:
         """As the daemon knows the party: a PBX may have its own name for it."""
         known = line.party is not None and 0 <= line.party < len(self._names)
         name = plain(line.name) or (self._names[line.party] if known and line.party is not None else "")
         self._widest = max(self._widest, min(len(name), MAX_NAME))
         return name
 
-    def _row(self, line: Line, text: str, *, dim: bool) -> RenderableType:
+    def _row(self, line: CaptionEvent, text: str, *, dim: bool) -> RenderableType:
         """Time, name, words; long text is wrapped below its own beginning."""
         colour = COLOURS[line.party % len(COLOURS)] if line.party is not None else ""
         name = self._name(line)

@@ -19,7 +19,7 @@ from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.state import Call
 from vcond.capture.live_call import CoreCall
-from vcond.capture.live_feed import Bus, Line
+from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.config.schema import RecordConfig
 from vcond.delivery import ConflictError
 from vcond.journal import CallJournal
@@ -64,7 +64,7 @@ class Finisher:
         disk_low: Callable[[], bool] = lambda: False,
         quarantine: Path,
         now: Callable[[], Instant],
-        bus: Bus,
+        bus: LiveFeed,
         forget: Callable[[str], None],
         clean: Callable[[str], None] = lambda _: None,
         wait: Callable[[float], Awaitable[None]] | None = None,
@@ -118,7 +118,7 @@ class Finisher:
         """Every sink has the vCon."""
         self._clean(uuid)
         self._awaited.over(uuid)
-        self._bus.publish(Line(uuid, "event", "delivered"))
+        self._bus.publish(CaptionEvent(uuid, "event", "delivered"))
 
     async def idle(self) -> None:
         """Return when no call is between its end and the outbox."""
@@ -214,7 +214,7 @@ class Finisher:
             sha512 = await self._publish(revision.uuid, built.body)
         if kept or call.state.kept or call.uuid in self._awaited:
             call.record(revision.published(self._now(), sha512, kept=kept))
-        self._bus.publish(Line(call.uuid, "event", _TOLD[revision.kind]))
+        self._bus.publish(CaptionEvent(call.uuid, "event", _TOLD[revision.kind]))
         return len(built.body)
 
     def _journal_waits(self, call: CoreCall, journal: CallJournal, *, kept: bool) -> None:

@@ -74,6 +74,7 @@ __all__ = [
     "BadMediaError",
     "Call",
     "CallAttribute",
+    "CaptionEvent",
     "Cause",
     "Clock",
     "Codec",
@@ -89,7 +90,6 @@ __all__ = [
     "Held",
     "Ingress",
     "Instant",
-    "Line",
     "LiveCall",
     "MillisClock",
     "Muted",
@@ -132,7 +132,7 @@ class Clock(Protocol):
         """This moment, in nanoseconds since the epoch."""
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class CaptionEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that was just said or happened, for whoever watches. Times are seconds from the call's zero.
 
     A ``partial`` is replaced by the next line of the same party and ``start``; the ``final`` is the last of these, and
@@ -203,7 +203,7 @@ class LiveCall(Protocol):
         afterwards: whoever pauses must know that it is so.
         """
 
-    def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
+    def captions(self) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:
         """What is said and happens in this call from now on, to be shown: ``with call.captions() as lines: async for``.
 
         Who reads too slowly loses the oldest lines. The iteration ends with the call; when the call is merged into

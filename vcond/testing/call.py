@@ -17,7 +17,7 @@ from vcond.call.state import fold
 from vcond.call.track_recorder import Owner, TrackRecorder
 from vcond.media.codecs import Pcm, decode
 from vcond.media.placement.timeline import Timeline
-from vcond.sdk.contract import Codec, Instant, Line, LiveCall, TrackClock
+from vcond.sdk.contract import CaptionEvent, Codec, Instant, LiveCall, TrackClock
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (
@@ -140,7 +140,7 @@ class MemoryCall(Recorder[MemoryTrack]):
             self.book.fault(f"{type(event).__name__} is not an adapter's to emit")
         super().emit(event)
 
-    def captions(self) -> AbstractContextManager[AsyncIterator[Line]]:
+    def captions(self) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:
         """What is said (see ``say``) and happens from now on."""
         return self.watching.watch(over=self.over)
 
@@ -232,4 +232,4 @@ class MemoryCall(Recorder[MemoryTrack]):
         start: float, stop: float,
     ) -> None:  # fmt: skip
         """Hand a line to whoever watches."""
-        self.watching.show(Line(self.uuid, kind, text, party, name, start, stop))
+        self.watching.show(CaptionEvent(self.uuid, kind, text, party, name, start, stop))

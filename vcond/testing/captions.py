@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 
 MAX_WAITING: Final = 1_000
 """Lines; one that waits for longer loses the oldest, as at the core."""
@@ -17,10 +17,10 @@ class Captions:
     """The watchers of one call. Their sets are shared with a call that was merged into it."""
 
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[Line | None]] = set()
+        self._queues: set[asyncio.Queue[CaptionEvent | None]] = set()
         self._taken: list[Captions] = []
 
-    def show(self, line: Line | None) -> None:
+    def show(self, line: CaptionEvent | None) -> None:
         """Hand a line to everybody who watches; None is the end."""
         for queue in self._queues:
             if queue.full():
@@ -38,14 +38,14 @@ class Captions:
         self.show(None)
 
     @contextmanager
-    def watch(self, *, over: bool = False) -> Iterator[AsyncIterator[Line]]:
+    def watch(self, *, over: bool = False) -> Iterator[AsyncIterator[CaptionEvent]]:
         """Lines from now on; none when the call is ``over``."""
-        queue: asyncio.Queue[Line | None] = asyncio.Queue(MAX_WAITING)
+        queue: asyncio.Queue[CaptionEvent | None] = asyncio.Queue(MAX_WAITING)
         if over:
             queue.put_nowait(None)
         self._queues.add(queue)
 
-        async def lines() -> AsyncIterator[Line]:
+        async def lines() -> AsyncIterator[CaptionEvent]:
             while (line := await queue.get()) is not None:
                 yield line
 

@@ -1,6 +1,6 @@
 """What an adapter's author writes to run the conformance suite: a system with which calls can be placed.
 
-A rig is the other side of the adapter: a scripted peer, or a real one on loopback. ``Rig`` and ``Line`` are to be
+A rig is the other side of the adapter: a scripted peer, or a real one on loopback. ``Rig`` and ``RigCall`` are to be
 subclassed; what a system cannot do is left out of ``Rig.can`` and needs no method.
 """
 
@@ -21,13 +21,13 @@ hold        a party can hold the other
 pause       a party, or the platform, can pause the recording
 unanswered  a call can ring and not be answered
 cut         the connection that carries a call can be lost without a hang-up
-resume      after a cut the same call can go on (``Line.resume``)
-restart     a call can go on after vcond was killed and started again (``Line.resume`` with the new desk)
+resume      after a cut the same call can go on (``RigCall.resume``)
+restart     a call can go on after vcond was killed and started again (``RigCall.resume`` with the new desk)
 garbage     bytes that make no sense can be sent to the adapter
 """
 
 
-class Line(ABC):
+class RigCall(ABC):
     """A call that the rig placed. The caller is the first party, the callee the second."""
 
     key: str
@@ -86,7 +86,7 @@ class Rig(ABC):
         """Stop the system and whatever calls it still has."""
 
     @abstractmethod
-    async def place(self, desk: MemoryDesk, *, answered: bool = True) -> Line:
+    async def place(self, desk: MemoryDesk, *, answered: bool = True) -> RigCall:
         """Place a call and return once it is answered (or rings, for one that will not be)."""
 
     async def garbage(self, desk: MemoryDesk) -> None:

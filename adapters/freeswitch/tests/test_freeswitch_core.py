@@ -13,7 +13,7 @@ from test_freeswitch_replay import Replay, only
 
 from vcond.capture.adapter_host import CoreDesk
 from vcond.capture.clock import SteadyClock
-from vcond.capture.live_feed import Bus
+from vcond.capture.live_feed import LiveFeed
 from vcond.capture.registry import Office
 from vcond.config import DaemonConfig
 from vcond.journal import Store
@@ -46,7 +46,7 @@ async def recorded(name: str, root: Path) -> tuple[dict, dict[int, np.ndarray]]:
     store = Store(root / "journal")
     office = Office(
         DaemonConfig(name="edge.example.com", state_dir=str(root)), store=store, speech=Deaf(),
-        clock=SteadyClock(now, now), bus=Bus(), finish=lambda *ended: done.set_result(ended), discard=lambda _: None,
+        clock=SteadyClock(now, now), bus=LiveFeed(), finish=lambda *ended: done.set_result(ended), discard=lambda _: None,
     )  # fmt: skip
     (root / "audio").mkdir()
     switch = Replay(root / "audio")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from vcond.sdk.contract import Desk, Line, LiveCall
+from vcond.sdk.contract import CaptionEvent, Desk, LiveCall
 from vcond_webrtc.session import Session
 
 MOST_LINES: Final = 200
@@ -45,7 +45,7 @@ class Board:
         self.call = call
         self.over = False
         self._epoch = secrets.token_hex(4)
-        self._lines: deque[Line] = deque(maxlen=MOST_LINES)
+        self._lines: deque[CaptionEvent] = deque(maxlen=MOST_LINES)
         self._next = 0
         """The number of the line that comes next."""
         self._first: dict[int, int] = {}
@@ -87,7 +87,7 @@ class Board:
         """The event id of a line."""
         return f"{self._epoch}-{number}"
 
-    async def after(self, number: int, seconds: float) -> tuple[int, list[Line]]:
+    async def after(self, number: int, seconds: float) -> tuple[int, list[CaptionEvent]]:
         """Lines from a number on, and the number of the first of them; none when nothing came for so long."""
         if number == self._next and not self.over:
             with contextlib.suppress(TimeoutError):
@@ -170,7 +170,7 @@ async def _write(response: web.StreamResponse, text: str) -> None:
         await response.write(text.encode())
 
 
-def _told(line: Line, session: Session, name: str) -> str:
+def _told(line: CaptionEvent, session: Session, name: str) -> str:
     if line.kind == "event":
         return _event("state", _state(session), name)
     said = {"party": line.party, "start": line.start, "stop": line.stop, "text": line.text}

@@ -13,7 +13,7 @@ from vcond.call import events as ev
 from vcond.capture.adapter_host import CoreDesk
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CoreCall
-from vcond.capture.live_feed import Bus
+from vcond.capture.live_feed import LiveFeed
 from vcond.capture.live_track import CoreTrack
 from vcond.capture.registry import Office
 from vcond.config import DaemonConfig
@@ -80,7 +80,7 @@ class House:
 
     def open(self) -> House:
         self.speech = Segmenting()
-        self.bus = Bus()
+        self.bus = LiveFeed()
         self.clock = SteadyClock(lambda: self.wall[0], lambda: self.time[0])
         self.store = Store(self.root)
         self.office = Office(

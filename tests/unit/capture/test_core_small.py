@@ -10,7 +10,7 @@ import pytest
 from vcond.base.systemd import Notifier
 from vcond.base.time import SECOND, Instant
 from vcond.capture.clock import SteadyClock, since_boot
-from vcond.capture.live_feed import MAX_WAITING, Bus, Line
+from vcond.capture.live_feed import MAX_WAITING, CaptionEvent, LiveFeed
 from vcond.testing.time import NOON, ManualClock
 
 
@@ -46,10 +46,10 @@ def test_a_clock_of_another_speed_is_right_at_first():
 
 
 async def test_a_slow_watcher_loses_its_oldest_lines_and_nobody_waits():
-    bus = Bus()
+    bus = LiveFeed()
     with bus.watch() as slow:
         for i in range(MAX_WAITING + 5):
-            bus.publish(Line("u", "final", str(i)))
+            bus.publish(CaptionEvent("u", "final", str(i)))
         bus.close()
         texts = [line.text async for line in slow]
     assert len(texts) == MAX_WAITING - 1
@@ -58,7 +58,7 @@ async def test_a_slow_watcher_loses_its_oldest_lines_and_nobody_waits():
 
 
 async def test_watching_a_closed_bus_ends_at_once():
-    bus = Bus()
+    bus = LiveFeed()
     bus.close()
     with bus.watch() as lines:
         async with asyncio.timeout(5):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vcond.base.errors import AmbiguousError, ConfigError, RefusedError
-from vcond.capture.live_feed import Bus
+from vcond.capture.live_feed import LiveFeed
 from vcond.cli import journals, render
 from vcond.cli.admin_client import NoAccessError, ask
 from vcond.cli.check import _disk, _limited
@@ -118,7 +118,7 @@ async def door(tmp_path: Path):
         sinks = [{"sink": "folder", "state": "delivered", "target": "/srv/01a2.vcon.json"}]
         return {"call": "01a2", "vcon": "01a2", "bytes": 7, "sinks": sinks}
 
-    server = AdminServer(tmp_path / "admin", reads={"call": call, "vcon": vcon}, writes={}, live=Bus())
+    server = AdminServer(tmp_path / "admin", reads={"call": call, "vcon": vcon}, writes={}, live=LiveFeed())
     await server.start()
     yield DaemonConfig(state_dir=str(tmp_path), admin_socket=str(tmp_path / "admin"))
     await server.close()

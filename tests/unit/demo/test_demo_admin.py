@@ -8,7 +8,7 @@ from aiohttp import web
 
 from vcond.base.errors import ProtocolError, UnreachableError
 from vcond.demo.admin import Admin
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 
 LINES = (
     b'{"call":"u","kind":"event","text":"callopened"}\n'
@@ -77,7 +77,7 @@ async def test_captions_until_the_daemon_ends(door: tuple[Door, Path]) -> None:
         heard = [caption async for caption in captions]
     assert [caption.kind for caption in heard] == ["event", "partial", "final"]
     assert heard[0].party is None
-    assert heard[2] == Line("u", "final", "Good morning.", 1, "Marcus", 0.5, 1.5)
+    assert heard[2] == CaptionEvent("u", "final", "Good morning.", 1, "Marcus", 0.5, 1.5)
 
 
 @pytest.mark.parametrize("line", [b"hello\n", b'{"kind":"final"}\n', b'{"call":"u","kind":"shout","text":""}\n'])

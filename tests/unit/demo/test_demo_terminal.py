@@ -7,7 +7,7 @@ import pytest
 
 from vcond.demo.call import FRAME, Person, Recording
 from vcond.demo.terminal import Terminal, clock, plain
-from vcond.sdk.contract import Line
+from vcond.sdk.contract import CaptionEvent
 
 CALL = Recording("t", (Person("caller", "Rita"), Person("agent", "Marcus")), (b"\xff" * FRAME * 2000,) * 2)
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
@@ -58,8 +58,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return io.StringIO()
 
 
-def caption(kind: str, text: str, party: int | None = 0, start: float = 65.2, name: str = "") -> Line:
-    return Line("u", kind, text, party, name, start, start + 1)
+def caption(kind: str, text: str, party: int | None = 0, start: float = 65.2, name: str = "") -> CaptionEvent:
+    return CaptionEvent("u", kind, text, party, name, start, start + 1)
 
 
 @pytest.mark.parametrize(

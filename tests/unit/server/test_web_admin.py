@@ -7,12 +7,12 @@ import aiohttp
 import pytest
 
 from vcond.base.errors import ConfigError
-from vcond.capture.live_feed import Bus, Line
+from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.server.admin import AdminServer
 
 
 @asynccontextmanager
-async def served(path: Path, bus: Bus):
+async def served(path: Path, bus: LiveFeed):
     async def echo(query: dict[str, str]):
         if "missing" in query:
             raise LookupError("no such call")
@@ -30,7 +30,7 @@ async def served(path: Path, bus: Bus):
 
 async def test_the_socket_is_for_vcond_its_group_and_root_and_goes_with_the_daemon(tmp_path: Path):
     path = tmp_path / "run" / "admin.sock"
-    async with served(path, Bus()):
+    async with served(path, LiveFeed()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
     assert not path.exists()
@@ -38,9 +38,9 @@ async def test_the_socket_is_for_vcond_its_group_and_root_and_goes_with_the_daem
 
 async def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path):
     path = tmp_path / "admin.sock"
-    first = AdminServer(path, reads={}, writes={}, live=Bus())
+    first = AdminServer(path, reads={}, writes={}, live=LiveFeed())
     await first.start()
-    async with served(path, Bus()) as client, client.get("http://vcond/v1/calls") as answer:
+    async with served(path, LiveFeed()) as client, client.get("http://vcond/v1/calls") as answer:
         assert answer.status == 200
     await first.close()
 
@@ -48,7 +48,7 @@ async def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path):
 async def test_a_file_in_its_place_is_not_touched(tmp_path: Path):
     path = tmp_path / "admin.sock"
     path.write_text("mine")
-    server = AdminServer(path, reads={}, writes={}, live=Bus())
+    server = AdminServer(path, reads={}, writes={}, live=LiveFeed())
     with pytest.raises(ConfigError, match="admin_socket"):
         await server.start()
     assert path.read_text() == "mine"
@@ -67,15 +67,15 @@ async def test_a_file_in_its_place_is_not_touched(tmp_path: Path):
     ],
 )
 async def test_doors(tmp_path: Path, method: str, url: str, status: int):
-    async with served(tmp_path / "a", Bus()) as client, client.request(method, f"http://vcond{url}") as answer:
+    async with served(tmp_path / "a", LiveFeed()) as client, client.request(method, f"http://vcond{url}") as answer:
         assert answer.status == status
 
 
 async def test_live_lines_are_streamed_until_the_daemon_stops(tmp_path: Path):
-    bus = Bus()
+    bus = LiveFeed()
     async with served(tmp_path / "a", bus) as client, client.get("http://vcond/v1/live") as answer:
-        bus.publish(Line("u", "partial", "he", 0, "Rita", 1.0, 1.5))
-        bus.publish(Line("u", "event", "answered", start=2.0, stop=2.0))
+        bus.publish(CaptionEvent("u", "partial", "he", 0, "Rita", 1.0, 1.5))
+        bus.publish(CaptionEvent("u", "event", "answered", start=2.0, stop=2.0))
         bus.close()
         lines = [json.loads(line) async for line in answer.content]
     assert lines == [

@@ -9,7 +9,7 @@ import pytest
 
 from vcond.call import events as ev
 from vcond.capture.clock import SteadyClock
-from vcond.capture.live_feed import Bus
+from vcond.capture.live_feed import LiveFeed
 from vcond.capture.registry import Office
 from vcond.config.schema import DaemonConfig
 from vcond.journal import Store
@@ -102,7 +102,7 @@ async def places(folder):
     store = Store(folder / "journal")
     try:
         office = Office(
-            DaemonConfig(name="memory.test", state_dir=str(folder)), store=store, speech=Deaf(), clock=steady, bus=Bus(),
+            DaemonConfig(name="memory.test", state_dir=str(folder)), store=store, speech=Deaf(), clock=steady, bus=LiveFeed(),
             finish=lambda *_: None, discard=lambda *_: None, free_space=lambda _: 10**12,
         )  # fmt: skip
         still = ManualClock()

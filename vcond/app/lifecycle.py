@@ -78,7 +78,7 @@ class Lifecycle:
             try:
                 self._parts.office.tick(now)
             except Exception:
-                logger.exception("the tick failed; please report it")
+                logger.exception("internal error in the periodic check; please report it")
             await asyncio.sleep(TICK)
 
     async def watchdog(self) -> None:
@@ -121,9 +121,7 @@ class Lifecycle:
         for task in left:
             if not task.done():
                 self.hung = True
-                logger.error(
-                    "an adapter did not clean up in time; helpers may be left in its system", task=task.get_name()
-                )
+                logger.error("adapter did not clean up in time; taps may be left in its system", task=task.get_name())
 
     async def finish(self) -> None:
         """Calls that ended reach the outbox; not when it is urgent."""
@@ -185,9 +183,9 @@ class Reloader:
                 new = await asyncio.to_thread(self._read_again)
             self._apply(new)
         except VcondError as why:
-            logger.error("configuration not reloaded; the old one stays", why=str(why))  # noqa: TRY400 - it says it all
+            logger.error("configuration not reloaded; keeping the old one", why=str(why))  # noqa: TRY400 - it says it all
         except Exception:  # a plug-in's own code, too
-            logger.exception("configuration not reloaded; the old one stays", fix="run: vcond check")
+            logger.exception("configuration not reloaded; keeping the old one", fix="run: vcond check")
         finally:
             if not self._parts.stopping:  # systemd waits for it
                 self._notifier.send(READY="1", STATUS=self._parts.status.line())

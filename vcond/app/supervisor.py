@@ -73,7 +73,7 @@ class Supervisor:
             try:
                 await self._speech.run()
             except Exception:
-                logger.exception("speech crashed and is started again; please report it")
+                logger.exception("internal error in speech, restarting it; please report it")
             failures = await self._pause(failures, began)
 
     async def _supervise(self, name: str, adapter: Adapter) -> None:
@@ -86,16 +86,16 @@ class Supervisor:
             began = self._office.clock.now()
             try:
                 await adapter.run(desk)
-                logger.error("adapter ended by itself", adapter=name)
+                logger.error("adapter stopped unexpectedly", adapter=name)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                logger.exception("adapter cancelled itself; please report it", adapter=name)
+                logger.exception("internal error in an adapter; please report it", adapter=name)
             except VcondError as why:
                 logger.error("adapter failed", adapter=name, why=words(str(why)))  # noqa: TRY400 - the message says it all
             except Exception:
-                logger.exception("adapter crashed; please report it", adapter=name)
+                logger.exception("internal error in an adapter; please report it", adapter=name)
             if self._letting_go:
                 return  # it failed in its clean-up: the stop goes on
             self._office.attachments.say(name, False, "the adapter is starting again")

@@ -133,7 +133,9 @@ class MadeForms:
             try:
                 sink.forget(uuid)
             except OSError as why:
-                logger.warning("the form made for a sink stays until the next start", sink=sink.name, why=why.strerror)
+                logger.warning(
+                    "cannot delete a converted vCon; the next start deletes it", sink=sink.name, why=why.strerror
+                )
 
 
 def facts(speech: Speech | Speeches) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Writer:
             self._put(line)
             if self._dropped and self._lines.qsize() < MAX_LINES // 2:
                 count, self._dropped = self._dropped, 0
-                structlog.get_logger().warning("log lines left out: nobody read them in time", count=count)
+                structlog.get_logger().warning("log lines dropped: the log reader was too slow", count=count)
 
     def _put(self, line: bytes) -> None:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-calls_active = Gauge("vcond_calls_active", "Calls that go on", ["adapter"])
+calls_active = Gauge("vcond_calls_active", "Active calls", ["adapter"])
 calls_total = Counter("vcond_calls_total", "Calls by how they ended", ["adapter", "outcome"])
 recovered_calls_total = Counter("vcond_recovered_calls_total", "Calls found unfinished at a start", ["adapter"])
 adapter_connected = Gauge("vcond_adapter_connected", "1 while the system is attached", ["adapter"])
@@ -17,10 +17,8 @@ stt_lag_seconds = Histogram(
     "vcond_stt_lag_seconds", "End of an utterance to its text", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 120)
 )
 stt_backlog = Gauge("vcond_stt_backlog_utterances", "Utterances that wait for their text")
-stt_calls = Gauge("vcond_stt_calls", "Calls that go on, by how they are transcribed", ["state"])
-stt_load = Gauge(
-    "vcond_stt_load", "What the texts of all calls that go on would take of what they may; over 1 some wait"
-)
+stt_calls = Gauge("vcond_stt_calls", "Active calls, by how they are transcribed", ["state"])
+stt_load = Gauge("vcond_stt_load", "What the texts of all active calls would take of what they may; over 1 some wait")
 stt_cost = Gauge("vcond_stt_cost_ratio", "Seconds of a worker for a second of audio, by kind of work", ["kind"])
 stt_deferred_utterances = Gauge("vcond_stt_deferred_utterances", "Utterances that were deferred and wait")
 stt_deferred_seconds = Gauge("vcond_stt_deferred_seconds", "Seconds of speech that were deferred and wait")

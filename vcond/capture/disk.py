@@ -83,5 +83,10 @@ class DiskWatch:
         else:
             low = f"{free} MB free, {config.min_free_mb} wanted" if free < config.min_free_mb else ""
         if bool(low) != bool(self.low):
-            log.warning("disk low: no new call is recorded" if low else "disk is fine again", detail=low)
+            log.warning(
+                "disk space low: new calls are not recorded; active calls continue"
+                if low
+                else "disk space sufficient again",
+                detail=low,
+            )
         self.low = low

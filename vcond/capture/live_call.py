@@ -97,7 +97,7 @@ class CoreCall(Recorder[CoreTrack]):
             change = self.take_in(other, other.journal.events, adopt, unless=unless)
         except NotMergedError as why:
             if str(why) == "too-large":
-                log.error("calls not merged: the other's history is too long", call=self.uuid, other=other.uuid)  # noqa: TRY400 - no trace
+                log.error("calls not merged: the other call's history is too long", call=self.uuid, other=other.uuid)  # noqa: TRY400 - no trace
             return False
         self._utterances = max(self._utterances, 1 + max(change.utterances.values(), default=-1))
         for track in other.sources:
@@ -149,7 +149,12 @@ class CoreCall(Recorder[CoreTrack]):
             self.journal.append(event)
         except (ValueError, RuntimeError) as why:
             self.dropped("event", "journal")
-            log.error("event not in the journal", call=self.uuid, kind=type(event).__name__, why=type(why).__name__)  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "event could not be written to the journal",
+                call=self.uuid,
+                kind=type(event).__name__,
+                why=type(why).__name__,
+            )
             return False
         return True
 
@@ -163,7 +168,7 @@ class CoreCall(Recorder[CoreTrack]):
 
     def overflowed(self, what: str) -> None:
         """Say it once."""
-        log.warning("call over a limit", call=self.uuid, what=what)
+        log.warning("call exceeded a limit; what is beyond it is not recorded", call=self.uuid, what=what)
 
     def ended(self) -> None:
         """The end was said."""

@@ -38,7 +38,7 @@ LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
 
 
-SEVERAL = "several calls begin with this: give more of the id"
+SEVERAL = "ambiguous call id prefix: give more of the id"
 
 
 def _count(state: Call, outcome: str) -> None:
@@ -107,7 +107,7 @@ class Office:
         left = self.recovery.taken_up(adapter, key)
         if left is not None:
             left.record(ev.Recovered(at=self.clock.now()))
-            log.info("call taken up again", call=left.uuid, adapter=adapter)
+            log.info("recording resumed after restart", call=left.uuid, adapter=adapter)
             return self._keep(left)
         return self._keep(self._open(adapter, key, at, direction))
 
@@ -123,7 +123,7 @@ class Office:
         outcome = "answered" if call.state.disposition is None else call.state.disposition.value
         _count(call.state, outcome)
         if call.not_recorded:
-            log.warning("call ended, and was not recorded", call=call.uuid, why=call.not_recorded)
+            log.warning("call ended; it was not recorded", call=call.uuid, why=call.not_recorded)
         log.info("call ended", call=call.uuid, adapter=call.state.adapter, outcome=outcome)
         if isinstance(call.journal, CallJournal):
             self._finish(call, call.journal)
@@ -158,7 +158,7 @@ class Office:
             try:
                 self._tick_call(call, now)
             except Exception:
-                log.exception("a call failed in the tick; please report it", call=call.uuid)
+                log.exception("internal error while checking a call; please report it", call=call.uuid)
         for call in self.recovery.unfinished():
             if self.attachments.had_time(call.state.adapter, now, self.config.grace):
                 self.recovery.finish_unfinished(call)
@@ -212,7 +212,7 @@ class Office:
             call.record(ev.CallAttribute(at=at, name=name, value=value))
         if still := self._cut_off.take(adapter, key, at):
             call.keep_paused(still, at)
-            log.info("recording stays paused, as in the call before", call=call.uuid)
+            log.info("recording stays paused, as in the previous call", call=call.uuid)
         return call
 
     def _follow_the_wall_clock(self) -> None:
@@ -220,7 +220,7 @@ class Office:
         if self._live or len(self.recovery) or abs(self.clock.off()) <= LARGEST_SKEW:
             return
         step = self.clock.anchor()
-        log.warning("the wall clock stepped", seconds=round(step / SECOND, 3))
+        log.warning("the system clock jumped", seconds=round(step / SECOND, 3))
         self.attachments.moved(step)
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:

@@ -118,7 +118,7 @@ def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio
 
 @app.command()
 def calls(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """List the calls that go on; without a running daemon, those in its journals."""
+    """List the active calls; without a running daemon, those in its journals."""
     from vcond.cli.journals import summaries
 
     rows = summaries(_daemon(config))

@@ -161,7 +161,7 @@ def _set_aside(path: Path, now: int) -> None:
         if part.exists():
             part.rename(path.with_name(f"{path.name}.broken-{now}{ending}"))
     log.error(
-        "the database is damaged and was set aside; what is in the outbox is sent again",
+        "database damaged and moved aside; everything in the outbox is sent again",
         file=str(path.with_name(f"{path.name}.broken-{now}")),
         fix="the ledger of earlier deliveries may be read from it with: sqlite3 FILE .recover",
     )

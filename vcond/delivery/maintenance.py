@@ -99,7 +99,7 @@ class Maintenance:
         """Once per trouble, not once per try."""
         if self.trouble != why:
             self.trouble = why
-            log.error("the outbox cannot keep its records; deliveries go on", why=why)
+            log.error("cannot write outbox records; deliveries continue", why=why)
 
     async def _tell(self, vcon: Vcon) -> str:
         """The core first: it removes the journal. Then the file. A crash between the two tells it again.
@@ -111,7 +111,7 @@ class Maintenance:
             if inspect.isawaitable(told):
                 await told
         except Exception:  # the core's trouble is not the outbox's
-            log.exception("a delivered vCon could not be reported; it is tried again", call=vcon.uuid)
+            log.exception("internal error after a delivery, retrying", call=vcon.uuid)
             return ""
         try:
             await self._call(lambda store: store.put_away(vcon, keep=self._config.keep_days > 0))

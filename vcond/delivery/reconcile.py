@@ -34,16 +34,16 @@ def reconcile(db: sqlite3.Connection, files: OutboxFiles, sinks: Sequence[str], 
     _enter_kept(db, files, known.keys(), now)
     added = rows.add_states(db, sinks)
     if added:
-        log.info("vCons wait for delivery at sinks that did not know of them", deliveries=added)
+        log.info("vCons queued for newly added sinks", deliveries=added)
     again = rows.take_up(db, sinks)
     if again:
         log.warning(
-            "dead letters of an earlier version are tried again: what refused them was the way, not the receiver's word",
+            "dead letters of an earlier version are retried: a proxy, not the receiver, had refused them",
             deliveries=again,
         )
     for sink, count in rows.waiting_elsewhere(db, sinks).items():
         log.warning(
-            "vCons wait for a sink that is not configured; they do not wait for it once the others have them",
+            "queued for a removed sink; will be dropped there once all other sinks have them",
             sink=sink,
             deliveries=count,
         )
@@ -57,7 +57,7 @@ def say_lost(uuid: str) -> None:
     """The one case in which a vCon is gone: somebody or something removed its file."""
     metrics.dropped_total.labels("vcon", rows.MISSING).inc()
     log.error(
-        "vCon lost: its file vanished from the outbox before every sink had it",
+        "vCon lost: its file disappeared from the outbox before every sink had it",
         call=uuid,
         fix="put the file back from a copy and restart, or: vcond recover (its journal may still be there)",
     )
@@ -77,7 +77,7 @@ def _without_file(db: sqlite3.Connection, files: OutboxFiles, vcon: rows.Vcon) -
 def _with_file(db: sqlite3.Connection, vcon: rows.Vcon, sinks: Sequence[str]) -> None:
     if vcon.stage == "lost":
         rows.find_again(db, vcon.seq, sinks)
-        log.info("vCon found again", call=vcon.uuid)
+        log.info("vCon file found again", call=vcon.uuid)
     elif vcon.stage == "kept":
         rows.set_stage(db, vcon.seq, "done")
 
@@ -98,12 +98,12 @@ def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str]) -> None:
             continue
         except OSError as why:  # one bad sector must not keep the daemon from starting
             log.error(  # noqa: TRY400 - the text says it all
-                "a vCon in the outbox cannot be read; it waits for the next start", call=uuid, why=why.strerror
+                "cannot read a vCon in the outbox; the next start tries again", call=uuid, why=why.strerror
             )
             continue
         rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {})
     if aged:
-        log.warning("vCons found in the outbox that the database did not know; they are sent", vcons=len(aged))
+        log.warning("unrecorded vCons found in the outbox; sending them", vcons=len(aged))
 
 
 def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, known: AbstractSet[str], now: int) -> None:
@@ -118,4 +118,4 @@ def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, known: AbstractSet[s
 def _move_aside(files: OutboxFiles, name: str, why: str) -> None:
     metrics.quarantined_total.inc()
     path = files.move_aside(name)
-    log.error("a file in the outbox cannot be sent and was set aside", file=str(path), why=why)
+    log.error("unusable file in the outbox moved aside", file=str(path), why=why)

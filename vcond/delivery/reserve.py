@@ -42,5 +42,5 @@ class Reserve:
             self._files.delete_one(str(self._path))
         except FileNotFoundError:
             return False
-        log.warning("the disk is full: the outbox uses its reserve", file=str(self._path))
+        log.warning("disk full: the outbox uses its reserved space", file=str(self._path))
         return True

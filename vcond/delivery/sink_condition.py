@@ -69,16 +69,19 @@ class SinkCondition:
             metrics.deliveries_total.labels(self._name, "retry").inc()
             return self._too_big(job, result, now) if result.too_large else self._later(job, result, now)
         if (isinstance(result, Receipt) or result.asked) and self._breaker.succeeded(now, job.seq):
-            self._log.info("sink takes deliveries again")
+            self._log.info("sink up again")
         self.show()
         if isinstance(result, Refused):
             metrics.deliveries_total.labels(self._name, "refused").inc()
             self._log.error(
-                "vCon refused; it is in the dead letters", call=job.uuid, reason=result.reason, fix=result.hint
+                "vCon refused by the receiver; moved to the dead letters",
+                call=job.uuid,
+                reason=result.reason,
+                fix=result.hint,
             )
             return Outcome("dead", now, status=result.status, reason=result.reason, answer=result.answer)
         if self.sizes.taken(job.size):
-            self._log.info("large vCons are taken again", bytes=job.size)
+            self._log.info("large vCons are accepted again", bytes=job.size)
         metrics.deliveries_total.labels(self._name, "delivered").inc()
         self._log.info("vCon delivered", call=job.uuid, status=result.status, tries=job.attempts + 1)
         return Outcome("delivered", now, status=result.status, answer=result.answer, target=result.target)
@@ -126,9 +129,9 @@ class SinkCondition:
         self._said = now
         told = {"reason": why.reason, "status": why.status, "detail": why.detail, "fix": why.hint}
         if self._breaker.held:
-            self._log.error("sink is held: it refuses every delivery until this is set right; vCons wait", **told)
+            self._log.error("sink held: it refuses every delivery until this is fixed; queueing", **told)
         else:
-            self._log.warning("sink does not take deliveries; vCons wait", **told)
+            self._log.warning("sink down; queueing", **told)
         self.show()
 
     def _too_big(self, job: Job, why: Retry, now: int) -> Outcome:
@@ -138,7 +141,7 @@ class SinkCondition:
         self._too_large = why
         if self.sizes.refused(now, job.size):
             self._log.error(
-                "vCons of this size and more wait: something on the way to the sink refuses them; smaller ones go on",
+                "large vCons queued: the sink or a proxy refuses this size; smaller ones are still sent",
                 call=job.uuid, bytes=job.size, reason=why.reason, detail=why.detail, fix=why.hint,
             )  # fmt: skip
         self.show()

@@ -93,7 +93,7 @@ class SinkWorker:
         try:
             await self.sink.close()
         except Exception as why:  # noqa: BLE001 - one sink must not keep the others from being closed
-            self._log.warning("sink not closed", error=type(why).__name__)
+            self._log.warning("sink could not be closed", error=type(why).__name__)
 
     async def _begin(self, tries: asyncio.TaskGroup) -> float:
         """Start what can be started now; seconds until to look again, unless woken."""
@@ -107,7 +107,7 @@ class SinkWorker:
         try:
             jobs, next_at = await self._shared.call(lambda store: store.due(name, now, many, probe=probe, below=below))
         except StorageError as why:
-            self._unread = self._say("the outbox cannot be read; trying again", why, self._unread)
+            self._unread = self._say("cannot read the outbox, retrying", why, self._unread)
             return DISK_PAUSE
         self._unread = ""
         if self._breaker.doubted and not jobs:
@@ -150,7 +150,7 @@ class SinkWorker:
         except Exception as why:  # noqa: BLE001 - a mistake in one sink costs a try, never the daemon
             where = traceback.extract_tb(why.__traceback__)[-1]
             self._log.error(  # without the text of a foreign exception: it may hold what was said
-                "the sink itself failed; please report it",
+                "internal error in the sink driver, will retry; please report it",
                 call=job.uuid,
                 error=type(why).__name__,
                 where=f"{where.filename}:{where.lineno}",

@@ -43,12 +43,12 @@ class OutboxStore:
         """``now`` and ``latest`` in nanoseconds: no delivery of an earlier run waits beyond ``latest``."""
         files = files or Files()
         self._sinks = tuple(sinks)
-        self._files = WholeFiles(files)
-        self._files = OutboxFiles(root, self._files)
+        self._whole = WholeFiles(files)
+        self._files = OutboxFiles(root, self._whole)
         self._reserve = Reserve(database.with_name(f"{database.name}.reserve"), files)
         with storage_errors("open the outbox"):
             self._files.open()
-            self._files.make_folder(database.parent)
+            self._whole.make_folder(database.parent)
         self._db = self._open(database, now)
         try:
             with storage_errors("bring the outbox in order"):
@@ -126,10 +126,10 @@ class OutboxStore:
         """The core knows: keep or remove the file."""
         with storage_errors("put a delivered vCon away"):
             if keep:
-                self._files.move(self._files.file(vcon.uuid), self._files.kept)
+                self._whole.move(self._files.file(vcon.uuid), self._files.kept)
             else:
-                self._files.remove(self._files.file(vcon.uuid))
-                self._files.remove(self._files.kept_file(vcon.uuid))
+                self._whole.remove(self._files.file(vcon.uuid))
+                self._whole.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_stage(self._db, vcon.seq, "kept" if keep else "gone"))
 
     def expire(self, closed_before: int) -> int:
@@ -137,7 +137,7 @@ class OutboxStore:
         with storage_errors("remove old vCons"):
             old = rows.in_stage(self._db, "kept", BATCH, closed_before)
             for vcon in old:
-                self._files.remove(self._files.kept_file(vcon.uuid))
+                self._whole.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
             return len(old)
 
@@ -195,7 +195,7 @@ class OutboxStore:
             self._change(enter, spend_reserve=False)
         except (sqlite3.Error, OSError):
             with suppress(OSError):
-                self._files.remove(self._files.file(uuid))
+                self._whole.remove(self._files.file(uuid))
             raise
         return sha512
 

@@ -224,17 +224,22 @@ class Finisher:
             return
         metrics.dropped_total.labels("recording", "too-large").inc()
         fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
-        log.error("recording fits in no vCon: kept", call=call.uuid, folder=str(journal.folder), fix=fix)
+        log.error(
+            "recording too large for a vCon; kept on this host only",
+            call=call.uuid,
+            folder=str(journal.folder),
+            fix=fix,
+        )
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
-        await until_stored(journal.flush, journal.uuid, "journal not on disk yet", self._wait)
+        await until_stored(journal.flush, journal.uuid, "journal sync failed, retrying", self._wait)
 
     async def _publish(self, uuid: str, body: bytes) -> str:
         try:
             return await until_stored(lambda: self._outbox.publish(uuid, body), uuid, "vCon not stored yet", self._wait)
         except ConflictError:
-            log.error("other bytes of this vCon were published before; those stay", call=uuid)  # noqa: TRY400
+            log.error("a different version was already published; keeping that one", call=uuid)  # noqa: TRY400
             return await self._before(uuid)
 
     async def _before(self, uuid: str) -> str:

@@ -208,5 +208,5 @@ class Status:
     def _find(self, query: dict[str, str]) -> CoreCall:
         call = self._daemon.office.find(query.get("call", "-"))
         if call is None:
-            raise LookupError("no call that goes on has this id")
+            raise LookupError("no active call with this id")
         return call

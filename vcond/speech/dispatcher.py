@@ -136,7 +136,7 @@ class Speech:
         """Own the listeners and the workers until cancelled. Workers are ended then. May be run again: nothing is forgotten."""
         if not self.choice.engine:
             if self.trouble:
-                log.warning("nothing is transcribed", why=self.choice.trouble, fix=self.choice.fix)
+                log.warning("calls are not transcribed", why=self.choice.trouble, fix=self.choice.fix)
             self.ready.set()
         else:
             log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)
@@ -178,6 +178,6 @@ class Speech:
             if changed:
                 self._scheduler.regrade()
                 self._pool.wake()
-                log.info("speech keeps up otherwise", load=round(self.admission.load, 2), calls=dict(self.calls))
+                log.info("transcription mode changed", load=round(self.admission.load, 2), calls=dict(self.calls))
             measure(self.house)
             await asyncio.sleep(JUDGED_EVERY)

@@ -23,7 +23,7 @@ def emit(source: Source, event: Event) -> None:
     try:
         source.emit(event)
     except VcondError:
-        log.warning("an event of speech was not kept", call=source.call)
+        log.warning("a transcription event could not be written", call=source.call)
         metrics.dropped_total.labels("event", "speech").inc()
 
 

@@ -136,7 +136,7 @@ class Segmenting:
                 else:
                     self._hears.dropped(listener)
         except Exception:
-            log.exception("track is no longer cut into utterances", call=listener.source.call)
+            log.exception("segmentation failed; rest of track will not be transcribed", call=listener.source.call)
             metrics.dropped_total.labels("speech", "segmenter").inc()
             listener.segmenter = None
             self._hears.segmenter_failed(listener)
@@ -189,7 +189,9 @@ def _read_or_silence(source: Source, start: int, stop: int) -> Pcm:
     try:
         return source.read(start, stop)
     except OperatorError:
-        log.warning("audio cannot be read back, not transcribed", seconds=round((stop - start) / source.rate, 1))
+        log.warning(
+            "cannot read recorded audio; that part is not transcribed", seconds=round((stop - start) / source.rate, 1)
+        )
     except Exception:  # one track's mistake; all others are read with it
         log.exception("audio cannot be read back, not transcribed; please report it", call=source.call)
     metrics.dropped_total.labels("speech", "unreadable").inc()

@@ -172,7 +172,7 @@ class Attachment:
             if self._crew.attached.is_set():
                 self.refused = False
                 self._desk.attached(True, self._version)
-                self._desk.log.info("requests are accepted again", helpers_removed=removed)
+                self._desk.log.info("Asterisk accepts requests again", helpers_removed=removed)
 
     async def mind_questions(self) -> None:
         """For ever: ask again what was asked and not answered."""
@@ -234,7 +234,7 @@ class Attachment:
         await self._ask_variables(channels, at)
         removed = await self._crew.sweep(channels, bridges)
         if removed:
-            self._desk.log.info("helpers of an earlier run removed from the PBX", count=removed)
+            self._desk.log.info("tap channels of an earlier run removed from the PBX", count=removed)
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Variables of calls found at a resync; later ones are told by events."""
@@ -257,7 +257,7 @@ class Attachment:
             event = wire.decode_event(message)
         except ProtocolError as why:
             self._desk.dropped("event", "not-understood")
-            self._desk.log.warning("an event of Asterisk was not understood", why=str(why))
+            self._desk.log.warning("malformed Asterisk event skipped", why=str(why))
             return
         if event is None:
             return
@@ -282,7 +282,7 @@ def _mistake(desk: Desk, what: str, why: Exception) -> None:
     where = traceback.extract_tb(why.__traceback__)[-1]
     desk.dropped("event", "mistake")
     place = f"{where.name}:{where.lineno}"
-    desk.log.error("a mistake in vcond, please report it", handling=what, error=type(why).__name__, where=place)
+    desk.log.error("internal error; please report it", handling=what, error=type(why).__name__, where=place)
 
 
 async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: MediaServer) -> None:
@@ -303,7 +303,9 @@ async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: 
             _mistake(desk, "look_after", why)
         if media.odd > odd:
             desk.dropped("frame", "wrong-format", media.odd - odd)
-            desk.log.warning("audio frames of a wrong format came", count=media.odd - odd, expected_rate=media.rate)
+            desk.log.warning(
+                "audio frames of the wrong format rejected", count=media.odd - odd, expected_rate=media.rate
+            )
         if media.strangers > strangers:
-            desk.log.warning("connections to the audio port that nobody expected", count=media.strangers - strangers)
+            desk.log.warning("rejected unexpected AudioSocket connections", count=media.strangers - strangers)
         odd, strangers = media.odd, media.strangers

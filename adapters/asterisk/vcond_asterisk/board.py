@@ -172,7 +172,7 @@ class Switchboard:
         steps = self._clock.steps
         at = self._clock.at(said, arrived)
         if self._clock.steps != steps:
-            self._desk.log.warning("the PBX's clock stepped", steps=self._clock.steps)
+            self._desk.log.warning("the PBX's clock jumped", steps=self._clock.steps)
             for conversation in self.conversations:
                 conversation.emit(Warned(at=at, code="clock-stepped", text="the PBX's clock stepped"))
         return at

@@ -79,7 +79,7 @@ class Comparing:
         if not ended and not began:
             return
         counts = {"ended": len(ended), "began": len(began)}
-        self._desk.log.warning("channels ended or began and Asterisk did not say so", **counts)
+        self._desk.log.warning("missed Asterisk events found by comparing channels", **counts)
         heard = [(self._last(channel, at), channel) for channel in ended]
         for last, channel in sorted(heard):
             board.channels.remove(channel, last, Cause(text="lost"))

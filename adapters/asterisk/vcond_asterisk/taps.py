@@ -154,7 +154,7 @@ class Tap:
         if self.state.first("tap-stalled"):
             self.leg.warn(now, "tap-stalled", "no audio of this party came from the PBX for a while")
             crew.desk.log.warning(
-                "a tap stands still, it is made anew; what was said meanwhile is lost",
+                "tap stalled, restarting it; audio in between is lost",
                 call=call.uuid if call is not None else "",
                 channel=self.leg.channel,
                 fix="if it happens often: is the PBX overloaded? core show taskprocessors",
@@ -218,7 +218,7 @@ class Tap:
         crew, call = self._crew, self.leg.conversation.call
         self.leg.warn(crew.desk.clock.now(), "tap-failed", "this party could not be listened to for a while")
         crew.desk.log.error(
-            "cannot listen to a channel",
+            "cannot tap channel audio",
             call=call.uuid if call is not None else "",
             channel=self.leg.channel,
             why=str(why) or type(why).__name__,
@@ -294,7 +294,7 @@ class TapCrew:
             told, self._stay = self._stay, True
             if not told:
                 self.desk.log.warning(
-                    "helpers of a tap stay on the PBX until requests are accepted again", why=str(why)
+                    "could not remove tap channels and bridge; will clean up after reconnect", why=str(why)
                 )
         finally:
             for helper in (helpers.snoop, helpers.media, helpers.bridge):
@@ -307,7 +307,7 @@ class TapCrew:
             for removal in late:
                 removal.cancel()
             if late:
-                self.desk.log.error("helpers of taps were left on the PBX; the next start removes them", taps=len(late))
+                self.desk.log.error("tap channels left on the PBX; the next start removes them", taps=len(late))
                 await asyncio.wait(late)
 
     async def pause(self, seconds: float, stopped: asyncio.Event) -> None:
@@ -392,4 +392,4 @@ class TapCrew:
         tap.leg.warn(now, "no-audio", text)
         call = tap.leg.conversation.call
         uuid = call.uuid if call is not None else ""
-        self.desk.log.warning("nothing heard of a party", call=uuid, channel=tap.leg.channel, what=text, fix=fix)
+        self.desk.log.warning("no audio from a party", call=uuid, channel=tap.leg.channel, what=text, fix=fix)

@@ -178,7 +178,7 @@ def test_a_refusal_is_told_at_once_and_once_a_minute(capsys):
             assert it.desk.drops["tap", "refused"] >= 6
 
     lab(main)
-    assert capsys.readouterr().out.count("cannot listen to a channel") == 1
+    assert capsys.readouterr().out.count("cannot tap channel audio") == 1
 
 
 def test_a_file_that_cannot_be_removed_is_told_emptied_and_tried_again(capsys, monkeypatch):

@@ -25,7 +25,7 @@ def mistake(desk: Desk, text: str, why: Exception, **more: str) -> None:
     where = traceback.extract_tb(why.__traceback__)[-1]
     desk.dropped("event", "mistake")
     desk.log.error(
-        "a mistake in vcond, please report it",
+        "internal error; please report it",
         what=text,
         error=type(why).__name__,
         where=f"{where.name}:{where.lineno}",

@@ -44,7 +44,7 @@ class Reports:
             text = "the media of this call bypasses the switch: there is nothing to listen to"
             fix = "bypass_media = false in the dialplan or profile, or adapters.freeswitch.pull_media = true"
         tap.leg.warn(now, "no-audio", text)
-        self._desk.log.warning("nothing heard of a party", channel=tap.leg.channel, what=text, fix=fix)
+        self._desk.log.warning("no audio from a party", channel=tap.leg.channel, what=text, fix=fix)
 
     def again(self, tap: Tap, why: str) -> None:
         """A tap that worked is started again."""
@@ -68,7 +68,7 @@ class Reports:
         if tap.state.first("no-audio"):
             tap.leg.warn(self._desk.clock.now(), "no-audio", "the audio of this party cannot be read")
             self._desk.log.error(
-                "the audio that FreeSWITCH writes cannot be read",
+                "cannot read the audio files that FreeSWITCH writes",
                 error=why.strerror or type(why).__name__,
                 directory=self._config.directory,
                 fix="vcond must be in FreeSWITCH's group, see the README; run: vcond check",

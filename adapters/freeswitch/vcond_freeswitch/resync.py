@@ -138,7 +138,9 @@ async def compare(connection: Connection, board: Switchboard, desk: Desk, doubte
     missed = {channel for channel in gone if channel in board.legs} - connection.spoken_of()
     ended = sorted(missed & doubted)
     if ended:
-        desk.log.warning("channels ended and FreeSWITCH did not say so; their calls end now", channels=len(ended))
+        desk.log.warning(
+            "missed FreeSWITCH hangups found by comparing channels; their calls end now", channels=len(ended)
+        )
     for channel in ended:
         board.lost(channel, at, "lost")
     board.sweep(at)

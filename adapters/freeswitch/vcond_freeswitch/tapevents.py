@@ -71,7 +71,7 @@ class TapEvents:
             if isinstance(tap, FileTap) and event.bug_target == str(tap.path) and channel != event.leg:
                 self._crew.desk.dropped("tap", "moved")
                 self._crew.desk.log.warning(
-                    "the switch moved a tap to another channel; it is made anew",
+                    "FreeSWITCH moved a tap to another channel, restarting it",
                     channel=channel,
                     fix="recording_follow_transfer must not be set on calls that vcond records",
                 )

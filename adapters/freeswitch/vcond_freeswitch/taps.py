@@ -193,7 +193,7 @@ class TapCrew:
                 removal.cancel()
             if late:
                 await asyncio.wait(late)
-                self.desk.log.error("taps were left on the switch; the next start finds them", taps=len(late))
+                self.desk.log.error("taps left on FreeSWITCH; the next start finds them", taps=len(late))
         for tap in taps:
             tap.close(self.desk.clock.now(), leave=connection is None)
         self._taps.clear()

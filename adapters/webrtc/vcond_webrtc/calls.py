@@ -128,7 +128,7 @@ class Switchboard:
             return False
         _stop(conversation)
         conversation.call = call = self._desk.call(conversation.key, at=at, direction=state.direction)
-        self._desk.log.info("recording goes on in a new call", call=call.uuid, before=state.uuid)
+        self._desk.log.info("recording continues in a new call", call=call.uuid, before=state.uuid)
         for key in conversation.here:
             place, before = conversation.places[key], state.party_by_key(key)
             place.party = call.party(key, at=at, who=before.told if before is not None else PartyInfo())

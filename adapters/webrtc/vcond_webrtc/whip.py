@@ -247,7 +247,9 @@ def _refusal(desk: Desk, why: ProtocolError | RefusedError | ConfigError | Timeo
     if isinstance(why, TimeoutError | ConfigError):
         desk.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
         if isinstance(why, ConfigError):
-            desk.log.error("no publisher can be taken", why=str(why), fix="see vcond check; widen ports")
+            desk.log.error(
+                "cannot accept a WebRTC publisher: no free UDP port", why=str(why), fix="see vcond check; widen ports"
+            )
         return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
     if isinstance(why, ProtocolError):
         desk.dropped("offer", "malformed")

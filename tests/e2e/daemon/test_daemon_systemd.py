@@ -126,7 +126,7 @@ def test_systemd_is_told_of_every_step_and_keeps_its_socket(tmp_path: Path):
         assert words == ["READY", "RELOADING", "READY", "RELOADING", "READY", "STOPPING"]
     events = [json.loads(line)["event"] for line in systemd.log.read_text().splitlines()]
     assert events.count("configuration reloaded") == 1
-    assert "configuration not reloaded; the old one stays" in events
+    assert "configuration not reloaded; keeping the old one" in events
     assert (tmp_path / "admin.sock").is_socket(), "systemd's socket stays"
 
 

@@ -113,7 +113,7 @@ def test_a_sink_that_is_really_held_is_held_and_said_so_with_vcons_alone_too(tmp
     run_virtual(main())
     printed = capsys.readouterr().out
     assert printed.count("sink is held") == 1
-    assert printed.count("sink takes deliveries again") == 1
+    assert printed.count("sink up again") == 1
 
 
 @pytest.mark.parametrize("why", [Retry("unreachable", whole_sink=True), Retry("tls:expired", held=True)])

@@ -85,9 +85,9 @@ class StreamedCalls:
         if streamed is None:
             call = self._desk.call(began.call, at=at, direction=began.told.direction)
             streamed = self._calls[began.call] = StreamedCall(began.call, call)
-            self._desk.log.info("call carried by a stream", call=call.uuid, stream=began.stream)
+            self._desk.log.info("media stream started", call=call.uuid, stream=began.stream)
         else:
-            self._desk.log.info("call carried by another stream", call=streamed.call.uuid, stream=began.stream)
+            self._desk.log.info("media stream started again", call=streamed.call.uuid, stream=began.stream)
         if streamed.timer is not None:
             streamed.timer.cancel()
             streamed.timer = None
@@ -103,7 +103,7 @@ class StreamedCalls:
         if not (state.cause.cut_off and streamed.carriers):
             return False
         before, streamed.call = state.uuid, self._desk.call(streamed.key, at=at, direction=state.direction)
-        self._desk.log.info("recording goes on in a new call", call=streamed.call.uuid, before=before)
+        self._desk.log.info("recording continues in a new call", call=streamed.call.uuid, before=before)
         for carrier in streamed.carriers:
             self._describe(streamed, carrier.began, at)
         text = "the call was there before capture began"
@@ -120,7 +120,7 @@ class StreamedCalls:
         for other in streamed.carriers:
             if other is not carrier and name in other.tracks:
                 other.tracks.pop(name).close(at=at)
-                self._desk.log.warning("two streams carry one track; the later one counts", call=streamed.call.uuid)
+                self._desk.log.warning("two media streams for one track; using the newer one", call=streamed.call.uuid)
         form = carrier.forms[name]
         party = self.party(streamed, form, at=at)
         before = [track.closed for track in streamed.call.state.tracks if track.party == party and track.closed]

@@ -155,7 +155,7 @@ class MediaStreams:
                 code = await self._listen(socket, listener, patience)
         except TimeoutError:
             code, why = patience.code, patience.why or "not-reading"
-            self._desk.log.warning("stream hung up", why=why)
+            self._desk.log.warning("media stream closed by vcond", why=why)
             if code == POLICY:
                 self._desk.dropped("stream", why)
         finally:

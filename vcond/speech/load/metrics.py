@@ -15,7 +15,7 @@ class Measured(Protocol):
 
     admission: Admission
     calls: Counter[str]
-    """Calls that go on, by state."""
+    """Active calls, by state."""
 
     @property
     def deferred(self) -> tuple[int, float]:

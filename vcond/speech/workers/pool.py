@@ -86,11 +86,11 @@ class Pool:
                 worker, ready = await self._start(start, seconds=config.start_seconds, tasks=tasks, wake=wake)
             except OperatorError as why:
                 self.trouble = str(why)
-                log.warning("speech worker cannot start", why=str(why))
+                log.warning("speech worker cannot start, retrying", why=str(why))
                 self._died(index, "start")
                 continue
             except WorkerLostError as why:
-                log.warning("speech worker died while it started", reason=why.reason)
+                log.warning("speech worker died while starting, restarting it", reason=why.reason)
                 self._died(index, "start")
                 continue
             self.pids[index] = worker.pid

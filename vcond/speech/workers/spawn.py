@@ -82,10 +82,10 @@ class Workers:
         if not loader.warm and not loader.lost:
             await loader.wake.wait()
         if loader.warm:
-            log.info("speech is warm", pid=loader.pid)
+            log.info("speech workers warmed up", pid=loader.pid)
         elif loader.lost != "closed":
             self._warm = False
-            log.warning("the process that speech workers are forked from died", reason=loader.lost, pid=loader.pid)
+            log.warning("the template process of the speech workers died", reason=loader.lost, pid=loader.pid)
         self._wake()
 
     def _wake(self) -> None:

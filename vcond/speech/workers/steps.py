@@ -66,7 +66,7 @@ class Steps:
             began = asyncio.get_running_loop().time()
             answer = await worker.ask(requests(step, pcm.tobytes()), seconds)
         except OperatorError as why:
-            log.warning("audio cannot be read back, not transcribed", call=job.source.call, why=str(why))
+            log.warning("cannot read recorded audio; that part is not transcribed", call=job.source.call, why=str(why))
             job.tries = TRIES
             self._failed(step, "audio-unreadable")
             return

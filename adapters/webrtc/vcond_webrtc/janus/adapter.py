@@ -77,4 +77,7 @@ class JanusAdapter:
             async with asyncio.timeout(PATIENCE), Janus(self._config) as janus:
                 await crew.close(janus)
         except (PeerError, ConfigError, TimeoutError) as why:
-            desk.log.warning("forwards stay in Janus until the next start", why=str(why) or type(why).__name__)
+            desk.log.warning(
+                "could not remove RTP forwards from Janus; the next start removes them",
+                why=str(why) or type(why).__name__,
+            )

@@ -219,7 +219,7 @@ class Board:
         earlier = next((call for call in self._leftovers() if self._is_of(call, room)), None)
         if earlier is not None:
             room.call = self._desk.call(earlier.key, at=at)
-            self._desk.log.info("call taken up again", call=room.call.uuid)
+            self._desk.log.info("recording resumed after restart", call=room.call.uuid)
         elif publishers:
             first = publishers[0]
             opened = max(first.seen, Instant(at - EARLIEST))

@@ -47,7 +47,7 @@ def mistake(desk: Desk, why: Exception) -> None:
     """Tell of an exception that should not be, without its text, which may hold what people are called."""
     where = traceback.extract_tb(why.__traceback__)[-1]
     place = f"{where.name}:{where.lineno}"
-    desk.log.error("a mistake in vcond, please report it", error=type(why).__name__, where=place)
+    desk.log.error("internal error; please report it", error=type(why).__name__, where=place)
 
 
 class Ear:
@@ -205,7 +205,7 @@ class PublisherTap:
 
     def _complain(self, why: Exception) -> None:
         desk = self._crew.desk
-        desk.log.error("a publisher cannot be tapped", call=self._call.uuid, why=str(why), fix="run: vcond check")
+        desk.log.error("cannot tap a publisher", call=self._call.uuid, why=str(why), fix="run: vcond check")
         self._warn()
 
     def _warn(self) -> None:

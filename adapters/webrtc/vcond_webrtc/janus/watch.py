@@ -99,7 +99,7 @@ class Watch:
     async def _sweep(self, rooms: Iterable[Id]) -> None:
         removed = sum(await together(*(self._sweep_room(room) for room in rooms)))
         if removed:
-            self._desk.log.info("forwards that are not wanted any more were removed from Janus", count=removed)
+            self._desk.log.info("unused RTP forwards removed from Janus", count=removed)
 
     async def _sweep_room(self, room: Id) -> int:
         try:
@@ -112,4 +112,4 @@ class Watch:
         """Once a room and connection."""
         if why.code != NO_SUCH_ROOM and room not in self._complained:
             self._complained.add(room)
-            self._desk.log.warning("the forwards of a room cannot be looked at", why=str(why), fix="run: vcond check")
+            self._desk.log.warning("cannot list the RTP forwards of a room", why=str(why), fix="run: vcond check")

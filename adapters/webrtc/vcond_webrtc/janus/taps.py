@@ -50,7 +50,7 @@ def mistake(desk: Desk, why: Exception) -> None:
     desk.log.error("internal error; please report it", error=type(why).__name__, where=place)
 
 
-class Ear:
+class PublisherTrack:
     """Owner of one stream's receiver: packets to a channel of the party."""
 
     def __init__(self, desk: Desk, call: LiveCall, party: int, rate: int) -> None:
@@ -81,8 +81,8 @@ class Ear:
 class _Writer:
     """One stream's packets."""
 
-    def __init__(self, ear: Ear, codec: str, channel: Channel) -> None:
-        self._ear = ear
+    def __init__(self, publisher_track: PublisherTrack, codec: str, channel: Channel) -> None:
+        self._publisher_track = publisher_track
         self._codec = codec
         self._channel = channel
 
@@ -90,12 +90,12 @@ class _Writer:
         """A packet in any order; those of RTP have both numbers."""
         if stamp is None or seq is None:
             return
-        self._ear.heard = max(arrived, self._ear.heard or arrived)
+        self._publisher_track.heard = max(arrived, self._publisher_track.heard or arrived)
         self._channel.write(Packet(self._codec, seq, stamp, payload), arrived)
 
     def close(self, *, at: Instant) -> None:
         """No more will come."""
-        self._channel.close(at if self._ear.until is None else min(at, self._ear.until))
+        self._channel.close(at if self._publisher_track.until is None else min(at, self._publisher_track.until))
 
 
 class PublisherTap:
@@ -111,7 +111,7 @@ class PublisherTap:
         self._crew = crew
         self._call = call
         self._party = party
-        self._ears: list[Ear] = []
+        self._publisher_tracks: list[PublisherTrack] = []
         self._sockets: list[RtpSocket[Instant]] = []
         self._gone = asyncio.Event()
         self._heard: Instant | None = None
@@ -128,7 +128,10 @@ class PublisherTap:
         """When the latest packet came. What waits at the ports is read for it: a tenth of a second, up to then."""
         for socket in self._sockets:
             socket.flush()
-        return max((ear.heard for ear in self._ears if ear.heard is not None), default=self._heard)
+        return max(
+            (publisher_track.heard for publisher_track in self._publisher_tracks if publisher_track.heard is not None),
+            default=self._heard,
+        )
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin; the task is the group's."""
@@ -163,13 +166,13 @@ class PublisherTap:
 
     def _shut(self, at: Instant) -> None:
         """Close the ports; what came until ``at`` is kept."""
-        for ear in self._ears:
-            ear.until = at
+        for publisher_track in self._publisher_tracks:
+            publisher_track.until = at
         for socket in self._sockets:
             socket.close()
             self._count(socket.receiver.stats)
         self._heard = self.heard
-        self._ears.clear()
+        self._publisher_tracks.clear()
         self._sockets.clear()
         self.targets.clear()
         self.state.since = None
@@ -239,10 +242,10 @@ class PublisherTap:
     async def _forward(self, janus: Janus, mid: str, codec: str) -> None:
         crew = self._crew
         ssrc = crew.next_ssrc()
-        ear = Ear(crew.desk, self._call, self._party, crew.config.rate)
-        receiver = RtpReceiver(FORMATS, ear, expect=Source(ssrc=ssrc))
+        publisher_track = PublisherTrack(crew.desk, self._call, self._party, crew.config.rate)
+        receiver = RtpReceiver(FORMATS, publisher_track, expect=Source(ssrc=ssrc))
         socket = await crew.ports.open(receiver)
-        self._ears.append(ear)
+        self._publisher_tracks.append(publisher_track)
         self._sockets.append(socket)
         port = socket.address[1]
         self.targets.add((ssrc, port))

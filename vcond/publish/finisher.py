@@ -224,12 +224,8 @@ class Finisher:
             return
         metrics.dropped_total.labels("recording", "too-large").inc()
         fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
-        log.error(
-            "recording too large for a vCon; kept on this host only",
-            call=call.uuid,
-            folder=str(journal.folder),
-            fix=fix,
-        )
+        folder = str(journal.folder)
+        log.error("recording too large for a vCon; kept on this host only", call=call.uuid, folder=folder, fix=fix)
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""

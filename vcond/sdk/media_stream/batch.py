@@ -62,6 +62,8 @@ class Batch:
         self._waiting: list[tuple[bytes, Instant]] = []
         self._expected = False
         """Whether the next beat comes here."""
+        self._audio: bytes | tuple[bytes, ...] = self._stream.audio if self._stream.started else ()
+        """How texts begin that may wait: none before the stream began."""
         self._code = GO_ON
 
     @property
@@ -71,9 +73,11 @@ class Batch:
 
     def text(self, raw: bytes, arrived: Instant) -> int:
         """Take a text. Returns the close code when the socket is to be closed, else ``GO_ON``."""
-        if not raw.startswith(self._stream.audio) or not self._stream.started:
+        if not raw.startswith(self._audio):
             self.flush()
-            return self._code or self._stream.feed(raw, arrived)
+            code = self._code or self._stream.feed(raw, arrived)
+            self._audio = self._stream.audio if self._stream.started else ()
+            return code
         self._waiting.append((raw, arrived))
         if not self._expected:
             self._expected = True

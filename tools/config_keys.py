@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from vcond.app.installed import ADAPTERS, SINKS
 from vcond.config import Config
 from vcond.config.words import shape
 
-PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+TOP = Path(__file__).resolve().parent.parent
+PYPROJECT = TOP / "pyproject.toml"
+sys.path += [str(folder) for folder in sorted(TOP.glob("adapters/*"))]  # an adapter that is new is not installed yet
 PLUGINS = {"adapters": ADAPTERS, "sinks": SINKS}
 """Keys of ``Config`` whose sections are decoded by plug-ins, to the entry point group of these."""
 

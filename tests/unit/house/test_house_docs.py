@@ -82,8 +82,9 @@ def test_a_metric_that_is_never_counted_or_made_elsewhere_is_found(tmp_path: Pat
 
 def test_the_index_names_every_page():
     index = (TOP / "docs/README.md").read_text()
-    pages = [page for page in TOP.glob("docs/*.md") if page.name != "README.md"]
-    assert [page.name for page in pages if f"]({page.name})" not in index] == []
+    pages = [page.name for page in TOP.glob("docs/*.md") if page.name != "README.md"]
+    pages += [f"../{page.relative_to(TOP)}" for page in TOP.glob("adapters/*/*.md")]
+    assert [page for page in pages if f"]({page})" not in index] == []
 
 
 def test_every_metric_that_a_page_names_is_exported():

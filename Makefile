@@ -20,6 +20,7 @@ help:
 	@echo "make random          make quick in random order; SEED=N repeats one"
 	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
+	@echo "make coverage        the tests of make quick, measured: what they run of the code, against a floor"
 	@echo "make docs            the tables of docs/ anew from the code"
 	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers, WITH=siprec)"
 	@echo "make deb             packages for this Debian, vcond and vcond-webrtc, in dist"
@@ -42,6 +43,12 @@ quick: lint
 
 slow: setup
 	$(BIN)/pytest -m slow $(PYTEST)
+
+# The tests of make quick, measured: twice their CPU. The floor stands in tests/coverage-floor.
+.PHONY: coverage
+coverage: setup
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report= $(PYTEST)
+	$(BIN)/python tools/check_coverage.py
 
 random: setup
 	$(BIN)/pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED)) -m "not slow" -n 2 --dist loadfile $(PYTEST)
@@ -95,5 +102,5 @@ lock: setup
 	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 
 clean:
-	rm -rf .venv build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -167,20 +167,16 @@ class Dialect(Protocol):
     @property
     def audio(self) -> bytes | tuple[bytes, ...]:
         """How most texts with audio begin: these may wait a moment, to be taken together. Others are taken at once."""
-        ...
 
     @property
     def ends_by_closing(self) -> bool:
         """Whether a socket that the peer closes in order is the end of the stream: it has no message for it."""
-        ...
 
     def text(self, raw: bytes) -> Said | Sequence[Said] | None:
         """What a text says. Raises ProtocolError, without what was in it, for one that makes no sense."""
-        ...
 
     def binary(self, raw: bytes) -> Said | Sequence[Said] | None:
         """The same for a binary message."""
-        ...
 
 
 class MessageNumbers:

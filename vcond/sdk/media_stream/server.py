@@ -56,19 +56,15 @@ class Listener(Protocol):
     @property
     def started(self) -> bool:
         """Whether it is known what the stream is."""
-        ...
 
     def text(self, raw: bytes, arrived: Instant) -> int:
         """Take a text. Returns the close code when the socket is to be closed, else ``GO_ON``."""
-        ...
 
     def binary(self, raw: bytes, arrived: Instant) -> int:
         """Take a binary message; returns the same."""
-        ...
 
     def gone(self, at: Instant, *, clean: bool) -> None:
         """The socket is closed, ``clean`` by the peer with a close frame that names no trouble. The last call."""
-        ...
 
 
 HangUp = Callable[[str], None]

@@ -1,4 +1,4 @@
-"""The packages of ``make deb``: how large, and a life of them in a root of their own."""
+"""The packages of ``make deb``: how large, what lintian says, and a life of them in a root of their own."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def test_they_say_nothing_of_where_they_were_built(packages: dict[str, Path], tm
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert len(files) > 100
     assert [file for file in files if str(TOP).encode() in file.read_bytes()] == []
+
+
+def test_lintian_says_nothing_that_is_not_answered(packages: dict[str, Path]):
+    needs(shutil.which("lintian"), "lintian is missing: apt-get install lintian")
+    shown = ("--tag-display-limit", "0", "--allow-root")
+    run("lintian", "--fail-on", "error,warning", *shown, *packages.values())
 
 
 def test_installed_upgraded_removed_and_purged(packages: dict[str, Path], tmp_path: Path):

@@ -208,6 +208,24 @@ def outbox_retry(
     print(f"{answer['retried']} to be sent again")
 
 
+@outbox_app.command("resend")
+def outbox_resend(
+    context: typer.Context,
+    uuid: Annotated[str, typer.Argument(help="One vCon.")] = "",
+    since: Annotated[str, typer.Option(help="All that were made from then on, as 2026-11-29T10:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="And before then.")] = "",
+    sink: Annotated[str, typer.Option(help="Only to this sink.")] = "",
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
+) -> None:
+    """Send delivered vCons once more, when a receiver lost them. Their files must still be kept: delivery.keep_days."""
+    from vcond.cli.admin_client import ask
+
+    asked = (("uuid", uuid), ("since", since), ("until", until), ("sink", sink))
+    query = {name: value for name, value in asked if value}
+    answer = ask(_load(config or context.obj).config.vcond.admin_socket, "resend", write=True, **query)
+    print(f"{answer['resent']} to be sent again")
+
+
 @app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""

@@ -3,5 +3,6 @@
 from vcond.delivery.forms import FormedSink
 from vcond.delivery.model import ConflictError, Delivery, Entry, SinkState
 from vcond.delivery.outbox import Outbox, OutboxConfig
+from vcond.delivery.resend import Again
 
-__all__ = ["ConflictError", "Delivery", "Entry", "FormedSink", "Outbox", "OutboxConfig", "SinkState"]
+__all__ = ["Again", "ConflictError", "Delivery", "Entry", "FormedSink", "Outbox", "OutboxConfig", "SinkState"]

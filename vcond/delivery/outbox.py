@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated, Final, Self, TypeVar
@@ -23,6 +24,7 @@ from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.maintenance import Maintenance
 from vcond.delivery.model import Clock, Entry, SinkState, State
+from vcond.delivery.resend import Again
 from vcond.delivery.sink_worker import Shared, SinkWorker
 from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import Sink
@@ -177,6 +179,14 @@ class Outbox:
         for worker in self._workers:
             if sink in {None, worker.sink.name}:
                 worker.nudge(urgent=True)
+        return count
+
+    async def resend(self, again: Again) -> int:
+        """Send what every sink had once more, where its file is kept (``keep_days``); how many vCons."""
+        count, after = 0, 0
+        while found := await self._call(partial(OutboxStore.resend, again=again, after=after)):
+            count, after = count + len(found), found[-1]
+        await self.retry(again.uuid, again.sink)
         return count
 
     async def list(

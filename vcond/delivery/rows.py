@@ -76,6 +76,11 @@ class Outcome:
     target: str = ""
 
 
+def as_json(names: Sequence[str]) -> str:
+    """For ``json_each``."""
+    return msgspec.json.encode(list(names)).decode()
+
+
 def find(db: sqlite3.Connection, uuid: str) -> Vcon | None:
     """By uuid."""
     row = db.execute("SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE uuid = ?", (uuid,)).fetchone()
@@ -233,10 +238,10 @@ def take_up(db: sqlite3.Connection, sinks: Sequence[str]) -> int:
 
 
 def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> None:
-    """How a try ended. What was delivered stays delivered."""
+    """How a try ended. What was delivered stays delivered; who had it once stays written."""
     db.execute(
         "UPDATE delivery_states SET state = ?, attempts = attempts + 1, next_at = ?, last_at = ?, status = ?, "
-        "reason = ?, answer = ?, target = ? WHERE sink = ? AND seq = ? AND state != 'delivered'",
+        "reason = ?, answer = ?, target = coalesce(nullif(?, ''), target) WHERE sink = ? AND seq = ? AND state != 'delivered'",
         (
             outcome.state,
             outcome.next_at,

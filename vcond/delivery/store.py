@@ -10,6 +10,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -17,7 +18,7 @@ import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.delivery import backlog, rows
+from vcond.delivery import backlog, resend, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
 from vcond.delivery.model import ConflictError, Entry
@@ -155,6 +156,14 @@ class OutboxStore:
         """Dead deliveries are pending again; how many."""
         with storage_errors("put dead letters back"):
             return self._change(lambda: rows.put_back(self._db, uuid, sink))
+
+    def resend(self, again: resend.Again, after: int) -> list[int]:
+        """Kept vCons are sent once more, ``BATCH`` at most of those after a ``seq``; theirs, in order."""
+        with storage_errors("send vCons again"):
+            found = resend.kept(self._db, again, after, BATCH)
+            for vcon in found:
+                self._change(partial(resend.reopen, self._db, self._files, vcon, again.sink, self._sinks))
+            return [vcon.seq for vcon in found]
 
     def page(self, query: Query, sending: SendingNow) -> list[Entry]:
         """See ``listing.page``."""

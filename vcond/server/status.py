@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
 from vcond import __version__
 from vcond.base.errors import AmbiguousError
-from vcond.base.time import Instant, rfc3339
+from vcond.base.time import Instant, parse_rfc3339, rfc3339
 from vcond.call import events as ev
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CoreCall
 from vcond.capture.registry import SEVERAL, Office
 from vcond.config import Config
-from vcond.delivery import Outbox
+from vcond.delivery import Again, Outbox
+from vcond.delivery.model import Stage
 from vcond.journal import Store
 from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
@@ -31,11 +32,16 @@ log = structlog.get_logger()
 Door = Callable[[dict[str, str]], Awaitable[Any]]
 DOWN_LONG = 300_000_000_000
 """Nanoseconds after which a sink that does not answer keeps the daemon from being ready: a restart is shorter."""
-_STAGES = {
+_STAGES: Final[dict[Stage, str]] = {
+    "open": "waiting for a sink: vcond outbox retry",
     "done": "delivered to every sink",
     "kept": "delivered to every sink",
     "gone": "delivered to every sink",
     "lost": "lost, its file vanished",
+}
+_NOT_KEPT: Final[dict[Stage, str]] = {
+    "done": ", and just being put away: try again",
+    "gone": ", and its file is gone: delivery.keep_days says how long one stays",
 }
 STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
@@ -69,7 +75,12 @@ class Status:
         self._daemon = daemon
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
                                        "outbox": self._outbox, "sinks": self._sinks}  # fmt: skip
-        self.writes: dict[str, Door] = {"retry": self._retry, "pause": self._pause, "resume": self._resume}
+        self.writes: dict[str, Door] = {
+            "retry": self._retry,
+            "resend": self._resend,
+            "pause": self._pause,
+            "resume": self._resume,
+        }
 
     def alive(self) -> dict[str, str]:
         """What makes the daemon useless: a stuck loop."""
@@ -174,18 +185,35 @@ class Status:
         ]  # fmt: skip
 
     async def _retry(self, query: dict[str, str]) -> Any:
-        uuid, sink = query.get("uuid"), query.get("sink")
-        outbox = self._daemon.outbox
-        if sink is not None and sink not in (names := [one.sink for one in outbox.sinks()]):
+        uuid, sink = query.get("uuid"), self._sink(query)
+        stage = await self._stage(uuid)
+        if stage != "open":
+            raise LookupError(f"vCon {uuid} does not wait: it is {_STAGES[stage]}")
+        return {"retried": await self._daemon.outbox.retry(uuid, sink)}
+
+    async def _resend(self, query: dict[str, str]) -> Any:
+        uuid, sink = query.get("uuid"), self._sink(query)
+        stage = await self._stage(uuid)
+        if uuid is not None and stage != "kept":
+            raise LookupError(f"vCon {uuid} cannot be sent again: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
+        if uuid is None and "since" not in query:
+            raise LookupError("say which vCons are sent again: a uuid, or --since")
+        bounds = {name: _moment(name, query[name]) for name in ("since", "until") if name in query}
+        return {"resent": await self._daemon.outbox.resend(Again(uuid, sink, **bounds))}
+
+    def _sink(self, query: dict[str, str]) -> str | None:
+        """The sink that is named."""
+        sink = query.get("sink")
+        if sink is not None and sink not in (names := [one.sink for one in self._daemon.outbox.sinks()]):
             raise LookupError(f"there is no sink {sink!r}; configured are: {', '.join(names)}")
-        if uuid is None:
-            return {"retried": await outbox.retry(None, sink)}
-        entry = await outbox.get(uuid)
-        if entry is None:
+        return sink
+
+    async def _stage(self, uuid: str | None) -> Stage:
+        """Of the vCon that is named; "open" where none is."""
+        entry = None if uuid is None else await self._daemon.outbox.get(uuid)
+        if entry is None and uuid is not None:
             raise LookupError(f"no vCon with the uuid {uuid!r} was ever in this outbox: vcond outbox lists them")
-        if entry.stage != "open":
-            raise LookupError(f"vCon {uuid} does not wait: it is {_STAGES[entry.stage]}")
-        return {"retried": await outbox.retry(uuid, sink)}
+        return "open" if entry is None else entry.stage
 
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)
@@ -210,3 +238,11 @@ class Status:
         if call is None:
             raise LookupError("no active call with this id")
         return call
+
+
+def _moment(name: str, text: str) -> Instant:
+    """Raises ValueError that says which and how."""
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        raise ValueError(f"{name} is no date with an offset, as 2026-11-29T10:00:00Z: {text[:64]!r}") from None

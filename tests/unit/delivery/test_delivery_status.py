@@ -82,6 +82,29 @@ def test_retry_of_what_is_not_there_is_an_error(tmp_path):
     run_virtual(main())
 
 
+def test_sending_again_what_is_not_kept_is_an_error_that_says_why(tmp_path):
+    async def main():
+        sink = MemorySink()
+        async with running(tmp_path, sink) as it:
+            resend = door_of(it).writes["resend"]
+            await it.outbox.publish(uuid_of(1), body_of(1))
+            await it.wait_for(1)
+            await asyncio.sleep(1)
+            for query, words in (
+                ({}, "a uuid, or --since"),
+                ({"until": "2026-11-29T10:00:00Z"}, "a uuid, or --since"),
+                ({"uuid": uuid_of(9)}, "was ever in this outbox"),
+                ({"uuid": uuid_of(1)}, "delivered to every sink, and its file is gone: delivery.keep_days"),
+                ({"since": "2026-11-29T10:00:00Z", "sink": "nobody"}, "configured are: memory"),
+                ({"since": "today"}, "since is no date with an offset, as 2026-11-29T10:00:00Z: 'today'"),
+            ):
+                with pytest.raises((LookupError, ValueError), match=words):
+                    await resend(query)
+            assert await resend({"since": "0001-01-01T00:00:00Z", "until": "9999-01-01T00:00:00Z"}) == {"resent": 0}
+
+    run_virtual(main())
+
+
 def test_where_a_vcon_went_is_told_by_its_id_or_the_beginning_of_it(tmp_path):
     async def main():
         sink = MemorySink()

@@ -52,7 +52,7 @@ def test_calls_that_ended_and_calls_that_began_without_a_word(world, lost, capsy
         assert one.desk.by_key(new).state.answered is not None
         assert not one.desk.by_key(staying).over
         assert [ok for ok, _ in one.desk.attachments] == [True]
-        (said,) = [line for line in capsys.readouterr().out.splitlines() if "did not say so" in line]
+        (said,) = [line for line in capsys.readouterr().out.splitlines() if "missed Asterisk events" in line]
         assert "2" in said.partition("ended")[2]
         one.pbx.hang_up(new, other)
         await one.until(lambda: one.desk.by_key(new).over)
@@ -80,7 +80,7 @@ def test_one_look_alone_decides_nothing(world, monkeypatch, capsys):
         await one.until(lambda: len(looks) == 2, within=compare.AGAIN + 1)
         await asyncio.sleep(2)
         assert not one.desk.by_key(caller).over
-        assert "did not say so" not in capsys.readouterr().out
+        assert "missed Asterisk events" not in capsys.readouterr().out
         one.pbx.hang_up(agent, caller)
         await one.until(lambda: one.desk.by_key(caller).over)
 

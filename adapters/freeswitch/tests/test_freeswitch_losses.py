@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_removed_is_told_emptied_and_tried_again(capsys, m
             assert not list(it.switch.directory.iterdir())
 
     lab(main)
-    assert "audio that was read cannot be removed" in capsys.readouterr().out
+    assert "cannot delete audio files that were read" in capsys.readouterr().out
 
 
 def test_a_stray_tap_of_a_leg_that_is_gone_is_taken_off_the_leg_it_was_moved_to():

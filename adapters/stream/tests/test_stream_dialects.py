@@ -41,7 +41,7 @@ def test_audiohook_is_answered_and_what_it_leaves_out_in_a_pause_is_a_pause(b):
         {"type": "audio", "format": "PCMU", "channels": ["external", "internal"], "rate": 8000}
     ]
     kinds = [type(event).__name__ for event in b.call.events]
-    assert (kinds.count("Paused"), kinds.count("Unpaused")) == (1, 1)
+    assert (kinds.count("RecordingPaused"), kinds.count("RecordingResumed")) == (1, 1)
 
 
 @virtual

@@ -399,6 +399,6 @@ def test_whatever_happens_the_record_is_lawful(acts: list[tuple[str, int, str]],
         check_events(scene.desk, call)
         assert call.over
         for party in call.state.parties:
-            for stay in party.stays:
+            for stay in party.presences:
                 assert stay.left is not None
                 assert stay.joined <= stay.left

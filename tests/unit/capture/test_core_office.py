@@ -186,7 +186,7 @@ async def test_nobody_is_in_a_call_before_it_begins(house):
 async def test_several_calls_with_the_same_beginning_are_not_confused(house):
     first, _ = one_party(house)
     one_party(house, "k2")
-    with pytest.raises(LookupError, match="several"):
+    with pytest.raises(LookupError, match="ambiguous call id prefix"):
         house.office.find(first.uuid[:6])
     assert house.office.find("") is None
 

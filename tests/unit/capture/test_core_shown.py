@@ -42,7 +42,7 @@ async def test_calls_of_a_daemon_that_is_gone_do_not_look_alive(house, tmp_path:
     assert "systemctl start vcond" in lines[1]
     assert all("cut off" in line for line in lines[2:])
     assert (await asyncio.to_thread(journals.find, config, calls[0].uuid))["daemon"] is False
-    with pytest.raises(AmbiguousError, match="several calls"):
+    with pytest.raises(AmbiguousError, match="ambiguous call id prefix"):
         await asyncio.to_thread(journals.find, config, "0")
     with pytest.raises(RefusedError, match="not running"):
         await asyncio.to_thread(journals.find, config, "zz")

@@ -109,7 +109,7 @@ def test_help_loads_nothing_heavy():
 async def door(tmp_path: Path):
     async def call(query):
         if query["call"] == "0":
-            raise AmbiguousError("several calls begin with this")
+            raise AmbiguousError("ambiguous call id prefix")
         raise LookupError("no call")
 
     async def vcon(query):
@@ -131,7 +131,7 @@ async def test_a_call_that_is_delivered_says_where(door):
     ]  # fmt: skip
     with pytest.raises(RefusedError, match="nor delivered"):
         await asyncio.to_thread(journals.find, door, "ffff")
-    with pytest.raises(AmbiguousError, match="several"):
+    with pytest.raises(AmbiguousError, match="ambiguous call id prefix"):
         await asyncio.to_thread(journals.find, door, "0")
 
 

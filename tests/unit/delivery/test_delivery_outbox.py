@@ -176,7 +176,7 @@ async def test_what_judges_the_way_holds_the_sink_and_no_vcon_is_given_up(tmp_pa
         assert metrics.sink_held.labels("conserver")._value.get() == 0
     assert conserver.bodies() == expected(1, 2, 3)
     logged = capsys.readouterr().out
-    assert logged.count("sink is held") == 1
+    assert logged.count("sink held") == 1
     for secret in (KEY, "15551230001", "login", "Invalid API Key"):
         assert secret not in logged
 

@@ -74,6 +74,21 @@ def test_sinch_is_answered(b):
 
 
 @virtual
+def test_sinch_hears_from_us_well_before_the_minute_after_which_it_hangs_up(b):
+    stream = b.socket("sinch")
+    b.feed(stream, transcript("sinch")[0])
+    stream.replies.clear()
+    told = []
+    for n in range(65 * 50):  # 16 kHz, 20 ms
+        b.feed(stream, ("binary", bytes(640)), step=20)
+        told += [(n + 1) // 50 for _ in stream.replies]
+        assert set(stream.replies) <= {'{"command":"heartbeat"}'}
+        stream.replies.clear()
+    assert told == [20, 40, 60]
+    assert len(b.desk.audio(b.call, 0)) == 65 * 16_000
+
+
+@virtual
 def test_what_vonage_mixes_is_said_of_nobody_who_may_not_have_said_it(b):
     stream = b.socket("vonage")
     b.feed(stream, text({"event": "websocket:connected", "content-type": "audio/l16;rate=8000", "from": A, "to": B}))

@@ -92,7 +92,8 @@ def test_what_the_platform_sends_is_taken_and_nothing_else(dialect):
     for name in headers:
         if name not in {"audiohook-organization-id", "host"}:
             assert not VOUCH[dialect](asked({**headers, name: headers[name][:-3]}), secret), name
-        assert not VOUCH[dialect](asked({**headers, name: "\udcff"}), secret), name
+        if name != "host":  # the public name counts too
+            assert not VOUCH[dialect](asked({**headers, name: "\udcff"}), secret), name
 
 
 @pytest.mark.parametrize("dialect", ["audiohook", "plivo", "twilio", "vobiz"])
@@ -132,6 +133,35 @@ def test_signalwire_may_sign_in_base64_or_hex(header):
     url = "wss://edge.example.com/stream/x?b=2&a=1"
     assert VOUCH["signalwire"](asked({header: b64(digest(KEY, url, "sha1"))}), KEY)
     assert VOUCH["signalwire"](asked({header: digest(KEY, url, "sha1").hex()}), KEY)
+
+
+def test_signalwire_may_sign_with_sha_256_in_a_header_of_its_own():
+    made = digest(KEY, "wss://edge.example.com/stream/x?b=2&a=1", "sha256").hex()
+    assert VOUCH["signalwire"](asked({"x-signalwire-sha256-signature": made}), KEY)
+    assert not VOUCH["signalwire"](asked({"x-signalwire-signature": made}), KEY)
+    assert not VOUCH["signalwire"](asked({"x-signalwire-sha256-signature": made[:-1]}), KEY)
+
+
+@pytest.mark.parametrize("dialect", VOUCH)
+def test_a_path_that_is_no_text_is_refused_and_no_error(dialect):
+    secret, headers = GOOD[dialect]
+    signed = dialect in {"audiohook", "plivo", "twilio", "vobiz"}
+    assert VOUCH[dialect](asked(headers, target="/stream/\udcff"), secret) is not signed
+    assert not VOUCH[dialect](asked({}, target="/stream/\udcff"), secret)
+
+
+@pytest.mark.parametrize("wrong", ['created="x"', "created=\u0661", 'expires="x"', "created=", 'nonce=5;created="5"'])
+def test_a_handshake_of_genesys_with_a_time_that_is_none_is_refused_and_no_error(wrong):
+    headers = hook("/stream/x?b=2&a=1")
+    made = headers["signature-input"].partition(";created")[0]
+    assert not VOUCH["audiohook"](asked({**headers, "signature-input": f"{made};{wrong}"}), HOOK)
+
+
+def test_a_handshake_of_genesys_is_of_the_public_name_where_a_proxy_writes_another():
+    headers = {**hook("/stream/x?b=2&a=1"), "host": "127.0.0.1:8470"}
+    assert VOUCH["audiohook"](asked(headers), HOOK)
+    elsewhere = Asked("https://other.example.com", "/stream/x?b=2&a=1", headers, NOW, {})
+    assert not VOUCH["audiohook"](elsewhere, HOOK)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +209,16 @@ def test_the_path_of_a_dialect_with_a_secret_asks_for_that_before_the_upgrade():
             await asyncio.wait([task])
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "secret"),
+    [("audiohook", "SGVsbG8=SGVsbG8="), ("audiohook", "SGVsbG8=:"), ("audiohook", "SGVsbG8=:no base64"),
+     ("jambonz", "a-password-only"), ("bandwidth", "user-name:"), ("exotel", ":a-password")],
+)  # fmt: skip
+def test_half_a_secret_is_a_mistake_and_lets_nobody_in(dialect, secret):
+    with pytest.raises(ConfigError, match=dialect):
+        StreamAdapter(StreamConfig(secrets={dialect: secret}))
 
 
 def test_a_secret_of_a_dialect_that_has_none_is_a_mistake():

@@ -16,7 +16,7 @@ from vcond_stream.config import StreamConfig
 from vcond_stream.detect import Detecting
 from vcond_stream.dialects import DIALECTS
 from vcond_stream.handshake import Handshake
-from vcond_stream.trust import VOUCH, Asked
+from vcond_stream.trust import VOUCH, Asked, mistake
 
 MAX_MESSAGE: Final = 1 << 18
 """Bytes: 200 ms of two channels at 48 kHz are 77 kB."""
@@ -39,6 +39,9 @@ class StreamAdapter:
             raise ConfigError(
                 f"no secret is known for {', '.join(wrong)}; there are: {', '.join(VOUCH)}", "adapters.stream.secrets"
             )
+        for dialect, secret in config.secrets.items():
+            if why := mistake(dialect, secret):
+                raise ConfigError(why, f"adapters.stream.secrets.{dialect}")
         self._config = config
 
     async def run(self, desk: Desk) -> None:
@@ -103,5 +106,5 @@ def stream_url(base: str, path: str) -> str:
 
 
 def _handshake(request: web.Request) -> Handshake:
-    query = dict(list(request.query.items())[:MOST_FIELDS])
+    query = dict(reversed(list(request.query.items())[:MOST_FIELDS]))
     return Handshake(uuid4().hex, query, {name.lower(): value for name, value in request.headers.items()})

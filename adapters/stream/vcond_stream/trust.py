@@ -30,7 +30,7 @@ COVERED: Final = (
 )
 """What Genesys' signature covers, in this order."""
 SIGNATURE_INPUT: Final = re.compile(r"sig1=(\(([^()]{1,400})\)(;.{1,600}))")
-PARAMETER: Final = re.compile(r';(\w+)=(?:"([^"]{0,200})"|(\d{1,12}))')
+PARAMETER: Final = re.compile(r';(\w+)=(?:"([^"]{0,200})"|([0-9]{1,12}))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,15 @@ def twilio(asked: Asked, secret: str) -> bool:
 
 
 def signalwire(asked: Asked, secret: str) -> bool:
-    """``authBearerToken``, or a signature of the URL with the signing key: base64 or hex of its HMAC."""
+    """``authBearerToken``, or a signature of the URL with the signing key: base64 or hex of its HMAC, or hex with SHA-256."""
     urls = candidates(asked.base, asked.target)
     given = asked.headers.get("x-signalwire-signature", "") or asked.headers.get("x-twilio-signature", "")
-    signed = [same(given, hmac.digest(secret.encode(), url.encode(), "sha1").hex()) for url in urls]
+    given256 = asked.headers.get("x-signalwire-sha256-signature", "")
+    signed = [
+        same(one, hmac.digest(secret.encode(), url.encode("utf-8", "surrogateescape"), algorithm).hex())
+        for url in urls
+        for one, algorithm in ((given, "sha1"), (given256, "sha256"))
+    ]
     return bearer(asked, secret) or any(signed) or twilio_signed(given, "", [secret], urls)
 
 
@@ -123,35 +128,38 @@ def audiohook(asked: Asked, secret: str) -> bool:
     found = SIGNATURE_INPUT.fullmatch(asked.headers.get("signature-input", ""))
     if found is None:
         return False
-    parameters = {name: text or number for name, text, number in PARAMETER.findall(found[3])}
-    nonce, created = parameters.get("nonce", ""), int(parameters.get("created") or 0)
+    parameters, times = _parameters(found[3])
+    nonce, created = parameters.get("nonce", ""), times.get("created", 0)
     if tuple(found[2].replace('"', "").split()) != COVERED or len(nonce) < 22:
         return False
     if parameters.get("keyid") != key or parameters.get("alg", "hmac-sha256") != "hmac-sha256":
         return False
-    expires = int(parameters.get("expires") or created + FRESH)
+    expires = times.get("expires", created + FRESH)
     if abs(asked.now - created) > FRESH or asked.now > expires + FRESH:
         return False
-    signed = "\n".join(
-        [*(f'"{name}": {_component(asked, name)}' for name in COVERED), f'"@signature-params": {found[1]}']
-    )
     try:
-        digest = hmac.digest(
-            base64.b64decode(client, validate=True), signed.encode("utf-8", "surrogateescape"), "sha256"
-        )
+        secret_key = base64.b64decode(client, validate=True)
     except binascii.Error:
         return False
-    if not same(asked.headers.get("signature", ""), f"sig1=:{base64.b64encode(digest).decode()}:"):
+    given, valid = asked.headers.get("signature", ""), False
+    for authority in (asked.headers.get("host", ""), urlsplit(asked.base).netloc):  # a proxy may write its own
+        values = {
+            **asked.headers,
+            "@request-target": asked.target,
+            "@authority": authority.lower().removesuffix(":443"),
+        }
+        lines = [*(f'"{name}": {values.get(name, "")}' for name in COVERED), f'"@signature-params": {found[1]}']
+        digest = hmac.digest(secret_key, "\n".join(lines).encode("utf-8", "surrogateescape"), "sha256")
+        valid |= same(given, f"sig1=:{base64.b64encode(digest).decode()}:")
+    if not valid:
         return False
     return _first_time(asked, nonce)
 
 
-def _component(asked: Asked, name: str) -> str:
-    if name == "@request-target":
-        return asked.target
-    if name == "@authority":
-        return asked.headers.get("host", "").lower().removesuffix(":443")
-    return asked.headers.get(name, "")
+def _parameters(of: str) -> tuple[dict[str, str], dict[str, int]]:
+    """The texts and the numbers among the parameters of a signature."""
+    found = PARAMETER.findall(of)
+    return {name: text for name, text, number in found if not number}, {name: int(n) for name, _, n in found if n}
 
 
 def _first_time(asked: Asked, nonce: str) -> bool:
@@ -162,6 +170,27 @@ def _first_time(asked: Asked, nonce: str) -> bool:
         return False
     asked.nonces[nonce] = asked.now + 3 * FRESH
     return True
+
+
+def _is_pair(secret: str) -> bool:
+    user, _, password = secret.partition(":")
+    return bool(user and password)
+
+
+def _is_genesys(secret: str) -> bool:
+    try:
+        return _is_pair(secret) and bool(base64.b64decode(secret.partition(":")[2], validate=True))
+    except binascii.Error:
+        return False
+
+
+def mistake(dialect: str, secret: str) -> str:
+    """What is wrong with a secret, which must not let anybody in because half of it is missing; empty = nothing."""
+    if VOUCH[dialect] is basic and not _is_pair(secret):
+        return f"the secret of {dialect} is user:password"
+    if VOUCH[dialect] is audiohook and not _is_genesys(secret):
+        return f"the secret of {dialect} is API key:client secret, the latter in base64"
+    return ""
 
 
 VOUCH: Final[Mapping[str, Callable[[Asked, str], bool]]] = {

@@ -49,6 +49,7 @@ def test_a_path_of_the_public_url_is_part_of_what_was_signed():
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
 def test_each_candidate_each_key_and_nothing_else_is_taken(algorithm):
     settings = "key=k1,algorithm=HMAC_SHA256" if algorithm == "sha256" else ""
+    assert twilio_signed(url_signature(KEY, "wss://h/s", algorithm), settings.lower(), [KEY], ["wss://h/s"])
     urls = candidates("https://edge.example.com", TARGET)
     for url in urls:
         given = url_signature(KEY, url, algorithm)

@@ -58,7 +58,7 @@ def twilio_signed(given: str, settings: str, keys: Iterable[str], urls: Iterable
     ``settings`` is ``X-Twilio-Webhooks-Signature-Settings``: ``key=…,algorithm=HMAC_SHA256`` where the account signs that way.
     """
     algorithms = {
-        part.partition("=")[2].strip() for part in settings.split(",") if part.strip().startswith("algorithm=")
+        part.partition("=")[2].strip().upper() for part in settings.split(",") if part.strip().startswith("algorithm=")
     }
     algorithm = "sha256" if "HMAC_SHA256" in algorithms else "sha1"
     valid = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
@@ -10,6 +11,7 @@ import pytest
 from stream_kit import A, B, Bench, both, text, transcript, written
 
 from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import Cause
 from vcond.sdk.media_stream import GO_ON, NORMAL, UNSUPPORTED
 from vcond.testing.sounds import voice
 from vcond.testing.time import run_virtual
@@ -145,6 +147,34 @@ def test_sockets_of_one_livekit_room_are_one_call_with_a_party_each(b):
     assert len(b.desk.calls) == 1
     assert [party.who.name for party in b.call.state.parties] == ["ann", "ben"]
     assert np.array_equal(np.asarray(b.desk.audio(b.call, 0))[: len(said)], said)
+
+
+def test_audio_that_stops_before_its_byte_order_is_known_is_kept_soon():
+    async def main() -> None:
+        b = Bench(grace=0)
+        stream = b.socket("jambonz")
+        b.feed(stream, text({"callSid": "C1", "sampleRate": 8000, "mixType": "mono"}))
+        said = voice(1, 0.5)
+        b.feed(stream, *[("binary", said[at : at + 160].tobytes()) for at in range(0, len(said), 160)], step=20)
+        await asyncio.sleep(2)
+        assert np.array_equal(np.asarray(b.desk.audio(b.call, 0))[: len(said)], said)
+
+    run_virtual(main())
+
+
+@virtual
+def test_audio_that_waits_when_its_call_is_cut_off_is_counted(b):
+    stream = b.socket("jambonz")
+    b.feed(stream, text({"callSid": "C1", "sampleRate": 8000, "mixType": "mono"}))
+    said = voice(1, 2.0)
+    frames = [("binary", said[at : at + 160].tobytes()) for at in range(0, len(said), 160)]
+    b.feed(stream, *frames[:20], step=20)
+    b.call.end(at=b.clock.now(), cause=Cause(text="limit"))
+    b.feed(stream, *frames[20:], step=20)
+    b.feed(stream, ("close", 1000))
+    assert len(b.desk.calls) == 2
+    assert b.desk.drops["frame", "after-close"] == 20
+    assert np.asarray(b.desk.audio(b.call, 0)).tobytes().find(said[21 * 160 :].tobytes()) >= 0
 
 
 @virtual

@@ -1,12 +1,15 @@
 """Which byte of a 16-bit sample comes first, measured: platforms document it wrongly, or not at all.
 
 Sound changes little from sample to sample. With its bytes the wrong way round it is noise near full scale: the sum of
-its steps is many times that of the right way. Pure.
+its steps is many times that of the right way. Loud tones of a telephone line (A-law) have next to nothing in their lower
+bytes, and look smoother the wrong way round: but only the higher bytes of sound that goes above and below zero are both 0 and
+-1, which the lower ones of what was G.711 never are. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -18,6 +21,9 @@ CLEAR: Final = 2.0
 FEWEST: Final = 400
 """Samples on which something is said: 50 ms at 8 kHz."""
 
+PATIENCE: Final = 1.5
+"""Seconds that sound waits at most when too little of it comes."""
+
 Order = Literal["little", "big"]
 
 
@@ -28,6 +34,18 @@ def steps(payload: bytes) -> tuple[int, int]:
     return little, big
 
 
+def order_of(payload: bytes) -> Order | None:
+    """Which byte comes first in these samples; None when they do not say."""
+    if len(payload) < 2 * FEWEST:
+        return None
+    little, big = steps(payload)
+    if big > CLEAR * little and {0, 0xFF} <= set(payload[1::2]):
+        return "little"
+    if little > CLEAR * big and {0, 0xFF} <= set(payload[::2]):
+        return "big"
+    return None
+
+
 def swapped(payload: bytes) -> bytes:
     """The same with the bytes of each sample exchanged."""
     return np.frombuffer(payload[: len(payload) // 2 * 2], "<i2").byteswap().tobytes()
@@ -36,18 +54,27 @@ def swapped(payload: bytes) -> bytes:
 class OrderedTrack:
     """A track of little-endian samples for whose source it is measured which byte comes first.
 
-    Up to a second of what is no silence waits until that is known; what says nothing either way (silence, noise) is then
-    taken as declared, and the next second is looked at.
+    Up to a second of what is no silence waits until that is known, and no longer than ``PATIENCE``, whether more comes or
+    not; what says nothing either way (silence, noise) is then taken as declared, and the next second is looked at. A daemon
+    that is killed loses what waits, and its record says nothing of that stretch.
     """
 
-    def __init__(self, track: Track, declared: Order, rate: int, told: Callable[[str], None]) -> None:
-        """``told`` is told once what is known of the order, in words."""
+    def __init__(
+        self,
+        track: Track,
+        declared: Order,
+        rate: int,
+        told: Callable[[str], None],
+        later: Callable[[float, Callable[[], None]], object] = lambda _after, _call: None,
+    ) -> None:
+        """``told`` is told once what is known of the order, in words. ``later`` calls after so many seconds."""
         self._track = track
         self._declared: Order = declared
         self._second = 2 * rate
         self._told = told
+        self._later = later
         self._order: Order | None = None
-        self._little = self._big = self._size = 0
+        self._size = self._batch = 0
         self._waiting: list[tuple[bytes, Instant, int | None, int | None]] = []
 
     def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
@@ -55,11 +82,13 @@ class OrderedTrack:
         if self._order is not None:
             self._hand_on(payload, arrived, stamp, seq)
             return
-        if not self._waiting and payload.count(0) == len(payload):
-            self._hand_on(payload, arrived, stamp, seq)
-            return
-        little, big = steps(payload)
-        self._little, self._big, self._size = self._little + little, self._big + big, self._size + len(payload)
+        if not self._waiting:
+            if payload.count(0) == len(payload):
+                self._hand_on(payload, arrived, stamp, seq)
+                return
+            self._batch += 1
+            self._later(PATIENCE, partial(self._due, self._batch))
+        self._size += len(payload)
         self._waiting.append((payload, arrived, stamp, seq))
         if self._size >= self._second:
             self._decide()
@@ -73,16 +102,16 @@ class OrderedTrack:
         self._decide()
         self._track.close(at=at)
 
+    def _due(self, batch: int) -> None:
+        if batch == self._batch:
+            self._decide()
+
     def _decide(self) -> None:
-        if self._size >= 2 * FEWEST:
-            if self._little > CLEAR * self._big:
-                self._order = "big"
-            elif self._big > CLEAR * self._little:
-                self._order = "little"
-            if self._order is not None:
-                agrees = "as declared" if self._order == self._declared else f"though {self._declared} was declared"
-                self._told(f"{self._order} endian, measured, {agrees}")
-        self._little = self._big = self._size = 0
+        self._order = self._order or order_of(b"".join(payload for payload, *_ in self._waiting))
+        if self._waiting and self._order is not None:
+            agrees = "as declared" if self._order == self._declared else f"though {self._declared} was declared"
+            self._told(f"{self._order} endian, measured, {agrees}")
+        self._size = 0
         waiting, self._waiting = self._waiting, []
         for payload, arrived, stamp, seq in waiting:
             self._hand_on(payload, arrived, stamp, seq)

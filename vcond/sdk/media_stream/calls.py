@@ -109,9 +109,10 @@ class StreamedCalls:
         text = "the call was there before capture began"
         streamed.call.emit(Warned(at=at, code="joined-late", text=text))
         for carrier in streamed.carriers:
-            names = list(carrier.tracks)
+            before_cut = list(carrier.tracks.items())
             carrier.tracks.clear()
-            for name in names:
+            for name, track in before_cut:
+                track.close(at=at)  # what still waits there came too late for that call, and is counted
                 self.track(streamed, carrier, name, at=at)
         return True
 
@@ -194,7 +195,8 @@ class StreamedCalls:
         def told(order: str) -> None:
             call.emit(CallAttribute(at=self._desk.clock.now(), name=f"byteOrder.{name}", value=order))
 
-        return OrderedTrack(track, "big" if form.codec is Codec.L16BE else "little", form.rate, told)
+        later = asyncio.get_running_loop().call_later
+        return OrderedTrack(track, "big" if form.codec is Codec.L16BE else "little", form.rate, told, later)
 
     def _describe(self, streamed: StreamedCall, began: Began, at: Instant) -> None:
         """Parties, facts and the answer. The caller is party 0.

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from stream_kit import A, B, Bench, both, text, transcript, written
 
-from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import Cause
+from vcond.media.codecs import Codec, decode, encode
+from vcond.sdk.contract import SECOND, Cause
 from vcond.sdk.media_stream import GO_ON, NORMAL, UNSUPPORTED
 from vcond.testing.sounds import voice
 from vcond.testing.time import run_virtual
@@ -64,8 +64,39 @@ def test_audiohook_without_a_medium_that_can_be_taken_is_told_so(b):
         5,
         {"format": "PCMU", "rate": 8000, "channels": {}},
     ]
-    b.feed(stream, text({"type": "open", "id": "s", "seq": 1, "parameters": {"conversationId": "C1", "media": media}}))
+    code = b.feed(
+        stream, text({"type": "open", "id": "s", "seq": 1, "parameters": {"conversationId": "C1", "media": media}})
+    )
     assert json.loads(stream.replies[0])["parameters"] == {"media": []}
+    assert (code, b.desk.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
+
+
+@pytest.mark.parametrize("discarded", ["PT0S", "PT2S"], ids=["stand", "run on"])
+def test_what_comes_after_a_pause_of_audiohook_is_kept_whether_positions_run_on_or_stand(discarded):
+    @virtual
+    def test(b):
+        stream = b.socket("audiohook")
+        opening, *steps, _ = written("audiohook", voice(1, 8.0), voice(2, 8.0), size=1600)
+
+        def say(kind, **parameters):
+            return text({"version": "2", "type": kind, "id": "S1", "seq": 2, "serverseq": 1, "parameters": parameters})
+
+        b.feed(stream, *opening)
+        b.feed(stream, *[message for step in steps[:10] for message in step], step=200)
+        b.feed(stream, say("paused"))
+        b.clock.advance(2 * SECOND)
+        b.feed(stream, say("resumed", start="PT2S", discarded=discarded))
+        b.feed(stream, *[message for step in steps[10:] for message in step], step=200)
+        b.feed(stream, say("close"))
+        for party in (0, 1):
+            heard = np.asarray(b.desk.audio(b.call, party))
+            said = decode(Codec.PCMU, encode(Codec.PCMU, voice(party + 1, 8.0)))
+            assert np.array_equal(heard[:15_999], said[:15_999])  # at its edges a sample is the pause's
+            assert not heard[16_000:32_000].any()
+            assert np.array_equal(heard[32_001:80_000], said[16_001:])
+        assert {kind.value for track in b.call.state.tracks for *_, kind in track.spans} == {"received", "paused"}
+
+    test()
 
 
 @virtual

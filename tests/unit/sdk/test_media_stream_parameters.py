@@ -13,6 +13,7 @@ from vcond.sdk.media_stream.parameters import MAX_PARAMETERS, MAX_VALUE, party, 
     [
         ("+15550100", PartyInfo(tel="+15550100")),
         ("1001", PartyInfo(tel="1001")),
+        ("tel:+15550100;phone-context=x", PartyInfo(tel="+15550100")),
         ("+1 (555) 010-0100", PartyInfo(tel="+1 (555) 010-0100")),
         ("sip:ann@pbx.example.com", PartyInfo(sip="ann@pbx.example.com")),
         ("SIPS:ann@pbx.example.com", PartyInfo(sip="ann@pbx.example.com")),

@@ -72,13 +72,15 @@ def understand(custom: Mapping[str, Any]) -> Parameters:
 
 
 def party(address: str, name: str = "") -> PartyInfo:
-    """A party from what Twilio writes into From and To: a number, ``sip:…``, ``client:…``, or a word like anonymous."""
+    """A party from what peers write into From and To: a number, ``tel:…``, ``sip:…``, ``client:…``, or a word like anonymous."""
     validation = "none" if name else ""
     scheme, colon, rest = address.partition(":")
     if colon and scheme.lower() in {"sip", "sips"}:
         return PartyInfo(sip=re.split("[;?]", rest)[0], name=name, validation=validation)
     if colon and scheme.lower() == "client":
         return PartyInfo(uuid=address, name=name or rest, validation="none")
+    if colon and scheme.lower() == "tel":
+        address = rest.partition(";")[0]  # RFC 3966
     if _NUMBER.fullmatch(address):
         hidden = re.sub(r"\D", "", address) in _SPELT
         return PartyInfo(tel=address, name=name, validation=validation, hidden=hidden)

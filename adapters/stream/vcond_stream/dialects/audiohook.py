@@ -3,7 +3,7 @@
 Source: Genesys, "AudioHook protocol reference", and its reference client. ``open`` is answered with ``opened``, which
 chooses one of the media that are offered; audio comes only then: mu-law, of two channels external and internal in turn,
 byte by byte. The position of a frame is what was sent before it, and ``start + discarded`` of whatever was left out:
-whether positions run on in a pause differs. ``ping`` is answered with ``pong``, ``close`` with ``closed``. A probe (all ids
+whether positions run on in a pause differs. Where they stood, what comes after it lies where it arrives. ``ping`` is answered with ``pong``, ``close`` with ``closed``. A probe (all ids
 zero) is no call.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from vcond.sdk.contract import Codec, MillisClock, ProtocolError
-from vcond.sdk.media_stream import Began, Ended, Format, Frame, Parameters, Pausing, Reply, Said, party
+from vcond.sdk.media_stream import Began, Ended, Format, Frame, Opened, Parameters, Pausing, Refused, Reply, Said, party
 from vcond_stream import fields
 from vcond_stream.handshake import Handshake
 
@@ -23,6 +23,8 @@ PARTIES: Final[Mapping[str, str]] = {"external": "caller", "internal": "callee"}
 BOTH: Final = ["external", "internal"]
 NOBODY: Final = re.compile(r"[0-]+")
 POSITION: Final = re.compile(r"PT(\d{1,8}(?:\.\d{1,12})?)S")
+
+NOTHING: Final = Refused("encoding", "no audio that is offered can be taken", "have Genesys offer PCMU at 8 kHz")
 
 
 class AudioHook:
@@ -58,8 +60,7 @@ class AudioHook:
             case "paused":
                 return self._pausing(True)
             case "resumed":
-                self._skip(parameters)
-                return self._pausing(False)
+                return self._resume(parameters)
             case "discarded":
                 self._skip(parameters)
                 return None
@@ -87,7 +88,7 @@ class AudioHook:
         chosen = None if probe else _choose(parameters.get("media"))
         opened = self._reply("opened", said, {"media": [] if chosen is None else [chosen]})
         if chosen is None:
-            return (opened,)
+            return (opened,) if probe else (opened, NOTHING)
         self._channels = chosen["channels"]
         who = fields.part(parameters, "participant")
         told = Parameters(
@@ -102,7 +103,7 @@ class AudioHook:
         began = Began(
             call=conversation,
             stream=self._session or self._handshake.id,
-            tracks={name: Format(PARTIES[name], Codec.PCMU, 8000, MillisClock()) for name in self._channels},
+            tracks={name: _format(name) for name in self._channels},
             announced=self._channels,
             told=told,
             facts=facts,
@@ -113,6 +114,15 @@ class AudioHook:
         """Each may be told again, and a resume without a pause."""
         changed, self._paused = on != self._paused, on
         return Pausing(on) if changed else None
+
+    def _resume(self, parameters: Mapping[str, Any]) -> Said | Sequence[Said] | None:
+        """Tracks begin anew where positions stood: they would lie in the pause, which nothing of them is kept of."""
+        before = self._position
+        self._skip(parameters)
+        resumed = self._pausing(False)
+        if resumed is None or self._position > before:
+            return resumed
+        return resumed, *(Opened(name, _format(name)) for name in self._channels)
 
     def _skip(self, parameters: Mapping[str, Any]) -> None:
         """Go on where what was left out ends."""
@@ -130,6 +140,10 @@ class AudioHook:
             "parameters": parameters or {},
         }
         return Reply(json.dumps(message, separators=(",", ":")))
+
+
+def _format(channel: str) -> Format:
+    return Format(PARTIES[channel], Codec.PCMU, 8000, MillisClock())
 
 
 def _choose(offered: object) -> dict[str, Any] | None:

@@ -8,11 +8,11 @@ import json
 
 import numpy as np
 import pytest
-from stream_kit import A, B, Bench, both, text, transcript, written
+from stream_kit import A, B, Bench, both, l16, mulaw, text, transcript, written
 
 from vcond.media.codecs import Codec, decode, encode
 from vcond.sdk.contract import SECOND, Cause
-from vcond.sdk.media_stream import GO_ON, NORMAL, UNSUPPORTED
+from vcond.sdk.media_stream import GO_ON, NORMAL, POLICY, UNSUPPORTED
 from vcond.testing.sounds import voice
 from vcond.testing.time import run_virtual
 
@@ -206,6 +206,66 @@ def test_audio_that_waits_when_its_call_is_cut_off_is_counted(b):
     assert len(b.desk.calls) == 2
     assert b.desk.drops["frame", "after-close"] == 20
     assert np.asarray(b.desk.audio(b.call, 0)).tobytes().find(said[21 * 160 :].tobytes()) >= 0
+
+
+@virtual
+def test_a_mixed_track_of_a_twilio_clone_is_said_of_nobody_who_may_not_have_said_it(b):
+    stream, said = b.socket("carrierx"), voice(1, 0.5)
+    start = {"callId": "C1", "tracks": ["mixed"], "customParameters": {"from": A, "to": B}}
+    b.feed(stream, text({"event": "start", "start": start}))
+    media = {"track": "mixed", "chunk": 1, "timestamp": 0, "payload": mulaw(said)}
+    b.feed(stream, text({"event": "media", "media": media}), step=500)
+    b.feed(stream, text({"event": "stop"}))
+    assert [party.who.name for party in b.call.state.parties] == ["", "", "everybody, mixed"]
+    assert [track.party for track in b.call.state.tracks] == [2]
+    assert len(b.desk.audio(b.call, 2)) == len(said)
+    assert b.desk.drops == {}
+
+
+@virtual
+def test_the_rate_may_stand_in_the_name_of_the_codec(b):
+    stream = b.socket("exotel")
+    form = {"encoding": "audio/x-l16; rate=16000"}
+    b.feed(stream, text({"event": "start", "start": {"call_sid": "C1", "stream_sid": "S", "media_format": form}}))
+    b.feed(stream, text({"event": "media", "media": {"payload": l16(voice(1, 0.1))}}))
+    assert [track.rate for track in b.call.state.tracks] == [16_000]
+
+
+@virtual
+def test_a_participant_of_livekit_may_have_any_name(b):
+    stream = b.socket("livekit", "call=room&participant=Änn Exämple")
+    b.feed(stream, ("binary", voice(1, 0.5).tobytes()))
+    assert [party.who.name for party in b.call.state.parties] == ["Änn Exämple"]
+    assert b.desk.drops == {}
+
+
+@virtual
+def test_a_socket_of_yeastar_is_of_one_call_and_has_so_many_channels(b):
+    stream = b.socket("yeastar")
+
+    def say(call, channel):
+        return text({"callid": call, "audio": l16(voice(1, 0.1)), "status": "process", "channelid": channel})
+
+    b.feed(stream, say("C1", "a"), say("C2", "b"), *[say("C1", f"c{n}") for n in range(20)])
+    assert [call.key for call in b.desk.calls] == ["C1"]
+    assert len(b.call.state.tracks) == 16
+    assert b.desk.drops == {("message", "malformed"): 1, ("track", "limit"): 5}
+
+
+@virtual
+def test_metadata_of_freeswitchs_modules_may_look_like_anything(b):
+    for dialect in ("mod_audio_stream", "mod_audio_fork"):
+        for said in (
+            {"callid": "C1", "channelid": "x"},
+            {"event": "start", "start": {"callSid": "C1", "streamSid": "S"}},
+            {"event": "connected"},
+        ):
+            stream = b.socket(dialect)
+            assert b.feed(stream, text(said), ("binary", voice(1, 0.1).tobytes())) == GO_ON
+            assert stream.started
+    assert b.desk.drops == {}
+    stream = b.socket("mod_audio_fork")
+    assert b.feed(stream, text({"sampleRate": 8000, "mixType": "stereo"})) == POLICY
 
 
 @virtual

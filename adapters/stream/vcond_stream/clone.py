@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from vcond.sdk.contract import Codec, MillisClock, ProtocolError, TrackClock
+from vcond.sdk.contract import Codec, MillisClock, PartyInfo, ProtocolError, TrackClock
 from vcond.sdk.media_stream import (
     HEARD,
     PLAYED,
@@ -29,6 +29,8 @@ from vcond_stream.handshake import Handshake
 
 SIDES: Final[Mapping[str, str]] = {"inbound": HEARD, "outbound": PLAYED}
 """Whose a track is."""
+MIXED: Final = Format("mixed", who=PartyInfo(name="everybody, mixed", validation="none"))
+"""A track of nobody in particular: a party of its own, so that nothing is said to be of who may not have said it."""
 TRACK: Final = "inbound"
 """The name of a track that has none: what the platform hears."""
 WRONG_CODEC: Final = "have the platform send PCMU, PCMA or L16 at 8 to 48 kHz"
@@ -123,7 +125,7 @@ class Clone:
         """Codec and samples a second of what comes."""
         name = fields.word(announced, "encoding") or self.encoding
         codec = fields.codec(name)
-        rate = fields.number(announced, "sampleRate", "sample_rate") or self.rate
+        rate = fields.number(announced, "sampleRate", "sample_rate") or fields.rate(name) or self.rate
         if codec is None or rate not in fields.RATES or fields.number(announced, "channels") > 1:
             return Refused("encoding", "this codec, rate or number of channels cannot be taken", WRONG_CODEC)
         return (Codec.L16BE if codec is Codec.L16 and self.big_endian else codec), rate
@@ -151,6 +153,7 @@ class Clone:
         """The beginning, from its parts."""
         clock = self.clock()
         forms = {name: Format(party, codec, rate, clock) for name, party in SIDES.items()}
+        forms[MIXED.party] = Format(MIXED.party, codec, rate, clock, MIXED.who)
         return Began(
             call=call,
             stream=stream,

@@ -6,6 +6,7 @@ All raise ProtocolError, without what was in the message.
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ CODECS: Final[Mapping[str, Codec]] = {
 }
 """What platforms call codecs, without ``audio/`` and in lower case."""
 
+_RATE: Final = re.compile(r";\s*rate=([0-9]{4,5})")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -110,3 +112,9 @@ def audio(of: Mapping[str, Any], *names: str) -> bytes:
 def codec(name: str) -> Codec | None:
     """What a platform calls a codec; None when it is not one that is taken."""
     return CODECS.get(name.partition(";")[0].strip().lower().removeprefix("audio/"))
+
+
+def rate(name: str) -> int:
+    """The samples a second that the name of a codec says: ``audio/x-l16;rate=16000``. 0 when it says none."""
+    found = _RATE.search(name)
+    return int(found[1]) if found else 0

@@ -10,11 +10,9 @@ import numpy as np
 from vcond.sdk.contract import ArrivalClock, Codec, PartyInfo, ProtocolError
 from vcond.sdk.media_stream import HEARD, PLAYED, Began, Format, Frame, Parameters, Pressed, Refused, Said, understand
 from vcond_stream import fields
-from vcond_stream.clone import WRONG_CODEC
+from vcond_stream.clone import MIXED, WRONG_CODEC
 from vcond_stream.handshake import Handshake
 
-MIXED: Final = Format("mixed", who=PartyInfo(name="everybody, mixed", validation="none"))
-"""A track of nobody in particular: a party of its own, so that nothing is said to be of who may not have said it."""
 SIDES: Final[Mapping[str, tuple[str, ...]]] = {"mono": (HEARD,), "stereo": (HEARD, PLAYED), "mixed": (MIXED.party,)}
 """Whose the channels are, by what jambonz calls it."""
 

@@ -50,7 +50,7 @@ class LiveKit(Infobip):
     def binary(self, raw: bytes) -> Said | Sequence[Said] | None:
         """Audio of the participant."""
         query = self.handshake.query
-        who = fields.ident(query, "participant", "trackID") or "participant"
+        who = fields.word(query, "participant", "trackID") or "participant"
         out: list[Said] = []
         if not self.began:
             rate = fields.number(query, "rate") or self.rate

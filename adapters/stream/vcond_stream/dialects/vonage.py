@@ -7,7 +7,6 @@ is the end.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -29,8 +28,7 @@ class Vonage(Samples):
         kind = fields.word(said, "content-type")
         if not kind.startswith("audio/l16"):
             raise ProtocolError("a first message that tells of no audio")
-        found = re.search(r"rate=(\d{4,5})", kind)
-        return super().begin(said, int(found[1]) if found else rate, mix)
+        return super().begin(said, fields.rate(kind) or rate, mix)
 
     def told(self, said: Mapping[str, Any]) -> Parameters:
         """The application's headers."""

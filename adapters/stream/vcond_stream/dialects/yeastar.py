@@ -8,13 +8,16 @@ start. 16-bit little-endian samples, 80 ms at 8 kHz, 40 ms at 16 kHz: 1,280 byte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from vcond.sdk.contract import ArrivalClock, Codec, ProtocolError
-from vcond.sdk.media_stream import Began, Closed, Ended, Format, Frame, Opened, Refused, Said, party
+from vcond.sdk.media_stream import Began, Closed, Counted, Ended, Format, Frame, Opened, Refused, Said, party
 from vcond_stream import fields
 from vcond_stream.clone import WRONG_CODEC
 from vcond_stream.handshake import Handshake
+
+MOST_CHANNELS: Final = 16
+"""Of one socket."""
 
 
 class Yeastar:
@@ -26,6 +29,7 @@ class Yeastar:
 
     def __init__(self, handshake: Handshake) -> None:
         self._handshake = handshake
+        self._call = ""
         self._channels: set[str] = set()
         self._over: set[str] = set()
 
@@ -35,6 +39,10 @@ class Yeastar:
         call, channel = fields.ident(said, "callid"), fields.word(said, "channelid")
         if not call or not channel:
             raise ProtocolError("a message that names no call or no channel")
+        if call != (self._call or call):
+            raise ProtocolError("a message of another call")
+        if channel not in self._channels and len(self._channels) >= MOST_CHANNELS:
+            return Counted("track", "limit")
         out: list[Said] = []
         if said.get("audio"):
             out.append(Frame(channel, 0, 0, fields.audio(said, "audio")))
@@ -47,6 +55,7 @@ class Yeastar:
                 out.insert(0, Opened(channel, form))
             else:
                 out.append(self._begin(call, channel, form))
+            self._call = call
             self._channels.add(channel)
         if fields.word(said, "status") == "end":
             out.append(Closed(channel))

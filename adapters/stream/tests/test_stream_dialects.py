@@ -151,7 +151,7 @@ def test_audio_of_mod_audio_stream_before_its_metadata_and_without_any_is_kept(b
                 b.feed(stream, text({"callid": "C1"}))
             b.feed(stream, frame, step=20)
         b.feed(stream, ("close", 1000))
-    assert [call.key for call in b.desk.calls] == ["C1", "socket-2"]
+    assert [call.key for call in b.desk.calls] == ["mod_audio_stream:C1", "mod_audio_stream:socket-2"]
     for call in b.desk.calls:
         assert np.asarray(b.desk.audio(call, 0)).tobytes().find(said.tobytes()) >= 0
 
@@ -240,6 +240,13 @@ def test_a_participant_of_livekit_may_have_any_name(b):
 
 
 @virtual
+def test_calls_that_two_platforms_name_alike_are_two(b):
+    for dialect in ("wavix", "didlogic"):
+        b.feed(b.socket(dialect), text({"event": "start", "call_id": "1", "stream_type": "x", "sample_rate": 24_000}))
+    assert [call.key for call in b.desk.calls] == ["wavix:1", "didlogic:1"]
+
+
+@virtual
 def test_a_socket_of_yeastar_is_of_one_call_and_has_so_many_channels(b):
     stream = b.socket("yeastar")
 
@@ -247,7 +254,7 @@ def test_a_socket_of_yeastar_is_of_one_call_and_has_so_many_channels(b):
         return text({"callid": call, "audio": l16(voice(1, 0.1)), "status": "process", "channelid": channel})
 
     b.feed(stream, say("C1", "a"), say("C2", "b"), *[say("C1", f"c{n}") for n in range(20)])
-    assert [call.key for call in b.desk.calls] == ["C1"]
+    assert [call.key for call in b.desk.calls] == ["yeastar:C1"]
     assert len(b.call.state.tracks) == 16
     assert b.desk.drops == {("message", "malformed"): 1, ("track", "limit"): 5}
 

@@ -79,12 +79,12 @@ def test_a_transcript_becomes_the_call_that_it_tells_of(name, by):
         key, who, tracks, keys = EXPECTED[name]
         (call,) = bench.desk.calls
         state = call.state
-        assert (call.key, state.ended is not None) == (key, True)
+        facts = {fact.name: fact.value for fact in state.facts}
+        assert (call.key, state.ended is not None) == (f"{facts['dialect']}:{key}", True)
         if who is not None:
             assert [party.who.tel for party in state.parties] == who
             assert [f"{track.codec} {track.rate}" for track in state.tracks] == tracks
         assert "".join(moment.button for moment in state.history if moment.event == "keydown") == keys
-        facts = {fact.name: fact.value for fact in state.facts}
         assert facts["dialect"] == (named(name) if by == "path" else AS_ANOTHER.get(name, named(name)))
         assert bench.desk.drops == COUNTED.get(name, {})
         assert bench.desk.faults == []

@@ -155,7 +155,7 @@ class Clone:
         forms = {name: Format(party, codec, rate, clock) for name, party in SIDES.items()}
         forms[MIXED.party] = Format(MIXED.party, codec, rate, clock, MIXED.who)
         return Began(
-            call=call,
+            call=f"{self.name}:{call}",
             stream=stream,
             tracks=forms,
             announced=[name for name in tracks if name in forms],

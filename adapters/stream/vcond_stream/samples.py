@@ -68,7 +68,7 @@ class Samples:
             for side in self._sides
         }
         return Began(
-            call=call,
+            call=f"{self.name}:{call}",
             stream=self.handshake.id,
             tracks=forms,
             announced=tuple(forms),

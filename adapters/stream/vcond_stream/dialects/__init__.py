@@ -1,4 +1,7 @@
-"""What each platform does of its own. A new one is a file here and a line below."""
+"""What each platform does of its own. A new one is a file here and a line below.
+
+The name of a call that a stream begins with has the dialect's before it: two platforms may name calls alike.
+"""
 
 from __future__ import annotations
 

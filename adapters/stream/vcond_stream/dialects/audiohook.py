@@ -101,7 +101,7 @@ class AudioHook:
             "session": self._session,
         }
         began = Began(
-            call=conversation,
+            call=f"{self.name}:{conversation}",
             stream=self._session or self._handshake.id,
             tracks={name: _format(name) for name in self._channels},
             announced=self._channels,

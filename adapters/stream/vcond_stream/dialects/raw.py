@@ -62,7 +62,12 @@ class LiveKit(Infobip):
             facts = {"dialect": self.name, "call": call}
             out.append(
                 Began(
-                    call=call, stream=self.handshake.id, tracks={who: form}, announced=(who,), facts=facts, sides=False
+                    call=f"{self.name}:{call}",
+                    stream=self.handshake.id,
+                    tracks={who: form},
+                    announced=(who,),
+                    facts=facts,
+                    sides=False,
                 )
             )
         if fields.word(query, "channels") == "2":

@@ -48,7 +48,7 @@ class Voximplant(Clone):
         told = understand({name: value for name, value in custom.items() if name != "call"})
         facts = {f"parameter.{name}": value for name, value in told.others.items()}
         began = Began(
-            call=call,
+            call=f"{self.name}:{call}",
             stream=self.handshake.id,
             tracks={},
             announced=(),

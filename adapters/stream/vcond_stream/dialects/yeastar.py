@@ -70,7 +70,7 @@ class Yeastar:
 
     def _begin(self, call: str, channel: str, form: Format) -> Began:
         return Began(
-            call=call,
+            call=f"{self.name}:{call}",
             stream=self._handshake.id,
             tracks={channel: form},
             announced=(channel,),

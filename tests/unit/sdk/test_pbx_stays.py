@@ -135,7 +135,7 @@ def test_a_caller_from_outside_is_no_agent_who_stays(desk: MemoryDesk, clock: Ma
     other, agent = arrives(desk, "agent")
     clock.advance(SECOND)
     meet(talk, other, clock.now())
-    assert (caller.presences, agent.presences) == (False, True)
+    assert (caller.stays, agent.stays) == (False, True)
     talk.remove(agent, clock.now(), NORMAL)
     assert not talk.idle
     assert talk.call is not None

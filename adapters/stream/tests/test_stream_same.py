@@ -55,7 +55,7 @@ def test_every_dialect_gives_the_same_call_sample_by_sample(dialect, ms):
             assert np.array_equal(audio[at : at + len(said)], said)
         assert bench.desk.drops == {}
         orders = [fact.value for fact in state.facts if fact.name.startswith("byteOrder")]
-        assert all(value.endswith("as declared") for value in orders)
+        assert all(value.endswith("as expected") for value in orders)
 
     only(dialect, test)
 
@@ -125,6 +125,6 @@ def test_big_endian_where_little_was_documented_is_heard_and_said():
         play(bench, "plivo", written("vobiz", ANN, BEN))
         assert heard(bench, 0).tobytes().find(ANN.tobytes()) >= 0
         facts = {fact.name: fact.value for fact in bench.call.state.facts}
-        assert facts["byteOrder.inbound"] == "big endian, measured, though little was declared"
+        assert facts["byteOrder.inbound"] == "big endian, measured, though little was expected"
 
     only("plivo", test)

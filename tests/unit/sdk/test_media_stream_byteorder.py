@@ -51,7 +51,7 @@ def test_whichever_byte_comes_first_and_whatever_was_declared_the_samples_are_ri
     track, said = play(pcm, kind, declared)
     assert np.array_equal(track.pcm, pcm)
     true = "little" if kind == "<i2" else "big"
-    agrees = "as declared" if true == declared else f"though {declared} was declared"
+    agrees = "as expected" if true == declared else f"though {declared} was expected"
     assert said == [f"{true} endian, measured, {agrees}"]
 
 
@@ -78,7 +78,7 @@ def test_a_loud_tone_of_a_telephone_line_turns_no_samples_round(pcm, law, order)
     tone = tone if law is None else decode(law, encode(law, tone))
     track, said = play(tone, "<i2" if order == "little" else ">i2", order)
     assert np.array_equal(track.pcm, tone)
-    assert said in ([], [f"{order} endian, measured, as declared"])
+    assert said in ([], [f"{order} endian, measured, as expected"])
 
 
 def test_what_waits_waits_no_longer_than_it_may_when_no_more_comes():

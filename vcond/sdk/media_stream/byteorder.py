@@ -109,7 +109,7 @@ class OrderedTrack:
     def _decide(self) -> None:
         self._order = self._order or order_of(b"".join(payload for payload, *_ in self._waiting))
         if self._waiting and self._order is not None:
-            agrees = "as declared" if self._order == self._declared else f"though {self._declared} was declared"
+            agrees = "as expected" if self._order == self._declared else f"though {self._declared} was expected"
             self._told(f"{self._order} endian, measured, {agrees}")
         self._size = 0
         waiting, self._waiting = self._waiting, []

@@ -7,6 +7,7 @@ from vcond.call.causes import NORMAL
 from vcond.call.interruption import interrupted
 from vcond.call.state import fold
 from vcond.sdk.contract import ArrivalClock, Codec
+from vcond.sdk.media_stream.byteorder import OrderedTrack
 
 ZERO = 1_795_339_662 * SECOND
 
@@ -93,3 +94,18 @@ async def test_a_crash_soon_after_a_hold_does_not_make_the_hold_received(house):
     heard = [(a, b) for a, b, kind in after_a_crash(house, call) if kind is ev.SpanKind.RECEIVED]
     assert sum(b - a for a, b in heard) <= 2.1 * 8000
     assert all(b <= 8400 or a >= 79_000 for a, b in heard)
+
+
+@pytest.mark.parametrize("silence", [0, 100])
+async def test_of_audio_that_waited_for_its_byte_order_when_the_power_went_nothing_is_said(house, silence):
+    """It was not kept: it is neither received nor silent."""
+    call = house.desk.call("k", at=house.now(0))
+    party = call.party("a", at=house.at(0))
+    track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    ordered = OrderedTrack(track, "little", 8000, lambda _: None)
+    for i in range(silence):
+        ordered.write(bytes(320), arrived=house.now((i + 1) * 0.02))
+    speaks(house, ordered, silence * 0.02, 45)
+    spans = after_a_crash(house, call)
+    assert all(stop <= silence * 160 for _, stop, _ in spans)
+    assert sum(stop - start for start, stop, _ in spans) == silence * 160

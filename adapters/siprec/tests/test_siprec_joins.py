@@ -31,6 +31,50 @@ def test_a_transfer_is_a_new_session_in_the_same_record_which_names_the_rule():
     drive(main())
 
 
+def test_while_one_session_of_a_record_is_paused_the_other_is_recorded():
+    """A customer on hold, and who is asked meanwhile: two sessions of one group."""
+
+    async def main():
+        async with serving() as (desk, client):
+            one, two = client("1", "2"), client("1", "2")
+            await one.invite(metadata(ALICE, BOB, group="g"))
+            await speak(one, 1, 2)
+            for leg in one.legs:
+                leg.direction = "inactive"
+            await one.invite()
+            assert desk.by_key("session ses-1").state.paused
+            await two.invite(metadata(BOB, CAROL, session="ses-2", group="g"))
+            assert not desk.by_key("session ses-1").state.paused
+            await speak(two, 3, 4)
+            await two.bye()
+            assert desk.by_key("session ses-1").state.paused
+            await one.bye()
+            call = await over(desk)
+            assert heard(desk, call, 2, 4) > 0.95
+
+    drive(main())
+
+
+def test_a_pause_of_a_session_that_failed_over_does_not_last():
+    async def main():
+        async with serving() as (desk, client):
+            one, two = client("1", "2"), client("1", "2")
+            await one.invite(metadata(ALICE, BOB))
+            await speak(one, 1, 2)
+            for leg in one.legs:
+                leg.direction = "inactive"
+            await one.invite()
+            await two.invite(metadata(ALICE, BOB))
+            await speak(two, 3, 4)
+            call = desk.by_key("session ses-1")
+            assert not call.state.paused
+            await two.bye()
+            await one.bye()
+            assert heard(desk, await over(desk), 1, 4) > 0.95
+
+    drive(main())
+
+
 def test_a_group_in_which_nobody_is_common_is_no_more_than_a_name():
     async def main():
         async with serving() as (desk, client):

@@ -74,7 +74,7 @@ def test_it_is_known_who_takes_part_and_who_is_heard_on_which_line(name):
     state.take(documents(name))
     here = state.here
     assert [(state.people[one].aor, state.people[one].name) for one in here] == people
-    expected = [Speakers(tuple(here[index] for index in who), rule) for who, rule in heard]
+    expected = [Speakers(tuple(here[index] for index in who), rule, mixed=len(who) > 1) for who, rule in heard]
     assert state.speakers(labels(name)) == expected
 
 
@@ -148,7 +148,18 @@ def test_a_third_joins_a_mixed_line():
     state.take(documents("shapes/12"))
     state.take(documents("shapes/13"))
     assert len(state.here) == 3
-    assert state.speakers(["1"]) == [Speakers(tuple(state.here), "label")]
+    assert state.speakers(["1"]) == [Speakers(tuple(state.here), "label", mixed=True)]
+
+
+def test_a_line_that_is_said_to_be_mixed_is_so_also_with_one_who_is_named():
+    state = Participants()
+    state.take(
+        parse(
+            b"<recording><participant id='p'><send>s</send></participant>"
+            b"<stream id='s'><label>1</label><mode>mixed</mode></stream></recording>"
+        )
+    )
+    assert state.speakers(["1"]) == [Speakers(("p",), "label", mixed=True)]
 
 
 def test_a_placeholder_is_nobody_who_ever_sent():

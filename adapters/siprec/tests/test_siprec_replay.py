@@ -88,9 +88,11 @@ def test_every_shape_is_recorded_with_its_people_on_the_right_tracks(name):
             replay.bye(name)
             replay.pass_time(3)
             (call,) = replay.desk.calls
-            assert [(one.who.tel or one.who.sip, one.who.name) for one in call.state.parties] == PEOPLE[name]
+            everybody = [("", "everybody, mixed")] if name in MIXED else []
+            parties = [(one.who.tel or one.who.sip, one.who.name) for one in call.state.parties]
+            assert parties == PEOPLE[name] + everybody
             owners = [track.party for track in call.state.tracks]
-            assert owners == ([1, 0] if name in CROSSED else list(range(len(lines))))
+            assert owners == ([1, 0] if name in CROSSED else [2] if name in MIXED else list(range(len(lines))))
             assert call.state.answered is not None
             assert facts(call).get("siprec.mixed") == ("0 1" if name in MIXED else None)
             session = next(
@@ -116,9 +118,10 @@ def test_a_third_who_joins_a_mixed_line_by_update_is_a_party_of_it():
             replay.pass_time(3)
             (call,) = replay.desk.calls
             assert [party.who.sip or party.who.tel for party in call.state.parties] == [
-                "1001@pbx.example", "+15550200", "1003@pbx.example",
+                "1001@pbx.example", "+15550200", "", "1003@pbx.example",
             ]  # fmt: skip
-            assert facts(call)["siprec.mixed"] == "0 1 2"
+            assert {track.party for track in call.state.tracks} == {2}
+            assert facts(call)["siprec.mixed"] == "0 1 3"
 
     asyncio.run(main())
 
@@ -146,7 +149,11 @@ def test_somebody_joins_and_leaves_by_partial_updates():
                 replay.pass_time(1)
                 await replay.update(update, dialog="shapes/01")
             assert [(moment.party, moment.event) for moment in replay.desk.calls[0].state.history] == [
-                (0, "join"), (1, "join"), (2, "join"), (1, "drop"),
+                (0, "join"), (1, "join"), (2, "join"), (3, "join"), (1, "drop"), (3, "drop"),
+            ]  # fmt: skip
+            # as long as two were on the second line it was everybody's
+            assert [party.who.name for party in replay.desk.calls[0].state.parties] == [
+                "Alice", "Bob", "Carol", "everybody, mixed",
             ]  # fmt: skip
             replay.bye("shapes/01")
             replay.pass_time(3)

@@ -53,8 +53,10 @@ class AudioLine:
         self.socket: RtpSocket[Instant] | None = None
         self.crypto: Crypto | None = None
         """Our key, where the line is encrypted: what we would send with."""
-        self.people: list[Person] = []
-        """Who is heard on it: one, or all where everything is mixed."""
+        self.person: Person | None = None
+        """Whose track it goes to."""
+        self.mixed: list[Person] = []
+        """Who is heard on it, where it is several: then ``person`` stands for all of them."""
         self.wanted = True
         """Whether sound that comes is kept; not on a line that says it sends nothing."""
         self.since = desk.clock.now()
@@ -121,15 +123,10 @@ class AudioLine:
         """The index of the party whose it is; -1 when there is none."""
         return -1 if self.person is None else self.person.index
 
-    @property
-    def person(self) -> Person | None:
-        """Whose track it goes to."""
-        return self.people[0] if self.people else None
-
-    def belongs_to(self, people: list[Person], at: Instant) -> None:
-        """Who is heard on it from now on. Sound of somebody else goes on in a track of its own."""
-        before, self.people = self.person, people
-        if before is not self.person and self._sound is not None:
+    def belongs_to(self, person: Person, mixed: list[Person], at: Instant) -> None:
+        """Whose it is from now on. Sound of somebody else goes on in a track of its own."""
+        before, self.person, self.mixed = self.person, person, mixed
+        if before is not person and self._sound is not None:
             self._sound.cut(at)
 
     def want(self, at: Instant, *, wanted: bool) -> None:

@@ -20,10 +20,12 @@ MOST_PEOPLE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Speakers:
-    """Who is heard on a line; several on one where everything is mixed into it."""
+    """Who is heard on a line."""
 
     participants: tuple[str, ...]
     rule: Rule
+    mixed: bool = False
+    """Several are, or may be: who of them speaks when cannot be told."""
 
 
 @dataclass(slots=True)
@@ -77,8 +79,10 @@ class Participants:
                 self._here.pop(presence.participant, None)
         self._associate(document.sendings)
 
-    def speakers(self, labels: Sequence[str | None]) -> list[Speakers]:
+    def speakers(self, labels: Sequence[str | None], before: Sequence[str | None] = ()) -> list[Speakers]:
         """Who is heard on each audio line, by the labels of the lines in their order.
+
+        ``before``: whose each was already by no more than its place; it stays so in whatever order lines come later.
 
         A label leads to streams and these to whoever sends them. Where it leads nowhere (the document names other
         streams, or none) the k-th line is the k-th participant's, if no other line is; a single line of which nothing is
@@ -86,15 +90,21 @@ class Participants:
         """
         here = self.here
         told = [self._senders(label) for label in labels]
+        mixed = {stream.label for stream in self._streams.values() if stream.mixed}
         taken = {one for senders in told for one in senders}
+        stays = {
+            number: one for number, one in enumerate(before) if one in here and one not in taken and not told[number]
+        }
         found: list[Speakers] = []
-        for place, senders in enumerate(told):
+        for place, (label, senders) in enumerate(zip(labels, told, strict=True)):
             if senders:
-                found.append(Speakers(tuple(senders), "label"))
+                found.append(Speakers(tuple(senders), "label", mixed=len(senders) > 1 or label in mixed))
             elif len(labels) == 1 and len({self._sends.get(one, frozenset()) for one in here}) == 1 < len(here):
-                found.append(Speakers(tuple(here), "order"))
+                found.append(Speakers(tuple(here), "order", mixed=True))
             else:
-                free = [one for one in [*here[place : place + 1], *here] if one not in taken][:1]
+                others = taken.union(one for number, one in stays.items() if number != place)
+                wanted = [stays.get(place, ""), *here[place : place + 1], *here]
+                free = [one for one in wanted if one and one not in others][:1]
                 taken.update(free)
                 found.append(Speakers(tuple(free), "order" if free else "nobody"))
         return found

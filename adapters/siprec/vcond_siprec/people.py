@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 from vcond.sdk.contract import Instant, PartyInfo
@@ -12,6 +13,11 @@ from vcond_siprec.recordings import Person, Recording
 from vcond_siprec.who import same, who
 
 MAX_KEY: Final = 512
+NOBODYS: Final = "line"
+MIXED: Final = "mixed line"
+"""What the party of a line is called that is no participant's; no id of a client's, because of the space."""
+EVERYBODY: Final = PartyInfo(name="everybody, mixed", validation="none")
+"""Whose a line is that several are heard on: no word of it may be shown as one person's."""
 
 
 class People:
@@ -25,20 +31,22 @@ class People:
         self._named: dict[str, Person] = {}
         """By participant id."""
         self._unnamed: dict[str, Person] = {}
-        """By ``_line`` of a line of which nobody says whose it is."""
+        """Of lines that are no single participant's, by ``NOBODYS`` or ``MIXED`` and a number."""
+        self._by_order: dict[AudioLine, str] = {}
+        """Whose a line was by no more than its place."""
 
     def tell(self, known: Participants, lines: Sequence[AudioLine], at: Instant) -> list[Speakers]:
         """Make the record say who is there and whose each line is; who is heard on each is returned."""
         here = known.here
         gone = {place: person for place, person in self._named.items() if place not in here}
-        speakers = known.speakers([line.offered.label for line in lines])
+        speakers = known.speakers([line.offered.label for line in lines], [self._by_order.get(line) for line in lines])
         for place in here:
             participant = known.people[place]
             told = who(participant)
             person = self._named.get(place)
             if person is None:
                 person = self._whose(place, same(participant.aor), lines, speakers, gone)
-                person = person or Person(f"{self._name} {place}"[:MAX_KEY], told)
+                person = person or self._known(place, told) or Person(self._key(place), told)
                 self._named[place] = person
             person.provisional = known.stands_in(place)
             self._recording.describe(person, told, participant.aor, at)
@@ -46,8 +54,15 @@ class People:
         for place, person in gone.items():
             del self._named[place]
             self._recording.leave(person, (self._session, place), at)
-        for number, (line, heard) in enumerate(zip(lines, speakers, strict=True)):
-            line.belongs_to([self._named[one] for one in heard.participants] or [self._stranger(number, at)], at)
+        for line, heard in zip(lines, speakers, strict=True):
+            named = [self._named[one] for one in heard.participants]
+            if heard.mixed:
+                line.belongs_to(self._of_line(line, MIXED, at), named, at)
+            else:
+                line.belongs_to(named[0] if named else self._of_line(line, NOBODYS, at), [], at)
+        self._by_order = {
+            line: heard.participants[0] for line, heard in zip(lines, speakers, strict=True) if heard.rule == "order"
+        }
         used = {id(line.person) for line in lines}
         for place, person in list(self._unnamed.items()):
             if id(person) not in used:
@@ -68,20 +83,20 @@ class People:
         speakers: Sequence[Speakers],
         gone: dict[str, Person],
     ) -> Person | None:
-        """The party that a new participant is: what stood in for it, or who has its address in another session."""
+        """The party that a new participant is: what stood in for it, or who has its address, here until now or elsewhere."""
         for line, heard in zip(lines, speakers, strict=True):
-            if place in heard.participants and line.person is not None and self._takes_over(line.person, gone):
+            if place not in heard.participants or heard.mixed or line.person is None:
+                continue
+            if line.person.provisional and self._free(line.person, gone):
                 return line.person
-        for person in gone.values():
-            if self._takes_over(person, gone):
+        for person in list(gone.values()):
+            if (person.provisional or (address and person.address == address)) and self._free(person, gone):
                 return person
         known = self._recording.by_address(address)
         return known if known is not None and all(session is not self._session for session, _ in known.places) else None
 
-    def _takes_over(self, person: Person, gone: dict[str, Person]) -> bool:
-        """Whether a party only stood in, and is nobody else now: then it is freed of what it was."""
-        if not person.provisional:
-            return False
+    def _free(self, person: Person, gone: dict[str, Person]) -> bool:
+        """Have a party be nobody here any more, so that it can be somebody; False when it is somebody else."""
         for places in (gone, self._unnamed):
             for place in [place for place, one in places.items() if one is person]:
                 del places[place]
@@ -90,16 +105,32 @@ class People:
                 return True
         return False
 
-    def _stranger(self, number: int, at: Instant) -> Person:
-        """Somebody of whom nothing is known but the line."""
-        place = _line(number)
-        person = self._unnamed.get(place)
-        if person is None:
-            person = self._unnamed[place] = Person(f"{self._name} {place}"[:MAX_KEY], PartyInfo(), provisional=True)
-            self._recording.join(person, (self._session, place), at)
+    def _of_line(self, line: AudioLine, kind: str, at: Instant) -> Person:
+        """The party of a line that is no single participant's: it stays with the line, wherever that stands in an offer.
+
+        Who was heard on it when nobody was named yet was everybody too.
+        """
+        who = EVERYBODY if kind == MIXED else PartyInfo()
+        held = next((place for place, person in self._unnamed.items() if person is line.person), "")
+        if held.startswith(kind):
+            return self._unnamed[held]
+        place = next(one for number in count() if (one := f"{kind} {number}") not in self._unnamed)
+        if held and kind == MIXED:
+            person = self._unnamed.pop(held)
+            person.places.discard((self._session, held))
+            self._recording.describe(person, who, "", at)
+        else:
+            person = self._known(place, who) or Person(self._key(place), who)
+        person.provisional = kind == NOBODYS
+        self._unnamed[place] = person
+        self._recording.join(person, (self._session, place), at)
         return person
 
+    def _known(self, place: str, who: PartyInfo) -> Person | None:
+        """The party of the same name in the record: of this session earlier, or of one that it takes the place of."""
+        person = self._recording.by_key(self._key(place))
+        here = [*self._named.values(), *self._unnamed.values()]
+        return None if person is None or person.who != who or person in here else person
 
-def _line(number: int) -> str:
-    """What the participant of a line is called whom nobody names; no id of a client's, because of the space."""
-    return f"line {number}"
+    def _key(self, place: str) -> str:
+        return f"{self._name} {place}"[:MAX_KEY]

@@ -110,7 +110,9 @@ class Recording:
         """The core ended the call, and nothing more of it is wanted."""
         self._desk = desk
         self._facts: dict[tuple[str, int | None], str] = {}
-        self._paused: set[object] = set()
+        self.pausing: set[object] = set()
+        """Sessions whose lines are all inactive."""
+        self._told_paused = False
         self._heard: set[object] = set()
 
     # Opening.
@@ -132,7 +134,7 @@ class Recording:
                 person.index = call.party(person.key, at=Instant(max(person.since, began)), who=person.who)
         for (name, party), value in self._facts.items():
             call.emit(CallAttribute(at=began, name=name, value=value, party=party))
-        if self._paused:
+        if self._told_paused:
             call.emit(RecordingPaused(at=began, by="platform", reason="inactive"))
         return call
 
@@ -141,6 +143,10 @@ class Recording:
     def by_address(self, address: str) -> Person | None:
         """Who has an address."""
         return next((one for one in self.people if address and one.address == address), None)
+
+    def by_key(self, key: str) -> Person | None:
+        """Who has a key."""
+        return next((one for one in self.people if one.key == key), None)
 
     def join(self, person: Person, place: tuple[object, str], at: Instant) -> None:
         """Somebody is there, perhaps again."""
@@ -188,19 +194,21 @@ class Recording:
 
     def pause(self, session: object, at: Instant, *, on: bool) -> None:
         """A session's client stopped all its audio, or sends it again."""
-        before = bool(self._paused)
-        (self._paused.add if on else self._paused.discard)(session)
-        if self.call is None or before == bool(self._paused):
-            return
-        self.call.emit(
-            RecordingPaused(at=at, by="platform", reason="inactive") if on else RecordingResumed(at=at, by="platform")
-        )
+        (self.pausing.add if on else self.pausing.discard)(session)
+        self.look(at)
 
-    def unpause(self, at: Instant) -> None:
-        """Sessions that are over pause nothing, as long as there is one that goes on."""
-        if self.sessions:
-            for session in self._paused - self.sessions:
-                self.pause(session, at, on=False)
+    def look(self, at: Instant) -> None:
+        """The record is paused while all its sessions are: what a paused one sends all the same is kept of none.
+
+        The last one's pause lasts until it is joined by another one.
+        """
+        paused = bool(self.pausing) and self.sessions <= self.pausing
+        if paused == self._told_paused:
+            return
+        self._told_paused = paused
+        if self.call is not None:
+            event = RecordingPaused(at=at, by="platform", reason="inactive")
+            self.call.emit(event if paused else RecordingResumed(at=at, by="platform"))
 
     def heard(self, line: object, at: Instant, *, alone: bool) -> None:
         """A line is heard: two of them, or one that is ``alone`` and has all in it, are a conversation."""
@@ -262,12 +270,13 @@ class Recordings:
         """A session belongs to a record."""
         recording.sessions.add(session)
         recording.ended = None
-        recording.unpause(self._desk.clock.now())
+        recording.look(self._desk.clock.now())
 
     def leave(self, recording: Recording, session: object, at: Instant) -> None:
         """A session is over."""
         recording.sessions.discard(session)
-        recording.unpause(at)
+        recording.pausing &= {*recording.sessions, session}
+        recording.look(at)
         if not recording.sessions:
             recording.ended = at
             if recording.call is None:

@@ -195,8 +195,8 @@ class Session:
     def _tell_mixed(self, at: Instant) -> None:
         """Who is heard on one line with others."""
         for line in self.lines:
-            if len(line.people) > 1 and self.call is not None and self.recording is not None:
-                self.recording.fact(at, "siprec.mixed", " ".join(str(person.index) for person in line.people))
+            if line.mixed and self.call is not None and self.recording is not None:
+                self.recording.fact(at, "siprec.mixed", " ".join(str(person.index) for person in line.mixed))
 
     def _tell_directions(self, at: Instant) -> None:
         """What the lines say of hold and pause."""

@@ -64,6 +64,28 @@ def test_a_boundary_that_nobody_named_is_the_first_line():
     assert take_apart("multipart/mixed", text).descriptions == (b"v=0",)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        'Multipart/Mixed; Boundary="b1"', "multipart/mixed ; charset=utf-8; boundary = b1 ", "multipart/mixed boundary=b1",
+        "multipart/mixed;boundary=another", "multipart/mixed;boundary='b1'", "",
+    ],
+)  # fmt: skip
+def test_parts_are_found_however_the_type_is_written(kind):
+    text = b"\r\n--b1\r\ncontent-type:Application/SDP\r\n\r\nv=0\r\n--b1--"
+    assert take_apart(kind, text).descriptions == (b"v=0",)
+
+
+def test_what_comes_without_a_type_is_what_it_looks_like():
+    assert take_apart("", b"v=0\r\n").descriptions == (b"v=0\r\n",)
+    assert take_apart("multipart/mixed;boundary=b", b"--b\r\n\r\nv=0\r\n--b--").descriptions == (b"v=0",)
+    assert take_apart("", b"hello").others == ("text/plain",)
+
+
+def test_parts_that_cannot_be_told_apart_are_something_else_and_not_nothing():
+    assert take_apart("multipart/mixed;boundary=b", b"hello").others == ("multipart/mixed",)
+
+
 def test_a_longer_line_is_no_boundary():
     text = b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--bb\r\n--b--"
     assert take_apart("multipart/mixed;boundary=b", text).descriptions == (b"v=0\r\n--bb",)

@@ -36,15 +36,17 @@ class Body:
     metadata: bytes | None = None
     """The first that is any."""
     others: tuple[str, ...] = ()
-    """Types of what nobody looks at."""
+    """Types of what nobody looks at, or what could not be told apart."""
 
 
 def take_apart(content_type: str, body: bytes) -> Body:
     """The parts of a body, by the ``Content-Type`` of the message. Never raises; what is too large is none."""
-    kind = _kind(content_type)
     if not body.strip() or len(body) > MAX_BODY:
         return Body()
-    parts = _parts(content_type, body) if kind.startswith("multipart/") else [(kind, body)]
+    kind = _kind(content_type) or _looks(body)
+    parts = [(kind, body)]
+    if kind.startswith("multipart/"):
+        parts = _parts(content_type, body) or parts
     return Body(
         tuple(part for kind, part in parts if kind == SDP),
         next((part for kind, part in parts if kind in METADATA), None),
@@ -56,15 +58,22 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
+def _looks(body: bytes) -> str:
+    """The type of what came without one."""
+    begun = body.lstrip()[:3]
+    return SDP if begun == b"v=0" else "multipart/mixed" if begun[:2] == b"--" else "text/plain"
+
+
 def _parts(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
-    """Type and content of each part."""
+    """Type and content of each part, by the boundary that is said, else by the one that the body begins with."""
     said = _BOUNDARY.search(content_type)
-    if said:
-        boundary = (said[1] or said[2]).encode("utf-8", "surrogateescape")
-    elif guessed := _GUESSED.match(body):
-        boundary = guessed[1]
-    else:
-        return []
+    found = _between((said[1] or said[2]).encode("utf-8", "surrogateescape"), body) if said else []
+    guessed = _GUESSED.match(body)
+    return found or (_between(guessed[1], body) if guessed else [])
+
+
+def _between(boundary: bytes, body: bytes) -> list[tuple[str, bytes]]:
+    """Type and content of each part between these boundaries."""
     # The line end before a boundary is the boundary's.
     between = re.compile(rb"(?:\A|\r?\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
     found: list[tuple[str, bytes]] = []
@@ -91,7 +100,7 @@ def _part(text: bytes) -> tuple[str, bytes]:
         if colon:
             headers.setdefault(name.strip().lower(), value.strip())
     content = _decoded(headers.get("content-transfer-encoding", "").lower(), text[end.end() :])
-    return _kind(headers.get("content-type", "text/plain")), content
+    return _kind(headers.get("content-type", "")) or _looks(content), content
 
 
 def _decoded(encoding: str, content: bytes) -> bytes:

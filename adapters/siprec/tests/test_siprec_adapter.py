@@ -67,6 +67,25 @@ def test_a_codec_that_cannot_be_decoded_is_said_and_the_other_line_is_recorded()
     run_virtual(main())
 
 
+def test_a_session_in_a_codec_that_cannot_be_decoded_is_neither_silent_nor_over():
+    async def main():
+        async with serving(silence_timeout=10) as (desk, client):
+            odd = Leg("1", pt=97)
+            one = client(odd)
+            lines = odd.lines
+            odd.lines = lambda: lines().replace("97 PCMU/8000", "97 AMR-WB/16000")
+            await one.invite(metadata(ALICE))
+            await odd.speak(voice(1, 40.0))
+            (call,) = desk.calls
+            assert not call.over
+            assert [warning.code for warning in call.state.warnings] == ["codec"]  # and not that nothing was heard
+            odd.deaf = True
+            await desk.until(lambda: call.over, within=30)
+            assert [warning.code for warning in call.state.warnings] == ["codec", "no-bye"]
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

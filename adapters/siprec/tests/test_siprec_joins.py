@@ -75,6 +75,26 @@ def test_a_pause_of_a_session_that_failed_over_does_not_last():
     drive(main())
 
 
+def test_a_session_that_another_took_the_place_of_ends_without_a_word_in_the_record():
+    """Its server is gone, so its BYE never comes."""
+
+    async def main():
+        async with serving(silence_timeout=10) as (desk, client):
+            one, two = client("1", "2"), client("1", "2")
+            await one.invite(metadata(ALICE, BOB))
+            await speak(one, 1, 2)
+            for leg in one.legs:
+                leg.deaf = True
+            await two.invite(metadata(ALICE, BOB))
+            await speak(two, 3, 4, seconds=20)
+            await two.bye()
+            call = await over(desk)
+            assert call.state.warnings == []
+            assert call.state.ended - call.state.opened > 20e9
+
+    drive(main())
+
+
 def test_a_group_in_which_nobody_is_common_is_no_more_than_a_name():
     async def main():
         async with serving() as (desk, client):

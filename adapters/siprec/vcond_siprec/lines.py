@@ -70,6 +70,7 @@ class AudioLine:
         self._held: Instant | None = None
         self._sound: _Sound | None = None
         self._undecoded = False
+        self._packets = 0
 
     # The receiver's owner.
 
@@ -142,6 +143,14 @@ class AudioLine:
         if self._held is not None and self._sound is not None and self._sound.track is not None:
             self._sound.track.absent(self._held, at, SpanKind.HELD)
         self._held = None
+
+    def came(self) -> bool:
+        """Whether RTP came since this was asked last: sound, also such as cannot be decoded, comfort noise, keys."""
+        if self.socket is None:
+            return False
+        stats = self.socket.receiver.stats
+        before, self._packets = self._packets, stats.packets + stats.unknown
+        return self._packets != before
 
     def flush(self) -> None:
         """Take what has come to the port."""

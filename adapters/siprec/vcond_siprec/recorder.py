@@ -19,7 +19,7 @@ from vcond_siprec.session import Session
 from vcond_siprec.srtp import choose
 
 ALIVE: Final = 30 * SECOND
-"""A session that was heard this recently goes on, whatever its timer says."""
+"""A session of which something came this recently goes on, whatever its timer says."""
 BUSY: Final = "10"
 """Retry-After of what may pass."""
 SPARE: Final = Line("audio", 0, "RTP/AVP", ("0",), direction="sendonly")
@@ -120,8 +120,9 @@ class Recorder:
             return False
         for line in call.session.lines:
             line.flush()
-        last = call.session.last
-        return last is not None and self._desk.clock.now() - last < ALIVE
+        now = self._desk.clock.now()
+        call.session.tick(now)
+        return now - call.session.alive < ALIVE
 
     def odd(self, reason: str) -> None:
         """Something was dropped or refused."""

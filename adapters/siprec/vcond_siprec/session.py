@@ -17,6 +17,8 @@ from vcond_siprec.said import Said
 Inactive = Literal["drop", "keep"]
 EMPTY: Final = SECOND
 """A session that ends sooner and of which nothing was heard is no call: it ended while it was set up."""
+QUIET: Final = 5 * SECOND
+"""Without sound for so long it is looked whether anything else comes: comfort noise, a codec that cannot be decoded."""
 DEAF: Final = 30 * SECOND
 """Nothing was heard for so long after the answer: it is said."""
 
@@ -41,10 +43,14 @@ class Session:
         self.lines: list[AudioLine] = []
         """Its audio lines, in the order of the offer."""
         self.over = False
+        self.retired = False
+        """Another session has taken its place."""
         self.replaces: Session | None = None
         """The session that was this communication session's before, until something is heard of this one."""
         self.last: Instant | None = None
         """When sound that is wanted came last."""
+        self.packets: Instant | None = None
+        """When something else came last on a line that is wanted, as far as that was looked for."""
         self.recording: Recording | None = None
         self.joined: str = ""
         """The rule by which it was joined to a record."""
@@ -55,6 +61,8 @@ class Session:
         self._people: People | None = None
         self._holder: Person | None = None
         self._deaf_told = False
+        self._quiet = False
+        """Nothing was heard when it was looked last."""
 
     @property
     def call(self) -> LiveCall | None:
@@ -100,7 +108,7 @@ class Session:
         """It is over. A second end does nothing."""
         if self.over:
             return
-        self.retire(at)  # takes what has come, so it is not over yet
+        self._stop(at)  # takes what has come, so it is not over yet
         self.over = True
         if self.recording is None or self._people is None:
             return
@@ -111,17 +119,27 @@ class Session:
 
     def retire(self, at: Instant) -> None:
         """Another session has taken its place: what still comes here is no more than a copy."""
+        self.retired = True
+        self._stop(at)
+
+    def _stop(self, at: Instant) -> None:
         for line in self.lines:
             line.stop(at)
 
     def tick(self, now: Instant) -> None:
         """Open the call of a session of which nothing was heard yet; say so when that lasts."""
-        if self.over or self.recording is None:
+        if self.over or self.retired or self.recording is None:
             return
         if self.recording.call is None and now - self.began >= EMPTY:
             self.recording.open()
         active = [line.since for line in self.lines if line.wanted]
-        if self._deaf_told or self.last is not None or not active or now - max(active) < DEAF:
+        quiet = now - self.alive >= QUIET
+        came = [line.came() for line in self.lines if line.wanted and quiet]
+        if self._quiet and any(came):
+            self.packets = now
+        self._quiet = quiet
+        known = self.last is not None or self.packets is not None
+        if self._deaf_told or known or not active or now - max(active) < DEAF:
             return
         self._deaf_told = True
         call = self.recording.open()
@@ -133,7 +151,7 @@ class Session:
     def lose(self, since: Instant) -> None:
         """Nothing came since then, and nothing more is waited for."""
         call = self.call
-        if call is not None and call.state.ended is None:
+        if call is not None and call.state.ended is None and not self.retired:
             text = "the client did not say that the recording is over; nothing came any more"
             call.emit(Warned(at=self._desk.clock.now(), code="no-bye", text=text))
         self.end(since)
@@ -141,7 +159,12 @@ class Session:
     def silent_since(self) -> Instant | None:
         """Since when nothing came although something should; None while all lines are inactive."""
         active = [line.since for line in self.lines if line.wanted]
-        return max(*active, self.last or self.began) if active else None
+        return max(*active, self.alive) if active else None
+
+    @property
+    def alive(self) -> Instant:
+        """When anything of it came last that is wanted."""
+        return max(self.last or self.began, self.packets or self.began)
 
     def shares(self, other: Session) -> bool:
         """Whether both are of one communication session."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, ProtocolError
@@ -38,6 +39,10 @@ class Call:
     """The offer was ours, and its answer has not come yet."""
     last: bytes = b""
     """Our latest description."""
+    numbers: tuple[int, ...] = (0,)
+    """Which lines of it are those of the session, in their order."""
+    renewed: bytes = b""
+    """The same as an offer: all that is received is wanted again, whatever was stopped."""
 
 
 class Recorder:
@@ -79,7 +84,8 @@ class Recorder:
         if body.descriptions:
             return await self._agree(dialog, call, body)
         call.session.change(body, None)
-        return Answer(body=call.last)
+        call.offered = True
+        return Answer(body=call.renewed)
 
     async def on_update(self, dialog: Dialog, request: Request) -> Answer:
         """The same without an ACK; one that is about people only is answered without a description."""
@@ -100,12 +106,13 @@ class Recorder:
         call.offered = False
         body = take_apart(request.content_type, request.body)
         description = _usable(body)
-        lines = call.session.lines
-        if description is not None:
-            told = description.lines[: len(lines)]
-            for line, said in zip(lines, told, strict=False):
-                line.agree(said)
-        call.session.change(body, lines)
+        if description is None:
+            call.session.change(body, None)
+            return
+        for line, number in zip(call.session.lines, call.numbers, strict=True):
+            if number < len(description.lines):
+                line.agree(description.lines[number])
+        call.session.change(body, call.session.lines)
 
     def on_info(self, dialog: Dialog, request: Request) -> None:
         """Some clients pass keys and remarks on like this; they are in the audio, or of no use here."""
@@ -164,6 +171,7 @@ class Recorder:
         self.calls[dialog.id] = call
         call.session.begin(body, [line])
         call.last = offer(line.port, host=self._host(dialog), version=call.version, number=call.number)
+        call.renewed = call.last
         return Answer(body=call.last)
 
     async def _agree(self, dialog: Dialog, call: Call, body: Body, *, first: bool = False) -> Answer:
@@ -173,7 +181,8 @@ class Recorder:
             self._desk.dropped("offer", "malformed")
             return Answer.refused(400 if first else 488)
         wanted = [number for number in description.audio if _can_be_received(description.lines[number])]
-        if not wanted:
+        ended = all(not line.port for line in description.lines if line.media == "audio")
+        if not wanted and (first or not ended):
             self._desk.dropped("offer", "unusable")
             return Answer.refused(488)
         wanted = wanted[: self._config.max_lines]
@@ -190,8 +199,12 @@ class Recorder:
             call.session.change(body, lines)
             self._media.rest([line for line in before if line not in lines])
         places = [self._media.place(line, by_number.get(number)) for number, line in enumerate(description.lines)]
-        call.version += 1
-        call.last = answer(description, places, host=self._host(dialog), version=call.version, number=call.number)
+        call.version += 2  # one of them for an offer of ours that may come between
+        told = partial(answer, description, host=self._host(dialog), number=call.number)
+        call.last = told(places, version=call.version)
+        call.numbers = tuple(by_number)
+        again = [replace(place, receives=number in by_number) for number, place in enumerate(places)]
+        call.renewed = told(again, version=call.version + 1)
         return Answer(body=call.last)
 
     def _host(self, dialog: Dialog) -> str:

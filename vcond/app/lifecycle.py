@@ -102,7 +102,7 @@ class Lifecycle:
     async def drain(self) -> None:
         """Calls may end for a while; not when it is urgent."""
         office, limit = self._parts.office, self._parts.config.vcond.drain
-        self._parts.stopping = True
+        self._parts.stopping = office.stopping = True
         self._notifier.send(STOPPING="1", STATUS="draining")
         logger.info("stopping", calls=len(office.live), drain=limit)
         with contextlib.suppress(TimeoutError):

@@ -48,6 +48,11 @@ class CoreDesk:
         """A logger with the adapter's name bound."""
         return self._log
 
+    @property
+    def stopping(self) -> bool:
+        """Whether vcond waits for its calls to end before it stops."""
+        return self._office.stopping
+
     def call(self, key: str, *, at: Instant, direction: Direction = "unknown") -> LiveCall:
         """The live call of that key."""
         return self._office.call(self._adapter, key, at, direction)

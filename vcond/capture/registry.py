@@ -93,6 +93,8 @@ class Office:
         )
         self._host = config.host
         self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
+        self.stopping = False
+        """Calls that go on may end, and then vcond stops."""
         self._live: dict[tuple[str, str], CoreCall] = {}
         self._cut_off = pausing.CutOff()
 

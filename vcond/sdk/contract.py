@@ -270,6 +270,10 @@ class Desk(Protocol):
     def log(self) -> FilteringBoundLogger:
         """A logger with the adapter's name bound."""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether vcond waits for its calls to end before it stops. Whoever can tell new ones to go elsewhere does."""
+
     def call(self, key: str, *, at: Instant, direction: Direction = "unknown") -> LiveCall:
         """The live call of that key: an open one, one left unfinished by an earlier run (taken up again), or a new one."""
 

@@ -20,7 +20,7 @@ class Settings:
     """Option tags, in lower case, that the application understands besides ``timer``: accepted in Require, sent in
     Supported. Any other in Require is refused with 420."""
     accept: tuple[str, ...] = ("application/sdp",)
-    """Media types of bodies; sent in Accept. What to do with others is the application's: 415."""
+    """Media types of bodies, alone or in parts; sent in Accept. What to do with others is the application's: 415."""
     contact_params: str = ""
     """Behind the brackets of Contact, as in ``;+sip.srs``."""
     advertise: str = ""

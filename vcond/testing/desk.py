@@ -53,6 +53,8 @@ class MemoryDesk(Waiters):
         """What was said with ``attached``, in order."""
         self.faults: list[str] = []
         """Where the adapter broke the contract. A test should find it empty."""
+        self.stopping = False
+        """Whether vcond waits for its calls to end."""
         self.unmergeable = ""
         """Why no call can be merged (``disk``, ``too-large``), as the core may say; empty = they can."""
         self._left: list[MemoryCall] = []

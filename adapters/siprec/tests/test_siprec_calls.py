@@ -374,6 +374,25 @@ def test_more_sessions_than_are_allowed_are_sent_elsewhere():
     drive(main())
 
 
+def test_while_vcond_stops_what_goes_on_is_recorded_and_what_is_new_is_sent_elsewhere():
+    async def main():
+        async with serving() as (desk, client):
+            one, two = client("1"), client("1")
+            await one.invite(metadata(ALICE))
+            accepts = (await two.request("OPTIONS")).headers["accept"].split(", ")
+            assert len(accepts) == len({*accepts, "application/sdp", "application/rs-metadata", "multipart/mixed"})
+            desk.stopping = True
+            reply = await two.invite(metadata(BOB, session="ses-2"))
+            assert (reply.status, reply.headers["retry-after"]) == (503, "10")
+            assert (await two.request("OPTIONS")).status == 503  # what looks whether we are well sends no calls then
+            assert (await one.invite()).status == 200
+            await speak(one, 1)
+            await one.bye()
+            assert heard(desk, await over(desk), 0, 1) > 0.95
+
+    drive(main())
+
+
 def test_one_line_for_all_is_one_track_and_the_record_names_who_is_heard_on_it():
     async def main():
         async with serving() as (desk, client):

@@ -81,7 +81,7 @@ class SiprecAdapter:
         config = self._config
         return Settings(
             extensions=frozenset({"siprec"}),
-            accept=(SDP, *sorted(METADATA), "multipart/mixed"),
+            accept=(SDP, *sorted(METADATA)),
             contact_params=";+sip.srs",
             advertise=config.advertise,
             allowed=tuple(config.allow),

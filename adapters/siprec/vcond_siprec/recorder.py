@@ -50,7 +50,6 @@ class Recorder:
 
     def __init__(self, desk: Desk, config: SiprecConfig, media: MediaPorts, recordings: Recordings) -> None:
         self.calls: dict[DialogId, Call] = {}
-        self.draining = False
         self._desk = desk
         self._config = config
         self._media = media
@@ -60,7 +59,7 @@ class Recorder:
 
     def health(self) -> int:
         """0, or seconds until new calls are welcome again."""
-        return int(BUSY) if self.draining or len(self.calls) >= self._config.max_sessions else 0
+        return int(BUSY) if self._desk.stopping or len(self.calls) >= self._config.max_sessions else 0
 
     async def on_invite(self, dialog: Dialog, request: Request) -> Answer:
         """A recording session begins."""
@@ -140,7 +139,7 @@ class Recorder:
         call = self.calls.pop(dialog.id, None)
         if call is None:
             return
-        if why is not End.BYE:
+        if why not in {End.BYE, End.CANCELLED}:
             self._desk.dropped("session", why.value)
         lines = list(call.session.lines)
         call.session.end(self._desk.clock.now())

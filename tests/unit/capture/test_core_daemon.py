@@ -33,6 +33,8 @@ class Adapter:
             inner.cancel()
             await inner
         desk.attached(True)
+        if mode == "asks":
+            print("stopping", desk.stopping, flush=True)
         if mode == "reload-fails":
             await reload_fails()
         while mode == "speech-crashes" and crashes < 2:
@@ -41,6 +43,8 @@ class Adapter:
         try:
             await asyncio.Event().wait()
         finally:
+            if mode == "asks":
+                print("stopping", desk.stopping, flush=True)
             if mode == "fails-in-clean-up":
                 raise OSError("the PBX is gone")
             while mode.startswith("hangs"):
@@ -144,6 +148,7 @@ path = "{tmp_path}/vcons"
     ("mode", "printed", "code"),
     [
         ("well-behaved", ["run 1", "left"], 0),
+        ("asks", ["run 1", "stopping False", "stopping True", "left"], 0),
         ("says-nothing", ["run 1", "left"], 0),  # READY would wait for its word for half a minute
         ("fails-in-clean-up", ["run 1", "left"], 0),  # and is not started again
         ("cancels-itself", ["run 1", "run 2", "left"], 0),  # and is started again

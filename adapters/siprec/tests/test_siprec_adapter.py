@@ -109,6 +109,7 @@ def test_check_says_what_clients_are_to_be_told_and_who_is_let_in():
     assert "sip:192.0.2.5:0;transport=udp" in found["udp 127.0.0.1:0"].detail
     assert found["allow"].level == "warning"
     assert found["ports"].level == "warning"
+    assert found["ports"].detail.startswith("enough for 24 sessions")  # of 25: one port is for unwanted lines
     assert found["SRTP"].level == found["codecs"].level == "ok"
     assert next(iter(check(SiprecConfig(allow=["x"], listen=["tcp:127.0.0.1:0"])))).level == "warning"
     assert [one.level for one in check(SiprecConfig(allow=[])) if one.what == "allow"] == ["error"]

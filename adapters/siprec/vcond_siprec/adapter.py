@@ -64,11 +64,11 @@ class SiprecAdapter:
             await media.open()
             try:
                 async with SipServer(self._settings(), recorder, desk.clock) as server:
-                    addresses = [await server.listen(*one) for one in config.listeners()]
-                    desk.attached(
-                        True,
-                        "waiting for recording clients at " + ", ".join(f"{host}:{port}" for host, port in addresses),
-                    )
+                    told = []
+                    for one in config.listeners():
+                        address = await server.listen(*one)
+                        told.append(f"{one[0]} {address[0]}:{address[1]}")
+                    desk.attached(True, f"waiting for recording clients at {', '.join(told)}")
                     while True:
                         await asyncio.sleep(TICK)
                         for dialog in recorder.tick(desk.clock.now()):

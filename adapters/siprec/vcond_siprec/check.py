@@ -79,7 +79,7 @@ def _ports(config: SiprecConfig) -> Finding:
         return Finding(
             "warning", "ports", "the system picks ports for media", "set ports, and let them through the firewall"
         )
-    lines = (last - first + 1) // 2
+    lines = (last - first + 1) // 2 - 1  # one port is for lines that are not wanted
     if lines < 2 * config.max_sessions:
         detail = f"enough for {lines // 2} sessions of two lines, and max_sessions is {config.max_sessions}"
         return Finding(

@@ -179,6 +179,13 @@ def test_a_document_that_names_nobody_changes_nobody():
     assert state.sessions[-1] == "x"
 
 
+def test_a_label_that_two_lines_have_says_nothing():
+    state = Participants()
+    state.take(documents("shapes/01"))
+    assert [one.rule for one in state.speakers(["1", "1"])] == ["order", "order"]
+    assert [one.participants for one in state.speakers(["1", "1"])] == [(one,) for one in state.here]
+
+
 def test_a_label_of_zero_is_a_label():
     assert {stream.label for stream in documents("opensips/10.5-plain-01").streams} == {"1", "0"}
 

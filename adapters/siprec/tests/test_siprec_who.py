@@ -51,6 +51,17 @@ def test_cisco_names_who_is_on_which_line_in_headers():
     assert [one.aor for one in from_headers(swapped).participants] == ["sip:1@h", "sip:2@h"]
 
 
+def test_two_of_one_line_are_two():
+    told = [("x-cisco-recording-participant", f'sip:{one}@h;media-index="0"') for one in (1001, 1002)]
+    (first, second) = from_headers(told).participants
+    assert (first.aor, second.aor) == ("sip:1001@h", "sip:1002@h")
+    assert first.id != second.id
+
+
+def test_an_address_may_stand_in_brackets():
+    assert who(Participant("p", '"Alice" <sip:alice@pbx.example>')).sip == "alice@pbx.example"
+
+
 def test_a_phone_names_itself_in_its_identity():
     (one,) = from_headers(message("shapes/11").headers).participants
     assert (one.aor, one.name) == ("sip:1001@192.0.2.40", "Alice")

@@ -102,3 +102,34 @@ def test_whoever_has_the_same_address_under_a_new_id_is_the_same_person():
             assert heard(desk, call, 1, 4) > 0.95
 
     drive(main())
+
+
+def cisco(*numbers):
+    return "\r\n".join(
+        f'X-Cisco-Recording-Participant: sip:{number}@192.0.2.10;media-index="{place}"'
+        for place, number in enumerate(numbers)
+    )
+
+
+def test_who_takes_part_may_change_in_headers_of_a_later_request():
+    """Cisco's network-based recording has no metadata."""
+
+    async def main():
+        async with serving() as (desk, client):
+            one = client(None, None, headers=cisco(1001, 1002))
+            await one.invite()
+            await speak(one, 1, 2)
+            one.headers = cisco(1001, 1003)
+            await one.invite()
+            await speak(one, 3, 4)
+            one.headers = ""
+            await one.invite()
+            await one.bye()
+            await desk.until(lambda: desk.calls[0].over)
+            (call,) = desk.calls
+            assert [party.who.sip.partition("@")[0] for party in call.state.parties] == ["1001", "1002", "1003"]
+            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
+            assert [heard(desk, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, False]
+            assert heard(desk, call, 2, 4) > 0.95
+
+    drive(main())

@@ -85,11 +85,11 @@ class Participants:
         ``before``: whose each was already by no more than its place; it stays so in whatever order lines come later.
 
         A label leads to streams and these to whoever sends them. Where it leads nowhere (the document names other
-        streams, or none) the k-th line is the k-th participant's, if no other line is; a single line of which nothing is
+        streams, or none; two lines have it) the k-th line is the k-th participant's, if no other line is; a single line of which nothing is
         said, and to which all send the same or nothing, is everybody's.
         """
         here = self.here
-        told = [self._senders(label) for label in labels]
+        told = [self._senders(label if labels.count(label) == 1 else None) for label in labels]
         mixed = {stream.label for stream in self._streams.values() if stream.mixed}
         taken = {one for senders in told for one in senders}
         stays = {

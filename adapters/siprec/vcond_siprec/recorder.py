@@ -72,7 +72,7 @@ class Recorder:
             if body.others:
                 return Answer.refused(415, ("Accept", f"{SDP}, multipart/mixed"))
             return await self._begin_with_ours(dialog, call, body)
-        return await self._agree(dialog, call, body, first=True)
+        return await self._agree(dialog, call, body, request, first=True)
 
     async def on_reinvite(self, dialog: Dialog, request: Request) -> Answer:
         """The session changes."""
@@ -81,8 +81,8 @@ class Recorder:
             return Answer.refused(481)
         body = take_apart(request.content_type, request.body)
         if body.descriptions:
-            return await self._agree(dialog, call, body)
-        call.session.change(body, None)
+            return await self._agree(dialog, call, body, request)
+        call.session.change(body, None, request.headers)
         call.offered = True
         return Answer(body=call.renewed)
 
@@ -93,8 +93,8 @@ class Recorder:
             return Answer.refused(481)
         body = take_apart(request.content_type, request.body)
         if body.descriptions:
-            return await self._agree(dialog, call, body)
-        call.session.change(body, None)
+            return await self._agree(dialog, call, body, request)
+        call.session.change(body, None, request.headers)
         return Answer()
 
     def on_ack(self, dialog: Dialog, request: Request) -> None:
@@ -128,7 +128,7 @@ class Recorder:
             line.flush()
         now = self._desk.clock.now()
         call.session.tick(now)
-        return now - call.session.alive < ALIVE
+        return now - call.session.silence.alive < ALIVE
 
     def odd(self, reason: str) -> None:
         """Something was dropped or refused."""
@@ -152,7 +152,7 @@ class Recorder:
         config, lost = self._config, []
         for call in self.calls.values():
             call.session.tick(now)
-            silent = call.session.silent_since()
+            silent = call.session.silence.since(call.session.lines)
             since, limit = (silent, config.silence_timeout) if silent else (call.session.changed, config.paused_timeout)
             if now - since >= limit * SECOND:
                 call.session.lose(since)
@@ -173,7 +173,7 @@ class Recorder:
         call.renewed = call.last
         return Answer(body=call.last)
 
-    async def _agree(self, dialog: Dialog, call: Call, body: Body, *, first: bool = False) -> Answer:
+    async def _agree(self, dialog: Dialog, call: Call, body: Body, request: Request, *, first: bool = False) -> Answer:
         """Answer an offer; a session begins with it, or changes."""
         description = _usable(body)
         if description is None:
@@ -195,7 +195,7 @@ class Recorder:
             self.calls[dialog.id] = call
             call.session.begin(body, lines)
         else:
-            call.session.change(body, lines)
+            call.session.change(body, lines, request.headers)
             self._media.rest([line for line in before if line not in lines])
         places = [self._media.place(line, by_number.get(number)) for number, line in enumerate(description.lines)]
         call.version += 2  # one of them for an offer of ours that may come between

@@ -25,10 +25,15 @@ class Said:
         self._desk = desk
         self._call_id = call_id
         self._headers = list(headers)
+        self._documented = False
+        """Whether there was metadata that says something."""
         self._told = False
 
-    def read(self, metadata: bytes | None) -> None:
-        """Take a document, or what headers say while there was none. Whatever is wrong with it, audio is recorded."""
+    def read(self, metadata: bytes | None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Take a document, or what headers say while there was none. Whatever is wrong with it, audio is recorded.
+
+        ``headers``: of a later request, names in lower case; Cisco tells there who takes part now.
+        """
         if metadata is not None:
             try:
                 document = parse(metadata)
@@ -41,9 +46,10 @@ class Said:
             else:
                 if not document.well_formed:
                     self._desk.dropped("metadata", "not-well-formed")
+                self._documented = True
                 self.participants.take(document)
-        if not self.participants.documents:
-            named = from_headers(self._headers)
+        if not self._documented:
+            named = from_headers(headers or self._headers)
             if named.participants:
                 self.participants.take(named)
 

@@ -13,14 +13,11 @@ from vcond_siprec.participants import Speakers
 from vcond_siprec.people import People
 from vcond_siprec.recordings import Person, Recording, Recordings
 from vcond_siprec.said import Said
+from vcond_siprec.silence import Silence
 
 Inactive = Literal["drop", "keep"]
 EMPTY: Final = SECOND
 """A session that ends sooner and of which nothing was heard is no call: it ended while it was set up."""
-QUIET: Final = 5 * SECOND
-"""Without sound for so long it is looked whether anything else comes: comfort noise, a codec that cannot be decoded."""
-DEAF: Final = 30 * SECOND
-"""Nothing was heard for so long after the answer: it is said."""
 
 
 class Session:
@@ -47,10 +44,7 @@ class Session:
         """Another session has taken its place."""
         self.replaces: Session | None = None
         """The session that was this communication session's before, until something is heard of this one."""
-        self.last: Instant | None = None
-        """When sound that is wanted came last."""
-        self.packets: Instant | None = None
-        """When something else came last on a line that is wanted, as far as that was looked for."""
+        self.silence = Silence(self.began)
         self.recording: Recording | None = None
         self.joined: str = ""
         """The rule by which it was joined to a record."""
@@ -60,9 +54,6 @@ class Session:
         self._said = Said(desk, self.call_id, headers)
         self._people: People | None = None
         self._holder: Person | None = None
-        self._deaf_told = False
-        self._quiet = False
-        """Nothing was heard when it was looked last."""
 
     @property
     def call(self) -> LiveCall | None:
@@ -89,7 +80,7 @@ class Session:
         self._people = People(self.recording, self, said.session)
         self._tell(self.began)
 
-    def change(self, body: Body, lines: Sequence[AudioLine] | None) -> None:
+    def change(self, body: Body, lines: Sequence[AudioLine] | None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """A re-INVITE or an UPDATE. ``lines`` are all audio lines that there are now; None: nothing is said of them.
 
         Metadata that is not there changes nothing about people.
@@ -101,7 +92,7 @@ class Session:
                 if line not in lines:
                     line.stop(at)
             self.lines = list(lines)
-        self._said.read(body.metadata)
+        self._said.read(body.metadata, headers)
         self._tell(at)
 
     def end(self, at: Instant) -> None:
@@ -132,16 +123,8 @@ class Session:
             return
         if self.recording.call is None and now - self.began >= EMPTY:
             self.recording.open()
-        active = [line.since for line in self.lines if line.wanted]
-        quiet = now - self.alive >= QUIET
-        came = [line.came() for line in self.lines if line.wanted and quiet]
-        if self._quiet and any(came):
-            self.packets = now
-        self._quiet = quiet
-        known = self.last is not None or self.packets is not None
-        if self._deaf_told or known or not active or now - max(active) < DEAF:
+        if not self.silence.look(self.lines, now):
             return
-        self._deaf_told = True
         call = self.recording.open()
         if call is not None:
             call.emit(Warned(at=now, code="no-audio", text="nothing was heard since the client began to record"))
@@ -155,16 +138,6 @@ class Session:
             text = "the client did not say that the recording is over; nothing came any more"
             call.emit(Warned(at=self._desk.clock.now(), code="no-bye", text=text))
         self.end(since)
-
-    def silent_since(self) -> Instant | None:
-        """Since when nothing came although something should; None while all lines are inactive."""
-        active = [line.since for line in self.lines if line.wanted]
-        return max(*active, self.alive) if active else None
-
-    @property
-    def alive(self) -> Instant:
-        """When anything of it came last that is wanted."""
-        return max(self.last or self.began, self.packets or self.began)
 
     def shares(self, other: Session) -> bool:
         """Whether both are of one communication session."""
@@ -185,7 +158,7 @@ class Session:
 
     def heard(self, line: AudioLine, at: Instant) -> None:
         """Sound came that is wanted."""
-        self.last = max(at, self.last or at)
+        self.silence.heard(at)
         if self.recording is not None:
             self.recording.heard(line, at, alone=len(self.lines) == 1)
             self._tell_mixed(at)

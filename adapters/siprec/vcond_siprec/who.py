@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Final
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
 _SCHEME: Final = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
 _WITHIN: Final = re.compile(r"[\s().\-]")
 """What people write between the digits of a number."""
+_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 _ADDRESS: Final = re.compile(r"<([^<>]*)>|((?:sips?|tel):[^\s<>;,\"]+)", re.IGNORECASE)
 _DISPLAY: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<')
 _INDEX: Final = re.compile(r';\s*media-index\s*=\s*"?([0-9]{1,3})"?', re.IGNORECASE)
@@ -28,7 +30,8 @@ def who(participant: Participant) -> PartyInfo:
     The address is ``sip:``, ``sips:`` or ``tel:``, or has no scheme; its parameters and its port are left out. A user
     part of seven digits and more is a telephone number.
     """
-    address = _SCHEME.sub("", participant.aor.strip(), count=1)
+    bracketed = _BRACKETS.search(participant.aor)
+    address = _SCHEME.sub("", bracketed[1] if bracketed else participant.aor.strip(), count=1)
     user, at, rest = address.rpartition("@")
     if not at:
         user, rest = rest, ""
@@ -57,6 +60,8 @@ def same(aor: str) -> str:
 def from_headers(headers: Iterable[tuple[str, str]]) -> Document:
     """Who takes part, by headers, where there is no metadata: in the order of the media lines. Names in lower case.
 
+    Ids are their addresses: another address is somebody else.
+
     Cisco names them in ``X-Cisco-Recording-Participant`` with the line's number, others in ``P-Asserted-Identity``.
     """
     told = list(headers)
@@ -73,8 +78,8 @@ def _indexed(values: Iterable[str]) -> Iterator[Participant]:
         address, index = _ADDRESS.search(value), _INDEX.search(value)
         if address:
             found.append((int(index[1]) if index else len(found), _either(address)))
-    for number, aor in sorted(found):
-        yield Participant(f"media-{number}", clean(aor))
+    for _, aor in sorted(found, key=itemgetter(0)):
+        yield Participant(f"header {clean(aor)}", clean(aor))
 
 
 def _asserted(values: Iterable[str]) -> Iterator[Participant]:
@@ -83,7 +88,8 @@ def _asserted(values: Iterable[str]) -> Iterator[Participant]:
         address, display = _ADDRESS.search(value), _DISPLAY.match(value)
         if address:
             name = (display[1] or display[2] or "") if display else ""
-            yield Participant("asserted", clean(_either(address)), clean(name.replace("\\", "")))
+            aor = clean(_either(address))
+            yield Participant(f"header {aor}", aor, clean(name.replace("\\", "")))
             return
 
 

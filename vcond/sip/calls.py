@@ -198,6 +198,9 @@ class Calls:
         dialog = ask.dialog
         dialog.session = session
         if ask.kind is not Kind.UPDATE:
+            earlier = self._transactions.get(dialog.unacked)
+            if earlier is not None:  # its ACK was lost, but who asks again has the answer
+                self._transactions.acked(earlier, now)
             dialog.confirmed, dialog.unacked, dialog.offered = True, ask.transaction.key, offered
         self._sessions.arm(dialog, now)
         self._sender.add(Changed(dialog))

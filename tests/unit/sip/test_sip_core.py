@@ -85,6 +85,18 @@ def test_a_later_request_says_that_the_200_has_arrived():
     assert len(table.core.dialogs) == 1
 
 
+def test_the_200_of_an_invite_is_not_sent_again_when_its_ack_was_lost_and_another_invite_came():
+    table = Table()
+    table.feed(request(body=SDP))
+    (final,) = table.answer()
+    table.feed(request(cseq=2, to_tag=tag(final), body=SDP))
+    (again,) = table.answer()
+    assert {data for _, data in table.pass_(12)} == {again}
+    table.feed(request("ACK", cseq=2, to_tag=tag(final)))
+    assert table.pass_(60) == []
+    assert table.doubts() == []
+
+
 def test_an_ack_with_the_branch_of_its_invite_counts():
     table = Table()
     table.feed(request(body=SDP, branch="z9hG4bKsame"))

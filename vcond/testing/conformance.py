@@ -163,7 +163,8 @@ class WhenThingsGoWrong:
             await line.hang_up()
             call = await run.over(line.key)
             assert call.uuid == uuid, "the same call must go on under the same uuid"
-            assert find(voice(ANN, 2.0), run.desk.audio(call, 0))[0] >= OWN
+            alike = find(voice(ANN, 2.0), run.desk.audio(call, 0))[0]
+            assert alike >= OWN, "what the caller said after `resume` is not in its audio, or not whole"
         check_ended(run.rig, await run.over(line.key))
         assert not run.desk.open_calls()
 

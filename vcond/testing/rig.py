@@ -58,7 +58,7 @@ class RigCall(ABC):
         raise NotImplementedError
 
     async def resume(self, desk: MemoryDesk) -> None:
-        """The same call goes on after a cut, or after a restart with another desk."""
+        """The same call goes on after a cut, or after a restart with another desk; returns when it can be spoken on."""
         raise NotImplementedError
 
 
@@ -77,7 +77,7 @@ class Rig(ABC):
 
     @abstractmethod
     def adapter(self) -> Adapter:
-        """A fresh adapter, configured for this system."""
+        """A fresh adapter, configured for this system. Also asked for before ``start``, to see what it is."""
 
     async def start(self) -> None:  # noqa: B027 - not every system needs it
         """Start the system."""
@@ -87,12 +87,18 @@ class Rig(ABC):
 
     @abstractmethod
     async def place(self, desk: MemoryDesk, *, answered: bool = True) -> RigCall:
-        """Place a call and return once it is answered (or rings, for one that will not be)."""
+        """Place a call and return once it is answered (or rings, for one that will not be) and can be spoken on.
+
+        The adapter has said ``attached(True)``.
+        """
 
     async def garbage(self, desk: MemoryDesk) -> None:
         """Send to the adapter what makes no sense."""
         raise NotImplementedError
 
     async def leftovers(self) -> Sequence[str]:
-        """What the adapter put into the system and did not remove: helpers, sockets, subscriptions."""
+        """What the adapter put into the system and did not remove: helpers, sockets, subscriptions.
+
+        Asked as soon as ``run`` has ended: what was closed may still be on its way, so wait a moment for it.
+        """
         return ()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
 from vcond.call import events as ev
@@ -86,3 +88,9 @@ def test_a_call_that_goes_on_has_not_ended(call):
 )
 def test_private_words_are_found_however_they_are_written(text, found):
     assert private_words(Stub(), [text], "sesame") == found
+
+
+@pytest.mark.parametrize("suite", ["checks", "conformance", "engines", "session", "sinks"])
+def test_pytest_says_the_values_of_what_fails_in_a_suite(suite):
+    module = import_module(f"vcond.testing.{suite}")
+    assert type(module.__loader__).__name__ == "AssertionRewritingHook"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -13,6 +14,10 @@ from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 ADAPTERS = "vcond.adapters"
 SINKS = "vcond.sinks"
 _WORDS = {ADAPTERS: "adapter", SINKS: "sink"}
+_CLASS = {ADAPTERS: ("Config", "run", "check"), SINKS: ("Config", "forms", "profile")}
+"""What a class must have before one is made of it."""
+_MADE = {SINKS: ("name", "concurrency", "address", "max_bytes", "deliver", "erase", "look", "close")}
+"""What there must be afterwards."""
 
 
 def installed(group: str) -> Mapping[str, list[EntryPoint]]:
@@ -30,9 +35,9 @@ def chosen(group: str, name: Any, at: str) -> EntryPoint:
     what, known = _WORDS[group], installed(group)
     if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), list(known), 1, 0.5)
-        there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-        other = f"; one of another package must be installed into {sys.prefix}, where vcond runs"
-        raise ConfigError(f"there is no {what} {name!r}, {there}{other}", at)
+        there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'};"
+        other = f"one of another package must be installed into {sys.prefix}, where vcond runs"
+        raise ConfigError(f"there is no {what} {name!r}, {there} {other}", at)
     if len(known[name]) > 1:
         packages = ", ".join(
             sorted(f"{point.dist.name if point.dist else '?'} ({point.value})" for point in known[name])
@@ -43,6 +48,31 @@ def chosen(group: str, name: Any, at: str) -> EntryPoint:
 
 def loaded(group: str, point: EntryPoint, at: str) -> Any:
     """Its class. Raises MissingExtraError for one that lacks its packages, ConfigError for one that is broken."""
+    found = _imported(group, point, at)
+    _refuse_other_contract(group, point, _CLASS[group], found, at)
+    if group == ADAPTERS and inspect.iscoroutinefunction(found.check):
+        raise ConfigError(f"adapter {point.name!r} has a check() that yields nothing: `yield Finding(...)`", at)
+    return found
+
+
+def whole(group: str, point: EntryPoint, made: Any, at: str) -> Any:
+    """The same plug-in, once it is made. Raises ConfigError for one that lacks something of its contract."""
+    _refuse_other_contract(group, point, _MADE[group], made, at)
+    return made
+
+
+def _refuse_other_contract(group: str, point: EntryPoint, wanted: Sequence[str], found: Any, at: str) -> None:
+    lacks = [key for key in wanted if not hasattr(found, key)]
+    if lacks:
+        what = _WORDS[group]
+        raise ConfigError(
+            f"{what} {point.name!r} is none ({point.value} has no {', '.join(lacks)}): it may be made for another "
+            "version of vcond; ask who made it",
+            at,
+        )
+
+
+def _imported(group: str, point: EntryPoint, at: str) -> Any:
     what = _WORDS[group]
     try:
         return point.load()
@@ -59,7 +89,9 @@ def loaded(group: str, point: EntryPoint, at: str) -> Any:
 
 def _broken(what: str, point: EntryPoint, why: Exception) -> str:
     package = point.dist.name if point.dist else "?"
+    of_code = isinstance(why, ImportError | AttributeError | SyntaxError)  # others may have a value in it
+    said = f"{type(why).__name__}: {why}" if of_code else type(why).__name__
     return (
-        f"{what} {point.name!r} cannot be loaded from {point.value} ({type(why).__name__}): "
+        f"{what} {point.name!r} cannot be loaded from {point.value} ({said}): "
         f"install package {package} anew, or one of its versions that fits this vcond"
     )

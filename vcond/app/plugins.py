@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded
+from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded, whole
 from vcond.base.errors import ConfigError
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
@@ -133,7 +133,7 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
             known = ", ".join(sorted(installed(SINKS)))
             raise ConfigError(f"is missing: which kind of sink it is; there are: {known}", f"{at}.type")
         point = chosen(SINKS, section["type"], f"{at}.type")
-        kind, made_by = point.name, _sink_class(point, f"{at}.type")
+        kind, made_by = point.name, loaded(SINKS, point, f"{at}.type")
         name = section.get("name", kind)
         if not isinstance(name, str):
             raise ConfigError('must be text in quotes, as in "this"', f"{at}.name")
@@ -145,7 +145,7 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
             why = f"the {kind} takes unsigned vCons only" if form in FORMS else f"one of {', '.join(made_by.forms)}"
             raise ConfigError(f"{form!r} cannot be: {why}", f"{at}.form")
         own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
-        inner = made_by(convert(own, made_by.Config, at))
+        inner = whole(SINKS, point, made_by(convert(own, made_by.Config, at)), f"{at}.type")
         seal = None if form == "plain" else sealer(config.seal, form, clock)
         made.append(FormedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain, files=files))
     small = too_small(config, made)
@@ -157,19 +157,6 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         )
         raise ConfigError(why, "record.inline_limit")
     return made
-
-
-def _sink_class(point: EntryPoint, at: str) -> Any:
-    """What makes it. Raises ConfigError for a class that does not say what it takes."""
-    found = loaded(SINKS, point, at)
-    lacks = [key for key in ("Config", "forms", "profile") if not hasattr(found, key)]
-    if lacks:
-        raise ConfigError(
-            f"sink {point.name!r} is none ({point.value} has no {', '.join(lacks)}): it may be made for another "
-            "version of vcond; ask who made it",
-            at,
-        )
-    return found
 
 
 def too_small(config: Config, made: Sequence[FormedSink]) -> list[FormedSink]:

@@ -24,7 +24,7 @@ from vcond.publish.builder import check_record
 from vcond.sdk.contract import Finding
 from vcond.sdk.sink import Retry
 from vcond.speech.check import check_speech
-from vcond.speech.engine import EngineOptions
+from vcond.speech.engine import BUILT_IN, EngineOptions, engine_class
 from vcond.speech.engine_choice import choose
 from vcond.speech.routes import configurations
 from vcond.storage.files import Files
@@ -129,9 +129,14 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
 
 
 async def _speech(config: Config) -> AsyncIterator[Finding]:
-    """Whether the speech server elsewhere answers, if there is one."""
-    chosen = [choose(one).server for one in configurations(config.speech)]
-    server = next((one for one in chosen if one is not None), None)  # routes have no address of their own
+    """Whether engines of others can be imported, and the speech server elsewhere answers, if there is one."""
+    chosen = [choose(one) for one in configurations(config.speech)]
+    for engine in sorted({one.engine for one in chosen} - {"", *BUILT_IN}):
+        try:
+            await asyncio.to_thread(engine_class, engine)
+        except VcondError as why:
+            yield Finding("error", "speech", str(why), "install its package anew, or one that fits this vcond")
+    server = next((one.server for one in chosen if one.server is not None), None)  # routes have no address of their own
     if server is None:
         return
     from vcond.speech.engines.remote import RemoteEngine
@@ -141,12 +146,12 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
         fix = "put TLS before the server, and wss:// into speech.url"
         yield Finding("warning", "speech.token", "it goes over the network for everyone to read", fix)
     try:
-        engine = await asyncio.to_thread(RemoteEngine, EngineOptions(server=server))
+        remote = await asyncio.to_thread(RemoteEngine, EngineOptions(server=server))
     except VcondError as why:
         yield Finding("warning", "speech", str(why), "calls are recorded, and transcribed when it answers")
         return
     kept = (
-        "keeps connections" if engine.manners.keeps else "takes a connection for each utterance: a newer one is faster"
+        "keeps connections" if remote.manners.keeps else "takes a connection for each utterance: a newer one is faster"
     )
     yield Finding("ok", "speech", f"{server.url} answers, {kept}")
 

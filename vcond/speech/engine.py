@@ -180,18 +180,29 @@ class Warms(Protocol):
 def load(spec: str, options: EngineOptions) -> Engine:
     """The engine of a name in the group ``vcond.engines``, or of ``package.module:Class``.
 
-    Raises ConfigError for a name that nobody registered, MissingExtraError for a package that is not installed, and
-    whatever OperatorError the engine itself raises.
+    Raises ConfigError for a name that nobody registered or a module that is broken, MissingExtraError for a package that
+    is not installed, and whatever OperatorError the engine itself raises.
     """
+    return cast("Engine", engine_class(spec)(options))
+
+
+def engine_class(spec: str) -> Any:
+    """What makes it. Raises as ``load``."""
     target = spec if ":" in spec else _registered(spec)
     module, _, attribute = target.partition(":")
     try:
-        made: Any = getattr(import_module(module), attribute)
-    except ImportError as why:
-        raise MissingExtraError(f"engine {spec} needs the package {why.name}: {how_to_install(str(why.name))}") from why
-    except AttributeError as why:
-        raise ConfigError(f"engine {spec} is not in its module", "speech.engine") from why
-    return cast("Engine", made(options))
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as why:
+        missing = why.name or ""
+        if missing.startswith(("vcond.", f"{module.partition('.')[0]}.")):
+            raise _broken(spec, target, why) from why
+        raise MissingExtraError(f"engine {spec} needs the package {missing}: {how_to_install(missing)}") from why
+    except (ImportError, AttributeError, SyntaxError) as why:
+        raise _broken(spec, target, why) from why
+
+
+def _broken(spec: str, target: str, why: Exception) -> ConfigError:
+    return ConfigError(f"engine {spec} cannot be loaded from {target} ({why})", "speech.engine")
 
 
 def registered() -> dict[str, str]:

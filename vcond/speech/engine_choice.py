@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,7 +65,9 @@ def choose(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Cho
         return _remote(config)
     if ":" not in config.engine and config.engine not in registered():
         known = ", ".join(sorted(registered()))
-        return Choice("", trouble=f"there is no engine {config.engine}", fix=f"set speech.engine to one of {known}")
+        other = f"one of another package must be installed into {sys.prefix}, where vcond runs"
+        fix = f"set speech.engine to one of {known}; {other}"
+        return Choice("", trouble=f"there is no engine {config.engine}", fix=fix)
     return Choice(config.engine, config.model)
 
 

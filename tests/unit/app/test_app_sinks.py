@@ -13,6 +13,14 @@ from vcond.config import Config
 from vcond.delivery.sinks.folder import FolderSink
 
 HERE = "sink_plugins_of_a_test"
+SINK = """
+import msgspec
+class Config(msgspec.Struct):
+    name: str = "acme"
+class AcmeSink:
+    forms, profile, Config, name = ("plain",), "core", Config, "acme"
+    def __init__(self, config): pass
+"""
 
 
 def point(name, value, package="acme-sinks"):
@@ -70,10 +78,12 @@ def test_one_that_is_not_installed_is_said_with_what_there_is():
     ("module", "error", "words"),
     [
         ("import no_such_package_at_all", MissingExtraError, "not installed (no_such_package_at_all)"),
-        ("from vcond.sdk.sink import Gone", ConfigError, "(ImportError): install package acme-sinks anew"),
+        ("from vcond.sdk.sink import Gone", ConfigError, "'Gone' from 'vcond.sdk.sink' ("),
         ("1 / 0", ConfigError, "(ZeroDivisionError): install package acme-sinks anew"),
-        ("", ConfigError, "(AttributeError): install package acme-sinks anew"),
+        ("", ConfigError, "has no attribute 'AcmeSink'): install package acme-sinks anew"),
+        ("def (", ConfigError, "(SyntaxError: "),
         ("class AcmeSink: pass", ConfigError, "has no Config, forms, profile"),
+        (SINK, ConfigError, "has no concurrency, address, max_bytes, deliver, erase, look, close"),
     ],
 )
 def test_one_that_cannot_be_loaded_is_said_with_what_to_do(there, module, error, words):

@@ -54,6 +54,14 @@ def test_check_asks_the_speech_server(tmp_path: Path) -> None:
     assert "cannot be reached" in detail
 
 
+def test_an_engine_of_another_package_that_cannot_be_imported_is_said(tmp_path: Path, monkeypatch) -> None:
+    text = CONFIG.replace('engine = "remote"\nurl = "{url}"\ntoken = "hush"', 'engine = "collections:Nothing"')
+    monkeypatch.setitem(globals(), "CONFIG", text)
+    level, detail = found(tmp_path, "")[1]
+    assert (level, "has no attribute 'Nothing'" in detail) == ("error", True)
+    assert len(found(tmp_path, "", offline=True)) == 1
+
+
 def test_a_token_in_the_clear_is_said(tmp_path: Path) -> None:
     told = found(tmp_path, "ws://127.0.0.2:1")
     assert ("warning", "it goes over the network for everyone to read") in told

@@ -46,6 +46,19 @@ def test_a_package_that_is_not_installed() -> None:
         load("no_such_package_anywhere.engine:Engine", EngineOptions())
 
 
-def test_a_class_that_is_not_there() -> None:
-    with pytest.raises(ConfigError, match="not in its module"):
-        load("collections:Nothing", EngineOptions())
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("collections:Nothing", "collections:Nothing (module 'collections' has no attribute 'Nothing')"),
+        ("collections.nothing:Engine", "(No module named 'collections.nothing')"),
+        ("third_broken:Engine", "(cannot import name 'Gone' from 'vcond.speech.engine'"),
+        ("third_older:Engine", "(No module named 'vcond.gone')"),
+    ],
+)
+def test_a_class_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, words: str) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "third_broken.py").write_text("from vcond.speech.engine import Gone")
+    (tmp_path / "third_older.py").write_text("import vcond.gone")
+    with pytest.raises(ConfigError, match=r"^speech\.engine: engine .* cannot be loaded from ") as why:
+        load(spec, EngineOptions())
+    assert words in str(why.value)

@@ -96,7 +96,9 @@ def test_vosk_without_a_model_says_where_to_get_one() -> None:
 
 
 def test_a_named_engine_must_exist() -> None:
-    assert choose(SpeechConfig(engine="kaldi"), {}).trouble == "there is no engine kaldi"
+    choice = choose(SpeechConfig(engine="kaldi"), {})
+    assert choice.trouble == "there is no engine kaldi"
+    assert "vosk, whisper; one of another package must be installed into" in choice.fix
     assert choose(SpeechConfig(engine="my.package:Engine", model="x"), {}) == Choice("my.package:Engine", "x")
 
 

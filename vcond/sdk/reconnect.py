@@ -30,6 +30,7 @@ class Reconnecting:
     ) -> NoReturn:
         """Attach for ever. ``attach`` attaches and serves until it raises; ``lost`` is told whenever it did.
 
+        That it is attached, ``attach`` says itself (``desk.attached(True)``); that it is not any more is said here.
         PeerError and ConfigError are explained. Any other exception is a mistake of ours: ``mistake`` is told, and all
         is tried again, as what is recorded then goes on.
         """

@@ -30,7 +30,7 @@ class Reports:
                 self._desk.clock.now(), "no-audio", "this party's codec has two channels, which the tap cannot send"
             )
             self._seldom(
-                "a party is not listened to: its codec has two channels, and the module sends only half of that",
+                "cannot tap channel audio: its codec has two channels, and the module sends only half of that",
                 channel=leg.channel, fix='offer opus@48000h@20i@1c (codec-prefs), or tap = "file" beside FreeSWITCH',
             )  # fmt: skip
 
@@ -51,14 +51,14 @@ class Reports:
         self._desk.dropped("tap", "again")
         if tap.heard:
             self.once(tap, "audio-stopped", "the audio of a party stopped coming; it was asked for again")
-        self._seldom("a tap is started again", channel=tap.leg.channel, why=why, fix=tap.hint)
+        self._seldom("tap stopped, restarting it", channel=tap.leg.channel, why=why, fix=tap.hint)
 
     def refused(self, tap: Tap, why: Exception) -> None:
         """FreeSWITCH did not take a tap."""
         self._desk.dropped("tap", "refused")
         self.once(tap, "tap-failed", "this party could not be listened to for a while")
         self._seldom(
-            "cannot listen to a channel; it is tried again as long as the channel is there",
+            "cannot tap channel audio, retrying while the channel is up",
             channel=tap.leg.channel, tap=tap.kind, why=str(why), fix=f"{tap.hint}; run: vcond check",
         )  # fmt: skip
 

@@ -152,6 +152,7 @@ class Client(asyncio.DatagramProtocol):
         self.port, self.legs = port, list(legs)
         self.call_id = call_id or f"rs-{next(COUNT)}@client.example"
         self.headers = headers
+        self.sender = "<sip:src@client.example>"
         self.tag = ""
         self.cseq = 1
         self.replies: asyncio.Queue[Reply] = asyncio.Queue()
@@ -185,7 +186,7 @@ class Client(asyncio.DatagramProtocol):
         lines = [
             f"{method} sip:srs@127.0.0.1:{self.port} SIP/2.0",
             f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{next(COUNT)}",
-            f"From: <sip:src@client.example>;tag=from-{self.call_id}",
+            f"From: {self.sender};tag=from-{self.call_id}",
             f"To: <sip:srs@127.0.0.1>{f';tag={tag}' if tag else ''}",
             f"Call-ID: {self.call_id}",
             f"CSeq: {self.cseq} {method}",

@@ -158,3 +158,27 @@ def test_a_client_that_goes_over_to_a_new_dialog_goes_on_in_the_same_record_once
             assert facts(call)["siprec.joined_by"] == "session"
 
     drive(main())
+
+
+def test_the_two_calls_of_a_phone_that_is_recorded_are_one_record_with_both_people():
+    """Cisco's built-in bridge: what the phone says, and what it hears; Call-IDs differ, the leg is the same."""
+
+    async def main():
+        async with serving() as (desk, client):
+            near, far = client(None), client(None)
+            for one, end in ((near, "x-nearend"), (far, "x-farend")):
+                one.headers = "P-Asserted-Identity: <sip:2000@ucm1>"
+                one.sender = f"<sip:2000@ucm1;{end};x-refci=27298698;x-nearendclusterid=lab;x-farendaddr=1000>"
+                assert (await one.invite()).status == 200
+            async with asyncio.TaskGroup() as group:
+                group.create_task(speak(near, 1))
+                group.create_task(speak(far, 2))
+            await near.bye()
+            await far.bye()
+            call = await over(desk, f"call-id {near.call_id}")
+            assert len(desk.calls) == 1
+            assert [party.who.sip or party.who.name for party in call.state.parties] == ["2000@ucm1", "1000"]
+            assert [heard(desk, call, party, party + 1) > 0.95 for party in (0, 1)] == [True, True]
+            assert facts(call)["siprec.joined_by"] == "vendor"
+
+    drive(main())

@@ -67,6 +67,20 @@ def test_a_phone_names_itself_in_its_identity():
     assert (one.aor, one.name) == ("sip:1001@192.0.2.40", "Alice")
 
 
+@pytest.mark.parametrize(
+    ("end", "aor"), [("x-nearend", "sip:2000@ucm1"), ("x-farend; x-farendaddr=1000", "1000"), ("x-farend", None)]
+)
+def test_a_phones_two_calls_are_of_two_people(end, aor):
+    """Of what a Cisco phone hears, everything but x-farendaddr names the phone itself."""
+    told = [
+        ("from", f"<sip:2000@ucm1;{end};x-refci=7;x-nearenddevice=deviceB> ;tag=t"),
+        ("p-asserted-identity", "<sip:2000@ucm1>"),
+    ]
+    assert [one.aor for one in from_headers(told).participants] == ([] if aor is None else [aor])
+    people = from_headers(told[:1]).participants  # without an asserted identity
+    assert [who(one).sip or who(one).name for one in people] == ([] if aor is None else [aor.removeprefix("sip:")])
+
+
 def test_headers_that_name_nobody_name_nobody():
     told = [("x-cisco-recording-participant", "garbage"), ("p-asserted-identity", "<>"), ("from", "<sip:srs@h>")]
     assert not [one for one in from_headers(told).participants if one.aor]

@@ -41,6 +41,9 @@ MOST_FACTS: Final = 200
 _VENDOR_HEADERS: Final = frozenset(
     {"cisco-guid", "x-audc-call-id", "x-broadworks-correlation-info", "x-cisco-recording-id"}
 )
+_REFCI: Final = re.compile(r";\s*x-refci\s*=\s*([\w.-]{1,64})", re.IGNORECASE)
+_CLUSTER: Final = re.compile(r";\s*x-nearendclusterid\s*=\s*([\w.-]{1,64})", re.IGNORECASE)
+"""What both calls of a Cisco phone that is recorded have in common: the phone's leg, and its cluster."""
 _UCID: Final = re.compile(r"\s*(00FA[0-9A-F]{16,60})\s*(?:;|$)", re.IGNORECASE)
 """An id of Avaya's in ``User-to-User``; what else is in there is the application's."""
 START: Final = Instant(0)
@@ -69,6 +72,9 @@ def vendor_ids(headers: Iterable[tuple[str, str]]) -> list[Id]:
             found.append(Id("vendor", f"{name} {clean(value)}"))
         elif name == "session-id":
             found += [Id("vendor", f"session-id {clean(one)}") for one in sip_ids(value)]
+        elif name == "from" and (leg := _REFCI.search(value)):
+            cluster = _CLUSTER.search(value)
+            found.append(Id("vendor", f"x-refci {leg[1]}@{cluster[1] if cluster else ''}"))
         elif name == "user-to-user" and (ucid := _UCID.match(value)):
             found.append(Id("vendor", f"ucid {ucid[1].upper()}"))
     return [one for one in found if one.value.partition(" ")[2]][:MOST_IDS]

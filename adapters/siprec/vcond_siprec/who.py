@@ -19,6 +19,9 @@ _WITHIN: Final = re.compile(r"[\s().\-]")
 _BRACKETS: Final = re.compile(r"<([^<>]+)>")
 _ADDRESS: Final = re.compile(r"<([^<>]*)>|((?:sips?|tel):[^\s<>;,\"]+)", re.IGNORECASE)
 _DISPLAY: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<')
+_NEAR: Final = re.compile(r";\s*x-nearend\s*[;>]", re.IGNORECASE)
+_FAR: Final = re.compile(r";\s*x-farend\s*[;>]", re.IGNORECASE)
+_FAR_ADDRESS: Final = re.compile(r";\s*x-farendaddr\s*=\s*([^\s;<>\"]{1,200})", re.IGNORECASE)
 _INDEX: Final = re.compile(r';\s*media-index\s*=\s*"?([0-9]{1,3})"?', re.IGNORECASE)
 MOST_IN_HEADERS: Final = 16
 """Participants that headers name."""
@@ -62,12 +65,17 @@ def from_headers(headers: Iterable[tuple[str, str]]) -> Document:
 
     Ids are their addresses: another address is somebody else.
 
-    Cisco names them in ``X-Cisco-Recording-Participant`` with the line's number, others in ``P-Asserted-Identity``.
+    Cisco names them in ``X-Cisco-Recording-Participant`` with the line's number, or makes two calls of a phone's, one of
+    what it says and one of what it hears, and says in ``From`` which is which; others have ``P-Asserted-Identity``.
     """
     told = list(headers)
     people = list(_indexed(value for name, value in told if name == "x-cisco-recording-participant"))
-    if not people:
-        said = (value for name, value in told if name in {"p-asserted-identity", "remote-party-id"})
+    if not people and (far := next((value for name, value in told if name == "from" and _FAR.search(value)), "")):
+        address = _FAR_ADDRESS.search(far)  # all else, the asserted identity too, names the phone
+        people = [Participant(f"header {clean(address[1])}", clean(address[1]))] if address else []
+    elif not people:
+        said = [value for name, value in told if name in {"p-asserted-identity", "remote-party-id"}]
+        said += [value for name, value in told if name == "from" and _NEAR.search(value)]
         people = list(_asserted(said))
     return Document(participants=tuple(people[:MOST_IN_HEADERS]))
 

@@ -179,6 +179,18 @@ def test_a_document_that_names_nobody_changes_nobody():
     assert state.sessions[-1] == "x"
 
 
+def test_a_document_that_says_nothing_of_streams_leaves_lines_whose_they_were():
+    """Cisco leaves the associations empty while a line is inactive; label 2 is the first participant's."""
+    state = Participants()
+    state.take(documents("shapes/18"))
+    (callee, caller) = before = state.speakers(labels("shapes/18"))
+    assert (callee.participants[0], caller.participants[0]) == (state.here[1], state.here[0])
+    people = "".join(f"<participant participant_id='{one}'/>" for one in state.here)
+    state.take(parse(f"<recording><datamode>complete</datamode>{people}</recording>".encode()))
+    assert state.speakers(labels("shapes/18"), before) == before
+    assert state.speakers(labels("shapes/18")[:1], before[:1]) == before[:1]  # nor is it everybody's
+
+
 def test_a_label_that_two_lines_have_says_nothing():
     state = Participants()
     state.take(documents("shapes/01"))

@@ -79,31 +79,35 @@ class Participants:
                 self._here.pop(presence.participant, None)
         self._associate(document.sendings)
 
-    def speakers(self, labels: Sequence[str | None], before: Sequence[str | None] = ()) -> list[Speakers]:
+    def speakers(self, labels: Sequence[str | None], before: Sequence[Speakers | None] = ()) -> list[Speakers]:
         """Who is heard on each audio line, by the labels of the lines in their order.
 
-        ``before``: whose each was already by no more than its place; it stays so in whatever order lines come later.
-
         A label leads to streams and these to whoever sends them. Where it leads nowhere (the document names other
-        streams, or none; two lines have it) the k-th line is the k-th participant's, if no other line is; a single line of which nothing is
-        said, and to which all send the same or nothing, is everybody's.
+        streams, or none; two lines have it) a line stays whose it was ``before``, in whatever order they come. Else the
+        k-th line is the k-th participant's, if no other line is; a single line of which nothing is said, and to which all
+        send the same or nothing, is everybody's.
         """
         here = self.here
         told = [self._senders(label if labels.count(label) == 1 else None) for label in labels]
         mixed = {stream.label for stream in self._streams.values() if stream.mixed}
         taken = {one for senders in told for one in senders}
         stays = {
-            number: one for number, one in enumerate(before) if one in here and one not in taken and not told[number]
-        }
+            number: (was.participants[0], was.rule)
+            for number, was in enumerate(before)
+            if was is not None and len(was.participants) == 1 and not was.mixed and not told[number]
+            and was.participants[0] in here and was.participants[0] not in taken
+        }  # fmt: skip
         found: list[Speakers] = []
         for place, (label, senders) in enumerate(zip(labels, told, strict=True)):
             if senders:
                 found.append(Speakers(tuple(senders), "label", mixed=len(senders) > 1 or label in mixed))
+            elif place in stays and stays[place][1] == "label":
+                found.append(Speakers((stays[place][0],), "label"))
             elif len(labels) == 1 and len({self._sends.get(one, frozenset()) for one in here}) == 1 < len(here):
                 found.append(Speakers(tuple(here), "order", mixed=True))
             else:
-                others = taken.union(one for number, one in stays.items() if number != place)
-                wanted = [stays.get(place, ""), *here[place : place + 1], *here]
+                others = taken.union(one for number, (one, _) in stays.items() if number != place)
+                wanted = [stays[place][0] if place in stays else "", *here[place : place + 1], *here]
                 free = [one for one in wanted if one and one not in others][:1]
                 taken.update(free)
                 found.append(Speakers(tuple(free), "order" if free else "nobody"))

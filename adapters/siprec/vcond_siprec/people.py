@@ -32,14 +32,14 @@ class People:
         """By participant id."""
         self._unnamed: dict[str, Person] = {}
         """Of lines that are no single participant's, by ``NOBODYS`` or ``MIXED`` and a number."""
-        self._by_order: dict[AudioLine, str] = {}
-        """Whose a line was by no more than its place."""
+        self._heard: dict[AudioLine, Speakers] = {}
+        """Who was heard on each line by what was said until now."""
 
     def tell(self, known: Participants, lines: Sequence[AudioLine], at: Instant) -> list[Speakers]:
         """Make the record say who is there and whose each line is; who is heard on each is returned."""
         here = known.here
         gone = {place: person for place, person in self._named.items() if place not in here}
-        speakers = known.speakers([line.offered.label for line in lines], [self._by_order.get(line) for line in lines])
+        speakers = known.speakers([line.offered.label for line in lines], [self._heard.get(line) for line in lines])
         for place in here:
             participant = known.people[place]
             told = who(participant)
@@ -60,9 +60,7 @@ class People:
                 line.belongs_to(self._of_line(line, MIXED, at), named, at)
             else:
                 line.belongs_to(named[0] if named else self._of_line(line, NOBODYS, at), [], at)
-        self._by_order = {
-            line: heard.participants[0] for line, heard in zip(lines, speakers, strict=True) if heard.rule == "order"
-        }
+        self._heard = dict(zip(lines, speakers, strict=True))
         used = {id(line.person) for line in lines}
         for place, person in list(self._unnamed.items()):
             if id(person) not in used:

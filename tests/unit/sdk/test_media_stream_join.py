@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +12,7 @@ from vcond.media.placement.clocks import MillisClock
 from vcond.media.placement.timeline import Timeline
 from vcond.sdk.contract import Instant
 from vcond.sdk.media_stream import Frame
-from vcond.sdk.media_stream.join import LONGEST, Joiner
+from vcond.sdk.media_stream.join import LONGEST, MOST, Joiner
 from vcond.testing.sounds import voice
 
 MILLI = 1_000_000
@@ -55,7 +58,24 @@ def test_a_gap_in_time_is_not_joined_and_a_rounded_stamp_is():
 
 def test_what_comes_again_or_before_its_turn_is_not_joined():
     joined = Joiner().join([frame(1), frame(2), frame(2), frame(1), frame(3)])
-    assert [len(body.payload) for body, _ in joined] == [320, 160, 160, 160]
+    assert [len(body.payload) for body, _ in joined] == [480, 160, 160]
+    assert [body.chunk for body, _ in joined] == [1, 1, 1]
+
+
+def test_a_frame_that_comes_late_has_the_number_between_those_that_were_joined_without_it():
+    joiner = Joiner()
+    numbers = [
+        [body.chunk for body, _ in joiner.join([frame(n) for n in batch])]
+        for batch in ((1, 2, 4, 5), (3, 6, 7), (10, 11), (9, 8, 12), (100, 101), (1, 2, 3), (4,))
+    ]
+    assert [body.chunk for body, _ in Joiner().join([frame(n) for n in (1, 2, 4, 5, 3, 6)])] == [1, 2, 3]
+    assert numbers == [[1, 3], [2, 4], [7], [5, 6, 8], [96], [-4], [-3]]
+
+
+def test_tracks_of_which_numbers_are_kept_are_bounded():
+    joiner = Joiner()
+    joiner.join([frame(1, track=f"t{n}") for n in range(10 * MOST)])
+    assert len(joiner._numbers) == MOST
 
 
 def test_a_joined_frame_stays_short():
@@ -82,6 +102,24 @@ def test_joined_or_not_the_audio_lies_in_the_same_place(lost, sizes, late):
         batches += joiner.join(rest[:size])
         rest = rest[size:]
     assert placed(frames) == placed(batches)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_joined_or_not_what_comes_out_of_order_lies_where_it_belongs(seed):
+    """Each eighth frame or so up to four places late, in batches of a tenth of a second."""
+    chance, said = random.Random(seed), encode(Codec.PCMU, voice(1, 2.0))
+    later = {chance.randrange(12, 92): chance.randint(1, 4) for _ in range(10)}
+    frames, arrived = [], 0
+    for n in sorted(range(100), key=lambda n: (n + later.get(n, 0), n in later)):
+        arrived = max(arrived, 20 * (n + 1 + (0 if n in later else 4)) * MILLI)  # all are a little late
+        frames.append((Frame("inbound", n + 1, 20 * n, said[160 * n : 160 * (n + 1)]), Instant(arrived)))
+    joiner, batches, rest = Joiner(), [], list(frames)
+    while rest:
+        size = chance.randint(1, 6)
+        batches += joiner.join(rest[:size])
+        rest = rest[size:]
+    assert placed(frames) == placed(batches)
+    assert placed(batches)[1] == []
 
 
 def placed(frames):

@@ -5,8 +5,9 @@ Decoding, placing and writing cost the same for 20 milliseconds as for 100.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from vcond.sdk.contract import MILLI, Instant
@@ -20,6 +21,37 @@ LONGEST: Final = 2_000
 """Milliseconds of a joined frame."""
 
 
+LATE: Final = 32
+"""A number this far below the highest is a count that began anew; nearer, it is of a frame that comes late."""
+MOST: Final = 64
+"""Tracks of which numbers are kept: more than a stream can have."""
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """The numbers of one track's joined frames: those of the frames, less how many were joined away before."""
+
+    highest: int = -1
+    """Of a frame so far."""
+    away: int = 0
+    """How many were joined away."""
+    joined: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=LATE))
+    """The first and the last frame of the latest joined ones: who comes late has its place among them."""
+
+    def give(self, first: int, count: int) -> int:
+        """The number of a joined frame, after all that were before it."""
+        number, self.highest = first - self.away, first + count - 1
+        self.away += count - 1
+        if count > 1:
+            self.joined.append((first, self.highest))
+        return number
+
+    def give_late(self, number: int) -> int:
+        """The number of a frame that comes after one that follows it."""
+        later = sum(max(0, min(last - number, last - first)) for first, last in self.joined)
+        return number - (self.away - later)
+
+
 @dataclass(slots=True)
 class _Run:
     """Frames without a gap between them."""
@@ -31,6 +63,16 @@ class _Run:
     size: int
     per_ms: int
     arrived: Instant
+    numbers: _Numbers
+    late: bool
+    """Whether it comes after one that follows it; it is alone then."""
+    anew: bool
+    """Whether its number is the first of a new count."""
+
+    @property
+    def last(self) -> int:
+        """The number of its last frame."""
+        return self.chunk + len(self.parts) - 1
 
     def takes(self, frame: Frame) -> bool:
         """Whether a frame is the next one."""
@@ -40,6 +82,13 @@ class _Run:
             and self.size + len(frame.payload) <= LONGEST * self.per_ms
         )
 
+    def frame(self) -> Frame:
+        """All of it as one, with its number."""
+        if self.anew:
+            self.numbers.joined.clear()
+        number = self.numbers.give_late(self.chunk) if self.late else self.numbers.give(self.chunk, len(self.parts))
+        return Frame(self.track, number, self.timestamp, b"".join(self.parts))
+
 
 class Joiner:
     """Joins the frames of one stream. Numbers of frames are given out anew, so that only lost ones leave gaps in them."""
@@ -47,10 +96,10 @@ class Joiner:
     def __init__(self) -> None:
         self.per_ms: dict[str, int] = {}
         """Bytes of a millisecond by track."""
-        self._joined: dict[str, int] = {}
+        self._numbers: dict[str, _Numbers] = {}
 
     def join(self, frames: Iterable[tuple[Frame, Instant]]) -> list[tuple[Frame, Instant]]:
-        """The same audio in as few frames as can be, in order within each track.
+        """The same audio in as few frames as can be, those of a track in order. What is of an earlier batch keeps its number.
 
         A joined frame arrived when it would have, had each of its parts been as little delayed as the least delayed.
         """
@@ -64,13 +113,38 @@ class Joiner:
                 run.size += size
                 run.arrived = min(arrived, Instant(run.arrived + size * MILLI // run.per_ms))
                 continue
-            per_ms = self.per_ms.get(frame.track, G711)
-            run = _Run(frame.track, frame.chunk, frame.timestamp, [frame.payload], len(frame.payload), per_ms, arrived)
-            latest[frame.track] = run
-            runs.append(run)
-        return [(self._frame(run), run.arrived) for run in runs]
+            made = self._begin(frame, arrived, run)
+            if made.late:
+                runs.insert(_place(made, runs), made)
+            else:
+                runs.append(made)
+                latest[frame.track] = made
+        return [(run.frame(), run.arrived) for run in runs]
 
-    def _frame(self, run: _Run) -> Frame:
-        before = self._joined.get(run.track, 0)
-        self._joined[run.track] = before + len(run.parts) - 1
-        return Frame(run.track, run.chunk - before, run.timestamp, b"".join(run.parts))
+    def _begin(self, frame: Frame, arrived: Instant, run: _Run | None) -> _Run:
+        """A run of its own. ``run`` = the track's latest of this batch."""
+        numbers = self._numbers.get(frame.track)
+        if numbers is None:
+            if len(self._numbers) >= MOST:
+                del self._numbers[next(iter(self._numbers))]
+            numbers = self._numbers[frame.track] = _Numbers()
+        highest = numbers.highest if run is None else run.last
+        anew = frame.chunk <= highest - LATE
+        return _Run(
+            frame.track,
+            frame.chunk,
+            frame.timestamp,
+            [frame.payload],
+            len(frame.payload),
+            self.per_ms.get(frame.track, G711),
+            arrived,
+            numbers,
+            late=frame.chunk <= highest and not anew,
+            anew=anew,
+        )
+
+
+def _place(late: _Run, runs: Sequence[_Run]) -> int:
+    """Where a late one belongs among these."""
+    after = (n for n, run in enumerate(runs) if run.track == late.track and run.chunk > late.chunk)
+    return next(after, len(runs))

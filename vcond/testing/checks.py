@@ -74,6 +74,13 @@ def check_voices(rig: Rig, desk: MemoryDesk, call: MemoryCall, *, seed: int = 0,
     assert apart <= rig.tolerance_ms, f"the parties are {apart:.1f} ms apart"
 
 
+def check_attached(desk: MemoryDesk) -> None:
+    """An adapter whose system was there all the time stayed attached: a bug of its own is no reason to attach again."""
+    since = [ok for ok, _ in desk.attachments].index(True)
+    lost = [detail for ok, detail in desk.attachments[since:] if not ok]
+    assert not lost, f"attached(False) though nothing was lost; a bug is in what was logged: {lost}"
+
+
 def moments(desk: MemoryDesk, key: str) -> list[str]:
     """The party history of a call, as words."""
     return [moment.event for moment in desk.by_key(key).state.history]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 
 from vcond.sdk.contract import Adapter
 from vcond.testing.call import MemoryCall
-from vcond.testing.checks import check_events, private_words
+from vcond.testing.checks import check_attached, check_events, private_words
 from vcond.testing.desk import MemoryDesk
 from vcond.testing.rig import Ability, Rig
 from vcond.testing.time import run_virtual
@@ -21,6 +22,8 @@ from vcond.testing.watch import captured_logs, nobody_sleeps
 Body = Callable[[Any, "Session"], Coroutine[Any, Any, None]]
 LIMIT = 5
 """A test that takes so many times the rig's patience hangs."""
+LOSING: frozenset[Ability] = frozenset({"cut", "restart", "garbage"})
+"""In tests of these an adapter may lose its system."""
 
 
 @dataclass
@@ -79,6 +82,8 @@ def in_session(*abilities: Ability) -> Callable[[Body], Callable[[Any, Rig], Non
             async def main() -> None:
                 async with session(rig) as run:
                     await test(self, run)
+                    if LOSING.isdisjoint(abilities) and not run.task.done():
+                        check_attached(run.desk)
 
             drive(rig, main())
 
@@ -113,7 +118,10 @@ async def serving(rig: Rig, desk: MemoryDesk) -> AsyncIterator[Session]:
                 yield run
             finally:
                 watch.cancel()
-                await run.cancel()
+                try:
+                    await run.cancel()
+                finally:
+                    sys.stdout.writelines(f"{line}\n" for line in lines)  # pytest shows it with a test that fails
     assert not desk.faults, f"the contract was broken: {desk.faults}"
     for call in desk.calls:
         check_events(desk, call)

@@ -27,6 +27,13 @@ class MixesVoices(PcmLineAdapter):
         return call, [tracks[0], tracks[0]]
 
 
+class AttachesAgain(PcmLineAdapter):
+    def open(self, desk, hello):
+        desk.attached(False, "a mistake")
+        desk.attached(True)
+        return super().open(desk, hello)
+
+
 class NeverEnds(PcmLineAdapter):
     async def listen(self, desk, reader, tracks):
         await super().listen(desk, reader, tracks)
@@ -165,6 +172,7 @@ class TakesAnyKey(PcmLineAdapter):
     [
         (SwapsVoices, "a_call_becomes_a_record"),
         (MixesVoices, "a_call_becomes_a_record"),
+        (AttachesAgain, "a_call_becomes_a_record"),
         (NeverEnds, "a_call_of_no_length"),
         (EndsWhenCancelled, "nothing_is_left_behind"),
         (SwallowsCancel, "a_call_of_no_length"),

@@ -74,6 +74,16 @@ def test_a_wrong_path_is_refused_with_a_code_and_no_call():
     run_virtual(main())
 
 
+def test_of_a_name_that_the_url_says_twice_the_first_counts():
+    async def main() -> None:
+        async with serving() as (desk, dial), dial(f"/livekit/{desk.ingress.token}?call=a&call=b") as socket:
+            await socket.send_bytes(bytes(960))
+            await desk.until(lambda: desk.calls)
+            assert [call.key for call in desk.calls] == ["livekit:a"]
+
+    run_virtual(main())
+
+
 def test_without_the_token_nobody_comes_in():
     async def main() -> None:
         async with serving() as (desk, dial):

@@ -28,7 +28,7 @@ def golden(adapter, name):
     return (GOLDEN / adapter / f"{name}.vcon.json").read_bytes()
 
 
-@pytest.mark.parametrize(("adapter", "name"), SCENARIOS, ids="/".join)
+@pytest.mark.parametrize(("adapter", "name"), SCENARIOS, ids=["/".join(one) for one in SCENARIOS])
 def test_it_is_made_again(adapter, name):
     """``made`` looks at the validator's errors, and at the contract of the desk."""
     assert made(ADAPTERS[adapter][name]()) == golden(adapter, name), "python tests/golden/make.py; read the difference"
@@ -58,7 +58,7 @@ def test_an_attempt_says_what_became_of_it(name, disposition):
     assert "body" not in dialog
 
 
-@pytest.mark.parametrize(("adapter", "name"), SCENARIOS, ids="/".join)
+@pytest.mark.parametrize(("adapter", "name"), SCENARIOS, ids=["/".join(one) for one in SCENARIOS])
 def test_a_gap_is_told_where_there_was_one_and_nowhere_else(adapter, name):
     document = msgspec.json.decode(golden(adapter, name))
     tags = next(one["body"] for one in document["attachments"] if one["purpose"] == "tags")

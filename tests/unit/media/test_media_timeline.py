@@ -112,14 +112,22 @@ def test_a_burst_of_two_seconds_at_the_start_is_put_before_its_arrival(clock):
 @pytest.mark.parametrize("clock", [ArrivalClock(), RtpClock(RATE)])
 def test_a_burst_too_long_to_hold_is_corrected_soon(clock):
     line = Line(clock)
-    line.frames(range(400), at=8000)
-    line.frames(range(400, 800))
-    line.close(16_000)
-    placed = {round(start * 1000 / RATE): len(pcm) for start, pcm in line.placed}
-    assert max(placed) <= 8000 + 8000
-    assert abs(line.line.end - 16 * RATE) <= FRAME
-    assert line.line.overflow > 0
-    assert line.line.trimmed >= 4 * RATE
+    line.frames(range(1750), at=35_000)
+    line.frames(range(1750, 2150))
+    line.close(43_000)
+    assert max(start * 1000 / RATE for start, _ in line.placed) <= 35_000 + 8000
+    assert abs(line.line.end - 43 * RATE) <= FRAME
+    assert (line.line.overflow > 0, line.line.trimmed >= 4 * RATE) == (True, True)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("stall", [1000, 3050, 8000, 29_000])
+def test_what_stood_from_the_first_frame_on_lies_where_it_was_said(clock, stall):
+    line, n = Line(clock), stall // 20
+    line.frames(range(n), at=stall)
+    line.frames(range(n, n + 400))
+    assert line.close(20 * n + 8000) == [(0, 20 * n + 8000, "received")]
+    assert line.where() == [20 * i for i in range(n + 400)]
 
 
 @pytest.mark.parametrize("clock", CLOCKS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RtpClock
@@ -224,6 +224,7 @@ def test_packets_out_of_order_and_double_come_out_once_and_in_order(seed, base, 
 
 
 @FAST
+@example(clock=MillisClock(), seed=0, ppm=0.0, stalls=[(0, 3032)])
 @given(
     clock=CLOCKS,
     seed=st.integers(0, 2**32),

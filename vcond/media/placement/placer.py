@@ -33,6 +33,9 @@ MAX_STEP: Final = 10
 MAX_HELD: Final = 3
 """Seconds of audio that are held while the offset is not known."""
 MAX_HELD_FRAMES: Final = 256
+FIRST_BURST: Final = 10
+"""Times as much is held before anything is placed: what stood since the first frame comes at once, and only the end of it
+shows how late its beginning was."""
 GIVE_UP: Final = 5 * SECOND
 """After this long without frames the time since is reported, though frames may still come."""
 
@@ -150,7 +153,8 @@ class Placer(AtOffset):
             self._since, self._held_samples = arrived, 0
         self._held.append(frame)
         self._held_samples += len(frame.pcm)
-        full = len(self._held) >= MAX_HELD_FRAMES or self._held_samples >= MAX_HELD * self._rate
+        most = 1 if self._started else FIRST_BURST
+        full = len(self._held) >= most * MAX_HELD_FRAMES or self._held_samples >= most * MAX_HELD * self._rate
         late = frame.delay - self._offset
         caught_up = self._anchored and late <= self._jitter
         catching_up = self._anchored and self._held[0].delay - frame.delay >= self._jitter // 2

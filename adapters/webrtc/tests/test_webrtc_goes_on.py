@@ -117,3 +117,21 @@ async def test_a_call_that_was_ended_on_purpose_is_not_begun_again(house):
     house.talk(ann, voice(1, 1.0), 50)
     house.clock.advance(SECOND)
     assert len(house.desk.calls) == 1
+
+
+class Creeping(ManualClock):
+    """Each look at it takes a millisecond, as work between two looks does."""
+
+    def now(self):
+        self.advance(MILLI)
+        return super().now()
+
+
+def test_who_comes_back_paused_is_paused_from_the_moment_of_joining():
+    house = House()
+    house.desk.clock = house.clock = Creeping()
+    claims = Claims(call="c", party="ann", name="Ann")
+    session = Session("s-ann", house.desk, house.board, CONFIG, claims, None, paused=True)
+    session._join()
+    (pause,) = [event for event in house.call.events if isinstance(event, RecordingPaused)]
+    assert pause.at == house.call.state.parties[0].presences[0].joined

@@ -42,9 +42,9 @@ class Presence:
             self._call.emit(Muted(at=now, party=party) if on else Unmuted(at=now, party=party))
         return True
 
-    def pause(self) -> bool:
-        """The person pauses the recording of the whole call. Whether it is paused now."""
-        now = self._desk.clock.now()
+    def pause(self, at: Instant | None = None) -> bool:
+        """The person pauses the recording of the whole call, now or from a moment on. Whether it is paused now."""
+        now = self._desk.clock.now() if at is None else at
         self._follow(now)
         self._call.emit(RecordingPaused(at=now, by="party", party=self.place.party))
         return self._call.state.paused

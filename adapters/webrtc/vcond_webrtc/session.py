@@ -121,7 +121,7 @@ class Session:
         if self._consent is not None:
             self._switchboard.consent(place, self._config.consent, self._consent)
         if self._paused:
-            presence.pause()
+            presence.pause(now)  # the moment of joining: nothing lies before it
         return presence
 
     def _take(self, track: int, packet: Packet) -> None:

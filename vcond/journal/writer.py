@@ -246,7 +246,7 @@ def _in_trash(root: str, path: str) -> str:
 def _purge_next(files: Files, purges: deque[str], root: str) -> None:
     """Delete one thing of what is in the trash."""
     try:
-        if files.delete_one(purges[0]):
+        if files.delete_one(purges[0], folder=True):
             return
     except FileNotFoundError:
         pass

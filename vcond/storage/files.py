@@ -119,13 +119,14 @@ class Files:
         """Move a file or folder within the file system; what had the name is replaced."""
         Path(old).rename(new)
 
-    def delete_one(self, path: str) -> bool:
-        """Delete a file, one entry of a folder, or the folder when it is empty; whether it is still there.
+    def delete_one(self, path: str, *, folder: bool = False) -> bool:
+        """Delete a file; where ``folder`` is meant, one entry of it, or itself when it is empty. Whether it is still there.
 
-        What lies deeper in a folder is not ours, yet in our trash: it goes as a whole. No link is followed.
+        A folder that was not meant is left as it is (IsADirectoryError). What lies deeper in one that was is not ours, yet
+        in our trash: it goes as a whole. No link is followed.
         """
         found = Path(path)
-        if not stat.S_ISDIR(found.lstat().st_mode):
+        if not folder or not stat.S_ISDIR(found.lstat().st_mode):
             found.unlink()
             return False
         entry = next(found.iterdir(), None)

@@ -78,7 +78,7 @@ class WholeFiles:
     def remove(self, path: Path) -> None:
         """Durably. A file that is gone is fine."""
         try:
-            self._unlink(str(path))
+            self.files.delete_one(str(path))
         except FileNotFoundError:
             return
         self.files.sync_folder(str(path.parent))
@@ -89,17 +89,11 @@ class WholeFiles:
             left = [entry.path for entry in entries if entry.name.startswith(".") and entry.name.endswith(TEMPORARY)]
         for path in left:
             with suppress(FileNotFoundError):
-                self._unlink(path)
-
-    def _unlink(self, path: str) -> None:
-        """A file. A folder of that name is not ours: nothing in it is touched."""
-        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - a text is what the seam takes
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        self.files.delete_one(path)
+                self.files.delete_one(path)
 
     def _write(self, path: Path, pieces: Iterable[bytes], mode: int, owner: Owner) -> None:
         with suppress(FileNotFoundError):
-            self._unlink(str(path))  # of a run that was killed, perhaps of another mode
+            self.files.delete_one(str(path))  # of a run that was killed, perhaps of another mode
         with self._opened(path, create=True, mode=mode, owner=owner) as fd:
             offset = 0
             for piece in pieces:

@@ -124,10 +124,10 @@ class BadDisk(Files):
             self._fail(self.rename_error)
         super().rename(old, new)
 
-    def delete_one(self, folder: str) -> bool:
+    def delete_one(self, path: str, *, folder: bool = False) -> bool:
         if self.delete_error:
             self._fail(self.delete_error)
-        return super().delete_one(folder)
+        return super().delete_one(path, folder=folder)
 
 
 class Hand:

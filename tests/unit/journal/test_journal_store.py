@@ -110,8 +110,8 @@ async def test_what_a_dead_daemon_left_in_the_trash_is_deleted_at_start(stores, 
     deleted = threading.Event()
 
     class Watched(Files):
-        def delete_one(self, folder: str) -> bool:
-            more = super().delete_one(folder)
+        def delete_one(self, path: str, *, folder: bool = False) -> bool:
+            more = super().delete_one(path, folder=folder)
             if not more:
                 deleted.set()
             return more

@@ -71,11 +71,19 @@ def test_a_folder_is_deleted_one_entry_at_a_time_and_links_are_not_followed(tmp_
     (folder / "file").touch()
     (folder / "link").symlink_to(tmp_path / "keep")
     steps = 1
-    while Files().delete_one(str(folder)):
+    while Files().delete_one(str(folder), folder=True):
         steps += 1
     assert steps == 4
     assert not folder.exists()
     assert (tmp_path / "keep" / "precious").exists()
+
+
+def test_a_folder_that_was_not_meant_is_left_with_all_that_is_in_it(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "precious").touch()
+    with pytest.raises(IsADirectoryError):
+        Files().delete_one(str(tmp_path / "kept"))
+    assert (tmp_path / "kept" / "precious").exists()
 
 
 def test_a_single_file_is_deleted_at_once(tmp_path):

@@ -27,8 +27,14 @@ class Platter(Files):
     def sync_folder(self, path: str) -> None:
         self.names[path] = {entry.name: entry.inode() for entry in os.scandir(path)}
 
+    def cut(self) -> Platter:
+        """What is known at this moment: the writer goes on with what nobody waited for."""
+        now = Platter()
+        now.names, now.contents = self.names.copy(), self.contents.copy()
+        return now
+
     def left(self, root: str, into: Path) -> None:
-        """Build what is left of ``root``."""
+        """Build what is left of ``root`` after a cut."""
         into.mkdir(mode=0o700)
         folders = {Path(path).stat().st_ino: path for path in self.names if Path(path).exists()}
         for name, inode in self.names.get(root, {}).items():
@@ -49,7 +55,7 @@ async def platter(tmp_path):
 
 
 def after_the_cut(disk: Platter, store: Store, into: Path) -> Store:
-    disk.left(str(store.root), into)
+    disk.cut().left(str(store.root), into)
     return Store(into)
 
 
@@ -114,7 +120,7 @@ async def test_a_repair_leaves_either_the_damage_or_the_copy(platter, tmp_path, 
     (journal,) = store.recover()
     journal.append(ev.Answered(at=Instant(1)))
     await journal.flush()
-    disk.left(str(store.root), tmp_path / "left")
+    disk.cut().left(str(store.root), tmp_path / "left")
     folder = tmp_path / "left" / journal.uuid
     assert (folder / "events.damaged-1").read_bytes() == b"damage"
     assert b"damage" not in (folder / "events.log").read_bytes()

@@ -74,7 +74,7 @@ JOBS = {
     "speech": "engines, workers, scheduling, models",
     "sdk": "for plug-ins: the contracts of adapters and sinks; what adapters of PBXs share: legs, their taps, the conversation above them, selection, attaching again; the server of media streams",
     "delivery": "the outbox, sinks, retry",
-    "testing": "for authors of plug-ins: a desk in memory, virtual time, the conformance suites of adapters, sinks and engines",
+    "testing": "for authors of plug-ins: a host in memory, virtual time, the conformance suites of adapters, sinks and engines",
     "config": "the configuration, typed",
     "capture": "live calls and tracks, what an adapter is handed, recovery",
     "publish": "from an ended call to the outbox: finishing, amending",

@@ -1,9 +1,9 @@
-"""FreeSWITCH's events that one core understands: from bytes of a real switch to conversations at a desk.
+"""FreeSWITCH's events that one core understands: from bytes of a real switch to conversations at a host.
 
     python tests/bench/bench_freeswitch.py [--rounds 5]
 
 The bytes are recorded calls (plain ones, holds, transfers, a queue, a conference), in both formats. ``wire`` cuts
-frames, ``events`` also reads what they say, ``calls`` also tells it to a desk. Goal: 10,000 JSON events a second.
+frames, ``events`` also reads what they say, ``calls`` also tells it to a host. Goal: 10,000 JSON events a second.
 """
 
 from __future__ import annotations
@@ -65,20 +65,20 @@ def events(recorded: list[bytes]) -> int:
 
 
 def calls(recorded: list[bytes]) -> int:
-    from vcond.testing.desk import MemoryDesk
+    from vcond.testing.host import MemoryHost
     from vcond.testing.time import NOON, ManualClock
-    from vcond_freeswitch.board import Switchboard
     from vcond_freeswitch.config import Config
     from vcond_freeswitch.events import decode
+    from vcond_freeswitch.tracker import ChannelTracker
 
     count = 0
     for data in recorded:
         clock = ManualClock(NOON)
-        desk = MemoryDesk("freeswitch", clock=clock)
-        board = Switchboard(desk, Config(), Segmenting())
+        host = MemoryHost("freeswitch", clock=clock)
+        tracker = ChannelTracker(host, Config(), Segmenting())
         for frame in frames(data):
             if frame.kind.startswith("text/event"):
-                board.event(decode(frame), clock.advance(20_000_000))
+                tracker.event(decode(frame), clock.advance(20_000_000))
                 count += 1
     return count
 

@@ -89,7 +89,7 @@ async def serve_bare(legs: int, seconds: float) -> None:
 
 async def serve_core(legs: int, seconds: float) -> None:
     """Imported here: the bare server needs nothing of the daemon."""
-    from deaf_office import deaf_office, placed
+    from deaf_registry import deaf_registry, placed
 
     from vcond.media.rtp.formats import STATIC
     from vcond.media.rtp.ports import RtpPorts
@@ -116,15 +116,15 @@ async def serve_core(legs: int, seconds: float) -> None:
             pass
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    async with deaf_office() as office, RtpPorts(office.clock, ports=(0, 0)) as ports:
+    async with deaf_registry() as registry, RtpPorts(registry.clock, ports=(0, 0)) as ports:
         made = []
         for number in range(legs):
-            now = office.clock.now()
-            call = office.call("bench", str(number // 2), now, "unknown")
+            now = registry.clock.now()
+            call = registry.call("bench", str(number // 2), now, "unknown")
             leg = Leg(call, call.party(str(number), at=now))
             made.append(await ports.open(RtpReceiver(STATIC, leg)))
         print(json.dumps([sock.address[1] for sock in made]), flush=True)
-        await measure(lambda: placed(office), legs, seconds)
+        await measure(lambda: placed(registry), legs, seconds)
         lost = sum(sock.receiver.stats.lost + sock.receiver.stats.overflow for sock in made)
         if lost:
             sys.exit(f"{lost} packets were lost")

@@ -3,7 +3,7 @@
     python tests/bench/bench_twilio.py [--calls 50] [--seconds 5] [--rounds 3]
 
 All servers are aiohttp under uvloop and decode with msgspec. The bare one keeps the payload and is done. The others
-run the adapter at a desk: ``memory`` is that of ``vcond.testing`` (PCM, placement, spans), ``core`` the daemon's own
+run the adapter at a host: ``memory`` is that of ``vcond.testing`` (PCM, placement, spans), ``core`` the daemon's own
 with its journal on disk and no speech. A client in a process of its own sends what Twilio sends: 50 frames a second
 and track, each in a WebSocket message of its own. Server and client have a core each, rounds take the servers in
 turn, and what counts is the ratio of CPU time per message (all threads) in this run.
@@ -31,8 +31,8 @@ from aiohttp import WSMsgType, web
 from rounds import one_round
 
 from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import Desk
-from vcond.testing.desk import MemoryDesk
+from vcond.sdk.contract import AdapterHost
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond_twilio import TwilioAdapter, TwilioConfig
 from vcond_twilio.wire import Media, decode
@@ -45,9 +45,9 @@ LIMIT = 30.0
 
 
 class Bench(NamedTuple):
-    """A desk to measure with."""
+    """A host to measure with."""
 
-    desk: Desk
+    host: AdapterHost
     url: str
     """Where the adapter's route is served, token included."""
     frames: Callable[[], int]
@@ -56,37 +56,37 @@ class Bench(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def memory() -> AsyncIterator[Bench]:
-    """The desk of ``vcond.testing``."""
+    """The host of ``vcond.testing``."""
 
     def frames() -> int:
-        return sum(track._timeline.end for call in desk.calls for track in call.tracks) // 160
+        return sum(track._timeline.end for call in host.calls for track in call.tracks) // 160
 
-    async with MemoryDesk("twilio") as desk:
-        yield Bench(desk, f"{desk.ingress.bound_url}{PATH}/{desk.ingress.token}", frames)
+    async with MemoryHost("twilio") as host:
+        yield Bench(host, f"{host.ingress.bound_url}{PATH}/{host.ingress.token}", frames)
 
 
 @contextlib.asynccontextmanager
 async def core() -> AsyncIterator[Bench]:
-    """The daemon's desk, ingress and journal. Imported here: the other servers need nothing of the daemon."""
-    from deaf_office import deaf_office, placed
+    """The daemon's host, ingress and journal. Imported here: the other servers need nothing of the daemon."""
+    from deaf_registry import deaf_registry, placed
 
-    from vcond.capture.adapter_host import CoreDesk
+    from vcond.capture.adapter_host import CaptureHost
     from vcond.config.schema import WebConfig
     from vcond.server.ingress import WebServer
 
     token = "token"
     server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token)
-    async with deaf_office() as office:
+    async with deaf_registry() as registry:
         await server.start()
         try:
-            desk = CoreDesk("twilio", office, server.ingress("twilio"), lambda: None)
-            yield Bench(desk, f"{server.base_url}{PATH}/{token}", lambda: placed(office))
+            host = CaptureHost("twilio", registry, server.ingress("twilio"), lambda: None)
+            yield Bench(host, f"{server.base_url}{PATH}/{token}", lambda: placed(registry))
         finally:
-            office.interrupt_all("stop")
+            registry.interrupt_all("stop")
             await server.close()
 
 
-DESKS = {"memory": memory, "core": core}
+HOSTS = {"memory": memory, "core": core}
 
 
 # The servers: each prints its URL, and at the end what it measured.
@@ -103,10 +103,10 @@ async def measure(frames: Callable[[], int], calls: int, seconds: float) -> None
     print(json.dumps({"frames": count, "cpu": cpu, "wall": wall}), flush=True)
 
 
-async def serve_vcond(calls: int, seconds: float, desk: str) -> None:
+async def serve_vcond(calls: int, seconds: float, host: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    async with DESKS[desk]() as bench:
-        task = asyncio.create_task(TwilioAdapter(TwilioConfig(path=PATH, max_streams=10_000)).run(bench.desk))
+    async with HOSTS[host]() as bench:
+        task = asyncio.create_task(TwilioAdapter(TwilioConfig(path=PATH, max_streams=10_000)).run(bench.host))
         await asyncio.sleep(0)
         print(bench.url, flush=True)
         await measure(bench.frames, calls, seconds)
@@ -218,7 +218,7 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=5)
     arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
-    rounds: dict[str, list[dict[str, float]]] = {"bare": [], **{desk: [] for desk in DESKS}}
+    rounds: dict[str, list[dict[str, float]]] = {"bare": [], **{host: [] for host in HOSTS}}
     for _ in range(given.rounds):
         for kind, results in rounds.items():
             results.append(measured(kind, given.calls, given.seconds))
@@ -245,7 +245,7 @@ if __name__ == "__main__":
     role = sys.argv[1] if len(sys.argv) == 4 else ""
     if role == "bare":
         uvloop.run(serve_bare(int(sys.argv[2]), float(sys.argv[3])))
-    elif role in DESKS:
+    elif role in HOSTS:
         uvloop.run(serve_vcond(int(sys.argv[2]), float(sys.argv[3]), role))
     elif role == "client":
         send(sys.argv[3], int(sys.argv[2]))

@@ -4,7 +4,7 @@
 
 Both servers answer the same offers under uvloop on one core. The bare one is an aiortc receiver whose tracks are read
 to the end and thrown away: decryption, aiortc's jitter buffer and Opus decoder, nothing else. The other is the adapter
-at the daemon's own desk: decoded, 16 kHz, placed on the call's clock, written to the journal on disk, no speech. The
+at the daemon's own host: decoded, 16 kHz, placed on the call's clock, written to the journal on disk, no speech. The
 publishers are real aiortc clients in a process on another core, which send speech that was encoded before. Goal: all
 publishers on one core, no frame lost, and no dearer than the bare receiver. What counts is CPU time (of all threads) in
 this run.
@@ -60,26 +60,26 @@ class Count(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def vcond_server() -> AsyncIterator[tuple[str, Callable[[], Count]]]:
-    """The adapter at the daemon's desk. Imported here: the bare server needs nothing of the daemon."""
-    from deaf_office import deaf_office
+    """The adapter at the daemon's host. Imported here: the bare server needs nothing of the daemon."""
+    from deaf_registry import deaf_registry
 
-    from vcond.capture.adapter_host import CoreDesk
+    from vcond.capture.adapter_host import CaptureHost
     from vcond.config.schema import WebConfig
     from vcond.server.ingress import WebServer
 
     def count() -> Count:
-        calls = office.live
+        calls = registry.live
         tracks = [track._timeline.frames for call in calls for track in call.tracks]
         spans = [(span, track.rate) for call in calls for track in call.state.tracks for span in track.spans]
         lost = sum((stop - start) * 50 // rate for (start, stop, kind), rate in spans if kind == "lost")
         return Count(len(tracks), sum(tracks), lost)
 
     server = WebServer(WebConfig(listen="127.0.0.1:0"), token="token")
-    async with deaf_office() as office:
+    async with deaf_registry() as registry:
         await server.start()
-        desk = CoreDesk("webrtc", office, server.ingress("webrtc"), lambda: None)
+        host = CaptureHost("webrtc", registry, server.ingress("webrtc"), lambda: None)
         config = WebRtcConfig(max_sessions=1000, max_per_address=1000, offers_per_minute=10_000)
-        adapter = asyncio.create_task(WebRtcAdapter(config).run(desk))
+        adapter = asyncio.create_task(WebRtcAdapter(config).run(host))
         try:
             yield f"{server.base_url}/whip", count
         finally:

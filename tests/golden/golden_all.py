@@ -11,9 +11,9 @@ import golden_siprec
 import golden_twilio
 import golden_webrtc
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 
-ADAPTERS: dict[str, dict[str, Callable[[], MemoryDesk]]] = {
+ADAPTERS: dict[str, dict[str, Callable[[], MemoryHost]]] = {
     "asterisk": golden_asterisk.SCENARIOS,
     "freeswitch": golden_freeswitch.SCENARIOS,
     "janus": golden_janus.SCENARIOS,

@@ -14,10 +14,10 @@ from golden_kit import ROOT, TONES, Segmenting, tone, until, virtual
 
 from vcond.base.time import MILLI
 from vcond.sdk.contract import Cause
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
 from vcond_asterisk import AsteriskAdapter, Config, wire
-from vcond_asterisk.board import Switchboard
+from vcond_asterisk.tracker import ChannelTracker
 
 CAPTURES = ROOT / "adapters" / "asterisk" / "tests" / "data"
 LATE = 20 * MILLI
@@ -25,46 +25,46 @@ LATE = 20 * MILLI
 CONFIG = {"internal": ["PJSIP/agent*"], "domain": "pbx.test"}
 
 
-def captured(name: str, *, tail: float = 0.0) -> MemoryDesk:
+def captured(name: str, *, tail: float = 0.0) -> MemoryHost:
     """A capture, everybody speaking a tone of his own from when he is listened to.
 
     ``tail``: seconds after the last event at which the PBX restarts, for captures that end in the middle of a call.
     """
     clock = ManualClock()
-    desk, listeners = MemoryDesk("asterisk", clock=clock), Segmenting(clock, held_is_silent=True)
-    board = Switchboard(desk, Config(**CONFIG).checked(), listeners)
+    host, listeners = MemoryHost("asterisk", clock=clock), Segmenting(clock, held_is_silent=True)
+    tracker = ChannelTracker(host, Config(**CONFIG).checked(), listeners)
     zero: datetime | None = None
     for line in (CAPTURES / f"{name}.jsonl").read_text().splitlines():
         event = json.loads(line)
         stamp = datetime.strptime(event["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
         zero = zero or stamp
-        listeners.pass_time(desk, NOON + round((stamp - zero).total_seconds() * 1000) * MILLI + LATE)
+        listeners.pass_time(host, NOON + round((stamp - zero).total_seconds() * 1000) * MILLI + LATE)
         if (decoded := wire.decode_event(line.encode())) is not None:
-            board.event(decoded, clock.now())
+            tracker.event(decoded, clock.now())
     if tail:
-        listeners.pass_time(desk, clock.now() + round(tail * 1000) * MILLI)
-        for channel in sorted(board.legs):
-            board.channels.remove(channel, clock.now(), Cause(q850=16))
-        for half in sorted(board.locals):
-            board.channels.remove(half, clock.now(), Cause(q850=16))
-    return desk
+        listeners.pass_time(host, clock.now() + round(tail * 1000) * MILLI)
+        for channel in sorted(tracker.legs):
+            tracker.channels.remove(channel, clock.now(), Cause(q850=16))
+        for half in sorted(tracker.locals):
+            tracker.channels.remove(half, clock.now(), Cause(q850=16))
+    return host
 
 
 class Pbx:
-    """The fake, and the adapter at a desk."""
+    """The fake, and the adapter at a host."""
 
     def __init__(self, fake: FakeAsterisk, **config: object) -> None:
         self.fake = fake
         self.config = CONFIG | config
-        self.desk = MemoryDesk("asterisk")
+        self.host = MemoryHost("asterisk")
 
     @asynccontextmanager
-    async def attached(self, desk: MemoryDesk | None = None):
-        self.desk = desk or self.desk
+    async def attached(self, host: MemoryHost | None = None):
+        self.host = host or self.host
         config = Config(url=self.fake.url, user=USER, password=PASSWORD, **self.config)
-        tasks = [asyncio.create_task(AsteriskAdapter(config).run(self.desk)), asyncio.create_task(self._tick())]
+        tasks = [asyncio.create_task(AsteriskAdapter(config).run(self.host)), asyncio.create_task(self._tick())]
         try:
-            await until(lambda: self.desk.is_attached)
+            await until(lambda: self.host.is_attached)
             yield
         finally:
             for task in tasks:
@@ -74,7 +74,7 @@ class Pbx:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            self.desk.tick()
+            self.host.tick()
 
     async def ring(self) -> tuple[str, str]:
         caller = self.fake.channel("PJSIP/trunk", number="+15550100", name="Ann Example")
@@ -94,7 +94,7 @@ class Pbx:
         return caller, callee
 
     async def listened(self, caller: str, count: int) -> None:
-        await until(lambda: len(self.desk.by_key(caller).state.tracks) >= count)
+        await until(lambda: len(self.host.by_key(caller).state.tracks) >= count)
 
     async def speak(self, *channels: str, length: float = 1.0) -> None:
         for hertz, channel in zip(TONES, channels, strict=False):
@@ -104,15 +104,15 @@ class Pbx:
 
     async def end(self, *channels: str, by: str) -> None:
         self.fake.hang_up(*channels, by=by)
-        await until(lambda: all(call.over for call in self.desk.calls))
+        await until(lambda: all(call.over for call in self.host.calls))
 
 
-def script(main: Callable[[Pbx], object], **config: object) -> MemoryDesk:
-    async def inside() -> MemoryDesk:
+def script(main: Callable[[Pbx], object], **config: object) -> MemoryHost:
+    async def inside() -> MemoryHost:
         async with FakeAsterisk() as fake:
             pbx = Pbx(fake, **config)
             await main(pbx)
-            return pbx.desk
+            return pbx.host
 
     return virtual(inside())
 
@@ -149,8 +149,8 @@ async def loss(pbx: Pbx) -> None:
         await pbx.speak(caller, callee)
         pbx.fake.cut_audio()
         pbx.fake.cut_events()
-        await until(lambda: not pbx.desk.is_attached)
-        await until(lambda: pbx.desk.is_attached)
+        await until(lambda: not pbx.host.is_attached)
+        await until(lambda: pbx.host.is_attached)
         await asyncio.sleep(1.0)
         await pbx.speak(caller, callee)
         await pbx.end(callee, caller, by=callee)
@@ -161,7 +161,7 @@ async def crash(pbx: Pbx) -> None:
     async with pbx.attached():
         caller, callee = await pbx.call()
         await pbx.speak(caller, callee)
-        journal = MemoryDesk.after_crash(pbx.desk)  # what is on disk at that moment; what follows is the clean end
+        journal = MemoryHost.after_crash(pbx.host)  # what is on disk at that moment; what follows is the clean end
     await asyncio.sleep(2.0)
     async with pbx.attached(journal):
         await pbx.listened(caller, 4)
@@ -169,7 +169,7 @@ async def crash(pbx: Pbx) -> None:
         await pbx.end(callee, caller, by=caller)
 
 
-SCENARIOS: dict[str, Callable[[], MemoryDesk]] = {
+SCENARIOS: dict[str, Callable[[], MemoryHost]] = {
     "plain": partial(script, plain),
     "hold-and-dtmf": partial(captured, "plain-call"),
     "blind-transfer": partial(captured, "blind-transfer", tail=1.0),

@@ -15,45 +15,45 @@ from fskit import LATE, events
 from golden_kit import TONES, Segmenting, quickly, tone, until, virtual
 from test_freeswitch_replay import replay
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
 from vcond_freeswitch import Config, FreeSwitchAdapter
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.events import number
+from vcond_freeswitch.tracker import ChannelTracker
 
 
-def captured(name: str) -> MemoryDesk:
+def captured(name: str) -> MemoryHost:
     """A capture, everybody speaking a tone of his own from when he is listened to."""
     clock = ManualClock()
-    desk, listeners = MemoryDesk("freeswitch", clock=clock), Segmenting(clock, held_is_silent=False)
-    board = Switchboard(desk, Config().checked(), listeners)
+    host, listeners = MemoryHost("freeswitch", clock=clock), Segmenting(clock, held_is_silent=False)
+    tracker = ChannelTracker(host, Config().checked(), listeners)
     zero = 0
     for event in events(name):
         zero = zero or number(event.stamp)
-        listeners.pass_time(desk, NOON + max(0, number(event.stamp) - zero) * 1000 + LATE)
-        board.event(event, clock.now())
-    assert desk.drops.total() == 0
-    return desk
+        listeners.pass_time(host, NOON + max(0, number(event.stamp) - zero) * 1000 + LATE)
+        tracker.event(event, clock.now())
+    assert host.drops.total() == 0
+    return host
 
 
 class Switch:
-    """The fake, and the adapter at a desk."""
+    """The fake, and the adapter at a host."""
 
     def __init__(self, fake: FakeSwitch) -> None:
         self.fake = fake
-        self.desk = MemoryDesk("freeswitch")
+        self.host = MemoryHost("freeswitch")
 
     @asynccontextmanager
-    async def attached(self, desk: MemoryDesk | None = None):
-        self.desk = desk or self.desk
-        async with self.desk:
+    async def attached(self, host: MemoryHost | None = None):
+        self.host = host or self.host
+        async with self.host:
             config = Config(
                 port=self.fake.port, directory=str(self.fake.directory), rate=8000, timeout=2.0, password="secret"
             )
-            task = asyncio.create_task(FreeSwitchAdapter(config).run(self.desk))
+            task = asyncio.create_task(FreeSwitchAdapter(config).run(self.host))
             ticks = asyncio.create_task(self._tick())
             try:
-                await until(lambda: self.desk.is_attached)
+                await until(lambda: self.host.is_attached)
                 await asyncio.sleep(
                     0.007
                 )  # the switch writes every 20 ms: files are not to be read at that very moment
@@ -66,7 +66,7 @@ class Switch:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            self.desk.tick()
+            self.host.tick()
 
     async def call(self) -> tuple[Channel, Channel]:
         """Ann calls 1002, who answers after a second; returns when both are listened to."""
@@ -91,11 +91,11 @@ class Switch:
 
     async def end(self, one: Channel, two: Channel) -> None:
         self.fake.end(one, two)
-        await until(lambda: all(call.over for call in self.desk.calls))
+        await until(lambda: all(call.over for call in self.host.calls))
 
 
-def script(main: Callable[[Switch], object]) -> MemoryDesk:
-    async def inside() -> MemoryDesk:
+def script(main: Callable[[Switch], object]) -> MemoryHost:
+    async def inside() -> MemoryHost:
         directory = Path(tempfile.mkdtemp(prefix="vcond-golden-"))
         fake = FakeSwitch(directory)
         await fake.start()
@@ -106,7 +106,7 @@ def script(main: Callable[[Switch], object]) -> MemoryDesk:
             await fake.stop()
             shutil.rmtree(directory)
         assert fake.harm == []
-        return switch.desk
+        return switch.host
 
     return virtual(inside())
 
@@ -125,7 +125,7 @@ async def away(switch: Switch) -> None:
         await switch.fake.refuse()
         await switch.speak(one, two)
         await switch.fake.start()
-        await until(lambda: switch.desk.is_attached)
+        await until(lambda: switch.host.is_attached)
         await switch.speak(one, two)
         await switch.end(one, two)
 
@@ -146,7 +146,7 @@ async def crash(switch: Switch) -> None:
         one, two = await switch.call()
         await switch.speak(one, two)
         await switch.fake.refuse()  # so that nothing can be tidied up, as in a crash
-        journal = MemoryDesk.after_crash(switch.desk)
+        journal = MemoryHost.after_crash(switch.host)
     await asyncio.sleep(2.0)
     await switch.fake.start()
     async with switch.attached(journal):
@@ -156,15 +156,15 @@ async def crash(switch: Switch) -> None:
         await switch.end(one, two)
 
 
-def recorded(name: str) -> MemoryDesk:
+def recorded(name: str) -> MemoryHost:
     """A recorded session with its recorded audio: files that grow as those of the real switch grew."""
-    kept: list[MemoryDesk] = []
+    kept: list[MemoryHost] = []
     with quickly():
-        replay(name, lambda it, _call, _said: kept.append(it.desk))
+        replay(name, lambda it, _call, _said: kept.append(it.host))
     return kept[0]
 
 
-SCENARIOS: dict[str, Callable[[], MemoryDesk]] = {
+SCENARIOS: dict[str, Callable[[], MemoryHost]] = {
     "plain": partial(script, plain),
     "captured-plain": partial(captured, "basic.json"),
     "callee-hangs-up": partial(captured, "callee_hangup.plain"),

@@ -10,10 +10,10 @@ from golden_kit import FRAME, FRAME_NS, RATE, TONES, tone
 from vcond.base.time import SECOND
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import Instant, LiveCall, RtpClock
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
 from vcond_webrtc.janus.config import JanusConfig
-from vcond_webrtc.janus.rooms import Board
+from vcond_webrtc.janus.rooms import RoomTracker
 from vcond_webrtc.janus.wire import Id, Participant
 
 ROOM = 1234
@@ -46,12 +46,12 @@ class Forward:
 class Room:
     """Who is in it, and vcond that looks."""
 
-    def __init__(self, desk: MemoryDesk | None = None) -> None:
-        self.clock = ManualClock(desk.clock.now()) if desk else ManualClock()
-        self.desk = desk or MemoryDesk("janus", clock=self.clock)
-        self.desk.clock = self.clock
+    def __init__(self, host: MemoryHost | None = None) -> None:
+        self.clock = ManualClock(host.clock.now()) if host else ManualClock()
+        self.host = host or MemoryHost("janus", clock=self.clock)
+        self.host.clock = self.clock
         self.forwards: list[Forward] = []
-        self.board = Board(self.desk, JanusConfig(grace=2.0), self)
+        self.tracker = RoomTracker(self.host, JanusConfig(grace=2.0), self)
         self.people: dict[Id, Participant] = {}
         self.frames = 0
 
@@ -76,21 +76,21 @@ class Room:
                     forward.send(at, lost=index in losing)
             self.frames += 1
             if self.frames % LOOK == 0:
-                self.board.look(ROOM, list(self.people.values()), at)
-                self.board.round_ends(at)
+                self.tracker.look(ROOM, list(self.people.values()), at)
+                self.tracker.round_ends(at)
             if self.frames % 25 == 0:
-                self.desk.tick()
+                self.host.tick()
 
     def away(self, seconds: float) -> None:
         self.clock.advance(round(seconds * SECOND))
 
 
-def script(main: Callable[[Room], Room | None]) -> MemoryDesk:
+def script(main: Callable[[Room], Room | None]) -> MemoryHost:
     room = Room()
     last = main(room) or room
     last.drop(*list(last.people))
     last.on(3.0)
-    return last.desk
+    return last.host
 
 
 def plain(room: Room) -> None:
@@ -122,7 +122,7 @@ def crash(room: Room) -> Room:
     """vcond is killed in the middle, and looks again two seconds later; one has left meanwhile."""
     room.put("ann", "ben", "cleo")
     room.on(2.0)
-    again = Room(MemoryDesk.after_crash(room.desk))
+    again = Room(MemoryHost.after_crash(room.host))
     again.people = dict(room.people)
     again.drop("cleo")
     again.away(2.0)
@@ -130,7 +130,7 @@ def crash(room: Room) -> Room:
     return again
 
 
-SCENARIOS: dict[str, Callable[[], MemoryDesk]] = {
+SCENARIOS: dict[str, Callable[[], MemoryHost]] = {
     "plain": partial(script, plain),
     "conference": partial(script, conference),
     "loss": partial(script, loss),

@@ -18,7 +18,7 @@ from vcond.base.time import MILLI
 from vcond.media.codecs import Pcm
 from vcond.testing import time as testing_time
 from vcond.testing.call import MemoryCall
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock, run_virtual
 from vcond.vcon import build, serialize, validate
 
@@ -92,13 +92,13 @@ class Segmenting:
         mouth = self.on.get(leg.channel)
         return None if mouth is None else mouth.last
 
-    def pass_time(self, desk: MemoryDesk, until: int) -> None:
+    def pass_time(self, host: MemoryHost, until: int) -> None:
         """Time passes in steps of 20 ms up to ``until``; everybody speaks."""
         while self.clock.now() < until:
             self.clock.advance(min(FRAME_NS, until - self.clock.now()))
             for mouth in list(self.on.values()):
                 mouth.speak(self.clock.now(), held_is_silent=self.held_is_silent)
-            desk.tick()
+            host.tick()
 
 
 @contextlib.contextmanager
@@ -114,7 +114,7 @@ def quickly() -> Iterator[None]:
         random.setstate(chance)
 
 
-def virtual(main: Coroutine[Any, Any, MemoryDesk]) -> MemoryDesk:
+def virtual(main: Coroutine[Any, Any, MemoryHost]) -> MemoryHost:
     """Run a script in virtual time."""
     with quickly():
         return run_virtual(main)
@@ -130,31 +130,31 @@ async def until(predicate: Any, within: float = 60.0) -> None:
             await asyncio.sleep(0.02)
 
 
-def the_call(desk: MemoryDesk) -> MemoryCall:
+def the_call(host: MemoryHost) -> MemoryCall:
     """The one call that was not merged into another."""
-    (call,) = [call for call in desk.calls if not call.state.merged_into]
+    (call,) = [call for call in host.calls if not call.state.merged_into]
     return call
 
 
-def sealed_off(desk: MemoryDesk) -> MemoryCall:
+def sealed_off(host: MemoryHost) -> MemoryCall:
     """The one call of a script, which is over and broke no rule of the contract."""
-    assert desk.faults == []
-    call = the_call(desk)
+    assert host.faults == []
+    call = the_call(host)
     assert call.over
     assert call.state.odd == 0
-    desk.state_from_events(call)
+    host.state_from_events(call)
     return call
 
 
-def document(desk: MemoryDesk) -> dict[str, Any]:
+def document(host: MemoryHost) -> dict[str, Any]:
     """The vCon of the script's call, with its audio, as the daemon would build it."""
-    call = sealed_off(desk)
+    call = sealed_off(host)
     return build(call.state, {index: sound.read(sound.length) for index, sound in call.sounds.items()})
 
 
-def made(desk: MemoryDesk) -> bytes:
+def made(host: MemoryHost) -> bytes:
     """The vCon as a golden file: indented, and each recording as its sha512 and its length. AssertionError if invalid."""
-    whole = document(desk)
+    whole = document(host)
     wrong = [finding for finding in validate(whole) if finding.level == "error"]
     assert wrong == []
     kept = msgspec.json.decode(serialize(whole))

@@ -19,7 +19,7 @@ from golden_kit import TONES, tone
 from golden_twilio import Twilio
 from golden_twilio import script as on_twilio
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 
 LISTENED, SPEAK, HOLD, BACK, PRESS, AGAIN, END = 0.3, 0.5, 2.0, 3.0, 3.5, 4.0, 5.0
 """Seconds after the answer: by then both are listened to; first words; hold and its end; the digit; last words; end."""
@@ -49,7 +49,7 @@ async def asterisk(pbx: Pbx) -> None:
         )
         await clock.at(AGAIN, lambda: say(LAST))
         await clock.at(END, lambda: pbx.fake.hang_up(callee, caller, by=caller))
-        await pbx.desk.until(lambda: pbx.desk.calls[0].over)
+        await pbx.host.until(lambda: pbx.host.calls[0].over)
 
 
 async def freeswitch(switch: Switch) -> None:
@@ -77,7 +77,7 @@ async def freeswitch(switch: Switch) -> None:
         await clock.at(PRESS, lambda: switch.fake.press(one, "5"))
         await clock.at(AGAIN, lambda: say(LAST))
         await clock.at(END, lambda: switch.fake.end(one, two))
-        await switch.desk.until(lambda: switch.desk.calls[0].over)
+        await switch.host.until(lambda: switch.host.calls[0].over)
         await asyncio.gather(*said)
 
 
@@ -117,7 +117,7 @@ class Clock:
         what()
 
 
-SAME: Final[dict[str, Callable[[], MemoryDesk]]] = {
+SAME: Final[dict[str, Callable[[], MemoryHost]]] = {
     "asterisk": lambda: on_asterisk(asterisk, internal=["PJSIP/*"], domain="pbx.example.com"),
     "freeswitch": lambda: on_freeswitch(freeswitch),
     "twilio": lambda: on_twilio(twilio),

@@ -9,17 +9,17 @@ from functools import partial
 from golden_kit import TONES, tone
 from siprec_replay import Replay, replaying
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 
 Script = Callable[[Replay], Awaitable[None]]
 
 
-def script(main: Script) -> MemoryDesk:
-    async def run() -> MemoryDesk:
+def script(main: Script) -> MemoryHost:
+    async def run() -> MemoryHost:
         async with replaying() as replay:
             await main(replay)
             replay.pass_time(3.0)
-            return replay.desk
+            return replay.host
 
     return asyncio.run(run())
 
@@ -107,7 +107,7 @@ async def join_and_leave(replay: Replay) -> None:
     replay.bye("shapes/01")
 
 
-SCENARIOS: dict[str, Callable[[], MemoryDesk]] = {
+SCENARIOS: dict[str, Callable[[], MemoryHost]] = {
     "plain": partial(script, plain),
     "hold": partial(script, hold),
     "pause": partial(script, pause),

@@ -14,7 +14,7 @@ from typing import Any
 
 from golden_kit import ROOT, TONES, tone, until, virtual
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond_twilio import TwilioAdapter, TwilioConfig
 
 PARAMETERS = {
@@ -41,21 +41,21 @@ CLIENT = _client()
 
 
 class Twilio:
-    """The scripted client, and the adapter at a desk."""
+    """The scripted client, and the adapter at a host."""
 
     def __init__(self) -> None:
-        self.desk = MemoryDesk("twilio")
+        self.host = MemoryHost("twilio")
         self._stack = AsyncExitStack()
         self._numbers = itertools.count(1)
 
     @asynccontextmanager
-    async def attached(self, desk: MemoryDesk | None = None):
-        self.desk = desk or self.desk
-        async with self.desk, AsyncExitStack() as self._stack:
-            task = asyncio.create_task(TwilioAdapter(TwilioConfig(grace=5)).run(self.desk))
+    async def attached(self, host: MemoryHost | None = None):
+        self.host = host or self.host
+        async with self.host, AsyncExitStack() as self._stack:
+            task = asyncio.create_task(TwilioAdapter(TwilioConfig(grace=5)).run(self.host))
             ticks = asyncio.create_task(self._tick())
             try:
-                await until(lambda: self.desk.is_attached)
+                await until(lambda: self.host.is_attached)
                 yield
             finally:
                 for one in (task, ticks):
@@ -65,10 +65,10 @@ class Twilio:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            self.desk.tick()
+            self.host.tick()
 
     async def stream(self, *, tracks: tuple[str, ...] = ("inbound", "outbound"), **parameters: str) -> Any:
-        url = f"{self.desk.ingress.bound_url}/twilio/stream/{self.desk.ingress.token}"
+        url = f"{self.host.ingress.bound_url}/twilio/stream/{self.host.ingress.token}"
         client = await self._stack.enter_async_context(CLIENT.dial(url, CLIENT.CALL, f"MZ{next(self._numbers):032x}"))
         known = self._tracks()
         await client.start(PARAMETERS | parameters, tracks=tracks)
@@ -76,17 +76,17 @@ class Twilio:
         return client
 
     def _tracks(self) -> int:
-        return sum(len(call.state.tracks) for call in self.desk.calls)
+        return sum(len(call.state.tracks) for call in self.host.calls)
 
     async def over(self) -> None:
-        await until(lambda: all(call.over for call in self.desk.calls))
+        await until(lambda: all(call.over for call in self.host.calls))
 
 
-def script(main: Callable[[Twilio], object]) -> MemoryDesk:
-    async def inside() -> MemoryDesk:
+def script(main: Callable[[Twilio], object]) -> MemoryHost:
+    async def inside() -> MemoryHost:
         twilio = Twilio()
         await main(twilio)
-        return twilio.desk
+        return twilio.host
 
     return virtual(inside())
 
@@ -181,7 +181,7 @@ async def crash(twilio: Twilio) -> None:
     async with twilio.attached():
         client = await twilio.stream()
         await client.play(ANN, BEN)
-        journal = MemoryDesk.after_crash(twilio.desk)  # what is on disk at that moment; what follows is the clean end
+        journal = MemoryHost.after_crash(twilio.host)  # what is on disk at that moment; what follows is the clean end
     await asyncio.sleep(2.0)
     async with twilio.attached(journal):
         client = await twilio.stream()
@@ -190,7 +190,7 @@ async def crash(twilio: Twilio) -> None:
         await twilio.over()
 
 
-SCENARIOS: dict[str, Callable[[], MemoryDesk]] = {
+SCENARIOS: dict[str, Callable[[], MemoryHost]] = {
     "plain": partial(script, plain),
     "outbound": partial(script, outbound),
     "dtmf": partial(script, dtmf),

@@ -11,8 +11,8 @@ from golden_kit import FRAME, RATE, TONES, tone, until, virtual
 
 from vcond.base.time import SECOND, Instant
 from vcond.media.codecs import Codec, Pcm, encode
-from vcond.testing.desk import MemoryDesk
-from vcond_webrtc.calls import Switchboard
+from vcond.testing.host import MemoryHost
+from vcond_webrtc.calls import ChannelTracker
 from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
@@ -51,19 +51,19 @@ class Page:
 
 
 class Room:
-    """A switchboard at a desk."""
+    """A switchboard at a host."""
 
     def __init__(self) -> None:
-        self.desk = MemoryDesk("webrtc")
+        self.host = MemoryHost("webrtc")
         self.config = WebRtcConfig(grace=5, media_timeout=3)
-        self.switchboard: Switchboard
+        self.switchboard: ChannelTracker
         self.pages: list[Page] = []
 
     @asynccontextmanager
-    async def attached(self, desk: MemoryDesk | None = None):
-        self.desk = desk or self.desk
-        async with self.desk:
-            self.switchboard = Switchboard(self.desk, self.config)
+    async def attached(self, host: MemoryHost | None = None):
+        self.host = host or self.host
+        async with self.host:
+            self.switchboard = ChannelTracker(self.host, self.config)
             ticks = asyncio.create_task(self._tick())
             try:
                 yield
@@ -78,23 +78,23 @@ class Room:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            self.desk.tick()
+            self.host.tick()
 
     def joins(self, name: str, *, consent: bool = False) -> Page:
-        agreed = Instant(self.desk.clock.now() - SECOND // 2) if consent else None
+        agreed = Instant(self.host.clock.now() - SECOND // 2) if consent else None
         word = f"{name}-{len(self.pages)}"
-        self.pages.append(Page(Session(word, self.desk, self.switchboard, self.config, PEOPLE[name], agreed)))
+        self.pages.append(Page(Session(word, self.host, self.switchboard, self.config, PEOPLE[name], agreed)))
         return self.pages[-1]
 
     async def over(self) -> None:
-        await until(lambda: all(call.over for call in self.desk.calls))
+        await until(lambda: all(call.over for call in self.host.calls))
 
 
-def script(main: Callable[[Room], object]) -> MemoryDesk:
-    async def inside() -> MemoryDesk:
+def script(main: Callable[[Room], object]) -> MemoryHost:
+    async def inside() -> MemoryHost:
         room = Room()
         await main(room)
-        return room.desk
+        return room.host
 
     return virtual(inside())
 
@@ -179,7 +179,7 @@ async def crash(room: Room) -> None:
     async with room.attached():
         ann, ben = room.joins("ann"), room.joins("ben")
         await asyncio.gather(ann.speak(ANN), ben.speak(BEN))
-        journal = MemoryDesk.after_crash(room.desk)  # what is on disk at that moment; what follows is the clean end
+        journal = MemoryHost.after_crash(room.host)  # what is on disk at that moment; what follows is the clean end
     await asyncio.sleep(2.0)
     async with room.attached(journal):
         ann, ben = room.joins("ann"), room.joins("ben")
@@ -189,7 +189,7 @@ async def crash(room: Room) -> None:
         await room.over()
 
 
-SCENARIOS: dict[str, Callable[[], MemoryDesk]] = {
+SCENARIOS: dict[str, Callable[[], MemoryHost]] = {
     "plain": partial(script, plain),
     "muted": partial(script, muted),
     "conference": partial(script, conference),

@@ -30,7 +30,7 @@ def golden(adapter, name):
 
 @pytest.mark.parametrize(("adapter", "name"), SCENARIOS, ids=["/".join(one) for one in SCENARIOS])
 def test_it_is_made_again(adapter, name):
-    """``made`` looks at the validator's errors, and at the contract of the desk."""
+    """``made`` looks at the validator's errors, and at the contract of the host."""
     assert made(ADAPTERS[adapter][name]()) == golden(adapter, name), "python tests/golden/make.py; read the difference"
 
 

@@ -17,8 +17,8 @@ PLATFORMS = ("asterisk", "freeswitch")
 
 @cache
 def run(platform):
-    desk = same.SAME[platform]()
-    return desk, document(desk)
+    host = same.SAME[platform]()
+    return host, document(host)
 
 
 def history(platform):
@@ -69,9 +69,9 @@ def test_twilio_tells_the_same_but_for_what_a_stream_cannot_tell():
 @pytest.mark.parametrize("platform", same.SAME)
 @pytest.mark.parametrize("party", [0, 1])
 def test_everybody_is_heard_when_he_spoke(platform, party):
-    desk, _ = run(platform)
-    call = sealed_off(desk)
-    pcm = desk.audio(call, party, rate=RATE)
+    host, _ = run(platform)
+    call = sealed_off(host)
+    pcm = host.audio(call, party, rate=RATE)
     zero = max(party.presences[0].joined for party in call.state.parties) - call.state.opened
     for moment, length in ((same.SPEAK, same.FIRST), (same.AGAIN, same.LAST)):
         begin = round((zero / 1e9 + moment) * RATE)

@@ -85,7 +85,7 @@ class Daemon:
         """Every part is made; at the end all is on disk."""
         parts = self.parts = Parts(self._loaded, self._clock)
         try:
-            yield Supervisor(parts.office, speech=parts.speech, ingress=parts.web.ingress)
+            yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
             await parts.outbox.close()
             await parts.store.close()
@@ -118,7 +118,7 @@ class Daemon:
                     await lifecycle.until_stopped()
                     await lifecycle.drain()
                     await lifecycle.detach()
-                    parts.office.interrupt_all("stop")
+                    parts.registry.interrupt_all("stop")
                     await lifecycle.finish()
             finally:
                 await lifecycle.detach()
@@ -132,7 +132,7 @@ class Daemon:
 
     async def _recover(self, adapters: Iterable[str]) -> int:
         """Journals of an earlier run, one by one: those that wait for their sinks are many, and hold no memory."""
-        office, found = self.parts.office, 0
+        registry, found = self.parts.registry, 0
         merged: set[str] = set()
         todo: list[CallJournal] = []
         journals = self.parts.store.each()
@@ -147,13 +147,15 @@ class Daemon:
             if not state.uuid or state.merged_into or state.uuid in merged:
                 journal.remove()
             elif state.ended is not None:
-                office.recovery.take_to_finish(journal)
+                registry.recovery.take_to_finish(journal)
             else:
-                office.recovery.take_back(journal, self._clock.now())
-        office.recovery.finish_all_unfinished(list(adapters))
+                registry.recovery.take_back(journal, self._clock.now())
+        registry.recovery.finish_all_unfinished(list(adapters))
         await self.parts.forms.clean_left(self.parts.outbox)
         if found:
-            logger.info("journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(office.recovery))
+            logger.info(
+                "journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(registry.recovery)
+            )
         return found
 
     async def _is_published(self, journal: CallJournal, state: Call) -> bool:

@@ -76,7 +76,7 @@ class Lifecycle:
             now = self._parts.clock.now()
             self.beat()
             try:
-                self._parts.office.tick(now)
+                self._parts.registry.tick(now)
             except Exception:
                 logger.exception("internal error in the periodic check; please report it")
             await asyncio.sleep(TICK)
@@ -101,13 +101,13 @@ class Lifecycle:
 
     async def drain(self) -> None:
         """Calls may end for a while; not when it is urgent."""
-        office, limit = self._parts.office, self._parts.config.vcond.drain
-        self._parts.stopping = office.stopping = True
+        registry, limit = self._parts.registry, self._parts.config.vcond.drain
+        self._parts.stopping = registry.stopping = True
         self._notifier.send(STOPPING="1", STATUS="draining")
-        logger.info("stopping", calls=len(office.live), drain=limit)
+        logger.info("stopping", calls=len(registry.live), drain=limit)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                while office.live and not self._hurry.is_set():
+                while registry.live and not self._hurry.is_set():
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(TICK / 2):
                             await self._hurry.wait()
@@ -199,5 +199,5 @@ class Reloader:
                    if getattr(new.config, name) != getattr(current, name)]  # fmt: skip
         waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
         log.configure(wanted.log_level, wanted.log_format)
-        self._parts.office.config = config
+        self._parts.registry.config = config
         logger.info("configuration reloaded", needs_restart=waiting)

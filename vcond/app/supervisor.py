@@ -13,8 +13,8 @@ from vcond.app import plugins
 from vcond.base.backoff import Backoff
 from vcond.base.errors import VcondError
 from vcond.base.time import SECOND, Instant
-from vcond.capture.adapter_host import CoreDesk
-from vcond.capture.registry import Office
+from vcond.capture.adapter_host import CaptureHost
+from vcond.capture.registry import CallRegistry
 from vcond.sdk.contract import Adapter, Ingress
 
 logger = structlog.get_logger()
@@ -35,9 +35,9 @@ class Running(Protocol):
 class Supervisor:
     """Runs speech and the adapters of one daemon."""
 
-    def __init__(self, office: Office, *, speech: Running, ingress: Callable[[str], Ingress]) -> None:
+    def __init__(self, registry: CallRegistry, *, speech: Running, ingress: Callable[[str], Ingress]) -> None:
         """``ingress`` gives an adapter, by its name, its routes of the web port."""
-        self._office, self._speech, self._ingress = office, speech, ingress
+        self._registry, self._speech, self._ingress = registry, speech, ingress
         self._verdicts: dict[str, asyncio.Event] = {}
         self._adapters: list[asyncio.Task[None]] = []
         self._letting_go = False
@@ -69,7 +69,7 @@ class Supervisor:
         """Speech never ends by itself. A mistake in it costs texts; calls are captured all the same."""
         failures = 0
         while True:
-            began = self._office.clock.now()
+            began = self._registry.clock.now()
             try:
                 await self._speech.run()
             except Exception:
@@ -82,10 +82,10 @@ class Supervisor:
         verdict = self._verdicts.setdefault(name, asyncio.Event())
         words = functools.partial(plugins.in_its_name, kind=getattr(adapter, "name", name), name=name)
         while True:
-            desk = CoreDesk(name, self._office, self._ingress(name), verdict.set, words=words)
-            began = self._office.clock.now()
+            host = CaptureHost(name, self._registry, self._ingress(name), verdict.set, words=words)
+            began = self._registry.clock.now()
             try:
-                await adapter.run(desk)
+                await adapter.run(host)
                 logger.error("adapter stopped unexpectedly", adapter=name)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -98,11 +98,11 @@ class Supervisor:
                 logger.exception("internal error in an adapter; please report it", adapter=name)
             if self._letting_go:
                 return  # it failed in its clean-up: the stop goes on
-            self._office.attachments.say(name, False, "the adapter is starting again")
+            self._registry.attachments.say(name, False, "the adapter is starting again")
             failures = await self._pause(failures, began)
 
     async def _pause(self, failures: int, began: Instant) -> int:
         """Wait before another start, longer each time for what ends soon; how often in a row that is now."""
-        failures = 1 if self._office.clock.now() - began > STEADY else failures + 1
+        failures = 1 if self._registry.clock.now() - began > STEADY else failures + 1
         await asyncio.sleep(RESTART.wait(failures))
         return failures

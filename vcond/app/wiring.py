@@ -16,7 +16,7 @@ from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import LiveFeed
-from vcond.capture.registry import Office
+from vcond.capture.registry import CallRegistry
 from vcond.config import Loaded, naming_files
 from vcond.delivery import FormedSink, Outbox
 from vcond.journal import CallJournal, Store
@@ -71,9 +71,9 @@ class Parts:
             speech=self.speech,
             outbox=self.outbox,
             store=self.store,
-            take=lambda journal: self.office.recovery.take_to_amend(journal),  # noqa: PLW0108 - made below
-            mint=lambda at: self.office.mint(at),  # noqa: PLW0108 - made below
-            disk_low=lambda: bool(self.office.disk.low),
+            take=lambda journal: self.registry.recovery.take_to_amend(journal),  # noqa: PLW0108 - made below
+            mint=lambda at: self.registry.mint(at),  # noqa: PLW0108 - made below
+            disk_low=lambda: bool(self.registry.disk.low),
             quarantine=state_dir / "quarantine",
             now=clock.now,
             bus=self.bus,
@@ -81,7 +81,7 @@ class Parts:
             clean=self.forms.clean,
             files=files,
         )
-        self.office = Office(
+        self.registry = CallRegistry(
             self.config.vcond,
             store=self.store,
             speech=self.speech,

@@ -10,17 +10,17 @@ from structlog.typing import FilteringBoundLogger
 from vcond.base import metrics
 from vcond.base.time import Instant
 from vcond.call.events import Direction
-from vcond.capture.registry import Office
+from vcond.capture.registry import CallRegistry
 from vcond.sdk.contract import Clock, Ingress, LiveCall
 
 
-class CoreDesk:
-    """The core's ``Desk``: everything is the office's, with the adapter's name filled in."""
+class CaptureHost:
+    """The core's ``AdapterHost``: everything is the registry's, with the adapter's name filled in."""
 
     def __init__(
         self,
         adapter: str,
-        office: Office,
+        registry: CallRegistry,
         ingress: Ingress,
         verdict: Callable[[], None],
         *,
@@ -28,7 +28,7 @@ class CoreDesk:
     ) -> None:
         """``words`` puts what the adapter says of its keys into the name of its section."""
         self._adapter, self._words = adapter, words
-        self._office = office
+        self._registry = registry
         self._ingress = ingress
         self._verdict = verdict
         self._log: FilteringBoundLogger = structlog.get_logger().bind(adapter=adapter)
@@ -36,7 +36,7 @@ class CoreDesk:
     @property
     def clock(self) -> Clock:
         """The one clock."""
-        return self._office.clock
+        return self._registry.clock
 
     @property
     def ingress(self) -> Ingress:
@@ -51,23 +51,23 @@ class CoreDesk:
     @property
     def stopping(self) -> bool:
         """Whether vcond waits for its calls to end before it stops."""
-        return self._office.stopping
+        return self._registry.stopping
 
     def call(self, key: str, *, at: Instant, direction: Direction = "unknown") -> LiveCall:
         """The live call of that key."""
-        return self._office.call(self._adapter, key, at, direction)
+        return self._registry.call(self._adapter, key, at, direction)
 
     def open_calls(self) -> Sequence[LiveCall]:
         """This adapter's calls that have not ended."""
-        return self._office.open_calls(self._adapter)
+        return self._registry.open_calls(self._adapter)
 
     def unfinished(self) -> Sequence[LiveCall]:
         """Calls of an earlier run without an end."""
-        return self._office.recovery.unfinished(self._adapter)
+        return self._registry.recovery.unfinished(self._adapter)
 
     def attached(self, ok: bool, detail: str = "") -> None:
         """Whether the system is attached."""
-        self._office.attachments.say(self._adapter, ok, self._words(detail))
+        self._registry.attachments.say(self._adapter, ok, self._words(detail))
         self._verdict()
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:

@@ -22,7 +22,7 @@ def since_boot() -> int:
 class SteadyClock:
     """Wall time read once, carried on by the monotonic clock, in suspend too where the machine has such a clock.
 
-    NTP may slew both; a step of the wall clock changes nothing until ``anchor`` is called, which the desk does when no
+    NTP may slew both; a step of the wall clock changes nothing until ``anchor`` is called, which the host does when no
     call is open.
     """
 

@@ -16,7 +16,7 @@ from vcond.call.recorder import NotMergedError, Recorder
 from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
-from vcond.capture.live_track import CoreTrack, Surroundings
+from vcond.capture.live_track import CapturedTrack, Surroundings
 from vcond.capture.no_journal import CallStore
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
@@ -39,23 +39,23 @@ class Keeper(Surroundings, Protocol):
     def bus(self) -> LiveFeed:
         """Whoever watches."""
 
-    def call_ended(self, call: CoreCall) -> None:
+    def call_ended(self, call: CapturedCall) -> None:
         """An end was said."""
 
-    def call_merged(self, call: CoreCall) -> None:
+    def call_merged(self, call: CapturedCall) -> None:
         """A call became part of another."""
 
 
-class CoreCall(Recorder[CoreTrack]):
+class CapturedCall(Recorder[CapturedTrack]):
     """The core's ``LiveCall``."""
 
-    def __init__(self, state: Call, journal: CallStore, office: Keeper) -> None:
+    def __init__(self, state: Call, journal: CallStore, registry: Keeper) -> None:
         super().__init__(state)
         self.journal = journal
-        self.office = office
+        self.registry = registry
         self.joined: list[str] = list(state.merged)
         """Uuids of calls that were merged into this one."""
-        self.sources: list[CoreTrack] = []
+        self.sources: list[CapturedTrack] = []
         """Tracks of an earlier run that speech still listens to."""
         self._utterances = 1 + max(state.speech, default=-1)
         if isinstance(journal, CallJournal):
@@ -70,12 +70,12 @@ class CoreCall(Recorder[CoreTrack]):
 
     def captions(self) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:
         """What is said and happens from now on, until the end; see ``vcond.sdk.contract.LiveCall``."""
-        return self.office.bus.watch(self.uuid, over=self.over)
+        return self.registry.bus.watch(self.uuid, over=self.over)
 
     def track(self, party: int, *, at: Instant, codec: Codec, rate: int, clock: TrackClock, source: str = "") -> Track:
         """Open a track of a party. Raises ProtocolError for a rate outside 8,000 to 48,000 Hz."""
         index = self.open_track(party, at=at, codec=source or codec.value, rate=rate)
-        track = CoreTrack(self, index, party, codec=codec, rate=rate, clock=clock, at=at)
+        track = CapturedTrack(self, index, party, codec=codec, rate=rate, clock=clock, at=at)
         if index < 0:
             track.closed = True
         else:
@@ -84,7 +84,7 @@ class CoreCall(Recorder[CoreTrack]):
 
     def merge(self, other: LiveCall) -> bool:
         """Take another call in; it is over then. False: nothing was changed, and why is counted."""
-        if not isinstance(other, CoreCall):
+        if not isinstance(other, CapturedCall):
             self.dropped("merge", "not-possible")
             return False
         unless = "disk" if self.not_recorded or other.not_recorded else ""
@@ -105,8 +105,8 @@ class CoreCall(Recorder[CoreTrack]):
         self.sources += other.sources
         self.joined += [other.uuid, *other.joined]
         log.info("calls merged", call=self.uuid, other=other.uuid)
-        self.office.bus.moved(other.uuid, self.uuid)
-        self.office.call_merged(other)
+        self.registry.bus.moved(other.uuid, self.uuid)
+        self.registry.call_merged(other)
         return True
 
     # What the core uses.
@@ -116,7 +116,7 @@ class CoreCall(Recorder[CoreTrack]):
         self._utterances += 1
         return self._utterances - 1
 
-    def heard(self, track: CoreTrack, event: ev.Event) -> None:
+    def heard(self, track: CapturedTrack, event: ev.Event) -> None:
         """What speech found out."""
         if self.sealed:
             self.dropped("transcript", "too-late")
@@ -137,11 +137,11 @@ class CoreCall(Recorder[CoreTrack]):
 
     def now(self) -> Instant:
         """This moment."""
-        return self.office.clock.now()
+        return self.registry.clock.now()
 
     def moved(self, at: Instant) -> Instant:
         """A moment from before the call's zero, by the clock as it is now."""
-        return self.office.clock.moved(at)
+        return self.registry.clock.moved(at)
 
     def append(self, event: ev.Event) -> bool:
         """Write an event to the journal. False: it is too large, or the journal is closed."""
@@ -172,25 +172,25 @@ class CoreCall(Recorder[CoreTrack]):
 
     def ended(self) -> None:
         """The end was said."""
-        self.office.bus.ended(self.uuid)
-        self.office.call_ended(self)
+        self.registry.bus.ended(self.uuid)
+        self.registry.call_ended(self)
 
     def watched(self) -> bool:
         """Whether anybody watches."""
-        return self.office.bus.watched(self.uuid)
+        return self.registry.bus.watched(self.uuid)
 
     def tell(
         self, kind: Literal["partial", "final", "event"], text: str, party: int | None, name: str,
         start: float, stop: float,
     ) -> None:  # fmt: skip
         """Hand a line to whoever watches."""
-        self.office.bus.publish(CaptionEvent(self.uuid, kind, text, party, name, start, stop))
+        self.registry.bus.publish(CaptionEvent(self.uuid, kind, text, party, name, start, stop))
 
     def _not_kept(self, file: str, start: int, stop: int) -> None:
         """The disk did not take a stretch of audio."""
         for track in self.state.tracks:
             if track.file == file and not self.sealed:
-                at = self.office.clock.now()
+                at = self.registry.clock.now()
                 since, until = max(0, start + track.shift), stop + track.shift
                 lost = ev.SpanKind.LOST
                 self.record(ev.Span(at=at, track=track.index, start=since, stop=until, kind=lost, final=True))

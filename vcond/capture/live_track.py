@@ -31,7 +31,7 @@ TAKEN_BACK = 60
 class Speech(Protocol):
     """Speech, as a track sees it."""
 
-    def listen(self, source: CoreTrack, start: int = 0) -> TrackListener:
+    def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
         """A listener for a track, from a position on."""
 
 
@@ -59,13 +59,13 @@ class LiveOwner(Owner, Protocol):
         """Where it is written."""
 
     @property
-    def office(self) -> Surroundings:
+    def registry(self) -> Surroundings:
         """Where it lives."""
 
     def next_utterance(self) -> int:
         """The next free number."""
 
-    def heard(self, track: CoreTrack, event: ev.Event) -> None:
+    def heard(self, track: CapturedTrack, event: ev.Event) -> None:
         """What speech found out."""
 
     def show_words(
@@ -74,7 +74,7 @@ class LiveOwner(Owner, Protocol):
         """Show words to whoever watches."""
 
 
-class CoreTrack(TrackRecorder[LiveOwner]):
+class CapturedTrack(TrackRecorder[LiveOwner]):
     """The core's ``Track`` and, for speech, its ``Source``."""
 
     def __init__(
@@ -99,7 +99,7 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         stop = start + len(pcm)
         self.owner.journal.write(self.file, start, pcm)
         if self._listener is None:
-            self._listener, self._told = self.owner.office.speech.listen(self, start=start), start
+            self._listener, self._told = self.owner.registry.speech.listen(self, start=start), start
         if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
             self._told = stop
             self._listener.advance(stop)
@@ -128,7 +128,7 @@ class CoreTrack(TrackRecorder[LiveOwner]):
         """Transcribe what an earlier run captured and did not cut into utterances: ``[since, upto)`` of this track."""
         since = max(since, self.shift)  # the file begins there
         if upto - since >= self.rate // 5:
-            listener = self.owner.office.speech.listen(self, start=since - self.shift)
+            listener = self.owner.registry.speech.listen(self, start=since - self.shift)
             listener.advance(upto - self.shift)
             listener.close(upto - self.shift)
 
@@ -147,17 +147,17 @@ class CoreTrack(TrackRecorder[LiveOwner]):
     @property
     def language(self) -> str:
         """As the configuration wants calls like this one to be heard."""
-        return self.owner.office.recognition_options(self.owner.state).language
+        return self.owner.registry.recognition_options(self.owner.state).language
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
         """The same."""
-        return self.owner.office.recognition_options(self.owner.state).vocabulary
+        return self.owner.registry.recognition_options(self.owner.state).vocabulary
 
     @property
     def model(self) -> int:
         """The same."""
-        return self.owner.office.recognition_options(self.owner.state).model
+        return self.owner.registry.recognition_options(self.owner.state).model
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples of the journal."""

@@ -12,8 +12,8 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.interruption import interrupted
-from vcond.capture.live_call import CoreCall
-from vcond.capture.live_track import CoreTrack
+from vcond.capture.live_call import CapturedCall
+from vcond.capture.live_track import CapturedTrack
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
 
@@ -21,7 +21,7 @@ from vcond.media.codecs import Codec
 class CatchingUp(Protocol):
     """What is used of speech."""
 
-    def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
+    def catch_up(self, source: CapturedTrack, utterances: Sequence[ev.Utterance]) -> None:
         """Transcribe what an earlier run left without text."""
 
 
@@ -31,31 +31,31 @@ class Recovery:
     def __init__(
         self,
         *,
-        opened: Callable[[CallJournal], CoreCall],
+        opened: Callable[[CallJournal], CapturedCall],
         speech: CatchingUp,
-        finish: Callable[[CoreCall, CallJournal], None],
+        finish: Callable[[CapturedCall, CallJournal], None],
     ) -> None:
         """``opened`` makes the call of a journal; ``finish`` takes one that has ended."""
         self._opened, self._speech, self._finish = opened, speech, finish
-        self._unfinished: dict[tuple[str, str], CoreCall] = {}
+        self._unfinished: dict[tuple[str, str], CapturedCall] = {}
 
     def __len__(self) -> int:
         return len(self._unfinished)
 
-    def unfinished(self, adapter: str | None = None) -> list[CoreCall]:
+    def unfinished(self, adapter: str | None = None) -> list[CapturedCall]:
         """Calls without an end that nobody has taken up yet: of one adapter, or all."""
         return [call for (name, _), call in self._unfinished.items() if adapter in {None, name}]
 
-    def taken_up(self, adapter: str, key: str) -> CoreCall | None:
+    def taken_up(self, adapter: str, key: str) -> CapturedCall | None:
         """The call of that key, which goes on from now."""
         return self._unfinished.pop((adapter, key), None)
 
-    def forget(self, call: CoreCall) -> None:
+    def forget(self, call: CapturedCall) -> None:
         """It is over."""
         if self._unfinished.get((call.state.adapter, call.key)) is call:
             del self._unfinished[call.state.adapter, call.key]
 
-    def take_back(self, journal: CallJournal, now: Instant) -> CoreCall:
+    def take_back(self, journal: CallJournal, now: Instant) -> CapturedCall:
         """A journal without an end: mark the interruption and keep it for its adapter."""
         call = self._opened(journal)
         for event in interrupted(call.state, journal.length, now=now):
@@ -75,13 +75,13 @@ class Recovery:
         self._listen_again(call)
         self._finish(call, journal)
 
-    def take_to_amend(self, journal: CallJournal) -> CoreCall:
+    def take_to_amend(self, journal: CallJournal) -> CapturedCall:
         """A journal whose vCon left without all texts: they are asked for again, when there is time."""
         call = self._opened(journal)
         self._listen_again(call, missed=True)
         return call
 
-    def finish_unfinished(self, call: CoreCall) -> None:
+    def finish_unfinished(self, call: CapturedCall) -> None:
         """Nobody took it up again: it ended when we stopped hearing it."""
         at = call.state.known_until
         call.record(ev.Warned(at=at, code="cut-short", text="capture stopped before the call's end was seen"))
@@ -93,10 +93,10 @@ class Recovery:
             if call.state.adapter not in adapters:
                 self.finish_unfinished(call)
 
-    def _listen_again(self, call: CoreCall, *, missed: bool = False) -> None:
+    def _listen_again(self, call: CapturedCall, *, missed: bool = False) -> None:
         """What an earlier run captured and did not transcribe: utterances without text, and audio without utterances."""
         for state in call.state.tracks:
-            track = CoreTrack(
+            track = CapturedTrack(
                 call, state.index, state.party, codec=Codec.L16, rate=state.rate, clock=None, at=state.opened
             )
             track.restore(state)
@@ -105,7 +105,7 @@ class Recovery:
             self._catch_up(track, [*call.state.untranscribed(), *(call.state.missed() if missed else [])])
             call.sources.append(track)
 
-    def _catch_up(self, track: CoreTrack, left: Sequence[ev.Utterance]) -> None:
+    def _catch_up(self, track: CapturedTrack, left: Sequence[ev.Utterance]) -> None:
         """Texts that an earlier run, or we in time, did not come to."""
         waiting = [
             msgspec.structs.replace(one, start=one.start - track.shift, stop=one.stop - track.shift)

@@ -19,9 +19,9 @@ from vcond.call.state import Call, fold
 from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import DiskWatch, FreeSpace
-from vcond.capture.live_call import CoreCall
+from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
-from vcond.capture.live_track import CoreTrack
+from vcond.capture.live_track import CapturedTrack
 from vcond.capture.no_journal import CallStore, NoJournal
 from vcond.capture.recovery import CatchingUp, Recovery
 from vcond.config.schema import DaemonConfig
@@ -54,13 +54,13 @@ def _count(state: Call, outcome: str) -> None:
 
 
 class Listener(CatchingUp, Protocol):
-    """What the office and its calls use of ``vcond.speech.dispatcher.Speech``."""
+    """What the registry and its calls use of ``vcond.speech.dispatcher.Speech``."""
 
-    def listen(self, source: CoreTrack, start: int = 0) -> TrackListener:
+    def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
         """A listener for a track, from a position on."""
 
 
-class Office:
+class CallRegistry:
     """Keeps every call by adapter and key. Runs in the event loop; nothing here waits."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Office:
         speech: Listener,
         clock: SteadyClock,
         bus: LiveFeed,
-        finish: Callable[[CoreCall, CallJournal], None],
+        finish: Callable[[CapturedCall, CallJournal], None],
         discard: Callable[[CallJournal], None],
         facts: Callable[[], Mapping[str, str]] = dict,
         recognition_options: Callable[[Call], RecognitionOptions] = lambda _: RecognitionOptions(),
@@ -89,18 +89,18 @@ class Office:
         self.disk = DiskWatch(free_space or FreeSpace())
         self.attachments = Attachments(clock.now)
         self.recovery = Recovery(
-            opened=lambda journal: CoreCall(fold(journal.events), journal, self), speech=speech, finish=finish
+            opened=lambda journal: CapturedCall(fold(journal.events), journal, self), speech=speech, finish=finish
         )
         self._host = config.host
         self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
         self.stopping = False
         """Calls that go on may end, and then vcond stops."""
-        self._live: dict[tuple[str, str], CoreCall] = {}
+        self._live: dict[tuple[str, str], CapturedCall] = {}
         self._cut_off = pausing.CutOff()
 
-    # For the desks.
+    # For the hosts.
 
-    def call(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
+    def call(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CapturedCall:
         """The live call of that key: open, unfinished, or new."""
         key = key.encode("utf-8", "replace").decode()[:256]
         found = self._live.get((adapter, key))
@@ -113,13 +113,13 @@ class Office:
             return self._keep(left)
         return self._keep(self._open(adapter, key, at, direction))
 
-    def open_calls(self, adapter: str) -> Sequence[CoreCall]:
+    def open_calls(self, adapter: str) -> Sequence[CapturedCall]:
         """Calls that go on."""
         return [call for (name, _), call in self._live.items() if name == adapter]
 
     # For calls.
 
-    def call_ended(self, call: CoreCall) -> None:
+    def call_ended(self, call: CapturedCall) -> None:
         """An end was said; the record is made."""
         self._forget(call)
         outcome = "answered" if call.state.disposition is None else call.state.disposition.value
@@ -130,7 +130,7 @@ class Office:
         if isinstance(call.journal, CallJournal):
             self._finish(call, call.journal)
 
-    def call_merged(self, call: CoreCall) -> None:
+    def call_merged(self, call: CapturedCall) -> None:
         """A call became part of another."""
         self._forget(call)
         if isinstance(call.journal, CallJournal):
@@ -139,11 +139,11 @@ class Office:
     # For the daemon.
 
     @property
-    def live(self) -> Sequence[CoreCall]:
+    def live(self) -> Sequence[CapturedCall]:
         """Every call that goes on."""
         return list(self._live.values())
 
-    def find(self, uuid: str) -> CoreCall | None:
+    def find(self, uuid: str) -> CapturedCall | None:
         """A call that goes on, by its uuid or a beginning that no other has. Raises LookupError for several."""
         found = [call for call in self._live.values() if uuid and call.uuid.startswith(uuid)]
         if len(found) > 1:
@@ -181,7 +181,7 @@ class Office:
 
     # Inside.
 
-    def _tick_call(self, call: CoreCall, now: Instant) -> None:
+    def _tick_call(self, call: CapturedCall, now: Instant) -> None:
         for track in list(call.tracks):
             track.tick(now)
         if now - call.state.opened > round(self.config.max_call_hours * 3600 * SECOND):
@@ -192,7 +192,7 @@ class Office:
         ):
             self._cut(call, "adapter-gone", call.last_heard)
 
-    def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CoreCall:
+    def _open(self, adapter: str, key: str, at: Instant, direction: ev.Direction) -> CapturedCall:
         self._follow_the_wall_clock()
         at, now = self.clock.moved(at), self.clock.now()
         if not now - 3600 * SECOND <= at <= now + SECOND:
@@ -209,7 +209,7 @@ class Office:
         state = Call()
         state.apply(opened)
         log.info("call opened", call=state.uuid, adapter=adapter)
-        call = CoreCall(state, self._journal(opened), self)
+        call = CapturedCall(state, self._journal(opened), self)
         for name, value in self._facts().items():
             call.record(ev.CallAttribute(at=at, name=name, value=value))
         if still := self._cut_off.take(adapter, key, at):
@@ -237,16 +237,16 @@ class Office:
             log.error("call not recorded", call=opened.call, why=str(why))  # noqa: TRY400 - the message says it all
             return NoJournal(str(why))
 
-    def _keep(self, call: CoreCall) -> CoreCall:
+    def _keep(self, call: CapturedCall) -> CapturedCall:
         self._live[call.state.adapter, call.key] = call
         return call
 
-    def _forget(self, call: CoreCall) -> None:
+    def _forget(self, call: CapturedCall) -> None:
         self.recovery.forget(call)
         if self._live.get((call.state.adapter, call.key)) is call:
             del self._live[call.state.adapter, call.key]
 
-    def _cut(self, call: CoreCall, reason: str, at: Instant) -> None:
+    def _cut(self, call: CapturedCall, reason: str, at: Instant) -> None:
         log.warning("call ended by vcond", call=call.uuid, reason=reason)
         pauses = pausing.standing(call.state.pauses, call.state.parties)
         self._cut_off.keep(call.state.adapter, call.key, self.clock.now(), pauses)

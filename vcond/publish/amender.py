@@ -19,7 +19,7 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import JournalError, StorageError
 from vcond.base.time import SECOND, Instant
-from vcond.capture.live_call import CoreCall
+from vcond.capture.live_call import CapturedCall
 from vcond.journal import CallJournal
 from vcond.publish.revisions import Revision
 from vcond.publish.texts import Settling
@@ -61,8 +61,8 @@ class Amender:
         *,
         speech: Settling,
         store: Reopening,
-        take: Callable[[CallJournal], CoreCall],
-        publish: Callable[[CoreCall, CallJournal, Revision], Awaitable[int]],
+        take: Callable[[CallJournal], CapturedCall],
+        publish: Callable[[CapturedCall, CallJournal, Revision], Awaitable[int]],
         give_up: Callable[[str], None],
         disk_low: Callable[[], bool],
         now: Callable[[], Instant],

@@ -18,7 +18,7 @@ from vcond.base import metrics
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.state import Call
-from vcond.capture.live_call import CoreCall
+from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.config.schema import RecordConfig
 from vcond.delivery import ConflictError
@@ -59,7 +59,7 @@ class Finisher:
         speech: Settling,
         outbox: Publishing,
         store: Reopening,
-        take: Callable[[CallJournal], CoreCall],
+        take: Callable[[CallJournal], CapturedCall],
         mint: Callable[[Instant], str],
         disk_low: Callable[[], bool] = lambda: False,
         quarantine: Path,
@@ -82,7 +82,7 @@ class Finisher:
         self._clean = clean
         self._mint = mint
         self._wait = wait or asyncio.sleep
-        self._ended: asyncio.Queue[tuple[CoreCall, CallJournal]] = asyncio.Queue()
+        self._ended: asyncio.Queue[tuple[CapturedCall, CallJournal]] = asyncio.Queue()
         self._awaited = Awaited(forget)
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._files = WholeFiles(files or Files())
@@ -98,7 +98,7 @@ class Finisher:
             disk_low=disk_low, now=now, wait=self._wait,
         )  # fmt: skip
 
-    def submit(self, call: CoreCall, journal: CallJournal) -> None:
+    def submit(self, call: CapturedCall, journal: CallJournal) -> None:
         """A call ended. Never waits."""
         self.busy += 1
         self._idle.clear()
@@ -135,7 +135,7 @@ class Finisher:
         finally:
             self._builder.close()
 
-    async def _guarded(self, call: CoreCall, journal: CallJournal) -> None:
+    async def _guarded(self, call: CapturedCall, journal: CallJournal) -> None:
         """One call that cannot be finished must not take the others with it: it stays in its journal, loudly."""
         try:
             await self._finish(call, journal)
@@ -157,7 +157,7 @@ class Finisher:
             if not self.busy:
                 self._idle.set()
 
-    async def _finish(self, call: CoreCall, journal: CallJournal) -> None:
+    async def _finish(self, call: CapturedCall, journal: CallJournal) -> None:
         complete = await all_texts(self._speech, (call.uuid, *call.joined), self._config.transcript_deadline)
         if not complete or call.state.untranscribed() or call.state.missed():
             self._announce(call)
@@ -180,7 +180,7 @@ class Finisher:
             self._follow(call.uuid, await looked_up(later, self._outbox))
         log.info("vCon in the outbox", call=call.uuid, bytes=size)
 
-    def _announce(self, call: CoreCall) -> None:
+    def _announce(self, call: CapturedCall) -> None:
         """An amended vCon is to follow, once; its uuid is fixed before the first one leaves."""
         if self._config.amend_deadline and call.state.amending is None and call.state.disposition is None:
             now = self._now()
@@ -195,12 +195,12 @@ class Finisher:
             elif one.state == "due" and one.until is not None:
                 self.amender.add(call, one)
 
-    async def _amend(self, call: CoreCall, journal: CallJournal, revision: Revision) -> int:
+    async def _amend(self, call: CapturedCall, journal: CallJournal, revision: Revision) -> int:
         """As ``_hand_over``, for what waited for texts."""
         await self._flushed(journal)  # texts are never the same again: these are in the journal before they leave
         return await self._hand_over(call, journal, revision)
 
-    async def _hand_over(self, call: CoreCall, journal: CallJournal, revision: Revision) -> int:
+    async def _hand_over(self, call: CapturedCall, journal: CallJournal, revision: Revision) -> int:
         """Make a vCon of a call and give it to the outbox: its bytes. 0: it is wrong, and set aside."""
         kept = False
         async with self._in_hand:
@@ -217,7 +217,7 @@ class Finisher:
         self._bus.publish(CaptionEvent(call.uuid, "event", _TOLD[revision.kind]))
         return len(built.body)
 
-    def _journal_waits(self, call: CoreCall, journal: CallJournal, *, kept: bool) -> None:
+    def _journal_waits(self, call: CapturedCall, journal: CallJournal, *, kept: bool) -> None:
         """For the sinks, or for ever. Before the vCon is published: it may be delivered before we hear that it was."""
         if not kept:
             self._awaited.add(call.uuid, revisions(call.state))

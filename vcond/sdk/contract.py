@@ -69,6 +69,7 @@ __all__ = [
     "NORMAL",
     "SECOND",
     "Adapter",
+    "AdapterHost",
     "Answered",
     "ArrivalClock",
     "BadMediaError",
@@ -79,7 +80,6 @@ __all__ = [
     "Clock",
     "Codec",
     "ConfigError",
-    "Desk",
     "Directed",
     "Direction",
     "Disposition",
@@ -255,7 +255,7 @@ class Ingress(Protocol):
         """Whether a request carries the ingress token as ``Authorization: Bearer``."""
 
 
-class Desk(Protocol):
+class AdapterHost(Protocol):
     """All of the core that an adapter can see."""
 
     @property
@@ -316,7 +316,7 @@ class Adapter(Protocol):
     def __init__(self, config: Any) -> None:
         """Take the typed configuration. Raises ConfigError for values that cannot work together."""
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Attach, serve, attach again after every loss; ends only when cancelled, and cleans up then."""
 
     def check(self) -> AsyncIterator[Finding]:

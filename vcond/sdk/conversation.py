@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vcond.sdk.contract import SECOND, Answered, Cause, Desk, Instant
+from vcond.sdk.contract import SECOND, AdapterHost, Answered, Cause, Instant
 from vcond.sdk.filledin import L
 from vcond.sdk.leg import Leg
 from vcond.sdk.recorded_call import EXCLUDED, RANG, RecordedCall
@@ -29,8 +29,8 @@ ALONE: Final = Instant(300 * SECOND)
 class Conversation(RecordedCall[L]):
     """All legs that belong together, and the call that they are to the core once it is recorded."""
 
-    def __init__(self, key: str, since: Instant, desk: Desk, selecting: Selecting) -> None:
-        super().__init__(key, since, desk, selecting)
+    def __init__(self, key: str, since: Instant, host: AdapterHost, selecting: Selecting) -> None:
+        super().__init__(key, since, host, selecting)
         self.left_alone: Instant | None = None
         """When only who stays was left. He may be hanging up, too."""
         self.had = 0

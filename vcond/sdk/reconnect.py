@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 from vcond.base.backoff import Backoff
-from vcond.sdk.contract import ConfigError, Desk, PeerError, ProtocolError
+from vcond.sdk.contract import AdapterHost, ConfigError, PeerError, ProtocolError
 
 SHORTEST: Final = 0.5
 LONGEST: Final = 30.0
@@ -19,10 +19,10 @@ SETTLED: Final = 10.0
 
 
 class Reconnecting:
-    """Attaches to ``system`` (its name, for the log) for ever; every failure is told to the desk and logged."""
+    """Attaches to ``system`` (its name, for the log) for ever; every failure is told to the host and logged."""
 
-    def __init__(self, desk: Desk, system: str) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, system: str) -> None:
+        self._host = host
         self._failed, self._refused = f"not attached to {system}", f"not attached: {system} refuses us"
 
     async def keep(
@@ -30,7 +30,7 @@ class Reconnecting:
     ) -> NoReturn:
         """Attach for ever. ``attach`` attaches and serves until it raises; ``lost`` is told whenever it did.
 
-        That it is attached, ``attach`` says itself (``desk.attached(True)``); that it is not any more is said here.
+        That it is attached, ``attach`` says itself (``host.attached(True)``); that it is not any more is said here.
         PeerError and ConfigError are explained. Any other exception is a mistake of ours: ``mistake`` is told, and all
         is tried again, as what is recorded then goes on.
         """
@@ -52,12 +52,12 @@ class Reconnecting:
 
     def explain(self, why: Exception, failures: int) -> float:
         """Say why we are not attached; how many seconds to wait before the next try."""
-        self._desk.attached(False, str(why))
+        self._host.attached(False, str(why))
         if isinstance(why, ConfigError):
-            self._desk.log.error(self._refused, why=str(why), fix="run: vcond check")
+            self._host.log.error(self._refused, why=str(why), fix="run: vcond check")
             return LONGEST
         again = pause(failures)
-        self._desk.log.warning(self._failed, why=str(why), again_in=round(again, 1))
+        self._host.log.warning(self._failed, why=str(why), again_in=round(again, 1))
         return again
 
 

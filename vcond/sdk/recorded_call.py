@@ -10,9 +10,9 @@ from msgspec import structs
 from vcond.sdk.call_events import CallEvents
 from vcond.sdk.contract import (
     SECOND,
+    AdapterHost,
     Answered,
     Cause,
-    Desk,
     Held,
     Instant,
     LiveCall,
@@ -33,7 +33,7 @@ HOLDING: Final = frozenset({"hold", "unhold"})
 class RecordedCall(CallEvents[L]):
     """Whether the legs of a conversation are recorded, from when on and until when."""
 
-    def __init__(self, key: str, since: Instant, desk: Desk, selecting: Selecting) -> None:
+    def __init__(self, key: str, since: Instant, host: AdapterHost, selecting: Selecting) -> None:
         super().__init__()
         self.key = key
         self.since = since
@@ -47,7 +47,7 @@ class RecordedCall(CallEvents[L]):
         self.first: L | None = None
         self.idle = False
         """Only who stays is there, since the last conversation ended: nothing begins until somebody comes."""
-        self._desk = desk
+        self._host = host
         self._selecting = selecting
         self._forget()
 
@@ -155,14 +155,14 @@ class RecordedCall(CallEvents[L]):
         begun = self.late or len(legs) > 1 or not self.legs or any(leg.up is not None for leg in legs)
         if not begun or not self._included(first, legs):
             return
-        if len(self._desk.open_calls()) >= self._selecting.max_calls:
+        if len(self._host.open_calls()) >= self._selecting.max_calls:
             self.refuse("limit", at)
-            self._desk.dropped("call", "limit")
-            self._desk.log.error("call not recorded: max_calls reached", max_calls=self._selecting.max_calls)
+            self._host.dropped("call", "limit")
+            self._host.log.error("call not recorded: max_calls reached", max_calls=self._selecting.max_calls)
             return
         way = self._way(first, [leg for leg in legs if leg is not first])
         since = at if self.late else Instant(max(first.created, first.came))
-        self.call = self._desk.call(self.key, at=since, direction=way)
+        self.call = self._host.call(self.key, at=since, direction=way)
         self._opened(first, at)
 
     def _included(self, first: L, legs: Iterable[L]) -> bool:

@@ -13,8 +13,8 @@ from vcond.base.errors import AmbiguousError
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
 from vcond.call import events as ev
 from vcond.capture.clock import SteadyClock
-from vcond.capture.live_call import CoreCall
-from vcond.capture.registry import SEVERAL, Office
+from vcond.capture.live_call import CapturedCall
+from vcond.capture.registry import SEVERAL, CallRegistry
 from vcond.config import Config
 from vcond.delivery import Again, Outbox
 from vcond.delivery.model import Stage
@@ -52,7 +52,7 @@ class Parts(Protocol):
 
     config: Config
     clock: SteadyClock
-    office: Office
+    registry: CallRegistry
     store: Store
     finisher: Finisher
     outbox: Outbox
@@ -96,7 +96,7 @@ class Status:
         if daemon.stopping:
             wrong["stop"] = "draining"
         for name in daemon.config.adapters:
-            ok, detail = daemon.office.attachments.said.get(name, (False, "no word yet"))
+            ok, detail = daemon.registry.attachments.said.get(name, (False, "no word yet"))
             if not ok:
                 wrong[f"adapter {name}"] = detail or "not attached"
         if daemon.store.trouble:
@@ -106,8 +106,8 @@ class Status:
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
         wrong |= self._sinks_in_trouble()
-        if daemon.office.disk.low:
-            wrong["disk"] = daemon.office.disk.low
+        if daemon.registry.disk.low:
+            wrong["disk"] = daemon.registry.disk.low
         return wrong
 
     def line(self) -> str:
@@ -115,19 +115,19 @@ class Status:
         wrong = "; ".join(f"{part}: {what}" for part, what in self.ready().items())
         if self._daemon.ops.trouble:
             wrong += f"; metrics: {self._daemon.ops.trouble}"
-        return f"{len(self._daemon.office.live)} calls" + (f"; {wrong}" if wrong else "")
+        return f"{len(self._daemon.registry.live)} calls" + (f"; {wrong}" if wrong else "")
 
     async def _status(self, _: dict[str, str]) -> Any:
         daemon = self._daemon
         return {
             "version": __version__,
             "ready": self.ready(),
-            "calls": len(daemon.office.live),
+            "calls": len(daemon.registry.live),
             "finishing": daemon.finisher.busy,
             "amending": len(daemon.finisher.amender),
-            "unfinished": len(daemon.office.recovery),
+            "unfinished": len(daemon.registry.recovery),
             "adapters": {
-                name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.office.attachments.said.items()
+                name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.registry.attachments.said.items()
             },
             "listen": daemon.web.base_url,
             "ops": daemon.ops.base_url,
@@ -135,7 +135,7 @@ class Status:
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:
-        return [summary(call.state, call.not_recorded) for call in self._daemon.office.live]
+        return [summary(call.state, call.not_recorded) for call in self._daemon.registry.live]
 
     async def _call(self, query: dict[str, str]) -> Any:
         call = self._find(query)
@@ -228,13 +228,13 @@ class Status:
             call.emit(ev.RecordingResumed(at=self._daemon.clock.now(), by=OPERATOR.by))
         return summary(call.state, call.not_recorded)
 
-    def _override(self, call: CoreCall, reason: str) -> None:
+    def _override(self, call: CapturedCall, reason: str) -> None:
         call.emit(ev.PauseOverridden(at=self._daemon.clock.now(), by=OPERATOR.by, reason=reason))
         if not call.state.paused:
             log.warning("recording goes on against the wish of who paused it: the operator said so", call=call.uuid)
 
-    def _find(self, query: dict[str, str]) -> CoreCall:
-        call = self._daemon.office.find(query.get("call", "-"))
+    def _find(self, query: dict[str, str]) -> CapturedCall:
+        call = self._daemon.registry.find(query.get("call", "-"))
         if call is None:
             raise LookupError("no active call with this id")
         return call

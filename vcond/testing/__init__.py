@@ -1,4 +1,4 @@
-"""For authors of plug-ins: a desk in memory, time that jumps, rigs to fill in, and the suites that plug-ins pass."""
+"""For authors of plug-ins: a host in memory, time that jumps, rigs to fill in, and the suites that plug-ins pass."""
 
 import pytest
 

@@ -28,7 +28,7 @@ LAWFUL: Final = (
 
 
 class Book(Protocol):
-    """What a call tells its desk."""
+    """What a call tells its host."""
 
     unmergeable: str
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from vcond.base.time import samples
 from vcond.call import events as ev
 from vcond.testing.call import MemoryCall
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.rig import Rig
 from vcond.testing.sounds import RATE, find, voice
 
@@ -17,9 +17,9 @@ OWN, OTHER = 0.95, 0.2
 """Least correlation with what the party said, most with what the other one said."""
 
 
-def check_events(desk: MemoryDesk, call: MemoryCall) -> None:
+def check_events(host: MemoryHost, call: MemoryCall) -> None:
     """What holds for every record: lawful, in order, with indices that never move."""
-    desk.state_from_events(call)
+    host.state_from_events(call)
     assert call.state.odd == 0, "events that make no sense"
     assert isinstance(call.events[0], ev.CallOpened)
     joined: dict[int, str] = {}
@@ -59,12 +59,12 @@ def check_ended(rig: Rig, call: MemoryCall) -> None:
         assert last <= track.samples
 
 
-def check_voices(rig: Rig, desk: MemoryDesk, call: MemoryCall, *, seed: int = 0, seconds: float = 3.0) -> None:
+def check_voices(rig: Rig, host: MemoryHost, call: MemoryCall, *, seed: int = 0, seconds: float = 3.0) -> None:
     """Each party is heard on its own track and nowhere else, at the same time as it spoke."""
     said = [voice(seed + ANN, seconds), voice(seed + BEN, seconds)]
     lags = []
     for party in (0, 1):
-        heard = desk.audio(call, party, rate=RATE)
+        heard = host.audio(call, party, rate=RATE)
         own, lag = find(said[party], heard)
         other, _ = find(said[1 - party], heard)
         assert own >= OWN, f"party {party} is not heard: correlation {own:.3f}"
@@ -74,16 +74,16 @@ def check_voices(rig: Rig, desk: MemoryDesk, call: MemoryCall, *, seed: int = 0,
     assert apart <= rig.tolerance_ms, f"the parties are {apart:.1f} ms apart"
 
 
-def check_attached(desk: MemoryDesk) -> None:
+def check_attached(host: MemoryHost) -> None:
     """An adapter whose system was there all the time stayed attached: a bug of its own is no reason to attach again."""
-    since = [ok for ok, _ in desk.attachments].index(True)
-    lost = [detail for ok, detail in desk.attachments[since:] if not ok]
+    since = [ok for ok, _ in host.attachments].index(True)
+    lost = [detail for ok, detail in host.attachments[since:] if not ok]
     assert not lost, f"attached(False) though nothing was lost; a bug is in what was logged: {lost}"
 
 
-def moments(desk: MemoryDesk, key: str) -> list[str]:
+def moments(host: MemoryHost, key: str) -> list[str]:
     """The party history of a call, as words."""
-    return [moment.event for moment in desk.by_key(key).state.history]
+    return [moment.event for moment in host.by_key(key).state.history]
 
 
 def private_words(rig: Rig, texts: Iterable[str], *secrets: str) -> list[str]:

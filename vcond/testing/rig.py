@@ -12,7 +12,7 @@ from typing import Literal
 
 from vcond.media.codecs import Pcm
 from vcond.sdk.contract import Adapter
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 
 Ability = Literal["digits", "hold", "pause", "unanswered", "cut", "resume", "restart", "garbage"]
 """
@@ -22,7 +22,7 @@ pause       a party, or the platform, can pause the recording
 unanswered  a call can ring and not be answered
 cut         the connection that carries a call can be lost without a hang-up
 resume      after a cut the same call can go on (``RigCall.resume``)
-restart     a call can go on after vcond was killed and started again (``RigCall.resume`` with the new desk)
+restart     a call can go on after vcond was killed and started again (``RigCall.resume`` with the new host)
 garbage     bytes that make no sense can be sent to the adapter
 """
 
@@ -31,7 +31,7 @@ class RigCall(ABC):
     """A call that the rig placed. The caller is the first party, the callee the second."""
 
     key: str
-    """The adapter's key of the call, as in ``desk.by_key(key)``."""
+    """The adapter's key of the call, as in ``host.by_key(key)``."""
 
     @abstractmethod
     async def speak(self, caller: Pcm, callee: Pcm) -> None:
@@ -57,8 +57,8 @@ class RigCall(ABC):
         """The connection is lost, without a word."""
         raise NotImplementedError
 
-    async def resume(self, desk: MemoryDesk) -> None:
-        """The same call goes on after a cut, or after a restart with another desk; returns when it can be spoken on."""
+    async def resume(self, host: MemoryHost) -> None:
+        """The same call goes on after a cut, or after a restart with another host; returns when it can be spoken on."""
         raise NotImplementedError
 
 
@@ -86,13 +86,13 @@ class Rig(ABC):
         """Stop the system and whatever calls it still has."""
 
     @abstractmethod
-    async def place(self, desk: MemoryDesk, *, answered: bool = True) -> RigCall:
+    async def place(self, host: MemoryHost, *, answered: bool = True) -> RigCall:
         """Place a call and return once it is answered (or rings, for one that will not be) and can be spoken on.
 
         The adapter has said ``attached(True)``.
         """
 
-    async def garbage(self, desk: MemoryDesk) -> None:
+    async def garbage(self, host: MemoryHost) -> None:
         """Send to the adapter what makes no sense."""
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""An adapter that runs at a desk in memory, for one test."""
+"""An adapter that runs at a host in memory, for one test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from vcond.sdk.contract import Adapter
 from vcond.testing.call import MemoryCall
 from vcond.testing.checks import check_attached, check_events, private_words
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.rig import Ability, Rig
 from vcond.testing.time import run_virtual
 from vcond.testing.watch import captured_logs, nobody_sleeps
@@ -28,21 +28,21 @@ LOSING: frozenset[Ability] = frozenset({"cut", "restart", "garbage"})
 
 @dataclass
 class Session:
-    """An adapter that runs at a desk."""
+    """An adapter that runs at a host."""
 
     rig: Rig
-    desk: MemoryDesk
+    host: MemoryHost
     adapter: Adapter
     task: asyncio.Task[None]
 
     async def until(self, predicate: Callable[[], bool], what: str) -> None:
-        """Wait for something at the desk, as long as the rig is patient."""
-        await self.desk.until(predicate, within=self.rig.patience, what=what)
+        """Wait for something at the host, as long as the rig is patient."""
+        await self.host.until(predicate, within=self.rig.patience, what=what)
 
     async def over(self, key: str) -> MemoryCall:
         """The call of a key, once it has ended."""
-        await self.until(lambda: self.desk.by_key(key).over, f"the end of call {key}")
-        return self.desk.by_key(key)
+        await self.until(lambda: self.host.by_key(key).over, f"the end of call {key}")
+        return self.host.by_key(key)
 
     async def cancel(self) -> None:
         """Cancel the adapter and wait for it."""
@@ -83,7 +83,7 @@ def in_session(*abilities: Ability) -> Callable[[Body], Callable[[Any, Rig], Non
                 async with session(rig) as run:
                     await test(self, run)
                     if LOSING.isdisjoint(abilities) and not run.task.done():
-                        check_attached(run.desk)
+                        check_attached(run.host)
 
             drive(rig, main())
 
@@ -98,23 +98,23 @@ async def session(rig: Rig) -> AsyncIterator[Session]:
     """The rig's system, started, with an adapter that is attached; all is taken down and looked at afterwards."""
     await rig.start()
     try:
-        async with serving(rig, MemoryDesk(rig.adapter().name)) as run:
+        async with serving(rig, MemoryHost(rig.adapter().name)) as run:
             yield run
     finally:
         await rig.stop()
 
 
 @asynccontextmanager
-async def serving(rig: Rig, desk: MemoryDesk) -> AsyncIterator[Session]:
-    """An adapter that runs at ``desk``. When its ``run`` ends by itself, so does the test."""
+async def serving(rig: Rig, host: MemoryHost) -> AsyncIterator[Session]:
+    """An adapter that runs at ``host``. When its ``run`` ends by itself, so does the test."""
     with nobody_sleeps() as sleepers, captured_logs() as lines:
-        async with desk:
+        async with host:
             adapter = rig.adapter()
-            task = asyncio.create_task(adapter.run(desk), name="the adapter")
-            run = Session(rig, desk, adapter, task)
+            task = asyncio.create_task(adapter.run(host), name="the adapter")
+            run = Session(rig, host, adapter, task)
             watch = asyncio.create_task(_guard(task, asyncio.current_task()))
             try:
-                await run.until(lambda: desk.is_attached, "attached(True)")
+                await run.until(lambda: host.is_attached, "attached(True)")
                 yield run
             finally:
                 watch.cancel()
@@ -122,10 +122,10 @@ async def serving(rig: Rig, desk: MemoryDesk) -> AsyncIterator[Session]:
                     await run.cancel()
                 finally:
                     sys.stdout.writelines(f"{line}\n" for line in lines)  # pytest shows it with a test that fails
-    assert not desk.faults, f"the contract was broken: {desk.faults}"
-    for call in desk.calls:
-        check_events(desk, call)
-    told = private_words(rig, [*lines, *(detail for _, detail in desk.attachments)], desk.ingress.token)
+    assert not host.faults, f"the contract was broken: {host.faults}"
+    for call in host.calls:
+        check_events(host, call)
+    told = private_words(rig, [*lines, *(detail for _, detail in host.attachments)], host.ingress.token)
     assert not told, f"private, and yet in a log line or in attached(): {told}"
     assert sleepers == [], "the event loop was blocked"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock, run_virtual
 from vcond_asterisk import AsteriskAdapter, Config, wire
-from vcond_asterisk.board import Switchboard
+from vcond_asterisk.tracker import ChannelTracker
 
 HERE = Path(__file__).resolve().parent
 
@@ -111,8 +111,8 @@ def taps():
 
 
 @pytest.fixture
-def desk():
-    return MemoryDesk("asterisk", clock=ManualClock())
+def host():
+    return MemoryHost("asterisk", clock=ManualClock())
 
 
 @pytest.fixture
@@ -126,10 +126,10 @@ def login():
 
 
 class Script:
-    """Tells a switchboard events as Asterisk would, a millisecond apart."""
+    """Tells a tracker events as Asterisk would, a millisecond apart."""
 
-    def __init__(self, board, clock):
-        self.board, self.clock = board, clock
+    def __init__(self, tracker, clock):
+        self.tracker, self.clock = tracker, clock
         self.channels = {}
         self.members = {}
 
@@ -149,7 +149,7 @@ class Script:
         event = wire.decode_event(json.dumps({"type": kind, **shown}))
         assert event is not None
         self.clock.advance(1_000_000)
-        self.board.event(event, self.clock.now())
+        self.tracker.event(event, self.clock.now())
 
     def created(self, ident, name, **more):
         self.tell("ChannelCreated", channel=self.channel(ident, name, **more))
@@ -203,42 +203,42 @@ CHANNELS = {
 
 
 @pytest.fixture
-def make_board(desk, taps):
+def make_tracker(host, taps):
     def make(**config):
         settings = {"internal": ["PJSIP/agent*"], "domain": "pbx.test", **config}
-        return Switchboard(desk, Config(**settings).checked(), taps)
+        return ChannelTracker(host, Config(**settings).checked(), taps)
 
     return make
 
 
 @pytest.fixture
-def board(make_board):
-    return make_board()
+def tracker(make_tracker):
+    return make_tracker()
 
 
 @pytest.fixture
-def script(board, desk):
-    return Script(board, desk.clock)
+def script(tracker, host):
+    return Script(tracker, host.clock)
 
 
 @pytest.fixture
-def make_script(desk):
-    return lambda board: Script(board, desk.clock)
+def make_script(host):
+    return lambda tracker: Script(tracker, host.clock)
 
 
 class World:
-    """The fake, a desk, and the adapter between them."""
+    """The fake, a host, and the adapter between them."""
 
     def __init__(self, fake, login, **config):
         self.pbx = fake
-        self.desk = MemoryDesk("asterisk")
+        self.host = MemoryHost("asterisk")
         self.config = Config(url=fake.url, internal=["PJSIP/agent*"], **{**login, **config})
 
     async def start(self, *, attached=True):
-        self.task = asyncio.create_task(AsteriskAdapter(self.config).run(self.desk))
+        self.task = asyncio.create_task(AsteriskAdapter(self.config).run(self.host))
         self.ticks = asyncio.create_task(self._tick())
         if attached:
-            await self.until(lambda: self.desk.is_attached)
+            await self.until(lambda: self.host.is_attached)
 
     async def stop(self):
         self.ticks.cancel()
@@ -249,10 +249,10 @@ class World:
     async def _tick(self):
         while True:
             await asyncio.sleep(0.5)
-            self.desk.tick()
+            self.host.tick()
 
     async def until(self, predicate, within=200):
-        """Wait in virtual time; also for what the desk is not told of."""
+        """Wait in virtual time; also for what the host is not told of."""
         async with asyncio.timeout(within):
             while True:
                 with contextlib.suppress(LookupError):
@@ -267,11 +267,11 @@ class World:
         pbx.up(agent)
         pbx.up(caller)
         pbx.bridge(agent, caller)
-        await self.until(lambda: len(self.desk.by_key(caller).state.tracks) == tapped)
+        await self.until(lambda: len(self.host.by_key(caller).state.tracks) == tapped)
         return caller, agent
 
     def codes(self, key):
-        return [warning.code for warning in self.desk.by_key(key).state.warnings]
+        return [warning.code for warning in self.host.by_key(key).state.warnings]
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def world(make_fake, login):
                     await main(one)
                 finally:
                     await one.stop()
-                assert one.desk.faults == []
+                assert one.host.faults == []
                 await asyncio.sleep(1)
                 assert fake.helpers(f"{one.config.app}.") == [], "something was left on the PBX"
 

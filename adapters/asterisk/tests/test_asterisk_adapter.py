@@ -10,7 +10,7 @@ import pytest
 from vcond.sdk.contract import Cause
 from vcond.testing.sounds import find, voice
 from vcond_asterisk import adapter
-from vcond_asterisk.board import Switchboard
+from vcond_asterisk.tracker import ChannelTracker
 
 
 def test_it_sets_filter_and_subscription_after_every_connect(world):
@@ -20,8 +20,8 @@ def test_it_sets_filter_and_subscription_after_every_connect(world):
             assert "ApplicationReplaced" in one.pbx.allowed["vcond"]
             assert one.pbx._subscribed == {"vcond"}
             one.pbx.cut_events()
-            await one.until(lambda: not one.desk.is_attached)
-            await one.until(lambda: one.desk.is_attached)
+            await one.until(lambda: not one.host.is_attached)
+            await one.until(lambda: one.host.is_attached)
         assert not any("subscribeAll" in request for request in one.pbx.requests)
 
     world(main)
@@ -35,7 +35,7 @@ def test_variables_are_told_when_calls_are_chosen_by_one(world):
         caller = one.pbx.channel("PJSIP/trunk", state="Up")
         agent = one.pbx.channel("PJSIP/agent", linked=caller, state="Up")
         one.pbx.bridge(caller, agent)
-        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        await one.until(lambda: len(one.host.by_key(caller).state.tracks) == 2)
 
     world(main, only_if_variable="REC")
 
@@ -57,10 +57,10 @@ def test_it_is_not_attached_until_all_works(world, refused, status, says):
     async def main(one):
         one.pbx.refuse[refused] = status
         await one.start(attached=False)
-        await one.until(lambda: len(one.desk.attachments) >= 2)
-        assert says in one.desk.attachments[-1][1]
+        await one.until(lambda: len(one.host.attachments) >= 2)
+        assert says in one.host.attachments[-1][1]
         one.pbx.refuse.clear()
-        await one.until(lambda: one.desk.is_attached)
+        await one.until(lambda: one.host.is_attached)
 
     world(main, start=False)
 
@@ -73,7 +73,7 @@ def test_the_linkedid_is_asked_for_once_a_channel(world):
         assert asked.count(f"GET channels/{agent}/variable") == 1
         assert asked.count(f"GET channels/{caller}/variable") <= 4, "and whether the caller hides, until he talks"
         one.pbx.hang_up(agent, caller)
-        await one.until(lambda: one.desk.by_key(caller).over)
+        await one.until(lambda: one.host.by_key(caller).over)
 
     world(main)
 
@@ -82,7 +82,7 @@ def test_a_caller_who_hides_the_number_is_anonymous_from_the_first_event_on(worl
     async def main(one):
         one.pbx.variables["CALLERID(pres)"] = "prohib_not_screened"
         caller, agent = await one.call()
-        call = one.desk.by_key(caller)
+        call = one.host.by_key(caller)
         number = one.pbx.channels[caller]["caller"]["number"]
         assert len(number) > 5
         assert number not in repr(call.events)
@@ -95,21 +95,21 @@ def test_a_caller_who_hides_the_number_is_anonymous_from_the_first_event_on(worl
 
 
 def test_a_mistake_of_ours_with_one_event_costs_no_call(world, monkeypatch):
-    handled = Switchboard.event
+    handled = ChannelTracker.event
 
-    def breaks(board, event, arrived):
+    def breaks(tracker, event, arrived):
         if type(event).__name__ == "ChannelHold":
             raise RuntimeError("+4930123456")
-        handled(board, event, arrived)
+        handled(tracker, event, arrived)
 
-    monkeypatch.setattr(Switchboard, "event", breaks)
+    monkeypatch.setattr(ChannelTracker, "event", breaks)
 
     async def main(one):
         caller, agent = await one.call()
         one.pbx.tell("ChannelHold", channel=agent)
-        await one.until(lambda: one.desk.drops["event", "mistake"] == 1)
+        await one.until(lambda: one.host.drops["event", "mistake"] == 1)
         one.pbx.hang_up(agent, caller)
-        await one.until(lambda: one.desk.by_key(caller).over)
+        await one.until(lambda: one.host.by_key(caller).over)
 
     world(main)
 
@@ -120,10 +120,10 @@ def test_a_mistake_of_ours_while_looking_after_one_call_costs_no_other(world, mo
 
     async def main(one):
         caller, agent = await one.call()
-        monkeypatch.setattr(adapter.TapCrew, "look_after", breaks)
-        await one.until(lambda: one.desk.drops["event", "mistake"] >= 2)
+        monkeypatch.setattr(adapter.TapManager, "look_after", breaks)
+        await one.until(lambda: one.host.drops["event", "mistake"] >= 2)
         one.pbx.hang_up(agent, caller)
-        await one.until(lambda: one.desk.by_key(caller).over)
+        await one.until(lambda: one.host.by_key(caller).over)
 
     world(main)
 
@@ -137,10 +137,10 @@ def test_a_mistake_of_ours_while_attaching_is_no_end(world, monkeypatch):
         with monkeypatch.context() as broken:
             broken.setattr(adapter, "resync", breaks)
             one.pbx.cut_events()
-            await one.until(lambda: one.desk.drops["event", "mistake"] >= 1)
-        await one.until(lambda: one.desk.is_attached)
-        assert not one.desk.by_key(caller).over
-        assert not any("4930" in detail for _, detail in one.desk.attachments)
+            await one.until(lambda: one.host.drops["event", "mistake"] >= 1)
+        await one.until(lambda: one.host.is_attached)
+        assert not one.host.by_key(caller).over
+        assert not any("4930" in detail for _, detail in one.host.attachments)
 
     world(main)
 
@@ -148,14 +148,14 @@ def test_a_mistake_of_ours_while_attaching_is_no_end(world, monkeypatch):
 def test_a_call_that_the_core_ended_is_not_listened_to_any_more(world):
     async def main(one):
         caller, agent = await one.call()
-        call = one.desk.by_key(caller)
-        call.end(at=one.desk.clock.now())
+        call = one.host.by_key(caller)
+        call.end(at=one.host.clock.now())
         await one.until(lambda: one.pbx.helpers("vcond.") == [])
-        late = one.desk.drops["frame", "after-close"] + one.desk.drops["frame", "after-end"]
+        late = one.host.drops["frame", "after-close"] + one.host.drops["frame", "after-end"]
         assert late < 200, "about a second of frames of two parties"
         one.pbx.hang_up(agent, caller)
         await asyncio.sleep(1)
-        assert len(one.desk.calls) == 1
+        assert len(one.host.calls) == 1
 
     world(main)
 
@@ -163,9 +163,9 @@ def test_a_call_that_the_core_ended_is_not_listened_to_any_more(world):
 def test_a_call_that_the_core_cut_off_is_recorded_from_then_on(world):
     async def main(one):
         caller, agent = await one.call()
-        old = one.desk.by_key(caller)
-        old.end(at=one.desk.clock.now(), cause=Cause(text="limit"))
-        await one.until(lambda: len(one.desk.calls) == 2)
+        old = one.host.by_key(caller)
+        old.end(at=one.host.clock.now(), cause=Cause(text="limit"))
+        await one.until(lambda: len(one.host.calls) == 2)
         await heard_again(one, old, caller, agent)
 
     world(main)
@@ -175,38 +175,38 @@ def test_a_call_that_the_core_cut_off_is_recorded_from_then_on(world):
 def test_a_call_that_went_on_while_we_were_not_attached_is_recorded_from_then_on(world, early):
     async def main(one):
         caller, agent = await one.call()
-        old = one.desk.by_key(caller)
-        heard = one.desk.clock.now()
+        old = one.host.by_key(caller)
+        heard = one.host.clock.now()
         one.pbx.refuse["GET events"] = 500
         one.pbx.cut_events()
         await asyncio.sleep(40)
         if not early:
             one.pbx.refuse.clear()
-            await one.until(lambda: one.desk.is_attached)
+            await one.until(lambda: one.host.is_attached)
         old.end(at=heard, cause=Cause(text="adapter-gone"))
         await asyncio.sleep(2)
-        assert early == (len(one.desk.calls) == 1)
+        assert early == (len(one.host.calls) == 1)
         one.pbx.refuse.clear()
-        await one.until(lambda: len(one.desk.calls) == 2)
+        await one.until(lambda: len(one.host.calls) == 2)
         await heard_again(one, old, caller, agent)
 
     world(main)
 
 
 async def heard_again(one, old, caller, agent):
-    new = one.desk.calls[1]
+    new = one.host.calls[1]
     await one.until(lambda: len(new.state.tracks) == 2)
     said = voice(1, 2.0)
     one.pbx.say(agent, said)
     await one.pbx.said(agent)
     await asyncio.sleep(0.5)
     assert [warning.code for warning in new.state.warnings] == ["joined-late"]
-    assert find(said, one.desk.audio(new, 1))[0] > 0.99
+    assert find(said, one.host.audio(new, 1))[0] > 0.99
     one.pbx.hang_up(agent, caller, by=agent)
     await one.until(lambda: new.over)
     assert new.state.hung_up_by == 1
     assert len(old.state.tracks) == 2, "what was ended stays as it was"
-    assert len(one.desk.calls) == 2
+    assert len(one.host.calls) == 2
 
 
 def test_an_audio_port_that_somebody_has_is_tried_again(world):
@@ -216,9 +216,9 @@ def test_an_audio_port_that_somebody_has_is_tried_again(world):
             taken.listen()
             one.config.port = taken.getsockname()[1]
             await one.start(attached=False)
-            await one.until(lambda: bool(one.desk.attachments))
-            assert "cannot listen" in one.desk.attachments[-1][1]
-        await one.until(lambda: one.desk.is_attached)
+            await one.until(lambda: bool(one.host.attachments))
+            assert "cannot listen" in one.host.attachments[-1][1]
+        await one.until(lambda: one.host.is_attached)
 
     world(main, start=False)
 
@@ -230,9 +230,9 @@ def test_a_pbx_that_restarts_ends_its_calls(world):
         one.pbx.channels.clear()
         one.pbx.bridges.clear()
         one.pbx.cut_audio()
-        ended = one.desk.clock.now()
-        await one.until(lambda: one.desk.by_key(caller).over)
-        assert abs(one.desk.by_key(caller).state.ended - ended) < 1e9
+        ended = one.host.clock.now()
+        await one.until(lambda: one.host.by_key(caller).over)
+        assert abs(one.host.by_key(caller).state.ended - ended) < 1e9
         assert one.codes(caller) == ["events-lost"]
 
     world(main)
@@ -248,12 +248,12 @@ def test_a_tap_is_tried_again_until_it_works(world):
         await one.until(lambda: "tap-failed" in one.codes(caller))
         assert one.codes(caller).count("tap-failed") == 2, "once for each party"
         one.pbx.refuse.clear()
-        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        await one.until(lambda: len(one.host.by_key(caller).state.tracks) == 2)
         said = voice(1, 2.0)
         one.pbx.say(agent, said)
         await one.pbx.said(agent)
         await asyncio.sleep(0.5)
-        assert find(said, one.desk.audio(one.desk.by_key(caller), 1))[0] > 0.99
+        assert find(said, one.host.audio(one.host.by_key(caller), 1))[0] > 0.99
 
     world(main)
 
@@ -274,7 +274,7 @@ def test_a_request_that_is_never_answered(world):
         caller, _ = await one.call(tapped=0)
         await one.until(lambda: "tap-failed" in one.codes(caller))
         one.pbx.hang = ""
-        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        await one.until(lambda: len(one.host.by_key(caller).state.tracks) == 2)
 
     world(main, timeout=1.0)
 
@@ -285,14 +285,14 @@ def test_a_pbx_that_is_slow_is_given_more_time_with_each_try(world):
     async def main(one):
         one.pbx.slow = 3.0
         caller, agent = await one.call(tapped=0)
-        await one.until(lambda: len(one.desk.by_key(caller).state.tracks) == 2)
+        await one.until(lambda: len(one.host.by_key(caller).state.tracks) == 2)
         said = voice(1, 2.0)
         one.pbx.say(agent, said)
         await one.pbx.said(agent)
         await asyncio.sleep(0.5)
-        assert find(said, one.desk.audio(one.desk.by_key(caller), 1))[0] > 0.99
+        assert find(said, one.host.audio(one.host.by_key(caller), 1))[0] > 0.99
         assert "tap-failed" not in one.codes(caller)
-        assert one.desk.drops["tap", "stalled"] == 0
+        assert one.host.drops["tap", "stalled"] == 0
 
     world(main, timeout=5.0)
 
@@ -304,7 +304,7 @@ def test_a_stalled_tap_is_made_anew(world):
         one.pbx.mute |= first
         await one.until(lambda: len(set(one.pbx._streams) - first) == 2)
         await one.until(lambda: not first & set(one.pbx.channels))
-        call = one.desk.by_key(caller)
+        call = one.host.by_key(caller)
         await asyncio.sleep(3)
         assert len(call.state.tracks) == 2, "the same tracks go on"
         assert len(set(one.pbx._streams) - first) == 2, "and the new taps stay"
@@ -320,8 +320,8 @@ def test_taps_that_stand_still_go_on_with_a_frame_of_silence(world):
         one.pbx.say(agent, said)
         await one.pbx.said(agent)
         await asyncio.sleep(0.5)
-        call = one.desk.by_key(caller)
-        assert find(said, one.desk.audio(call, 1))[0] > 0.95
+        call = one.host.by_key(caller)
+        assert find(said, one.host.audio(call, 1))[0] > 0.95
         assert one.codes(caller) == []
         assert one.pbx.requests.count("POST channels/externalMedia") == 2, "none was made anew"
         assert all(0 < len(taken) < 4 * 323 for taken in one.pbx.taken.values()), "no more than it takes"
@@ -340,7 +340,7 @@ def test_taps_that_silence_does_not_help_are_made_anew_and_told(world, frames, s
         await one.until(lambda: len(set(one.pbx._streams) - first) == 2)
         assert seconds <= loop.time() - began < seconds + 0.8
         assert one.codes(caller) == ["tap-stalled"] * 2, "once for each party"
-        assert one.desk.drops["tap", "stalled"] == 2
+        assert one.host.drops["tap", "stalled"] == 2
 
     world(main, stall_seconds=2.0)
 
@@ -350,15 +350,15 @@ def test_audio_and_events_cut_at_once(world):
         caller, agent = await one.call()
         one.pbx.cut_audio()
         one.pbx.cut_events()
-        await one.until(lambda: not one.desk.is_attached)
-        await one.until(lambda: one.desk.is_attached)
+        await one.until(lambda: not one.host.is_attached)
+        await one.until(lambda: one.host.is_attached)
         await asyncio.sleep(1)
         said = voice(2, 2.0)
         one.pbx.say(caller, said)
         await one.pbx.said(caller)
         await asyncio.sleep(0.5)
-        call = one.desk.by_key(caller)
-        assert find(said, one.desk.audio(call, 0))[0] > 0.99
+        call = one.host.by_key(caller)
+        assert find(said, one.host.audio(call, 0))[0] > 0.99
         assert len(call.state.tracks) == 2
         assert agent in one.pbx.channels
 
@@ -371,7 +371,7 @@ def test_a_party_of_whom_only_silence_comes_is_told_once(world):
         one.pbx.say(caller, voice(1, 1.0))
         await one.until(lambda: "no-audio" in one.codes(caller))
         await asyncio.sleep(3)
-        (warning,) = one.desk.by_key(caller).state.warnings
+        (warning,) = one.host.by_key(caller).state.warnings
         assert "only silence" in warning.text
 
     world(main, no_audio_seconds=2.0)
@@ -382,7 +382,7 @@ def test_parties_of_whom_nothing_comes_at_all_are_told(world):
         one.pbx.mute.add("*")
         caller, _ = await one.call(tapped=0)
         await one.until(lambda: one.codes(caller).count("no-audio") == 2)
-        told = [w.text for w in one.desk.by_key(caller).state.warnings if w.code == "no-audio"]
+        told = [w.text for w in one.host.by_key(caller).state.warnings if w.code == "no-audio"]
         assert all("no audio of this party arrives" in text for text in told)
 
     world(main, no_audio_seconds=2.0)
@@ -406,7 +406,7 @@ def test_a_leg_that_ends_while_it_is_being_tapped_leaves_nothing(world):
         one.pbx.up(agent)
         await one.until(lambda: any("/snoop/" in request for request in one.pbx.requests))
         one.pbx.hang_up(caller, agent)
-        await one.until(lambda: all(call.over for call in one.desk.calls))
+        await one.until(lambda: all(call.over for call in one.host.calls))
 
     world(main)
 
@@ -437,7 +437,7 @@ def test_helpers_that_cannot_be_removed_are_when_it_attaches_again(world):
         caller, agent = await one.call()
         one.pbx.refuse["DELETE"] = 500
         one.pbx.hang_up(agent, caller)
-        await one.until(lambda: one.desk.by_key(caller).over)
+        await one.until(lambda: one.host.by_key(caller).over)
         await asyncio.sleep(1)
         assert len([name for name in one.pbx.helpers("vcond.") if ".b-" in name]) == 2
         one.pbx.refuse.clear()

@@ -38,8 +38,8 @@ class FakeLine(RigCall):
         self.pbx.cut_events()
         await asyncio.sleep(0.1)
 
-    async def resume(self, desk):
-        await desk.until(lambda: desk.is_attached, within=30)
+    async def resume(self, host):
+        await host.until(lambda: host.is_attached, within=30)
         await asyncio.sleep(1)  # virtual: the taps are made anew
 
 
@@ -65,7 +65,7 @@ class FakeRig(Rig):
     async def stop(self):
         await self.pbx.__aexit__()
 
-    async def place(self, desk, *, answered=True):
+    async def place(self, host, *, answered=True):
         pbx = self.pbx
         caller = pbx.channel("PJSIP/trunk", number="+15550100", name="Carol Caller")
         callee = pbx.channel("PJSIP/agent", linked=caller, number="7001", name="Alice Agent", state="Ringing")
@@ -74,12 +74,12 @@ class FakeRig(Rig):
             pbx.up(callee)
             pbx.up(caller)
             pbx.bridge(callee, caller)
-            await desk.until(lambda: len(desk.by_key(caller).state.tracks) == 2, within=30, what="tracks")
+            await host.until(lambda: len(host.by_key(caller).state.tracks) == 2, within=30, what="tracks")
         else:
-            await desk.until(lambda: bool(desk.by_key(caller).key), within=30)
+            await host.until(lambda: bool(host.by_key(caller).key), within=30)
         return FakeLine(pbx, caller, caller, callee)
 
-    async def garbage(self, desk):
+    async def garbage(self, host):
         app = self.adapter().config.app
         for text in ("", "{", "[]", '{"type":1}', '{"type":"ChannelCreated"}', '{"type":"Dial","peer":{"id":""}}'):
             self.pbx.send(app, text)

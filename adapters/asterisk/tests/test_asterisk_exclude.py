@@ -6,20 +6,20 @@ import msgspec
 import pytest
 
 from vcond.sdk.contract import ArrivalClock, Codec, RecordingPaused
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond.testing.time import ManualClock
 from vcond_asterisk import Config, wire
-from vcond_asterisk.board import Switchboard
 from vcond_asterisk.resync import resync
+from vcond_asterisk.tracker import ChannelTracker
 
 MS = 1_000_000
 FRAME = 160
 
 
 @pytest.fixture
-def script(make_board, make_script):
-    return make_script(make_board(exclude=["PJSIP/ceo*"]))
+def script(make_tracker, make_script):
+    return make_script(make_tracker(exclude=["PJSIP/ceo*"]))
 
 
 def renamed(script, name="PJSIP/ceo-0000000f"):
@@ -28,80 +28,80 @@ def renamed(script, name="PJSIP/ceo-0000000f"):
 
 
 @pytest.mark.parametrize("kind", ["ChannelStateChange", "ChannelCallerId", "ChannelConnectedLine", "ChannelHold"])
-def test_an_excluded_phone_that_takes_a_channel_over_ends_the_recording(script, desk, taps, kind):
+def test_an_excluded_phone_that_takes_a_channel_over_ends_the_recording(script, host, taps, kind):
     script.call()
     renamed(script)
     script.tell(kind, channel="a1")
-    (call,) = desk.calls
+    (call,) = host.calls
     assert call.over
     assert call.state.warnings[-1].code == "excluded"
     assert taps.on == {}
     assert "PJSIP/ceo" not in {fact.value for fact in call.state.facts}
     script.up("a1", "t1")
     script.destroyed("a1", "t1")
-    assert len(desk.calls) == 1
+    assert len(host.calls) == 1
 
 
-def test_an_excluded_phone_that_picks_up_before_anybody_talks(script, desk, taps):
+def test_an_excluded_phone_that_picks_up_before_anybody_talks(script, host, taps):
     script.created("t1", "PJSIP/trunk-01", number="+4930123456")
     script.created("a1", "PJSIP/agent-02", linked="t1", state="Ringing")
     renamed(script)
     script.channels["a1"]["state"] = "Up"
     script.bridge("b1", "t1", "a1")
-    assert desk.calls[0].over
+    assert host.calls[0].over
     assert taps.on == {}
 
 
-def test_a_transfer_to_an_excluded_phone_with_a_call_of_its_own(script, desk, taps):
+def test_a_transfer_to_an_excluded_phone_with_a_call_of_its_own(script, host, taps):
     """A desk phone connects its two calls: the excluded one's own was never recorded, the other ends there."""
     script.call()
     script.created("a2", "PJSIP/agent-02", number="7001")
     script.created("c1", "PJSIP/ceo-03", linked="a2", number="7009", state="Up")
     script.up("a2")
     for _ in range(1000):
-        desk.clock.advance(MS)
+        host.clock.advance(MS)
     script.channels["c1"]["channelvars"]["CHANNEL(linkedid)"] = "t1"
     script.leave("bt1", "a1")
     script.bridge("bt1", "c1")
-    (call,) = desk.calls
+    (call,) = host.calls
     assert call.over
     assert taps.on == {}
-    assert call.state.ended == desk.clock.now(), "what was said before they met is kept"
+    assert call.state.ended == host.clock.now(), "what was said before they met is kept"
 
 
-def test_a_call_over_the_limit_joins_none_either(make_board, make_script, desk, taps):
+def test_a_call_over_the_limit_joins_none_either(make_tracker, make_script, host, taps):
     """That it was not recorded anyway does not hide that an excluded phone is in it."""
-    script = make_script(make_board(exclude=["PJSIP/ceo*"], max_calls=1))
+    script = make_script(make_tracker(exclude=["PJSIP/ceo*"], max_calls=1))
     script.call()
     script.call(trunk="t2", agent="a2")
     script.created("c1", "PJSIP/ceo-03", linked="t2", state="Up")
     script.bridge("bt1", "c1", "t2")
-    assert desk.calls[0].over
+    assert host.calls[0].over
     assert taps.on == {}
 
 
-def audio(desk, call, party, since, count):
+def audio(host, call, party, since, count):
     track = call.track(party, at=since, codec=Codec.L16, rate=8000, clock=ArrivalClock())
     said = voice(1, count * FRAME / 8000)
     for i in range(count):
         track.write(said[i * FRAME : (i + 1) * FRAME].tobytes(), arrived=since + i * 20 * MS)
-        desk.clock.advance(20 * MS)
+        host.clock.advance(20 * MS)
     return track
 
 
-def test_what_was_said_while_nobody_could_know_is_taken_back(script, desk, taps):
+def test_what_was_said_while_nobody_could_know_is_taken_back(script, host, taps):
     """The phone took the channel over while events were lost: what was kept since then is erased."""
     script.call()
-    (call,) = desk.calls
-    audio(desk, call, 0, desk.clock.now(), 50)
-    lost = desk.clock.now()
-    audio(desk, call, 0, lost, 50)
+    (call,) = host.calls
+    audio(host, call, 0, host.clock.now(), 50)
+    lost = host.clock.now()
+    audio(host, call, 0, lost, 50)
     renamed(script)
     lists = {
         "channels": wire.decode_channels(msgspec.json.encode(list(script.channels.values()))),
         "bridges": wire.decode_bridges(msgspec.json.encode([script.shown("bt1")])),
     }
-    resync(script.board, desk, taps, **lists, at=desk.clock.now(), lost=lost)
+    resync(script.tracker, host, taps, **lists, at=host.clock.now(), lost=lost)
     assert call.over
     assert call.state.ended == lost
     assert [event.at for event in call.events if isinstance(event, RecordingPaused)] == [lost]
@@ -111,8 +111,8 @@ def test_what_was_said_while_nobody_could_know_is_taken_back(script, desk, taps)
 
 
 def test_an_excluded_phone_that_came_while_nobody_watched(taps):
-    desk = MemoryDesk("asterisk", clock=ManualClock())
-    board = Switchboard(desk, Config(exclude=["PJSIP/ceo"]), taps)
+    host = MemoryHost("asterisk", clock=ManualClock())
+    tracker = ChannelTracker(host, Config(exclude=["PJSIP/ceo"]), taps)
 
     def channel(ident, name):
         return {"id": ident, "name": name, "state": "Up", "channelvars": {"CHANNEL(linkedid)": "t1"}}
@@ -125,12 +125,12 @@ def test_an_excluded_phone_that_came_while_nobody_watched(taps):
         }
 
     both = channel("t1", "PJSIP/trunk-01"), channel("a1", "PJSIP/agent-02")
-    resync(board, desk, taps, **lists(*both), at=desk.clock.advance(MS), lost=None)
-    lost = desk.clock.advance(MS)
+    resync(tracker, host, taps, **lists(*both), at=host.clock.advance(MS), lost=None)
+    lost = host.clock.advance(MS)
     resync(
-        board, desk, taps, **lists(*both, channel("c1", "PJSIP/ceo-03")), at=desk.clock.advance(5000 * MS), lost=lost
+        tracker, host, taps, **lists(*both, channel("c1", "PJSIP/ceo-03")), at=host.clock.advance(5000 * MS), lost=lost
     )
-    (call,) = desk.calls
+    (call,) = host.calls
     assert call.over
     assert call.state.ended == lost
     assert taps.on == {}

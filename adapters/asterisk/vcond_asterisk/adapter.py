@@ -9,8 +9,8 @@ from typing import ClassVar, Final, NoReturn
 
 from vcond.sdk import clean
 from vcond.sdk.contract import (
+    AdapterHost,
     ConfigError,
-    Desk,
     Finding,
     Instant,
     PeerError,
@@ -20,13 +20,13 @@ from vcond.sdk.reconnect import LONGEST, Reconnecting, pause
 from vcond_asterisk import config as settings
 from vcond_asterisk import wire
 from vcond_asterisk.asking import Asking
-from vcond_asterisk.board import Switchboard
 from vcond_asterisk.check import check
 from vcond_asterisk.client import Ari, AriError, EventSocket, together
 from vcond_asterisk.compare import Comparing
 from vcond_asterisk.media import MediaServer
 from vcond_asterisk.resync import resync
-from vcond_asterisk.taps import TapCrew
+from vcond_asterisk.taps import TapManager
+from vcond_asterisk.tracker import ChannelTracker
 
 IN_USE: Final = 10.0
 """Seconds between looks whether our application is free again, when another client has it."""
@@ -50,26 +50,26 @@ class AsteriskAdapter:
         """Raises ConfigError for values that cannot work together."""
         self.config = config.checked()
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Attach, serve, attach again; ends only when cancelled. The PBX is left as it was found."""
         try:
             while True:
                 try:
-                    await self._serve(desk)
+                    await self._serve(host)
                 except ConfigError as why:
-                    desk.attached(False, str(why))
-                    desk.log.error("cannot serve Asterisk", why=str(why), fix="run: vcond check")  # noqa: TRY400 - the operator's to mend
+                    host.attached(False, str(why))
+                    host.log.error("cannot serve Asterisk", why=str(why), fix="run: vcond check")  # noqa: TRY400 - the operator's to mend
                 await asyncio.sleep(LONGEST)
         finally:
-            desk.attached(False, "stopped")
+            host.attached(False, "stopped")
 
-    async def _serve(self, desk: Desk) -> None:
+    async def _serve(self, host: AdapterHost) -> None:
         """Serve until cancelled. Raises ConfigError when the audio port or the password cannot be had."""
-        media = MediaServer(self.config, desk.clock, lambda why: _mistake(desk, "silence", why))
+        media = MediaServer(self.config, host.clock, lambda why: _mistake(host, "silence", why))
         await media.start()
         try:
             async with Ari(self.config) as ari:
-                await self._run(desk, ari, media)
+                await self._run(host, ari, media)
         finally:
             await media.close()
 
@@ -77,27 +77,27 @@ class AsteriskAdapter:
         """What ``vcond check`` prints; no call is touched."""
         return check(self.config)
 
-    async def _run(self, desk: Desk, ari: Ari, media: MediaServer) -> None:
-        crew: TapCrew | None = None
+    async def _run(self, host: AdapterHost, ari: Ari, media: MediaServer) -> None:
+        manager: TapManager | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                crew = TapCrew(desk, self.config, ari, media, tasks)
-                attachment = Attachment(self.config, desk, ari, crew)
-                tasks.create_task(_look_after(desk, attachment, crew, media), name="asterisk-look")
+                manager = TapManager(host, self.config, ari, media, tasks)
+                attachment = Attachment(self.config, host, ari, manager)
+                tasks.create_task(_look_after(host, attachment, manager, media), name="asterisk-look")
                 tasks.create_task(attachment.mind_refusals(), name="asterisk-refusals")
                 tasks.create_task(attachment.mind_questions(), name="asterisk-questions")
                 tasks.create_task(attachment.mind_lists(), name="asterisk-lists")
                 await attachment.keep()
         finally:
-            if crew is not None:
-                await crew.close()
+            if manager is not None:
+                await manager.close()
 
 
 class Reattaching(Reconnecting):
     """Attaches again, and leaves the application to whoever else has it."""
 
-    def __init__(self, desk: Desk, app: str) -> None:
-        super().__init__(desk, "Asterisk")
+    def __init__(self, host: AdapterHost, app: str) -> None:
+        super().__init__(host, "Asterisk")
         self._app = app
         self.ours = False
         """Nobody else had the application since we did."""
@@ -106,10 +106,10 @@ class Reattaching(Reconnecting):
         """Say why we are not attached; how many seconds to wait before the next try."""
         if not isinstance(why, InUseError):
             return super().explain(why, failures)
-        self._desk.attached(False, str(why))
+        self._host.attached(False, str(why))
         if self.ours or failures <= 1 or failures % 30 == 0:
             fix = "is another vcond running? give each its own adapters.asterisk.app; this one waits until it is free"
-            self._desk.log.error("not attached: another client has our application", app=self._app, fix=fix)
+            self._host.log.error("not attached: another client has our application", app=self._app, fix=fix)
         self.ours = False
         return pause(failures) if failures <= 1 else IN_USE
 
@@ -117,34 +117,34 @@ class Reattaching(Reconnecting):
 class Attachment:
     """The connection for events, made again after every loss, and what is done with the events."""
 
-    def __init__(self, config: settings.Config, desk: Desk, ari: Ari, crew: TapCrew) -> None:
+    def __init__(self, config: settings.Config, host: AdapterHost, ari: Ari, manager: TapManager) -> None:
         self._config = config
-        self._desk = desk
+        self._host = host
         self._ari = ari
-        self._crew = crew
-        self.board = Switchboard(desk, config, crew)
+        self._manager = manager
+        self.tracker = ChannelTracker(host, config, manager)
         self._lost: Instant | None = None
         self._version = ""
-        self._again = Reattaching(desk, config.app)
+        self._again = Reattaching(host, config.app)
         self.refused = False
         """The event socket lives, and our requests are refused."""
-        self._asking = Asking(ari, self.board, desk)
-        self._comparing = Comparing(ari, self.board, desk, crew, self._asking)
+        self._asking = Asking(ari, self.tracker, host)
+        self._comparing = Comparing(ari, self.tracker, host, manager, self._asking)
         self._events: EventSocket | None = None
         """The one that is served now."""
 
     async def keep(self) -> None:
         """Attach for ever."""
-        await self._again.keep(self._attach, self._detached, lambda why: _mistake(self._desk, "attachment", why))
+        await self._again.keep(self._attach, self._detached, lambda why: _mistake(self._host, "attachment", why))
 
     async def _attach(self) -> None:
         await self._leave_others_alone()
-        async with self._ari.events(self._config.app, self._desk.clock) as events:
+        async with self._ari.events(self._config.app, self._host.clock) as events:
             await self._serve(events)
 
     def _detached(self) -> None:
-        self._crew.attached.clear()
-        self._lost = self._lost or self._desk.clock.now()
+        self._manager.attached.clear()
+        self._lost = self._lost or self._host.clock.now()
 
     async def _leave_others_alone(self) -> None:
         """Raise InUseError when somebody else has our application. Our own, if it was lost, we take again."""
@@ -156,7 +156,7 @@ class Attachment:
         while True:
             await asyncio.sleep(PROBE)
             why = self._ari.refusal
-            if why is None or not self._crew.attached.is_set():
+            if why is None or not self._manager.attached.is_set():
                 continue
             if not self.refused:
                 self.refused = True
@@ -164,15 +164,15 @@ class Attachment:
             self._ari.refusal = None
             try:
                 await self._prepare()
-                removed = await self._crew.remove_orphans(await self._ari.channels(), await self._ari.bridges())
+                removed = await self._manager.remove_orphans(await self._ari.channels(), await self._ari.bridges())
                 await self._asking.again()
             except (PeerError, ConfigError):
                 self._ari.refusal = why
                 continue
-            if self._crew.attached.is_set():
+            if self._manager.attached.is_set():
                 self.refused = False
-                self._desk.attached(True, self._version)
-                self._desk.log.info("Asterisk accepts requests again", helpers_removed=removed)
+                self._host.attached(True, self._version)
+                self._host.log.info("Asterisk accepts requests again", helpers_removed=removed)
 
     async def mind_questions(self) -> None:
         """For ever: ask again what was asked and not answered."""
@@ -183,7 +183,7 @@ class Attachment:
             try:
                 await self._asking.probe()
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
-                _mistake(self._desk, "asking", why)
+                _mistake(self._host, "asking", why)
 
     async def mind_lists(self) -> None:
         """For ever: compare what the PBX lists with what its events said."""
@@ -194,21 +194,21 @@ class Attachment:
             try:
                 await self._comparing.look(self._events)
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
-                _mistake(self._desk, "compare", why)
+                _mistake(self._host, "compare", why)
 
     @property
     def serving(self) -> bool:
         """Whether events come and requests are accepted."""
-        return self._crew.attached.is_set() and not self.refused
+        return self._manager.attached.is_set() and not self.refused
 
     async def _serve(self, events: EventSocket) -> NoReturn:
         await self._prepare()
         await self._resync()
         self._lost = self._ari.refusal = None
         self._again.ours, self.refused, self._events = True, False, events
-        self._crew.attached.set()
-        self._desk.attached(True, self._version)
-        self._desk.log.info("attached to Asterisk", version=self._version, app=self._config.app)
+        self._manager.attached.set()
+        self._host.attached(True, self._version)
+        self._host.log.info("attached to Asterisk", version=self._version, app=self._config.app)
         while True:
             await self._take(*await events.next())
 
@@ -221,7 +221,7 @@ class Attachment:
         try:
             await self._ari.filter_events(self._config.app, extra=extra)
         except AriError as why:
-            self._desk.log.warning("no event filter: this Asterisk sends all events", why=str(why))
+            self._host.log.warning("no event filter: this Asterisk sends all events", why=str(why))
         await self._ari.subscribe(self._config.app)
 
     async def _resync(self) -> None:
@@ -229,20 +229,20 @@ class Attachment:
         await self._asking.again()
         for channel in channels:
             await self._asking.about_found(channel)
-        at = self._desk.clock.now()
-        resync(self.board, self._desk, self._crew, channels=channels, bridges=bridges, at=at, lost=self._lost)
+        at = self._host.clock.now()
+        resync(self.tracker, self._host, self._manager, channels=channels, bridges=bridges, at=at, lost=self._lost)
         await self._ask_variables(channels, at)
-        removed = await self._crew.sweep(channels, bridges)
+        removed = await self._manager.sweep(channels, bridges)
         if removed:
-            self._desk.log.info("tap channels of an earlier run removed from the PBX", count=removed)
+            self._host.log.info("tap channels of an earlier run removed from the PBX", count=removed)
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Variables of calls found at a resync; later ones are told by events."""
-        unknown = [channel.id for channel in channels if channel.id in self.board.legs]
+        unknown = [channel.id for channel in channels if channel.id in self.tracker.legs]
 
         async def ask(channel: str, name: str) -> None:
             try:
-                self.board.variable(channel, name, await self._ari.variable(channel, name), at)
+                self.tracker.variable(channel, name, await self._ari.variable(channel, name), at)
             except AriError:
                 return  # gone, or without that variable
 
@@ -256,8 +256,8 @@ class Attachment:
         try:
             event = wire.decode_event(message)
         except ProtocolError as why:
-            self._desk.dropped("event", "not-understood")
-            self._desk.log.warning("malformed Asterisk event skipped", why=str(why))
+            self._host.dropped("event", "not-understood")
+            self._host.log.warning("malformed Asterisk event skipped", why=str(why))
             return
         if event is None:
             return
@@ -268,44 +268,44 @@ class Attachment:
 
     def _tell(self, event: wire.Event, arrived: Instant) -> None:
         if isinstance(event, wire.StasisStart):
-            self._crew.stasis_started(event.channel.id)
+            self._manager.stasis_started(event.channel.id)
         elif isinstance(event, wire.StasisEnd | wire.ChannelDestroyed):
-            self._crew.helper_gone(event.channel.id)
+            self._manager.helper_gone(event.channel.id)
         try:
-            self.board.event(event, arrived)
+            self.tracker.event(event, arrived)
         except Exception as why:  # noqa: BLE001 - a mistake with one event must not cost every other call
-            _mistake(self._desk, type(event).__name__, why)
+            _mistake(self._host, type(event).__name__, why)
 
 
-def _mistake(desk: Desk, what: str, why: Exception) -> None:
+def _mistake(host: AdapterHost, what: str, why: Exception) -> None:
     """Tell of an exception that should not be, without its text, which may hold what callers said or dialled."""
     where = traceback.extract_tb(why.__traceback__)[-1]
-    desk.dropped("event", "mistake")
+    host.dropped("event", "mistake")
     place = f"{where.name}:{where.lineno}"
-    desk.log.error("internal error; please report it", handling=what, error=type(why).__name__, where=place)
+    host.log.error("internal error; please report it", handling=what, error=type(why).__name__, where=place)
 
 
-async def _look_after(desk: Desk, attachment: Attachment, crew: TapCrew, media: MediaServer) -> None:
+async def _look_after(host: AdapterHost, attachment: Attachment, manager: TapManager, media: MediaServer) -> None:
     odd = strangers = 0
     while True:
         await asyncio.sleep(LOOK)
-        now = desk.clock.now()
-        for conversation in list(attachment.board.conversations):
+        now = host.clock.now()
+        for conversation in list(attachment.tracker.conversations):
             try:
                 conversation.look(now)
                 if attachment.serving:
                     conversation.again(now)
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
-                _mistake(desk, "look", why)
+                _mistake(host, "look", why)
         try:
-            crew.look_after(now)
+            manager.look_after(now)
         except Exception as why:  # noqa: BLE001 - nor one with the taps
-            _mistake(desk, "look_after", why)
+            _mistake(host, "look_after", why)
         if media.odd > odd:
-            desk.dropped("frame", "wrong-format", media.odd - odd)
-            desk.log.warning(
+            host.dropped("frame", "wrong-format", media.odd - odd)
+            host.log.warning(
                 "audio frames of the wrong format rejected", count=media.odd - odd, expected_rate=media.rate
             )
         if media.strangers > strangers:
-            desk.log.warning("rejected unexpected AudioSocket connections", count=media.strangers - strangers)
+            host.log.warning("rejected unexpected AudioSocket connections", count=media.strangers - strangers)
         odd, strangers = media.odd, media.strangers

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from vcond.sdk.contract import ConfigError, Desk, PeerError
+from vcond.sdk.contract import AdapterHost, ConfigError, PeerError
 from vcond_asterisk import wire
-from vcond_asterisk.board import Switchboard
 from vcond_asterisk.client import Ari, AriError
+from vcond_asterisk.tracker import ChannelTracker
 from vcond_asterisk.wire import Channel
 
 MOST_UNASKED: Final = 1_000
@@ -21,26 +21,26 @@ class Asking:
     got an answer: each call would cost its time-out. What was not asked is asked then.
     """
 
-    def __init__(self, ari: Ari, board: Switchboard, desk: Desk) -> None:
+    def __init__(self, ari: Ari, tracker: ChannelTracker, host: AdapterHost) -> None:
         self._ari = ari
-        self._board = board
-        self._desk = desk
+        self._tracker = tracker
+        self._host = host
         self._unasked: set[str] = set()
         self._unanswered = ""
         """The channel of a request that was not answered."""
 
     async def about(self, event: wire.Event) -> None:
         """Ask what must be known before ``event`` is told."""
-        for channel in self._board.identities.nameless(event):
+        for channel in self._tracker.identities.nameless(event):
             await self._linkedid(channel)
-        for channel in self._board.identities.unpresented(event):
+        for channel in self._tracker.identities.unpresented(event):
             await self._presentation(channel)
 
     async def about_found(self, channel: Channel) -> None:
         """Ask what must be known of a channel that was found in a list."""
-        if self._board.identities.is_nameless(channel):
+        if self._tracker.identities.is_nameless(channel):
             await self._linkedid(channel.id)
-        if self._board.identities.may_hide(channel):
+        if self._tracker.identities.may_hide(channel):
             await self._presentation(channel.id)
 
     async def again(self) -> None:
@@ -48,7 +48,7 @@ class Asking:
         self._unanswered = ""
         for channel in sorted(self._unasked & self._there()):
             self._unasked.discard(channel)
-            if channel in self._board.identities.linkedids:
+            if channel in self._tracker.identities.linkedids:
                 await self._linkedid(channel)
             await self._presentation(channel)
 
@@ -65,11 +65,11 @@ class Asking:
         await self.again()
 
     async def _linkedid(self, channel: str) -> None:
-        self._board.identities.told(channel, await self._variable(channel, wire.LINKEDID))
+        self._tracker.identities.told(channel, await self._variable(channel, wire.LINKEDID))
 
     async def _presentation(self, channel: str) -> None:
         presentation = await self._variable(channel, wire.PRESENTATION)
-        self._board.identities.presented(channel, presentation, self._desk.clock.now())
+        self._tracker.identities.presented(channel, presentation, self._host.clock.now())
 
     async def _variable(self, channel: str, name: str) -> str:
         """Its value; empty when the channel is gone, or could not be asked."""
@@ -85,7 +85,7 @@ class Asking:
         except PeerError as why:
             self._not_asked(channel)
             self._unanswered = channel
-            self._desk.log.warning("cannot read caller ids from Asterisk, retrying", why=str(why))
+            self._host.log.warning("cannot read caller ids from Asterisk, retrying", why=str(why))
         return ""
 
     def _not_asked(self, channel: str) -> None:
@@ -94,4 +94,4 @@ class Asking:
         self._unasked.add(channel)
 
     def _there(self) -> set[str]:
-        return self._board.legs.keys() | self._board.locals.keys()
+        return self._tracker.legs.keys() | self._tracker.locals.keys()

@@ -26,8 +26,8 @@ NAME: Final = 200
 """Characters of what is told to such an application that may become part of a name."""
 
 
-class Board(Protocol):
-    """The switchboard, as bots see it."""
+class Tracker(Protocol):
+    """The tracker, as bots see it."""
 
     legs: dict[str, Leg]
     bridges: dict[str, set[str]]
@@ -46,8 +46,8 @@ class Board(Protocol):
 class Bots:
     """Media channels that are not ours, what the dialplan runs, and which of these are parties."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
         self.parties: set[str] = set()
         """Ids of those that share a bridge with a party, and so are one; and of those that run."""
         self.runs_on: dict[str, str] = {}
@@ -72,29 +72,29 @@ class Bots:
 
     def meet(self, bridge: str, at: Instant) -> None:
         """Media of another application that shares a bridge with a party speaks to it: a party too."""
-        board = self._board
-        members = board.bridges.get(bridge, set())
-        legs = [board.legs[one] for one in sorted(members) if one in board.legs]
+        tracker = self._tracker
+        members = tracker.bridges.get(bridge, set())
+        legs = [tracker.legs[one] for one in sorted(members) if one in tracker.legs]
         party = next((leg for leg in legs if not leg.bot), None)
         if party is None:
             return
-        talking = {board.survivor(leg.conversation) for leg in legs if not leg.bot}
+        talking = {tracker.survivor(leg.conversation) for leg in legs if not leg.bot}
         for leg in legs:
-            if leg.bot and board.survivor(leg.conversation) not in talking:
+            if leg.bot and tracker.survivor(leg.conversation) not in talking:
                 self.release(leg, at)
         for bot in sorted((members & self._known.keys()) - self.parties):
             self._join(self._known[bot], party.conversation, at)
 
     def release_idle(self, at: Instant) -> None:
         """Let go of those that share a bridge with nobody any more."""
-        for bot in [self._board.legs[one] for one in sorted(self.parties) if one in self._board.legs]:
+        for bot in [self._tracker.legs[one] for one in sorted(self.parties) if one in self._tracker.legs]:
             if not bot.bridge:
                 self.release(bot, at)
 
     def release(self, bot: Leg, at: Instant) -> None:
         """A bot left whom it talked to. Whom it meets next is another conversation, which must not become part of this."""
         self.parties.discard(bot.channel)
-        self._board.survivor(bot.conversation).remove(self._board.legs.pop(bot.channel), at, Cause())
+        self._tracker.survivor(bot.conversation).remove(self._tracker.legs.pop(bot.channel), at, Cause())
 
     def dismiss(self, conversation: Conversation, at: Instant) -> None:
         """Bots are nobody's call: when they are left alone it is over, whenever their channels go."""
@@ -105,8 +105,8 @@ class Bots:
 
     def _join(self, bot: Channel, conversation: Conversation, at: Instant) -> None:
         self.parties.add(bot.id)
-        linkedid = min(self._board.survivor(conversation).ids)
-        self._board.seen(structs.replace(bot, channelvars={**bot.channelvars, wire.LINKEDID: linkedid}), at)
+        linkedid = min(self._tracker.survivor(conversation).ids)
+        self._tracker.seen(structs.replace(bot, channelvars={**bot.channelvars, wire.LINKEDID: linkedid}), at)
 
     # Bots that the dialplan runs on somebody else's channel.
 
@@ -125,9 +125,9 @@ class Bots:
         """
         if not self.concerns(channel.id, channel.dialplan.app_name):
             return
-        bridges = self._board.bridges
+        bridges = self._tracker.bridges
         bridged = any(channel.id in members for ident, members in bridges.items() if ident not in self.runs_on)
-        with_somebody = any(not leg.bot for leg in self._board.survivor(conversation).legs.values())
+        with_somebody = any(not leg.bot for leg in self._tracker.survivor(conversation).legs.values())
         runs = channel.dialplan.app_name in RUN and up and with_somebody and not bridged
         bot = _described(channel) if runs else None
         for other in self.on(channel.id):
@@ -136,19 +136,19 @@ class Bots:
         if bot is None:
             return
         self.runs_on[bot.id] = channel.id
-        self._board.bridged(Bridge(bot.id, bridge_type="mixing", channels=[channel.id, bot.id]))
-        if bot.id not in self._board.legs:
+        self._tracker.bridged(Bridge(bot.id, bridge_type="mixing", channels=[channel.id, bot.id]))
+        if bot.id not in self._tracker.legs:
             self._join(bot, conversation, at)
-        self._board.survivor(conversation).settle(at)
+        self._tracker.survivor(conversation).settle(at)
 
     def _stop(self, bot: str, at: Instant) -> None:
-        leg = self._board.legs.get(bot)
+        leg = self._tracker.legs.get(bot)
         if leg is not None:
             self.release(leg, at)
         self.parties.discard(bot)
         if self.runs_on.pop(bot, ""):
-            self._board.bridged(Bridge(bot, bridge_type="mixing"))
-            self._board.bridges.pop(bot, None)
+            self._tracker.bridged(Bridge(bot, bridge_type="mixing"))
+            self._tracker.bridges.pop(bot, None)
 
 
 def _described(channel: Channel) -> Channel:

@@ -11,8 +11,8 @@ from vcond import sdk
 from vcond.sdk.contract import (
     NORMAL,
     SECOND,
+    AdapterHost,
     Cause,
-    Desk,
     Directed,
     Direction,
     Instant,
@@ -144,9 +144,11 @@ class Leg(sdk.Leg):
 class Parties(sdk.Conversation[Leg]):
     """Who the parties of a conversation are, and what is noted of them."""
 
-    def __init__(self, key: str, since: Instant, desk: Desk, config: Config, everybody: Mapping[str, Leg]) -> None:
+    def __init__(
+        self, key: str, since: Instant, host: AdapterHost, config: Config, everybody: Mapping[str, Leg]
+    ) -> None:
         """``everybody``: the legs of all conversations, as they come and go."""
-        super().__init__(key, since, desk, config)
+        super().__init__(key, since, host, config)
         self._config = config
         self._everybody = everybody
         self._hidden: set[str] = set()
@@ -240,10 +242,10 @@ class Conversation(Parties):
     """All channels that belong together. Local channels in between are kept apart: they are nobody."""
 
     def __init__(
-        self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps, everybody: Mapping[str, Leg]
+        self, key: str, since: Instant, host: AdapterHost, config: Config, taps: Taps, everybody: Mapping[str, Leg]
     ) -> None:
         """``everybody``: the legs of all conversations, as they come and go."""
-        super().__init__(key, since, desk, config, everybody)
+        super().__init__(key, since, host, config, everybody)
         self.waiting = False
         """Nothing is told yet: it may turn out to be a call of an earlier run."""
         self.ids = {key}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcond.sdk.contract import Cause, Desk, Instant
+from vcond.sdk.contract import AdapterHost, Cause, Instant
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.bots import Bots
 from vcond_asterisk.calls import Conversation, Leg, Taps
@@ -17,12 +17,12 @@ from vcond_asterisk.wiring import LocalEnd, Wiring
 class Channels:
     """All channels of one Asterisk that matter: parties, what leads to them, and bots."""
 
-    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
+    def __init__(self, host: AdapterHost, config: Config, taps: Taps) -> None:
         self._config = config
         self._taps = taps
         self.wiring = Wiring(taps.own)
         self.legs, self.locals, self.bridges = self.wiring.legs, self.wiring.locals, self.wiring.bridges
-        self.conversations = Conversations(desk, config, taps, self.wiring)
+        self.conversations = Conversations(host, config, taps, self.wiring)
         self.identities = Identities(config, self.wiring, self.conversations, self._matters)
         self.bots = Bots(self)
 

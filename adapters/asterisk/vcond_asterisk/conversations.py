@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcond.sdk.contract import Desk, Instant
+from vcond.sdk.contract import AdapterHost, Instant
 from vcond_asterisk.calls import Conversation, Taps
 from vcond_asterisk.config import Config
 from vcond_asterisk.wiring import Wiring
@@ -11,8 +11,8 @@ from vcond_asterisk.wiring import Wiring
 class Conversations:
     """All conversations of one Asterisk, by every linkedid that they had."""
 
-    def __init__(self, desk: Desk, config: Config, taps: Taps, wiring: Wiring) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: Config, taps: Taps, wiring: Wiring) -> None:
+        self._host = host
         self._config = config
         self._taps = taps
         self._wiring = wiring
@@ -38,7 +38,7 @@ class Conversations:
         elif before is not None and found is not None:
             found = self.join(before, found, at)
         if found is None:
-            found = Conversation(linkedid, at, self._desk, self._config, self._taps, self._wiring.legs)
+            found = Conversation(linkedid, at, self._host, self._config, self._taps, self._wiring.legs)
             found.late = found.waiting = late
             self._by_id[linkedid] = found
         return found

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vcond.sdk.contract import Cause, Desk, Instant, LiveCall, Warned
-from vcond_asterisk.board import Switchboard
+from vcond.sdk.contract import AdapterHost, Cause, Instant, LiveCall, Warned
 from vcond_asterisk.calls import Conversation, Taps, party_of_channel
 from vcond_asterisk.parties import LOCAL
+from vcond_asterisk.tracker import ChannelTracker
 from vcond_asterisk.wire import Bridge, Channel
 
 
 def resync(
-    board: Switchboard,
-    desk: Desk,
+    tracker: ChannelTracker,
+    host: AdapterHost,
     taps: Taps,
     *,
     channels: Sequence[Channel],
@@ -21,59 +21,59 @@ def resync(
     at: Instant,
     lost: Instant | None,
 ) -> None:
-    """Make the switchboard agree with lists of all channels and bridges, taken at ``at``.
+    """Make the tracker agree with lists of all channels and bridges, taken at ``at``.
 
     ``lost`` is when the events stopped; None at the first connect. Calls that vanished are ended, calls of an earlier
     run that still go on are taken up again, calls that nobody knew are opened from now on.
     """
-    for conversation in board.conversations:
+    for conversation in tracker.conversations:
         conversation.look(at)
     if lost is not None:
-        for conversation in board.conversations:
+        for conversation in tracker.conversations:
             text = "the PBX could not be heard for a while: holds, digits and transfers of that time are unknown"
             conversation.emit(Warned(at=lost, code="events-lost", text=text))
-    _forget_gone(board, taps, channels, at, lost)
-    board.bridges.clear()
-    for leg in board.legs.values():
+    _forget_gone(tracker, taps, channels, at, lost)
+    tracker.bridges.clear()
+    for leg in tracker.legs.values():
         leg.bridge = ""
-    redraw(board, channels, bridges, at, lost)
-    take_up(board, desk, at)
-    for conversation in board.conversations:
+    redraw(tracker, channels, bridges, at, lost)
+    take_up(tracker, host, at)
+    for conversation in tracker.conversations:
         conversation.again(at)
 
 
-def gone(board: Switchboard, channels: Sequence[Channel]) -> set[str]:
+def gone(tracker: ChannelTracker, channels: Sequence[Channel]) -> set[str]:
     """Channels that we believe in and that are not in a list of all."""
     live = {channel.id for channel in channels}
-    legs = {leg.channel for leg in board.legs.values() if (leg.runs_on or leg.channel) not in live}
-    return legs | (board.locals.keys() - live)
+    legs = {leg.channel for leg in tracker.legs.values() if (leg.runs_on or leg.channel) not in live}
+    return legs | (tracker.locals.keys() - live)
 
 
 def _forget_gone(
-    board: Switchboard, taps: Taps, channels: Sequence[Channel], at: Instant, lost: Instant | None
+    tracker: ChannelTracker, taps: Taps, channels: Sequence[Channel], at: Instant, lost: Instant | None
 ) -> None:
     def when(channel: str) -> Instant:
-        leg = board.legs.get(channel)
+        leg = tracker.legs.get(channel)
         return min(at, taps.last_heard(leg) or lost or at) if leg is not None else at
 
-    for moment, _, channel in sorted((when(one), one in board.locals, one) for one in gone(board, channels)):
-        board.channels.remove(channel, moment, Cause())
+    for moment, _, channel in sorted((when(one), one in tracker.locals, one) for one in gone(tracker, channels)):
+        tracker.channels.remove(channel, moment, Cause())
 
 
 def redraw(
-    board: Switchboard, channels: Sequence[Channel], bridges: Sequence[Bridge], at: Instant, lost: Instant | None
+    tracker: ChannelTracker, channels: Sequence[Channel], bridges: Sequence[Bridge], at: Instant, lost: Instant | None
 ) -> None:
-    """Tell the switchboard of channels and bridges as they are now; what is new may be so since ``lost``."""
+    """Tell the tracker of channels and bridges as they are now; what is new may be so since ``lost``."""
     for bridge in bridges:
-        board.channels.bridged(bridge)
+        tracker.channels.bridged(bridge)
     for channel in sorted(channels, key=_oldest_first):
-        board.channels.seen(channel, at, late=True, since=lost)
+        tracker.channels.seen(channel, at, late=True, since=lost)
     for bridge in bridges:
-        board.channels.meet(bridge.id, at)
+        tracker.channels.meet(bridge.id, at)
     for channel in channels:
         if channel.technology == LOCAL:  # what runs on it is a bot when somebody is there, who is known only now
-            board.channels.seen(channel, at, late=True, since=lost)
-    board.channels.bots.release_idle(at)
+            tracker.channels.seen(channel, at, late=True, since=lost)
+    tracker.channels.bots.release_idle(at)
 
 
 def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:
@@ -81,17 +81,17 @@ def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:
     return channel.technology != LOCAL, channel.creationtime, channel.linkedid not in {"", channel.id}
 
 
-def take_up(board: Switchboard, desk: Desk, at: Instant) -> None:
+def take_up(tracker: ChannelTracker, host: AdapterHost, at: Instant) -> None:
     """Let conversations that were found go on with calls that none has; end the rest of those."""
-    ours = {conversation.call.uuid for conversation in board.conversations if conversation.call is not None}
-    left = [call for call in (*desk.unfinished(), *desk.open_calls()) if call.uuid not in ours]
-    for conversation in board.conversations:
+    ours = {conversation.call.uuid for conversation in tracker.conversations if conversation.call is not None}
+    left = [call for call in (*host.unfinished(), *host.open_calls()) if call.uuid not in ours]
+    for conversation in tracker.conversations:
         if not conversation.waiting:
             continue
         mine = [] if conversation.refused else [call for call in left if _same(call, conversation)]
         for call in mine:
             left.remove(call)
-            again = desk.call(call.key, at=at)
+            again = host.call(call.key, at=at)
             if conversation.call is None:
                 conversation.adopt(again, at)
             elif not conversation.call.merge(again):

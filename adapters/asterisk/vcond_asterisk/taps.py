@@ -14,7 +14,17 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
-from vcond.sdk.contract import MILLI, SECOND, ConfigError, Desk, Instant, PeerError, SpanKind, Track, UnreachableError
+from vcond.sdk.contract import (
+    MILLI,
+    SECOND,
+    AdapterHost,
+    ConfigError,
+    Instant,
+    PeerError,
+    SpanKind,
+    Track,
+    UnreachableError,
+)
 from vcond.sdk.tap import TapState
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
@@ -62,7 +72,7 @@ class Helpers(NamedTuple):
 class Tap:
     """Listens to one leg: what comes in goes to the track of the leg's party."""
 
-    def __init__(self, leg: Leg, crew: TapCrew) -> None:
+    def __init__(self, leg: Leg, manager: TapManager) -> None:
         self.leg = leg
         self.state = TapState(PAUSES)
         self.heard = False
@@ -71,7 +81,7 @@ class Tap:
         """What is in the PBX for it now."""
         self.fresh = 0
         """Frames since all of it was set up."""
-        self._crew = crew
+        self._manager = manager
         self._track: Track | None = None
         self._link: Link | None = None
         self._anew = False
@@ -100,7 +110,7 @@ class Tap:
                     self._complain(why)
             finally:
                 self._take_down(helpers)
-            await self._crew.pause(self.state.pause, self._stopped)
+            await self._manager.pause(self.state.pause, self._stopped)
 
     def stop(self, at: Instant) -> None:
         """The leg is gone, or must not be listened to any more."""
@@ -130,7 +140,7 @@ class Tap:
         if self._stopped.is_set():
             return
         if self._track is None:
-            self._track = self.leg.open_track(arrived, self._crew.media.rate)
+            self._track = self.leg.open_track(arrived, self._manager.media.rate)
         if self._track is None:
             return
         if self._anew and self.state.last is not None and arrived - self.state.last > GAP:
@@ -143,17 +153,17 @@ class Tap:
 
     def stalled(self, now: Instant) -> bool:
         """Whether frames should have come and did not. They come every 20 ms, of silence too."""
-        patience = self._crew.config.stall_seconds
+        patience = self._manager.config.stall_seconds
         patience = min(EARLY * self._factor, patience) if self.fresh < SOUND else patience
         return self.state.stalled(now, patience)
 
     def stall(self, now: Instant) -> None:
         """It stands still although silence was sent to it: say so, and make it anew."""
-        crew, call = self._crew, self.leg.conversation.call
-        crew.desk.dropped("tap", "stalled")
+        manager, call = self._manager, self.leg.conversation.call
+        manager.host.dropped("tap", "stalled")
         if self.state.first("tap-stalled"):
             self.leg.warn(now, "tap-stalled", "no audio of this party came from the PBX for a while")
-            crew.desk.log.warning(
+            manager.host.log.warning(
                 "tap stalled, restarting it; audio in between is lost",
                 call=call.uuid if call is not None else "",
                 channel=self.leg.channel,
@@ -176,63 +186,69 @@ class Tap:
 
     async def _attached(self) -> bool:
         """Wait until our application is registered; whether the leg is still to be listened to then."""
-        if not self._crew.attached.is_set():
-            await self._crew.first_of(self._crew.attached, self._stopped)
+        if not self._manager.attached.is_set():
+            await self._manager.first_of(self._manager.attached, self._stopped)
         return not self._stopped.is_set()
 
     def _renew(self) -> Helpers:
-        helpers = Helpers.new(self._crew.prefix)
+        helpers = Helpers.new(self._manager.prefix)
         self._started = {helpers.snoop: asyncio.Event(), helpers.media: asyncio.Event()}
         self._broken = asyncio.Event()
         self.helpers, self.state.since = helpers, None
-        self._crew.hold(self, helpers)
+        self._manager.hold(self, helpers)
         return helpers
 
     async def _set_up(self, helpers: Helpers) -> None:
-        crew, ari, app = self._crew, self._crew.ari, self._crew.config.app
-        crew.media.expect(helpers.token, self)
-        async with asyncio.timeout(crew.config.timeout * self._factor):
+        manager, ari, app = self._manager, self._manager.ari, self._manager.config.app
+        manager.media.expect(helpers.token, self)
+        async with asyncio.timeout(manager.config.timeout * self._factor):
             await together(
                 ari.snoop(self.leg.runs_on or self.leg.channel, helpers.snoop, app, sent=bool(self.leg.runs_on)),
                 ari.external_media(
-                    helpers.media, app=app, address=crew.media.address, token=str(helpers.token), rate=crew.media.rate
+                    helpers.media,
+                    app=app,
+                    address=manager.media.address,
+                    token=str(helpers.token),
+                    rate=manager.media.rate,
                 ),
                 ari.create_bridge(helpers.bridge),
             )
             for started in self._started.values():
-                await crew.first_of(started, self._broken)
+                await manager.first_of(started, self._broken)
                 if self._broken.is_set():
                     raise UnreachableError("a helper of the tap was gone before it was of use")
             await ari.add_channels(helpers.bridge, helpers.snoop, helpers.media)
-        self.state.since, self.fresh = crew.desk.clock.now(), 0
+        self.state.since, self.fresh = manager.host.clock.now(), 0
 
     def _take_down(self, helpers: Helpers) -> None:
-        self._crew.media.forget(helpers.token)
+        self._manager.media.forget(helpers.token)
         link, self._link = self._link, None
         if link is not None:
             link.abort()
-        self._crew.remove(helpers, interrupted=self.state.since is None)
+        self._manager.remove(helpers, interrupted=self.state.since is None)
         self.helpers, self.state.since = None, None
 
     def _complain(self, why: Exception) -> None:
-        crew, call = self._crew, self.leg.conversation.call
-        self.leg.warn(crew.desk.clock.now(), "tap-failed", "this party could not be listened to for a while")
-        crew.desk.log.error(
+        manager, call = self._manager, self.leg.conversation.call
+        self.leg.warn(manager.host.clock.now(), "tap-failed", "this party could not be listened to for a while")
+        manager.host.log.error(
             "cannot tap channel audio",
             call=call.uuid if call is not None else "",
             channel=self.leg.channel,
             why=str(why) or type(why).__name__,
             fix="run: vcond check"
             if isinstance(why, ConfigError)
-            else f"Asterisk must reach {crew.media.address} over TCP (bind, advertise); run: vcond check",
+            else f"Asterisk must reach {manager.media.address} over TCP (bind, advertise); run: vcond check",
         )
 
 
-class TapCrew:
+class TapManager:
     """All taps of one Asterisk, and the helpers that are still to be removed."""
 
-    def __init__(self, desk: Desk, config: Config, ari: Ari, media: MediaServer, tasks: asyncio.TaskGroup) -> None:
-        self.desk = desk
+    def __init__(
+        self, host: AdapterHost, config: Config, ari: Ari, media: MediaServer, tasks: asyncio.TaskGroup
+    ) -> None:
+        self.host = host
         self.config = config
         self.ari = ari
         self.media = media
@@ -293,7 +309,7 @@ class TapCrew:
         except (PeerError, ConfigError) as why:
             told, self._stay = self._stay, True
             if not told:
-                self.desk.log.warning(
+                self.host.log.warning(
                     "could not remove tap channels and bridge; will clean up after reconnect", why=str(why)
                 )
         finally:
@@ -307,7 +323,7 @@ class TapCrew:
             for removal in late:
                 removal.cancel()
             if late:
-                self.desk.log.error("tap channels left on the PBX; the next start removes them", taps=len(late))
+                self.host.log.error("tap channels left on the PBX; the next start removes them", taps=len(late))
                 await asyncio.wait(late)
 
     async def pause(self, seconds: float, stopped: asyncio.Event) -> None:
@@ -392,4 +408,4 @@ class TapCrew:
         tap.leg.warn(now, "no-audio", text)
         call = tap.leg.conversation.call
         uuid = call.uuid if call is not None else ""
-        self.desk.log.warning("no audio from a party", call=uuid, channel=tap.leg.channel, what=text, fix=fix)
+        self.host.log.warning("no audio from a party", call=uuid, channel=tap.leg.channel, what=text, fix=fix)

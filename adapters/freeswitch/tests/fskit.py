@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, decode, number
+from vcond_freeswitch.tracker import ChannelTracker
 from vcond_freeswitch.wire import Decoder, Frame
 
 DATA = Path(__file__).parent / "data"
@@ -65,15 +65,15 @@ class Ears:
 class Run(NamedTuple):
     """What became of a capture."""
 
-    desk: MemoryDesk
-    board: Switchboard
+    host: MemoryHost
+    tracker: ChannelTracker
     ears: Ears
     zero: int
     """The stamp of the first event, microseconds."""
 
     @property
     def call(self):
-        (call,) = [call for call in self.desk.calls if not any(type(e).__name__ == "MergedInto" for e in call.events)]
+        (call,) = [call for call in self.host.calls if not any(type(e).__name__ == "MergedInto" for e in call.events)]
         return call
 
     def seconds(self, at: int) -> float:
@@ -89,18 +89,18 @@ LATE = 20_000_000
 
 def drive(name: str, *, size: int = 4096, config: Config | None = None, unmergeable: str = "", drops: int = 0) -> Run:
     clock = ManualClock()
-    desk, ears = MemoryDesk("freeswitch", clock=clock), Ears()
-    desk.unmergeable = unmergeable
-    board = Switchboard(desk, (config or Config()).checked(), ears)
+    host, ears = MemoryHost("freeswitch", clock=clock), Ears()
+    host.unmergeable = unmergeable
+    tracker = ChannelTracker(host, (config or Config()).checked(), ears)
     zero = 0
     for event in events(name, size, config.variables if config else None):
         zero = zero or number(event.stamp)
         arrived = NOON + max(0, number(event.stamp) - zero) * 1000 + LATE
         clock.advance(max(0, arrived - clock.now()))
-        board.event(event, clock.now())
-    assert desk.faults == []
-    assert desk.drops.total() == drops
-    for call in desk.calls:
-        desk.state_from_events(call)
+        tracker.event(event, clock.now())
+    assert host.faults == []
+    assert host.drops.total() == drops
+    for call in host.calls:
+        host.state_from_events(call)
         assert call.state.odd == 0
-    return Run(desk, board, ears, zero)
+    return Run(host, tracker, ears, zero)

@@ -1,4 +1,4 @@
-"""A fake switch, a desk, and the adapter between them."""
+"""A fake switch, a host, and the adapter between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from fakeswitch import FakeSwitch
 
 from vcond.call import events as ev
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find
 from vcond.testing.time import run_virtual
 from vcond_freeswitch import Config, FreeSwitchAdapter
@@ -20,32 +20,32 @@ RATE = 8000
 
 
 class Lab:
-    """A switch, a desk, and the adapter between them."""
+    """A switch, a host, and the adapter between them."""
 
     def __init__(self, switch: FakeSwitch, **config) -> None:
         self.switch = switch
         self.config = {"rate": RATE, "timeout": 2.0, "password": "secret", **config}
-        self.desk = MemoryDesk("freeswitch")
+        self.host = MemoryHost("freeswitch")
         self.task: asyncio.Task | None = None
 
     @asynccontextmanager
-    async def attached(self, desk: MemoryDesk | None = None):
-        self.desk = desk or self.desk
-        async with self.desk:
+    async def attached(self, host: MemoryHost | None = None):
+        self.host = host or self.host
+        async with self.host:
             config = {"port": self.switch.port, "directory": str(self.switch.directory), **self.config}
             if config.get("url"):
-                token = self.desk.ingress.token
-                config["url"] = f"{self.desk.ingress.bound_url.replace('http', 'ws')}/freeswitch/audio/{token}"
-            self.task = asyncio.create_task(FreeSwitchAdapter(Config(**config)).run(self.desk))
+                token = self.host.ingress.token
+                config["url"] = f"{self.host.ingress.bound_url.replace('http', 'ws')}/freeswitch/audio/{token}"
+            self.task = asyncio.create_task(FreeSwitchAdapter(Config(**config)).run(self.host))
             try:
-                await self.until(lambda: self.desk.is_attached)
+                await self.until(lambda: self.host.is_attached)
                 yield self
             finally:
                 self.task.cancel()
                 await asyncio.wait([self.task])
                 assert self.task.cancelled(), self.task.exception()
-        assert self.desk.faults == []
-        assert ("event", "mistake") not in self.desk.drops
+        assert self.host.faults == []
+        assert ("event", "mistake") not in self.host.drops
 
     async def until(self, predicate, within: float = 120.0) -> None:
         async with asyncio.timeout(within):
@@ -64,15 +64,15 @@ class Lab:
         await self.switch.speak(*[(channel, samples.astype("<i2").tobytes()) for channel, samples in parts])
 
     def warnings(self, call=None) -> list[str]:
-        call = call or self.desk.calls[0]
+        call = call or self.host.calls[0]
         return [event.code for event in call.events if isinstance(event, ev.Warned)]
 
     async def over(self, key: str):
-        await self.until(lambda: self.desk.by_key(key).over)
-        return self.desk.by_key(key)
+        await self.until(lambda: self.host.by_key(key).over)
+        return self.host.by_key(key)
 
     def heard(self, call, party, said) -> float:
-        return find(said, self.desk.audio(call, party, rate=RATE))[0]
+        return find(said, self.host.audio(call, party, rate=RATE))[0]
 
 
 def lab(main, *, harm=(), **config) -> None:

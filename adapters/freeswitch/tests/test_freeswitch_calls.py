@@ -123,8 +123,8 @@ def test_a_capture_becomes_the_call_that_it_was(name, size):
     assert [one[1:] for one in transfers] == [one[1:] for one in want.transfers]
     assert all(abs(one[0] - two[0]) <= near for one, two in zip(transfers, want.transfers, strict=True))
     assert [state.party_by_key(channel).index for channel in run.ears.started] == list(want.heard)
-    assert not run.desk.open_calls()
-    assert not run.board.legs
+    assert not run.host.open_calls()
+    assert not run.tracker.legs
 
 
 def _unfolded(call):
@@ -176,12 +176,12 @@ def test_names_of_callers_are_kept(name, caller, form):
 def test_a_shutdown_in_the_middle_of_a_call_ends_it():
     run = drive("proto_shutdown_midcall")
     assert run.call.state.cause.text == "SYSTEM_SHUTDOWN"
-    assert not run.board.legs
+    assert not run.tracker.legs
 
 
 def test_both_calls_of_an_attended_transfer_are_one_record():
     run = drive("attended_transfer.json")
-    assert len(run.desk.calls) == 2
+    assert len(run.host.calls) == 2
     assert len([event for event in run.call.events if isinstance(event, ev.Merged)]) == 1
 
 
@@ -191,14 +191,14 @@ def test_both_calls_of_an_attended_transfer_are_one_record():
 def test_a_channel_that_is_excluded_is_never_recorded():
     run = drive("basic.json", config=Config(exclude=["sofia/internal/1002@*"]))
     assert not run.ears.started
-    assert all(call.state.answered is None for call in run.desk.calls)
-    assert not run.desk.open_calls()
+    assert all(call.state.answered is None for call in run.host.calls)
+    assert not run.host.open_calls()
 
 
 def test_only_what_is_included_is_recorded():
-    assert not drive("basic.json", config=Config(include=["sofia/external/*"])).desk.calls
-    assert not drive("basic.json", config=Config(include_contexts=["public"])).desk.calls
-    assert not drive("basic.json", config=Config(exclude_contexts=["default"])).desk.calls
+    assert not drive("basic.json", config=Config(include=["sofia/external/*"])).host.calls
+    assert not drive("basic.json", config=Config(include_contexts=["public"])).host.calls
+    assert not drive("basic.json", config=Config(exclude_contexts=["default"])).host.calls
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 from fskit import Ears
 
 from vcond.sdk.contract import Instant
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
 from vcond_freeswitch import resync
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.client import Connection, NoSuchChannelError
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event
+from vcond_freeswitch.tracker import ChannelTracker
 
 
 class Line:
@@ -33,9 +33,9 @@ class Line:
 
 
 @pytest.fixture
-def board() -> Switchboard:
+def tracker() -> ChannelTracker:
     clock = ManualClock()
-    made = Switchboard(MemoryDesk("freeswitch", clock=clock), Config().checked(), Ears())
+    made = ChannelTracker(MemoryHost("freeswitch", clock=clock), Config().checked(), Ears())
     for leg in ("a", "b"):
         made.event(
             Event(name="CHANNEL_CREATE", leg=leg, channel=f"sofia/internal/{leg}@x", direction="inbound"), clock.now()
@@ -43,27 +43,27 @@ def board() -> Switchboard:
     return made
 
 
-def look(board: Switchboard, line: Line, doubted: set[str]) -> set[str]:
-    return asyncio.run(resync.compare(line, board, board._desk, doubted))
+def look(tracker: ChannelTracker, line: Line, doubted: set[str]) -> set[str]:
+    return asyncio.run(resync.compare(line, tracker, tracker._host, doubted))
 
 
-def test_what_is_not_found_is_looked_at_twice(board):
+def test_what_is_not_found_is_looked_at_twice(tracker):
     line = Line()
-    doubted = look(board, line, set())
-    assert (doubted, set(board.legs)) == ({"a", "b"}, {"a", "b"})
-    board.event(
-        Event(name="CHANNEL_HANGUP_COMPLETE", leg="a", cause="USER_BUSY", q850="17"), Instant(board._desk.clock.now())
+    doubted = look(tracker, line, set())
+    assert (doubted, set(tracker.legs)) == ({"a", "b"}, {"a", "b"})
+    tracker.event(
+        Event(name="CHANNEL_HANGUP_COMPLETE", leg="a", cause="USER_BUSY", q850="17"), Instant(tracker._host.clock.now())
     )
-    assert (look(board, line, doubted), set(board.legs)) == (set(), set())
-    assert [call.state.cause.text for call in board._desk.calls] == ["USER_BUSY", "lost"]
+    assert (look(tracker, line, doubted), set(tracker.legs)) == (set(), set())
+    assert [call.state.cause.text for call in tracker._host.calls] == ["USER_BUSY", "lost"]
 
 
-def test_a_channel_whose_end_waits_in_line_is_not_lost(board):
+def test_a_channel_whose_end_waits_in_line_is_not_lost(tracker):
     line = Line()
-    doubted = look(board, line, set())
+    doubted = look(tracker, line, set())
     line.waits = {"a"}
-    look(board, line, doubted)
-    assert set(board.legs) == {"a"}
+    look(tracker, line, doubted)
+    assert set(tracker.legs) == {"a"}
 
 
 def test_a_connection_tells_of_whom_the_events_speak_that_wait():

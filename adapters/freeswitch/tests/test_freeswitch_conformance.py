@@ -21,8 +21,8 @@ def pcm(samples) -> bytes:
 class SwitchLine(RigCall):
     """A call through the fake switch."""
 
-    def __init__(self, rig: SwitchRig, desk, one, two) -> None:
-        self.rig, self.desk, self.one, self.two, self.key = rig, desk, one, two, one.uuid
+    def __init__(self, rig: SwitchRig, host, one, two) -> None:
+        self.rig, self.host, self.one, self.two, self.key = rig, host, one, two, one.uuid
 
     async def listened_to(self) -> None:
         while not (self.one.bugs and self.two.bugs):  # noqa: ASYNC110 - virtual time
@@ -50,10 +50,10 @@ class SwitchLine(RigCall):
         await self.rig.switch.refuse()
         await asyncio.sleep(1.0)
 
-    async def resume(self, desk) -> None:
+    async def resume(self, host) -> None:
         if self.rig.switch._server is None:
             await self.rig.switch.start()
-        await desk.until(lambda: desk.is_attached and self.key in {call.key for call in desk.open_calls()})
+        await host.until(lambda: host.is_attached and self.key in {call.key for call in host.open_calls()})
 
 
 class SwitchRig(Rig):
@@ -80,12 +80,12 @@ class SwitchRig(Rig):
         assert self.switch.harm == []
         shutil.rmtree(self.directory)
 
-    async def place(self, desk, *, answered=True) -> SwitchLine:
+    async def place(self, host, *, answered=True) -> SwitchLine:
         one, two = self.switch.call(answered=answered, number="+15550100")
-        await desk.until(lambda: one.uuid in {call.key for call in desk.open_calls()}, what="the call")
-        return SwitchLine(self, desk, one, two)
+        await host.until(lambda: one.uuid in {call.key for call in host.open_calls()}, what="the call")
+        return SwitchLine(self, host, one, two)
 
-    async def garbage(self, desk) -> None:
+    async def garbage(self, host) -> None:
         for body in (b"{", b'{"Event-Name":7}', b'{"Event-Name":"DTMF","Unique-ID":"a b"}', b"\xff\x00"):
             self.switch.send(b"Content-Length: %d\nContent-Type: text/event-json\n\n%b" % (len(body), body))
         self.switch.tell("HEARTBEAT")

@@ -8,7 +8,7 @@ import pytest
 from fslab import Lab, lab
 
 from vcond.sdk.contract import Cause
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond_freeswitch import Config, FreeSwitchAdapter
 
@@ -26,13 +26,13 @@ def test_a_cut_in_the_middle_of_an_event_costs_nothing():
             it.switch.send(b'Content-Length: 9000\nContent-Type: text/event-json\n\n{"Event-Name":')
             await asyncio.sleep(0.1)
             it.switch.drop()
-            await it.until(lambda: it.desk.attachments[-1][0] and len(it.desk.attachments) > 1)
+            await it.until(lambda: it.host.attachments[-1][0] and len(it.host.attachments) > 1)
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             assert it.heard(call, 0, ANN) > 0.95
             assert it.heard(call, 1, BEN) > 0.95
-            assert len(it.desk.calls) == 1
+            assert len(it.host.calls) == 1
             assert len(call.state.tracks) == 2
 
     lab(main)
@@ -46,7 +46,7 @@ def test_audio_goes_on_while_the_event_socket_is_away():
             await it.switch.refuse()
             await it.speak((one, ANN), (two, BEN))
             await it.switch.start()
-            await it.until(lambda: it.desk.is_attached)
+            await it.until(lambda: it.host.is_attached)
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             assert it.heard(call, 0, ANN) > 0.95
@@ -67,11 +67,11 @@ def test_a_hold_that_came_and_went_while_we_were_away_is_told_at_the_end():
             await it.switch.refuse()
             await asyncio.sleep(0.5)
             it.switch.hold(one, on=True)
-            began = it.desk.clock.now()
+            began = it.host.clock.now()
             await asyncio.sleep(1)
             it.switch.hold(one, on=False)
             await it.switch.start()
-            await it.until(lambda: it.desk.is_attached)
+            await it.until(lambda: it.host.is_attached)
             await asyncio.sleep(1.5)
             it.switch.end(one, two)
             call = await it.over(one.uuid)
@@ -89,7 +89,7 @@ def test_a_call_that_ended_while_we_were_away_ends_when_we_lost_it():
             one, two = it.switch.call()
             await it.listened(one, two)
             await it.switch.refuse()
-            lost = it.desk.clock.now()
+            lost = it.host.clock.now()
             it.switch.end(one, two)
             await asyncio.sleep(20)
             await it.switch.start()
@@ -108,7 +108,7 @@ def test_a_restart_of_the_switch_ends_its_calls_and_new_ones_are_recorded(form):
             it.switch.crash()
             call = await it.over(one.uuid)
             assert call.state.cause.text == "SYSTEM_SHUTDOWN"
-            await it.until(lambda: it.desk.is_attached)
+            await it.until(lambda: it.host.is_attached)
             one, two = it.switch.call()
             await it.listened(one, two)
             await it.speak((one, ANN), (two, BEN))
@@ -123,7 +123,7 @@ def test_another_core_uuid_in_an_event_is_a_restart_too():
     async def main(it: Lab) -> None:
         async with it.attached():
             one, _two = it.switch.call()
-            await it.until(lambda: it.desk.by_key(one.uuid))
+            await it.until(lambda: it.host.by_key(one.uuid))
             it.switch.core = "core-of-another-run"
             it.switch.tell("HEARTBEAT")
             assert (await it.over(one.uuid)).state.cause.text == "SYSTEM_SHUTDOWN"
@@ -135,9 +135,9 @@ def test_a_switch_that_says_nothing_any_more_is_left_and_attached_again():
     async def main(it: Lab) -> None:
         async with it.attached():
             it.switch.mute = True
-            await it.until(lambda: not it.desk.is_attached)
+            await it.until(lambda: not it.host.is_attached)
             it.switch.mute = False
-            await it.until(lambda: it.desk.is_attached)
+            await it.until(lambda: it.host.is_attached)
 
     lab(main, heartbeat_seconds=20)
 
@@ -147,13 +147,13 @@ def test_a_refusal_is_told_and_tried_again():
         it.switch.password = "changed"
         task = asyncio.create_task(
             FreeSwitchAdapter(Config(port=it.switch.port, password="secret", directory=str(it.switch.directory))).run(
-                it.desk
+                it.host
             )
         )
-        await it.until(lambda: it.desk.attachments)
-        assert "password in event_socket.conf.xml" in it.desk.attachments[0][1]
+        await it.until(lambda: it.host.attachments)
+        assert "password in event_socket.conf.xml" in it.host.attachments[0][1]
         it.switch.password = "secret"
-        await it.until(lambda: it.desk.is_attached)
+        await it.until(lambda: it.host.is_attached)
         task.cancel()
         await asyncio.wait([task])
 
@@ -188,8 +188,8 @@ def test_a_call_that_goes_on_already_is_found():
         it.switch.hold(two, on=True)
         await asyncio.sleep(5)
         async with it.attached():
-            await it.until(lambda: len(it.desk.calls[0].state.parties) == 2)
-            call = it.desk.calls[0]
+            await it.until(lambda: len(it.host.calls[0].state.parties) == 2)
+            call = it.host.calls[0]
             assert (call.key, it.warnings()) == (one.uuid, ["joined-late"])
             assert [(m.party, m.event) for m in call.state.history if m.event == "hold"] == [(1, "hold")]
             it.switch.hold(two, on=False)
@@ -209,11 +209,11 @@ def test_a_call_that_the_core_ended_is_not_listened_to_any_more():
         async with it.attached():
             one, two = it.switch.call()
             await it.listened(one, two)
-            it.desk.calls[0].end(at=it.desk.clock.now())
+            it.host.calls[0].end(at=it.host.clock.now())
             await it.until(lambda: not one.bugs and not two.bugs)
             it.switch.end(one, two)
             await asyncio.sleep(5)
-            assert len(it.desk.calls) == 1
+            assert len(it.host.calls) == 1
 
     lab(main)
 
@@ -223,9 +223,9 @@ def test_a_call_that_the_core_cut_off_is_recorded_from_then_on():
         async with it.attached():
             one, two = it.switch.call()
             await it.listened(one, two)
-            it.desk.calls[0].end(at=it.desk.clock.now(), cause=Cause(text="limit"))
-            await it.until(lambda: len(it.desk.calls) == 2)
-            call = it.desk.calls[1]
+            it.host.calls[0].end(at=it.host.clock.now(), cause=Cause(text="limit"))
+            await it.until(lambda: len(it.host.calls) == 2)
+            call = it.host.calls[1]
             await it.until(lambda: len(call.state.tracks) == 2)
             assert [warning.code for warning in call.state.warnings] == ["joined-late"]
             it.switch.end(one, two)
@@ -239,13 +239,13 @@ def test_more_calls_than_the_limit_are_not_found_either():
         pairs = [it.switch.call() for _ in range(3)]
         await asyncio.sleep(5)
         async with it.attached():
-            await it.until(lambda: len(it.desk.calls) == 2)
+            await it.until(lambda: len(it.host.calls) == 2)
             await asyncio.sleep(5)
-            assert [reason for _, reason in it.desk.drops] == ["limit"]
+            assert [reason for _, reason in it.host.drops] == ["limit"]
             for one, two in pairs:
                 it.switch.end(one, two)
-            await it.until(lambda: all(call.over for call in it.desk.calls))
-            assert len(it.desk.calls) == 2
+            await it.until(lambda: all(call.over for call in it.host.calls))
+            assert len(it.host.calls) == 2
 
     lab(main, max_calls=2)
 
@@ -255,8 +255,8 @@ def test_the_table_lags_and_is_looked_at_twice():
         one, _ = it.switch.call()
         assert 'row_count": 0' in it.switch._run("show channels as json")
         async with it.attached():
-            await it.until(lambda: it.desk.calls and len(it.desk.calls[0].state.parties) == 2)
-            assert it.desk.calls[0].key == one.uuid
+            await it.until(lambda: it.host.calls and len(it.host.calls[0].state.parties) == 2)
+            assert it.host.calls[0].key == one.uuid
 
     lab(main)
 
@@ -269,14 +269,14 @@ def test_after_a_crash_the_taps_of_the_earlier_run_are_taken_up():
             await it.speak((one, ANN), (two, BEN))
             await it.switch.refuse()  # so that nothing can be tidied up, as in a crash
             await asyncio.sleep(0.1)
-        first = it.desk
+        first = it.host
         starts = [line for line in it.switch.commands if " start " in line]
         meanwhile = voice(5, 1.5)
         await asyncio.sleep(0.3)
         await it.speak((one, meanwhile))
         await it.switch.start()
-        async with it.attached(MemoryDesk.after_crash(first)):
-            await it.until(it.desk.open_calls)
+        async with it.attached(MemoryHost.after_crash(first)):
+            await it.until(it.host.open_calls)
             later, other = voice(3, 1.5), voice(4, 1.5)
             await asyncio.sleep(1)
             await it.speak((one, later), (two, other))
@@ -298,7 +298,7 @@ def test_calls_of_an_earlier_run_that_are_over_are_ended():
             one, two = it.switch.call()
             await it.listened(one, two)
         it.switch.end(one, two)
-        async with it.attached(MemoryDesk.after_crash(it.desk)):
+        async with it.attached(MemoryHost.after_crash(it.host)):
             assert (await it.over(one.uuid)).state.cause.text == "gone"
 
     lab(main)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from vcond.sdk.contract import Instant
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import HEADERS, Event
+from vcond_freeswitch.tracker import ChannelTracker
 
 SOURCES = ("blind_transfer_by_callee.json", "blind_transfer_by_caller.json", "attended_transfer.json", "conference.json",
            "queue_callcenter.json", "hold_unhold.json", "dtmf.json", "uuid_transfer_api.json")  # fmt: skip
@@ -46,23 +46,23 @@ EVENTS = st.fixed_dictionaries({}, optional={field: FIELDS.get(field, TEXT) for 
 )
 
 
-def tell(told: list[Event], step: int = 20_000_000) -> MemoryDesk:
+def tell(told: list[Event], step: int = 20_000_000) -> MemoryHost:
     clock = ManualClock(NOON)
-    desk = MemoryDesk("freeswitch", clock=clock)
-    board = Switchboard(desk, Config(), Ears())
+    host = MemoryHost("freeswitch", clock=clock)
+    tracker = ChannelTracker(host, Config(), Ears())
     for event in told:
         arrived = clock.advance(step)
-        for channel in board.unknown(event):
+        for channel in tracker.unknown(event):
             if channel in {"a", "b"}:  # the others were gone when they were asked for
-                board.found(Event(name="CHANNEL_DATA", leg=channel, stamp=event.stamp, answered=event.stamp), arrived)
-        board.event(event, arrived)
-        board.let_go(Instant(clock.now() + 3_000_000_000))
-    board.all_lost(clock.advance(step), "test")
-    assert not board.legs
-    assert not desk.open_calls()
-    for call in desk.calls:
-        desk.state_from_events(call)
-    return desk
+                tracker.found(Event(name="CHANNEL_DATA", leg=channel, stamp=event.stamp, answered=event.stamp), arrived)
+        tracker.event(event, arrived)
+        tracker.let_go(Instant(clock.now() + 3_000_000_000))
+    tracker.all_lost(clock.advance(step), "test")
+    assert not tracker.legs
+    assert not host.open_calls()
+    for call in host.calls:
+        host.state_from_events(call)
+    return host
 
 
 @pytest.mark.fuzz
@@ -107,5 +107,5 @@ def one_header(name, field, text):
 @pytest.mark.parametrize("new", ["", "a", "b"])
 def test_a_channel_that_is_named_badly_anew_stays_who_it_was(new):
     up = [Event(name="CHANNEL_ANSWER", leg=leg, stamp="0", call_state="ACTIVE") for leg in ("a", "b")]
-    desk = tell([*up, Event(name="CHANNEL_UUID", leg=new, old_leg="a")])
-    assert all(call.over for call in desk.calls)
+    host = tell([*up, Event(name="CHANNEL_UUID", leg=new, old_leg="a")])
+    assert all(call.over for call in host.calls)

@@ -9,11 +9,11 @@ from fskit import Ears, drive
 
 from vcond.call import events as ev
 from vcond.sdk.contract import Disposition
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event
+from vcond_freeswitch.tracker import ChannelTracker
 
 NEAR = 0.05
 """Seconds between two events of one moment."""
@@ -60,7 +60,7 @@ def test_a_capture_becomes_the_one_call_that_it_was(name):
     joined = {party: at for at, party, what in run.history() if what == "join"}
     assert all(abs(joined[party] - at) <= NEAR for party, at in want.here)
     assert bool(run.ears.started) == (want.answered is not None)
-    assert not run.board.legs
+    assert not run.tracker.legs
 
 
 def test_a_machine_behind_a_loopback_is_named_and_so_is_who_was_busy():
@@ -74,14 +74,14 @@ def test_a_machine_behind_a_loopback_is_named_and_so_is_who_was_busy():
 @pytest.mark.parametrize("bowout", [True, False])
 def test_both_halves_of_a_loopback_are_nobody_in_any_order(first, bowout):
     """As in capture loopback, whose order of creation and bow-out are but one of several."""
-    desk, ears = MemoryDesk("freeswitch", clock=ManualClock()), Ears()
-    board = Switchboard(desk, Config().checked(), ears)
+    host, ears = MemoryHost("freeswitch", clock=ManualClock()), Ears()
+    tracker = ChannelTracker(host, Config().checked(), ears)
 
     def tell(name: str, leg: str, **more: str) -> None:
-        desk.clock.advance(10_000_000)
+        host.clock.advance(10_000_000)
         channel = f"loopback/1002-{leg}" if leg in "ab" else f"sofia/internal/{leg}@pbx.example.com"
         more |= {"loopback": "ab".replace(leg, "")} if leg in "ab" else {}
-        board.event(Event(name=name, leg=leg, channel=channel, **more), desk.clock.now())
+        tracker.event(Event(name=name, leg=leg, channel=channel, **more), host.clock.now())
 
     tell("CHANNEL_CREATE", "1001", direction="inbound", caller_number="1001")
     for half in sorted("ab", reverse=first == "b"):
@@ -103,7 +103,7 @@ def test_both_halves_of_a_loopback_are_nobody_in_any_order(first, bowout):
         tell("CHANNEL_BRIDGE", "1001", bridge_a="1001", bridge_b="1002", answered="1", **source)
     for leg in ("1002", "1001"):
         tell("CHANNEL_HANGUP_COMPLETE", leg, cause="NORMAL_CLEARING", q850="16")
-    (call,) = desk.calls
+    (call,) = host.calls
     assert [party.key for party in call.state.parties] == ["1001", "1002"]
     assert call.over
     assert call.state.answered is not None
@@ -112,19 +112,19 @@ def test_both_halves_of_a_loopback_are_nobody_in_any_order(first, bowout):
     if not bowout:
         tell("CHANNEL_HANGUP_COMPLETE", "a", cause="NORMAL_CLEARING")
         tell("CHANNEL_HANGUP_COMPLETE", "b", cause="NORMAL_CLEARING")
-    assert not board.legs
-    assert len(desk.calls) == 1
-    assert desk.faults == []
+    assert not tracker.legs
+    assert len(host.calls) == 1
+    assert host.faults == []
 
 
 def test_who_gives_up_during_early_media_reached_nobody():
     """Capture early_cancel, of which only the order of events was kept: 183 at 0.08 s, CANCEL at 3.02 s."""
     clock = ManualClock()
-    desk, ears = MemoryDesk("freeswitch", clock=clock), Ears()
-    board = Switchboard(desk, Config().checked(), ears)
+    host, ears = MemoryHost("freeswitch", clock=clock), Ears()
+    tracker = ChannelTracker(host, Config().checked(), ears)
 
     def tell(name: str, leg: str, **more: str) -> None:
-        board.event(Event(name=name, leg=leg, channel=f"sofia/internal/{leg}@pbx.example.com", **more), clock.now())
+        tracker.event(Event(name=name, leg=leg, channel=f"sofia/internal/{leg}@pbx.example.com", **more), clock.now())
 
     tell("CHANNEL_CREATE", "1001", direction="inbound")
     tell("CHANNEL_CREATE", "1002", direction="outbound", other="1001")
@@ -134,7 +134,7 @@ def test_who_gives_up_during_early_media_reached_nobody():
     tell("CHANNEL_UNBRIDGE", "1001", bridge_a="1001", bridge_b="1002", hung_up="recv_cancel", **over)
     tell("CHANNEL_HANGUP_COMPLETE", "1002", hung_up="send_cancel", **over)
     tell("CHANNEL_HANGUP_COMPLETE", "1001", hung_up="recv_cancel", sip_status="487", dialstatus="SUCCESS", **over)
-    (call,) = desk.calls
+    (call,) = host.calls
     assert (call.state.answered, call.state.disposition) == (None, Disposition.HUNG_UP)
     assert ears.started == []
     (end,) = [event for event in call.events if isinstance(event, ev.CallEnded)]

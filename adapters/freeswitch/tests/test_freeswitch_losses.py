@@ -44,7 +44,7 @@ def test_a_tap_that_is_lost_is_made_again_while_its_leg_lives(loss):
             assert it.heard(call, 0, ANN) > 0.95
             assert it.heard(call, 0, later) > 0.95
             assert it.warnings(call) == ["audio-stopped"]
-            assert it.desk.drops["tap", "again"] == 1
+            assert it.host.drops["tap", "again"] == 1
         assert not list(it.switch.directory.iterdir())
 
     lab(main)
@@ -78,7 +78,7 @@ def test_a_switch_that_does_not_say_which_taps_there_are_costs_no_good_one():
             before = [line for line in it.switch.commands if " start " in line]
             await it.switch.refuse()
             await it.switch.start()
-            await it.desk.until(lambda: it.desk.is_attached)
+            await it.host.until(lambda: it.host.is_attached)
             await it.speak((one, ANN), (two, BEN))
             assert [line for line in it.switch.commands if " start " in line] == before
             it.switch.end(one, two)
@@ -94,7 +94,7 @@ def test_a_leg_that_the_switch_does_not_find_at_first_is_tapped_when_it_does():
         async with it.attached():
             one, two = it.switch.call()
             await asyncio.sleep(10)
-            assert it.desk.drops["tap", "refused"]
+            assert it.host.drops["tap", "refused"]
             it.switch._run = run
             await it.listened(one, two)
             await it.speak((one, ANN), (two, BEN))
@@ -114,7 +114,7 @@ def test_a_tap_that_never_works_is_tried_less_and_less_often():
             await asyncio.sleep(45)
             starts = sum(" start " in line for line in it.switch.commands)
             assert 10 <= starts <= 14, "two legs, each further start waits twice as long"
-            assert it.desk.drops["tap", "no-audio"] == 2
+            assert it.host.drops["tap", "no-audio"] == 2
             it.switch.deaf_taps = False
             await asyncio.sleep(20)
             await it.speak((one, ANN), (two, BEN))
@@ -139,7 +139,7 @@ def test_a_party_that_holds_or_waits_in_a_queue_that_pauses_taps_is_not_missed()
             await asyncio.sleep(12)
             it.switch.hold(one, on=False)
             await asyncio.sleep(4)
-            assert it.desk.drops.total() == 0
+            assert it.host.drops.total() == 0
             assert sum(" start " in line for line in it.switch.commands) == 3
 
     lab(main)
@@ -175,7 +175,7 @@ def test_a_refusal_is_told_at_once_and_once_a_minute(capsys):
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             assert it.warnings(call).count("tap-failed") == 2
-            assert it.desk.drops["tap", "refused"] >= 6
+            assert it.host.drops["tap", "refused"] >= 6
 
     lab(main)
     assert capsys.readouterr().out.count("cannot tap channel audio") == 1
@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_removed_is_told_emptied_and_tried_again(capsys, m
             files = list(it.switch.directory.iterdir())
             assert len(files) == 2
             assert not any(file.stat().st_size for file in files)
-            assert it.desk.drops["file", "not-removed"] == 2
+            assert it.host.drops["file", "not-removed"] == 2
             monkeypatch.setattr(Path, "unlink", real)
             await asyncio.sleep(62)
             assert not list(it.switch.directory.iterdir())
@@ -256,6 +256,6 @@ def test_a_mistake_with_one_call_ends_nothing_else(monkeypatch):
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
-            assert it.desk.drops.pop(("event", "mistake")) >= 2
+            assert it.host.drops.pop(("event", "mistake")) >= 2
 
     lab(main)

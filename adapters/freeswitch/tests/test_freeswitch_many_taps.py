@@ -16,7 +16,7 @@ import random
 import pytest
 
 from vcond.sdk.contract import Instant, RefusedError, UnreachableError
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import run_virtual
 from vcond_freeswitch import Config
 from vcond_freeswitch.client import NoSuchChannelError
@@ -24,7 +24,7 @@ from vcond_freeswitch.events import Event
 from vcond_freeswitch.streams import StreamTap
 from vcond_freeswitch.tap import PAUSES
 from vcond_freeswitch.tapevents import TapEvents
-from vcond_freeswitch.taps import TapCrew
+from vcond_freeswitch.taps import TapManager
 
 TAPS = int(os.environ.get("VCOND_TAPS", "80"))
 BATCH = 400
@@ -58,7 +58,7 @@ class Leg:
         self.warned.append(code)
 
     def settle(self, at) -> None:
-        self.crew.start(self)
+        self.manager.start(self)
 
 
 class Door:
@@ -76,7 +76,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.crew: TapCrew | None = None
+        self.manager: TapManager | None = None
         self.calm = False
         self.bugs: dict[str, dict[str, str]] = {}
         """By channel: target -> what it is now (``good``, ``stalled``)."""
@@ -107,7 +107,7 @@ class World:
         if command == "uuid_record":
             open(target, "wb").close()  # noqa: ASYNC230, PTH123 - a file in memory
         elif fate == "good" or self.random.random() < 0.5:
-            self.crew.taps[channel].connected(object(), 1)
+            self.manager.taps[channel].connected(object(), 1)
         return "+OK Success\n"
 
     def remove(self, channel: str, target: str) -> None:
@@ -117,7 +117,7 @@ class World:
         """Everybody speaks, and some of what there is is lost."""
         for channel, bugs in self.bugs.items():
             for target, state in list(bugs.items()):
-                tap = self.crew.taps.get(channel)
+                tap = self.manager.taps.get(channel)
                 if state == "good" and target != "N/A":
                     with open(target, "ab") as file:  # noqa: PTH123 - the fastest way
                         file.write(SECOND_OF_AUDIO)
@@ -128,7 +128,7 @@ class World:
 
     def lose(self, channel: str, target: str, how: str, now: Instant) -> None:
         self.losses += 1
-        tap = self.crew.taps.get(channel)
+        tap = self.manager.taps.get(channel)
         if how == "stalled":
             self.bugs[channel][target] = "stalled"
             return
@@ -136,45 +136,45 @@ class World:
             tap.disconnected(tap.socket)
         elif how == "stop":
             self.remove(channel, target)
-            TapEvents(self.crew).event(Event(name="RECORD_STOP", leg=channel, record_path=target), now)
+            TapEvents(self.manager).event(Event(name="RECORD_STOP", leg=channel, record_path=target), now)
         else:
             self.remove(channel, target)
 
 
-async def seconds(world: World, crew: TapCrew, desk: MemoryDesk, count: int, legs) -> None:
+async def seconds(world: World, manager: TapManager, host: MemoryHost, count: int, legs) -> None:
     cut = 0
     for _ in range(count):
         await asyncio.sleep(1)
-        now = desk.clock.now()
+        now = host.clock.now()
         world.second(now)
-        crew.look(now)
-        crew.complain(now)
+        manager.look(now)
+        manager.complain(now)
         if cut:
             cut -= 1
             if not cut:
-                await crew.adopt(world, legs, {})
+                await manager.adopt(world, legs, {})
         elif not world.calm and world.random.random() < 0.05:
-            crew.detached()
+            manager.detached()
             cut = 3
     if cut:
-        await crew.adopt(world, legs, {})
+        await manager.adopt(world, legs, {})
 
 
 async def batch(kind: str, seed: int, size: int, directory) -> int:
-    desk, world = MemoryDesk("freeswitch"), World(seed)
+    host, world = MemoryHost("freeswitch"), World(seed)
     config = Config(directory=str(directory), rate=8000, url="ws://127.0.0.1:1/a/b", stall_seconds=3.0)
     async with asyncio.TaskGroup() as tasks:
-        crew = world.crew = TapCrew(desk, config, tasks)
-        crew.kind = kind
-        crew.make = {**crew.make, "stream": lambda leg, crew, _: StreamTap(leg, crew, "stream", Door())}
-        legs = [Leg(f"leg-{n}", desk.clock.now()) for n in range(size)]
+        manager = world.manager = TapManager(host, config, tasks)
+        manager.kind = kind
+        manager.make = {**manager.make, "stream": lambda leg, manager, _: StreamTap(leg, manager, "stream", Door())}
+        legs = [Leg(f"leg-{n}", host.clock.now()) for n in range(size)]
         for leg in legs:
-            leg.crew = crew
-        await crew.adopt(world, legs, {})
-        await seconds(world, crew, desk, CHAOS, legs)
+            leg.manager = manager
+        await manager.adopt(world, legs, {})
+        await seconds(world, manager, host, CHAOS, legs)
         world.calm = True
-        await seconds(world, crew, desk, CALM, legs)
-        now = desk.clock.now()
+        await seconds(world, manager, host, CALM, legs)
+        now = host.clock.now()
         silent = [leg.channel for leg in legs if not leg.heard or now - leg.heard[-1] > 3_000_000_000]
         assert silent == []
         for n, leg in enumerate(legs):
@@ -182,13 +182,13 @@ async def batch(kind: str, seed: int, size: int, directory) -> int:
                 leg.left = now  # its channel is gone, and its taps with it
                 world.gone.add(leg.channel)
                 world.bugs[leg.channel].clear()
-            crew.stop(leg, now)
+            manager.stop(leg, now)
         await asyncio.sleep(1)
         left = {channel: bugs for channel, bugs in world.bugs.items() if bugs}
         assert left == {}
-        assert not crew.taps
+        assert not manager.taps
     assert list(directory.iterdir()) == []
-    assert desk.drops["event", "mistake"] == 0
+    assert host.drops["event", "mistake"] == 0
     return world.losses
 
 

@@ -23,7 +23,7 @@ async def say(socket: aiohttp.ClientWebSocketResponse, value: int) -> None:
 
 
 def came(it: Lab, value: int) -> bool:
-    return bool((it.desk.audio(it.desk.calls[0], 0, rate=8000) == value).any())
+    return bool((it.host.audio(it.host.calls[0], 0, rate=8000) == value).any())
 
 
 def starts(it: Lab, channel) -> list[list[str]]:

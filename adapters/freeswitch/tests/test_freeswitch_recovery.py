@@ -9,7 +9,7 @@ import pytest
 from fslab import RATE, Lab, lab
 
 from vcond.call import events as ev
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond_freeswitch import resync
 
@@ -20,17 +20,17 @@ def loud(samples) -> float:
     return float(np.sqrt((samples.astype(float) ** 2).sum()))
 
 
-async def crashed(it: Lab) -> MemoryDesk:
-    """The desk of the next run; nothing on the switch was tidied up."""
+async def crashed(it: Lab) -> MemoryHost:
+    """The host of the next run; nothing on the switch was tidied up."""
     await it.switch.refuse()
     await asyncio.sleep(0.1)
-    return it.desk
+    return it.host
 
 
 async def begun(it: Lab):
     one, two = it.switch.call()
     await it.listened(one, two)
-    await it.until(lambda: it.desk.by_key(one.uuid).state.answered)
+    await it.until(lambda: it.host.by_key(one.uuid).state.answered)
     return one, two
 
 
@@ -44,12 +44,12 @@ def test_another_call_that_is_quiet_has_nothing_to_do_with_what_is_read_again():
                 await it.speak((one, part))
             first = await crashed(it)
         await it.switch.start()
-        async with it.attached(MemoryDesk.after_crash(first)):
-            await it.until(it.desk.open_calls)
+        async with it.attached(MemoryHost.after_crash(first)):
+            await it.until(it.host.open_calls)
             await asyncio.sleep(2)
             it.switch.end(one, two)
             call = await it.over(one.uuid)
-            assert 0.9 < loud(it.desk.audio(call, 0, rate=RATE)) / loud(np.concatenate(said)) < 1.1
+            assert 0.9 < loud(it.host.audio(call, 0, rate=RATE)) / loud(np.concatenate(said)) < 1.1
 
     lab(main)
 
@@ -64,17 +64,17 @@ def test_what_recovery_writes_itself_costs_nothing_of_the_outage(event):
         meanwhile = voice(5, 2.0)
         await it.speak((one, meanwhile))
         await it.switch.start()
-        again = MemoryDesk.after_crash(first)
+        again = MemoryHost.after_crash(first)
         if event:
             again.unfinished()[0].record(ev.CallAttribute(at=again.clock.now(), name="note", value="x"))
         async with it.attached(again):
-            await it.until(it.desk.open_calls)
+            await it.until(it.host.open_calls)
             await asyncio.sleep(1)
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             assert it.heard(call, 0, meanwhile) > 0.9
             assert it.heard(call, 0, ANN) > 0.95
-            whole = loud(it.desk.audio(call, 0, rate=RATE)) / loud(np.concatenate([ANN, meanwhile]))
+            whole = loud(it.host.audio(call, 0, rate=RATE)) / loud(np.concatenate([ANN, meanwhile]))
             assert 0.9 < whole < 1.1, "and all of it once"
 
     lab(main)
@@ -92,12 +92,12 @@ def test_a_party_that_held_is_not_read_twice():
         it.switch.hold(one, on=False)
         await asyncio.sleep(0.5)
         await it.switch.start()
-        async with it.attached(MemoryDesk.after_crash(first)):
-            await it.until(it.desk.open_calls)
+        async with it.attached(MemoryHost.after_crash(first)):
+            await it.until(it.host.open_calls)
             await asyncio.sleep(1)
             it.switch.end(one, two)
             call = await it.over(one.uuid)
-            assert 0.9 < loud(it.desk.audio(call, 0, rate=RATE)) / loud(ANN) < 1.1
+            assert 0.9 < loud(it.host.audio(call, 0, rate=RATE)) / loud(ANN) < 1.1
 
     lab(main)
 
@@ -111,10 +111,10 @@ def test_a_call_that_ended_meanwhile_is_read_to_its_end_and_ends_there():
         meanwhile = voice(5, 1.5)
         await it.speak((one, meanwhile))
         it.switch.end(one, two)
-        ended = it.desk.clock.now()
+        ended = it.host.clock.now()
         await asyncio.sleep(5)
         await it.switch.start()
-        async with it.attached(MemoryDesk.after_crash(first)):
+        async with it.attached(MemoryHost.after_crash(first)):
             call = await it.over(one.uuid)
             assert it.heard(call, 0, meanwhile) > 0.9
             assert it.heard(call, 1, BEN) > 0.95
@@ -133,17 +133,17 @@ def test_who_left_and_who_came_meanwhile_did_so_when_they_did():
             first = await crashed(it)
         await asyncio.sleep(1)
         it.switch.hang_up(two)
-        left = it.desk.clock.now()
+        left = it.host.clock.now()
         await asyncio.sleep(1)
         three = it.switch.create(inbound=False, other=one.uuid, number="1001", destination="1003")
         it.switch.answer(three)
         it.switch.bridge(one, three)
-        came = it.desk.clock.now()
+        came = it.host.clock.now()
         await asyncio.sleep(3)
         await it.switch.start()
-        async with it.attached(MemoryDesk.after_crash(first)):
-            await it.until(lambda: len(it.desk.by_key(one.uuid).state.parties) == 3)
-            state = it.desk.by_key(one.uuid).state
+        async with it.attached(MemoryHost.after_crash(first)):
+            await it.until(lambda: len(it.host.by_key(one.uuid).state.parties) == 3)
+            state = it.host.by_key(one.uuid).state
             assert abs(state.parties[1].presences[-1].left - left) < 200_000_000
             assert abs(state.parties[2].presences[0].joined - came) < 200_000_000
             it.switch.end(one, three)
@@ -167,12 +167,12 @@ def test_an_adapter_that_is_started_again_goes_on_with_its_calls():
         async with it.attached():
             await it.over(gone.uuid)
             await it.listened(two, three)
-            assert [call.key for call in it.desk.open_calls()] == [one.uuid]
+            assert [call.key for call in it.host.open_calls()] == [one.uuid]
             await it.speak((two, ANN), (three, BEN))
             it.switch.end(two, three)
             call = await it.over(one.uuid)
             assert it.heard(call, 1, ANN) > 0.95
-            assert not it.desk.open_calls()
+            assert not it.host.open_calls()
 
     lab(main)
 
@@ -192,11 +192,11 @@ def test_a_mistake_while_the_state_is_asked_for_ends_nothing(monkeypatch):
             monkeypatch.setattr(resync, "table", wrong)
             await it.switch.refuse()
             await it.switch.start()
-            await it.until(lambda: len(times) > 1 and it.desk.is_attached)
+            await it.until(lambda: len(times) > 1 and it.host.is_attached)
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
-            assert it.desk.drops.pop(("event", "mistake")) == 1
+            assert it.host.drops.pop(("event", "mistake")) == 1
 
     lab(main)
 
@@ -215,7 +215,7 @@ def test_two_vconds_with_one_directory_leave_each_others_taps_alone():
             assert len(one.bugs) == 1
             it.switch.end(one, two)
             for each in (it, other):
-                call = each.desk.by_key(one.uuid)
+                call = each.host.by_key(one.uuid)
                 assert each.heard(call, 0, ANN) > 0.95
                 assert each.warnings(call) in ([], ["joined-late"])
         assert not list(it.switch.directory.iterdir())

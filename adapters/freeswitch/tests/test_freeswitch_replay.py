@@ -96,9 +96,9 @@ def replay(name: str, main) -> None:
         it.switch.core = next(decode(f).core for f in frames(raw(f"{name}.esl.s2c.bin")) if "event" in f.kind)
         async with it.attached():
             said = await it.switch.play()
-            await it.until(lambda: it.desk.calls[0].over)
-            main(it, it.desk.calls[0], said)
-            assert it.desk.drops.total() == 0
+            await it.until(lambda: it.host.calls[0].over)
+            main(it, it.host.calls[0], said)
+            assert it.host.drops.total() == 0
             assert not list(it.switch.directory.iterdir())
 
     lab(inside, rate=16000)
@@ -106,7 +106,7 @@ def replay(name: str, main) -> None:
 
 def test_hold_by_the_caller_is_a_gap_in_his_track_and_in_no_other():
     def check(it: Lab, call, said) -> None:
-        a, b = (it.desk.audio(call, party) for party in (0, 1))
+        a, b = (it.host.audio(call, party) for party in (0, 1))
         only(a, 16000, 440)
         only(b, 16000, 880)
         length = (call.state.ended - call.state.opened) / 1e9
@@ -135,7 +135,7 @@ def test_hold_by_the_caller_is_a_gap_in_his_track_and_in_no_other():
 
 def test_a_blind_transfer_gives_three_tracks_each_with_its_own_tone():
     def check(it: Lab, call, said) -> None:
-        a, b, c = (it.desk.audio(call, party) for party in (0, 1, 2))
+        a, b, c = (it.host.audio(call, party) for party in (0, 1, 2))
         for pcm, hertz in ((a, 440), (b, 880), (c, 1320)):
             only(pcm, 16000, hertz)
         left = next(m.at for m in call.state.history if (m.party, m.event) == (0, "drop"))
@@ -232,7 +232,7 @@ def test_a_recorded_websocket_is_read_to_its_end(name):
             one = it.switch.create()
             it.switch.answer(one)
             await it.until(lambda: hasattr(it.switch, "left"))
-            (track,) = it.desk.by_key(one.uuid).tracks
+            (track,) = it.host.by_key(one.uuid).tracks
             it.switch.hang_up(one)
             call = await it.over(one.uuid)
             heard = call.sounds[0].read(call.sounds[0].length)
@@ -240,7 +240,7 @@ def test_a_recorded_websocket_is_read_to_its_end(name):
                 only(heard[heard != 0], rate, 440)
                 assert abs(np.count_nonzero(heard) - np.count_nonzero(np.frombuffer(audio, "<i2"))) <= rate // 50
             assert track._timeline.frames == len([1 for opcode, _ in sent if opcode == 2])
-            assert it.desk.drops.total() == 0
+            assert it.host.drops.total() == 0
             assert it.switch.left[:4] == b"\x88\x02\x03\xe8" or it.switch.left[-4:] == b"\x88\x02\x03\xe8", (
                 it.switch.left
             )

@@ -8,7 +8,7 @@ import pytest
 from fskit import events
 from fslab import Lab, lab
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 
 ANN, BEN, LATER = voice(1, 1.5), voice(2, 1.5), voice(3, 1.5)
@@ -34,7 +34,7 @@ def test_two_channels_of_a_party_are_one_track_at_the_right_speed(system_audio):
             assert it.heard(call, 1, BEN) > 0.95
             assert len(call.state.parties) == 2
             assert it.warnings(call) == []
-            assert it.desk.drops.total() == 0
+            assert it.host.drops.total() == 0
 
     lab(main, system_audio=system_audio)
 
@@ -74,11 +74,11 @@ def test_a_file_of_two_channels_is_taken_up_by_the_next_run():
             await asyncio.sleep(0.2)
             tap, file = one.bugs[0], one.bugs[0].file
             await it.switch.refuse()  # nobody can be told to stop
-            await it.until(lambda: not it.desk.is_attached)
+            await it.until(lambda: not it.host.is_attached)
         assert one.bugs == [tap]
         assert tap.file == file
         await it.switch.start()
-        async with it.attached(MemoryDesk.after_crash(it.desk)):
+        async with it.attached(MemoryHost.after_crash(it.host)):
             await it.speak((one, LATER), (two, BEN))
             await asyncio.sleep(0.2)
             assert one.bugs == [tap]

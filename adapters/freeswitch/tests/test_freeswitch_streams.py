@@ -26,7 +26,7 @@ def test_audio_over_a_websocket(kind):
             assert it.heard(call, 0, ANN) > 0.95
             assert it.heard(call, 1, BEN) > 0.95
             assert it.heard(call, 0, BEN) < 0.3
-            assert it.desk.drops.total() == 0
+            assert it.host.drops.total() == 0
 
     lab(main, tap=kind, url="yes")
 
@@ -103,8 +103,8 @@ def test_audio_that_comes_before_it_is_said_whose_it_is(kind):
             call = await it.over(one.uuid)
             assert it.heard(call, 0, ANN) > 0.95
             assert it.heard(call, 1, BEN) > 0.95
-            assert it.desk.audio(call, 0)[:6000].any(), "what came early is there too"
-            assert it.desk.drops.total() == 0
+            assert it.host.audio(call, 0)[:6000].any(), "what came early is there too"
+            assert it.host.drops.total() == 0
 
     lab(main, tap=kind, url="yes")
 
@@ -139,7 +139,7 @@ def test_a_module_that_says_that_it_cannot_connect_is_asked_again(kind, subclass
         async with it.attached():
             one, two = it.switch.call()
             await it.listened(one, two)
-            await it.until(lambda: it.desk.calls)
+            await it.until(lambda: it.host.calls)
             await asyncio.sleep(0.1)
             first = one.bugs[0]
             it.switch.mute_starts = False

@@ -34,8 +34,8 @@ def test_a_tap_that_never_delivers_is_reported():
         async with it.attached():
             one, _two = it.switch.call()
             await it.until(lambda: it.warnings().count("no-audio") == 2)
-            assert it.desk.drops["tap", "no-audio"] == 2
-            assert not it.desk.by_key(one.uuid).over
+            assert it.host.drops["tap", "no-audio"] == 2
+            assert not it.host.by_key(one.uuid).over
 
     lab(main)
 
@@ -47,7 +47,7 @@ def test_bypassed_media_is_named():
             one.bypass = True
             it.switch.answer(one)
             await it.until(lambda: "no-audio" in it.warnings())
-            texts = [event.text for event in it.desk.calls[0].events if isinstance(event, ev.Warned)]
+            texts = [event.text for event in it.host.calls[0].events if isinstance(event, ev.Warned)]
             assert "bypasses the switch" in texts[-1]
             assert not any("uuid_media" in line for line in it.switch.commands)
 
@@ -79,7 +79,7 @@ def test_a_full_file_system_is_told_in_the_record():
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             assert it.warnings(call).count("audio-missing") == 2
-            assert it.desk.drops["frame", "not-written"] > 100
+            assert it.host.drops["frame", "not-written"] > 100
 
     lab(main)
 
@@ -160,7 +160,7 @@ def test_a_start_that_hangs_stops_nothing_else():
             one, two = it.switch.call()
             await asyncio.sleep(1)
             it.switch.press(one, "5")
-            await it.until(lambda: any(isinstance(event, ev.Dtmf) for event in it.desk.calls[0].events))
+            await it.until(lambda: any(isinstance(event, ev.Dtmf) for event in it.host.calls[0].events))
             it.switch.end(one, two)
             await it.over(one.uuid)
 
@@ -190,7 +190,7 @@ def test_a_tap_that_cannot_be_started_is_told_in_the_record():
             it.switch._record = lambda channel, words: "-ERR Cannot record session!\n"
             it.switch.call()
             await it.until(lambda: it.warnings().count("tap-failed") == 2, within=1)
-            assert it.desk.drops["tap", "refused"] >= 2
+            assert it.host.drops["tap", "refused"] >= 2
 
     lab(main)
 
@@ -205,7 +205,7 @@ def test_a_tap_that_the_switch_moved_to_another_leg_is_made_anew():
             two.bugs.append(bug)
             it.switch.tell("MEDIA_BUG_START", two, **{"Media-Bug-Function": "session_record", "Media-Bug-Target": path})
             await it.until(lambda: one.bugs and len(two.bugs) == 1)
-            assert it.desk.drops["tap", "moved"] == 1
+            assert it.host.drops["tap", "moved"] == 1
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             call = await it.over(one.uuid)
@@ -240,15 +240,15 @@ def test_recording_that_goes_on_while_the_event_socket_is_away_is_heard():
             one, two = it.switch.call()
             await it.listened(one, two)
             await asyncio.sleep(0.5)
-            it.desk.calls[0].pause(it.desk.clock.now())
+            it.host.calls[0].pause(it.host.clock.now())
             secret = voice(5, 1.0)
             await it.speak((one, secret))
             await it.switch.refuse()
-            it.desk.calls[0].pause(it.desk.clock.now(), on=False)
+            it.host.calls[0].pause(it.host.clock.now(), on=False)
             said = voice(6, 1.0)
             await it.speak((one, said))
             await it.switch.start()
-            await it.until(lambda: it.desk.is_attached)
+            await it.until(lambda: it.host.is_attached)
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             call = await it.over(one.uuid)
@@ -272,7 +272,7 @@ def test_a_lone_leg_and_what_it_hears_when_that_is_wanted():
             call = await it.over(one.uuid)
             assert [party.who.name for party in call.state.parties] == ["Ann Example", "system"]
             assert it.heard(call, 0, ANN) > 0.95
-            system = it.desk.audio(call, 1)
+            system = it.host.audio(call, 1)
             assert set(np.unique(system)) <= {0, 16}
             assert it.warnings(call) == []
 
@@ -290,13 +290,13 @@ def test_what_a_lone_leg_hears_is_no_longer_kept_once_it_hears_people():
             two = it.switch.create(inbound=False, other=one.uuid)
             it.switch.answer(two)
             it.switch.bridge(one, two)
-            bridged = it.desk.clock.now()
+            bridged = it.host.clock.now()
             await it.listened(two)
             await it.speak((one, ANN), (two, BEN))
             it.switch.end(one, two)
             call = await it.over(one.uuid)
             system = next(party for party in call.state.parties if party.who.name == "system")
-            assert not it.desk.audio(call, system.index)[
+            assert not it.host.audio(call, system.index)[
                 round((bridged - call.state.opened) / 1e9 * RATE) + 800 :
             ].any()
             assert it.heard(call, 0, ANN) > 0.95
@@ -318,7 +318,7 @@ def test_a_hundred_legs():
                 call = await it.over(one.uuid)
                 assert it.heard(call, 0, said[2 * n]) > 0.95
                 assert it.heard(call, 1, said[2 * n + 1]) > 0.95
-            assert it.desk.drops.total() == 0
+            assert it.host.drops.total() == 0
         assert not list(it.switch.directory.iterdir())
 
     lab(main)

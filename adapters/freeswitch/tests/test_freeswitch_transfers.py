@@ -7,21 +7,21 @@ from itertools import permutations
 import pytest
 from fskit import Ears, events
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
+from vcond_freeswitch.tracker import ChannelTracker
 
 BLIND = "1795947558:9b85a46b-2892:bl_xfer:1003/default/XML"
 
 
-class Desk:
-    """A switchboard in which A (1001) talks to B (1002)."""
+class AdapterHost:
+    """A tracker in which A (1001) talks to B (1002)."""
 
     def __init__(self) -> None:
-        self.desk = MemoryDesk("freeswitch", clock=ManualClock())
-        self.board = Switchboard(self.desk, Config().checked(), Ears())
+        self.host = MemoryHost("freeswitch", clock=ManualClock())
+        self.tracker = ChannelTracker(self.host, Config().checked(), Ears())
 
     def call(self) -> None:
         self.tell("CHANNEL_CREATE", "a")
@@ -34,13 +34,13 @@ class Desk:
         self.tell("CHANNEL_BRIDGE", one, bridge_a=one, bridge_b=two, answered="1", **more)
 
     def tell(self, name: str, leg: str, **more: str) -> None:
-        self.desk.clock.advance(10_000_000)
+        self.host.clock.advance(10_000_000)
         channel = f"sofia/internal/{leg}@pbx.example.com"
-        self.board.event(Event(name=name, leg=leg, channel=channel, **more), self.desk.clock.now())
+        self.tracker.event(Event(name=name, leg=leg, channel=channel, **more), self.host.clock.now())
 
     def transfers(self) -> list[tuple]:
-        assert self.desk.faults == []
-        (call,) = [call for call in self.desk.calls if not call.state.merged_into]
+        assert self.host.faults == []
+        (call,) = [call for call in self.host.calls if not call.state.merged_into]
         names = [party.key for party in call.state.parties] + [None]
         return [
             (e.kind, *(names[-1 if i is None else i] for i in (e.transferor, e.transferee, e.target)))
@@ -55,7 +55,7 @@ class Desk:
 )
 def test_a_blind_transfer_is_one_in_any_order(order, by, seen):
     """Captures follow_b and park_fifo: HANGUP_COMPLETE first; late_after_xfer: UNBRIDGE first; _bleg: CALL_UPDATE first."""
-    it = Desk()
+    it = AdapterHost()
     it.call()
     does = {"transfer_to": "blind:a", "transfer_destination": "blind:1003"} if by else {}
     for part in order:
@@ -74,7 +74,7 @@ def test_a_blind_transfer_is_one_in_any_order(order, by, seen):
 
 
 def test_two_transfers_to_the_same_place_are_two():
-    it = Desk()
+    it = AdapterHost()
     it.call()
     for n in range(2):
         source = BLIND.replace("9b85", f"000{n}")
@@ -87,7 +87,7 @@ def test_two_transfers_to_the_same_place_are_two():
 
 def test_who_did_it_may_stay():
     """``uuid_transfer -both`` and parked legs: the one who was left is not hung up before the target answers."""
-    it = Desk()
+    it = AdapterHost()
     it.call()
     it.tell("CALL_UPDATE", "a", transfer_source=BLIND)
     it.tell("CHANNEL_CREATE", "c", other="a")
@@ -106,7 +106,7 @@ def test_who_did_it_may_stay():
 @pytest.mark.parametrize("order", [("unbridge", "hangup"), ("hangup", "unbridge")])
 def test_the_application_att_xfer_is_an_attended_transfer_in_any_order(order):
     """Capture att_xfer."""
-    it = Desk()
+    it = AdapterHost()
     it.call()
     it.tell("CHANNEL_CREATE", "c", other="b")
     it.tell("CHANNEL_ANSWER", "c")
@@ -125,8 +125,8 @@ def test_the_application_att_xfer_is_an_attended_transfer_in_any_order(order):
 
 def test_a_transfer_from_before_vcond_started_is_not_invented_at_the_end():
     """Capture late_after_xfer, seen from 5 s on: what is known of it comes from dumps."""
-    desk = MemoryDesk("freeswitch", clock=ManualClock())
-    board = Switchboard(desk, Config().checked(), Ears())
+    host = MemoryHost("freeswitch", clock=ManualClock())
+    tracker = ChannelTracker(host, Config().checked(), Ears())
     told = events("late_after_xfer")
     begun = number(told[0].stamp)
     legs = {
@@ -134,13 +134,13 @@ def test_a_transfer_from_before_vcond_started_is_not_invented_at_the_end():
     }
     assert len(legs) == 2
     for event in legs.values():
-        board.found(event, desk.clock.now())
-    for conversation in board.conversations():
-        conversation.settle(desk.clock.now())
+        tracker.found(event, host.clock.now())
+    for conversation in tracker.conversations():
+        conversation.settle(host.clock.now())
     for event in told:
         if number(event.stamp) > begun + 5_000_000:
-            desk.clock.advance(10_000_000)
-            board.event(event, desk.clock.now())
-    (call,) = desk.calls
+            host.clock.advance(10_000_000)
+            tracker.event(event, host.clock.now())
+    (call,) = host.calls
     assert call.over
     assert call.state.transfers == []

@@ -10,12 +10,12 @@ from fskit import Ears, drive, events
 from fslab import Lab, lab
 
 from vcond.sdk.contract import hides
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
 from vcond_freeswitch.parties import who
+from vcond_freeswitch.tracker import ChannelTracker
 
 
 def called(**more: str) -> Event:
@@ -80,14 +80,14 @@ def test_real_captures_name_the_callee_as_they_name_the_caller():
 def test_a_channel_that_becomes_an_excluded_one_ends_the_recording():
     run = drive("basic.json", config=Config(exclude=["sofia/internal/boss@*"]))
     assert run.ears.started
-    board = run.board
+    tracker = run.tracker
     created = Event(name="CHANNEL_CREATE", leg="a", channel="sofia/internal/1001@x", direction="inbound")
     for event in (created, Event(name="CHANNEL_ANSWER", leg="a", channel="sofia/internal/1001@x")):
-        board.event(event, run.desk.clock.now())
-    assert run.desk.open_calls()
-    board.event(Event(name="CALL_UPDATE", leg="a", channel="sofia/internal/boss@x"), run.desk.clock.now())
-    assert not run.desk.open_calls()
-    assert run.desk.calls[-1].state.warnings[-1].code == "excluded"
+        tracker.event(event, run.host.clock.now())
+    assert run.host.open_calls()
+    tracker.event(Event(name="CALL_UPDATE", leg="a", channel="sofia/internal/boss@x"), run.host.clock.now())
+    assert not run.host.open_calls()
+    assert run.host.calls[-1].state.warnings[-1].code == "excluded"
 
 
 # Who only listens in.
@@ -109,7 +109,7 @@ def test_a_supervisor_who_eavesdrops_is_no_call_of_his_own(record):
             it.switch.end(one, two)
             await it.over(one.uuid)
             await asyncio.sleep(1)
-            assert [call.key for call in it.desk.calls] == [one.uuid, *([spy.uuid] if record else [])]
+            assert [call.key for call in it.host.calls] == [one.uuid, *([spy.uuid] if record else [])]
 
     lab(main, record_supervisors=record)
 
@@ -125,8 +125,8 @@ def test_channels_that_vanish_without_an_event_end_their_call_within_minutes():
             await it.listened(one, two, other, peer)
             for channel in (one, two):
                 it.switch.channels.pop(channel.uuid)
-            await it.until(lambda: it.desk.by_key(one.uuid).over, within=200)
-            assert not it.desk.by_key(other.uuid).over
+            await it.until(lambda: it.host.by_key(one.uuid).over, within=200)
+            assert not it.host.by_key(other.uuid).over
             it.switch.end(other, peer)
             await it.over(other.uuid)
 
@@ -137,7 +137,7 @@ def test_a_call_that_no_channel_belongs_to_is_ended():
     async def main(it: Lab) -> None:
         async with it.attached():
             await asyncio.sleep(5)
-            stray = it.desk.call("stray", at=it.desk.clock.now())
+            stray = it.host.call("stray", at=it.host.clock.now())
             await it.until(lambda: stray.over, within=200)
 
     lab(main)
@@ -149,29 +149,29 @@ def test_who_joined_while_vcond_was_down_joined_when_he_was_answered():
     begun = number(told[0].stamp)
     clock = ManualClock()
 
-    def until(board: Switchboard, since: float, stop: float) -> None:
+    def until(tracker: ChannelTracker, since: float, stop: float) -> None:
         for event in told:
             at = (number(event.stamp) - begun) / 1e6
             if since <= at < stop:
                 clock.advance(max(0, NOON + round(at * 1e9) - clock.now()))
-                board.event(event, clock.now())
+                tracker.event(event, clock.now())
 
-    first = MemoryDesk("freeswitch", clock=clock)
-    until(Switchboard(first, Config().checked(), Ears()), 0, 1)
+    first = MemoryHost("freeswitch", clock=clock)
+    until(ChannelTracker(first, Config().checked(), Ears()), 0, 1)
     clock.advance(NOON + 8_000_000_000 - clock.now())
-    desk = MemoryDesk.after_crash(first)
-    board = Switchboard(desk, Config().checked(), Ears())
+    host = MemoryHost.after_crash(first)
+    tracker = ChannelTracker(host, Config().checked(), Ears())
     dumps = {e.leg: e for e in told if e.name == "CALL_UPDATE" and 2.7 < (number(e.stamp) - begun) / 1e6 < 8}
     assert len(dumps) == 2
     for _ in range(2):
         for event in sorted(dumps.values(), key=lambda one: one.created):
             stamp = str(begun + 8_000_000)
-            board.found(msgspec.structs.replace(event, stamp=stamp), clock.now())
-    board.adopt(list(desk.unfinished()), clock.now())
-    for conversation in board.conversations():
+            tracker.found(msgspec.structs.replace(event, stamp=stamp), clock.now())
+    tracker.adopt(list(host.unfinished()), clock.now())
+    for conversation in tracker.conversations():
         conversation.settle(clock.now())
-    until(board, 8, 20)
-    (call,) = desk.calls
+    until(tracker, 8, 20)
+    (call,) = host.calls
     moments = {(m.party, m.event): round((m.at - call.state.opened) / 1e9, 1) for m in call.state.history}
     assert call.over
     assert (moments[2, "join"], moments[1, "drop"] <= 1.0) == (2.8, True)
@@ -181,9 +181,9 @@ def test_who_joined_while_vcond_was_down_joined_when_he_was_answered():
 @pytest.mark.parametrize("why", ["disk", "too-large"])
 def test_who_is_in_a_call_that_cannot_be_merged_is_recorded_in_the_other(why):
     run = drive("attended_transfer.json", unmergeable=why, drops=1)
-    kept, other = run.desk.calls
+    kept, other = run.host.calls
     assert (kept.over, other.over) == (True, True)
     assert [party.who.sip for party in kept.state.parties] == [f"100{n}@127.0.0.1" for n in (1, 2, 2, 3)]
     assert [warning.code for warning in other.state.warnings] == ["not-merged"]
-    assert not run.board.legs
-    assert not run.desk.open_calls()
+    assert not run.tracker.legs
+    assert not run.host.open_calls()

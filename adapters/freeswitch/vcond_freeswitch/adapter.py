@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator, Callable
 from typing import ClassVar, Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import ConfigError, Desk, Finding, Instant, RefusedError
+from vcond.sdk.contract import AdapterHost, ConfigError, Finding, Instant, RefusedError
 from vcond.sdk.reconnect import Reconnecting
 from vcond_freeswitch import config as settings
 from vcond_freeswitch import resync
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.check import check
 from vcond_freeswitch.client import Connection, connected, names
 from vcond_freeswitch.commands import wanted
 from vcond_freeswitch.events import Event
 from vcond_freeswitch.guard import mistake
-from vcond_freeswitch.streams import Reception
+from vcond_freeswitch.streams import MediaSocketServer
 from vcond_freeswitch.tapevents import TapEvents
-from vcond_freeswitch.taps import LOOK, TapCrew
+from vcond_freeswitch.taps import LOOK, TapManager
+from vcond_freeswitch.tracker import ChannelTracker
 
 MODULES: Final = {"stream": "mod_audio_stream", "fork": "mod_audio_fork"}
 
@@ -34,23 +34,23 @@ class FreeSwitchAdapter:
         """Raises ConfigError for values that cannot work together."""
         self.config = config.checked()
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Attach, serve, attach again; ends only when cancelled. The switch is left as it was found."""
-        crew: TapCrew | None = None
-        reception = Reception(desk, self.config)
+        manager: TapManager | None = None
+        media_sockets = MediaSocketServer(host, self.config)
         try:
             async with asyncio.TaskGroup() as tasks:
-                crew = TapCrew(desk, self.config, tasks)
-                reception.serve(crew)
-                attachment = Attachment(self.config, desk, crew, tasks)
-                tasks.create_task(_look_after(desk, crew), name="freeswitch-look")
-                tasks.create_task(_end_what_is_over(desk, crew, attachment.board), name="freeswitch-calls")
+                manager = TapManager(host, self.config, tasks)
+                media_sockets.serve(manager)
+                attachment = Attachment(self.config, host, manager, tasks)
+                tasks.create_task(_look_after(host, manager), name="freeswitch-look")
+                tasks.create_task(_end_what_is_over(host, manager, attachment.tracker), name="freeswitch-calls")
                 await attachment.keep()
         finally:
-            desk.attached(False, "stopped")
-            if crew is not None:
-                await crew.close()
-            await reception.close()
+            host.attached(False, "stopped")
+            if manager is not None:
+                await manager.close()
+            await media_sockets.close()
 
     def check(self) -> AsyncIterator[Finding]:
         """What ``vcond check`` prints; no call is touched."""
@@ -60,13 +60,15 @@ class FreeSwitchAdapter:
 class Attachment:
     """The event socket, connected again after every loss, and what is done with the events."""
 
-    def __init__(self, config: settings.Config, desk: Desk, crew: TapCrew, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, config: settings.Config, host: AdapterHost, manager: TapManager, tasks: asyncio.TaskGroup
+    ) -> None:
         self._config = config
-        self._desk = desk
-        self._crew = crew
-        self._tap_events = TapEvents(crew)
+        self._host = host
+        self._manager = manager
+        self._tap_events = TapEvents(manager)
         self._tasks = tasks
-        self.board = Switchboard(desk, config, crew)
+        self.tracker = ChannelTracker(host, config, manager)
         self._lost: Instant | None = None
         self._core = ""
         self._odd = 0
@@ -74,34 +76,34 @@ class Attachment:
     async def keep(self) -> None:
         """Attach for ever."""
         text = "the attachment ended and is made again"
-        again = Reconnecting(self._desk, "FreeSWITCH")
-        await again.keep(self._attach, self._detached, lambda why: mistake(self._desk, text, why))
+        again = Reconnecting(self._host, "FreeSWITCH")
+        await again.keep(self._attach, self._detached, lambda why: mistake(self._host, text, why))
 
     async def _attach(self) -> None:
-        async with connected(self._config, self._desk.clock) as connection:
+        async with connected(self._config, self._host.clock) as connection:
             await self._serve(connection)
 
     def _detached(self) -> None:
-        self._lost = self._lost or self._desk.clock.now()
+        self._lost = self._lost or self._host.clock.now()
 
     async def _serve(self, connection: Connection) -> None:
         self._odd = 0
         try:
             missing = await connection.subscribe()  # before asking for state: nothing falls between
             await self._identify(connection)
-            self._crew.kind = await self._choose(connection)
-            await resync.resync(connection, self.board, self._desk, self._crew, lost=self._lost)
+            self._manager.kind = await self._choose(connection)
+            await resync.resync(connection, self.tracker, self._host, self._manager, lost=self._lost)
             self._lost = None
-            self._desk.attached(True, f"tap {self._crew.kind}")
-            self._desk.log.info(
-                "attached to FreeSWITCH", tap=self._crew.kind, without=names(wanted(missing, self._crew.kind))
+            self._host.attached(True, f"tap {self._manager.kind}")
+            self._host.log.info(
+                "attached to FreeSWITCH", tap=self._manager.kind, without=names(wanted(missing, self._manager.kind))
             )
             await self._listen(connection)
         except asyncio.CancelledError:
-            await self._crew.close()
+            await self._manager.close()
             raise
         finally:
-            self._crew.detached()
+            self._manager.detached()
 
     async def _listen(self, connection: Connection) -> None:
         """Handle events until the connection is lost; look at the table soon, and every few minutes."""
@@ -119,9 +121,9 @@ class Attachment:
                 await self._take(connection, event, arrived)
             if loop.time() >= again:
                 if looked:
-                    doubted = await resync.compare(connection, self.board, self._desk, doubted)
+                    doubted = await resync.compare(connection, self.tracker, self._host, doubted)
                 else:
-                    await resync.again(connection, self.board, self._desk)
+                    await resync.again(connection, self.tracker, self._host)
                 again, looked = loop.time() + (resync.AGAIN if doubted else resync.EVERY), True
 
     async def _alive(self, connection: Connection) -> None:
@@ -138,13 +140,13 @@ class Attachment:
     async def _identify(self, connection: Connection) -> None:
         core = await self._core_uuid(connection)
         if core:
-            self._is_core(core, self._lost or self._desk.clock.now())
+            self._is_core(core, self._lost or self._host.clock.now())
 
     def _is_core(self, core: str, at: Instant) -> None:
         """Which run of FreeSWITCH this is: another one has none of the calls that we know."""
         if self._core and core != self._core:
-            self._desk.log.warning("FreeSWITCH was restarted; its calls are over", channels=len(self.board.legs))
-            self.board.all_lost(at, "SYSTEM_SHUTDOWN")
+            self._host.log.warning("FreeSWITCH was restarted; its calls are over", channels=len(self.tracker.legs))
+            self.tracker.all_lost(at, "SYSTEM_SHUTDOWN")
         self._core = core
 
     async def _choose(self, connection: Connection) -> str:
@@ -169,63 +171,63 @@ class Attachment:
 
     async def _take(self, connection: Connection, event: Event, arrived: Instant) -> None:
         if connection.odd > self._odd:
-            self._desk.dropped("event", "not-understood", connection.odd - self._odd)
+            self._host.dropped("event", "not-understood", connection.odd - self._odd)
         self._odd = connection.odd
         if event.name == "SHUTDOWN":
-            self._desk.log.warning("FreeSWITCH shuts down")
+            self._host.log.warning("FreeSWITCH shuts down")
             return
         if event.core and event.core != self._core:
             self._is_core(event.core, arrived)
-        for channel in self.board.unknown(event):
+        for channel in self.tracker.unknown(event):
             found = await resync.dump(connection, channel)
             if found is not None:
-                self._guarded(self.board.found, found, self._desk.clock.now())
-        if self.board.in_doubt(event):
+                self._guarded(self.tracker.found, found, self._host.clock.now())
+        if self.tracker.in_doubt(event):
             now = await resync.dump(connection, event.leg)
             if now is not None and now.app:
                 event.app, event.app_data = now.app, now.app_data
         self._guarded(self._tap_events.event, event, arrived)
-        self._guarded(self.board.event, event, arrived)
+        self._guarded(self.tracker.event, event, arrived)
 
     def _guarded(self, handle: Callable[[Event, Instant], object], event: Event, arrived: Instant) -> None:
         """A mistake of ours with one event must not cost every other call."""
         try:
             handle(event, arrived)
         except Exception as why:  # noqa: BLE001 - see above
-            mistake(self._desk, "an event was not handled", why, event_name=clean(event.name))
+            mistake(self._host, "an event was not handled", why, event_name=clean(event.name))
 
 
-async def _end_what_is_over(desk: Desk, crew: TapCrew, board: Switchboard) -> None:
+async def _end_what_is_over(host: AdapterHost, manager: TapManager, tracker: ChannelTracker) -> None:
     """Every second: who was left alone, and calls that the core has ended by itself."""
     while True:
         await asyncio.sleep(1.0)
-        for conversation in board.conversations():
+        for conversation in tracker.conversations():
             try:
-                conversation.look(desk.clock.now())
-                if crew.starter.connection is not None:
-                    conversation.again(desk.clock.now())
+                conversation.look(host.clock.now())
+                if manager.starter.connection is not None:
+                    conversation.again(host.clock.now())
             except Exception as why:  # noqa: BLE001 - one conversation must not cost the others
-                mistake(desk, "a call was not looked after", why)
+                mistake(host, "a call was not looked after", why)
         try:
-            board.let_go(desk.clock.now())
+            tracker.let_go(host.clock.now())
         except Exception as why:  # noqa: BLE001 - whoever stays, calls are looked after
-            mistake(desk, "who stays was not let go", why)
+            mistake(host, "who stays was not let go", why)
 
 
-async def _look_after(desk: Desk, crew: TapCrew) -> None:
+async def _look_after(host: AdapterHost, manager: TapManager) -> None:
     """Read what taps deliver, every 20 ms; every second complain of those that deliver nothing."""
     loop = asyncio.get_running_loop()
     complained = loop.time()
     while True:
-        if not crew.taps and not crew.leftovers:
-            crew.busy.clear()
-            await crew.busy.wait()
+        if not manager.taps and not manager.leftovers:
+            manager.busy.clear()
+            await manager.busy.wait()
         await asyncio.sleep(LOOK)
-        now = desk.clock.now()
-        crew.look(now)
+        now = host.clock.now()
+        manager.look(now)
         if loop.time() - complained >= 1.0:
             complained = loop.time()
             try:
-                crew.complain(now)
+                manager.complain(now)
             except Exception as why:  # noqa: BLE001 - a mistake with one tap must not cost the others
-                mistake(desk, "taps were not looked after", why)
+                mistake(host, "taps were not looked after", why)

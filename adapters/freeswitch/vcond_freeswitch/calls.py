@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vcond import sdk
-from vcond.sdk.contract import SECOND, ArrivalClock, Cause, Codec, Desk, Instant, PartyInfo, PartyLeft, Track
+from vcond.sdk.contract import SECOND, AdapterHost, ArrivalClock, Cause, Codec, Instant, PartyInfo, PartyLeft, Track
 from vcond.sdk.conversation import PARTING
 from vcond.sdk.leg import START
 from vcond_freeswitch.config import Config
@@ -97,8 +97,8 @@ class Leg(sdk.Leg):
 class Conversation(sdk.Conversation[Leg]):
     """All channels that belong together."""
 
-    def __init__(self, key: str, since: Instant, desk: Desk, config: Config, taps: Taps) -> None:
-        super().__init__(key, since, desk, config)
+    def __init__(self, key: str, since: Instant, host: AdapterHost, config: Config, taps: Taps) -> None:
+        super().__init__(key, since, host, config)
         self._system_audio = config.system_audio
         self._taps = taps
         self._behind = ""

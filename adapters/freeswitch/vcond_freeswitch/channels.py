@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import Cause, Desk, Instant
+from vcond.sdk.contract import AdapterHost, Cause, Instant
 from vcond_freeswitch.calls import Leg, Taps
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
@@ -27,10 +27,10 @@ _TRANSFERS: Final = frozenset({"CHANNEL_BRIDGE", "CALL_UPDATE", "CHANNEL_HANGUP_
 class Channels:
     """All channels of one FreeSWITCH."""
 
-    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
+    def __init__(self, host: AdapterHost, config: Config, taps: Taps) -> None:
         self.legs: dict[str, Leg] = {}
         """By channel id, those that are there now."""
-        self.groups = Groups(self.legs, desk, config, taps)
+        self.groups = Groups(self.legs, host, config, taps)
         self.transfers = Transfers(self.legs)
         self._config = config
 

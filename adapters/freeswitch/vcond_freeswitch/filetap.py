@@ -22,7 +22,7 @@ from vcond.sdk.tap import TapState
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.events import Event, number
-from vcond_freeswitch.tap import PAUSES, Crew
+from vcond_freeswitch.tap import PAUSES, TapContext
 
 FRAME_MS: Final = 20
 """FreeSWITCH writes steps of 20 ms."""
@@ -142,7 +142,7 @@ class FileTap:
 
     kind: Final = "file"
 
-    def __init__(self, leg: Leg, crew: Crew, *, both: bool, path: Path | None = None) -> None:
+    def __init__(self, leg: Leg, manager: TapContext, *, both: bool, path: Path | None = None) -> None:
         self.leg = leg
         self.heard = 0
         self.state = TapState(PAUSES)
@@ -151,16 +151,16 @@ class FileTap:
         """Bytes that FreeSWITCH says it wrote."""
         self._stereo = leg.stereo if path is None else stereo(path)
         self._both = both and not self._stereo
-        self._crew = crew
+        self._manager = manager
         self._name(path)
         self._tracks: tuple[Track, Track | None] | None = None
 
     def _name(self, path: Path | None = None) -> None:
         """A file of its own for each start: FreeSWITCH would begin one that is there anew, under the reader's hand."""
-        now = self._crew.desk.clock.now()
+        now = self._manager.host.clock.now()
         self.id = f"{now // MILLI:x}-{uuid4().hex[:6]}{STEREO if self._stereo else TWO_SIDED if self._both else ''}"
-        self.path = path or Path(self._crew.config.directory) / f"{PREFIX}{safe(self.leg.channel)}-{self.id}.r16"
-        self._follower = Follower(self.path, self._crew.config.rate, both=self._both, stereo=self._stereo)
+        self.path = path or Path(self._manager.config.directory) / f"{PREFIX}{safe(self.leg.channel)}-{self.id}.r16"
+        self._follower = Follower(self.path, self._manager.config.rate, both=self._both, stereo=self._stereo)
         self.told = None
 
     @property
@@ -170,7 +170,9 @@ class FileTap:
 
     def start_command(self) -> str:
         """What starts it."""
-        return commands.record_start(self.leg.channel, str(self.path), self._crew.config.rate, self.id, both=self._both)
+        return commands.record_start(
+            self.leg.channel, str(self.path), self._manager.config.rate, self.id, both=self._both
+        )
 
     def stop_command(self) -> str:
         """What removes it."""
@@ -187,8 +189,8 @@ class FileTap:
         except OSError:
             return False
         if there and self._follower.alone:
-            rate, width = self._crew.config.rate, self._follower.width
-            size, now = self._follower.size, self._crew.desk.clock.now()
+            rate, width = self._manager.config.rate, self._follower.width
+            size, now = self._follower.size, self._manager.host.clock.now()
             missing = unread(self.path, size // width, rate, now) * rate // SECOND * width if unread else 0
             self._follower.skip_to(size - missing)
             return True
@@ -204,19 +206,19 @@ class FileTap:
                     self.heard += self._follower.pump(now, track, other)
                     self.state.last = now
         except OSError as why:
-            self._crew.trouble(self, why)
+            self._manager.trouble(self, why)
 
     def wrote(self, event: Event) -> None:
         """RECORD_STOP: how much FreeSWITCH wrote, counted at the codec's rate."""
         rate = number(event.read_rate) or NATIVE
         samples = number(event.record_samples)
         if samples:
-            self.told = samples * self._crew.config.rate // rate * self._follower.width
+            self.told = samples * self._manager.config.rate // rate * self._follower.width
 
     def again(self, at: Instant) -> None:
         """Another start follows: the file of the last one is read to its end and removed."""
         self._finish(at)
-        self._crew.spent(self.path)
+        self._manager.spent(self.path)
         self._name()
 
     def close(self, at: Instant, *, leave: bool = False) -> None:
@@ -226,7 +228,7 @@ class FileTap:
             if track is not None:
                 track.close(at=at)
         if not leave:
-            self._crew.spent(self.path)
+            self._manager.spent(self.path)
 
     def _finish(self, at: Instant) -> None:
         try:
@@ -235,17 +237,17 @@ class FileTap:
                 if track is not None:
                     self.heard += self._follower.finish(at, track, other)
         except OSError as why:
-            self._crew.trouble(self, why)
+            self._manager.trouble(self, why)
         if self.told is not None and self.told > self._follower.read:
-            missing = (self.told - self._follower.read) * 1000 // (self._crew.config.rate * self._follower.width)
+            missing = (self.told - self._follower.read) * 1000 // (self._manager.config.rate * self._follower.width)
             if missing >= FRAME_MS:
-                self._crew.desk.dropped("frame", "not-written", missing // FRAME_MS)
+                self._manager.host.dropped("frame", "not-written", missing // FRAME_MS)
                 self.leg.warn(at, "audio-missing", "the switch wrote less audio of a party than it says")
         self._follower.close()
 
     def _open(self, now: Instant) -> tuple[Track | None, Track | None]:
         if self._tracks is None:
-            rate = self._crew.config.rate
+            rate = self._manager.config.rate
             track = self.leg.open_track(now, rate, ArrivalClock(JITTER_MS))
             if track is None:
                 return None, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcond.sdk.contract import Desk, Instant
+from vcond.sdk.contract import AdapterHost, Instant
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event
@@ -11,17 +11,17 @@ from vcond_freeswitch.events import Event
 class Groups:
     """The conversations of all legs."""
 
-    def __init__(self, legs: dict[str, Leg], desk: Desk, config: Config, taps: Taps) -> None:
+    def __init__(self, legs: dict[str, Leg], host: AdapterHost, config: Config, taps: Taps) -> None:
         """``legs``: those that are there, as they come and go."""
         self.legs = legs
-        self._desk = desk
+        self._host = host
         self._config = config
         self._taps = taps
         self._conferences: dict[str, Conversation] = {}
 
     def begun(self, key: str, since: Instant) -> Conversation:
         """A new conversation, with nobody in it."""
-        return Conversation(key, since, self._desk, self._config, self._taps)
+        return Conversation(key, since, self._host, self._config, self._taps)
 
     def over(self, conversation: Conversation, at: Instant) -> None:
         """Nobody is left in a conversation: forget it."""

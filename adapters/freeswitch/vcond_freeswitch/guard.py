@@ -6,25 +6,25 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from vcond.sdk.contract import Desk
+from vcond.sdk.contract import AdapterHost
 
 T = TypeVar("T")
 
 
-def each(desk: Desk, things: Iterable[T], handle: Callable[[T], object], text: str) -> None:
+def each(host: AdapterHost, things: Iterable[T], handle: Callable[[T], object], text: str) -> None:
     """Do something with every one of many; a mistake with one is told, and the others have their turn."""
     for thing in things:
         try:
             handle(thing)
         except Exception as why:  # noqa: BLE001 - see above
-            mistake(desk, text, why)
+            mistake(host, text, why)
 
 
-def mistake(desk: Desk, text: str, why: Exception, **more: str) -> None:
+def mistake(host: AdapterHost, text: str, why: Exception, **more: str) -> None:
     """Count and log an exception that nobody expected: its type and place; its text may hold what callers said or dialled."""
     where = traceback.extract_tb(why.__traceback__)[-1]
-    desk.dropped("event", "mistake")
-    desk.log.error(
+    host.dropped("event", "mistake")
+    host.log.error(
         "internal error; please report it",
         what=text,
         error=type(why).__name__,

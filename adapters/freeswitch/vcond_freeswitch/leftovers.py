@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from vcond.sdk.contract import SECOND, Desk, Instant
+from vcond.sdk.contract import SECOND, AdapterHost, Instant
 from vcond_freeswitch.filetap import PREFIX, lock, safe
 
 AGAIN: Final = 60 * SECOND
@@ -34,8 +34,8 @@ def belongs(path: Path, channel: str) -> bool:
 class Leftovers:
     """What is to be removed of one directory."""
 
-    def __init__(self, desk: Desk, directory: Path) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, directory: Path) -> None:
+        self._host = host
         self._directory = directory
         self._left: dict[Path, None] = {}
         self._tried = START
@@ -79,11 +79,11 @@ class Leftovers:
                 failed = why
                 if path not in self._left and len(self._left) < MOST:
                     self._left[path] = None
-                    self._desk.dropped("file", "not-removed")
-        now = self._desk.clock.now()
+                    self._host.dropped("file", "not-removed")
+        now = self._host.clock.now()
         if failed is not None and now - self._tried >= AGAIN:
             self._tried = now
-            self._desk.log.error(
+            self._host.log.error(
                 "cannot delete audio files that were read, retrying every minute",
                 error=failed.strerror or type(failed).__name__,
                 files=len(self._left),

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from vcond.sdk.contract import Cause, Desk, Instant, LiveCall, PartyLeft, PeerError, ProtocolError
+from vcond.sdk.contract import AdapterHost, Cause, Instant, LiveCall, PartyLeft, PeerError, ProtocolError
 from vcond_freeswitch import commands
-from vcond_freeswitch.board import Switchboard
 from vcond_freeswitch.calls import Conversation
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
 from vcond_freeswitch.events import Event, from_plain
 from vcond_freeswitch.guard import each
 from vcond_freeswitch.recovery import Unread, rest
-from vcond_freeswitch.taps import TapCrew
+from vcond_freeswitch.taps import TapManager
+from vcond_freeswitch.tracker import ChannelTracker
 
 MAX_ROWS: Final = 20_000
 """Channels that are taken from the table."""
@@ -50,37 +50,37 @@ async def dump(connection: Connection, channel: str) -> Event | None:
 
 
 async def resync(
-    connection: Connection, board: Switchboard, desk: Desk, crew: TapCrew, *, lost: Instant | None
+    connection: Connection, tracker: ChannelTracker, host: AdapterHost, manager: TapManager, *, lost: Instant | None
 ) -> None:
     """The first look. Channels that are gone have left at ``lost``; calls of an earlier run are taken up."""
-    known = list(board.legs)
-    earlier = _left(board, desk)
+    known = list(tracker.legs)
+    earlier = _left(tracker, host)
     named = [party.key for call in earlier for party in call.state.parties if party.here and " " not in party.key]
     wanted = list(dict.fromkeys([*known, *named, *await table(connection)]))[:MAX_ROWS]
     dumps = await _dumps(connection, wanted)
-    at = desk.clock.now()
-    for conversation in board.conversations():
+    at = host.clock.now()
+    for conversation in tracker.conversations():
         conversation.look(at)
     if lost is not None:
-        board.away(lost, at)
+        tracker.away(lost, at)
     there = {found.leg for found in dumps}
     spoken_of = connection.spoken_of()
     for channel in known:
         if channel not in there and channel not in spoken_of:
-            board.lost(channel, lost or at)
-    _found(desk, board, dumps, at)
-    each(desk, earlier, lambda call: _read_on(desk, crew, call, there, at), "a call was not read to its end")
-    earlier = _left(board, desk)
-    each(desk, earlier, lambda call: board.adopt([call], at), "a call was not taken up")
+            tracker.lost(channel, lost or at)
+    _found(host, tracker, dumps, at)
+    each(host, earlier, lambda call: _read_on(host, manager, call, there, at), "a call was not read to its end")
+    earlier = _left(tracker, host)
+    each(host, earlier, lambda call: tracker.adopt([call], at), "a call was not taken up")
     taken = {call.uuid for call in earlier}
     unread = {
         leg.channel: Unread.of(leg.conversation.call.state, leg.party)
-        for leg in board.legs.values()
+        for leg in tracker.legs.values()
         if leg.conversation.call is not None and leg.party is not None and leg.conversation.call.uuid in taken
     }
-    _settle(desk, board, dumps, at)
-    each(desk, _left(board, desk), _end, "a call was not ended")
-    await crew.adopt(connection, list(board.legs.values()), unread)
+    _settle(host, tracker, dumps, at)
+    each(host, _left(tracker, host), _end, "a call was not ended")
+    await manager.adopt(connection, list(tracker.legs.values()), unread)
 
 
 def _end(call: LiveCall) -> None:
@@ -88,62 +88,64 @@ def _end(call: LiveCall) -> None:
     call.end(at=max(call.state.known_until, *left, call.state.opened), cause=Cause(text="gone"))
 
 
-def _settle(desk: Desk, board: Switchboard, dumps: list[Event], at: Instant) -> None:
+def _settle(host: AdapterHost, tracker: ChannelTracker, dumps: list[Event], at: Instant) -> None:
     def settle(conversation: Conversation) -> None:
         conversation.settle(at)
         conversation.again(at)
 
-    each(desk, board.conversations(), settle, "a call was not settled")
-    each(desk, dumps, lambda found: board.holds(found, at), "a hold was not told")
+    each(host, tracker.conversations(), settle, "a call was not settled")
+    each(host, dumps, lambda found: tracker.holds(found, at), "a hold was not told")
 
 
-def _left(board: Switchboard, desk: Desk) -> list[LiveCall]:
+def _left(tracker: ChannelTracker, host: AdapterHost) -> list[LiveCall]:
     """Calls that no conversation has: of a process that died, or of an adapter that was started again in this one."""
-    mine = {conversation.call.uuid for conversation in board.conversations() if conversation.call is not None}
-    return [call for call in (*desk.unfinished(), *desk.open_calls()) if call.uuid not in mine]
+    mine = {conversation.call.uuid for conversation in tracker.conversations() if conversation.call is not None}
+    return [call for call in (*host.unfinished(), *host.open_calls()) if call.uuid not in mine]
 
 
-def _read_on(desk: Desk, crew: TapCrew, call: LiveCall, there: set[str], at: Instant) -> None:
+def _read_on(host: AdapterHost, manager: TapManager, call: LiveCall, there: set[str], at: Instant) -> None:
     """Parties who left while nobody listened did so when their audio ends; what was not read of it is read now."""
     for party in call.state.parties:
-        files = crew.leftovers.of(party.key) if party.here and party.key not in there and crew.kind == "file" else []
+        files = (
+            manager.leftovers.of(party.key) if party.here and party.key not in there and manager.kind == "file" else []
+        )
         if files:
-            call = desk.call(call.key, at=at)
-            stop = rest(call, party, files[-1], crew.config.rate, at)
+            call = host.call(call.key, at=at)
+            stop = rest(call, party, files[-1], manager.config.rate, at)
             if stop is not None:
                 call.emit(PartyLeft(at=stop, party=party.index))
 
 
-async def again(connection: Connection, board: Switchboard, desk: Desk) -> None:
+async def again(connection: Connection, tracker: ChannelTracker, host: AdapterHost) -> None:
     """The second look: what the table did not show the first time. Raises PeerError."""
-    new = [channel for channel in await table(connection) if channel not in board.legs]
+    new = [channel for channel in await table(connection) if channel not in tracker.legs]
     dumps = await _dumps(connection, new)
-    at = desk.clock.now()
-    _found(desk, board, dumps, at)
-    for conversation in board.conversations():
+    at = host.clock.now()
+    _found(host, tracker, dumps, at)
+    for conversation in tracker.conversations():
         conversation.settle(at)
-    each(desk, dumps, lambda found: board.holds(found, at), "a hold was not told")
+    each(host, dumps, lambda found: tracker.holds(found, at), "a hold was not told")
 
 
-async def compare(connection: Connection, board: Switchboard, desk: Desk, doubted: set[str]) -> set[str]:
+async def compare(connection: Connection, tracker: ChannelTracker, host: AdapterHost, doubted: set[str]) -> set[str]:
     """A look after minutes: channels that ended without a word, and calls that none belongs to. Raises PeerError.
 
     A channel is not found any more a moment before its last event. So only what was ``doubted`` before, and of which no
     event waits, has ended; what is to be looked at once more is returned.
     """
-    known = set(board.legs)
+    known = set(tracker.legs)
     missing = sorted(known.difference(await table(connection)))[:MAX_ROWS]
     gone = await together(*(_gone(connection, channel) for channel in missing if _sendable(channel)))
-    at = desk.clock.now()
-    missed = {channel for channel in gone if channel in board.legs} - connection.spoken_of()
+    at = host.clock.now()
+    missed = {channel for channel in gone if channel in tracker.legs} - connection.spoken_of()
     ended = sorted(missed & doubted)
     if ended:
-        desk.log.warning(
+        host.log.warning(
             "missed FreeSWITCH hangups found by comparing channels; their calls end now", channels=len(ended)
         )
     for channel in ended:
-        board.lost(channel, at, "lost")
-    board.sweep(at)
+        tracker.lost(channel, at, "lost")
+    tracker.sweep(at)
     return missed - doubted
 
 
@@ -161,11 +163,11 @@ async def _dumps(connection: Connection, channels: list[str]) -> list[Event]:
     return [one for one in found if one is not None]
 
 
-def _found(desk: Desk, board: Switchboard, dumps: list[Event], at: Instant) -> None:
+def _found(host: AdapterHost, tracker: ChannelTracker, dumps: list[Event], at: Instant) -> None:
     """Callers first, so that a call is named by its first leg; twice, so that each finds its peer."""
     dumps.sort(key=lambda one: (one.created.zfill(20), one.direction != "inbound"))
     for _ in range(2):
-        each(desk, dumps, lambda one: board.found(one, at), "a channel was not taken in")
+        each(host, dumps, lambda one: tracker.found(one, at), "a channel was not taken in")
 
 
 def _sendable(channel: str) -> bool:

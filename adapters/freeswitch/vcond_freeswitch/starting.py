@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from vcond.sdk.contract import ConfigError, Desk, PeerError
+from vcond.sdk.contract import AdapterHost, ConfigError, PeerError
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError
@@ -33,14 +33,14 @@ class Starter:
     """Starts taps, and starts again those that were lost."""
 
     def __init__(
-        self, desk: Desk, config: Config, tasks: asyncio.TaskGroup, taps: Mapping[str, Tap], reports: Reports
+        self, host: AdapterHost, config: Config, tasks: asyncio.TaskGroup, taps: Mapping[str, Tap], reports: Reports
     ) -> None:
         """``taps``: those that are wanted, by channel, as they come and go."""
         self.ready = False
         """Whether it is known which taps there are already, so that new ones may be started."""
         self.connection: Connection | None = None
         """Set while we are attached."""
-        self._desk = desk
+        self._host = host
         self._config = config
         self._tasks = tasks
         self._taps = taps
@@ -136,7 +136,7 @@ class Starter:
                 await quietly(tap.stop_command(), connection)
                 if self._taps.get(leg.channel) is not tap or not self.lives(leg):
                     return
-                tap.again(self._desk.clock.now())
+                tap.again(self._host.clock.now())
             try:
                 if leg.bypassed and self._config.pull_media:
                     await connection.background(commands.media(leg.channel))
@@ -151,5 +151,5 @@ class Starter:
                 why = REFUSED
                 self._reports.refused(tap, refusal)
             else:
-                tap.state.since = self._desk.clock.now()
+                tap.state.since = self._host.clock.now()
                 return

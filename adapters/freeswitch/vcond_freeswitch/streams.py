@@ -13,14 +13,14 @@ import json
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from vcond.sdk.contract import Desk, Instant, Track
+from vcond.sdk.contract import AdapterHost, Instant, Track
 from vcond.sdk.media_stream import GO_ON, POLICY, Early, HangUp, Limits, MediaStreams
 from vcond.sdk.tap import TapState
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.tap import PAUSES, Crew, Tap
-from vcond_freeswitch.taps import TapCrew
+from vcond_freeswitch.tap import PAUSES, Tap, TapContext
+from vcond_freeswitch.taps import TapManager
 
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of one message; the modules send 320 to 64,000."""
@@ -44,9 +44,9 @@ class StreamTap:
     def __init__(
         self,
         leg: Leg,
-        crew: Crew,
+        manager: TapContext,
         kind: Literal["stream", "fork"],
-        reception: Reception,
+        media_sockets: MediaSocketServer,
     ) -> None:
         self.leg = leg
         self.id = ""
@@ -62,18 +62,18 @@ class StreamTap:
         self._starts = 0
         self._connected = 0
         """Which start that connection is of."""
-        self._crew = crew
-        self._reception = reception
+        self._manager = manager
+        self._media_sockets = media_sockets
         self._track: Track | None = None
         self._name()
 
     def _name(self) -> None:
         self.id, self._starts = uuid4().hex, self._starts + 1
-        self._reception.expect(self, self._starts)
+        self._media_sockets.expect(self, self._starts)
 
     def start_command(self) -> str:
         """What starts it."""
-        config, metadata = self._crew.config, json.dumps({"tap": self.id}, separators=(",", ":"))
+        config, metadata = self._manager.config, json.dumps({"tap": self.id}, separators=(",", ":"))
         make = commands.stream_start if self.kind == "stream" else commands.fork_start
         return make(self.leg.channel, config.url, config.rate, metadata)
 
@@ -101,10 +101,10 @@ class StreamTap:
             return
         if len(payload) % 2:
             self.garbage += 1
-            self._crew.desk.dropped("frame", "malformed")
+            self._manager.host.dropped("frame", "malformed")
             return
         if self._track is None:
-            self._track = self.leg.open_track(arrived, self._crew.config.rate)
+            self._track = self.leg.open_track(arrived, self._manager.config.rate)
         if self._track is not None and payload:
             self.heard += len(payload)
             self.state.last = arrived
@@ -122,14 +122,14 @@ class StreamTap:
         if self.socket is socket:
             self.socket = None
             if not self.state.gone:
-                self._crew.renew(self, "its connection was closed")
+                self._manager.renew(self, "its connection was closed")
 
     def again(self, at: Instant) -> None:
         """Another start follows; whatever is left of the connection is of no use."""
         del at
         socket, self.socket = self.socket, None
         if socket is not None:
-            self._reception.drop(socket)
+            self._media_sockets.drop(socket)
         self._name()
 
     def close(self, at: Instant, *, leave: bool = False) -> None:
@@ -143,11 +143,11 @@ class StreamTap:
 class TapListener:
     """One connection: it says whose audio comes, and then comes the audio. Audio until then is kept."""
 
-    def __init__(self, reception: Reception, desk: Desk, hang_up: HangUp) -> None:
+    def __init__(self, media_sockets: MediaSocketServer, host: AdapterHost, hang_up: HangUp) -> None:
         self.replies: list[str] = []
         self.hang_up = hang_up
-        self._reception = reception
-        self._desk = desk
+        self._media_sockets = media_sockets
+        self._host = host
         self._tap: StreamTap | None = None
         self._early: Early[tuple[bytes, Instant]] = Early(MOST, EARLY)
         self._texts = 0
@@ -163,13 +163,13 @@ class TapListener:
         if self._tap is not None:
             return GO_ON
         self._texts += 1
-        found = self._reception.named(raw)
+        found = self._media_sockets.named(raw)
         if found is None:
             return POLICY if self._texts >= GARBAGE else GO_ON
         self._tap, start = found
         useless = self._tap.connected(self, start)
         if useless is not None:
-            self._reception.drop(useless)
+            self._media_sockets.drop(useless)
         for payload, when in self._early.take():
             self._hear(self._tap, payload, when)
         return GO_ON
@@ -186,9 +186,9 @@ class TapListener:
         """The connection is over."""
         del at, clean
         if self._tap is None:
-            self._desk.dropped("stream", "unknown")
+            self._host.dropped("stream", "unknown")
         else:
-            self._reception.forget(self._tap)
+            self._media_sockets.forget(self._tap)
             self._tap.disconnected(self)
 
     def _hear(self, tap: StreamTap, payload: bytes, arrived: Instant) -> None:
@@ -197,30 +197,30 @@ class TapListener:
             tap.frame(payload, arrived)
 
 
-class Reception:
+class MediaSocketServer:
     """The route that FreeSWITCH connects to, and who is expected there."""
 
-    def __init__(self, desk: Desk, config: Config) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: Config) -> None:
+        self._host = host
         self._config = config
         self._expected: dict[str, tuple[StreamTap, int]] = {}
         """By what a connection says first: whose it is, and of which start."""
         limits = Limits(4 * config.max_calls, HELLO, message=MAX_MESSAGE, protocols=(PROTOCOL,), compress=True)
-        self._streams = MediaStreams(desk, limits, lambda _request, hang_up: TapListener(self, desk, hang_up))
+        self._streams = MediaStreams(host, limits, lambda _request, hang_up: TapListener(self, host, hang_up))
 
-    def serve(self, crew: TapCrew) -> None:
-        """Take audio for the taps of this crew, when the configuration has a way for it to come. Raises ConfigError."""
+    def serve(self, manager: TapManager) -> None:
+        """Take audio for the taps of this manager, when the configuration has a way for it to come. Raises ConfigError."""
         if not self._config.url:
             return
-        self._desk.ingress.route("GET", self._config.path, self._streams.answer)
+        self._host.ingress.route("GET", self._config.path, self._streams.answer)
 
-        def stream(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
-            return StreamTap(leg, crew, "stream", self)
+        def stream(leg: Leg, manager: TapManager, _both: bool, /) -> Tap:
+            return StreamTap(leg, manager, "stream", self)
 
-        def fork(leg: Leg, crew: TapCrew, _both: bool, /) -> Tap:
-            return StreamTap(leg, crew, "fork", self)
+        def fork(leg: Leg, manager: TapManager, _both: bool, /) -> Tap:
+            return StreamTap(leg, manager, "fork", self)
 
-        crew.make = {**crew.make, "stream": stream, "fork": fork}
+        manager.make = {**manager.make, "stream": stream, "fork": fork}
 
     def expect(self, tap: StreamTap, start: int) -> None:
         """A connection of this start of a tap may come. One of an earlier start is better than none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Protocol
 
-from vcond.sdk.contract import Desk, Instant
+from vcond.sdk.contract import AdapterHost, Instant
 from vcond.sdk.tap import TapState
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.config import Config
@@ -54,10 +54,10 @@ class Tap(Protocol):
         """
 
 
-class Crew(Protocol):
+class TapContext(Protocol):
     """Who keeps the taps."""
 
-    desk: Desk
+    host: AdapterHost
     config: Config
 
     def renew(self, tap: Tap, why: str) -> None:

@@ -10,7 +10,7 @@ from vcond_freeswitch import commands
 from vcond_freeswitch.events import Event
 from vcond_freeswitch.filetap import FileTap
 from vcond_freeswitch.leftovers import belongs, ours
-from vcond_freeswitch.taps import TapCrew
+from vcond_freeswitch.taps import TapManager
 
 _BROKEN: Final = {
     "mod_audio_stream::error": "FreeSWITCH cannot connect to vcond, or lost the connection",
@@ -24,37 +24,37 @@ _BROKEN: Final = {
 class TapEvents:
     """Events in; taps that were lost are started again, those that are where they must not be are taken off."""
 
-    def __init__(self, crew: TapCrew) -> None:
-        self._crew = crew
-        self._starter = crew.starter
+    def __init__(self, manager: TapManager) -> None:
+        self._manager = manager
+        self._starter = manager.starter
 
     def event(self, event: Event, at: Instant) -> None:
         """What FreeSWITCH says of taps."""
         self._starter.ends(event)
         if event.name == "CHANNEL_UUID":
-            self._crew.renamed(event.old_leg, event.leg)
+            self._manager.renamed(event.old_leg, event.leg)
         elif event.name == "RECORD_START":
             self._stray(event.leg, event.record_path)
         elif event.name == "RECORD_STOP":
-            tap = self._crew.taps.get(event.leg)
+            tap = self._manager.taps.get(event.leg)
             if isinstance(tap, FileTap) and event.record_path == str(tap.path):
                 tap.wrote(event)
                 tap.look(at)
-                self._crew.renew(tap, "the switch stopped it")
+                self._manager.renew(tap, "the switch stopped it")
         elif event.name == "MEDIA_BUG_START":
             self._moved(event, at)
             self._stray(event.leg, event.bug_target)
         elif event.name == "MEDIA_BUG_STOP":
-            tap = self._crew.taps.get(event.leg)
+            tap = self._manager.taps.get(event.leg)
             if isinstance(tap, FileTap) and event.bug_target == str(tap.path):
                 tap.look(at)
-                self._crew.renew(tap, "the switch stopped it")
+                self._manager.renew(tap, "the switch stopped it")
         elif event.name == "CUSTOM":
             self._module(event)
 
     def _module(self, event: Event) -> None:
         """What a module says of its connection."""
-        tap = self._crew.taps.get(event.leg)
+        tap = self._manager.taps.get(event.leg)
         if tap is None or isinstance(tap, FileTap):
             return
         if event.subclass in _BROKEN:
@@ -62,31 +62,31 @@ class TapEvents:
                 return  # what was there is known to be over, and what comes was not there yet
             self._starter.doubt(tap, _BROKEN[event.subclass])
         elif event.subclass == "mod_audio_fork::buffer_overrun":
-            self._crew.desk.dropped("frame", "overrun")
-            self._crew.reports.once(tap, "audio-missing", "the switch could not send all audio of a party in time")
+            self._manager.host.dropped("frame", "overrun")
+            self._manager.reports.once(tap, "audio-missing", "the switch could not send all audio of a party in time")
 
     def _moved(self, event: Event, at: Instant) -> None:
         """A tap of ours that FreeSWITCH moved to another leg (``recording_follow_transfer``) is made anew on its own."""
-        for channel, tap in list(self._crew.taps.items()):
+        for channel, tap in list(self._manager.taps.items()):
             if isinstance(tap, FileTap) and event.bug_target == str(tap.path) and channel != event.leg:
-                self._crew.desk.dropped("tap", "moved")
-                self._crew.desk.log.warning(
+                self._manager.host.dropped("tap", "moved")
+                self._manager.host.log.warning(
                     "FreeSWITCH moved a tap to another channel, restarting it",
                     channel=channel,
                     fix="recording_follow_transfer must not be set on calls that vcond records",
                 )
-                self._crew.stop(tap.leg, at)
+                self._manager.stop(tap.leg, at)
                 if self._starter.lives(tap.leg):
-                    self._crew.start(tap.leg)
+                    self._manager.start(tap.leg)
 
     def _stray(self, channel: str, target: str) -> None:
         """A tap of ours that is where it does not belong, or came when it was given up, is taken off."""
         path = Path(target)
-        if self._starter.connection is None or not ours(path, self._crew.config.directory):
+        if self._starter.connection is None or not ours(path, self._manager.config.directory):
             return
-        tap = self._crew.taps.get(channel)
+        tap = self._manager.taps.get(channel)
         if isinstance(tap, FileTap) and tap.path == path:
             return
-        if self._crew.was_spent(target) or not belongs(path, channel):
+        if self._manager.was_spent(target) or not belongs(path, channel):
             self._starter.send(commands.record_stop(channel, target))
-            self._crew.leftovers.add(path)
+            self._manager.leftovers.add(path)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, PeerError, ProtocolError
+from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, PeerError, ProtocolError
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
@@ -45,21 +45,21 @@ MAX_OLD: Final = 1_000
 _TARGET: Final = re.compile(r"<target>([^<]{1,500})</target>")
 
 
-class TapCrew:
+class TapManager:
     """All taps of one FreeSWITCH."""
 
-    def __init__(self, desk: Desk, config: Config, tasks: asyncio.TaskGroup) -> None:
-        self.desk = desk
+    def __init__(self, host: AdapterHost, config: Config, tasks: asyncio.TaskGroup) -> None:
+        self.host = host
         self.config = config
         self.kind = ""
         """How parties are listened to now: ``file``, ``stream``, ``fork``, ``none``; empty before it is known."""
         self.make: Mapping[str, TapMaker] = {"file": _file_tap}
-        self.leftovers = Leftovers(desk, Path(config.directory))
+        self.leftovers = Leftovers(host, Path(config.directory))
         self.busy = asyncio.Event()
         """Set while there are taps to look at."""
         self._taps: dict[str, Tap] = {}
-        self.reports = Reports(desk, config)
-        self.starter = Starter(desk, config, tasks, self._taps, self.reports)
+        self.reports = Reports(host, config)
+        self.starter = Starter(host, config, tasks, self._taps, self.reports)
         self._old: deque[str] = deque(maxlen=MAX_OLD)
         """Files of ours that are no longer read."""
 
@@ -114,7 +114,7 @@ class TapCrew:
             try:
                 tap.look(now)
             except Exception as why:  # noqa: BLE001 - a mistake of ours with one tap must not cost the others
-                mistake(self.desk, "a tap was given up", why)
+                mistake(self.host, "a tap was given up", why)
                 self._taps.pop(tap.leg.channel, None)
 
     def complain(self, now: Instant) -> None:
@@ -153,7 +153,7 @@ class TapCrew:
                 if not tap.is_there(listed):
                     self.renew(tap, "it was gone when the event socket was back")
                 elif tap.state.since is None:  # its start was cut off, and was done
-                    tap.state.since = self.desk.clock.now()
+                    tap.state.since = self.host.clock.now()
                 continue
             for target in [target for target in listed if ours(Path(target), self.config.directory)]:
                 if not self._take_up(leg, Path(target), unread.get(leg.channel)) and not foreign(Path(target)):
@@ -163,7 +163,7 @@ class TapCrew:
             self.leftovers.sweep(used | {tap.path for tap in self._taps.values() if isinstance(tap, FileTap)})
         for leg in up:
             if leg.channel not in self._taps and leg.left is None:
-                leg.conversation.settle(self.desk.clock.now())
+                leg.conversation.settle(self.host.clock.now())
 
     def _take_up(self, leg: Leg, path: Path, unread: Unread | None) -> bool:
         """Go on with a tap of an earlier run."""
@@ -172,7 +172,7 @@ class TapCrew:
         found = FileTap(leg, self, both=two_sided(path), path=path)
         if not found.resume(unread.span if unread is not None else None):
             return False
-        found.state.since, found.asked = self.desk.clock.now(), True
+        found.state.since, found.asked = self.host.clock.now(), True
         self._keep(found)
         return True
 
@@ -184,7 +184,7 @@ class TapCrew:
         """Remove every tap from the switch; tracks stay open for the core to close."""
         connection, taps = self.starter.connection, list(self._taps.values())
         self.starter.cancel_all()
-        now = self.desk.clock.now()
+        now = self.host.clock.now()
         self.look(now)
         if connection is not None and taps:
             removals = [asyncio.ensure_future(quietly(tap.stop_command(), connection)) for tap in taps]
@@ -193,9 +193,9 @@ class TapCrew:
                 removal.cancel()
             if late:
                 await asyncio.wait(late)
-                self.desk.log.error("taps left on FreeSWITCH; the next start finds them", taps=len(late))
+                self.host.log.error("taps left on FreeSWITCH; the next start finds them", taps=len(late))
         for tap in taps:
-            tap.close(self.desk.clock.now(), leave=connection is None)
+            tap.close(self.host.clock.now(), leave=connection is None)
         self._taps.clear()
 
     def trouble(self, tap: Tap, why: OSError) -> None:
@@ -231,9 +231,9 @@ async def _bugs(connection: Connection, leg: Leg) -> list[str] | None:
 class TapMaker(Protocol):
     """Makes a tap of one kind."""
 
-    def __call__(self, leg: Leg, crew: TapCrew, both: bool, /) -> Tap:
+    def __call__(self, leg: Leg, manager: TapManager, both: bool, /) -> Tap:
         """A tap that is not started yet."""
 
 
-def _file_tap(leg: Leg, crew: TapCrew, both: bool, /) -> Tap:
-    return FileTap(leg, crew, both=both)
+def _file_tap(leg: Leg, manager: TapManager, both: bool, /) -> Tap:
+    return FileTap(leg, manager, both=both)

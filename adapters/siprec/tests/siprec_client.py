@@ -14,7 +14,7 @@ import numpy as np
 from pylibsrtp import Policy, Session
 
 from vcond.media.codecs import Codec, encode
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_siprec import SiprecAdapter, SiprecConfig
@@ -232,32 +232,32 @@ class Client(asyncio.DatagramProtocol):
 CONFIG = {"listen": ["udp:127.0.0.1:0"], "ports": (0, 0)}
 
 
-def sip_port(desk: MemoryDesk) -> int:
-    return int(desk.attachments[-1][1].rpartition(":")[2])
+def sip_port(host: MemoryHost) -> int:
+    return int(host.attachments[-1][1].rpartition(":")[2])
 
 
 @asynccontextmanager
 async def serving(**config):
-    """A desk with the adapter, and a factory of clients; a client has a leg for each label that is given."""
+    """A host with the adapter, and a factory of clients; a client has a leg for each label that is given."""
     clients: list[Client] = []
-    async with MemoryDesk("siprec") as desk:
-        task = asyncio.create_task(SiprecAdapter(SiprecConfig(**(CONFIG | config))).run(desk))
-        await desk.until(lambda: desk.is_attached)
+    async with MemoryHost("siprec") as host:
+        task = asyncio.create_task(SiprecAdapter(SiprecConfig(**(CONFIG | config))).run(host))
+        await host.until(lambda: host.is_attached)
 
         def client(*labels, **given) -> Client:
             legs = [one if isinstance(one, Leg) else Leg(one) for one in labels]
-            clients.append(Client(sip_port(desk), *legs, **given))
+            clients.append(Client(sip_port(host), *legs, **given))
             return clients[-1]
 
         try:
-            yield desk, client
+            yield host, client
         finally:
             for one in clients:
                 await one.close()
             task.cancel()
             await asyncio.wait([task])
     assert task.cancelled(), task.exception()
-    assert not desk.faults
+    assert not host.faults
 
 
 KEY = "session ses-1"
@@ -285,10 +285,10 @@ async def speak(client, *seeds, seconds=1.0) -> None:
             group.create_task(leg.speak(voice(seed, seconds)))
 
 
-async def over(desk, key=KEY):
-    await desk.until(lambda: desk.by_key(key).over, within=30, what="the end")
-    return desk.by_key(key)
+async def over(host, key=KEY):
+    await host.until(lambda: host.by_key(key).over, within=30, what="the end")
+    return host.by_key(key)
 
 
-def heard(desk, call, party, seed, seconds=1.0) -> float:
-    return find(voice(seed, seconds), desk.audio(call, party, rate=8000))[0]
+def heard(host, call, party, seed, seconds=1.0) -> float:
+    return find(voice(seed, seconds), host.audio(call, party, rate=8000))[0]

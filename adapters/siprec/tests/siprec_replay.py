@@ -16,7 +16,7 @@ from vcond.media.rtp.ports import RtpPorts
 from vcond.sdk.contract import Instant
 from vcond.sip.application import Answer, DialogId, End, Flow
 from vcond.sip.messages import Headers, Request
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.media import MediaPorts
@@ -38,8 +38,8 @@ class Dialog:
 
 
 class Replay:
-    def __init__(self, desk: MemoryDesk, clock: ManualClock, recorder: Recorder, recordings: Recordings) -> None:
-        self.desk, self.clock, self.recorder, self.recordings = desk, clock, recorder, recordings
+    def __init__(self, host: MemoryHost, clock: ManualClock, recorder: Recorder, recordings: Recordings) -> None:
+        self.host, self.clock, self.recorder, self.recordings = host, clock, recorder, recordings
         self.sent: dict[int, int] = {}
         """By line: frames that were spoken on it."""
 
@@ -100,7 +100,7 @@ class Replay:
     def tick(self) -> None:
         self.recorder.tick(self.clock.now())
         self.recordings.tick(self.clock.now())
-        self.desk.tick()
+        self.host.tick()
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(round(seconds * SECOND))
@@ -128,12 +128,12 @@ def captured(name: str) -> Iterator[tuple[int, int, bytes]]:
 @asynccontextmanager
 async def replaying(**config):
     clock = ManualClock()
-    desk = MemoryDesk("siprec", clock=clock)
+    host = MemoryHost("siprec", clock=clock)
     settings = SiprecConfig(listen=["udp:127.0.0.1:5060"], ports=(0, 0), **config)
     async with RtpPorts(clock, ports=(0, 0)) as ports:
-        media = MediaPorts(desk, ports)
+        media = MediaPorts(host, ports)
         await media.open()
-        recordings = Recordings(desk, settings.join, settings.join_wait)
-        yield Replay(desk, clock, Recorder(desk, settings, media, recordings), recordings)
+        recordings = Recordings(host, settings.join, settings.join_wait)
+        yield Replay(host, clock, Recorder(host, settings, media, recordings), recordings)
         media.close()
-    assert not desk.faults
+    assert not host.faults

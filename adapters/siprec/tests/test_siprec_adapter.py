@@ -9,7 +9,7 @@ import pytest
 from siprec_client import ALICE, BOB, CONFIG, Leg, metadata, serving
 
 from vcond.base.errors import ConfigError
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_siprec import SiprecAdapter, SiprecConfig
@@ -21,13 +21,13 @@ def test_an_address_in_use_is_tried_again_until_it_is_free():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.0.0.1", 0))
             port = other.getsockname()[1]
-            async with MemoryDesk("siprec") as desk:
+            async with MemoryHost("siprec") as host:
                 config = SiprecConfig(**(CONFIG | {"listen": [f"udp:127.0.0.1:{port}"]}))
-                task = asyncio.create_task(SiprecAdapter(config).run(desk))
-                await desk.until(lambda: desk.attachments)
-                assert not desk.is_attached
+                task = asyncio.create_task(SiprecAdapter(config).run(host))
+                await host.until(lambda: host.attachments)
+                assert not host.is_attached
                 other.close()
-                await desk.until(lambda: desk.is_attached, within=60)
+                await host.until(lambda: host.is_attached, within=60)
                 task.cancel()
                 await asyncio.wait([task])
                 assert task.cancelled()
@@ -37,11 +37,11 @@ def test_an_address_in_use_is_tried_again_until_it_is_free():
 
 def test_calls_of_an_earlier_run_of_this_process_are_ended():
     async def main():
-        async with MemoryDesk("siprec") as desk:
-            desk.call("session old", at=desk.clock.now())
-            task = asyncio.create_task(SiprecAdapter(SiprecConfig(**CONFIG)).run(desk))
-            await desk.until(lambda: desk.is_attached)
-            assert desk.by_key("session old").over
+        async with MemoryHost("siprec") as host:
+            host.call("session old", at=host.clock.now())
+            task = asyncio.create_task(SiprecAdapter(SiprecConfig(**CONFIG)).run(host))
+            await host.until(lambda: host.is_attached)
+            assert host.by_key("session old").over
             task.cancel()
             await asyncio.wait([task])
 
@@ -50,7 +50,7 @@ def test_calls_of_an_earlier_run_of_this_process_are_ended():
 
 def test_a_codec_that_cannot_be_decoded_is_said_and_the_other_line_is_recorded():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             odd = Leg("2", pt=97)
             one = client("1", odd)
             lines = odd.lines
@@ -58,29 +58,29 @@ def test_a_codec_that_cannot_be_decoded_is_said_and_the_other_line_is_recorded()
             assert b"m=audio" in (await one.invite(metadata(ALICE, BOB))).body
             await one.legs[0].speak(voice(1, 1.0))
             await one.bye()
-            await desk.until(lambda: desk.calls[0].over, within=30)
-            (call,) = desk.calls
-            assert find(voice(1, 1.0), desk.audio(call, 0, rate=8000))[0] > 0.95
+            await host.until(lambda: host.calls[0].over, within=30)
+            (call,) = host.calls
+            assert find(voice(1, 1.0), host.audio(call, 0, rate=8000))[0] > 0.95
             assert [warning.code for warning in call.state.warnings] == ["codec"]
-            assert desk.drops["stream", "codec"] == 1
+            assert host.drops["stream", "codec"] == 1
 
     run_virtual(main())
 
 
 def test_a_session_in_a_codec_that_cannot_be_decoded_is_neither_silent_nor_over():
     async def main():
-        async with serving(silence_timeout=10) as (desk, client):
+        async with serving(silence_timeout=10) as (host, client):
             odd = Leg("1", pt=97)
             one = client(odd)
             lines = odd.lines
             odd.lines = lambda: lines().replace("97 PCMU/8000", "97 AMR-WB/16000")
             await one.invite(metadata(ALICE))
             await odd.speak(voice(1, 40.0))
-            (call,) = desk.calls
+            (call,) = host.calls
             assert not call.over
             assert [warning.code for warning in call.state.warnings] == ["codec"]  # and not that nothing was heard
             odd.deaf = True
-            await desk.until(lambda: call.over, within=30)
+            await host.until(lambda: call.over, within=30)
             assert [warning.code for warning in call.state.warnings] == ["codec", "no-bye"]
 
     run_virtual(main())

@@ -30,7 +30,7 @@ from vcond.testing.watch import captured_logs
 
 def test_a_party_for_each_participant_and_its_line_is_its_track():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             # the label decides: the callee's line comes first, and its label is 0
             one = client("2", "1")
             reply = await one.invite(metadata(ALICE, BOB))
@@ -39,29 +39,29 @@ def test_a_party_for_each_participant_and_its_line_is_its_track():
             assert b"RTP/AVP 0 101" in reply.body
             await speak(one, 1, 2)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             assert [party.who.name for party in call.state.parties] == ["Alice A", "Bob B"]
             assert [party.who.sip for party in call.state.parties] == ["alice@pbx.example", "bob@pbx.example"]
-            assert heard(desk, call, 0, 2) > 0.95
-            assert heard(desk, call, 1, 1) > 0.95
-            assert heard(desk, call, 0, 1) < 0.2
+            assert heard(host, call, 0, 2) > 0.95
+            assert heard(host, call, 1, 1) > 0.95
+            assert heard(host, call, 0, 1) < 0.2
             assert call.state.answered is not None
             assert facts(call)["siprec.session_id"] == "ses-1"
             assert facts(call)["siprec.call_id"] == one.call_id
-            assert not desk.drops
+            assert not host.drops
 
     drive(main())
 
 
 def test_keys_are_their_partys():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2, seconds=0.5)
             await one.legs[1].press("5")
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             downs = [moment for moment in call.state.history if moment.event == "keydown"]
             assert [(moment.party, moment.button) for moment in downs] == [(1, "5")]
 
@@ -79,37 +79,37 @@ def test_keys_are_their_partys():
 )
 def test_whatever_is_wrong_with_metadata_audio_is_recorded(document):
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             assert (await one.invite(document)).status == 200
             await speak(one, 1, 2)
             await one.bye()
-            await desk.until(lambda: desk.calls[0].over)
-            (call,) = desk.calls
+            await host.until(lambda: host.calls[0].over)
+            (call,) = host.calls
             assert sorted(
-                round(max(heard(desk, call, party, seed) for party in range(len(call.state.parties))))
+                round(max(heard(host, call, party, seed) for party in range(len(call.state.parties))))
                 for seed in (1, 2)
             ) == [1, 1]
             if "Söhne" in document:
                 assert call.state.parties[0].who.name == "Müller & Söhne <x>"
-                assert desk.drops["metadata", "not-well-formed"] == 1
+                assert host.drops["metadata", "not-well-formed"] == 1
 
     drive(main())
 
 
 def test_names_that_come_later_are_given_to_who_was_heard_without_one():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite()
             await speak(one, 1, 2)
             assert (await one.update(metadata(ALICE, BOB))).body == b""
             await one.bye()
-            await desk.until(lambda: desk.calls[0].over)
-            (call,) = desk.calls
+            await host.until(lambda: host.calls[0].over)
+            (call,) = host.calls
             assert [party.who.name for party in call.state.parties] == ["Alice A", "Bob B"]
             assert len(call.state.tracks) == 2
-            assert heard(desk, call, 0, 1) > 0.95
+            assert heard(host, call, 0, 1) > 0.95
 
     drive(main())
 
@@ -122,38 +122,38 @@ def placeholder(*people):
 
 def test_who_stood_in_is_corrected_and_keeps_its_audio():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(placeholder(ALICE, ("sbc", "")))
             await speak(one, 1, 2)
             await one.update(metadata(ALICE, BOB))
             await speak(one, 3, 4)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             assert [party.who.name for party in call.state.parties] == ["Alice A", "Bob B"]
             assert len(call.state.tracks) == 2
-            assert heard(desk, call, 1, 2) > 0.95
-            assert heard(desk, call, 1, 4) > 0.95
+            assert heard(host, call, 1, 2) > 0.95
+            assert heard(host, call, 1, 4) > 0.95
 
     drive(main())
 
 
 def test_another_one_on_a_line_is_another_party_from_then_on():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
             await one.update(metadata(ALICE, CAROL))
             await speak(one, 3, 4)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             assert [party.who.sip for party in call.state.parties] == [
                 f"{name}@pbx.example" for name in ("alice", "bob", "carol")
             ]
-            assert heard(desk, call, 1, 2) > 0.95
-            assert heard(desk, call, 1, 4) < 0.2
-            assert heard(desk, call, 2, 4) > 0.95
+            assert heard(host, call, 1, 2) > 0.95
+            assert heard(host, call, 1, 4) < 0.2
+            assert heard(host, call, 2, 4) > 0.95
             assert moments(call)[:4] == [(0, "join"), (1, "join"), (2, "join"), (1, "drop")]
 
     drive(main())
@@ -161,7 +161,7 @@ def test_another_one_on_a_line_is_another_party_from_then_on():
 
 def test_a_line_on_hold_is_held_by_the_other_one_and_what_comes_on_it_is_dropped_and_counted():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -172,12 +172,12 @@ def test_a_line_on_hold_is_held_by_the_other_one_and_what_comes_on_it_is_dropped
             await one.invite()
             await speak(one, 5, 6)
             await one.bye()
-            call = await over(desk)
-            assert heard(desk, call, 1, 4) < 0.2
-            assert [heard(desk, call, 1, seed) > 0.95 for seed in (2, 6)] == [True, True]
-            assert heard(desk, call, 0, 3) > 0.95
+            call = await over(host)
+            assert heard(host, call, 1, 4) < 0.2
+            assert [heard(host, call, 1, seed) > 0.95 for seed in (2, 6)] == [True, True]
+            assert heard(host, call, 0, 3) > 0.95
             assert [(party, event) for party, event in moments(call) if "hold" in event] == [(0, "hold"), (0, "unhold")]
-            assert desk.drops["frame", "inactive"] >= 10
+            assert host.drops["frame", "inactive"] >= 10
             assert warnings(call) == ["audio-while-inactive"]
             assert any(kind == "held" for _, _, kind in call.state.tracks[1].spans)
 
@@ -187,24 +187,24 @@ def test_a_line_on_hold_is_held_by_the_other_one_and_what_comes_on_it_is_dropped
 @pytest.mark.parametrize("keeping", [False, True])
 def test_when_all_lines_stop_the_recording_is_paused_unless_told_otherwise(keeping):
     async def main():
-        async with serving(inactive="keep" if keeping else "drop") as (desk, client):
+        async with serving(inactive="keep" if keeping else "drop") as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
             for leg in one.legs:
                 leg.direction = "inactive"
             await one.invite()
-            assert bool(desk.by_key(KEY).state.paused) != keeping
+            assert bool(host.by_key(KEY).state.paused) != keeping
             await speak(one, 3, 4)
             for leg in one.legs:
                 leg.direction = "sendonly"
             await one.invite()
-            assert not desk.by_key(KEY).state.paused
+            assert not host.by_key(KEY).state.paused
             await speak(one, 5, 6)
             await one.bye()
-            call = await over(desk)
-            assert (heard(desk, call, 0, 3) > 0.95) == keeping
-            assert heard(desk, call, 0, 5) > 0.95
+            call = await over(host)
+            assert (heard(host, call, 0, 3) > 0.95) == keeping
+            assert heard(host, call, 0, 5) > 0.95
             assert len(call.state.pauses) == (0 if keeping else 1)
 
     drive(main())
@@ -212,28 +212,28 @@ def test_when_all_lines_stop_the_recording_is_paused_unless_told_otherwise(keepi
 
 def test_a_session_that_ends_while_it_is_set_up_is_no_call():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             for leg in one.legs:
                 leg.deaf = True
             await one.invite(metadata(ALICE, BOB))
             await one.bye()
             await asyncio.sleep(5)
-            assert not desk.calls
+            assert not host.calls
 
     drive(main())
 
 
 def test_a_bye_that_never_comes_is_made_up_for_and_the_end_is_when_it_was_heard_last():
     async def main():
-        async with serving(silence_timeout=10) as (desk, client):
+        async with serving(silence_timeout=10) as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2, seconds=5)
             for leg in one.legs:
                 leg.deaf = True
-            await desk.until(lambda: desk.by_key(KEY).over, within=30)
-            call = desk.by_key(KEY)
+            await host.until(lambda: host.by_key(KEY).over, within=30)
+            call = host.by_key(KEY)
             assert (call.state.ended - call.state.opened) / 1e9 == pytest.approx(5, abs=1)
             assert "no-bye" in warnings(call)
 
@@ -242,7 +242,7 @@ def test_a_bye_that_never_comes_is_made_up_for_and_the_end_is_when_it_was_heard_
 
 def test_a_session_that_is_paused_may_be_silent_for_longer():
     async def main():
-        async with serving(silence_timeout=5, paused_timeout=20) as (desk, client):
+        async with serving(silence_timeout=5, paused_timeout=20) as (host, client):
             one = client("1")
             await one.invite(metadata(ALICE))
             await speak(one, 1)
@@ -250,31 +250,31 @@ def test_a_session_that_is_paused_may_be_silent_for_longer():
             await one.invite()
             one.legs[0].deaf = True
             await asyncio.sleep(10)
-            assert not desk.by_key(KEY).over
+            assert not host.by_key(KEY).over
             await asyncio.sleep(15)
-            assert desk.by_key(KEY).over
+            assert host.by_key(KEY).over
 
     drive(main())
 
 
 def test_nothing_heard_at_all_is_said():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             for leg in one.legs:
                 leg.deaf = True
             await one.invite(metadata(ALICE, BOB))
-            await desk.until(lambda: warnings(desk.by_key(KEY)) == ["no-audio"], within=60)
-            assert len(desk.by_key(KEY).state.parties) == 2
+            await host.until(lambda: warnings(host.by_key(KEY)) == ["no-audio"], within=60)
+            assert len(host.by_key(KEY).state.parties) == 2
             await one.bye()
-            await over(desk)
+            await over(host)
 
     drive(main())
 
 
 def test_what_cannot_be_taken_is_refused_and_leaves_nothing():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1")
             for body, kind, status in (
                 (b"v=0\r\nm=audio 0 RTP/AVP 0\r\n", "application/sdp", 488),
@@ -286,14 +286,14 @@ def test_what_cannot_be_taken_is_refused_and_leaves_nothing():
             ):
                 assert (await one.request("INVITE", body, kind)).status == status
             await asyncio.sleep(5)
-            assert not desk.calls
+            assert not host.calls
 
     drive(main())
 
 
 def test_video_is_inactive_on_a_port_that_exists_and_audio_in_both_orders_is_recorded():
     async def main():
-        async with serving() as (_desk, client):
+        async with serving() as (_host, client):
             one = client("1", "2")
             sdp = one.sdp().replace(
                 "m=audio", "m=video 4000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\na=sendonly\r\nm=audio", 1
@@ -308,7 +308,7 @@ def test_video_is_inactive_on_a_port_that_exists_and_audio_in_both_orders_is_rec
 
 def test_an_invite_without_an_offer_gets_ours():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client(
                 Leg(None, pt=8, codec=Codec.PCMA), headers='P-Asserted-Identity: "Alice" <sip:1001@pbx.example>'
             )
@@ -319,8 +319,8 @@ def test_an_invite_without_an_offer_gets_ours():
             await speak(one, 1)
             await one.bye()
             key = f"call-id {one.call_id}"
-            call = await over(desk, key)
-            assert heard(desk, call, 0, 1) > 0.95
+            call = await over(host, key)
+            assert heard(host, call, 0, 1) > 0.95
             assert [(party.who.sip, party.who.name) for party in call.state.parties] == [("1001@pbx.example", "Alice")]
 
     drive(main())
@@ -328,15 +328,15 @@ def test_an_invite_without_an_offer_gets_ours():
 
 def test_ports_stay_over_changes_and_what_comes_after_the_end_is_nobodys():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             before = (await one.invite(metadata(ALICE, BOB))).ports
             one.legs.reverse()  # the labels say which is which, not the order
             assert (await one.invite()).ports == before[::-1]
             await speak(one, 2, 1)
             await one.bye()
-            call = await over(desk)
-            assert heard(desk, call, 0, 1) > 0.95
+            call = await over(host)
+            assert heard(host, call, 0, 1) > 0.95
             two = client("1", "2")
             later = (await two.invite(metadata(ALICE, BOB, session="ses-9"))).ports
             assert not set(later) & set(before)
@@ -346,7 +346,7 @@ def test_ports_stay_over_changes_and_what_comes_after_the_end_is_nobodys():
 
 def test_another_codec_in_mid_call_is_the_same_party():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -354,8 +354,8 @@ def test_another_codec_in_mid_call_is_the_same_party():
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 3, 4)
             await one.bye()
-            call = await over(desk)
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
+            call = await over(host)
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
             assert [track.codec for track in call.state.tracks if track.party == 0] == ["PCMU", "PCMA"]
 
     drive(main())
@@ -363,7 +363,7 @@ def test_another_codec_in_mid_call_is_the_same_party():
 
 def test_more_sessions_than_are_allowed_are_sent_elsewhere():
     async def main():
-        async with serving(max_sessions=1) as (_desk, client):
+        async with serving(max_sessions=1) as (_host, client):
             one, two = client("1"), client("1")
             await one.invite(metadata(ALICE))
             reply = await two.invite(metadata(BOB, session="ses-2"))
@@ -376,36 +376,36 @@ def test_more_sessions_than_are_allowed_are_sent_elsewhere():
 
 def test_while_vcond_stops_what_goes_on_is_recorded_and_what_is_new_is_sent_elsewhere():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one, two = client("1"), client("1")
             await one.invite(metadata(ALICE))
             accepts = (await two.request("OPTIONS")).headers["accept"].split(", ")
             assert len(accepts) == len({*accepts, "application/sdp", "application/rs-metadata", "multipart/mixed"})
-            desk.stopping = True
+            host.stopping = True
             reply = await two.invite(metadata(BOB, session="ses-2"))
             assert (reply.status, reply.headers["retry-after"]) == (503, "10")
             assert (await two.request("OPTIONS")).status == 503  # what looks whether we are well sends no calls then
             assert (await one.invite()).status == 200
             await speak(one, 1)
             await one.bye()
-            assert heard(desk, await over(desk), 0, 1) > 0.95
+            assert heard(host, await over(host), 0, 1) > 0.95
 
     drive(main())
 
 
 def test_one_line_for_all_is_one_track_and_the_record_names_who_is_heard_on_it():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1")
             await one.invite(metadata(ALICE, BOB, mixed=True))
             await speak(one, 1)
             await one.update(metadata(ALICE, BOB, CAROL, mixed=True))
             await speak(one, 2)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             assert [party.who.name for party in call.state.parties] == ["Alice A", "Bob B", "everybody, mixed", ""]
             assert [track.party for track in call.state.tracks] == [2]  # nobody's word is shown as another one's
-            assert heard(desk, call, 2, 1) > 0.95
+            assert heard(host, call, 2, 1) > 0.95
             assert facts(call)["siprec.mixed"] == "0 1 3"
             assert call.state.answered is not None
 
@@ -415,34 +415,34 @@ def test_one_line_for_all_is_one_track_and_the_record_names_who_is_heard_on_it()
 @pytest.mark.parametrize(("why", "goes_on"), [("limit", True), ("operator", False)])
 def test_a_call_that_the_core_cut_off_goes_on_in_another_record_and_one_that_was_ended_does_not(why, goes_on):
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
-            desk.by_key(KEY).end(at=desk.clock.now(), cause=Cause(text=why))
+            host.by_key(KEY).end(at=host.clock.now(), cause=Cause(text=why))
             await speak(one, 3, 4)
             await one.bye()
             await asyncio.sleep(5)
-            assert len(desk.calls) == 1 + goes_on
-            assert desk.calls[-1].over
+            assert len(host.calls) == 1 + goes_on
+            assert host.calls[-1].over
             if goes_on:
                 # the first packets were on their way when the core ended it
-                assert find(voice(3, 1.0)[2400:], desk.audio(desk.calls[1], 0, rate=8000))[0] > 0.95
-                assert [party.who.name for party in desk.calls[1].state.parties] == ["Alice A", "Bob B"]
-                assert desk.calls[1].state.answered is not None
+                assert find(voice(3, 1.0)[2400:], host.audio(host.calls[1], 0, rate=8000))[0] > 0.95
+                assert [party.who.name for party in host.calls[1].state.parties] == ["Alice A", "Bob B"]
+                assert host.calls[1].state.answered is not None
 
     drive(main())
 
 
 def test_a_client_that_sends_nonsense_again_and_again_is_told_of_once():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1")
             await one.invite("no xml")
             for _ in range(5):
                 await one.update("neither")
             await one.bye()
-            assert desk.drops["metadata", "malformed"] == 6
+            assert host.drops["metadata", "malformed"] == 6
 
     with captured_logs() as lines:
         drive(main())

@@ -69,22 +69,22 @@ class SiprecRig(Rig):
         for client in self.clients:
             await client.close()
 
-    async def place(self, desk, *, answered=True) -> SessionLine:
+    async def place(self, host, *, answered=True) -> SessionLine:
         number = next(self.numbers)
-        client = Client(sip_port(desk), Leg("1"), Leg("2"))
+        client = Client(sip_port(host), Leg("1"), Leg("2"))
         self.clients.append(client)
         for leg in client.legs:
             leg.deaf = not answered
         await client.invite(metadata(*PEOPLE, session=f"ses-{number}"))
         line = SessionLine(client, f"session ses-{number}")
         if answered:
-            await desk.until(lambda: len(desk.by_key(line.key).state.tracks) == 2, within=30, what="tracks")
+            await host.until(lambda: len(host.by_key(line.key).state.tracks) == 2, within=30, what="tracks")
         else:
-            await desk.until(lambda: desk.by_key(line.key).state.parties, within=30, what="the call")
+            await host.until(lambda: host.by_key(line.key).state.parties, within=30, what="the call")
         return line
 
-    async def garbage(self, desk) -> None:
-        client = Client(sip_port(desk), Leg("1"))
+    async def garbage(self, host) -> None:
+        client = Client(sip_port(host), Leg("1"))
         self.clients.append(client)
         await client.invite(metadata(*PEOPLE, session="ses-garbage"))
         for data in (b"", b"\x00" * 200, b"INVITE\r\n\r\n", b"INVITE sip:x SIP/2.0\r\nVia: x\r\n\r\n", b"\xff" * 3000):

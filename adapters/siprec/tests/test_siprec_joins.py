@@ -10,7 +10,7 @@ from siprec_client import ALICE, BOB, CAROL, drive, facts, heard, metadata, over
 
 def test_a_transfer_is_a_new_session_in_the_same_record_which_names_the_rule():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one, two = client("1", "2"), client("1", "2")
             await one.invite(metadata(ALICE, BOB, group="g"))
             await speak(one, 1, 2)
@@ -19,12 +19,12 @@ def test_a_transfer_is_a_new_session_in_the_same_record_which_names_the_rule():
             await two.invite(metadata(BOB, CAROL, session="ses-2", group="g"))
             await speak(two, 3, 4)
             await two.bye()
-            call = await over(desk)
-            assert len(desk.calls) == 1
+            call = await over(host)
+            assert len(host.calls) == 1
             assert [party.who.sip.partition("@")[0] for party in call.state.parties] == ["alice", "bob", "carol"]
-            assert heard(desk, call, 1, 2) > 0.95
-            assert heard(desk, call, 1, 3) > 0.95
-            assert heard(desk, call, 2, 4) > 0.95
+            assert heard(host, call, 1, 2) > 0.95
+            assert heard(host, call, 1, 3) > 0.95
+            assert heard(host, call, 2, 4) > 0.95
             assert facts(call)["siprec.joined_by"] == "group"
             assert (facts(call)["siprec.session_id"], facts(call)["siprec.session_id.2"]) == ("ses-1", "ses-2")
 
@@ -35,29 +35,29 @@ def test_while_one_session_of_a_record_is_paused_the_other_is_recorded():
     """A customer on hold, and who is asked meanwhile: two sessions of one group."""
 
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one, two = client("1", "2"), client("1", "2")
             await one.invite(metadata(ALICE, BOB, group="g"))
             await speak(one, 1, 2)
             for leg in one.legs:
                 leg.direction = "inactive"
             await one.invite()
-            assert desk.by_key("session ses-1").state.paused
+            assert host.by_key("session ses-1").state.paused
             await two.invite(metadata(BOB, CAROL, session="ses-2", group="g"))
-            assert not desk.by_key("session ses-1").state.paused
+            assert not host.by_key("session ses-1").state.paused
             await speak(two, 3, 4)
             await two.bye()
-            assert desk.by_key("session ses-1").state.paused
+            assert host.by_key("session ses-1").state.paused
             await one.bye()
-            call = await over(desk)
-            assert heard(desk, call, 2, 4) > 0.95
+            call = await over(host)
+            assert heard(host, call, 2, 4) > 0.95
 
     drive(main())
 
 
 def test_a_pause_of_a_session_that_failed_over_does_not_last():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one, two = client("1", "2"), client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -66,11 +66,11 @@ def test_a_pause_of_a_session_that_failed_over_does_not_last():
             await one.invite()
             await two.invite(metadata(ALICE, BOB))
             await speak(two, 3, 4)
-            call = desk.by_key("session ses-1")
+            call = host.by_key("session ses-1")
             assert not call.state.paused
             await two.bye()
             await one.bye()
-            assert heard(desk, await over(desk), 1, 4) > 0.95
+            assert heard(host, await over(host), 1, 4) > 0.95
 
     drive(main())
 
@@ -79,7 +79,7 @@ def test_a_session_that_another_took_the_place_of_ends_without_a_word_in_the_rec
     """Its server is gone, so its BYE never comes."""
 
     async def main():
-        async with serving(silence_timeout=10) as (desk, client):
+        async with serving(silence_timeout=10) as (host, client):
             one, two = client("1", "2"), client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -88,7 +88,7 @@ def test_a_session_that_another_took_the_place_of_ends_without_a_word_in_the_rec
             await two.invite(metadata(ALICE, BOB))
             await speak(two, 3, 4, seconds=20)
             await two.bye()
-            call = await over(desk)
+            call = await over(host)
             assert call.state.warnings == []
             assert call.state.ended - call.state.opened > 20e9
 
@@ -97,16 +97,16 @@ def test_a_session_that_another_took_the_place_of_ends_without_a_word_in_the_rec
 
 def test_a_group_in_which_nobody_is_common_is_no_more_than_a_name():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one, two = client("1", "2"), client("1", "2")
             await one.invite(metadata(ALICE, BOB, group="sales"))
             await two.invite(metadata(CAROL, ("dave", ""), session="ses-2", group="sales"))
             await speak(one, 1, 2)
             await one.bye()
             await two.bye()
-            await over(desk)
-            await over(desk, "session ses-2")
-            assert len(desk.calls) == 2
+            await over(host)
+            await over(host, "session ses-2")
+            assert len(host.calls) == 2
 
     drive(main())
 
@@ -124,7 +124,7 @@ def test_a_group_in_which_nobody_is_common_is_no_more_than_a_name():
 )  # fmt: skip
 def test_sessions_of_one_call_are_joined_by_what_they_have_in_common(first, second, rule):
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", headers=first.pop("headers", ""))
             two = client("1", headers=second.pop("headers", ""))
             await one.invite(metadata(ALICE, **first))
@@ -133,8 +133,8 @@ def test_sessions_of_one_call_are_joined_by_what_they_have_in_common(first, seco
             await speak(two, 2)
             await one.bye()
             await two.bye()
-            call = await over(desk)
-            assert len(desk.calls) == (2 if rule is None else 1)
+            call = await over(host)
+            assert len(host.calls) == (2 if rule is None else 1)
             assert facts(call).get("siprec.joined_by") == rule
 
     drive(main())
@@ -142,7 +142,7 @@ def test_sessions_of_one_call_are_joined_by_what_they_have_in_common(first, seco
 
 def test_a_client_that_goes_over_to_a_new_dialog_goes_on_in_the_same_record_once():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one, two = client("1", "2"), client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -151,10 +151,10 @@ def test_a_client_that_goes_over_to_a_new_dialog_goes_on_in_the_same_record_once
             await speak(one, 5, 6)  # a copy that nobody wants
             await two.bye()
             await one.bye()
-            call = await over(desk)
-            assert len(desk.calls) == 1
+            call = await over(host)
+            assert len(host.calls) == 1
             assert len(call.state.parties) == 2
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3, 5)] == [True, True, False]
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 3, 5)] == [True, True, False]
             assert facts(call)["siprec.joined_by"] == "session"
 
     drive(main())
@@ -164,7 +164,7 @@ def test_the_two_calls_of_a_phone_that_is_recorded_are_one_record_with_both_peop
     """Cisco's built-in bridge: what the phone says, and what it hears; Call-IDs differ, the leg is the same."""
 
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             near, far = client(None), client(None)
             for one, end in ((near, "x-nearend"), (far, "x-farend")):
                 one.headers = "P-Asserted-Identity: <sip:2000@ucm1>"
@@ -175,10 +175,10 @@ def test_the_two_calls_of_a_phone_that_is_recorded_are_one_record_with_both_peop
                 group.create_task(speak(far, 2))
             await near.bye()
             await far.bye()
-            call = await over(desk, f"call-id {near.call_id}")
-            assert len(desk.calls) == 1
+            call = await over(host, f"call-id {near.call_id}")
+            assert len(host.calls) == 1
             assert [party.who.sip or party.who.name for party in call.state.parties] == ["2000@ucm1", "1000"]
-            assert [heard(desk, call, party, party + 1) > 0.95 for party in (0, 1)] == [True, True]
+            assert [heard(host, call, party, party + 1) > 0.95 for party in (0, 1)] == [True, True]
             assert facts(call)["siprec.joined_by"] == "vendor"
 
     drive(main())

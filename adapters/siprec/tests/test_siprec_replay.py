@@ -40,14 +40,14 @@ def test_captured_audio_is_in_the_track_of_whoever_spoke(name, pcap, people):
             replay.play(name, pcap)
             replay.bye(name)
             replay.pass_time(3)
-            (call,) = replay.desk.calls
+            (call,) = replay.host.calls
             assert call.over
             assert [party.who.name for party in call.state.parties] == people
             # the caller's phone played 440 Hz, the callee's 880 Hz
             for party, hertz in enumerate((440, 880)):
-                assert tone_of(replay.desk.audio(call, party, rate=8000)) == pytest.approx(hertz, abs=5)
+                assert tone_of(replay.host.audio(call, party, rate=8000)) == pytest.approx(hertz, abs=5)
             assert call.state.answered is not None
-            assert not replay.desk.drops
+            assert not replay.host.drops
 
     asyncio.run(main())
 
@@ -87,7 +87,7 @@ def test_every_shape_is_recorded_with_its_people_on_the_right_tracks(name):
             replay.speak(name, *(voice(seed, 2.0) for seed in range(1, len(lines) + 1)))
             replay.bye(name)
             replay.pass_time(3)
-            (call,) = replay.desk.calls
+            (call,) = replay.host.calls
             everybody = [("", "everybody, mixed")] if name in MIXED else []
             parties = [(one.who.tel or one.who.sip, one.who.name) for one in call.state.parties]
             assert parties == PEOPLE[name] + everybody
@@ -113,10 +113,10 @@ def test_a_third_who_joins_a_mixed_line_by_update_is_a_party_of_it():
             replay.speak("shapes/12", voice(2, 1.0))
             paused = await replay.reinvite("shapes/14", dialog="shapes/12")
             assert [line.direction for line in read(paused.body).lines] == ["inactive"]
-            assert replay.desk.calls[0].state.paused
+            assert replay.host.calls[0].state.paused
             replay.bye("shapes/12")
             replay.pass_time(3)
-            (call,) = replay.desk.calls
+            (call,) = replay.host.calls
             assert [party.who.sip or party.who.tel for party in call.state.parties] == [
                 "1001@pbx.example", "+15550200", "", "1003@pbx.example",
             ]  # fmt: skip
@@ -134,7 +134,7 @@ def test_avayas_placeholder_is_corrected():
             await replay.update("shapes/17", dialog="shapes/16")
             replay.bye("shapes/16")
             replay.pass_time(3)
-            (call,) = replay.desk.calls
+            (call,) = replay.host.calls
             assert [party.who.tel for party in call.state.parties] == ["+15550100", "+15550200"]
 
     asyncio.run(main())
@@ -148,11 +148,11 @@ def test_somebody_joins_and_leaves_by_partial_updates():
             for update in ("shapes/02", "shapes/03"):
                 replay.pass_time(1)
                 await replay.update(update, dialog="shapes/01")
-            assert [(moment.party, moment.event) for moment in replay.desk.calls[0].state.history] == [
+            assert [(moment.party, moment.event) for moment in replay.host.calls[0].state.history] == [
                 (0, "join"), (1, "join"), (2, "join"), (3, "join"), (1, "drop"), (3, "drop"),
             ]  # fmt: skip
             # as long as two were on the second line it was everybody's
-            assert [party.who.name for party in replay.desk.calls[0].state.parties] == [
+            assert [party.who.name for party in replay.host.calls[0].state.parties] == [
                 "Alice", "Bob", "Carol", "everybody, mixed",
             ]  # fmt: skip
             replay.bye("shapes/01")
@@ -174,12 +174,12 @@ def test_opensips_holds_one_of_two_and_pauses_all_that_its_answer_says(client):
                 assert [line.direction for line in read(answer.body).lines] == [
                     "recvonly" if line.sends else "inactive" for line in offered.lines
                 ]
-                assert replay.desk.calls[0].state.history[-1].event == event
-                assert replay.desk.calls[0].state.history[-1].party == 0
+                assert replay.host.calls[0].state.history[-1].event == event
+                assert replay.host.calls[0].state.history[-1].party == 0
                 replay.speak(first, voice(3, 1.0), voice(4, 1.0))
             replay.bye(first)
             replay.pass_time(3)
-            assert replay.desk.calls[0].over
+            assert replay.host.calls[0].over
 
     asyncio.run(main())
 
@@ -191,14 +191,14 @@ def test_a_pause_that_the_client_does_not_keep_to_is_kept_to_here():
             await replay.invite(first)
             replay.speak(first, voice(1, 1.0), voice(2, 1.0))
             await replay.reinvite("opensips/26.3-pause-04", dialog=first)
-            call = replay.desk.calls[0]
+            call = replay.host.calls[0]
             assert call.state.paused
             replay.speak(first, voice(3, 1.0), voice(4, 1.0))
             await replay.reinvite("opensips/26.3-pause-07", dialog=first)
             assert not call.state.paused
             replay.bye(first)
             replay.pass_time(3)
-            assert replay.desk.drops["frame", "inactive"] >= 98
+            assert replay.host.drops["frame", "inactive"] >= 98
             assert len(call.state.pauses) == 1
 
     asyncio.run(main())
@@ -210,11 +210,11 @@ def test_jambonz_pauses_without_metadata():
             await replay.invite("jambonz/default-invite")
             replay.speak("jambonz/default-invite", voice(1, 1.0), voice(2, 1.0))
             await replay.reinvite("jambonz/default-pause", dialog="jambonz/default-invite")
-            assert replay.desk.calls[0].state.paused
+            assert replay.host.calls[0].state.paused
             await replay.reinvite("jambonz/default-resume", dialog="jambonz/default-invite")
-            assert not replay.desk.calls[0].state.paused
-            assert len(replay.desk.calls[0].state.parties) == 2
-            assert replay.desk.calls[0].state.direction == "inbound"
+            assert not replay.host.calls[0].state.paused
+            assert len(replay.host.calls[0].state.parties) == 2
+            assert replay.host.calls[0].state.direction == "inbound"
             replay.bye("jambonz/default-invite")
 
     asyncio.run(main())
@@ -230,7 +230,7 @@ def test_opensips_transfer_has_nothing_in_common_and_is_two_records():
             for name in (one, two):
                 replay.bye(name)
             replay.pass_time(3)
-            assert len(replay.desk.calls) == 2
+            assert len(replay.host.calls) == 2
 
     asyncio.run(main())
 
@@ -246,7 +246,7 @@ def test_a_failed_over_session_has_one_record():
             for name in (one, two):
                 replay.bye(name)
             replay.pass_time(3)
-            (call,) = replay.desk.calls
+            (call,) = replay.host.calls
             assert len(call.state.parties) == 2
             assert facts(call)["siprec.joined_by"] == "session"
             assert facts(call)["siprec.call_id"] != facts(call)["siprec.call_id.2"]

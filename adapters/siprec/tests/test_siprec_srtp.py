@@ -26,19 +26,19 @@ async def speak(client, *seeds) -> None:
             group.create_task(leg.speak(voice(seed, 1.0)))
 
 
-async def over(desk):
-    await desk.until(lambda: desk.by_key(KEY).over, within=30, what="the end")
-    return desk.by_key(KEY)
+async def over(host):
+    await host.until(lambda: host.by_key(KEY).over, within=30, what="the end")
+    return host.by_key(KEY)
 
 
-def heard(desk, call, party, seed) -> bool:
-    return find(voice(seed, 1.0), desk.audio(call, party, rate=8000))[0] > 0.95
+def heard(host, call, party, seed) -> bool:
+    return find(voice(seed, 1.0), host.audio(call, party, rate=8000))[0] > 0.95
 
 
 @pytest.mark.parametrize("suite", sorted(srtp.PROFILES))
 def test_what_is_encrypted_is_decrypted_and_answered_with_a_key_of_ours(suite):
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client(Leg("1", suite=suite), Leg("2"))  # the other line is clear text
             reply = await one.invite(metadata(ALICE, BOB))
             secure, plain = read(reply.body).lines
@@ -48,31 +48,31 @@ def test_what_is_encrypted_is_decrypted_and_answered_with_a_key_of_ours(suite):
             assert (ours.tag, ours.suite, ours.key == theirs.key) == (theirs.tag, theirs.suite, False)
             await speak(one, 1, 2)
             await one.bye()
-            call = await over(desk)
-            assert [heard(desk, call, 0, 1), heard(desk, call, 1, 2)] == [True, True]
-            assert not desk.drops
+            call = await over(host)
+            assert [heard(host, call, 0, 1), heard(host, call, 1, 2)] == [True, True]
+            assert not host.drops
 
     run_virtual(main())
 
 
 def test_what_another_key_encrypted_is_counted_and_not_heard():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client(Leg("1", suite=SHA80), Leg("2"))
             await one.invite(metadata(ALICE, BOB))
             one.legs[0].encrypt(told=False)
             await speak(one, 1, 2)
             await one.bye()
-            call = await over(desk)
-            assert [heard(desk, call, 0, 1), heard(desk, call, 1, 2)] == [False, True]
-            assert desk.drops["packet", "undecrypted"] >= 50
+            call = await over(host)
+            assert [heard(host, call, 0, 1), heard(host, call, 1, 2)] == [False, True]
+            assert host.drops["packet", "undecrypted"] >= 50
 
     run_virtual(main())
 
 
 def test_a_new_key_in_a_later_offer_is_used_from_then_on():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client(Leg("1", suite=SHA80))
             before = await one.invite(metadata(ALICE))
             await speak(one, 1)
@@ -81,8 +81,8 @@ def test_a_new_key_in_a_later_offer_is_used_from_then_on():
             assert read(after.body).lines[0].cryptos == read(before.body).lines[0].cryptos
             await speak(one, 2)
             await one.bye()
-            call = await over(desk)
-            assert [heard(desk, call, 0, 1), heard(desk, call, 0, 2)] == [True, True]
+            call = await over(host)
+            assert [heard(host, call, 0, 1), heard(host, call, 0, 2)] == [True, True]
 
     run_virtual(main())
 
@@ -105,12 +105,12 @@ def test_a_line_without_a_key_that_can_be_used_is_refused_and_never_answered_in_
 
 def test_no_key_is_in_a_log_or_a_record():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client(Leg("1", suite=SHA80))
             reply = await one.invite(metadata(ALICE))
             await speak(one, 1)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             keys = [one.legs[0].crypto.key, read(reply.body).lines[0].cryptos[0].key]
             return keys, repr([encode(event) for event in call.events])
 

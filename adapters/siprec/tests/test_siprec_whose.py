@@ -9,18 +9,18 @@ from siprec_client import ALICE, BOB, drive, facts, heard, metadata, over, servi
 
 def test_what_was_heard_of_everybody_before_they_were_named_is_nobodys_alone():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1")
             await one.invite()
             await speak(one, 1)
             await one.update(metadata(ALICE, BOB, mixed=True))
             await speak(one, 2)
             await one.bye()
-            await desk.until(lambda: desk.calls[0].over)
-            (call,) = desk.calls
+            await host.until(lambda: host.calls[0].over)
+            (call,) = host.calls
             assert [party.who.name for party in call.state.parties] == ["everybody, mixed", "Alice A", "Bob B"]
             assert {track.party for track in call.state.tracks} == {0}
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 2)] == [True, True]
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 2)] == [True, True]
             assert facts(call)["siprec.mixed"] == "1 2"
 
     drive(main())
@@ -28,7 +28,7 @@ def test_what_was_heard_of_everybody_before_they_were_named_is_nobodys_alone():
 
 def test_a_line_that_becomes_mixed_goes_on_in_a_track_of_everybody_and_back():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1")
             await one.invite(metadata(ALICE))
             await speak(one, 1)
@@ -37,11 +37,11 @@ def test_a_line_that_becomes_mixed_goes_on_in_a_track_of_everybody_and_back():
             await one.update(metadata(ALICE))
             await speak(one, 3)
             await one.bye()
-            call = await over(desk)
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 2, 3)] == [True, False, True]
+            call = await over(host)
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 2, 3)] == [True, False, True]
             names = [party.who.name for party in call.state.parties]
             assert names == ["Alice A", "Bob B", "everybody, mixed"]
-            assert heard(desk, call, 2, 2) > 0.95
+            assert heard(host, call, 2, 2) > 0.95
 
     drive(main())
 
@@ -50,7 +50,7 @@ def test_lines_without_labels_of_nobody_keep_their_parties_in_another_order():
     """By the ports of the client nothing can be told; by what is said of a line everything can."""
 
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite()
             await speak(one, 1, 2)
@@ -58,18 +58,18 @@ def test_lines_without_labels_of_nobody_keep_their_parties_in_another_order():
             await one.invite()
             await speak(one, 4, 3)
             await one.bye()
-            await desk.until(lambda: desk.calls[0].over)
-            (call,) = desk.calls
+            await host.until(lambda: host.calls[0].over)
+            (call,) = host.calls
             assert len(call.state.tracks) == 2
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
-            assert [heard(desk, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, True]
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
+            assert [heard(host, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, True]
 
     drive(main())
 
 
 def test_lines_that_are_somebodys_by_their_place_stay_so_in_another_order():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("7", "8")  # labels of which the metadata says nothing
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -77,10 +77,10 @@ def test_lines_that_are_somebodys_by_their_place_stay_so_in_another_order():
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 4, 3)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             assert len(call.state.tracks) == 2
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
-            assert [heard(desk, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, True]
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
+            assert [heard(host, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, True]
             assert "siprec.parties_by" in facts(call)
 
     drive(main())
@@ -88,7 +88,7 @@ def test_lines_that_are_somebodys_by_their_place_stay_so_in_another_order():
 
 def test_whoever_has_the_same_address_under_a_new_id_is_the_same_person():
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client("1", "2")
             await one.invite(metadata(ALICE, BOB))
             await speak(one, 1, 2)
@@ -96,10 +96,10 @@ def test_whoever_has_the_same_address_under_a_new_id_is_the_same_person():
             await speak(one, 3, 4)
             await asyncio.sleep(1)
             await one.bye()
-            call = await over(desk)
+            call = await over(host)
             assert [party.who.name for party in call.state.parties] == ["Alice A", "Bob B"]
             assert len(call.state.tracks) == 2
-            assert heard(desk, call, 1, 4) > 0.95
+            assert heard(host, call, 1, 4) > 0.95
 
     drive(main())
 
@@ -115,7 +115,7 @@ def test_who_takes_part_may_change_in_headers_of_a_later_request():
     """Cisco's network-based recording has no metadata."""
 
     async def main():
-        async with serving() as (desk, client):
+        async with serving() as (host, client):
             one = client(None, None, headers=cisco(1001, 1002))
             await one.invite()
             await speak(one, 1, 2)
@@ -125,11 +125,11 @@ def test_who_takes_part_may_change_in_headers_of_a_later_request():
             one.headers = ""
             await one.invite()
             await one.bye()
-            await desk.until(lambda: desk.calls[0].over)
-            (call,) = desk.calls
+            await host.until(lambda: host.calls[0].over)
+            (call,) = host.calls
             assert [party.who.sip.partition("@")[0] for party in call.state.parties] == ["1001", "1002", "1003"]
-            assert [heard(desk, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
-            assert [heard(desk, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, False]
-            assert heard(desk, call, 2, 4) > 0.95
+            assert [heard(host, call, 0, seed) > 0.95 for seed in (1, 3)] == [True, True]
+            assert [heard(host, call, 1, seed) > 0.95 for seed in (2, 4)] == [True, False]
+            assert heard(host, call, 2, 4) > 0.95
 
     drive(main())

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
-from vcond.sdk.contract import Cause, ConfigError, Desk, Finding
+from vcond.sdk.contract import AdapterHost, Cause, ConfigError, Finding
 from vcond.sip.server import SipServer
 from vcond.sip.settings import Settings
 from vcond_siprec.body import METADATA, SDP
@@ -33,17 +33,17 @@ class SiprecAdapter:
     def __init__(self, config: SiprecConfig) -> None:
         self._config = config
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core: their dialogs are not taken over."""
-        for call in desk.open_calls():
-            call.end(at=desk.clock.now(), cause=Cause(text="adapter-restarted"))
+        for call in host.open_calls():
+            call.end(at=host.clock.now(), cause=Cause(text="adapter-restarted"))
         pause = AGAIN
         while True:
             try:
-                await self._serve(desk)
+                await self._serve(host)
             except ConfigError as why:  # an address or all ports in use: by somebody who may let them go
-                desk.attached(False, str(why))
-                desk.log.error(  # noqa: TRY400 - the operator's to mend
+                host.attached(False, str(why))
+                host.log.error(  # noqa: TRY400 - the operator's to mend
                     "cannot listen for recording clients; trying again", why=str(why), fix="run: vcond check"
                 )
                 await asyncio.sleep(pause)
@@ -54,26 +54,26 @@ class SiprecAdapter:
         for finding in check(self._config):
             yield finding
 
-    async def _serve(self, desk: Desk) -> None:
+    async def _serve(self, host: AdapterHost) -> None:
         """Raises ConfigError when an address cannot be listened on."""
         config = self._config
-        recordings = Recordings(desk, config.join, config.join_wait)
-        async with RtpPorts(desk.clock, bind=config.media_address, ports=config.ports) as ports:
-            media = MediaPorts(desk, ports)
-            recorder = Recorder(desk, config, media, recordings)
+        recordings = Recordings(host, config.join, config.join_wait)
+        async with RtpPorts(host.clock, bind=config.media_address, ports=config.ports) as ports:
+            media = MediaPorts(host, ports)
+            recorder = Recorder(host, config, media, recordings)
             await media.open()
             try:
-                async with SipServer(self._settings(), recorder, desk.clock) as server:
+                async with SipServer(self._settings(), recorder, host.clock) as server:
                     told = []
                     for one in config.listeners():
                         address = await server.listen(*one)
                         told.append(f"{one[0]} {address[0]}:{address[1]}")
-                    desk.attached(True, f"waiting for recording clients at {', '.join(told)}")
+                    host.attached(True, f"waiting for recording clients at {', '.join(told)}")
                     while True:
                         await asyncio.sleep(TICK)
-                        for dialog in recorder.tick(desk.clock.now()):
+                        for dialog in recorder.tick(host.clock.now()):
                             server.hang_up(dialog)
-                        recordings.tick(desk.clock.now())
+                        recordings.tick(host.clock.now())
             finally:
                 media.close()
 

@@ -8,9 +8,9 @@ from vcond.media.rtp.formats import Format
 from vcond.media.rtp.ports import RtpSocket
 from vcond.media.rtp.receiver import Pressed, Stream, Writer
 from vcond.sdk.contract import (
+    AdapterHost,
     BadMediaError,
     Codec,
-    Desk,
     Dtmf,
     Instant,
     LiveCall,
@@ -47,7 +47,7 @@ class Owner(Protocol):
 class AudioLine:
     """Receives one line. It goes on over every change of the session: the same port, the same party's track."""
 
-    def __init__(self, desk: Desk, owner: Owner, offered: Line) -> None:
+    def __init__(self, host: AdapterHost, owner: Owner, offered: Line) -> None:
         self.offered = offered
         """As it stands in the latest offer."""
         self.socket: RtpSocket[Instant] | None = None
@@ -59,13 +59,13 @@ class AudioLine:
         """Who is heard on it, where it is several: then ``person`` stands for all of them."""
         self.wanted = True
         """Whether sound that comes is kept; not on a line that says it sends nothing."""
-        self.since = desk.clock.now()
+        self.since = host.clock.now()
         """When it was last told to send."""
         self.last: Instant | None = None
         """When sound that is wanted came last."""
         self.unwanted = 0
         """Frames, of one packet or several, that came although the line says that it sends nothing."""
-        self._desk = desk
+        self._host = host
         self._owner = owner
         self._held: Instant | None = None
         self._sound: _Sound | None = None
@@ -76,7 +76,7 @@ class AudioLine:
 
     def stream(self, stream: Stream[Instant]) -> Writer[Instant] | None:
         """A stream begins: the first one, a new SSRC, another format."""
-        made = _Sound(self._desk, self, stream.format)
+        made = _Sound(self._host, self, stream.format)
         if not made.can_be_kept:
             self._tell_undecoded(stream)
             return None
@@ -171,11 +171,11 @@ class AudioLine:
         stats = self.socket.receiver.stats
         for reason in NOT_PACKETS:
             if number := getattr(stats, reason):
-                self._desk.dropped("packet", reason, number)
+                self._host.dropped("packet", reason, number)
         if isinstance(self.socket.receiver, SecureReceiver) and self.socket.receiver.undecrypted:
-            self._desk.dropped("packet", "undecrypted", self.socket.receiver.undecrypted)
+            self._host.dropped("packet", "undecrypted", self.socket.receiver.undecrypted)
         if self.unwanted:
-            self._desk.dropped("frame", "inactive", self.unwanted)
+            self._host.dropped("frame", "inactive", self.unwanted)
         self._sound = None
 
     @property
@@ -210,8 +210,8 @@ class AudioLine:
         if self._undecoded:
             return
         self._undecoded = True
-        self._desk.dropped("stream", "codec")
-        self._desk.log.error(
+        self._host.dropped("stream", "codec")
+        self._host.log.error(
             "audio in a codec that cannot be decoded is not recorded",
             codec=stream.format.name,
             fix="install vcond with siprec (make install WITH=siprec), or let the client offer PCMU or PCMA",
@@ -227,11 +227,11 @@ class AudioLine:
 class _Sound:
     """One stream of a line, into one track after another."""
 
-    def __init__(self, desk: Desk, line: AudioLine, format: Format) -> None:  # noqa: A002
+    def __init__(self, host: AdapterHost, line: AudioLine, format: Format) -> None:  # noqa: A002
         self.track: Track | None = None
         self._call: LiveCall | None = None
         """Whose the track is; the core may end a call and have another one begun."""
-        self._desk = desk
+        self._host = host
         self._line = line
         self._format = format
         self._decoder: Decoder | None = None
@@ -261,7 +261,7 @@ class _Sound:
             try:
                 payload = self._decoder.decode(payload)
             except BadMediaError:
-                self._desk.dropped("frame", "bad-media")
+                self._host.dropped("frame", "bad-media")
                 payload = b""
         if self.track is not None:
             self.track.write(payload, arrived=arrived, stamp=stamp, seq=seq)
@@ -274,7 +274,7 @@ class _Sound:
                 source="" if self._decoder is None else self._format.name.upper(),
             )  # fmt: skip
         except ProtocolError:
-            self._desk.dropped("frame", "bad-media")
+            self._host.dropped("frame", "bad-media")
             return None
 
     def cut(self, at: Instant) -> None:

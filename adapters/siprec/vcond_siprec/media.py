@@ -8,7 +8,7 @@ from typing import Final
 
 from vcond.media.rtp.ports import RtpPorts, RtpSocket
 from vcond.media.rtp.receiver import RtpReceiver, Stream
-from vcond.sdk.contract import ConfigError, Desk, Instant
+from vcond.sdk.contract import AdapterHost, ConfigError, Instant
 from vcond_siprec.lines import AudioLine
 from vcond_siprec.sdp import SECURE, Line, Place
 from vcond_siprec.session import Session
@@ -37,8 +37,8 @@ class Nobody:
 class MediaPorts:
     """All of one run."""
 
-    def __init__(self, desk: Desk, ports: RtpPorts[Instant]) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, ports: RtpPorts[Instant]) -> None:
+        self._host = host
         self._ports = ports
         self._spare: RtpSocket[Instant] | None = None
         self._resting: set[asyncio.TimerHandle] = set()
@@ -95,7 +95,7 @@ class MediaPorts:
 
     async def line(self, session: Session, offered: Line) -> AudioLine:
         """A new one. Raises ConfigError when no port can be had."""
-        line = AudioLine(self._desk, session, offered)
+        line = AudioLine(self._host, session, offered)
         theirs = choose(offered) if offered.protocol in SECURE else None
         if theirs is None:
             receiver = RtpReceiver(offered.payloads(), line)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from vcond.sdk.contract import SECOND, ConfigError, Desk, Instant, ProtocolError
+from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, ProtocolError
 from vcond.sip.application import Answer, Dialog, DialogId, End
 from vcond.sip.messages import Request
 from vcond_siprec.body import SDP, Body, take_apart
@@ -48,9 +48,9 @@ class Call:
 class Recorder:
     """The application behind the SIP server (``vcond.sip.application.Application``)."""
 
-    def __init__(self, desk: Desk, config: SiprecConfig, media: MediaPorts, recordings: Recordings) -> None:
+    def __init__(self, host: AdapterHost, config: SiprecConfig, media: MediaPorts, recordings: Recordings) -> None:
         self.calls: dict[DialogId, Call] = {}
-        self._desk = desk
+        self._host = host
         self._config = config
         self._media = media
         self._recordings = recordings
@@ -59,13 +59,13 @@ class Recorder:
 
     def health(self) -> int:
         """0, or seconds until new calls are welcome again."""
-        return int(BUSY) if self._desk.stopping or len(self.calls) >= self._config.max_sessions else 0
+        return int(BUSY) if self._host.stopping or len(self.calls) >= self._config.max_sessions else 0
 
     async def on_invite(self, dialog: Dialog, request: Request) -> Answer:
         """A recording session begins."""
         body = take_apart(request.content_type, request.body)
         session = Session(
-            self._desk, self._recordings, request.call_id, request.headers, inactive=self._config.inactive
+            self._host, self._recordings, request.call_id, request.headers, inactive=self._config.inactive
         )
         call = Call(dialog, session)
         if not body.descriptions:
@@ -126,13 +126,13 @@ class Recorder:
             return False
         for line in call.session.lines:
             line.flush()
-        now = self._desk.clock.now()
+        now = self._host.clock.now()
         call.session.tick(now)
         return now - call.session.silence.alive < ALIVE
 
     def odd(self, reason: str) -> None:
         """Something was dropped or refused."""
-        self._desk.dropped("sip", reason)
+        self._host.dropped("sip", reason)
 
     def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:  # noqa: ARG002
         """The session is over."""
@@ -140,9 +140,9 @@ class Recorder:
         if call is None:
             return
         if why not in {End.BYE, End.CANCELLED}:
-            self._desk.dropped("session", why.value)
+            self._host.dropped("session", why.value)
         lines = list(call.session.lines)
-        call.session.end(self._desk.clock.now())
+        call.session.end(self._host.clock.now())
         self._media.rest(lines)
 
     # Ours.
@@ -169,7 +169,7 @@ class Recorder:
         call.version += 1
         self.calls[dialog.id] = call
         call.session.begin(body, [line])
-        call.last = offer(line.port, host=self._host(dialog), version=call.version, number=call.number)
+        call.last = offer(line.port, host=self._address(dialog), version=call.version, number=call.number)
         call.renewed = call.last
         return Answer(body=call.last)
 
@@ -177,12 +177,12 @@ class Recorder:
         """Answer an offer; a session begins with it, or changes."""
         description = _usable(body)
         if description is None:
-            self._desk.dropped("offer", "malformed")
+            self._host.dropped("offer", "malformed")
             return Answer.refused(400 if first else 488)
         wanted = [number for number in description.audio if _can_be_received(description.lines[number])]
         ended = all(not line.port for line in description.lines if line.media == "audio")
         if not wanted and (first or not ended):
-            self._desk.dropped("offer", "unusable")
+            self._host.dropped("offer", "unusable")
             return Answer.refused(488)
         wanted = wanted[: self._config.max_lines]
         before = list(call.session.lines)
@@ -199,19 +199,19 @@ class Recorder:
             self._media.rest([line for line in before if line not in lines])
         places = [self._media.place(line, by_number.get(number)) for number, line in enumerate(description.lines)]
         call.version += 2  # one of them for an offer of ours that may come between
-        told = partial(answer, description, host=self._host(dialog), number=call.number)
+        told = partial(answer, description, host=self._address(dialog), number=call.number)
         call.last = told(places, version=call.version)
         call.numbers = tuple(by_number)
         again = [replace(place, receives=number in by_number) for number, place in enumerate(places)]
         call.renewed = told(again, version=call.version + 1)
         return Answer(body=call.last)
 
-    def _host(self, dialog: Dialog) -> str:
+    def _address(self, dialog: Dialog) -> str:
         return self._config.advertise or self._config.told or dialog.flow.local[0]
 
     def _no_port(self, why: ConfigError) -> Answer:
-        self._desk.dropped("offer", "no-port")
-        self._desk.log.error(
+        self._host.dropped("offer", "no-port")
+        self._host.log.error(
             "a recording session was refused: no port for its audio", why=str(why), fix="ports: make the range larger"
         )
         return Answer.refused(503, ("Retry-After", BUSY))

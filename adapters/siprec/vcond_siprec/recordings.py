@@ -19,9 +19,9 @@ from typing import Final, Literal, NamedTuple
 from vcond.sdk import clean
 from vcond.sdk.contract import (
     SECOND,
+    AdapterHost,
     Answered,
     CallAttribute,
-    Desk,
     Direction,
     Instant,
     LiveCall,
@@ -101,7 +101,7 @@ class Person:
 class Recording:
     """One record: a call of vcond from the first session that tells of it to the end of the last."""
 
-    def __init__(self, desk: Desk, key: str, began: Instant, direction: Direction) -> None:
+    def __init__(self, host: AdapterHost, key: str, began: Instant, direction: Direction) -> None:
         self.key = key
         self.began = began
         self.direction: Direction = direction
@@ -114,7 +114,7 @@ class Recording:
         """When its last session ended, while others may still join."""
         self.refused = False
         """The core ended the call, and nothing more of it is wanted."""
-        self._desk = desk
+        self._host = host
         self._facts: dict[tuple[str, int | None], str] = {}
         self.pausing: set[object] = set()
         """Sessions whose lines are all inactive."""
@@ -131,8 +131,8 @@ class Recording:
         if self.refused or (call is not None and not call.state.cause.cut_off):
             self.refused = True
             return None
-        began = self.began if call is None else self._desk.clock.now()
-        self.call = call = self._desk.call(self.key, at=began, direction=self.direction)
+        began = self.began if call is None else self._host.clock.now()
+        self.call = call = self._host.call(self.key, at=began, direction=self.direction)
         self._heard.clear()
         for person in self.people:
             person.index = -1
@@ -233,9 +233,9 @@ class Recording:
 class Recordings:
     """All that are open, by what may join others to them."""
 
-    def __init__(self, desk: Desk, rules: Iterable[Rule], wait: float) -> None:
+    def __init__(self, host: AdapterHost, rules: Iterable[Rule], wait: float) -> None:
         """``wait``: seconds that a record stays open after its last session, for one that is joined to it."""
-        self._desk = desk
+        self._host = host
         self._rules = tuple(rules)
         self._wait = round(wait * SECOND)
         self._by_id: dict[Id, list[Recording]] = {}
@@ -257,7 +257,7 @@ class Recordings:
 
     def make(self, key: str, began: Instant, direction: Direction) -> Recording:
         """A new record. The key is that of an older one only if that is over."""
-        made = Recording(self._desk, key, began, direction)
+        made = Recording(self._host, key, began, direction)
         self._open[key] = made
         return made
 
@@ -276,7 +276,7 @@ class Recordings:
         """A session belongs to a record."""
         recording.sessions.add(session)
         recording.ended = None
-        recording.look(self._desk.clock.now())
+        recording.look(self._host.clock.now())
 
     def leave(self, recording: Recording, session: object, at: Instant) -> None:
         """A session is over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from vcond.sdk.contract import Desk, Direction, ProtocolError
+from vcond.sdk.contract import AdapterHost, Direction, ProtocolError
 from vcond_siprec.metadata import parse
 from vcond_siprec.participants import Participants
 from vcond_siprec.recordings import Id, sip_ids, vendor_ids
@@ -19,10 +19,10 @@ _DIRECTIONS: Final[dict[str, Direction]] = {"inbound": "inbound", "outbound": "o
 class Said:
     """All documents of one session, and the headers of its INVITE."""
 
-    def __init__(self, desk: Desk, call_id: str, headers: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, host: AdapterHost, call_id: str, headers: Iterable[tuple[str, str]]) -> None:
         """``headers``: names in lower case."""
         self.participants = Participants()
-        self._desk = desk
+        self._host = host
         self._call_id = call_id
         self._headers = list(headers)
         self._documented = False
@@ -38,14 +38,14 @@ class Said:
             try:
                 document = parse(metadata)
             except ProtocolError:
-                self._desk.dropped("metadata", "malformed")
+                self._host.dropped("metadata", "malformed")
                 if not self._told:
                     self._told = True
                     fix = "look at what the recording client sends"
-                    self._desk.log.warning("metadata that cannot be read: recorded without names", fix=fix)
+                    self._host.log.warning("metadata that cannot be read: recorded without names", fix=fix)
             else:
                 if not document.well_formed:
-                    self._desk.dropped("metadata", "not-well-formed")
+                    self._host.dropped("metadata", "not-well-formed")
                 self._documented = True
                 self.participants.take(document)
         if not self._documented:

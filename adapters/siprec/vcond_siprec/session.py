@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from vcond.sdk import clean
-from vcond.sdk.contract import SECOND, Desk, Held, Instant, LiveCall, Retrieved, Warned
+from vcond.sdk.contract import SECOND, AdapterHost, Held, Instant, LiveCall, Retrieved, Warned
 from vcond_siprec.body import Body
 from vcond_siprec.lines import AudioLine
 from vcond_siprec.participants import Speakers
@@ -25,7 +25,7 @@ class Session:
 
     def __init__(
         self,
-        desk: Desk,
+        host: AdapterHost,
         recordings: Recordings,
         call_id: str,
         headers: Iterable[tuple[str, str]],
@@ -34,7 +34,7 @@ class Session:
     ) -> None:
         """``headers``: of the INVITE, names in lower case."""
         self.call_id = clean(call_id)
-        self.began = desk.clock.now()
+        self.began = host.clock.now()
         self.changed = self.began
         """When the client last said something about its lines."""
         self.lines: list[AudioLine] = []
@@ -48,10 +48,10 @@ class Session:
         self.recording: Recording | None = None
         self.joined: str = ""
         """The rule by which it was joined to a record."""
-        self._desk = desk
+        self._host = host
         self._recordings = recordings
         self._inactive = inactive
-        self._said = Said(desk, self.call_id, headers)
+        self._said = Said(host, self.call_id, headers)
         self._people: People | None = None
         self._holder: Person | None = None
 
@@ -85,7 +85,7 @@ class Session:
 
         Metadata that is not there changes nothing about people.
         """
-        at = self._desk.clock.now()
+        at = self._host.clock.now()
         if lines is not None:
             self.changed = at
             for line in self.lines:
@@ -129,14 +129,14 @@ class Session:
         if call is not None:
             call.emit(Warned(at=now, code="no-audio", text="nothing was heard since the client began to record"))
             fix = "ports, advertise and the firewall between the recording client and vcond"
-            self._desk.log.warning("no audio from a recording client", call=call.uuid, fix=fix)
+            self._host.log.warning("no audio from a recording client", call=call.uuid, fix=fix)
 
     def lose(self, since: Instant) -> None:
         """Nothing came since then, and nothing more is waited for."""
         call = self.call
         if call is not None and call.state.ended is None and not self.retired:
             text = "the client did not say that the recording is over; nothing came any more"
-            call.emit(Warned(at=self._desk.clock.now(), code="no-bye", text=text))
+            call.emit(Warned(at=self._host.clock.now(), code="no-bye", text=text))
         self.end(since)
 
     def shares(self, other: Session) -> bool:

@@ -1,4 +1,4 @@
-"""Dialects without sockets: transcripts, a call as each dialect writes it, a desk that takes them."""
+"""Dialects without sockets: transcripts, a call as each dialect writes it, a host that takes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import MILLI
 from vcond.sdk.media_stream import GO_ON, Stream, StreamedCalls
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
 from vcond_stream import StreamConfig
 from vcond_stream.detect import Detecting
@@ -48,18 +48,18 @@ def transcript(name: str) -> list[tuple[str, Any]]:
 
 
 class Bench:
-    """A desk, and sockets that are fed by hand. The clock moves only with ``feed``."""
+    """A host, and sockets that are fed by hand. The clock moves only with ``feed``."""
 
     def __init__(self, **config: Any) -> None:
         self.clock = ManualClock()
-        self.desk = MemoryDesk("stream", clock=self.clock)
-        self.calls = StreamedCalls(self.desk, StreamConfig(**config))
+        self.host = MemoryHost("stream", clock=self.clock)
+        self.calls = StreamedCalls(self.host, StreamConfig(**config))
         self.sockets = 0
 
     def socket(self, dialect: str = "", query: str = "") -> Stream:
         self.sockets += 1
         pairs = dict(pair.split("=") for pair in query.split("&") if pair)
-        return Stream(self.desk, self.calls, Detecting(Handshake(f"socket-{self.sockets}", pairs), DIALECTS, dialect))
+        return Stream(self.host, self.calls, Detecting(Handshake(f"socket-{self.sockets}", pairs), DIALECTS, dialect))
 
     def feed(self, stream: Stream, *messages: tuple[str, Any], step: float = 0) -> int:
         """Feed messages, each ``step`` milliseconds after the one before; the first code that closes."""
@@ -77,7 +77,7 @@ class Bench:
 
     @property
     def call(self) -> Any:
-        return self.desk.calls[-1]
+        return self.host.calls[-1]
 
 
 def text(said: Any) -> tuple[str, bytes]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from stream_kit import written
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_stream import StreamAdapter, StreamConfig
@@ -23,15 +23,15 @@ HOME = Path(__file__).parents[1]
 
 @asynccontextmanager
 async def serving(**config):
-    async with MemoryDesk("stream") as desk:
-        task = asyncio.create_task(StreamAdapter(StreamConfig(**config)).run(desk))
-        await desk.until(lambda: desk.is_attached)
+    async with MemoryHost("stream") as host:
+        task = asyncio.create_task(StreamAdapter(StreamConfig(**config)).run(host))
+        await host.until(lambda: host.is_attached)
         async with aiohttp.ClientSession() as session:
 
             def dial(where, **more):
-                return session.ws_connect(f"{desk.ingress.bound_url}/stream{where}", **more)
+                return session.ws_connect(f"{host.ingress.bound_url}/stream{where}", **more)
 
-            yield desk, dial
+            yield host, dial
         task.cancel()
         await asyncio.wait([task])
 
@@ -50,44 +50,44 @@ def test_a_call_from_its_beginning_to_its_end(dialect, by):
     ann, ben = voice(1, 1.5), voice(2, 1.5)
 
     async def main() -> None:
-        async with serving() as (desk, dial):
-            where = f"/{dialect}/{desk.ingress.token}" if by == "path" else f"/{desk.ingress.token}"
+        async with serving() as (host, dial):
+            where = f"/{dialect}/{host.ingress.token}" if by == "path" else f"/{host.ingress.token}"
             async with dial(where, protocols=("audio.jambonz.org",)) as socket:
                 for messages in written(dialect, ann, ben):
                     await send(socket, messages)
                     await asyncio.sleep(0.02)
-                await desk.until(lambda: desk.calls and desk.calls[0].over)
-            assert find(ann, desk.audio(desk.calls[0], 0))[0] > 0.95
-            assert find(ben, desk.audio(desk.calls[0], 1))[0] > 0.95
-            assert desk.drops == {}
+                await host.until(lambda: host.calls and host.calls[0].over)
+            assert find(ann, host.audio(host.calls[0], 0))[0] > 0.95
+            assert find(ben, host.audio(host.calls[0], 1))[0] > 0.95
+            assert host.drops == {}
 
     run_virtual(main())
 
 
 def test_a_wrong_path_is_refused_with_a_code_and_no_call():
     async def main() -> None:
-        async with serving() as (desk, dial), dial(f"/plivo/{desk.ingress.token}") as socket:
+        async with serving() as (host, dial), dial(f"/plivo/{host.ingress.token}") as socket:
             await send(socket, written("telnyx", voice(1, 0.1), voice(2, 0.1))[0])
             assert (await socket.receive()).data == 1008
-            assert desk.calls == []
+            assert host.calls == []
 
     run_virtual(main())
 
 
 def test_of_a_name_that_the_url_says_twice_the_first_counts():
     async def main() -> None:
-        async with serving() as (desk, dial), dial(f"/livekit/{desk.ingress.token}?call=a&call=b") as socket:
+        async with serving() as (host, dial), dial(f"/livekit/{host.ingress.token}?call=a&call=b") as socket:
             await socket.send_bytes(bytes(960))
-            await desk.until(lambda: desk.calls)
-            assert [call.key for call in desk.calls] == ["livekit:a"]
+            await host.until(lambda: host.calls)
+            assert [call.key for call in host.calls] == ["livekit:a"]
 
     run_virtual(main())
 
 
 def test_without_the_token_nobody_comes_in():
     async def main() -> None:
-        async with serving() as (desk, dial):
-            for wrong in ("", "/telnyx", "/telnyx/x", f"/nobody/{desk.ingress.token}"):
+        async with serving() as (host, dial):
+            for wrong in ("", "/telnyx", "/telnyx/x", f"/nobody/{host.ingress.token}"):
                 with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                     await dial(wrong)
                 assert refused.value.status in {403, 404}

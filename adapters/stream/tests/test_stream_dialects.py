@@ -53,7 +53,7 @@ def test_a_probe_of_audiohook_is_answered_and_no_call(b):
     b.feed(stream, text({"type": "open", "id": "s", "seq": 1, "parameters": probe}))
     assert json.loads(stream.replies[0])["parameters"] == {"media": []}
     assert b.feed(stream, text({"type": "close", "id": "s", "seq": 2})) == NORMAL
-    assert b.desk.calls == []
+    assert b.host.calls == []
 
 
 @virtual
@@ -68,7 +68,7 @@ def test_audiohook_without_a_medium_that_can_be_taken_is_told_so(b):
         stream, text({"type": "open", "id": "s", "seq": 1, "parameters": {"conversationId": "C1", "media": media}})
     )
     assert json.loads(stream.replies[0])["parameters"] == {"media": []}
-    assert (code, b.desk.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
+    assert (code, b.host.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
 
 
 @pytest.mark.parametrize("discarded", ["PT0S", "PT2S"], ids=["stand", "run on"])
@@ -89,7 +89,7 @@ def test_what_comes_after_a_pause_of_audiohook_is_kept_whether_positions_run_on_
         b.feed(stream, *[message for step in steps[10:] for message in step], step=200)
         b.feed(stream, say("close"))
         for party in (0, 1):
-            heard = np.asarray(b.desk.audio(b.call, party))
+            heard = np.asarray(b.host.audio(b.call, party))
             said = decode(Codec.PCMU, encode(Codec.PCMU, voice(party + 1, 8.0)))
             assert np.array_equal(heard[:15_999], said[:15_999])  # at its edges a sample is the pause's
             assert not heard[16_000:32_000].any()
@@ -118,7 +118,7 @@ def test_sinch_hears_from_us_well_before_the_minute_after_which_it_hangs_up(b):
         assert set(stream.replies) <= {'{"command":"heartbeat"}'}
         stream.replies.clear()
     assert told == [20, 40, 60]
-    assert len(b.desk.audio(b.call, 0)) == 65 * 16_000
+    assert len(b.host.audio(b.call, 0)) == 65 * 16_000
 
 
 @virtual
@@ -151,9 +151,9 @@ def test_audio_of_mod_audio_stream_before_its_metadata_and_without_any_is_kept(b
                 b.feed(stream, text({"callid": "C1"}))
             b.feed(stream, frame, step=20)
         b.feed(stream, ("close", 1000))
-    assert [call.key for call in b.desk.calls] == ["mod_audio_stream:C1", "mod_audio_stream:socket-2"]
-    for call in b.desk.calls:
-        assert np.asarray(b.desk.audio(call, 0)).tobytes().find(said.tobytes()) >= 0
+    assert [call.key for call in b.host.calls] == ["mod_audio_stream:C1", "mod_audio_stream:socket-2"]
+    for call in b.host.calls:
+        assert np.asarray(b.host.audio(call, 0)).tobytes().find(said.tobytes()) >= 0
 
 
 @virtual
@@ -175,9 +175,9 @@ def test_sockets_of_one_livekit_room_are_one_call_with_a_party_each(b):
     b.feed(two, ("binary", said.tobytes()))
     b.feed(one, ("close", 1000))
     b.feed(two, ("close", 1000))
-    assert len(b.desk.calls) == 1
+    assert len(b.host.calls) == 1
     assert [party.who.name for party in b.call.state.parties] == ["ann", "ben"]
-    assert np.array_equal(np.asarray(b.desk.audio(b.call, 0))[: len(said)], said)
+    assert np.array_equal(np.asarray(b.host.audio(b.call, 0))[: len(said)], said)
 
 
 def test_audio_that_stops_before_its_byte_order_is_known_is_kept_soon():
@@ -188,7 +188,7 @@ def test_audio_that_stops_before_its_byte_order_is_known_is_kept_soon():
         said = voice(1, 0.5)
         b.feed(stream, *[("binary", said[at : at + 160].tobytes()) for at in range(0, len(said), 160)], step=20)
         await asyncio.sleep(2)
-        assert np.array_equal(np.asarray(b.desk.audio(b.call, 0))[: len(said)], said)
+        assert np.array_equal(np.asarray(b.host.audio(b.call, 0))[: len(said)], said)
 
     run_virtual(main())
 
@@ -203,9 +203,9 @@ def test_audio_that_waits_when_its_call_is_cut_off_is_counted(b):
     b.call.end(at=b.clock.now(), cause=Cause(text="limit"))
     b.feed(stream, *frames[20:], step=20)
     b.feed(stream, ("close", 1000))
-    assert len(b.desk.calls) == 2
-    assert b.desk.drops["frame", "after-close"] == 20
-    assert np.asarray(b.desk.audio(b.call, 0)).tobytes().find(said[21 * 160 :].tobytes()) >= 0
+    assert len(b.host.calls) == 2
+    assert b.host.drops["frame", "after-close"] == 20
+    assert np.asarray(b.host.audio(b.call, 0)).tobytes().find(said[21 * 160 :].tobytes()) >= 0
 
 
 @virtual
@@ -218,8 +218,8 @@ def test_a_mixed_track_of_a_twilio_clone_is_said_of_nobody_who_may_not_have_said
     b.feed(stream, text({"event": "stop"}))
     assert [party.who.name for party in b.call.state.parties] == ["", "", "everybody, mixed"]
     assert [track.party for track in b.call.state.tracks] == [2]
-    assert len(b.desk.audio(b.call, 2)) == len(said)
-    assert b.desk.drops == {}
+    assert len(b.host.audio(b.call, 2)) == len(said)
+    assert b.host.drops == {}
 
 
 @virtual
@@ -236,14 +236,14 @@ def test_a_participant_of_livekit_may_have_any_name(b):
     stream = b.socket("livekit", "call=room&participant=Änn Exämple")
     b.feed(stream, ("binary", voice(1, 0.5).tobytes()))
     assert [party.who.name for party in b.call.state.parties] == ["Änn Exämple"]
-    assert b.desk.drops == {}
+    assert b.host.drops == {}
 
 
 @virtual
 def test_calls_that_two_platforms_name_alike_are_two(b):
     for dialect in ("wavix", "didlogic"):
         b.feed(b.socket(dialect), text({"event": "start", "call_id": "1", "stream_type": "x", "sample_rate": 24_000}))
-    assert [call.key for call in b.desk.calls] == ["wavix:1", "didlogic:1"]
+    assert [call.key for call in b.host.calls] == ["wavix:1", "didlogic:1"]
 
 
 @virtual
@@ -254,9 +254,9 @@ def test_a_socket_of_yeastar_is_of_one_call_and_has_so_many_channels(b):
         return text({"callid": call, "audio": l16(voice(1, 0.1)), "status": "process", "channelid": channel})
 
     b.feed(stream, say("C1", "a"), say("C2", "b"), *[say("C1", f"c{n}") for n in range(20)])
-    assert [call.key for call in b.desk.calls] == ["yeastar:C1"]
+    assert [call.key for call in b.host.calls] == ["yeastar:C1"]
     assert len(b.call.state.tracks) == 16
-    assert b.desk.drops == {("message", "malformed"): 1, ("track", "limit"): 5}
+    assert b.host.drops == {("message", "malformed"): 1, ("track", "limit"): 5}
 
 
 @virtual
@@ -270,7 +270,7 @@ def test_metadata_of_freeswitchs_modules_may_look_like_anything(b):
             stream = b.socket(dialect)
             assert b.feed(stream, text(said), ("binary", voice(1, 0.1).tobytes())) == GO_ON
             assert stream.started
-    assert b.desk.drops == {}
+    assert b.host.drops == {}
     stream = b.socket("mod_audio_fork")
     assert b.feed(stream, text({"sampleRate": 8000, "mixType": "stereo"})) == POLICY
 
@@ -285,7 +285,7 @@ def test_a_tag_of_voximplant_may_come_again_and_more_than_enough_are_counted(b):
     b.feed(stream, start("a"), text({"event": "stop", "stop": {"tag": "a"}}), start("a"), start("a"))
     assert len(b.call.state.tracks) == 3
     b.feed(stream, *[start(f"t{n}") for n in range(20)])
-    assert b.desk.drops == {("track", "limit"): 5}
+    assert b.host.drops == {("track", "limit"): 5}
 
 
 @virtual
@@ -297,7 +297,7 @@ def test_frames_that_telnyx_sends_in_another_order_lie_in_theirs(b):
         steps[number], steps[number + 1] = steps[number + 1], steps[number]
     for messages in steps:
         b.feed(stream, *messages, step=10)
-    assert b.desk.drops == {}
+    assert b.host.drops == {}
 
 
 @pytest.mark.parametrize("wrong", ["OPUS", "G722", "AMR-WB", "", "L16x"])
@@ -309,7 +309,7 @@ def test_a_codec_that_cannot_be_taken_is_refused(wrong):
         code = b.feed(
             stream, text({"event": "start", "stream_id": "S", "start": {"call_control_id": "C", "media_format": form}})
         )
-        assert (code, b.desk.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
+        assert (code, b.host.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
 
     test()
 
@@ -352,7 +352,7 @@ def test_samples_of_ozonetel_that_are_none_are_counted(b):
     b.feed(stream, transcript("ozonetel")[0])
     for wrong in ([70_000], ["1"], [1.5], "x", None, [[1]]):
         b.feed(stream, text({"event": "media", "data": {"samples": wrong, "sampleRate": 8000}}))
-    assert b.desk.drops == {("message", "malformed"): 6}
+    assert b.host.drops == {("message", "malformed"): 6}
 
 
 @virtual
@@ -360,4 +360,4 @@ def test_half_samples_are_counted(b):
     stream = b.socket("jambonz")
     b.feed(stream, text({"callSid": "C1", "sampleRate": 8000, "mixType": "stereo"}))
     b.feed(stream, ("binary", b"\x00" * 322))
-    assert b.desk.drops == {("message", "binary"): 1}
+    assert b.host.drops == {("message", "binary"): 1}

@@ -28,7 +28,7 @@ def play(bench: Bench, dialect: str, steps, *, step: float = 20) -> None:
 
 
 def heard(bench: Bench, party: int) -> np.ndarray:
-    return np.asarray(bench.desk.audio(bench.call, party))
+    return np.asarray(bench.host.audio(bench.call, party))
 
 
 def only(dialect: str, test) -> None:
@@ -43,7 +43,7 @@ def only(dialect: str, test) -> None:
 def test_every_dialect_gives_the_same_call_sample_by_sample(dialect, ms):
     def test(bench: Bench) -> None:
         play(bench, dialect, written(dialect, ANN, BEN, 8 * ms), step=ms)
-        (call,) = bench.desk.calls
+        (call,) = bench.host.calls
         state = call.state
         assert [party.who.tel for party in state.parties] == ([A, B] if dialect != "voximplant" else ["", ""])
         assert [track.party for track in state.tracks] == [0, 1]
@@ -53,7 +53,7 @@ def test_every_dialect_gives_the_same_call_sample_by_sample(dialect, ms):
             at = next(n for n in range(len(audio)) if audio[n : n + 800].tobytes() == said[:800].tobytes())
             assert at <= 8 * ms + 1
             assert np.array_equal(audio[at : at + len(said)], said)
-        assert bench.desk.drops == {}
+        assert bench.host.drops == {}
         orders = [fact.value for fact in state.facts if fact.name.startswith("byteOrder")]
         assert all(value.endswith("as expected") for value in orders)
 
@@ -113,7 +113,7 @@ def test_a_socket_that_dies_and_comes_back_is_the_same_call_with_a_gap(dialect):
         for messages in [*steps[:1], *steps[half:-1]]:
             bench.feed(second, *messages, step=10)
         second.gone(bench.clock.now(), clean=True)
-        assert len(bench.desk.calls) == 1
+        assert len(bench.host.calls) == 1
         assert len(bench.call.state.tracks) == 4
         assert bench.call.state.tracks[2].spans.kind_at(8000 * 2) is SpanKind.LOST
 

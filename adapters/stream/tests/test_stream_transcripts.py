@@ -77,7 +77,7 @@ def test_a_transcript_becomes_the_call_that_it_tells_of(name, by):
                 break
         stream.gone(bench.clock.now())
         key, who, tracks, keys = EXPECTED[name]
-        (call,) = bench.desk.calls
+        (call,) = bench.host.calls
         state = call.state
         facts = {fact.name: fact.value for fact in state.facts}
         assert (call.key, state.ended is not None) == (f"{facts['dialect']}:{key}", True)
@@ -86,8 +86,8 @@ def test_a_transcript_becomes_the_call_that_it_tells_of(name, by):
             assert [f"{track.codec} {track.rate}" for track in state.tracks] == tracks
         assert "".join(moment.button for moment in state.history if moment.event == "keydown") == keys
         assert facts["dialect"] == (named(name) if by == "path" else AS_ANOTHER.get(name, named(name)))
-        assert bench.desk.drops == COUNTED.get(name, {})
-        assert bench.desk.faults == []
+        assert bench.host.drops == COUNTED.get(name, {})
+        assert bench.host.faults == []
 
     run_virtual(main())
 
@@ -97,8 +97,8 @@ def test_who_does_not_show_itself_is_refused_without_a_name_in_its_path(name):
     async def main() -> None:
         bench = Bench()
         codes = [bench.feed(bench.socket(), *transcript(name)[:3])]
-        assert codes == [POLICY] or bench.desk.drops["message", "malformed"]
-        assert bench.desk.calls == []
+        assert codes == [POLICY] or bench.host.drops["message", "malformed"]
+        assert bench.host.calls == []
 
     run_virtual(main())
 
@@ -112,8 +112,8 @@ def test_a_path_that_names_another_dialect_is_refused(path, sent):
     async def main() -> None:
         bench = Bench()
         assert bench.feed(bench.socket(path), *transcript(sent)) == POLICY
-        assert bench.desk.drops["stream", "wrong-dialect"] == 1
-        assert bench.desk.calls == []
+        assert bench.host.drops["stream", "wrong-dialect"] == 1
+        assert bench.host.calls == []
 
     run_virtual(main())
 
@@ -173,14 +173,14 @@ def test_whatever_is_wrong_in_messages_ends_no_more_than_what_it_says(name, how)
                         stream = None
             if stream is not None:
                 stream.gone(bench.clock.now())
-            assert bench.desk.faults == []
-            assert all(call.state.ended is not None for call in bench.desk.calls)
+            assert bench.host.faults == []
+            assert all(call.state.ended is not None for call in bench.host.calls)
             if how == "numbers":
-                assert len(bench.desk.calls) == 1
-            if how == "blanks" and len(bench.desk.calls) == 1 and name not in {"ozonetel", "yeastar"}:
+                assert len(bench.host.calls) == 1
+            if how == "blanks" and len(bench.host.calls) == 1 and name not in {"ozonetel", "yeastar"}:
                 texts = sum(
                     kind == "text" and len(data) > 250 and b"payload" in data for kind, data in transcript(name)
                 )
-                assert bench.desk.drops["message", "malformed"] == texts
+                assert bench.host.drops["message", "malformed"] == texts
 
     run_virtual(main())

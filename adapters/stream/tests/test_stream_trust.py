@@ -11,7 +11,7 @@ import pytest
 from stream_kit import written
 
 from vcond.sdk.contract import ConfigError
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond.testing.time import run_virtual
 from vcond_stream import StreamAdapter, StreamConfig
@@ -187,23 +187,23 @@ def test_a_handshake_of_genesys_is_taken_once_and_what_is_remembered_is_bounded(
 
 def test_the_path_of_a_dialect_with_a_secret_asks_for_that_before_the_upgrade():
     async def main() -> None:
-        async with MemoryDesk("stream") as desk:
+        async with MemoryHost("stream") as host:
             config = StreamConfig(secrets={"telnyx": KEY}, public_url=BASE)
-            task = asyncio.create_task(StreamAdapter(config).run(desk))
-            await desk.until(lambda: desk.is_attached)
-            url = f"{desk.ingress.bound_url}/stream"
+            task = asyncio.create_task(StreamAdapter(config).run(host))
+            await host.until(lambda: host.is_attached)
+            url = f"{host.ingress.bound_url}/stream"
             async with aiohttp.ClientSession() as session:
-                for where in ("/telnyx", f"/telnyx/{desk.ingress.token}", "/plivo"):
+                for where in ("/telnyx", f"/telnyx/{host.ingress.token}", "/plivo"):
                     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                         await session.ws_connect(url + where)
                     assert refused.value.status == 403
-                assert desk.drops == {("stream", "not-vouched-for"): 2}
+                assert host.drops == {("stream", "not-vouched-for"): 2}
                 headers = {"x-telnyx-streaming-auth-token": KEY}
                 async with session.ws_connect(f"{url}/telnyx", headers=headers) as socket:
                     for _, data in written("telnyx", voice(1, 0.1), voice(2, 0.1))[0]:
                         await socket.send_str(data.decode())
-                    await desk.until(lambda: desk.calls)
-                async with session.ws_connect(f"{url}/plivo/{desk.ingress.token}"):
+                    await host.until(lambda: host.calls)
+                async with session.ws_connect(f"{url}/plivo/{host.ingress.token}"):
                     pass
             task.cancel()
             await asyncio.wait([task])

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from vcond.sdk.contract import SECOND, ConfigError, Desk, Finding
+from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Finding
 from vcond.sdk.media_stream import Batch, HangUp, Limits, Listener, MediaStreams, Pulse, Stream, StreamedCalls
 from vcond_stream.config import StreamConfig
 from vcond_stream.detect import Detecting
@@ -44,14 +44,14 @@ class StreamAdapter:
                 raise ConfigError(why, f"adapters.stream.secrets.{dialect}")
         self._config = config
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
         config = self._config
-        calls, pulse = StreamedCalls(desk, config), Pulse()
+        calls, pulse = StreamedCalls(host, config), Pulse()
 
         def meet(request: web.Request, _hang_up: HangUp) -> Listener:
             dialect = Detecting(_handshake(request), DIALECTS, self._named(request))
-            return Batch(Stream(desk, calls, dialect), pulse)
+            return Batch(Stream(host, calls, dialect), pulse)
 
         limits = Limits(
             config.max_streams, config.start_timeout, config.idle_timeout, MAX_MESSAGE, PROTOCOLS, compress=True
@@ -61,15 +61,15 @@ class StreamAdapter:
         def vouch(request: web.Request) -> str:
             secret = config.secrets.get(named := self._named(request), "")
             headers = {name.lower(): value for name, value in request.headers.items()}
-            base, now = config.public_url or desk.ingress.base_url, desk.clock.now() / SECOND
+            base, now = config.public_url or host.ingress.base_url, host.clock.now() / SECOND
             asked = Asked(base, request.raw_path, headers, now, nonces)
             return "" if not secret or VOUCH[named](asked, secret) else "not-vouched-for"
 
-        streams = MediaStreams(desk, limits, meet, vouch)
-        desk.ingress.route("GET", config.path, streams.answer)
+        streams = MediaStreams(host, limits, meet, vouch)
+        host.ingress.route("GET", config.path, streams.answer)
         for name in DIALECTS:
-            desk.ingress.route("GET", f"{config.path}/{name}", streams.answer, guarded=name not in config.secrets)
-        desk.attached(True, f"waiting for streams at {stream_url(desk.ingress.base_url, config.path)}")
+            host.ingress.route("GET", f"{config.path}/{name}", streams.answer, guarded=name not in config.secrets)
+        host.attached(True, f"waiting for streams at {stream_url(host.ingress.base_url, config.path)}")
         try:
             await asyncio.Event().wait()
         finally:

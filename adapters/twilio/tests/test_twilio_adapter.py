@@ -11,7 +11,7 @@ import pytest
 
 from vcond.sdk.media_stream import MAX_MESSAGE
 from vcond.sdk.media_stream.signatures import url_signature
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_twilio import TwilioAdapter, TwilioConfig
@@ -22,13 +22,13 @@ HOME = Path(__file__).parents[1]
 
 @asynccontextmanager
 async def serving(**config):
-    """An adapter at a desk; yields the desk, the URL of its streams and its task."""
-    async with MemoryDesk("twilio") as desk:
+    """An adapter at a host; yields the host, the URL of its streams and its task."""
+    async with MemoryHost("twilio") as host:
         adapter = TwilioAdapter(TwilioConfig(**config))
-        task = asyncio.create_task(adapter.run(desk))
-        await desk.until(lambda: desk.is_attached)
+        task = asyncio.create_task(adapter.run(host))
+        await host.until(lambda: host.is_attached)
         try:
-            yield desk, f"{desk.ingress.bound_url}/twilio/stream/{desk.ingress.token}", task
+            yield host, f"{host.ingress.bound_url}/twilio/stream/{host.ingress.token}", task
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -45,50 +45,50 @@ def virtual(test):
 
 @virtual
 async def test_a_call_from_start_to_stop(twilio):
-    async with serving() as (desk, url, _), twilio.dial(url) as client:
+    async with serving() as (host, url, _), twilio.dial(url) as client:
         await client.start({"from": "+15550100"})
         await client.play(voice(1, 2.0), voice(2, 2.0))
         assert await client.stop() == 1000
-        call = desk.by_key(twilio.CALL)
+        call = host.by_key(twilio.CALL)
         assert call.over
-        assert find(voice(1, 2.0), desk.audio(call, 0))[0] > 0.95
-        assert find(voice(2, 2.0), desk.audio(call, 1))[0] > 0.95
-        assert desk.drops == {}
+        assert find(voice(1, 2.0), host.audio(call, 0))[0] > 0.95
+        assert find(voice(2, 2.0), host.audio(call, 1))[0] > 0.95
+        assert host.drops == {}
 
 
 @virtual
 async def test_a_socket_that_does_not_start_is_hung_up(twilio):
-    async with serving(start_timeout=10) as (desk, url, _), twilio.dial(url) as client:
+    async with serving(start_timeout=10) as (host, url, _), twilio.dial(url) as client:
         await client.send(twilio.connected())
         begun = asyncio.get_running_loop().time()
         assert await client.close_code() == 1008
         assert asyncio.get_running_loop().time() - begun == pytest.approx(10, abs=0.5)
-        assert desk.drops == {("stream", "no-start"): 1}
+        assert host.drops == {("stream", "no-start"): 1}
 
 
 @virtual
 async def test_a_stream_that_falls_silent_is_hung_up_and_its_call_ends(twilio):
-    async with serving(idle_timeout=60, grace=10) as (desk, url, _), twilio.dial(url) as client:
+    async with serving(idle_timeout=60, grace=10) as (host, url, _), twilio.dial(url) as client:
         await client.start()
         await asyncio.sleep(40)
         await client.play(voice(1, 0.5))
         begun = asyncio.get_running_loop().time()
         assert await client.close_code() == 1008
         assert asyncio.get_running_loop().time() - begun == pytest.approx(60, abs=0.5)
-        await desk.until(lambda: desk.calls[0].over, within=15)
-        assert desk.drops == {("stream", "idle"): 1}
+        await host.until(lambda: host.calls[0].over, within=15)
+        assert host.drops == {("stream", "idle"): 1}
 
 
 @virtual
 async def test_more_streams_than_allowed_are_refused(twilio):
-    async with serving(max_streams=1) as (desk, url, _):
+    async with serving(max_streams=1) as (host, url, _):
         async with twilio.dial(url) as first:
             await first.start()
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 async with twilio.dial(url):
                     pass
             assert refused.value.status == 503
-            assert desk.drops == {("stream", "limit"): 1}
+            assert host.drops == {("stream", "limit"): 1}
             await first.stop()
         async with twilio.dial(url, "CAtwo") as second:
             await second.start()
@@ -97,13 +97,13 @@ async def test_more_streams_than_allowed_are_refused(twilio):
 
 @virtual
 async def test_no_token_no_stream(twilio):
-    async with serving() as (desk, url, _):
+    async with serving() as (host, url, _):
         for wrong in (url.rpartition("/")[0], url + "x"):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 async with twilio.dial(wrong):
                     pass
             assert refused.value.status == 403
-        assert desk.calls == []
+        assert host.calls == []
 
 
 @virtual
@@ -114,46 +114,46 @@ async def test_a_browser_is_told_that_this_is_no_page(twilio):
 
 @virtual
 async def test_an_oversized_message_ends_the_socket_not_the_call(twilio):
-    async with serving(grace=10) as (desk, url, _), twilio.dial(url) as client:
+    async with serving(grace=10) as (host, url, _), twilio.dial(url) as client:
         await client.start()
         await client.play(voice(1, 0.5))
         await client.send("x" * (MAX_MESSAGE + 1))
         assert await client.close_code() == 1009
-        assert desk.drops == {("message", "websocket"): 1}
-        assert not desk.calls[0].over
+        assert host.drops == {("message", "websocket"): 1}
+        assert not host.calls[0].over
         async with twilio.dial(url, stream="MZ2") as again:
             await again.start()
             await again.stop()
-        assert desk.calls[0].over
+        assert host.calls[0].over
 
 
 @virtual
 async def test_another_encoding_is_refused_with_a_close_code(twilio):
-    async with serving() as (desk, url, _), twilio.dial(url) as client:
+    async with serving() as (host, url, _), twilio.dial(url) as client:
         await client.start(encoding="audio/l16")
         assert await client.close_code() == 1003
-        assert desk.calls == []
+        assert host.calls == []
 
 
 @virtual
 async def test_too_much_garbage_ends_the_socket(twilio):
-    async with serving() as (desk, url, _), twilio.dial(url) as client:
+    async with serving() as (host, url, _), twilio.dial(url) as client:
         for _ in range(60):
             await client.send("{")
             await client.socket.send_bytes(b"\xff")
         assert await client.close_code() == 1008
-        assert desk.drops.total() == 100
+        assert host.drops.total() == 100
 
 
 @virtual
 async def test_cancelled_it_says_goodbye_and_leaves_the_calls_open(twilio):
-    async with serving() as (desk, url, task), twilio.dial(url) as client, twilio.dial(url, "CAtwo") as other:
+    async with serving() as (host, url, task), twilio.dial(url) as client, twilio.dial(url, "CAtwo") as other:
         await client.start()
         await client.play(voice(1, 0.5))
         task.cancel()
         assert (await client.close_code(), await other.close_code()) == (1001, 1001)
         await asyncio.wait([task])
-        assert not desk.calls[0].over
+        assert not host.calls[0].over
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             async with twilio.dial(url):
                 pass
@@ -162,11 +162,11 @@ async def test_cancelled_it_says_goodbye_and_leaves_the_calls_open(twilio):
 
 @virtual
 async def test_a_peer_that_never_answers_a_close_holds_nothing_up(twilio):
-    async with serving() as (desk, url, task):
-        host, port = desk.ingress.bound_url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+    async with serving() as (host, url, task):
+        address, port = host.ingress.bound_url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(address, int(port))
         writer.write(
-            f"GET {url.removeprefix(desk.ingress.bound_url)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            f"GET {url.removeprefix(host.ingress.bound_url)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         )
@@ -242,7 +242,7 @@ def test_with_the_auth_token_twilios_signature_lets_a_stream_in_and_nothing_else
     key = "12345678901234567890123456789012"
 
     async def main() -> None:
-        async with serving(auth_tokens=["0" * 32, key], public_url="https://edge.example.com") as (desk, url, _):
+        async with serving(auth_tokens=["0" * 32, key], public_url="https://edge.example.com") as (host, url, _):
             bare = url.rpartition("/")[0]
             signed = url_signature(key, "wss://edge.example.com/twilio/stream")
             async with aiohttp.ClientSession() as session:
@@ -256,10 +256,10 @@ def test_with_the_auth_token_twilios_signature_lets_a_stream_in_and_nothing_else
                     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                         await session.ws_connect(where, headers={"X-Twilio-Signature": header})
                     assert refused.value.status == 403
-                assert desk.drops == {("stream", "signature"): 5}
+                assert host.drops == {("stream", "signature"): 5}
                 async with session.ws_connect(bare, headers={"X-Twilio-Signature": signed}) as socket:
                     await socket.send_str(twilio.raw(twilio.start()).decode())
-                    await desk.until(lambda: desk.calls)
+                    await host.until(lambda: host.calls)
                     await socket.send_str(twilio.raw(twilio.stop()).decode())
 
     run_virtual(main())

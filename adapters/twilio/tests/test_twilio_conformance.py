@@ -20,12 +20,12 @@ class TwilioLine(RigCall):
         self.rig, self.key = rig, key
         self.client = None
 
-    async def connect(self, desk) -> None:
-        url = f"{desk.ingress.bound_url}/twilio/stream/{desk.ingress.token}"
+    async def connect(self, host) -> None:
+        url = f"{host.ingress.bound_url}/twilio/stream/{host.ingress.token}"
         number = next(self.rig.numbers)
         self.client = await self.rig.stack.enter_async_context(self.rig.twilio.dial(url, self.key, f"MZ{number:032x}"))
         await self.client.start(PARAMETERS)
-        await desk.until(lambda: self.key in {call.key for call in desk.open_calls()}, what="the call")
+        await host.until(lambda: self.key in {call.key for call in host.open_calls()}, what="the call")
 
     async def speak(self, caller, callee) -> None:
         await self.client.play(caller, callee)
@@ -39,9 +39,9 @@ class TwilioLine(RigCall):
     async def cut(self) -> None:
         await self.client.cut()
 
-    async def resume(self, desk) -> None:
+    async def resume(self, host) -> None:
         await asyncio.sleep(1)
-        await self.connect(desk)
+        await self.connect(host)
 
 
 class TwilioRig(Rig):
@@ -60,14 +60,14 @@ class TwilioRig(Rig):
     async def stop(self) -> None:
         await self.stack.aclose()
 
-    async def place(self, desk, *, answered=True) -> TwilioLine:
+    async def place(self, host, *, answered=True) -> TwilioLine:
         assert answered
         self.lines.append(TwilioLine(self, f"CA{next(self.numbers):032x}"))
-        await self.lines[-1].connect(desk)
+        await self.lines[-1].connect(host)
         return self.lines[-1]
 
-    async def garbage(self, desk) -> None:
-        url = f"{desk.ingress.bound_url}/twilio/stream/{desk.ingress.token}"
+    async def garbage(self, host) -> None:
+        url = f"{host.ingress.bound_url}/twilio/stream/{host.ingress.token}"
         async with self.twilio.dial(url) as client:
             await client.send("this is no JSON")
             await client.socket.send_bytes(b"\x00\xff")

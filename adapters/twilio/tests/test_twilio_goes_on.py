@@ -9,7 +9,7 @@ import pytest
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import MILLI, SECOND, Cause, Dtmf
 from vcond.sdk.media_stream import Stream, StreamedCalls
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock, run_virtual
 from vcond_twilio.config import TwilioConfig
@@ -19,20 +19,20 @@ CUT = Cause(text="limit")
 
 
 class Bench:
-    """A desk, a switchboard, and streams that are fed by hand."""
+    """A host, a tracker, and streams that are fed by hand."""
 
     def __init__(self, twilio, **config) -> None:
         self.twilio = twilio
         self.clock = ManualClock()
-        self.desk = MemoryDesk("twilio", clock=self.clock)
-        self.board = StreamedCalls(self.desk, TwilioConfig(**config))
+        self.host = MemoryHost("twilio", clock=self.clock)
+        self.streamed = StreamedCalls(self.host, TwilioConfig(**config))
 
     def feed(self, stream, *messages) -> None:
         for message in messages:
             stream.feed(self.twilio.raw(message), self.clock.now())
 
     def started(self, **start) -> Stream:
-        stream = Stream(self.desk, self.board, TwilioDialect())
+        stream = Stream(self.host, self.streamed, TwilioDialect())
         self.feed(stream, self.twilio.connected(), self.twilio.start(**start))
         return stream
 
@@ -45,7 +45,7 @@ class Bench:
 
     @property
     def call(self):
-        return self.desk.calls[-1]
+        return self.host.calls[-1]
 
 
 def virtual(test):
@@ -65,7 +65,7 @@ async def test_streams_of_a_call_that_was_cut_off_go_on_into_the_next_at_once(be
     first = b.call
     first.end(at=b.clock.now(), cause=CUT)
     b.talk(stream, {"inbound": later, "outbound": voice(4, 2.0)}, first=2000)
-    assert len(b.desk.calls) == 2
+    assert len(b.host.calls) == 2
     second = b.call
     assert (second.over, second.key, second.state.answered is not None) == (False, first.key, True)
     assert 0 < second.state.opened - first.state.ended <= 20 * MILLI
@@ -76,8 +76,8 @@ async def test_streams_of_a_call_that_was_cut_off_go_on_into_the_next_at_once(be
     b.feed(stream, b.twilio.stop())
     assert second.over
     for party, pcm in ((0, later), (1, voice(4, 2.0))):
-        assert find(pcm[160:], b.desk.audio(second, party))[0] > 0.95  # it begins at the end of the first frame
-    assert b.desk.drops == {}
+        assert find(pcm[160:], b.host.audio(second, party))[0] > 0.95  # it begins at the end of the first frame
+    assert b.host.drops == {}
 
 
 @virtual
@@ -87,9 +87,9 @@ async def test_two_streams_of_it_go_on_into_the_same_one(bench):
     b.call.end(at=b.clock.now(), cause=CUT)
     b.talk(one, {"inbound": voice(1, 1.0)})
     b.talk(two, {"outbound": voice(2, 1.0)})
-    assert len(b.desk.calls) == 2
+    assert len(b.host.calls) == 2
     assert [track.party for track in b.call.state.tracks] == [0, 1]
-    assert b.desk.drops == {}
+    assert b.host.drops == {}
 
 
 @virtual
@@ -99,7 +99,7 @@ async def test_a_key_that_is_pressed_first_is_in_the_next_call(bench):
     b.call.end(at=b.clock.now(), cause=CUT)
     b.feed(stream, b.twilio.dtmf("5"))
     assert [event.button for event in b.call.events if isinstance(event, Dtmf)] == ["5"]
-    assert len(b.desk.calls) == 2
+    assert len(b.host.calls) == 2
 
 
 @pytest.mark.parametrize("stopped", [True, False])
@@ -115,8 +115,8 @@ def test_a_stream_that_ends_right_after_opens_nothing(twilio, stopped):
             stream.gone(b.clock.now())
         b.clock.advance(60 * SECOND)
         await asyncio.sleep(60)
-        assert len(b.desk.calls) == 1
-        assert b.desk.drops == {}
+        assert len(b.host.calls) == 1
+        assert b.host.drops == {}
 
     test(twilio)
 
@@ -127,4 +127,4 @@ async def test_a_call_that_was_ended_on_purpose_is_not_begun_again(bench):
     stream = b.started()
     b.call.end(at=b.clock.now(), cause=Cause(text="operator"))
     b.talk(stream, {"inbound": voice(1, 1.0)})
-    assert len(b.desk.calls) == 1
+    assert len(b.host.calls) == 1

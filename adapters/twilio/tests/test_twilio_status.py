@@ -10,7 +10,7 @@ import pytest
 
 from vcond.sdk.media_stream import with_form
 from vcond.sdk.media_stream.signatures import url_signature
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import run_virtual
 from vcond_twilio import TwilioAdapter, TwilioConfig
 
@@ -24,16 +24,16 @@ FORM = {
 
 @asynccontextmanager
 async def serving(**config):
-    async with MemoryDesk("twilio") as desk:
-        task = asyncio.create_task(TwilioAdapter(TwilioConfig(public_url=BASE, **config)).run(desk))
-        await desk.until(lambda: desk.is_attached)
+    async with MemoryHost("twilio") as host:
+        task = asyncio.create_task(TwilioAdapter(TwilioConfig(public_url=BASE, **config)).run(host))
+        await host.until(lambda: host.is_attached)
         async with aiohttp.ClientSession() as session:
 
             async def post(form, where="/twilio/stream/status", **headers):
-                async with session.post(desk.ingress.bound_url + where, data=form, headers=headers) as answer:
+                async with session.post(host.ingress.bound_url + where, data=form, headers=headers) as answer:
                     return answer.status
 
-            yield desk, post
+            yield host, post
         task.cancel()
         await asyncio.wait([task])
 
@@ -64,77 +64,77 @@ def test_of_a_form_each_value_is_signed_once_and_in_order(form, made):
 
 @virtual
 async def test_a_call_that_nobody_answered_is_a_record_without_audio_and_only_one(twilio):
-    async with serving(auth_tokens=[KEY]) as (desk, post):
+    async with serving(auth_tokens=[KEY]) as (host, post):
         for _ in range(2):
             assert await post(FORM, **signature(FORM.items())) == 204
-        (call,) = desk.calls
+        (call,) = host.calls
         state = call.state
         assert (call.key, state.direction, state.disposition) == (FORM["CallSid"], "outbound", "busy")
         assert [party.who.tel for party in state.parties] == ["+15550100", "+15550199"]
         assert (state.answered, state.cause.sip) == (None, 486)
-        assert desk.drops == {}
+        assert host.drops == {}
 
 
 @virtual
 async def test_a_callback_that_twilio_did_not_sign_is_refused(twilio):
-    async with serving(auth_tokens=[KEY]) as (desk, post):
+    async with serving(auth_tokens=[KEY]) as (host, post):
         changed = {**FORM, "CallStatus": "failed"}
         assert await post(FORM) == 403
         assert await post(changed, **signature(FORM.items())) == 403
         assert await post(FORM, **signature(FORM.items(), key="0" * 32)) == 403
         assert await post(FORM, **signature(FORM.items(), url=f"{BASE}/twilio/stream")) == 403
-        assert (desk.calls, desk.drops) == ([], {("status", "signature"): 4})
+        assert (host.calls, host.drops) == ([], {("status", "signature"): 4})
 
 
 @virtual
 async def test_without_an_auth_token_the_ingress_token_lets_callbacks_in(twilio):
-    async with serving() as (desk, post):
+    async with serving() as (host, post):
         assert await post(FORM) == 403
-        assert await post(FORM, f"/twilio/stream/status/{desk.ingress.token}") == 204
-        assert len(desk.calls) == 1
+        assert await post(FORM, f"/twilio/stream/status/{host.ingress.token}") == 204
+        assert len(host.calls) == 1
 
 
 @virtual
 async def test_a_call_whose_stream_was_lost_waits_no_longer_once_it_is_said_to_be_over(twilio):
-    async with serving(grace=600) as (desk, post):
-        url = f"{desk.ingress.bound_url}/twilio/stream/{desk.ingress.token}"
-        where = f"/twilio/stream/status/{desk.ingress.token}"
+    async with serving(grace=600) as (host, post):
+        url = f"{host.ingress.bound_url}/twilio/stream/{host.ingress.token}"
+        where = f"/twilio/stream/status/{host.ingress.token}"
         async with twilio.dial(url) as client:
             await client.start()
-            await desk.until(lambda: desk.calls)
+            await host.until(lambda: host.calls)
             over = {**FORM, "CallSid": twilio.CALL, "CallStatus": "completed"}
             await post({**over, "CallSid": "CA" + "9" * 32}, where)
-            assert not desk.calls[0].over
+            assert not host.calls[0].over
             await client.cut()
         await asyncio.sleep(1)
-        assert not desk.calls[0].over
+        assert not host.calls[0].over
         await post(over, where)
-        assert (desk.calls[0].over, desk.calls[0].state.cause.text) == (True, "completed")
-        assert len(desk.calls) == 1
+        assert (host.calls[0].over, host.calls[0].state.cause.text) == (True, "completed")
+        assert len(host.calls) == 1
 
 
 @virtual
 async def test_a_call_that_a_stream_carries_ends_with_that(twilio):
-    async with serving() as (desk, post):
-        url = f"{desk.ingress.bound_url}/twilio/stream/{desk.ingress.token}"
+    async with serving() as (host, post):
+        url = f"{host.ingress.bound_url}/twilio/stream/{host.ingress.token}"
         async with twilio.dial(url) as client:
             await client.start()
-            await desk.until(lambda: desk.calls)
+            await host.until(lambda: host.calls)
             form = {**FORM, "CallSid": twilio.CALL, "CallStatus": "completed"}
-            await post(form, f"/twilio/stream/status/{desk.ingress.token}")
-            assert not desk.calls[0].over
+            await post(form, f"/twilio/stream/status/{host.ingress.token}")
+            assert not host.calls[0].over
             await client.stop()
-        assert (desk.calls[0].over, desk.calls[0].state.cause.text) == (True, "stop")
+        assert (host.calls[0].over, host.calls[0].state.cause.text) == (True, "stop")
 
 
 @virtual
 async def test_what_makes_no_sense_or_is_of_another_leg_changes_nothing(twilio):
-    async with serving() as (desk, post):
-        where = f"/twilio/stream/status/{desk.ingress.token}"
+    async with serving() as (host, post):
+        where = f"/twilio/stream/status/{host.ingress.token}"
         for wrong in ({"CallSid": "../x"}, {"CallSid": ""}, {"CallSid": "C" * 100}):
             assert await post({**FORM, **wrong}, where) == 204
         for other in ({"ParentCallSid": "CA1"}, {"CallStatus": "ringing"}, {"CallStatus": "completed"}):
             assert await post({**FORM, **other}, where) == 204
         assert await post({**FORM, "CallSid": "CAodd", "SipResponseCode": "²²²", "From": "x" * 1000}, where) == 204
-        assert desk.drops == {("status", "malformed"): 3}
-        assert [call.key for call in desk.calls] == ["CAodd"]
+        assert host.drops == {("status", "malformed"): 3}
+        assert [call.key for call in host.calls] == ["CAodd"]

@@ -11,7 +11,7 @@ from vcond.sdk.contract import SECOND, Instant, PartyInfo, SpanKind
 from vcond.sdk.media_stream import GO_ON, NORMAL, POLICY, UNSUPPORTED, Stream, StreamedCalls
 from vcond.sdk.media_stream.stream import MAX_GARBAGE
 from vcond.sdk.media_stream.tracks import EARLY
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import NOON, ManualClock, run_virtual
 from vcond_twilio.config import TwilioConfig
@@ -19,16 +19,16 @@ from vcond_twilio.dialect import TwilioDialect
 
 
 class Bench:
-    """A desk, a switchboard, and streams that are fed by hand. The clock moves only with ``wait``."""
+    """A host, a tracker, and streams that are fed by hand. The clock moves only with ``wait``."""
 
     def __init__(self, twilio, **config) -> None:
         self.twilio = twilio
         self.clock = ManualClock()
-        self.desk = MemoryDesk("twilio", clock=self.clock)
-        self.board = StreamedCalls(self.desk, TwilioConfig(**config))
+        self.host = MemoryHost("twilio", clock=self.clock)
+        self.streamed = StreamedCalls(self.host, TwilioConfig(**config))
 
     def stream(self) -> Stream:
-        return Stream(self.desk, self.board, TwilioDialect())
+        return Stream(self.host, self.streamed, TwilioDialect())
 
     def feed(self, stream, *messages) -> int:
         code = GO_ON
@@ -58,7 +58,7 @@ class Bench:
 
     @property
     def call(self):
-        return self.desk.calls[-1]
+        return self.host.calls[-1]
 
 
 def virtual(test):
@@ -93,12 +93,12 @@ async def test_a_stream_that_is_late_and_catches_up_has_every_word_where_its_tim
             b.feed(stream, b.twilio.media(track, number + 1, 20 * number, payload))
     b.feed(stream, b.twilio.stop())
     for party, pcm in enumerate(said.values()):
-        heard = b.desk.audio(b.call, party)
+        heard = b.host.audio(b.call, party)
         for second in range(20):
             match, lag = find(pcm[8000 * second : 8000 * (second + 1)], heard)
             assert match >= 0.99
             assert abs(lag - 8000 * second) <= 8
-    assert not b.desk.drops
+    assert not b.host.drops
 
 
 @virtual
@@ -138,7 +138,7 @@ async def test_a_stop_ends_the_call_at_once(bench):
     assert (b.call.state.ended, b.call.state.disposition, b.call.state.cause.text) == (at(1.0), None, "stop")
     assert {track.samples for track in b.call.state.tracks} == {8000}
     stream.gone(b.clock.now())
-    assert b.desk.drops == {}
+    assert b.host.drops == {}
 
 
 @virtual
@@ -159,7 +159,7 @@ async def test_audio_lies_at_its_timestamp_and_what_is_missing_is_lost(bench):
             payload = encode(Codec.PCMU, ann[160 * number : 160 * (number + 1)])
             b.feed(stream, b.twilio.media("inbound", number + 1, 20 * number, payload))
     b.feed(stream, b.twilio.stop())
-    heard = b.desk.audio(b.call, 0)
+    heard = b.host.audio(b.call, 0)
     assert not heard[6400:9600].any()
     assert find(ann[:6400], heard)[1] == 0
     assert find(ann[9600:], heard[9600:])[0] > 0.95
@@ -178,7 +178,7 @@ async def test_tracks_that_begin_apart_stay_on_one_clock(bench):
                 payload = encode(Codec.PCMU, pcm[160 * frame : 160 * (frame + 1)])
                 b.feed(stream, b.twilio.media(track, frame + 1, offset + 20 * frame, payload))
     b.feed(stream, b.twilio.stop())
-    (_, first), (_, second) = find(ann, b.desk.audio(b.call, 0)), find(ben, b.desk.audio(b.call, 1))
+    (_, first), (_, second) = find(ann, b.host.audio(b.call, 0)), find(ben, b.host.audio(b.call, 1))
     assert (first - second) / 8 == pytest.approx(88, abs=20)
 
 
@@ -191,8 +191,8 @@ async def test_audio_that_comes_before_the_start_is_kept(bench):
     b.talk(stream, {"inbound": ann[1600:]}, first=200)
     b.feed(stream, b.twilio.stop())
     assert b.call.state.opened == at(0), "when its first frame was spoken, not when it came"
-    assert find(ann, b.desk.audio(b.call, 0))[0] > 0.95
-    assert b.desk.drops == {}
+    assert find(ann, b.host.audio(b.call, 0))[0] > 0.95
+    assert b.host.drops == {}
 
 
 @virtual
@@ -202,8 +202,8 @@ async def test_audio_that_waits_for_a_start_is_bounded_and_counted(bench):
     for number in range(EARLY + 7):
         b.feed(stream, b.twilio.media("inbound", number + 1, 20 * number))
     stream.gone(b.clock.now())
-    assert b.desk.drops == {("frame", "before-start"): 7, ("frame", "no-start"): EARLY}
-    assert b.desk.calls == []
+    assert b.host.drops == {("frame", "before-start"): 7, ("frame", "no-start"): EARLY}
+    assert b.host.calls == []
 
 
 @virtual
@@ -230,7 +230,7 @@ async def test_another_stream_of_the_call_goes_on_with_it(bench):
     await b.wait(30)
     b.talk(second, {"inbound": ann, "outbound": ann}, first=30_000)
     b.feed(second, b.twilio.stop())
-    assert len(b.desk.calls) == 1
+    assert len(b.host.calls) == 1
     assert [party.key for party in b.call.state.parties] == ["caller", "callee"]
     assert [track.party for track in b.call.state.tracks] == [0, 1, 0, 1]
     assert b.call.state.ended == at(35)
@@ -249,7 +249,7 @@ async def test_with_a_stop_grace_a_stopped_stream_may_come_back(bench):
     b.talk(second, {"inbound": ann})
     b.feed(second, b.twilio.stop())
     await b.wait(61)
-    assert len(b.desk.calls) == 1
+    assert len(b.host.calls) == 1
     assert (b.call.state.ended, b.call.state.cause.text) == (at(22), "stop")
     assert b.call.state.tracks[2].spans.kind_at(5 * 8000) is SpanKind.PAUSED
 
@@ -259,8 +259,8 @@ async def test_a_stream_of_a_call_that_had_ended_begins_a_record_of_its_own(benc
     b = bench()
     b.feed(b.started(), b.twilio.stop())
     b.feed(b.started(stream="MZnew"), b.twilio.stop())
-    assert [call.key for call in b.desk.calls] == [b.twilio.CALL] * 2
-    assert len({call.uuid for call in b.desk.calls}) == 2
+    assert [call.key for call in b.host.calls] == [b.twilio.CALL] * 2
+    assert len({call.uuid for call in b.host.calls}) == 2
 
 
 @virtual
@@ -284,10 +284,10 @@ async def test_of_two_streams_with_the_same_track_the_later_one_counts(bench):
     b.talk(one, {"inbound": voice(1, 0.2)})
     b.talk(two, {"inbound": voice(2, 2.0)})
     b.feed(two, b.twilio.stop())
-    assert b.desk.drops == {("frame", "superseded"): 10}
+    assert b.host.drops == {("frame", "superseded"): 10}
     assert not b.call.over
     one.gone(b.clock.now())
-    assert find(voice(2, 2.0), b.desk.audio(b.call, 0))[0] > 0.95
+    assert find(voice(2, 2.0), b.host.audio(b.call, 0))[0] > 0.95
     await b.wait(11)
     assert b.call.over
 
@@ -299,7 +299,7 @@ async def test_a_track_that_was_not_announced_is_taken_when_it_comes(bench):
     b.talk(stream, {"outbound": voice(2, 1.0)})
     assert [track.party for track in b.call.state.tracks] == [0, 1]
     b.feed(stream, b.twilio.stop())
-    assert find(voice(2, 1.0), b.desk.audio(b.call, 1))[0] > 0.95
+    assert find(voice(2, 1.0), b.host.audio(b.call, 1))[0] > 0.95
 
 
 @virtual
@@ -307,7 +307,7 @@ async def test_an_unknown_track_is_counted(bench):
     b = bench()
     stream = b.started()
     b.feed(stream, *[b.twilio.media("sideways", n, 20 * n) for n in range(3)])
-    assert b.desk.drops == {("frame", "unknown-track"): 3}
+    assert b.host.drops == {("frame", "unknown-track"): 3}
 
 
 @pytest.mark.parametrize("wrong", [{"encoding": "audio/x-alaw"}, {"sampleRate": 16000}, {"channels": 2}])
@@ -315,7 +315,7 @@ def test_another_encoding_is_refused(twilio, wrong):
     async def main():
         b = Bench(twilio)
         assert b.feed(b.stream(), twilio.start(**wrong)) == UNSUPPORTED
-        assert (b.desk.calls, dict(b.desk.drops)) == ([], {("stream", "encoding"): 1})
+        assert (b.host.calls, dict(b.host.drops)) == ([], {("stream", "encoding"): 1})
 
     run_virtual(main())
 
@@ -334,7 +334,7 @@ async def test_digits_that_are_none_are_counted(bench):
     b = bench()
     b.feed(b.stream(), b.twilio.dtmf("1"))
     b.feed(b.started(), b.twilio.dtmf("12"), b.twilio.dtmf("w"), b.twilio.dtmf(""))
-    assert b.desk.drops == {("message", "malformed"): 4}
+    assert b.host.drops == {("message", "malformed"): 4}
 
 
 @virtual
@@ -343,7 +343,7 @@ async def test_messages_that_never_came_are_counted(bench):
     stream = b.started()
     for seq in (2, 3, 7, 8, 5, 9, 10**10):
         b.feed(stream, b.twilio.media("inbound", seq, 20 * seq, seq=seq))
-    assert b.desk.drops == {("message", "sequence-gap"): 3 + 1000, ("message", "out-of-order"): 1}
+    assert b.host.drops == {("message", "sequence-gap"): 3 + 1000, ("message", "out-of-order"): 1}
 
 
 @virtual
@@ -351,8 +351,8 @@ async def test_what_a_later_twilio_says_and_marks_are_nothing(bench):
     b = bench()
     stream = b.started()
     b.feed(stream, {"event": "weather", "sun": True}, {"event": "mark", "mark": {"name": "x"}}, b.twilio.connected())
-    assert b.desk.drops == {}
-    assert b.desk.faults == []
+    assert b.host.drops == {}
+    assert b.host.faults == []
 
 
 @virtual
@@ -360,8 +360,8 @@ async def test_a_second_start_is_counted_and_changes_nothing(bench):
     b = bench()
     stream = b.started()
     assert b.feed(stream, b.twilio.start(call="CAother")) == GO_ON
-    assert [call.key for call in b.desk.calls] == [b.twilio.CALL]
-    assert b.desk.drops == {("message", "second-start"): 1}
+    assert [call.key for call in b.host.calls] == [b.twilio.CALL]
+    assert b.host.drops == {("message", "second-start"): 1}
 
 
 @virtual
@@ -370,15 +370,15 @@ async def test_garbage_is_counted_until_it_is_too_much(bench):
     stream = b.started()
     codes = [b.feed(stream, b"{") for _ in range(MAX_GARBAGE)]
     assert codes == [GO_ON] * (MAX_GARBAGE - 1) + [POLICY]
-    assert b.desk.drops == {("message", "malformed"): MAX_GARBAGE}
+    assert b.host.drops == {("message", "malformed"): MAX_GARBAGE}
 
 
 @virtual
 async def test_too_many_parameters_are_counted_and_the_call_is_taken(bench):
     b = bench()
     b.started(parameters={f"p{n}": "x" for n in range(40)})
-    assert b.desk.drops == {("parameter", "limit"): 8}
-    assert len(b.desk.calls) == 1
+    assert b.host.drops == {("parameter", "limit"): 8}
+    assert len(b.host.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -402,8 +402,8 @@ def test_clocks_that_jump_lose_no_call(twilio, stamps):
         b.feed(stream, twilio.stop())
         assert b.call.state.ended == at(2.0)
         assert all(8 * 1900 <= track.samples <= 8 * 3100 for track in b.call.state.tracks)
-        assert len(b.desk.audio(b.call, 0)) == 16000
-        assert b.desk.faults == []
+        assert len(b.host.audio(b.call, 0)) == 16000
+        assert b.host.faults == []
 
     run_virtual(main())
 
@@ -428,16 +428,16 @@ async def test_odd_payloads_hurt_nothing(bench):
         b.clock.advance(20 * MILLI)
         b.feed(stream, b.twilio.media("inbound", number + 1, 20 * number, payload))
     b.feed(stream, b.twilio.stop())
-    assert b.desk.faults == []
-    assert np.asarray(b.desk.audio(b.call, 0)).any()
+    assert b.host.faults == []
+    assert np.asarray(b.host.audio(b.call, 0)).any()
 
 
 @virtual
 async def test_calls_that_an_earlier_run_left_open_end_after_the_grace(bench):
     b = bench(grace=10)
     b.started()
-    b.board.close()
-    again = StreamedCalls(b.desk, TwilioConfig(grace=10))
+    b.streamed.close()
+    again = StreamedCalls(b.host, TwilioConfig(grace=10))
     await b.wait(9)
     assert not b.call.over
     await b.wait(2)
@@ -450,7 +450,7 @@ async def test_a_board_that_is_closed_leaves_calls_open(bench):
     b = bench(grace=1)
     one, two = b.started(), b.started(call="CAtwo")
     one.gone(b.clock.now())
-    b.board.close()
+    b.streamed.close()
     two.gone(b.clock.now())
     await b.wait(5)
-    assert not any(call.over for call in b.desk.calls)
+    assert not any(call.over for call in b.host.calls)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from vcond.sdk.contract import Desk, Finding
+from vcond.sdk.contract import AdapterHost, Finding
 from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls, candidates
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.dialect import TwilioDialect
@@ -25,27 +25,27 @@ class TwilioAdapter:
     def __init__(self, config: TwilioConfig) -> None:
         self._config = config
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
-        calls, pulse = StreamedCalls(desk, self._config), Pulse()
-        keys, base = self._config.auth_tokens, self._config.public_url or desk.ingress.base_url
+        calls, pulse = StreamedCalls(host, self._config), Pulse()
+        keys, base = self._config.auth_tokens, self._config.public_url or host.ingress.base_url
 
         def vouch(request: web.Request) -> str:
             return "" if signed(request, keys, candidates(base, request.raw_path)) else "signature"
 
         streams = MediaStreams(
-            desk,
+            host,
             Limits.of(self._config),
-            lambda _request, _hang_up: Batch(Stream(desk, calls, TwilioDialect()), pulse),
+            lambda _request, _hang_up: Batch(Stream(host, calls, TwilioDialect()), pulse),
             vouch if keys else lambda _: "",
         )
-        desk.ingress.route("GET", self._config.path, streams.answer, guarded=not keys)
-        statuses = Statuses(desk, calls, keys, base)
-        desk.ingress.route("POST", f"{self._config.path}/status", statuses.answer, guarded=not keys)
-        url = stream_url(desk.ingress.base_url, self._config.path)
+        host.ingress.route("GET", self._config.path, streams.answer, guarded=not keys)
+        statuses = Statuses(host, calls, keys, base)
+        host.ingress.route("POST", f"{self._config.path}/status", statuses.answer, guarded=not keys)
+        url = stream_url(host.ingress.base_url, self._config.path)
         if not url.startswith("wss://"):
-            desk.log.warning("Twilio cannot reach this address", url=url, fix=f"set web.public_url; {PROXY}")
-        desk.attached(True, f"waiting for streams at {url}")
+            host.log.warning("Twilio cannot reach this address", url=url, fix=f"set web.public_url; {PROXY}")
+        host.attached(True, f"waiting for streams at {url}")
         try:
             await asyncio.Event().wait()
         finally:

@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from vcond.sdk.contract import CallAttribute, Cause, Desk, Direction
+from vcond.sdk.contract import AdapterHost, CallAttribute, Cause, Direction
 from vcond.sdk.media_stream import StreamedCalls, candidates, party, twilio_signed, understand, with_form
 
 SIGNATURE: Final = "X-Twilio-Signature"
@@ -34,9 +34,9 @@ def signed(request: web.Request, keys: Iterable[str], urls: Iterable[str]) -> bo
 class Statuses:
     """The route of status callbacks."""
 
-    def __init__(self, desk: Desk, calls: StreamedCalls, keys: Sequence[str], base: str) -> None:
+    def __init__(self, host: AdapterHost, calls: StreamedCalls, keys: Sequence[str], base: str) -> None:
         """``keys``: what Twilio signs with; none = the ingress token guards the route."""
-        self._desk = desk
+        self._host = host
         self._calls = calls
         self._keys = keys
         self._base = base
@@ -49,7 +49,7 @@ class Statuses:
         form = [(name, value) for name, value in posted.items() if isinstance(value, str)]
         urls = candidates(self._base, request.raw_path, ("https",))
         if self._keys and not signed(request, self._keys, [with_form(url, form) for url in urls]):
-            self._desk.dropped("status", "signature")
+            self._host.dropped("status", "signature")
             raise web.HTTPForbidden(text="nobody vouches for this status\n")
         self.take(dict(form[:MOST_FIELDS]))
         return web.Response(status=204)
@@ -58,22 +58,22 @@ class Statuses:
         """What a callback says. Of a leg that another call dialled nothing is told: that call's record has it."""
         key, status = form.get("CallSid", ""), form.get("CallStatus", "")
         if not (0 < len(key) <= 64 and key.isascii() and key.isalnum()):
-            self._desk.dropped("status", "malformed")
+            self._host.dropped("status", "malformed")
             return
         if form.get("ParentCallSid") or status not in {*UNANSWERED, "completed"} or key in self._done:
             return
         self._done.append(key)
-        code, at = form.get("SipResponseCode", ""), self._desk.clock.now()
+        code, at = form.get("SipResponseCode", ""), self._host.clock.now()
         sip = int(code) if len(code) == 3 and code.isascii() and code.isdigit() and code >= "400" else None
         cause = Cause(text=status, sip=sip) if status in UNANSWERED else Cause(q850=16, text=status)
         if self._calls.over(key, at=at, cause=cause) or status not in UNANSWERED:
             return
         direction: Direction = understand({"direction": form.get("Direction", "")}).direction
-        call = self._desk.call(key, at=at, direction=direction)
+        call = self._host.call(key, at=at, direction=direction)
         call.party("caller", at=at, who=party(form.get("From", "")[:128], form.get("CallerName", "")[:128]))
         call.party("callee", at=at, who=party(form.get("To", "")[:128]))
         for name, field in (("callSid", "CallSid"), ("accountSid", "AccountSid")):
             if form.get(field):
                 call.emit(CallAttribute(at=at, name=name, value=form[field][:128]))
         call.end(at=at, cause=cause)
-        self._desk.log.info("call that nobody answered", call=call.uuid, status=status)
+        self._host.log.info("call that nobody answered", call=call.uuid, status=status)

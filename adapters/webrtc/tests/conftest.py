@@ -17,7 +17,7 @@ from aiortc.codecs import get_capabilities
 from aiortc.mediastreams import MediaStreamTrack
 from av import AudioFrame
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig, ports
 
 sys.path.insert(0, str(Path(__file__).parent))  # for janus_fake: test folders are no packages
@@ -127,26 +127,26 @@ def publisher():
 
 @pytest.fixture
 def serving():
-    """A desk with the adapter, and a factory of publishers: ``async with serving(grace=0) as (desk, person)``."""
+    """A host with the adapter, and a factory of publishers: ``async with serving(grace=0) as (host, person)``."""
     return _serving
 
 
 @asynccontextmanager
 async def _serving(*, clock=None, **config):
     people = []
-    async with MemoryDesk("webrtc", clock=clock) as desk:
-        task = asyncio.create_task(WebRtcAdapter(WebRtcConfig(**config)).run(desk))
-        await desk.until(lambda: desk.is_attached)
+    async with MemoryHost("webrtc", clock=clock) as host:
+        task = asyncio.create_task(WebRtcAdapter(WebRtcConfig(**config)).run(host))
+        await host.until(lambda: host.is_attached)
 
-        def person(given=desk.ingress.token, codec="audio/opus"):
-            people.append(Publisher(desk.ingress.bound_url, given, codec))
+        def person(given=host.ingress.token, codec="audio/opus"):
+            people.append(Publisher(host.ingress.bound_url, given, codec))
             return people[-1]
 
         try:
-            yield desk, person
+            yield host, person
         finally:
             for one in people:
                 await one.close()
             task.cancel()
             await asyncio.wait([task])
-    assert not desk.faults
+    assert not host.faults

@@ -36,12 +36,12 @@ class RoomLine(RigCall):
         await self.janus.cut()
         await asyncio.sleep(0.1)
 
-    async def resume(self, desk) -> None:
-        await desk.until(lambda: desk.is_attached, within=30)
-        await desk.until(lambda: self.heard(desk), within=30, what="tracks")
+    async def resume(self, host) -> None:
+        await host.until(lambda: host.is_attached, within=30)
+        await host.until(lambda: self.heard(host), within=30, what="tracks")
 
-    def heard(self, desk) -> bool:
-        open_tracks = {track.party for track in desk.by_key(self.key).state.tracks if track.closed is None}
+    def heard(self, host) -> bool:
+        open_tracks = {track.party for track in host.by_key(self.key).state.tracks if track.closed is None}
         return open_tracks == {0, 1}
 
 
@@ -67,7 +67,7 @@ class JanusRig(Rig):
     async def stop(self) -> None:
         await self.janus.__aexit__()
 
-    async def place(self, desk, *, answered=True) -> RoomLine:
+    async def place(self, host, *, answered=True) -> RoomLine:
         room = next(self.rooms)
         people = []
         for name in NAMES:
@@ -75,15 +75,15 @@ class JanusRig(Rig):
             people[-1].publish()
             await asyncio.sleep(0.3)
         line = RoomLine(self.janus, room, people)
-        await desk.until(lambda: line.heard(desk), within=30, what="tracks")
+        await host.until(lambda: line.heard(host), within=30, what="tracks")
         return line
 
-    async def garbage(self, desk) -> None:
+    async def garbage(self, host) -> None:
         for text in ("", "{", "[]", '{"janus":1}', b"\xff\xfe", '{"janus":"event","transaction":[]}'):
-            await desk.until(lambda: desk.is_attached, within=60)
+            await host.until(lambda: host.is_attached, within=60)
             await self.janus.tell(text)
             await asyncio.sleep(2)
-        await desk.until(lambda: desk.is_attached, within=60)
+        await host.until(lambda: host.is_attached, within=60)
 
     async def leftovers(self):
         return [f"forward to {forward.port}" for forward in self.janus.forwards()]

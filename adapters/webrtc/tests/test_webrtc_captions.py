@@ -12,7 +12,7 @@ import pytest
 
 from vcond.call.events import RecordingPaused, RecordingResumed
 from vcond.sdk.contract import PartyInfo, PartyLeft
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond_webrtc import captions
 
 LIMIT = 20
@@ -63,22 +63,22 @@ async def switch(person, what: str, *, on: bool) -> int:
         return told.status
 
 
-async def joined(desk, person, party: str, **words) -> None:
+async def joined(host, person, party: str, **words) -> None:
     await person.publish(call="c", party=party, **words)
-    await desk.until(lambda: any(one.key == party and one.here for one in desk.by_key("c").state.parties))
+    await host.until(lambda: any(one.key == party and one.here for one in host.by_key("c").state.parties))
 
 
 async def test_a_page_sees_what_both_say_and_who_is_there(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann, ben = person(), person()
-        await joined(desk, ann, "ann", name="Ann", tel="+15550100")
-        call = desk.by_key("c")
+        await joined(host, ann, "ann", name="Ann", tel="+15550100")
+        call = host.by_key("c")
         async with watching(ann) as page:
             assert await page.event() == (
                 "state",
                 {"you": 0, "parties": [{"name": "Ann", "here": True}], "paused": [], "resumable": False},
             )
-            await joined(desk, ben, "ben", tel="+15550199")
+            await joined(host, ben, "ben", tel="+15550199")
             kind, state = await page.event()
             assert (kind, state["parties"]) == ("state", [{"name": "Ann", "here": True}, {"name": "", "here": True}])
             call.say(0, "good", kind="partial", start=0.5, stop=1.0)
@@ -99,10 +99,10 @@ async def test_a_page_sees_what_both_say_and_who_is_there(serving):
 
 
 async def test_who_was_cut_off_goes_on_where_it_was_and_nobody_sees_more(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann, ben = person(), person()
-        await joined(desk, ann, "ann")
-        call = desk.by_key("c")
+        await joined(host, ann, "ann")
+        call = host.by_key("c")
         async with watching(ann) as page:
             await page.event()
             for number in range(3):
@@ -110,7 +110,7 @@ async def test_who_was_cut_off_goes_on_where_it_was_and_nobody_sees_more(serving
             assert (await page.event())[1]["text"] == "line 0"
             last = page.last
         call.say(0, "line 3")
-        await joined(desk, ben, "ben")
+        await joined(host, ben, "ben")
         async with watching(ann, last) as page:
             assert (await page.event())[0] == "state"
             assert [(await page.event())[1]["text"] for _ in range(3)] == ["line 1", "line 2", "line 3"]
@@ -124,23 +124,23 @@ async def test_who_was_cut_off_goes_on_where_it_was_and_nobody_sees_more(serving
 
 
 async def test_captions_end_with_the_session_and_with_the_call(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann, ben = person(), person()
-        await joined(desk, ann, "ann")
-        await joined(desk, ben, "ben")
+        await joined(host, ann, "ann")
+        await joined(host, ben, "ben")
         async with watching(ann) as hers, watching(ben) as his:
             await ann.hang_up()
             assert await hers.reason() == "hung-up"
-            desk.by_key("c").end(at=desk.clock.now())
+            host.by_key("c").end(at=host.clock.now())
             assert await his.reason() == "call"
         async with ann.http.get(f"{ann.location}/captions") as told:
             assert told.status in {404, 409}
 
 
 async def test_a_page_is_told_that_the_same_party_is_elsewhere_now(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         first, second = person(), person()
-        await joined(desk, first, "ann")
+        await joined(host, first, "ann")
         async with watching(first) as page:
             await second.publish(call="c", party="ann")
             assert await page.reason() == "superseded"
@@ -149,9 +149,9 @@ async def test_a_page_is_told_that_the_same_party_is_elsewhere_now(serving):
 
 
 async def test_watchers_are_bounded_and_a_session_in_no_call_shows_nothing(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann, ben = person(), person()
-        await joined(desk, ann, "ann")
+        await joined(host, ann, "ann")
         async with ann.http.get("/whip/nobodys/captions") as told:
             assert told.status == 404
         for method, status in (("OPTIONS", 200), ("POST", 405), ("PUT", 405)):
@@ -171,9 +171,9 @@ async def test_watchers_are_bounded_and_a_session_in_no_call_shows_nothing(servi
 
 async def test_a_page_of_another_origin_may_watch_when_it_may_publish(serving):
     ours = "https://app.example.com"
-    async with serving(origins=(ours,)) as (desk, person):
+    async with serving(origins=(ours,)) as (host, person):
         ann = person()
-        await joined(desk, ann, "ann")
+        await joined(host, ann, "ann")
         async with ann.http.get(f"{ann.location}/captions", headers={"Origin": ours}) as told:
             assert told.headers["Access-Control-Allow-Origin"] == ours
         async with ann.http.options(f"{ann.location}/pause", headers={"Origin": ours}) as told:
@@ -182,9 +182,9 @@ async def test_a_page_of_another_origin_may_watch_when_it_may_publish(serving):
 
 async def test_a_silent_stream_is_kept_alive(serving, monkeypatch):
     monkeypatch.setattr(captions, "KEEPALIVE", 0.05)
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
-        await joined(desk, ann, "ann")
+        await joined(host, ann, "ann")
         async with watching(ann) as page:
             await page.event()
             async with asyncio.timeout(LIMIT):
@@ -193,9 +193,9 @@ async def test_a_silent_stream_is_kept_alive(serving, monkeypatch):
 
 async def test_a_reader_that_takes_nothing_is_cut_off(serving, monkeypatch):
     monkeypatch.setattr(captions, "STALLED", 0.3)
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
-        await joined(desk, ann, "ann")
+        await joined(host, ann, "ann")
         url = ann.http._build_url(f"{ann.location}/captions")
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -203,34 +203,34 @@ async def test_a_reader_that_takes_nothing_is_cut_off(serving, monkeypatch):
             deaf.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert await asyncio.to_thread(deaf.recv, 12) == b"HTTP/1.1 200"
             for _ in range(captions.MOST_LINES):
-                desk.by_key("c").say(0, "x" * 100_000)
-            await desk.until(lambda: desk.drops["caption", "stalled"] == 1)
+                host.by_key("c").say(0, "x" * 100_000)
+            await host.until(lambda: host.drops["caption", "stalled"] == 1)
 
 
 async def test_a_slow_page_loses_the_oldest_lines():
-    desk = MemoryDesk("webrtc")
-    call = desk.call("c", at=desk.clock.now())
-    call.party("ann", at=desk.clock.now(), who=PartyInfo(name="Ann"))
-    board = captions.Board(call)
+    host = MemoryHost("webrtc")
+    call = host.call("c", at=host.clock.now())
+    call.party("ann", at=host.clock.now(), who=PartyInfo(name="Ann"))
+    of_call = captions.CallCaptions(call)
     async with asyncio.TaskGroup() as group:
-        group.create_task(board.run())
-        await board.begun.wait()
-        start = board.place("", 0)
+        group.create_task(of_call.run())
+        await of_call.begun.wait()
+        start = of_call.place("", 0)
         for number in range(captions.MOST_LINES + 50):
             call.say(0, str(number))
-        call.end(at=desk.clock.now())
-    first, lines = await board.after(start, 0)
+        call.end(at=host.clock.now())
+    first, lines = await of_call.after(start, 0)
     assert (first, len(lines), lines[0].text) == (start + 50, captions.MOST_LINES, "50")
-    assert board.over
-    assert await board.after(first + len(lines), 0) == (first + len(lines), [])
+    assert of_call.over
+    assert await of_call.after(first + len(lines), 0) == (first + len(lines), [])
 
 
 async def test_a_party_pauses_for_all_and_who_paused_lets_it_go_on(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann, ben = person(), person()
-        await joined(desk, ann, "ann")
-        await joined(desk, ben, "ben")
-        call = desk.by_key("c")
+        await joined(host, ann, "ann")
+        await joined(host, ben, "ben")
+        call = host.by_key("c")
         async with watching(ben) as page:
             await page.event()
             assert await switch(ann, "pause", on=True) == 204
@@ -244,11 +244,11 @@ async def test_a_party_pauses_for_all_and_who_paused_lets_it_go_on(serving):
             assert await switch(ann, "pause", on=False) == 204
             assert (await page.event())[1]["paused"] == []
             # the operator's pause is the operator's
-            call.pause(desk.clock.now())
+            call.pause(host.clock.now())
             assert await switch(ann, "pause", on=True) == 204
             assert await switch(ann, "pause", on=False) == 409
             assert call.state.paused
-            call.pause(desk.clock.now(), on=False)
+            call.pause(host.clock.now(), on=False)
             # whoever is left may end the pause of one who has left
             assert await switch(ann, "pause", on=True) == 204
             await ann.hang_up()
@@ -266,13 +266,13 @@ async def test_a_party_pauses_for_all_and_who_paused_lets_it_go_on(serving):
 
 
 async def test_who_comes_back_paused_is_paused_before_anything_is_kept(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
         assert (await ann.post(await ann.offer(), call="c", paused="yes")).status == 400
         ann = person()
-        await joined(desk, ann, "ann", paused="1")  # its call was over when the connection was back: this is a new one
-        call = desk.by_key("c")
-        await desk.until(lambda: call.state.tracks)
+        await joined(host, ann, "ann", paused="1")  # its call was over when the connection was back: this is a new one
+        call = host.by_key("c")
+        await host.until(lambda: call.state.tracks)
         assert [type(event).__name__ for event in call.events[:3]] == ["CallOpened", "PartyJoined", "RecordingPaused"]
         assert [(pause.by, pause.party, pause.stop) for pause in call.state.pauses] == [("party", 0, None)]
         async with watching(ann) as page:
@@ -282,9 +282,9 @@ async def test_who_comes_back_paused_is_paused_before_anything_is_kept(serving):
 
 
 async def test_pausing_needs_the_token_and_a_call_and_resuming_has_a_pace(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
-        await joined(desk, ann, "ann")
+        await joined(host, ann, "ann")
         async with aiohttp.ClientSession() as http:
             for method in ("PUT", "DELETE"):
                 async with http.request(method, ann.http._build_url(f"{ann.location}/pause")) as told:
@@ -294,14 +294,14 @@ async def test_pausing_needs_the_token_and_a_call_and_resuming_has_a_pace(servin
             assert await switch(ann, "pause", on=True) == 204
             statuses.append(await switch(ann, "pause", on=False))
         assert set(statuses) == {204, 429}
-        assert desk.by_key("c").state.paused, "when in doubt it is paused"
-        desk.by_key("c").emit(PartyLeft(at=desk.clock.now(), party=0))
-        desk.by_key("c").end(at=desk.clock.now())
+        assert host.by_key("c").state.paused, "when in doubt it is paused"
+        host.by_key("c").emit(PartyLeft(at=host.clock.now(), party=0))
+        host.by_key("c").end(at=host.clock.now())
         assert await switch(ann, "pause", on=False) in {409, 429}
 
 
 @pytest.mark.parametrize("last", ["", "-", "a-b", "0-0"])
 def test_an_event_id_that_is_none_of_ours_begins_now(last):
-    board = captions.Board(None)
-    board._next = 5
-    assert board.place(last, 0) == 5
+    of_call = captions.CallCaptions(None)
+    of_call._next = 5
+    assert of_call.place(last, 0) == 5

@@ -11,7 +11,7 @@ import soxr
 
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import BadMediaError, ConfigError, Dtmf
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock
 from vcond_webrtc import opus as opus_module
@@ -66,27 +66,27 @@ class Bench:
     """A channel of a call, and packets that come 20 ms after one another."""
 
     def __init__(self, rate: int = 16_000) -> None:
-        self.desk = MemoryDesk("webrtc", clock=ManualClock())
-        self.call = self.desk.call("c", at=self.desk.clock.now())
-        party = self.call.party("p", at=self.desk.clock.now())
-        self.channel = Channel(self.desk, self.call, party, rate)
+        self.host = MemoryHost("webrtc", clock=ManualClock())
+        self.call = self.host.call("c", at=self.host.clock.now())
+        party = self.call.party("p", at=self.host.clock.now())
+        self.channel = Channel(self.host, self.call, party, rate)
 
     def send(self, codec: str, payloads: list[bytes], ticks: int, *, first: int = 0, lost=(), swapped=()) -> None:
         order = list(range(len(payloads)))
         for at in swapped:
             order[at], order[at + 1] = order[at + 1], order[at]
         for number in order:
-            now = self.desk.clock.advance(FRAME_NS)
+            now = self.host.clock.advance(FRAME_NS)
             if number not in lost:
                 stamp = (first + number * ticks) & 0xFFFFFFFF
                 packet = Packet(codec, (first + number) & 0xFFFF, stamp, payloads[number])
                 self.channel.write(packet, now)
-            self.desk.tick()
+            self.host.tick()
 
     def finish(self):
-        self.channel.close(self.desk.clock.now())
-        self.call.end(at=self.desk.clock.now())
-        assert not self.desk.faults
+        self.channel.close(self.host.clock.now())
+        self.call.end(at=self.host.clock.now())
+        assert not self.host.faults
         return self.call.state.tracks
 
     def seconds(self, track: int, kind: str) -> float:
@@ -102,7 +102,7 @@ def test_opus_is_kept_at_the_rate_that_is_asked_for(rate):
     (track,) = bench.finish()
     assert (track.codec, track.rate) == ("L16", rate)
     if rate == 48_000:
-        assert find(said[4800:96_000], bench.desk.audio(bench.call, 0))[0] >= 0.95
+        assert find(said[4800:96_000], bench.host.audio(bench.call, 0))[0] >= 0.95
 
 
 @pytest.mark.parametrize("first", [0, (1 << 32) - 30 * 960, (1 << 16) - 50])
@@ -114,7 +114,7 @@ def test_each_lost_packet_is_20_ms_that_are_lost_and_nothing_moves(first):
     bench.send("opus", opus(said), 960, first=first, lost=lost)
     bench.finish()
     assert bench.seconds(0, "lost") == pytest.approx(0.02 * len(lost), abs=0.001)
-    assert find(said[4800:220_000], bench.desk.audio(bench.call, 0))[0] >= 0.9
+    assert find(said[4800:220_000], bench.host.audio(bench.call, 0))[0] >= 0.9
 
 
 def test_packets_out_of_order_find_their_places():
@@ -125,7 +125,7 @@ def test_packets_out_of_order_find_their_places():
     (track,) = bench.finish()
     assert (track.codec, track.rate) == ("PCMU", 8_000)
     assert bench.seconds(0, "lost") == 0
-    assert find(said[800:], bench.desk.audio(bench.call, 0))[0] >= 0.99
+    assert find(said[800:], bench.host.audio(bench.call, 0))[0] >= 0.99
 
 
 def test_another_codec_is_another_track_of_the_same_party():
@@ -145,7 +145,7 @@ def test_what_cannot_be_decoded_is_counted_and_only_takes_its_number():
     bench = Bench()
     bench.send("opus", payloads, 960)
     bench.finish()
-    assert bench.desk.drops == {("frame", "bad-media"): 1}
+    assert bench.host.drops == {("frame", "bad-media"): 1}
     assert bench.seconds(0, "received") >= 1.9
 
 
@@ -155,7 +155,7 @@ def test_both_channels_of_stereo_are_kept_in_one():
     bench.send("opus", opus(np.stack([left, right], axis=1), bits=96_000), 960)
     bench.finish()
     both = (left[4800:96_000].astype(np.int32) + right[4800:96_000]) // 2
-    assert find(both.astype(np.int16), bench.desk.audio(bench.call, 0))[0] >= 0.95
+    assert find(both.astype(np.int16), bench.host.audio(bench.call, 0))[0] >= 0.95
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_each_codec_of_telephones_is_heard_as_it_was_said_and_its_loss_is_told(c
     (track,) = bench.finish()
     assert track.rate == rate
     assert bench.seconds(0, "lost") == pytest.approx(0.06, abs=0.002)
-    assert find(said[rate // 10 : rate * 2], bench.desk.audio(bench.call, 0))[0] >= 0.9
+    assert find(said[rate // 10 : rate * 2], bench.host.audio(bench.call, 0))[0] >= 0.9
 
 
 def test_a_pause_by_dtx_is_silence_and_a_lost_packet_is_lost():
@@ -180,10 +180,10 @@ def test_a_pause_by_dtx_is_silence_and_a_lost_packet_is_lost():
     assert quiet >= 90, "the encoder pauses"
     bench = Bench()
     for seq, number in enumerate(sent):
-        bench.desk.clock.advance(FRAME_NS * (number - (sent[seq - 1] if seq else -1)))
+        bench.host.clock.advance(FRAME_NS * (number - (sent[seq - 1] if seq else -1)))
         if number not in {50, 300}:
-            bench.channel.write(Packet("opus", seq, number * 960, packets[number]), bench.desk.clock.now())
-        bench.desk.tick()
+            bench.channel.write(Packet("opus", seq, number * 960, packets[number]), bench.host.clock.now())
+        bench.host.tick()
     bench.finish()
     assert bench.seconds(0, "lost") == pytest.approx(0.04, abs=0.002)
     assert bench.seconds(0, "silent") >= 0.02 * (quiet - 10)
@@ -207,7 +207,7 @@ def test_a_lost_packet_is_taken_from_the_next_one_when_that_holds_it(rate, first
     assert len(gone) < len(lost) / 2, "an encoder leaves out what is quiet"
     assert mended.seconds(0, "lost") == pytest.approx(0.02 * len(gone), abs=0.001)
     words = said if rate == 48_000 else soxr.resample(said, 48_000, rate)
-    quality = [find(words[rate // 10 : rate * 4], one.desk.audio(one.call, 0))[0] for one in (plain, mended)]
+    quality = [find(words[rate // 10 : rate * 4], one.host.audio(one.call, 0))[0] for one in (plain, mended)]
     assert quality[1] > quality[0]
 
 
@@ -217,11 +217,11 @@ def test_copies_are_taken_also_after_the_publisher_numbered_anew(jump):
     steady, anew = Bench(), Bench()
     for bench, by in ((steady, 0), (anew, jump)):
         for number, payload in enumerate(packets):
-            now = bench.desk.clock.advance(FRAME_NS)
+            now = bench.host.clock.advance(FRAME_NS)
             seq = (number + (by if number >= 100 else 0)) & 0xFFFF
             if number % 10 != 5:
                 bench.channel.write(Packet("opus", seq, number * 960, payload), now)
-            bench.desk.tick()
+            bench.host.tick()
         bench.finish()
     assert anew.seconds(0, "lost") == pytest.approx(steady.seconds(0, "lost"), abs=0.001)
 
@@ -260,10 +260,10 @@ def test_what_is_lost_at_the_end_of_a_pause_is_lost():
     bench = Bench()
     for number, payload in enumerate(packets):
         later = 25 if number > 60 else 0
-        now = bench.desk.clock.advance(FRAME_NS * (1 + 25 * (number == 61)))
+        now = bench.host.clock.advance(FRAME_NS * (1 + 25 * (number == 61)))
         if number != 60:
             bench.channel.write(Packet("opus", number, (number + later) * 960, payload), now)
-        bench.desk.tick()
+        bench.host.tick()
     bench.finish()
     assert bench.seconds(0, "lost") == pytest.approx(0.02, abs=0.001)
     assert bench.seconds(0, "silent") == pytest.approx(0.5, abs=0.01)
@@ -282,32 +282,32 @@ def test_one_that_comes_after_its_copy_changes_nothing():
     never, late = Bench(), Bench()
     for bench in (never, late):
         for number, payload in enumerate(packets):
-            now = bench.desk.clock.advance(FRAME_NS)
+            now = bench.host.clock.advance(FRAME_NS)
             if number != 60:
                 bench.channel.write(Packet("opus", number, number * 960, payload), now)
             if number == 61 and bench is late:
                 bench.channel.write(Packet("opus", 60, 60 * 960, packets[60]), now)
-            bench.desk.tick()
+            bench.host.tick()
         bench.finish()
         assert bench.seconds(0, "lost") == 0
-    assert np.array_equal(*(bench.desk.audio(bench.call, 0) for bench in (never, late)))
+    assert np.array_equal(*(bench.host.audio(bench.call, 0) for bench in (never, late)))
 
 
 def test_comfort_noise_is_silence_of_the_line_it_came_on():
     said = voice(12, 1.0)
     payloads = [encode(Codec.PCMU, said[at : at + 160]) for at in range(0, len(said), 160)]
     bench = Bench()
-    bench.channel.write(Packet(COMFORT_NOISE, 9, 0, b"\x40"), bench.desk.clock.now())
+    bench.channel.write(Packet(COMFORT_NOISE, 9, 0, b"\x40"), bench.host.clock.now())
     assert not bench.call.state.tracks, "noise alone is no audio"
     bench.send("pcmu", payloads, 160)
     for number in range(5):  # RFC 3389 section 4: at the sender's leisure
-        now = bench.desk.clock.advance(FRAME_NS * 10)
+        now = bench.host.clock.advance(FRAME_NS * 10)
         bench.channel.write(Packet(COMFORT_NOISE, 50 + number, 160 * (50 + 10 * number), b"\x40"), now)
-        bench.desk.tick()
+        bench.host.tick()
     for number, payload in enumerate(payloads):
-        now = bench.desk.clock.advance(FRAME_NS)
+        now = bench.host.clock.advance(FRAME_NS)
         bench.channel.write(Packet("pcmu", 55 + number, 160 * (100 + number), payload), now)
-        bench.desk.tick()
+        bench.host.tick()
     (track,) = bench.finish()
     assert bench.seconds(0, "lost") == 0
     assert bench.seconds(0, "silent") == pytest.approx(1.0, abs=0.05)
@@ -319,18 +319,18 @@ def test_a_key_is_told_once_and_its_packets_are_no_loss():
     packets = correct(voice(11, 3.0, 48_000))
     bench = Bench()
     bench.send("opus", packets[:50], 960)
-    seq, began = 50, bench.desk.clock.now()
+    seq, began = 50, bench.host.clock.now()
     for duration, flags in ((960, 0), (1920, 0), (2880, 0x80), (2880, 0x80), (2880, 0x80)):  # RFC 4733 section 2.5.1.4
         payload = struct.pack("!BBH", 5, flags | 10, duration)
-        bench.channel.write(Packet("telephone-event/48000", seq, 50 * 960, payload), bench.desk.clock.advance(FRAME_NS))
+        bench.channel.write(Packet("telephone-event/48000", seq, 50 * 960, payload), bench.host.clock.advance(FRAME_NS))
         seq += 1
     # the end of the second one is lost: it is up as soon as sound comes again
     lost_end = Packet("telephone-event/48000", seq, 60 * 960, struct.pack("!BBH", 11, 10, 960))
-    bench.channel.write(lost_end, bench.desk.clock.advance(5 * FRAME_NS))
+    bench.channel.write(lost_end, bench.host.clock.advance(5 * FRAME_NS))
     for number, payload in enumerate(packets[70:]):
-        now = bench.desk.clock.advance(FRAME_NS if number else 10 * FRAME_NS)
+        now = bench.host.clock.advance(FRAME_NS if number else 10 * FRAME_NS)
         bench.channel.write(Packet("opus", seq + 1 + number, (70 + number) * 960, payload), now)
-        bench.desk.tick()
+        bench.host.tick()
     bench.finish()
     keys = [event for event in bench.call.events if isinstance(event, Dtmf)]
     assert [(key.button, key.ms, key.party) for key in keys] == [("5", 60, 0), ("#", 20, 0)]
@@ -346,20 +346,20 @@ def test_the_number_of_a_key_is_not_that_of_a_lost_packet():
         bench.send("opus", packets[:60], 960)
         for number in range(keys):
             key = Packet("telephone-event/48000", 60 + number, 60 * 960, struct.pack("!BBH", 5, 0x80, 960))
-            bench.channel.write(key, bench.desk.clock.advance(FRAME_NS * 3 // keys))
+            bench.channel.write(key, bench.host.clock.advance(FRAME_NS * 3 // keys))
         for number, payload in enumerate(packets[63:]):
-            now = bench.desk.clock.advance(FRAME_NS)
+            now = bench.host.clock.advance(FRAME_NS)
             bench.channel.write(Packet("opus", 60 + keys + number, (63 + number) * 960, payload), now)
         bench.finish()
-    assert np.array_equal(*(bench.desk.audio(bench.call, 0) for bench in (once, thrice)))
+    assert np.array_equal(*(bench.host.audio(bench.call, 0) for bench in (once, thrice)))
 
 
 def test_a_key_that_is_down_when_the_publisher_goes_is_told():
     bench = Bench()
     bench.channel.write(
-        Packet("telephone-event/8000", 1, 0, struct.pack("!BBH", 9, 0, 400)), bench.desk.clock.advance(FRAME_NS)
+        Packet("telephone-event/8000", 1, 0, struct.pack("!BBH", 9, 0, 400)), bench.host.clock.advance(FRAME_NS)
     )
-    bench.channel.close(bench.desk.clock.now())
+    bench.channel.close(bench.host.clock.now())
     assert [event.button for event in bench.call.events if isinstance(event, Dtmf)] == ["9"]
     assert not bench.call.state.tracks
 

@@ -11,7 +11,7 @@ import pytest
 from aiortc.rtcicetransport import connection_kwargs
 
 from vcond.sdk.contract import ConfigError
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig, peer
 from vcond_webrtc.unit import forbids_executable_memory
 
@@ -106,8 +106,8 @@ def test_importing_the_adapter_imports_nothing_heavy():
 
 def test_a_missing_extra_is_named(monkeypatch):
     async def main() -> None:
-        async with MemoryDesk("webrtc") as desk:
-            await WebRtcAdapter(WebRtcConfig()).run(desk)
+        async with MemoryHost("webrtc") as host:
+            await WebRtcAdapter(WebRtcConfig()).run(host)
 
     monkeypatch.setitem(sys.modules, "aiortc", None)
     with pytest.raises(ConfigError, match=r"make install WITH=webrtc"):
@@ -155,7 +155,7 @@ def test_servers_are_such_as_the_library_takes(server, lawful):
 
 async def test_a_key_that_is_too_short_is_refused_before_anything_is_served():
     assert (await levels(secret="short"))["tokens of publishers"][0] == "error"
-    async with MemoryDesk("webrtc") as desk:
+    async with MemoryHost("webrtc") as host:
         with pytest.raises(ConfigError, match="32 bytes"):
-            await WebRtcAdapter(WebRtcConfig(secret="short")).run(desk)
-        assert not desk.attachments
+            await WebRtcAdapter(WebRtcConfig(secret="short")).run(host)
+        assert not host.attachments

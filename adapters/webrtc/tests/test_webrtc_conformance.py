@@ -21,12 +21,12 @@ class WebRtcLine(RigCall):
         self.rig, self.key = rig, key
         self.people = []
 
-    async def connect(self, desk) -> None:
-        self.people = [self.rig.publisher(desk.ingress.bound_url, desk.ingress.token, "audio/PCMU") for _ in NAMES]
+    async def connect(self, host) -> None:
+        self.people = [self.rig.publisher(host.ingress.bound_url, host.ingress.token, "audio/PCMU") for _ in NAMES]
         self.rig.everybody += self.people
         for i, person in enumerate(self.people):
             await person.publish(call=self.key, party=f"p{i}", name=NAMES[i], tel=TELS[i])
-            await desk.until(lambda i=i: len(desk.by_key(self.key).state.tracks) > i, what="a track")
+            await host.until(lambda i=i: len(host.by_key(self.key).state.tracks) > i, what="a track")
 
     async def speak(self, caller, callee) -> None:
         async with asyncio.TaskGroup() as group:
@@ -46,8 +46,8 @@ class WebRtcLine(RigCall):
         for person in self.people:
             await person.cut()
 
-    async def resume(self, desk) -> None:
-        await self.connect(desk)
+    async def resume(self, host) -> None:
+        await self.connect(host)
 
 
 class WebRtcRig(Rig):
@@ -68,14 +68,14 @@ class WebRtcRig(Rig):
         for person in self.everybody:
             await person.close()
 
-    async def place(self, desk, *, answered=True) -> WebRtcLine:
+    async def place(self, host, *, answered=True) -> WebRtcLine:
         assert answered
         line = WebRtcLine(self, f"call-{next(self.numbers)}")
-        await line.connect(desk)
+        await line.connect(host)
         return line
 
-    async def garbage(self, desk) -> None:
-        person = self.publisher(desk.ingress.bound_url, desk.ingress.token)
+    async def garbage(self, host) -> None:
+        person = self.publisher(host.ingress.bound_url, host.ingress.token)
         self.everybody.append(person)
         for body in ("this is no SDP", "v=0\r\nm=audio\r\n", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"):
             answer = await person.post(body)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from vcond.call.events import RecordingPaused
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import MILLI, SECOND, CallAttribute, Cause, Muted
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import ManualClock, run_virtual
-from vcond_webrtc.calls import Switchboard
+from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
@@ -21,12 +21,12 @@ CONFIG = WebRtcConfig(grace=5, consent="I agree")
 class House:
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.desk = MemoryDesk("webrtc", clock=self.clock)
-        self.board = Switchboard(self.desk, CONFIG)
+        self.host = MemoryHost("webrtc", clock=self.clock)
+        self.tracker = CallTracker(self.host, CONFIG)
 
     def session(self, party: str) -> Session:
         claims = Claims(call="c", party=party, name=party.title())
-        made = Session(f"s-{party}", self.desk, self.board, CONFIG, claims, self.clock.now())
+        made = Session(f"s-{party}", self.host, self.tracker, CONFIG, claims, self.clock.now())
         made._join()
         return made
 
@@ -37,7 +37,7 @@ class House:
 
     @property
     def call(self):
-        return self.desk.calls[-1]
+        return self.host.calls[-1]
 
 
 def in_a_house(test):
@@ -45,8 +45,8 @@ def in_a_house(test):
         async def main() -> None:
             house = House()
             await test(house)
-            house.board.close()
-            assert not house.desk.faults
+            house.tracker.close()
+            assert not house.host.faults
 
         run_virtual(main())
 
@@ -69,10 +69,10 @@ async def test_publishers_of_a_call_that_was_cut_off_go_on_into_the_next_at_once
     assert [(party.key, party.who.name, party.here) for party in second.state.parties] == [
         ("ann", "Ann", True), ("ben", "Ben", True),
     ]  # fmt: skip
-    assert find(voice(3, 1.0)[160:], house.desk.audio(second, 0))[0] > 0.95
+    assert find(voice(3, 1.0)[160:], house.host.audio(second, 0))[0] > 0.95
     house.talk(ben, voice(4, 1.0), 50)
-    assert len(house.desk.calls) == 2
-    assert find(voice(4, 1.0)[160:], house.desk.audio(second, 1))[0] > 0.95
+    assert len(house.host.calls) == 2
+    assert find(voice(4, 1.0)[160:], house.host.audio(second, 1))[0] > 0.95
     agreed = [
         (one.party, one.value) for one in second.events if isinstance(one, CallAttribute) and one.name == "consent"
     ]
@@ -83,7 +83,7 @@ async def test_publishers_of_a_call_that_was_cut_off_go_on_into_the_next_at_once
         session.end(HUNG_UP)
         session._leave()
     assert second.over
-    assert house.desk.drops == {}
+    assert house.host.drops == {}
 
 
 @in_a_house
@@ -92,7 +92,7 @@ async def test_a_pause_between_the_cut_and_the_next_packet_pauses_the_next_call(
     house.talk(ann, voice(1, 1.0))
     house.call.end(at=house.clock.now(), cause=CUT)
     assert ann.presence.pause()
-    assert len(house.desk.calls) == 2
+    assert len(house.host.calls) == 2
     assert [one.party for one in house.call.events if isinstance(one, RecordingPaused)] == [0]
     assert ann.presence.resume()
 
@@ -105,7 +105,7 @@ async def test_who_comes_after_the_cut_meets_those_who_stayed(house):
     ben = house.session("ben")
     house.talk(ben, voice(2, 1.0))
     house.talk(ann, voice(1, 1.0), 50)
-    assert len(house.desk.calls) == 2
+    assert len(house.host.calls) == 2
     assert [party.key for party in house.call.state.parties] == ["ann", "ben"]
 
 
@@ -116,7 +116,7 @@ async def test_a_call_that_was_ended_on_purpose_is_not_begun_again(house):
     house.call.end(at=house.clock.now())
     house.talk(ann, voice(1, 1.0), 50)
     house.clock.advance(SECOND)
-    assert len(house.desk.calls) == 1
+    assert len(house.host.calls) == 1
 
 
 class Creeping(ManualClock):
@@ -129,9 +129,9 @@ class Creeping(ManualClock):
 
 def test_who_comes_back_paused_is_paused_from_the_moment_of_joining():
     house = House()
-    house.desk.clock = house.clock = Creeping()
+    house.host.clock = house.clock = Creeping()
     claims = Claims(call="c", party="ann", name="Ann")
-    session = Session("s-ann", house.desk, house.board, CONFIG, claims, None, paused=True)
+    session = Session("s-ann", house.host, house.tracker, CONFIG, claims, None, paused=True)
     session._join()
     (pause,) = [event for event in house.call.events if isinstance(event, RecordingPaused)]
     assert pause.at == house.call.state.parties[0].presences[0].joined

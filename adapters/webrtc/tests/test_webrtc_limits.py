@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vcond.sdk.contract import SECOND
 from vcond_webrtc import WebRtcConfig
-from vcond_webrtc.limits import MOST_KNOWN, Rate, Seats, asker
+from vcond_webrtc.limits import MOST_KNOWN, Rate, SessionQuotas, asker
 from vcond_webrtc.servers import GOOD_FOR, links, login
 from vcond_webrtc.trickle import FRAGMENT
 
@@ -55,17 +55,17 @@ def test_those_who_ask_are_not_remembered_without_end():
 
 
 def test_a_seat_counts_for_each_of_its_kinds_until_it_is_left():
-    seats = Seats({"limit": 3, "token-limit": 2})
+    quotas = SessionQuotas({"limit": 3, "token-limit": 2})
     ann, ben = (("limit", ""), ("token-limit", "a")), (("limit", ""), ("token-limit", "b"))
-    seats.take(ann)
-    seats.take(ann)
-    assert (seats.full(ann), seats.full(ben)) == ("token-limit", "")
-    seats.take(ben)
-    assert seats.full(ben) == "limit"
-    for seat in (ann, ann, ben):
-        seats.leave(seat)
-    assert seats.full(ann) == ""
-    assert not seats._taken
+    quotas.take(ann)
+    quotas.take(ann)
+    assert (quotas.full(ann), quotas.full(ben)) == ("token-limit", "")
+    quotas.take(ben)
+    assert quotas.full(ben) == "limit"
+    for quota_keys in (ann, ann, ben):
+        quotas.leave(quota_keys)
+    assert quotas.full(ann) == ""
+    assert not quotas._taken
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_an_asker_is_an_address_that_can_be_believed(remote, forwarded, who):
 
 
 async def test_offers_come_as_often_as_they_may_and_each_address_for_itself(serving):
-    async with serving(offers_per_minute=2) as (desk, person):
+    async with serving(offers_per_minute=2) as (host, person):
         client = person("wrong").http
         statuses = []
         for _ in range(3):
@@ -97,24 +97,24 @@ async def test_offers_come_as_often_as_they_may_and_each_address_for_itself(serv
         assert 1 <= int(told.headers["Retry-After"]) <= 30
         async with client.post("/whip", headers={"X-Forwarded-For": "198.51.100.8"}) as other:
             assert other.status == 401
-        assert desk.drops == {("offer", "too-often"): 1}
+        assert host.drops == {("offer", "too-often"): 1}
 
 
 async def test_tokens_cannot_be_tried_at_a_session_either(serving):
-    async with serving(offers_per_minute=2) as (desk, person):
+    async with serving(offers_per_minute=2) as (host, person):
         client = person("wrong").http
         statuses = []
         for _ in range(3):
             async with client.delete("/whip/nobodys") as told:
                 statuses.append(told.status)
         assert statuses == [401, 401, 429]
-        assert desk.drops == {("request", "too-often"): 1}
+        assert host.drops == {("request", "too-often"): 1}
         async with person().http.delete("/whip/nobodys") as told:
             assert told.status == 404
 
 
 async def test_muting_has_a_pace_and_leaves_the_events_of_the_call_to_others(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
         await ann.publish(call="c")
         statuses = set()
@@ -122,11 +122,11 @@ async def test_muting_has_a_pace_and_leaves_the_events_of_the_call_to_others(ser
             async with ann.http.request("DELETE" if number % 2 else "PUT", f"{ann.location}/mute") as told:
                 statuses.add(told.status)
         assert statuses == {204, 429}
-        assert desk.drops["mute", "too-often"] >= 1
+        assert host.drops["mute", "too-often"] >= 1
 
 
 async def test_patches_come_as_often_as_they_may(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
         await ann.publish(call="c")
         body = f"m=audio 9 RTP/AVP 0\r\na=mid:{ann.connection.getTransceivers()[0].mid}\r\n"
@@ -136,18 +136,18 @@ async def test_patches_come_as_often_as_they_may(serving):
             async with ann.http.patch(ann.location, data=body, headers=headers) as told:
                 statuses.add(told.status)
         assert statuses == {204, 429}
-        assert desk.drops["patch", "too-often"] >= 1
+        assert host.drops["patch", "too-often"] >= 1
 
 
 @pytest.mark.parametrize(("limit", "reason"), [("max_per_token", "token-limit"), ("max_per_address", "address-limit")])
 async def test_one_token_and_one_address_have_so_many_sessions_and_no_more(serving, limit, reason):
-    async with serving(secret=SECRET, **{limit: 1}) as (desk, person):
+    async with serving(secret=SECRET, **{limit: 1}) as (host, person):
         ann, again = person(token()), person(token())
         await ann.publish()
         told = await again.post(await again.offer())
         assert told.status == 429
         assert told.headers["Retry-After"]
-        assert desk.drops == {("session", reason): 1}
+        assert host.drops == {("session", reason): 1}
         if reason == "token-limit":
             other = person(token(sub="another"))
             assert (await other.post(await other.offer())).status == 201
@@ -155,20 +155,20 @@ async def test_one_token_and_one_address_have_so_many_sessions_and_no_more(servi
             for one in server:
                 assert (await one.post(await one.offer())).status == 201, "a server publishes for many"
         await ann.hang_up()
-        await desk.until(lambda: desk.by_key("c1").over)
+        await host.until(lambda: host.by_key("c1").over)
         while (await again.post(again.connection.localDescription.sdp)).status != 201:
             pass
 
 
 async def test_of_two_who_offer_at_once_only_as_many_join_as_a_call_may_have(serving):
-    async with serving(max_parties=1) as (desk, person):
+    async with serving(max_parties=1) as (host, person):
         people = [person(), person()]
         answers = [await one.post(await one.offer(), call="c") for one in people]
         assert [answer.status for answer in answers] == [201, 201], "nobody is in the call yet"
         for one, answer in zip(people, answers, strict=True):
             await one.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
-        await desk.until(lambda: desk.drops == {("session", "too-many-parties"): 1})
-        assert len(desk.by_key("c").state.parties) == 1
+        await host.until(lambda: host.drops == {("session", "too-many-parties"): 1})
+        assert len(host.by_key("c").state.parties) == 1
 
 
 async def test_a_refused_offer_takes_no_seat(serving):

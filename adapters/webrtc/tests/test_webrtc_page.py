@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.page import Page
 
@@ -48,8 +48,8 @@ def test_the_policy_allows_the_pages_own_script_only():
 async def test_the_page_is_served_without_a_token_and_at_its_path_only():
     import aiohttp
 
-    async with MemoryDesk("webrtc") as desk, aiohttp.ClientSession(desk.ingress.bound_url) as client:
-        desk.ingress.route("GET", "/webrtc", Page(WebRtcConfig()).serve, guarded=False)
+    async with MemoryHost("webrtc") as host, aiohttp.ClientSession(host.ingress.bound_url) as client:
+        host.ingress.route("GET", "/webrtc", Page(WebRtcConfig()).serve, guarded=False)
         async with client.get("/webrtc") as answer:
             assert answer.status == 200
             assert answer.content_type == "text/html"

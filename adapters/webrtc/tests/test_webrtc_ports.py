@@ -61,7 +61,7 @@ def hosts(answer: str) -> set[tuple[str, int]]:
 
 async def test_media_is_taken_in_the_range_and_nobody_is_let_in_when_it_is_full(serving):
     ports = free(2)
-    async with serving(ports=f"{ports[0]}-{ports[-1]}") as (desk, person):
+    async with serving(ports=f"{ports[0]}-{ports[-1]}") as (host, person):
         ann, ben, eve = person(), person(), person()
         told = set()
         for one in (ann, ben):
@@ -72,11 +72,11 @@ async def test_media_is_taken_in_the_range_and_nobody_is_let_in_when_it_is_full(
             one.location = answer.headers["Location"]
             await one.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         assert told == {("127.0.0.1", port) for port in ports}
-        await desk.until(lambda: len(desk.by_key("c").state.tracks) == 2)
+        await host.until(lambda: len(host.by_key("c").state.tracks) == 2)
         full = await eve.post(await eve.offer())
         assert full.status == 503
         assert full.headers["Retry-After"]
-        assert desk.drops == {("offer", "no-port"): 1}
+        assert host.drops == {("offer", "no-port"): 1}
         await ann.hang_up()
         async with asyncio.timeout(10):
             while (await eve.post(eve.connection.localDescription.sdp)).status != 201:

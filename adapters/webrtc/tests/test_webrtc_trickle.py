@@ -111,7 +111,7 @@ async def patch(person, where, tag, body, kind=FRAGMENT):
 
 async def test_a_publisher_that_can_only_be_reached_at_what_it_trickles_connects(serving):
     # what it is told is an address where nobody listens, so its own checks reach nothing
-    async with serving(advertise="127.0.0.2") as (desk, person):
+    async with serving(advertise="127.0.0.2") as (host, person):
         ann = person()
         ann.watch()
         offer = await ann.offer()
@@ -120,17 +120,17 @@ async def test_a_publisher_that_can_only_be_reached_at_what_it_trickles_connects
         assert answer.headers["Accept-Patch"] == FRAGMENT
         await ann.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         where, tag = answer.headers["Location"], answer.headers["ETag"]
-        assert not desk.calls
+        assert not host.calls
         assert await patch(ann, where, tag, fragment(offer)) == 204
-        await desk.until(lambda: desk.by_key("c").state.tracks, what="a track")
+        await host.until(lambda: host.by_key("c").state.tracks, what="a track")
         assert await patch(ann, where, "*", fragment(offer)) == 204, "the same again does no harm"
         async with ann.http.delete(where, headers={"If-Match": '"another"'}) as told:
             assert told.status == 200, "tags are ignored where no ICE session is meant"
-        await desk.until(lambda: desk.by_key("c").over)
+        await host.until(lambda: host.by_key("c").over)
 
 
 async def test_an_offer_that_hides_its_addresses_behind_names_connects_by_its_own_checks(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
         offer = await ann.offer()
         hidden = [f"a={MDNS}" if "candidate:" in line else line for line in offer.splitlines()]
@@ -138,12 +138,12 @@ async def test_an_offer_that_hides_its_addresses_behind_names_connects_by_its_ow
         ann.watch()
         answer = await ann.post("".join(f"{line}\r\n" for line in hidden), call="c")
         await ann.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
-        await desk.until(lambda: desk.by_key("c").state.tracks, what="a track")
+        await host.until(lambda: host.by_key("c").state.tracks, what="a track")
         await ann.connected.wait()
 
 
 async def test_every_patch_that_cannot_be_is_refused_by_its_kind_and_the_session_goes_on(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
         await ann.publish(call="c")
         where, tag, ours = ann.location, ann.tag, fragment(ann.connection.localDescription.sdp)
@@ -165,12 +165,12 @@ async def test_every_patch_that_cannot_be_is_refused_by_its_kind_and_the_session
             assert await patch(ann, where, given_tag, body, kind) == status, (given_tag, body[:20])
         assert await patch(person(), "/whip/nobodys", tag, ours) == 404
         assert await patch(person("wrong"), where, tag, ours) == 401
-        assert not desk.drops
+        assert not host.drops
         frames = ann.microphone.frames
-        await desk.until(lambda: ann.microphone.frames > frames + 20)
+        await host.until(lambda: ann.microphone.frames > frames + 20)
         await ann.hang_up()
-        await desk.until(lambda: desk.by_key("c").over)
-        assert len(desk.by_key("c").state.tracks) == 1
+        await host.until(lambda: host.by_key("c").over)
+        assert len(host.by_key("c").state.tracks) == 1
 
 
 def test_a_section_without_a_direction_has_that_of_the_session_or_both():
@@ -180,12 +180,12 @@ def test_a_section_without_a_direction_has_that_of_the_session_or_both():
 
 
 async def test_the_number_of_addresses_is_bounded(serving):
-    async with serving() as (desk, person):
+    async with serving() as (host, person):
         ann = person()
         await ann.publish(call="c")
         head = f"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{ann.connection.getTransceivers()[0].mid}\r\n"
         many = "".join(f"a=candidate:1 1 udp 1 127.0.0.1 {1000 + i} typ host\r\n" for i in range(MOST_CANDIDATES))
         assert await patch(ann, ann.location, ann.tag, head + many) == 204
-        assert desk.drops == {("candidate", "too-many"): 1}, "its offer had one"
+        assert host.drops == {("candidate", "too-many"): 1}, "its offer had one"
         assert await patch(ann, ann.location, ann.tag, head + many) == 204
-        assert desk.drops == {("candidate", "too-many"): 1 + MOST_CANDIDATES}
+        assert host.drops == {("candidate", "too-many"): 1 + MOST_CANDIDATES}

@@ -10,17 +10,17 @@ from typing import Final
 
 from aiohttp import web
 
-from vcond.sdk.contract import SECOND, Desk, Instant, ProtocolError, RefusedError
+from vcond.sdk.contract import SECOND, AdapterHost, Instant, ProtocolError, RefusedError
 from vcond_webrtc.claims import NAMES, Claims, from_token, from_words
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.limits import Rate, Seat, asker
+from vcond_webrtc.limits import QuotaKeys, Rate, asker
 
 OLDEST_CONSENT: Final = 3_600.0
 """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class Caller:
     """Who asks, once the token was looked at."""
 
     token: bytes
@@ -32,14 +32,14 @@ class Guest:
 class Access:
     """Looks at requests. What it refuses it raises as an ``HTTPException``."""
 
-    def __init__(self, desk: Desk, config: WebRtcConfig) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: WebRtcConfig) -> None:
+        self._host = host
         self._config = config
 
-    def seat(self, request: web.Request, guest: Guest) -> Seat:
+    def quota_keys(self, request: web.Request, caller: Caller) -> QuotaKeys:
         """What a session counts for. The ingress token is that of a server, which publishes for many."""
-        seat = (("limit", ""), ("address-limit", self.asker(request)))
-        return seat if guest.claims is None else (*seat, ("token-limit", guest.token.hex()))
+        quota_keys = (("limit", ""), ("address-limit", self.asker(request)))
+        return quota_keys if caller.claims is None else (*quota_keys, ("token-limit", caller.token.hex()))
 
     def asker(self, request: web.Request) -> str:
         """The address that a request comes from, as far as proxies that are trusted tell it."""
@@ -48,34 +48,36 @@ class Access:
 
     def paced(self, rate: Rate, who: str, what: str) -> None:
         """Raises HTTPTooManyRequests when somebody asks too often (RFC 6585 section 4)."""
-        wait = rate.wait(who, self._desk.clock.now())
+        wait = rate.wait(who, self._host.clock.now())
         if wait:
-            self._desk.dropped(what, "too-often")
+            self._host.dropped(what, "too-often")
             raise web.HTTPTooManyRequests(headers={"Retry-After": str(wait)})
 
-    def guest(self, request: web.Request) -> Guest:
+    def caller(self, request: web.Request) -> Caller:
         """Who asks. Raises HTTPUnauthorized (RFC 6750 section 3)."""
         token = bearer(request)
-        if self._desk.ingress.allowed(request):
-            return Guest(digest(token), None)
+        if self._host.ingress.allowed(request):
+            return Caller(digest(token), None)
         challenge, why = "Bearer", "a bearer token is needed"
         if token and self._config.secret:
             try:
-                return Guest(digest(token), from_token(token, self._config.secret, now=self._desk.clock.now() / SECOND))
+                return Caller(
+                    digest(token), from_token(token, self._config.secret, now=self._host.clock.now() / SECOND)
+                )
             except RefusedError as refused:
                 why = str(refused)
         if token:
             challenge = 'Bearer error="invalid_token"'
-            self._desk.log.warning("publisher refused", peer=self.asker(request), why=why)
+            self._host.log.warning("publisher refused", peer=self.asker(request), why=why)
         raise web.HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": challenge})
 
-    def claims(self, request: web.Request, guest: Guest) -> Claims:
+    def claims(self, request: web.Request, caller: Caller) -> Claims:
         """What the publisher says of itself: in its token, or in the query when that is the ingress token's."""
         query = {name: request.query[name] for name in NAMES if name in request.query}
-        if guest.claims is not None:
+        if caller.claims is not None:
             if query:
                 raise web.HTTPBadRequest(text="who publishes is in the token, and not in the query\n")
-            return guest.claims
+            return caller.claims
         try:
             return from_words(query)
         except ProtocolError as why:
@@ -91,7 +93,7 @@ class Access:
             ago = float(told[:20])
         if not 0 <= ago <= OLDEST_CONSENT:
             raise web.HTTPBadRequest(text="consented is not a number of seconds from 0 to 3600\n")
-        return Instant(self._desk.clock.now() - round(ago * SECOND))
+        return Instant(self._host.clock.now() - round(ago * SECOND))
 
     def cors(self, request: web.Request) -> Mapping[str, str]:
         """What a browser with a page of another origin needs (Fetch standard, section 3.3)."""

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from vcond.sdk.contract import ConfigError, Desk, Finding, Instant
+from vcond.sdk.contract import AdapterHost, ConfigError, Finding, Instant
 from vcond_webrtc import peer, ports
 from vcond_webrtc.claims import SHORTEST_SECRET
 from vcond_webrtc.config import WebRtcConfig, is_loopback
@@ -40,19 +40,19 @@ class WebRtcAdapter:
         self._ports = ports.parse(config.ports)
         self._config = config
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
         if self._weak():
             raise ConfigError(f"must have at least {SHORTEST_SECRET} bytes", "adapters.webrtc.secret")
         await asyncio.to_thread(peer.available)  # half a second of imports
         async with asyncio.TaskGroup() as group:
-            endpoint = Endpoint(desk, self._config, group)
+            endpoint = Endpoint(host, self._config, group)
             for method in METHODS:
-                desk.ingress.route(method, self._config.path, endpoint.serve, prefix=True, guarded=False)
+                host.ingress.route(method, self._config.path, endpoint.serve, prefix=True, guarded=False)
             if self._config.page:
                 page = Page(self._config)
-                desk.ingress.route("GET", self._config.page, page.serve, guarded=False)
-            desk.attached(True, f"waiting for publishers at {desk.ingress.base_url}{self._config.path}")
+                host.ingress.route("GET", self._config.page, page.serve, guarded=False)
+            host.attached(True, f"waiting for publishers at {host.ingress.base_url}{self._config.path}")
             try:
                 await asyncio.Event().wait()
             finally:

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 
 from vcond.sdk.contract import (
     SECOND,
+    AdapterHost,
     Answered,
     CallAttribute,
     Cause,
-    Desk,
     Instant,
     LiveCall,
     PartyInfo,
@@ -41,7 +41,7 @@ class Conversation:
     call: LiveCall
     here: dict[str, Publisher] = field(default_factory=dict)
     """By party key."""
-    places: dict[str, Place] = field(default_factory=dict)
+    memberships: dict[str, Membership] = field(default_factory=dict)
     """Of those who are here."""
     left: Instant = Instant(0)  # noqa: RUF009 - a plain int
     """When the latest one went."""
@@ -52,8 +52,8 @@ class Conversation:
 
 
 @dataclass(slots=True)
-class Place:
-    """One publisher's place."""
+class Membership:
+    """One publisher's membership."""
 
     conversation: Conversation
     key: str
@@ -61,16 +61,16 @@ class Place:
     """Another one when the core cut the call off and it goes on as a new one."""
 
 
-class Switchboard:
+class CallTracker:
     """Opens a call with its first publisher, ends it when the last one hung up or did not come back in time."""
 
-    def __init__(self, desk: Desk, config: WebRtcConfig) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: WebRtcConfig) -> None:
+        self._host = host
         self._config = config
         self._calls: dict[str, Conversation] = {}
         self._closed = False
-        for call in desk.open_calls():  # an earlier ``run`` of this process was cut off; its publishers are gone
-            conversation = self._calls[call.key] = Conversation(call.key, call, left=desk.clock.now())
+        for call in host.open_calls():  # an earlier ``run`` of this process was cut off; its publishers are gone
+            conversation = self._calls[call.key] = Conversation(call.key, call, left=host.clock.now())
             self._await_return(conversation)
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Switchboard:
         self._calls.clear()
 
     def full(self, claims: Claims) -> bool:
-        """Whether a call has as many publishers as it may have; one who comes again takes no new place."""
+        """Whether a call has as many publishers as it may have; one who comes again takes no new membership."""
         conversation = self._calls.get(claims.call)
         return (
             conversation is not None
@@ -89,7 +89,7 @@ class Switchboard:
             and len(conversation.here) >= self._config.max_parties
         )
 
-    def join(self, publisher: Publisher, session: str, claims: Claims, *, at: Instant) -> Place | None:
+    def join(self, publisher: Publisher, session: str, claims: Claims, *, at: Instant) -> Membership | None:
         """Somebody publishes: the call goes on, or begins. The same party's earlier session is over.
 
         None when the call takes no more parties, those who left counted.
@@ -100,7 +100,7 @@ class Switchboard:
             _stop(conversation)
             conversation = None  # the core ended it; who is still there goes on into nothing
         if conversation is None:
-            conversation = self._calls[key] = Conversation(key, self._desk.call(key, at=at))
+            conversation = self._calls[key] = Conversation(key, self._host.call(key, at=at))
         party_key = claims.party or session
         party = conversation.call.party(party_key, at=at, who=claims.who)
         if party < 0:
@@ -115,9 +115,9 @@ class Switchboard:
         if len(conversation.here) == 1 and _absent(conversation):
             loop = asyncio.get_running_loop()
             conversation.missing = loop.call_later(self._config.grace, self._give_up_missing, conversation, at)
-        self._desk.log.info("publisher joined", call=conversation.call.uuid, publishers=len(conversation.here))
-        place = conversation.places[party_key] = Place(conversation, party_key, party)
-        return place
+        self._host.log.info("publisher joined", call=conversation.call.uuid, publishers=len(conversation.here))
+        membership = conversation.memberships[party_key] = Membership(conversation, party_key, party)
+        return membership
 
     def goes_on(self, conversation: Conversation, *, at: Instant) -> bool:
         """Whether the call takes anything. One that the core cut off goes on as a new call, with who publishes into it."""
@@ -127,50 +127,50 @@ class Switchboard:
         if not (state.cause.cut_off and conversation.here):
             return False
         _stop(conversation)
-        conversation.call = call = self._desk.call(conversation.key, at=at, direction=state.direction)
-        self._desk.log.info("recording continues in a new call", call=call.uuid, before=state.uuid)
+        conversation.call = call = self._host.call(conversation.key, at=at, direction=state.direction)
+        self._host.log.info("recording continues in a new call", call=call.uuid, before=state.uuid)
         for key in conversation.here:
-            place, before = conversation.places[key], state.party_by_key(key)
-            place.party = call.party(key, at=at, who=before.told if before is not None else PartyInfo())
+            membership, before = conversation.memberships[key], state.party_by_key(key)
+            membership.party = call.party(key, at=at, who=before.told if before is not None else PartyInfo())
             for fact in state.facts:
                 if before is not None and fact.party == before.index:
-                    call.emit(CallAttribute(at=at, name=fact.name, value=fact.value, party=place.party))
+                    call.emit(CallAttribute(at=at, name=fact.name, value=fact.value, party=membership.party))
         call.emit(Warned(at=at, code="joined-late", text="the call was there before capture began"))
         return True
 
-    def heard(self, place: Place, *, at: Instant) -> None:
+    def heard(self, membership: Membership, *, at: Instant) -> None:
         """First audio of a publisher. The first of a call answers it: what is published is a conversation."""
-        call = place.conversation.call
+        call = membership.conversation.call
         if call.state.answered is None:
             call.emit(Answered(at=at))
 
-    def consent(self, place: Place, text: str, agreed: Instant) -> None:
+    def consent(self, membership: Membership, text: str, agreed: Instant) -> None:
         """What the person agreed to, and when. The first word of a party counts: a reload asks again."""
-        call = place.conversation.call
-        if ("consent", place.party) in {(fact.name, fact.party) for fact in call.state.facts}:
+        call = membership.conversation.call
+        if ("consent", membership.party) in {(fact.name, fact.party) for fact in call.state.facts}:
             return
         moment = datetime.fromtimestamp(agreed / SECOND, UTC).isoformat(timespec="milliseconds")
         for name, value in (("consent", text), ("consent.at", moment)):
-            call.emit(CallAttribute(at=agreed, name=name, value=value, party=place.party))
+            call.emit(CallAttribute(at=agreed, name=name, value=value, party=membership.party))
 
-    def leave(self, place: Place, publisher: Publisher, *, at: Instant, lost: bool) -> None:
+    def leave(self, membership: Membership, publisher: Publisher, *, at: Instant, lost: bool) -> None:
         """A publisher is over: it hung up, or it was lost."""
-        conversation = place.conversation
-        if conversation.here.get(place.key) is not publisher:
+        conversation = membership.conversation
+        if conversation.here.get(membership.key) is not publisher:
             return  # the same party publishes by another session by now
-        del conversation.here[place.key], conversation.places[place.key]
+        del conversation.here[membership.key], conversation.memberships[membership.key]
         if self._closed:
             return
         conversation.left = max(conversation.left, at)
         call = conversation.call
-        call.emit(PartyLeft(at=at, party=place.party, cause=LOST if lost else HUNG_UP))
-        self._desk.log.info("publisher left", call=call.uuid, lost=lost, publishers=len(conversation.here))
+        call.emit(PartyLeft(at=at, party=membership.party, cause=LOST if lost else HUNG_UP))
+        self._host.log.info("publisher left", call=call.uuid, lost=lost, publishers=len(conversation.here))
         if conversation.here:
             return
         if lost and self._config.grace > 0:
             self._await_return(conversation)
         else:
-            self._end(conversation, lost=lost, by=place.party)
+            self._end(conversation, lost=lost, by=membership.party)
 
     def _await_return(self, conversation: Conversation) -> None:
         loop = asyncio.get_running_loop()

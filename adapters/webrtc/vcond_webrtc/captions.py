@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from vcond.sdk.contract import CaptionEvent, Desk, LiveCall
+from vcond.sdk.contract import AdapterHost, CaptionEvent, LiveCall
 from vcond_webrtc.session import Session
 
 MOST_LINES: Final = 200
@@ -38,7 +38,7 @@ CHANGES: Final = frozenset({"paused", "unpaused", "pauseoverridden", "partyjoine
 """Events after which the state is told anew."""
 
 
-class Board:
+class CallCaptions:
     """The latest lines of one call."""
 
     def __init__(self, call: LiveCall) -> None:
@@ -99,12 +99,12 @@ class Board:
 
 
 class Captions:
-    """Boards of all calls that are watched."""
+    """The captions of all calls that are watched."""
 
-    def __init__(self, desk: Desk, group: asyncio.TaskGroup) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, group: asyncio.TaskGroup) -> None:
+        self._host = host
         self._group = group
-        self._boards: dict[str, Board] = {}
+        self._calls: dict[str, CallCaptions] = {}
         self._watchers: Counter[str] = Counter()
         """By session."""
 
@@ -120,49 +120,49 @@ class Captions:
         self._watchers[session.name] += 1
         response = web.StreamResponse(headers={**headers, **HEADERS})
         try:
-            place = session.presence.place
-            board = self._board(place.conversation.call)
+            membership = session.presence.membership
+            of_call = self._of_call(membership.conversation.call)
             async with asyncio.timeout(STALLED):
-                await board.begun.wait()
+                await of_call.begun.wait()
                 await response.prepare(request)
-            session.on_over = board.wake
+            session.on_over = of_call.wake
             last = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-            await self._send(response, session, board, board.place(last, place.party))
+            await self._send(response, session, of_call, of_call.place(last, membership.party))
         except ConnectionResetError:
             pass  # whoever watched has left
         except TimeoutError:
-            self._desk.dropped("caption", "stalled")
+            self._host.dropped("caption", "stalled")
             if request.transport is not None:
                 request.transport.abort()  # what was written would be waited for without end
         finally:
             self._watchers -= Counter({session.name: 1})
         return response
 
-    async def _send(self, response: web.StreamResponse, session: Session, board: Board, number: int) -> None:
+    async def _send(self, response: web.StreamResponse, session: Session, of_call: CallCaptions, number: int) -> None:
         await _write(response, f"retry: {RETRY_MS}\n{_event('state', _state(session))}")
-        while not (session.over or board.over):
-            first, lines = await board.after(number, KEEPALIVE)
+        while not (session.over or of_call.over):
+            first, lines = await of_call.after(number, KEEPALIVE)
             if first > number:
-                self._desk.dropped("caption", "slow-watcher", first - number)
-            told = [_told(line, session, board.name(first + i)) for i, line in enumerate(lines)]
+                self._host.dropped("caption", "slow-watcher", first - number)
+            told = [_told(line, session, of_call.name(first + i)) for i, line in enumerate(lines)]
             await _write(response, "".join(told) or ":\n\n")
             number = first + len(lines)
-        if board.call.state.cause.cut_off and not session.over:
+        if of_call.call.state.cause.cut_off and not session.over:
             return  # the page asks again, and is told of the call that goes on
-        await _write(response, _event("end", {"why": "call" if board.over else session.why}))
+        await _write(response, _event("end", {"why": "call" if of_call.over else session.why}))
 
-    def _board(self, call: LiveCall) -> Board:
-        board = self._boards.get(call.uuid)
-        if board is None:
-            board = self._boards[call.uuid] = Board(call)
-            self._group.create_task(self._run(board))
-        return board
+    def _of_call(self, call: LiveCall) -> CallCaptions:
+        of_call = self._calls.get(call.uuid)
+        if of_call is None:
+            of_call = self._calls[call.uuid] = CallCaptions(call)
+            self._group.create_task(self._run(of_call))
+        return of_call
 
-    async def _run(self, board: Board) -> None:
+    async def _run(self, of_call: CallCaptions) -> None:
         try:
-            await board.run()
+            await of_call.run()
         finally:
-            del self._boards[board.call.uuid]
+            del self._calls[of_call.call.uuid]
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:
@@ -180,8 +180,8 @@ def _told(line: CaptionEvent, session: Session, name: str) -> str:
 def _state(session: Session) -> dict[str, Any]:
     """Who is in the call and whether it is recorded; of the others their names, no numbers."""
     assert session.presence is not None
-    place = session.presence.place
-    mine, call = place.party, place.conversation.call.state
+    membership = session.presence.membership
+    mine, call = membership.party, membership.conversation.call.state
     open_pauses = [pause for pause in call.pauses if pause.stop is None]
     return {
         "you": mine,

@@ -11,7 +11,7 @@ import numpy as np
 from vcond.media.codecs import Pcm, encode
 from vcond.media.placement.reorder import MAX_DROPOUT, MAX_MISORDER
 from vcond.media.rtp.dtmf import Keys, Pressed
-from vcond.sdk.contract import BadMediaError, Codec, Desk, Dtmf, Instant, LiveCall, RtpClock, Track
+from vcond.sdk.contract import AdapterHost, BadMediaError, Codec, Dtmf, Instant, LiveCall, RtpClock, Track
 from vcond_webrtc.opus import OpusDecoder
 
 OPUS_RATE: Final = 48_000
@@ -85,9 +85,9 @@ class Channel:
     and that did not come, it is taken from there.
     """
 
-    def __init__(self, desk: Desk, call: LiveCall, party: int, rate: int) -> None:
+    def __init__(self, host: AdapterHost, call: LiveCall, party: int, rate: int) -> None:
         """``rate``: samples a second that are kept of Opus."""
-        self._desk = desk
+        self._host = host
         self._call = call
         self._party = party
         self._rate = rate
@@ -186,5 +186,5 @@ class Channel:
         try:
             return encode(Codec.L16, self._decoder.decode(packet.payload))
         except BadMediaError:
-            self._desk.dropped("frame", "bad-media")
+            self._host.dropped("frame", "bad-media")
             return b""

@@ -14,7 +14,7 @@ MOST_KNOWN: Final = 10_000
 """Askers that are remembered; the one that was quiet for longest is forgotten first."""
 MINUTE: Final = 60 * SECOND
 
-Seat = tuple[tuple[str, str], ...]
+QuotaKeys = tuple[tuple[str, str], ...]
 """All that a session counts for: a kind of limit, and whose."""
 
 
@@ -35,24 +35,24 @@ class Rate:
         return 0 if level >= 1 else max(1, math.ceil((1 - level) * 60 / self._most))
 
 
-class Seats:
+class SessionQuotas:
     """How many sessions there are, by the kinds of their limits."""
 
     def __init__(self, most: dict[str, int]) -> None:
         self._most = most
         self._taken: Counter[tuple[str, str]] = Counter()
 
-    def full(self, seat: Seat) -> str:
+    def full(self, quota_keys: QuotaKeys) -> str:
         """The first kind whose limit is reached; empty when there is room."""
-        return next((kind for kind, who in seat if self._taken[kind, who] >= self._most[kind]), "")
+        return next((kind for kind, who in quota_keys if self._taken[kind, who] >= self._most[kind]), "")
 
-    def take(self, seat: Seat) -> None:
+    def take(self, quota_keys: QuotaKeys) -> None:
         """One session more."""
-        self._taken.update(seat)
+        self._taken.update(quota_keys)
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, quota_keys: QuotaKeys) -> None:
         """One less; what nobody has any more is forgotten."""
-        self._taken -= Counter(seat)
+        self._taken -= Counter(quota_keys)
 
 
 def asker(remote: str, forwarded: str, proxies: Collection[str]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vcond.sdk.contract import SECOND, Desk, Instant
-from vcond_webrtc.calls import Switchboard
+from vcond.sdk.contract import SECOND, AdapterHost, Instant
+from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
@@ -33,7 +33,7 @@ class Session:
     """A WHIP session: joins its call once it is connected, and leaves it when it is over."""
 
     def __init__(
-        self, name: str, desk: Desk, switchboard: Switchboard, config: WebRtcConfig, claims: Claims,
+        self, name: str, host: AdapterHost, tracker: CallTracker, config: WebRtcConfig, claims: Claims,
         consent: Instant | None, *, paused: bool = False,
     ) -> None:  # fmt: skip
         """``paused``: the recording is paused by this party from the moment it joins, before any of it is kept."""
@@ -42,9 +42,9 @@ class Session:
         self.tag = secrets.token_hex(8)
         """The entity tag of its ICE session (RFC 9725 section 4.3.1), of which there is one only."""
         self.claims = claims
-        self.peer = Peer(config, self._take, now=desk.clock.now())
-        self._desk = desk
-        self._switchboard = switchboard
+        self.peer = Peer(config, self._take, now=host.clock.now())
+        self._host = host
+        self._tracker = tracker
         self._config = config
         self._consent = consent
         self._paused = paused
@@ -65,7 +65,7 @@ class Session:
     def end(self, why: str) -> None:
         """It is over. The first reason counts."""
         if not self._over.is_set():
-            self.why, self._ended = why, self._desk.clock.now()
+            self.why, self._ended = why, self._host.clock.now()
             self._over.set()
             if self.on_over is not None:
                 self.on_over()
@@ -103,23 +103,23 @@ class Session:
         try:
             yield
         except Exception as why:  # noqa: BLE001 - whatever it is; no text, it may be private
-            self._desk.log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
+            self._host.log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
             self.end("error")
 
     def _join(self) -> Presence | None:
         """Take the place in the call; None when the session is over before it has one."""
         if self.presence is not None or self._over.is_set():
             return self.presence
-        now = self._desk.clock.now()
+        now = self._host.clock.now()
         # others may have joined between our offer and now
-        full = self._switchboard.full(self.claims)
-        place = None if full else self._switchboard.join(self, self.name, self.claims, at=now)
+        full = self._tracker.full(self.claims)
+        place = None if full else self._tracker.join(self, self.name, self.claims, at=now)
         if place is None:
             self.end("too-many-parties")
             return None
-        self.presence = presence = Presence(self._desk, self._switchboard, place, self._config.rate)
+        self.presence = presence = Presence(self._host, self._tracker, place, self._config.rate)
         if self._consent is not None:
-            self._switchboard.consent(place, self._config.consent, self._consent)
+            self._tracker.consent(place, self._config.consent, self._consent)
         if self._paused:
             presence.pause(now)  # the moment of joining: nothing lies before it
         return presence
@@ -127,7 +127,7 @@ class Session:
     def _take(self, track: int, packet: Packet) -> None:
         """Take one packet of one track."""
         with self._guarded():
-            arrived = self._desk.clock.now()
+            arrived = self._host.clock.now()
             presence = self.presence or self._join()
             if presence is None or self._over.is_set():
                 return
@@ -146,7 +146,7 @@ class Session:
         limit, here = round(self._config.media_timeout * SECOND), self.presence
         assert here is not None
         assert here.heard is not None
-        while (rest := here.heard + limit - self._desk.clock.now()) > 0:  # noqa: ASYNC110 - it is time that is waited for
+        while (rest := here.heard + limit - self._host.clock.now()) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(rest / SECOND)
         self.end("no-media")
 
@@ -159,8 +159,8 @@ class Session:
             if lost and why != SUPERSEDED and here.heard is not None:
                 at = min(at, here.heard)
             here.close(at)
-            self._switchboard.leave(here.place, self, at=at, lost=lost)
+            self._tracker.leave(here.membership, self, at=at, lost=lost)
         if why not in QUIET:
-            self._desk.dropped("session", why)
+            self._host.dropped("session", why)
             told = {"fix": FIXES[why]} if why in FIXES else {}
-            self._desk.log.warning("publisher lost", why=why, **told)
+            self._host.log.warning("publisher lost", why=why, **told)

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from vcond.sdk.contract import ConfigError, Desk, Instant, ProtocolError, RefusedError
-from vcond_webrtc.access import Access, Guest, bearer, digest
-from vcond_webrtc.calls import Switchboard
+from vcond.sdk.contract import AdapterHost, ConfigError, Instant, ProtocolError, RefusedError
+from vcond_webrtc.access import Access, Caller, bearer, digest
+from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.captions import Captions
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
-from vcond_webrtc.limits import Rate, Seat, Seats
+from vcond_webrtc.limits import QuotaKeys, Rate, SessionQuotas
 from vcond_webrtc.servers import links
 from vcond_webrtc.session import HUNG_UP, STOPPING, Session
 from vcond_webrtc.trickle import FRAGMENT, LARGEST_FRAGMENT
@@ -49,19 +49,19 @@ log = structlog.get_logger()
 class Endpoint:
     """All sessions of one run."""
 
-    def __init__(self, desk: Desk, config: WebRtcConfig, group: asyncio.TaskGroup) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: WebRtcConfig, group: asyncio.TaskGroup) -> None:
+        self._host = host
         self._config = config
         self._group = group
-        self._switchboard = Switchboard(desk, config)
+        self._tracker = CallTracker(host, config)
         self._sessions: dict[str, tuple[Session, bytes]] = {}
-        self._access = Access(desk, config)
+        self._access = Access(host, config)
         self._offers = Rate(config.offers_per_minute)
         self._patches = Rate(PATCHES)
         self._mutes = Rate(MUTES)
         self._resumes = Rate(RESUMES)
-        self._captions = Captions(desk, group)
-        self._seats = Seats(
+        self._captions = Captions(host, group)
+        self._quotas = SessionQuotas(
             {"limit": config.max_sessions, "address-limit": config.max_per_address, "token-limit": config.max_per_token}
         )
         self._closed = False
@@ -78,7 +78,7 @@ class Endpoint:
     def close(self) -> None:
         """No more sessions; calls stay open for the core. Sessions end with the tasks of the group."""
         self._closed = True
-        self._switchboard.close()
+        self._tracker.close()
         for session, _ in self._sessions.values():
             session.end(STOPPING)
 
@@ -100,69 +100,69 @@ class Endpoint:
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ENDPOINT.split(", "))
         self._access.paced(self._offers, self._access.asker(request), "offer")
-        guest = self._access.guest(request)
+        caller = self._access.caller(request)
         if request.content_type != SDP:
             raise web.HTTPUnsupportedMediaType(headers={"Accept-Post": SDP})
         offer = await _body(request, LARGEST_OFFER)
-        claims = self._access.claims(request, guest)
+        claims = self._access.claims(request, caller)
         consent, paused = self._access.consented(request), _paused(request)
-        seat = self._access.seat(request, guest)
-        self._admit(claims, seat)
-        self._seats.take(seat)
+        quota_keys = self._access.quota_keys(request, caller)
+        self._admit(claims, quota_keys)
+        self._quotas.take(quota_keys)
         try:
-            session, answer = await self._open(offer, claims, consent, guest, paused=paused)
+            session, answer = await self._open(offer, claims, consent, caller, paused=paused)
         except BaseException:
-            self._seats.leave(seat)
+            self._quotas.leave(quota_keys)
             raise
-        self._group.create_task(self._live(session, seat))
+        self._group.create_task(self._live(session, quota_keys))
         return answer
 
-    def _admit(self, claims: Claims, seat: Seat) -> None:
+    def _admit(self, claims: Claims, quota_keys: QuotaKeys) -> None:
         """Raises the refusal when there is no room for one more session."""
-        reason = "stopping" if self._closed else self._seats.full(seat)
+        reason = "stopping" if self._closed else self._quotas.full(quota_keys)
         if reason in {"stopping", "limit"}:
-            self._desk.dropped("session", reason)
+            self._host.dropped("session", reason)
             raise web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
         if reason:
-            self._desk.dropped("session", reason)
+            self._host.dropped("session", reason)
             text = f"as many sessions as one {reason.partition('-')[0]} may have\n"
             raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": RETRY})
-        if self._switchboard.full(claims):
-            self._desk.dropped("session", "too-many-parties")
+        if self._tracker.full(claims):
+            self._host.dropped("session", "too-many-parties")
             raise web.HTTPConflict(text="this call has as many publishers as it may have\n")
 
     async def _open(
-        self, offer: str, claims: Claims, consent: Instant | None, guest: Guest, *, paused: bool
+        self, offer: str, claims: Claims, consent: Instant | None, caller: Caller, *, paused: bool
     ) -> tuple[Session, web.Response]:
         name = secrets.token_urlsafe(18)
-        session = Session(name, self._desk, self._switchboard, self._config, claims, consent, paused=paused)
+        session = Session(name, self._host, self._tracker, self._config, claims, consent, paused=paused)
         try:
             answer = await session.answer(offer)
             if not self._closed:
-                self._sessions[session.name] = (session, guest.token)
+                self._sessions[session.name] = (session, caller.token)
         except (ProtocolError, RefusedError, ConfigError, TimeoutError) as why:
-            raise _refusal(self._desk, why) from None
+            raise _refusal(self._host, why) from None
         finally:
             if session.name not in self._sessions:
                 await session.peer.close()
         if session.name not in self._sessions:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
-        where = f"{urlsplit(self._desk.ingress.base_url).path}{self._config.path}/{session.name}"
+        where = f"{urlsplit(self._host.ingress.base_url).path}{self._config.path}/{session.name}"
         headers = {"Location": where, "ETag": f'"{session.tag}"', "Accept-Patch": FRAGMENT}
         created = web.Response(status=201, text=answer, content_type=SDP, headers=headers)
-        for link in links(self._config, self._desk.clock.now()):
+        for link in links(self._config, self._host.clock.now()):
             created.headers.add("Link", link)
         return session, created
 
-    async def _live(self, session: Session, seat: Seat) -> None:
+    async def _live(self, session: Session, quota_keys: QuotaKeys) -> None:
         try:
             await session.run()
         except Exception as why:  # noqa: BLE001 - one publisher must not take the others along; no text, it may be private
-            self._desk.dropped("session", "error")
+            self._host.dropped("session", "error")
             log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for the same reason
         finally:
             del self._sessions[session.name]
-            self._seats.leave(seat)
+            self._quotas.leave(quota_keys)
 
     async def _at_session(self, request: web.Request, name: str) -> web.Response:
         if request.method == "OPTIONS":
@@ -192,7 +192,7 @@ class Endpoint:
         except RefusedError as why:
             raise web.HTTPUnprocessableEntity(text=f"{why}\n") from None
         if left_out:
-            self._desk.dropped("candidate", "too-many", left_out)
+            self._host.dropped("candidate", "too-many", left_out)
         return web.Response(status=204)
 
     def _at_switch(self, request: web.Request, name: str, what: str) -> web.Response:
@@ -233,28 +233,28 @@ class Endpoint:
         token = bearer(request)
         found, owner = self._sessions.get(name, (None, b""))
         mine = found is not None and hmac.compare_digest(digest(token), owner)
-        if not mine and not self._desk.ingress.allowed(request):
+        if not mine and not self._host.ingress.allowed(request):
             self._access.paced(self._offers, self._access.asker(request), "request")
-            self._access.guest(request)  # 401 for a token that is none of ours
+            self._access.caller(request)  # 401 for a token that is none of ours
             raise web.HTTPNotFound
         if found is None:
             raise web.HTTPNotFound
         return found
 
 
-def _refusal(desk: Desk, why: ProtocolError | RefusedError | ConfigError | TimeoutError) -> web.HTTPException:
+def _refusal(host: AdapterHost, why: ProtocolError | RefusedError | ConfigError | TimeoutError) -> web.HTTPException:
     """What a failed negotiation is in HTTP (RFC 9725 section 4.2)."""
     if isinstance(why, TimeoutError | ConfigError):
-        desk.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
+        host.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
         if isinstance(why, ConfigError):
-            desk.log.error(
+            host.log.error(
                 "cannot accept a WebRTC publisher: no free UDP port", why=str(why), fix="see vcond check; widen ports"
             )
         return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
     if isinstance(why, ProtocolError):
-        desk.dropped("offer", "malformed")
+        host.dropped("offer", "malformed")
         return web.HTTPBadRequest(text=f"{why}\n")
-    desk.dropped("offer", "unusable")
+    host.dropped("offer", "unusable")
     return web.HTTPUnprocessableEntity(text=f"{why}\n")
 
 

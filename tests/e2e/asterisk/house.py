@@ -1,4 +1,4 @@
-"""One test's world: the adapter at a desk in memory, the phones, and what is left on the PBX. Loaded by path."""
+"""One test's world: the adapter at a host in memory, the phones, and what is left on the PBX. Loaded by path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heard import likeness
 
 from vcond.base.time import samples
 from vcond.testing.call import MemoryCall
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond_asterisk import AsteriskAdapter, Config
 
@@ -44,7 +44,7 @@ class House:
             "url": bed.pbx.url, "user": peer.USER, "password": peer.PASSWORD, "app": self.app,
             "internal": ["PJSIP/agent*", "PJSIP/busyagent"], "domain": "pbx.test", **config,
         }  # fmt: skip
-        self.desk = MemoryDesk("asterisk")
+        self.host = MemoryHost("asterisk")
         self.late = 0.0
         """How late this process was at most, or Asterisk with an answer, seconds: the machine has others to serve."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -63,17 +63,17 @@ class House:
             await self.stop()
             if kind is None:
                 await self.nothing_left()
-                assert not self.desk.faults
+                assert not self.host.faults
         finally:
             await self._stack.aclose()
 
-    async def start(self, desk: MemoryDesk | None = None) -> None:
-        """Run an adapter at the desk (or at another one from now on) and wait until it is attached."""
-        self.desk = desk or self.desk
+    async def start(self, host: MemoryHost | None = None) -> None:
+        """Run an adapter at the host (or at another one from now on) and wait until it is attached."""
+        self.host = host or self.host
         adapter = AsteriskAdapter(msgspec.convert(self.config, Config))
-        self._tasks = [asyncio.create_task(adapter.run(self.desk)), asyncio.create_task(self._tick())]
+        self._tasks = [asyncio.create_task(adapter.run(self.host)), asyncio.create_task(self._tick())]
         try:
-            await self.until(lambda: self.desk.is_attached, "attachment")
+            await self.until(lambda: self.host.is_attached, "attachment")
         except TimeoutError:
             print(self.bed.pbx.cli("core show channels"), self.bed.pbx.log_tail())
             raise
@@ -89,7 +89,7 @@ class House:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self.desk.tick()
+            self.host.tick()
 
     async def _measure(self) -> None:
         loop = asyncio.get_running_loop()
@@ -105,10 +105,10 @@ class House:
         assert self._measuring.cancelled()
 
     async def until(self, predicate: Callable[[], bool], what: str) -> None:
-        """Wait for something at the desk."""
+        """Wait for something at the host."""
         running = next(iter(self._tasks), None)
         try:
-            await self.desk.until(predicate, within=WITHIN, what=what)
+            await self.host.until(predicate, within=WITHIN, what=what)
         except TimeoutError:
             if running is not None and running.done():
                 running.result()
@@ -128,7 +128,7 @@ class House:
     @property
     def call(self) -> MemoryCall:
         """The call that goes on, or else the last one that was not merged into another. LookupError without."""
-        calls = [call for call in self.desk.calls if not call.state.merged_into]
+        calls = [call for call in self.host.calls if not call.state.merged_into]
         return next((call for call in calls if not call.over), calls[-1])
 
     def tracks(self, call: MemoryCall) -> int:
@@ -138,7 +138,7 @@ class House:
     async def over(self, call: MemoryCall) -> MemoryCall:
         """Wait until a call has ended; its tracks are as long as it is."""
         await self.until(lambda: call.over, "the end of the call")
-        self.desk.state_from_events(call)
+        self.host.state_from_events(call)
         return call
 
     async def say(self, **voices: Any) -> None:
@@ -151,7 +151,7 @@ class House:
 
     def heard(self, call: MemoryCall, party: int, seed: int, *, seconds: float = SECONDS) -> float:
         """How much of a voice is on a party's track."""
-        return likeness(voice(seed, seconds), self.desk.audio(call, party))
+        return likeness(voice(seed, seconds), self.host.audio(call, party))
 
     @property
     def least(self) -> float:
@@ -176,7 +176,7 @@ class House:
         assert call.state.ended is not None
         for party in call.state.parties:
             rate = 8000
-            length = len(self.desk.audio(call, party.index))
+            length = len(self.host.audio(call, party.index))
             assert abs(length - samples(call.state.ended - call.state.opened, rate)) <= rate * 0.04
         for track in call.state.tracks:
             assert track.closed is not None

@@ -42,7 +42,7 @@ async def test_calls_answered_at_once_are_all_heard(house):
         await asyncio.gather(*(phone.say(said) for phone in (*callers, *agents)))
         for caller in callers:
             await caller.hang_up()
-        calls = house.desk.calls[burst * CALLS :]
+        calls = house.host.calls[burst * CALLS :]
         await house.until(lambda calls=calls: all(call.over for call in calls), "the end of all calls")
         assert len(calls) == CALLS
         for call in calls:
@@ -64,4 +64,4 @@ async def test_calls_answered_at_once_are_all_heard(house):
         f" this process or an answer of Asterisk up to {house.late * 1000:.0f} ms late"
     )
     assert max(starts) <= LATEST + 10 * house.late, "a tap is four requests, and others' are in the queue before each"
-    assert not house.desk.drops
+    assert not house.host.drops

@@ -89,7 +89,7 @@ async def test_blind_transfer(house, look):
     assert (transfer.outcome, transfer.to) == ("success", "201")
     assert call.state.hung_up_by == 0
     assert call.state.parties[2].who.name == "Bob Agent"
-    assert len([c for c in house.desk.calls if not c.state.merged_into]) == 1
+    assert len([c for c in house.host.calls if not c.state.merged_into]) == 1
 
 
 async def test_attended_transfer(house, look):
@@ -155,7 +155,7 @@ async def test_conference_of_three(house, look):
     await house.over(call)
     house.check_voices(call, {0: [1], 1: [2, 4], 2: [3, 5]})
     house.check_lengths(call, parties=3)
-    assert len([c for c in house.desk.calls if not c.state.merged_into]) == 1
+    assert len([c for c in house.host.calls if not c.state.merged_into]) == 1
     assert look.facts(call)["conference"] == "room1"
 
 
@@ -231,7 +231,7 @@ async def test_the_first_word_after_the_answer(house):
     await house.over(call)
     track = next(t for t in call.state.tracks if t.party == 1)
     head = (track.opened - call.state.answered) / SECOND
-    missing = missing_head(voice(1, 2.0), house.desk.audio(call, 1))
+    missing = missing_head(voice(1, 2.0), house.host.audio(call, 1))
     print(
         f"first frame {head * 1000:.0f} ms after the answer, {missing:.3f} s of what was said from then on are missing"
     )

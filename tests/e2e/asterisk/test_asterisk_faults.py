@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from vcond.sdk.contract import SECOND
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond_asterisk import AsteriskAdapter, Config, media, wire
 
 pytestmark = pytest.mark.peer
@@ -19,10 +19,10 @@ async def test_events_cut_and_restored(open_house, line, look):
         caller, agent, call = await house.connect()
         await house.say(v1=caller, v2=agent)
         line.cut()
-        await house.until(lambda: not house.desk.is_attached, "the loss is noticed")
+        await house.until(lambda: not house.host.is_attached, "the loss is noticed")
         await house.say(v3=caller, v4=agent)
         line.mend()
-        await house.until(lambda: house.desk.is_attached, "attached again")
+        await house.until(lambda: house.host.is_attached, "attached again")
         await caller.press("7")
         await house.until(lambda: (0, "keyup7") in look.moments(call), "a digit, after the gap")
         await house.say(v5=caller, v6=agent)
@@ -30,7 +30,7 @@ async def test_events_cut_and_restored(open_house, line, look):
         await house.over(call)
         house.check_voices(call, {0: [1, 3, 5], 1: [2, 4, 6]})
         house.check_lengths(call, parties=2)
-        assert len(house.desk.calls) == 1
+        assert len(house.host.calls) == 1
         assert len(call.state.tracks) == 2
         assert house.gap(call) == 0
         assert [warning.code for warning in call.state.warnings] == ["events-lost"]
@@ -42,19 +42,19 @@ async def test_a_call_that_ends_while_events_are_cut(open_house, line):
         caller, agent, call = await house.connect()
         await house.say(v1=caller, v2=agent)
         line.cut()
-        await house.until(lambda: not house.desk.is_attached, "the loss is noticed")
-        before = house.desk.clock.now()
+        await house.until(lambda: not house.host.is_attached, "the loss is noticed")
+        before = house.host.clock.now()
         await caller.hang_up()
         await agent.gone()
-        after = house.desk.clock.now()
+        after = house.host.clock.now()
         later = await house.farm.dial("200", house.number)
         second = await house.farm.ringing("agent", house.number)
         await second.answer()
         await later.up()
         line.mend()
-        await house.until(lambda: call.over and len(house.desk.calls) == 2, "both are known")
+        await house.until(lambda: call.over and len(house.host.calls) == 2, "both are known")
         assert before - SECOND < call.state.ended < after + SECOND
-        late = house.desk.calls[1]
+        late = house.host.calls[1]
         await house.until(lambda: house.tracks(late) == 2, "the one that began meanwhile is listened to")
         assert [warning.code for warning in late.state.warnings] == ["joined-late"]
         await house.say(v3=later, v4=second)
@@ -65,19 +65,19 @@ async def test_a_call_that_ends_while_events_are_cut(open_house, line):
 
 
 async def test_adapter_stopped_and_started_mid_call(house, look):
-    """As after a crash: the same call goes on, with the same parties, at a desk that knows it from its journal.
+    """As after a crash: the same call goes on, with the same parties, at a host that knows it from its journal.
 
     They talk when it stops: Asterisk lets go of a snoop only with the next packet of the phone it listened to.
     """
     caller, agent, call = await house.connect()
     await house.say(v1=caller, v2=agent)
     talk = asyncio.create_task(house.say(v5=caller, v6=agent))
-    await house.until(lambda: bool(house.desk.audio(call, 1)[-100:].any()), "they talk again")
+    await house.until(lambda: bool(house.host.audio(call, 1)[-100:].any()), "they talk again")
     await house.stop()
     await house.nothing_left()
     await talk
     assert not call.over
-    await house.start(MemoryDesk.after_crash(house.desk))
+    await house.start(MemoryHost.after_crash(house.host))
     again = house.call
     assert again.uuid == call.uuid
     await house.until(lambda: house.tracks(again) == 2, "both are listened to again")
@@ -98,7 +98,7 @@ async def test_party_that_left_and_call_that_ended_while_vcond_was_down(house, l
     await agent.refer("201")
     second = await house.farm.ringing("agent2", house.number)
     await second.answer()
-    await house.start(MemoryDesk.after_crash(house.desk))
+    await house.start(MemoryHost.after_crash(house.host))
     again = house.call
     await house.until(lambda: house.tracks(again) == 2, "both are listened to again")
     assert again.uuid == call.uuid
@@ -107,8 +107,8 @@ async def test_party_that_left_and_call_that_ended_while_vcond_was_down(house, l
     await house.stop()
     await caller.hang_up()
     await second.gone()
-    await house.start(MemoryDesk.after_crash(house.desk))
-    ended = house.desk.by_key(call.key)
+    await house.start(MemoryHost.after_crash(house.host))
+    ended = house.host.by_key(call.key)
     assert ended.over
     assert [warning.code for warning in ended.state.warnings] == ["ended-unseen"]
     house.check_voices(ended, {0: [3], 2: [4]})
@@ -122,7 +122,7 @@ async def test_orphans_of_a_killed_vcond_are_removed(house, pbx_client):
         await pbx.ask("POST", f"/bridges/{house.app}.b-dead", type="mixing")
         await pbx.ask("POST", "/bridges/somebody-elses", type="mixing")
         assert f"{house.app}.b-dead" in await house.leftovers()
-        await house.start(MemoryDesk.after_crash(house.desk))
+        await house.start(MemoryHost.after_crash(house.host))
         await house.until(lambda: house.tracks(house.call) == 2, "listened to again")
         assert f"{house.app}.b-dead" not in await house.leftovers()
         assert "somebody-elses" in [bridge["id"] for bridge in await pbx.ask("GET", "/bridges")]
@@ -138,11 +138,11 @@ async def test_audio_connections_cut(house, monkeypatch):
     monkeypatch.setattr(media.Link, "_introduce", lambda link, token: (opened(link, token), links.append(link))[0])
     caller, agent, call = await house.connect()
     await house.say(v1=caller, v2=agent)
-    cut = house.desk.clock.now()
+    cut = house.host.clock.now()
     for link in tuple(links):
         link.abort()
     await house.until(lambda: len(links) >= 4, "both connections again")
-    away = (house.desk.clock.now() - cut) / SECOND
+    away = (house.host.clock.now() - cut) / SECOND
     await house.say(v3=caller, v4=agent)
     await caller.hang_up()
     await house.over(call)
@@ -156,8 +156,8 @@ async def test_audio_connections_cut(house, monkeypatch):
 async def test_replaced_by_another_client(house, pbx_client):
     """It says so, is not ready, and leaves the call alone."""
     async with pbx_client(house.app):
-        await house.until(lambda: not house.desk.is_attached, "it notices")
-        assert "another client" in house.desk.attachments[-1][1]
+        await house.until(lambda: not house.host.is_attached, "it notices")
+        assert "another client" in house.host.attachments[-1][1]
 
 
 async def test_asterisk_without_channelvars(open_house, monkeypatch):
@@ -171,7 +171,7 @@ async def test_asterisk_without_channelvars(open_house, monkeypatch):
         await house.until(lambda: len(call.state.parties) == 3 and house.tracks(call) == 2, "the second agent")
         await caller.hang_up()
         await house.over(call)
-        assert len(house.desk.calls) == 1
+        assert len(house.host.calls) == 1
 
 
 async def test_only_calls_that_the_dialplan_wants(open_house):
@@ -187,7 +187,7 @@ async def test_only_calls_that_the_dialplan_wants(open_house):
         await caller.hang_up()
         await house.over(call)
         house.check_voices(call, {0: [1], 1: [2]})
-        assert len(house.desk.calls) == 1
+        assert len(house.host.calls) == 1
 
 
 async def test_excluded_endpoints(open_house):
@@ -207,7 +207,7 @@ async def test_excluded_endpoints(open_house):
         await house.nothing_left()
         assert call.state.warnings[-1].code == "excluded"
         await caller.hang_up()
-        assert len(house.desk.calls) == 1
+        assert len(house.host.calls) == 1
 
 
 async def test_check_finds_everything_right(bed, house):
@@ -220,7 +220,7 @@ async def test_check_finds_everything_right(bed, house):
     assert {finding.level for finding in found if not finding.ours} == {"ok"}
     assert len(found) >= 6
     await asyncio.sleep(0)
-    assert house.desk.is_attached, "the running vcond was not disturbed"
+    assert house.host.is_attached, "the running vcond was not disturbed"
 
 
 @pytest.mark.parametrize(

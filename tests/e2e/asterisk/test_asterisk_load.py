@@ -27,7 +27,7 @@ async def test_twenty_calls_at_once(house):
 
     began = time.perf_counter()
     pairs = dict(zip(numbers, await asyncio.gather(*(connect(number) for number in numbers)), strict=True))
-    await house.until(lambda: sum(house.tracks(call) for call in house.desk.calls) == 2 * CALLS, "all tracks")
+    await house.until(lambda: sum(house.tracks(call) for call in house.host.calls) == 2 * CALLS, "all tracks")
     print(f"\n{CALLS} calls placed, answered and tapped in {time.perf_counter() - began:.2f} s")
 
     ours, theirs, wall = _cpu(), _cpu_of(house.bed.pbx.process.pid), time.perf_counter()
@@ -36,17 +36,17 @@ async def test_twenty_calls_at_once(house):
     )
     spent = time.perf_counter() - wall
     print(
-        f"CPU of one core while {CALLS} calls talk: vcond's adapter with desk and test {(_cpu() - ours) / spent:.0%},"
+        f"CPU of one core while {CALLS} calls talk: vcond's adapter with host and test {(_cpu() - ours) / spent:.0%},"
         f" Asterisk {(_cpu_of(house.bed.pbx.process.pid) - theirs) / spent:.0%},"
         f" memory of both {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB,"
         f" {_rss_of(house.bed.pbx.process.pid)} MB"
     )
     for caller, _ in pairs.values():
         await caller.hang_up()
-    await house.until(lambda: all(call.over for call in house.desk.calls), "the end of all calls")
-    assert len(house.desk.calls) == CALLS
+    await house.until(lambda: all(call.over for call in house.host.calls), "the end of all calls")
+    assert len(house.host.calls) == CALLS
     worst, other = 1.0, 0.0
-    for call in house.desk.calls:
+    for call in house.host.calls:
         number = call.state.parties[0].who.tel
         house.check_lengths(call, parties=2)
         for party in (0, 1):
@@ -55,7 +55,7 @@ async def test_twenty_calls_at_once(house):
     print(f"worst correlation with the own voice {worst:.3f}, best with the other one {other:.3f}")
     assert worst >= house.least
     assert other <= 0.2
-    assert not house.desk.drops
+    assert not house.host.drops
 
 
 def _cpu() -> float:

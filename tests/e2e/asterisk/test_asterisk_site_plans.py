@@ -14,7 +14,7 @@ def people(call) -> list[str]:
 
 
 def calls(house) -> list:
-    return [call for call in house.desk.calls if not call.state.merged_into]
+    return [call for call in house.host.calls if not call.state.merged_into]
 
 
 async def two_up(house):

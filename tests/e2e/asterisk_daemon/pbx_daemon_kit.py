@@ -41,7 +41,7 @@ class Site(house.House):
         lines = [f"{name} = {value!r}".replace("'", '"') for name, value in self.config.items()]
         self.vcond = Installation(folder, extra="\n".join(["[adapters.asterisk]", *lines]), grace=20)
 
-    async def start(self, desk: None = None) -> None:
+    async def start(self, host: None = None) -> None:
         """Nothing: tests start vcond themselves."""
 
     @contextlib.asynccontextmanager

@@ -23,15 +23,15 @@ class PcmLine(RigCall):
         self.rig, self.key = rig, key
         self.writer = None
 
-    async def connect(self, desk) -> None:
+    async def connect(self, host) -> None:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.rig.last.port)
         hello = {"call": self.key, "caller": "+15550100", "callee": "+15550199"}
         self.writer.write(json.dumps(hello).encode() + b"\n")
-        await desk.until(lambda: self.key in {call.key for call in desk.open_calls()}, what="the call")
+        await host.until(lambda: self.key in {call.key for call in host.open_calls()}, what="the call")
 
-    async def resume(self, desk) -> None:
+    async def resume(self, host) -> None:
         self.writer.close()
-        await self.connect(desk)
+        await self.connect(host)
 
     async def speak(self, caller, callee) -> None:
         for at in range(0, len(caller), 160):
@@ -62,13 +62,13 @@ class PcmRig(Rig):
         self.last = self.kind(PcmLineConfig(port=0))
         return self.last
 
-    async def place(self, desk, *, answered=True) -> PcmLine:
+    async def place(self, host, *, answered=True) -> PcmLine:
         assert answered
         self.lines.append(PcmLine(self, f"line-{next(self.numbers)}"))
-        await self.lines[-1].connect(desk)
+        await self.lines[-1].connect(host)
         return self.lines[-1]
 
-    async def garbage(self, desk) -> None:
+    async def garbage(self, host) -> None:
         for nonsense in (b"hello\n", b"\xff" * 10_000, b'{"call": 5}\n'):
             _, writer = await asyncio.open_connection("127.0.0.1", self.last.port)
             writer.write(nonsense)

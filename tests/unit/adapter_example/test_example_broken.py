@@ -16,61 +16,61 @@ from vcond.testing.conformance import AdapterConformance
 
 
 class SwapsVoices(PcmLineAdapter):
-    def open(self, desk, hello):
-        call, tracks = super().open(desk, hello)
+    def open(self, host, hello):
+        call, tracks = super().open(host, hello)
         return call, tracks[::-1]
 
 
 class MixesVoices(PcmLineAdapter):
-    def open(self, desk, hello):
-        call, tracks = super().open(desk, hello)
+    def open(self, host, hello):
+        call, tracks = super().open(host, hello)
         return call, [tracks[0], tracks[0]]
 
 
 class AttachesAgain(PcmLineAdapter):
-    def open(self, desk, hello):
-        desk.attached(False, "a mistake")
-        desk.attached(True)
-        return super().open(desk, hello)
+    def open(self, host, hello):
+        host.attached(False, "a mistake")
+        host.attached(True)
+        return super().open(host, hello)
 
 
 class NeverEnds(PcmLineAdapter):
-    async def listen(self, desk, reader, tracks):
-        await super().listen(desk, reader, tracks)
+    async def listen(self, host, reader, tracks):
+        await super().listen(host, reader, tracks)
         await asyncio.Event().wait()
 
 
 class EndsWhenCancelled(PcmLineAdapter):
-    async def run(self, desk):
+    async def run(self, host):
         try:
-            await super().run(desk)
+            await super().run(host)
         finally:
-            for call in desk.open_calls():
-                call.end(at=desk.clock.now())
+            for call in host.open_calls():
+                call.end(at=host.clock.now())
 
 
 class SwallowsCancel(PcmLineAdapter):
-    async def run(self, desk):
+    async def run(self, host):
         try:
-            await super().run(desk)
+            await super().run(host)
         except asyncio.CancelledError:
             return
 
 
 class LeavesATask(PcmLineAdapter):
-    async def run(self, desk):
+    async def run(self, host):
         self.forgotten = asyncio.create_task(self.dawdle())
-        await super().run(desk)
+        await super().run(host)
 
     async def dawdle(self):
         await asyncio.sleep(600)
 
 
 class LeavesSockets(PcmLineAdapter):
-    async def serve(self, desk, reader, writer):
+    async def serve(self, host, reader, writer):
         try:
-            call, tracks = self.open(desk, msgspec.json.decode(await reader.readline(), type=HelloAgain))
-            call.end(at=desk.clock.now(), cause=await self.listen(desk, reader, tracks))
+            call, tracks = self.open(host, msgspec.json.decode(await reader.readline(), type=HelloAgain))
+            call.end(at=host.clock.now(), cause=await self.listen(host, reader, tracks))
             writer.close()
         except asyncio.CancelledError:
             self.kept = writer  # and the socket stays open
@@ -84,72 +84,72 @@ class HelloAgain(msgspec.Struct):
 
 
 class RaisesOnGarbage(PcmLineAdapter):
-    async def serve(self, desk, reader, writer):
+    async def serve(self, host, reader, writer):
         line = await reader.readline()
         writer.close()
         msgspec.json.decode(line)
 
 
 class IgnoresGarbage(PcmLineAdapter):
-    async def serve(self, desk, reader, writer):
+    async def serve(self, host, reader, writer):
         writer.close()
 
 
 class LogsNumbers(PcmLineAdapter):
-    def open(self, desk, hello):
-        desk.log.info("a call", caller=hello.caller)
-        return super().open(desk, hello)
+    def open(self, host, hello):
+        host.log.info("a call", caller=hello.caller)
+        return super().open(host, hello)
 
 
 class TellsTheToken(PcmLineAdapter):
-    async def run(self, desk):
-        desk.attached(True, f"token is {desk.ingress.token}")
-        await super().run(desk)
+    async def run(self, host):
+        host.attached(True, f"token is {host.ingress.token}")
+        await super().run(host)
 
 
 class EmitsTheCoresEvents(PcmLineAdapter):
-    def open(self, desk, hello):
-        call, tracks = super().open(desk, hello)
-        call.emit(CallEnded(at=desk.clock.now()))
+    def open(self, host, hello):
+        call, tracks = super().open(host, hello)
+        call.emit(CallEnded(at=host.clock.now()))
         return call, tracks
 
 
 class EmitsNonsense(PcmLineAdapter):
-    def open(self, desk, hello):
-        call, tracks = super().open(desk, hello)
-        call.emit(Held(at=desk.clock.now(), party=9))
+    def open(self, host, hello):
+        call, tracks = super().open(host, hello)
+        call.emit(Held(at=host.clock.now(), party=9))
         return call, tracks
 
 
 class Sleeps(PcmLineAdapter):
-    def open(self, desk, hello):
+    def open(self, host, hello):
         time.sleep(0.001)
-        return super().open(desk, hello)
+        return super().open(host, hello)
 
 
 class GivesUp(PcmLineAdapter):
-    async def run(self, desk):
+    async def run(self, host):
         async with asyncio.timeout(0.1):
-            await super().run(desk)
+            await super().run(host)
 
 
 class NeverAttaches(PcmLineAdapter):
-    async def run(self, desk):
+    async def run(self, host):
         await asyncio.Event().wait()
 
 
 class NewKeyEachTime(PcmLineAdapter):
-    def open(self, desk, hello):
-        return super().open(desk, msgspec.structs.replace(hello, call=f"{hello.call}-{desk.clock.now()}"))
+    def open(self, host, hello):
+        return super().open(host, msgspec.structs.replace(hello, call=f"{hello.call}-{host.clock.now()}"))
 
 
 class JoinsAgainAndAgain(PcmLineAdapter):
-    def open(self, desk, hello):
+    def open(self, host, hello):
         for number in range(2):
-            desk.call(hello.call, at=desk.clock.now()).party(
-                f"{desk.clock.now()}-{number}", at=desk.clock.now(), who=PartyInfo()
+            host.call(hello.call, at=host.clock.now()).party(
+                f"{host.clock.now()}-{number}", at=host.clock.now(), who=PartyInfo()
             )
-        return super().open(desk, hello)
+        return super().open(host, hello)
 
 
 class ComplainsWithoutAdvice(PcmLineAdapter):

@@ -17,7 +17,7 @@ class Config(msgspec.Struct):
 class AcmeAdapter:
     name, Config = "acme", Config
     def __init__(self, config): pass
-    async def run(self, desk): pass
+    async def run(self, host): pass
 """
 
 

@@ -1,7 +1,7 @@
 """What a live call does with what it is told, with nothing but lists around it.
 
 What a call does at the daemon is shown in ``tests/unit/capture``, in memory in ``tests/unit/testing``; that both tell
-the same, in ``test_testing_same_as_core.py``.
+the same, in ``test_testing_same_as_capture.py``.
 """
 
 from __future__ import annotations

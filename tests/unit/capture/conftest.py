@@ -10,12 +10,12 @@ import pytest
 
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
-from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.adapter_host import CaptureHost
 from vcond.capture.clock import SteadyClock
-from vcond.capture.live_call import CoreCall
+from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import LiveFeed
-from vcond.capture.live_track import CoreTrack
-from vcond.capture.registry import Office
+from vcond.capture.live_track import CapturedTrack
+from vcond.capture.registry import CallRegistry
 from vcond.config import DaemonConfig
 from vcond.journal import CallJournal, Store
 
@@ -28,7 +28,7 @@ ZERO = 1_795_339_662 * SECOND
 class TrackListener:
     """What a track tells speech, written down."""
 
-    def __init__(self, source: CoreTrack, start: int) -> None:
+    def __init__(self, source: CapturedTrack, start: int) -> None:
         self.source, self.start, self.upto, self.closed = source, start, start, False
 
     def advance(self, upto: int) -> None:
@@ -43,18 +43,18 @@ class Segmenting:
 
     def __init__(self) -> None:
         self.listeners: list[TrackListener] = []
-        self.late: list[tuple[CoreTrack, Sequence[ev.Utterance]]] = []
+        self.late: list[tuple[CapturedTrack, Sequence[ev.Utterance]]] = []
         self.forgotten: list[str] = []
         self.in_time = True
         self.ready = asyncio.Event()
         self.ready.set()
-        self.on_late: Callable[[CoreTrack, Sequence[ev.Utterance]], None] = lambda *_: None
+        self.on_late: Callable[[CapturedTrack, Sequence[ev.Utterance]], None] = lambda *_: None
 
-    def listen(self, source: CoreTrack, start: int = 0) -> TrackListener:
+    def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
         self.listeners.append(TrackListener(source, start))
         return self.listeners[-1]
 
-    def catch_up(self, source: CoreTrack, utterances: Sequence[ev.Utterance]) -> None:
+    def catch_up(self, source: CapturedTrack, utterances: Sequence[ev.Utterance]) -> None:
         self.late.append((source, utterances))
         self.on_late(source, utterances)
 
@@ -68,13 +68,13 @@ class Segmenting:
 
 @dataclass
 class House:
-    """An office over a real store, with time by hand."""
+    """An registry over a real store, with time by hand."""
 
     root: Path
     config: DaemonConfig
     time: list[int] = field(default_factory=lambda: [ZERO])
     wall: list[int] = field(default_factory=lambda: [ZERO])
-    finished: list[tuple[CoreCall, CallJournal]] = field(default_factory=list)
+    finished: list[tuple[CapturedCall, CallJournal]] = field(default_factory=list)
     discarded: list[CallJournal] = field(default_factory=list)
     free: int = 10**12
 
@@ -83,7 +83,7 @@ class House:
         self.bus = LiveFeed()
         self.clock = SteadyClock(lambda: self.wall[0], lambda: self.time[0])
         self.store = Store(self.root)
-        self.office = Office(
+        self.registry = CallRegistry(
             self.config,
             store=self.store,
             speech=self.speech,
@@ -93,7 +93,7 @@ class House:
             discard=self.discarded.append,
             free_space=lambda _: self.free,
         )
-        self.desk = CoreDesk("test", self.office, None, lambda: None)  # type: ignore[arg-type] - no ingress here
+        self.host = CaptureHost("test", self.registry, None, lambda: None)  # type: ignore[arg-type] - no ingress here
         return self
 
     def at(self, seconds: float) -> Instant:

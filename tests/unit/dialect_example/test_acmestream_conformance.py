@@ -22,11 +22,11 @@ class AcmeLine(RigCall):
     def __init__(self, rig: AcmeRig, key: str) -> None:
         self.rig, self.key, self.ms = rig, key, 0
 
-    async def connect(self, desk) -> None:
-        self.socket = await self.rig.dial(desk)
+    async def connect(self, host) -> None:
+        self.socket = await self.rig.dial(host)
         self.ms = 0
         await self.say(do="begin", call=self.key, **dict(zip(("from", "to"), NUMBERS, strict=True)))
-        await desk.until(lambda: self.key in {call.key for call in desk.open_calls()}, what="the call")
+        await host.until(lambda: self.key in {call.key for call in host.open_calls()}, what="the call")
 
     async def say(self, **message) -> None:
         await self.socket.send_str(json.dumps(message))
@@ -48,9 +48,9 @@ class AcmeLine(RigCall):
     async def cut(self) -> None:
         self.socket._response.connection.transport.abort()
 
-    async def resume(self, desk) -> None:
+    async def resume(self, host) -> None:
         await asyncio.sleep(1)
-        await self.connect(desk)
+        await self.connect(host)
 
 
 class AcmeRig(Rig):
@@ -63,19 +63,19 @@ class AcmeRig(Rig):
     def adapter(self) -> AcmeStreamAdapter:
         return AcmeStreamAdapter(AcmeStreamConfig())
 
-    async def dial(self, desk):
+    async def dial(self, host):
         session = await self.stack.enter_async_context(aiohttp.ClientSession())
-        url = f"{desk.ingress.bound_url}/acme/{desk.ingress.token}"
+        url = f"{host.ingress.bound_url}/acme/{host.ingress.token}"
         return await self.stack.enter_async_context(session.ws_connect(url))
 
-    async def place(self, desk, *, answered=True) -> AcmeLine:
+    async def place(self, host, *, answered=True) -> AcmeLine:
         assert answered
         self.lines.append(AcmeLine(self, f"acme-{next(self.numbers)}"))
-        await self.lines[-1].connect(desk)
+        await self.lines[-1].connect(host)
         return self.lines[-1]
 
-    async def garbage(self, desk) -> None:
-        socket = await self.dial(desk)
+    async def garbage(self, host) -> None:
+        socket = await self.dial(host)
         await socket.send_str("this is no JSON")
         await socket.send_bytes(b"\x07")
         await socket.send_str('{"do": "begin", "call": "../../etc"}')

@@ -33,7 +33,7 @@ def test_a_module_that_goes_past_the_door_is_told_unless_it_may(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "code", ["outbox.open()", "desk.open(hint)", "text.replace('a', 'b')", "replace(x, y=1)", "board.rename(old, new)"]
+    "code", ["outbox.open()", "host.open(hint)", "text.replace('a', 'b')", "replace(x, y=1)", "board.rename(old, new)"]
 )
 def test_what_only_sounds_like_it_is_not(tmp_path, monkeypatch, code):
     monkeypatch.setattr(door, "MAY", {})

@@ -1,4 +1,4 @@
-"""What the tests of the RTP receiver share: packets as peers send them, and an owner at the desk in memory."""
+"""What the tests of the RTP receiver share: packets as peers send them, and an owner at the host in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vcond.media.codecs import Codec, encode
 from vcond.media.rtp.formats import EVENTS, STATIC, Format
 from vcond.media.rtp.receiver import RtpReceiver
 from vcond.sdk.contract import Instant, RtpClock, SpanKind
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
 
 MS = 1_000_000
@@ -121,8 +121,8 @@ class Party:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.desk = MemoryDesk(clock=self.clock)
-        self.call = self.desk.call("call", at=NOON)
+        self.host = MemoryHost(clock=self.clock)
+        self.call = self.host.call("call", at=NOON)
         self.party = self.call.party("party", at=NOON)
         self.keys = []
         self.track = None
@@ -152,7 +152,7 @@ class Party:
         while turn < end:
             self._wait(min(turn + 30 * MS, end))
             if turn % (500 * MS) == 0:
-                self.desk.tick()
+                self.host.tick()
             turn = min(turn + 100 * MS, end)
             self._wait(turn)
             due = first

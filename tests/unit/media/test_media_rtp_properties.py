@@ -60,7 +60,7 @@ def test_what_is_lost_late_or_double_leaves_everything_else_where_it_was_spoken(
     assert "silent" not in kinds
     stats = party.receiver.stats
     assert (stats.packets, stats.lost, stats.double) == (300 - len(lost), len(lost), len(double.keys() - lost))
-    assert party.desk.faults == []
+    assert party.host.faults == []
 
 
 @FAST

@@ -11,7 +11,7 @@ from rtp_kit import FRAME, HERE, MS, THERE, ULAW, Notes, make, rtp, stream, writ
 from vcond.media.rtp.formats import STATIC
 from vcond.media.rtp.receiver import RtpReceiver, Source
 from vcond.media.rtp.streams import MAX_STREAMS
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 
 # Joining.
 
@@ -362,5 +362,5 @@ def test_no_datagrams_raise_on_their_way_into_a_real_track(sent):
     # two channels and Opus are the adapter's to decode; a track takes the others
     party.receiver = RtpReceiver({pt: of for pt, of in kit.FORMATS.items() if of.codec or not of.is_audio}, party)
     party.play(arrivals, at + 300 * MS)
-    assert isinstance(party.desk, MemoryDesk)
-    assert party.desk.faults == []
+    assert isinstance(party.host, MemoryHost)
+    assert party.host.faults == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from vcond import sdk
 from vcond.sdk.contract import Cause, Instant, PartyInfo
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Wants:
 class Plain(sdk.Conversation[sdk.Leg]):
     """The least that an adapter adds."""
 
-    def __init__(self, key: str, desk: MemoryDesk) -> None:
-        super().__init__(key, desk.clock.now(), desk, Wants())
-        self.desk = desk
+    def __init__(self, key: str, host: MemoryHost) -> None:
+        super().__init__(key, host.clock.now(), host, Wants())
+        self.host = host
         self.heard: list[str] = []
 
     def _listen(self, leg: sdk.Leg) -> None:
@@ -45,7 +45,7 @@ class Plain(sdk.Conversation[sdk.Leg]):
         return codes.text
 
     def leg(self, channel: str, *, context: str = "pbx", up: bool = True) -> sdk.Leg:
-        now = self.desk.clock.now()
+        now = self.host.clock.now()
         leg = sdk.Leg(channel, channel, None, self, now, context, who=PartyInfo(tel="+15550100"))
         leg.up = now if up else None
         self.add(leg)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from vcond.sdk.media_stream import GO_ON, POLICY, Early, Limits, MediaStreams
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import run_virtual
 
 
@@ -43,14 +43,14 @@ async def door(**limits):
         met.append(Echo(hang_up))
         return met[-1]
 
-    async with MemoryDesk("acme") as desk:
-        streams = MediaStreams(desk, Limits(**{"streams": 4, "start": 10, **limits}), meet)
-        desk.ingress.route("GET", "/acme", streams.answer)
+    async with MemoryHost("acme") as host:
+        streams = MediaStreams(host, Limits(**{"streams": 4, "start": 10, **limits}), meet)
+        host.ingress.route("GET", "/acme", streams.answer)
         async with aiohttp.ClientSession() as session:
             yield (
-                desk,
+                host,
                 met,
-                lambda **more: session.ws_connect(f"{desk.ingress.bound_url}/acme/{desk.ingress.token}", **more),
+                lambda **more: session.ws_connect(f"{host.ingress.bound_url}/acme/{host.ingress.token}", **more),
             )
         await streams.close()
 
@@ -92,12 +92,12 @@ async def test_a_listener_is_told_of_the_end_once_whoever_ends_it():
 
 @virtual
 async def test_who_is_hung_up_on_because_nothing_is_wanted_of_it_is_not_counted_as_lost():
-    async with door() as (desk, met, dial), dial() as socket:
+    async with door() as (host, met, dial), dial() as socket:
         await socket.send_str("go")
         await asyncio.sleep(0.1)
         met[0].hang_up("replaced")
         await socket.receive()
-        assert desk.drops == {}
+        assert host.drops == {}
 
 
 @virtual

@@ -9,7 +9,7 @@ import pytest
 from vcond.sdk import reconnect
 from vcond.sdk.contract import ConfigError, UnreachableError
 from vcond.sdk.reconnect import LONGEST, SETTLED, SHORTEST, Reconnecting
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import run_virtual
 
 
@@ -19,7 +19,7 @@ class Attempts:
     def __init__(self, *attempts):
         self.left = list(attempts)
         self.began, self.ended, self.lost, self.mistakes = [], [], 0, []
-        self.desk = MemoryDesk("acme")
+        self.host = MemoryHost("acme")
 
     async def attach(self):
         now = asyncio.get_running_loop().time
@@ -38,7 +38,7 @@ class Attempts:
     def run(self):
         async def main():
             with pytest.raises(asyncio.CancelledError):
-                await Reconnecting(self.desk, "Acme").keep(self.attach, self.gone, self.mistakes.append)
+                await Reconnecting(self.host, "Acme").keep(self.attach, self.gone, self.mistakes.append)
 
         run_virtual(main())
         return [later - end for end, later in zip(self.ended, self.began[1:], strict=True)]
@@ -66,7 +66,7 @@ def test_a_mistake_of_ours_is_told_apart_and_tried_again(capsys):
     attempts = Attempts((0, RuntimeError("+4930123456")), (0, None))
     assert attempts.run() == pytest.approx([1, 2])
     assert [str(why) for why in attempts.mistakes] == ["+4930123456"]
-    assert attempts.desk.attachments[0] == (False, "a mistake in vcond, see the log")
+    assert attempts.host.attachments[0] == (False, "a mistake in vcond, see the log")
     assert "4930" not in capsys.readouterr().out
 
 

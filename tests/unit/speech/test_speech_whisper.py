@@ -144,7 +144,7 @@ def test_the_cut_of_a_long_utterance_is_where_it_is_quietest() -> None:
 
 def test_what_repeats_packs_well() -> None:
     assert whisper.packed("thank you " * 30) > whisper.REPETITION
-    assert whisper.packed("The person you are calling is not at their desk. I will try to locate them.") < 1.5
+    assert whisper.packed("The person you are calling is not at their host. I will try to locate them.") < 1.5
     assert whisper.packed("") == 0.0
 
 

@@ -7,7 +7,7 @@ import pytest
 from vcond.call import events as ev
 from vcond.sdk.contract import ArrivalClock, Codec, Instant
 from vcond.testing.checks import check_ended, check_events, private_words
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
 
 
@@ -17,13 +17,13 @@ class Stub:
 
 
 @pytest.fixture
-def desk():
-    return MemoryDesk("test", clock=ManualClock())
+def host():
+    return MemoryHost("test", clock=ManualClock())
 
 
 @pytest.fixture
-def call(desk):
-    call = desk.call("one", at=NOON)
+def call(host):
+    call = host.call("one", at=NOON)
     call.party("a", at=NOON)
     return call
 
@@ -32,22 +32,22 @@ def later(ms: int) -> Instant:
     return Instant(NOON + ms * 1_000_000)
 
 
-def test_a_lawful_record_passes(desk, call):
+def test_a_lawful_record_passes(host, call):
     call.track(0, at=NOON, codec=Codec.L16, rate=8000, clock=ArrivalClock())
     call.end(at=later(500))
-    check_events(desk, call)
+    check_events(host, call)
     check_ended(Stub(), call)
 
 
-def test_a_record_with_merged_calls_passes(desk, call):
-    other = desk.call("two", at=later(100))
+def test_a_record_with_merged_calls_passes(host, call):
+    other = host.call("two", at=later(100))
     other.party("b", at=later(100))
     other.track(0, at=later(100), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     call.merge(other)
     call.track(call.party("c", at=later(200)), at=later(200), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     call.end(at=later(500))
-    for each in desk.calls:
-        check_events(desk, each)
+    for each in host.calls:
+        check_events(host, each)
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_a_record_with_merged_calls_passes(desk, call):
         ev.Held(at=NOON, party=9),
     ],
 )
-def test_an_unlawful_record_fails(desk, call, event):
+def test_an_unlawful_record_fails(host, call, event):
     call.record(event)
     with pytest.raises(AssertionError):
-        check_events(desk, call)
+        check_events(host, call)
 
 
-def test_an_event_after_the_end_fails(desk, call):
+def test_an_event_after_the_end_fails(host, call):
     call.end(at=later(500))
     call.record(ev.Warned(at=later(600), code="late"))
     with pytest.raises(AssertionError, match="after the end"):
-        check_events(desk, call)
+        check_events(host, call)
 
 
 def test_a_call_that_goes_on_has_not_ended(call):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vcond.sdk.contract import (
+    AdapterHost,
     Answered,
     CallAttribute,
     Cause,
     Codec,
-    Desk,
     Instant,
     LiveCall,
     SpanKind,
@@ -58,14 +58,14 @@ class StreamedCall:
 class StreamedCalls:
     """Opens a call with its first stream, ends it when no stream is left for long enough."""
 
-    def __init__(self, desk: Desk, settings: StreamSettings) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, settings: StreamSettings) -> None:
+        self._host = host
         self._settings = settings
         self._calls: dict[str, StreamedCall] = {}
         self._closed = False
-        for call in desk.open_calls():  # an earlier ``run`` of this process was cut off; its streams are gone
+        for call in host.open_calls():  # an earlier ``run`` of this process was cut off; its streams are gone
             streamed = self._calls[call.key] = StreamedCall(call.key, call)
-            self._await_return(streamed, desk.clock.now(), stopped=False)
+            self._await_return(streamed, host.clock.now(), stopped=False)
 
     def close(self) -> None:
         """The adapter goes: calls are left as they are, for the core to end or for the next run to take up."""
@@ -83,11 +83,11 @@ class StreamedCalls:
             self._forget(streamed)  # the core ended it: what comes now is a call of its own
             streamed = None
         if streamed is None:
-            call = self._desk.call(began.call, at=at, direction=began.told.direction)
+            call = self._host.call(began.call, at=at, direction=began.told.direction)
             streamed = self._calls[began.call] = StreamedCall(began.call, call)
-            self._desk.log.info("media stream started", call=call.uuid, stream=began.stream)
+            self._host.log.info("media stream started", call=call.uuid, stream=began.stream)
         else:
-            self._desk.log.info("media stream started again", call=streamed.call.uuid, stream=began.stream)
+            self._host.log.info("media stream started again", call=streamed.call.uuid, stream=began.stream)
         if streamed.timer is not None:
             streamed.timer.cancel()
             streamed.timer = None
@@ -102,8 +102,8 @@ class StreamedCalls:
             return True
         if not (state.cause.cut_off and streamed.carriers):
             return False
-        before, streamed.call = state.uuid, self._desk.call(streamed.key, at=at, direction=state.direction)
-        self._desk.log.info("recording continues in a new call", call=streamed.call.uuid, before=before)
+        before, streamed.call = state.uuid, self._host.call(streamed.key, at=at, direction=state.direction)
+        self._host.log.info("recording continues in a new call", call=streamed.call.uuid, before=before)
         for carrier in streamed.carriers:
             self._describe(streamed, carrier.began, at)
         text = "the call was there before capture began"
@@ -121,7 +121,7 @@ class StreamedCalls:
         for other in streamed.carriers:
             if other is not carrier and name in other.tracks:
                 other.tracks.pop(name).close(at=at)
-                self._desk.log.warning("two media streams for one track; using the newer one", call=streamed.call.uuid)
+                self._host.log.warning("two media streams for one track; using the newer one", call=streamed.call.uuid)
         form = carrier.forms[name]
         party = self.party(streamed, form, at=at)
         before = [track.closed for track in streamed.call.state.tracks if track.party == party and track.closed]
@@ -193,7 +193,7 @@ class StreamedCalls:
         track = call.track(party, at=at, codec=Codec.L16, rate=form.rate, clock=form.clock)
 
         def told(order: str) -> None:
-            call.emit(CallAttribute(at=self._desk.clock.now(), name=f"byteOrder.{name}", value=order))
+            call.emit(CallAttribute(at=self._host.clock.now(), name=f"byteOrder.{name}", value=order))
 
         later = asyncio.get_running_loop().call_later
         return OrderedTrack(track, "big" if form.codec is Codec.L16BE else "little", form.rate, told, later)

@@ -132,7 +132,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Something that was lost or came wrongly, in the words of ``Desk.dropped``."""
+    """Something that was lost or came wrongly, in the words of ``AdapterHost.dropped``."""
 
     what: str
     reason: str
@@ -144,7 +144,7 @@ class Refused:
     """A stream that cannot be taken: the socket is closed with ``code``."""
 
     reason: str
-    """In the words of ``Desk.dropped``."""
+    """In the words of ``AdapterHost.dropped``."""
     why: str
     """For the log. Nothing of what was said or dialled."""
     fix: str

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from aiohttp import WSMsgType, web
 
-from vcond.sdk.contract import SECOND, Clock, Desk, Instant
+from vcond.sdk.contract import SECOND, AdapterHost, Clock, Instant
 from vcond.sdk.media_stream.dialect import GO_ON, GOING_AWAY, NORMAL, POLICY
 from vcond.sdk.media_stream.settings import StreamSettings
 
@@ -78,9 +78,9 @@ Vouch = Callable[[web.Request], str]
 class MediaStreams:
     """All sockets of one route."""
 
-    def __init__(self, desk: Desk, limits: Limits, meet: Meet, vouch: Vouch = lambda _: "") -> None:
+    def __init__(self, host: AdapterHost, limits: Limits, meet: Meet, vouch: Vouch = lambda _: "") -> None:
         """``vouch`` is asked before the upgrade, of a route that the ingress token does not guard."""
-        self._desk = desk
+        self._host = host
         self._limits = limits
         self._meet = meet
         self._vouch = vouch
@@ -94,8 +94,8 @@ class MediaStreams:
         """Serve one socket to its end: the handler of the route."""
         limits = self._limits
         if self._closed or self._streams >= limits.streams:
-            self._desk.dropped("stream", "stopping" if self._closed else "limit")
-            self._desk.log.warning("stream refused", streams=self._streams, limit=limits.streams)
+            self._host.dropped("stream", "stopping" if self._closed else "limit")
+            self._host.log.warning("stream refused", streams=self._streams, limit=limits.streams)
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         why = self._vouch(request)
         if why:
@@ -110,7 +110,7 @@ class MediaStreams:
         )
         self._streams += 1
         try:
-            patience = _Patience(self._desk.clock, limits)
+            patience = _Patience(self._host.clock, limits)
             listener = self._meet(request, patience.hang_up)
             await socket.prepare(request)
             if self._closed:
@@ -136,12 +136,12 @@ class MediaStreams:
 
     def _turn_away(self, why: str) -> None:
         """Count it, and say it now and then: whoever tries all doors of the internet must not fill the log."""
-        self._desk.dropped("stream", why)
-        now = self._desk.clock.now()
+        self._host.dropped("stream", why)
+        now = self._host.clock.now()
         if self._told is None or now - self._told >= QUIET:
             self._told = now
             fix = "is the secret the platform's, and the public URL what it connects to?"
-            self._desk.log.warning("stream refused: what should vouch for it is missing or wrong", why=why, fix=fix)
+            self._host.log.warning("stream refused: what should vouch for it is missing or wrong", why=why, fix=fix)
 
     async def _converse(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> None:
         patience.begin(listener)
@@ -151,18 +151,18 @@ class MediaStreams:
                 code = await self._listen(socket, listener, patience)
         except TimeoutError:
             code, why = patience.code, patience.why or "not-reading"
-            self._desk.log.warning("media stream closed by vcond", why=why)
+            self._host.log.warning("media stream closed by vcond", why=why)
             if code == POLICY:
-                self._desk.dropped("stream", why)
+                self._host.dropped("stream", why)
         finally:
             self._guests.discard(patience)
             patience.close()
-            listener.gone(self._desk.clock.now(), clean=patience.clean)
+            listener.gone(self._host.clock.now(), clean=patience.clean)
         await socket.close(code=code)
 
     async def _listen(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> int:
         """Feed the listener until one side has enough; returns the close code."""
-        now = self._desk.clock.now
+        now = self._host.clock.now
         while True:
             message = await socket.receive()
             if message.type is WSMsgType.TEXT:
@@ -174,8 +174,8 @@ class MediaStreams:
             else:
                 patience.clean = message.type is WSMsgType.CLOSE and message.data in CLEAN
                 if message.type is WSMsgType.ERROR:
-                    self._desk.dropped("message", "websocket")
-                    self._desk.log.warning("a stream ended with a broken or oversized WebSocket message")
+                    self._host.dropped("message", "websocket")
+                    self._host.log.warning("a stream ended with a broken or oversized WebSocket message")
                 return NORMAL
             if listener.replies:
                 await self._reply(socket, listener.replies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from vcond.sdk.contract import Answered, Desk, Dtmf, Instant, ProtocolError, RecordingPaused, RecordingResumed
+from vcond.sdk.contract import AdapterHost, Answered, Dtmf, Instant, ProtocolError, RecordingPaused, RecordingResumed
 from vcond.sdk.media_stream.calls import StreamedCalls
 from vcond.sdk.media_stream.dialect import (
     GO_ON,
@@ -37,13 +37,13 @@ BUTTONS: Final = frozenset("0123456789*#ABCD")
 class Stream:
     """What a socket said so far. ``feed`` and ``gone`` never raise for what the peer sent."""
 
-    def __init__(self, desk: Desk, calls: StreamedCalls, dialect: Dialect) -> None:
+    def __init__(self, host: AdapterHost, calls: StreamedCalls, dialect: Dialect) -> None:
         self.replies: list[str] = []
         """What the peer waits for."""
-        self._desk = desk
+        self._host = host
         self._calls = calls
         self._dialect = dialect
-        self._tracks = StreamTracks(desk, calls)
+        self._tracks = StreamTracks(host, calls)
         self._garbage = 0
         self._over = False
 
@@ -117,18 +117,18 @@ class Stream:
             case PickedUp() | Pausing():
                 self._tell(said, arrived)
             case Counted():
-                self._desk.dropped(said.what, said.reason, said.count)
+                self._host.dropped(said.what, said.reason, said.count)
             case Reply():
                 self.replies.append(said.text)
             case Refused():
-                self._desk.dropped("stream", said.reason)
-                self._desk.log.error("stream refused", why=said.why, fix=said.fix)
+                self._host.dropped("stream", said.reason)
+                self._host.log.error("stream refused", why=said.why, fix=said.fix)
                 return said.code
         return GO_ON
 
     def _make_nothing_of(self, reason: str, why: str) -> int:
         """Count a message that made no sense. Returns ``POLICY`` when there were too many."""
-        self._desk.dropped("message", reason)
+        self._host.dropped("message", reason)
         self._tracks.warn("a message was ignored", why=why)
         self._garbage += 1
         return POLICY if self._garbage >= MAX_GARBAGE else GO_ON
@@ -137,7 +137,7 @@ class Stream:
         if self.started:
             return self._make_nothing_of("second-start", "a second start on one socket")
         if began.told.refused:
-            self._desk.dropped("parameter", "limit", began.told.refused)
+            self._host.dropped("parameter", "limit", began.told.refused)
         self._tracks.begin(began, arrived)
         return GO_ON
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vcond.sdk.contract import MILLI, Desk, Instant
+from vcond.sdk.contract import MILLI, AdapterHost, Instant
 from vcond.sdk.media_stream.calls import Carrier, StreamedCall, StreamedCalls
 from vcond.sdk.media_stream.dialect import Began, Closed, Frame, Opened
 from vcond.sdk.media_stream.early import Early
@@ -21,10 +21,10 @@ MOST_TRACKS: Final = 16
 class StreamTracks:
     """The tracks of one stream, once it began."""
 
-    def __init__(self, desk: Desk, calls: StreamedCalls) -> None:
+    def __init__(self, host: AdapterHost, calls: StreamedCalls) -> None:
         self.call: StreamedCall | None = None
         self.carrier: Carrier | None = None
-        self._desk = desk
+        self._host = host
         self._calls = calls
         self._early: Early[tuple[Frame, Instant]] = Early(EARLY, EARLY_SIZE)
         self._joiner = Joiner()
@@ -56,7 +56,7 @@ class StreamTracks:
         """One more track."""
         call, carrier = self.call, self.carrier
         if call is None or carrier is None or len(carrier.forms) >= MOST_TRACKS:
-            self._desk.dropped("track", "limit")
+            self._host.dropped("track", "limit")
             return
         self.close(Closed(opened.track), arrived)
         carrier.forms[opened.track] = opened.form
@@ -75,7 +75,7 @@ class StreamTracks:
         if self.call is not None and self.carrier is not None:
             self._calls.leave(self.call, self.carrier, at=at, stopped=stopped)
         elif self._early:
-            self._desk.dropped("frame", "no-start", len(self._early))
+            self._host.dropped("frame", "no-start", len(self._early))
             self.warn("a stream with audio and without a start was lost")
 
     def warn(self, text: str, **more: str) -> None:
@@ -84,7 +84,7 @@ class StreamTracks:
             self._told.add(text)
             call = None if self.call is None else self.call.call.uuid
             stream = "" if self.carrier is None else self.carrier.began.stream
-            self._desk.log.warning(text, call=call, stream=stream, **more)
+            self._host.log.warning(text, call=call, stream=stream, **more)
 
     def _place(self, frame: Frame, arrived: Instant) -> None:
         carrier, call = self.carrier, self.call
@@ -95,10 +95,10 @@ class StreamTracks:
         if track is not None:
             track.write(frame.payload, arrived=arrived, stamp=frame.timestamp, seq=frame.chunk or None)
         elif frame.track not in carrier.forms:
-            self._desk.dropped("frame", "unknown-track")
+            self._host.dropped("frame", "unknown-track")
             self.warn("audio of an unknown track was dropped")
         elif frame.track in self._opened:
-            self._desk.dropped("frame", "superseded")
+            self._host.dropped("frame", "superseded")
         else:  # not announced, but here it is
             self._open(call, carrier, frame.track, arrived)
             self._place(frame, arrived)
@@ -106,7 +106,7 @@ class StreamTracks:
     def _wait(self, frame: Frame, arrived: Instant) -> None:
         """Keep audio that came before the start."""
         if not self._early.keep((frame, arrived), len(frame.payload)):
-            self._desk.dropped("frame", "before-start")
+            self._host.dropped("frame", "before-start")
 
     def _open(self, call: StreamedCall, carrier: Carrier, name: str, at: Instant) -> None:
         self._opened.add(name)

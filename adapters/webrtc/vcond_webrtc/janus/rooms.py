@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from vcond.sdk.contract import SECOND, CallAttribute, Cause, Desk, Instant, LiveCall, PartyInfo, PartyLeft, Warned
+from vcond.sdk.contract import (
+    SECOND,
+    AdapterHost,
+    CallAttribute,
+    Cause,
+    Instant,
+    LiveCall,
+    PartyInfo,
+    PartyLeft,
+    Warned,
+)
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Id, Participant, clean
 
@@ -91,11 +101,11 @@ class Room:
                 member.tap = None
 
 
-class Board:
+class RoomTracker:
     """All rooms, and the calls of an earlier run that nobody took up yet."""
 
-    def __init__(self, desk: Desk, config: JanusConfig, taps: Taps) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: JanusConfig, taps: Taps) -> None:
+        self._host = host
         self._config = config
         self._taps = taps
         self._grace = round(config.grace * SECOND)
@@ -111,7 +121,7 @@ class Board:
         for room in self.rooms.values():
             for member in room.members.values():
                 if member.tap is not None:
-                    member.tap.end(self._desk.clock.now(), gone=False)
+                    member.tap.end(self._host.clock.now(), gone=False)
         self.rooms.clear()
 
     def look(self, which: Id, people: Sequence[Participant], at: Instant) -> None:
@@ -122,7 +132,7 @@ class Board:
                 return
             if len(self.rooms) >= self._config.max_rooms:
                 if which not in self._full:
-                    self._desk.dropped("room", "limit")
+                    self._host.dropped("room", "limit")
                 self._full_now.add(which)
                 return
             room = self.rooms[which] = Room(which, looked=self._round)
@@ -164,7 +174,7 @@ class Board:
                 del room.members[member.id]
                 if room.call is not None and member.party >= 0:
                     room.call.emit(PartyLeft(at=when, party=member.party, cause=LEFT))
-                    self._desk.log.info("participant left", call=room.call.uuid, present=len(room.members))
+                    self._host.log.info("participant left", call=room.call.uuid, present=len(room.members))
 
     def _unpublished(self, room: Room, member: Member, when: Instant) -> None:
         member.publishing = False
@@ -194,7 +204,7 @@ class Board:
     def _turn_away(self, room: Room, who: Id) -> None:
         if who not in room.crowd:
             room.crowd.add(who)
-            self._desk.dropped("party", "too-many")
+            self._host.dropped("party", "too-many")
 
     # The call.
 
@@ -218,19 +228,19 @@ class Board:
         """Take up an earlier run's call whose people are here, else begin one with the first publisher."""
         earlier = next((call for call in self._leftovers() if self._is_of(call, room)), None)
         if earlier is not None:
-            room.call = self._desk.call(earlier.key, at=at)
-            self._desk.log.info("recording resumed after restart", call=room.call.uuid)
+            room.call = self._host.call(earlier.key, at=at)
+            self._host.log.info("recording resumed after restart", call=room.call.uuid)
         elif publishers:
             first = publishers[0]
             opened = max(first.seen, Instant(at - EARLIEST))
             key, room.key = room.key or f"{_prefix(room.id)}{quote(str(first.id), safe='')}", ""
-            room.call = self._desk.call(key, at=opened)
+            room.call = self._host.call(key, at=opened)
             room.call.emit(CallAttribute(at=opened, name="janus.room", value=str(room.id)))
             if room.late:
                 text = "the call was there before capture began"
                 room.call.emit(Warned(at=opened, code="joined-late", text=text))
             room.late = False
-            self._desk.log.info("call opened", call=room.call.uuid, present=len(room.members))
+            self._host.log.info("call opened", call=room.call.uuid, present=len(room.members))
         else:
             return
         room.left = at
@@ -281,7 +291,7 @@ class Board:
 
     def _leftovers(self) -> list[LiveCall]:
         ours = {room.call.uuid for room in self.rooms.values() if room.call is not None}
-        calls = [*self._desk.unfinished(), *self._desk.open_calls()]
+        calls = [*self._host.unfinished(), *self._host.open_calls()]
         return [call for call in calls if call.uuid not in ours]
 
     def _is_of(self, call: LiveCall, room: Room) -> bool:

@@ -14,9 +14,9 @@ from vcond.media.rtp.formats import STATIC, Format
 from vcond.media.rtp.ports import RtpPorts, RtpSocket
 from vcond.media.rtp.receiver import Pressed, RtpReceiver, Source, Stats, Stream, Writer
 from vcond.sdk.contract import (
+    AdapterHost,
     Answered,
     ConfigError,
-    Desk,
     Instant,
     LiveCall,
     PeerError,
@@ -43,18 +43,18 @@ PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until a tap that failed is tried again, by its failures in a row; the last one for ever."""
 
 
-def mistake(desk: Desk, why: Exception) -> None:
+def mistake(host: AdapterHost, why: Exception) -> None:
     """Tell of an exception that should not be, without its text, which may hold what people are called."""
     where = traceback.extract_tb(why.__traceback__)[-1]
     place = f"{where.name}:{where.lineno}"
-    desk.log.error("internal error; please report it", error=type(why).__name__, where=place)
+    host.log.error("internal error; please report it", error=type(why).__name__, where=place)
 
 
 class PublisherTrack:
     """Owner of one stream's receiver: packets to a channel of the party."""
 
-    def __init__(self, desk: Desk, call: LiveCall, party: int, rate: int) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, call: LiveCall, party: int, rate: int) -> None:
+        self._host = host
         self._call = call
         self._party = party
         self._rate = rate
@@ -66,7 +66,7 @@ class PublisherTrack:
         """A stream begins; the first of a call answers it: what is published is a conversation."""
         if self._call.state.answered is None:
             self._call.emit(Answered(at=stream.at))
-        return _Writer(self, stream.format.name, Channel(self._desk, self._call, self._party, self._rate))
+        return _Writer(self, stream.format.name, Channel(self._host, self._call, self._party, self._rate))
 
     def pressed(self, key: Pressed[Instant]) -> None:
         """Janus writes one payload type on all packets of a stream: keys cannot be told."""
@@ -101,14 +101,14 @@ class _Writer:
 class PublisherTap:
     """One publisher's audio, as a task that makes the forwards and makes them again when they are gone."""
 
-    def __init__(self, crew: TapCrew, room: Id, publisher: Id, call: LiveCall, party: int) -> None:
+    def __init__(self, manager: TapManager, room: Id, publisher: Id, call: LiveCall, party: int) -> None:
         self.room = room
         self.publisher = publisher
         self.targets: set[tuple[int, int]] = set()
         """SSRC and port of its forwards, also of those that are about to be made."""
         self.state = TapState(PAUSES)
         """It stands when all its forwards are made."""
-        self._crew = crew
+        self._manager = manager
         self._call = call
         self._party = party
         self._publisher_tracks: list[PublisherTrack] = []
@@ -139,7 +139,7 @@ class PublisherTap:
 
     def end(self, at: Instant, *, gone: bool) -> None:
         """No more is wanted. A second end does nothing."""
-        if not self._crew.forget(self, gone=gone):
+        if not self._manager.forget(self, gone=gone):
             return
         self._shut(at)
         if self._task is not None:
@@ -156,13 +156,13 @@ class PublisherTap:
                     await self._make()
                     await self._gone.wait()
                 except Exception as why:  # noqa: BLE001 - a mistake with one publisher must not cost all the others
-                    mistake(self._crew.desk, why)
-                    self._shut(self._crew.desk.clock.now())
+                    mistake(self._manager.host, why)
+                    self._shut(self._manager.host.clock.now())
                     self._warn()
                     await asyncio.sleep(PAUSES[-1])
-                self._shut(self._crew.desk.clock.now())
+                self._shut(self._manager.host.clock.now())
         finally:
-            self._shut(self._crew.desk.clock.now())
+            self._shut(self._manager.host.clock.now())
 
     def _shut(self, at: Instant) -> None:
         """Close the ports; what came until ``at`` is kept."""
@@ -183,20 +183,20 @@ class PublisherTap:
         reasons = ("overflow", "foreign", "unknown", "refused", "bad", "other")
         for reason in reasons:
             if number := getattr(seen, reason):
-                self._crew.desk.dropped("packet", reason, number)
+                self._manager.host.dropped("packet", reason, number)
 
     async def _make(self) -> None:
         """Make the forwards, however often it takes."""
         self.state.failures, told = 0, False
         while True:
-            janus = await self._crew.attached()
+            janus = await self._manager.attached()
             try:
                 await self._try(janus)
             except UnreachableError:  # told by who keeps the connection
-                self._shut(self._crew.desk.clock.now())
+                self._shut(self._manager.host.clock.now())
                 await asyncio.sleep(PAUSES[0])
             except (PeerError, ConfigError) as why:
-                self._shut(self._crew.desk.clock.now())
+                self._shut(self._manager.host.clock.now())
                 publishes = not (isinstance(why, JanusError) and why.code == NO_SUCH_FEED)
                 if publishes and not told:
                     told = True
@@ -207,27 +207,27 @@ class PublisherTap:
                 return
 
     def _complain(self, why: Exception) -> None:
-        desk = self._crew.desk
-        desk.log.error("cannot tap a publisher", call=self._call.uuid, why=str(why), fix="run: vcond check")
+        host = self._manager.host
+        host.log.error("cannot tap a publisher", call=self._call.uuid, why=str(why), fix="run: vcond check")
         self._warn()
 
     def _warn(self) -> None:
         """Say it in the record, once a call."""
         if not any(warning.code == "tap-failed" for warning in self._call.state.warnings):
             text = "a publisher could not be heard for a while, or at all"
-            self._call.emit(Warned(at=self._crew.desk.clock.now(), code="tap-failed", text=text))
+            self._call.emit(Warned(at=self._manager.host.clock.now(), code="tap-failed", text=text))
 
     async def _try(self, janus: Janus) -> None:
         streams = await janus.streams(self.room, self.publisher)
         audio = [stream for stream in streams if stream.type == "audio" and stream.feed_mid]
         for stream in audio[:MOST_STREAMS]:
             if stream.codec not in TYPES:
-                self._crew.desk.dropped("stream", "codec")
+                self._manager.host.dropped("stream", "codec")
                 continue
             await self._forward(janus, stream.feed_mid, stream.codec)
         if len(audio) > MOST_STREAMS:
-            self._crew.desk.dropped("stream", "too-many", len(audio) - MOST_STREAMS)
-        self.state.since = self._crew.desk.clock.now()
+            self._manager.host.dropped("stream", "too-many", len(audio) - MOST_STREAMS)
+        self.state.since = self._manager.host.clock.now()
 
     def listen(self, now: Instant) -> None:
         """Say it, once, when nothing was ever heard of a publisher whose audio is forwarded."""
@@ -237,14 +237,14 @@ class PublisherTap:
         text = "nothing is heard of a publisher although Janus forwards the audio"
         self._call.emit(Warned(at=now, code="no-audio", text=text))
         fix = "bind, advertise, ports, firewall between Janus and vcond; or the publisher was muted from the beginning"
-        self._crew.desk.log.warning("no audio from Janus", call=self._call.uuid, fix=fix)
+        self._manager.host.log.warning("no audio from Janus", call=self._call.uuid, fix=fix)
 
     async def _forward(self, janus: Janus, mid: str, codec: str) -> None:
-        crew = self._crew
-        ssrc = crew.next_ssrc()
-        publisher_track = PublisherTrack(crew.desk, self._call, self._party, crew.config.rate)
+        manager = self._manager
+        ssrc = manager.next_ssrc()
+        publisher_track = PublisherTrack(manager.host, self._call, self._party, manager.config.rate)
         receiver = RtpReceiver(FORMATS, publisher_track, expect=Source(ssrc=ssrc))
-        socket = await crew.ports.open(receiver)
+        socket = await manager.ports.open(receiver)
         self._publisher_tracks.append(publisher_track)
         self._sockets.append(socket)
         port = socket.address[1]
@@ -254,11 +254,13 @@ class PublisherTap:
             raise JanusError("forward", NO_SUCH_FEED)
 
 
-class TapCrew:
+class TapManager:
     """All taps, and the forwards that nobody of ours knows."""
 
-    def __init__(self, desk: Desk, config: JanusConfig, ports: RtpPorts[Instant], group: asyncio.TaskGroup) -> None:
-        self.desk = desk
+    def __init__(
+        self, host: AdapterHost, config: JanusConfig, ports: RtpPorts[Instant], group: asyncio.TaskGroup
+    ) -> None:
+        self.host = host
         self.config = config
         self.ports = ports
         self._group = group
@@ -318,7 +320,7 @@ class TapCrew:
         there = await janus.forwards(room)
         targets = {(forward.ssrc, forward.port) for publisher in there for forward in publisher.forwarders}
         for tap in made:
-            tap.listen(self.desk.clock.now())
+            tap.listen(self.host.clock.now())
             if tap in self._taps and not tap.targets <= targets:
                 tap.missing()
         return await self._stop_unknown(janus, room, there)

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
-from vcond.sdk.contract import Desk, Instant, ProtocolError
+from vcond.sdk.contract import AdapterHost, Instant, ProtocolError
 from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig
-from vcond_webrtc.janus.rooms import Board
-from vcond_webrtc.janus.taps import TapCrew, mistake
+from vcond_webrtc.janus.rooms import RoomTracker
+from vcond_webrtc.janus.taps import TapManager, mistake
 from vcond_webrtc.janus.wire import NO_SUCH_ROOM, Id, JanusError, Participant
 
 SWEEP: Final = 2.0
@@ -26,12 +26,14 @@ OLDEST: Final = 1000
 class Watch:
     """Serves one connection until it is lost."""
 
-    def __init__(self, config: JanusConfig, desk: Desk, janus: Janus, board: Board, crew: TapCrew) -> None:
+    def __init__(
+        self, config: JanusConfig, host: AdapterHost, janus: Janus, tracker: RoomTracker, manager: TapManager
+    ) -> None:
         self._config = config
-        self._desk = desk
+        self._host = host
         self._janus = janus
-        self._board = board
-        self._crew = crew
+        self._tracker = tracker
+        self._manager = manager
         self._now = asyncio.get_running_loop().time
         self._rooms: list[Id] = []
         self._list_at = self._sweep_at = 0.0
@@ -45,35 +47,35 @@ class Watch:
             raise ProtocolError(
                 f"Janus {info.version_string or 'of unknown version'} is too old: 1.0 or newer is needed"
             )
-        self._crew.attach(self._janus)
+        self._manager.attach(self._janus)
         first = True
         while True:
             began = self._now()
             await self._round()
             if first:
                 first = False
-                self._desk.attached(True, f"Janus {info.version_string}")
-                self._desk.log.info("attached to Janus", version=info.version_string, rooms=len(self._rooms))
+                self._host.attached(True, f"Janus {info.version_string}")
+                self._host.log.info("attached to Janus", version=info.version_string, rooms=len(self._rooms))
             await asyncio.sleep(max(0.01, began + self._config.poll - self._now()))
 
     async def _round(self) -> None:
         if self._now() >= self._list_at:
             await self._list()
         looks = await together(*(self._look(room) for room in self._rooms))
-        looks += [(room, [], self._desk.clock.now()) for room in self._board.rooms.keys() - set(self._rooms)]
+        looks += [(room, [], self._host.clock.now()) for room in self._tracker.rooms.keys() - set(self._rooms)]
         for room, people, at in looks:
             try:
-                self._board.look(room, people, at)
+                self._tracker.look(room, people, at)
             except Exception as why:  # noqa: BLE001 - a mistake with one room must not cost all the others
                 if room not in self._mistaken:
                     self._mistaken.add(room)
-                    mistake(self._desk, why)
-        self._board.round_ends(self._desk.clock.now())
+                    mistake(self._host, why)
+        self._tracker.round_ends(self._host.clock.now())
         if self._now() >= self._sweep_at:
             self._sweep_at = self._now() + SWEEP
-            await self._sweep(self._crew.stray | self._board.rooms.keys())
-        elif self._crew.stray:
-            await self._sweep(set(self._crew.stray))
+            await self._sweep(self._manager.stray | self._tracker.rooms.keys())
+        elif self._manager.stray:
+            await self._sweep(set(self._manager.stray))
 
     async def _list(self) -> None:
         """Which rooms to look into: the named ones that there are, or all in which somebody is."""
@@ -94,16 +96,16 @@ class Watch:
                 raise
             people = []
             self._rooms = [other for other in self._rooms if other != room]
-        return room, people, self._desk.clock.now()
+        return room, people, self._host.clock.now()
 
     async def _sweep(self, rooms: Iterable[Id]) -> None:
         removed = sum(await together(*(self._sweep_room(room) for room in rooms)))
         if removed:
-            self._desk.log.info("unused RTP forwards removed from Janus", count=removed)
+            self._host.log.info("unused RTP forwards removed from Janus", count=removed)
 
     async def _sweep_room(self, room: Id) -> int:
         try:
-            return await self._crew.sweep(self._janus, room)
+            return await self._manager.sweep(self._janus, room)
         except JanusError as why:
             self._complain(room, why)
             return 0
@@ -112,4 +114,4 @@ class Watch:
         """Once a room and connection."""
         if why.code != NO_SUCH_ROOM and room not in self._complained:
             self._complained.add(room)
-            self._desk.log.warning("cannot list the RTP forwards of a room", why=str(why), fix="run: vcond check")
+            self._host.log.warning("cannot list the RTP forwards of a room", why=str(why), fix="run: vcond check")

@@ -14,7 +14,18 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from vcond.sdk.contract import NORMAL, Answered, ArrivalClock, Cause, Codec, Desk, Finding, LiveCall, PartyInfo, Track
+from vcond.sdk.contract import (
+    NORMAL,
+    AdapterHost,
+    Answered,
+    ArrivalClock,
+    Cause,
+    Codec,
+    Finding,
+    LiveCall,
+    PartyInfo,
+    Track,
+)
 
 MAX_FRAME = 3840
 HANG_UP = 0xFF
@@ -52,39 +63,39 @@ class PcmLineAdapter:
         """Nothing can be wrong but the address, which the daemon finds out at its start."""
         yield Finding("ok", "address of the lines", f"{self.config.host}:{self.config.port}")
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled; the group cancels every line then, and each closes its socket."""
         async with asyncio.TaskGroup() as group:
 
             def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                group.create_task(self.serve(desk, reader, writer))
+                group.create_task(self.serve(host, reader, writer))
 
             server = await asyncio.start_server(connected, self.config.host, self.config.port, limit=4096)
             try:
                 self.port = server.sockets[0].getsockname()[1]
-                desk.attached(True, f"listening on port {self.port}")
+                host.attached(True, f"listening on port {self.port}")
                 await asyncio.Event().wait()
             finally:
                 server.close()  # no waiting: since Python 3.12 that is for the lines too, which end when the group does
 
-    async def serve(self, desk: Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, host: AdapterHost, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One line, from its first byte to its last."""
         try:
             async with asyncio.timeout(self.config.patience):
                 hello = msgspec.json.decode(await reader.readline(), type=Hello)
-            call, tracks = self.open(desk, hello)
-            cause = await self.listen(desk, reader, tracks)
-            call.end(at=desk.clock.now(), cause=cause)
+            call, tracks = self.open(host, hello)
+            cause = await self.listen(host, reader, tracks)
+            call.end(at=host.clock.now(), cause=cause)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TimeoutError, OSError):
-            desk.dropped("line", "no-hello")
-            desk.log.warning("a line did not say which call it is")
+            host.dropped("line", "no-hello")
+            host.log.warning("a line did not say which call it is")
         finally:
             writer.close()
 
-    def open(self, desk: Desk, hello: Hello) -> tuple[LiveCall, list[Track]]:
+    def open(self, host: AdapterHost, hello: Hello) -> tuple[LiveCall, list[Track]]:
         """The call of a line, new or taken up again, with a fresh track for each party."""
-        now = desk.clock.now()
-        call = desk.call(hello.call, at=now)
+        now = host.clock.now()
+        call = host.call(hello.call, at=now)
         tracks = []
         for key, number in (("caller", hello.caller), ("callee", hello.callee)):
             party = call.party(key, at=now, who=PartyInfo(tel=number))
@@ -92,7 +103,7 @@ class PcmLineAdapter:
         call.emit(Answered(at=now))
         return call, tracks
 
-    async def listen(self, desk: Desk, reader: asyncio.StreamReader, tracks: list[Track]) -> Cause:
+    async def listen(self, host: AdapterHost, reader: asyncio.StreamReader, tracks: list[Track]) -> Cause:
         """Read frames to the end and say how it ended."""
         try:
             while True:
@@ -102,9 +113,9 @@ class PcmLineAdapter:
                         return NORMAL
                     length = int.from_bytes(await reader.readexactly(2))
                     if who >= len(tracks) or length > MAX_FRAME:
-                        desk.dropped("frame", "malformed")
+                        host.dropped("frame", "malformed")
                         return Cause(text="protocol-error")
                     payload = await reader.readexactly(length)
-                tracks[who].write(payload, arrived=desk.clock.now())
+                tracks[who].write(payload, arrived=host.clock.now())
         except (asyncio.IncompleteReadError, TimeoutError, OSError):
             return Cause(text="cut")

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from vcond.sdk.contract import Desk, Finding, ProtocolError
+from vcond.sdk.contract import AdapterHost, Finding, ProtocolError
 from vcond.sdk.media_stream import (
     LARGEST_NUMBER,
     Batch,
@@ -94,14 +94,14 @@ class AcmeStreamAdapter:
     def __init__(self, config: AcmeStreamConfig) -> None:
         self._config = config
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
-        calls, pulse = StreamedCalls(desk, self._config), Pulse()
+        calls, pulse = StreamedCalls(host, self._config), Pulse()
         streams = MediaStreams(
-            desk, Limits.of(self._config), lambda _request, _hang_up: Batch(Stream(desk, calls, AcmeDialect()), pulse)
+            host, Limits.of(self._config), lambda _request, _hang_up: Batch(Stream(host, calls, AcmeDialect()), pulse)
         )
-        desk.ingress.route("GET", self._config.path, streams.answer)
-        desk.attached(True, f"waiting for streams at {desk.ingress.base_url}{self._config.path}")
+        host.ingress.route("GET", self._config.path, streams.answer)
+        host.attached(True, f"waiting for streams at {host.ingress.base_url}{self._config.path}")
         try:
             await asyncio.Event().wait()
         finally:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from vcond.sdk.contract import MILLI, SECOND, Cause, Instant
 from vcond.testing.checks import check_events
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock
 from vcond_webrtc.janus.config import JanusConfig
-from vcond_webrtc.janus.rooms import Board
+from vcond_webrtc.janus.rooms import RoomTracker
 from vcond_webrtc.janus.wire import Participant
 
 ROOM = 1234
@@ -28,13 +28,13 @@ class Tap:
 
 
 class Scene:
-    """A board, and rooms that are looked at every 200 ms of a clock that is moved by hand."""
+    """A tracker, and rooms that are looked at every 200 ms of a clock that is moved by hand."""
 
-    def __init__(self, desk: MemoryDesk | None = None, **changes) -> None:
-        self.clock = desk.clock if desk is not None else ManualClock()
-        self.desk = desk or MemoryDesk("janus", clock=self.clock)
+    def __init__(self, host: MemoryHost | None = None, **changes) -> None:
+        self.clock = host.clock if host is not None else ManualClock()
+        self.host = host or MemoryHost("janus", clock=self.clock)
         self.taps: list[Tap] = []
-        self.board = Board(self.desk, JanusConfig(**{"grace": 2.0, **changes}), self)
+        self.tracker = RoomTracker(self.host, JanusConfig(**{"grace": 2.0, **changes}), self)
         self.people: dict = {}
 
     def open(self, room, publisher, call, party) -> Tap:
@@ -51,13 +51,13 @@ class Scene:
         for _ in range(times):
             at = self.clock.advance(round(after * SECOND))
             for room, people in self.people.items():
-                self.board.look(room, list(people.values()), at)
-            self.board.round_ends(at)
+                self.tracker.look(room, list(people.values()), at)
+            self.tracker.round_ends(at)
         return at
 
     @property
     def call(self):
-        return self.desk.calls[-1]
+        return self.host.calls[-1]
 
     def history(self) -> list[tuple[str, str]]:
         names = [party.who.name for party in self.call.state.parties]
@@ -73,7 +73,7 @@ def test_a_room_is_a_call_from_its_first_publisher_to_its_last():
     scene.look()
     scene.put(1, "Rita", publishes=False)
     scene.look()
-    assert scene.desk.calls == [], "who is alone and silent is no call"
+    assert scene.host.calls == [], "who is alone and silent is no call"
     scene.put(1, "Rita")
     scene.put(2, "Marcus")
     last = scene.look()
@@ -92,7 +92,7 @@ def test_a_room_is_a_call_from_its_first_publisher_to_its_last():
     assert call.over
     assert call.state.ended == gone - 100 * MILLI, "the wait is no part of the call"
     assert scene.history() == [("Rita", "join"), ("Marcus", "join"), ("Rita", "drop"), ("Marcus", "drop")]
-    assert scene.board.rooms == {}
+    assert scene.tracker.rooms == {}
 
 
 def test_a_leave_is_when_the_last_packet_came_if_that_was_after_the_look_before():
@@ -212,14 +212,14 @@ def test_who_only_listens_is_a_party_while_there_is_a_call():
     scene.put(2, "Listener")
     scene.look()
     assert [party.who.name for party in scene.call.state.parties] == ["Listener"]
-    assert len(scene.desk.calls) == 2
+    assert len(scene.host.calls) == 2
 
 
 def test_the_stand_in_of_janus_is_nobody():
     scene = Scene()
     scene.put(9, "Dummy publisher", dummy=True)
     scene.look()
-    assert scene.desk.calls == []
+    assert scene.host.calls == []
 
 
 def test_a_long_time_in_the_lobby_is_no_part_of_the_call():
@@ -238,7 +238,7 @@ def test_rooms_and_people_have_their_bounds():
     scene.put(1, "x", room=2)
     scene.look(3)
     assert len(scene.call.state.parties) == 2
-    assert scene.desk.drops == {("party", "too-many"): 3, ("room", "limit"): 1}
+    assert scene.host.drops == {("party", "too-many"): 3, ("room", "limit"): 1}
     for who in (0, 1):
         scene.drop(who)
     scene.look()
@@ -251,13 +251,13 @@ def test_a_call_that_the_core_ended_is_not_begun_again_while_they_go_on():
     at = scene.look()
     scene.call.end(at=at)
     scene.look(5)
-    assert len(scene.desk.calls) == 1
+    assert len(scene.host.calls) == 1
     assert scene.taps[0].ended[1] is False, "its forward must be stopped"
     scene.put(1, "Rita", publishes=False)
     scene.look()
     scene.put(1, "Rita")
     scene.look()
-    assert len(scene.desk.calls) == 2
+    assert len(scene.host.calls) == 2
 
 
 @pytest.mark.parametrize("why", ["adapter-gone", "limit"])
@@ -279,7 +279,7 @@ def test_a_call_that_the_core_cut_off_is_recorded_from_then_on(why):
 
 
 def restarted(scene: Scene, **changes) -> Scene:
-    again = Scene(MemoryDesk.after_crash(scene.desk), **changes)
+    again = Scene(MemoryHost.after_crash(scene.host), **changes)
     again.people = {room: dict(people) for room, people in scene.people.items()}
     return again
 
@@ -301,7 +301,7 @@ def test_after_a_restart_the_call_goes_on_with_who_is_there():
     assert call.uuid == scene.call.uuid
     assert [party.who.name for party in call.state.parties] == ["Rita", "Marcus", "Pia", "Nora"]
     assert [party.here for party in call.state.parties] == [True, True, False, True]
-    assert again.desk.unfinished() == []
+    assert again.host.unfinished() == []
     assert {tap.party for tap in again.taps} == {0, 1, 3}
 
 
@@ -322,13 +322,13 @@ def test_after_a_restart_a_call_whose_people_are_gone_ends_where_it_was_captured
     scene.put(1, "Rita")
     scene.put(1, "Rita", room="other")
     scene.look(3)
-    last = max(call.state.last for call in scene.desk.calls)
+    last = max(call.state.last for call in scene.host.calls)
     again = restarted(scene)
     again.people.clear()
     again.look(9)
-    assert not any(call.over for call in again.desk.calls)
+    assert not any(call.over for call in again.host.calls)
     again.look(3)
-    for call in again.desk.calls:
+    for call in again.host.calls:
         assert call.over
         assert call.state.ended <= last
         assert [warning.code for warning in call.state.warnings] == ["ended-unseen"]
@@ -342,7 +342,7 @@ def test_after_a_restart_others_in_the_same_room_have_a_call_of_their_own():
     again.people = {ROOM: {}}
     again.put(2, "Marcus")
     again.look(20)
-    assert [call.over for call in again.desk.calls] == [True, False]
+    assert [call.over for call in again.host.calls] == [True, False]
 
 
 def test_a_room_whose_name_begins_like_another_has_other_calls():
@@ -353,14 +353,14 @@ def test_a_room_whose_name_begins_like_another_has_other_calls():
     again = restarted(scene)
     again.people = {"a": {1: Participant(1, "Rita", True)}}
     again.look()
-    assert len(again.desk.calls) == 2
+    assert len(again.host.calls) == 2
 
 
 def test_when_the_adapter_goes_calls_stay_and_taps_end():
     scene = Scene()
     scene.put(1, "Rita")
     scene.look()
-    scene.board.close()
+    scene.tracker.close()
     assert not scene.call.over
     assert scene.taps[0].ended[1] is False
 
@@ -394,9 +394,9 @@ def test_whatever_happens_the_record_is_lawful(acts: list[tuple[str, int, str]],
             scene = restarted(scene, returns=returns)
     scene.people = {ROOM: {}}
     scene.look(15)
-    assert scene.desk.faults == []
-    for call in scene.desk.calls:
-        check_events(scene.desk, call)
+    assert scene.host.faults == []
+    for call in scene.host.calls:
+        check_events(scene.host, call)
         assert call.over
         for party in call.state.parties:
             for stay in party.presences:

@@ -11,10 +11,10 @@ import numpy as np
 from fskit import frames, raw
 from test_freeswitch_replay import Replay, only
 
-from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.adapter_host import CaptureHost
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_feed import LiveFeed
-from vcond.capture.registry import Office
+from vcond.capture.registry import CallRegistry
 from vcond.config import DaemonConfig
 from vcond.journal import Store
 from vcond.publish.builder import read_track
@@ -44,7 +44,7 @@ async def recorded(name: str, root: Path) -> tuple[dict, dict[int, np.ndarray]]:
 
     done: asyncio.Future = asyncio.get_running_loop().create_future()
     store = Store(root / "journal")
-    office = Office(
+    registry = CallRegistry(
         DaemonConfig(name="edge.example.com", state_dir=str(root)), store=store, speech=Deaf(),
         clock=SteadyClock(now, now), bus=LiveFeed(), finish=lambda *ended: done.set_result(ended), discard=lambda _: None,
     )  # fmt: skip
@@ -54,13 +54,13 @@ async def recorded(name: str, root: Path) -> tuple[dict, dict[int, np.ndarray]]:
     switch.core = next(decode(f).core for f in frames(raw(f"{name}.esl.s2c.bin")) if "event" in f.kind)
     await switch.start()
     config = Config(port=switch.port, password="secret", directory=str(root / "audio"))
-    desk = CoreDesk("freeswitch", office, None, lambda: None)
-    task = asyncio.create_task(FreeSwitchAdapter(config).run(desk))
+    host = CaptureHost("freeswitch", registry, None, lambda: None)
+    task = asyncio.create_task(FreeSwitchAdapter(config).run(host))
 
     async def tick() -> None:
         while True:
             await asyncio.sleep(0.1)
-            office.tick(office.clock.now())
+            registry.tick(registry.clock.now())
 
     ticking = asyncio.create_task(tick())
     try:
@@ -78,7 +78,7 @@ async def recorded(name: str, root: Path) -> tuple[dict, dict[int, np.ndarray]]:
             one.cancel()
         await asyncio.wait([ticking, task])
         await switch.stop()
-        office.interrupt_all("stop")
+        registry.interrupt_all("stop")
         await store.close()
 
 

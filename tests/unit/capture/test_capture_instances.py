@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from vcond.app import plugins
 from vcond.base.errors import ConfigError
-from vcond.capture.adapter_host import CoreDesk
+from vcond.capture.adapter_host import CaptureHost
 from vcond.cli.check import _named
 from vcond.config import Config, WebConfig
 from vcond.sdk.contract import Cause, Finding
@@ -32,16 +32,16 @@ def test_two_asterisks_beside_each_other():
 
 
 def test_their_calls_with_the_same_key_are_two_calls(house):
-    words = {name: CoreDesk(name, house.office, None, lambda: None) for name in ("berlin", "munich")}
+    words = {name: CaptureHost(name, house.registry, None, lambda: None) for name in ("berlin", "munich")}
     now = house.now(0)
-    berlin, munich = (desk.call("1700000000.1", at=now) for desk in words.values())
+    berlin, munich = (host.call("1700000000.1", at=now) for host in words.values())
     assert berlin is not munich
     assert [call.uuid for call in words["berlin"].open_calls()] == [berlin.uuid]
     berlin.end(at=house.now(1), cause=Cause(q850=16))
     assert munich in words["munich"].open_calls()
     words["berlin"].attached(True)
     words["munich"].attached(False, "connection refused")
-    assert house.office.attachments.said == {"berlin": (True, ""), "munich": (False, "connection refused")}
+    assert house.registry.attachments.said == {"berlin": (True, ""), "munich": (False, "connection refused")}
     for name, is_up in (("berlin", 1), ("munich", 0)):
         assert REGISTRY.get_sample_value("vcond_adapter_connected", {"adapter": name}) == is_up
     assert {call.state.adapter for call in (berlin, munich)} == {"berlin", "munich"}
@@ -62,7 +62,9 @@ async def test_both_are_served(house):
         return web.Response()
 
     for name, one in made(twilio={}, branch={"type": "twilio"}).items():
-        CoreDesk(name, house.office, server.ingress(name), lambda: None).ingress.route("GET", one._config.path, hello)
+        CaptureHost(name, house.registry, server.ingress(name), lambda: None).ingress.route(
+            "GET", one._config.path, hello
+        )
     assert {path for _, path in server._routes} == {"/twilio/stream", "/branch/stream"}
     server.ingress("branch")  # it starts again: the other's stay
     assert {path for _, path in server._routes} == {"/twilio/stream"}
@@ -91,12 +93,12 @@ def test_what_cannot_be_is_said_with_the_name_of_the_section(adapters, at: str, 
 
 
 async def test_what_an_adapter_says_of_its_keys_has_the_name_of_its_section(house):
-    desk = CoreDesk(
-        "berlin", house.office, None, lambda: None,
+    host = CaptureHost(
+        "berlin", house.registry, None, lambda: None,
         words=lambda text: plugins.in_its_name(text, "asterisk", "berlin"),
     )  # fmt: skip
-    desk.attached(False, "adapters.asterisk.password: Asterisk refuses it")
-    assert house.office.attachments.said["berlin"][1] == "adapters.berlin.password: Asterisk refuses it"
+    host.attached(False, "adapters.asterisk.password: Asterisk refuses it")
+    assert house.registry.attachments.said["berlin"][1] == "adapters.berlin.password: Asterisk refuses it"
 
 
 def test_findings_say_of_which_one_they_are():

@@ -58,8 +58,8 @@ async def finishing(house, outbox, tmp_path: Path, **record):
         speech=house.speech,
         outbox=outbox,
         store=Reopened(house),
-        take=lambda journal: house.office.recovery.take_to_amend(journal),  # noqa: PLW0108 - a house may open another
-        mint=lambda at: house.office.mint(at),  # noqa: PLW0108 - a house may open another
+        take=lambda journal: house.registry.recovery.take_to_amend(journal),  # noqa: PLW0108 - a house may open another
+        mint=lambda at: house.registry.mint(at),  # noqa: PLW0108 - a house may open another
         quarantine=tmp_path / "quarantine",
         now=house.clock.now,
         bus=house.bus,
@@ -78,7 +78,7 @@ async def idle(finisher: Finisher) -> None:
 
 
 def ended(house, *, answered: bool = True):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     for key in ("a", "b"):
         party = call.party(key, at=house.at(0), who=ev.PartyInfo(name=key.upper(), validation="none"))
         track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from core_kit import FRAME
+from capture_kit import FRAME
 
 from vcond.base.time import SECOND
 from vcond.call.events import SpanKind
@@ -13,17 +13,17 @@ LIMIT = 12 * 3600 + 1
 
 
 def one_party(house):
-    call = house.desk.call("c", at=house.now(0))
+    call = house.host.call("c", at=house.now(0))
     call.party("a", at=house.at(0))
     return call
 
 
 def cut(house):
-    house.office.tick(house.now(LIMIT))
+    house.registry.tick(house.now(LIMIT))
 
 
 def again(house):
-    return house.desk.call("c", at=house.now(LIMIT + 0.1))
+    return house.host.call("c", at=house.now(LIMIT + 0.1))
 
 
 def heard(house, call, party):
@@ -91,6 +91,6 @@ def test_nothing_else_makes_a_call_begin_paused(house, why):
         call.end(at=house.now(2))
     cut(house)
     at = house.now(LIMIT + (3700 if why == "an hour later" else 0.1))
-    new = house.desk.call("other" if why == "another key" else "c", at=at)
+    new = house.host.call("other" if why == "another key" else "c", at=at)
     assert not new.state.paused
     assert new.state.opened <= at + SECOND

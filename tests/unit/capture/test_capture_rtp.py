@@ -46,7 +46,7 @@ def sound(index: int) -> bytes:
 
 
 async def test_sound_loss_a_key_and_comfort_noise_as_the_journal_tells_them(house):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     leg = Leg(call, call.party("a", at=house.at(0)))
     call.emit(ev.Answered(at=house.at(0)))
     receiver = RtpReceiver({**STATIC, 96: Format("l16", 8000), 101: Format(EVENTS, 8000)}, leg)
@@ -65,7 +65,7 @@ async def test_sound_loss_a_key_and_comfort_noise_as_the_journal_tells_them(hous
         receiver.feed_all(due)
         receiver.tick(house.clock.now())
         if turn % 5 == 0:
-            house.office.tick(house.clock.now())
+            house.registry.tick(house.clock.now())
     receiver.close(house.clock.now())
     call.end(at=house.clock.now(), cause=Cause(q850=16))
     ((ended, journal),) = house.finished

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from core_kit import FRAME, Shelf, finishing, idle
+from capture_kit import FRAME, Shelf, finishing, idle
 
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
@@ -23,7 +23,7 @@ from vcond.vcon import validate
 
 def spoken(house, *, said: int = 2):
     """A call that has ended, of whose utterances the first has a text and the others wait."""
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     party = call.party("a", at=house.at(0), who=ev.PartyInfo(name="A", validation="none"))
     call.party("b", at=house.at(0))
     track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
@@ -163,7 +163,7 @@ async def test_killed_after_it_was_published_and_before_that_was_written_down(ho
     shelf.taken.clear()
     async with finishing(house, shelf, tmp_path) as finisher:
         finisher._awaited.add(state.uuid, revisions(state))
-        call = house.office.recovery.take_to_amend(journal)
+        call = house.registry.recovery.take_to_amend(journal)
         assert house.speech.late == []
         assert await finisher._amend(call, journal, revisions(state)[1])
     assert shelf.taken == {last.vcon: bodies[last.vcon]}
@@ -181,7 +181,7 @@ async def test_a_vcon_that_the_outbox_lost_is_made_as_it_was(house, tmp_path: Pa
     shelf.taken.clear()
     journal = await restarted(house)
     async with finishing(house, shelf, tmp_path) as finisher:
-        house.office.recovery.take_to_finish(journal)
+        house.registry.recovery.take_to_finish(journal)
         finisher.submit(*house.finished[-1])
         await idle(finisher)
         await amended(finisher)
@@ -207,7 +207,7 @@ async def test_an_amended_vcon_that_every_sink_has_is_not_waited_for_when_the_ou
     shelf.taken.clear()
     journal = await restarted(house)
     async with finishing(house, shelf, tmp_path) as finisher:
-        house.office.recovery.take_to_finish(journal)
+        house.registry.recovery.take_to_finish(journal)
         finisher.submit(*house.finished[-1])
         await idle(finisher)
         await amended(finisher)

@@ -1,5 +1,5 @@
 import pytest
-from core_kit import FRAME
+from capture_kit import FRAME
 
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
@@ -75,7 +75,7 @@ def speaks(house, track, begins: float, frames: int) -> None:
 @pytest.mark.parametrize("begins", [0.38, 7.0])
 async def test_what_a_crash_leaves_of_a_first_track_begins_with_its_first_frame(house, begins):
     """A track that was opened long before anything came, and the power went before it was described."""
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     party = call.party("a", at=house.at(0))
     track = call.track(party, at=house.now(0.1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     speaks(house, track, begins, 60)
@@ -86,7 +86,7 @@ async def test_what_a_crash_leaves_of_a_first_track_begins_with_its_first_frame(
 
 
 async def test_a_crash_soon_after_a_hold_does_not_make_the_hold_received(house):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     party = call.party("a", at=house.at(0))
     track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     speaks(house, track, 0, 50)
@@ -99,7 +99,7 @@ async def test_a_crash_soon_after_a_hold_does_not_make_the_hold_received(house):
 @pytest.mark.parametrize("silence", [0, 100])
 async def test_of_audio_that_waited_for_its_byte_order_when_the_power_went_nothing_is_said(house, silence):
     """It was not kept: it is neither received nor silent."""
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     party = call.party("a", at=house.at(0))
     track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     ordered = OrderedTrack(track, "little", 8000, lambda _: None)

@@ -1,4 +1,4 @@
-"""The desk in memory and the daemon's own tell the same of the same: what passes at one passes at the other."""
+"""The host in memory and the daemon's own tell the same of the same: what passes at one passes at the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from vcond.call import events as ev
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_feed import LiveFeed
-from vcond.capture.registry import Office
+from vcond.capture.registry import CallRegistry
 from vcond.config.schema import DaemonConfig
 from vcond.journal import Store
 from vcond.media.codecs import encode
@@ -31,7 +31,7 @@ from vcond.sdk.contract import (
     Retrieved,
     SpanKind,
 )
-from vcond.testing.desk import MemoryDesk
+from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
 from vcond.testing.time import NOON, ManualClock
 
@@ -53,14 +53,14 @@ class Deaf:
 
 
 class Place:
-    """A desk, its clock, and a way to speak into a track."""
+    """A host, its clock, and a way to speak into a track."""
 
-    def __init__(self, desk, clock) -> None:
-        self.desk, self.clock = desk, clock
+    def __init__(self, host, clock) -> None:
+        self.host, self.clock = host, clock
 
     def call(self, key, ms=0, direction="unknown"):
         self.at(ms)
-        return self.desk.call(key, at=later(ms), direction=direction)
+        return self.host.call(key, at=later(ms), direction=direction)
 
     def at(self, ms) -> None:
         self.clock.advance(max(0, later(ms) - self.clock.now()))
@@ -73,22 +73,22 @@ class Place:
             track.write(frame, arrived=self.clock.now(), stamp=20 * number, seq=number + 1)
 
 
-class CoreDeskOf:
-    """The office as one adapter's desk, without the ingress."""
+class CaptureHostOf:
+    """The registry as one adapter's host, without the ingress."""
 
-    def __init__(self, office) -> None:
-        self.office = office
+    def __init__(self, registry) -> None:
+        self.registry = registry
 
     def call(self, key, *, at, direction="unknown"):
-        return self.office.call("test", key, at, direction)
+        return self.registry.call("test", key, at, direction)
 
     def pause(self, call, at, *, on=True):
         call.emit(ev.RecordingPaused(at=at) if on else ev.RecordingResumed(at=at))
 
 
-class MemoryDeskOf:
-    def __init__(self, desk) -> None:
-        self.call = desk.call
+class MemoryHostOf:
+    def __init__(self, host) -> None:
+        self.call = host.call
 
     def pause(self, call, at, *, on=True):
         call.pause(at, on=on)
@@ -101,12 +101,12 @@ async def places(folder):
     steady = SteadyClock(wall=clock.now, monotonic=clock.now)
     store = Store(folder / "journal")
     try:
-        office = Office(
+        registry = CallRegistry(
             DaemonConfig(name="memory.test", state_dir=str(folder)), store=store, speech=Deaf(), clock=steady, bus=LiveFeed(),
             finish=lambda *_: None, discard=lambda *_: None, free_space=lambda _: 10**12,
         )  # fmt: skip
         still = ManualClock()
-        yield Place(MemoryDeskOf(MemoryDesk("test", clock=still)), still), Place(CoreDeskOf(office), clock)
+        yield Place(MemoryHostOf(MemoryHost("test", clock=still)), still), Place(CaptureHostOf(registry), clock)
     finally:
         await store.close()
 
@@ -170,9 +170,9 @@ def pause(place):
     call = place.call("one")
     track = call.track(call.party("a", at=NOON), at=NOON, codec=Codec.L16, rate=RATE, clock=MillisClock())
     place.speak(track, 1, 0, 1.0)
-    place.desk.pause(call, later(1000))
+    place.host.pause(call, later(1000))
     call.emit(Dtmf(at=later(1000), party=0, button="7"))
-    place.desk.pause(call, later(1000), on=False)
+    place.host.pause(call, later(1000), on=False)
     call.end(at=later(2000))
     return [call]
 
@@ -227,14 +227,14 @@ def told(call) -> dict:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-async def test_both_desks_tell_the_same(tmp_path, scenario):
+async def test_both_hosts_tell_the_same(tmp_path, scenario):
     async with places(tmp_path) as (memory, core):
         mine, theirs = scenario(memory), scenario(core)
         assert [told(call) for call in mine] == [told(call) for call in theirs]
 
 
 @pytest.mark.parametrize("scenario", [talk, pause_by_a_party], ids=lambda scenario: scenario.__name__)
-async def test_both_desks_keep_the_same_audio(tmp_path, scenario):
+async def test_both_hosts_keep_the_same_audio(tmp_path, scenario):
     async with places(tmp_path) as (memory, core):
         (mine,), (theirs,) = scenario(memory), scenario(core)
         heard = theirs.journal.read("0.pcm", 0, 60_000)
@@ -243,7 +243,7 @@ async def test_both_desks_keep_the_same_audio(tmp_path, scenario):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-async def test_both_desks_show_the_same(tmp_path, scenario):
+async def test_both_hosts_show_the_same(tmp_path, scenario):
     async with places(tmp_path) as (memory, core):
         shown = []
         for place in (memory, core):

@@ -14,7 +14,7 @@ def unheard() -> float:
 
 
 def one_call(house, frames: dict[str, bytes | None], *, answered: bool = True, paused: bool = False) -> None:
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     tracks = {
         key: call.track(
             call.party(key, at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()

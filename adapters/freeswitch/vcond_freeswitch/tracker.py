@@ -1,4 +1,4 @@
-"""The switchboard: events in, conversations out. Which channels belong together, and what they do. No I/O.
+"""The tracker: events in, conversations out. Which channels belong together, and what they do. No I/O.
 
 Grouping follows the graph of CHANNEL_CREATE (Other-Leg) and CHANNEL_BRIDGE (Bridge-A, Bridge-B), never
 Channel-Call-UUID, which changes. Moments are FreeSWITCH's own stamps, mapped to our clock: events arrive 0 to 40 ms
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from vcond.sdk.contract import Cause, Desk, Dtmf, Instant, LiveCall
+from vcond.sdk.contract import AdapterHost, Cause, Dtmf, Instant, LiveCall
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.channels import Channels
 from vcond_freeswitch.config import Config
@@ -25,13 +25,13 @@ ANSWERING: Final = frozenset({"", "answer", "pre_answer", "set", "sleep"})
 """Applications after which it is open what a leg that is alone is there for."""
 
 
-class Switchboard:
+class ChannelTracker:
     """All channels of one FreeSWITCH."""
 
-    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: Config, taps: Taps) -> None:
+        self._host = host
         self._config = config
-        self._channels = Channels(desk, config, taps)
+        self._channels = Channels(host, config, taps)
         self.legs = self._channels.legs
         """By channel id, those that are there now."""
         self._groups = self._channels.groups
@@ -123,7 +123,7 @@ class Switchboard:
     def sweep(self, at: Instant) -> None:
         """End calls of this adapter that no channel belongs to any more."""
         kept = {one.call.uuid for one in self.conversations() if one.call is not None}
-        for call in self._desk.open_calls():
+        for call in self._host.open_calls():
             if call.uuid not in kept:
                 call.end(at=at, cause=Cause(text="lost"))
 
@@ -143,7 +143,7 @@ class Switchboard:
                     if other is not conversation and other.call is None:
                         self._groups.join(conversation, other, at)
                 conversation.key = call.key
-                conversation.adopt(self._desk.call(call.key, at=at), at)
+                conversation.adopt(self._host.call(call.key, at=at), at)
                 conversation.late = False  # who came meanwhile did so when the dump says
 
     # Channels.
@@ -152,7 +152,7 @@ class Switchboard:
         if not event.leg or event.leg in self.legs:
             return
         if len(self.legs) >= MAX_LEGS:
-            self._desk.dropped("channel", "limit")
+            self._host.dropped("channel", "limit")
             return
         leg = self._channels.new(event, at)
         self._channels.update(leg, event, at)

@@ -10,7 +10,7 @@ FRAME = np.full(160, 5000, "<i2").tobytes()
 
 
 def one_party(house, key: str = "k", seconds: float = 1.0):
-    call = house.desk.call(key, at=house.now(0))
+    call = house.host.call(key, at=house.now(0))
     track = call.track(
         call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()
     )
@@ -22,7 +22,7 @@ def one_party(house, key: str = "k", seconds: float = 1.0):
 
 async def killed(house):
     """The process dies: what was handed to the journal is there, nothing else was said."""
-    await house.store.get(house.office.live[0].uuid).flush()
+    await house.store.get(house.registry.live[0].uuid).flush()
     await house.store.close()
     return house.open()
 
@@ -31,11 +31,11 @@ async def test_a_call_found_unfinished_is_taken_up_again_in_the_same_record(hous
     call, _ = one_party(house)
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.recovery.take_back(journal, after.now(10))
-    (left,) = after.desk.unfinished()
+    after.registry.recovery.take_back(journal, after.now(10))
+    (left,) = after.host.unfinished()
     assert left.key == "k"
-    again = after.desk.call("k", at=after.now(12))
-    assert (again.uuid, after.desk.unfinished()) == (call.uuid, [])
+    again = after.host.call("k", at=after.now(12))
+    assert (again.uuid, after.host.unfinished()) == (call.uuid, [])
     track = again.track(0, at=after.at(12), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     for i in range(50):
         track.write(FRAME, arrived=after.now(12 + (i + 1) * 0.02))
@@ -51,15 +51,15 @@ async def test_what_nobody_takes_up_ends_where_capture_ended(house):
     one_party(house)
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.recovery.take_back(journal, after.now(10))
-    after.desk.attached(False, "connection refused")
-    after.office.tick(after.now(100))  # not attached yet: it waits longer
-    assert after.desk.unfinished()
+    after.registry.recovery.take_back(journal, after.now(10))
+    after.host.attached(False, "connection refused")
+    after.registry.tick(after.now(100))  # not attached yet: it waits longer
+    assert after.host.unfinished()
     after.now(100)
-    after.desk.attached(True)
-    after.office.tick(after.now(101))
-    after.office.tick(after.now(140))
-    assert not after.desk.unfinished()
+    after.host.attached(True)
+    after.registry.tick(after.now(101))
+    after.registry.tick(after.now(140))
+    assert not after.host.unfinished()
     state = after.finished[0][0].state
     assert state.ended == after.at(1)
     assert [warning.code for warning in state.warnings] == ["cut-short"]
@@ -69,10 +69,10 @@ async def test_what_no_adapter_can_take_up_ends_at_once(house):
     one_party(house)
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.recovery.take_back(journal, after.now(10))
-    after.office.recovery.finish_all_unfinished(["test"])
+    after.registry.recovery.take_back(journal, after.now(10))
+    after.registry.recovery.finish_all_unfinished(["test"])
     assert not after.finished
-    after.office.recovery.finish_all_unfinished(["other"])
+    after.registry.recovery.finish_all_unfinished(["other"])
     assert len(after.finished) == 1
 
 
@@ -82,7 +82,7 @@ async def test_text_that_an_earlier_run_did_not_come_to_is_asked_for_again(house
     source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
     after = await killed(house)
     (journal,) = after.store.recover()
-    after.office.recovery.take_back(journal, after.now(10))
+    after.registry.recovery.take_back(journal, after.now(10))
     ((late, waiting),) = after.speech.late
     assert (late.call, [one.utterance for one in waiting]) == (call.uuid, [0])
     (listener,) = after.speech.listeners  # and what was not cut into utterances yet is listened to
@@ -99,24 +99,24 @@ async def test_an_ended_call_of_an_earlier_run_is_finished(house):
     after = house.open()
     after.finished.clear()
     (journal,) = after.store.recover()
-    after.office.recovery.take_to_finish(journal)
+    after.registry.recovery.take_to_finish(journal)
     assert after.finished[0][0].uuid == call.uuid
 
 
 async def test_a_stop_leaves_calls_for_the_next_start(house):
     one_party(house)
-    house.office.interrupt_all("stop")
+    house.registry.interrupt_all("stop")
     await house.store.close()
     after = house.open()
     (journal,) = after.store.recover()
-    after.office.recovery.take_back(journal, after.now(10))
-    state = after.desk.unfinished()[0].state
+    after.registry.recovery.take_back(journal, after.now(10))
+    state = after.host.unfinished()[0].state
     assert [(w.start, w.reason) for w in state.interruptions] == [(after.at(1), "stop")]
 
 
 async def test_a_call_over_the_limit_is_ended_and_says_so(house):
     call, _ = one_party(house)
-    house.office.tick(house.now(12 * 3600 + 1))
+    house.registry.tick(house.now(12 * 3600 + 1))
     assert call.over
     assert call.state.interruptions[0].reason == "limit"
     assert call.state.ended == house.at(12 * 3600 + 1)
@@ -124,31 +124,31 @@ async def test_a_call_over_the_limit_is_ended_and_says_so(house):
 
 async def test_calls_of_a_system_that_is_gone_end_after_the_grace_unless_audio_still_comes(house):
     call, track = one_party(house)
-    house.desk.attached(True)
-    house.desk.attached(False, "connection refused")
-    house.office.tick(house.now(20))
+    house.host.attached(True)
+    house.host.attached(False, "connection refused")
+    house.registry.tick(house.now(20))
     track.write(FRAME, arrived=house.now(25))
-    house.office.tick(house.now(50))
+    house.registry.tick(house.now(50))
     assert not call.over
-    house.office.tick(house.now(60))
+    house.registry.tick(house.now(60))
     assert call.over
     assert call.state.interruptions[0].reason == "adapter-gone"
     assert call.state.ended == house.at(25)
-    assert house.office.attachments.said == {"test": (False, "connection refused")}
+    assert house.registry.attachments.said == {"test": (False, "connection refused")}
 
 
 async def test_calls_are_found_by_the_beginning_of_their_id(house):
     call, _ = one_party(house)
-    assert house.office.find(call.uuid[:8]) is call
-    assert house.office.find("zzz") is None
+    assert house.registry.find(call.uuid[:8]) is call
+    assert house.registry.find("zzz") is None
 
 
 async def test_a_stepped_wall_clock_is_taken_over_when_no_call_is_open(house):
     house.wall[0] += 3600 * SECOND
-    call = house.desk.call("k", at=house.clock.now())
+    call = house.host.call("k", at=house.clock.now())
     assert call.state.opened == house.at(3600)
     house.wall[0] += 3600 * SECOND
-    assert house.desk.call("k2", at=house.clock.now()).state.opened == house.at(3600)
+    assert house.host.call("k2", at=house.clock.now()).state.opened == house.at(3600)
 
 
 @pytest.mark.parametrize("step", [1800, -1800, 7 * 86_400, -7 * 86_400])
@@ -158,8 +158,8 @@ async def test_a_leg_that_was_seen_before_the_clock_stepped_is_not_before_its_ca
     house.time[0] += SECOND
     house.wall[0] += SECOND + step * SECOND
     if ticked:
-        house.office.tick(house.clock.now())
-    call = house.desk.call("k", at=created)
+        house.registry.tick(house.clock.now())
+    call = house.host.call("k", at=created)
     call.party("a", at=created)
     call.emit(ev.Answered(at=created))
     assert abs(call.state.opened - house.at(step + 1)) <= SECOND
@@ -168,16 +168,16 @@ async def test_a_leg_that_was_seen_before_the_clock_stepped_is_not_before_its_ca
 
 
 async def test_a_step_of_the_wall_clock_lengthens_no_grace(house):
-    house.desk.attached(True)
-    house.desk.attached(False, "connection refused")
+    house.host.attached(True)
+    house.host.attached(False, "connection refused")
     house.wall[0] += 86_400 * SECOND
-    house.office.tick(house.clock.now())
+    house.registry.tick(house.clock.now())
     one_party(house)
-    assert not house.office.attachments.gone("test", house.clock.now(), house.config.grace)
+    assert not house.registry.attachments.gone("test", house.clock.now(), house.config.grace)
 
 
 async def test_nobody_is_in_a_call_before_it_begins(house):
-    call = house.desk.call("k", at=house.now(10))
+    call = house.host.call("k", at=house.now(10))
     call.party("a", at=house.at(7))
     call.emit(ev.Answered(at=house.at(8)))
     assert call.state.parties[0].presences[0].joined == call.state.answered == house.at(10)
@@ -187,21 +187,21 @@ async def test_several_calls_with_the_same_beginning_are_not_confused(house):
     first, _ = one_party(house)
     one_party(house, "k2")
     with pytest.raises(LookupError, match="ambiguous call id prefix"):
-        house.office.find(first.uuid[:6])
-    assert house.office.find("") is None
+        house.registry.find(first.uuid[:6])
+    assert house.registry.find("") is None
 
 
 async def test_a_system_that_never_comes_back_does_not_keep_calls_for_ever(house):
     one_party(house)
     after = await killed(house)
-    after.office.recovery.take_back(after.store.recover()[0], after.now(10))
+    after.registry.recovery.take_back(after.store.recover()[0], after.now(10))
     for second, why in ((50, "refused"), (200, "time-out"), (290, "refused")):
         after.now(second)
-        after.desk.attached(False, why)
-        after.office.tick(after.at(second))
-    assert after.desk.unfinished()
-    after.office.tick(after.now(400))
-    assert not after.desk.unfinished()
+        after.host.attached(False, why)
+        after.registry.tick(after.at(second))
+    assert after.host.unfinished()
+    after.registry.tick(after.now(400))
+    assert not after.host.unfinished()
 
 
 async def test_the_last_words_of_an_ended_call_are_listened_to_again(house):
@@ -210,7 +210,7 @@ async def test_the_last_words_of_an_ended_call_are_listened_to_again(house):
     await house.finished[0][1].flush()
     await house.store.close()
     after = house.open()
-    after.office.recovery.take_to_finish(after.store.recover()[0])
+    after.registry.recovery.take_to_finish(after.store.recover()[0])
     (listener,) = after.speech.listeners
     assert (listener.start, listener.upto, listener.closed) == (0, 24_000, True)
 
@@ -220,9 +220,9 @@ async def test_texts_of_an_earlier_run_follow_a_merge(house):
     source = house.speech.listeners[0].source
     source.emit(ev.Utterance(at=house.at(1), utterance=0, track=0, start=0, stop=8000))
     after = await killed(house)
-    after.office.recovery.take_back(after.store.recover()[0], after.now(10))
-    again = after.desk.call("k", at=after.at(10))
-    elder = after.desk.call("k0", at=after.at(2))
+    after.registry.recovery.take_back(after.store.recover()[0], after.now(10))
+    again = after.host.call("k", at=after.at(10))
+    elder = after.host.call("k0", at=after.at(2))
     elder.party("z", at=after.at(2))
     elder.merge(again)
     ((late, _),) = after.speech.late
@@ -236,23 +236,23 @@ async def test_audio_that_the_disk_did_not_take_stays_lost_after_a_restart(house
     call.journal.on_lost("0.pcm", 2000, 4000)
     track.settle(everything=True)
     after = await killed(house)
-    after.office.recovery.take_back(after.store.recover()[0], after.now(10))
-    after.office.recovery.finish_all_unfinished()
+    after.registry.recovery.take_back(after.store.recover()[0], after.now(10))
+    after.registry.recovery.finish_all_unfinished()
     assert after.finished[0][0].state.tracks[0].spans.total(ev.SpanKind.LOST) == 2000
 
 
 async def test_of_two_unfinished_calls_of_one_key_the_first_is_finished(house):
     first, _ = one_party(house)
-    house.office._live.clear()
+    house.registry._live.clear()
     one_party(house)
-    for call in [first, *house.office.live]:
+    for call in [first, *house.registry.live]:
         await call.journal.flush()
     await house.store.close()
     after = house.open()
     for journal in after.store.recover():
-        after.office.recovery.take_back(journal, after.now(10))
+        after.registry.recovery.take_back(journal, after.now(10))
     assert [call.uuid for call, _ in after.finished] == [first.uuid]
-    assert len(after.desk.unfinished()) == 1
+    assert len(after.host.unfinished()) == 1
 
 
 async def test_one_call_that_fails_in_the_tick_fails_alone(house):
@@ -263,7 +263,7 @@ async def test_one_call_that_fails_in_the_tick_fails_alone(house):
         raise ZeroDivisionError
 
     bad.tracks[0].tick = fail
-    house.office.tick(house.now(12 * 3600 + 5))
+    house.registry.tick(house.now(12 * 3600 + 5))
     assert [call.key for call, _ in house.finished] == ["good"]
 
 
@@ -271,6 +271,6 @@ async def test_a_state_folder_that_cannot_be_looked_at_is_trouble_and_no_crash(h
     def gone(_):
         raise OSError(116, "Stale file handle")
 
-    house.office.disk._free_space = gone
-    house.office.tick(house.now(1))
-    assert "Stale file handle" in house.office.disk.low
+    house.registry.disk._free_space = gone
+    house.registry.tick(house.now(1))
+    assert "Stale file handle" in house.registry.disk.low

@@ -12,8 +12,8 @@ from vcond.publish.summary import detail, summary
 
 
 async def test_a_call_that_is_not_recorded_says_so_and_why(house):
-    house.office.disk.low = "72311 MB free, 999999 wanted"
-    call = house.desk.call("k", at=house.now(0))
+    house.registry.disk.low = "72311 MB free, 999999 wanted"
+    call = house.host.call("k", at=house.now(0))
     call.party("a", at=house.at(0))
     row = summary(call.state, call.not_recorded)
     assert row["recorded"] is False
@@ -23,14 +23,14 @@ async def test_a_call_that_is_not_recorded_says_so_and_why(house):
     assert "NOT RECORDED" in shown
     assert "received" not in shown
     assert "it makes no vCon" in shown
-    house.office.disk.low = ""
-    kept = house.desk.call("k2", at=house.now(1))
+    house.registry.disk.low = ""
+    kept = house.host.call("k2", at=house.now(1))
     assert summary(kept.state, kept.not_recorded)["recorded"] is True
     assert "NOT" not in next(iter(render.calls([summary(kept.state, kept.not_recorded)])))
 
 
 async def test_calls_of_a_daemon_that_is_gone_do_not_look_alive(house, tmp_path: Path):
-    calls = [house.desk.call(key, at=house.now(second)) for second, key in enumerate("ab")]
+    calls = [house.host.call(key, at=house.now(second)) for second, key in enumerate("ab")]
     for call in calls:
         call.party("a", at=house.clock.now())
         await call.journal.flush()

@@ -1,4 +1,4 @@
-"""The daemon's office and journal without speech, for the benches of adapters."""
+"""The daemon's registry and journal without speech, for the benches of adapters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_feed import LiveFeed
-from vcond.capture.registry import Office
+from vcond.capture.registry import CallRegistry
 from vcond.config.schema import DaemonConfig
 from vcond.journal import Store
 
@@ -30,29 +30,29 @@ class Deaf:
 
 
 @contextlib.asynccontextmanager
-async def deaf_office() -> AsyncIterator[Office]:
-    """An office with a journal on disk."""
+async def deaf_registry() -> AsyncIterator[CallRegistry]:
+    """An registry with a journal on disk."""
 
     async def tick() -> None:
         while True:
-            office.tick(office.clock.now())
+            registry.tick(registry.clock.now())
             await asyncio.sleep(TICK)
 
     with tempfile.TemporaryDirectory(prefix="vcond-bench-") as folder:
         store = Store(Path(folder) / "journal")
-        office = Office(
+        registry = CallRegistry(
             DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=SteadyClock(), bus=LiveFeed(),
             finish=lambda *_: None, discard=lambda *_: None,
         )  # fmt: skip
         ticking = asyncio.create_task(tick())
         try:
-            yield office
+            yield registry
         finally:
             ticking.cancel()
-            office.interrupt_all("stop")
+            registry.interrupt_all("stop")
             await store.close()
 
 
-def placed(office: Office) -> int:
+def placed(registry: CallRegistry) -> int:
     """Frames of 20 ms at 8 kHz that all open tracks have placed so far, however they were handed over."""
-    return sum(track._timeline.end for call in office.live for track in call.tracks) // 160
+    return sum(track._timeline.end for call in registry.live for track in call.tracks) // 160

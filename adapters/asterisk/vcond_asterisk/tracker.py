@@ -1,4 +1,4 @@
-"""The switchboard: what Asterisk's events mean for the conversations that go on. No sockets, nothing waits.
+"""The tracker: what Asterisk's events mean for the conversations that go on. No sockets, nothing waits.
 
 Channels of a call are found by their linkedid; a bridge in which two conversations meet makes them one. Local channels
 are followed so that a transfer's target is found behind them, and are no parties.
@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.sdk.contract import MILLI, Cause, Desk, Dtmf, Instant, RemoteClock, Warned
+from vcond.sdk.contract import MILLI, AdapterHost, Cause, Dtmf, Instant, RemoteClock, Warned
 from vcond_asterisk import transfers, wire
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.calls import Conversation, Taps
@@ -24,14 +24,14 @@ ASKING: Final = "FollowMe"
 """Application that says ANSWER of whom it still asks whether he takes the call."""
 
 
-class Switchboard:
+class ChannelTracker:
     """All conversations of one Asterisk."""
 
-    def __init__(self, desk: Desk, config: Config, taps: Taps) -> None:
-        self._desk = desk
+    def __init__(self, host: AdapterHost, config: Config, taps: Taps) -> None:
+        self._host = host
         self._config = config
         self._clock = RemoteClock()
-        self.channels = Channels(desk, config, taps)
+        self.channels = Channels(host, config, taps)
         self.identities = self.channels.identities
         self.legs, self.locals, self.bridges = self.channels.legs, self.channels.locals, self.channels.bridges
 
@@ -172,7 +172,7 @@ class Switchboard:
         steps = self._clock.steps
         at = self._clock.at(said, arrived)
         if self._clock.steps != steps:
-            self._desk.log.warning("the PBX's clock jumped", steps=self._clock.steps)
+            self._host.log.warning("the PBX's clock jumped", steps=self._clock.steps)
             for conversation in self.conversations:
                 conversation.emit(Warned(at=at, code="clock-stepped", text="the PBX's clock stepped"))
         return at

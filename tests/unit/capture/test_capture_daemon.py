@@ -20,7 +20,7 @@ supervisor.RESTART, lifecycle.DETACH_LIMIT, lifecycle.VERDICT = Backoff(0.0, 0.0
 runs = 0
 
 class Adapter:
-    async def run(self, desk):
+    async def run(self, host):
         global runs
         if mode == "says-nothing":
             print("run 1", flush=True)
@@ -32,9 +32,9 @@ class Adapter:
             inner = asyncio.ensure_future(asyncio.sleep(9))
             inner.cancel()
             await inner
-        desk.attached(True)
+        host.attached(True)
         if mode == "asks":
-            print("stopping", desk.stopping, flush=True)
+            print("stopping", host.stopping, flush=True)
         if mode == "reload-fails":
             await reload_fails()
         while mode == "speech-crashes" and crashes < 2:
@@ -44,7 +44,7 @@ class Adapter:
             await asyncio.Event().wait()
         finally:
             if mode == "asks":
-                print("stopping", desk.stopping, flush=True)
+                print("stopping", host.stopping, flush=True)
             if mode == "fails-in-clean-up":
                 raise OSError("the PBX is gone")
             while mode.startswith("hangs"):
@@ -64,7 +64,7 @@ async def reload_fails():
         told.extend(word for word in words if word in {"RELOADING", "READY"})
         told_more.set()
     lifecycle.Notifier.send = send
-    before = the_daemon.parts.office.config
+    before = the_daemon.parts.registry.config
     for number, why in enumerate((ValueError("a plug-in"), RecursionError(), LookupError()), 1):
         def read(self, why=why):
             if isinstance(why, LookupError):  # a disk that does not answer
@@ -77,7 +77,7 @@ async def reload_fails():
             told_more.clear()
             await told_more.wait()
     never.set()
-    print(*told, the_daemon.parts.office.config is before, flush=True)
+    print(*told, the_daemon.parts.registry.config is before, flush=True)
 
 class Known(module.Daemon):
     def __init__(self, *given, **more):

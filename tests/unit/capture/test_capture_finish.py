@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from core_kit import FRAME, Shelf, ended, finishing, idle
+from capture_kit import FRAME, Shelf, ended, finishing, idle
 
 from vcond.base.errors import ConfigError
 from vcond.call import events as ev
@@ -74,7 +74,7 @@ async def test_the_same_journal_makes_the_same_bytes(house, tmp_path: Path):
         after = house.open()
         (again,) = after.store.recover()
         assert isinstance(again.events[-1], ev.Published)
-        after.office.recovery.take_to_finish(again)
+        after.registry.recovery.take_to_finish(again)
         finisher.submit(*after.finished[-1])
         await idle(finisher)
     assert shelf.taken[call.uuid] == first
@@ -106,7 +106,7 @@ async def test_what_another_version_published_from_the_same_journal_stays(house,
 async def test_texts_that_do_not_come_in_time_are_named_and_the_vcon_leaves(house, tmp_path: Path):
     shelf, house.speech.in_time = Shelf(), False
     async with finishing(house, shelf, tmp_path) as finisher:
-        call = house.desk.call("k", at=house.now(0))
+        call = house.host.call("k", at=house.now(0))
         track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
                            clock=ArrivalClock())  # fmt: skip
         for i in range(100):
@@ -167,7 +167,7 @@ async def test_one_call_that_cannot_be_finished_does_not_stop_the_others(house, 
 
     monkeypatch.setattr(builder, "build_with_media", build)
     async with finishing(house, shelf, tmp_path) as finisher:
-        house.desk.call("broken", at=house.now(0)).end(at=house.at(0))
+        house.host.call("broken", at=house.now(0)).end(at=house.at(0))
         finisher.submit(*house.finished[-1])
         call, journal = ended(house)
         finisher.submit(call, journal)

@@ -78,8 +78,8 @@ async def test_no_call_asks_for_a_name(house, monkeypatch):
 
     for name in ("getfqdn", "gethostname", "gethostbyname", "getaddrinfo"):
         monkeypatch.setattr(socket, name, asked)
-    house.office.config = DaemonConfig(state_dir=house.config.state_dir)
-    call = house.desk.call("k", at=house.now(0))
+    house.registry.config = DaemonConfig(state_dir=house.config.state_dir)
+    call = house.host.call("k", at=house.now(0))
     assert call.state.recorder == "edge.example.com"
 
 
@@ -87,16 +87,16 @@ async def test_a_disk_that_does_not_answer_stops_no_frame(house, stuck, monkeypa
     monkeypatch.setattr(disk, "FIRST", 0.01)
     now = [0.0]
     space = FreeSpace(lambda _: stuck.wait() and 10**12, clock=lambda: now[0])
-    house.office.disk._free_space = space
-    call = house.desk.call("k", at=house.now(0))
+    house.registry.disk._free_space = space
+    call = house.host.call("k", at=house.now(0))
     track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
                        clock=ArrivalClock())  # fmt: skip
     for tick in range(1, 60):
         now[0] = tick / 2
         for frame in range(25):
             track.write(b"\x10\x20" * 160, arrived=house.now(tick / 2 + frame / 50))
-        house.office.tick(house.now(tick / 2 + 0.5))
-    assert "does not answer" in house.office.disk.low
+        house.registry.tick(house.now(tick / 2 + 0.5))
+    assert "does not answer" in house.registry.disk.low
     assert threading.active_count() < 20, "one thread waits, not one for each look"
     call.end(at=house.now(30))
     assert call.state.tracks[0].spans.total(ev.SpanKind.RECEIVED) > 28 * 8000

@@ -11,7 +11,7 @@ FRAME = np.full(160, 5000, "<i2").tobytes()
 
 
 async def test_what_was_lost_while_a_party_held_is_not_held(house):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     party = call.party("a", at=house.at(0))
     track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     for i in range(50):

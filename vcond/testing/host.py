@@ -1,6 +1,6 @@
-"""A complete desk in memory: what an adapter is handed, for its tests.
+"""A complete host in memory: what an adapter is handed, for its tests.
 
-``MemoryDesk`` does what the core does with what an adapter tells it (the fold, placement on the call's clock, merging,
+``MemoryHost`` does what the core does with what an adapter tells it (the fold, placement on the call's clock, merging,
 ending, recovery) and keeps all of it to be looked at. Nothing is mocked but the disk.
 """
 
@@ -34,8 +34,8 @@ TOKEN: Final = "ingress-token-of-the-tests"  # noqa: S105 - guards nothing
 _TOKEN_FORM: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
-class MemoryDesk(Waiters):
-    """The desk of one adapter. ``async with`` serves its ingress; without routes that is not needed."""
+class MemoryHost(Waiters):
+    """The host of one adapter. ``async with`` serves its ingress; without routes that is not needed."""
 
     def __init__(
         self, adapter: str = "test", *, clock: Clock | None = None, token: str = TOKEN, public_url: str = ""
@@ -62,16 +62,16 @@ class MemoryDesk(Waiters):
         self._stack = AsyncExitStack()
 
     @classmethod
-    def after_crash(cls, old: MemoryDesk, *, clock: Clock | None = None) -> MemoryDesk:
-        """A second desk as vcond would start with after the first was killed: its open calls are ``unfinished``."""
-        desk = cls(old.adapter, clock=clock or old.clock, token=old.ingress.token)
-        desk._minter = old._minter
+    def after_crash(cls, old: MemoryHost, *, clock: Clock | None = None) -> MemoryHost:
+        """A second host as vcond would start with after the first was killed: its open calls are ``unfinished``."""
+        host = cls(old.adapter, clock=clock or old.clock, token=old.ingress.token)
+        host._minter = old._minter
         for call in old.calls:
-            copy = desk._recovered(call)
-            desk.calls.append(copy)
+            copy = host._recovered(call)
+            host.calls.append(copy)
             if not copy.over:
-                desk._left.append(copy)
-        return desk
+                host._left.append(copy)
+        return host
 
     def _recovered(self, call: MemoryCall) -> MemoryCall:
         """The call as its journal tells it; tracks that were open are closed where they were cut off."""

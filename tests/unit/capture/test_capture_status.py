@@ -11,11 +11,11 @@ from vcond.vcon import build
 
 @pytest.fixture
 def door(house):
-    return Status(SimpleNamespace(office=house.office, clock=house.clock))  # type: ignore[arg-type] - what pauses use
+    return Status(SimpleNamespace(registry=house.registry, clock=house.clock))  # type: ignore[arg-type] - what pauses use
 
 
 def opened(house):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     call.party("browser", at=house.at(0), who=ev.PartyInfo(name="Ann"))
     return call
 

@@ -22,7 +22,7 @@ def segments(house, track, since: float, until: float, frame: bytes = FRAME) -> 
 
 
 def two_parties(house, *, codec=Codec.L16):
-    call = house.desk.call("k", at=house.now(0), direction="inbound")
+    call = house.host.call("k", at=house.now(0), direction="inbound")
     tracks = []
     for key in ("a", "b"):
         party = call.party(key, at=house.at(0), who=ev.PartyInfo(name=key.upper()))
@@ -53,7 +53,7 @@ async def test_a_call_is_written_as_it_happens_and_reads_back_the_same(house):
 
 async def test_the_same_key_is_the_same_call_and_party(house):
     call, *_ = two_parties(house)
-    assert house.desk.call("k", at=house.at(1)) is call
+    assert house.host.call("k", at=house.at(1)) is call
     assert call.party("a", at=house.at(1), who=ev.PartyInfo(tel="+15550100")) == 0
     assert call.state.parties[0].who == ev.PartyInfo(name="A", tel="+15550100")
     described = len(call.state.history)
@@ -65,7 +65,7 @@ async def test_the_same_key_is_the_same_call_and_party(house):
 
 
 async def test_a_call_nobody_answered_has_a_disposition(house):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     call.party("a", at=house.at(0))
     call.end(at=house.now(9), cause=Cause(q850=17))
     assert call.state.disposition is Disposition.BUSY
@@ -80,8 +80,8 @@ async def test_nothing_changes_after_the_end(house):
     caller.write(FRAME, arrived=house.at(2))
     assert (len(call.state.history), call.state.ended) == (before, house.at(1))
     assert len(house.finished) == 1
-    assert house.desk.open_calls() == []
-    assert house.desk.call("k", at=house.at(3)) is not call
+    assert house.host.open_calls() == []
+    assert house.host.call("k", at=house.at(3)) is not call
 
 
 async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on(house):
@@ -89,7 +89,7 @@ async def test_what_becomes_known_of_a_call_changes_how_it_is_heard_from_then_on
         Route(match=Match(adapter="test", dialled="0800*"), language="de", engine="vosk", model="/de"),
         Route(match=Match(attributes={"queue": "yes-no"}), vocabulary=["yes", "no"]),
     ]
-    house.office.recognition_options = Routes(SpeechConfig(language="en", routes=routes)).recognition_options
+    house.registry.recognition_options = Routes(SpeechConfig(language="en", routes=routes)).recognition_options
     call, track, _ = two_parties(house)
     assert (track.language, track.vocabulary, track.model) == ("en", None, 0)
     call.emit(ev.CallAttribute(at=house.at(0), name="queue", value="yes-no", party=1))
@@ -170,7 +170,7 @@ async def test_moments_far_from_our_clock_are_taken_as_now(house):
 
 
 async def test_too_many_parties_are_bounded(house):
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     for i in range(600):
         call.party(f"p{i}", at=house.at(0))
     assert len(call.state.parties) == 500
@@ -180,7 +180,7 @@ async def test_too_many_parties_are_bounded(house):
 async def test_two_calls_become_one(house):
     call, caller, agent = two_parties(house)
     segments(house, caller, 0, 1)
-    other = house.desk.call("k2", at=house.now(1))
+    other = house.host.call("k2", at=house.now(1))
     other.party("b", at=house.at(1))
     new = other.party("c", at=house.at(1), who=ev.PartyInfo(name="C"))
     third = other.track(new, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
@@ -199,13 +199,13 @@ async def test_two_calls_become_one(house):
     pcm = read_track(journal, state.tracks[2])
     assert (len(pcm), pcm[:8000].any(), pcm[8000:].all()) == (24_000, False, True)
     assert state.tracks[2].spans.total(ev.SpanKind.RECEIVED) == 16_000
-    assert house.desk.open_calls() == []
+    assert house.host.open_calls() == []
     assert agent is not third
 
 
 async def test_what_speech_finds_in_a_merged_track_is_the_new_calls(house):
     call, *_ = two_parties(house)
-    other = house.desk.call("k2", at=house.now(1))
+    other = house.host.call("k2", at=house.now(1))
     party = other.party("c", at=house.at(1))
     track = other.track(party, at=house.at(1), codec=Codec.L16, rate=8000, clock=ArrivalClock())
     segments(house, track, 1, 2)
@@ -236,7 +236,7 @@ async def test_captions_are_shown_to_who_watches(house):
 
 async def test_captions_are_of_one_call_and_end_with_it(house):
     call, caller, _ = two_parties(house)
-    other = house.desk.call("other", at=house.at(0))
+    other = house.host.call("other", at=house.at(0))
     segments(house, caller, 0, 1)
     source = house.speech.listeners[0].source
     with call.captions() as lines, other.captions() as others:
@@ -256,7 +256,7 @@ async def test_captions_are_of_one_call_and_end_with_it(house):
 
 async def test_captions_of_a_merged_call_go_on_with_the_survivors(house):
     call, caller, _ = two_parties(house)
-    other = house.desk.call("k2", at=house.now(1))
+    other = house.host.call("k2", at=house.now(1))
     segments(house, caller, 0, 1)
     with other.captions() as lines:
         call.merge(other)
@@ -298,26 +298,26 @@ async def test_audio_that_the_disk_did_not_take_is_lost_and_said_so(house):
 async def test_below_the_disk_floor_no_new_call_is_recorded_and_those_that_go_on_are(house):
     call, caller, _ = two_parties(house)
     house.free = 1_000_000
-    house.office.tick(house.now(1))
-    assert "wanted" in house.office.disk.low
-    lost = house.desk.call("k2", at=house.now(1))
+    house.registry.tick(house.now(1))
+    assert "wanted" in house.registry.disk.low
+    lost = house.host.call("k2", at=house.now(1))
     assert isinstance(lost.journal, NoJournal)
     lost.end(at=house.now(2))
     segments(house, caller, 2, 3)
     call.end(at=house.now(3))
     assert [ended for ended, _ in house.finished] == [call]
     house.free = 10**12
-    house.office.tick(house.now(4))
-    assert not house.office.disk.low
+    house.registry.tick(house.now(4))
+    assert not house.registry.disk.low
 
 
 async def test_a_call_whose_history_is_too_long_for_a_record_stays_a_call_of_its_own(house, monkeypatch):
     monkeypatch.setattr("vcond.call.recorder.LARGEST_MERGE", 10)
     call, *_ = two_parties(house)
-    other = house.desk.call("k2", at=house.now(1))
+    other = house.host.call("k2", at=house.now(1))
     other.party("c", at=house.at(1))
     call.merge(other)
-    assert house.desk.open_calls() == [call, other]
+    assert house.host.open_calls() == [call, other]
     assert call.state.odd == 0
 
 
@@ -370,12 +370,12 @@ async def test_what_the_journal_refuses_is_not_in_the_state_either(house):
 
 
 async def test_an_older_call_taken_in_by_a_younger_one_says_what_is_lost(house):
-    older = house.desk.call("older", at=house.now(0))
+    older = house.host.call("older", at=house.now(0))
     track = older.track(
         older.party("c", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock()
     )
     segments(house, track, 0, 1)
-    younger = house.desk.call("younger", at=house.now(1))
+    younger = house.host.call("younger", at=house.now(1))
     younger.merge(older)
     assert [warning.code for warning in younger.state.warnings] == ["merged-late"]
 
@@ -407,9 +407,9 @@ async def test_a_pause_ends_what_is_said_also_when_no_frame_comes(house):
     call, caller, _ = two_parties(house)
     segments(house, caller, 0, 1)
     call.emit(ev.RecordingPaused(at=house.now(1)))
-    house.office.tick(house.now(1.5))
+    house.registry.tick(house.now(1.5))
     assert not house.speech.listeners[0].closed
-    house.office.tick(house.now(2.5))
+    house.registry.tick(house.now(2.5))
     assert (house.speech.listeners[0].closed, house.speech.listeners[0].upto) == (True, 8000 - 1)
 
 
@@ -475,7 +475,7 @@ async def test_a_pause_of_somebody_who_left_can_be_ended_by_who_is_here(house):
 
 async def test_a_call_that_was_heard_is_answered_whatever_was_not_said(house):
     """Found half-way, say: nobody saw the answer."""
-    call = house.desk.call("k", at=house.now(0))
+    call = house.host.call("k", at=house.now(0))
     track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
                        clock=ArrivalClock())  # fmt: skip
     segments(house, track, 0, 1)
@@ -491,8 +491,8 @@ async def test_numbers_of_any_size_do_not_reach_the_adapter(house):
 
 
 async def test_names_that_are_no_unicode_are_recognised_again(house):
-    call = house.desk.call("k\udcff", at=house.now(0))
-    assert house.desk.call("k\udcff", at=house.at(0)) is call
+    call = house.host.call("k\udcff", at=house.now(0))
+    assert house.host.call("k\udcff", at=house.at(0)) is call
     who = ev.PartyInfo(name="M\udcff")
     assert [call.party("p\udcff", at=house.at(0), who=who) for _ in range(3)] == [0, 0, 0]
     assert len(call.journal.events) == 2

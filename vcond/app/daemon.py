@@ -179,7 +179,7 @@ def main(config: Path, clock_speed: float = 1.0) -> None:
             await daemon.run()
         except BaseException as why:
             if daemon.hung:
-                logger.error("vcond stopped on an error", why=str(why), kind=type(why).__name__)  # noqa: TRY400 - it leaves now
+                logger.error("vcond stopped on an error", error=str(why), kind=type(why).__name__)  # noqa: TRY400 - it leaves now
                 log.drain()
                 os._exit(1)
             raise

@@ -183,9 +183,9 @@ class Reloader:
                 new = await asyncio.to_thread(self._read_again)
             self._apply(new)
         except VcondError as why:
-            logger.error("configuration not reloaded; keeping the old one", why=str(why))  # noqa: TRY400 - it says it all
+            logger.error("configuration not reloaded; keeping the old one", error=str(why))  # noqa: TRY400 - it says it all
         except Exception:  # a plug-in's own code, too
-            logger.exception("configuration not reloaded; keeping the old one", fix="run: vcond check")
+            logger.exception("configuration not reloaded; keeping the old one", hint="run: vcond check")
         finally:
             if not self._parts.stopping:  # systemd waits for it
                 self._notifier.send(READY="1", STATUS=self._parts.status.line())

@@ -93,7 +93,7 @@ class Supervisor:
                     raise
                 logger.exception("internal error in an adapter; please report it", adapter=name)
             except VcondError as why:
-                logger.error("adapter failed", adapter=name, why=words(str(why)))  # noqa: TRY400 - the message says it all
+                logger.error("adapter failed", adapter=name, error=words(str(why)))  # noqa: TRY400 - the message says it all
             except Exception:
                 logger.exception("internal error in an adapter; please report it", adapter=name)
             if self._letting_go:

@@ -134,7 +134,7 @@ class MadeForms:
                 sink.forget(uuid)
             except OSError as why:
                 logger.warning(
-                    "cannot delete a converted vCon; the next start deletes it", sink=sink.name, why=why.strerror
+                    "cannot delete a converted vCon; the next start deletes it", sink=sink.name, error=why.strerror
                 )
 
 

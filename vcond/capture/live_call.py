@@ -153,7 +153,7 @@ class CapturedCall(Recorder[CapturedTrack]):
                 "event could not be written to the journal",
                 call=self.uuid,
                 kind=type(event).__name__,
-                why=type(why).__name__,
+                error=type(why).__name__,
             )
             return False
         return True

@@ -125,7 +125,7 @@ class CallRegistry:
         outcome = "answered" if call.state.disposition is None else call.state.disposition.value
         _count(call.state, outcome)
         if call.not_recorded:
-            log.warning("call ended; it was not recorded", call=call.uuid, why=call.not_recorded)
+            log.warning("call ended; it was not recorded", call=call.uuid, error=call.not_recorded)
         log.info("call ended", call=call.uuid, adapter=call.state.adapter, outcome=outcome)
         if isinstance(call.journal, CallJournal):
             self._finish(call, call.journal)
@@ -229,12 +229,12 @@ class CallRegistry:
         if self.disk.low:
             why = f"below vcond.min_free_mb: {self.disk.low}"
             fix = f"free space in {self.config.state_dir}, or lower vcond.min_free_mb"
-            log.error("call not recorded", call=opened.call, why=why, fix=fix)
+            log.error("call not recorded", call=opened.call, error=why, hint=fix)
             return NoJournal(why)
         try:
             return self.store.open(opened)
         except StorageError as why:
-            log.error("call not recorded", call=opened.call, why=str(why))  # noqa: TRY400 - the message says it all
+            log.error("call not recorded", call=opened.call, error=str(why))  # noqa: TRY400 - the message says it all
             return NoJournal(str(why))
 
     def _keep(self, call: CapturedCall) -> CapturedCall:

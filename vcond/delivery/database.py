@@ -163,5 +163,5 @@ def _set_aside(path: Path, now: int) -> None:
     log.error(
         "database damaged and moved aside; everything in the outbox is sent again",
         file=str(path.with_name(f"{path.name}.broken-{now}")),
-        fix="the ledger of earlier deliveries may be read from it with: sqlite3 FILE .recover",
+        hint="the ledger of earlier deliveries may be read from it with: sqlite3 FILE .recover",
     )

@@ -99,7 +99,7 @@ class Maintenance:
         """Once per trouble, not once per try."""
         if self.trouble != why:
             self.trouble = why
-            log.error("cannot write outbox records; deliveries continue", why=why)
+            log.error("cannot write outbox records; deliveries continue", error=why)
 
     async def _tell(self, vcon: Vcon) -> str:
         """The core first: it removes the journal. Then the file. A crash between the two tells it again.

@@ -59,7 +59,7 @@ def say_lost(uuid: str) -> None:
     log.error(
         "vCon lost: its file disappeared from the outbox before every sink had it",
         call=uuid,
-        fix="put the file back from a copy and restart, or: vcond recover (its journal may still be there)",
+        hint="put the file back from a copy and restart, or: vcond recover (its journal may still be there)",
     )
 
 
@@ -98,7 +98,7 @@ def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str]) -> None:
             continue
         except OSError as why:  # one bad sector must not keep the daemon from starting
             log.error(  # noqa: TRY400 - the text says it all
-                "cannot read a vCon in the outbox; the next start tries again", call=uuid, why=why.strerror
+                "cannot read a vCon in the outbox; the next start tries again", call=uuid, error=why.strerror
             )
             continue
         rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {})
@@ -118,4 +118,4 @@ def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, known: AbstractSet[s
 def _move_aside(files: OutboxFiles, name: str, why: str) -> None:
     metrics.quarantined_total.inc()
     path = files.move_aside(name)
-    log.error("unusable file in the outbox moved aside", file=str(path), why=why)
+    log.error("unusable file in the outbox moved aside", file=str(path), error=why)

@@ -77,7 +77,7 @@ class SinkCondition:
                 "vCon refused by the receiver; moved to the dead letters",
                 call=job.uuid,
                 reason=result.reason,
-                fix=result.hint,
+                hint=result.hint,
             )
             return Outcome("dead", now, status=result.status, reason=result.reason, answer=result.answer)
         if self.sizes.taken(job.size):
@@ -94,7 +94,7 @@ class SinkCondition:
             if news:
                 self._log.warning(
                     "the sink takes other vCons, but not this one; it is tried again, in the end once an hour",
-                    call=job.uuid, reason=why.reason, detail=why.detail, fix=why.hint,
+                    call=job.uuid, reason=why.reason, detail=why.detail, hint=why.hint,
                 )  # fmt: skip
             return Outcome("pending", now, now + wait, why.status, why.reason, why.answer)
         was_down = self._breaker.down
@@ -127,7 +127,7 @@ class SinkCondition:
         if not began and before is not None and before.reason == why.reason and not again:
             return
         self._said = now
-        told = {"reason": why.reason, "status": why.status, "detail": why.detail, "fix": why.hint}
+        told = {"reason": why.reason, "status": why.status, "detail": why.detail, "hint": why.hint}
         if self._breaker.held:
             self._log.error("sink held: it refuses every delivery until this is fixed; queueing", **told)
         else:
@@ -142,7 +142,7 @@ class SinkCondition:
         if self.sizes.refused(now, job.size):
             self._log.error(
                 "large vCons queued: the sink or a proxy refuses this size; smaller ones are still sent",
-                call=job.uuid, bytes=job.size, reason=why.reason, detail=why.detail, fix=why.hint,
+                call=job.uuid, bytes=job.size, reason=why.reason, detail=why.detail, hint=why.hint,
             )  # fmt: skip
         self.show()
         return Outcome("pending", now, self.sizes.until, why.status, why.reason, why.answer)

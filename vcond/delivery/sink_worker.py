@@ -183,7 +183,7 @@ class SinkWorker:
     def _say(self, event: str, why: StorageError, before: str) -> str:
         """Once per trouble, not once per try."""
         if before != str(why):
-            self._log.error(event, why=str(why))
+            self._log.error(event, error=str(why))
         return str(why)
 
 

@@ -215,7 +215,7 @@ class OutboxStore:
             "another vCon with the same uuid is in the outbox or was delivered; this one was set aside",
             call=uuid,
             file=str(aside),
-            fix="compare it with what the sinks have; remove it if it adds nothing",
+            hint="compare it with what the sinks have; remove it if it adds nothing",
         )
         raise ConflictError("another vCon was published under this uuid; the new one was set aside")
 

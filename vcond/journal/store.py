@@ -187,7 +187,7 @@ class Store:
             self.files.files.make_folder(str(trash))
             self.queue.ask(Purge([entry.path for entry in os.scandir(trash)]))
         except OSError as why:
-            log.warning("cannot delete old journals", why=advice(why, str(trash)))
+            log.warning("cannot delete old journals", error=advice(why, str(trash)))
 
     def _add(self, uuid: str, found: Found | None) -> CallJournal:
         self._loop = self._loop or _running_loop()
@@ -202,7 +202,7 @@ class Store:
             found = examine(self.root / name, self.files.files)
         except (JournalError, StorageError) as why:
             self.refused[name] = str(why)
-            log.warning("skipping unreadable journal", name=ascii(name)[:80], why=str(why))
+            log.warning("skipping unreadable journal", name=ascii(name)[:80], error=str(why))
             return None
         if found is None:
             self.queue.ask(Remove(Folder(str(self.root / name), made=True)))

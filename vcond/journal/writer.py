@@ -251,7 +251,7 @@ def _purge_next(files: Files, purges: deque[str], root: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as why:
-        say(log.warning, "removed calls stay in the trash until the next start", why=advice(why, root))
+        say(log.warning, "removed calls stay in the trash until the next start", error=advice(why, root))
     purges.popleft()
 
 

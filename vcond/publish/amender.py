@@ -106,12 +106,12 @@ class Amender:
             try:
                 await self._one(wait)
             except StorageError as why:
-                log.error("journal cannot be read; its vCon is amended later", call=uuid, why=str(why))  # noqa: TRY400
+                log.error("journal cannot be read; its vCon is amended later", call=uuid, error=str(why))  # noqa: TRY400
                 await self._wait(DISK_PAUSE)
                 self._queue(wait)
             except Exception:
                 metrics.amended_total.labels("failed").inc()
-                log.exception("vCon not amended; its journal is kept", call=uuid, fix="restart vcond, or report it")
+                log.exception("vCon not amended; its journal is kept", call=uuid, hint="restart vcond, or report it")
             finally:
                 self._in_hand -= 1
                 self._count()
@@ -122,7 +122,7 @@ class Amender:
         try:
             journal = await self._store.reopen(uuid)
         except JournalError as why:
-            log.error("journal damaged; its vCon is not amended", call=uuid, why=str(why))  # noqa: TRY400
+            log.error("journal damaged; its vCon is not amended", call=uuid, error=str(why))  # noqa: TRY400
             metrics.amended_total.labels("failed").inc()
             return
         if journal is None:

@@ -143,7 +143,7 @@ class Finisher:
             metrics.quarantined_total.inc()
             again = self._failed[call.uuid] < TRIES
             fix = "it is tried again in a while" if again else "restart vcond, or report it"
-            log.exception("call not finished; its journal is kept", call=call.uuid, fix=fix)
+            log.exception("call not finished; its journal is kept", call=call.uuid, hint=fix)
             self._failed[call.uuid] += 1
             if again:
                 asyncio.get_running_loop().call_later(AGAIN, self.submit, call, journal)
@@ -225,7 +225,7 @@ class Finisher:
         metrics.dropped_total.labels("recording", "too-large").inc()
         fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
         folder = str(journal.folder)
-        log.error("recording too large for a vCon; kept on this host only", call=call.uuid, folder=folder, fix=fix)
+        log.error("recording too large for a vCon; kept on this host only", call=call.uuid, folder=folder, hint=fix)
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""

@@ -21,4 +21,4 @@ def set_aside(folder: Path, uuid: str, built: Built, files: WholeFiles) -> None:
     files.publish(file, built.body)
     for finding in built.findings[:20]:
         log.error("our own vCon is not valid", call=uuid, path=finding.path, code=finding.code)
-    log.error("vCon set aside with its journal", call=uuid, file=str(file), fix="please report it")
+    log.error("vCon set aside with its journal", call=uuid, file=str(file), hint="please report it")

@@ -27,6 +27,6 @@ async def until_stored(
         try:
             return await store()
         except StorageError as why:
-            log.error(refused, call=call, why=str(why))  # noqa: TRY400 - it says it all
+            log.error(refused, call=call, error=str(why))  # noqa: TRY400 - it says it all
         failures += 1
         await wait(PAUSES.wait(failures))

@@ -54,10 +54,10 @@ class Reconnecting:
         """Say why we are not attached; how many seconds to wait before the next try."""
         self._host.attached(False, str(why))
         if isinstance(why, ConfigError):
-            self._host.log.error(self._refused, why=str(why), fix="run: vcond check")
+            self._host.log.error(self._refused, error=str(why), hint="run: vcond check")
             return LONGEST
         again = pause(failures)
-        self._host.log.warning(self._failed, why=str(why), again_in=round(again, 1))
+        self._host.log.warning(self._failed, error=str(why), again_in=round(again, 1))
         return again
 
 

@@ -42,7 +42,9 @@ class OpsServer:
             await web.TCPSite(self._runner, self._config.host, self._config.port).start()
         except (OSError, UnicodeError) as why:
             self.trouble = f"cannot listen on {self._config.listen}: {reason(why)}"
-            log.error("no metrics and no health over HTTP", why=self.trouble, fix="set ops.listen, then restart vcond")  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "no metrics and no health over HTTP", error=self.trouble, hint="set ops.listen, then restart vcond"
+            )
             return
         self._port = self._runner.addresses[0][1]
         log.info("metrics and health", address=f"{self._config.host}:{self._port}")

@@ -136,7 +136,7 @@ class Speech:
         """Own the listeners and the workers until cancelled. Workers are ended then. May be run again: nothing is forgotten."""
         if not self.choice.engine:
             if self.trouble:
-                log.warning("calls are not transcribed", why=self.choice.trouble, fix=self.choice.fix)
+                log.warning("calls are not transcribed", error=self.choice.trouble, hint=self.choice.fix)
             self.ready.set()
         else:
             log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)

@@ -58,7 +58,7 @@ class AsteriskAdapter:
                     await self._serve(host)
                 except ConfigError as why:
                     host.attached(False, str(why))
-                    host.log.error("cannot serve Asterisk", why=str(why), fix="run: vcond check")  # noqa: TRY400 - the operator's to mend
+                    host.log.error("cannot serve Asterisk", error=str(why), hint="run: vcond check")  # noqa: TRY400 - the operator's to mend
                 await asyncio.sleep(LONGEST)
         finally:
             host.attached(False, "stopped")
@@ -109,7 +109,7 @@ class Reattaching(Reconnecting):
         self._host.attached(False, str(why))
         if self.ours or failures <= 1 or failures % 30 == 0:
             fix = "is another vcond running? give each its own adapters.asterisk.app; this one waits until it is free"
-            self._host.log.error("not attached: another client has our application", app=self._app, fix=fix)
+            self._host.log.error("not attached: another client has our application", app=self._app, hint=fix)
         self.ours = False
         return pause(failures) if failures <= 1 else IN_USE
 
@@ -221,7 +221,7 @@ class Attachment:
         try:
             await self._ari.filter_events(self._config.app, extra=extra)
         except AriError as why:
-            self._host.log.warning("no event filter: this Asterisk sends all events", why=str(why))
+            self._host.log.warning("no event filter: this Asterisk sends all events", error=str(why))
         await self._ari.subscribe(self._config.app)
 
     async def _resync(self) -> None:
@@ -257,7 +257,7 @@ class Attachment:
             event = wire.decode_event(message)
         except ProtocolError as why:
             self._host.dropped("event", "not-understood")
-            self._host.log.warning("malformed Asterisk event skipped", why=str(why))
+            self._host.log.warning("malformed Asterisk event skipped", error=str(why))
             return
         if event is None:
             return

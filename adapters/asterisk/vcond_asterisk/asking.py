@@ -85,7 +85,7 @@ class Asking:
         except PeerError as why:
             self._not_asked(channel)
             self._unanswered = channel
-            self._host.log.warning("cannot read caller ids from Asterisk, retrying", why=str(why))
+            self._host.log.warning("cannot read caller ids from Asterisk, retrying", error=str(why))
         return ""
 
     def _not_asked(self, channel: str) -> None:

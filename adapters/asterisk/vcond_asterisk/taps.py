@@ -167,7 +167,7 @@ class Tap:
                 "tap stalled, restarting it; audio in between is lost",
                 call=call.uuid if call is not None else "",
                 channel=self.leg.channel,
-                fix="if it happens often: is the PBX overloaded? core show taskprocessors",
+                hint="if it happens often: is the PBX overloaded? core show taskprocessors",
             )
         self.renew()
 
@@ -235,8 +235,8 @@ class Tap:
             "cannot tap channel audio",
             call=call.uuid if call is not None else "",
             channel=self.leg.channel,
-            why=str(why) or type(why).__name__,
-            fix="run: vcond check"
+            error=str(why) or type(why).__name__,
+            hint="run: vcond check"
             if isinstance(why, ConfigError)
             else f"Asterisk must reach {manager.media.address} over TCP (bind, advertise); run: vcond check",
         )
@@ -310,7 +310,7 @@ class TapManager:
             told, self._stay = self._stay, True
             if not told:
                 self.host.log.warning(
-                    "could not remove tap channels and bridge; will clean up after reconnect", why=str(why)
+                    "could not remove tap channels and bridge; will clean up after reconnect", error=str(why)
                 )
         finally:
             for helper in (helpers.snoop, helpers.media, helpers.bridge):
@@ -408,4 +408,4 @@ class TapManager:
         tap.leg.warn(now, "no-audio", text)
         call = tap.leg.conversation.call
         uuid = call.uuid if call is not None else ""
-        self.host.log.warning("no audio from a party", call=uuid, channel=tap.leg.channel, what=text, fix=fix)
+        self.host.log.warning("no audio from a party", call=uuid, channel=tap.leg.channel, what=text, hint=fix)

@@ -31,7 +31,7 @@ class Reports:
             )
             self._seldom(
                 "cannot tap channel audio: its codec has two channels, and the module sends only half of that",
-                channel=leg.channel, fix='offer opus@48000h@20i@1c (codec-prefs), or tap = "file" beside FreeSWITCH',
+                channel=leg.channel, hint='offer opus@48000h@20i@1c (codec-prefs), or tap = "file" beside FreeSWITCH',
             )  # fmt: skip
 
     def nothing(self, tap: Tap, now: Instant) -> None:
@@ -44,14 +44,14 @@ class Reports:
             text = "the media of this call bypasses the switch: there is nothing to listen to"
             fix = "bypass_media = false in the dialplan or profile, or adapters.freeswitch.pull_media = true"
         tap.leg.warn(now, "no-audio", text)
-        self._host.log.warning("no audio from a party", channel=tap.leg.channel, what=text, fix=fix)
+        self._host.log.warning("no audio from a party", channel=tap.leg.channel, what=text, hint=fix)
 
     def again(self, tap: Tap, why: str) -> None:
         """A tap that worked is started again."""
         self._host.dropped("tap", "again")
         if tap.heard:
             self.once(tap, "audio-stopped", "the audio of a party stopped coming; it was asked for again")
-        self._seldom("tap stopped, restarting it", channel=tap.leg.channel, why=why, fix=tap.hint)
+        self._seldom("tap stopped, restarting it", channel=tap.leg.channel, error=why, hint=tap.hint)
 
     def refused(self, tap: Tap, why: Exception) -> None:
         """FreeSWITCH did not take a tap."""
@@ -59,7 +59,7 @@ class Reports:
         self.once(tap, "tap-failed", "this party could not be listened to for a while")
         self._seldom(
             "cannot tap channel audio, retrying while the channel is up",
-            channel=tap.leg.channel, tap=tap.kind, why=str(why), fix=f"{tap.hint}; run: vcond check",
+            channel=tap.leg.channel, tap=tap.kind, error=str(why), hint=f"{tap.hint}; run: vcond check",
         )  # fmt: skip
 
     def unreadable(self, tap: Tap, why: OSError) -> None:
@@ -71,7 +71,7 @@ class Reports:
                 "cannot read the audio files that FreeSWITCH writes",
                 error=why.strerror or type(why).__name__,
                 directory=self._config.directory,
-                fix="vcond must be in FreeSWITCH's group, see the README; run: vcond check",
+                hint="vcond must be in FreeSWITCH's group, see the README; run: vcond check",
             )
 
     def once(self, tap: Tap, code: str, text: str) -> None:

@@ -73,7 +73,7 @@ class TapEvents:
                 self._manager.host.log.warning(
                     "FreeSWITCH moved a tap to another channel, restarting it",
                     channel=channel,
-                    fix="recording_follow_transfer must not be set on calls that vcond records",
+                    hint="recording_follow_transfer must not be set on calls that vcond records",
                 )
                 self._manager.stop(tap.leg, at)
                 if self._starter.lives(tap.leg):

@@ -214,7 +214,7 @@ class AudioLine:
         self._host.log.error(
             "audio in a codec that cannot be decoded is not recorded",
             codec=stream.format.name,
-            fix="install vcond with siprec (make install WITH=siprec), or let the client offer PCMU or PCMA",
+            hint="install vcond with siprec (make install WITH=siprec), or let the client offer PCMU or PCMA",
         )
         self._warn(stream.at, "codec", "audio came in a codec that cannot be decoded and is not in the record")
 

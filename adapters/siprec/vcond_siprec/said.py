@@ -42,7 +42,7 @@ class Said:
                 if not self._told:
                     self._told = True
                     fix = "look at what the recording client sends"
-                    self._host.log.warning("metadata that cannot be read: recorded without names", fix=fix)
+                    self._host.log.warning("metadata that cannot be read: recorded without names", hint=fix)
             else:
                 if not document.well_formed:
                     self._host.dropped("metadata", "not-well-formed")

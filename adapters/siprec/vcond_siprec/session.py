@@ -129,7 +129,7 @@ class Session:
         if call is not None:
             call.emit(Warned(at=now, code="no-audio", text="nothing was heard since the client began to record"))
             fix = "ports, advertise and the firewall between the recording client and vcond"
-            self._host.log.warning("no audio from a recording client", call=call.uuid, fix=fix)
+            self._host.log.warning("no audio from a recording client", call=call.uuid, hint=fix)
 
     def lose(self, since: Instant) -> None:
         """Nothing came since then, and nothing more is waited for."""

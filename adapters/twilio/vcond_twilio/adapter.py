@@ -44,7 +44,7 @@ class TwilioAdapter:
         host.ingress.route("POST", f"{self._config.path}/status", statuses.answer, guarded=not keys)
         url = stream_url(host.ingress.base_url, self._config.path)
         if not url.startswith("wss://"):
-            host.log.warning("Twilio cannot reach this address", url=url, fix=f"set web.public_url; {PROXY}")
+            host.log.warning("Twilio cannot reach this address", url=url, hint=f"set web.public_url; {PROXY}")
         host.attached(True, f"waiting for streams at {url}")
         try:
             await asyncio.Event().wait()

@@ -68,7 +68,7 @@ class Access:
                 why = str(refused)
         if token:
             challenge = 'Bearer error="invalid_token"'
-            self._host.log.warning("publisher refused", peer=self.asker(request), why=why)
+            self._host.log.warning("publisher refused", peer=self.asker(request), error=why)
         raise web.HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": challenge})
 
     def claims(self, request: web.Request, caller: Caller) -> Claims:

@@ -162,5 +162,5 @@ class Session:
             self._tracker.leave(here.membership, self, at=at, lost=lost)
         if why not in QUIET:
             self._host.dropped("session", why)
-            told = {"fix": FIXES[why]} if why in FIXES else {}
-            self._host.log.warning("publisher lost", why=why, **told)
+            told = {"hint": FIXES[why]} if why in FIXES else {}
+            self._host.log.warning("publisher lost", error=why, **told)

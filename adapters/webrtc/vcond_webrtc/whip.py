@@ -248,7 +248,9 @@ def _refusal(host: AdapterHost, why: ProtocolError | RefusedError | ConfigError 
         host.dropped("offer", "timeout" if isinstance(why, TimeoutError) else "no-port")
         if isinstance(why, ConfigError):
             host.log.error(
-                "cannot accept a WebRTC publisher: no free UDP port", why=str(why), fix="see vcond check; widen ports"
+                "cannot accept a WebRTC publisher: no free UDP port",
+                error=str(why),
+                hint="see vcond check; widen ports",
             )
         return web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
     if isinstance(why, ProtocolError):

@@ -134,7 +134,7 @@ async def test_dead_letters_explain_themselves_and_retry_works(tmp_path, conserv
     assert conserver.bodies() == expected(1, 2)
     logged = capsys.readouterr().out
     assert reason in logged
-    assert "fix=" in logged
+    assert "hint=" in logged
     for secret in (KEY, "15551230001", "login", "Invalid API Key"):
         assert secret not in logged
 

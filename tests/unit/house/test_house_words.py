@@ -1,5 +1,6 @@
 """``docs/glossary.md``: one word, one meaning."""
 
+import ast
 import importlib
 import io
 import re
@@ -96,3 +97,18 @@ def test_an_exception_is_one_still():
     for name in ALLOWED:
         text = (ROOT / name).read_text("utf-8")
         assert names(text) & GONE.keys() or any(re.search(rf"\b{re.escape(word)}\b", text) for word in GONE), name
+
+
+@pytest.mark.parametrize("folder", ["vcond", "adapters"])
+def test_log_lines_name_their_error_and_their_hint_alike(folder: str):
+    levels = {"debug", "info", "warning", "error", "exception", "critical"}
+    found = [
+        f"{path.relative_to(ROOT)}:{keyword.lineno}: {keyword.arg} is called {instead[keyword.arg]}"
+        for instead in [{"why": "error", "fix": "hint"}]
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in levels
+        for keyword in call.keywords
+        if keyword.arg in instead
+    ]
+    assert not found, "\n".join(found)

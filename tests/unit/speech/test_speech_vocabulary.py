@@ -139,7 +139,7 @@ def test_a_note_goes_into_every_record_and_is_logged_once() -> None:
     with capture_logs() as logged:
         assert [warned.text for _ in range(2) for warned in notes.of(done, Instant(1))] == ["the model lacks words"] * 2
         assert notes.of(Done(1, Final("x"), 0, 0), Instant(1)) == []
-    assert [entry["why"] for entry in logged] == ["the model lacks words"]
+    assert [entry["error"] for entry in logged] == ["the model lacks words"]
 
 
 class Counting:

@@ -265,13 +265,13 @@ def _base(config: ConserverConfig) -> URL:
     if config.mode == "external-ingress" and not config.token:
         raise ConfigError("external-ingress needs the key of its list (ingress_auth of the conserver)", f"{at}.token")
     if url.scheme == "http" and url.host not in {"localhost", "127.0.0.1", "::1"}:
-        log.warning("vCons go to this sink unencrypted", sink=config.name, fix="use https")
+        log.warning("vCons go to this sink unencrypted", sink=config.name, hint="use https")
     return url
 
 
 def _tls(config: ConserverConfig) -> ssl.SSLContext | bool:
     if not config.tls_verify:
-        log.warning("this sink's certificate is not verified", sink=config.name, fix="use ca_file instead")
+        log.warning("this sink's certificate is not verified", sink=config.name, hint="use ca_file instead")
         return False
     try:
         return ssl.create_default_context(cafile=config.ca_file or None)

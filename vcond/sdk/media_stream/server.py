@@ -141,7 +141,7 @@ class MediaStreams:
         if self._told is None or now - self._told >= QUIET:
             self._told = now
             fix = "is the secret the platform's, and the public URL what it connects to?"
-            self._host.log.warning("stream refused: what should vouch for it is missing or wrong", why=why, fix=fix)
+            self._host.log.warning("stream refused: what should vouch for it is missing or wrong", error=why, hint=fix)
 
     async def _converse(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> None:
         patience.begin(listener)
@@ -151,7 +151,7 @@ class MediaStreams:
                 code = await self._listen(socket, listener, patience)
         except TimeoutError:
             code, why = patience.code, patience.why or "not-reading"
-            self._host.log.warning("media stream closed by vcond", why=why)
+            self._host.log.warning("media stream closed by vcond", error=why)
             if code == POLICY:
                 self._host.dropped("stream", why)
         finally:

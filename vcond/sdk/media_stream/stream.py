@@ -122,14 +122,14 @@ class Stream:
                 self.replies.append(said.text)
             case Refused():
                 self._host.dropped("stream", said.reason)
-                self._host.log.error("stream refused", why=said.why, fix=said.fix)
+                self._host.log.error("stream refused", error=said.why, hint=said.fix)
                 return said.code
         return GO_ON
 
     def _make_nothing_of(self, reason: str, why: str) -> int:
         """Count a message that made no sense. Returns ``POLICY`` when there were too many."""
         self._host.dropped("message", reason)
-        self._tracks.warn("a message was ignored", why=why)
+        self._tracks.warn("a message was ignored", error=why)
         self._garbage += 1
         return POLICY if self._garbage >= MAX_GARBAGE else GO_ON
 

@@ -86,7 +86,7 @@ class Pool:
                 worker, ready = await self._start(start, seconds=config.start_seconds, tasks=tasks, wake=wake)
             except OperatorError as why:
                 self.trouble = str(why)
-                log.warning("speech worker cannot start, retrying", why=str(why))
+                log.warning("speech worker cannot start, retrying", error=str(why))
                 self._died(index, "start")
                 continue
             except WorkerLostError as why:

@@ -66,12 +66,14 @@ class Steps:
             began = asyncio.get_running_loop().time()
             answer = await worker.ask(requests(step, pcm.tobytes()), seconds)
         except OperatorError as why:
-            log.warning("cannot read recorded audio; that part is not transcribed", call=job.source.call, why=str(why))
+            log.warning(
+                "cannot read recorded audio; that part is not transcribed", call=job.source.call, error=str(why)
+            )
             job.tries = TRIES
             self._failed(step, "audio-unreadable")
             return
         except EngineFailedError as why:
-            log.warning("speech engine failed on an utterance", call=job.source.call, why=str(why))
+            log.warning("speech engine failed on an utterance", call=job.source.call, error=str(why))
             self._failed(step, "engine-failed")
             return
         except EngineAwayError:

@@ -79,5 +79,5 @@ class JanusAdapter:
         except (PeerError, ConfigError, TimeoutError) as why:
             host.log.warning(
                 "could not remove RTP forwards from Janus; the next start removes them",
-                why=str(why) or type(why).__name__,
+                error=str(why) or type(why).__name__,
             )

@@ -208,7 +208,7 @@ class PublisherTap:
 
     def _complain(self, why: Exception) -> None:
         host = self._manager.host
-        host.log.error("cannot tap a publisher", call=self._call.uuid, why=str(why), fix="run: vcond check")
+        host.log.error("cannot tap a publisher", call=self._call.uuid, error=str(why), hint="run: vcond check")
         self._warn()
 
     def _warn(self) -> None:
@@ -237,7 +237,7 @@ class PublisherTap:
         text = "nothing is heard of a publisher although Janus forwards the audio"
         self._call.emit(Warned(at=now, code="no-audio", text=text))
         fix = "bind, advertise, ports, firewall between Janus and vcond; or the publisher was muted from the beginning"
-        self._manager.host.log.warning("no audio from Janus", call=self._call.uuid, fix=fix)
+        self._manager.host.log.warning("no audio from Janus", call=self._call.uuid, hint=fix)
 
     async def _forward(self, janus: Janus, mid: str, codec: str) -> None:
         manager = self._manager

@@ -114,4 +114,4 @@ class Watch:
         """Once a room and connection."""
         if why.code != NO_SUCH_ROOM and room not in self._complained:
             self._complained.add(room)
-            self._host.log.warning("cannot list the RTP forwards of a room", why=str(why), fix="run: vcond check")
+            self._host.log.warning("cannot list the RTP forwards of a room", error=str(why), hint="run: vcond check")

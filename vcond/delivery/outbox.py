@@ -1,18 +1,16 @@
 """The outbox: takes finished vCons durably, and brings each to every sink.
 
-Everything that touches the disk happens in one thread of its own (files, database) or in a pool of readers; the event
-loop never waits for a disk. See docs/delivery.md for what is promised.
+See docs/delivery.md for what is promised.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Self
 
 import msgspec
 import structlog
@@ -27,10 +25,10 @@ from vcond.delivery.model import Clock, Entry, SinkState, State
 from vcond.delivery.resend import Again
 from vcond.delivery.sink_worker import Shared, SinkWorker
 from vcond.delivery.store import OutboxStore
+from vcond.delivery.store_thread import StoreThread
 from vcond.sdk.sink import Sink
 from vcond.storage.files import Files
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 MAX_FACTS: Final = 32
@@ -78,14 +76,13 @@ class Outbox:
             raise ConfigError("no sink is configured: finished vCons would go nowhere", "sinks")
         if len(set(names)) < len(names):
             raise ConfigError("two sinks have the same name", "sinks")
-        self._root, self._database, self._sinks, self._files = root, database, names, files
         self._clock = clock
         self._config = config or OutboxConfig()
-        self._store: OutboxStore | None = None
+        self._make = partial(OutboxStore, root, database, names, files=files)
+        self._thread = StoreThread()
+        self._call = self._thread.call
         self._maintenance = Maintenance(self._call, self.measure, self._config, clock, on_delivered)
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="outbox-read")
-        shared = Shared(self._call, self._read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
+        shared = Shared(self._call, self._thread.read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
         self._workers = [
             SinkWorker(
                 sink, CircuitBreaker(sink.concurrency, self._config.backoff_min, self._config.backoff_max, rng), shared
@@ -107,19 +104,11 @@ class Outbox:
         """Bring files and database in order; before ``publish`` and ``run``. Raises StorageError."""
         now = self._clock.now()
         latest = now + round(self._config.backoff_max * SECOND)
-
-        def make() -> OutboxStore:
-            return OutboxStore(self._root, self._database, self._sinks, now=now, latest=latest, files=self._files)
-
-        self._store = await asyncio.get_running_loop().run_in_executor(self._disk, make)
+        await self._thread.open(partial(self._make, now=now, latest=latest))
 
     async def close(self) -> None:
         """After ``run`` has ended: let go of the database, the threads and the sinks' connections."""
-        store, self._store = self._store, None
-        if store is not None:
-            await asyncio.get_running_loop().run_in_executor(self._disk, store.close)
-        self._disk.shutdown(wait=False)
-        self._readers.shutdown(wait=False)
+        await self._thread.close()
         for worker in self._workers:
             await worker.close()
 
@@ -176,9 +165,7 @@ class Outbox:
     async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
         """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
         count = await self._call(lambda store: store.put_back(uuid, sink))
-        for worker in self._workers:
-            if sink in {None, worker.sink.name}:
-                worker.nudge(urgent=True)
+        self._nudge(sink)
         return count
 
     async def resend(self, again: Again) -> int:
@@ -186,7 +173,7 @@ class Outbox:
         count, after = 0, 0
         while found := await self._call(partial(OutboxStore.resend, again=again, after=after)):
             count, after = count + len(found), found[-1]
-        await self.retry(again.uuid, again.sink)
+        self._nudge(again.sink)
         return count
 
     async def list(
@@ -227,6 +214,12 @@ class Outbox:
 
     # Inside.
 
+    def _nudge(self, sink: str | None) -> None:
+        """The operator wants something sent now, to one sink or all."""
+        for worker in self._workers:
+            if sink in {None, worker.sink.name}:
+                worker.nudge(urgent=True)
+
     def _sending(self) -> SendingNow:
         return {worker.sink.name: frozenset(worker.sending) for worker in self._workers}
 
@@ -240,16 +233,3 @@ class Outbox:
         self._maintenance.stop()
         for worker in self._workers:
             worker.stop()
-
-    async def _call(self, job: Callable[[OutboxStore], T]) -> T:
-        """Run in the one thread that owns files and database. Raises what the job raises."""
-        store = self._store
-        if store is None:
-            raise RuntimeError("the outbox is not open")
-        return await asyncio.get_running_loop().run_in_executor(self._disk, job, store)
-
-    async def _read(self, uuid: str) -> tuple[bytes, str]:
-        store = self._store
-        if store is None:
-            raise RuntimeError("the outbox is not open")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, store.read, uuid)

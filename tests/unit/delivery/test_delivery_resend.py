@@ -9,7 +9,7 @@ from vcond.base.errors import StorageError
 from vcond.delivery import Again, OutboxConfig
 from vcond.delivery import store as module
 from vcond.delivery.rows import Outcome
-from vcond.sdk.sink import Refused
+from vcond.sdk.sink import Receipt, Refused
 from vcond.storage.files import Files
 from vcond.testing.time import run_virtual
 
@@ -79,6 +79,30 @@ def test_until_a_receiver_has_it_again_it_waits_as_a_new_one_does(tmp_path):
 
     async def dead(it):
         return (await state(it.outbox, 0, "a")).state == "dead"
+
+    run_virtual(main())
+
+
+def test_dead_letters_stay_dead(tmp_path):
+    async def refuse(record):
+        if record.uuid == uuid_of(1):
+            raise Refused("refused:422", answer="{}")
+        return Receipt(204, "memory")
+
+    async def dead(it):
+        return (await state(it.outbox, 1, "a")).state == "dead"
+
+    async def main():
+        sink = MemorySink("a", answer=refuse)
+        async with running(tmp_path, sink) as it:
+            await everywhere(it, 0)
+            await it.outbox.publish(uuid_of(1), body_of(1))
+            await until(lambda: dead(it))
+            assert await it.outbox.resend(Again(since=NOON)) == 1
+            await until(lambda: kept(it, 0))
+            assert await dead(it)
+            assert (await state(it.outbox, 1, "a")).attempts == 1
+            assert sink.tried.count(uuid_of(1)) == 1, "nobody asked for this one"
 
     run_virtual(main())
 

@@ -362,7 +362,7 @@ def test_receipts_are_the_ledger(tmp_path):
 
 def failing(outbox, name, times):
     """Let a method of the outbox's store fail so often with what a broken disk makes of it."""
-    store = outbox._store
+    store = outbox._thread._store
     real = getattr(store, name)
     left = [times]
 

@@ -22,6 +22,7 @@ OPERATOR, MODEL, SYSTEM, OURS = (
 MAY: dict[str, str] = {
     "vcond.app.plugins": OPERATOR,
     "vcond.base.log": SYSTEM,
+    "vcond.capture.resources": SYSTEM,
     "vcond.cli": SYSTEM,
     "vcond.cli.journals": OPERATOR,
     "vcond.cli.migrate": OPERATOR,

@@ -16,6 +16,7 @@ from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import LiveFeed
+from vcond.capture.pressure import PressureWatch
 from vcond.capture.registry import CallRegistry
 from vcond.config import Loaded, naming_files
 from vcond.delivery import FormedSink, Outbox
@@ -73,7 +74,7 @@ class Parts:
             store=self.store,
             take=lambda journal: self.registry.recovery.take_to_amend(journal),  # noqa: PLW0108 - made below
             mint=lambda at: self.registry.mint(at),  # noqa: PLW0108 - made below
-            disk_low=lambda: bool(self.registry.disk.low),
+            disk_low=lambda: "disk" in self.registry.pressure.trouble,
             quarantine=state_dir / "quarantine",
             now=clock.now,
             bus=self.bus,
@@ -91,7 +92,7 @@ class Parts:
             discard=CallJournal.remove,
             facts=lambda: facts(self.speech),
             recognition_options=Routes(self.config.speech).recognition_options,
-            free_space=FreeSpace(files.free),
+            pressure=PressureWatch(FreeSpace(files.free)),
         )
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)

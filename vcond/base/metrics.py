@@ -41,6 +41,11 @@ amending = Gauge("vcond_amending", "vCons that left without all texts, and whose
 amended_total = Counter("vcond_amended_total", "Amended vCons by what became of them", ["outcome"])
 quarantined_total = Counter("vcond_quarantined_total", "vCons that failed our own validation and were set aside")
 ingress_refused_total = Counter("vcond_ingress_refused_total", "Requests without the ingress token")
+pressure = Gauge(
+    "vcond_pressure",
+    "What is given up for want of it: 0 nothing, 1 words while they are spoken, 2 texts, 3 new calls",
+    ["resource"],
+)
 dropped_total = Counter("vcond_dropped_total", "Lost; should be 0 for ever", ["what", "reason"])
 odd_events_total = Counter("vcond_odd_events_total", "Events of a peer that made no sense", ["adapter"])
 build_info = Gauge("vcond_build_info", "1", ["version"])

@@ -9,12 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
-from vcond.config.schema import DaemonConfig
 from vcond.storage.files import Files
-
-log = structlog.get_logger()
 
 PATIENCE = 10.0
 """Seconds after which a file system that has not said how full it is counts as gone."""
@@ -64,29 +59,3 @@ class FreeSpace:
                 self._last = why
             self._asked = None
             self._told.set()
-
-
-class DiskWatch:
-    """Whether the disk of the journals has room for new calls."""
-
-    def __init__(self, free_space: Callable[[Path], int]) -> None:
-        self._free_space = free_space
-        self.low = ""
-        """Why no new call is recorded; empty while there is room."""
-
-    def look(self, config: DaemonConfig) -> None:
-        """Ask anew, and tell the operator when it is different now."""
-        try:
-            free = self._free_space(Path(config.state_dir)) // 1_000_000
-        except OSError as why:
-            low = f"{config.state_dir} cannot be looked at: {why.strerror}"
-        else:
-            low = f"{free} MB free, {config.min_free_mb} wanted" if free < config.min_free_mb else ""
-        if bool(low) != bool(self.low):
-            log.warning(
-                "disk space low: new calls are not recorded; active calls continue"
-                if low
-                else "disk space sufficient again",
-                detail=low,
-            )
-        self.low = low

@@ -1,4 +1,4 @@
-"""What a live call needs of its journal, and what stands in for it when the disk takes no new call."""
+"""What a live call needs of its journal, and what stands in for it when no new call is recorded."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from vcond.media.codecs import Pcm
 class NoJournal:
     """For a call that cannot be recorded: the PBX is answered, everything is counted as lost, nothing is kept."""
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str = "", resource: str = "disk") -> None:
+        """``resource``: what there is too little of, one of a few words."""
         self.why = why
         """Why the call is not recorded, in words for the operator."""
         self.events: list[Event] = []
-        metrics.dropped_total.labels("call", "disk").inc()
+        self._resource = resource
+        metrics.dropped_total.labels("call", resource).inc()
 
     def append(self, event: Event) -> None:
         """Forget it."""
 
     def write(self, track_file: str, position: int, pcm: Pcm) -> None:  # noqa: ARG002 - the protocol's names
         """Count it as lost."""
-        metrics.dropped_total.labels("audio", "disk").inc()
+        metrics.dropped_total.labels("audio", self._resource).inc()
 
     def read(self, track_file: str, start: int, stop: int) -> Pcm:  # noqa: ARG002 - the protocol's names
         """Nothing but silence."""

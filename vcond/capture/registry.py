@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -18,15 +17,16 @@ from vcond.call.ids import Minter
 from vcond.call.state import Call, fold
 from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
-from vcond.capture.disk import DiskWatch, FreeSpace
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CapturedTrack
 from vcond.capture.no_journal import CallStore, NoJournal
+from vcond.capture.pressure import PressureWatch
 from vcond.capture.recovery import CatchingUp, Recovery
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
 from vcond.policy import pausing
+from vcond.speech.load.admission import STATES, State
 from vcond.speech.routes import RecognitionOptions
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Listener(CatchingUp, Protocol):
     def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
         """A listener for a track, from a position on."""
 
+    def at_most(self, best: State) -> None:
+        """The machine is short of something: no call is transcribed better than that."""
+
 
 class CallRegistry:
     """Keeps every call by adapter and key. Runs in the event loop; nothing here waits."""
@@ -75,7 +78,7 @@ class CallRegistry:
         discard: Callable[[CallJournal], None],
         facts: Callable[[], Mapping[str, str]] = dict,
         recognition_options: Callable[[Call], RecognitionOptions] = lambda _: RecognitionOptions(),
-        free_space: Callable[[Path], int] | None = None,
+        pressure: PressureWatch | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -86,7 +89,7 @@ class CallRegistry:
         self._discard = discard
         self._facts = facts
         self.recognition_options = recognition_options
-        self.disk = DiskWatch(free_space or FreeSpace())
+        self.pressure = pressure or PressureWatch()
         self.attachments = Attachments(clock.now)
         self.recovery = Recovery(
             opened=lambda journal: CapturedCall(fold(journal.events), journal, self), speech=speech, finish=finish
@@ -165,7 +168,8 @@ class CallRegistry:
             if self.attachments.had_time(call.state.adapter, now, self.config.grace):
                 self.recovery.finish_unfinished(call)
         self._follow_the_wall_clock()
-        self.disk.look(self.config)
+        self.pressure.look(self.config, self._recorded)
+        self.speech.at_most(STATES[self.pressure.texts])
         self.bus.publish(CaptionEvent("", "event", "tick"))
         for name in self.attachments.said:
             metrics.calls_active.labels(name).set(len(self.open_calls(name)))
@@ -180,6 +184,11 @@ class CallRegistry:
         self._live.clear()
 
     # Inside.
+
+    @property
+    def _recorded(self) -> int:
+        """Calls of which something is kept."""
+        return sum(not call.not_recorded for call in self._live.values())
 
     def _tick_call(self, call: CapturedCall, now: Instant) -> None:
         for track in list(call.tracks):
@@ -226,11 +235,10 @@ class CallRegistry:
         self.attachments.moved(step)
 
     def _journal(self, opened: ev.CallOpened) -> CallStore:
-        if self.disk.low:
-            why = f"below vcond.min_free_mb: {self.disk.low}"
-            fix = f"free space in {self.config.state_dir}, or lower vcond.min_free_mb"
-            log.error("call not recorded", call=opened.call, error=why, hint=fix)
-            return NoJournal(why)
+        if short := self.pressure.refusal(self.config, self._recorded):
+            why = f"{short.resource}: {short.detail}"
+            log.error("call not recorded", call=opened.call, error=why, hint=short.hint)
+            return NoJournal(why, short.resource)
         try:
             return self.store.open(opened)
         except StorageError as why:

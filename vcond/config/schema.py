@@ -38,6 +38,8 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A call longer than this is ended, and says so; what goes on of it is recorded as a call of its own."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 500
     """With less free space than this, new calls are not recorded (an error is logged); active calls continue."""
+    max_calls: Annotated[int, Meta(ge=0, le=100_000)] = 1000
+    """So many calls are recorded at once; further ones are not (an error is logged). 0 = as many as come."""
 
     @property
     def host(self) -> str:

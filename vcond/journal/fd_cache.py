@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 from collections import OrderedDict
 
@@ -37,7 +38,7 @@ class FdCache:
             return fd
         while len(self._open) >= self._limit:
             self._close(self._open.popitem(last=False)[1])
-        fd = self._open[path] = self._files.open(path, create=create)
+        fd = self._open[path] = self._opened(path, create=create)
         return fd
 
     def forget(self, path: str) -> None:
@@ -55,6 +56,16 @@ class FdCache:
         """Close everything."""
         while self._open:
             self._close(self._open.popitem()[1])
+
+    def _opened(self, path: str, *, create: bool) -> int:
+        """When the process or the machine has no descriptor left, one of ours is given up for it: calls go on."""
+        while True:
+            try:
+                return self._files.open(path, create=create)
+            except OSError as why:
+                if why.errno not in {errno.EMFILE, errno.ENFILE} or not self._open:
+                    raise
+                self._close(self._open.popitem(last=False)[1])
 
     def _close(self, fd: int) -> None:
         try:

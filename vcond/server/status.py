@@ -106,9 +106,7 @@ class Status:
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
         wrong |= self._sinks_in_trouble()
-        if daemon.registry.disk.low:
-            wrong["disk"] = daemon.registry.disk.low
-        return wrong
+        return wrong | daemon.registry.pressure.trouble
 
     def line(self) -> str:
         """One line for ``systemctl status``."""
@@ -132,6 +130,7 @@ class Status:
             "listen": daemon.web.base_url,
             "ops": daemon.ops.base_url,
             "speech": daemon.speech.status(),
+            "pressure": daemon.registry.pressure.status(),
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:

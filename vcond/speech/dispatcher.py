@@ -15,7 +15,7 @@ import structlog
 from vcond.call.events import SpeechState, Utterance, Warned
 from vcond.speech.config import SpeechConfig
 from vcond.speech.engine_choice import Choice, choose
-from vcond.speech.load.admission import STATES, Admission
+from vcond.speech.load.admission import STATES, Admission, State
 from vcond.speech.load.metrics import Measured, backlog, measure
 from vcond.speech.outstanding import Outstanding, emit
 from vcond.speech.scheduler import Scheduler
@@ -116,6 +116,13 @@ class Speech:
     def forget(self, call: str) -> int:
         """Nobody wants the texts of a call any more: whatever waits is left out. How many utterances that were."""
         return self._outstanding.forget(call)
+
+    def at_most(self, best: State) -> None:
+        """The machine is short of something: no call is transcribed better than that, and ``deferred`` waits until it ends."""
+        if best != self.admission.best:
+            self.admission.best, self._scheduler.held = best, best == "deferred"
+            self._scheduler.regrade()
+            self._pool.wake()
 
     def status(self) -> dict[str, object]:
         """How it keeps up, for people."""

@@ -14,7 +14,7 @@ from vcond.call.events import CallAttribute, Utterance
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
-from vcond.speech.load.admission import STATES
+from vcond.speech.load.admission import STATES, State
 from vcond.speech.routes import configurations
 from vcond.speech.segmenting import TrackListener
 from vcond.speech.source import Clock, Source
@@ -76,6 +76,11 @@ class Speeches:
     def forget(self, call: str) -> int:
         """Nobody wants the texts of a call any more. How many utterances that were."""
         return sum(one.forget(call) for one in self._of)
+
+    def at_most(self, best: State) -> None:
+        """The machine is short of something: no call is transcribed better than that."""
+        for one in self._of:
+            one.at_most(best)
 
     def status(self) -> dict[str, object]:
         """How all of it keeps up, for people, and how each model does."""

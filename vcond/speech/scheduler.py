@@ -277,6 +277,8 @@ class Scheduler:
         """Seconds of new audio from which on an utterance is decoded anew."""
         self.wanted: Counter[str] = Counter()
         """Calls whose texts somebody waits for."""
+        self.held = False
+        """What was deferred waits, whatever time there is."""
         self._state = state
         self._partials = partials
         self._streams = streams
@@ -286,9 +288,7 @@ class Scheduler:
         self._held = _Held()
         self._there: set[int] = set()
         """Workers that take what begins."""
-        self._peeks = 0
-        self._finishing = 0
-        self._in_row = 0
+        self._peeks = self._finishing = self._in_row = 0
         self._peeked_last = False
 
     @property
@@ -352,7 +352,7 @@ class Scheduler:
         free = accept and (not self.streaming or len(self._held.of(worker)) < self._streams)
         if free and (tried := self._ended.tried.pop()) is not None:
             return self._final(tried, worker)
-        if free and self._ended.live and not (self._ended.late and self._in_row >= LATE_EVERY - 1):
+        if free and self._ended.live and not (self._ended.late and not self.held and self._in_row >= LATE_EVERY - 1):
             ended = self._ended.live.pop()
             assert ended is not None
             self._in_row += 1
@@ -425,7 +425,7 @@ class Scheduler:
 
     def _left_over(self, worker: int) -> Step | None:
         self._in_row, self._peeked_last = 0, False
-        left = self._ended.late.pop(self.wanted)
+        left = None if self.held else self._ended.late.pop(self.wanted)
         return self._final(left, worker) if left is not None else None
 
     def _follow(self, worker: int, *, free: bool) -> Step | None:

@@ -194,12 +194,13 @@ class Stream:
     def __post_init__(self) -> None:
         self._steps = steps(self.recording, self.sids)
 
-    async def play(self, seconds: float) -> None:
-        """So many seconds of both tracks, at the speed at which they are spoken."""
+    async def play(self, seconds: float, after: asyncio.Event | None = None) -> None:
+        """So many seconds of both tracks, at the speed at which they are spoken, and before that as many as ``after`` takes."""
         loop = asyncio.get_running_loop()
-        begun = loop.time()
-        for i in range(round(seconds * 50)):
-            await asyncio.sleep(max(0.0, begun + i * 0.02 - loop.time()))
+        begun, left, first = loop.time(), round(seconds * 50), self.sent
+        while left:
+            left -= after is None or after.is_set()
+            await asyncio.sleep(max(0.0, begun + (self.sent - first) * 0.02 - loop.time()))
             for message in next(self._steps):
                 await self.socket.send(message)
             self.sent += 1

@@ -15,9 +15,12 @@ from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import LiveFeed
 from vcond.capture.live_track import CapturedTrack
+from vcond.capture.pressure import PressureWatch
 from vcond.capture.registry import CallRegistry
+from vcond.capture.resources import Used
 from vcond.config import DaemonConfig
 from vcond.journal import CallJournal, Store
+from vcond.speech.load.admission import State
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
@@ -48,6 +51,8 @@ class Segmenting:
         self.in_time = True
         self.ready = asyncio.Event()
         self.ready.set()
+        self.best: list[State] = []
+        """What may be given at most, as it changed."""
         self.on_late: Callable[[CapturedTrack, Sequence[ev.Utterance]], None] = lambda *_: None
 
     def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
@@ -57,6 +62,10 @@ class Segmenting:
     def catch_up(self, source: CapturedTrack, utterances: Sequence[ev.Utterance]) -> None:
         self.late.append((source, utterances))
         self.on_late(source, utterances)
+
+    def at_most(self, best: State) -> None:
+        if best != (self.best or ["live"])[-1]:
+            self.best.append(best)
 
     async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - the protocol
         return self.in_time
@@ -77,6 +86,8 @@ class House:
     finished: list[tuple[CapturedCall, CallJournal]] = field(default_factory=list)
     discarded: list[CallJournal] = field(default_factory=list)
     free: int = 10**12
+    memory: int = 10**12
+    files: Used = field(default_factory=lambda: Used(50, 1000))
 
     def open(self) -> House:
         self.speech = Segmenting()
@@ -91,7 +102,12 @@ class House:
             bus=self.bus,
             finish=lambda call, journal: self.finished.append((call, journal)),
             discard=self.discarded.append,
-            free_space=lambda _: self.free,
+            pressure=PressureWatch(
+                lambda _: self.free,
+                memory=lambda: self.memory,
+                files=lambda: self.files,
+                clock=lambda: self.time[0] / SECOND,
+            ),
         )
         self.host = CaptureHost("test", self.registry, None, lambda: None)  # type: ignore[arg-type] - no ingress here
         return self

@@ -87,7 +87,7 @@ async def test_a_disk_that_does_not_answer_stops_no_frame(house, stuck, monkeypa
     monkeypatch.setattr(disk, "FIRST", 0.01)
     now = [0.0]
     space = FreeSpace(lambda _: stuck.wait() and 10**12, clock=lambda: now[0])
-    house.registry.disk._free_space = space
+    house.registry.pressure._free_space = space
     call = house.host.call("k", at=house.now(0))
     track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
                        clock=ArrivalClock())  # fmt: skip
@@ -96,7 +96,7 @@ async def test_a_disk_that_does_not_answer_stops_no_frame(house, stuck, monkeypa
         for frame in range(25):
             track.write(b"\x10\x20" * 160, arrived=house.now(tick / 2 + frame / 50))
         house.registry.tick(house.now(tick / 2 + 0.5))
-    assert "does not answer" in house.registry.disk.low
+    assert "does not answer" in house.registry.pressure.trouble["disk"]
     assert threading.active_count() < 20, "one thread waits, not one for each look"
     call.end(at=house.now(30))
     assert call.state.tracks[0].spans.total(ev.SpanKind.RECEIVED) > 28 * 8000

@@ -10,7 +10,7 @@ async def test_a_merge_that_cannot_be_says_so_and_changes_nothing(house, monkeyp
     assert not call.merge(other)
     assert not call.merge(call)
     house.free = 0
-    house.registry.disk.look(house.config)
+    house.registry.pressure.look(house.config, 2)
     unkept = house.host.call("k3", at=house.now(2))
     assert not call.merge(unkept)
     assert (call.joined, other.over, unkept.over) == ([], False, False)

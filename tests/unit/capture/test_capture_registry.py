@@ -271,6 +271,6 @@ async def test_a_state_folder_that_cannot_be_looked_at_is_trouble_and_no_crash(h
     def gone(_):
         raise OSError(116, "Stale file handle")
 
-    house.registry.disk._free_space = gone
+    house.registry.pressure._free_space = gone
     house.registry.tick(house.now(1))
-    assert "Stale file handle" in house.registry.disk.low
+    assert "Stale file handle" in house.registry.pressure.trouble["disk"]

@@ -12,19 +12,22 @@ from vcond.publish.summary import detail, summary
 
 
 async def test_a_call_that_is_not_recorded_says_so_and_why(house):
-    house.registry.disk.low = "72311 MB free, 999999 wanted"
+    house.free = 400_000_000
+    house.registry.tick(house.now(0))
     call = house.host.call("k", at=house.now(0))
     call.party("a", at=house.at(0))
     row = summary(call.state, call.not_recorded)
     assert row["recorded"] is False
     (line,) = render.calls([row])
-    assert "NOT RECORDED (below vcond.min_free_mb: 72311 MB free, 999999 wanted)" in line
+    assert "NOT RECORDED (disk: 400 MB free, 500 wanted (vcond.min_free_mb))" in line
     shown = "\n".join(render.call(detail(call.state, call.not_recorded)))
     assert "NOT RECORDED" in shown
     assert "received" not in shown
     assert "it makes no vCon" in shown
-    house.registry.disk.low = ""
-    kept = house.host.call("k2", at=house.now(1))
+    house.free = 10**12
+    for second in (1, 11):
+        house.registry.tick(house.now(second))
+    kept = house.host.call("k2", at=house.now(11))
     assert summary(kept.state, kept.not_recorded)["recorded"] is True
     assert "NOT" not in next(iter(render.calls([summary(kept.state, kept.not_recorded)])))
 

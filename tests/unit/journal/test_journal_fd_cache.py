@@ -52,6 +52,31 @@ def test_a_file_that_cannot_be_opened_is_not_remembered(tmp_path, disk):
     assert len(fds) == 0
 
 
+def test_when_no_descriptor_is_left_one_of_ours_is_given_up(tmp_path):
+    class Few(Files):
+        left = 2
+
+        def open(self, path: str, **more) -> int:
+            if not self.left:
+                raise OSError(errno.EMFILE, "")
+            self.left -= 1
+            return super().open(path, **more)
+
+        def close(self, fd: int) -> None:
+            self.left += 1
+            super().close(fd)
+
+    files = Few()
+    fds = FdCache(files, 9)
+    for name in "abc":
+        fds.get(str(tmp_path / name), create=True)
+    assert (len(fds), files.left) == (2, 0)
+    fds.close()
+    files.left = 0
+    with pytest.raises(OSError, match="Errno 24"):
+        fds.get(str(tmp_path / "a"))
+
+
 @pytest.mark.parametrize(("soft", "share"), [(1024, 256), (20, 16), (1 << 20, 1024), (resource.RLIM_INFINITY, 1024)])
 def test_a_quarter_of_what_the_process_may_open(monkeypatch, soft, share):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))

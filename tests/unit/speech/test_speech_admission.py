@@ -169,3 +169,19 @@ def test_a_call_keeps_its_place_over_a_pause() -> None:
     day.rates = {"call 0": first, **day.rates}
     day.go(120)
     assert day.states() == before
+
+
+def test_what_the_machine_is_short_of_bounds_every_call_whatever_time_there_is() -> None:
+    day = Day(cost=0.01, peek=0.01)
+    day.rates = dict.fromkeys("ab", 0.5)
+    day.go(5)
+    assert day.states() == ["live", "live"]
+    for best in ("finals", "deferred"):
+        day.plan.best = best
+        assert day.states() == [best, best], "also those that are not judged again"
+        day.go(0.5)
+    assert day.changes == {call: ["finals", "deferred"] for call in "ab"}
+    assert day.plan.state("new") == "deferred"
+    day.plan.best = "live"
+    day.go(HOLD_FIRST + 1)
+    assert day.changes == {call: ["finals", "deferred", "live"] for call in "ab"}

@@ -211,3 +211,20 @@ def test_workers_that_are_gone_are_no_capacity() -> None:
             assert steady(call, "live")
 
     run_virtual(scene())
+
+
+def test_texts_that_are_given_up_for_memory_come_when_there_is_enough_again() -> None:
+    async def scene() -> None:
+        room = Room(Speed(0.01))
+        calls = crowd(room, 2, 40)
+        room.speech.at_most("deferred")
+        async with running(room):
+            await asyncio.gather(*(call.speak() for call in calls))
+            assert not await room.speech.settled("", 100)
+            assert not any(call.of(ev.Transcribed) for call in calls)
+            room.speech.at_most("live")
+            assert await room.speech.settled("", 60)
+        assert all(call.complete() for call in calls)
+        assert all(call.of(ev.Transcribed) for call in calls)
+
+    run_virtual(scene())

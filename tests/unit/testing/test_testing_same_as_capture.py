@@ -10,6 +10,7 @@ import pytest
 from vcond.call import events as ev
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_feed import LiveFeed
+from vcond.capture.pressure import PressureWatch
 from vcond.capture.registry import CallRegistry
 from vcond.config.schema import DaemonConfig
 from vcond.journal import Store
@@ -49,7 +50,7 @@ class Deaf:
     def advance(self, upto):
         pass
 
-    close = advance
+    close = at_most = advance
 
 
 class Place:
@@ -103,7 +104,7 @@ async def places(folder):
     try:
         registry = CallRegistry(
             DaemonConfig(name="memory.test", state_dir=str(folder)), store=store, speech=Deaf(), clock=steady, bus=LiveFeed(),
-            finish=lambda *_: None, discard=lambda *_: None, free_space=lambda _: 10**12,
+            finish=lambda *_: None, discard=lambda *_: None, pressure=PressureWatch(lambda _: 10**12),
         )  # fmt: skip
         still = ManualClock()
         yield Place(MemoryHostOf(MemoryHost("test", clock=still)), still), Place(CaptureHostOf(registry), clock)

@@ -124,14 +124,16 @@ class Admission:
     costs: dict[Kind, Cost] = field(default_factory=lambda: {"final": Cost(), "follow": Cost(), "peek": Cost()})
     load: float = 0.0
     """What live texts of all calls would take of what they may; over 1 something is deferred."""
+    best: State = "live"
+    """No call is in a better state, whatever there is time for: the machine is short of something else."""
     _calls: dict[str, Talk] = field(default_factory=dict)
     _running: float = -1.0
     _judged: float = 0.0
 
     def state(self, call: str) -> State:
-        """The state of a call; ``live`` for one that is not judged."""
+        """The state of a call; the best for one that is not judged."""
         known = self._calls.get(call)
-        return known.state if known is not None else "live"
+        return _worse(known.state, self.best) if known is not None else self.best
 
     def spoke(self, call: str, seconds: float, now: float) -> None:
         """So much speech of a call came in; negative when an utterance turned out shorter."""
@@ -151,7 +153,8 @@ class Admission:
         wanted = self._finals(rates, waiting, budget, now)
         if self.partials and (self.streaming or "deferred" not in wanted.values()):
             self._partials(wanted, rates, waiting, budget)
-        return {call: state for call in rates if (state := _moved(self._calls[call], wanted[call], now))}
+        moved = {call: _moved(self._calls[call], _worse(wanted[call], self.best), now) for call in rates}
+        return {call: state for call, state in moved.items() if state}
 
     def _capacity(self, running: int, now: float) -> float:
         """Workers that run, averaged: one that dies every few seconds counts for what it does in between."""
@@ -191,6 +194,10 @@ class Admission:
             used += shown * rates[call]
             if used <= budget * (1.0 if self._calls[call].state == "live" else BETTER):
                 wanted[call] = "live"
+
+
+def _worse(one: State, other: State) -> State:
+    return max(one, other, key=STATES.index)
 
 
 def _moved(talk: Talk, wanted: State, now: float) -> State | None:

@@ -325,6 +325,14 @@ class CallAttribute(Event, frozen=True, tag="Fact"):
     """None = of the whole call."""
 
 
+class AdapterState(Event, frozen=True, tag=True):
+    """What an adapter needs to go on with the call after a restart. It is in no vCon; no secret may be in it."""
+
+    name: str
+    value: str
+    """Takes the place of what this name had; empty = it is over."""
+
+
 VOCABULARY: Final = "vocabulary"
 """Code of a warning about how texts were made: the vocabulary could not be kept to. It is told once of a call."""
 
@@ -390,7 +398,7 @@ AnyEvent = (
     | Held | Retrieved | Muted | Unmuted | Dtmf
     | Transferred | Merged | MergedInto | RecordingPaused | RecordingResumed | PauseOverridden
     | Utterance | Transcribed | Untranscribed | SpeechState
-    | Tagged | CallAttribute | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
+    | Tagged | CallAttribute | AdapterState | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
 )  # fmt: skip
 """Every event, for typed decoding."""
 

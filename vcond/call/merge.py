@@ -17,6 +17,7 @@ from vcond.call.state import Call
 
 _LEFT_OUT = (
     ev.CallOpened, ev.Directed, ev.CallEnded, ev.MergedInto, ev.Amending, ev.Published, ev.SpeechState, ev.Unknown,
+    ev.AdapterState,
 )  # fmt: skip
 AGAIN = ".again"
 """Behind the name of a fact of a party that came back: the first leg's stays."""

@@ -74,7 +74,7 @@ class CallLog(ABC):
 
     def show(self, event: ev.Event) -> None:
         """Show an event to whoever watches."""
-        if self.watched() and not isinstance(event, ev.Span | ev.CallAttribute):
+        if self.watched() and not isinstance(event, ev.Span | ev.CallAttribute | ev.AdapterState):
             party, start = getattr(event, "party", None), round(seconds(event.at - self.state.opened), 2)
             name = f"speech-{event.state}" if isinstance(event, ev.SpeechState) else ev.type_name(event).lower()
             self.tell("event", name, party, "", start, start)

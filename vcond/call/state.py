@@ -103,6 +103,8 @@ class Call:
     """How the call was transcribed, by when it changed; ``live`` before the first."""
     tags: list[tuple[str, str]] = field(default_factory=list)
     facts: list[ev.CallAttribute] = field(default_factory=list)
+    adapter_state: dict[str, str] = field(default_factory=dict)
+    """What the adapter goes on with after a restart, by its own names; empty where that is over."""
     warnings: list[ev.Warned] = field(default_factory=list)
     pauses: list[Interval] = field(default_factory=list)
     interruptions: list[Interval] = field(default_factory=list)
@@ -391,6 +393,11 @@ def _fact(call: Call, e: ev.CallAttribute) -> bool:
     return True
 
 
+def _adapter_state(call: Call, e: ev.AdapterState) -> bool:
+    call.adapter_state[e.name] = e.value
+    return True
+
+
 def _warned(call: Call, e: ev.Warned) -> bool:
     call.warnings.append(e)
     return True
@@ -455,6 +462,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.SpeechState: _speech_state,
     ev.Tagged: _tagged,
     ev.CallAttribute: _fact,
+    ev.AdapterState: _adapter_state,
     ev.Warned: _warned,
     ev.Interrupted: _interrupted,
     ev.Recovered: _recovered,

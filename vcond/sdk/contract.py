@@ -38,6 +38,7 @@ from vcond.base.errors import (
 from vcond.base.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
 from vcond.call.causes import NORMAL, Cause, Disposition, disposition
 from vcond.call.events import (
+    AdapterState,
     Answered,
     CallAttribute,
     Directed,
@@ -70,6 +71,7 @@ __all__ = [
     "SECOND",
     "Adapter",
     "AdapterHost",
+    "AdapterState",
     "Answered",
     "ArrivalClock",
     "BadMediaError",

@@ -21,7 +21,7 @@ from vcond.sdk.contract import CaptionEvent, Codec, Instant, LiveCall, TrackCloc
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (
-    ev.Answered, ev.Dtmf, ev.Directed, ev.CallAttribute, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.RecordingPaused, ev.Retrieved,
+    ev.AdapterState, ev.Answered, ev.Dtmf, ev.Directed, ev.CallAttribute, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.RecordingPaused, ev.Retrieved,
     ev.Tagged, ev.Transferred, ev.Unmuted, ev.RecordingResumed, ev.Warned,
 )  # fmt: skip
 """What an adapter may emit; the core writes all other events itself."""

@@ -237,12 +237,24 @@ def sip_port(host: MemoryHost) -> int:
 
 
 @asynccontextmanager
+async def attached(host: MemoryHost, **config):
+    """The adapter runs there."""
+    task = asyncio.create_task(SiprecAdapter(SiprecConfig(**(CONFIG | config))).run(host))
+    try:
+        await host.until(lambda: host.is_attached, within=60)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled(), task.exception()
+    assert not host.faults
+
+
+@asynccontextmanager
 async def serving(**config):
     """A host with the adapter, and a factory of clients; a client has a leg for each label that is given."""
     clients: list[Client] = []
-    async with MemoryHost("siprec") as host:
-        task = asyncio.create_task(SiprecAdapter(SiprecConfig(**(CONFIG | config))).run(host))
-        await host.until(lambda: host.is_attached)
+    async with MemoryHost("siprec") as host, attached(host, **config):
 
         def client(*labels, **given) -> Client:
             legs = [one if isinstance(one, Leg) else Leg(one) for one in labels]
@@ -254,10 +266,6 @@ async def serving(**config):
         finally:
             for one in clients:
                 await one.close()
-            task.cancel()
-            await asyncio.wait([task])
-    assert task.cancelled(), task.exception()
-    assert not host.faults
 
 
 KEY = "session ses-1"

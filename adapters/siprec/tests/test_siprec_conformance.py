@@ -46,6 +46,9 @@ class SessionLine(RigCall):
             leg.deaf = direction == "inactive" and len(legs) == 1
         await self.client.invite()
 
+    async def resume(self, host) -> None:
+        self.client.port = sip_port(host)
+
     async def cut(self) -> None:
         for leg in self.client.legs:
             leg.deaf = True
@@ -53,7 +56,7 @@ class SessionLine(RigCall):
 
 class SiprecRig(Rig):
     virtual = True
-    can = frozenset({"digits", "hold", "pause", "unanswered", "cut", "garbage"})
+    can = frozenset({"digits", "hold", "pause", "unanswered", "cut", "garbage", "restart"})
     private = ("15550100", "15550200", "Carol Caller", "Alice Agent")
     tolerance_ms = 150.0
     """Packets come five at once, and the last of them were on their way when it ended."""

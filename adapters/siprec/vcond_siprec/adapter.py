@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
-from vcond.sdk.contract import AdapterHost, Cause, ConfigError, Finding
+from vcond.sdk.contract import AdapterHost, ConfigError, Finding
 from vcond.sip.server import SipServer
 from vcond.sip.settings import Settings
 from vcond_siprec.body import METADATA, SDP
@@ -16,6 +16,7 @@ from vcond_siprec.config import SiprecConfig
 from vcond_siprec.media import MediaPorts
 from vcond_siprec.recorder import Recorder
 from vcond_siprec.recordings import Recordings
+from vcond_siprec.restart import take_up
 
 TICK: Final = 0.5
 """Seconds between two looks at what time has done."""
@@ -34,9 +35,7 @@ class SiprecAdapter:
         self._config = config
 
     async def run(self, host: AdapterHost) -> None:
-        """Serve until cancelled. Calls that go on then are left for the core: their dialogs are not taken over."""
-        for call in host.open_calls():
-            call.end(at=host.clock.now(), cause=Cause(text="adapter-restarted"))
+        """Serve until cancelled. What goes on then is written down: see ``restart``."""
         pause = AGAIN
         while True:
             try:
@@ -61,13 +60,16 @@ class SiprecAdapter:
         async with RtpPorts(host.clock, bind=config.media_address, ports=config.ports) as ports:
             media = MediaPorts(host, ports)
             recorder = Recorder(host, config, media, recordings)
-            await media.open()
             try:
                 async with SipServer(self._settings(), recorder, host.clock) as server:
+                    lost = await take_up(host, server, recorder)
+                    await media.open()
                     told = []
                     for one in config.listeners():
                         address = await server.listen(*one)
                         told.append(f"{one[0]} {address[0]}:{address[1]}")
+                    for dialog in lost:
+                        server.hang_up(dialog)
                     host.attached(True, f"waiting for recording clients at {', '.join(told)}")
                     while True:
                         await asyncio.sleep(TICK)

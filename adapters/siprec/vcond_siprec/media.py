@@ -93,15 +93,27 @@ class MediaPorts:
             found[number].agree(line)
         return [found[number] for number in range(len(offered))]
 
-    async def line(self, session: Session, offered: Line) -> AudioLine:
-        """A new one. Raises ConfigError when no port can be had."""
+    async def again(self, session: Session, saved: Sequence[tuple[Line, int]]) -> list[AudioLine]:
+        """Those of an earlier run, on the same ports. Raises ConfigError when one is in use; then none is open."""
+        made: list[AudioLine] = []
+        try:
+            for offered, port in saved:
+                made.append(await self.line(session, offered, port))
+        except ConfigError:
+            for line in made:
+                line.close()
+            raise
+        return made
+
+    async def line(self, session: Session, offered: Line, port: int = 0) -> AudioLine:
+        """A new one, on any port or that one. Raises ConfigError when it cannot be had."""
         line = AudioLine(self._host, session, offered)
         theirs = choose(offered) if offered.protocol in SECURE else None
         if theirs is None:
             receiver = RtpReceiver(offered.payloads(), line)
         else:
             receiver, line.crypto = SecureReceiver(offered.payloads(), line, theirs), theirs.ours()
-        line.socket = await self._ports.open(receiver)
+        line.socket = await self._ports.open(receiver, port)
         return line
 
     def rest(self, lines: Sequence[AudioLine]) -> None:

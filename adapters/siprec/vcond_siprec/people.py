@@ -10,9 +10,11 @@ from vcond.sdk.contract import Instant, PartyInfo
 from vcond_siprec.lines import AudioLine
 from vcond_siprec.participants import Participants, Speakers
 from vcond_siprec.recordings import Person, Recording
+from vcond_siprec.saved import SavedPeople
 from vcond_siprec.who import same, who
 
-MAX_KEY: Final = 512
+MAX_KEY: Final = 256
+"""Characters, as the core keeps of it."""
 NOBODYS: Final = "line"
 MIXED: Final = "mixed line"
 """What the party of a line is called that is no participant's; no id of a client's, because of the space."""
@@ -67,6 +69,28 @@ class People:
                 del self._unnamed[place]
                 self._recording.leave(person, (self._session, place), at)
         return speakers
+
+    def saved(self, lines: Sequence[AudioLine]) -> SavedPeople:
+        """As ``restore`` takes it."""
+        named, unnamed = (
+            {place: person.key for place, person in people.items()} for people in (self._named, self._unnamed)
+        )
+        heard = [("" if line.person is None else line.person.key, self._heard.get(line)) for line in lines]
+        return SavedPeople(self._name, named, unnamed, heard)
+
+    def restore(self, saved: SavedPeople, lines: Sequence[AudioLine]) -> None:
+        """Be what another process wrote down, of the parties that the record has."""
+        for people, keys in ((self._named, saved.named), (self._unnamed, saved.unnamed)):
+            for place, key in keys.items():
+                person = self._recording.by_key(key)
+                if person is not None:
+                    people[place] = person
+                    person.places.add((self._session, place))
+                    person.provisional = place.startswith(f"{NOBODYS} ")
+        for line, (key, heard) in zip(lines, saved.heard, strict=False):
+            line.person = self._recording.by_key(key)
+            if heard is not None:
+                self._heard[line] = heard
 
     def leave(self, at: Instant) -> None:
         """The session is over."""

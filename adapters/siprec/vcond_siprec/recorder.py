@@ -8,12 +8,14 @@ from functools import partial
 from typing import Final
 
 from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, ProtocolError
+from vcond.sdk.contract import Call as CallState
 from vcond.sip.application import Answer, Dialog, DialogId, End
 from vcond.sip.messages import Request
 from vcond_siprec.body import SDP, Body, take_apart
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.media import MediaPorts
 from vcond_siprec.recordings import Recordings
+from vcond_siprec.saved import DIALOG, SESSION, SavedSession
 from vcond_siprec.sdp import PLAIN, SECURE, Line, answer, offer, read
 from vcond_siprec.sdp import Session as Description
 from vcond_siprec.session import Session
@@ -37,12 +39,22 @@ class Call:
     version: int = 0
     offered: bool = False
     """The offer was ours, and its answer has not come yet."""
-    last: bytes = b""
-    """Our latest description."""
+    renewed: bytes = b""
+    """Our latest description as an offer: all that is received is wanted again, whatever was stopped."""
     numbers: tuple[int, ...] = (0,)
     """Which lines of it are those of the session, in their order."""
-    renewed: bytes = b""
-    """The same as an offer: all that is received is wanted again, whatever was stopped."""
+
+    def saved(self) -> str:
+        """For ``vcond_siprec.saved.parsed``; empty for what cannot be written down, as keys of audio."""
+        session = self.session
+        if session.people is None or any(line.crypto is not None for line in session.lines):
+            return ""
+        return SavedSession(
+            session.call_id, self.number, self.version, self.offered, self.renewed.decode(), self.numbers,
+            session.said.identity, session.said.documented, session.said.participants,
+            session.people.saved(session.lines),
+            [(replace(line.offered, cryptos=()), line.port) for line in session.lines],
+        ).text()  # fmt: skip
 
 
 class Recorder:
@@ -112,12 +124,18 @@ class Recorder:
             if number < len(description.lines):
                 line.agree(description.lines[number])
         call.session.change(body, call.session.lines)
+        self.on_changed(dialog)
 
     def on_info(self, dialog: Dialog, request: Request) -> None:
         """Some clients pass keys and remarks on like this; they are in the audio, or of no use here."""
 
     def on_changed(self, dialog: Dialog) -> None:
-        """Dialogs are not taken over by another process."""
+        """Write down what another process needs to go on with it."""
+        call = self.calls.get(dialog.id)
+        if call is not None and call.session.recording is not None:
+            at, tag = self._host.clock.now(), dialog.id.local_tag
+            call.session.recording.keep(at, DIALOG + tag, dialog.saved().decode())
+            call.session.recording.keep(at, SESSION + tag, call.saved())
 
     def alive(self, dialog: Dialog) -> bool:
         """Whether a session goes on although its timer ran out."""
@@ -142,10 +160,26 @@ class Recorder:
         if why not in {End.BYE, End.CANCELLED}:
             self._host.dropped("session", why.value)
         lines = list(call.session.lines)
+        if call.session.recording is not None:
+            for part in (DIALOG, SESSION):
+                call.session.recording.keep(self._host.clock.now(), part + dialog.id.local_tag, "")
         call.session.end(self._host.clock.now())
         self._media.rest(lines)
 
     # Ours.
+
+    async def resume(self, dialog: Dialog, state: CallState, saved: SavedSession) -> Session:
+        """Go on with a session that another process wrote down; ``Session.tell`` is to follow.
+
+        Raises ConfigError when one of its ports is in use.
+        """
+        session = Session(self._host, self._recordings, saved.call_id, saved.headers, inactive=self._config.inactive)
+        lines = await self._media.again(session, saved.lines)
+        session.resume(self._recordings.again(state), saved, lines)
+        self.calls[dialog.id] = Call(
+            dialog, session, saved.number, saved.version, saved.offered, saved.renewed.encode(), saved.numbers
+        )
+        return session
 
     def tick(self, now: Instant) -> list[Dialog]:
         """Time passes; the dialogs whose sessions are over without having said so are returned."""
@@ -169,9 +203,8 @@ class Recorder:
         call.version += 1
         self.calls[dialog.id] = call
         call.session.begin(body, [line])
-        call.last = offer(line.port, host=self._address(dialog), version=call.version, number=call.number)
-        call.renewed = call.last
-        return Answer(body=call.last)
+        call.renewed = offer(line.port, host=self._address(dialog), version=call.version, number=call.number)
+        return Answer(body=call.renewed)
 
     async def _agree(self, dialog: Dialog, call: Call, body: Body, request: Request, *, first: bool = False) -> Answer:
         """Answer an offer; a session begins with it, or changes."""
@@ -200,11 +233,11 @@ class Recorder:
         places = [self._media.place(line, by_number.get(number)) for number, line in enumerate(description.lines)]
         call.version += 2  # one of them for an offer of ours that may come between
         told = partial(answer, description, host=self._address(dialog), number=call.number)
-        call.last = told(places, version=call.version)
+        answered = told(places, version=call.version)
         call.numbers = tuple(by_number)
         again = [replace(place, receives=number in by_number) for number, place in enumerate(places)]
         call.renewed = told(again, version=call.version + 1)
-        return Answer(body=call.last)
+        return Answer(body=answered)
 
     def _address(self, dialog: Dialog) -> str:
         return self._config.advertise or self._config.told or dialog.flow.local[0]

@@ -20,7 +20,9 @@ from vcond.sdk import clean
 from vcond.sdk.contract import (
     SECOND,
     AdapterHost,
+    AdapterState,
     Answered,
+    Call,
     CallAttribute,
     Direction,
     Instant,
@@ -31,14 +33,14 @@ from vcond.sdk.contract import (
     RecordingPaused,
     RecordingResumed,
 )
-from vcond_siprec.who import same
+from vcond_siprec.who import same, same_as
 
 Rule = Literal["session", "group", "call-id", "vendor"]
 MOST_IDS: Final = 64
 """Ids of one session that are looked at."""
 MOST_FACTS: Final = 200
 """That one record gets of its sessions."""
-_VENDOR_HEADERS: Final = frozenset(
+VENDOR_HEADERS: Final = frozenset(
     {"cisco-guid", "x-audc-call-id", "x-broadworks-correlation-info", "x-cisco-recording-id"}
 )
 _REFCI: Final = re.compile(r";\s*x-refci\s*=\s*([\w.-]{1,64})", re.IGNORECASE)
@@ -68,7 +70,7 @@ def vendor_ids(headers: Iterable[tuple[str, str]]) -> list[Id]:
     """Ids of the call in headers of the first INVITE; names in lower case."""
     found: list[Id] = []
     for name, value in headers:
-        if name in _VENDOR_HEADERS:
+        if name in VENDOR_HEADERS:
             found.append(Id("vendor", f"{name} {clean(value)}"))
         elif name == "session-id":
             found += [Id("vendor", f"session-id {clean(one)}") for one in sip_ids(value)]
@@ -115,13 +117,21 @@ class Recording:
         self.refused = False
         """The core ended the call, and nothing more of it is wanted."""
         self._host = host
-        self._facts: dict[tuple[str, int | None], str] = {}
+        self._facts: dict[str, str] = {}
+        self._kept: dict[str, str] = {}
         self.pausing: set[object] = set()
         """Sessions whose lines are all inactive."""
         self._told_paused = False
         self._heard: set[object] = set()
 
     # Opening.
+
+    def again(self, state: Call) -> None:
+        """Be the record of a call that an earlier run left open."""
+        self.people = [Person(party.key, party.told, address=same_as(party.told)) for party in state.parties]
+        self._told_paused = any(pause.stop is None and pause.by == "platform" for pause in state.pauses)
+        self._facts = {fact.name: fact.value for fact in state.facts if fact.name.startswith("sip")}
+        self._kept = dict(state.adapter_state)
 
     def open(self) -> LiveCall | None:
         """The call, opened now at the latest; None when the core wants nothing of it."""
@@ -138,8 +148,13 @@ class Recording:
             person.index = -1
             if person.places:
                 person.index = call.party(person.key, at=Instant(max(person.since, began)), who=person.who)
-        for (name, party), value in self._facts.items():
-            call.emit(CallAttribute(at=began, name=name, value=value, party=party))
+        told = {fact.name: fact.value for fact in call.state.facts}
+        for name, value in self._facts.items():
+            if told.get(name) != value:
+                call.emit(CallAttribute(at=began, name=name, value=value))
+        for name, value in self._kept.items():
+            if call.state.adapter_state.get(name, "") != value:
+                call.emit(AdapterState(at=began, name=name, value=value))
         if self._told_paused:
             call.emit(RecordingPaused(at=began, by="platform", reason="inactive"))
         return call
@@ -186,17 +201,25 @@ class Recording:
 
     def fact(self, at: Instant, name: str, value: str) -> None:
         """Something about the call, once."""
-        if not value or self._facts.get((name, None)) == value or len(self._facts) >= MOST_FACTS:
+        if not value or self._facts.get(name) == value or len(self._facts) >= MOST_FACTS:
             return
-        self._facts[name, None] = value
+        self._facts[name] = value
         if self.call is not None:
             self.call.emit(CallAttribute(at=at, name=name, value=value))
 
     def also(self, at: Instant, name: str, value: str) -> None:
         """One more value of a name: the second is called ``name.2``."""
-        known = [told for (given, _), told in self._facts.items() if given == name or given.startswith(f"{name}.")]
+        known = [told for given, told in self._facts.items() if given == name or given.startswith(f"{name}.")]
         if value and value not in known:
             self.fact(at, f"{name}.{len(known) + 1}" if known else name, value)
+
+    def keep(self, at: Instant, name: str, value: str) -> None:
+        """Something to go on with after a restart; nothing, when it is over."""
+        if self._kept.get(name, "") == value:
+            return
+        self._kept[name] = value
+        if self.call is not None:
+            self.call.emit(AdapterState(at=at, name=name, value=value))
 
     def pause(self, session: object, at: Instant, *, on: bool) -> None:
         """A session's client stopped all its audio, or sends it again."""
@@ -260,6 +283,14 @@ class Recordings:
         made = Recording(self._host, key, began, direction)
         self._open[key] = made
         return made
+
+    def again(self, state: Call) -> Recording:
+        """The record of a call that an earlier run left open."""
+        found = self._open.get(state.key)
+        if found is None:
+            found = self.make(state.key, self._host.clock.now(), state.direction)
+            found.again(state)
+        return found
 
     def has(self, key: str) -> bool:
         """Whether a record of that key is open."""

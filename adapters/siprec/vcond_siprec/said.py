@@ -8,9 +8,13 @@ from typing import Final
 from vcond.sdk.contract import AdapterHost, Direction, ProtocolError
 from vcond_siprec.metadata import parse
 from vcond_siprec.participants import Participants
-from vcond_siprec.recordings import Id, sip_ids, vendor_ids
+from vcond_siprec.recordings import VENDOR_HEADERS, Id, sip_ids, vendor_ids
 from vcond_siprec.who import from_headers, same
 
+HEADERS: Final = VENDOR_HEADERS | {
+    "from", "p-asserted-identity", "remote-party-id", "session-id", "user-to-user", "x-cisco-recording-participant",
+}  # fmt: skip
+"""That say who takes part, or of which call a session is."""
 MOST_NAMED: Final = 16
 """Ids of one kind, and vendors' values, that a record gets of one session."""
 _DIRECTIONS: Final[dict[str, Direction]] = {"inbound": "inbound", "outbound": "outbound", "internal": "internal"}
@@ -25,7 +29,7 @@ class Said:
         self._host = host
         self._call_id = call_id
         self._headers = list(headers)
-        self._documented = False
+        self.documented = False
         """Whether there was metadata that says something."""
         self._told = False
 
@@ -46,12 +50,17 @@ class Said:
             else:
                 if not document.well_formed:
                     self._host.dropped("metadata", "not-well-formed")
-                self._documented = True
+                self.documented = True
                 self.participants.take(document)
-        if not self._documented:
+        if not self.documented:
             named = from_headers(headers or self._headers)
             if named.participants:
                 self.participants.take(named)
+
+    @property
+    def identity(self) -> list[tuple[str, str]]:
+        """The headers of the INVITE that are looked at."""
+        return [(name, value) for name, value in self._headers if name in HEADERS]
 
     @property
     def session(self) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import SECOND, AdapterHost, Held, Instant, LiveCall, Retrieved, Warned
+from vcond.sdk.contract import SECOND, AdapterHost, Instant, LiveCall, Warned
 from vcond_siprec.body import Body
+from vcond_siprec.directions import Directions, Inactive
 from vcond_siprec.lines import AudioLine
 from vcond_siprec.participants import Speakers
 from vcond_siprec.people import People
-from vcond_siprec.recordings import Person, Recording, Recordings
+from vcond_siprec.recordings import Recording, Recordings
 from vcond_siprec.said import Said
+from vcond_siprec.saved import SavedSession
 from vcond_siprec.silence import Silence
 
-Inactive = Literal["drop", "keep"]
 EMPTY: Final = SECOND
 """A session that ends sooner and of which nothing was heard is no call: it ended while it was set up."""
 
@@ -50,10 +51,9 @@ class Session:
         """The rule by which it was joined to a record."""
         self._host = host
         self._recordings = recordings
-        self._inactive = inactive
-        self._said = Said(host, self.call_id, headers)
-        self._people: People | None = None
-        self._holder: Person | None = None
+        self._directions = Directions(inactive)
+        self.said = Said(host, self.call_id, headers)
+        self.people: People | None = None
 
     @property
     def call(self) -> LiveCall | None:
@@ -65,7 +65,7 @@ class Session:
     def begin(self, body: Body, lines: Sequence[AudioLine]) -> None:
         """The first INVITE, with a line for each audio line that is taken. The record is found, or made."""
         self.lines = list(lines)
-        said = self._said
+        said = self.said
         said.read(body.metadata)
         found = self._recordings.find(said.ids(), said.addresses())
         if found is None:
@@ -74,11 +74,28 @@ class Session:
         else:
             self.recording, self.joined = found
             if self.joined == "session":
-                earlier = (one for one in self.recording.sessions if isinstance(one, Session) and one.shares(self))
-                self.replaces = next(earlier, None)
+                self.replaces = self._earlier(self.recording)
         self._recordings.enter(self.recording, self)
-        self._people = People(self.recording, self, said.session)
-        self._tell(self.began)
+        self.people = People(self.recording, self, said.session)
+        self.tell(self.began)
+
+    def resume(self, recording: Recording, saved: SavedSession, lines: Sequence[AudioLine]) -> None:
+        """Be what another process wrote down; ``tell`` goes on with it when all sessions of the record are back."""
+        self.lines = list(lines)
+        self.said.participants, self.said.documented = saved.participants, saved.documented
+        self.silence = Silence(self.began, known=True)
+        self.replaces = self._earlier(recording)
+        self.recording = recording
+        recording.sessions.add(self)
+        if self._directions.stopped(lines):
+            recording.pausing.add(self)
+        self.people = People(recording, self, saved.people.name)
+        self.people.restore(saved.people, lines)
+        self._directions.restore(lines)
+
+    def _earlier(self, recording: Recording) -> Session | None:
+        """The session of a record that this one takes the place of as soon as it is heard."""
+        return next((one for one in recording.sessions if isinstance(one, Session) and one.shares(self)), None)
 
     def change(self, body: Body, lines: Sequence[AudioLine] | None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """A re-INVITE or an UPDATE. ``lines`` are all audio lines that there are now; None: nothing is said of them.
@@ -92,8 +109,8 @@ class Session:
                 if line not in lines:
                     line.stop(at)
             self.lines = list(lines)
-        self._said.read(body.metadata, headers)
-        self._tell(at)
+        self.said.read(body.metadata, headers)
+        self.tell(at)
 
     def end(self, at: Instant) -> None:
         """It is over. A second end does nothing."""
@@ -101,11 +118,11 @@ class Session:
             return
         self._stop(at)  # takes what has come, so it is not over yet
         self.over = True
-        if self.recording is None or self._people is None:
+        if self.recording is None or self.people is None:
             return
         if at - self.began >= EMPTY:
             self.recording.open()
-        self._people.leave(at)
+        self.people.leave(at)
         self._recordings.leave(self.recording, self, at)
 
     def retire(self, at: Instant) -> None:
@@ -146,7 +163,7 @@ class Session:
     @property
     def sessions(self) -> set[str]:
         """Ids of the communication sessions that it tells of."""
-        return set(self._said.participants.sessions)
+        return set(self.said.participants.sessions)
 
     # What lines ask (``lines.Owner``).
 
@@ -168,20 +185,20 @@ class Session:
 
     # The record.
 
-    def _tell(self, at: Instant) -> None:
+    def tell(self, at: Instant) -> None:
         """Make the record say what is known now."""
         assert self.recording is not None
-        assert self._people is not None
-        self._recordings.know(self.recording, self._said.ids())
-        speakers = self._people.tell(self._said.participants, self.lines, at)
+        assert self.people is not None
+        self._recordings.know(self.recording, self.said.ids())
+        speakers = self.people.tell(self.said.participants, self.lines, at)
         self._tell_facts(speakers, at)
         self._tell_mixed(at)
-        self._tell_directions(at)
+        self._directions.tell(self.recording, self, self.lines, at)
 
     def _tell_facts(self, speakers: Sequence[Speakers], at: Instant) -> None:
         recording = self.recording
         assert recording is not None
-        for name, value in self._said.facts():
+        for name, value in self.said.facts():
             recording.also(at, name, value)
         if self.joined:
             recording.also(at, "siprec.joined_by", self.joined)
@@ -193,21 +210,3 @@ class Session:
         for line in self.lines:
             if line.mixed and self.call is not None and self.recording is not None:
                 self.recording.fact(at, "siprec.mixed", " ".join(str(person.index) for person in line.mixed))
-
-    def _tell_directions(self, at: Instant) -> None:
-        """What the lines say of hold and pause."""
-        recording = self.recording
-        assert recording is not None
-        sending = [line for line in self.lines if line.offered.sends]
-        keep = self._inactive == "keep"
-        for line in self.lines:
-            line.want(at, wanted=keep or line in sending)
-        recording.pause(self, at, on=bool(self.lines) and not sending and not keep)
-        held = len(self.lines) == 2 and len(sending) == 1
-        holder = sending[0].person if held else None
-        if holder is self._holder:
-            return
-        for person, event in ((self._holder, Retrieved), (holder, Held)):
-            if person is not None and person.index >= 0 and recording.call is not None:
-                recording.call.emit(event(at=at, party=person.index))
-        self._holder = holder

@@ -17,10 +17,11 @@ DEAF: Final = 30 * SECOND
 class Silence:
     """Of one session."""
 
-    def __init__(self, began: Instant) -> None:
+    def __init__(self, began: Instant, *, known: bool = False) -> None:
+        """``known``: something was heard of it already."""
         self.alive = began
         """When anything came last that is wanted; sound at once, all else as far as it was looked for."""
-        self._known = False
+        self._known = known
         """Whether anything came at all."""
         self._deaf_told = False
         self._quiet = False

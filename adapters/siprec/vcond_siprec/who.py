@@ -54,7 +54,11 @@ def who(participant: Participant) -> PartyInfo:
 
 def same(aor: str) -> str:
     """What two addresses of one person have in common: number, or user and host; empty for nobody and who hides."""
-    one = who(Participant("", aor))
+    return same_as(who(Participant("", aor)))
+
+
+def same_as(one: PartyInfo) -> str:
+    """The same, of what a record shows of a person."""
     if hides(one):
         return ""
     return one.tel.removeprefix("+") or one.sip.lower()

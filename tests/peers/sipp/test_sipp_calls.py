@@ -72,7 +72,7 @@ async def sipp(address, tmp_path, scenario, *options):
     program = shutil.which("sipp")
     needs(program, "sipp is missing: apt-get install sip-tester")
     running = await asyncio.create_subprocess_exec(
-        program, f"{address[0]}:{address[1]}", "-i", "127.0.0.1", "-sf", HERE / scenario, "-nostdin", "-timeout", "100",
+        program, f"{address[0]}:{address[1]}", "-i", "127.0.0.1", "-sf", HERE / scenario, "-nostdin", "-timeout", "100", "-d", "500",
         *options, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:

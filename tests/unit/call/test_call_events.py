@@ -35,6 +35,7 @@ EVERY = [
     ev.SpeechState(at=AT, state="deferred"),
     ev.Tagged(at=AT, name="queue", value="support"),
     ev.CallAttribute(at=AT, name="sip_call_id", value="x", party=1),
+    ev.AdapterState(at=AT, name="dialog 1", value="x"),
     ev.Warned(at=AT, code="no-audio", text="t"),
     ev.Interrupted(at=AT, reason="crash"),
     ev.Recovered(at=AT),
@@ -59,7 +60,7 @@ def test_records_and_the_live_feed_name_an_event_as_they_always_did_whatever_its
     assert set(ev.EVENTS) == {
         "CallOpened", "Directed", "PartyJoined", "PartyDescribed", "PartyLeft", "Answered", "TrackOpened", "Span", "TrackClosed",
         "Held", "Resumed", "Muted", "Unmuted", "Digit", "Transferred", "Merged", "MergedInto", "Paused", "Unpaused",
-        "PauseOverridden", "Utterance", "Transcribed", "Untranscribed", "SpeechState", "Tagged", "Fact", "Warned",
+        "PauseOverridden", "Utterance", "Transcribed", "Untranscribed", "SpeechState", "Tagged", "Fact", "AdapterState", "Warned",
         "Interrupted", "Recovered", "CallEnded", "Amending", "Published", "Unknown",
     }  # fmt: skip
     for name, event in (("Paused", ev.RecordingPaused(at=AT)), ("Fact", ev.CallAttribute(at=AT, name="a", value="b"))):

@@ -125,3 +125,13 @@ def test_the_way_that_the_other_call_went_is_not_that_of_the_first():
     way = into.direction
     into.apply(merge(into, fold(second), second, at=at(20)).event)
     assert into.direction == way
+
+
+def test_what_an_adapter_goes_on_with_does_not_come_along():
+    first, second = (
+        call(0, "u", {"ann": "A"}),
+        [*call(10, "v", {"bob": "B"}), ev.AdapterState(at=at(11), name="dialog", value="v")],
+    )
+    into = fold([*first, ev.AdapterState(at=at(1), name="dialog", value="u")])
+    into.apply(merge(into, fold(second), second, at=at(20)).event)
+    assert into.adapter_state == {"dialog": "u"}

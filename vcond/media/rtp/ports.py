@@ -186,9 +186,12 @@ class RtpPorts(Generic[Moment]):
     ) -> None:
         self.close()
 
-    async def open(self, receiver: RtpReceiver[Moment]) -> RtpSocket[Moment]:
-        """Listen for a receiver. Raises ConfigError when no port can be had."""
-        made = RtpSocket(receiver, self._clock, *self._pair())
+    async def open(self, receiver: RtpReceiver[Moment], port: int = 0) -> RtpSocket[Moment]:
+        """Listen for a receiver, on a free port or that one. Raises ConfigError when no port, or not that, can be had."""
+        bound = self._bound_pair(port) if port else self._pair()
+        if bound is None:
+            raise ConfigError(f"port {port} for media is in use")
+        made = RtpSocket(receiver, self._clock, *bound)
         min(self._turns, key=len).add(made)
         if self._timer is None:
             self._rest()
@@ -232,20 +235,25 @@ class RtpPorts(Generic[Moment]):
         for _ in range(tries):
             port = self._next
             self._next = port + 2 if port + 3 <= self._last else self._first
-            with ExitStack() as stack:
-                try:
-                    rtp = stack.enter_context(self._bound(port))
-                    port = rtp.getsockname()[1]
-                    if port % 2:
-                        continue
-                    rtcp = None if self._mux else stack.enter_context(self._bound(port + 1))
-                except OSError as why:
-                    if why.errno != errno.EADDRINUSE:
-                        raise ConfigError(f"cannot listen on {self._bind}: {why.strerror}") from why
-                    continue
-                stack.pop_all()
-                return rtp, rtcp
+            if (found := self._bound_pair(port)) is not None:
+                return found
         raise ConfigError("no port is free in the range for media: make it larger")
+
+    def _bound_pair(self, port: int) -> tuple[socket.socket, socket.socket | None] | None:
+        """The same on that port, 0 being any; None when it is in use, or is an odd one of the system's choice."""
+        with ExitStack() as stack:
+            try:
+                rtp = stack.enter_context(self._bound(port))
+                port = rtp.getsockname()[1]
+                if port % 2:
+                    return None
+                rtcp = None if self._mux else stack.enter_context(self._bound(port + 1))
+            except OSError as why:
+                if why.errno != errno.EADDRINUSE:
+                    raise ConfigError(f"cannot listen on {self._bind}: {why.strerror}") from why
+                return None
+            stack.pop_all()
+            return rtp, rtcp
 
     def _bound(self, port: int) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_DGRAM)

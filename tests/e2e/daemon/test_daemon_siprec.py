@@ -1,0 +1,85 @@
+"""Recording sessions over a kill of vcond: its dialogs, its ports and its records go on."""
+
+import asyncio
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from daemon_kit import LIMIT, House
+
+from vcond.testing.needs import needs
+
+ROOT = Path(__file__).parents[3]
+sys.path.append(str(ROOT / "adapters" / "siprec" / "tests"))
+from siprec_client import ALICE, BOB, Client, Leg, metadata  # noqa: E402
+
+CALLS = 20
+
+
+def house(tmp_path: Path) -> tuple[House, int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    section = f'[adapters.siprec]\nlisten = ["udp:127.0.0.1:{port}"]\nports = [0, 0]\n'
+    return House(tmp_path, extra=section, grace=60), port
+
+
+def report(document):
+    return next(one["body"] for one in document["attachments"] if one["purpose"] == "vcond-capture-report")
+
+
+async def test_a_session_goes_on_in_the_same_record_when_vcond_was_killed(tmp_path: Path):
+    it, port = house(tmp_path)
+    client = Client(port, Leg("1"), Leg("2"))
+    try:
+        async with it.running() as vcond:
+            await client.invite(metadata(ALICE, BOB))
+            (call,) = await vcond.until("calls", lambda calls: calls and calls[0]["parties"])
+            await vcond.ticks(3)
+            await vcond.kill()
+        async with it.running() as vcond:
+            (again,) = await vcond.until("calls", bool)
+            assert again["call"] == call["call"]
+            await vcond.ticks(3)
+            assert (await client.invite()).ports == [leg.to for leg in client.legs]
+            assert (await client.bye()).status == 200
+            (document,) = await vcond.delivered(1)
+    finally:
+        await client.close()
+    assert [party.get("name") for party in document["parties"][:2]] == ["Alice A", "Bob B"]
+    told = report(document)
+    (gap,) = told["interruptions"]
+    heard = [party["seconds"] for party in told["parties"]]
+    assert all(one["received"] + one["silent"] >= 1.0 for one in heard), "audio of both lives"
+    assert (gap["reason"], gap["stop"] is None) == ("crash", False)
+    assert client.tag not in str(document), "what the adapter needs is no part of the record"
+
+
+async def test_sipp_ends_the_calls_that_it_began_before_the_kill(tmp_path: Path):
+    program = shutil.which("sipp")
+    needs(program, "sipp is missing: apt-get install sip-tester")
+    it, port = house(tmp_path)
+    running = None
+    try:
+        async with it.running() as vcond:
+            running = await asyncio.create_subprocess_exec(
+                program, f"127.0.0.1:{port}", "-i", "127.0.0.1", "-sf", ROOT / "tests/peers/sipp/call.xml", "-nostdin",
+                "-timeout", "120", "-d", "12000", "-t", "u1", "-m", str(CALLS), "-r", str(CALLS), "-l", str(CALLS),
+                cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            await vcond.until("calls", lambda calls: len(calls) == CALLS)
+            await vcond.ticks(3)
+            await vcond.kill()
+        async with it.running() as vcond:
+            async with asyncio.timeout(LIMIT):
+                out, _ = await running.communicate()
+            assert int(re.findall(rb"Successful call +\| +\d+ +\| +(\d+)", out)[-1]) == CALLS
+            documents = await vcond.delivered(CALLS)
+    finally:
+        if running is not None and running.returncode is None:
+            running.kill()
+            await running.wait()
+    assert len({document["uuid"] for document in documents}) == CALLS
+    assert all(len(report(document)["interruptions"]) == 1 for document in documents)

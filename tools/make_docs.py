@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import commands as commands_of_code
 import config_keys
 
+from vcond.call.diagnosis import HINTS
 from vcond.cli.app import app
 
 TOP = Path(__file__).resolve().parent.parent
@@ -61,6 +62,12 @@ def miscounted(top: Path) -> list[str]:
         for attribute, _, name, _, _ in metric_calls(top / METRICS)
         if attribute not in counted
     ]
+
+
+def findings() -> str:
+    """The table of what may be missing in a call."""
+    rows = ["| code | what to do |", "|---|---|"]
+    return "\n".join([*rows, *(row(f"`{code}`", told) for code, told in sorted(HINTS.items()))])
 
 
 def configuration() -> str:
@@ -124,7 +131,7 @@ def lists(text: str, top: Path) -> str:
 
 
 PAGES = {
-    "docs/operations.md": {"metrics": metrics},
+    "docs/operations.md": {"findings": findings, "metrics": metrics},
     "docs/configuration.md": {"configuration": configuration},
     "docs/cli.md": {"commands": commands},
 }

@@ -12,7 +12,7 @@ from golden_kit import FRAME, RATE, TONES, tone, until, virtual
 from vcond.base.time import SECOND, Instant
 from vcond.media.codecs import Codec, Pcm, encode
 from vcond.testing.host import MemoryHost
-from vcond_webrtc.calls import ChannelTracker
+from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims
 from vcond_webrtc.config import WebRtcConfig
@@ -56,14 +56,14 @@ class Room:
     def __init__(self) -> None:
         self.host = MemoryHost("webrtc")
         self.config = WebRtcConfig(grace=5, media_timeout=3)
-        self.switchboard: ChannelTracker
+        self.switchboard: CallTracker
         self.pages: list[Page] = []
 
     @asynccontextmanager
     async def attached(self, host: MemoryHost | None = None):
         self.host = host or self.host
         async with self.host:
-            self.switchboard = ChannelTracker(self.host, self.config)
+            self.switchboard = CallTracker(self.host, self.config)
             ticks = asyncio.create_task(self._tick())
             try:
                 yield

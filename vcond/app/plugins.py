@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from importlib.metadata import EntryPoint
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +111,39 @@ def setup_text(name: str) -> str:
     known = installed(ADAPTERS)
     if name not in known:
         raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(known))}")
-    package = resources.files(known[name][0].module.partition(".")[0])
-    own = package.joinpath(f"setup-{name}.md")
-    text = own if own.is_file() else package.joinpath("setup.md")
+    text = _of_package(known[name][0], name, "setup.md")
     if not text.is_file():
         raise ConfigError(f"adapter {name!r} brings no setup.md; see its own documentation")
     return text.read_text("utf-8")
+
+
+def hints(name: str) -> dict[str, str]:
+    """What an adapter says is to be done about what is missing in a record, by code (``vcond.call.diagnosis``).
+
+    That is ``hints.toml`` of the adapter's package, or ``hints-<name>.toml``; one that brings none says nothing.
+    """
+    known = installed(ADAPTERS)
+    text = _of_package(known[name][0], name, "hints.toml") if name in known else None
+    if text is None or not text.is_file():
+        return {}
+    try:
+        told = tomllib.loads(text.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}  # of somebody else's package: the general hint is shown
+    return {code: one for code, one in told.items() if isinstance(one, str)}
+
+
+def hints_by_section(adapters: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """``hints`` of all that are configured, by the name of their section, which calls have."""
+    return {name: hints(str(section.get("type", name))) for name, section in adapters.items()}
+
+
+def _of_package(point: EntryPoint, name: str, file: str) -> Traversable:
+    """A file of an adapter's package; ``<stem>-<name>`` where that holds several adapters."""
+    package = resources.files(point.module.partition(".")[0])
+    stem, _, ending = file.partition(".")
+    own = package.joinpath(f"{stem}-{name}.{ending}")
+    return own if own.is_file() else package.joinpath(file)
 
 
 def without_links(text: str) -> str:

@@ -23,6 +23,7 @@ from vcond.delivery import FormedSink, Outbox
 from vcond.journal import CallJournal, Store
 from vcond.publish.builder import check_record
 from vcond.publish.finisher import Finisher
+from vcond.publish.telling import Findings
 from vcond.server.admin import AdminServer
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
@@ -81,6 +82,7 @@ class Parts:
             forget=self.store.remove,
             clean=self.forms.clean,
             files=files,
+            findings=Findings(plugins.hints_by_section(self.config.adapters)),
         )
         self.registry = CallRegistry(
             self.config.vcond,

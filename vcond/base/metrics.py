@@ -10,6 +10,11 @@ from prometheus_client import Counter, Gauge, Histogram
 calls_active = Gauge("vcond_calls_active", "Active calls", ["adapter"])
 calls_total = Counter("vcond_calls_total", "Calls by how they ended", ["adapter", "outcome"])
 recovered_calls_total = Counter("vcond_recovered_calls_total", "Calls found unfinished at a start", ["adapter"])
+call_findings_total = Counter(
+    "vcond_call_findings_total",
+    "Calls in whose record something is missing, by cause: vcond doctor",
+    ["adapter", "code"],
+)
 adapter_connected = Gauge("vcond_adapter_connected", "1 while the system is attached", ["adapter"])
 media_seconds_total = Counter("vcond_media_seconds_total", "Seconds of tracks by kind", ["adapter", "kind"])
 leg_silent_total = Counter("vcond_leg_silent_total", "Parties that were answered and not heard", ["adapter"])

@@ -9,6 +9,8 @@ from typing import Final
 
 from vcond.call.events import SpanKind
 
+HEARD: Final = frozenset({SpanKind.RECEIVED, SpanKind.SILENT, SpanKind.CONCEALED})
+"""Kinds of a stretch in which the source sent something."""
 HOLD_EDGE_MS: Final = 40
 """By how much audio may stop before a hold is told, or start after its end: two frames. That is no loss."""
 

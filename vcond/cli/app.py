@@ -145,6 +145,25 @@ def show(
 
 
 @app.command()
+def doctor(
+    call: Annotated[str, typer.Argument(help="A call's id or its beginning, a journal's folder, or a vCon file.")] = "",
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Say what is missing in a call's record, why, and what to do; without CALL, in which. Exit 1 when something is."""
+    from vcond.cli import doctor as found
+
+    daemon, kinds = found.configured(config, needed=not os.path.lexists(call))
+    if call:
+        row = found.examine(daemon, kinds, call)
+        _print(row, as_json, found.lines(row))
+        raise typer.Exit(1 if found.wrong(row) else 0)
+    rows, short_of = found.overview(daemon, kinds)
+    _print({"short_of": short_of, "calls": rows}, as_json, found.overview_lines(rows, short_of))
+    raise typer.Exit(1 if short_of or any(map(found.wrong, rows)) else 0)
+
+
+@app.command()
 def pause(
     call: OneCall,
     config: ConfigFile = DEFAULT,

@@ -95,9 +95,8 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     ]
     if state.ended is None:
         return result, [*lines, "  not ended: it makes no vCon yet (`vcond recover` ends and delivers it)"], True
-    reader = _Files(folder)
     state = as_published(events)
-    document = build(state, {t.index: read_track(reader, t) for t in state.tracks}, BuildOptions())
+    document = build(state, audio_of(folder, state), BuildOptions())
     found = validate(document)
     errors = [f for f in found if f.level == "error"]
     body = serialize(document)
@@ -112,7 +111,18 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     return {**result, "bytes": len(body), "errors": len(errors)}, lines, not errors
 
 
+def audio_of(folder: Path, state: Call) -> dict[int, Pcm]:
+    """The samples of all tracks of a journal."""
+    reader = _Files(folder)
+    return {track.index: read_track(reader, track) for track in state.tracks}
+
+
 def _states(config: DaemonConfig) -> list[Call]:
+    return [state for _, state in found_in_journals(config)]
+
+
+def found_in_journals(config: DaemonConfig) -> list[tuple[Path, Call]]:
+    """Every journal that can be read: its folder and its call. Raises StorageError."""
     root = Path(config.state_dir) / "journal"
     try:
         folders = sorted(root.iterdir())
@@ -128,5 +138,5 @@ def _states(config: DaemonConfig) -> list[Call]:
             except (JournalError, StorageError):
                 continue  # `vcond recover` names it
             if state.uuid:
-                states.append(state)
+                states.append((folder, state))
     return states

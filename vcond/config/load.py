@@ -82,6 +82,13 @@ def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
     return convert(_resolved(tree.get("vcond", {}), environ, "vcond", set()), DaemonConfig, "vcond")
 
 
+def adapter_kinds(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """By the name of each ``[adapters.NAME]`` which kind it is, without its secrets. Raises ConfigError."""
+    adapters = _tree(path, environ)[0].get("adapters", {})
+    sections = adapters.items() if isinstance(adapters, dict) else ()
+    return {name: str(own.get("type", name)) for name, own in sections if isinstance(own, dict)}
+
+
 def files_of(path: Path) -> list[Path]:
     """The file and those of ``vcond.d`` beside it, in the order in which they count. Raises ConfigError."""
     more = path.with_name("vcond.d")

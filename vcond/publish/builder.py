@@ -18,11 +18,13 @@ from vcond.base.errors import ConfigError
 from vcond.base.time import EPOCH
 from vcond.call import events as ev
 from vcond.call.causes import Disposition
+from vcond.call.diagnosis import Diagnosis, diagnose
 from vcond.call.ids import uuid8
 from vcond.call.state import Call, Track, as_published, fold
 from vcond.config.schema import RecordConfig
 from vcond.journal import CallJournal
 from vcond.media.codecs import Pcm
+from vcond.media.detect.sound_kind import sound_kind
 from vcond.publish.media_files import publish
 from vcond.publish.retrying import until_stored
 from vcond.publish.revisions import Revision
@@ -94,11 +96,13 @@ def check_record(config: RecordConfig) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A vCon, and what is wrong with it."""
+    """A vCon, what is wrong with it, and what is missing in it."""
 
     document: Document
     findings: list[Finding]
     body: bytes
+    diagnoses: list[Diagnosis]
+    """What is missing in it."""
 
     @property
     def valid(self) -> bool:
@@ -141,7 +145,10 @@ class Builder:
             state = as_published(journal.events)
         audio = {track.index: _audio(journal, track) for track in state.tracks}
         where = self._config.media_url if self._config.media_dir else ""
-        built = build_with_media(state, audio, build_options(self._config, amended=amended), media_url=where)
+        sounds = {track.index: sound_kind(audio[track.index], track.rate) for track in state.tracks}
+        options = build_options(self._config, amended=amended)
+        built = build_with_media(state, audio, options, media_url=where, sounds=sounds)
         for media in built.media:
             publish(media, Path(self._config.media_dir), self._files)
-        return Built(built.document, validate(built.document), serialize(built.document))
+        diagnoses = diagnose(state, sounds)
+        return Built(built.document, validate(built.document), serialize(built.document), diagnoses)

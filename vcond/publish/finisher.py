@@ -28,6 +28,7 @@ from vcond.publish.builder import Builder
 from vcond.publish.quarantine import set_aside
 from vcond.publish.retrying import until_stored
 from vcond.publish.revisions import Awaited, Known, Revision, looked_up, revisions
+from vcond.publish.telling import Findings
 from vcond.publish.texts import Settling, all_texts
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
@@ -69,6 +70,7 @@ class Finisher:
         clean: Callable[[str], None] = lambda _: None,
         wait: Callable[[float], Awaitable[None]] | None = None,
         files: Files | None = None,
+        findings: Findings | None = None,
     ) -> None:
         """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
         vCon is delivered, ``clean`` of each vCon that is.
@@ -81,6 +83,7 @@ class Finisher:
         self._bus = bus
         self._clean = clean
         self._mint = mint
+        self.findings = findings or Findings()
         self._wait = wait or asyncio.sleep
         self._ended: asyncio.Queue[tuple[CapturedCall, CallJournal]] = asyncio.Queue()
         self._awaited = Awaited(forget)
@@ -209,6 +212,7 @@ class Finisher:
                 await asyncio.to_thread(set_aside, self._quarantine, revision.uuid, built, self._files)
                 return 0
             if revision.kind == "original":
+                self.findings.tell(call.state, built.diagnoses)
                 kept = built.without_recording
                 self._journal_waits(call, journal, kept=kept)
             sha512 = await self._publish(revision.uuid, built.body)

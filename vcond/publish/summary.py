@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from vcond.base.time import rfc3339, seconds
+from vcond.base.time import Instant, rfc3339, seconds
+from vcond.call.diagnosis import Diagnosis, diagnose
 from vcond.call.state import Call, Interval
 from vcond.policy.pausing import on
 
@@ -46,8 +49,13 @@ def transcription(call: Call) -> str:
     return "live" if any(fact.name == "speech_engine" for fact in call.facts) else "none"
 
 
-def detail(call: Call, not_recorded: str = "") -> dict[str, Any]:
-    """A call with its history and text."""
+def detail(
+    call: Call, not_recorded: str = "", *, sounds: Mapping[int, str] | None = None, now: Instant | None = None
+) -> dict[str, Any]:
+    """A call with its history, its text, and what is missing: see ``vcond.call.diagnosis.diagnose``."""
+    found = diagnose(call, sounds, now)
+    if not_recorded:
+        found.insert(0, Diagnosis("not-recorded", f"nothing of this call is kept: {not_recorded}"))
     lines: list[dict[str, Any]] = []
     for spoken in call.speech.values():
         track = call.tracks[spoken.utterance.track]
@@ -68,6 +76,7 @@ def detail(call: Call, not_recorded: str = "") -> dict[str, Any]:
         ],
         "speech": sorted(lines, key=lambda line: line["start"]),
         "warnings": [w.code for w in call.warnings],
+        "findings": [asdict(one) for one in found],
         "tracks": [
             {"party": t.party, "codec": t.codec, "rate": t.rate,
              "spans": [[round(a / t.rate, 2), round(b / t.rate, 2), k.value] for a, b, k in t.spans]}

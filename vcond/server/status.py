@@ -12,6 +12,7 @@ from vcond import __version__
 from vcond.base.errors import AmbiguousError
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
 from vcond.call import events as ev
+from vcond.call.diagnosis import diagnose
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.registry import SEVERAL, CallRegistry
@@ -22,6 +23,7 @@ from vcond.journal import Store
 from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
+from vcond.publish.telling import row
 from vcond.server.ingress import WebServer
 from vcond.server.ops import OpsServer
 from vcond.speech.dispatcher import Speech
@@ -74,7 +76,7 @@ class Status:
     def __init__(self, daemon: Parts) -> None:
         self._daemon = daemon
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
-                                       "outbox": self._outbox, "sinks": self._sinks}  # fmt: skip
+                                       "outbox": self._outbox, "sinks": self._sinks, "findings": self._findings}  # fmt: skip
         self.writes: dict[str, Door] = {
             "retry": self._retry,
             "resend": self._resend,
@@ -138,7 +140,14 @@ class Status:
 
     async def _call(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        return detail(call.state, call.not_recorded)
+        return detail(call.state, call.not_recorded, now=self._daemon.clock.now())
+
+    async def _findings(self, _: dict[str, str]) -> Any:
+        """What is missing in calls that go on and in the last that ended, and what the daemon is short of."""
+        daemon = self._daemon
+        now = daemon.clock.now()
+        live = [row(call.state, diagnose(call.state, now=now)) for call in daemon.registry.live]
+        return {"short_of": self.ready(), "calls": [*live, *reversed(daemon.finisher.findings.last)]}
 
     async def _vcon(self, query: dict[str, str]) -> Any:
         """Where a vCon went, by its id or the beginning of it, of the latest thousand."""

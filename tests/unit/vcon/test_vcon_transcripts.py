@@ -112,7 +112,7 @@ def test_an_engine_that_nobody_named_is_vcond(scenarios):
 
 def test_lost_audio_and_interruptions_warn(scenarios):
     loss = analyses(scenarios.loss())["wtf_transcription", 0]["body"]["quality"]["processing_warnings"]
-    assert loss == ["party 1: 0.24 s of audio lost", "1 utterances not transcribed: deadline"]
+    assert loss == ["party 1: 0.24 s of audio lost", "packets lost on a leg", "1 utterances not transcribed: deadline"]
     crash = analyses(scenarios.crash())["wtf_transcription", 0]["body"]["quality"]["processing_warnings"]
     assert crash == ["capture interrupted for 2.0 s (crash)"]
 

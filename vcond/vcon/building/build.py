@@ -103,9 +103,12 @@ def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = N
 
 
 def build_with_media(
-    call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None, *, media_url: str = ""
-) -> Built:
+    call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None, *, media_url: str = "",
+    sounds: Mapping[int, str] | None = None,
+) -> Built:  # fmt: skip
     """As ``build``; audio that fits in no form is named by a URL below ``media_url``, when there is one.
+
+    ``sounds``: by track what it sounds like, for its findings; see ``vcond.call.diagnosis``.
 
     The caller publishes the media (which must not be guessable or public) before it hands the document on. They hold
     the exact audio and can be read as long as ``audio`` can. Raises JournalError as ``build``, and ConfigError when
@@ -116,7 +119,7 @@ def build_with_media(
     if media_url and not media_url.startswith("https://"):
         raise ConfigError("the public URL of the media folder must be https")
     chosen = options if options is not None else BuildOptions()
-    taken = capture(call, view(call, call.tracks), audio)
+    taken = capture(call, view(call, call.tracks), audio, sounds)
     ways = layouts(call, taken)
     mixes: dict[int, PartyMix] = {}
     for layout in ways:

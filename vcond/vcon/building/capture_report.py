@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from vcond.base.time import Instant
+from vcond.call.diagnosis import HARMLESS, Diagnosis, diagnose, diagnose_audio
 from vcond.call.events import SpanKind
 from vcond.call.spans import Spans
 from vcond.call.state import Call, Interval, Track
@@ -23,6 +24,8 @@ VERSION: Final = 1
 """Of the report's body."""
 PURPOSE: Final = "vcond-capture-report"
 
+UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
+"""Findings that make a gap."""
 _GAPS: Final = (SpanKind.LOST, SpanKind.CONCEALED)
 
 
@@ -50,6 +53,8 @@ class Capture:
     parties: list[Heard]
     warnings: list[str] = field(default_factory=list)
     """In plain English, without names, numbers or words spoken."""
+    findings: list[Diagnosis] = field(default_factory=list)
+    """What ``vcond doctor`` says of it; their sentences are among the warnings and the notes."""
     gap: bool = False
     """Whether anything that was to be recorded is missing."""
     unanswered: bool = False
@@ -78,30 +83,32 @@ def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Hea
     return Heard(party, frames, tracks, any(heard(track, audio) for track in tracks))
 
 
-def capture(call: Call, shown: View, audio: Mapping[int, Pcm]) -> Capture:
-    """The figures of all parties, and what they mean.
+def capture(call: Call, shown: View, audio: Mapping[int, Pcm], sounds: Mapping[int, str] | None = None) -> Capture:
+    """The figures of all parties, and what they mean. ``sounds``: see ``vcond.call.diagnosis.diagnose``.
 
     A party without audio is a gap when it had a track, or is one of two; of more, some never were on our side.
     """
+    if sounds is None:  # what a crash left without spans is heard all the same
+        sounds = {track.index: "sound" for track in call.tracks if not len(track.spans) and heard(track, audio)}
     found = Capture(shown, [_heard(call, shown, party.index, audio) for party in call.parties])
+    found.findings = diagnose(call, sounds)
     found.unanswered = call.answered is None and (call.disposition is not None or not found.audible)
     if found.unanswered:
         if any(_stop(call, window) >= over(call) for window in call.interruptions):
             found.gap = True
             found.warnings.append("capture stopped before the call's end: whether it was answered is not known")
         return found
-    expected = 0
+    missed = diagnose_audio(call, sounds)
     for one in found.parties:
         if one.lost:
             found.warnings.append(f"party {one.party}: {_seconds(one.lost, shown)} s of audio lost")
-        if not one.audible and (one.tracks or len(found.parties) <= 2):
-            expected += 1
-            found.warnings.append(f"party {one.party}: no audio came in")
-        elif one.audible and not one.frames[SpanKind.RECEIVED] and one.frames[SpanKind.SILENT]:
-            found.warnings.append(f"party {one.party}: only digital silence came in")
+        found.warnings += [told.text for told in missed if told.party == one.party]
     for window in call.interruptions:
         found.warnings.append(f"capture interrupted for {_length(call, window)} s ({window.reason or 'unknown'})")
-    found.gap = bool(expected or call.interruptions) or any(one.lost for one in found.parties)
+    told = [one.text for one in call.warnings if one.text and one.code not in HARMLESS]
+    found.warnings += [text for text in dict.fromkeys(told) if text not in found.warnings]
+    unheard = any(one.code in UNHEARD for one in missed)
+    found.gap = unheard or bool(call.interruptions) or any(one.lost for one in found.parties)
     return found
 
 
@@ -154,6 +161,11 @@ def report(
         "notes": taken.warnings + speech_warnings(said) + moved,
         "odd_events": call.odd,
     }
+    if taken.findings:
+        body["findings"] = [
+            {"code": one.code, "text": one.text} | ({"party": one.party} if one.party is not None else {})
+            for one in taken.findings
+        ]
     return body | _keeping_up(call, said) | dict(extra)
 
 

@@ -15,12 +15,11 @@ import soxr
 
 from vcond.base.time import MILLI, Instant, nanos, samples
 from vcond.call.events import SpanKind
+from vcond.call.spans import HEARD
 from vcond.call.state import Call, Interval, Track
 from vcond.vcon.building.wav import rounded
 from vcond.vcon.model import Pcm
 
-HEARD = frozenset({SpanKind.RECEIVED, SpanKind.SILENT, SpanKind.CONCEALED})
-"""Kinds of a stretch in which the source sent something."""
 LONGEST = 48 * 3600 * 1_000_000_000
 """The longest window, in nanoseconds: beyond it a journal's clock must have been wrong."""
 

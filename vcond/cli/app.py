@@ -96,12 +96,15 @@ def check(
     config: ConfigFile = DEFAULT,
     offline: Annotated[bool, typer.Option("--offline", help="Only the files: connect to nothing.")] = False,
     errors_only: Annotated[bool, typer.Option("--errors-only", help="Warnings are not told, and exit 0.")] = False,
+    loopback: Annotated[
+        bool, typer.Option("--loopback", help="Place a call too, through a daemon of its own; no sink gets its vCon.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look at configuration, disk, speech, PBXs and sinks. Exit 1 for warnings, 2 for errors."""
     from vcond.cli.check import findings
 
-    found = findings(config, offline=offline, errors_only=errors_only)
+    found = findings(config, offline=offline, errors_only=errors_only, loopback=loopback)
     rows = [{"level": f.level, "what": f.what, "detail": f.detail, "fix": f.fix} for f in found]
     _print(rows, as_json, render.findings(found))
     worst = {f.level for f in found}

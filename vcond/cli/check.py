@@ -40,8 +40,11 @@ SECRETS = {"password", "secret", "token", "admin_key", "api_secret", "turn_passw
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def findings(path: Path, *, offline: bool, errors_only: bool = False) -> list[Finding]:
-    """All of them, in the order of a call's way. ``errors_only``: what could only be warned of is not looked for."""
+def findings(path: Path, *, offline: bool, errors_only: bool = False, loopback: bool = False) -> list[Finding]:
+    """All of them, in the order of a call's way. ``errors_only``: what could only be warned of is not looked for.
+
+    ``loopback``: when nothing else is in the way a call is placed too, see ``vcond.cli.loopback``.
+    """
     try:
         loaded = load(path, os.environ)
         config = loaded.config
@@ -50,6 +53,10 @@ def findings(path: Path, *, offline: bool, errors_only: bool = False) -> list[Fi
     attached = set() if offline else _attached(config)
     with as_daemon(Path(config.vcond.state_dir)) as user:
         found = asyncio.run(_all(loaded, path, offline, attached, errors_only))
+        if loopback and not any(one.what == "configuration" and one.level == "error" for one in found):
+            from vcond.cli.loopback import loopback as placed
+
+            found += asyncio.run(placed(loaded))
     if user:
         found.insert(1, Finding("ok", "user", f"looked as {user}, as which the daemon runs"))
     return [one for one in found if one.level == "error"] if errors_only else found

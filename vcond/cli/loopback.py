@@ -1,0 +1,200 @@
+"""``vcond check --loopback``: a call from its beginning to its vCon, through a daemon of its own.
+
+That daemon has the configured adapter, a folder that is removed again, a port of loopback, no speech and no sink but that
+folder: the daemon that runs, its calls and its sinks are not touched, and nobody is dialled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import structlog.testing
+
+from vcond.app.daemon import Daemon
+from vcond.base.errors import PeerError, VcondError
+from vcond.config import Config, Loaded
+from vcond.config.schema import OpsConfig, RecordConfig, SealConfig, WebConfig
+from vcond.demo import player
+from vcond.demo.call import RATE, Person, Recording
+from vcond.media.codecs import Codec, encode
+from vcond.sdk.contract import Finding
+from vcond.speech.config import SpeechConfig
+from vcond.vcon import read, validate
+
+PATH: Final = "/loopback"
+SECONDS: Final = 2
+ENOUGH: Final = 0.9
+"""The part of what was sent that must be in the record."""
+READY_LIMIT, CALL_LIMIT, VCON_LIMIT = 30.0, 30.0, 30.0
+LOOK_EVERY: Final = 0.05
+
+Place = Callable[[str, str], Awaitable[Any]]
+"""Carries a whole call, from its beginning to its hang-up: by the daemon's URL and its ingress token."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How a call is placed through one kind of adapter."""
+
+    section: Mapping[str, Any]
+    """What its own daemon has otherwise than the configuration."""
+    without: tuple[str, ...]
+    """Keys of the configuration that it does not have."""
+    place: Place
+    means: str
+
+
+class _FailedError(Exception):
+    """A stage that did not come; what is told of it."""
+
+    def __init__(self, stage: str, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.stage, self.why, self.fix = stage, why, fix
+
+
+def recording() -> Recording:
+    """Two parties with a tone each, one lower than the other."""
+    at = np.arange(RATE * SECONDS) / RATE
+    caller, agent = (encode(Codec.PCMU, (8000 * np.sin(2 * np.pi * tone * at)).astype(np.int16)) for tone in (300, 500))
+    people = Person("caller", "vcond check"), Person("agent", "vcond check")
+    return Recording("vcond check --loopback", people, (caller, agent))
+
+
+def _stream(path: str) -> Place:
+    async def place(url: str, token: str) -> None:
+        at = url.replace("http", "ws", 1).rstrip("/") + f"{path}/{token}"
+        await player.play(at, recording(), speed=1, progress=lambda _: None)
+
+    return place
+
+
+LOOPS: Final[Mapping[str, Loop]] = {
+    "twilio": Loop({"path": PATH, "grace": 0}, ("auth_tokens", "public_url"), _stream(PATH), "a stream as Twilio's"),
+    "stream": Loop(
+        {"path": PATH, "grace": 0}, ("secrets", "public_url"), _stream(f"{PATH}/twilio"), "a stream as Twilio's"
+    ),
+}  # fmt: skip
+"""By kind of adapter."""
+
+
+async def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Finding]:
+    """What came of a call through each adapter, stage by stage. Takes some seconds for each."""
+    found = []
+    for name, section in loaded.config.adapters.items():
+        loop = loops.get(str(section.get("type", name)))
+        if loop is None:
+            fix = "place a call by hand, and see what vcond doctor says of it"
+            found.append(Finding("warning", f"loopback {name}", "no call of its own can be placed through it", fix))
+        else:
+            found += await _through(loaded, name, loop)
+    return found
+
+
+async def _through(loaded: Loaded, name: str, loop: Loop) -> list[Finding]:
+    what, found = f"loopback {name}", list[Finding]()
+    quiet = structlog.testing.capture_logs()
+    with tempfile.TemporaryDirectory(prefix="vcond-loopback-") as folder, quiet as lines:
+        try:
+            async for said in _stages(own(loaded, name, loop, Path(folder)), name, loop, Path(folder)):
+                found.append(Finding("ok", what, said))
+        except _FailedError as why:
+            worst = [line for line in lines if line["log_level"] in {"warning", "error", "critical"}]
+            logged = f" ({worst[-1]['event']}{_more(worst[-1])})" if worst else ""
+            fix = str(worst[-1].get("hint") or why.fix) if worst else why.fix
+            found.append(Finding("error", what, f"{why.stage}: {why.why}{logged}", fix))
+        except VcondError as why:
+            found.append(Finding("error", what, str(why), "correct the key that is named here"))
+    return found
+
+
+def _more(line: Mapping[str, Any]) -> str:
+    return f": {line['error']}" if line.get("error") else ""
+
+
+def own(loaded: Loaded, name: str, loop: Loop, folder: Path) -> Loaded:
+    """The configuration of its own daemon: one adapter, everything it keeps in ``folder``, and no sink but one there."""
+    config = loaded.config
+    section = {key: value for key, value in config.adapters[name].items() if key not in loop.without}
+    mine = Config(
+        vcond=msgspec.structs.replace(
+            config.vcond, state_dir=str(folder / "state"), admin_socket=str(folder / "admin"), min_free_mb=0, drain=1
+        ),
+        web=WebConfig(listen="127.0.0.1:0", token=secrets.token_urlsafe(24)),
+        ops=OpsConfig(listen="127.0.0.1:0"),
+        speech=SpeechConfig(engine="none"),
+        record=RecordConfig(transcript_deadline=0),
+        seal=SealConfig(),
+        adapters={name: section | dict(loop.section)},
+        sinks=[{"type": "folder", "path": str(folder / "vcons")}],
+    )
+    return replace(loaded, config=mine)
+
+
+async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncIterator[str]:
+    daemon = Daemon(loaded)
+    running = asyncio.create_task(daemon.run(), name="vcond check --loopback")
+    try:
+        await _until("start", lambda: _attached(daemon, name), running, READY_LIMIT, "see what vcond check says of it")
+        yield "a daemon of its own is attached"
+        web = daemon.parts.web
+        try:
+            async with asyncio.timeout(CALL_LIMIT):
+                await loop.place(web.base_url, loaded.config.web.token)
+        except (PeerError, TimeoutError) as why:
+            text = str(why) or f"was not over in {CALL_LIMIT:g} s"
+            raise _FailedError("call", text, "see what vcond check says of it") from None
+        yield f"{loop.means} was taken"
+        vcons = folder / "vcons"
+        await _until("vCon", lambda: any(vcons.glob("*.vcon.json")), running, VCON_LIMIT, "report it, with vcond's log")
+        (file,) = list(vcons.glob("*.vcon.json"))[:1]
+        for said in _looked_at(await asyncio.to_thread(file.read_bytes)):
+            yield said
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError, VcondError):
+            await running
+
+
+def _attached(daemon: Daemon, name: str) -> bool:
+    return hasattr(daemon, "parts") and daemon.parts.registry.attachments.said.get(name, (False, ""))[0]
+
+
+async def _until(
+    stage: str, there: Callable[[], bool], running: asyncio.Task[None], limit: float, fix: str
+) -> None:  # fmt: skip
+    """Raises _FailedError, and what ended the daemon."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            while not there():
+                if running.done():
+                    running.result()
+                    raise _FailedError(stage, "the daemon ended by itself", fix)
+                await asyncio.sleep(LOOK_EVERY)
+            return
+    raise _FailedError(stage, f"did not come in {limit:g} s", fix)
+
+
+def _looked_at(body: bytes) -> Iterator[str]:
+    """What is right of a vCon. Raises _FailedError for what is not."""
+    document = read(body)
+    bad = [one for one in validate(document) if one.level == "error"]
+    if bad:
+        raise _FailedError("vCon", f"is not valid: {bad[0].path}: {bad[0].message}", "report it")
+    (report,) = (one["body"] for one in document["attachments"] if one["purpose"] == "vcond-capture-report")
+    if report.get("findings"):
+        first = report["findings"][0]
+        raise _FailedError("audio", first["text"], f"vcond doctor knows more of {first['code']}")
+    heard = [party["seconds"]["received"] for party in report["parties"] if party["tracks"]]
+    if len(heard) < len(report["parties"]) or min(heard, default=0) < ENOUGH * SECONDS:
+        raise _FailedError("audio", f"of {SECONDS} s of each party came: {heard}", "look at the load of this machine")
+    yield f"audio of {len(heard)} parties came in, all of it"
+    yield f"its vCon is valid, {len(body)} bytes; it is removed now and went to no sink"

@@ -25,6 +25,7 @@ from vcond.app.wiring import Parts
 from vcond.base import log, metrics
 from vcond.base.errors import ConfigError
 from vcond.base.tasks import bare, bare_group, cancelled
+from vcond.base.time import SECOND, Instant
 from vcond.call.state import Call, fold
 from vcond.capture.clock import SteadyClock
 from vcond.config import Loaded, load, naming_files
@@ -149,7 +150,7 @@ class Daemon:
             elif state.ended is not None:
                 registry.recovery.take_to_finish(journal)
             else:
-                registry.recovery.take_back(journal, self._clock.now())
+                registry.recovery.take_back(journal, self._go_on_from(state.known_until))
         registry.recovery.finish_all_unfinished(list(adapters))
         await self.parts.forms.clean_left(self.parts.outbox)
         if found:
@@ -157,6 +158,18 @@ class Daemon:
                 "journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(registry.recovery)
             )
         return found
+
+    def _go_on_from(self, known: Instant) -> Instant:
+        """Now, and not before what is in the journal of a call that may go on: what comes of it lies after what came."""
+        step = self._clock.not_before(known)
+        if step:
+            self.parts.registry.attachments.moved(step)
+            logger.warning(
+                "the system clock is behind calls of an earlier run; it is followed again when they are over",
+                seconds=round(step / SECOND, 3),
+                hint="let NTP (chrony) keep the clock, and start vcond after time-sync.target",
+            )
+        return self._clock.now()
 
     async def _is_published(self, journal: CallJournal, state: Call) -> bool:
         """Leave a journal to its deliveries; False when the outbox lost the original, which is then made again."""

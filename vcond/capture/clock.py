@@ -19,6 +19,10 @@ def since_boot() -> int:
         return time.monotonic_ns()
 
 
+FARTHEST = 86_400 * SECOND
+"""A moment further ahead was written by a clock that was wrong then; no call of it goes on."""
+
+
 class SteadyClock:
     """Wall time read once, carried on by the monotonic clock, in suspend too where the machine has such a clock.
 
@@ -56,6 +60,12 @@ class SteadyClock:
         self._offset = self._wall() - self._monotonic()
         step = self.now() - before
         self._before = (before, step)
+        return step
+
+    def not_before(self, at: Instant) -> int:
+        """Go on from a moment that an earlier run wrote, if it lies ahead; how far that moves this one, in nanoseconds."""
+        step = max(0, min(at - self.now(), FARTHEST))
+        self._offset += step
         return step
 
     def moved(self, at: Instant) -> Instant:

@@ -383,13 +383,6 @@ def test_events_for_unknown_channels_and_ids_used_twice(script, tracker, host):
     assert host.faults == []
 
 
-def test_a_clock_that_steps_is_told(script, host):
-    script.call()
-    for year in ("2026", "2031", "2026"):
-        script.tell("ChannelConnectedLine", channel="t1", timestamp=f"{year}-01-05T12:00:00.000+0000")
-    assert {warning.code for warning in host.calls[0].state.warnings} == {"clock-stepped"}
-
-
 def test_the_linkedid_is_asked_for_when_events_do_not_say_it(tracker, script, host):
     script.channel("t1", "PJSIP/trunk-01", channelvars={})
     event = wire.decode_event(json.dumps({"type": "ChannelCreated", "channel": script.channels["t1"]}))

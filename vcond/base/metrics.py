@@ -41,6 +41,9 @@ outbox_oldest_seconds = Gauge("vcond_outbox_oldest_seconds", "Age of the oldest 
 sink_up = Gauge("vcond_sink_up", "1 while a sink takes deliveries", ["sink"])
 sink_held = Gauge("vcond_sink_held", "1 while vCons wait for a sink until somebody sets something right", ["sink"])
 deliveries_total = Counter("vcond_deliveries_total", "Tries to deliver", ["sink", "outcome"])
+confirmations_total = Counter(
+    "vcond_confirmations_total", "Delivered vCons that a receiver was asked for", ["sink", "answer"]
+)
 delivery_seconds = Histogram("vcond_delivery_seconds", "One try to deliver", ["sink"])
 amending = Gauge("vcond_amending", "vCons that left without all texts, and whose amended one is still to come")
 amended_total = Counter("vcond_amended_total", "Amended vCons by what became of them", ["outcome"])

@@ -248,6 +248,21 @@ def outbox_resend(
     print(f"{answer['resent']} to be sent again")
 
 
+@outbox_app.command("erase")
+def outbox_erase(
+    context: typer.Context,
+    uuid: Annotated[str, typer.Argument(help="A vCon that every sink has.")],
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
+) -> None:
+    """Remove the kept file of a delivered vCon, and have every sink forget it. Exit 1 when one did not: ask again."""
+    from vcond.cli.admin_client import ask
+
+    sinks = ask(_load(config or context.obj).config.vcond.admin_socket, "erase", write=True, uuid=uuid)["sinks"]
+    for name, why in sinks.items():
+        print(f"{name}: {'NOT erased: ' + why if why else 'erased'}")
+    raise typer.Exit(1 if any(sinks.values()) else 0)
+
+
 @app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""

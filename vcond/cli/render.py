@@ -73,7 +73,8 @@ def _delivered(found: Mapping[str, Any]) -> Iterator[str]:
     """Where the vCon of a call that is over is."""
     yield f"{found['call']}  is over; its vCon has {found['bytes']} bytes"
     for one in found["sinks"]:
-        yield f"  {one['sink']}: {one['state']}" + (f": {one['target']}" if one["target"] else "")
+        confirmed = "" if one.get("confirmed", "unknown") == "unknown" else f", {one['confirmed']}"
+        yield f"  {one['sink']}: {one['state']}{confirmed}" + (f": {one['target']}" if one["target"] else "")
 
 
 def outbox(rows: Sequence[Mapping[str, Any]], sinks: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:
@@ -81,6 +82,9 @@ def outbox(rows: Sequence[Mapping[str, Any]], sinks: Sequence[Mapping[str, Any]]
     for sink in sinks:
         if sink["reason"]:
             yield from _sink(sink)
+        if counts := sink.get("confirmations"):
+            told = ", ".join(f"{count} {answer}" for answer, count in counts.items())
+            yield f"sink {sink['sink']}: of what it took and is kept here: {told}"
     if not rows:
         yield "the outbox is empty: everything is delivered"
     for row in rows:

@@ -81,8 +81,8 @@ def _entry(db: sqlite3.Connection, row: tuple[Any, ...], sinks: Sequence[str], s
 
 def _deliveries(db: sqlite3.Connection, seq: int, sinks: Sequence[str], sending: SendingNow) -> tuple[Delivery, ...]:
     rows = db.execute(
-        "SELECT sink, state, attempts, next_at, last_at, status, reason, answer, target FROM delivery_states "
-        "WHERE seq = ? ORDER BY sink",
+        "SELECT sink, state, attempts, next_at, last_at, status, reason, s.answer, target, coalesce(c.answer, 'unknown') "
+        "FROM delivery_states s LEFT JOIN delivery_confirmations c USING (sink, seq) WHERE seq = ? ORDER BY sink",
         (seq,),
     )
     return tuple(
@@ -96,6 +96,7 @@ def _deliveries(db: sqlite3.Connection, seq: int, sinks: Sequence[str], sending:
             reason=row[6],
             answer=row[7],
             target=row[8],
+            confirmed=row[9],
             configured=row[0] in sinks,
         )
         for row in rows

@@ -51,6 +51,19 @@ CREATE INDEX delivery_states_pending ON delivery_states (sink, seq) WHERE state 
 CREATE INDEX delivery_states_dead ON delivery_states (sink, seq) WHERE state = 'dead';
 """
 
+_LATER = """
+CREATE INDEX IF NOT EXISTS delivery_vcons_kept ON delivery_vcons (closed_at) WHERE stage = 'kept';
+CREATE TABLE IF NOT EXISTS delivery_confirmations (
+  sink TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  answer TEXT NOT NULL,
+  asked_at INTEGER NOT NULL,
+  times INTEGER NOT NULL,
+  PRIMARY KEY (sink, seq)
+) WITHOUT ROWID
+"""
+"""What a database of an earlier version lacks, and that version does not mind."""
+
 
 def open_database(path: Path, now: int) -> sqlite3.Connection:
     """A connection in autocommit, to be used by the calling thread only.
@@ -129,6 +142,8 @@ def _prepare(db: sqlite3.Connection) -> None:
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             db.execute("INSERT INTO delivery_schema VALUES (?)", (VERSION,))
+        for statement in _LATER.split(";"):
+            db.execute(statement)
         row = db.execute("SELECT version FROM delivery_schema").fetchone()
     if row is not None and row[0] > VERSION:
         raise StorageError(

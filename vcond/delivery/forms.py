@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vcond.base.errors import OperatorError, VcondError
 from vcond.delivery.outbox_files import MOST
-from vcond.sdk.sink import OutgoingVcon, Receipt, Refused, Retry, Seen, SinkPlugin
+from vcond.sdk.sink import Confirming, OutgoingVcon, Receipt, Refused, Retry, Seen, SinkPlugin
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Profile, fit, preflight, read, serialize
@@ -49,6 +49,8 @@ class FormedSink:
         self.address = sink.address
         self.max_bytes = sink.max_bytes or CONSERVER_LIMIT
         """Of a vCon in the conserver's profile; audio that makes it larger is left out."""
+        self.confirm_after = sink.confirm_after if isinstance(sink, Confirming) else 0.0
+        """Seconds; 0 = it is never asked what it has, or cannot be."""
 
     @property
     def keeps(self) -> bool:
@@ -64,6 +66,12 @@ class FormedSink:
         """Make the receiver forget it, and our made form of it."""
         await asyncio.to_thread(self.forget, uuid)
         return await self._sink.erase(uuid)
+
+    async def has(self, uuid: str) -> bool:
+        """Whether the receiver still has a vCon. Raises Retry or Refused."""
+        if not isinstance(self._sink, Confirming):
+            raise Refused("cannot-be-asked")
+        return await self._sink.has(uuid)
 
     async def look(self) -> list[Seen]:
         """All that can be found about the receiver without handing anything over. Raises Retry or Refused."""

@@ -10,9 +10,9 @@ from typing import Any, Final, Protocol
 import structlog
 
 from vcond.base.errors import StorageError
+from vcond.delivery import rows
 from vcond.delivery.circuit_breaker import SECOND
 from vcond.delivery.model import Clock
-from vcond.delivery.rows import Vcon
 from vcond.delivery.sink_worker import wait_for
 from vcond.delivery.store import BATCH, OutboxStore
 
@@ -21,6 +21,12 @@ log = structlog.get_logger()
 TICK: Final = 15.0
 """Seconds between two looks at figures and old files."""
 DAY: Final = 86_400 * SECOND
+LOW: Final = 1.0
+"""Seconds between two looks while disk space is low."""
+SPARE: Final = 100
+"""Kept files that go in one of them: after that the disk may have room again."""
+ANY_TIME: Final = 2**62
+"""After every moment."""
 
 
 class Keeping(Protocol):
@@ -45,15 +51,19 @@ class Maintenance:
         config: Keeping,
         clock: Clock,
         on_delivered: Callable[[str], Awaitable[None] | None] | None,
+        disk_low: Callable[[], bool],
     ) -> None:
-        """``call`` runs a job in the thread that owns files and database; ``measure`` sets the gauges."""
+        """``call`` runs a job in the thread that owns files and database; ``measure`` sets the gauges.
+
+        While ``disk_low`` nothing is kept: what every sink has goes before anything else must.
+        """
         self.wake = asyncio.Event()
         self.trouble = ""
         """Why records cannot be kept just now; empty when all is well."""
         self._call, self._measure = call, measure
         self._config, self._clock = config, clock
-        self._on_delivered = on_delivered
-        self._stopping = False
+        self._on_delivered, self._disk_low = on_delivered, disk_low
+        self._stopping = self._sparing = False
 
     def begin(self) -> None:
         """``run`` is to go on until ``stop``."""
@@ -75,6 +85,7 @@ class Maintenance:
                 troubles = [why for vcon in done if (why := await self._tell(vcon))]
                 if len(done) >= BATCH and len(troubles) < len(done):
                     self.wake.set()  # there may be more
+                await self._spare()
                 if loop.time() >= next_look:
                     next_look = loop.time() + TICK
                     await self._expire()
@@ -85,7 +96,18 @@ class Maintenance:
                 self._say(troubles[0])
             else:
                 self.trouble = ""
-            await wait_for(self.wake, TICK)
+            await wait_for(self.wake, LOW if self._sparing else TICK)
+
+    async def _spare(self) -> None:
+        """While disk space is low kept files go before their time."""
+        low = self._disk_low()
+        gone = await self._call(lambda store: store.expire(ANY_TIME, SPARE)) if low else 0
+        if gone and not self._sparing:
+            log.warning(
+                "disk space low: vCons that every sink has are no longer kept for keep_days; the oldest go first",
+                hint="free space; what is gone cannot be sent again",
+            )
+        self._sparing = low and (gone > 0 or self._sparing)
 
     async def _expire(self) -> None:
         now, config = self._clock.now(), self._config
@@ -93,7 +115,9 @@ class Maintenance:
         await self._call(lambda store: store.expire(before))
         if config.ledger_days:
             oldest = now - round((config.keep_days + config.ledger_days) * DAY)
-            await self._call(lambda store: store.prune(oldest))
+            await self._call(
+                lambda store: store.tell("forget old deliveries", lambda db: rows.prune(db, oldest, BATCH))
+            )
 
     def _say(self, why: str) -> None:
         """Once per trouble, not once per try."""
@@ -101,7 +125,7 @@ class Maintenance:
             self.trouble = why
             log.error("cannot write outbox records; deliveries continue", error=why)
 
-    async def _tell(self, vcon: Vcon) -> str:
+    async def _tell(self, vcon: rows.Vcon) -> str:
         """The core first: it removes the journal. Then the file. A crash between the two tells it again.
 
         Why the file cannot be put away, or "": one that cannot must not keep the core from hearing of the others.
@@ -114,7 +138,8 @@ class Maintenance:
             log.exception("internal error after a delivery, retrying", call=vcon.uuid)
             return ""
         try:
-            await self._call(lambda store: store.put_away(vcon, keep=self._config.keep_days > 0))
+            keep = self._config.keep_days > 0 and not self._disk_low()
+            await self._call(lambda store: store.put_away(vcon, keep=keep))
         except StorageError as why:
             return str(why)
         return ""

@@ -65,6 +65,8 @@ class Delivery(msgspec.Struct, frozen=True):
     """The beginning of the last answer."""
     target: str
     """Who has it."""
+    confirmed: Literal["confirmed", "gone", "unknown"]
+    """Whether the receiver still had it when it was asked; unknown: it was not, or did not say."""
     configured: bool
     """False for a sink that was removed from the configuration."""
 

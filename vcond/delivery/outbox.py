@@ -16,17 +16,18 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
+from vcond.delivery import confirmations, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
+from vcond.delivery.confirmer import Confirmer
 from vcond.delivery.maintenance import Maintenance
 from vcond.delivery.model import Clock, Entry, SinkState, State
 from vcond.delivery.resend import Again
 from vcond.delivery.sink_worker import Shared, SinkWorker
 from vcond.delivery.store import OutboxStore
 from vcond.delivery.store_thread import StoreThread
-from vcond.sdk.sink import Sink
+from vcond.sdk.sink import Confirming, Sink
 from vcond.storage.files import Files
 
 log = structlog.get_logger()
@@ -38,8 +39,9 @@ MAX_FACT: Final = 256
 class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[delivery]``: how the outbox paces itself."""
 
-    keep_days: Annotated[float, Meta(ge=0, le=3650)] = 0
-    """How long a vCon's file stays after every sink has it. 0 = it is removed at once."""
+    keep_days: Annotated[float, Meta(ge=0, le=3650)] = 7
+    """How long a vCon's file stays after every sink has it, so that it can be sent again; shorter while disk space is low.
+    0 = it is removed at once."""
     ledger_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
     """How long it is remembered who received a vCon (about 420 bytes each) after its file is gone. 0 = for ever."""
     backoff_min: Annotated[float, Meta(gt=0, le=3600)] = 5
@@ -65,10 +67,12 @@ class Outbox:
         rng: Random,
         config: OutboxConfig | None = None,
         on_delivered: Callable[[str], Awaitable[None] | None] | None = None,
+        disk_low: Callable[[], bool] = lambda: False,
         files: Files | None = None,
     ) -> None:
         """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
 
+        While ``disk_low``, or while nothing new can be stored, what every sink has is not kept: it goes, the oldest first.
         Raises ConfigError without sinks, or with two of one name.
         """
         names = [sink.name for sink in sinks]
@@ -81,7 +85,10 @@ class Outbox:
         self._make = partial(OutboxStore, root, database, names, files=files)
         self._thread = StoreThread()
         self._call = self._thread.call
-        self._maintenance = Maintenance(self._call, self.measure, self._config, clock, on_delivered)
+        self._trouble = ""
+        self._maintenance = Maintenance(
+            self._call, self.measure, self._config, clock, on_delivered, lambda: disk_low() or bool(self._trouble)
+        )
         shared = Shared(self._call, self._thread.read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
         self._workers = [
             SinkWorker(
@@ -89,7 +96,11 @@ class Outbox:
             )
             for sink in sinks
         ]
-        self._trouble = ""
+        self._confirmers = [
+            Confirmer(worker.sink, self._call, clock, worker.nudge)
+            for worker in self._workers
+            if isinstance(worker.sink, Confirming) and worker.sink.confirm_after
+        ]
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -164,7 +175,9 @@ class Outbox:
 
     async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
         """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
-        count = await self._call(lambda store: store.put_back(uuid, sink))
+        count = await self._call(
+            lambda store: store.tell("put dead letters back", lambda db: rows.put_back(db, uuid, sink))
+        )
         self._nudge(sink)
         return count
 
@@ -175,6 +188,11 @@ class Outbox:
             count, after = count + len(found), found[-1]
         self._nudge(again.sink)
         return count
+
+    async def erase(self, uuid: str) -> dict[str, str]:
+        """Remove the kept file of a vCon that every sink has, then have each forget it: by sink "", or why it did not."""
+        await self._call(lambda store: store.erase(uuid))
+        return {worker.sink.name: await worker.erase(uuid) for worker in self._workers}
 
     async def list(
         self,
@@ -198,19 +216,18 @@ class Outbox:
         sending = self._sending()
         return await self._call(lambda store: store.get(uuid, sending))
 
+    async def confirmations(self) -> dict[str, dict[str, int]]:
+        """By sink that is asked what it has: how many kept vCons are ``confirmed``, ``gone`` and ``unknown``."""
+        names = [confirmer.name for confirmer in self._confirmers]
+        return await self._call(
+            lambda store: {name: store.ask(partial(confirmations.counts, sink=name)) for name in names}
+        )
+
     async def measure(self) -> None:
         """Set the gauges. ``run`` does it every few seconds."""
-        now = self._clock.now()
-        figures = await self._call(lambda store: store.figures())
+        figures = await self._call(lambda store: store.ask(rows.figures))
         for worker in self._workers:
-            of_sink = [row for row in figures if row[0] == worker.sink.name]
-            counts = {row[1]: row[2] for row in of_sink}
-            waiting = counts.get("pending", 0)
-            sending = min(waiting, len(worker.sending))
-            for state, count in (("pending", waiting - sending), ("sending", sending), ("dead", counts.get("dead", 0))):
-                metrics.outbox_vcons.labels(worker.sink.name, state).set(count)
-            oldest = min((row[3] for row in of_sink), default=now)
-            metrics.outbox_oldest_seconds.labels(worker.sink.name).set(max(0, now - oldest) / SECOND)
+            worker.measure(figures)
 
     # Inside.
 
@@ -227,9 +244,13 @@ class Outbox:
         async with asyncio.TaskGroup() as tasks:
             for worker in self._workers:
                 tasks.create_task(worker.run(), name=f"sink {worker.sink.name}")
+            for confirmer in self._confirmers:
+                tasks.create_task(confirmer.run(), name="confirm")
             tasks.create_task(self._maintenance.run(), name="outbox house")
 
     def _stop(self) -> None:
         self._maintenance.stop()
         for worker in self._workers:
             worker.stop()
+        for confirmer in self._confirmers:
+            confirmer.stop()

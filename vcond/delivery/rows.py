@@ -141,20 +141,18 @@ def set_gone(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     db.executemany("UPDATE delivery_vcons SET stage = 'gone' WHERE seq = ?", [(seq,) for seq in seqs])
 
 
-def long_gone(db: sqlite3.Connection, closed_before: int, limit: int) -> list[int]:
-    """Of the oldest that are gone those closed before a moment: no more is looked at than may be forgotten."""
-    rows = db.execute(
+def prune(db: sqlite3.Connection, closed_before: int, limit: int) -> None:
+    """Of the oldest that are gone forget those closed before a moment: no more is looked at than may be forgotten.
+
+    Their uuids may then be published anew.
+    """
+    gone = db.execute(
         "SELECT seq FROM (SELECT seq, closed_at FROM delivery_vcons WHERE stage = 'gone' ORDER BY seq LIMIT ?) "
         "WHERE closed_at < ?",
         (limit, closed_before),
-    )
-    return [row[0] for row in rows]
-
-
-def forget(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
-    """Take them out of the ledger. Their uuids may then be published anew."""
-    for table in ("delivery_states", "delivery_vcons"):
-        db.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in seqs])  # noqa: S608 - no input in it
+    ).fetchall()
+    for table in ("delivery_confirmations", "delivery_states", "delivery_vcons"):
+        db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)  # noqa: S608 - no input in it
 
 
 def lose(db: sqlite3.Connection, seq: int, at: int) -> None:
@@ -280,11 +278,20 @@ def partly_delivered(db: sqlite3.Connection) -> list[int]:
     return [row[0] for row in rows]
 
 
-def in_stage(db: sqlite3.Connection, stage: Stage, limit: int, closed_before: int | None = None) -> list[Vcon]:
-    """Oldest first; with ``closed_before`` only those closed before that moment."""
+def in_stage(db: sqlite3.Connection, stage: Stage, limit: int) -> list[Vcon]:
+    """Oldest first."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE stage = ? AND closed_at < ? ORDER BY seq LIMIT ?",
-        (stage, 2**62 if closed_before is None else closed_before, limit),
+        "SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE stage = ? ORDER BY seq LIMIT ?", (stage, limit)
+    )
+    return [Vcon(*row) for row in rows]
+
+
+def kept_before(db: sqlite3.Connection, closed_before: int, limit: int) -> list[Vcon]:
+    """Of those whose files are kept the ones that every sink had before a moment, and longest."""
+    rows = db.execute(
+        "SELECT seq, uuid, sha512, stage FROM delivery_vcons INDEXED BY delivery_vcons_kept "
+        "WHERE stage = 'kept' AND closed_at < ? ORDER BY closed_at LIMIT ?",
+        (closed_before, limit),
     )
     return [Vcon(*row) for row in rows]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,6 +66,18 @@ class SinkWorker:
         """How the sink takes deliveries just now."""
         return self._condition.state(self._shared.clock.now())
 
+    def measure(self, figures: Sequence[tuple[str, str, int, int]]) -> None:
+        """Set the gauges of this sink; see ``rows.figures``."""
+        now = self._shared.clock.now()
+        of_sink = [row for row in figures if row[0] == self.sink.name]
+        counts = {row[1]: row[2] for row in of_sink}
+        waiting = counts.get("pending", 0)
+        sending = min(waiting, len(self.sending))
+        for state, count in (("pending", waiting - sending), ("sending", sending), ("dead", counts.get("dead", 0))):
+            metrics.outbox_vcons.labels(self.sink.name, state).set(count)
+        oldest = min((row[3] for row in of_sink), default=now)
+        metrics.outbox_oldest_seconds.labels(self.sink.name).set(max(0, now - oldest) / SECOND)
+
     async def run(self) -> None:
         """Deliver until stopped, and then until what is under way has ended."""
         self._stop.clear()
@@ -87,6 +99,19 @@ class SinkWorker:
         if urgent:
             self._condition.sizes.look()
         self._wake.set()
+
+    async def erase(self, uuid: str) -> str:
+        """Have the receiver forget a vCon; why it did not, or ""."""
+        try:
+            async with asyncio.timeout(self._shared.attempt_timeout):
+                await self.sink.erase(uuid)
+        except (Retry, Refused) as why:
+            return why.reason
+        except TimeoutError:
+            return "timeout"
+        except Exception as why:  # noqa: BLE001 - a mistake in one sink must not keep the others from forgetting
+            return f"error:{type(why).__name__}"
+        return ""
 
     async def close(self) -> None:
         """Let go of the sink, whatever it says."""

@@ -133,29 +133,16 @@ class OutboxStore:
                 self._whole.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_stage(self._db, vcon.seq, "kept" if keep else "gone"))
 
-    def expire(self, closed_before: int) -> int:
-        """Remove kept files of vCons that were closed before a moment; how many."""
+    def expire(self, closed_before: int, limit: int = BATCH) -> int:
+        """Remove kept files of vCons that were closed before a moment, the oldest first; how many."""
         with storage_errors("remove old vCons"):
-            old = rows.in_stage(self._db, "kept", BATCH, closed_before)
+            old = rows.kept_before(self._db, closed_before, limit)
             for vcon in old:
                 self._whole.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
             return len(old)
 
-    def prune(self, closed_before: int) -> int:
-        """Forget who received vCons that were closed before a moment and whose files are gone; how many."""
-        with storage_errors("forget old deliveries"):
-            old = rows.long_gone(self._db, closed_before, BATCH)
-            if old:
-                self._change(lambda: rows.forget(self._db, old))
-            return len(old)
-
     # For the operator.
-
-    def put_back(self, uuid: str | None, sink: str | None) -> int:
-        """Dead deliveries are pending again; how many."""
-        with storage_errors("put dead letters back"):
-            return self._change(lambda: rows.put_back(self._db, uuid, sink))
 
     def resend(self, again: resend.Again, after: int) -> list[int]:
         """Kept vCons are sent once more, ``BATCH`` at most of those after a ``seq``; theirs, in order."""
@@ -164,6 +151,14 @@ class OutboxStore:
             for vcon in found:
                 self._change(partial(resend.reopen, self._db, self._files, vcon, again.sink, self._sinks))
             return [vcon.seq for vcon in found]
+
+    def erase(self, uuid: str) -> None:
+        """The file of a vCon that is kept is removed; that it was delivered stays written."""
+        with storage_errors("erase a vCon"):
+            vcon = rows.find(self._db, uuid)
+            if vcon is not None and vcon.stage == "kept":
+                self._whole.remove(self._files.kept_file(uuid))
+                self._change(lambda: rows.set_stage(self._db, vcon.seq, "gone"))
 
     def page(self, query: Query, sending: SendingNow) -> list[Entry]:
         """See ``listing.page``."""
@@ -175,10 +170,15 @@ class OutboxStore:
         with storage_errors("read the outbox"):
             return backlog.find(self._db, uuid, self._sinks, sending)
 
-    def figures(self) -> list[tuple[str, str, int, int]]:
-        """See ``rows.figures``."""
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """What is read from the rows."""
         with storage_errors("read the outbox"):
-            return rows.figures(self._db)
+            return question(self._db)
+
+    def tell(self, what: str, change: Callable[[sqlite3.Connection], T]) -> T:
+        """What changes rows alone, in one transaction; ``what`` that is, for an error."""
+        with storage_errors(what):
+            return self._change(lambda: change(self._db))
 
     # Inside.
 

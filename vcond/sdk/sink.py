@@ -8,7 +8,7 @@ every sink passes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -125,6 +125,17 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads, for good. May be called twice."""
+
+
+@runtime_checkable
+class Confirming(Protocol):
+    """What a sink may have besides: its receiver can be asked what it still has."""
+
+    confirm_after: float
+    """Seconds after a delivery: longer than the receiver keeps what it has not really stored. 0 = it is never asked."""
+
+    async def has(self, uuid: str) -> bool:
+        """Whether the receiver has a vCon; False only by its own word, as then it is sent again. Raises Retry or Refused."""
 
 
 class SinkPlugin(Sink, Protocol):

@@ -80,6 +80,7 @@ class Status:
         self.writes: dict[str, Door] = {
             "retry": self._retry,
             "resend": self._resend,
+            "erase": self._erase,
             "pause": self._pause,
             "resume": self._resume,
         }
@@ -159,7 +160,8 @@ class Status:
         if len(found) != 1:
             raise AmbiguousError(SEVERAL) if found else LookupError("no vCon has this id")
         (entry,) = found
-        sinks = [{"sink": one.sink, "state": one.state, "target": one.target} for one in entry.sinks]
+        sinks = [{"sink": one.sink, "state": one.state, "target": one.target, "confirmed": one.confirmed}
+                 for one in entry.sinks]  # fmt: skip
         return {"call": entry.uuid, "vcon": entry.uuid, "bytes": entry.bytes, "sinks": sinks}
 
     def _sinks_in_trouble(self) -> dict[str, str]:
@@ -173,10 +175,11 @@ class Status:
         return wrong
 
     async def _sinks(self, _: dict[str, str]) -> Any:
+        confirmations = await self._daemon.outbox.confirmations()
         return [
             {"sink": one.sink, "state": one.state, "reason": one.reason, "detail": one.detail, "fix": one.hint,
              "since": rfc3339(Instant(one.since)) if one.since else "", "next_try": rfc3339(Instant(one.next_at)) if one.next_at else "",
-             "size_limit": one.size_limit}
+             "size_limit": one.size_limit, "confirmations": confirmations.get(one.sink, {})}
             for one in self._daemon.outbox.sinks()
         ]  # fmt: skip
 
@@ -208,6 +211,13 @@ class Status:
             raise LookupError("say which vCons are sent again: a uuid, or --since")
         bounds = {name: _moment(name, query[name]) for name in ("since", "until") if name in query}
         return {"resent": await self._daemon.outbox.resend(Again(uuid, sink, **bounds))}
+
+    async def _erase(self, query: dict[str, str]) -> Any:
+        uuid = query.get("uuid", "")
+        stage = await self._stage(uuid)
+        if stage not in {"kept", "gone"}:
+            raise LookupError(f"vCon {uuid} cannot be erased now: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
+        return {"sinks": await self._daemon.outbox.erase(uuid)}
 
     def _sink(self, query: dict[str, str]) -> str | None:
         """The sink that is named."""

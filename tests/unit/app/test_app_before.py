@@ -183,7 +183,9 @@ def test_a_step_back_to_the_version_before_works_as_nothing_changed_on_the_disk(
     assert reader.version == FORMAT
     ours = open_database(tmp_path / "new.db", 0)
     asked = "SELECT name, sql FROM sqlite_master WHERE name LIKE 'delivery_%'"
-    assert set(ours.execute(asked)) == rows(state, asked)
+    later = {"delivery_vcons_kept", "delivery_confirmations"}
+    """An index, which the version before keeps as it keeps its own, and a table that it never looks at."""
+    assert {row for row in ours.execute(asked) if row[0] not in later} == rows(state, asked)
     assert set(ours.execute("SELECT version FROM delivery_schema")) == rows(
         state, "SELECT version FROM delivery_schema"
     )

@@ -117,8 +117,8 @@ def make_store(root: Path, sinks: tuple[str, ...] = ("a",), now: int = NOON, fil
 
 
 def make_outbox(root: Path, *sinks: Any, clock: Any, **options: Any) -> Outbox:
-    """An outbox that retries fast, unless told otherwise."""
-    config = options.pop("config", None) or OutboxConfig(backoff_min=0.01, backoff_max=0.02, drain=5)
+    """An outbox that retries fast and keeps nothing, unless told otherwise."""
+    config = options.pop("config", None) or OutboxConfig(keep_days=0, backoff_min=0.01, backoff_max=0.02, drain=5)
     return Outbox(
         root / "outbox", sinks, database=root / "vcond.db", clock=clock, rng=Random(7), config=config, **options
     )

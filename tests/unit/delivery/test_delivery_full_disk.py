@@ -89,7 +89,7 @@ async def test_a_full_disk_does_not_stop_the_deliveries_that_free_it(disk, resta
         disk,
         sink,
         clock=WallClock(),
-        config=OutboxConfig(backoff_min=0.01, backoff_max=0.02, drain=0 if restart else 5),
+        config=OutboxConfig(keep_days=0, backoff_min=0.01, backoff_max=0.02, drain=0 if restart else 5),
     )
     async with running as it:
         taken = await fill(it.outbox)

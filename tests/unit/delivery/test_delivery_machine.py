@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from vcond.base.errors import StorageError
-from vcond.delivery import ConflictError
+from vcond.delivery import ConflictError, rows
 from vcond.delivery.rows import Outcome, Probe
 
 SINKS = ("a", "b", "c")
@@ -109,7 +109,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def retry(self):
-        self.store.put_back(None, None)
+        self.store.tell("", lambda db: rows.put_back(db, None, None))
 
     @rule(configured=some_sinks)
     def restart(self, configured):

@@ -13,7 +13,7 @@ from vcond.delivery import OutboxConfig
 from vcond.sdk.sink import Receipt, Refused, Retry
 from vcond.testing.time import LoopClock, run_virtual
 
-CONFIG = OutboxConfig(backoff_min=5, backoff_max=300, drain=10, attempt_timeout=900)
+CONFIG = OutboxConfig(keep_days=0, backoff_min=5, backoff_max=300, drain=10, attempt_timeout=900)
 
 
 class Most(Random):

@@ -201,12 +201,12 @@ def test_dead_letters_keep_their_answer_and_are_put_back(tmp_path):
             store.record(sink, n, Outcome("dead", NOON, 0, 403, "refused:403", "Invalid API Key"))
     assert due(store, "a") == []
     assert entry(store, 1).sinks[0].answer == "Invalid API Key"
-    assert store.put_back(uuid_of(1), "a") == 1
-    assert store.put_back(uuid_of(1), None) == 1
-    assert store.put_back(None, "b") == 1
-    assert store.put_back(None, None) == 1
-    assert store.put_back(None, None) == 0
-    assert store.put_back(uuid_of(9), None) == 0
+    assert store.tell("", lambda db: rows.put_back(db, uuid_of(1), "a")) == 1
+    assert store.tell("", lambda db: rows.put_back(db, uuid_of(1), None)) == 1
+    assert store.tell("", lambda db: rows.put_back(db, None, "b")) == 1
+    assert store.tell("", lambda db: rows.put_back(db, None, None)) == 1
+    assert store.tell("", lambda db: rows.put_back(db, None, None)) == 0
+    assert store.tell("", lambda db: rows.put_back(db, uuid_of(9), None)) == 0
     assert due(store, "a") == due(store, "b") == [uuid_of(1), uuid_of(2)]
     store.close()
 
@@ -214,7 +214,7 @@ def test_dead_letters_keep_their_answer_and_are_put_back(tmp_path):
 def test_retry_makes_what_waits_due(store):
     publish(store, 1)
     store.record("a", seq_of(store, 1), Outcome("pending", NOON, NOON + 300 * SECOND, 500, "http:500"))
-    assert store.put_back(None, None) == 0
+    assert store.tell("", lambda db: rows.put_back(db, None, None)) == 0
     assert due(store) == [uuid_of(1)]
 
 
@@ -224,7 +224,7 @@ def test_a_file_that_vanishes_is_said_and_can_come_back(store, tmp_path):
     store.lose(seq_of(store, 1), uuid_of(1), NOON)
     found = entry(store, 1)
     assert (found.stage, found.sinks[0].state, found.sinks[0].reason) == ("lost", "dead", "file-missing")
-    assert store.put_back(None, None) == 0
+    assert store.tell("", lambda db: rows.put_back(db, None, None)) == 0
     publish(store, 1)
     assert (entry(store, 1).stage, due(store)) == ("open", [uuid_of(1)])
 
@@ -250,7 +250,7 @@ def test_figures_count_what_is_open(store):
         publish(store, n)
     store.record("a", seq_of(store, 1), delivered())
     store.record("a", seq_of(store, 2), Outcome("dead", NOON, 0, 422, "refused:422"))
-    assert sorted(store.figures()) == [("a", "dead", 1, NOON + 2), ("a", "pending", 1, NOON + 3)]
+    assert sorted(store.ask(rows.figures)) == [("a", "dead", 1, NOON + 2), ("a", "pending", 1, NOON + 3)]
 
 
 def test_killed_at_any_step_of_publish(tmp_path):
@@ -369,10 +369,10 @@ def test_a_ledger_of_years_is_not_read_through(tmp_path):
         lambda: store.page(Query(state="pending", sink="b"), {}),
         lambda: store.page(Query(limit=10), {}),
         lambda: store.page(Query(limit=10, sink="a", state="delivered"), {}),
-        lambda: store.put_back(None, None),
-        lambda: store.put_back(uuid_of(6001), "a"),
+        lambda: store.tell("", lambda db: rows.put_back(db, None, None)),
+        lambda: store.tell("", lambda db: rows.put_back(db, uuid_of(6001), "a")),
         lambda: publish(store, 6004),
-        store.figures,
+        lambda: store.ask(rows.figures),
         store.done,
         lambda: store.expire(NOON),
         lambda: reconcile(store._db, store._files, ("a", "b"), now=NOON, latest=NOON),

@@ -40,6 +40,8 @@ QUEUE_PAUSE: Final = 2.0
 """Seconds between two looks at a list that is not empty."""
 IDLE: Final = 2.0
 """Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
+NOT_FOUND: Final = {"detail": "vCon not found"}
+"""What it says of a vCon that neither its redis nor a storage has; of a wrong path it says something else."""
 LIMIT: Final = 65_536
 """Bytes of an answer that are read; the 201 echo is longer than what was sent: it escapes JSON inside JSON."""
 
@@ -61,8 +63,11 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     token: Annotated[str, Meta(max_length=4096)] = ""
     """The list's key from ``ingress_auth``, or the API token in mode ``vcon``. By reference: ``${credential:NAME}``."""
     admin_token: Annotated[str, Meta(max_length=4096)] = ""
-    """The API token: `vcond check` then finds a wrong key and a list that nobody reads, and vCons can be erased.
-    Empty = ``token``."""
+    """The API token: `vcond check` then finds a wrong key and a list that nobody reads, and vCons can be erased and
+    looked for. Empty = ``token``."""
+    confirm_after: Annotated[float, Meta(ge=0, le=2_678_400)] = 0
+    """Seconds after which the conserver is asked whether it still has a vCon; what it lost is sent again, and its chain runs
+    again. More than its VCON_REDIS_EXPIRY (3600): 7200. Only where one of its storages can be read. 0 = not asked."""
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}$")] = "x-conserver-api-token"
     """Its name for the token's header (CONSERVER_HEADER_NAME)."""
     connect_timeout: Seconds = 10
@@ -108,6 +113,7 @@ class ConserverSink:
         self.address = f"{self._base.origin()}{self._base.path.rstrip('/').removesuffix('/api')}"
         """Of the conserver, however its root is written."""
         self.max_bytes = config.max_bytes
+        self.confirm_after = config.confirm_after
         self._session: aiohttp.ClientSession | None = None
         if config.mode == "external-ingress":
             self._post = (self._base / "vcon" / "external-ingress").with_query(ingress_list=config.ingress_lists[0])
@@ -148,6 +154,17 @@ class ConserverSink:
         if status != 404:
             raise not_taken(status, headers, answer, url)
         return Receipt(status, str(url))
+
+    async def has(self, uuid: str) -> bool:
+        """GET it: 200, or 404 in the conserver's own words. Raises Retry or Refused."""
+        url = self._base / "vcon" / uuid
+        key = self._key(self._config.admin_token or self._config.token)
+        status, headers, answer = await self._ask("GET", url, key, limit=LIMIT)
+        if status == 200 and uuid.encode() in answer:
+            return True
+        if status == 404 and _json(answer) == NOT_FOUND:
+            return False
+        raise no_conserver(status, answer, url) if status in {200, 404} else not_taken(status, headers, answer, url)
 
     async def check(self) -> str:
         """Its version, for which it wants no token. Raises Retry or Refused."""
@@ -264,6 +281,8 @@ def _base(config: ConserverConfig) -> URL:
             raise ConfigError("holds a character that no HTTP header can carry", f"{at}.{key}")
     if config.mode == "external-ingress" and not config.token:
         raise ConfigError("external-ingress needs the key of its list (ingress_auth of the conserver)", f"{at}.token")
+    if config.confirm_after and config.mode == "external-ingress" and not config.admin_token:
+        raise ConfigError("asking what the conserver has needs the API's token", f"{at}.admin_token")
     if url.scheme == "http" and url.host not in {"localhost", "127.0.0.1", "::1"}:
         log.warning("vCons go to this sink unencrypted", sink=config.name, hint="use https")
     return url

@@ -37,7 +37,7 @@ from vcond.testing.sounds import voice
 from vcond_twilio import TwilioAdapter, TwilioConfig
 from vcond_twilio.wire import Media, decode
 
-GOAL = 0.6
+GOAL = 0.8
 PATH = "/twilio/stream"
 WARM_UP = 1.5
 LIMIT = 30.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from vcond.base.time import SECOND, Instant
 
@@ -11,12 +12,13 @@ LATEST = 3_600 * SECOND
 """A moment that was read longer than this before the step was nobody's."""
 
 
-def since_boot() -> int:
+def since_boot() -> Callable[[], int]:
     """Nanoseconds of a clock that never steps; time in suspend counts, where the machine tells it (clock_gettime(2))."""
     try:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     except (AttributeError, OSError):
-        return time.monotonic_ns()
+        return time.monotonic_ns
+    return partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 
 
 FARTHEST = 86_400 * SECOND
@@ -31,7 +33,7 @@ class SteadyClock:
     """
 
     def __init__(self, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] | None = None) -> None:
-        self._wall, self._monotonic = wall, monotonic or since_boot
+        self._wall, self._monotonic = wall, monotonic or since_boot()
         self._offset = wall() - self._monotonic()
         self._before: tuple[Instant, int] | None = None
         """When the wall clock was last read again, as it was called before, and how far it had stepped."""

@@ -51,7 +51,7 @@ class StreamAdapter:
 
         def meet(request: web.Request, _hang_up: HangUp) -> Listener:
             dialect = Detecting(_handshake(request), DIALECTS, self._named(request))
-            return Batch(Stream(host, calls, dialect), pulse)
+            return Batch(Stream(host, calls, dialect), pulse, request.transport)
 
         limits = Limits(
             config.max_streams, config.start_timeout, config.idle_timeout, MAX_MESSAGE, PROTOCOLS, compress=True

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+import numpy as np
 import pytest
 
+from vcond.media.codecs import Codec, decode, encode
 from vcond.sdk.media_stream import MAX_MESSAGE
+from vcond.sdk.media_stream.batch import HOLD
 from vcond.sdk.media_stream.signatures import url_signature
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
@@ -53,6 +56,20 @@ async def test_a_call_from_start_to_stop(twilio):
         assert call.over
         assert find(voice(1, 2.0), host.audio(call, 0))[0] > 0.95
         assert find(voice(2, 2.0), host.audio(call, 1))[0] > 0.95
+        assert host.drops == {}
+
+
+@virtual
+async def test_a_long_call_read_a_beat_at_a_time_lies_to_the_sample_where_it_was_said(twilio):
+    said = [voice(number, 75.0) for number in (1, 2)]
+    async with serving() as (host, url, _), twilio.dial(url) as client:
+        await client.start()
+        await client.play(*said)
+        assert await client.stop() == 1000
+        call = host.by_key(twilio.CALL)
+        for party, pcm in enumerate(said):
+            assert np.array_equal(host.audio(call, party)[: len(pcm)], decode(Codec.PCMU, encode(Codec.PCMU, pcm)))
+        assert (call.state.ended - call.state.opened) / 1e9 == pytest.approx(75, abs=HOLD + 0.01)
         assert host.drops == {}
 
 

@@ -36,7 +36,7 @@ class TwilioAdapter:
         streams = MediaStreams(
             host,
             Limits.of(self._config),
-            lambda _request, _hang_up: Batch(Stream(host, calls, TwilioDialect()), pulse),
+            lambda request, _: Batch(Stream(host, calls, TwilioDialect()), pulse, request.transport),
             vouch if keys else lambda _: "",
         )
         host.ingress.route("GET", self._config.path, streams.answer, guarded=not keys)

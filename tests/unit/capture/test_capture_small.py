@@ -29,10 +29,10 @@ def test_a_step_of_the_wall_clock_moves_nothing_until_it_is_taken_over():
 def test_time_in_suspend_counts(monkeypatch):
     asked = []
     monkeypatch.setattr(time, "clock_gettime_ns", lambda which: asked.append(which) or 7)
-    assert since_boot() == 7
-    assert asked == [time.CLOCK_BOOTTIME]
+    assert since_boot()() == 7
+    assert set(asked) == {time.CLOCK_BOOTTIME}
     monkeypatch.delattr(time, "CLOCK_BOOTTIME")
-    assert since_boot() > 0
+    assert since_boot()() > 0
 
 
 def test_a_clock_of_another_speed_is_right_at_first():

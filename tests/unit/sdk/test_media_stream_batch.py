@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from vcond.sdk.media_stream.batch import HOLD, MOST, TOGETHER, Batch, Pulse
+from vcond.sdk.media_stream.batch import HOLD, LISTEN_EVERY, LISTEN_FIRST, MOST, TOGETHER, Batch, Pulse
 from vcond.testing.time import NOON, run_virtual
 
 AUDIO = b'{"event":"media","n":%d}'
@@ -13,8 +13,8 @@ AUDIO = b'{"event":"media","n":%d}'
 class Stream:
     """Notes what it is fed, and when."""
 
-    def __init__(self, started=True, code=0) -> None:
-        self.started, self.code = started, code
+    def __init__(self, started=True, code=0, stamped=True) -> None:
+        self.started, self.code, self.stamped = started, code, stamped
         self.audio, self.replies = b'{"event":"media"', []
         self.fed: list[tuple[bytes, int]] = []
         self.times: list[float] = []
@@ -32,6 +32,38 @@ class Stream:
 
     def gone(self, at, *, clean):
         self.ended = (at, len(self.fed))
+
+
+class Socket:
+    """A transport that is read or not; a peer says something every 10 ms, which comes when it is read."""
+
+    def __init__(self) -> None:
+        self.reading, self.closing, self.sent, self.waiting = True, False, 0, []
+
+    def is_closing(self):
+        return self.closing
+
+    def pause_reading(self):
+        assert not self.closing
+        self.reading = False
+
+    def resume_reading(self):
+        assert not self.closing
+        self.reading = True
+
+    async def talk(self, batch, beats):
+        """Returns when each message was read, in beats, and whether it was alone."""
+        loop, read = asyncio.get_running_loop(), []
+        for _ in range(round(beats * HOLD / 0.01)):
+            await asyncio.sleep(0.01)
+            self.waiting.append(AUDIO % self.sent)
+            self.sent += 1
+            if self.reading:
+                now, self.waiting = self.waiting, []
+                for raw in now:
+                    batch.text(raw, NOON + round(loop.time() * 1e9))
+                read.append(len(now))
+        return read
 
 
 def virtual(test):
@@ -127,3 +159,53 @@ async def test_all_streams_are_worked_through_with_one_beat_and_a_fault_holds_no
     batches[1].text(AUDIO % 2, NOON)
     await asyncio.sleep(HOLD)
     assert len(streams[1].fed) == 2
+
+
+@virtual
+async def test_audio_that_says_when_it_was_spoken_waits_in_its_socket_but_for_one_beat_of_so_many():
+    stream, socket = Stream(), Socket()
+    batch = Batch(stream, Pulse(), socket)
+    read = await socket.talk(batch, LISTEN_FIRST)
+    assert set(read) == {1}
+    assert len(read) == round(LISTEN_FIRST * HOLD / 0.01)
+    read = await socket.talk(batch, 4 * LISTEN_EVERY)
+    assert len(read) < socket.sent // 5
+    assert 3 <= sum(size == 1 for size in read) / 10 <= 5
+    batch.gone(NOON)
+    assert [raw for raw, _ in stream.fed] == [AUDIO % number for number in range(socket.sent - len(socket.waiting))]
+
+
+@virtual
+async def test_what_waited_in_the_socket_is_handed_on_as_soon_as_all_of_it_is_read():
+    stream, socket = Stream(), Socket()
+    batch = Batch(stream, Pulse(), socket)
+    await socket.talk(batch, LISTEN_FIRST + 2)
+    read = 0
+    while not read:
+        fed = len(stream.fed)
+        read = sum(await socket.talk(batch, 0.1))
+        await asyncio.sleep(0)
+    assert read > 5
+    assert len(stream.fed) == fed + read
+    batch.gone(NOON)
+
+
+@virtual
+async def test_audio_that_only_its_arrival_places_is_always_read_as_it_comes():
+    stream, socket = Stream(stamped=False), Socket()
+    batch = Batch(stream, Pulse(), socket)
+    assert set(await socket.talk(batch, 3 * LISTEN_EVERY)) == {1}
+    batch.gone(NOON)
+
+
+@virtual
+async def test_a_socket_that_is_done_is_read_to_its_end():
+    stream, socket = Stream(), Socket()
+    batch = Batch(stream, Pulse(), socket)
+    await socket.talk(batch, LISTEN_FIRST + 2)
+    while socket.reading:
+        await socket.talk(batch, 0.1)
+    batch.gone(NOON)
+    assert socket.reading
+    socket.closing = True
+    await asyncio.sleep(2 * HOLD)

@@ -4,6 +4,10 @@ A message that is worked through alone finds cold caches, and costs two to three
 of a track cost together what one does (``join``; tests/bench/bench_twilio.py). So audio waits up to ``HOLD`` with the
 moment of its arrival, and then all streams are worked through one after another; whatever is not audio is taken at
 once, after what waits. A daemon that is killed loses what waits.
+
+To be woken up for a message costs more than all the work on it (decision 0024). Where audio says itself when it was
+spoken, only the least delay of the last minute is asked of its arrivals (``vcond.media.placement``). So once that is
+known, audio waits in the socket: it is read with the beat, and as it comes only for one beat of ``LISTEN_EVERY``.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ MOST: Final = 64
 """Messages that wait for one stream; 10 in normal operation."""
 TOGETHER: Final = 32
 """Streams that are worked through before others are heard again: about a millisecond."""
+LISTEN_FIRST: Final = 20
+"""Beats of a stream that is read as it comes, at its beginning."""
+LISTEN_EVERY: Final = 20
+"""One beat of so many is read as it comes later on: 200 moments of arrival in the minute of which the least delay counts."""
 
 
 class Pulse:
@@ -55,16 +63,21 @@ class Pulse:
 class Batch:
     """The messages of one socket on their way to its stream."""
 
-    def __init__(self, stream: Stream, pulse: Pulse) -> None:
+    def __init__(self, stream: Stream, pulse: Pulse, socket: asyncio.ReadTransport | None = None) -> None:
+        """``socket``: where the messages come from. Without it they are never made to wait there."""
         self.replies = stream.replies
         self._stream = stream
         self._pulse = pulse
+        self._socket = socket
+        self._beats = 0
         self._waiting: list[tuple[bytes, Instant]] = []
         self._expected = False
         """Whether the next beat comes here."""
-        self._audio: bytes | tuple[bytes, ...] = self._stream.audio if self._stream.started else ()
+        self._audio: bytes | tuple[bytes, ...] = ()
         """How texts begin that may wait: none before the stream began."""
+        self._stamped = False
         self._code = GO_ON
+        self._look()
 
     @property
     def started(self) -> bool:
@@ -76,12 +89,15 @@ class Batch:
         if not raw.startswith(self._audio):
             self.flush()
             code = self._code or self._stream.feed(raw, arrived)
-            self._audio = self._stream.audio if self._stream.started else ()
+            self._look()
             return code
         self._waiting.append((raw, arrived))
         if not self._expected:
             self._expected = True
             self._pulse.add(self)
+            if self._stamped and self._beats > LISTEN_FIRST and self._beats % LISTEN_EVERY:
+                self._read_on(now=False)
+                asyncio.get_running_loop().call_soon(self.flush)  # after all that was read with it
         elif len(self._waiting) >= MOST:
             self.flush()
         return self._code
@@ -94,6 +110,8 @@ class Batch:
     def beat(self) -> None:
         """The moment for what waits has come."""
         self._expected = False
+        self._beats += 1
+        self._read_on(now=True)
         self.flush()
 
     def flush(self) -> None:
@@ -103,6 +121,18 @@ class Batch:
             self._code = self._stream.feed_all(waiting) or self._code
 
     def gone(self, at: Instant, *, clean: bool = False) -> None:
-        """The socket is gone."""
+        """The socket is gone, or is read to its end by others."""
+        self._stamped = False
+        self._read_on(now=True)
         self.flush()
         self._stream.gone(at, clean=clean)
+
+    def _look(self) -> None:
+        """What is known of the stream by now."""
+        if self._stream.started:
+            self._audio, self._stamped = self._stream.audio, self._stream.stamped
+
+    def _read_on(self, *, now: bool) -> None:
+        """Read the socket, or let it wait for the next beat."""
+        if self._socket is not None and not self._socket.is_closing():
+            (self._socket.resume_reading if now else self._socket.pause_reading)()

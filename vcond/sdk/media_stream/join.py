@@ -68,19 +68,14 @@ class _Run:
     """Whether it comes after one that follows it; it is alone then."""
     anew: bool
     """Whether its number is the first of a new count."""
+    next: int = field(init=False)
+    """The number of the frame that follows."""
+    until: int = field(init=False)
+    """Milliseconds, as ``timestamp``: where that begins."""
 
-    @property
-    def last(self) -> int:
-        """The number of its last frame."""
-        return self.chunk + len(self.parts) - 1
-
-    def takes(self, frame: Frame) -> bool:
-        """Whether a frame is the next one."""
-        return (
-            frame.chunk == self.chunk + len(self.parts)
-            and abs(frame.timestamp - self.timestamp - self.size // self.per_ms) <= ROUNDING
-            and self.size + len(frame.payload) <= LONGEST * self.per_ms
-        )
+    def __post_init__(self) -> None:
+        self.next = self.chunk + 1
+        self.until = self.timestamp + self.size // self.per_ms
 
     def frame(self) -> Frame:
         """All of it as one, with its number."""
@@ -107,11 +102,20 @@ class Joiner:
         latest: dict[str, _Run] = {}
         for frame, arrived in frames:
             run = latest.get(frame.track)
-            if run is not None and run.takes(frame):
+            # one after another here, not in methods: it is for every frame of every call
+            if (
+                run is not None
+                and frame.chunk == run.next
+                and -ROUNDING <= frame.timestamp - run.until <= ROUNDING
+                and run.size + len(frame.payload) <= LONGEST * run.per_ms
+            ):
                 run.parts.append(frame.payload)
                 size = len(frame.payload)
                 run.size += size
-                run.arrived = min(arrived, Instant(run.arrived + size * MILLI // run.per_ms))
+                run.next += 1
+                run.until = run.timestamp + run.size // run.per_ms
+                least = run.arrived + size * MILLI // run.per_ms
+                run.arrived = arrived if arrived < least else Instant(least)
                 continue
             made = self._begin(frame, arrived, run)
             if made.late:
@@ -128,7 +132,7 @@ class Joiner:
             if len(self._numbers) >= MOST:
                 del self._numbers[next(iter(self._numbers))]
             numbers = self._numbers[frame.track] = _Numbers()
-        highest = numbers.highest if run is None else run.last
+        highest = numbers.highest if run is None else run.next - 1
         anew = frame.chunk <= highest - LATE
         return _Run(
             frame.track,

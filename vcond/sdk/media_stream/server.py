@@ -162,23 +162,23 @@ class MediaStreams:
 
     async def _listen(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> int:
         """Feed the listener until one side has enough; returns the close code."""
-        now = self._host.clock.now
+        now, receive, text, replies = self._host.clock.now, socket.receive, listener.text, listener.replies
         while True:
-            message = await socket.receive()
-            if message.type is WSMsgType.TEXT:
+            kind, data, _ = await receive()
+            if kind is WSMsgType.TEXT:
                 arrived = patience.heard = now()
-                code = listener.text(message.data, arrived)
-            elif message.type is WSMsgType.BINARY:
+                code = text(data, arrived)
+            elif kind is WSMsgType.BINARY:
                 arrived = patience.heard = now()
-                code = listener.binary(message.data, arrived)
+                code = listener.binary(data, arrived)
             else:
-                patience.clean = message.type is WSMsgType.CLOSE and message.data in CLEAN
-                if message.type is WSMsgType.ERROR:
+                patience.clean = kind is WSMsgType.CLOSE and data in CLEAN
+                if kind is WSMsgType.ERROR:
                     self._host.dropped("message", "websocket")
                     self._host.log.warning("a stream ended with a broken or oversized WebSocket message")
                 return NORMAL
-            if listener.replies:
-                await self._reply(socket, listener.replies)
+            if replies:
+                await self._reply(socket, replies)
             if code != GO_ON:
                 return code
 

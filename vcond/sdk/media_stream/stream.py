@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from vcond.sdk.contract import AdapterHost, Answered, Dtmf, Instant, ProtocolError, RecordingPaused, RecordingResumed
+from vcond.sdk.contract import (
+    AdapterHost,
+    Answered,
+    Dtmf,
+    Instant,
+    MillisClock,
+    ProtocolError,
+    RecordingPaused,
+    RecordingResumed,
+)
 from vcond.sdk.media_stream.calls import StreamedCalls
 from vcond.sdk.media_stream.dialect import (
     GO_ON,
@@ -56,6 +65,12 @@ class Stream:
     def audio(self) -> bytes | tuple[bytes, ...]:
         """How texts begin that may wait a moment."""
         return self._dialect.audio
+
+    @property
+    def stamped(self) -> bool:
+        """Whether all its audio says when it was spoken."""
+        forms = self._tracks.carrier.forms.values() if self._tracks.carrier is not None else ()
+        return bool(forms) and all(isinstance(form.clock, MillisClock) for form in forms)
 
     def feed(self, raw: bytes, arrived: Instant) -> int:
         """Take one text. Returns the close code when the socket is to be closed, else ``GO_ON``."""

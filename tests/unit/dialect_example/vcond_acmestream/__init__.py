@@ -98,7 +98,9 @@ class AcmeStreamAdapter:
         """Serve until cancelled. Calls that go on then are left for the core."""
         calls, pulse = StreamedCalls(host, self._config), Pulse()
         streams = MediaStreams(
-            host, Limits.of(self._config), lambda _request, _hang_up: Batch(Stream(host, calls, AcmeDialect()), pulse)
+            host,
+            Limits.of(self._config),
+            lambda request, _: Batch(Stream(host, calls, AcmeDialect()), pulse, request.transport),
         )
         host.ingress.route("GET", self._config.path, streams.answer)
         host.attached(True, f"waiting for streams at {host.ingress.base_url}{self._config.path}")

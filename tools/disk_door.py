@@ -24,7 +24,7 @@ MAY: dict[str, str] = {
     "vcond.base.log": SYSTEM,
     "vcond.capture.resources": SYSTEM,
     "vcond.cli": SYSTEM,
-    "vcond.cli.journals": OPERATOR,
+    "vcond.cli.replay": OPERATOR,
     "vcond.cli.migrate": OPERATOR,
     "vcond.cli.seals": OPERATOR,
     "vcond.cli.settings": OURS,

@@ -64,7 +64,7 @@ class Parts:
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
             config=self.config.delivery,
             on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
-            disk_low=lambda: bool(self.registry.disk.low),
+            disk_low=lambda: "disk" in self.registry.pressure.trouble,
             files=files,
         )
         token = ingress_token(self.config.web, state_dir, files)

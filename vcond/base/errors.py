@@ -87,5 +87,8 @@ class AmbiguousError(OperatorError, LookupError):
     """The beginning of an id that more than one call has."""
 
 
+SEVERAL = "ambiguous call id prefix: give more of the id"
+
+
 class JournalError(OperatorError):
     """A journal that cannot be read as what it claims to be."""

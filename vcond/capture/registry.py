@@ -9,7 +9,7 @@ import structlog
 
 from vcond import __version__
 from vcond.base import metrics
-from vcond.base.errors import AmbiguousError, StorageError
+from vcond.base.errors import SEVERAL, AmbiguousError, StorageError
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
@@ -36,9 +36,6 @@ log = structlog.get_logger()
 
 LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
-
-
-SEVERAL = "ambiguous call id prefix: give more of the id"
 
 
 def _count(state: Call, outcome: str) -> None:

@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich is a third of a second before the first line
     help="Live calls become vCons: attaches to a PBX, records each party, transcribes, delivers.",
 )
 
@@ -226,7 +227,7 @@ def outbox_retry(
     from vcond.cli.admin_client import ask
 
     query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
-    answer = ask(_load(config or context.obj).config.vcond.admin_socket, "retry", write=True, **query)
+    answer = ask(_daemon(config or context.obj).admin_socket, "retry", write=True, **query)
     print(f"{answer['retried']} to be sent again")
 
 
@@ -244,7 +245,7 @@ def outbox_resend(
 
     asked = (("uuid", uuid), ("since", since), ("until", until), ("sink", sink))
     query = {name: value for name, value in asked if value}
-    answer = ask(_load(config or context.obj).config.vcond.admin_socket, "resend", write=True, **query)
+    answer = ask(_daemon(config or context.obj).admin_socket, "resend", write=True, **query)
     print(f"{answer['resent']} to be sent again")
 
 
@@ -280,7 +281,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Read a journal again: its events, its state, its vCon. Changes nothing in it."""
-    from vcond.cli.journals import replay as replay_one
+    from vcond.cli.replay import replay as replay_one
 
     result, lines, valid = replay_one(journal, out)
     _print(result, as_json, lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -51,6 +50,8 @@ def bench_speech(
     Two-party calls in real time through the real speech service and its workers, without PBX and network. A level
     holds when 95 % of the texts come within a second, and the words that are shown too. Exit 1 when not even one does.
     """
+    import asyncio
+
     from vcond.base import log
     from vcond.speech.load import capacity_bench
 

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from vcond.app.plugins import hints
-from vcond.base.errors import AmbiguousError, ConfigError, OperatorError, RefusedError, StorageError
+from vcond.base.errors import SEVERAL, AmbiguousError, ConfigError, OperatorError, RefusedError, StorageError
 from vcond.call.diagnosis import HARMLESS, Diagnosis, hint
 from vcond.call.state import Call, fold
-from vcond.capture.registry import SEVERAL
 from vcond.cli.admin_client import NotRunningError, ask
-from vcond.cli.journals import audio_of, found_in_journals
+from vcond.cli.journals import found_in_journals
+from vcond.cli.replay import audio_of
 from vcond.cli.vcons import inside, load_vcon
 from vcond.config import DaemonConfig, adapter_kinds, load_daemon
 from vcond.journal import read_folder

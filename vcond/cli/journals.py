@@ -1,40 +1,16 @@
-"""Calls as their journals tell them, for when the daemon does not run, and ``vcond replay``."""
+"""Calls: of the running daemon, else as their journals tell them. Those are read only when nobody answers."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from vcond.base.errors import AmbiguousError, JournalError, RefusedError, StorageError
-from vcond.call.state import Call, as_published, fold
-from vcond.capture.registry import SEVERAL
-from vcond.cli import render
+from vcond.base.errors import SEVERAL, AmbiguousError, JournalError, RefusedError, StorageError
 from vcond.cli.admin_client import NotRunningError, ask
 from vcond.config import DaemonConfig
-from vcond.journal import read_folder
-from vcond.media.codecs import Pcm
-from vcond.publish.builder import read_track
-from vcond.publish.summary import detail, summary
-from vcond.storage.files import Files
-from vcond.storage.whole_files import WholeFiles
-from vcond.vcon import BuildOptions, build, serialize, validate
 
-
-class _Files:
-    """Audio files of a journal that another process may be writing."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._files = folder, WholeFiles(Files())
-
-    def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
-        """Samples; zeros where nothing is."""
-        pcm = np.zeros(max(0, stop - start), "<i2")
-        with contextlib.suppress(FileNotFoundError):
-            self._files.read_part(str(self._folder / track_file), pcm.data.cast("B"), 2 * start)
-        return pcm
+if TYPE_CHECKING:
+    from vcond.call.state import Call
 
 
 def summaries(config: DaemonConfig) -> list[dict[str, Any]]:
@@ -42,6 +18,8 @@ def summaries(config: DaemonConfig) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = ask(config.admin_socket, "calls")
     except NotRunningError:
+        from vcond.publish.summary import summary
+
         return [summary(state) | {"daemon": False} for state in _states(config)]
     return [row | {"daemon": True} for row in rows]
 
@@ -69,6 +47,8 @@ def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
     if len(found) > 1:
         raise AmbiguousError(SEVERAL)
     if found:
+        from vcond.publish.summary import detail
+
         return detail(found[0]) | {"daemon": running}
     if not running:
         more = "; where delivered ones are, a running vcond tells"
@@ -80,41 +60,6 @@ def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
     except RefusedError:
         raise RefusedError(f"no call {uuid!r}: neither going on, nor in the journals, nor delivered") from None
     return gone
-
-
-def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], bool]:
-    """A journal's state and vCon, as JSON and as lines; False when its vCon has errors. Raises JournalError."""
-    events, damage = read_folder(folder)
-    state = fold(events)
-    if not state.uuid:
-        raise JournalError(f"{folder} holds no call's journal")
-    result = {**detail(state), "events": len(events), "odd": state.odd, "damage": damage}
-    lines = [
-        *render.call(result),
-        f"  {len(events)} events, {state.odd} odd" + (f", damage: {damage}" if damage else ""),
-    ]
-    if state.ended is None:
-        return result, [*lines, "  not ended: it makes no vCon yet (`vcond recover` ends and delivers it)"], True
-    state = as_published(events)
-    document = build(state, audio_of(folder, state), BuildOptions())
-    found = validate(document)
-    errors = [f for f in found if f.level == "error"]
-    body = serialize(document)
-    if out is not None:
-        try:
-            out.write_bytes(body)
-        except OSError as why:
-            raise StorageError(f"cannot write {out}: {why.strerror}") from None
-        lines.append(f"  vCon: {out}")
-    lines += [f"  {f.level}: {f.path}: {f.message}" for f in found]
-    lines.append(f"  vCon of {len(body)} bytes, {len(errors)} errors")
-    return {**result, "bytes": len(body), "errors": len(errors)}, lines, not errors
-
-
-def audio_of(folder: Path, state: Call) -> dict[int, Pcm]:
-    """The samples of all tracks of a journal."""
-    reader = _Files(folder)
-    return {track.index: read_track(reader, track) for track in state.tracks}
 
 
 def _states(config: DaemonConfig) -> list[Call]:
@@ -130,6 +75,11 @@ def found_in_journals(config: DaemonConfig) -> list[tuple[Path, Call]]:
         return []
     except OSError as why:
         raise StorageError(f"cannot read {root}: {why.strerror}; the journals are for root and vcond's user") from None
+    if not folders:
+        return []
+    from vcond.call.state import fold
+    from vcond.journal import read_folder
+
     states = []
     for folder in folders:
         if folder.is_dir() and not folder.name.startswith("."):

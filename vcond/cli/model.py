@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 from pathlib import Path
@@ -47,6 +46,8 @@ def get_model(
     mirror: Annotated[str, typer.Option(help="Another address below which the archives are.")] = "",
 ) -> None:
     """Fetch, check and unpack a model. Goes on where it stopped; unpacks nothing whose hash is wrong or not known."""
+    import asyncio
+
     from vcond.speech.models import graph_cache, store
 
     model = _wanted(name, source, sha256)
@@ -79,6 +80,8 @@ def verify_models(
 
     With --vocabulary also whether vosk models have its words.
     """
+    import asyncio
+
     from vcond.speech.models import store
 
     folder = _folder(to)
@@ -100,6 +103,8 @@ def compile_models(
 
     Takes minutes and gigabytes of memory now, and disk from now on. Needs the tools of OpenFst.
     """
+    import asyncio
+
     from vcond.speech.models import graph_compiler, store
 
     for folder in _chosen(names, _folder(to)):
@@ -210,6 +215,8 @@ def _next(found: Path) -> str:
 
 
 async def _verified(path: Path, vocabulary: list[str], *, load: bool) -> dict[str, Any]:
+    import asyncio
+
     from vcond.speech.models import store
 
     wrong = await asyncio.to_thread(store.verify, path)

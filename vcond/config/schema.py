@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.config.host import machine_name
-from vcond.delivery import OutboxConfig
+from vcond.delivery.config import OutboxConfig
 from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]

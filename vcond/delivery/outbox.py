@@ -10,16 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
-import msgspec
 import structlog
-from msgspec import Meta
 
 from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery import confirmations, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
+from vcond.delivery.config import OutboxConfig
 from vcond.delivery.confirmer import Confirmer
 from vcond.delivery.maintenance import Maintenance
 from vcond.delivery.model import Clock, Entry, SinkState, State
@@ -34,24 +33,6 @@ log = structlog.get_logger()
 
 MAX_FACTS: Final = 32
 MAX_FACT: Final = 256
-
-
-class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[delivery]``: how the outbox paces itself."""
-
-    keep_days: Annotated[float, Meta(ge=0, le=3650)] = 7
-    """How long a vCon's file stays after every sink has it, so that it can be sent again; shorter while disk space is low.
-    0 = it is removed at once."""
-    ledger_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
-    """How long it is remembered who received a vCon (about 420 bytes each) after its file is gone. 0 = for ever."""
-    backoff_min: Annotated[float, Meta(gt=0, le=3600)] = 5
-    """Seconds: bound of the first wait after a failure; it doubles from there. Waits are uniform below the bound."""
-    backoff_max: Annotated[float, Meta(gt=0, le=3600)] = 300
-    """Seconds: the largest bound."""
-    drain: Annotated[float, Meta(ge=0, le=600)] = 10
-    """Seconds that deliveries under way get when ``run`` is cancelled."""
-    attempt_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 900
-    """Seconds after which one try is given up even when the sink itself has no time-out."""
 
 
 class Outbox:

@@ -19,11 +19,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import msgspec
-from aiohttp import web
-from structlog.typing import FilteringBoundLogger
 
 from vcond.base.errors import (
     BadMediaError,
@@ -64,6 +62,10 @@ from vcond.call.parties import Party
 from vcond.call.state import Call
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from structlog.typing import FilteringBoundLogger
 
 __all__ = [
     "MILLI",
@@ -124,7 +126,7 @@ __all__ = [
     "samples",
 ]  # fmt: skip
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
 
 
 class Clock(Protocol):

@@ -9,13 +9,13 @@ from typing import Any, Final, Protocol
 import structlog
 
 from vcond import __version__
-from vcond.base.errors import AmbiguousError
+from vcond.base.errors import SEVERAL, AmbiguousError
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
 from vcond.call import events as ev
 from vcond.call.diagnosis import diagnose
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CapturedCall
-from vcond.capture.registry import SEVERAL, CallRegistry
+from vcond.capture.registry import CallRegistry
 from vcond.config import Config
 from vcond.delivery import Again, Outbox
 from vcond.delivery.model import Stage

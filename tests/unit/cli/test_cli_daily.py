@@ -95,16 +95,6 @@ def test_the_version_is_an_option_too(tmp_path: Path):
     assert command("--version", config=tmp_path / "-")[1] == command("version", config=tmp_path / "-")[1]
 
 
-def test_help_loads_nothing_heavy():
-    script = (
-        "import sys\nfrom vcond.cli.app import app\n"
-        "heavy = {'numpy', 'aiohttp', 'prometheus_client', 'cryptography', 'jwcrypto', 'websockets', 'sqlite3'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout == "[]\n"
-
-
 @pytest.fixture
 async def door(tmp_path: Path):
     async def call(query):

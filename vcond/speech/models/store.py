@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,13 +19,15 @@ from vcond.base.errors import ConfigError, OperatorError, ProtocolError, Storage
 from vcond.speech.engine_choice import MODEL_FOLDERS, is_vosk, is_whisper
 from vcond.speech.models import graph_cache, packages
 from vcond.speech.models.catalog import Known
-from vcond.speech.models.download import Download, Progress
 from vcond.speech.models.fingerprint import Fingerprint, keep, same
 from vcond.speech.models.unpack import MOST_BYTES, unzip
 from vcond.speech.workers import messages
 from vcond.speech.workers.process import Worker, WorkerLostError
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
+
+if TYPE_CHECKING:
+    from vcond.speech.models.download import Progress
 
 DEFAULT = MODEL_FOLDERS[-1]
 MANIFEST = "vcond-model.json"
@@ -156,6 +159,8 @@ async def _fetched(model: Known, work: Path, mirror: str, progress: Progress, *,
     if path.is_file() and not path.with_name(path.name + ".from").exists():
         return path  # it was whole, and only its hash was missing
     most = model.bytes if exact and model.bytes else MOST_UNKNOWN
+    from vcond.speech.models.download import Download  # lists and checks need no HTTP
+
     await Download(_url(model, mirror), path, most=most, progress=progress).run()
     return path
 

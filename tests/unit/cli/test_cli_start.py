@@ -1,0 +1,73 @@
+"""What a command loads before its first line: imports are most of what it takes to start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from vcond.cli.app import app
+
+HEAVY = {
+    "aiohttp", "asyncio", "av", "cryptography", "ctranslate2", "jwcrypto", "numpy", "prometheus_client", "rich", "soundfile", "sqlite3",
+    "structlog", "uvloop", "vosk", "websockets",
+}  # fmt: skip
+SCRIPT = """
+import contextlib, io, json, sys
+from vcond.cli import main
+heavy = set(json.loads(sys.argv[1]))
+found = []
+for line in json.loads(sys.argv[2]):
+    sys.argv = ["vcond", *line.split()]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+        main()
+    found.append((line, bool(said.getvalue()), sorted(heavy & set(sys.modules))))
+print(json.dumps(found))
+"""
+
+
+def lines_of(group, name: str = ""):
+    """``COMMAND --help`` for every command."""
+    yield f"{name} --help"
+    for one in group.registered_commands:
+        yield f"{name} {one.name or one.callback.__name__.replace('_', '-')} --help"
+    for one in group.registered_groups:
+        yield from lines_of(one.typer_instance, f"{name} {one.name}")
+
+
+def loaded(lines: list[str], heavy: set[str]) -> dict[str, list[str]]:
+    """The first of some commands, run one after the other, that loads something heavy, and what."""
+    words = [sys.executable, "-c", SCRIPT, json.dumps(sorted(heavy)), json.dumps(lines)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert [line for line, said, _ in found if not said] == []
+    return next(({line: modules} for line, _, modules in found if modules), {})
+
+
+def test_help_loads_nothing_heavy():
+    lines = list(lines_of(app))
+    assert len(lines) > 30
+    assert loaded(lines, HEAVY) == {}
+
+
+def test_what_asks_the_daemon_loads_nothing_heavy(tmp_path: Path):
+    file = tmp_path / "vcond.toml"
+    file.write_text(f'[vcond]\nstate_dir = "{tmp_path}/state"\nadmin_socket = "{tmp_path}/admin"\n')
+    lines = [
+        "calls",
+        "show 01a2",
+        "pause 01a2",
+        "resume 01a2",
+        "outbox",
+        "outbox retry",
+        "outbox resend x",
+        "config show",
+    ]
+    assert loaded([f"{line} -c {file}" for line in lines], HEAVY) == {}
+
+
+def test_files_are_looked_at_without_a_server_and_a_database(tmp_path: Path):
+    file = tmp_path / "a.vcon"
+    file.write_text('{"vcon": "0.4.0"}')
+    lines = [f"validate {file}", f"convert {file} --out {tmp_path}/b.vcon", f"model list --to {tmp_path}"]
+    assert loaded(lines, {"aiohttp", "prometheus_client", "sqlite3", "websockets"}) == {}

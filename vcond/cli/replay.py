@@ -67,9 +67,3 @@ def audio_of(folder: Path, state: Call) -> dict[int, Pcm]:
     """The samples of all tracks of a journal."""
     reader = _Files(folder)
     return {track.index: read_track(reader, track) for track in state.tracks}
-
-
-def audio_of(folder: Path, state: Call) -> dict[int, Pcm]:
-    """The samples of all tracks of a journal."""
-    reader = _Files(folder)
-    return {track.index: read_track(reader, track) for track in state.tracks}

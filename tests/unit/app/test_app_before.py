@@ -29,6 +29,7 @@ from vcond.journal import read_folder
 from vcond.journal.records import FORMAT, Reader, encode
 from vcond.sdk.sink import OutgoingVcon, Receipt
 from vcond.speech.models import graph_cache, store
+from vcond.vcon import read, serialize
 
 BEFORE = Path(__file__).resolve().parents[2] / "data" / "before"
 TOLD = json.loads((BEFORE / "told.json").read_text())
@@ -76,11 +77,29 @@ def delivered(state: Path) -> dict[str, dict[str, str]]:
     """By sink, by uuid, the SHA-512 of the vCon."""
     return {
         sink: {
-            file.name.removesuffix(".vcon.json"): hashlib.sha512(file.read_bytes()).hexdigest()
+            file.name.removesuffix(".vcon.json"): hashlib.sha512(without_findings(file.read_bytes())).hexdigest()
             for file in (state.parent / sink).glob("*.vcon.json")
         }
         for sink in DELIVERED
     }
+
+
+def without_findings(body: bytes) -> bytes:
+    """A vCon without what this version says of it and that one did not: findings, and warnings of the call as sentences."""
+    document = read(body)
+    for attached in document["attachments"]:
+        if attached["purpose"] == "vcond-capture-report" and attached["body"].pop("findings", None) is not None:
+            told = {warned["text"] for warned in attached["body"]["warnings"]}
+            lists = [attached["body"]["notes"]]
+            lists += [
+                a["body"]["quality"]["processing_warnings"]
+                for a in document.get("analysis", [])
+                if "quality" in a["body"]
+            ]
+            for texts in lists:
+                texts[:] = [text for text in texts if text not in told]
+            return serialize(document)
+    return body
 
 
 def rows(state: Path, asked: str) -> set[tuple[object, ...]]:

@@ -13,10 +13,10 @@ Json = Annotated[bool, typer.Option("--json", help="Machine readable.")]
 
 
 def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:
-    """The value as JSON, or the lines."""
+    """The value as JSON, or the lines. What a caller, a platform or a file brought along steers no terminal."""
     if as_json:
         json.dump(value, sys.stdout, indent=1, ensure_ascii=False)
         print()
     else:
         for line in lines:
-            print(line)
+            print("".join(char if char.isprintable() or char in "\n\t" else " " for char in line))

@@ -96,6 +96,7 @@ lock: setup
 	$(BIN)/python -m pip -q install uv
 	$(COMPILE) --python-version 3.11 --extra embedded --extra siprec --extra webrtc --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
+	$(COMPILE) --python-version 3.11 tests/peers/judges/sdks.in -o tests/peers/judges/sdks.txt
 	$(COMPILE) --python-version 3.12 --no-deps tests/peers/judges/judges.in -o tests/peers/judges/judges.txt
 	cd tests/peers/whip && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
 	for extra in embedded siprec webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \

@@ -48,7 +48,7 @@ vosk_model() { # a vosk model for tests and benches, hash checked; a missing one
 }
 
 judges() { # other vCon libraries, beside us so that we never import them. They say Python 3.12 and run on 3.11 as well:
-  wanted="$($PYTHON --version) $(cat tests/peers/judges/*.txt | sha256sum)" # the tests that use them show it
+  wanted="$($PYTHON --version) $(cat tests/peers/judges/requirements.txt tests/peers/judges/judges.txt | sha256sum)" # the tests that use them show it
   [ "$(cat .peers/judges/.ready 2>/dev/null)" = "$wanted" ] && return 0
   say "installing the judges of vCons"
   rm -rf .peers/judges
@@ -57,6 +57,16 @@ judges() { # other vCon libraries, beside us so that we never import them. They 
     .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes --no-deps --ignore-requires-python \
       --no-warn-conflicts -r tests/peers/judges/judges.txt && # what they ask for and nobody uses is not installed
     printf '%s\n' "$wanted" >.peers/judges/.ready; } || say "the judges could not be installed: their tests will say so"
+}
+
+sdks() { # the libraries of the platforms that send media streams, which check signatures with us
+  wanted="$($PYTHON --version) $(sha256sum <tests/peers/judges/sdks.txt)"
+  [ "$(cat .peers/sdks/.ready 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing the libraries of platforms"
+  rm -rf .peers/sdks
+  { "$PYTHON" -m venv .peers/sdks &&
+    .peers/sdks/bin/python -m pip -qq install --only-binary :all: --require-hashes -r tests/peers/judges/sdks.txt &&
+    printf '%s\n' "$wanted" >.peers/sdks/.ready; } || say "the libraries of platforms could not be installed: their tests will say so"
 }
 
 whip() { # libdatachannel, which OBS and others publish with, as npm's node-datachannel carries it
@@ -91,6 +101,7 @@ if [ "${1:-}" = test ]; then
   tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none to install
   vosk_model
   judges
+  sdks
   whip
   exit 0
 fi

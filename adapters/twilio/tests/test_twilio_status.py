@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from vcond.sdk.media_stream import with_form
 from vcond.sdk.media_stream.signatures import url_signature
@@ -30,7 +33,8 @@ async def serving(**config):
         async with aiohttp.ClientSession() as session:
 
             async def post(form, where="/twilio/stream/status", **headers):
-                async with session.post(host.ingress.bound_url + where, data=form, headers=headers) as answer:
+                where = URL(host.ingress.bound_url + where, encoded=True)
+                async with session.post(where, data=form, headers=headers) as answer:
                     return answer.status
 
             yield host, post
@@ -84,6 +88,24 @@ async def test_a_callback_that_twilio_did_not_sign_is_refused(twilio):
         assert await post(FORM, **signature(FORM.items(), key="0" * 32)) == 403
         assert await post(FORM, **signature(FORM.items(), url=f"{BASE}/twilio/stream")) == 403
         assert (host.calls, host.drops) == ([], {("status", "signature"): 4})
+
+
+@virtual
+async def test_a_body_that_is_no_form_is_vouched_for_by_its_digest_in_the_signed_url(twilio):
+    async with serving(auth_tokens=[KEY]) as (host, post):
+        body = json.dumps(FORM).encode()
+        where = f"/twilio/stream/status?bodySHA256={hashlib.sha256(body).hexdigest()}"
+        headers = {"Content-Type": "application/json", "X-Twilio-Signature": url_signature(KEY, BASE + where)}
+        assert await post(body.replace(b"busy", b"failed"), where, **headers) == 403
+        assert await post(body, where.replace("stream/status?body", "stream/status?Body"), **headers) == 403
+        plain = {**headers, "X-Twilio-Signature": url_signature(KEY, f"{BASE}/twilio/stream/status")}
+        assert await post(body, **plain) == 403
+        assert host.calls == []
+        assert await post(body, where, **headers) == 204
+        assert [call.state.disposition for call in host.calls] == ["busy"]
+        odd = f"/twilio/stream/status?bodySHA256={hashlib.sha256(b'[]').hexdigest()}"
+        assert await post(b"[]", odd, **{**headers, "X-Twilio-Signature": url_signature(KEY, BASE + odd)}) == 204
+        assert host.drops == {("status", "signature"): 3, ("status", "malformed"): 1}
 
 
 @virtual

@@ -1,6 +1,7 @@
 """Status callbacks of calls: how one ended that nobody answered, and that one is over whose stream was lost.
 
-Source: Twilio, "Call resource", StatusCallback: a form that Twilio posts when a call has ended. A call that was never
+Source: Twilio, "Call resource", StatusCallback: a form that Twilio posts when a call has ended (JSON is taken too, where
+``bodySHA256`` in the signed URL vouches for it). A call that was never
 streamed (busy, not answered, cancelled, failed) is a record of its own, without audio.
 """
 
@@ -11,10 +12,19 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from vcond.sdk.contract import AdapterHost, CallAttribute, Cause, Direction
-from vcond.sdk.media_stream import StreamedCalls, candidates, party, twilio_signed, understand, with_form
+from vcond.sdk.media_stream import (
+    StreamedCalls,
+    candidates,
+    names_body,
+    party,
+    twilio_signed,
+    understand,
+    with_form,
+)
 
 SIGNATURE: Final = "X-Twilio-Signature"
 SETTINGS: Final = "X-Twilio-Webhooks-Signature-Settings"
@@ -22,6 +32,7 @@ UNANSWERED: Final = frozenset({"busy", "no-answer", "canceled", "failed"})
 PATIENCE: Final = 10.0
 """Seconds that a form may take to come."""
 MOST_FIELDS: Final = 200
+_decode = msgspec.json.Decoder(dict[str, object]).decode
 REMEMBERED: Final = 10_000
 """Calls whose end is not told twice: Twilio posts again when an answer was lost."""
 
@@ -29,6 +40,14 @@ REMEMBERED: Final = 10_000
 def signed(request: web.Request, keys: Iterable[str], urls: Iterable[str]) -> bool:
     """Whether Twilio signed a request for one of these URLs."""
     return twilio_signed(request.headers.get(SIGNATURE, ""), request.headers.get(SETTINGS, ""), keys, urls)
+
+
+def fields(body: bytes) -> list[tuple[str, str]]:
+    """The texts of a JSON object; none of what is none."""
+    try:
+        return [(name, value) for name, value in _decode(body).items() if isinstance(value, str)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 class Statuses:
@@ -44,11 +63,17 @@ class Statuses:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Take one callback."""
-        async with asyncio.timeout(PATIENCE):
-            posted = await request.post()
-        form = [(name, value) for name, value in posted.items() if isinstance(value, str)]
         urls = candidates(self._base, request.raw_path, ("https",))
-        if self._keys and not signed(request, self._keys, [with_form(url, form) for url in urls]):
+        async with asyncio.timeout(PATIENCE):
+            if request.content_type == "application/json":
+                body = await request.read()
+                form = fields(body)
+                urls = urls if names_body(request.raw_path, body) else []
+            else:
+                posted = await request.post()
+                form = [(name, value) for name, value in posted.items() if isinstance(value, str)]
+                urls = [with_form(url, form) for url in urls]
+        if self._keys and not signed(request, self._keys, urls):
             self._host.dropped("status", "signature")
             raise web.HTTPForbidden(text="nobody vouches for this status\n")
         self.take(dict(form[:MOST_FIELDS]))

@@ -39,7 +39,7 @@ from vcond.sdk.media_stream.early import Early
 from vcond.sdk.media_stream.parameters import Parameters, party, understand
 from vcond.sdk.media_stream.server import MAX_MESSAGE, HangUp, Limits, Listener, MediaStreams
 from vcond.sdk.media_stream.settings import StreamSettings
-from vcond.sdk.media_stream.signatures import candidates, same, twilio_signed, with_form
+from vcond.sdk.media_stream.signatures import candidates, names_body, same, twilio_signed, with_form
 from vcond.sdk.media_stream.stream import Stream
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "StreamedCall",
     "StreamedCalls",
     "candidates",
+    "names_body",
     "party",
     "same",
     "twilio_signed",

@@ -7,10 +7,11 @@ connected to: it is made of the public URL that the operator names and what was 
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 PORTS: Final = {"wss": 443, "https": 443, "ws": 80, "http": 80}
 LONGEST: Final = 512
@@ -50,6 +51,12 @@ def with_form(url: str, form: Iterable[tuple[str, str]]) -> str:
     for name, value in form:
         values.setdefault(name, set()).add(value)
     return url + "".join(name + value for name in sorted(values) for value in sorted(values[name]))
+
+
+def names_body(target: str, body: bytes) -> bool:
+    """Whether a URL says what is posted to it, ``bodySHA256``: so Twilio signs a body that is no form. Lower-case hex."""
+    given = parse_qs(urlsplit(target).query).get("bodySHA256", [""])
+    return same(given[0], hashlib.sha256(body).hexdigest())
 
 
 def twilio_signed(given: str, settings: str, keys: Iterable[str], urls: Iterable[str]) -> bool:

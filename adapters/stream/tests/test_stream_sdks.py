@@ -1,0 +1,198 @@
+"""Signatures, judged both ways by the platforms' own libraries, which ``tools/setup.sh test`` installs beside us.
+
+Theirs: what their library signs, we take, and with another key, URL or body we do not. Ours: what our functions make, their
+library takes, and refuses the same changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from vcond.sdk.media_stream import candidates, names_body, twilio_signed, with_form
+from vcond.sdk.media_stream.signatures import url_signature
+from vcond.testing.needs import needs
+from vcond_stream.trust import VOUCH, Asked
+
+OURS = Path(__file__).parents[3] / ".peers" / "sdks"
+SDKS = os.environ.get("VCOND_SDKS", "") or (str(OURS / "bin" / "python") if (OURS / ".ready").exists() else "")
+KEY, OTHER = "12345678901234567890123456789012", "another-key-than-that-of-platform"
+NOW = 1_795_944_290.0
+TARGET = "/stream/x?b=2&a=1"
+FORM = [("k", "z"), ("k", "y"), ("k", "z"), ("B", "1"), ("empty", ""), ("ü", "é")]
+
+PROGRAM = """
+import importlib.util, json, logging, sys
+logging.disable(logging.CRITICAL)
+from multidict import MultiDict
+from plivo.utils import signature_v3 as plivo
+from twilio.request_validator import RequestValidator, get_signature_algorithm
+from vobiz.utils import signature_v3 as vobiz
+
+place = importlib.util.find_spec("signalwire").submodule_search_locations[0]  # the package would import all of itself
+file = importlib.util.spec_from_file_location("signalwire_validator", place + "/core/security/webhook_validator.py")
+signalwire = importlib.util.module_from_spec(file)
+file.loader.exec_module(signalwire)
+
+def run(what, *given):
+    match what:
+        case "twilio signs":
+            key, url, form, settings = given
+            return RequestValidator(key).compute_signature(url, MultiDict(form), get_signature_algorithm(settings))
+        case "twilio takes":
+            key, url, form, signature, settings = given
+            form = MultiDict(form) if isinstance(form, list) else form
+            return RequestValidator(key).validate(url, form, signature, algorithm=get_signature_algorithm(settings))
+        case "plivo signs" | "vobiz signs":
+            key, url, nonce = given
+            of = plivo if what.startswith("plivo") else vobiz
+            return of.get_signature_v3(key, of.construct_get_url(url, {}), nonce).decode()
+        case "plivo takes" | "vobiz takes":
+            key, url, nonce, signature = given
+            of = plivo if what.startswith("plivo") else vobiz
+            return of.validate_v3_signature("GET", url, nonce, key, signature)
+        case "signalwire takes":
+            return signalwire.validate_webhook_signature(*given)
+        case "signalwire takes sha256":
+            return signalwire.validate_webhook_signature_sha256(*given)
+
+for line in sys.stdin:
+    print(json.dumps([run(*case) for case in json.loads(line)]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """Asks their libraries; returns what they answer to each case."""
+    needs(SDKS, "the platforms' libraries are not installed in .peers/sdks: tools/setup.sh test")
+    with subprocess.Popen(
+        [SDKS, "-W", "ignore", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as libraries:
+
+        def ask(*cases):
+            libraries.stdin.write(msgspec.json.encode(cases).decode() + "\n")
+            libraries.stdin.flush()
+            return msgspec.json.decode(libraries.stdout.readline())
+
+        yield ask
+        libraries.stdin.close()
+
+
+def vouched(dialect, headers, *, base="https://edge.example.com", target=TARGET, key=KEY):
+    return VOUCH[dialect](Asked(base, target, headers, NOW, {}), key)
+
+
+BASES = [
+    "https://edge.example.com",
+    "https://edge.example.com:443",
+    "wss://edge.example.com:8443/behind",
+    "https://[2001:db8::1]",
+]
+SETTINGS = ["", "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_what_twilios_library_signs_of_a_handshake_is_taken(ask, settings):
+    urls = [(base, url) for base in BASES for url in candidates(base, TARGET)]
+    made = ask(*[("twilio signs", KEY, url, [], settings) for _, url in urls])
+    for (base, url), signature in zip(urls, made, strict=True):
+        headers = {"x-twilio-signature": signature, "x-twilio-webhooks-signature-settings": settings}
+        assert vouched("twilio", headers, base=base), url
+        assert not vouched("twilio", headers, base=base, key=OTHER)
+        assert not vouched("twilio", headers, base=base, target="/stream/x?a=1&b=2")
+        assert not vouched("twilio", headers, base="https://other.example.com")
+        other = {**headers, "x-twilio-webhooks-signature-settings": SETTINGS[not SETTINGS.index(settings)]}
+        assert not vouched("twilio", other, base=base)
+
+
+def test_what_we_sign_of_a_handshake_twilios_library_takes(ask):
+    """C1: it drops any port, adds :80 to wss and :443 to https only. We take :443 of wss too, which it does not add."""
+    bare, port = f"wss://edge.example.com{TARGET}", f"wss://edge.example.com:443{TARGET}"
+    asked = [(bare, bare), (port, bare), (port, port), (bare, port)]
+    for algorithm, settings in zip(("sha1", "sha256"), SETTINGS, strict=True):
+        cases = [("twilio takes", KEY, url, [], url_signature(KEY, of, algorithm), settings) for url, of in asked]
+        assert ask(*cases) == [True, True, True, False]
+        refused = [
+            ("twilio takes", OTHER, bare, [], url_signature(KEY, bare, algorithm), settings),
+            ("twilio takes", KEY, f"{bare}x", [], url_signature(KEY, bare, algorithm), settings),
+            ("twilio takes", KEY, bare, [], url_signature(KEY, bare, algorithm)[:-2] + "A=", settings),
+        ]
+        assert ask(*refused) == [False] * 3
+
+
+@pytest.mark.parametrize("form", [FORM, FORM[:1], [], list(reversed(FORM))])
+def test_forms_are_signed_as_twilios_library_does(ask, form):
+    """C2: names in order, each value of a name once, in order."""
+    url = "https://edge.example.com/twilio/stream/status"
+    (theirs,) = ask(("twilio signs", KEY, url, form, ""))
+    changed = [*form, ("CallStatus", "failed")]
+    assert twilio_signed(theirs, "", [OTHER, KEY], [with_form(url, form)])
+    assert not twilio_signed(theirs, "", [OTHER], [with_form(url, form)])
+    assert not twilio_signed(theirs, "", [KEY], [with_form(url, changed)])
+    ours = url_signature(KEY, with_form(url, form))
+    cases = [("twilio takes", KEY, url, form, ours, ""), ("twilio takes", OTHER, url, form, ours, "")]
+    assert ask(*cases, ("twilio takes", KEY, url, changed, ours, "")) == [True, False, False]
+
+
+@pytest.mark.parametrize("form", ["hex", "HEX", "missing", "other body"])
+def test_bodies_that_are_no_form_are_bound_as_twilios_library_does(ask, form):
+    """C3: lower-case hex of the raw body, in the signed URL."""
+    body = '{"CallSid": "CA1", "CallStatus": "busy"}'
+    digest = hashlib.sha256((body if form != "other body" else body + " ").encode()).hexdigest()
+    query = {"hex": f"?bodySHA256={digest}", "HEX": f"?bodySHA256={digest.upper()}", "missing": "?x=1"}
+    target = "/status" + query.get(form, f"?bodySHA256={digest}")
+    url = f"https://edge.example.com{target}"
+    if form != "missing":  # their library raises then
+        assert ask(("twilio takes", KEY, url, body, url_signature(KEY, url), "")) == [form == "hex"]
+    assert names_body(target, body.encode()) is (form == "hex")
+
+
+@pytest.mark.parametrize("dialect", ["plivo", "vobiz"])
+@pytest.mark.parametrize("target", ["/stream/x", "/stream/x?b=2&a=1", "/stream/x?a=%20c&a=%2Bb&k="])
+def test_what_plivos_library_signs_is_taken_and_the_other_way_round(ask, dialect, target):
+    """C4, C5. It checks http and https only; of which URL streams are signed is not documented."""
+    header = f"x-{dialect}-signature-v3"
+    base = "https://edge.example.com"
+    signs = [f"{base}{target}", f"{base}:443{target}", f"http://edge.example.com{target}"]
+    if "?" not in target:
+        signs.append(f"http://edge.example.com{target}/websocket")
+    made = ask(*[(f"{dialect} signs", KEY, url, "n1") for url in signs])
+    for url, signature in zip(signs, made, strict=True):
+        headers = {header: signature, f"{header}-nonce": "n1"}
+        assert vouched(dialect, headers, target=target), url
+        assert vouched(dialect, {**headers, header: f"AAAA,{signature}"}, target=target)
+        assert not vouched(dialect, headers, target=target, key=OTHER)
+        assert not vouched(dialect, headers, target=f"{target}x")
+        assert not vouched(dialect, {**headers, f"{header}-nonce": "n2"}, target=target)
+    url, signature = signs[0], made[0]
+    cases = [(KEY, url, "n1", signature), (OTHER, url, "n1", signature), (KEY, f"{url}x", "n1", signature)]
+    assert ask(*[(f"{dialect} takes", *case) for case in cases]) == [True, False, False]
+
+
+def test_what_we_take_for_signalwires_signature_its_library_takes_too(ask):
+    """C8: base64 or hex of HMAC-SHA1, hex of HMAC-SHA256 in a header of its own; of a handshake, which has no body."""
+    url = f"wss://edge.example.com{TARGET}"
+    hex1, hex256 = (hmac.digest(KEY.encode(), url.encode(), name).hex() for name in ("sha1", "sha256"))
+    base64 = url_signature(KEY, url)
+    for made in (base64, hex1):
+        assert vouched("signalwire", {"x-signalwire-signature": made})
+        cases = [(KEY, made, url, ""), (OTHER, made, url, ""), (KEY, made, f"{url}x", "")]
+        assert ask(*[("signalwire takes", *case) for case in cases]) == [True, False, False]
+        assert not vouched("signalwire", {"x-signalwire-signature": made}, key=OTHER)
+        assert not vouched("signalwire", {"x-signalwire-signature": made}, target=f"{TARGET}x")
+    # a base64 signature of the URL alone it takes with any form beside it; a hex one is of the body
+    assert ask(("signalwire takes", KEY, base64, url, "k=v"), ("signalwire takes", KEY, hex1, url, "k=v")) == [
+        True,
+        False,
+    ]
+    assert vouched("signalwire", {"x-signalwire-sha256-signature": hex256})
+    cases = [(KEY, hex256, url, ""), (OTHER, hex256, url, ""), (KEY, hex256, url, "body")]
+    assert ask(*[("signalwire takes sha256", *case) for case in cases]) == [True, False, False]
+    (twilio,) = ask(("twilio signs", KEY, url, [], ""))
+    assert vouched("signalwire", {"x-twilio-signature": twilio})

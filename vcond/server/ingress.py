@@ -22,6 +22,8 @@ from vcond.storage.whole_files import WholeFiles
 log = structlog.get_logger()
 
 LARGEST_BODY = 1 << 20
+IDLE: Final = 20.0
+"""Seconds that a connection may take for the head of a request, and between two. WebSockets are their adapters' to bound."""
 DEEPEST: Final = 8
 """Segments that a path may have below a route that serves everything below it."""
 QUIET: Final = 60.0
@@ -101,7 +103,9 @@ class WebServer:
         """Bind and serve. Raises ConfigError when the address cannot be bound."""
         app = web.Application(client_max_size=LARGEST_BODY)
         app.router.add_route("*", "/{tail:.*}", self._dispatch)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, handle_signals=False)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=2, handle_signals=False, keepalive_timeout=IDLE
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.host, self._config.port, backlog=512)
         try:

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from vcond.base.errors import ConfigError
 from vcond.config import WebConfig
-from vcond.server.ingress import WebServer, ingress_token
+from vcond.server.ingress import IDLE, WebServer, ingress_token
 from vcond.storage.files import Files
+from vcond.testing.time import run_virtual
 
 TOKEN = "t0ken"
 
@@ -52,6 +53,23 @@ async def test_ingress_takes_a_token(path: str, headers: dict[str, str], status:
         server.ingress("x").route("GET", "/x/stream", hello)
         async with client.get(path, headers=headers) as answer:
             assert answer.status == status
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /x HTTP/1.1\r\nHost: h\r\n", b"GET /x/t0ken HTTP/1.1\r\nHost: h\r\n\r\n"])
+def test_a_connection_that_asks_for_nothing_in_time_is_closed(said):
+    async def main():
+        async with served() as (server, _):
+            server.ingress("x").route("GET", "/x", hello)
+            at = urlsplit(server.base_url)
+            reader, writer = await asyncio.open_connection(at.hostname, at.port)
+            writer.write(said)
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            await asyncio.wait_for(reader.read(), 2 * IDLE)
+            assert loop.time() - begun == pytest.approx(IDLE, abs=1)
+            writer.close()
+
+    run_virtual(main())
 
 
 async def test_a_token_that_is_no_text_is_a_wrong_one():

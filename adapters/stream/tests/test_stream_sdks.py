@@ -11,6 +11,7 @@ import hmac
 import os
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
@@ -31,8 +32,10 @@ PROGRAM = """
 import importlib.util, json, logging, sys
 logging.disable(logging.CRITICAL)
 from multidict import MultiDict
+from plivo import plivoxml
 from plivo.utils import signature_v3 as plivo
 from twilio.request_validator import RequestValidator, get_signature_algorithm
+from twilio.twiml.voice_response import VoiceResponse
 from vobiz.utils import signature_v3 as vobiz
 
 place = importlib.util.find_spec("signalwire").submodule_search_locations[0]  # the package would import all of itself
@@ -57,6 +60,12 @@ def run(what, *given):
             key, url, nonce, signature = given
             of = plivo if what.startswith("plivo") else vobiz
             return of.validate_v3_signature("GET", url, nonce, key, signature)
+        case "plivo writes":
+            return plivoxml.ResponseElement().add(plivoxml.StreamElement(given[0], **given[1])).to_string()
+        case "twilio writes":
+            made = VoiceResponse()
+            made.start().stream(**given[0])
+            return str(made)
         case "signalwire takes":
             return signalwire.validate_webhook_signature(*given)
         case "signalwire takes sha256":
@@ -196,3 +205,22 @@ def test_what_we_take_for_signalwires_signature_its_library_takes_too(ask):
     assert ask(*[("signalwire takes sha256", *case) for case in cases]) == [True, False, False]
     (twilio,) = ask(("twilio signs", KEY, url, [], ""))
     assert vouched("signalwire", {"x-twilio-signature": twilio})
+
+
+def stream_of(text):
+    """The ``Stream`` element of an XML document: attributes and text."""
+    stream = next(ET.fromstring(text).iter("Stream"))
+    return stream.attrib, (stream.text or "").strip()
+
+
+@pytest.mark.parametrize("name", ["Plivo", "Twilio's look-alikes"])
+def test_what_stands_in_platforms_md_is_what_their_library_writes(ask, name):
+    page = (Path(__file__).parents[1] / "PLATFORMS.md").read_text()
+    snippet = page.partition(f"\n## {name}\n")[2].partition("```xml\n")[2].partition("```")[0]
+    attributes, url = stream_of(snippet)
+    if name == "Plivo":
+        given = {**attributes, "bidirectional": attributes["bidirectional"] == "true"}
+        (made,) = ask(("plivo writes", url, given))
+    else:
+        (made,) = ask(("twilio writes", attributes))
+    assert stream_of(made) == (attributes, url)

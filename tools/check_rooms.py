@@ -27,7 +27,7 @@ TABLE: dict[str, set[str]] = {
     "vcon": {"call", *PLAIN},
     "journal": {"call", "storage", "base"},
     "speech": {"call", "media", "journal", "storage", "base"},
-    "sdk": {"call", "media", "base.backoff", *PLAIN},
+    "sdk": {"call", "media", "base.backoff", "base.tls", *PLAIN},
     "delivery": {"vcon", "sdk", "storage", "base"},
     "testing": {"call", "media", "sdk", "speech.engine", *PLAIN},
     "config": {"speech", "delivery", "base"},
@@ -63,7 +63,7 @@ TABLE: dict[str, set[str]] = {
     "demo": {"call", "media", "vcon", "sdk", "base"},
 }
 JOBS = {
-    "base": "errors, time, waits before another try, logs, metrics, tasks, systemd",
+    "base": "errors, time, waits before another try, logs, metrics, tasks, systemd, TLS contexts",
     "policy": "who may do what with what is recorded: pause it, let it go on. Pure",
     "storage": "the one door to the disk, for reading and writing",
     "call": "events, the call as a fold over them, causes, merging. Pure",

@@ -15,7 +15,7 @@ from vcond import __version__
 from vcond.app import plugins
 from vcond.app.supervisor import Supervisor
 from vcond.app.wiring import Parts
-from vcond.base import log
+from vcond.base import log, tls
 from vcond.base.errors import VcondError
 from vcond.base.systemd import Notifier
 from vcond.base.tasks import cancelled
@@ -149,6 +149,7 @@ class Reloader:
         self._loaded, self._parts, self._notifier = loaded, parts, notifier
         self._task: asyncio.Task[None] | None = None
         self._again = False
+        self._served: list[tls.Served] = []
 
     def ask(self) -> None:
         """SIGHUP; during another reload it asks for one more, as the files may have changed since they were read."""
@@ -172,6 +173,8 @@ class Reloader:
             plugins.adapters(new.config)
             plugins.sinks(new.config, clock=self._parts.clock.now)
             check_record(new.config.record)
+        for one in self._served:
+            one.check()
         return new
 
     async def _reload(self) -> None:
@@ -180,6 +183,7 @@ class Reloader:
         self._notifier.send(RELOADING="1", MONOTONIC_USEC=monotonic)
         try:
             async with asyncio.timeout(RELOAD_LIMIT):  # files, which may be on a disk that does not answer
+                self._served = tls.served()
                 new = await asyncio.to_thread(self._read_again)
             self._apply(new)
         except VcondError as why:
@@ -200,4 +204,6 @@ class Reloader:
         waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
         log.configure(wanted.log_level, wanted.log_format)
         self._parts.registry.config = config
+        for one in self._served:
+            one.reload()
         logger.info("configuration reloaded", needs_restart=waiting)

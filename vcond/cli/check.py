@@ -8,12 +8,13 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from vcond.app import plugins
+from vcond.base import tls
 from vcond.base.errors import PeerError, VcondError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.admin_client import ask
@@ -37,6 +38,8 @@ LIMIT = 30.0
 
 AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if that says so too: chown -R vcond:vcond"
 SECRETS = {"password", "secret", "token", "admin_key", "api_secret", "turn_password", "turn_secret"}
+CERTIFICATES = {"certificate", "client_ca", "ca", "ca_file"}
+"""Keys of any section whose certificates end some day."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -89,11 +92,13 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         Finding(told.level, told.what, told.detail, told.fix)
         for told in check_speech(config.speech, graphs=not errors_only)
     ]
-    if config.web.host not in LOOPBACK and not config.web.public_url.startswith("https://"):
-        fix = "put a TLS proxy before it and set web.public_url to its https address"
+    behind_tls = config.web.certificate or config.web.public_url.startswith("https://")
+    if config.web.host not in LOOPBACK and not behind_tls:
+        fix = "set web.certificate, or put a TLS proxy before it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += [*_name(config), *_files(loaded), *_ops(config)]
     found += _seal(config)
+    found += _certificates(config)
     found += _same_receiver(sinks)
     fix = "make record.inline_limit no larger than max_bytes of the sink: longer calls are compressed to fit"
     for small in plugins.too_small(config, sinks):
@@ -212,7 +217,7 @@ def _files(loaded: Loaded) -> list[Finding]:
     for file in loaded.files:
         secret = [
             key for key, source in loaded.origin.items()
-            if source == str(file) and key not in loaded.referred and key.rpartition(".")[2] in SECRETS
+            if source == str(file) and key not in loaded.referred and (key.rpartition(".")[2] in SECRETS)
         ]  # fmt: skip
         if secret and file.stat().st_mode & 0o007:
             fix = f"chown root:vcond {file} && chmod 0640 {file}; or put it into /etc/credstore: docs/operations.md"
@@ -236,9 +241,32 @@ def _seal(config: Config) -> list[Finding]:
         ends = plugins.load_seal(config.seal).ends
     except VcondError as why:
         return [Finding("error", "seal", str(why), "mend [seal]")]
+    return [_until("seal", "signs", ends)]
+
+
+def _until(what: str, does: str, ends: datetime) -> Finding:
     days = (ends - datetime.now(UTC)).days
     level: Literal["ok", "warning", "error"] = "ok" if days > SOON else "warning" if days >= 0 else "error"
-    return [Finding(level, "seal", f"signs until {ends:%Y-%m-%d}, {days} days", "renew the certificate")]
+    return Finding(level, what, f"{does} until {ends:%Y-%m-%d}, {days} days", "renew the certificate")
+
+
+def _certificates(config: Config) -> list[Finding]:
+    """When the certificates of doors and authorities end, whichever section names them."""
+    sections: dict[str, dict[str, Any]] = {
+        "web": msgspec.to_builtins(config.web),
+        "speech": msgspec.to_builtins(config.speech),
+        **{f"adapters.{name}": section for name, section in config.adapters.items()},
+        **{f"sinks.{section.get('name', '')}": section for section in config.sinks},
+    }
+    found = []
+    for at, section in sections.items():
+        for key in CERTIFICATES & section.keys():
+            if isinstance(section[key], str) and section[key]:
+                try:
+                    found.append(_until(f"{at}.{key}", "is good", tls.ends(section[key], f"{at}.{key}")))
+                except VcondError as why:
+                    found.append(Finding("error", f"{at}.{key}", str(why), "name a file (PEM) that vcond may read"))
+    return found
 
 
 def _disk(config: Config) -> list[Finding]:

@@ -76,7 +76,14 @@ class WebConfig(_Listens, forbid_unknown_fields=True, frozen=True):
     listen: Annotated[str, Meta(pattern=ADDRESS)] = "127.0.0.1:8470"
     """Address and port, for calls whose peers come to vcond: media streams, browsers, FreeSWITCH's audio."""
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
-    """How peers reach it from outside, behind a TLS proxy: ``https://edge-1.example.com``."""
+    """How peers reach it from outside, as behind a TLS proxy: ``https://edge-1.example.com``."""
+    certificate: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it TLS is spoken at ``listen``: its certificate and those above it, a file (PEM), which SIGHUP has read again, or PEM
+    text by reference: ``${credential:NAME}``."""
+    key: Annotated[str, Meta(max_length=65_536)] = ""
+    """The certificate's private key, likewise; empty = it is in the same file."""
+    client_ca: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it peers need a certificate of this authority."""
     token: Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z0-9._~-]*$")] = ""
     """What an ingress request must carry. Empty = made at the first start, kept in ``<state_dir>/ingress-token``."""
 

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
+from vcond.base.tls import Served
 from vcond.config.schema import WebConfig
 from vcond.sdk.contract import Handler
 from vcond.storage.files import Files
@@ -79,6 +80,7 @@ class WebServer:
         self._routes: dict[tuple[str, str], Route] = {}
         self._runner: web.AppRunner | None = None
         self._port = config.port
+        self._tls = Served(config.certificate, config.key, config.client_ca, "web") if config.certificate else None
         self._clock = clock
         self._refused = 0
         self._told = -QUIET
@@ -91,7 +93,8 @@ class WebServer:
     @property
     def base_url(self) -> str:
         """Where peers reach it."""
-        return self._config.public_url.rstrip("/") or url(self._config.host, self._port)
+        bound = url(self._config.host, self._port)
+        return self._config.public_url.rstrip("/") or (bound.replace("http", "https", 1) if self._tls else bound)
 
     def mount(self, method: str, path: str, route: Route) -> None:
         """Serve a path for an adapter. Raises ConfigError when it is taken."""
@@ -107,7 +110,8 @@ class WebServer:
             app, access_log=None, shutdown_timeout=2, handle_signals=False, keepalive_timeout=IDLE
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._config.host, self._config.port, backlog=512)
+        tls = self._tls.context if self._tls is not None else None
+        site = web.TCPSite(self._runner, self._config.host, self._config.port, backlog=512, ssl_context=tls)
         try:
             await site.start()
         except (OSError, UnicodeError) as why:  # the latter of a name that no host can have

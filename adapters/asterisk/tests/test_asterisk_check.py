@@ -73,7 +73,7 @@ async def test_a_user_who_may_only_read_hears_of_that_alone(fake, look):
         (socket.gaierror(-2, "x"), "DNS", "host in url"),
         (ConnectionRefusedError(), "nothing listens", "http.conf"),
         (ssl.SSLError("x"), "TLS fails", "http://"),
-        (ssl.SSLCertVerificationError("x"), "not trusted", "trust"),
+        (ssl.SSLCertVerificationError("x"), "not trusted", "authority"),
         (TimeoutError(), "no answer in time", "http.conf"),
         (aiohttp.ServerDisconnectedError(), "wants TLS", "https://"),
         (OSError(), "does not answer", "http.conf"),

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from yarl import URL
 
 from vcond.sdk.contract import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
+from vcond.sdk.tls import client
 from vcond_asterisk import wire
 from vcond_asterisk.config import Config
 from vcond_asterisk.unreachable import NoAnswerError
@@ -69,12 +70,16 @@ class Ari:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
         self._headers: dict[str, str] = {}
+        self._tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
         login = f"{self._config.user}:{self._config.secret()}".encode()
         self._headers = {"Authorization": "Basic " + base64.b64encode(login).decode("ascii")}
+        if self._base.startswith("https:"):
+            self._tls = client(self._config.ca, "adapters.asterisk.ca")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=AT_ONCE), timeout=aiohttp.ClientTimeout(total=self._config.timeout)
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, ssl=self._tls or True),
+            timeout=aiohttp.ClientTimeout(total=self._config.timeout),
         )
         return self
 
@@ -197,7 +202,7 @@ class Ari:
     def events(self, app: str, clock: Clock) -> EventSocket:
         """The event socket of an application, to be entered with ``async with``."""
         url = f"ws{self._base.removeprefix('http')}/events?{urlencode({'app': app})}"
-        return EventSocket(url, self._headers, clock, self._config.timeout)
+        return EventSocket(url, self._headers, clock, self._config.timeout, self._tls)
 
 
 class EventSocket:
@@ -206,8 +211,10 @@ class EventSocket:
     Asterisk hangs up on a client that does not take an event within 100 ms (``websocket_write_timeout``).
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], clock: Clock, timeout: float) -> None:
-        self._url = url
+    def __init__(
+        self, url: str, headers: Mapping[str, str], clock: Clock, timeout: float, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._url, self._tls = url, tls
         self._headers = headers
         self._clock = clock
         self._timeout = timeout
@@ -231,6 +238,7 @@ class EventSocket:
                 max_size=wire.MAX_EVENT,
                 compression=None,
                 proxy=None,
+                ssl=self._tls,
                 user_agent_header="vcond",
                 logger=_SILENT,
             )

@@ -21,7 +21,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """
 
     url: str = "http://127.0.0.1:8088"
-    """Asterisk's HTTP server (http.conf). ``https`` works when it has a certificate that this machine trusts."""
+    """Asterisk's HTTP server (http.conf); ``https`` and ``wss`` when it begins with ``https``."""
+    ca: Annotated[str, msgspec.Meta(max_length=262_144)] = ""
+    """File (PEM) of the authority of its certificate; empty = the machine's own authorities."""
     user: str = "vcond"
     """User of ari.conf. It must not be ``read_only``."""
     password: str = ""

@@ -29,7 +29,7 @@ def explained(why: BaseException) -> tuple[str, str]:
     for one in roots:
         found = getattr(one, "certificate_error", one)
         if isinstance(found, ssl.SSLCertVerificationError):
-            fix = "trust its certificate on this machine, or name the host in url as the certificate does"
+            fix = "name its authority in ca, and the host in url as the certificate does"
             return f"its certificate is not trusted here: {getattr(found, 'verify_message', '') or 'unknown why'}", fix
     if any(isinstance(one, ssl.SSLError | aiohttp.ClientSSLError) for one in roots):
         return "TLS fails: what answers there may speak http only", "http:// in url, or tlsenable = yes in http.conf"

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
 from vcond.sdk.contract import AdapterHost, ConfigError, Finding
+from vcond.sdk.tls import Served
 from vcond.sip.server import SipServer
 from vcond.sip.settings import Settings
 from vcond_siprec.body import METADATA, SDP
@@ -56,6 +57,9 @@ class SiprecAdapter:
     async def _serve(self, host: AdapterHost) -> None:
         """Raises ConfigError when an address cannot be listened on."""
         config = self._config
+        served = (
+            Served(config.certificate, config.key, config.client_ca, "adapters.siprec") if config.certificate else None
+        )
         recordings = Recordings(host, config.join, config.join_wait)
         async with RtpPorts(host.clock, bind=config.media_address, ports=config.ports) as ports:
             media = MediaPorts(host, ports)
@@ -65,9 +69,10 @@ class SiprecAdapter:
                     lost = await take_up(host, server, recorder)
                     await media.open()
                     told = []
-                    for one in config.listeners():
-                        address = await server.listen(*one)
-                        told.append(f"{one[0]} {address[0]}:{address[1]}")
+                    for transport, at, port in config.listeners():
+                        context = served.context if served is not None and transport == "tls" else None
+                        address = await server.listen(transport, at, port, context)
+                        told.append(f"{transport} {address[0]}:{address[1]}")
                     for dialog in lost:
                         server.hang_up(dialog)
                     host.attached(True, f"waiting for recording clients at {', '.join(told)}")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from vcond.sdk.contract import Finding, how_to_install
+from vcond.sdk.contract import ConfigError, Finding, how_to_install
+from vcond.sdk.tls import Served
 from vcond_siprec import srtp
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.decoding import LIBRARY, available
@@ -19,6 +20,8 @@ WIDE: Final = 16
 def check(config: SiprecConfig) -> Iterator[Finding]:
     """One finding after another; no client is needed for any."""
     yield from _listeners(config)
+    if config.certificate:
+        yield _certificate(config)
     yield from _allowed(config)
     yield _ports(config)
     yield _codecs()
@@ -40,6 +43,17 @@ def _listeners(config: SiprecConfig) -> Iterator[Finding]:
             yield Finding("warning", what, f"only clients on this machine reach {uri}", fix)
         else:
             yield Finding("ok", what, f"recording clients send their calls to {uri}")
+
+
+def _certificate(config: SiprecConfig) -> Finding:
+    try:
+        Served(config.certificate, config.key, config.client_ca, "adapters.siprec")
+    except ConfigError as why:
+        return Finding(
+            "error", "certificate", str(why), "name a PEM file of the certificate, and its key, that vcond may read"
+        )
+    whom = "clients that have a certificate of client_ca" if config.client_ca else "every client that is allowed"
+    return Finding("ok", "certificate", f"is shown to {whom}")
 
 
 def _taken(transport: str, host: str, port: int) -> str:

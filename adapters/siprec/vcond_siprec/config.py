@@ -11,8 +11,8 @@ from msgspec import Meta
 from vcond.sdk.contract import ConfigError
 from vcond_siprec.recordings import Rule
 
-Listen = Annotated[str, Meta(pattern=r"^(udp|tcp):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}\Z")]
-"""``udp:192.0.2.5:5060``, ``tcp:[2001:db8::5]:5060``."""
+Listen = Annotated[str, Meta(pattern=r"^(udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}\Z")]
+"""``udp:192.0.2.5:5060``, ``tcp:[2001:db8::5]:5060``, ``tls:192.0.2.5:5061``."""
 Network = Annotated[str, Meta(min_length=1, max_length=64)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 _AT: Final = "adapters.siprec"
@@ -29,6 +29,12 @@ class SiprecConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         default_factory=lambda: ["127.0.0.0/8", "::1/128"]
     )
     """Addresses and networks of recording clients. Nobody else gets an answer."""
+    certificate: Annotated[str, Meta(max_length=262_144)] = ""
+    """Of ``tls`` in ``listen``: the certificate and those above it, a file (PEM), which SIGHUP has read again."""
+    key: Annotated[str, Meta(max_length=65_536)] = ""
+    """Its private key, likewise; empty = it is in the same file."""
+    client_ca: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it clients need a certificate of this authority (PEM) to use ``tls``."""
     bind: str = ""
     """The address on which media is received; "" = the first of ``listen``."""
     advertise: str = ""
@@ -59,6 +65,8 @@ class SiprecConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 ip_address(address)
             except ValueError:
                 raise ConfigError("an address is needed, not a name", f"{_AT}.{name}") from None
+        if not self.certificate and any(transport == "tls" for transport, _, _ in self.listeners()):
+            raise ConfigError("is needed to listen for tls", f"{_AT}.certificate")
         listened = [host for _, host, _ in self.listeners()]
         if not self.advertise and any(ip_address(host).is_unspecified for host in [*listened, self.media_address]):
             raise ConfigError(

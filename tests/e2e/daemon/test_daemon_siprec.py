@@ -3,12 +3,15 @@
 import asyncio
 import re
 import shutil
+import signal
 import socket
+import ssl
 import sys
 from pathlib import Path
 
 from daemon_kit import LIMIT, House
 
+from vcond.testing.certificates import certificate
 from vcond.testing.needs import needs
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +58,35 @@ async def test_a_session_goes_on_in_the_same_record_when_vcond_was_killed(tmp_pa
     assert all(one["received"] + one["silent"] >= 1.0 for one in heard), "audio of both lives"
     assert (gap["reason"], gap["stop"] is None) == ("crash", False)
     assert client.tag not in str(document), "what the adapter needs is no part of the record"
+
+
+async def test_sighup_takes_a_new_certificate_and_keeps_the_old_one_when_it_is_none(tmp_path: Path):
+    cert, key = certificate(tmp_path)
+    it, _ = house(tmp_path)
+    it.extra += f'certificate = "{cert}"\nkey = "{key}"\n'
+    it.extra = it.extra.replace("udp:", "tls:")
+    port = int(re.findall(r"tls:127.0.0.1:(\d+)", it.extra)[0])
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    async def shown() -> bytes:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        return found
+
+    async with it.running() as vcond:
+        first = await shown()
+        new, new_key = certificate(tmp_path, "new")
+        new.rename(cert)  # and not its key
+        vcond.signal(signal.SIGHUP)
+        await vcond.until("status", lambda _: "configuration not reloaded" in it.log)
+        assert await shown() == first
+        new_key.rename(key)
+        vcond.signal(signal.SIGHUP)
+        await vcond.until("status", lambda _: "configuration reloaded" in it.log)
+        assert await shown() != first
 
 
 async def test_sipp_ends_the_calls_that_it_began_before_the_kill(tmp_path: Path):

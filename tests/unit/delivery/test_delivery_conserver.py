@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
-import ssl
 
 import pytest
 from delivery_kit import body_of, uuid_of
 from fake_conserver import Cut, FakeConserver, Hang, Slow, Status
 
 from vcond.base.errors import ConfigError
+from vcond.base.tls import Served
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
 from vcond.sdk.sink import OutgoingVcon, Refused, Retry
-from vcond.testing.needs import needs
+from vcond.testing.certificates import certificate
 
 KEY = "list-key-1"
 API = "api-token-1"
@@ -333,17 +332,8 @@ def test_a_configuration_that_is_printed_keeps_its_secrets():
 
 
 async def test_certificates_are_verified_against_the_system_or_ca_file(tmp_path, conserver, make):
-    needs(shutil.which("openssl"), "openssl is missing: apt-get install openssl")
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = await asyncio.create_subprocess_exec(
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=conserver"),
-        *("-addext", "subjectAltName=IP:127.0.0.1"),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert await made.wait() == 0
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(cert, key)
+    cert, key = certificate(tmp_path)
+    tls = Served(str(cert), str(key), "", "conserver").context
     await conserver.down()
     await conserver.up(tls=tls)
     url = conserver.url

@@ -11,9 +11,11 @@ import structlog
 from aiohttp import web
 
 from vcond.base.errors import ConfigError
+from vcond.base.tls import client as trusting_context
 from vcond.config import WebConfig
 from vcond.server.ingress import IDLE, WebServer, ingress_token
 from vcond.storage.files import Files
+from vcond.testing.certificates import certificate
 from vcond.testing.time import run_virtual
 
 TOKEN = "t0ken"
@@ -143,3 +145,23 @@ def test_the_public_url_wins_over_the_bound_address():
     server = WebServer(WebConfig(public_url="https://edge.example.com/"), token="t")
     assert server.base_url == "https://edge.example.com"
     assert os.sep not in server.base_url.removeprefix("https://")
+
+
+async def test_with_a_certificate_tls_is_spoken_and_nothing_else(tmp_path: Path):
+    cert, key = certificate(tmp_path)
+    server = WebServer(WebConfig(listen="127.0.0.1:0", certificate=str(cert), key=str(key)), token=TOKEN)
+    server.ingress("x").route("GET", "/x", hello)
+    await server.start()
+    assert server.base_url.startswith("https://127.0.0.1:")
+    connector = aiohttp.TCPConnector(ssl=trusting_context(str(cert), "x"))
+    async with aiohttp.ClientSession(server.base_url, connector=connector) as trusting:
+        async with trusting.get("/x/t0ken") as answer:
+            assert (answer.status, await answer.text()) == (200, "hello")
+        with pytest.raises(aiohttp.ClientError):
+            await trusting.get(server.base_url.replace("https", "http") + "/x/t0ken")
+    await server.close()
+
+
+def test_a_certificate_that_cannot_be_used_is_the_operators_to_mend():
+    with pytest.raises(ConfigError, match=r"web\.certificate: cannot be used: No such file"):
+        WebServer(WebConfig(certificate="/nowhere.pem"), token=TOKEN)

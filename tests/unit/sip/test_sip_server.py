@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import uvloop
-from sip_clients import Notes, Stream, Udp, certificate, whole_call
+from sip_clients import Notes, Stream, Udp, contexts, whole_call
 from sip_kit import SDP, field, request, status, tag
 
 from vcond.base.errors import ConfigError
@@ -137,7 +137,7 @@ def test_a_dialog_outlives_its_connection():
 
 
 def test_a_call_over_tls(tmp_path):
-    ours, theirs = certificate(tmp_path)
+    ours, theirs = contexts(tmp_path)
 
     async def test(server, notes, at):
         client = await Stream.to(at["tls"], theirs)
@@ -152,7 +152,7 @@ def test_a_call_over_tls(tmp_path):
 
 
 def test_tls_on_uvloop(tmp_path):
-    ours, theirs = certificate(tmp_path)
+    ours, theirs = contexts(tmp_path)
 
     async def main():
         async with SipServer(Settings(), Notes(), LoopClock()) as server:
@@ -170,7 +170,7 @@ def test_tls_on_uvloop(tmp_path):
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05"])
 def test_who_speaks_no_tls_or_says_too_little_is_let_go(tmp_path, said):
-    ours, _ = certificate(tmp_path)
+    ours, _ = contexts(tmp_path)
 
     async def test(server, notes, at):
         client = await Stream.to(at["tls"])
@@ -185,7 +185,7 @@ def test_who_speaks_no_tls_or_says_too_little_is_let_go(tmp_path, said):
 
 
 def test_a_server_that_stops_lets_handshakes_go(tmp_path):
-    ours, _ = certificate(tmp_path)
+    ours, _ = contexts(tmp_path)
     clients = []
 
     async def test(server, notes, at):

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-import ipaddress
 import ssl
 from pathlib import Path
 
@@ -11,9 +9,6 @@ import msgspec
 import numpy as np
 import pytest
 import speech_engines
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from speech_server import Server, running
 
 from vcond.base.errors import ConfigError, ProtocolError, UnreachableError
@@ -25,6 +20,7 @@ from vcond.speech.engine import EngineOptions, Final, Hint
 from vcond.speech.engine_choice import Choice, check_engine, choose
 from vcond.speech.engines.remote import UNANSWERED_SECONDS, RemoteEngine
 from vcond.speech.scheduler import TRIES
+from vcond.testing.certificates import certificate
 
 HINT = Hint(8000, "en")
 
@@ -255,21 +251,9 @@ def test_a_slow_server_is_not_sent_more_than_it_answers() -> None:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of 127.0.0.1, its own authority, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "speech")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
     folder = tmp_path_factory.mktemp("tls")
-    (folder / "ca.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(*pem))
+    _, key = certificate(folder, "ca")
+    key.rename(folder / "key.pem")
     return folder
 
 
@@ -284,7 +268,7 @@ def test_tls_with_an_own_authority_and_a_token(authority: Path) -> None:
         made.drop()
         with pytest.raises(ConfigError, match="is not trusted"):
             engine(port, scheme="wss")
-    with pytest.raises(ConfigError, match=r"^speech.ca: .*holds no certificates"):
+    with pytest.raises(ConfigError, match=r"^speech.ca: cannot be used: holds no certificates"):
         engine(1, scheme="wss", ca=str(authority / "key.pem"))
 
 

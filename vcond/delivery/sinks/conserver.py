@@ -24,6 +24,7 @@ import structlog
 from msgspec import Meta
 from yarl import URL
 
+from vcond.base import tls
 from vcond.base.errors import ConfigError
 from vcond.delivery.outbox_files import is_uuid
 from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
@@ -292,10 +293,7 @@ def _tls(config: ConserverConfig) -> ssl.SSLContext | bool:
     if not config.tls_verify:
         log.warning("this sink's certificate is not verified", sink=config.name, hint="use ca_file instead")
         return False
-    try:
-        return ssl.create_default_context(cafile=config.ca_file or None)
-    except (OSError, ssl.SSLError) as why:
-        raise ConfigError(f"cannot be used: {why.strerror}", f"sinks.{config.name}.ca_file") from why
+    return tls.client(config.ca_file, f"sinks.{config.name}.ca_file")
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -35,6 +35,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
+from vcond.base import tls
 from vcond.base.errors import ConfigError, ProtocolError, UnreachableError
 from vcond.speech.engine import Caps, EngineOptions, Final, Heard, Hint, Partial, Pcm, Server
 
@@ -441,11 +442,4 @@ def _connect(server: Server, context: ssl.SSLContext | None, seconds: float, sta
 
 
 def _tls(server: Server) -> ssl.SSLContext | None:
-    if not server.url.startswith("wss:"):
-        return None
-    try:
-        return ssl.create_default_context(cafile=server.ca or None)
-    except OSError as why:
-        raise ConfigError(
-            f"{server.ca} holds no certificates: {why.strerror or type(why).__name__}", "speech.ca"
-        ) from why
+    return tls.client(server.ca, "speech.ca") if server.url.startswith("wss:") else None

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.typing import Subprotocol
 
 from vcond.sdk.contract import PeerError, ProtocolError, UnreachableError
+from vcond.sdk.tls import client
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Answer, Envelope, Forward, Forwards, Id, Participant, Room, Stream
@@ -236,7 +237,8 @@ async def together(*requests: Coroutine[Any, Any, T]) -> list[T]:
 
 
 async def _connected(config: JanusConfig) -> ClientConnection:
-    """A connection to Janus. Raises UnreachableError."""
+    """A connection to Janus. Raises UnreachableError, and ConfigError for ``ca``."""
+    tls = client(config.ca, "adapters.janus.ca") if config.url.startswith("wss:") else None
     try:
         return await connect(
             config.url,
@@ -248,6 +250,7 @@ async def _connected(config: JanusConfig) -> ClientConnection:
             max_size=wire.MAX_MESSAGE,
             compression=None,
             proxy=None,
+            ssl=tls,
             user_agent_header="vcond",
             logger=_SILENT,
         )

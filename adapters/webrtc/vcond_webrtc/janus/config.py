@@ -23,6 +23,8 @@ class JanusConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     url: Annotated[str, Meta(max_length=500)] = "ws://127.0.0.1:8188"
     """Janus's API over WebSocket: ``ws_port`` or ``wss_port`` of ``janus.transport.websockets.jcfg``."""
+    ca: Annotated[str, Meta(max_length=262_144)] = ""
+    """File (PEM) of the authority of its certificate; empty = the machine's own authorities."""
     api_secret: Secret = ""
     """``api_secret`` of ``janus.jcfg``, where it has one."""
     token: Secret = ""

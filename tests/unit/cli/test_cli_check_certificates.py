@@ -1,0 +1,29 @@
+"""`vcond check` says when certificates end, whichever section names them."""
+
+import pytest
+
+from vcond.cli.check import _certificates
+from vcond.config import Config, WebConfig
+from vcond.testing.certificates import certificate
+
+
+@pytest.mark.parametrize(("days", "level"), [(40, "ok"), (20, "warning"), (-1, "error")])
+def test_of_every_section(tmp_path, days, level):
+    cert = str(certificate(tmp_path, days=days + 0.5)[0])
+    config = Config(
+        web=WebConfig(certificate=cert, client_ca=cert),
+        adapters={"asterisk": {"ca": cert}, "siprec": {"certificate": cert, "listen": []}, "twilio": {}},
+        sinks=[{"type": "conserver", "name": "main", "ca_file": cert}, {"type": "folder"}],
+    )
+    found = {one.what: one for one in _certificates(config)}
+    assert sorted(found) == [
+        "adapters.asterisk.ca", "adapters.siprec.certificate", "sinks.main.ca_file", "web.certificate", "web.client_ca"
+    ]  # fmt: skip
+    assert {one.level for one in found.values()} == {level}
+    assert all(f"{days} days" in one.detail for one in found.values())
+
+
+def test_a_file_that_is_none_is_an_error_with_its_key():
+    (found,) = _certificates(Config(web=WebConfig(certificate="/nowhere.pem")))
+    assert (found.level, found.what) == ("error", "web.certificate")
+    assert "No such file" in found.detail

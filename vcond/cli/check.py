@@ -217,7 +217,7 @@ def _files(loaded: Loaded) -> list[Finding]:
     for file in loaded.files:
         secret = [
             key for key, source in loaded.origin.items()
-            if source == str(file) and key not in loaded.referred and (key.rpartition(".")[2] in SECRETS)
+            if source == str(file) and key not in loaded.referred and (key.rpartition(".")[2] in SECRETS or ".users." in key)
         ]  # fmt: skip
         if secret and file.stat().st_mode & 0o007:
             fix = f"chown root:vcond {file} && chmod 0640 {file}; or put it into /etc/credstore: docs/operations.md"

@@ -21,6 +21,7 @@ FORMS = (
     ("https://", "must be an address that begins with https://"),
     ("(/[", "must be a path that begins with /, as in /twilio/stream, of letters, digits and . _ ~ -"),
     ("[0-9]{1,5}-[0-9]{1,5}", "must be a range of ports, as in 40000-40999"),
+    ("[!#-", "must be printable ASCII without quotation marks and backslashes"),
     ("(udp|tcp|tls):", "must be transport, address and port, as in udp:192.0.2.5:5060"),
     ("stun:", "must be as in stun:stun.example.com:3478"),
     ("turn:", "must be as in turn:turn.example.com:3478?transport=udp, or begin with turns:"),

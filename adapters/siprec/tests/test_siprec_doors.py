@@ -1,19 +1,24 @@
-"""Who is let in: TLS with and without a certificate of the client's."""
+"""Who is let in: TLS with and without a certificate of the client's, and passwords (RFC 3261 section 22, RFC 8760)."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import ssl
 
 import pytest
-from siprec_client import CONFIG, attached
+from siprec_client import ALICE, CONFIG, Client, Leg, attached, drive, metadata, over, serving, speak
 
 from vcond.base.errors import ConfigError
 from vcond.sdk.tls import client
 from vcond.testing.certificates import certificate
 from vcond.testing.host import MemoryHost
+from vcond.testing.watch import captured_logs
 from vcond_siprec import SiprecConfig
 from vcond_siprec.check import check
+
+PASSWORD = "correct horse"
 
 
 async def options(port: int, tls: ssl.SSLContext) -> bytes:
@@ -62,3 +67,61 @@ def test_check_says_whom_a_certificate_lets_in(tmp_path):
         config = SiprecConfig(**CONFIG, certificate=cert, key=key, client_ca=client_ca)
         (found,) = [one for one in check(config) if one.what == "certificate"]
         assert (found.level, whom in found.detail) == ("ok", True)
+
+
+def answer(challenge: str, user: str, password: str, algorithm: str) -> str:
+    """An Authorization that answers one of the challenges of a 401."""
+    realm, nonce = (re.search(rf'{name}="([^"]+)"', challenge)[1] for name in ("realm", "nonce"))
+
+    def hashed(text: str) -> str:
+        return hashlib.new({"SHA-256": "sha256", "MD5": "md5"}[algorithm], text.encode()).hexdigest()
+
+    uri = "sip:srs@127.0.0.1"
+    response = hashed(f"{hashed(f'{user}:{realm}:{password}')}:{nonce}:00000001:c:auth:{hashed(f'INVITE:{uri}')}")
+    return (
+        f'Authorization: Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", algorithm={algorithm},'
+        f' qop=auth, nc=00000001, cnonce="c", response="{response}"'
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
+def test_with_users_a_session_begins_with_a_password_only(algorithm):
+    async def main():
+        with captured_logs() as logs:
+            async with serving(users={"sbc": PASSWORD}) as (host, make):
+                one: Client = make("1")
+                refused = await one.invite(metadata(ALICE))
+                assert (refused.status, refused.body) == (401, b"")
+                for user, password, status in (
+                    ("sbc", "wrong", 401),
+                    ("nobody", PASSWORD, 401),
+                    ("sbc", PASSWORD, 200),
+                ):
+                    one.headers = answer(refused.headers["www-authenticate"], user, password, algorithm)
+                    reply = await one.invite(metadata(ALICE))
+                    assert reply.status == status
+                used = one.headers
+                one.headers = ""
+                await speak(one, 1)
+                assert (await one.bye()).status == 200, "within a dialog its tags are enough"
+                await over(host)
+                again: Client = make("1", headers=used)
+                assert (await again.invite(metadata(ALICE))).status == 401, "what was overheard is of no use"
+                assert host.drops["sip", "password"] == 2
+        assert not any(PASSWORD in line for line in logs)
+
+    drive(main())
+
+
+def test_md5_can_be_left_out():
+    async def main():
+        async with serving(users={"sbc": PASSWORD}, md5=False, realm="records") as (_, make):
+            one = make(Leg("1"))
+            said = (await one.invite(metadata(ALICE))).headers["www-authenticate"]
+            assert "SHA-256" in said
+            assert "MD5" not in said
+            assert 'realm="records"' in said
+            one.headers = answer(said, "sbc", PASSWORD, "MD5")
+            assert (await one.invite(metadata(ALICE))).status == 401
+
+    drive(main())

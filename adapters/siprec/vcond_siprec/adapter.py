@@ -93,4 +93,7 @@ class SiprecAdapter:
             advertise=config.advertise,
             allowed=tuple(config.allow),
             dialogs=config.max_sessions,
+            users=config.users,
+            realm=config.realm,
+            md5=config.md5,
         )

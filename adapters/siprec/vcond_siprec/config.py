@@ -14,6 +14,7 @@ from vcond_siprec.recordings import Rule
 Listen = Annotated[str, Meta(pattern=r"^(udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}\Z")]
 """``udp:192.0.2.5:5060``, ``tcp:[2001:db8::5]:5060``, ``tls:192.0.2.5:5061``."""
 Network = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 _AT: Final = "adapters.siprec"
 
@@ -35,6 +36,12 @@ class SiprecConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Its private key, likewise; empty = it is in the same file."""
     client_ca: Annotated[str, Meta(max_length=262_144)] = ""
     """With it clients need a certificate of this authority (PEM) to use ``tls``."""
+    users: Annotated[dict[Name, Name], Meta(max_length=1000)] = {}
+    """Passwords by name. With any, an INVITE is answered only to who knows one (Digest, SHA-256 or MD5)."""
+    realm: Annotated[str, Meta(pattern=r"^[!#-\[\]-~]{1,64}\Z")] = "vcond"
+    """What clients are told that they need a password for."""
+    md5: bool = True
+    """Whether MD5 is offered beside SHA-256, for clients that know no better."""
     bind: str = ""
     """The address on which media is received; "" = the first of ``listen``."""
     advertise: str = ""

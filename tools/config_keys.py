@@ -130,9 +130,7 @@ def _words(of: types.Type) -> tuple[str, str]:
             return "whole number" if isinstance(of, types.IntType) else "number", _range(of)
         case types.StrType():
             written = (
-                [shape(of.pattern).removeprefix("must be ").replace("may have these only:", "only")]
-                if of.pattern
-                else []
+                [shape(of.pattern).removeprefix("must be ").replace("may only have:", "only")] if of.pattern else []
             )
             return "text", "; ".join([*_length(of, "letters"), *written])
         case types.LiteralType():

@@ -56,20 +56,20 @@ class Room:
     def __init__(self) -> None:
         self.host = MemoryHost("webrtc")
         self.config = WebRtcConfig(grace=5, media_timeout=3)
-        self.switchboard: CallTracker
+        self.tracker: CallTracker
         self.pages: list[Page] = []
 
     @asynccontextmanager
     async def attached(self, host: MemoryHost | None = None):
         self.host = host or self.host
         async with self.host:
-            self.switchboard = CallTracker(self.host, self.config)
+            self.tracker = CallTracker(self.host, self.config)
             ticks = asyncio.create_task(self._tick())
             try:
                 yield
             finally:
                 ticks.cancel()
-                self.switchboard.close()
+                self.tracker.close()
                 for page in self.pages:
                     page.session.end("stopping")
                 await asyncio.wait([ticks, *(page.run for page in self.pages)])
@@ -83,7 +83,7 @@ class Room:
     def joins(self, name: str, *, consent: bool = False) -> Page:
         agreed = Instant(self.host.clock.now() - SECOND // 2) if consent else None
         word = f"{name}-{len(self.pages)}"
-        self.pages.append(Page(Session(word, self.host, self.switchboard, self.config, PEOPLE[name], agreed)))
+        self.pages.append(Page(Session(word, self.host, self.tracker, self.config, PEOPLE[name], agreed)))
         return self.pages[-1]
 
     async def over(self) -> None:

@@ -155,7 +155,7 @@ class Daemon:
         await self.parts.forms.clean_left(self.parts.outbox)
         if found:
             logger.info(
-                "journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(registry.recovery)
+                "found journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(registry.recovery)
             )
         return found
 

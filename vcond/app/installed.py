@@ -37,12 +37,12 @@ def chosen(group: str, name: Any, at: str) -> EntryPoint:
         near = difflib.get_close_matches(str(name), list(known), 1, 0.5)
         there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'};"
         other = f"one of another package must be installed into {sys.prefix}, where vcond runs"
-        raise ConfigError(f"there is no {what} {name!r}, {there} {other}", at)
+        raise ConfigError(f"there is no {what} {name!r}; {there} {other}", at)
     if len(known[name]) > 1:
         packages = ", ".join(
             sorted(f"{point.dist.name if point.dist else '?'} ({point.value})" for point in known[name])
         )
-        raise ConfigError(f"several packages bring {what} {name!r}: {packages}; remove all but one of them", at)
+        raise ConfigError(f"several packages provide {what} {name!r}: {packages}; remove all but one of them", at)
     return known[name][0]
 
 
@@ -51,7 +51,7 @@ def loaded(group: str, point: EntryPoint, at: str) -> Any:
     found = _imported(group, point, at)
     _refuse_other_contract(group, point, _CLASS[group], found, at)
     if group == ADAPTERS and inspect.iscoroutinefunction(found.check):
-        raise ConfigError(f"adapter {point.name!r} has a check() that yields nothing: `yield Finding(...)`", at)
+        raise ConfigError(f"adapter {point.name!r} has a check() that yields nothing; it must `yield Finding(...)`", at)
     return found
 
 
@@ -66,8 +66,8 @@ def _refuse_other_contract(group: str, point: EntryPoint, wanted: Sequence[str],
     if lacks:
         what = _WORDS[group]
         raise ConfigError(
-            f"{what} {point.name!r} is none ({point.value} has no {', '.join(lacks)}): it may be made for another "
-            "version of vcond; ask who made it",
+            f"{what} {point.name!r} cannot be used ({point.value} has no {', '.join(lacks)}): it may be for another "
+            "version of vcond; ask its author",
             at,
         )
 

@@ -63,9 +63,13 @@ def _kind(name: str, section: Mapping[str, Any]) -> EntryPoint:
     )
     kind = point.name
     if kind != name and not _NAME.fullmatch(name):
-        raise ConfigError("the name of an adapter has small letters, digits, - and _, 40 at most", f"adapters.{name}")
+        raise ConfigError(
+            "the name of an adapter may have lower-case letters, digits, - and _, at most 40", f"adapters.{name}"
+        )
     if kind != name and name in installed(ADAPTERS):
-        raise ConfigError(f"is the name of another kind of adapter than {kind!r}: choose another", f"adapters.{name}")
+        raise ConfigError(
+            f"is the name of an adapter of another kind than {kind!r}: choose another name", f"adapters.{name}"
+        )
     return point
 
 
@@ -86,7 +90,7 @@ def _refuse_same_paths(typed: Mapping[str, Any]) -> None:
             path = getattr(own, field, "")
             if path and taken.setdefault(path, f"adapters.{name}.{field}") != f"adapters.{name}.{field}":
                 raise ConfigError(
-                    f"{path} is that of {taken[path]} already: give it one of its own", f"adapters.{name}.{field}"
+                    f"{path} is already used by {taken[path]}: choose another path", f"adapters.{name}.{field}"
                 )
 
 
@@ -113,7 +117,7 @@ def setup_text(name: str) -> str:
         raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(known))}")
     text = _of_package(known[name][0], name, "setup.md")
     if not text.is_file():
-        raise ConfigError(f"adapter {name!r} brings no setup.md; see its own documentation")
+        raise ConfigError(f"adapter {name!r} has no setup.md; see its own documentation")
     return text.read_text("utf-8")
 
 
@@ -160,7 +164,7 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         at = f"sinks[{i}]"
         if "type" not in section:
             known = ", ".join(sorted(installed(SINKS)))
-            raise ConfigError(f"is missing: which kind of sink it is; there are: {known}", f"{at}.type")
+            raise ConfigError(f"is missing; kinds of sinks: {known}", f"{at}.type")
         point = chosen(SINKS, section["type"], f"{at}.type")
         kind, made_by = point.name, loaded(SINKS, point, f"{at}.type")
         name = section.get("name", kind)
@@ -171,8 +175,8 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         names.add(name)
         form = section.get("form", "plain")
         if form not in made_by.forms:
-            why = f"the {kind} takes unsigned vCons only" if form in FORMS else f"one of {', '.join(made_by.forms)}"
-            raise ConfigError(f"{form!r} cannot be: {why}", f"{at}.form")
+            why = f"the {kind} accepts unsigned vCons only" if form in FORMS else f"one of {', '.join(made_by.forms)}"
+            raise ConfigError(f"{form!r} is not possible: {why}", f"{at}.form")
         own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
         inner = whole(SINKS, point, made_by(convert(own, made_by.Config, at)), f"{at}.type")
         seal = None if form == "plain" else sealer(config.seal, form, clock)
@@ -205,7 +209,9 @@ def sealer(config: SealConfig, form: str, clock: Callable[[], Instant]) -> Calla
     check_signer(signer, clock())
     recipients = [load_recipient(pem(text, "seal.recipients")) for text in config.recipients]
     if form == "encrypted" and not recipients:
-        raise ConfigError("nobody could read an encrypted vCon: name at least one", "seal.recipients")
+        raise ConfigError(
+            "must name at least one recipient: otherwise nobody can read an encrypted vCon", "seal.recipients"
+        )
 
     def seal(body: bytes) -> bytes:
         if form == "signed":

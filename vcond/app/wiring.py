@@ -156,5 +156,5 @@ def made_state_dir(folder: Path) -> Path:
     except OSError as why:
         raise ConfigError(f"cannot make {folder}: {why.strerror}", "vcond.state_dir") from None
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigError(f"{folder} cannot be written by this user", "vcond.state_dir")
+        raise ConfigError(f"{folder} is not writable for this user", "vcond.state_dir")
     return folder

@@ -204,7 +204,7 @@ class Recorder(CallLog, Generic[T]):
         Raises ProtocolError for a rate outside 8,000 to 48,000 Hz.
         """
         if not 8_000 <= rate <= 48_000:
-            raise ProtocolError(f"audio at {rate} Hz cannot be taken: 8,000 to 48,000 can")
+            raise ProtocolError(f"audio at {rate} Hz is not supported: 8,000 to 48,000 Hz is")
         index = len(self.state.tracks)
         if self.over:
             self.dropped("track", "after-end")

@@ -163,7 +163,7 @@ class CapturedCall(Recorder[CapturedTrack]):
         metrics.dropped_total.labels(what, reason).inc()
 
     def odd(self, event: ev.Event, why: str, count: int = 1) -> None:  # noqa: ARG002 - the recorder's names
-        """Count events that made no sense."""
+        """Count malformed events."""
         metrics.odd_events_total.labels(self.state.adapter).inc(count)
 
     def overflowed(self, what: str) -> None:

@@ -23,10 +23,10 @@ goes on may still grow, and the PBX beside us needs some."""
 FILES: Final = 0.2
 """Of all descriptors: when fewer are left no new call is recorded. Journals, deliveries and commands need some."""
 _TOLD: Final = {
-    Level.NOTHING: "enough of it again: nothing is given up for it any more",
-    Level.PARTIALS: "running short: words are not shown while they are spoken",
+    Level.NOTHING: "enough again: everything works as usual",
+    Level.PARTIALS: "running short: live captions are off",
     Level.TEXTS: "running short: calls are transcribed later",
-    Level.CALLS: "running short: NEW CALLS ARE NOT RECORDED; active calls are",
+    Level.CALLS: "running short: NEW CALLS ARE NOT RECORDED; active calls continue",
 }
 
 
@@ -89,7 +89,7 @@ class PressureWatch:
             left = self._free_space(Path(config.state_dir)) // MB
             detail = f"{left} MB free, {wanted} wanted (vcond.min_free_mb)"
         except OSError as why:
-            detail = f"{config.state_dir} cannot be looked at: {why.strerror}"
+            detail = f"{config.state_dir} cannot be read: {why.strerror}"
         return Reading("disk", left, wanted, detail, f"free space in {config.state_dir}, or lower vcond.min_free_mb")
 
     def _what_memory(self) -> Sequence[Reading]:

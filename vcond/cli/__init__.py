@@ -22,7 +22,7 @@ def main() -> None:
         sys.exit(0)
     except OSError as why:
         where = f"{why.filename}: " if why.filename else ""
-        more = "; be root, or the user or in the group vcond" if isinstance(why, PermissionError) else ""
+        more = "; run it as root, as the user vcond or in the group vcond" if isinstance(why, PermissionError) else ""
         print(f"vcond: {where}{why.strerror or type(why).__name__}{more}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

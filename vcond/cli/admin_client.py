@@ -19,7 +19,7 @@ TIMEOUT = 30.0
 """Seconds without a byte of an answer."""
 LONGEST_LINE = 1 << 16
 """Bytes of a line of the live feed."""
-START = "systemctl start vcond, or vcond recover delivers what is in its journals"
+START = "start it with systemctl start vcond, or deliver what is in its journals with vcond recover"
 
 
 class NotRunningError(OperatorError):
@@ -51,9 +51,7 @@ class _Connection(HTTPConnection):
 
 
 def _no_access(path: str) -> str:
-    return (
-        f"{getpass.getuser()} may not use {path}: be root, or in its group: usermod -aG vcond NAME, then log in again"
-    )
+    return f"{getpass.getuser()} may not use {path}: run it as root, or join its group: usermod -aG vcond NAME, then log in again"
 
 
 def ask(path: str, name: str, *, write: bool = False, **query: str) -> Any:

@@ -95,14 +95,16 @@ def run(
 @app.command()
 def check(
     config: ConfigFile = DEFAULT,
-    offline: Annotated[bool, typer.Option("--offline", help="Only the files: connect to nothing.")] = False,
-    errors_only: Annotated[bool, typer.Option("--errors-only", help="Warnings are not told, and exit 0.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Check only the files; connect to nothing.")] = False,
+    errors_only: Annotated[
+        bool, typer.Option("--errors-only", help="Show errors only; warnings do not change the exit code.")
+    ] = False,
     loopback: Annotated[
         bool, typer.Option("--loopback", help="Place a call too, through a daemon of its own; no sink gets its vCon.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at configuration, disk, speech, PBXs and sinks. Exit 1 for warnings, 2 for errors."""
+    """Check configuration, disk, speech, PBXs and sinks. Exit 1 for warnings, 2 for errors."""
     from vcond.cli.check import findings
 
     found = findings(config, offline=offline, errors_only=errors_only, loopback=loopback)
@@ -114,7 +116,7 @@ def check(
 
 @app.command()
 def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio, ...")]) -> None:
-    """Print what to write into a PBX's or platform's configuration, step by step."""
+    """Print the steps that configure a PBX or platform for vcond."""
     from vcond.app.plugins import setup_text, without_links
 
     print(without_links(setup_text(name)), end="")
@@ -171,9 +173,9 @@ def doctor(
 def pause(
     call: OneCall,
     config: ConfigFile = DEFAULT,
-    reason: Annotated[str, typer.Option(help="Why, for the vCon.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason; the vCon will have it.")] = "",
 ) -> None:
-    """Stop keeping anything of a call, until it is resumed."""
+    """Pause recording of a call until it is resumed."""
     from vcond.cli.admin_client import ask
 
     render.done(ask(_daemon(config).admin_socket, "pause", write=True, call=call, reason=reason))
@@ -183,11 +185,13 @@ def pause(
 def resume(
     call: OneCall,
     config: ConfigFile = DEFAULT,
-    force: Annotated[bool, typer.Option("--force", help="End the pauses of others too; the vCon says so.")] = False,
-    reason: Annotated[str, typer.Option(help="With --force: why, for the vCon.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="With --force: do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also end pauses that others asked for; the vCon says so.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="With --force: the reason; the vCon will have it.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --force: do not ask for confirmation.")] = False,
 ) -> None:
-    """Keep a call again that `vcond pause` paused. Exit 1 when others still have it paused."""
+    """Resume recording that `vcond pause` paused. Exit 1 if others still have it paused."""
     from vcond.cli.admin_client import ask
 
     socket = _daemon(config).admin_socket
@@ -200,13 +204,13 @@ def resume(
     raise typer.Exit(1 if row["paused"] else 0)
 
 
-outbox_app = typer.Typer(help="vCons on their way to the sinks.", invoke_without_command=True)
+outbox_app = typer.Typer(help="vCons that are being delivered to the sinks.", invoke_without_command=True)
 app.add_typer(outbox_app, name="outbox")
 
 
 @outbox_app.callback()
 def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """List what is not delivered everywhere yet, dead letters with their reason."""
+    """List vCons that are not delivered everywhere yet, and dead letters with their reason."""
     context.obj = config
     if context.invoked_subcommand is None:
         from vcond.cli.admin_client import ask
@@ -223,7 +227,7 @@ def outbox_retry(
     sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
     config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
 ) -> None:
-    """Send dead letters again, and try now what waits, after what refused them was set right."""
+    """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
     from vcond.cli.admin_client import ask
 
     query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
@@ -235,12 +239,12 @@ def outbox_retry(
 def outbox_resend(
     context: typer.Context,
     uuid: Annotated[str, typer.Argument(help="One vCon.")] = "",
-    since: Annotated[str, typer.Option(help="All that were made from then on, as 2026-11-29T10:00:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="And before then.")] = "",
+    since: Annotated[str, typer.Option(help="All vCons made at this time or later, as in 2026-11-29T10:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="And before this time.")] = "",
     sink: Annotated[str, typer.Option(help="Only to this sink.")] = "",
     config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
 ) -> None:
-    """Send delivered vCons once more, when a receiver lost them. Their files must still be kept: delivery.keep_days."""
+    """Send delivered vCons again if a receiver lost them. Their files must still exist: delivery.keep_days."""
     from vcond.cli.admin_client import ask
 
     asked = (("uuid", uuid), ("since", since), ("until", until), ("sink", sink))
@@ -277,10 +281,10 @@ def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
 @app.command()
 def replay(
     journal: Annotated[Path, typer.Argument(help="The folder of a call's journal.")],
-    out: Annotated[Path | None, typer.Option(help="Write the vCon that the journal makes here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the journal's vCon to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read a journal again: its events, its state, its vCon. Changes nothing in it."""
+    """Read a journal and show its events, state and vCon. The journal is not changed."""
     from vcond.cli.replay import replay as replay_one
 
     result, lines, valid = replay_one(journal, out)
@@ -290,7 +294,7 @@ def replay(
 
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], as_json: Json = False) -> None:
-    """Check vCons against draft-ietf-vcon-vcon-core-04. Exit 1 when one has errors."""
+    """Check vCons against draft-ietf-vcon-vcon-core-04. Exit 1 if one has errors."""
     from vcond.cli.vcons import validate_files
 
     rows, lines, errors = validate_files(files)
@@ -298,12 +302,12 @@ def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], a
     raise typer.Exit(1 if errors else 0)
 
 
-Out = Annotated[Path | None, typer.Option(help="Where to; without it, standard output.")]
+Out = Annotated[Path | None, typer.Option(help="Output file; default: standard output.")]
 
 
 @app.command()
 def convert(file: OneFile, out: Out = None) -> None:
-    """Bring a vCon of syntax 0.0.1 to 0.4.0 into today's form."""
+    """Update a vCon of syntax 0.0.1 to 0.4.0 to the current form."""
     from vcond.cli import seals
 
     _say(seals.convert(file, out))
@@ -313,10 +317,12 @@ def convert(file: OneFile, out: Out = None) -> None:
 def sign(
     file: OneFile,
     key: Annotated[str, typer.Option(help="Private key, PEM.")],
-    cert: Annotated[str, typer.Option(help="Its certificate and those above it, PEM, leaf first.")],
+    cert: Annotated[str, typer.Option(help="Certificate chain, PEM, leaf first.")],
     out: Out = None,
     algorithm: Annotated[str, typer.Option(help="RS256, PS256 or ES256.")] = "RS256",
-    alg_twice: Annotated[bool, typer.Option("--alg-twice", help="As python-vcon wants it.")] = False,
+    alg_twice: Annotated[
+        bool, typer.Option("--alg-twice", help="Repeat alg in the unprotected header, as python-vcon needs it.")
+    ] = False,
 ) -> None:
     """Sign a vCon (JWS, core-04 section 5.2)."""
     from vcond.cli import seals
@@ -327,11 +333,11 @@ def sign(
 @app.command()
 def verify(
     file: OneFile,
-    trust: Annotated[str, typer.Option(help="Certificates that are believed, PEM.")],
+    trust: Annotated[str, typer.Option(help="Trusted certificates, PEM.")],
     chain: Annotated[str, typer.Option(help="The signer's certificates, when the vCon only names them (x5u).")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the unsigned vCon here.")] = None,
 ) -> None:
-    """Verify a signed vCon; exit 2 with the reason when it does not hold."""
+    """Verify a signed vCon. Exit 2 with the reason if it is not valid."""
     from vcond.cli import seals
 
     print("\n".join(seals.verify(file, out, trust=trust, chain=chain)))
@@ -354,7 +360,7 @@ def encrypt(
 def decrypt(
     file: OneFile, key: Annotated[str, typer.Option(help="The reader's private key, PEM.")], out: Out = None
 ) -> None:
-    """Decrypt to the signed vCon inside; verify that before believing it."""
+    """Decrypt a vCon. The result is a signed vCon; verify it before you trust it."""
     from vcond.cli import seals
 
     _say(seals.decrypt(file, out, key=key))
@@ -363,11 +369,11 @@ def decrypt(
 @app.command()
 def demo(
     wav: Annotated[Path | None, typer.Option(help="A stereo WAV of your own, left = caller.")] = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=10, help="1 = as it was spoken.")] = 1.0,
-    out: Annotated[Path | None, typer.Option(help="Folder for everything it makes; kept.")] = None,
+    speed: Annotated[float, typer.Option(min=0.1, max=10, help="Speed; 1 = real time.")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for all files of the demo; they are kept.")] = None,
     pbx: Annotated[str, typer.Option(help="asterisk = through a real Asterisk (from a checkout).")] = "",
 ) -> None:
-    """Play a spoken call into a fresh daemon and show what becomes of it."""
+    """Play a spoken call into a new daemon and show the result."""
     from vcond.demo.run import DemoOptions, run_demo
 
     raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx)))
@@ -382,7 +388,7 @@ app.add_typer(config_app, name="config")
 
 @config_app.command("show")
 def config_show(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """Print what is in force and where each key comes from; secrets are not shown."""
+    """Print the configuration in force and the source of each key; secrets are not shown."""
     from vcond.cli.settings import in_force
 
     rows = in_force(_load(config))
@@ -391,7 +397,7 @@ def config_show(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
 
 @config_app.command("sample")
 def config_sample() -> None:
-    """Print a configuration to start from."""
+    """Print an example configuration."""
     from vcond.cli.settings import sample
 
     print(sample(), end="")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vcond.speech.engine import Pcm
     from vcond.speech.load.capacity_bench import Level, Report
 
-bench_app = typer.Typer(help="What this machine can do.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
 
 NICE = 10
 """How far the bench stands back when a daemon runs here."""
@@ -40,12 +40,14 @@ def bench_speech(
     audio: Annotated[
         Path | None, typer.Option(help="Stereo recording of a call like yours, left = caller. Default: the demo call.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long it may take, without loading.")] = 180,
-    level: Annotated[float, typer.Option(min=5, max=600, help="Seconds of each number of calls.")] = 20,
-    calls: Annotated[int, typer.Option(min=0, max=256, help="Only with so many calls at once.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=5, max=3600, help="Time limit, not counting the loading of models.")
+    ] = 180,
+    level: Annotated[float, typer.Option(min=5, max=600, help="Seconds for each number of calls.")] = 20,
+    calls: Annotated[int, typer.Option(min=0, max=256, help="Measure only this number of calls.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """How many live calls this machine transcribes with its model: text lag and CPU, with more and more calls.
+    """Measure how many live calls this machine can transcribe: text delay and CPU for more and more calls.
 
     Two-party calls in real time through the real speech service and its workers, without PBX and network. A level
     holds when 95 % of the texts come within a second, and the words that are shown too. Exit 1 when not even one does.
@@ -58,7 +60,7 @@ def bench_speech(
     log.configure("error", "text")
     options = _speech(config)
     if _daemon_runs(config):
-        print("a vcond runs here: it goes first, and what is measured is what it leaves over", file=sys.stderr)
+        print("a vcond is running here: it has priority, and the result is what it leaves free", file=sys.stderr)
         os.nice(NICE)
     parties = _parties(audio)
     if not as_json:
@@ -91,7 +93,7 @@ def verdict(report: Report) -> list[str]:
     machine = f"{report.workers} workers on {report.cpus} CPUs"
     return [
         f"{report.capacity}{more} live calls with {report.engine} {report.model}: {machine}",
-        "P50, P95: from the end of what is said to its text. CPU/CALL: CPU seconds for a second of a call.",
+        "P50, P95: time from the end of speech to its text. CPU/CALL: CPU seconds per second of a call.",
     ]
 
 

@@ -36,7 +36,7 @@ LIMIT = 30.0
 """Seconds for all that one adapter looks at."""
 
 
-AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if that says so too: chown -R vcond:vcond"
+AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if the error stays: chown -R vcond:vcond"
 SECRETS = {"password", "secret", "token", "admin_key", "api_secret", "turn_password", "turn_secret"}
 CERTIFICATES = {"certificate", "client_ca", "ca", "ca_file"}
 """Keys of any section whose certificates end some day."""
@@ -52,7 +52,7 @@ def findings(path: Path, *, offline: bool, errors_only: bool = False, loopback: 
         loaded = load(path, os.environ)
         config = loaded.config
     except VcondError as why:
-        return [Finding("error", "configuration", str(why), "correct it in the file that is named here")]
+        return [Finding("error", "configuration", str(why), "correct the file named here")]
     attached = set() if offline else _attached(config)
     with as_daemon(Path(config.vcond.state_dir)) as user:
         found = asyncio.run(_all(loaded, path, offline, attached, errors_only))
@@ -61,7 +61,7 @@ def findings(path: Path, *, offline: bool, errors_only: bool = False, loopback: 
 
             found += asyncio.run(placed(loaded))
     if user:
-        found.insert(1, Finding("ok", "user", f"looked as {user}, as which the daemon runs"))
+        found.insert(1, Finding("ok", "user", f"checked as {user}, the user of the daemon"))
     return [one for one in found if one.level == "error"] if errors_only else found
 
 
@@ -83,9 +83,9 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
             sinks = plugins.sinks(config, clock=SteadyClock().now)
         check_record(config.record)
     except VcondError as why:
-        return [*found, Finding("error", "configuration", str(why), "correct the key that is named here")]
+        return [*found, Finding("error", "configuration", str(why), "correct the key named here")]
     if not adapters:
-        found.append(Finding("error", "adapters", "none is configured", "add one: vcond setup NAME says how"))
+        found.append(Finding("error", "adapters", "none is configured", "add one; vcond setup NAME prints the steps"))
     if not sinks:
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
     found += [
@@ -100,10 +100,12 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
     found += _seal(config)
     found += _certificates(config)
     found += _same_receiver(sinks)
-    fix = "make record.inline_limit no larger than max_bytes of the sink: longer calls are compressed to fit"
+    fix = "set record.inline_limit to the sink's max_bytes or less; longer calls are then compressed to fit"
     for small in plugins.too_small(config, sinks):
-        what = f"vCons may have record.inline_limit = {config.record.inline_limit} bytes: those of more than "
-        found.append(Finding("warning", f"sink {small.name}", f"{what}{small.max_bytes} go there without audio", fix))
+        what = f"vCons can have record.inline_limit = {config.record.inline_limit} bytes: those of more than "
+        found.append(
+            Finding("warning", f"sink {small.name}", f"{what}{small.max_bytes} are sent there without audio", fix)
+        )
     if not offline:
         found += await _limited("speech", _speech(config))
         for name, adapter in adapters.items():
@@ -116,7 +118,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
 
 
 def _by_us(one: Finding) -> Finding:
-    return Finding("ok", one.what, "in use by the daemon of this configuration, which runs")
+    return Finding("ok", one.what, "in use by the running daemon of this configuration")
 
 
 def _named(told: Finding, kind: str, name: str) -> Finding:
@@ -132,7 +134,9 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
         async with asyncio.timeout(LIMIT):
             found.extend([one async for one in looking])
     except TimeoutError:
-        found.append(Finding("error", what, f"did not answer in {LIMIT:.0f} s", "is the system up and reachable?"))
+        found.append(
+            Finding("error", what, f"did not answer in {LIMIT:.0f} s", "check that the system runs and can be reached")
+        )
     except VcondError as why:
         found.append(Finding("error", what, str(why)))
     except OSError as why:
@@ -147,7 +151,7 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
         try:
             await asyncio.to_thread(engine_class, engine)
         except VcondError as why:
-            yield Finding("error", "speech", str(why), "install its package anew, or one that fits this vcond")
+            yield Finding("error", "speech", str(why), "reinstall its package, or install one that fits this vcond")
     server = next((one.server for one in chosen if one.server is not None), None)  # routes have no address of their own
     if server is None:
         return
@@ -155,15 +159,15 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
 
     url = urlsplit(server.url)
     if server.token and url.scheme == "ws" and url.hostname not in LOOPBACK:
-        fix = "put TLS before the server, and wss:// into speech.url"
-        yield Finding("warning", "speech.token", "it goes over the network for everyone to read", fix)
+        fix = "put a TLS proxy in front of the server and use wss:// in speech.url"
+        yield Finding("warning", "speech.token", "it is sent unencrypted over the network", fix)
     try:
         remote = await asyncio.to_thread(RemoteEngine, EngineOptions(server=server))
     except VcondError as why:
-        yield Finding("warning", "speech", str(why), "calls are recorded, and transcribed when it answers")
+        yield Finding("warning", "speech", str(why), "calls are recorded; they are transcribed when the server answers")
         return
     kept = (
-        "keeps connections" if remote.manners.keeps else "takes a connection for each utterance: a newer one is faster"
+        "keeps connections" if remote.manners.keeps else "needs one connection per utterance; a newer server is faster"
     )
     yield Finding("ok", "speech", f"{server.url} answers, {kept}")
 
@@ -190,9 +194,11 @@ def _same_receiver(sinks: Sequence[FormedSink]) -> list[Finding]:
     for sink in sinks:
         if sink.address:
             found.setdefault(sink.address, []).append(sink.name)
-    fix = "use one sink with one list, and let that list's chain hand on to others"
+    fix = "use one sink with one list, and let the chain of that list pass vCons on to others"
     return [
-        Finding("warning", f"sinks {', '.join(names)}", f"all send to {at}: each delivery replaces the copy there", fix)
+        Finding(
+            "warning", f"sinks {', '.join(names)}", f"all deliver to {at}: each delivery replaces the one before", fix
+        )
         for at, names in found.items()
         if len(names) > 1
     ]
@@ -203,15 +209,15 @@ def _name(config: Config) -> list[Finding]:
     if config.vcond.name:
         return []
     host = config.vcond.host
-    told = f"not set: vCons are by {host}, the name of this machine"
-    fix = 'set its full name, as in name = "edge-1.pbx.example.com": it is in every vCon and must stay the same'
+    told = f"not set: vCons name {host}, the name of this machine"
+    fix = 'set the full name, as in name = "edge-1.pbx.example.com"; every vCon has it: never change it'
     return [Finding("ok" if "." in host else "warning", "vcond.name", told, fix)]
 
 
 def _files(loaded: Loaded) -> list[Finding]:
     """Keys that are in two files, and secrets that everybody on this machine can read."""
     found = [
-        Finding("warning", key, f"is in {first} and in {second}, which counts", "take it out of one of them")
+        Finding("warning", key, f"is set in {first} and in {second}; {second} counts", "take it out of one of them")
         for key, (first, second) in loaded.twice.items()
     ]
     for file in loaded.files:
@@ -220,8 +226,8 @@ def _files(loaded: Loaded) -> list[Finding]:
             if source == str(file) and key not in loaded.referred and (key.rpartition(".")[2] in SECRETS or ".users." in key)
         ]  # fmt: skip
         if secret and file.stat().st_mode & 0o007:
-            fix = f"chown root:vcond {file} && chmod 0640 {file}; or put it into /etc/credstore: docs/operations.md"
-            found.append(Finding("warning", secret[0], f"everybody on this machine can read {file}", fix))
+            fix = f"chown root:vcond {file} && chmod 0640 {file}; or put it into /etc/credstore, see docs/operations.md"
+            found.append(Finding("warning", secret[0], f"every user of this machine can read {file}", fix))
     return found
 
 
@@ -229,8 +235,12 @@ def _ops(config: Config) -> list[Finding]:
     """Whether the world may ask how this machine is."""
     if not config.ops.listen or config.ops.host in LOOPBACK:
         return []
-    fix = "127.0.0.1:8471, or a firewall before it; no proxy for peers of calls may lead here"
-    return [Finding("warning", "ops.listen", f"{config.ops.listen} tells everybody who asks how vcond is", fix)]
+    fix = "use 127.0.0.1:8471 or a firewall; do not publish this port through the proxy of the adapters"
+    return [
+        Finding(
+            "warning", "ops.listen", f"{config.ops.listen} shows metrics and health to anyone who can reach it", fix
+        )
+    ]
 
 
 def _seal(config: Config) -> list[Finding]:
@@ -273,8 +283,15 @@ def _disk(config: Config) -> list[Finding]:
     folder = Path(config.vcond.state_dir)
     there = next((parent for parent in (folder, *folder.parents) if os.path.lexists(parent)), folder)
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
-        return [Finding("error", "vcond.state_dir", f"{there} cannot be written by {getpass.getuser()}", AS_WHOM)]
+        return [Finding("error", "vcond.state_dir", f"{there} is not writable for {getpass.getuser()}", AS_WHOM)]
     free = Files().free(str(there)) // 1_000_000
     if free < config.vcond.min_free_mb:
-        return [Finding("error", "disk", f"{free} MB free at {there}", "no call is recorded below vcond.min_free_mb")]
+        return [
+            Finding(
+                "error",
+                "disk",
+                f"{free} MB free at {there}",
+                "free disk space: below vcond.min_free_mb no new call is recorded",
+            )
+        ]
     return [Finding("ok", "disk", f"{free} MB free at {there}")]

@@ -61,8 +61,8 @@ def examine(config: DaemonConfig, kinds: Mapping[str, str], call: str) -> Row:
     found = _live(config, call) or _kept(config, call)
     if found is None:
         raise RefusedError(
-            f"no call {call!r} goes on, and none is in the journals or kept in the outbox: "
-            "give the path of its vCon; delivery.keep_days says how long one is kept"
+            f"no call {call!r} is active, in the journals or kept in the outbox: "
+            "name the file of its vCon; delivery.keep_days sets how long vCons are kept"
         )
     return _finished(found, kinds)
 
@@ -101,7 +101,7 @@ def overview_lines(rows: Sequence[Mapping[str, Any]], short_of: Mapping[str, str
         codes = ", ".join(dict.fromkeys(one["code"] for one in row["findings"] if one["wrong"]))
         yield f"{row['call']}  {row['adapter']:<10} {codes or 'nothing is missing'}"
     if any(wrong(row) for row in rows):
-        yield "        -> vcond doctor CALL says more"
+        yield "        -> vcond doctor CALL shows more"
     if not rows:
         yield "no calls"
 
@@ -138,7 +138,7 @@ def _of_journal(folder: Path) -> Row:
     events, damage = read_folder(folder)
     state = fold(events)
     if not state.uuid:
-        raise StorageError(f"{folder} holds no call's journal")
+        raise StorageError(f"{folder} is not the journal of a call")
     audio = audio_of(folder, state)
     row = detail(state, sounds={track.index: sound_kind(audio[track.index], track.rate) for track in state.tracks})
     row["findings"] = [*_of_folder(state, damage), *row["findings"]]
@@ -147,7 +147,7 @@ def _of_journal(folder: Path) -> Row:
 
 def _of_folder(state: Call, damage: str) -> Iterator[Row]:
     if state.ended is None and not state.merged_into:
-        text = "its journal has no end: vcond was stopped or died while it went on"
+        text = "its journal has no end: vcond stopped or crashed during the call"
         yield _row(Diagnosis("crash", text))
     if damage:
         yield _row(Diagnosis("journal-damaged", f"its journal is damaged: {damage}"))
@@ -195,7 +195,7 @@ def _of_vcon(document: Document) -> Row:
     try:
         report = msgspec.convert(bodies[0], _Report)
     except (IndexError, msgspec.ValidationError):
-        why = "vcond did not make it, and it does not say what is missing"
+        why = "vcond did not make this vCon; it has no report of what is missing"
         raise ConfigError(f"the vCon has no capture report that can be read: {why}") from None
     found = report.findings
     if found is None:  # nothing is missing, or an earlier vcond made it

@@ -51,14 +51,14 @@ def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
 
         return detail(found[0]) | {"daemon": running}
     if not running:
-        more = "; where delivered ones are, a running vcond tells"
+        more = "; only a running vcond knows where delivered calls are"
         raise RefusedError(f"no call {uuid!r} in the journals, and vcond is not running{more}")
     try:
         gone: dict[str, Any] = ask(config.admin_socket, "vcon", call=uuid)
     except AmbiguousError:
         raise
     except RefusedError:
-        raise RefusedError(f"no call {uuid!r}: neither going on, nor in the journals, nor delivered") from None
+        raise RefusedError(f"no call {uuid!r}: it is not active, not in the journals and not delivered") from None
     return gone
 
 
@@ -74,7 +74,9 @@ def found_in_journals(config: DaemonConfig) -> list[tuple[Path, Call]]:
     except FileNotFoundError:
         return []
     except OSError as why:
-        raise StorageError(f"cannot read {root}: {why.strerror}; the journals are for root and vcond's user") from None
+        raise StorageError(
+            f"cannot read {root}: {why.strerror}; only root and vcond's user can read the journals"
+        ) from None
     if not folders:
         return []
     from vcond.call.state import fold

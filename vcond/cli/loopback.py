@@ -92,8 +92,8 @@ async def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Fi
     for name, section in loaded.config.adapters.items():
         loop = loops.get(str(section.get("type", name)))
         if loop is None:
-            fix = "place a call by hand, and see what vcond doctor says of it"
-            found.append(Finding("warning", f"loopback {name}", "no call of its own can be placed through it", fix))
+            fix = "place a call by hand and check it with vcond doctor"
+            found.append(Finding("warning", f"loopback {name}", "cannot place a test call through it", fix))
         else:
             found += await _through(loaded, name, loop)
     return found
@@ -112,7 +112,7 @@ async def _through(loaded: Loaded, name: str, loop: Loop) -> list[Finding]:
             fix = str(worst[-1].get("hint") or why.fix) if worst else why.fix
             found.append(Finding("error", what, f"{why.stage}: {why.why}{logged}", fix))
         except VcondError as why:
-            found.append(Finding("error", what, str(why), "correct the key that is named here"))
+            found.append(Finding("error", what, str(why), "correct the key named here"))
     return found
 
 
@@ -143,7 +143,9 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
     daemon = Daemon(loaded)
     running = asyncio.create_task(daemon.run(), name="vcond check --loopback")
     try:
-        await _until("start", lambda: _attached(daemon, name), running, READY_LIMIT, "see what vcond check says of it")
+        await _until(
+            "start", lambda: _attached(daemon, name), running, READY_LIMIT, "run vcond check without --loopback"
+        )
         yield "a daemon of its own is attached"
         web = daemon.parts.web
         try:
@@ -151,7 +153,7 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
                 await loop.place(web.base_url, loaded.config.web.token)
         except (PeerError, TimeoutError) as why:
             text = str(why) or f"was not over in {CALL_LIMIT:g} s"
-            raise _FailedError("call", text, "see what vcond check says of it") from None
+            raise _FailedError("call", text, "run vcond check without --loopback") from None
         yield f"{loop.means} was taken"
         vcons = folder / "vcons"
         await _until("vCon", lambda: any(vcons.glob("*.vcon.json")), running, VCON_LIMIT, "report it, with vcond's log")
@@ -177,10 +179,10 @@ async def _until(
             while not there():
                 if running.done():
                     running.result()
-                    raise _FailedError(stage, "the daemon ended by itself", fix)
+                    raise _FailedError(stage, "the daemon stopped unexpectedly", fix)
                 await asyncio.sleep(LOOK_EVERY)
             return
-    raise _FailedError(stage, f"did not come in {limit:g} s", fix)
+    raise _FailedError(stage, f"not done within {limit:g} s", fix)
 
 
 def _looked_at(body: bytes) -> Iterator[str]:
@@ -192,9 +194,9 @@ def _looked_at(body: bytes) -> Iterator[str]:
     (report,) = (one["body"] for one in document["attachments"] if one["purpose"] == "vcond-capture-report")
     if report.get("findings"):
         first = report["findings"][0]
-        raise _FailedError("audio", first["text"], f"vcond doctor knows more of {first['code']}")
+        raise _FailedError("audio", first["text"], f"see {first['code']} in vcond doctor")
     heard = [party["seconds"]["received"] for party in report["parties"] if party["tracks"]]
     if len(heard) < len(report["parties"]) or min(heard, default=0) < ENOUGH * SECONDS:
-        raise _FailedError("audio", f"of {SECONDS} s of each party came: {heard}", "look at the load of this machine")
-    yield f"audio of {len(heard)} parties came in, all of it"
-    yield f"its vCon is valid, {len(body)} bytes; it is removed now and went to no sink"
+        raise _FailedError("audio", f"of {SECONDS} s per party, only {heard} arrived", "check the load of this machine")
+    yield f"audio of {len(heard)} parties arrived completely"
+    yield f"its vCon is valid, {len(body)} bytes; it was sent to no sink and is deleted now"

@@ -55,7 +55,7 @@ def lines(found: list[Migrated], *, write: bool) -> Iterator[str]:
     if not found:
         yield "nothing to rename"
     else:
-        yield "written; check it with `vcond check`" if write else "nothing is written yet: give --write"
+        yield "written; check it with `vcond check`" if write else "nothing was written; use --write to write it"
 
 
 def _migrated(file: Path) -> Migrated:

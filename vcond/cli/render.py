@@ -21,8 +21,8 @@ def findings(found: Iterable[Finding]) -> Iterator[str]:
 
 
 NOT_RUNNING = (
-    "vcond is not running: these calls are as their journals have them, nothing of them is recorded now",
-    "        -> systemctl start vcond takes them up again or delivers them; vcond recover delivers them without it",
+    "vcond is not running: the calls below come from their journals and are not being recorded now",
+    "        -> systemctl start vcond resumes or delivers them; vcond recover delivers them without the daemon",
 )
 
 
@@ -57,7 +57,7 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
     for at, text in sorted(lines, key=lambda line: line[0]):
         yield f"  {clock(at)}  {text}"
     if found.get("not_recorded"):
-        yield "  nothing of this call is kept, and it makes no vCon"
+        yield "  this call is not recorded and will have no vCon"
         return
     for track in found["tracks"]:
         total: dict[str, float] = {}
@@ -71,7 +71,7 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _delivered(found: Mapping[str, Any]) -> Iterator[str]:
     """Where the vCon of a call that is over is."""
-    yield f"{found['call']}  is over; its vCon has {found['bytes']} bytes"
+    yield f"{found['call']}  has ended; its vCon has {found['bytes']} bytes"
     for one in found["sinks"]:
         confirmed = "" if one.get("confirmed", "unknown") == "unknown" else f", {one['confirmed']}"
         yield f"  {one['sink']}: {one['state']}{confirmed}" + (f": {one['target']}" if one["target"] else "")
@@ -86,7 +86,7 @@ def outbox(rows: Sequence[Mapping[str, Any]], sinks: Sequence[Mapping[str, Any]]
             told = ", ".join(f"{count} {answer}" for answer, count in counts.items())
             yield f"sink {sink['sink']}: of what it took and is kept here: {told}"
     if not rows:
-        yield "the outbox is empty: everything is delivered"
+        yield "the outbox is empty: everything was delivered"
     for row in rows:
         line = f"{row['uuid']}  {row['sink']:<14} {row['state']:<9} tries {row['attempts']:<3} {row['reason']}"
         times = ", ".join(f"{what} {_time(row[key])}" for key, what in _TIMES if row.get(key))

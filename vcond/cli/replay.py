@@ -39,14 +39,14 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     events, damage = read_folder(folder)
     state = fold(events)
     if not state.uuid:
-        raise JournalError(f"{folder} holds no call's journal")
+        raise JournalError(f"{folder} is not the journal of a call")
     result = {**detail(state), "events": len(events), "odd": state.odd, "damage": damage}
     lines = [
         *render.call(result),
         f"  {len(events)} events, {state.odd} odd" + (f", damage: {damage}" if damage else ""),
     ]
     if state.ended is None:
-        return result, [*lines, "  not ended: it makes no vCon yet (`vcond recover` ends and delivers it)"], True
+        return result, [*lines, "  not ended: no vCon yet (`vcond recover` ends and delivers it)"], True
     state = as_published(events)
     document = build(state, audio_of(folder, state), BuildOptions())
     found = validate(document)

@@ -23,13 +23,15 @@ def convert(file: Path, out: Path | None) -> str:
     """A vCon of any earlier version in today's form; what is still wrong with it is said on standard error."""
     document = load_vcon(file)
     if "payload" in document or "ciphertext" in document:
-        raise ConfigError(f"{file} is sealed: vcond decrypt or vcond verify --out give the vCon that can be converted")
+        raise ConfigError(
+            f"{file} is signed or encrypted: get the vCon with vcond decrypt or vcond verify --out, then convert that"
+        )
     made = upgrade(document)
     wrong = [one for one in validate(made) if one.level == "error"]
     for one in wrong:
         print(f"{file}: {one.path}: {one.message} [{one.code}]", file=sys.stderr)
     if wrong:
-        print(f"{file}: converted, and NOT valid: {len(wrong)} errors were in it before", file=sys.stderr)
+        print(f"{file}: converted, but NOT valid: {len(wrong)} errors that it had before", file=sys.stderr)
     return _write(serialize(made), out)
 
 
@@ -48,7 +50,7 @@ def verify(file: Path, out: Path | None, *, trust: str, chain: str) -> list[str]
     if out is not None:
         _write(opened.payload, out)
     return [
-        f"{file}: the signature holds",
+        f"{file}: the signature is valid",
         f"  vCon {opened.document.get('uuid')} of {opened.document.get('created_at')}",
         f"  signed by {leaf.subject.rfc4514_string()} with {opened.algorithm}, {opened.layers} signature(s) deep",
         f"  certificate valid until {leaf.not_valid_after_utc:%Y-%m-%d}; looked at {rfc3339(SteadyClock().now())}",
@@ -70,7 +72,7 @@ def decrypt(file: Path, out: Path | None, *, key: str) -> str:
 def _write(body: bytes, out: Path | None) -> str:
     if out is None:
         if sys.stdout.isatty() and len(body) > 100_000:
-            raise ConfigError(f"{len(body)} bytes on a terminal help nobody: name a file with --out")
+            raise ConfigError(f"the output is {len(body)} bytes, not written to a terminal: name a file with --out")
         sys.stdout.buffer.write(body + b"\n")
         return ""
     try:

@@ -25,7 +25,7 @@ def load_vcon(file: Path) -> Document:
         data = file.read_bytes()
         if not data.lstrip()[:1] == b"{" and not data.startswith(b"\x1f\x8b"):
             raise ProtocolError(
-                f"{file} is no vCon: it holds no JSON object" + (" but binary data" if b"\0" in data[:4096] else "")
+                f"{file} is not a vCon: it holds no JSON object" + (" but binary data" if b"\0" in data[:4096] else "")
             )
         return read(data)
     except OSError as why:
@@ -58,14 +58,14 @@ def _all_of(document: Document) -> tuple[list[tuple[str, str, str, str]], str]:
     around, vcon = inside(document)
     found: list[tuple[str, str, str, str]] = [(f.level, f.path, f.code, f.message) for f in validate(document)]
     if "ciphertext" in document:
-        return found, ", encrypted: only the envelope was looked at (vcond decrypt)"
+        return found, ", encrypted: only the envelope was checked (use vcond decrypt)"
     if not around:
         return found, ""
     for one in [*around[1:], *([] if vcon is None else [vcon])]:
         found += [(f.level, f"(signed) {f.path}", f.code, f.message) for f in validate(one)]
     if vcon is None:
-        found.append(("error", "$.payload", "payload", "holds no vCon that can be read"))
-    return found, ", signed: its signature was not checked (vcond verify)"
+        found.append(("error", "$.payload", "payload", "holds no readable vCon"))
+    return found, ", signed: the signature was not checked (use vcond verify)"
 
 
 def validate_files(files: list[Path]) -> tuple[list[dict[str, Any]], list[str], int]:

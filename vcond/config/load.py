@@ -173,11 +173,11 @@ def reading(file: Path) -> Iterator[None]:
             raise ConfigError(f"larger than {MAX_FILE} bytes", str(file))
         yield
     except FileNotFoundError:
-        raise ConfigError("no such file; `vcond config sample` prints one to start from", str(file)) from None
+        raise ConfigError("no such file; `vcond config sample` prints an example", str(file)) from None
     except UnicodeDecodeError:
-        raise ConfigError("is no UTF-8 text: save it as UTF-8", str(file)) from None
+        raise ConfigError("is not UTF-8 text: save it as UTF-8", str(file)) from None
     except RecursionError:
-        raise ConfigError("has lists in lists too deep to be a configuration", str(file)) from None
+        raise ConfigError("has lists nested too deep for a configuration", str(file)) from None
     except (OSError, tomllib.TOMLDecodeError) as why:
         raise ConfigError(str(why), str(file)) from None
 
@@ -222,11 +222,11 @@ def _resolved(value: Any, environ: Mapping[str, str], at: str, referred: set[str
 def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:
     if kind == "env":
         if name not in environ:
-            raise ConfigError(f"the environment has no {name}", at)
+            raise ConfigError(f"the environment variable {name} is not set", at)
         return environ[name]
     if kind == "credential":
         if "/" in name or name.startswith("."):
-            raise ConfigError("a credential's name holds no path", at)
+            raise ConfigError("a credential's name must not be a path", at)
         name = str(Path(environ.get("CREDENTIALS_DIRECTORY") or CREDSTORE) / name)
     file = Path(name)
     try:

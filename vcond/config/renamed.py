@@ -67,7 +67,7 @@ def renamed(tree: Any, kind: str = "") -> Any:
         if isinstance(there, dict) and isinstance(now, dict) and not there.keys() & now.keys():
             now = {**there, **now}
         elif name in new:
-            raise ConfigError(f"{name} is there twice, under its old and its new name: remove one", kind)
+            raise ConfigError(f"{name} is set twice, under its old and its new name: remove one", kind)
         new[name] = now
     return new
 
@@ -108,5 +108,5 @@ def migrated(text: str) -> tuple[str, list[Change]]:
                 text, now = changed, read
                 changes.append(Change(text.count("\n", 0, place.start()) + 1, old, new))
     for at, new in old_keys(now):
-        raise ConfigError(f"is {new} now; it is written in a way that only you can change", at)
+        raise ConfigError(f"is now {new}; vcond cannot rewrite this line: change it by hand", at)
     return text, sorted(changes)

@@ -57,7 +57,7 @@ def said(message: str, kind: Any, path: str) -> str:
         return f"{found[1]} is missing"
     if message.startswith("Invalid enum value"):
         words = _choices(kind, path)
-        return f"must be one of: {', '.join(map(str, words))}" if words else "is none of the words that it may be"
+        return f"must be one of: {', '.join(map(str, words))}" if words else "is not one of the possible values"
     if (found := _EXPECTED.match(message)) and found[1] in KINDS:
         got = _GOT.search(message)
         return KINDS[found[1]] + (f"; here is {_thing(got[1])}" if got else "")
@@ -79,8 +79,8 @@ def shape(pattern: str) -> str:
                 inside, names = inside.replace(part, ""), [*names, *([name] if name not in names else [])]
         names += list(dict.fromkeys(inside.replace("\\", "")))
         many = f", {found[2]} to {found[3]} of them" if found[2] else ""
-        return f"may have these only: {', '.join(names)}{many}"
-    return next((words for piece, words in FORMS if piece in pattern), "is not written as it must be: see the sample")
+        return f"may only have: {', '.join(names)}{many}"
+    return next((words for piece, words in FORMS if piece in pattern), "has the wrong form: see the sample")
 
 
 def _choices(kind: Any, path: str) -> tuple[Any, ...]:

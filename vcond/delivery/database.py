@@ -92,10 +92,10 @@ def storage_errors(what: str) -> Iterator[None]:
         raise  # a mistake of ours
     except sqlite3.Error as why:
         name = getattr(why, "sqlite_errorname", type(why).__name__)
-        hint = "restart vcond: the database is set aside and made again" if is_damage(why) else "look at the disk"
+        hint = "restart vcond: the database is set aside and made again" if is_damage(why) else "check the disk"
         raise StorageError(f"cannot {what}: {name}; {hint}") from why
     except OSError as why:
-        raise StorageError(f"cannot {what}: {why.strerror}; look at the disk") from why
+        raise StorageError(f"cannot {what}: {why.strerror}; check the disk") from why
 
 
 def is_damage(why: sqlite3.Error) -> bool:
@@ -147,8 +147,8 @@ def _prepare(db: sqlite3.Connection) -> None:
         row = db.execute("SELECT version FROM delivery_schema").fetchone()
     if row is not None and row[0] > VERSION:
         raise StorageError(
-            f"the database was written by a newer vcond (delivery tables {row[0]}, this one knows {VERSION}): "
-            "install that version again, or move the file away (what is in the outbox is then sent once more)"
+            f"the database was written by a newer vcond (delivery tables {row[0]}, this version knows {VERSION}): "
+            "install that version again, or move the file away (vCons in the outbox are then sent again)"
         )
 
 
@@ -176,7 +176,7 @@ def _set_aside(path: Path, now: int) -> None:
         if part.exists():
             part.rename(path.with_name(f"{path.name}.broken-{now}{ending}"))
     log.error(
-        "database damaged and moved aside; everything in the outbox is sent again",
+        "database damaged; moved it aside and sending everything in the outbox again",
         file=str(path.with_name(f"{path.name}.broken-{now}")),
-        hint="the ledger of earlier deliveries may be read from it with: sqlite3 FILE .recover",
+        hint="records of earlier deliveries can be read from it with: sqlite3 FILE .recover",
     )

@@ -97,7 +97,7 @@ class FormedSink:
         except VcondError as why:
             if isinstance(why, Refused | Retry):
                 raise
-            hint = "mend [seal] in the configuration, then: vcond outbox retry"
+            hint = "correct [seal] in the configuration, then: vcond outbox retry"
             raise Refused(
                 "cannot-seal", answer=str(why), hint=hint if isinstance(why, OperatorError) else "", asked=False
             ) from why

@@ -58,7 +58,7 @@ class Outbox:
         """
         names = [sink.name for sink in sinks]
         if not names:
-            raise ConfigError("no sink is configured: finished vCons would go nowhere", "sinks")
+            raise ConfigError("no sink is configured: vCons cannot be delivered", "sinks")
         if len(set(names)) < len(names):
             raise ConfigError("two sinks have the same name", "sinks")
         self._clock = clock
@@ -157,7 +157,7 @@ class Outbox:
     async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
         """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
         count = await self._call(
-            lambda store: store.tell("put dead letters back", lambda db: rows.put_back(db, uuid, sink))
+            lambda store: store.tell("retry dead letters", lambda db: rows.put_back(db, uuid, sink))
         )
         self._nudge(sink)
         return count

@@ -38,7 +38,7 @@ def reconcile(db: sqlite3.Connection, files: OutboxFiles, sinks: Sequence[str], 
     again = rows.take_up(db, sinks)
     if again:
         log.warning(
-            "dead letters of an earlier version are retried: a proxy, not the receiver, had refused them",
+            "dead letters of an earlier version are retried: a proxy had refused them, not the receiver",
             deliveries=again,
         )
     for sink, count in rows.waiting_elsewhere(db, sinks).items():
@@ -59,7 +59,7 @@ def say_lost(uuid: str) -> None:
     log.error(
         "vCon lost: its file disappeared from the outbox before every sink had it",
         call=uuid,
-        hint="put the file back from a copy and restart, or: vcond recover (its journal may still be there)",
+        hint="restore the file from a copy and restart, or run: vcond recover (its journal may still exist)",
     )
 
 
@@ -77,7 +77,7 @@ def _without_file(db: sqlite3.Connection, files: OutboxFiles, vcon: rows.Vcon) -
 def _with_file(db: sqlite3.Connection, vcon: rows.Vcon, sinks: Sequence[str]) -> None:
     if vcon.stage == "lost":
         rows.find_again(db, vcon.seq, sinks)
-        log.info("vCon file found again", call=vcon.uuid)
+        log.info("missing vCon file found again", call=vcon.uuid)
     elif vcon.stage == "kept":
         rows.set_stage(db, vcon.seq, "done")
 

@@ -93,7 +93,7 @@ class SinkCondition:
             wait, news = self._breaker.refused_alone(job.seq)
             if news:
                 self._log.warning(
-                    "the sink takes other vCons, but not this one; it is tried again, in the end once an hour",
+                    "the sink accepts other vCons, but not this one; retrying, at least once an hour",
                     call=job.uuid, reason=why.reason, detail=why.detail, hint=why.hint,
                 )  # fmt: skip
             return Outcome("pending", now, now + wait, why.status, why.reason, why.answer)
@@ -106,7 +106,7 @@ class SinkCondition:
         elif self._breaker.down:
             self._say_down(why, now, began=began)
         else:
-            self._log.info("delivery failed; it is tried again", call=job.uuid, reason=why.reason, detail=why.detail)
+            self._log.info("delivery failed; retrying", call=job.uuid, reason=why.reason, detail=why.detail)
         next_at = 0
         if not (why.held or (was_down and why.whole_sink)):
             next_at = now + max(self._breaker.backoff(job.attempts + 1), round((why.after or 0) * SECOND))
@@ -129,7 +129,7 @@ class SinkCondition:
         self._said = now
         told = {"reason": why.reason, "status": why.status, "detail": why.detail, "hint": why.hint}
         if self._breaker.held:
-            self._log.error("sink held: it refuses every delivery until this is fixed; queueing", **told)
+            self._log.error("sink held: it refuses all deliveries until this is corrected; queueing", **told)
         else:
             self._log.warning("sink down; queueing", **told)
         self.show()

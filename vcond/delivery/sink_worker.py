@@ -162,7 +162,7 @@ class SinkWorker:
         except OSError as why:
             return Retry("disk-read", answer=why.strerror or type(why).__name__)
         if sha512 != job.sha512:
-            hint = "the file changed on the disk: put it back from a copy, then: vcond outbox retry"
+            hint = "the file was changed on the disk: restore it from a copy, then: vcond outbox retry"
             return Refused("damaged", hint=hint, asked=False)
         try:
             with metrics.delivery_seconds.labels(self.sink.name).time():
@@ -197,7 +197,7 @@ class SinkWorker:
                 if await self._shared.call(record):
                     self._shared.completed()
             except StorageError as why:
-                self._unrecorded = self._say("an outcome cannot be recorded; trying again", why, self._unrecorded)
+                self._unrecorded = self._say("cannot store the result of a delivery; retrying", why, self._unrecorded)
                 if self._stop.is_set():
                     return  # delivered once more after the next start
                 await wait_for(self._stop, DISK_PAUSE)

@@ -52,7 +52,7 @@ class OutboxStore:
             self._whole.make_folder(database.parent)
         self._db = self._open(database, now)
         try:
-            with storage_errors("bring the outbox in order"):
+            with storage_errors("check the outbox"):
                 lost = self._change(lambda: reconcile(self._db, self._files, sinks, now=now, latest=latest))
         except BaseException:
             self._db.close()
@@ -125,7 +125,7 @@ class OutboxStore:
 
     def put_away(self, vcon: rows.Vcon, *, keep: bool) -> None:
         """The core knows: keep or remove the file."""
-        with storage_errors("put a delivered vCon away"):
+        with storage_errors("remove a delivered vCon"):
             if keep:
                 self._whole.move(self._files.file(vcon.uuid), self._files.kept)
             else:
@@ -212,12 +212,12 @@ class OutboxStore:
         metrics.quarantined_total.inc()
         aside = self._files.set_aside(uuid, sha512, body)
         log.error(
-            "another vCon with the same uuid is in the outbox or was delivered; this one was set aside",
+            "another vCon with the same uuid is in the outbox or was delivered; set this one aside",
             call=uuid,
             file=str(aside),
-            hint="compare it with what the sinks have; remove it if it adds nothing",
+            hint="compare it with the vCon that the sinks have; remove it if it adds nothing",
         )
-        raise ConflictError("another vCon was published under this uuid; the new one was set aside")
+        raise ConflictError("another vCon was already published with this uuid; the new one was set aside")
 
     def _change(self, change: Callable[[], T], *, spend_reserve: bool = True) -> T:
         """One transaction. What records progress may use the reserve of a full disk."""

@@ -56,7 +56,7 @@ class Admin:
         except (aiohttp.ClientError, TimeoutError) as why:
             raise UnreachableError(f"the daemon does not answer on its admin socket: {type(why).__name__}") from why
         except msgspec.DecodeError as why:
-            raise ProtocolError("the daemon's status is not understood") from why
+            raise ProtocolError("the daemon's status cannot be read") from why
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator[AsyncIterator[CaptionEvent]]:
@@ -69,7 +69,7 @@ class Admin:
             async with asyncio.timeout(BEGIN_LIMIT):
                 answer = await self._session.get("http://vcond/v1/live", timeout=NO_LIMIT, raise_for_status=True)
         except (aiohttp.ClientError, TimeoutError) as why:
-            raise UnreachableError(f"the daemon shows no live text: {type(why).__name__}") from why
+            raise UnreachableError(f"the daemon sends no live captions: {type(why).__name__}") from why
         async with answer:
             yield _captions(answer.content)
 
@@ -79,6 +79,6 @@ async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[CaptionEvent]
         async for line in stream:
             yield _caption(line)
     except aiohttp.ClientError as why:
-        raise UnreachableError(f"the live text broke off: {type(why).__name__}") from why
+        raise UnreachableError(f"the live captions stopped: {type(why).__name__}") from why
     except (msgspec.DecodeError, LineTooLong, ValueError) as why:  # ValueError: a long line in an older aiohttp
-        raise ProtocolError("a line of live text is not understood") from why
+        raise ProtocolError("a caption event cannot be read") from why

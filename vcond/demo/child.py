@@ -62,7 +62,7 @@ class Child:
             async with asyncio.timeout(patience):
                 await self._process.wait()
         if self._process.returncode is not None:
-            raise DemoError(f"the daemon ended too early ({_exit(self._process.returncode)})")
+            raise DemoError(f"the daemon stopped too early ({_exit(self._process.returncode)})")
 
     def kill(self) -> None:
         """End it and its workers at once."""

@@ -50,7 +50,9 @@ class MediaStreamPlayer:
 
     async def start(self, folder: Path) -> str:  # noqa: ARG002 - nothing is made
         """There is nothing to start."""
-        return f'[adapters.twilio]\npath = "{self.path}"\ngrace = 0  # nobody streams a call again that broke off'
+        return (
+            f'[adapters.twilio]\npath = "{self.path}"\ngrace = 0  # the demo does not resume a call whose stream ended'
+        )
 
     async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:
         """Open the stream, send both tracks in time, stop."""

@@ -111,9 +111,9 @@ class AsteriskPlayer:
                 await caller.hang_up()
                 await caller.gone()
         except ExceptionGroup as group:
-            raise DemoError(f"a phone did not do what it was told: {group.exceptions[0]}") from group
+            raise DemoError(f"a phone failed: {group.exceptions[0]}") from group
         except (RuntimeError, TimeoutError, aiohttp.ClientError) as why:
-            raise DemoError(f"a phone did not do what it was told: {why}") from why
+            raise DemoError(f"a phone failed: {why}") from why
 
 
 async def _speak(farm: Any, phone: Any, party: int, todo: list[Move]) -> None:

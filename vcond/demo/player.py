@@ -108,7 +108,7 @@ async def play(url: str, recording: Recording, *, speed: float, progress: Callab
                 await _send(socket, messages)
                 progress(min(number * FRAME_MS / 1000, recording.seconds))
     except (OSError, WebSocketException) as why:
-        raise UnreachableError(f"the daemon does not take the call: {type(why).__name__}: {why}") from why
+        raise UnreachableError(f"the daemon refuses the call: {type(why).__name__}: {why}") from why
     return sids
 
 

@@ -82,9 +82,9 @@ def _player(options: DemoOptions) -> Player:
         return MediaStreamPlayer(options.speed)
     if options.pbx == "asterisk":
         if options.speed != 1:
-            raise DemoError("--speed: phones speak as fast as they do; only 1 goes with --pbx")
+            raise DemoError("--speed must be 1 with --pbx")
         return AsteriskPlayer()
-    raise DemoError(f"--pbx {options.pbx}: known is asterisk")
+    raise DemoError(f"--pbx {options.pbx}: the only choice is asterisk")
 
 
 class _Stop:
@@ -112,7 +112,7 @@ class _Stop:
     def _ask(self, number: signal.Signals, task: asyncio.Task[None]) -> None:
         if not self._asked:
             self._asked, self.signal = True, number
-            print("\nstopping; once more to stop at once", file=sys.stderr)
+            print("\nstopping; press again to stop at once", file=sys.stderr)
             task.cancel()
         elif self.daemon is not None:
             self.daemon.kill()
@@ -176,12 +176,12 @@ async def _carried(run: _Run, daemon: child.Child, url: str) -> None:
 
 async def _delivered(run: _Run, daemon: child.Child, before: set[Path]) -> Path:
     """Wait for the vCon in the folder sink."""
-    run.terminal.note("hung up; the last words and the vCon are being made")
+    run.terminal.note("hung up; waiting for the last words and the vCon")
     deadline = asyncio.get_running_loop().time() + TEXT_LIMIT + run.recording.seconds
     while not (new := run.where.delivered() - before):
         await daemon.check(patience=LOOK_EVERY)
         if asyncio.get_running_loop().time() > deadline:
-            raise DemoError("no vCon came out; the daemon's log says why")
+            raise DemoError("no vCon was made; see the daemon's log")
     return min(new)
 
 
@@ -207,7 +207,7 @@ def _show(path: Path, recording: Recording) -> None:
         raise DemoError("\n".join([f"{path} is not a valid vCon:", *shown]))
     print("", *summary(document, recording, len(data)), *shown, sep="\n", flush=True)
     if any(one.share < ENOUGH for one in scores(document, recording)):
-        raise DemoError(f"a party of this call was not heard, or not understood; the vCon is {path}")
+        raise DemoError(f"a party of this call has no audio or no text; the vCon is {path}")
 
 
 def _show_log(where: DemoPaths) -> None:

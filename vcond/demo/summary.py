@@ -74,7 +74,7 @@ def summary(document: dict[str, Any], recording: Recording, size: int) -> Iterat
     judged = scores(document, recording)
     if judged:
         yield ""
-        yield "words that were spoken and are in the transcript:"
+        yield "spoken words found in the transcript:"
         for person, one in zip(recording.parties, judged, strict=True):
             yield f"  {person.name:<10} {one.right:>3} of {one.spoken:<3} {one.share:7.1%}" + (
                 f", {one.extra} too many" if one.extra else ""

@@ -57,7 +57,7 @@ def _check(path: Path, file: soundfile.SoundFile, option: str) -> None:
     if not 0 < file.frames <= MAX_SECONDS * file.samplerate:
         length = file.frames / file.samplerate
         raise DemoError(
-            f"{option} {path}: {length:.0f} s long; from a frame up to {MAX_SECONDS // 3600} hours can be played"
+            f"{option} {path}: {length:.0f} s long; it must have audio and last at most {MAX_SECONDS // 3600} hours"
         )
 
 
@@ -68,7 +68,7 @@ def _resampled(file: soundfile.SoundFile, option: str) -> Iterator[NDArray[np.in
     while left > 0:
         block = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
         if len(block) == 0:
-            raise DemoError(f"{option} {file.name}: breaks off {left / file.samplerate:.1f} s before its end")
+            raise DemoError(f"{option} {file.name}: is cut off {left / file.samplerate:.1f} s before its end")
         left -= len(block)
         out = stream.resample_chunk(np.nan_to_num(block), last=left == 0)
         yield np.round(np.clip(out, -1, 1) * 32767).astype(np.int16)

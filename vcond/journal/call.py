@@ -169,13 +169,13 @@ class CallJournal:
         chain: Log | None = self._log
         while chain is not None:
             if chain is other._log:
-                raise ValueError("a call cannot take itself in")
+                raise ValueError("a call cannot be merged with itself")
             chain = chain.folder.after
         used = self._files_in_use()
         tracks = {new: other._tracks.get(old) or other._track(old) for old, new in files.items()}
         for new in tracks:
             if new in used or not TRACK_NAME.fullmatch(new):
-                raise ValueError("a track file's name that is in use, or is none")
+                raise ValueError("track file name in use or invalid")
         for new, track in tracks.items():
             self._queue.report_lost(track)
             track.name, track.on_lost = new, self._lost

@@ -85,4 +85,4 @@ class Stop:
 
 
 def _known(why: Exception) -> Exception:
-    return why if isinstance(why, VcondError) else RuntimeError("a fault in the journal's writer; see the log")
+    return why if isinstance(why, VcondError) else RuntimeError("internal error in the journal writer; see the log")

@@ -18,8 +18,8 @@ _ADVICE = {
     errno.EMFILE: "too many open files: raise LimitNOFILE of the service",
     errno.ENFILE: "too many open files on this machine: raise fs.file-max",
     errno.EFBIG: "a file reached the largest size allowed: raise LimitFSIZE of the service or use another file system",
-    errno.ENOENT: "a file or folder in use was removed from outside: restart vcond",
-    errno.ESTALE: "the network file system lost its server: mount it again, better use a local disk",
+    errno.ENOENT: "another program removed a file or folder in use: restart vcond",
+    errno.ESTALE: "the network file system lost its server: mount it again, or better use a local disk",
 }
 
 

@@ -36,7 +36,7 @@ def acquire(root: Path) -> int:
         os.close(fd)
         raise InUseError(
             f"{root} is in use by another vcond (process {holder or 'unknown'}): "
-            "stop that one, or give this one a state_dir of its own"
+            "stop that one, or set another state_dir for this one"
         ) from why
     except OSError as why:
         os.close(fd)

@@ -36,7 +36,7 @@ def encode(event: ev.Event, *, first: bool = False) -> bytes:
     try:
         payload = _pack(ev.encode(event) | ({"v": FORMAT} if first else {}))
     except (OverflowError, TypeError, ValueError) as why:
-        raise ValueError(f"a {type(event).__name__} that cannot be written: {type(why).__name__}") from None
+        raise ValueError(f"cannot write a {type(event).__name__}: {type(why).__name__}") from None
     if len(payload) > MAX_RECORD:
         raise ValueError(f"a {type(event).__name__} of {len(payload)} bytes; the limit is {MAX_RECORD}")
     packed: bytes = msgpack.packb([zlib.crc32(payload), payload])
@@ -103,7 +103,7 @@ class Reader:
     def close(self) -> None:
         """There are no more bytes: what is left over is damage."""
         if not self.damage and not self.newer and self.good < self.seen:
-            self.damage = f"byte {self.good}: the last {self.seen - self.good} bytes are no whole record"
+            self.damage = f"byte {self.good}: the last {self.seen - self.good} bytes are not a whole record"
 
     def _event(self, record: object) -> ev.Event | None:
         match record:
@@ -113,7 +113,7 @@ class Reader:
                 self.damage = f"byte {self.good}: not a record"
                 return None
         if plain is None or not self._opens(plain):
-            self.damage = self.damage or f"byte {self.good}: a record that is no event"
+            self.damage = self.damage or f"byte {self.good}: a record is not an event"
             return None
         return None if self.newer else _event_of(plain)
 
@@ -123,11 +123,11 @@ class Reader:
             return True
         version = plain.pop("v", None)
         if not isinstance(version, int) or version < 1:
-            self.damage = "byte 0: the first record names no version"
+            self.damage = "byte 0: the first record has no version"
             return False
         self.version = version
         if not self.newer and plain["t"] != "CallOpened":
-            self.damage = "byte 0: the first record opens no call"
+            self.damage = "byte 0: the first record does not open a call"
             return False
         return True
 

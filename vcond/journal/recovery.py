@@ -67,7 +67,7 @@ def examine(folder: Path, files: Files | None = None) -> Found | None:
     """
     files = files or Files()
     if not is_uuid(folder.name):
-        raise JournalError("not a call's folder: move it elsewhere")
+        raise JournalError("not the folder of a call: move it elsewhere")
     with _mapped(folder):
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise JournalError(f"{folder}: not a folder: move it elsewhere")
@@ -80,7 +80,9 @@ def examine(folder: Path, files: Files | None = None) -> Found | None:
     if not isinstance(opened, CallOpened):
         raise JournalError(f"{folder}: {reader.damage or 'no event'}: keep it for support, or move it elsewhere")
     if opened.call != folder.name:
-        raise JournalError(f"{folder}: holds another call: a folder must have the name of its call; move it elsewhere")
+        raise JournalError(
+            f"{folder}: belongs to another call: the folder must have the name of its call; move it elsewhere"
+        )
     tracks = {name: size for name, size in sizes.items() if TRACK_NAME.fullmatch(name)}
     taken = (n for n in range(1, MAX_DAMAGED) if f"{DAMAGED}{n}" not in regular)
     aside = f"{DAMAGED}{next(taken, MAX_DAMAGED)}"
@@ -101,7 +103,7 @@ def _read_log(path: Path, files: Files) -> tuple[list[Event], Reader]:
             files.close(fd)
     if reader.newer:
         raise JournalError(
-            f"{path}: written by a newer vcond (format {reader.version}, this one knows {FORMAT}): "
+            f"{path}: written by a newer vcond (format {reader.version}, this version knows {FORMAT}): "
             "start that version again to finish its calls"
         )
     reader.close()
@@ -113,7 +115,7 @@ def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as why:
-        raise JournalError(f"{path}: not there: this is no journal") from why
+        raise JournalError(f"{path}: missing: this is not a journal") from why
     except OSError as why:
         if why.errno == errno.ELOOP:
             raise JournalError(f"{path}: a symbolic link: move it elsewhere") from why

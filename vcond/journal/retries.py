@@ -24,7 +24,7 @@ TRIES: Final = 8
 """Failures in a row after which a dead disk is left alone for a while."""
 QUIET: Final = 10.0
 """Seconds between two log lines about trouble."""
-FAULT: Final = "a fault in vcond itself: see the log, and report it"
+FAULT: Final = "internal error: see the log and report it"
 
 
 class Retries:
@@ -55,7 +55,7 @@ class Retries:
         except OSError as why:
             return self._failed(key, again or action, advice(why, self._path))
         except Exception:  # noqa: BLE001 - one call's fault, whatever it is, must not stop the writing of the others
-            say(log.exception, "a fault in the journal's writer; it goes on")
+            say(log.exception, "internal error in the journal writer; continuing")
             return self._failed(key, again or action, FAULT)
         if self._failing.pop(key, None) is not None:
             self._healthy()
@@ -87,10 +87,10 @@ class Retries:
     def _healthy(self) -> None:
         if not self._failing:
             self._queue.trouble = ""
-            say(log.info, "the journal can be written again")
+            say(log.info, "journal writable again")
 
     def complain(self, trouble: str) -> None:
         """Log it, unless that was done a moment ago."""
         if self._clock() - self._complained >= QUIET:
             self._complained = self._clock()
-            say(log.error, "the journal cannot be written", trouble=trouble, waiting_bytes=self._queue.waiting)
+            say(log.error, "cannot write the journal", trouble=trouble, waiting_bytes=self._queue.waiting)

@@ -208,7 +208,7 @@ class Store:
             self.queue.ask(Remove(Folder(str(self.root / name), made=True)))
             return None
         if found.damage:
-            log.warning("a journal was cut short", call=name, damage=found.damage)
+            log.warning("the end of a journal was damaged; using what is before it", call=name, damage=found.damage)
         return self._add(name, found)
 
     def _report(self, lost: Lost, file: str, start: int, stop: int) -> None:
@@ -222,7 +222,7 @@ class Store:
         try:
             self._loop.call_soon_threadsafe(call, *args)
         except RuntimeError:
-            log.warning("the journal's writer had news for a loop that is closed")
+            log.warning("journal writer reported after the daemon had stopped")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -115,7 +115,7 @@ class WriteQueue:
     def state(self) -> str:
         """Why not all is written; empty when all is well."""
         if not self.trouble and self._overflow:
-            return f"the disk is too slow: {self.waiting} bytes wait and newer audio is dropped: use a faster disk"
+            return f"the disk is too slow: {self.waiting} bytes wait and new audio is dropped: use a faster disk"
         return self.trouble
 
     # From here on: for the writer.

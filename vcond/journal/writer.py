@@ -215,7 +215,7 @@ class Writer:
         try:
             command.run(self)
         except Exception as why:  # noqa: BLE001 - whoever asked must get an answer, whatever went wrong
-            say(log.exception, "a fault in the journal's writer; it goes on")
+            say(log.exception, "internal error in the journal writer; continuing")
             command.fail(why)
 
     def _sync_next(self) -> None:
@@ -251,7 +251,7 @@ def _purge_next(files: Files, purges: deque[str], root: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as why:
-        say(log.warning, "removed calls stay in the trash until the next start", error=advice(why, root))
+        say(log.warning, "deleted journals stay in the trash until the next start", error=advice(why, root))
     purges.popleft()
 
 
@@ -261,7 +261,7 @@ def run(writer: Writer, clock: Callable[[], float]) -> None:
         try:
             until = writer.prerequisite(clock())
         except Exception:  # noqa: BLE001 - the thread is all there is between the calls and the disk
-            say(log.exception, "a fault in the journal's writer; it goes on")
+            say(log.exception, "internal error in the journal writer; continuing")
             until = clock() + LONGEST
         if not writer.stopped:
             writer.queue.sleep(until)

@@ -107,7 +107,7 @@ def decode(codec: Codec, payload: bytes) -> Pcm:
     Raises BadMediaError when ``payload`` is longer than ``MAX_PAYLOAD`` or is half a sample too long.
     """
     if len(payload) > MAX_PAYLOAD:
-        raise BadMediaError(f"frame of {len(payload)} bytes, at most {MAX_PAYLOAD} are taken")
+        raise BadMediaError(f"frame of {len(payload)} bytes; the limit is {MAX_PAYLOAD}")
     try:
         return _DECODERS[codec](payload)
     except ValueError as exc:

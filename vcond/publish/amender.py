@@ -1,4 +1,4 @@
-"""vCons that left without all texts: the texts are asked for again, and an amended vCon follows.
+"""vCons delivered without all texts: the texts are asked for again, and an amended vCon follows.
 
 Only some calls are in memory for it at a time; the others wait in their journals, and take turns with those that get no text. Whatever interrupts it, the next start
 goes on: the amended vCon's uuid is in the journal from before the first one left, and publishing twice is publishing once.
@@ -146,7 +146,7 @@ class Amender:
             return
         if not call.state.added:
             metrics.amended_total.labels("nothing").inc()
-            log.warning("the missing texts did not come: no amended vCon", call=call.uuid)
+            log.warning("missing texts did not arrive in time; no amended vCon", call=call.uuid)
             self._give_up(wait.revision.uuid)
             return
         if await self._publish(call, journal, wait.revision):

@@ -145,7 +145,7 @@ class Finisher:
         except Exception:
             metrics.quarantined_total.inc()
             again = self._failed[call.uuid] < TRIES
-            fix = "it is tried again in a while" if again else "restart vcond, or report it"
+            fix = "vcond retries by itself" if again else "restart vcond, or report it"
             log.exception("call not finished; its journal is kept", call=call.uuid, hint=fix)
             self._failed[call.uuid] += 1
             if again:
@@ -227,7 +227,7 @@ class Finisher:
             self._awaited.add(call.uuid, revisions(call.state))
             return
         metrics.dropped_total.labels("recording", "too-large").inc()
-        fix = "set record.media_dir and record.media_url; this folder is yours to keep or remove"
+        fix = "set record.media_dir and record.media_url; copy or delete this folder yourself"
         folder = str(journal.folder)
         log.error("recording too large for a vCon; kept on this host only", call=call.uuid, folder=folder, hint=fix)
 

@@ -29,4 +29,4 @@ def publish(media: Media, folder: Path, files: WholeFiles) -> None:
         except PermissionError:  # we are not in that group
             files.publish(path, media.pieces(), mode=0o640)
     except OSError as why:
-        raise StorageError(f"cannot store a recording in {folder}: {why.strerror}; look at the disk") from None
+        raise StorageError(f"cannot store a recording in {folder}: {why.strerror}; check the disk") from None

@@ -20,5 +20,5 @@ def set_aside(folder: Path, uuid: str, built: Built, files: WholeFiles) -> None:
     files.make_folder(folder)
     files.publish(file, built.body)
     for finding in built.findings[:20]:
-        log.error("our own vCon is not valid", call=uuid, path=finding.path, code=finding.code)
-    log.error("vCon set aside with its journal", call=uuid, file=str(file), hint="please report it")
+        log.error("vcond made an invalid vCon", call=uuid, path=finding.path, code=finding.code)
+    log.error("invalid vCon set aside; its journal is kept", call=uuid, file=str(file), hint="please report it")

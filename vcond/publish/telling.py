@@ -40,7 +40,7 @@ class Findings:
             metrics.call_findings_total.labels(call.adapter, code).inc()
         todo = hint(codes[0], self._hints.get(call.adapter))
         log.warning(
-            "something is missing in the record of a call: vcond doctor tells more", call=call.uuid,
+            "part of a call is not in its record; vcond doctor tells more", call=call.uuid,
             codes=",".join(codes), error=wrong[0].text, hint=todo,
         )  # fmt: skip
 

@@ -43,9 +43,9 @@ class Reconnecting:
                 failure: Exception = why
             except Exception as why:  # noqa: BLE001 - see above
                 mistake(why)
-                failure = ProtocolError("a mistake in vcond, see the log")
+                failure = ProtocolError("internal error, see the log")
             else:
-                failure = ProtocolError("the attachment ended by itself")
+                failure = ProtocolError("the connection ended unexpectedly")
             lost()
             failures = 0 if asyncio.get_running_loop().time() - began > SETTLED else failures + 1
             await asyncio.sleep(self.explain(failure, failures))

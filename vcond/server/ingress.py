@@ -74,7 +74,7 @@ class WebServer:
 
     def __init__(self, config: WebConfig, *, token: str, clock: Callable[[], float] = time.monotonic) -> None:
         if not token:
-            raise ConfigError("an empty token would let everybody in", "web.token")
+            raise ConfigError("must not be empty: anyone could connect", "web.token")
         self._config = config
         self._token = token.encode()
         self._routes: dict[tuple[str, str], Route] = {}
@@ -163,7 +163,7 @@ class WebServer:
         self._refused += 1
         if self._clock() - self._told >= QUIET:
             self._told = self._clock()
-            log.warning("requests without the ingress token refused", last_from=request.remote, count=self._refused)
+            log.warning("refused requests without the ingress token", last_from=request.remote, count=self._refused)
             self._refused = 0
 
 

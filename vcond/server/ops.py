@@ -43,7 +43,9 @@ class OpsServer:
         except (OSError, UnicodeError) as why:
             self.trouble = f"cannot listen on {self._config.listen}: {reason(why)}"
             log.error(  # noqa: TRY400
-                "no metrics and no health over HTTP", error=self.trouble, hint="set ops.listen, then restart vcond"
+                "metrics and health are not available over HTTP",
+                error=self.trouble,
+                hint="set ops.listen, then restart vcond",
             )
             return
         self._port = self._runner.addresses[0][1]

@@ -39,11 +39,11 @@ _STAGES: Final[dict[Stage, str]] = {
     "done": "delivered to every sink",
     "kept": "delivered to every sink",
     "gone": "delivered to every sink",
-    "lost": "lost, its file vanished",
+    "lost": "lost: its file disappeared",
 }
 _NOT_KEPT: Final[dict[Stage, str]] = {
-    "done": ", and just being put away: try again",
-    "gone": ", and its file is gone: delivery.keep_days says how long one stays",
+    "done": ", and being removed now: try again",
+    "gone": ", and its file was deleted: delivery.keep_days sets how long files are kept",
 }
 STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
@@ -199,7 +199,7 @@ class Status:
         uuid, sink = query.get("uuid"), self._sink(query)
         stage = await self._stage(uuid)
         if stage != "open":
-            raise LookupError(f"vCon {uuid} does not wait: it is {_STAGES[stage]}")
+            raise LookupError(f"vCon {uuid} is not a dead letter: it is {_STAGES[stage]}")
         return {"retried": await self._daemon.outbox.retry(uuid, sink)}
 
     async def _resend(self, query: dict[str, str]) -> Any:
@@ -208,7 +208,7 @@ class Status:
         if uuid is not None and stage != "kept":
             raise LookupError(f"vCon {uuid} cannot be sent again: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
         if uuid is None and "since" not in query:
-            raise LookupError("say which vCons are sent again: a uuid, or --since")
+            raise LookupError("name the vCons to send again: a uuid, or --since")
         bounds = {name: _moment(name, query[name]) for name in ("since", "until") if name in query}
         return {"resent": await self._daemon.outbox.resend(Again(uuid, sink, **bounds))}
 
@@ -223,14 +223,14 @@ class Status:
         """The sink that is named."""
         sink = query.get("sink")
         if sink is not None and sink not in (names := [one.sink for one in self._daemon.outbox.sinks()]):
-            raise LookupError(f"there is no sink {sink!r}; configured are: {', '.join(names)}")
+            raise LookupError(f"there is no sink {sink!r}; configured sinks: {', '.join(names)}")
         return sink
 
     async def _stage(self, uuid: str | None) -> Stage:
         """Of the vCon that is named; "open" where none is."""
         entry = None if uuid is None else await self._daemon.outbox.get(uuid)
         if entry is None and uuid is not None:
-            raise LookupError(f"no vCon with the uuid {uuid!r} was ever in this outbox: vcond outbox lists them")
+            raise LookupError(f"this outbox never had a vCon with the uuid {uuid!r}; vcond outbox lists the vCons")
         return "open" if entry is None else entry.stage
 
     async def _pause(self, query: dict[str, str]) -> Any:
@@ -249,7 +249,7 @@ class Status:
     def _override(self, call: CapturedCall, reason: str) -> None:
         call.emit(ev.PauseOverridden(at=self._daemon.clock.now(), by=OPERATOR.by, reason=reason))
         if not call.state.paused:
-            log.warning("recording goes on against the wish of who paused it: the operator said so", call=call.uuid)
+            log.warning("recording resumed by the operator although a participant had paused it", call=call.uuid)
 
     def _find(self, query: dict[str, str]) -> CapturedCall:
         call = self._daemon.registry.find(query.get("call", "-"))
@@ -263,4 +263,4 @@ def _moment(name: str, text: str) -> Instant:
     try:
         return parse_rfc3339(text)
     except ValueError:
-        raise ValueError(f"{name} is no date with an offset, as 2026-11-29T10:00:00Z: {text[:64]!r}") from None
+        raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z: {text[:64]!r}") from None

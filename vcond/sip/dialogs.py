@@ -97,4 +97,4 @@ def restored(saved: bytes) -> DialogState:
     try:
         return DialogState(msgspec.convert(json.loads(saved), Saved))
     except (ValueError, RecursionError, msgspec.ValidationError):
-        raise ProtocolError("a saved SIP dialog that is none") from None
+        raise ProtocolError("saved SIP dialog cannot be read") from None

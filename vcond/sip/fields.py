@@ -54,9 +54,9 @@ def split(text: str, mark: str) -> list[str]:
             parts.append(text[start:at].strip())
             start = at + 1
             if len(parts) >= MAX_PARTS:
-                raise ProtocolError("a SIP header field with too many parts")
+                raise ProtocolError("SIP header field with too many parts")
     if quoted:
-        raise ProtocolError("a quoted text without an end")
+        raise ProtocolError("quoted string without an end")
     parts.append(text[start:].strip())
     return parts
 
@@ -88,18 +88,18 @@ def host_port(text: str) -> tuple[str, int | None]:
         except ValueError:
             closed = ""
         if not closed:
-            raise ProtocolError("an IPv6 address that is none")
+            raise ProtocolError("invalid IPv6 address")
         colon, port = rest.strip()[:1], rest.strip()[1:]
     else:
         host, colon, port = text.partition(":")
         host = host.strip()
         if not _HOST.fullmatch(host):
-            raise ProtocolError("a host that is none")
+            raise ProtocolError("invalid host")
     if not colon:
         return host, None
     port = port.strip()
     if colon != ":" or not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise ProtocolError("a port that is none")
+        raise ProtocolError("invalid port")
     return host, int(port)
 
 
@@ -122,7 +122,7 @@ class Uri(NamedTuple):
         """Raises ProtocolError when it is none."""
         scheme, colon, rest = text.partition(":")
         if not colon or not _SCHEME.fullmatch(scheme) or not rest or _SPACE.search(text):
-            raise ProtocolError("a URI that is none")
+            raise ProtocolError("invalid URI")
         scheme = scheme.lower()
         if scheme not in {"sip", "sips"}:
             user, mark, params = rest.partition(";")
@@ -158,9 +158,9 @@ class Address:
         if uri.endswith(">"):
             name, uri = _bracketed(uri)
         elif _SPACE.search(uri) or "<" in uri:
-            raise ProtocolError("an address that is none")
+            raise ProtocolError("invalid address")
         if not uri:
-            raise ProtocolError("an address without a URI")
+            raise ProtocolError("address without a URI")
         return cls(uri, unquote(name.strip()), tuple(parameters(parts[1:]).items()))
 
     def param(self, name: str) -> str | None:
@@ -181,7 +181,7 @@ def _bracketed(text: str) -> tuple[str, str]:
         at = end.end() if end else 0
     at = text.find("<", at)
     if at < 0:
-        raise ProtocolError("an address that is none")
+        raise ProtocolError("invalid address")
     return text[:at], text[at + 1 : -1].lstrip("<").strip()
 
 
@@ -207,7 +207,7 @@ class Via(NamedTuple):
             protocol = f"{name}/{version}/{transport}"
         pieces = protocol.split("/")
         if len(pieces) != 3 or [piece.upper() for piece in pieces[:2]] != ["SIP", "2.0"] or not is_token(pieces[2]):
-            raise ProtocolError("a Via of another protocol")
+            raise ProtocolError("Via of another protocol")
         return cls(pieces[2].upper(), *host_port(sent_by), parameters(rest))
 
     @property
@@ -227,7 +227,7 @@ class CSeq(NamedTuple):
         """Raises ProtocolError when it is none, or 2**31 and more."""
         number, _, method = text.replace("\t", " ").strip().partition(" ")
         if not (number.isascii() and number.isdigit() and len(number) < 20 and int(number) < MAX_CSEQ):
-            raise ProtocolError("a CSeq that is none")
+            raise ProtocolError("invalid CSeq")
         if not is_token(method.strip()):
-            raise ProtocolError("a CSeq without a method")
+            raise ProtocolError("CSeq without a method")
         return cls(int(number), method.strip())

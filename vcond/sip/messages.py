@@ -168,9 +168,9 @@ class Head(NamedTuple):
             return None
         text = found.pop()
         if found or not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise MalformedError("a Content-Length that is none", request=self.answerable())
+            raise MalformedError("invalid Content-Length", request=self.answerable())
         if int(text) > MAX_BODY:
-            raise MalformedError("a body that is too long", 413, self.answerable())
+            raise MalformedError("body too long", 413, self.answerable())
         return int(text)
 
     def message(self, body: bytes) -> Message:
@@ -181,26 +181,26 @@ class Head(NamedTuple):
             return self._response(body)
         request, version = self._request(body)
         if version != "2.0":
-            raise MalformedError("another version of SIP", 505, request)
+            raise MalformedError("unsupported SIP version", 505, request)
         if self.fault:
             raise MalformedError(self.fault, request=request)
         check(request)
         if self.start != f"{request.method} {request.uri} {self.start[-7:]}" or not request.uri or " " in request.uri:
-            raise MalformedError("a request line with blanks in it", request=request)
+            raise MalformedError("spaces inside the request line", request=request)
         return request
 
     def _response(self, body: bytes) -> Response:
         version, _, rest = self.start.partition(" ")
         status, _, reason = rest.partition(" ")
         if version.upper() != "SIP/2.0" or not (status.isascii() and status.isdigit() and 100 <= int(status[:4]) < 700):
-            raise MalformedError("a status line that is none")
+            raise MalformedError("invalid status line")
         return Response(int(status), reason, self.headers, body)
 
     def _request(self, body: bytes) -> tuple[Request, str]:
         words = self.start.split()
         version = _VERSION.fullmatch(words[-1]) if len(words) >= 2 else None
         if version is None or not is_token(words[0]):
-            raise MalformedError("a start line that is none")
+            raise MalformedError("invalid start line")
         request = Request(words[0], " ".join(words[1:-1]), self.headers, body)
         return request, f"{int(version[1])}.{int(version[2])}"
 
@@ -215,22 +215,22 @@ class Head(NamedTuple):
 def read_head(data: bytes) -> Head:
     """Start line and header fields, without the empty line. Raises MalformedError when they are none, or too many."""
     if len(data) > MAX_HEAD:
-        raise MalformedError("a head that is too long", 513)
+        raise MalformedError("header too long", 513)
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     if len(lines) > 2 * MAX_FIELDS:
         raise MalformedError("too many header fields", 513)
     start, *rest = (line.removesuffix("\r") for line in lines)
     if len(start) > MAX_FIELD or "\r" in start or "\0" in start:
-        raise MalformedError("a start line that is none")
+        raise MalformedError("invalid start line")
     fields: list[tuple[str, str]] = []
     fault = ""
     for line in unfolded(rest):
         name, colon, value = line.partition(":")
         name = name.rstrip()
         if not colon or not is_token(name):
-            fault = "a header field that is none"
+            fault = "invalid header field"
         elif len(line) > MAX_FIELD or "\r" in line or "\0" in line:
-            fault = "a header field that is too long or has a control character in it"
+            fault = "header field too long or with a control character"
         else:
             name = name.lower()
             fields.append((COMPACT.get(name, name), value.strip()))
@@ -263,15 +263,17 @@ def read(datagram: bytes) -> Message | None:
         return None
     found = END_OF_HEAD.search(data, 0, MAX_HEAD + 4)
     if found is None:
-        raise MalformedError("a datagram without the end of its header fields")
+        raise MalformedError("datagram without the end of its header")
     head = read_head(data[: found.start()].removesuffix(b"\r"))
     length = head.length
     body = data[found.end() :]
     if length is None and len(body) > MAX_BODY:
-        raise MalformedError("a body that is too long", 413)
+        raise MalformedError("body too long", 413)
     message = head.message(body if length is None else body[:length])
     if length is not None and len(body) < length:
-        raise MalformedError("a body that is cut short", request=message if isinstance(message, Request) else None)
+        raise MalformedError(
+            "body shorter than Content-Length", request=message if isinstance(message, Request) else None
+        )
     return message
 
 
@@ -286,10 +288,10 @@ def check(request: Request) -> None:
         if len(headers.all(name)) != 1 or not headers.get(name):
             raise MalformedError(f"not exactly one {name}", request=request)
     if len(headers.all("max-forwards")) > 1:
-        raise MalformedError("more than one max-forwards", request=request)
+        raise MalformedError("more than one Max-Forwards", request=request)
     hops = headers.get("max-forwards", "70")
     if not (hops.isascii() and hops.isdigit() and len(hops) <= 5 and int(hops) <= 255):
-        raise MalformedError("a Max-Forwards that is none", request=request)
+        raise MalformedError("invalid Max-Forwards", request=request)
     try:
         method = request.cseq.method
         _ = request.via, request.from_tag, request.to_tag
@@ -298,12 +300,12 @@ def check(request: Request) -> None:
     except ProtocolError as why:
         raise MalformedError(str(why), request=request) from None
     if method != request.method:
-        raise MalformedError("a CSeq of another method", request=request)
+        raise MalformedError("CSeq of another method", request=request)
 
 
 def encode(start: str, fields: Fields, body: bytes = b"") -> bytes:
     """A message's bytes; Content-Length is added. Raises ValueError for a line end in a field: ours to prevent."""
     lines = [start, *(f"{name}: {value}" for name, value in fields), f"Content-Length: {len(body)}", "", ""]
     if any("\n" in line or "\r" in line for line in lines):
-        raise ValueError("a line end inside a header field")
+        raise ValueError("line end inside a header field")
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body

@@ -170,14 +170,14 @@ class SipServer:
             async with asyncio.timeout(self._settings.answer_timeout):
                 said = sent = await handler(dialog, ask.request)
         except TimeoutError:
-            log.exception("a SIP request was refused with 500: its answer took too long", request=kind.value)
+            log.exception("SIP request refused with 500: the answer took too long", request=kind.value)
         except Exception:  # a fault in one call must not end the others
-            log.exception("a SIP request was refused with 500: answering it failed", request=kind.value)
+            log.exception("SIP request refused with 500: internal error", request=kind.value)
         del self._tasks[dialog.id]
         try:
             actions = self._core.answer(ask, sent, self._clock.now())
         except ValueError:
-            log.exception("a SIP request was refused with 500: its answer cannot be written", request=kind.value)
+            log.exception("SIP request refused with 500: its answer cannot be written", request=kind.value)
             sent = Answer.refused(500)
             actions = self._core.answer(ask, sent, self._clock.now())
         ended = self._over.pop(dialog.id, None)
@@ -194,7 +194,7 @@ class SipServer:
         try:
             alive = self._application.alive(dialog)
         except Exception:  # as above; what may be alive goes on
-            log.exception("a SIP dialog goes on although its timer ran out: asking whether it is alive failed")
+            log.exception("SIP session timer expired, but checking the session failed; keeping it")
         now = self._clock.now()
         self._do(self._core.keep(dialog, now) if alive else self._core.hang_up(dialog, now, why))
 
@@ -208,11 +208,11 @@ class SipServer:
         try:
             what(*said)
         except Exception:  # a fault in one call must not end the others
-            log.exception("what a SIP message means was not taken in: that failed")
+            log.exception("internal error while handling a SIP message")
 
     def _health(self) -> int:
         try:
             return self._application.health()
         except Exception:  # a fault there must not refuse calls
-            log.exception("SIP calls are taken: asking whether they are welcome failed")
+            log.exception("cannot check whether SIP calls are allowed; accepting them")
             return 0

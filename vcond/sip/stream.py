@@ -82,17 +82,17 @@ class StreamReader:
         buffer = self._buffer
         if buffer.startswith(b"\r", start):
             if len(buffer) > start + 3:
-                raise MalformedError("a carriage return where a message should begin")
+                raise MalformedError("unexpected carriage return before a message")
             return None  # a ping that is not whole
         found = END_OF_HEAD.search(buffer, start + max(0, self._searched - 2))
         if found is None or found.start() - start > MAX_HEAD:
             self._searched = len(buffer) - start
             if self._searched > MAX_HEAD:
-                raise MalformedError("a head without an end", 513)
+                raise MalformedError("header without an end", 513)
             return None
         head = read_head(bytes(buffer[start : found.start()]).removesuffix(b"\r"))
         length = head.length
         if length is None and "content-type" in head.headers:
-            raise MalformedError("a body without Content-Length in a stream", request=head.answerable())
+            raise MalformedError("message without Content-Length on a stream transport", request=head.answerable())
         self._head, self._wanted, self._searched = head, length or 0, 0
         return found.end()

@@ -41,17 +41,17 @@ def _checked(
     """Whether there is a model, and whether it can do what is wanted of it."""
     told, choice = check_engine(config, environ), choose(config, environ)
     if told.level == "ok" and not _speaks(choice, wanted.language):
-        fix = f"name a model that does; vcond model list --language {wanted.language.partition('-')[0]}"
-        return Checked("error", told.what, f"the model does not speak {wanted.language}: {told.detail}", fix)
+        fix = f"choose a model that does; vcond model list --language {wanted.language.partition('-')[0]}"
+        return Checked("error", told.what, f"the model does not support {wanted.language}: {told.detail}", fix)
     if told.level == "ok" and wanted.vocabulary and choice.engine == "whisper":
-        fix = 'name a vosk model, or engine = "vosk", or leave the vocabulary out'
-        return Checked("warning", told.what, f"whisper hears every word: {told.detail}", fix)
+        fix = 'set a vosk model or engine = "vosk", or remove the vocabulary'
+        return Checked("warning", told.what, f"whisper recognizes all words: {told.detail}", fix)
     if told.level == "ok" and wanted.vocabulary and choice.engine == "remote":
-        more = "the vocabulary is sent to it, only its own log says which words its model does not have"
+        more = "the vocabulary is sent to it; only its own log shows which words its model does not have"
         return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
     if told.level == "ok" and config.max_active and choice.engine in {"whisper", "remote"}:
         return Checked(
-            "warning", told.what, f"{choice.engine} knows no max_active: {told.detail}", "leave max_active out"
+            "warning", told.what, f"{choice.engine} does not support max_active: {told.detail}", "remove max_active"
         )
     if look is None or told.level != "ok" or choice.engine != "vosk":
         return told
@@ -61,12 +61,14 @@ def _checked(
 def _graph(told: Checked, model: Path, wanted: RecognitionOptions, look: Looks) -> Checked:
     """What the graph of a vosk model is good for."""
     if wanted.vocabulary and graph_cache.fixed(model):
-        fix = f"name a model that has graph/{graph_cache.SOUNDS}, or leave the vocabulary out"
-        return Checked("warning", told.what, f"the model takes no vocabulary, it hears every word: {told.detail}", fix)
+        fix = f"choose a model that has graph/{graph_cache.SOUNDS}, or remove the vocabulary"
+        return Checked(
+            "warning", told.what, f"the model does not accept a vocabulary and recognizes all words: {told.detail}", fix
+        )
     fitted = _fitted(model, wanted.vocabulary)
     if fitted is not None and fitted.wrong:
         fix = (
-            f'write them as the model does, or put words that it has and "{OTHERS}" into the vocabulary: docs/speech.md'
+            f'spell them as the model does, or put words that it has and "{OTHERS}" into the vocabulary: docs/speech.md'
         )
         return Checked("warning", told.what, f"{fitted.wrong}: {told.detail}", fix)
     if fitted is not None and fitted.forced:
@@ -78,9 +80,9 @@ def _graph(told: Checked, model: Path, wanted: RecognitionOptions, look: Looks) 
     if wanted.vocabulary:  # of which the graph is made anew each time
         return told
     if found.ready:
-        return msgspec.structs.replace(told, detail=f"{told.detail}, its graph composed beforehand")
+        return msgspec.structs.replace(told, detail=f"{told.detail}, with a compiled graph")
     if graph_cache.composable(model):
-        more = f"more calls on the same machine: vcond model compile {model}"
+        more = f"for more calls on this machine: vcond model compile {model}"
         return msgspec.structs.replace(told, detail=f"{told.detail}; {more}")
     return told
 

@@ -116,7 +116,7 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         """Raises ValueError."""
         _bounded(self.vocabulary)
         if 0 < self.max_active < LEAST_ACTIVE:
-            raise ValueError(f"max_active is 0 or at least {LEAST_ACTIVE}")
+            raise ValueError(f"max_active must be 0 or at least {LEAST_ACTIVE}")
 
     def __repr__(self) -> str:
         """Without the token: a configuration may end up in a log line."""

@@ -155,9 +155,7 @@ class Speech:
                 for index in range(self.config.worker_count if self.choice.engine else 0):
                     tasks.create_task(self._pool.tend(index, tasks), name=f"speech worker {index}")
         except Exception:
-            self._pool.trouble = (
-                "a mistake of vcond, speech is started again: see the log" if self.choice.engine else ""
-            )
+            self._pool.trouble = "internal error, restarting speech: see the log" if self.choice.engine else ""
             raise
         finally:
             await self._pool.close()

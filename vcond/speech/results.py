@@ -46,7 +46,7 @@ class Notes:
         text = done.final.note[:LONGEST_NOTE]
         if text and text not in self._told and len(self._told) < MOST_NOTES:
             self._told.add(text)
-            log.warning("vocabulary could not be kept to", error=text, hint="run: vcond check, it names the words")
+            log.warning("cannot use the whole vocabulary", error=text, hint="run: vcond check, it lists the words")
         return [Warned(at=now, code=VOCABULARY, text=text)] if text else []
 
 

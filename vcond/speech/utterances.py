@@ -71,7 +71,7 @@ class Utterances:
     def segmenter_failed(self, listener: TrackListener) -> None:
         """A mistake of ours: nothing more of this track is heard, and the record says so."""
         self.dropped(listener)
-        text = "a mistake of vcond: the rest of a track is not transcribed"
+        text = "internal error: the rest of a track is not transcribed"
         emit(listener.source, Warned(at=listener.source.at(listener.done), code="not-transcribed", text=text))
 
     def flushed(self, listener: TrackListener) -> None:

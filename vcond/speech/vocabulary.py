@@ -48,26 +48,26 @@ class Fitted(msgspec.Struct, frozen=True):
     def wrong(self) -> str:
         """What is wrong with it, for the operator; empty = nothing."""
         if not self.phrases:
-            return f"the model has none of the vocabulary's words, so it hears every word ({self.named or OTHERS})"
+            return f"the model has none of the vocabulary's words, so it recognizes all words ({self.named or OTHERS})"
         if not self.missing:
             return ""
-        return f"the model does not have these words of the vocabulary, so nobody can say them: {self.named}"
+        return f"the model does not have these words of the vocabulary and cannot recognize them: {self.named}"
 
     @property
     def forced(self) -> str:
         """What it means that it has no word for others; empty = it has one, or does not count."""
         if self.others or not self.phrases:
             return ""
-        return f"the vocabulary has no {OTHERS}: whatever else is said is written as one of its words"
+        return f"the vocabulary has no {OTHERS}: all other speech is transcribed as one of its words"
 
     @property
     def note(self) -> str:
         """What whoever reads a text should know; without the words."""
         if not self.phrases:
-            return "the model has none of the vocabulary's words: every word was listened for"
+            return "the model has none of the vocabulary's words: all words were recognized"
         notes = [f"the model does not have {len(self.missing)} of the vocabulary's words"] if self.missing else []
         if not self.others:
-            notes.append("the vocabulary has no word for others: whatever else was said is written as one of its words")
+            notes.append("the vocabulary has no word for other speech, which is transcribed as one of its words")
         return "; ".join(notes)
 
 
@@ -126,7 +126,7 @@ def _in_graph(path: Path) -> set[str] | None:
         try:
             (magic,) = struct.unpack_from("<i", data)
             if magic != _FST:
-                raise ValueError(f"{path} is no graph of OpenFst")
+                raise ValueError(f"{path} is not an OpenFst graph")
             at = _text(data, _text(data, 4)[1])[1] + 4  # kind and arcs; then the version
             flags = struct.unpack_from("<i", data, at)[0]
             at += 4 + 4 * 8
@@ -144,14 +144,14 @@ def _in_graph(path: Path) -> set[str] | None:
 def _text(data: mmap.mmap, at: int) -> tuple[bytes, int]:
     (size,) = struct.unpack_from("<i", data, at)
     if not 0 <= size <= min(_MOST_NAME, len(data) - at):
-        raise ValueError("the graph has a name that is none")
+        raise ValueError("the graph has an invalid name")
     return data[at + 4 : at + 4 + size], at + 4 + size
 
 
 def _table(data: mmap.mmap, at: int, words: set[str] | None) -> int:
     """Where a table of words ends; its words go into ``words``."""
     if struct.unpack_from("<i", data, at)[0] != _TABLE:
-        raise ValueError("the graph has a table that is none")
+        raise ValueError("the graph has an invalid table")
     at = _text(data, at + 4)[1] + 8
     (size,) = struct.unpack_from("<q", data, at)
     at += 8

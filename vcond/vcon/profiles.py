@@ -39,7 +39,9 @@ def fit(document: Document, profile: Profile, *, domain: str = "", limit: int = 
     if profile is Profile.CORE_04:
         return document if "payload" in document or "ciphertext" in document else _bare(document)
     if "payload" in document or "ciphertext" in document:
-        raise ConfigError("the conserver takes unsigned vCons only; send the sealed form to another sink")
+        raise ConfigError(
+            "the conserver accepts unsigned vCons only; send the signed or encrypted form to another sink"
+        )
     made = _bare({**document, "vcon": SYNTAX})
     if not isinstance(made.get("redacted", {}), dict):
         del made["redacted"]
@@ -219,14 +221,14 @@ def preflight(document: Document, *, limit: int = CONSERVER_LIMIT) -> list[Findi
     for at, party in enumerate(listed(document, "parties")):
         tel = party.get("tel") if isinstance(party, dict) else 0
         if tel is not None and not (isinstance(tel, str) and CONSERVER_TEL.fullmatch(tel)):
-            refuse(f"$.parties[{at}].tel", "has the form of no telephone number")
+            refuse(f"$.parties[{at}].tel", "does not have the form of a telephone number")
     for at, dialog in enumerate(listed(document, "dialog")):
         _preflight_dialog(dialog, f"$.dialog[{at}]", count, refuse)
     for at, item in enumerate(listed(document, "analysis")):
         if not isinstance(item, dict) or ("dialog" not in item and document.get("dialog")):
-            refuse(f"$.analysis[{at}].dialog", "links read it without a guard")
+            refuse(f"$.analysis[{at}].dialog", "links of the conserver read it unchecked")
     if len(serialize(document)) > limit:
-        refuse("$", "is larger than the receiver takes")
+        refuse("$", "is larger than the receiver accepts")
     return found
 
 

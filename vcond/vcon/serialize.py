@@ -43,13 +43,13 @@ def unpacked(data: bytes, largest: int = LARGEST) -> bytes:
         try:
             plain = opener.decompress(data, largest + 1)
         except zlib.error:
-            raise ProtocolError("vCon with broken gzip") from None
+            raise ProtocolError("vCon with invalid gzip data") from None
         if len(plain) <= largest and not opener.eof:
-            raise ProtocolError("vCon with gzip that ends early")
+            raise ProtocolError("vCon with truncated gzip data")
         if opener.unused_data:
-            raise ProtocolError("vCon with bytes behind its gzip")
+            raise ProtocolError("vCon with bytes after its gzip data")
     if len(plain) > largest:
-        raise ProtocolError("vCon larger than what is read here")
+        raise ProtocolError("vCon too large")
     return plain
 
 
@@ -62,11 +62,11 @@ def read(data: bytes, largest: int = LARGEST) -> Document:
     try:
         document = msgspec.json.decode(plain)
     except msgspec.MsgspecError:
-        raise ProtocolError("vCon that is no JSON") from None
+        raise ProtocolError("vCon is not JSON") from None
     except RecursionError:
         raise ProtocolError("vCon nested too deep") from None
     except ValueError:
-        raise ProtocolError("vCon that is no JSON") from None
+        raise ProtocolError("vCon is not JSON") from None
     if not isinstance(document, dict):
-        raise ProtocolError("vCon that is no JSON object")
+        raise ProtocolError("vCon is not a JSON object")
     return document

@@ -45,15 +45,15 @@ def upgrade(document: Document) -> Document:
     that is not known (which must not be processed).
     """
     if "payload" in document or "ciphertext" in document:
-        raise ProtocolError("sealed vCon: verify or decrypt it first")
+        raise ProtocolError("signed or encrypted vCon: verify or decrypt it first")
     version = document.get("vcon", SYNTAX)
     if not isinstance(version, str) or version not in KNOWN:
-        raise ProtocolError("vCon of a syntax that is not known here")
+        raise ProtocolError("vCon of an unknown syntax version")
     old = version != SYNTAX
     made = _renamed(_without_null(document), _TOP)
     critical = made.get("critical", [])
     if not isinstance(critical, list) or any(name not in list(EXTENSIONS) for name in critical):
-        raise ProtocolError("vCon with a critical extension that is not known here")
+        raise ProtocolError("vCon with an unknown critical extension")
     if "vcon" in made:
         made["vcon"] = SYNTAX
     _dates(made, ("created_at", "updated_at"))

@@ -75,7 +75,7 @@ async def test_a_user_who_may_only_read_hears_of_that_alone(fake, look):
         (ssl.SSLError("x"), "TLS fails", "http://"),
         (ssl.SSLCertVerificationError("x"), "not trusted", "authority"),
         (TimeoutError(), "no answer in time", "http.conf"),
-        (aiohttp.ServerDisconnectedError(), "wants TLS", "https://"),
+        (aiohttp.ServerDisconnectedError(), "needs TLS", "https://"),
         (OSError(), "does not answer", "http.conf"),
     ],
 )
@@ -114,7 +114,7 @@ async def test_modules_that_cannot_be_listed(fake, look):
 
 async def test_a_user_who_may_only_read(fake, look):
     fake.refuse["subscription"] = 403
-    assert (await look())["right to write"].level == "error"
+    assert (await look())["write access"].level == "error"
 
 
 async def test_no_event_filter(fake, look):

@@ -40,8 +40,8 @@ async def test_requests_are_answered(fake, config):
 @pytest.mark.parametrize(
     ("status", "kind", "says"),
     [
-        (401, ConfigError, "password"), (403, ConfigError, "read_only"), (404, AriError, "gone"), (409, AriError, "409"),
-        (422, RefusedError, "not in our application"), (500, RefusedError, "cannot connect"), (418, AriError, "refused"),
+        (401, ConfigError, "password"), (403, ConfigError, "read_only"), (404, AriError, "has ended"), (409, AriError, "409"),
+        (422, RefusedError, "not in vcond's application"), (500, RefusedError, "cannot connect"), (418, AriError, "refused"),
     ],
 )  # fmt: skip
 async def test_refusals_say_what_to_do(fake, config, status, kind, says):

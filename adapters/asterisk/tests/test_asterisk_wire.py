@@ -67,7 +67,7 @@ def test_what_is_no_event_is_a_protocol_error(text):
 
 
 def test_an_event_has_a_greatest_size():
-    with pytest.raises(ProtocolError, match="at most"):
+    with pytest.raises(ProtocolError, match="the limit is"):
         wire.decode_event('{"type":"' + "x" * wire.MAX_EVENT + '"}')
 
 

@@ -108,8 +108,10 @@ class Reattaching(Reconnecting):
             return super().explain(why, failures)
         self._host.attached(False, str(why))
         if self.ours or failures <= 1 or failures % 30 == 0:
-            fix = "is another vcond running? give each its own adapters.asterisk.app; this one waits until it is free"
-            self._host.log.error("not attached: another client has our application", app=self._app, hint=fix)
+            fix = (
+                "is another vcond running? give each its own adapters.asterisk.app; vcond waits until the name is free"
+            )
+            self._host.log.error("not attached: another client uses this ARI application", app=self._app, hint=fix)
         self.ours = False
         return pause(failures) if failures <= 1 else IN_USE
 
@@ -149,7 +151,7 @@ class Attachment:
     async def _leave_others_alone(self) -> None:
         """Raise InUseError when somebody else has our application. Our own, if it was lost, we take again."""
         if not self._again.ours and await self._ari.registered(self._config.app):
-            raise InUseError("another client uses our ARI application")
+            raise InUseError("another client uses this ARI application")
 
     async def mind_refusals(self) -> None:
         """For ever: while requests are refused (a password that was changed) we are not attached, whatever is heard."""
@@ -221,7 +223,7 @@ class Attachment:
         try:
             await self._ari.filter_events(self._config.app, extra=extra)
         except AriError as why:
-            self._host.log.warning("no event filter: this Asterisk sends all events", error=str(why))
+            self._host.log.warning("cannot set an event filter; Asterisk sends all events", error=str(why))
         await self._ari.subscribe(self._config.app)
 
     async def _resync(self) -> None:
@@ -234,7 +236,7 @@ class Attachment:
         await self._ask_variables(channels, at)
         removed = await self._manager.sweep(channels, bridges)
         if removed:
-            self._host.log.info("tap channels of an earlier run removed from the PBX", count=removed)
+            self._host.log.info("removed tap channels of an earlier run from the PBX", count=removed)
 
     async def _ask_variables(self, channels: list[wire.Channel], at: Instant) -> None:
         """Variables of calls found at a resync; later ones are told by events."""
@@ -262,7 +264,7 @@ class Attachment:
         if event is None:
             return
         if isinstance(event, wire.ApplicationReplaced):
-            raise InUseError("another client uses our ARI application")
+            raise InUseError("another client uses this ARI application")
         await self._asking.about(event)
         self._tell(event, arrived)
 

@@ -21,15 +21,17 @@ MODULES: Final = {
     "res_ari_channels.so": "requests about channels",
     "res_ari_bridges.so": "requests about bridges",
     "res_ari_events.so": "the event socket",
-    "res_ari_applications.so": "hearing of calls",
+    "res_ari_applications.so": "events of calls",
     "res_stasis_snoop.so": "listening to a channel",
     "chan_audiosocket.so": "sending audio to vcond",
     "res_audiosocket.so": "sending audio to vcond",
 }
 """Without these a call cannot be tapped."""
 OLDEST: Final = 18
-NO_ARI_FIX: Final = "enabled = yes in [general] of ari.conf, then: module reload res_ari.so; with a prefix in http.conf, url ends with it"
-WRITE_FIX: Final = "read_only = no for this user in ari.conf, then: module reload res_ari.so"
+NO_ARI_FIX: Final = (
+    "set enabled = yes in [general] of ari.conf, then: module reload res_ari.so; a prefix of http.conf belongs into url"
+)
+WRITE_FIX: Final = "set read_only = no for this user in ari.conf, then: module reload res_ari.so"
 
 
 class _Clock:
@@ -80,7 +82,7 @@ def _plaintext(config: Config) -> Finding:
     if local or config.url.startswith("https:"):
         return Finding("ok", what, "stays on this machine or is encrypted")
     return Finding(
-        "warning", what, "http sends it readable to another machine", "https (http.conf tlsenable), or a VPN"
+        "warning", what, "http sends it unencrypted to another machine", "use https (tlsenable in http.conf) or a VPN"
     )
 
 
@@ -90,7 +92,10 @@ def _version(info: Mapping[str, object]) -> Finding:
     major = version.split(".")[0]
     if major.isdigit() and int(major) < OLDEST:
         return Finding(
-            "error", "version", f"Asterisk {version}", f"Asterisk {OLDEST} or newer sends audio to AudioSocket"
+            "error",
+            "version",
+            f"Asterisk {version}",
+            f"Asterisk {OLDEST} or newer is needed: older versions have no AudioSocket",
         )
     return Finding("ok", "version", f"Asterisk {version or 'of unknown version'}")
 
@@ -99,13 +104,13 @@ async def _modules(ari: Ari) -> AsyncIterator[Finding]:
     try:
         running = {str(m.get("name")) for m in await ari.modules() if m.get("status") == "Running"}
     except (PeerError, ConfigError) as why:
-        yield Finding("warning", "modules", str(why), "load res_ari_asterisk.so to have them looked at")
+        yield Finding("warning", "modules", str(why), "load res_ari_asterisk.so so that vcond can check them")
         return
     missing = [name for name in MODULES if name not in running]
     for name in missing:
         yield Finding("error", f"module {name}", f"not loaded; it is needed for {MODULES[name]}", f"module load {name}")
     if not missing:
-        yield Finding("ok", "modules", "all that a tap needs are loaded")
+        yield Finding("ok", "modules", "all modules that a tap needs are loaded")
 
 
 async def _application(ari: Ari, config: Config) -> AsyncIterator[Finding]:
@@ -119,17 +124,17 @@ async def _application(ari: Ari, config: Config) -> AsyncIterator[Finding]:
             async for finding in _return_path(ari, config, app):
                 yield finding
     except ConfigError as why:
-        yield Finding("error", "right to write", str(why), WRITE_FIX)
+        yield Finding("error", "write access", str(why), WRITE_FIX)
     except PeerError as why:
-        yield Finding("error", "event socket", str(why), "load res_http_websocket.so; is a proxy in between?")
+        yield Finding("error", "event socket", str(why), "load res_http_websocket.so; check any proxy in between")
 
 
 async def _free(ari: Ari, app: str) -> Finding:
     what = f"application {app}"
     if not await ari.registered(app):
-        return Finding("ok", what, "free for vcond")
-    fix = "if that is not the vcond of this configuration: give each its own adapters.asterisk.app"
-    return Finding("warning", what, "in use by a vcond that runs, or by another client", fix, ours=True)
+        return Finding("ok", what, "not in use")
+    fix = "if it is not the vcond of this configuration, give each its own adapters.asterisk.app"
+    return Finding("warning", what, "in use by a running vcond or another client", fix, ours=True)
 
 
 async def _filter(ari: Ari, app: str) -> Finding:
@@ -137,10 +142,12 @@ async def _filter(ari: Ari, app: str) -> Finding:
         await ari.subscribe(app)
         await ari.filter_events(app)
     except ConfigError as why:
-        return Finding("error", "right to write", str(why), WRITE_FIX)
+        return Finding("error", "write access", str(why), WRITE_FIX)
     except PeerError as why:
-        return Finding("warning", "event filter", str(why), "Asterisk 16.3 or newer; without it all events are sent")
-    return Finding("ok", "right to write, event filter", "granted")
+        return Finding(
+            "warning", "event filter", str(why), "use Asterisk 16.3 or newer; older versions send all events"
+        )
+    return Finding("ok", "write access, event filter", "granted")
 
 
 async def _return_path(ari: Ari, config: Config, app: str) -> AsyncIterator[Finding]:
@@ -149,8 +156,14 @@ async def _return_path(ari: Ari, config: Config, app: str) -> AsyncIterator[Find
     try:
         await media.start()
     except ConfigError as why:
-        detail = f"{why}; a running vcond has it, or something else"
-        yield Finding("warning", "audio port", detail, "the return path is tested when vcond is stopped", ours=True)
+        detail = f"{why}; a running vcond or another program uses it"
+        yield Finding(
+            "warning",
+            "audio port",
+            detail,
+            "to test the path from Asterisk to vcond, stop vcond and check again",
+            ours=True,
+        )
         return
     media.expect(token, caller)
     channel = f"{app}.m-{token.hex}"
@@ -164,7 +177,7 @@ async def _connects(
     ari: Ari, config: Config, app: str, channel: str, token: UUID, media: MediaServer, caller: _Caller
 ) -> Finding:
     what = f"audio from Asterisk to {media.address}"
-    fix = "advertise must be an address of this machine as Asterisk sees it; firewall, NAT, containers"
+    fix = "set advertise to the address at which Asterisk reaches this machine; check firewall, NAT and containers"
     try:
         await ari.external_media(channel, app=app, address=media.address, token=str(token), rate=media.rate)
         async with asyncio.timeout(config.timeout):
@@ -178,8 +191,8 @@ async def _connects(
         with contextlib.suppress(ConfigError):  # told by what was to be made
             await ari.hang_up(channel)
     if named:
-        return Finding("ok", what, "connects; events name the linkedid")
-    detail = "connects; events do not name the linkedid, so it is asked for once a channel"
+        return Finding("ok", what, "Asterisk connects; events hold the linkedid")
+    detail = "Asterisk connects; events lack the linkedid, so vcond requests it once per channel"
     return Finding(
         "warning",
         what,

@@ -37,10 +37,10 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 
 _SAID: Final = {
     400: "Asterisk did not understand the request",
-    404: "not found: the channel or bridge is gone, or this Asterisk does not know the request",
-    409: "not possible in the state that the channel is in",
-    412: "the channel is not in a state for that",
-    422: "the channel is not in our application",
+    404: "not found: the channel or bridge has ended, or this Asterisk lacks the request",
+    409: "not possible in the current state of the channel",
+    412: "the channel is in the wrong state for that",
+    422: "the channel is not in vcond's application",
     500: "Asterisk failed, often because it cannot connect to the address given to it",
     503: "Asterisk is starting or stopping",
 }
@@ -299,7 +299,7 @@ def _refusal(what: str, status: int) -> ConfigError | AriError:
     if status == 401:
         return ConfigError("Asterisk refuses this user or its password (see ari.conf)", "adapters.asterisk.password")
     if status == 403:
-        return ConfigError("this user may only read: set read_only = no in ari.conf", "adapters.asterisk.user")
+        return ConfigError("this user has read-only access: set read_only = no in ari.conf", "adapters.asterisk.user")
     return AriError(what, status)
 
 
@@ -308,7 +308,7 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
     async for chunk in answer.content.iter_any():
         body += chunk
         if len(body) > wire.MAX_LIST:
-            raise ProtocolError(f"an answer of more than {wire.MAX_LIST} bytes")
+            raise ProtocolError(f"answer of more than {wire.MAX_LIST} bytes")
     return bytes(body)
 
 

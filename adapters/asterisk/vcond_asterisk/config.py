@@ -84,15 +84,15 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         where = "adapters.asterisk."
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
-            raise ConfigError("is no http:// or https:// address of an Asterisk", where + "url")
+            raise ConfigError("must be the http:// or https:// address of an Asterisk", where + "url")
         if self.password and self.password_file:
-            raise ConfigError("give it or password_file, not both", where + "password")
+            raise ConfigError("set password or password_file, not both", where + "password")
         _address(self.bind, where + "bind")
         if self.advertise:
             split_advertised(self.advertise, 1)
         elif ip_address(self.bind).is_unspecified:
             raise ConfigError(
-                f"is needed when bind is {self.bind}: Asterisk cannot connect to that", where + "advertise"
+                f"must be set when bind is {self.bind}: Asterisk cannot connect to that address", where + "advertise"
             )
         return self
 
@@ -105,7 +105,7 @@ def split_advertised(text: str, port: int) -> str:
     """``host:port`` as Asterisk wants it, with ``port`` when ``text`` has none. Raises ConfigError."""
     found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
     if not found or int(found[2] or 1) not in range(1, 65536):
-        raise ConfigError("is no host or host:port", "adapters.asterisk.advertise")
+        raise ConfigError("must be a host or host:port", "adapters.asterisk.advertise")
     return f"{found[1]}:{found[2] or port}"
 
 
@@ -113,4 +113,4 @@ def _address(text: str, path: str) -> None:
     try:
         ip_address(text)
     except ValueError as why:
-        raise ConfigError("is no IP address of this machine (127.0.0.1, 0.0.0.0, ::)", path) from why
+        raise ConfigError("must be an IP address of this machine (127.0.0.1, 0.0.0.0, ::)", path) from why

@@ -63,7 +63,9 @@ class Framer:
 def identity(frame: Frame) -> UUID:
     """The UUID that the first frame must carry. Raises ProtocolError when it does not."""
     if frame.kind != IDENTITY or len(frame.payload) != 16:
-        raise ProtocolError(f"AudioSocket began with a frame of type {frame.kind:#04x}, {len(frame.payload)} bytes")
+        raise ProtocolError(
+            f"AudioSocket began with an unexpected frame: type {frame.kind:#04x}, {len(frame.payload)} bytes"
+        )
     return UUID(bytes=frame.payload)
 
 

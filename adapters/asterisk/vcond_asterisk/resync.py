@@ -101,7 +101,7 @@ def take_up(tracker: ChannelTracker, host: AdapterHost, at: Instant) -> None:
         conversation.late = False
     for call in left:
         last = call.state.known_until
-        text = "it ended while nobody watched; the end is that of what was captured"
+        text = "the call ended while vcond was disconnected; its end is that of the recorded audio"
         call.emit(Warned(at=last, code="ended-unseen", text=text))
         call.end(at=last, cause=Cause(text="lost"))
 

@@ -100,7 +100,7 @@ class Tap:
                 await self._set_up(helpers)
                 await self._broken.wait()
                 if self.fresh < SOUND and not self._stopped.is_set():
-                    raise UnreachableError("the tap was set up, and no audio came")
+                    raise UnreachableError("the tap was set up, but no audio arrived")
                 self.state.failures = 0
             except (PeerError, ConfigError, TimeoutError) as why:
                 if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
@@ -216,7 +216,7 @@ class Tap:
             for started in self._started.values():
                 await manager.first_of(started, self._broken)
                 if self._broken.is_set():
-                    raise UnreachableError("a helper of the tap was gone before it was of use")
+                    raise UnreachableError("a channel of the tap ended before the tap was complete")
             await ari.add_channels(helpers.bridge, helpers.snoop, helpers.media)
         self.state.since, self.fresh = manager.host.clock.now(), 0
 
@@ -401,7 +401,7 @@ class TapManager:
     def _silent(self, tap: Tap, now: Instant) -> None:
         if tap.state.last is not None:
             text = "the PBX receives only silence from this party"
-            fix = "look at the phone's microphone, NAT and RTP ports: rtp set debug on, pjsip show channelstats"
+            fix = "check the phone's microphone, NAT and RTP ports: rtp set debug on, pjsip show channelstats"
         else:
             text = "no audio of this party arrives from the PBX"
             fix = f"Asterisk must reach {self.media.address} over TCP (bind, advertise); run: vcond check"

@@ -298,13 +298,13 @@ def decode_event(text: str | bytes) -> Event | None:
     Raises ProtocolError when it is no event, larger than ``MAX_EVENT``, or has fields of wrong types.
     """
     if len(text) > MAX_EVENT:
-        raise ProtocolError(f"ARI event of {len(text)} bytes, at most {MAX_EVENT} are taken")
+        raise ProtocolError(f"ARI event of {len(text)} bytes; the limit is {MAX_EVENT}")
     kind = ""
     try:
         kind = _head.decode(text).type
         return _event.decode(text) if kind in READ else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as why:
-        raise ProtocolError(f"not an ARI event: {kind if kind in READ else 'no JSON object with a type'}") from why
+        raise ProtocolError(f"not an ARI event: {kind if kind in READ else 'not a JSON object with a type'}") from why
 
 
 def decode_channels(body: bytes) -> list[Channel]:

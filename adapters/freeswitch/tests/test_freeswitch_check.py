@@ -62,7 +62,7 @@ def test_the_password_of_the_whole_switch_is_noticed():
         (lambda switch: setattr(switch, "greeting", "text/rude-rejection"), {}, "apply-inbound-acl"),
         (lambda switch: None, {"password": "wrong"}, "esl-password"),
         (lambda switch: switch.users["vcond@pbx"].update(events="DTMF"), {}, "esl-allowed-events"),
-        (lambda switch: setattr(switch, "greeting", ""), {"timeout": 0.5}, "no event socket"),
+        (lambda switch: setattr(switch, "greeting", ""), {"timeout": 0.5}, "not an event socket"),
         (lambda switch: None, {"port": 1}, "cannot be reached"),
     ],
 )
@@ -130,7 +130,7 @@ def test_audio_that_was_left_is_told(tmp_path):
     left.write_bytes(b"xx")
     assert "left there" not in _directory(tmp_path, tmp_path).detail
     os.utime(left, (1, 1))
-    assert "1 files of audio" in _directory(tmp_path, tmp_path).detail
+    assert "1 audio files" in _directory(tmp_path, tmp_path).detail
 
 
 def test_a_module_that_is_not_loaded():

@@ -145,7 +145,7 @@ class Attachment:
     def _is_core(self, core: str, at: Instant) -> None:
         """Which run of FreeSWITCH this is: another one has none of the calls that we know."""
         if self._core and core != self._core:
-            self._host.log.warning("FreeSWITCH was restarted; its calls are over", channels=len(self.tracker.legs))
+            self._host.log.warning("FreeSWITCH was restarted; its calls have ended", channels=len(self.tracker.legs))
             self.tracker.all_lost(at, "SYSTEM_SHUTDOWN")
         self._core = core
 
@@ -164,7 +164,7 @@ class Attachment:
             except RefusedError:
                 continue
         raise ConfigError(
-            "FreeSWITCH is on another machine: that needs mod_audio_stream or mod_audio_fork there (and module_exists in"
+            "FreeSWITCH is on another machine: install mod_audio_stream or mod_audio_fork there (and module_exists in"
             " esl-allowed-api to find them) and adapters.freeswitch.url; or run vcond beside FreeSWITCH",
             "adapters.freeswitch.tap",
         )
@@ -174,7 +174,7 @@ class Attachment:
             self._host.dropped("event", "not-understood", connection.odd - self._odd)
         self._odd = connection.odd
         if event.name == "SHUTDOWN":
-            self._host.log.warning("FreeSWITCH shuts down")
+            self._host.log.warning("FreeSWITCH is shutting down")
             return
         if event.core and event.core != self._core:
             self._is_core(event.core, arrived)
@@ -194,7 +194,7 @@ class Attachment:
         try:
             handle(event, arrived)
         except Exception as why:  # noqa: BLE001 - see above
-            mistake(self._host, "an event was not handled", why, event_name=clean(event.name))
+            mistake(self._host, "handling an event", why, event_name=clean(event.name))
 
 
 async def _end_what_is_over(host: AdapterHost, manager: TapManager, tracker: ChannelTracker) -> None:
@@ -207,11 +207,11 @@ async def _end_what_is_over(host: AdapterHost, manager: TapManager, tracker: Cha
                 if manager.starter.connection is not None:
                     conversation.again(host.clock.now())
             except Exception as why:  # noqa: BLE001 - one conversation must not cost the others
-                mistake(host, "a call was not looked after", why)
+                mistake(host, "checking a call", why)
         try:
             tracker.let_go(host.clock.now())
         except Exception as why:  # noqa: BLE001 - whoever stays, calls are looked after
-            mistake(host, "who stays was not let go", why)
+            mistake(host, "releasing the parties that stay", why)
 
 
 async def _look_after(host: AdapterHost, manager: TapManager) -> None:
@@ -230,4 +230,4 @@ async def _look_after(host: AdapterHost, manager: TapManager) -> None:
             try:
                 manager.complain(now)
             except Exception as why:  # noqa: BLE001 - a mistake with one tap must not cost the others
-                mistake(host, "taps were not looked after", why)
+                mistake(host, "checking taps", why)

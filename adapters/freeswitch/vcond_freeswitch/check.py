@@ -44,17 +44,17 @@ async def check(config: Config) -> AsyncIterator[Finding]:
     except ConfigError as why:
         yield Finding("error", where, str(why), "see the table of refusals in adapters/freeswitch/README.md")
     except PeerError as why:
-        fix = "is FreeSWITCH running, is mod_event_socket loaded, do listen-ip and listen-port fit, is a firewall between?"
+        fix = "check that FreeSWITCH runs with mod_event_socket, its listen-ip and listen-port, and the firewall"
         yield Finding("error", where, str(why), fix)
 
 
 def _password(config: Config) -> Finding:
     if not config.user and config.secret() == DEFAULT_PASSWORD:
-        fix = "another password in event_socket.conf.xml, or better a user with few rights (README, step 1)"
-        return Finding("warning", "password", "it is the one that every FreeSWITCH comes with", fix)
+        fix = "set another password in event_socket.conf.xml, or better make a user with few rights (README, step 1)"
+        return Finding("warning", "password", "it is the default password of every FreeSWITCH", fix)
     if not config.user:
-        fix = "a user with few rights (README, step 1)"
-        return Finding("warning", "rights", "vcond has the password of the whole switch", fix)
+        fix = "make a user with few rights (README, step 1)"
+        return Finding("warning", "rights", "vcond has full rights on the switch", fix)
     return Finding("ok", "rights", "a user of its own")
 
 
@@ -62,7 +62,10 @@ def _plaintext(config: Config) -> Finding:
     if config.local:
         return Finding("ok", "password on the network", "stays on this machine")
     return Finding(
-        "warning", "password on the network", "the event socket is clear text, names and numbers included", "a VPN"
+        "warning",
+        "password on the network",
+        "the event socket is not encrypted; names and numbers can be read on the network",
+        "a VPN",
     )
 
 
@@ -70,25 +73,27 @@ async def _rights(connection: Connection, config: Config) -> AsyncIterator[Findi
     try:
         missing = wanted(await connection.subscribe(), _kind(config))
     except ConfigError as why:
-        yield Finding("error", "events", str(why), "esl-allowed-events as in the README, step 1, then: reloadxml")
+        yield Finding("error", "events", str(why), "set esl-allowed-events as in the README, step 1, then: reloadxml")
         return
     if missing:
         fix = "add them to the user's esl-allowed-events, then: reloadxml"
         yield Finding("warning", "events", f"without {names(missing)}", fix)
     else:
-        yield Finding("ok", "events", "all that are wanted")
+        yield Finding("ok", "events", "all that vcond needs")
     try:
         version = clean((await connection.api("version")).splitlines()[0])
         yield Finding("ok", "version", version)
     except (RefusedError, IndexError):
-        yield Finding("warning", "version", "it may not be asked", "add version to the user's esl-allowed-api")
+        yield Finding(
+            "warning", "version", "cannot be read with this user", "add version to the user's esl-allowed-api"
+        )
     try:
         channels = await resync.table(connection)
         if channels:
             await resync.dump(connection, channels[0])
         yield Finding("ok", "channels", f"{len(channels)} now")
     except PeerError as why:
-        fix = "add show and uuid_dump to the user's esl-allowed-api: calls that go on are not found after a restart"
+        fix = "add show and uuid_dump to the user's esl-allowed-api; without them active calls are lost at a restart"
         yield Finding("error", "channels", str(why), fix)
 
 
@@ -104,7 +109,7 @@ async def _tap(connection: Connection, config: Config) -> AsyncIterator[Finding]
     elif kind != "none":
         yield await _module(connection, MODULES[kind])
         if not config.url:
-            fix = "adapters.freeswitch.url: this machine as FreeSWITCH sees it, path and ingress token"
+            fix = "set adapters.freeswitch.url: this machine's address for FreeSWITCH, path and ingress token"
             yield Finding("error", "URL for FreeSWITCH", "not set", fix)
 
 
@@ -114,30 +119,35 @@ def _directory(directory: Path, processes: Path = Path("/proc")) -> Finding:
     try:
         known = directory.stat()
     except OSError as why:
-        return Finding("error", what, "is not there" if isinstance(why, FileNotFoundError) else str(why.strerror), fix)
+        return Finding(
+            "error", what, "does not exist" if isinstance(why, FileNotFoundError) else str(why.strerror), fix
+        )
     if not stat.S_ISDIR(known.st_mode) or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return Finding("error", what, "vcond may not read, write and remove files there", fix)
+        return Finding("error", what, "vcond has no permission to read, write and remove files there", fix)
     for who in _switches(processes):
         if not who.may_write(known):
             mode = f"{stat.S_IMODE(known.st_mode):04o}"
             detail = (
-                f"FreeSWITCH (user {who.user}) may not write there: owner {known.st_uid}:{known.st_gid}, mode {mode}"
+                f"FreeSWITCH (user {who.user}) cannot write there: owner {known.st_uid}:{known.st_gid}, mode {mode}"
             )
             return Finding("error", what, detail, fix)
     left = _left(directory)
     if left:
-        detail = f"{left} files of audio that nobody reads are left there"
+        detail = f"{left} audio files left there; vcond does not read them"
         return Finding(
-            "warning", what, detail, "they go when vcond runs; if they stay, look at its log and the directory's rights"
+            "warning",
+            what,
+            detail,
+            "vcond deletes them when it runs; if they stay, check its log and the permissions of the directory",
         )
     if _filesystem(directory) not in {"tmpfs", "ramfs", ""}:
         return Finding(
-            "warning", what, "is on a disk: audio would be written twice", "a directory below /dev/shm or /run"
+            "warning", what, "is on a disk; audio is then written twice", "use a directory below /dev/shm or /run"
         )
     free = os.statvfs(directory)
     megabytes = free.f_bavail * free.f_frsize >> 20
     if megabytes < 64:
-        return Finding("warning", what, f"{megabytes} MB free", "more memory for that tmpfs: 1 MB a party is in use")
+        return Finding("warning", what, f"{megabytes} MB free", "give that tmpfs more memory: each party uses 1 MB")
     return Finding("ok", what, f"tmpfs, {megabytes} MB free")
 
 
@@ -206,9 +216,11 @@ async def _module(connection: Connection, module: str) -> Finding:
     try:
         there = (await connection.api(f"module_exists {module}")).strip() == "true"
     except RefusedError:
-        return Finding("warning", what, "it may not be asked for", "add module_exists to the user's esl-allowed-api")
+        return Finding(
+            "warning", what, "cannot be checked with this user", "add module_exists to the user's esl-allowed-api"
+        )
     if there:
         return Finding("ok", what, "loaded")
     return Finding(
-        "error", what, "not loaded; it is needed to listen", f"load {module}, and name it in modules.conf.xml"
+        "error", what, "not loaded; vcond needs it to tap calls", f"load {module}, and add it to modules.conf.xml"
     )

@@ -104,7 +104,7 @@ class Connection:
             greeting = await asyncio.shield(self._greeting)
         if greeting.kind == "text/rude-rejection":
             raise ConfigError(
-                "FreeSWITCH refuses this machine's address: put it into an access list and name that as apply-inbound-acl"
+                "FreeSWITCH refuses this machine's address: add it to an access list and set that as apply-inbound-acl"
                 " in event_socket.conf.xml (without one only loopback may connect)",
                 "adapters.freeswitch.host",
             )
@@ -115,7 +115,7 @@ class Connection:
             raise UnreachableError("the connection was lost while logging in") from why
         if not frame.reply.startswith("+OK"):
             what = "user and its esl-password in the directory" if user else "password in event_socket.conf.xml"
-            raise ConfigError(f"FreeSWITCH refuses it: compare with the {what}", "adapters.freeswitch.password")
+            raise ConfigError(f"FreeSWITCH refuses it: compare it with the {what}", "adapters.freeswitch.password")
         allowed = frame.headers.get("Allowed-Events")
         if user and allowed is not None and "ALL" not in allowed.upper().split():
             self.allowed_events = frozenset(allowed.split())
@@ -129,7 +129,7 @@ class Connection:
         lacking = sorted(commands.NEEDED.intersection(missing))
         if lacking:
             raise ConfigError(
-                f"this user may not have the events {' '.join(lacking)}: add them to its esl-allowed-events",
+                f"this user is not allowed the events {' '.join(lacking)}: add them to its esl-allowed-events",
                 "adapters.freeswitch.user",
             )
         frame = await self.command(commands.subscribe(names, custom, self._config.format))
@@ -186,7 +186,7 @@ class Connection:
             self._event(frame, arrived)
         elif kind in {"command/reply", "api/response"}:
             if not self._replies:
-                raise ProtocolError("an answer to no command")
+                raise ProtocolError("an answer without a command")
             answer = self._replies.popleft()
             if not answer.done():
                 answer.set_result(frame)
@@ -208,7 +208,7 @@ class Connection:
         if event.name == "HEARTBEAT" and self._events:
             return  # that it came is what counts
         if len(self._events) >= WAITING:
-            raise UnreachableError("events come faster than they can be understood; starting afresh")
+            raise UnreachableError("too many events at once; vcond connects again")
         self._events.append((event, arrived))
         self._came.set()
 
@@ -240,7 +240,7 @@ async def connected(config: Config, clock: Clock) -> AsyncIterator[Connection]:
         try:
             await connection.log_in()
         except TimeoutError:
-            raise UnreachableError("what answers on that port is no event socket: it said nothing") from None
+            raise UnreachableError("that port is not an event socket: it sent no greeting") from None
         yield connection
     finally:
         draining.cancel()
@@ -279,7 +279,7 @@ def _answer(text: str, line: str) -> str:
     if "permission denied" in text:
         raise RefusedError(f"{name}: not permitted; add it to the user's esl-allowed-api")
     if "not found" in text.lower():
-        raise RefusedError(f"{name}: this FreeSWITCH does not know it; is its module loaded?")
+        raise RefusedError(f"{name}: this FreeSWITCH does not have this command; load its module")
     raise RefusedError(f"{name}: refused")
 
 

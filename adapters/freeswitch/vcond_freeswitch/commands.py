@@ -72,14 +72,14 @@ def wanted(missing: Iterable[str], kind: str) -> list[str]:
 def word(text: str) -> str:
     """``text``, when it can be one word of a command. Raises ProtocolError; the text itself is never told."""
     if not _WORD.fullmatch(text):
-        raise ProtocolError("a word that cannot be sent in a command")
+        raise ProtocolError("invalid word for a command")
     return text
 
 
 def channel(uuid: str) -> str:
     """A channel's id, when it is one. Raises ProtocolError."""
     if not _ID.fullmatch(uuid):
-        raise ProtocolError("a channel id that cannot be one")
+        raise ProtocolError("invalid channel id")
     return uuid
 
 
@@ -177,7 +177,7 @@ def _line(line: str) -> str:
 
 def _rate(rate: int) -> int:
     if rate not in _RATES:
-        raise ProtocolError("a sampling rate that no tap has")
+        raise ProtocolError("invalid sampling rate for a tap")
     return rate
 
 
@@ -187,17 +187,17 @@ def _k(rate: int) -> str:
 
 def _path(path: str) -> str:
     if not _PATH.fullmatch(path) or ".." in path:
-        raise ProtocolError("a path that cannot be sent in a command")
+        raise ProtocolError("invalid path for a command")
     return path
 
 
 def _url(url: str) -> str:
     if not _URL.fullmatch(url):
-        raise ProtocolError("a URL that cannot be sent in a command")
+        raise ProtocolError("invalid URL for a command")
     return url
 
 
 def _json(text: str) -> str:
     if not _JSON.fullmatch(text):
-        raise ProtocolError("metadata that is no compact JSON: the modules cut it at the first space")
+        raise ProtocolError("metadata is not compact JSON; the modules cut it at the first space")
     return text

@@ -91,12 +91,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """This configuration, when its values can work together. Raises ConfigError."""
         if not self.password_file and not re.fullmatch(r"[!-~]{1,200}", self.password):
             raise ConfigError(
-                "must be one word of printable ASCII, as the event socket takes no other", _WHERE + "password"
+                "must be one word of printable ASCII; the event socket accepts nothing else", _WHERE + "password"
             )
         if ".." in self.directory or self.directory.endswith("/"):
             raise ConfigError("must be a plain absolute path without a slash at the end", _WHERE + "directory")
         if self.tap in {"stream", "fork"} and not self.url:
-            raise ConfigError("is needed for that tap: it is what FreeSWITCH connects to", _WHERE + "url")
+            raise ConfigError("must be set for this tap: FreeSWITCH connects to it", _WHERE + "url")
         if self.system_audio and self.tap in {"stream", "fork"}:
             raise ConfigError('works with tap = "file" only', _WHERE + "system_audio")
         return self

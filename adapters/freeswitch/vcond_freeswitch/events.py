@@ -191,7 +191,7 @@ def decode(frame: Frame, variables: Sequence[str] = ()) -> Event:
     """The event of a frame, with the channel variables of these names. Raises ProtocolError when it makes no sense."""
     limit = MAX_JOB if b"BACKGROUND_JOB" in frame.body[:1024] else MAX_EVENT
     if len(frame.body) > limit:
-        raise ProtocolError("an event beyond all size")
+        raise ProtocolError("event too large")
     if frame.kind != "text/event-json":
         return from_plain(frame.body, variables)
     event = from_json(frame.body)
@@ -221,16 +221,16 @@ def _from_odd_json(body: bytes) -> Event:
     try:
         plain = json.loads(body.decode("utf-8", LATIN))
     except (ValueError, RecursionError):
-        raise ProtocolError("an event that is no JSON") from None
+        raise ProtocolError("event is not JSON") from None
     if not isinstance(plain, dict):
-        raise ProtocolError("an event that is no map")
+        raise ProtocolError("event is not a JSON object")
     known: dict[str, Any] = {}
     for field, header in HEADERS.items():
         value: Any = plain.get(header, "")
         if isinstance(value, list):
             value = value[-1] if value else ""
         if not isinstance(value, str):
-            raise ProtocolError("an event with a value that is no text")
+            raise ProtocolError("event with a value that is not text")
         known[field] = value
     return Event(**known)
 
@@ -253,7 +253,7 @@ def from_plain(body: bytes, variables: Sequence[str] = ()) -> Event:
         elif header == "Content-Length":
             length = value
     if not known:
-        raise ProtocolError("an event without a known header")
+        raise ProtocolError("event without a known header")
     if length.isascii() and length.isdigit():
         known["body"] = rest[: int(length)].decode("utf-8", "replace")
     return _checked(Event(**known, variables=told))
@@ -268,7 +268,7 @@ def _checked(event: Event) -> Event:
     for field in _IDS:
         value = getattr(event, field)
         if value and not _ID.fullmatch(value):
-            raise ProtocolError("an event with an id that cannot be one")
+            raise ProtocolError("event with an invalid id")
     return event
 
 

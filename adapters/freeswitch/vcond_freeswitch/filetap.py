@@ -166,7 +166,7 @@ class FileTap:
     @property
     def hint(self) -> str:
         """What to look at when nothing comes."""
-        return "is the directory writable for FreeSWITCH, and the same one here? run: vcond check"
+        return "check that FreeSWITCH can write to the directory and that it is the same one here; run: vcond check"
 
     def start_command(self) -> str:
         """What starts it."""

@@ -84,7 +84,7 @@ class Leftovers:
         if failed is not None and now - self._tried >= AGAIN:
             self._tried = now
             self._host.log.error(
-                "cannot delete audio files that were read, retrying every minute",
+                "cannot delete audio files that were read; retrying every minute",
                 error=failed.strerror or type(failed).__name__,
                 files=len(self._left),
                 directory=str(self._directory),

@@ -41,8 +41,8 @@ class Reports:
         self._host.dropped("tap", "no-audio")
         text, fix = "no audio of this party arrives from the switch", tap.hint
         if tap.leg.bypassed:
-            text = "the media of this call bypasses the switch: there is nothing to listen to"
-            fix = "bypass_media = false in the dialplan or profile, or adapters.freeswitch.pull_media = true"
+            text = "the media of this call bypasses the switch: there is nothing to tap"
+            fix = "set bypass_media = false in the dialplan or profile, or adapters.freeswitch.pull_media = true"
         tap.leg.warn(now, "no-audio", text)
         self._host.log.warning("no audio from a party", channel=tap.leg.channel, what=text, hint=fix)
 

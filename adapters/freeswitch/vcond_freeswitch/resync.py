@@ -36,7 +36,7 @@ async def table(connection: Connection) -> list[str]:
         rows = plain.get("rows", [])  # no rows at all when there are none
         found = [row["uuid"] for row in rows[:MAX_ROWS]]
     except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
-        raise ProtocolError("the list of channels makes no sense") from None
+        raise ProtocolError("the list of channels cannot be read") from None
     return [uuid for uuid in found if isinstance(uuid, str) and uuid]
 
 
@@ -69,9 +69,9 @@ async def resync(
         if channel not in there and channel not in spoken_of:
             tracker.lost(channel, lost or at)
     _found(host, tracker, dumps, at)
-    each(host, earlier, lambda call: _read_on(host, manager, call, there, at), "a call was not read to its end")
+    each(host, earlier, lambda call: _read_on(host, manager, call, there, at), "reading a call to its end")
     earlier = _left(tracker, host)
-    each(host, earlier, lambda call: tracker.adopt([call], at), "a call was not taken up")
+    each(host, earlier, lambda call: tracker.adopt([call], at), "resuming a call")
     taken = {call.uuid for call in earlier}
     unread = {
         leg.channel: Unread.of(leg.conversation.call.state, leg.party)
@@ -79,7 +79,7 @@ async def resync(
         if leg.conversation.call is not None and leg.party is not None and leg.conversation.call.uuid in taken
     }
     _settle(host, tracker, dumps, at)
-    each(host, _left(tracker, host), _end, "a call was not ended")
+    each(host, _left(tracker, host), _end, "ending a call")
     await manager.adopt(connection, list(tracker.legs.values()), unread)
 
 
@@ -93,8 +93,8 @@ def _settle(host: AdapterHost, tracker: ChannelTracker, dumps: list[Event], at: 
         conversation.settle(at)
         conversation.again(at)
 
-    each(host, tracker.conversations(), settle, "a call was not settled")
-    each(host, dumps, lambda found: tracker.holds(found, at), "a hold was not told")
+    each(host, tracker.conversations(), settle, "closing a call")
+    each(host, dumps, lambda found: tracker.holds(found, at), "reporting a hold")
 
 
 def _left(tracker: ChannelTracker, host: AdapterHost) -> list[LiveCall]:
@@ -124,7 +124,7 @@ async def again(connection: Connection, tracker: ChannelTracker, host: AdapterHo
     _found(host, tracker, dumps, at)
     for conversation in tracker.conversations():
         conversation.settle(at)
-    each(host, dumps, lambda found: tracker.holds(found, at), "a hold was not told")
+    each(host, dumps, lambda found: tracker.holds(found, at), "reporting a hold")
 
 
 async def compare(connection: Connection, tracker: ChannelTracker, host: AdapterHost, doubted: set[str]) -> set[str]:
@@ -167,7 +167,7 @@ def _found(host: AdapterHost, tracker: ChannelTracker, dumps: list[Event], at: I
     """Callers first, so that a call is named by its first leg; twice, so that each finds its peer."""
     dumps.sort(key=lambda one: (one.created.zfill(20), one.direction != "inbound"))
     for _ in range(2):
-        each(host, dumps, lambda one: tracker.found(one, at), "a channel was not taken in")
+        each(host, dumps, lambda one: tracker.found(one, at), "adding a channel")
 
 
 def _sendable(channel: str) -> bool:

@@ -90,7 +90,7 @@ class StreamTap:
     @property
     def hint(self) -> str:
         """What to look at when nothing comes."""
-        return "does FreeSWITCH reach adapters.freeswitch.url (this machine, path and ingress token)? run: vcond check"
+        return "check adapters.freeswitch.url (address of this machine, path, ingress token); run: vcond check"
 
     def look(self, now: Instant) -> None:
         """Audio comes by itself."""

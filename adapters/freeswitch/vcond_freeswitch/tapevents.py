@@ -14,9 +14,9 @@ from vcond_freeswitch.taps import TapManager
 
 _BROKEN: Final = {
     "mod_audio_stream::error": "FreeSWITCH cannot connect to vcond, or lost the connection",
-    "mod_audio_stream::disconnect": "the connection from FreeSWITCH is over",
+    "mod_audio_stream::disconnect": "FreeSWITCH closed the connection",
     "mod_audio_fork::connect_failed": "FreeSWITCH cannot connect to vcond",
-    "mod_audio_fork::disconnect": "the connection from FreeSWITCH is over",
+    "mod_audio_fork::disconnect": "FreeSWITCH closed the connection",
 }
 """What the modules say when no more audio comes of a channel."""
 
@@ -40,7 +40,7 @@ class TapEvents:
             if isinstance(tap, FileTap) and event.record_path == str(tap.path):
                 tap.wrote(event)
                 tap.look(at)
-                self._manager.renew(tap, "the switch stopped it")
+                self._manager.renew(tap, "FreeSWITCH stopped it")
         elif event.name == "MEDIA_BUG_START":
             self._moved(event, at)
             self._stray(event.leg, event.bug_target)
@@ -48,7 +48,7 @@ class TapEvents:
             tap = self._manager.taps.get(event.leg)
             if isinstance(tap, FileTap) and event.bug_target == str(tap.path):
                 tap.look(at)
-                self._manager.renew(tap, "the switch stopped it")
+                self._manager.renew(tap, "FreeSWITCH stopped it")
         elif event.name == "CUSTOM":
             self._module(event)
 

@@ -114,7 +114,7 @@ class TapManager:
             try:
                 tap.look(now)
             except Exception as why:  # noqa: BLE001 - a mistake of ours with one tap must not cost the others
-                mistake(self.host, "a tap was given up", why)
+                mistake(self.host, "ending a tap", why)
                 self._taps.pop(tap.leg.channel, None)
 
     def complain(self, now: Instant) -> None:
@@ -132,7 +132,7 @@ class TapManager:
                 if not tap.heard:
                     self.reports.nothing(tap, now)
                 if not tap.leg.bypassed:
-                    self.renew(tap, "it gives no audio")
+                    self.renew(tap, "no audio arrives")
 
     async def adopt(self, connection: Connection, legs: Iterable[Leg], unread: Mapping[str, Unread]) -> None:
         """After a connect: find out which of our taps are still there. Those that are not are made anew.
@@ -151,7 +151,7 @@ class TapManager:
             tap = self._taps.get(leg.channel)
             if tap is not None:
                 if not tap.is_there(listed):
-                    self.renew(tap, "it was gone when the event socket was back")
+                    self.renew(tap, "it had ended when the event socket was connected again")
                 elif tap.state.since is None:  # its start was cut off, and was done
                     tap.state.since = self.host.clock.now()
                 continue

@@ -90,7 +90,7 @@ class Decoder:
         if stop < 0:
             self._searched = len(buffer) - start
             if self._searched > MAX_HEAD:
-                raise ProtocolError("header lines without an end")
+                raise ProtocolError("header lines do not end")
             return start
         if stop - start > MAX_HEAD:
             raise ProtocolError("too many header lines")
@@ -108,7 +108,7 @@ def headers(block: bytes) -> dict[str, str]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
-            raise ProtocolError("a header line without a colon")
+            raise ProtocolError("header line without a colon")
         found[name] = value.strip()
     return found
 
@@ -116,5 +116,5 @@ def headers(block: bytes) -> dict[str, str]:
 def _length(found: dict[str, str]) -> int:
     text = found.get("Content-Length", "0")
     if not (text.isascii() and text.isdigit() and len(text) < 12) or int(text) > MAX_BODY:
-        raise ProtocolError("a length of a body that cannot be")
+        raise ProtocolError("invalid body length")
     return int(text)

@@ -446,4 +446,4 @@ def test_a_client_that_sends_nonsense_again_and_again_is_told_of_once():
 
     with captured_logs() as lines:
         drive(main())
-    assert len([line for line in lines if "metadata that cannot be read" in line]) == 1
+    assert len([line for line in lines if "metadata cannot be read" in line]) == 1

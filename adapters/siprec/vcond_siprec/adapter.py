@@ -44,7 +44,7 @@ class SiprecAdapter:
             except ConfigError as why:  # an address or all ports in use: by somebody who may let them go
                 host.attached(False, str(why))
                 host.log.error(  # noqa: TRY400 - the operator's to mend
-                    "cannot listen for recording clients; trying again", error=str(why), hint="run: vcond check"
+                    "cannot listen for recording clients; retrying", error=str(why), hint="run: vcond check"
                 )
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, SELDOM)

@@ -34,12 +34,12 @@ def _listeners(config: SiprecConfig) -> Iterator[Finding]:
         what = f"{transport} {shown}:{port}"
         taken = _taken(transport, host, port)
         if taken:
-            yield Finding("warning", what, taken, "let another program go, or choose another port", ours=True)
+            yield Finding("warning", what, taken, "stop the other program, or choose another port", ours=True)
             continue
         told = config.advertise or host
         uri = f"sip:{f'[{told}]' if ':' in told else told}:{port};transport={transport}"
         if ip_address(host).is_loopback:
-            fix = "listen on an address that they reach"
+            fix = "listen on an address that other machines can reach"
             yield Finding("warning", what, f"only clients on this machine reach {uri}", fix)
         else:
             yield Finding("ok", what, f"recording clients send their calls to {uri}")
@@ -75,14 +75,14 @@ def _allowed(config: SiprecConfig) -> Iterator[Finding]:
     try:
         networks = [ip_network(one, strict=False) for one in config.allow]
     except ValueError:
-        yield Finding("error", what, "holds something that is no address and no network", "write it as 192.0.2.0/24")
+        yield Finding("error", what, "holds something that is not an address or a network", "write it as 192.0.2.0/24")
         return
     wide = [str(one) for one in networks if one.prefixlen < WIDE and not one.is_loopback]
     if wide:
-        fix = "name the addresses of your recording clients only: whoever is let in can make records and fill the disk"
-        yield Finding("warning", what, f"lets very many in: {', '.join(wide)}", fix)
+        fix = "list only the addresses of your recording clients: anyone allowed can make records and fill the disk"
+        yield Finding("warning", what, f"allows very many addresses: {', '.join(wide)}", fix)
     elif not networks:
-        yield Finding("error", what, "lets nobody in", "name the addresses of your recording clients")
+        yield Finding("error", what, "allows no address", "list the addresses of your recording clients")
     else:
         yield Finding("ok", what, f"{len(networks)} addresses and networks of recording clients")
 
@@ -91,13 +91,16 @@ def _ports(config: SiprecConfig) -> Finding:
     first, last = config.ports
     if not last:
         return Finding(
-            "warning", "ports", "the system picks ports for media", "set ports, and let them through the firewall"
+            "warning", "ports", "the system chooses the ports for media", "set ports, and open them in the firewall"
         )
     lines = (last - first + 1) // 2 - 1  # one port is for lines that are not wanted
     if lines < 2 * config.max_sessions:
         detail = f"enough for {lines // 2} sessions of two lines, and max_sessions is {config.max_sessions}"
         return Finding(
-            "warning", "ports", detail, "make ports larger: four for each session, and those of the last 30 s"
+            "warning",
+            "ports",
+            detail,
+            "make the range larger: each session needs four ports, and those of the last 30 s stay in use",
         )
     return Finding(
         "ok", "ports", f"UDP {first} to {last} on {config.media_address}: enough for {lines // 2} sessions of two lines"
@@ -114,6 +117,6 @@ def _codecs() -> Finding:
 
 def _encryption() -> Finding:
     if srtp.available():
-        return Finding("ok", "SRTP", "offers with keys (RTP/SAVP) are taken")
+        return Finding("ok", "SRTP", "offers with keys (RTP/SAVP) are accepted")
     detail = "offers with keys (RTP/SAVP) are refused: pylibsrtp is not installed"
     return Finding("warning", "SRTP", detail, f"{how_to_install('siprec')}; or let clients offer RTP/AVP")

@@ -77,7 +77,7 @@ class SiprecConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         listened = [host for _, host, _ in self.listeners()]
         if not self.advertise and any(ip_address(host).is_unspecified for host in [*listened, self.media_address]):
             raise ConfigError(
-                "is needed where all addresses are listened on: which one are clients to use?", f"{_AT}.advertise"
+                "must be set when vcond listens on all addresses: the address that clients use", f"{_AT}.advertise"
             )
 
     def listeners(self) -> list[tuple[str, str, int]]:
@@ -89,7 +89,7 @@ class SiprecConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             try:
                 address = str(ip_address(host.strip("[]")))
             except ValueError:
-                raise ConfigError("an address is needed, as in udp:192.0.2.5:5060", f"{_AT}.listen") from None
+                raise ConfigError("must be an address, as in udp:192.0.2.5:5060", f"{_AT}.listen") from None
             found.append((transport, address, int(port)))
         return found
 

@@ -44,7 +44,7 @@ class Decoder:
         try:
             frames = self._context.decode(self._packet(payload))
         except self._error as why:
-            raise BadMediaError(f"a packet that cannot be decoded ({type(why).__name__})") from None
+            raise BadMediaError(f"cannot decode a packet ({type(why).__name__})") from None
         parts = [_mono(frame) for frame in frames if frame.samples <= MOST]
         return encode(Codec.L16, np.concatenate(parts)) if parts else b""
 

@@ -212,7 +212,7 @@ class AudioLine:
         self._undecoded = True
         self._host.dropped("stream", "codec")
         self._host.log.error(
-            "audio in a codec that cannot be decoded is not recorded",
+            "audio not recorded: its codec cannot be decoded",
             codec=stream.format.name,
             hint="install vcond with siprec (make install WITH=siprec), or let the client offer PCMU or PCMA",
         )

@@ -111,7 +111,7 @@ def parse(text: bytes) -> Document:
         found = make_out(text, _KNOWN)
     document = _document(found, well_formed=False)
     if document.empty and not document.sessions:
-        raise ProtocolError("metadata that cannot be read")
+        raise ProtocolError("metadata cannot be read")
     return document
 
 

@@ -245,9 +245,9 @@ class Recorder:
     def _no_port(self, why: ConfigError) -> Answer:
         self._host.dropped("offer", "no-port")
         self._host.log.error(
-            "a recording session was refused: no port for its audio",
+            "recording session refused: no free port for its audio",
             error=str(why),
-            hint="ports: make the range larger",
+            hint="make the range of ports larger",
         )
         return Answer.refused(503, ("Retry-After", BUSY))
 

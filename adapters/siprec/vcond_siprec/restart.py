@@ -22,7 +22,7 @@ async def take_up(host: AdapterHost, server: SipServer, recorder: Recorder) -> l
         try:
             lost += await _take_up(host, server, recorder, call)
         except Exception:  # a fault in one call must not end the others
-            host.log.exception("a call that was left open was not taken up", call=call.uuid)
+            host.log.exception("cannot resume a call that was left open", call=call.uuid)
     taken = {call.session.call for call in recorder.calls.values()}
     for call in host.open_calls():
         if call not in taken:
@@ -48,10 +48,10 @@ async def _take_up(host: AdapterHost, server: SipServer, recorder: Recorder, cal
     if lost:
         host.dropped("session", "not-resumed", len(lost))
         host.log.warning(
-            "recording sessions do not go on after the restart: their audio is encrypted, or their ports are in use",
-            call=call.uuid, sessions=len(lost), hint="the client has to begin a new session",
+            "cannot resume recording sessions after the restart: their audio is encrypted, or their ports are in use",
+            call=call.uuid, sessions=len(lost), hint="let the client begin a new session",
         )  # fmt: skip
-        text = "a recording session did not go on after a restart of vcond"
+        text = "a recording session did not continue after a restart of vcond"
         call.emit(Warned(at=host.clock.now(), code="not-resumed", text=text))
     if told and len(lost) == len(dialogs):
         call.end(at=call.state.known_until)

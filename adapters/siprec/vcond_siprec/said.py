@@ -45,8 +45,8 @@ class Said:
                 self._host.dropped("metadata", "malformed")
                 if not self._told:
                     self._told = True
-                    fix = "look at what the recording client sends"
-                    self._host.log.warning("metadata that cannot be read: recorded without names", hint=fix)
+                    fix = "check what the recording client sends"
+                    self._host.log.warning("metadata cannot be read; recording without names", hint=fix)
             else:
                 if not document.well_formed:
                     self._host.dropped("metadata", "not-well-formed")

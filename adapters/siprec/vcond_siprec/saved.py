@@ -58,4 +58,4 @@ def parsed(text: str) -> SavedSession:
     try:
         return msgspec.convert(json.loads(text), SavedSession)
     except (ValueError, RecursionError, msgspec.ValidationError):
-        raise ProtocolError("a saved recording session that is none") from None
+        raise ProtocolError("saved recording session cannot be read") from None

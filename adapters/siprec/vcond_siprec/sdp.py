@@ -130,18 +130,18 @@ def read(text: bytes) -> Session:
     Line ends may be bare line feeds, unknown lines are passed over, bytes that are not UTF-8 are replaced.
     """
     if len(text) > MAX_SDP:
-        raise ProtocolError("a session description that is too large")
+        raise ProtocolError("session description too large")
     lines = [line.rstrip() for line in text.decode("utf-8", "replace").lstrip().splitlines()]
     if not lines or not lines[0].startswith("v=0"):
         raise ProtocolError("no session description")
     starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
     if not 0 < len(starts) <= MOST_LINES:
-        raise ProtocolError("a session description with no media lines, or too many")
+        raise ProtocolError("session description with no media lines, or too many")
     common = lines[: starts[0]]
     ends = [*starts[1:], len(lines)]
     parts = [lines[start:end] for start, end in zip(starts, ends, strict=True)]
     if any(len(part) > MOST_ATTRIBUTES for part in [common, *parts]):
-        raise ProtocolError("a session description with too many lines")
+        raise ProtocolError("session description with too many lines")
     host, way = _host(common), _direction(common)
     return Session(tuple(_line(part, host, way) for part in parts))
 
@@ -187,7 +187,7 @@ def _line(part: list[str], host: str, way: Direction) -> Line:
     found = _MEDIA.fullmatch(part[0][2:])
     formats = tuple(found[4].split()) if found else ()
     if found is None or int(found[2]) > 65_535 or len(formats) > MOST_FORMATS:
-        raise ProtocolError("a media line that cannot be read")
+        raise ProtocolError("invalid media line")
     host = _host(part) or host
     label = next(_values(part, "label"), None)
     return Line(

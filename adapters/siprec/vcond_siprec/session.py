@@ -144,8 +144,8 @@ class Session:
             return
         call = self.recording.open()
         if call is not None:
-            call.emit(Warned(at=now, code="no-audio", text="nothing was heard since the client began to record"))
-            fix = "ports, advertise and the firewall between the recording client and vcond"
+            call.emit(Warned(at=now, code="no-audio", text="no audio has arrived since the client began to record"))
+            fix = "check ports, advertise and the firewall between the recording client and vcond"
             self._host.log.warning("no audio from a recording client", call=call.uuid, hint=fix)
 
     def lose(self, since: Instant) -> None:

@@ -83,7 +83,7 @@ class _Tree:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._count += 1
         if self._count > MOST_ELEMENTS or len(self.open) > MAX_DEPTH:
-            raise ProtocolError("metadata that is too large")
+            raise ProtocolError("metadata too large")
         prefix, _, local = name.rpartition(":")
         told = {key.rpartition(":")[2].lower(): value[:MAX_TEXT] for key, value in attributes.items()}
         element = Element(local.lower(), prefix, told)
@@ -100,7 +100,7 @@ class _Tree:
 def read(text: bytes) -> Element:
     """The tree of a well-formed document: its root. Raises ProtocolError for what is none, or is too large or deep."""
     if len(text) > MAX_XML:
-        raise ProtocolError("metadata that is too large")
+        raise ProtocolError("metadata too large")
     tree = _Tree()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -111,7 +111,7 @@ def read(text: bytes) -> Element:
     try:
         parser.Parse(text.strip(), True)
     except (expat.ExpatError, LookupError, ValueError):  # of these: an encoding that nobody knows
-        raise ProtocolError("metadata that is no well-formed XML") from None
+        raise ProtocolError("metadata is not well-formed XML") from None
     return tree.root.children[0]
 
 
@@ -123,7 +123,7 @@ def make_out(text: bytes, known: frozenset[str]) -> Element:
     when it is too large.
     """
     if len(text) > MAX_XML:
-        raise ProtocolError("metadata that is too large")
+        raise ProtocolError("metadata too large")
     raw = text.decode("utf-8", "replace")
     tree = _Tree()
     done = 0
@@ -146,4 +146,4 @@ def make_out(text: bytes, known: frozenset[str]) -> Element:
 
 
 def _refuse(*_: object) -> None:
-    raise ProtocolError("metadata with a DOCTYPE")
+    raise ProtocolError("metadata contains a DOCTYPE")

@@ -24,7 +24,7 @@ PROTOCOLS: Final = ("audio.drachtio.org", "audio.jambonz.org")
 """What jambonz and mod_audio_fork offer; the others offer none."""
 MOST_FIELDS: Final = 64
 """Parameters of a URL that are looked at."""
-PROXY: Final = "put a TLS proxy with a public name in front of vcond and give its https:// URL"
+PROXY: Final = "put a TLS proxy with a public name in front of vcond and set its https:// URL"
 
 
 class StreamAdapter:
@@ -37,7 +37,7 @@ class StreamAdapter:
         wrong = sorted(set(config.secrets) - set(VOUCH))
         if wrong:
             raise ConfigError(
-                f"no secret is known for {', '.join(wrong)}; there are: {', '.join(VOUCH)}", "adapters.stream.secrets"
+                f"no secret exists for {', '.join(wrong)}; possible are: {', '.join(VOUCH)}", "adapters.stream.secrets"
             )
         for dialect, secret in config.secrets.items():
             if why := mistake(dialect, secret):
@@ -90,10 +90,13 @@ class StreamAdapter:
         told = f"{stream_url(base, self._config.path)}/DIALECT/TOKEN, where TOKEN is the ingress token"
         host = urlsplit(base).hostname or ""
         if host == "localhost" or host.startswith("127.") or host == "::1":
-            yield Finding("error", what, told, "no platform can reach the loopback address; use a public name")
+            yield Finding("error", what, told, "platforms cannot reach the loopback address; use a public name")
         elif not told.startswith("wss://"):
             yield Finding(
-                "warning", what, told, f"platforms connect to wss:// only, PBXs in your own net may do without; {PROXY}"
+                "warning",
+                what,
+                told,
+                f"platforms connect to wss:// only; PBXs in your own network can use ws://; {PROXY}",
             )
         else:
             yield Finding("ok", what, told)

@@ -33,7 +33,7 @@ MIXED: Final = Format("mixed", who=PartyInfo(name="everybody, mixed", validation
 """A track of nobody in particular: a party of its own, so that nothing is said to be of who may not have said it."""
 TRACK: Final = "inbound"
 """The name of a track that has none: what the platform hears."""
-WRONG_CODEC: Final = "have the platform send PCMU, PCMA or L16 at 8 to 48 kHz"
+WRONG_CODEC: Final = "set the platform to PCMU, PCMA or L16 at 8 to 48 kHz"
 
 
 class Clone:
@@ -81,7 +81,7 @@ class Clone:
             case "dtmf":
                 told = self.key(said)
             case "":
-                raise ProtocolError("a message that names no event")
+                raise ProtocolError("message without an event")
             case _:
                 pass  # connected, mark, errors about what we never sent, whatever comes later
         if counted is None:
@@ -92,7 +92,7 @@ class Clone:
 
     def binary(self, raw: bytes) -> Said | Sequence[Said] | None:  # noqa: ARG002 - others take them
         """None is expected. Raises ProtocolError."""
-        raise ProtocolError("a binary message")
+        raise ProtocolError("unexpected binary message")
 
     def media(self, said: dict[str, Any]) -> Said:
         """Audio of one track."""
@@ -109,7 +109,7 @@ class Clone:
         body = fields.part(said, "start")
         call = fields.ident(body, *self.calls) or fields.ident(said, *self.calls)
         if not call:
-            raise ProtocolError("a start that names no call")
+            raise ProtocolError("start message without a call id")
         stream = fields.ident(said, *self.streams) or fields.ident(body, *self.streams) or self.handshake.id
         announced = fields.part(body, "mediaFormat", "media_format") or said
         form = self.form(announced)
@@ -127,7 +127,7 @@ class Clone:
         codec = fields.codec(name)
         rate = fields.number(announced, "sampleRate", "sample_rate") or fields.rate(name) or self.rate
         if codec is None or rate not in fields.RATES or fields.number(announced, "channels") > 1:
-            return Refused("encoding", "this codec, rate or number of channels cannot be taken", WRONG_CODEC)
+            return Refused("encoding", "vcond cannot decode this codec, rate or number of channels", WRONG_CODEC)
         return (Codec.L16BE if codec is Codec.L16 and self.big_endian else codec), rate
 
     def told(self, said: Mapping[str, Any], body: Mapping[str, Any]) -> Parameters:

@@ -102,8 +102,8 @@ class Detecting:
         if self._found is None:
             return Refused(
                 "unknown-dialect",
-                "audio came before anything that shows what sends it",
-                "name the dialect in the path: <path>/<dialect>/<token>",
+                "audio came before a message that shows the dialect",
+                "put the dialect into the path: <path>/<dialect>/<token>",
                 POLICY,
             )
         return self._found.binary(raw)
@@ -126,7 +126,7 @@ class Detecting:
             return Refused(
                 "wrong-dialect",
                 f"the peer speaks {shown}, its path says {self._named}",
-                f"have it connect to <path>/{shown}/<token>",
+                f"let it connect to <path>/{shown}/<token>",
                 POLICY,
             )
         said = self._found.text(raw)
@@ -137,8 +137,8 @@ class Detecting:
         if not shown:
             return Refused(
                 "unknown-dialect",
-                "its first message shows no dialect that is known",
-                "name the dialect in the path: <path>/<dialect>/<token>",
+                "the first message fits no known dialect",
+                "put the dialect into the path: <path>/<dialect>/<token>",
                 POLICY,
             )
         self._found, self._sure = self._dialects[shown](self._handshake), True

@@ -38,9 +38,9 @@ def message(raw: bytes) -> dict[str, Any]:
     try:
         said = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProtocolError("a text that is no JSON") from None
+        raise ProtocolError("message is not JSON") from None
     if not isinstance(said, dict):
-        raise ProtocolError("a text that is no message")
+        raise ProtocolError("message is not a JSON object")
     return said
 
 
@@ -51,7 +51,7 @@ def part(of: Mapping[str, Any], *names: str) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
         if value is not None:
-            raise ProtocolError(f"a {name} that is no object")
+            raise ProtocolError(f"{name} is not an object")
     return {}
 
 
@@ -83,7 +83,7 @@ def number(of: Mapping[str, Any], *names: str) -> int:
             value = round(value)
         if type(value) is int and 0 <= value <= 10 * LARGEST_NUMBER:
             return value
-        raise ProtocolError(f"a {name} that is no number")
+        raise ProtocolError(f"{name} is not a number")
     return 0
 
 
@@ -93,7 +93,7 @@ def ident(of: Mapping[str, Any], *names: str) -> str:
     if found and not (
         len(found) <= 128 and found.isascii() and found.isprintable() and not set(found) & set("/\\ \"'")
     ):
-        raise ProtocolError("a name of a call that cannot be one")
+        raise ProtocolError("invalid call id")
     return found
 
 
@@ -106,7 +106,7 @@ def audio(of: Mapping[str, Any], *names: str) -> bytes:
                 return pybase64.b64decode(value, validate=True)
             except (binascii.Error, ValueError):
                 break
-    raise ProtocolError("audio that cannot be read")
+    raise ProtocolError("audio cannot be decoded")
 
 
 def codec(name: str) -> Codec | None:

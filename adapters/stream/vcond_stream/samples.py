@@ -47,7 +47,7 @@ class Samples:
     def binary(self, raw: bytes) -> Said | Sequence[Said] | None:
         """Audio of all channels. Raises ProtocolError."""
         if len(raw) % (2 * len(self._sides)):
-            raise ProtocolError("samples that are not whole")
+            raise ProtocolError("audio ends in half a sample")
         if len(self._sides) == 1:
             return Frame(self._sides[0], 0, 0, raw)
         both = np.frombuffer(raw, "<i2").reshape(-1, 2)
@@ -59,7 +59,7 @@ class Samples:
         self._sides = SIDES.get(mix, self._sides)
         rate = rate or fields.number(asked, "rate") or self.rate
         if rate not in fields.RATES:
-            return Refused("encoding", "this rate cannot be taken", WRONG_CODEC)
+            return Refused("encoding", "vcond cannot use this rate", WRONG_CODEC)
         self.began = True
         call = fields.ident(said, *self.calls) or fields.ident(asked, "call") or self.handshake.id
         told = self.told(said)

@@ -187,9 +187,9 @@ def _is_genesys(secret: str) -> bool:
 def mistake(dialect: str, secret: str) -> str:
     """What is wrong with a secret, which must not let anybody in because half of it is missing; empty = nothing."""
     if VOUCH[dialect] is basic and not _is_pair(secret):
-        return f"the secret of {dialect} is user:password"
+        return f"the secret of {dialect} must be user:password"
     if VOUCH[dialect] is audiohook and not _is_genesys(secret):
-        return f"the secret of {dialect} is API key:client secret, the latter in base64"
+        return f"the secret of {dialect} must be API key:client secret, the client secret in base64"
     return ""
 
 

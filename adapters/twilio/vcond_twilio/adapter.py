@@ -69,7 +69,7 @@ class TwilioAdapter:
             yield Finding("ok", what, told)
 
 
-PROXY: Final = "put a TLS proxy with a public name in front of vcond and give its https:// URL"
+PROXY: Final = "put a TLS proxy with a public name in front of vcond and set its https:// URL"
 
 
 def stream_url(base: str, path: str) -> str:

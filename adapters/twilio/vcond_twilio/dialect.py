@@ -58,7 +58,7 @@ class TwilioDialect:
 
     def binary(self, raw: bytes) -> None:  # noqa: ARG002 - as the dialect of others
         """Twilio sends none. Raises ProtocolError."""
-        raise ProtocolError("a binary message")
+        raise ProtocolError("unexpected binary message")
 
     def _with(self, number: int, said: Said) -> Said | Sequence[Said]:
         counted = self._numbers.take(number)
@@ -70,7 +70,7 @@ def _start(message: Start) -> Said:
     wrong = _wrong_format(body.media_format)
     if wrong:
         return Refused(
-            "encoding", f"only 8 kHz mono mu-law can be taken, this is another {wrong}", "use Twilio's default encoding"
+            "encoding", f"only 8 kHz mono mu-law is supported; wrong {wrong}", "use Twilio's default encoding"
         )
     told = understand(body.custom_parameters)
     facts = {"callSid": body.call_sid, "accountSid": body.account_sid[:128], "streamSid": message.stream_sid}

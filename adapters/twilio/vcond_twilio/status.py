@@ -75,7 +75,7 @@ class Statuses:
                 urls = [with_form(url, form) for url in urls]
         if self._keys and not signed(request, self._keys, urls):
             self._host.dropped("status", "signature")
-            raise web.HTTPForbidden(text="nobody vouches for this status\n")
+            raise web.HTTPForbidden(text="no valid signature or token for this status\n")
         self.take(dict(form[:MOST_FIELDS]))
         return web.Response(status=204)
 
@@ -101,4 +101,4 @@ class Statuses:
             if form.get(field):
                 call.emit(CallAttribute(at=at, name=name, value=form[field][:128]))
         call.end(at=at, cause=cause)
-        self._host.log.info("call that nobody answered", call=call.uuid, status=status)
+        self._host.log.info("call was not answered", call=call.uuid, status=status)

@@ -112,7 +112,7 @@ def decode(raw: bytes) -> Message | None:
     try:
         event = _decode_any(raw).event
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProtocolError("not a message of a media stream") from None
+        raise ProtocolError("not a media stream message") from None
     if event not in _KNOWN:
         return None
-    raise ProtocolError(f"a {event} message that cannot be read")
+    raise ProtocolError(f"invalid {event} message")

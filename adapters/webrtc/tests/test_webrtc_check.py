@@ -119,11 +119,11 @@ def test_a_missing_extra_is_named(monkeypatch):
     [
         ({"page": "/whip"}, "at or below"),
         ({"page": "/whip/page"}, "at or below"),
-        ({"addresses": ("1.2.3",)}, "no IP address"),
-        ({"advertise": ":::"}, "no IP address"),
-        ({"proxies": ("a.b",)}, "no IP address"),
-        ({"ports": "50000-40000"}, "no range of ports"),
-        ({"turn": "turn:t.example.com", "turn_secret": "s", "turn_user": "u"}, "instead of turn_user"),
+        ({"addresses": ("1.2.3",)}, "not an IP address"),
+        ({"advertise": ":::"}, "not an IP address"),
+        ({"proxies": ("a.b",)}, "not an IP address"),
+        ({"ports": "50000-40000"}, "must be a range of ports"),
+        ({"turn": "turn:t.example.com", "turn_secret": "s", "turn_user": "u"}, "replaces turn_user"),
     ],
 )
 def test_values_that_cannot_work_together_are_refused(config, wrong):

@@ -40,7 +40,7 @@ def test_words_of_a_query_become_claims():
     ],
 )  # fmt: skip
 def test_what_is_not_in_its_form_is_named_and_not_repeated(name, value):
-    with pytest.raises(ProtocolError, match=f"^{name} is not in its form$"):
+    with pytest.raises(ProtocolError, match=f"^{name} has the wrong form$"):
         from_words({name: value})
 
 
@@ -54,7 +54,7 @@ def test_a_signed_token_says_who_publishes():
     ("given", "why"),
     [
         (token(secret="another secret that has 32 bytes and more"), "not signed"),
-        (token()[:-1] + "!", "no token"),
+        (token()[:-1] + "!", "not a token"),
         (token().rpartition(".")[0] + ".", "not signed"),
         (token(header={"alg": "none"}), "not HS256"),
         (token(header={"alg": "RS256"}), "not HS256"),
@@ -62,13 +62,13 @@ def test_a_signed_token_says_who_publishes():
         (token({"nbf": NOW + 1}), "not valid yet"),
         (token({"exp": "tomorrow"}), "no exp"),
         (token({"exp": None}), "no exp"),
-        (token({"call": ""}), "names no call"),
-        (token({"call": "a b"}), "call is not in its form"),
-        ("", "no token"),
-        ("a.b", "no token"),
-        ("a.b.c.d", "no token"),
-        ("ü.b.c", "no token"),
-        ("x" * 5000, "no token"),
+        (token({"call": ""}), "has no call"),
+        (token({"call": "a b"}), "call has the wrong form"),
+        ("", "not a token"),
+        ("a.b", "not a token"),
+        ("a.b.c.d", "not a token"),
+        ("ü.b.c", "not a token"),
+        ("x" * 5000, "not a token"),
         (".." , "not signed"),
     ],
 )  # fmt: skip

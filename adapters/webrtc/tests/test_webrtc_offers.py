@@ -142,12 +142,12 @@ def test_the_names_of_a_bundle_all_lead_to_what_is_taken():
         (offered(DATA, MUTE_AUDIO), RefusedError, "sends no audio"),
         (offered(OTHER_AUDIO, H264_HIGH), RefusedError, "no codec"),
         (offered(["m=audio 0 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2"]), RefusedError, "sends no audio"),
-        ("", ProtocolError, "no lawful"),
-        ("v=0\r\n", ProtocolError, "no lawful"),
-        ("v=0\r\nm=audio\r\n", ProtocolError, "no lawful"),
-        ("v=0\r\nm=audio x RTP 1\r\n", ProtocolError, "no lawful"),
-        (offered(*[AUDIO] * 33), ProtocolError, "no lawful"),
-        (offered(AUDIO, AUDIO).replace("mid:1", "mid:0"), ProtocolError, "alike"),
+        ("", ProtocolError, "not valid SDP"),
+        ("v=0\r\n", ProtocolError, "not valid SDP"),
+        ("v=0\r\nm=audio\r\n", ProtocolError, "not valid SDP"),
+        ("v=0\r\nm=audio x RTP 1\r\n", ProtocolError, "not valid SDP"),
+        (offered(*[AUDIO] * 33), ProtocolError, "not valid SDP"),
+        (offered(AUDIO, AUDIO).replace("mid:1", "mid:0"), ProtocolError, "same name"),
     ],
 )
 def test_what_cannot_be_taken_is_refused(offer, error, text):

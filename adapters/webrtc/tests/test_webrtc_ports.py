@@ -34,7 +34,7 @@ def test_a_range_has_both_its_ends():
     assert parse("") == ANY
     assert parse("40000-40000") == range(40_000, 40_001)
     for wrong in ("0-10", "80-90", "50000-40000", "40000-70000"):
-        with pytest.raises(ConfigError, match="no range of ports"):
+        with pytest.raises(ConfigError, match="must be a range of ports"):
             parse(wrong)
     with pytest.raises(ConfigError):
         WebRtcAdapter(WebRtcConfig(ports="9-1"))

@@ -97,9 +97,12 @@ async def test_check_asks_the_servers(tmp_path):
     async with coturn(tmp_path) as port:
         here = f"turn:127.0.0.1:{port}"
         assert await finding(stun=f"stun:127.0.0.1:{port}", turn=here, turn_secret=SECRET) == ("ok", "they answer")
-        assert await finding(turn=here, turn_secret="south") == ("error", f"{here} gives us no relay")
+        assert await finding(turn=here, turn_secret="south") == ("error", f"{here} gives vcond no relay address")
     nobody = "turn:127.0.0.1:1?transport=tcp"
-    assert await finding(turn=nobody, turn_user="u", turn_password="p") == ("error", f"{nobody} gives us no relay")
+    assert await finding(turn=nobody, turn_user="u", turn_password="p") == (
+        "error",
+        f"{nobody} gives vcond no relay address",
+    )
 
 
 async def test_where_the_turn_server_does_not_know_us_publishers_come_without_it(serving, tmp_path):

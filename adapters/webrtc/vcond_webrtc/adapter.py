@@ -27,15 +27,15 @@ class WebRtcAdapter:
 
     def __init__(self, config: WebRtcConfig) -> None:
         if config.page == config.path or config.page.startswith(f"{config.path}/"):
-            raise ConfigError("must not lie at or below the path of the endpoint", "adapters.webrtc.page")
+            raise ConfigError("must not be at or below the path of the endpoint", "adapters.webrtc.page")
         for address in (*config.addresses, *config.proxies, *filter(None, [config.advertise])):
             try:
                 ip_address(address)
             except ValueError:
-                raise ConfigError(f"{address} is no IP address", "adapters.webrtc.addresses") from None
+                raise ConfigError(f"{address} is not an IP address", "adapters.webrtc.addresses") from None
         if config.turn_secret and (config.turn_user or config.turn_password):
             raise ConfigError(
-                "is instead of turn_user and turn_password, not beside them", "adapters.webrtc.turn_secret"
+                "replaces turn_user and turn_password: set one or the other", "adapters.webrtc.turn_secret"
             )
         self._ports = ports.parse(config.ports)
         self._config = config
@@ -76,8 +76,8 @@ class WebRtcAdapter:
         if self._weak():
             return Finding("error", what, "adapters.webrtc.secret is too short to sign with", fix)
         if not self._config.secret:
-            return Finding("warning", what, "only the ingress token is taken, which opens every adapter", fix)
-        return Finding("ok", what, "signed ones are taken")
+            return Finding("warning", what, "only the ingress token is accepted, which opens every adapter", fix)
+        return Finding("ok", what, "signed tokens are accepted")
 
     def _where(self) -> Finding:
         what, base = "URL for publishers", self._config.public_url.rstrip("/")
@@ -88,20 +88,20 @@ class WebRtcAdapter:
             told += f", page {base}{self._config.page}"
         url = urlsplit(base)
         if url.scheme != "https" and not is_loopback(url.hostname or ""):
-            return Finding("error", what, told, f"browsers give a microphone to https:// pages only; {PROXY}")
+            return Finding("error", what, told, f"browsers allow the microphone on https:// pages only; {PROXY}")
         return Finding("ok", what, told)
 
     def _media(self) -> Finding:
         what, addresses = "addresses that take media", self._config.addresses
         foreign = [address for address in addresses if not _ours(address)]
         if foreign:
-            fix = "name addresses of this machine in adapters.webrtc.addresses; what others see goes into advertise"
-            return Finding("error", what, f"not of this machine: {', '.join(foreign)}", fix)
+            fix = "set adapters.webrtc.addresses to addresses of this machine; put the public address into advertise"
+            return Finding("error", what, f"not addresses of this machine: {', '.join(foreign)}", fix)
         if addresses and all(is_loopback(address) for address in addresses):
-            fix = "name this machine's address in adapters.webrtc.addresses, or leave the list empty for all"
-            return Finding("warning", what, "loopback only: just browsers on this machine reach it", fix)
+            fix = "add this machine's address to adapters.webrtc.addresses, or leave the list empty for all"
+            return Finding("warning", what, "loopback only: only browsers on this machine can connect", fix)
         if self._ports != ports.ANY and len(self._ports) < self._config.max_sessions:
-            fix = "widen adapters.webrtc.ports, or lower max_sessions: each publisher needs one on each address"
+            fix = "make adapters.webrtc.ports larger or max_sessions smaller: a publisher needs a port on each address"
             return Finding("warning", what, f"{len(self._ports)} UDP ports for max_sessions publishers", fix)
         told = ", ".join(addresses) or "all of this machine"
         return Finding("ok", what, f"{told}, UDP ports {self._config.ports}" if self._config.ports else told)
@@ -111,17 +111,17 @@ class WebRtcAdapter:
         try:
             kinds = await peer.found(config, Instant(time.time_ns()))
         except ImportError:
-            return Finding("error", what, "cannot be asked without the packages for WebRTC", "install them first")
+            return Finding("error", what, "cannot be checked without the packages for WebRTC", "install them first")
         if config.turn and "relay" not in kinds:
-            fix = "is it up, does UDP reach it, is the login or turn_secret right? its log says"
-            return Finding("error", what, f"{config.turn} gives us no relay", fix)
+            fix = "check that it runs, that UDP reaches it, and its login or turn_secret; see its log"
+            return Finding("error", what, f"{config.turn} gives vcond no relay address", fix)
         if config.stun and "srflx" not in kinds:
-            fix = "is it up, does UDP reach it? It is asked from IPv4 addresses only"
-            return Finding("warning", what, f"{config.stun} does not say what our address is", fix)
+            fix = "check that it runs and that UDP reaches it from IPv4 addresses"
+            return Finding("warning", what, f"{config.stun} does not return vcond's address", fix)
         return Finding("ok", what, "they answer" if config.stun and config.turn else "it answers")
 
 
-PROXY = "put a TLS proxy with a public name in front of vcond and give its https:// URL"
+PROXY = "put a TLS proxy with a public name in front of vcond and set its https:// URL"
 
 
 def _ours(address: str) -> bool:
@@ -147,7 +147,7 @@ async def _unit() -> Finding:
     what = "MemoryDenyWriteExecute of vcond.service"
     forbidden = await forbids_executable_memory()
     if forbidden is None:
-        return Finding("ok", what, "cannot be asked for here; vcond looks again when it starts")
+        return Finding("ok", what, "cannot be checked here; vcond checks it when it starts")
     if forbidden:
-        return Finding("error", what, "yes: aiortc cannot work under it", f"install {peer.DROP_IN} and reload systemd")
+        return Finding("error", what, "set: aiortc cannot work with it", f"install {peer.DROP_IN} and reload systemd")
     return Finding("ok", what, "no")

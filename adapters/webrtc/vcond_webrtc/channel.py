@@ -73,7 +73,7 @@ class Decoder:
         try:
             frames = self._context.decode(self._packet(payload))
         except self._error as why:
-            raise BadMediaError(f"a packet that cannot be decoded ({type(why).__name__})") from None
+            raise BadMediaError(f"cannot decode a packet ({type(why).__name__})") from None
         parts = [np.frombuffer(frame.planes[0], np.int16, frame.samples) for frame in frames]
         return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 

@@ -49,7 +49,7 @@ def from_words(words: Mapping[str, Any]) -> Claims:
     told = {name: words[name] for name in NAMES if words.get(name)}
     for name, value in told.items():
         if not isinstance(value, str) or not _lawful(name, value):
-            raise ProtocolError(f"{name} is not in its form")
+            raise ProtocolError(f"{name} has the wrong form")
     return msgspec.convert(told, Claims)
 
 
@@ -72,18 +72,18 @@ def from_token(token: str, secret: str, *, now: float) -> Claims:
     header, payload, signature = _parts(token)
     mine = hmac.digest(secret.encode(), f"{header}.{payload}".encode(), hashlib.sha256)
     if not hmac.compare_digest(mine, _bytes(signature)):
-        raise RefusedError("the token is not signed with our key")
+        raise RefusedError("the token is not signed with adapters.webrtc.secret")
     # The algorithm is ours, whatever the header says (RFC 8725 section 3.1); one that says otherwise is refused.
     if _object(header).get("alg") != "HS256":
         raise RefusedError("the token is not HS256")
     told = _object(payload)
     expires, begins = told.get("exp"), told.get("nbf", 0)
     if not isinstance(expires, int | float) or not isinstance(begins, int | float):
-        raise RefusedError("the token has no exp, or an nbf that is no number")
+        raise RefusedError("the token has no exp, or an nbf that is not a number")
     if not begins <= now < expires:
         raise RefusedError("the token has expired or is not valid yet")
     if not told.get("call"):
-        raise RefusedError("the token names no call")
+        raise RefusedError("the token has no call")
     if told.get("sub") and not told.get("party"):
         told["party"] = told["sub"]
     try:
@@ -95,7 +95,7 @@ def from_token(token: str, secret: str, *, now: float) -> Claims:
 def _parts(token: str) -> tuple[str, str, str]:
     parts = token.split(".")
     if len(token) > LONGEST_TOKEN or len(parts) != 3 or not token.isascii():
-        raise RefusedError("no token of ours")
+        raise RefusedError("not a token of this vcond")
     return parts[0], parts[1], parts[2]
 
 
@@ -103,7 +103,7 @@ def _bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
-        raise RefusedError("no token of ours") from None
+        raise RefusedError("not a token of this vcond") from None
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -112,5 +112,5 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise RefusedError("no token of ours")
+        raise RefusedError("not a token of this vcond")
     return found

@@ -187,7 +187,7 @@ def read(text: str) -> Offer:
     found = [_MEDIA.fullmatch(part[0].rstrip()) for part in parts]
     heads = [one for one in found if one is not None]
     if not text.startswith("v=0") or len(heads) < len(found) or not 0 < len(found) <= MOST_SECTIONS:
-        raise ProtocolError("the offer is no lawful SDP")
+        raise ProtocolError("the offer is not valid SDP")
     sections = [
         Section(head[1], int(head[2]), head[3], head[4].split(), [line.rstrip() for line in part[1:]])
         for head, part in zip(heads, parts, strict=True)
@@ -197,7 +197,7 @@ def read(text: str) -> Offer:
     common = [line.rstrip() for line in common]
     names = [section.mid for section in sections if section.mid]
     if len(names) != len(set(names)):
-        raise ProtocolError("the offer names two sections alike")
+        raise ProtocolError("the offer has two sections with the same name")
     said = next((line for line in common if line.startswith("a=group:BUNDLE ")), "").split()[1:]
     bundle = [name for name in dict.fromkeys(said) if name in names]
     default = next((line[2:] for line in common if line[2:] in _DIRECTIONS), "sendrecv")
@@ -208,7 +208,7 @@ def read(text: str) -> Offer:
     ]  # fmt: skip
     taken = [index for index, section in audio if section.sends]
     if not taken:
-        raise RefusedError("the offer has no codec that can be taken" if audio else "the offer sends no audio")
+        raise RefusedError("the offer has no codec that vcond can decode" if audio else "the offer sends no audio")
     return Offer(common, sections, bundle, taken)
 
 

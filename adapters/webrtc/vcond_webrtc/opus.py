@@ -35,7 +35,7 @@ def library() -> Any:
             return _typed(ctypes.CDLL(name))
         except OSError:
             continue
-    raise ConfigError("needs libopus, which is neither beside PyAV nor on this system: apt-get install libopus0")
+    raise ConfigError("needs libopus, which is not installed: apt-get install libopus0")
 
 
 class OpusDecoder:
@@ -60,7 +60,7 @@ class OpusDecoder:
             return np.zeros(0, np.int16)
         got = self._opus.opus_decode(self._decoder, payload, len(payload), self._address, len(self._room), 0)
         if got < 0:
-            raise BadMediaError(f"a packet that cannot be decoded (Opus error {got})")
+            raise BadMediaError(f"cannot decode a packet (Opus error {got})")
         return self._room[:got].copy()
 
     def recover(self, payload: bytes, length: int) -> Pcm:

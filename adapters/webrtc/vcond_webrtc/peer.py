@@ -51,7 +51,7 @@ def available() -> None:
         raise ConfigError(f"needs a package that is not installed ({why.name}): {how_to_install('webrtc')}") from why
     if not executable_memory():
         raise ConfigError(
-            f"this process may not have memory that is writable and executable, which DTLS callbacks need: "
+            f"this process is not allowed memory that is writable and executable, which DTLS callbacks need: "
             f"set MemoryDenyWriteExecute=no in the unit ({DROP_IN})"
         )
     # Both log addresses, and aiortc whole descriptions, at lower levels.
@@ -115,10 +115,10 @@ class Peer:
             try:
                 await connection.setLocalDescription(await connection.createAnswer())
             except ValueError:  # aiortc finds late what it cannot answer
-                raise ProtocolError("the offer is no lawful SDP") from None
+                raise ProtocolError("the offer is not valid SDP") from None
         answer = asked.answer(connection.localDescription.sdp)
         if "\na=candidate:" not in answer:
-            raise ConfigError("no UDP port is free to take media", "adapters.webrtc.ports")
+            raise ConfigError("no UDP port is free for media", "adapters.webrtc.ports")
         return advertised(answer, self._config.advertise)
 
     def _state(self) -> str:
@@ -142,12 +142,12 @@ class Peer:
         for section in told:
             ufrag, password = self._ice[section.mid]
             if section.ufrag not in {"", ufrag} or section.password not in {"", password}:
-                raise RefusedError("ICE cannot be restarted here: publish again")
+                raise RefusedError("ICE restart is not supported: publish again")
         wanted = [(section.mid, text) for section in told for text in section.candidates if usable(text)]
         try:
             parsed = [(mid, candidate_from_sdp(text.removeprefix("candidate:"))) for mid, text in wanted]
         except ValueError:  # in what follows the type
-            raise ProtocolError("a candidate is not in its form") from None
+            raise ProtocolError("a candidate has the wrong form") from None
         taken = parsed[: MOST_CANDIDATES - self._candidates]
         self._candidates += len(taken)
         for mid, candidate in taken:
@@ -208,11 +208,11 @@ class Peer:
             self._mids = dict(transports)
             self._ice |= {mid: self._ice[taken] for mid, taken in transports.items() if taken in self._ice}
         except OperationError:
-            raise RefusedError("the offer has no codec that can be taken") from None
+            raise RefusedError("the offer has no codec that vcond can decode") from None
         except TimeoutError:
             raise
         except Exception as why:  # noqa: BLE001 - aiortc's parser lets whatever happens inside escape
-            raise ProtocolError(f"the offer is no lawful SDP ({type(why).__name__})") from None
+            raise ProtocolError(f"the offer is not valid SDP ({type(why).__name__})") from None
 
 
 class _Tap:

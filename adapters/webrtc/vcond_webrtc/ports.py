@@ -41,7 +41,7 @@ def parse(told: str) -> range:
     found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", told)
     first, last = (int(found[1]), int(found[2])) if found else (0, 0)
     if not LOWEST <= first <= last <= 65_535:
-        raise ConfigError("is no range of ports like 40000-40999", "adapters.webrtc.ports")
+        raise ConfigError("must be a range of ports, as in 40000-40999", "adapters.webrtc.ports")
     return range(first, last + 1)
 
 

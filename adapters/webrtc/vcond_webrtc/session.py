@@ -20,9 +20,9 @@ HUNG_UP: Final = "hung-up"
 SUPERSEDED: Final = "superseded"
 STOPPING: Final = "stopping"
 FIXES: Final = {
-    DTLS_FAILED: "the handshake of DTLS failed, the network is well: see README, When it does not work",
-    ICE_FAILED: "no UDP came through: look at addresses, ports, advertise, turn and the firewall; vcond check asks the servers",
-    "no-connection": "no UDP came through, or no handshake: look at addresses, ports, advertise, turn and the firewall",
+    DTLS_FAILED: "the DTLS handshake failed although UDP arrives: see README, When it does not work",
+    ICE_FAILED: "no UDP arrived: check addresses, ports, advertise, turn, the firewall; vcond check tests the servers",
+    "no-connection": "no UDP arrived, or no handshake: check addresses, ports, advertise, turn and the firewall",
 }
 """What the operator can do when a publisher is lost."""
 QUIET: Final = frozenset({HUNG_UP, SUPERSEDED, STOPPING, "closed"})

@@ -53,7 +53,7 @@ def usable(candidate: str) -> bool:
     """
     found = CANDIDATE.fullmatch(candidate)
     if found is None:
-        raise ProtocolError("a candidate is not in its form")
+        raise ProtocolError("a candidate has the wrong form")
     component, transport, host, port, kind, _ = found.groups()
     if transport.lower() != "udp" or component != "1" or kind not in TYPES or not 0 < int(port) < 65_536:
         return False
@@ -90,7 +90,7 @@ def _split(fragment: str) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     for line in fragment.removesuffix("\n").removesuffix("\r").replace("\r\n", "\n").split("\n"):
         if not LINE.fullmatch(line):
-            raise ProtocolError("the fragment is no lawful SDP")
+            raise ProtocolError("the fragment is not valid SDP")
         if line.startswith("m="):
             parts.append([])
         else:

@@ -129,7 +129,7 @@ class Endpoint:
             raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": RETRY})
         if self._tracker.full(claims):
             self._host.dropped("session", "too-many-parties")
-            raise web.HTTPConflict(text="this call has as many publishers as it may have\n")
+            raise web.HTTPConflict(text="this call already has the maximum number of publishers\n")
 
     async def _open(
         self, offer: str, claims: Claims, consent: Instant | None, caller: Caller, *, paused: bool

@@ -148,7 +148,7 @@ class Running:
         async with asyncio.timeout(LIMIT), self.admin.get("http://vcond/v1/live") as live:
             found = await self.ask(name, **query)
             while not wanted(found):
-                assert await live.content.readline(), "the daemon ended"
+                assert await live.content.readline(), "the daemon stopped"
                 found = await self.ask(name, **query)
         return found
 
@@ -157,7 +157,7 @@ class Running:
         async with self.admin.get("http://vcond/v1/live") as live:
             while count:
                 line = await live.content.readline()
-                assert line, "the daemon ended"
+                assert line, "the daemon stopped"
                 count -= b'"tick"' in line
 
     async def delivered(self, count: int) -> list[dict[str, Any]]:

@@ -227,7 +227,7 @@ async def test_a_journal_of_the_next_version_is_left_alone_with_clear_words_and_
     folder = of_the_next_version(state, call)
     before = everything(folder)
     words = (
-        f"{folder / 'events.log'}: written by a newer vcond (format {FORMAT + 1}, this one knows {FORMAT}): "
+        f"{folder / 'events.log'}: written by a newer vcond (format {FORMAT + 1}, this version knows {FORMAT}): "
         "start that version again to finish its calls"
     )
     await daemon.recover_only()
@@ -254,8 +254,8 @@ async def test_an_outbox_of_the_next_version_is_refused_in_one_line_and_nothing_
     with pytest.raises(StorageError) as refused:
         await daemon.recover_only()
     assert str(refused.value) == (
-        "the database was written by a newer vcond (delivery tables 2, this one knows 1): "
-        "install that version again, or move the file away (what is in the outbox is then sent once more)"
+        "the database was written by a newer vcond (delivery tables 2, this version knows 1): "
+        "install that version again, or move the file away (vCons in the outbox are then sent again)"
     )
     after = everything(state)
     assert {name: after.get(name) for name in before} == before

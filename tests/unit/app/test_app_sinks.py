@@ -61,7 +61,7 @@ def test_one_of_another_package_is_made_like_ours(there, tmp_path):
     [sink] = made({"type": "acme", "path": str(tmp_path)})
     assert (sink.name, sink.profile) == ("acme", "core")
     at, text = wrong({"type": "acme", "path": str(tmp_path), "form": "signed"})
-    assert (at, "takes unsigned vCons only" in text) == ("sinks[0].form", True)
+    assert (at, "accepts unsigned vCons only" in text) == ("sinks[0].form", True)
 
 
 def test_one_that_is_not_installed_is_said_with_what_there_is():

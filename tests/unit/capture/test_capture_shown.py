@@ -23,7 +23,7 @@ async def test_a_call_that_is_not_recorded_says_so_and_why(house):
     shown = "\n".join(render.call(detail(call.state, call.not_recorded)))
     assert "NOT RECORDED" in shown
     assert "received" not in shown
-    assert "it makes no vCon" in shown
+    assert "will have no vCon" in shown
     house.free = 10**12
     for second in (1, 11):
         house.registry.tick(house.now(second))

@@ -56,7 +56,7 @@ def test_calls_that_a_machine_can_follow(config, tmp_path: Path) -> None:
         daemon.listen()
         words = ["bench", "speech", "-c", str(config("bench_engines:Quick")), "--calls", "4", "--level", "5", "--json"]
         done = CliRunner().invoke(app, words, catch_exceptions=False)
-    assert "a vcond runs here" in done.stderr
+    assert "a vcond is running here" in done.stderr
     report = json.loads(done.stdout)
     assert (report["engine"], report["model"], report["workers"]) == ("quick", "test", 1)
     (level,) = report["levels"]
@@ -95,7 +95,7 @@ async def test_audio_in_which_nobody_speaks(config) -> None:
     config("")
     silence = [np.zeros(8000, np.int16)] * 2
     options = SpeechConfig(engine="bench_engines:Quick", workers=1)
-    with pytest.raises(ConfigError, match="nobody speaks"):
+    with pytest.raises(ConfigError, match="too little speech"):
         await capacity_bench.measure(options, silence, seconds=1, level_seconds=1, only=1)
 
 

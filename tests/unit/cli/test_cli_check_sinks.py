@@ -51,11 +51,11 @@ async def rows(sink, tmp_path):
 @pytest.mark.parametrize(
     ("options", "level", "words"),
     [
-        ({"admin_token": API}, "ok", "takes the key and is read by chain main"),
+        ({"admin_token": API}, "ok", "accepts the key and is read by chain main"),
         ({"admin_token": API, "token": "wrong"}, "error", "`token` is not a key of this list"),
         ({"admin_token": API, "ingress_lists": ["zzz"]}, "error", "has no such list"),
         ({"admin_token": "wrong"}, "error", "refuses `admin_token` (403)"),
-        ({}, "ok", "its key was not tried"),
+        ({}, "ok", "its key was not tested"),
         ({"mode": "vcon", "token": API}, "ok", "is read by chain main"),
         ({"mode": "vcon", "token": "wrong"}, "error", "refuses `token` (403)"),
         ({"mode": "vcon", "token": API, "ingress_lists": ["edge", "zzz"]}, "error", "list zzz: no chain reads it"),
@@ -82,7 +82,7 @@ async def test_without_admin_token_a_list_that_does_not_get_shorter_is_noticed(c
     conserver.lists["edge"] = ["a", "b"]
     found = await rows(sink_of(conserver.url), tmp_path)
     assert [one.level for one in found] == ["ok", "warning"]
-    assert "2 vCons wait in it, and nobody takes them" in found[1].detail
+    assert "2 vCons wait in it, and nothing reads them" in found[1].detail
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_nobody_there_names_the_address(conserver, tmp_path):
     [found] = await rows(sink_of(conserver.url), tmp_path)
     assert found.level == "warning"
     assert found.detail.startswith(f"unreachable: no connection to {conserver.url}/version")
-    assert "is the receiver running" in found.fix
+    assert "check that the receiver runs" in found.fix
 
 
 def certificate(folder, *, names, days=2):

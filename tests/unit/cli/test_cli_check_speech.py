@@ -45,7 +45,7 @@ def test_check_asks_the_speech_server(tmp_path: Path) -> None:
         url = f"ws://127.0.0.1:{port}"
         assert found(tmp_path, url)[1] == ("ok", f"{url} answers, keeps connections")
         server.resets = False
-        assert "a connection for each utterance" in found(tmp_path, url)[1][1]
+        assert "one connection per utterance" in found(tmp_path, url)[1][1]
         server.headers.clear()
         assert len(found(tmp_path, url, offline=True)) == 1
         assert server.headers == [], "offline means: nobody is asked"
@@ -64,14 +64,14 @@ def test_an_engine_of_another_package_that_cannot_be_imported_is_said(tmp_path: 
 
 def test_a_token_in_the_clear_is_said(tmp_path: Path) -> None:
     told = found(tmp_path, "ws://127.0.0.2:1")
-    assert ("warning", "it goes over the network for everyone to read") in told
+    assert ("warning", "it is sent unencrypted over the network") in told
 
 
 def test_a_search_is_for_engines_that_have_one(tmp_path: Path) -> None:
     file = tmp_path / "vcond.toml"
     for max_active, level, said in (
-        (1000, "warning", "remote knows no max_active"),
-        (100, "error", "max_active is 0 or at least 300"),
+        (1000, "warning", "remote does not support max_active"),
+        (100, "error", "max_active must be 0 or at least 300"),
     ):
         section = f"[speech]\nmax_active = {max_active}"
         file.write_text(CONFIG.format(folder=tmp_path, url="ws://127.0.0.1:1").replace("[speech]", section))

@@ -88,7 +88,10 @@ def test_whatever_the_disk_refuses_is_a_line_and_no_traceback(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "vcond: /var/lib/vcond/x: Permission denied; be root, or the user or in the group vcond\n"
+    assert (
+        done.stderr
+        == "vcond: /var/lib/vcond/x: Permission denied; run it as root, as the user vcond or in the group vcond\n"
+    )
 
 
 def test_the_version_is_an_option_too(tmp_path: Path):
@@ -117,9 +120,9 @@ async def door(tmp_path: Path):
 async def test_a_call_that_is_delivered_says_where(door):
     found = await asyncio.to_thread(journals.find, door, "01a2")
     assert list(render.call(found)) == [
-        "01a2  is over; its vCon has 7 bytes", "  folder: delivered: /srv/01a2.vcon.json",
+        "01a2  has ended; its vCon has 7 bytes", "  folder: delivered: /srv/01a2.vcon.json",
     ]  # fmt: skip
-    with pytest.raises(RefusedError, match="nor delivered"):
+    with pytest.raises(RefusedError, match="not delivered"):
         await asyncio.to_thread(journals.find, door, "ffff")
     with pytest.raises(AmbiguousError, match="ambiguous call id prefix"):
         await asyncio.to_thread(journals.find, door, "0")

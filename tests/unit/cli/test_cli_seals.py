@@ -63,7 +63,7 @@ def test_what_does_not_hold_is_refused_with_the_reason(house: Path):
         run("verify", signed, "--trust", house / "root.pem")
     with pytest.raises(ConfigError, match="signed before"):
         run("encrypt", house / "call.vcon", "--to", house / "reader.pem")
-    with pytest.raises(ConfigError, match="not that of the first certificate"):
+    with pytest.raises(ConfigError, match="does not belong to the first certificate"):
         run("sign", house / "call.vcon", "--key", house / "reader.key", "--cert", house / "edge.pem")
     with pytest.raises(ConfigError, match="cannot read"):
         run("sign", house / "call.vcon", "--key", house / "none.key", "--cert", house / "edge.pem")
@@ -102,11 +102,11 @@ form = "{form}"
 @pytest.mark.parametrize(
     ("key", "kind", "form", "level", "says"),
     [
-        ("edge", "folder", "signed", "ok", "signs until"),
-        ("edge", "folder", "encrypted", "ok", "signs until"),
-        ("reader", "folder", "signed", "error", "not that of the first certificate"),
+        ("edge", "folder", "signed", "ok", "is valid until"),
+        ("edge", "folder", "encrypted", "ok", "is valid until"),
+        ("reader", "folder", "signed", "error", "does not belong to the first certificate"),
         ("none", "folder", "signed", "error", "cannot read"),
-        ("edge", "conserver", "signed", "error", "takes unsigned vCons only"),
+        ("edge", "conserver", "signed", "error", "accepts unsigned vCons only"),
         ("edge", "folder", "sealed", "error", "one of plain, signed, encrypted"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_conserver_alone_cannot_have_vcons_that_it_would_drop(house: Path):
     file.write_text(text + conserver + f'[[sinks]]\ntype = "folder"\npath = "{house}/out"\n')
     found = findings(file, offline=True)
     assert not any(one.level == "error" for one in found)
-    assert any("go there without audio" in one.detail for one in found)
+    assert any("are sent there without audio" in one.detail for one in found)
 
 
 def test_a_limit_below_that_of_vcons_is_an_error_of_the_configuration(house: Path):
@@ -171,7 +171,7 @@ def test_what_is_signed_is_validated_and_shown_without_any_key(house: Path, deep
     code, said = told("validate", good)
     assert code == 0
     assert "valid, 0 errors" in said
-    assert "its signature was not checked" in said
+    assert "the signature was not checked" in said
     shown = run("show", good)
     assert shown.count("signed by CN=edge-1.example.com") == deep
     assert VCON["uuid"] in shown
@@ -186,9 +186,9 @@ def test_what_is_encrypted_is_said_to_be(house: Path):
     sealed = house / "sealed"
     run("encrypt", sign_it(house, VCON), "--to", house / "reader.pem", "--out", sealed)
     code, said = told("validate", sealed)
-    assert (code, "encrypted: only the envelope was looked at" in said) == (0, True)
+    assert (code, "encrypted: only the envelope was checked" in said) == (0, True)
     assert "is encrypted for 1 reader(s)" in run("show", sealed)
-    with pytest.raises(ConfigError, match="is sealed"):
+    with pytest.raises(ConfigError, match="is signed or encrypted"):
         run("convert", sealed)
 
 
@@ -212,7 +212,7 @@ def test_an_old_one_is_told_to_be_converted_and_what_stays_wrong_is_said(house: 
     file.write_text(json.dumps({"vcon": "0.0.1", "uuid": "x"}))
     code, said = told("convert", file, "--out", house / "new.json")
     assert code == 0
-    assert "converted, and NOT valid: 2 errors" in said
+    assert "converted, but NOT valid: 2 errors" in said
 
 
 @pytest.mark.parametrize(

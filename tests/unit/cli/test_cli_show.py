@@ -66,7 +66,7 @@ def test_the_outbox():
     assert list(render.outbox([row])) == ["u  conserver      dead      tries 3   refused:403"]
     answered = list(render.outbox([{**row, "answer": '{"detail":\n "Invalid API Key"}'}]))
     assert answered[1] == '    answered: {"detail": "Invalid API Key"}'
-    assert "everything is delivered" in next(render.outbox([]))
+    assert "everything was delivered" in next(render.outbox([]))
 
 
 def test_without_a_daemon_the_socket_says_so(tmp_path: Path):

@@ -133,7 +133,7 @@ def test_a_secret_that_is_not_there_is_an_error_that_says_what_to_do(write, refe
 
 
 def test_a_credentials_name_cannot_leave_its_folder(write, tmp_path: Path):
-    with pytest.raises(ConfigError, match="no path"):
+    with pytest.raises(ConfigError, match="not be a path"):
         load(write('[web]\ntoken = "${credential:../x}"'), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 

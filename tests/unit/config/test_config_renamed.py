@@ -101,7 +101,7 @@ def test_without_write_nothing_changes_and_no_value_is_shown(written):
     assert told.exit_code == 0
     assert f"{path}:1: speech.search -> max_active" in told.output
     assert f"{path}:4: vcond.disk_floor_mb -> min_free_mb" in told.output
-    assert "give --write" in told.output
+    assert "use --write" in told.output
     assert SECRET not in told.output
     assert path.read_bytes() == before
 
@@ -123,8 +123,11 @@ def test_files_of_vcond_d_are_migrated_too_with_mode_mark_line_ends_and_links_as
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (OLD + "min_free_mb = 8\n", "vcond: min_free_mb is there twice, under its old and its new name"),
-        ('[vcond]\n"disk\\u005ffloor_mb" = 7\n', "vcond.disk_floor_mb: is min_free_mb now; it is written in a way"),
+        (OLD + "min_free_mb = 8\n", "vcond: min_free_mb is set twice, under its old and its new name"),
+        (
+            '[vcond]\n"disk\\u005ffloor_mb" = 7\n',
+            "vcond.disk_floor_mb: is now min_free_mb; vcond cannot rewrite this line",
+        ),
         ("[vcond\n", "vcond.toml: "),
         ("x = " + "[" * 5000 + "]" * 5000, "too deep"),
         ("#" * (1 << 20) + "\n", "larger than"),
@@ -142,7 +145,7 @@ def test_what_cannot_be_migrated_is_said_and_no_file_is_touched(written, text: s
 
 def test_a_file_with_a_key_in_countless_comments_takes_no_countless_readings():
     text = "[delivery]\nretry_first = 5\n" + "# retry_first = 5\n" * MOST_PLACES
-    with pytest.raises(ConfigError, match="only you can change"):
+    with pytest.raises(ConfigError, match="cannot rewrite this line"):
         migrated(text)
     assert migrated("[delivery]\nretry_first = 5\n# retry_first = 6\n")[1] == [
         Change(2, "delivery.retry_first", "backoff_min")

@@ -57,7 +57,7 @@ def test_values_are_said_in_the_operators_words_with_their_file(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("app = 'my app'", "adapters.asterisk.app: may have these only: letters, digits, _, -, 1 to 40 of them"),
+        ("app = 'my app'", "adapters.asterisk.app: may only have: letters, digits, _, -, 1 to 40 of them"),
         ("internal = 'PJSIP/*'", "adapters.asterisk.internal: must be a list"),
         ("passwort = 'x'", "adapters.asterisk.passwort: unknown key, did you mean 'password'?"),
         ("bind = 'nowhere'", "adapters.asterisk.bind: "),

@@ -240,8 +240,8 @@ async def test_the_conservers_own_word_about_key_and_address_holds_the_sink_too(
         (b"payload too large", {"Server": "envoy"}, "max_request_bytes"),
         (b"", {"Server": "Microsoft-IIS/10.0"}, "maxAllowedContentLength"),
         (b"", {"Server": "cloudflare"}, "Cloudflare"),
-        (b"Request Entity Too Large", {}, "whatever stands between"),
-        (b'{"message": "Request Too Long"}', OWN, "whatever stands between"),
+        (b"Request Entity Too Large", {}, "the proxies between"),
+        (b'{"message": "Request Too Long"}', OWN, "the proxies between"),
     ],
 )
 async def test_a_proxys_413_is_a_limit_of_sizes_and_the_hint_names_it(conserver, make, body, headers, limit):

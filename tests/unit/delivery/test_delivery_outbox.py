@@ -422,7 +422,7 @@ async def reported(it, count):
 
 
 async def troubled(outbox):
-    return "put a delivered vCon away" in outbox.trouble
+    return "remove a delivered vCon" in outbox.trouble
 
 
 def test_the_ledger_forgets_after_its_days(tmp_path):

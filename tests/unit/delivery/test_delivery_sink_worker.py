@@ -388,7 +388,7 @@ def test_what_was_delivered_is_not_sent_again_because_it_cannot_be_recorded(tmp_
         assert sink.got == {uuid_of(1): [body_of(1)]}
 
     run_virtual(main())
-    assert capsys.readouterr().out.count("cannot be recorded") == 1  # said once, not once per try
+    assert capsys.readouterr().out.count("cannot store the result of a delivery") == 1  # said once, not once per try
 
 
 def test_an_outcome_that_a_stop_finds_unrecorded_costs_a_second_delivery(tmp_path):

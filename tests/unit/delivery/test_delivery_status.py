@@ -65,8 +65,8 @@ def test_retry_of_what_is_not_there_is_an_error(tmp_path):
                 await it.outbox.publish(uuid_of(n), body_of(n))
             await it.wait_for(1)
             for query, words in (
-                ({"uuid": uuid_of(9)}, "was ever in this outbox"),
-                ({"uuid": "nonsense"}, "was ever in this outbox"),
+                ({"uuid": uuid_of(9)}, "this outbox never had a vCon"),
+                ({"uuid": "nonsense"}, "this outbox never had a vCon"),
                 ({"uuid": uuid_of(2)}, "delivered to every sink"),
                 ({"sink": "nobody"}, "configured are: memory"),
                 ({"uuid": uuid_of(1), "sink": "nobody"}, "configured are: memory"),
@@ -93,7 +93,7 @@ def test_sending_again_what_is_not_kept_is_an_error_that_says_why(tmp_path):
             for query, words in (
                 ({}, "a uuid, or --since"),
                 ({"until": "2026-11-29T10:00:00Z"}, "a uuid, or --since"),
-                ({"uuid": uuid_of(9)}, "was ever in this outbox"),
+                ({"uuid": uuid_of(9)}, "this outbox never had a vCon"),
                 ({"uuid": uuid_of(1)}, "delivered to every sink, and its file is gone: delivery.keep_days"),
                 ({"since": "2026-11-29T10:00:00Z", "sink": "nobody"}, "configured are: memory"),
                 ({"since": "today"}, "since is no date with an offset, as 2026-11-29T10:00:00Z: 'today'"),

@@ -73,7 +73,7 @@ def test_without_a_checkout_it_is_said_what_is_missing(
 
 def test_phones_do_not_speak_faster(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_demo(DemoOptions(pbx="asterisk", speed=2)) == 1
-    assert "only 1 goes with --pbx" in capsys.readouterr().err
+    assert "must be 1 with --pbx" in capsys.readouterr().err
 
 
 async def test_no_asterisk_to_be_had_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_play_at_speed_one_takes_no_less_than_the_call(server: Server) -> 
 
 async def test_a_daemon_that_closes_the_stream_is_an_error(server: Server) -> None:
     server.close_after = 7
-    with pytest.raises(UnreachableError, match="does not take the call"):
+    with pytest.raises(UnreachableError, match="refuses the call"):
         await play(server.url, recording(50), speed=1, progress=lambda _: None)
 
 

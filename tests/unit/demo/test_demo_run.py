@@ -58,16 +58,16 @@ def test_a_vcon_of_an_earlier_run_is_not_taken_for_the_new_one(
     (options.out / "vcons").mkdir(parents=True)
     (options.out / "vcons" / "old.vcon.json").write_text("{}")
     assert run_demo(options) == 1
-    assert "no vCon came out" in capsys.readouterr().err
+    assert "no vCon was made" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dies", "the daemon ended too early (exit code 3)"),
-        ("refuses", "the daemon does not take the call"),
+        ("dies", "the daemon stopped too early (exit code 3)"),
+        ("refuses", "the daemon refuses the call"),
         ("invalid", "is not a valid vCon:\n  error: $.parties: parties must be an array"),
-        ("garbage", "vCon that is no JSON"),
+        ("garbage", "vCon is not JSON"),
     ],
 )
 def test_what_went_wrong_is_said(
@@ -96,14 +96,14 @@ def test_a_call_of_which_nothing_was_understood_is_no_success(
     assert run_demo(replace(options, wav=None)) == 1
     out, err = capsys.readouterr()
     assert "Agent        0 of 2      0.0%" in out
-    assert "was not heard, or not understood; the vCon is " in err
+    assert "has no audio or no text; the vCon is " in err
     assert "vCon: " not in out
 
 
 def test_broken_live_text_does_not_end_the_demo(way, options: DemoOptions, capsys: pytest.CaptureFixture[str]) -> None:
     way("rubbish")
     assert run_demo(options) == 0
-    assert "a line of live text is not understood" in capsys.readouterr().out
+    assert "a caption event cannot be read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])

@@ -38,7 +38,7 @@ def test_another_process_holds_it_until_it_is_dead(tmp_path):
 
 
 def test_a_folder_that_cannot_be_used_is_the_operators_to_mend(tmp_path):
-    with pytest.raises(StorageError, match="removed from outside"):
+    with pytest.raises(StorageError, match="another program removed"):
         lock.acquire(tmp_path / "nowhere")
     (tmp_path / lock.LOCK).symlink_to("/dev/null")
     with pytest.raises(StorageError):

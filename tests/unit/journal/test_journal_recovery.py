@@ -189,12 +189,12 @@ async def test_what_may_not_be_read_is_the_operators_to_mend_and_stops_nothing(m
 
 
 def test_what_is_no_journal_is_said_to_be_none(tmp_path):
-    with pytest.raises(JournalError, match="not there"):
+    with pytest.raises(JournalError, match="missing"):
         read_folder(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(JournalError, match="not there"):
+    with pytest.raises(JournalError, match="missing"):
         read_folder(tmp_path / "file")
-    with pytest.raises(JournalError, match="not a call's folder"):
+    with pytest.raises(JournalError, match="not the folder of a call"):
         examine(tmp_path)
 
 

@@ -238,7 +238,7 @@ def test_a_log_that_was_deleted_is_not_begun_anew(hand):
     (call.folder / "events.log").unlink()
     call.append(tag(1))
     hand.settle()
-    assert "removed from outside" in hand.queue.state
+    assert "another program removed" in hand.queue.state
     assert not (call.folder / "events.log").exists()
 
 
@@ -257,7 +257,7 @@ def test_a_fault_of_ours_in_one_file_is_tried_again_like_a_bad_disk(hand):
     call = hand.call()
     hand.disk.fault = True
     hand.settle()
-    assert "fault in vcond" in hand.queue.state
+    assert "internal error" in hand.queue.state
     hand.disk.fault = False
     hand.prerequisite(LONGEST)
     assert read_folder(call.folder) == (call.events, "")

@@ -66,7 +66,7 @@ def test_a_mistake_of_ours_is_told_apart_and_tried_again(capsys):
     attempts = Attempts((0, RuntimeError("+4930123456")), (0, None))
     assert attempts.run() == pytest.approx([1, 2])
     assert [str(why) for why in attempts.mistakes] == ["+4930123456"]
-    assert attempts.host.attachments[0] == (False, "a mistake in vcond, see the log")
+    assert attempts.host.attachments[0] == (False, "internal error, see the log")
     assert "4930" not in capsys.readouterr().out
 
 

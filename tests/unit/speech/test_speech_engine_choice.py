@@ -65,7 +65,7 @@ def test_auto_knows_a_model_by_what_is_in_its_folder(machine: Path) -> None:
     vosk, whisper = vosk_model(machine / "a"), whisper_model(machine / "b")
     assert choose(SpeechConfig(model=str(vosk)), {}) == Choice("vosk", str(vosk))
     assert choose(SpeechConfig(model=str(whisper)), {}) == Choice("whisper", str(whisper))
-    assert "is no folder" in choose(SpeechConfig(model=str(machine)), {}).trouble
+    assert "is not the folder" in choose(SpeechConfig(model=str(machine)), {}).trouble
 
 
 def test_vosk_models_are_found_by_language(machine: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_check_names_every_route_with_its_model_and_what_is_missing(machine: P
     assert [one.level for one in said] == ["ok", "ok", "error", "error", "ok"]
     assert said[1].detail.startswith(f"calls of asterisk to 0800*: de-AT, vosk with {german}")
     assert "calls with queue = fr: fr, " in said[2].detail
-    assert "the model does not speak nl" in said[3].detail
+    assert "the model does not support nl" in said[3].detail
     assert "vcond model list --language nl" in said[3].fix
     assert said[4].detail.startswith(f"calls of every kind: en, only 2 phrases, vosk with {english}")
 
@@ -168,11 +168,11 @@ def test_a_check_says_what_the_graph_of_a_vosk_model_is_good_for(machine: Path) 
     told = {"of": of, "files": files, "made_at": ""}
     (model / "composed" / "composed.json").write_bytes(msgspec.json.encode(told))
     assert said() == [("ok", False), ("ok", False)]
-    assert check_speech(config, {})[0].detail.endswith("its graph composed beforehand")
+    assert check_speech(config, {})[0].detail.endswith("with a compiled graph")
     (model / "graph" / "HCLr.fst").unlink()
     (model / "graph" / "HCLG.fst").touch()
     assert [one.level for one in check_speech(config, {})] == ["warning", "warning"]
-    assert "takes no vocabulary" in check_speech(config, {})[1].detail
+    assert "does not accept a vocabulary" in check_speech(config, {})[1].detail
 
 
 def test_built_in_engines_are_the_entry_points_of_the_package() -> None:

@@ -102,7 +102,7 @@ def test_what_is_composed_lies_beside_the_model_and_says_what_it_is_of(model_fol
 def test_it_is_made_again_in_place_of_what_was_there(model_folder: Path, tools: FakeTools) -> None:
     compose(model_folder)
     change(model_folder)
-    assert look(model_folder).why == "it was made of other files"
+    assert look(model_folder).why == "it was compiled from other files"
     (model_folder / graph_cache.WORK / "old").mkdir(parents=True)
     assert store.verify(model_folder)[0].startswith(".composing is left")
     compose(model_folder)
@@ -122,7 +122,7 @@ def test_words_of_the_graph_come_before_those_of_a_file_as_vosk_takes_them(
     made = compose(model_folder)
     assert (made / "words.txt").read_text() == "ho 1\n"
     (model_folder / "graph" / "words.txt").write_text("hu 1\n")
-    assert look(model_folder).why == "it was made of other files"
+    assert look(model_folder).why == "it was compiled from other files"
 
 
 def test_a_model_that_was_fetched_and_compiled_is_verified_as_a_whole(
@@ -143,7 +143,7 @@ def test_a_model_that_was_fetched_and_compiled_is_verified_as_a_whole(
 
 def change(folder: Path) -> str:
     (folder / "graph" / "Gr.fst").write_bytes(b"languagE")
-    return "it was made of other files"
+    return "it was compiled from other files"
 
 
 def shorten(folder: Path) -> str:
@@ -183,7 +183,7 @@ def name_fewer(folder: Path) -> str:
     told = json.loads(file.read_text())
     del told["of"]["Gr.fst"]
     file.write_text(json.dumps(told))
-    return "it was made of other files"
+    return "it was compiled from other files"
 
 
 def say_much(folder: Path) -> str:
@@ -194,7 +194,7 @@ def say_much(folder: Path) -> str:
 
 def lose_part(folder: Path) -> str:
     (folder / "graph" / "HCLr.fst").unlink()
-    return "the model has nothing to compose"
+    return "the model has nothing to compile"
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,8 @@ def test_verify_sees_what_has_changed_in_what_was_made(model_folder: Path, tools
         ("exit 3", StorageError, "exit code 3"),
         (f'echo "FATAL: no space" >&2; {MAKE}', StorageError, "no space"),
         (f'echo "ERROR: Saving osymbols but there are no output symbols." >&2; {MAKE}', StorageError, "osymbols"),
-        ("exit 0", StorageError, "It said: nothing"),
-        ("kill -KILL $$", StorageError, "larger machine"),
+        ("exit 0", StorageError, "Its output: nothing"),
+        ("kill -KILL $$", StorageError, "larger one"),
         ('echo "ERROR: Fst::Read: Unknown FST type olabel_lookahead" >&2; exit 1', MissingExtraError, "libfst"),
     ],
 )
@@ -266,7 +266,7 @@ def test_a_tool_that_hangs_is_ended(model_folder: Path, tools: FakeTools, monkey
     monkeypatch.setattr("vcond.speech.models.graph_compiler.MOST_SECONDS", 0.05)
     os.mkfifo(model_folder / "fifo")
     tools.does("fstsymbols", f'read never <"{model_folder / "fifo"}"')
-    with pytest.raises(StorageError, match=r"was not done after 0\.05 seconds"):
+    with pytest.raises(StorageError, match=r"did not finish in 0\.05 seconds"):
         compose(model_folder)
 
 
@@ -348,17 +348,17 @@ def test_without_the_tools_it_says_which_package(model_folder: Path, monkeypatch
 
 def test_models_that_have_nothing_to_compose(model_folder: Path, tools: FakeTools) -> None:
     (model_folder / "graph" / "disambig_tid.int").write_text("one\n")
-    with pytest.raises(ConfigError, match="not one number a line"):
+    with pytest.raises(ConfigError, match="not have one number per line"):
         compose(model_folder)
     (model_folder / "graph" / "HCLG.fst").touch()
     assert graph_cache.fixed(model_folder)
-    with pytest.raises(ConfigError, match="nothing to compose"):
+    with pytest.raises(ConfigError, match="nothing to compile"):
         compose(model_folder)
 
 
 def test_a_graph_without_words_is_refused(model_folder: Path, tools: FakeTools) -> None:
     tools.does("fstsymbols", 'for out; do :; done; echo made >"$out"')
-    with pytest.raises(ConfigError, match="which words there are"):
+    with pytest.raises(ConfigError, match="the list of words"):
         compose(model_folder)
 
 

@@ -34,5 +34,5 @@ def test_a_search_is_never_made_wider_than_the_model_says(model_folder: Path, mo
 
 def test_a_model_without_a_configuration_cannot_be_bounded(model_folder: Path) -> None:
     (model_folder / "conf" / "model.conf").unlink()
-    with pytest.raises(ConfigError, match="leave max_active out"), laid_out(model_folder, max_active=1000):
+    with pytest.raises(ConfigError, match="remove max_active"), laid_out(model_folder, max_active=1000):
         pass

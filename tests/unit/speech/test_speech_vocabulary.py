@@ -59,14 +59,14 @@ def test_missing_words_are_named_once_and_the_rest_of_a_phrase_stays() -> None:
 def test_of_nothing_but_others_nothing_is_left(given: list[str]) -> None:
     fitted = fit(given, HAS)
     assert (fitted.phrases, fitted.others) == ((), "")
-    assert "every word" in fitted.wrong
-    assert "every word was listened for" in fitted.note
+    assert "all words" in fitted.wrong
+    assert "all words were recognized" in fitted.note
 
 
 def test_without_a_word_for_others_that_is_said() -> None:
     for given, has in ((["yes"], HAS), (["yes", "[unk]"], {"yes"}.__contains__)):
         assert "no [unk]" in fit(given, has).forced
-        assert "no word for others" in fit(given, has).note
+        assert "no word for other speech" in fit(given, has).note
 
 
 def graph(path: Path, words: list[str], *, inputs: bool = True, outputs: bool = True) -> None:
@@ -211,4 +211,4 @@ def test_the_real_engine_hears_others_as_others_and_nothing_left_as_every_word(f
     assert (lost.text, bool(lost.note)) == (every.text, True)
     others = heard("qqqq", UNDERSTOOD[0], "[unk]", word="전화")
     assert (others.text, [word.text for word in others.words]) == ("[unk]", ["[unk]"])
-    assert "no word for others" in heard("아니요").note
+    assert "no word for other speech" in heard("아니요").note

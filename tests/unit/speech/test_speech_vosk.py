@@ -23,7 +23,7 @@ from vcond.testing.needs import needs
 
 
 def test_the_real_library_refuses_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no vosk model"):
+    with pytest.raises(ConfigError, match="is not a vosk model"):
         VoskEngine(EngineOptions(model=str(tmp_path)))
     with pytest.raises(ConfigError, match="no folder"):
         VoskEngine(EngineOptions(model=str(tmp_path / "gone")))

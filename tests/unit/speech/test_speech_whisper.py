@@ -152,7 +152,7 @@ def test_a_folder_without_a_model_is_the_operators(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^speech.model: .* holds no tokenizer.json$"):
         WhisperEngine(EngineOptions(model=str(tmp_path)))
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ConfigError, match="is no CTranslate2 Whisper model"):
+    with pytest.raises(ConfigError, match="is not a CTranslate2 Whisper model"):
         WhisperEngine(EngineOptions(model=str(tmp_path)))
 
 

@@ -22,11 +22,11 @@ def test_a_good_signer_passes(pki, at):
 @pytest.mark.parametrize(
     ("key", "chain", "options", "reason"),
     [
-        ("leaf", "receiver", {}, "not that of the first certificate"),
+        ("leaf", "receiver", {}, "does not belong to the first certificate"),
         ("leaf", "chain", {"algorithm": "ES256"}, "curve P-256"),
         ("curve", "curve", {"algorithm": "RS256"}, "RSA key of at least 2048"),
-        ("leaf", "backwards", {}, "not that of the first certificate"),
-        ("leaf", "gap", {}, "no chain"),
+        ("leaf", "backwards", {}, "does not belong to the first certificate"),
+        ("leaf", "gap", {}, "not a chain"),
     ],
 )
 def test_a_signer_that_cannot_sign_says_why(pki, at, key, chain, options, reason):

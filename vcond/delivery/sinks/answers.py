@@ -23,7 +23,7 @@ LATER: Final = {408, 425, 429}
 """4xx that say "not now"."""
 WHOLE_SINK: Final = {429, 502, 503, 504}
 """Answers about the receiver as such."""
-INVALID: Final = "the receiver finds it invalid; its answer says where: vcond outbox --json"
+INVALID: Final = "the receiver rejects it as invalid; see its answer with: vcond outbox --json"
 CHANGED: Final = (
     "a proxy changes query, headers or body: the conserver got another {} than vcond sent; what stands between the two "
     "must pass on the query, the headers and the body as they come"
@@ -35,11 +35,11 @@ UNREADABLE: Final = b'"There was an error parsing the body"'
 ABOUT_THE_WHOLE: Final = frozenset({"value_error", "assertion_error"})
 """Errors at the place of the whole body that its model's own checks raise (pydantic)."""
 HELD: Final = {
-    401: "the receiver wants another token: correct `token`",
+    401: "the receiver refuses the token: correct `token`",
     403: "the receiver refuses the token, or has no such ingress list: correct `token` or `ingress_lists`",
-    404: "there is no API at this address: correct `url`, or wait until the receiver is back behind its proxy",
+    404: "there is no API at this address: correct `url`, or wait until the receiver runs again behind its proxy",
     405: "this is not the address of the API: correct `url` (without /vcon)",
-    407: "a proxy on the way wants a password: let vcond reach the receiver directly",
+    407: "a proxy needs a password: let vcond reach the receiver directly",
 }
 SIZE_LIMITS: Final = {
     "the conserver": "the limit of the conserver, or of its server,",
@@ -65,11 +65,11 @@ _NAMES: Final = {
 }
 """What proxies call themselves, in ``Server`` or in the page that they answer with."""
 _TLS: Final = {
-    9: ("tls:not-yet-valid", "its certificate is not valid yet", "look at the clocks of both machines"),
+    9: ("tls:not-yet-valid", "its certificate is not valid yet", "check the clocks of both machines"),
     10: ("tls:expired", "its certificate has expired", "renew the receiver's certificate"),
-    18: ("tls:self-signed", "its certificate is self-signed", "put that certificate into a file and name it in `ca_file`"),
-    19: ("tls:unknown-authority", "its certificate is by an authority that is not known here",
-         "put that authority's certificate into a file and name it in `ca_file`"),
+    18: ("tls:self-signed", "its certificate is self-signed", "put it into a file and set `ca_file` to that"),
+    19: ("tls:unknown-authority", "its certificate comes from an unknown authority",
+         "put the certificate of that authority into a file and set `ca_file` to it"),
     62: ("tls:name", "its certificate is for another name", "use a name in `url` that the certificate has"),
     64: ("tls:name", "its certificate is not for this IP address", "use a name in `url` that the certificate has"),
 }  # fmt: skip
@@ -109,13 +109,13 @@ def not_taken(status: int, headers: Mapping[str, str], answer: bytes, at: URL) -
     who = _who(headers, answer)
     detail = f"{who} at {_place(at)} answers {status}"
     if status == 413:
-        limit = SIZE_LIMITS.get(who, "the limit of whatever stands between here and the receiver")
-        hint = f"raise {limit}; vcond tries again by itself, at once with: vcond outbox retry"
+        limit = SIZE_LIMITS.get(who, "the limit of the proxies between vcond and the receiver")
+        hint = f"raise {limit}; vcond retries by itself, or at once with: vcond outbox retry"
         reason = "proxy:413" if own is None else "refused:413"
         return Retry(reason, status=413, answer=text, detail=detail, hint=hint, too_large=True)
     reason = f"refused:{status}" if status >= 400 else f"unexpected:{status}"
     hint = CHANGED.format(changed) if changed else _hint(status, headers, answer, at, own=own is not None)
-    hint = f"{hint}; vcond tries again by itself, at once with: vcond outbox retry"
+    hint = f"{hint}; vcond retries by itself, or at once with: vcond outbox retry"
     return Retry(reason, status=status, answer=text, detail=detail, hint=hint, held=True)
 
 
@@ -174,8 +174,8 @@ def wrong_echo(answer: bytes, at: URL) -> Retry:
         "unexpected:201",
         status=201,
         answer=bounded(answer),
-        detail=f"what answers at {_place(at)} does not give back what was sent: it is no conserver",
-        hint="correct `url`; vcond tries again by itself, at once with: vcond outbox retry",
+        detail=f"what answers at {_place(at)} does not return what was sent: it is not a conserver",
+        hint="correct `url`; vcond retries by itself, or at once with: vcond outbox retry",
         held=True,
     )
 
@@ -200,7 +200,7 @@ def not_reached(why: Exception, at: URL) -> Retry:
             "timeout",
             whole_sink=True,
             detail=f"{place} does not answer in time",
-            hint="is it overloaded, or a firewall on the way? `connect_timeout` and `total_timeout` say how long to wait",
+            hint="check its load and the firewall; `connect_timeout` and `total_timeout` set how long vcond waits",
         )
     if isinstance(why, aiohttp.ClientSSLError):
         return _tls(why, place)
@@ -210,7 +210,7 @@ def not_reached(why: Exception, at: URL) -> Retry:
             whole_sink=True,
             answer="DNS",
             detail=f"no address is found for the name {at.host}",
-            hint="is `url` right, and does this machine's DNS know the name?",
+            hint="check `url` and the DNS of this machine",
         )
     if isinstance(why, aiohttp.ClientConnectorError):
         said = why.strerror or type(why.os_error).__name__
@@ -219,14 +219,14 @@ def not_reached(why: Exception, at: URL) -> Retry:
             whole_sink=True,
             answer=said,
             detail=f"no connection to {place}: {said}",
-            hint="is the receiver running, is `url` right, and does a firewall let vcond through?",
+            hint="check that the receiver runs, `url` and the firewall",
         )
     return Retry(
         "connection-lost",
         whole_sink=True,
         answer=type(why).__name__,
-        detail=f"{place} closed the connection, or speaks no HTTP ({type(why).__name__})",
-        hint="does `url` name the conserver, with http or https as it wants it?",
+        detail=f"{place} closed the connection, or does not speak HTTP ({type(why).__name__})",
+        hint="check that `url` is that of the conserver, with http or https as it needs",
     )
 
 
@@ -237,14 +237,18 @@ def _tls(why: aiohttp.ClientSSLError, place: str) -> Retry:
         code = cause.verify_code
         reason, what, hint = _TLS.get(
             _TLS_LIKE.get(code, code),
-            ("tls", f"its certificate is not accepted ({cause.verify_message})", "look at the receiver's certificate"),
+            ("tls", f"its certificate is not accepted ({cause.verify_message})", "check the receiver's certificate"),
         )
     else:
         name = getattr(cause, "reason", None) or type(cause).__name__
         if name in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
-            reason, what, hint = "tls:plain", "it speaks no TLS at this port", "use http:// in `url`, or its TLS port"
+            reason, what, hint = (
+                "tls:plain",
+                "this port does not use TLS",
+                "use http:// in `url`, or the TLS port of the receiver",
+            )
         else:
-            reason, what, hint = "tls", f"no TLS connection ({name})", "look at the receiver's TLS versions and ciphers"
+            reason, what, hint = "tls", f"no TLS connection ({name})", "check the receiver's TLS versions and ciphers"
     return Retry(reason, answer=what, detail=f"{place}: {what}", hint=hint, held=True)
 
 
@@ -259,13 +263,13 @@ def _elsewhere(headers: Mapping[str, str], at: URL) -> str:
 
 def _hint(status: int, headers: Mapping[str, str], answer: bytes, at: URL, *, own: bool) -> str:
     if status == 400 and b"plain HTTP request was sent to HTTPS port" in answer:
-        return "this port speaks TLS: use https:// in `url`"
+        return "this port uses TLS: use https:// in `url`"
     if 300 <= status < 400 and (other := _elsewhere(headers, at)):
-        return f"it sends elsewhere, to {other}, and vcond never follows: if that is the conserver, put it into `url`"
+        return f"it redirects to {other}; vcond does not follow redirects: if that is the conserver, put it into `url`"
     if status < 400:
-        return "a conserver does not answer so, and it is not known whether it has the vCon: correct `url`"
+        return "this is not the answer of a conserver, and it is unknown whether it has the vCon: correct `url`"
     if own or status in {404, 405, 407}:
-        return HELD.get(status, "its answer says why: vcond outbox --json")
+        return HELD.get(status, "see its answer with: vcond outbox --json")
     who = _who(headers, answer)
     if status in HELD:
         return f"{HELD[status]}; it is {who} that answers, not the conserver: look there, too"

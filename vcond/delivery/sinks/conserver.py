@@ -126,8 +126,8 @@ class ConserverSink:
         if len(record.body) > self._config.max_bytes:
             raise Refused(
                 "too-large",
-                hint="the conserver's file storage silently drops more than 10 MB: raise `max_bytes` only "
-                "if every storage behind it takes that much, then: vcond outbox retry",
+                hint="the conserver's file storage drops more than 10 MB without an error: raise `max_bytes` only "
+                "if every storage behind it accepts that size, then: vcond outbox retry",
                 asked=False,
             )
         headers = {"Content-Type": "application/json", "Idempotency-Key": record.uuid, **self._key(self._config.token)}
@@ -196,7 +196,7 @@ class ConserverSink:
                 name = "admin_token" if config.admin_token else "token"
                 found.append(Seen("error", f"the conserver refuses `{name}` ({status})", f"correct `{name}`"))
             else:
-                found.append(Seen("warning", f"its lists cannot be looked at: {url} answers {status}"))
+                found.append(Seen("warning", f"its lists cannot be read: {url} answers {status}"))
         return [*found, *[await self._queue(name) for name in config.ingress_lists]]
 
     async def _api_token(self, token: str, name: str) -> Seen:
@@ -208,7 +208,7 @@ class ConserverSink:
         if status in {401, 403}:
             fix = f"correct `{name}`: one of CONSERVER_API_TOKEN of the conserver"
             return Seen("error", f"the conserver refuses `{name}` ({status})", fix)
-        return Seen("warning", f"`{name}` cannot be tried: {not_taken(status, headers, answer, url).reason}")
+        return Seen("warning", f"`{name}` cannot be tested: {not_taken(status, headers, answer, url).reason}")
 
     async def _queue(self, name: str) -> Seen:
         """Whether somebody reads a list, as far as its length shows; for that it wants no token."""
@@ -220,13 +220,13 @@ class ConserverSink:
             told = _json(answer) if status == 200 else None
             length = told.get("depth") if isinstance(told, dict) else None
             if not isinstance(length, int):
-                return Seen("warning", f"list {name}: its length cannot be asked for ({status})")
+                return Seen("warning", f"list {name}: its length cannot be read ({status})")
             before, depth = depth, length
             if depth == 0 or (pause and depth < before):
-                hint = "" if self._config.mode == "vcon" else "; its key was not tried (with `admin_token` it can be)"
+                hint = "" if self._config.mode == "vcon" else "; its key was not tested (set `admin_token` to test it)"
                 return Seen("ok", f"list {name}: {depth} vCons wait in it{hint}")
-        fix = "does a chain read this list, and does the conserver's worker run? What waits is deleted after an hour"
-        return Seen("warning", f"list {name}: {depth} vCons wait in it, and nobody takes them", fix)
+        fix = "check that a chain reads this list and the worker runs; the conserver deletes what waits after an hour"
+        return Seen("warning", f"list {name}: {depth} vCons wait in it, and nothing reads them", fix)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -270,22 +270,22 @@ def _base(config: ConserverConfig) -> URL:
     if url.scheme not in {"http", "https"} or not url.host:
         raise ConfigError("must begin with http:// or https:// and name a host", f"{at}.url")
     if url.user is not None or url.password is not None or url.query_string or url.fragment:
-        raise ConfigError("holds only scheme, host, port and path; a secret belongs in `token`", f"{at}.url")
+        raise ConfigError("may only have scheme, host, port and path; put a secret into `token`", f"{at}.url")
     if url.path.rstrip("/").endswith(("/vcon", "/vcons", "/external-ingress")):
-        raise ConfigError("is the root of the API, such as http://host:8000/api; /vcon is added here", f"{at}.url")
+        raise ConfigError("must be the root of the API, such as http://host:8000/api; vcond adds /vcon", f"{at}.url")
     if config.mode == "external-ingress" and len(config.ingress_lists) != 1:
-        raise ConfigError("external-ingress takes exactly one list; use one sink for each", f"{at}.ingress_lists")
+        raise ConfigError("external-ingress needs exactly one list; use one sink for each list", f"{at}.ingress_lists")
     if any("," in each for each in config.ingress_lists):
-        raise ConfigError("a name holds a comma: the conserver would make one list of that name", f"{at}.ingress_lists")
+        raise ConfigError("a name contains a comma: list the names one by one", f"{at}.ingress_lists")
     for key in ("token", "admin_token"):
         if not all(33 <= ord(char) < 127 for char in getattr(config, key)):
-            raise ConfigError("holds a character that no HTTP header can carry", f"{at}.{key}")
+            raise ConfigError("contains a character that is not allowed in an HTTP header", f"{at}.{key}")
     if config.mode == "external-ingress" and not config.token:
         raise ConfigError("external-ingress needs the key of its list (ingress_auth of the conserver)", f"{at}.token")
     if config.confirm_after and config.mode == "external-ingress" and not config.admin_token:
         raise ConfigError("asking what the conserver has needs the API's token", f"{at}.admin_token")
     if url.scheme == "http" and url.host not in {"localhost", "127.0.0.1", "::1"}:
-        log.warning("vCons go to this sink unencrypted", sink=config.name, hint="use https")
+        log.warning("vCons are sent to this sink without TLS", sink=config.name, hint="use https")
     return url
 
 

@@ -126,14 +126,14 @@ class FolderSink:
     def _later(self, why: OSError, path: Path) -> Retry:
         """The disk does not take it: where, whose that is, and what mends it."""
         said = why.strerror or type(why).__name__
-        detail, hint = f"{path}: {said}", _HINTS.get(why.errno or 0, "look at the disk, and into the system's log")
+        detail, hint = f"{path}: {said}", _HINTS.get(why.errno or 0, "check the disk and the system log")
         if why.errno in {errno.EACCES, errno.EPERM}:
             there, whose = _owner(path)
             user = _name(os.geteuid(), pwd.getpwuid)
             detail = f"{path}: {said}" + (f"; {there} belongs to {whose}, vcond runs as {user}" if there else "")
             hint = f"chown -R {user}: {self._root}, or choose another path" if there else hint
         if why.errno in _HELD:
-            hint += "; vcond tries again by itself, at once with: vcond outbox retry"
+            hint += "; vcond retries by itself, or at once with: vcond outbox retry"
         return Retry("disk", whole_sink=True, held=why.errno in _HELD, answer=said, detail=detail, hint=hint)
 
 
@@ -142,9 +142,9 @@ _HELD: Final = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELO
 _HINTS: Final = {
     errno.EACCES: "let vcond's user write there",
     errno.EPERM: "let vcond's user write there",
-    errno.EROFS: "mount it writable; under systemd name the folder in ReadWritePaths= of the unit's drop-in",
-    errno.ENOTDIR: "something there is no folder: move it away, or choose another path",
-    errno.ENOSPC: "free space on that disk: vCons wait and are written then",
+    errno.EROFS: "mount it writable; under systemd add the folder to ReadWritePaths= in a drop-in of the unit",
+    errno.ENOTDIR: "something there is not a folder: move it away, or choose another path",
+    errno.ENOSPC: "free space on that disk; waiting vCons are then written",
     errno.EDQUOT: "vcond's user has used up its quota there",
 }
 

@@ -10,7 +10,7 @@ from vcond.sdk.sink import Seen
 
 
 def config_rows(config: Mapping[str, Any], lists: Sequence[str], key: str, mode: str) -> list[Seen]:
-    """Whether each list exists, takes the key and is read by a chain. ``config`` is the answer of ``GET /config``.
+    """Whether each list exists, accepts the key and is read by a chain. ``config`` is the answer of ``GET /config``.
 
     It holds the keys of everybody: nothing of them is said.
     """
@@ -21,12 +21,14 @@ def config_rows(config: Mapping[str, Any], lists: Sequence[str], key: str, mode:
             continue
         readers = _readers(config, name)
         if readers:
-            taken = " takes the key and" if mode == "external-ingress" else ""
+            taken = " accepts the key and" if mode == "external-ingress" else ""
             found.append(Seen("ok", f"list {name}{taken} is read by chain {', '.join(readers)}"))
         else:
             others = _known(name for chain in _chains(config).values() for name in _lists(chain))
-            fix = f"correct `ingress_lists`, or give a chain of the conserver this list; chains read: {others}"
-            found.append(Seen("error", f"list {name}: no chain reads it, what arrives is deleted after an hour", fix))
+            fix = f"correct `ingress_lists`, or add this list to a chain; lists that chains read: {others}"
+            found.append(
+                Seen("error", f"list {name}: no chain reads it; the conserver deletes what arrives after an hour", fix)
+            )
     return found
 
 
@@ -36,7 +38,7 @@ def _key(config: Mapping[str, Any], name: str, key: str) -> Seen | None:
     keys = auth.get(name) if isinstance(auth, dict) else None
     if keys is None:
         others = _known(auth if isinstance(auth, dict) else ())
-        fix = f"correct `ingress_lists`, or add the list to ingress_auth of the conserver; there are: {others}"
+        fix = f"correct `ingress_lists`, or add the list to ingress_auth of the conserver; existing lists: {others}"
         return Seen("error", f"list {name}: the conserver's ingress_auth has no such list", fix)
     known = [keys] if isinstance(keys, str) else keys if isinstance(keys, list) else []
     if not any(isinstance(one, str) and hmac.compare_digest(one.encode(), key.encode()) for one in known):

@@ -113,7 +113,7 @@ class Segmenter:
         Raises BadMediaError for a rate below 8,000 or above 48,000.
         """
         if not RATES[0] <= rate <= RATES[-1]:
-            raise BadMediaError(f"no voice detection at {rate} Hz, only from {RATES[0]} to {RATES[-1]}")
+            raise BadMediaError(f"no voice detection at {rate} Hz: only from {RATES[0]} to {RATES[-1]} Hz")
         self._rate = rate
         self._frame = round(rate * FRAME_MS / 1000)
         self._aggressiveness = aggressiveness

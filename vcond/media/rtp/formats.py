@@ -37,9 +37,9 @@ class Format:
         try:
             made = cls(name.lower(), int(rate), int(channels or 1))
         except ValueError:
-            raise ProtocolError("an rtpmap that cannot be read") from None
+            raise ProtocolError("invalid rtpmap") from None
         if not name or len(name) > 64 or not 0 < made.rate <= LARGEST_RATE or not 0 < made.channels <= 255:
-            raise ProtocolError("an rtpmap that cannot be read")
+            raise ProtocolError("invalid rtpmap")
         return made
 
     @property

@@ -166,11 +166,11 @@ class RtpPorts(Generic[Moment]):
         try:
             self._family = socket.AF_INET6 if ip_address(bind).version == 6 else socket.AF_INET
         except ValueError:
-            raise ConfigError("an address to listen on is needed, not a name") from None
+            raise ConfigError("the address to listen on must not be a name") from None
         first, last = ports
         first += first % 2
         if ports != (0, 0) and not 1024 <= first < last <= 65_535:
-            raise ConfigError("a range of ports from 1024 to 65535 is needed, as [10000, 20000]")
+            raise ConfigError("must be a range of ports from 1024 to 65535, as in [10000, 20000]")
         self._clock, self._bind, self._mux = clock, bind, mux
         self._first, self._last = first, last
         self._next = first

@@ -45,7 +45,7 @@ class Source:
             try:
                 object.__setattr__(self, "host", str(ip_address(self.host)))
             except ValueError:
-                raise ProtocolError("media from something that is no address") from None
+                raise ProtocolError("media from an invalid address") from None
 
     def takes(self, address: Address, ssrc: int) -> bool:
         """Whether a packet may come from there."""

@@ -95,12 +95,12 @@ class MediaStreams:
         limits = self._limits
         if self._closed or self._streams >= limits.streams:
             self._host.dropped("stream", "stopping" if self._closed else "limit")
-            self._host.log.warning("stream refused", streams=self._streams, limit=limits.streams)
+            self._host.log.warning("stream refused: too many streams", streams=self._streams, limit=limits.streams)
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         why = self._vouch(request)
         if why:
             self._turn_away(why)
-            raise web.HTTPForbidden(text="nobody vouches for this stream\n")
+            raise web.HTTPForbidden(text="no valid signature or token for this stream\n")
         socket = web.WebSocketResponse(
             protocols=limits.protocols,
             decode_text=False,
@@ -140,8 +140,8 @@ class MediaStreams:
         now = self._host.clock.now()
         if self._told is None or now - self._told >= QUIET:
             self._told = now
-            fix = "is the secret the platform's, and the public URL what it connects to?"
-            self._host.log.warning("stream refused: what should vouch for it is missing or wrong", error=why, hint=fix)
+            fix = "check that the secret is the platform's and that the public URL is what it connects to?"
+            self._host.log.warning("stream refused: its token or signature is missing or wrong", error=why, hint=fix)
 
     async def _converse(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> None:
         patience.begin(listener)

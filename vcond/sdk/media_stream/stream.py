@@ -165,7 +165,7 @@ class Stream:
     def _press(self, pressed: Pressed, arrived: Instant) -> None:
         call, carrier = self._tracks.call, self._tracks.carrier
         if call is None or carrier is None or pressed.button not in BUTTONS:
-            self._make_nothing_of("malformed", "a key without a call, or that is none")
+            self._make_nothing_of("malformed", "a DTMF key without a call, or an invalid one")
             return
         self._calls.goes_on(call, at=arrived)
         party = self._calls.party(call, carrier.forms.get(pressed.track) or Format(HEARD), at=arrived)

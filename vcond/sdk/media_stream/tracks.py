@@ -76,7 +76,7 @@ class StreamTracks:
             self._calls.leave(self.call, self.carrier, at=at, stopped=stopped)
         elif self._early:
             self._host.dropped("frame", "no-start", len(self._early))
-            self.warn("a stream with audio and without a start was lost")
+            self.warn("a stream with audio but without a start message was lost")
 
     def warn(self, text: str, **more: str) -> None:
         """Log once a stream; the rest is counted."""

@@ -46,7 +46,7 @@ PIECE_SECONDS = 0.5
 """Audio in one message."""
 UNANSWERED_SECONDS = 10
 """Audio that may be on its way or in the server before its answers are waited for."""
-UNSURE = "the server was sent the vocabulary; only its own log says which of the words its model does not have"
+UNSURE = "the vocabulary was sent to the server; only its own log shows which words its model does not have"
 OPEN_SECONDS = 5.0
 """How long a connection may take to open."""
 CLOSE_SECONDS = 0.5
@@ -107,7 +107,7 @@ class RemoteEngine:
     def __init__(self, options: EngineOptions) -> None:
         """Look whether the server answers, and how. Raises ConfigError when it does not."""
         if options.server is None:
-            raise ConfigError("the engine remote needs the address of a server", "speech.url")
+            raise ConfigError("must be set: the engine remote needs the address of a server", "speech.url")
         self.server = options.server
         self.model = options.model or "vosk-server"
         language = self.server.language.partition("-")[0].lower()
@@ -172,7 +172,7 @@ class RemoteEngine:
             pass  # it does not know reset, and says so by closing
         answers = self._try_out(EOF, seconds)
         if not answers:
-            raise ProtocolError(f"what answers at {self.server.url} is no vosk-server")
+            raise ProtocolError(f"{self.server.url} is not a vosk-server")
         return Manners(keeps=False, greets=max(0, len(answers) - 2))
 
     def _try_out(self, end: str, seconds: float) -> list[Answer]:
@@ -300,8 +300,8 @@ class RemoteRecognition:
         if isinstance(why, ProtocolError) and self._breaks <= MOST_BREAKS:
             return
         if not self._engine.alive():
-            raise UnreachableError(f"the speech server at {self._engine.server.url} does not answer in time") from None
-        raise ProtocolError("the speech server fails on an utterance, and serves others") from None
+            raise UnreachableError(f"the speech server at {self._engine.server.url} did not answer in time") from None
+        raise ProtocolError("the speech server fails on one utterance, but serves others") from None
 
     def _take(self, answer: Answer) -> None:
         if answer.text is None:
@@ -309,7 +309,7 @@ class RemoteRecognition:
             return
         self._partial = ""
         if answer.result and answer.result[0].start < self._zero / self._hint.rate - CLOCK_SLACK:
-            raise ProtocolError("the speech server answers to an utterance before this one")
+            raise ProtocolError("the speech server answered an earlier utterance")
         if answer.text:
             self._texts.append(answer.text)
             self._words += answer.result[: MOST_WORDS - len(self._words)]
@@ -336,7 +336,7 @@ class Line:
             self._send(text)
         except ProtocolError as why:
             self.close()
-            raise UnreachableError(f"the speech server at {server.url} hangs up") from why
+            raise UnreachableError(f"the speech server at {server.url} closed the connection") from why
         for _ in range(greets):
             self.expect(_ignore)
             self.fed += len(text.encode()) // 2  # it was taken for audio
@@ -372,7 +372,7 @@ class Line:
                 message = self._socket.recv(max(0.0, end - time.monotonic()))
             except TimeoutError:
                 if must:
-                    raise SlowError("the speech server does not answer in time") from None
+                    raise SlowError("the speech server did not answer in time") from None
                 return
             except (WebSocketException, OSError):
                 raise ProtocolError("the speech server closed the connection") from None
@@ -415,7 +415,7 @@ def _answer(message: str | bytes) -> Answer:
     try:
         return _ANSWER.decode(message) if message else Answer(text="")
     except (msgspec.MsgspecError, UnicodeError):
-        raise ProtocolError("the speech server answers something else") from None
+        raise ProtocolError("unexpected answer of the speech server") from None
 
 
 def _connect(server: Server, context: ssl.SSLContext | None, seconds: float, stack: ExitStack) -> ClientConnection:

@@ -47,7 +47,7 @@ WARM_RATE = 8000
 MOST_FED = 7200.0
 """Seconds of audio after which a recognizer is not used again: vosk's clock is a float32, which is wrong by 0.7 ms then,
 by 63 ms after a week."""
-NO_VOCABULARY = "the model takes no vocabulary: every word was listened for"
+NO_VOCABULARY = "the model does not accept a vocabulary: all words were recognized"
 WARM_STEP = 800
 """Samples of warmup_audio at once: a tenth of a second, so that real work waits that long at most."""
 
@@ -153,7 +153,7 @@ class VoskEngine:
         if not vocabulary:
             return ""
         if fixed(self._folder):
-            return "the model takes no vocabulary, it hears every word"
+            return "the model does not accept a vocabulary and recognizes all words"
         fitted = self._fit(vocabulary)
         return "; ".join(filter(None, (fitted.wrong, fitted.forced)))
 
@@ -177,7 +177,7 @@ class VoskEngine:
             try:
                 return self._vosk.Model(str(folder))
             except Exception as why:  # vosk raises nothing more special
-                text = "vosk cannot load it" if composed else f"{self._folder} is no vosk model"
+                text = "vosk cannot load it" if composed else f"{self._folder} is not a vosk model"
                 raise ConfigError(text, "" if composed else "speech.model") from why
 
 

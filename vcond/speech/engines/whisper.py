@@ -72,7 +72,7 @@ class WhisperEngine:
             )
             self.tokens: Any = tokenizers.Tokenizer.from_file(str(tokenizer))
         except (RuntimeError, ValueError) as why:
-            raise ConfigError(f"{folder} is no CTranslate2 Whisper model", "speech.model") from why
+            raise ConfigError(f"{folder} is not a CTranslate2 Whisper model", "speech.model") from why
         self.model = folder.name if options.model else PACKAGED_NAME
         self.calibration = calibrations.TINY_EN if self.model == PACKAGED_NAME else calibrations.RAW
         self.mel = Mel(self.net.n_mels)
@@ -120,7 +120,7 @@ class Utterance:
         self.reset()
         count = sum(weight for _, weight in sure)
         confidence = sum(value * weight for value, weight in sure) / count if count else 0.0
-        note = "whisper takes no vocabulary: every word was listened for" if self._hint.vocabulary else ""
+        note = "whisper does not accept a vocabulary: all words were recognized" if self._hint.vocabulary else ""
         return Final(" ".join(texts), tuple(words), language, confidence, note)
 
     def reset(self) -> None:

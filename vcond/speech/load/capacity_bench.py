@@ -72,7 +72,7 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What this machine can do."""
+    """Measure what this machine can do."""
 
     engine: str
     model: str
@@ -193,7 +193,7 @@ async def measure(
     """
     speech = Speech(config, clock=Steady())
     if not speech.choice.engine:
-        raise ConfigError(speech.trouble or "speech.engine is none: there is nothing to measure", "speech.engine")
+        raise ConfigError(speech.trouble or "speech.engine is none: nothing to measure", "speech.engine")
     levels: list[Level] = []
     async with _running(speech, config):
         await _warmed()
@@ -208,7 +208,7 @@ async def measure(
         calls.resize(0)
         engine = speech.engine
     if not any(level.utterances for level in levels):
-        raise ConfigError("nobody speaks in this audio long enough to be measured")
+        raise ConfigError("this audio has too little speech to measure")
     held = [level.calls for level in levels if level.holds]
     return Report(
         engine.engine if engine else speech.choice.engine,
@@ -326,7 +326,7 @@ async def _running(speech: Speech, config: SpeechConfig) -> AsyncIterator[None]:
                     if speech.trouble:
                         raise ConfigError(speech.trouble)
         except TimeoutError:
-            raise ConfigError("no worker had loaded its model in time: see speech.start_seconds") from None
+            raise ConfigError("no speech worker loaded its model in time: see speech.start_seconds") from None
         yield
     finally:
         task.cancel()

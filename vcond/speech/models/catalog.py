@@ -112,4 +112,4 @@ def find(name: str) -> Known:
     for one in known():
         if one.name == name:
             return one
-    raise ConfigError(f"no model {name!r} is known here: see `vcond model list`, or give its archive with --from")
+    raise ConfigError(f"unknown model {name!r}: see `vcond model list`, or name its archive with --from")

@@ -28,7 +28,7 @@ BLOCK = 1 << 18
 SPARE = 64 << 20
 """Bytes that stay free on the disk."""
 RANGE = re.compile(r"^bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)$")
-PROXY_HINT = "a proxy is taken from HTTPS_PROXY; without internet fetch the file elsewhere and use --from FILE"
+PROXY_HINT = "set HTTPS_PROXY for a proxy; without internet, download the file elsewhere and use --from FILE"
 
 Progress = Callable[[int, int], None]
 """Called with bytes that are there and bytes in all (0 = not known)."""
@@ -85,7 +85,7 @@ class Download:
                 if answer.headers.get("Content-Range") == f"bytes */{start}":
                     return  # all of it was here already
                 self._forget()
-                raise UnreachableError("the file has changed meanwhile")
+                raise UnreachableError("the file changed during the download")
             if answer.status >= 500 or answer.status in {408, 429}:
                 raise UnreachableError(f"HTTP {answer.status}")
             if answer.status not in {200, 206}:
@@ -105,11 +105,11 @@ class Download:
             async for block in answer.content.iter_chunked(BLOCK):
                 at += len(block)
                 if at > self.most or (total and at > total):
-                    raise ProtocolError(f"{_host(self.url)} sends more than the {self.most} bytes that it should")
+                    raise ProtocolError(f"{_host(self.url)} sends more than the expected {self.most} bytes")
                 await asyncio.to_thread(file.write, block)
                 self._progress(at, total)
             if at < total:
-                raise UnreachableError("the connection broke off")
+                raise UnreachableError("the connection was lost")
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
 
@@ -133,7 +133,7 @@ class Download:
         free = shutil.disk_usage(self.path.parent).free
         if missing + SPARE > free:
             raise StorageError(
-                f"no space: {missing >> 20} MB more are needed in {self.path.parent}, {free >> 20} MB are free; --to names another folder"
+                f"no space: {missing >> 20} MB more are needed in {self.path.parent}, {free >> 20} MB are free; --to chooses another"
             )
         self._beside.write_bytes(msgspec.json.encode(Origin(self.url, self._validator)))
 
@@ -144,10 +144,10 @@ class Download:
             found = RANGE.match(answer.headers.get("Content-Range", ""))
             if found is None or int(found[1]) != start:
                 self._forget()
-                raise UnreachableError("a part was answered that was not asked for")
+                raise UnreachableError("the server sent another part than requested")
             total = total if found[3] == "*" else int(found[3])
         if total > self.most:
-            raise ProtocolError(f"{_host(self.url)} announces {total} bytes where {self.most} are the most")
+            raise ProtocolError(f"{_host(self.url)} announces {total} bytes; the limit is {self.most}")
         return total
 
 

@@ -81,7 +81,7 @@ def look(model: Path, *, hashes: bool = True) -> Look:
     if not (model / FOLDER).is_dir():
         return Look(there=False)
     if not composable(model):
-        return Look(there=True, why="the model has nothing to compose")
+        return Look(there=True, why="the model has nothing to compile")
     try:
         found = told(model)
         missing = [name for name in MADE if name not in found.files or not _plain(model / FOLDER / name)]
@@ -90,7 +90,7 @@ def look(model: Path, *, hashes: bool = True) -> Look:
         of = [(model / "graph" / name, kept) for name, kept in found.of.items()]
         ours = all(same(path, kept) if hashes else _size(path) == kept.size for path, kept in of)
         if not ours or not found.of.keys() >= set(PARTS):
-            return Look(there=True, why="it was made of other files")
+            return Look(there=True, why="it was compiled from other files")
     except (OSError, ValueError) as why:
         return Look(there=True, why=f"it cannot be read: {getattr(why, 'strerror', None) or type(why).__name__}")
     return Look(there=True)
@@ -98,9 +98,7 @@ def look(model: Path, *, hashes: bool = True) -> Look:
 
 def wrong(model: Path) -> list[str]:
     """What is wrong with the composed graph of a model; empty = nothing, or there is none. Reads all of it."""
-    left = (
-        [f"{WORK} is left of a compile that was ended: compile again, or remove it"] if (model / WORK).exists() else []
-    )
+    left = [f"{WORK} is left of an interrupted compile: compile again, or remove it"] if (model / WORK).exists() else []
     now = look(model)
     if not now.there:
         return left

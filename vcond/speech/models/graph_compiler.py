@@ -62,7 +62,7 @@ def compose(model: Path, *, say: Say = lambda _text: None, tried: Try = lambda _
     not ours, MissingExtraError without the tools, StorageError when there is too little disk or memory, or when it cannot be loaded.
     """
     if not graph_cache.composable(model):
-        raise ConfigError(f"{model} is no vosk model with the graphs {', '.join(PARTS)}: there is nothing to compose")
+        raise ConfigError(f"{model} is not a vosk model with the graphs {', '.join(PARTS)}: nothing to compile")
     tools = Tools()
     with _work(model) as work:
         _room(model)
@@ -72,11 +72,11 @@ def compose(model: Path, *, say: Say = lambda _text: None, tried: Try = lambda _
             graph = model / "graph"
             of = {name: keep(graph / name) for name in (*PARTS, WORDS) if (graph / name).is_file()}
             _make(tools, graph, work, made, say)
-            say("looking whether it can be loaded")
+            say("testing whether it can be loaded")
             with laid_out(model, composed=made) as whole:
                 why = tried(whole)
             if why:
-                raise StorageError(f"what was made of {model} cannot be loaded, and is not kept: {why}")
+                raise StorageError(f"the compiled graph of {model} cannot be loaded and was deleted: {why}")
             _finish(of, made, model.stat())
             _put(model, made, work / "old")
         except OSError as why:
@@ -88,13 +88,15 @@ def _room(model: Path) -> None:
     """Raises ConfigError and StorageError before minutes are spent."""
     goal = model / graph_cache.FOLDER
     if goal.is_symlink():
-        raise ConfigError(f"{goal} is a link: remove it, and link the whole model instead")
+        raise ConfigError(f"{goal} is a link: remove it and link the whole model instead")
     if goal.exists() and not os.access(goal, os.W_OK):
-        raise StorageError(f"{goal} is somebody else's: run as root or as its owner")
+        raise StorageError(f"{goal} belongs to another user: run as root or as its owner")
     free = shutil.disk_usage(model).free
     needed = DISK_FACTOR * sum((model / "graph" / name).stat().st_size for name in PARTS) + SPARE_DISK
     if free < needed:
-        raise StorageError(f"{free >> 20} MB of disk are free below {model}, {needed >> 20} MB are needed meanwhile")
+        raise StorageError(
+            f"{free >> 20} MB of disk are free below {model}, {needed >> 20} MB are needed while compiling"
+        )
 
 
 def _make(tools: Tools, graph: Path, work: Path, made: Path, say: Say) -> None:
@@ -104,7 +106,7 @@ def _make(tools: Tools, graph: Path, work: Path, made: Path, say: Say) -> None:
     if (graph / MARKS).stat().st_size <= MOST_MARKS:
         marks = (graph / MARKS).read_text("ascii", "replace").split()
     if not marks or not all(mark.isascii() and mark.isdigit() for mark in marks):
-        raise ConfigError(f"{graph / MARKS} is not one number a line")
+        raise ConfigError(f"{graph / MARKS} does not have one number per line")
     nothing.write_text("".join(f"{mark} 0\n" for mark in marks), "ascii")
     say("1 of 4: its words")
     # Without its words the graph is smaller; vosk reads them from words.txt as well, if they are not in the graph.
@@ -113,12 +115,12 @@ def _make(tools: Tools, graph: Path, work: Path, made: Path, say: Say) -> None:
     tools.run("fstsymbols", words, *clear, graph / LANGUAGE, out=language, may_say="there are no output symbols")
     if not (made / WORDS).exists():
         if not (graph / WORDS).is_file():
-            raise ConfigError(f"neither {graph / LANGUAGE} nor {graph / WORDS} says which words there are")
+            raise ConfigError(f"neither {graph / LANGUAGE} nor {graph / WORDS} has the list of words")
         shutil.copyfile(graph / WORDS, made / WORDS)
-    say("2 of 4: composing, which takes the longest")
+    say("2 of 4: composing, the longest step")
     tools.run("fstcompose", graph / SOUNDS, language, out=both)
     language.unlink()
-    say("3 of 4: labels that only keep words apart")
+    say("3 of 4: removing disambiguation labels")
     tools.run("fstrelabel", f"--relabel_ipairs={nothing}", both, out=plain)
     both.unlink()
     say("4 of 4: writing")
@@ -182,15 +184,15 @@ class Tools:
                 timeout=MOST_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise StorageError(f"{tool} was not done after {MOST_SECONDS:g} seconds, and was ended") from None
+            raise StorageError(f"{tool} did not finish in {MOST_SECONDS:g} seconds and was stopped") from None
         told = done.stderr.decode("utf-8", "replace").strip()[-1000:]
         if "Unknown FST type" in told:
-            raise MissingExtraError(f"{tool} does not know this kind of graph: {PACKAGES}")
+            raise MissingExtraError(f"{tool} does not support this kind of graph: {PACKAGES}")
         failed = "ERROR" in told or "FATAL" in told  # some of their errors end with exit code 0
         if done.returncode or (failed and not (may_say and may_say in told)) or not out.exists():
             raise StorageError(
-                f"{tool} failed, exit code {done.returncode}. It might take {memory >> 20} MB of memory and {disk >> 20} MB of disk;"
-                f" if that is too little: compile on a larger machine, and copy the folder {graph_cache.FOLDER}. It said: {told or 'nothing'}"
+                f"{tool} failed, exit code {done.returncode}. It may need {memory >> 20} MB of memory, {disk >> 20} MB of disk;"
+                f" if that is too much, compile on a larger machine and copy {graph_cache.FOLDER}. Its output: {told or 'nothing'}"
             )
 
 
@@ -216,7 +218,7 @@ def _free_memory() -> int:
 def _work(model: Path) -> Iterator[Path]:
     """A folder for what is not whole yet, ours alone, gone afterwards. Raises StorageError, ConfigError."""
     work = model / graph_cache.WORK
-    hint = "run as root or as vcond's user; where nobody may write, compile a copy of the model"
+    hint = "run as root or as vcond's user; on a read-only disk, compile a copy of the model"
     try:
         handle = os.open(model, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as why:
@@ -225,7 +227,7 @@ def _work(model: Path) -> Iterator[Path]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"another `vcond model compile` works in {model}") from None
+            raise ConfigError(f"another `vcond model compile` is running in {model}") from None
         except OSError as why:
             raise StorageError(f"cannot lock {model}: {why.strerror}; compile a copy on a local disk") from why
         shutil.rmtree(work, ignore_errors=True)  # of a run that was killed

@@ -54,7 +54,7 @@ def bounded(model: Path, most: int) -> list[str] | None:
     try:
         lines = (model / "conf" / "model.conf").read_text("utf-8", "replace").splitlines()
     except OSError as why:
-        raise ConfigError(f"{model} has no conf/model.conf: leave max_active out", "speech.max_active") from why
+        raise ConfigError(f"{model} has no conf/model.conf: remove max_active", "speech.max_active") from why
     said = {found[1]: int(found[2]) for line in lines if (found := ACTIVE.match(line))}
     if said.get("max", most + 1) <= most:
         return None

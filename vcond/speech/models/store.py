@@ -78,9 +78,9 @@ async def get(
     """
     goal = folder / model.name
     if mirror and not MIRROR.fullmatch(mirror):
-        raise ConfigError("a mirror is http://HOST/PATH or https://HOST/PATH; a password for it goes into ~/.netrc")
+        raise ConfigError("a mirror must be http://HOST/PATH or https://HOST/PATH; put its password into ~/.netrc")
     if goal.exists():
-        raise ConfigError(f"{goal} is there already: look with `vcond model verify {model.name}`, or remove it first")
+        raise ConfigError(f"{goal} exists already: check it with `vcond model verify {model.name}`, or remove it first")
     with _work(folder) as work:
         fetched: Path | None = None
         made = work / f"{model.name}-{secrets.token_hex(4)}"
@@ -124,7 +124,7 @@ def verify(folder: Path) -> list[str]:
     told = manifest(folder)
     if told is None:
         known = is_vosk(folder) or is_whisper(folder)
-        return graph_cache.wrong(folder) if known else ["it is no model that an engine of vcond knows"]
+        return graph_cache.wrong(folder) if known else ["no engine of vcond supports this model"]
     apart = [folder / graph_cache.FOLDER, folder / graph_cache.WORK]
     found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = [path for path in found if not any(path.is_relative_to(one) for one in apart)]
@@ -173,14 +173,14 @@ def _compare(model: Known, archive: Path, digest: str, given: str, fetched: Path
     wanted = (given or model.sha256).lower()
     if not wanted:
         raise UnpinnedError(
-            f"nobody published a SHA-256 of {model.name}, so it is not unpacked. {archive} has\n  {digest}\n"
-            f"Compare it with one from another place, and say it:\n  vcond model get {model.name} --sha256 {digest}"
+            f"no SHA-256 of {model.name} was published, so vcond does not unpack it. {archive} has\n  {digest}\n"
+            f"Compare it with one from another source, then run:\n  vcond model get {model.name} --sha256 {digest}"
         )
     if digest != wanted:
         if fetched is not None:
             fetched.unlink()
         raise ProtocolError(
-            f"{archive.name} is not what it should be, nothing was unpacked: its SHA-256 is {digest}, expected was {wanted}"
+            f"{archive.name} has the wrong content and was not unpacked: its SHA-256 is {digest}, expected was {wanted}"
         )
 
 
@@ -197,7 +197,7 @@ def _finish(model: Known, made: Path, goal: Path, source: str, digest: str) -> N
     """Write the manifest and move the folder to its place, whole or not at all."""
     engine = "vosk" if is_vosk(made) else "whisper" if is_whisper(made) else ""
     if not engine or model.engine not in {"", engine}:
-        raise ProtocolError(f"what came as {model.name} holds no {model.engine or 'speech'} model")
+        raise ProtocolError(f"the download of {model.name} holds no {model.engine or 'speech'} model")
     try:
         for path in (made, *made.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)  # whoever fetches it, vcond's user reads it
@@ -232,13 +232,13 @@ def _work(folder: Path) -> Iterator[Path]:
         work.mkdir(exist_ok=True)
         lock = (work / "lock").open("w")
     except OSError as why:
-        text = f"cannot write to {folder}: {why.strerror}; run as root or as vcond's user, or name a folder with --to"
+        text = f"cannot write to {folder}: {why.strerror}; run as root or as vcond's user, or choose a folder with --to"
         raise StorageError(text) from why
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(f"another `vcond model get` works in {folder}") from None
+            raise ConfigError(f"another `vcond model get` is running in {folder}") from None
         for left in work.iterdir():
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)  # of a run that was killed; archives go on where they were

@@ -35,7 +35,7 @@ def unzip(archive: Path, folder: Path, *, free: int = MOST_BYTES) -> None:
             for member, path in members:
                 _write(opened, member, folder / path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, RuntimeError) as why:
-        raise ProtocolError(f"{archive.name} is no sound zip archive: {type(why).__name__}") from why
+        raise ProtocolError(f"{archive.name} is not a valid zip archive: {type(why).__name__}") from why
     except OSError as why:
         raise StorageError(f"cannot unpack to {folder}: {why.strerror or type(why).__name__}") from why
 
@@ -47,7 +47,7 @@ def _checked(opened: zipfile.ZipFile, size: int) -> Iterator[tuple[zipfile.ZipIn
         raise ProtocolError(f"the archive holds more than {MOST_FILES} files")
     total = sum(info.file_size for info in infos)
     if total > MOST_BYTES or (total > SMALL and total > MOST_RATIO * size):
-        raise ProtocolError("the archive would grow beyond all measure")
+        raise ProtocolError("the archive unpacks to too many bytes")
     paths = [(info, _path(info)) for info in infos if not info.is_dir()]
     tops = {path.parts[0] for _, path in paths}
     strip = len(tops) == 1 and all(len(path.parts) > 1 for _, path in paths)
@@ -66,7 +66,7 @@ def _path(info: zipfile.ZipInfo) -> PurePosixPath:
     kind = stat.S_IFMT(info.external_attr >> 16)
     bad = "\\" in name or not name.isprintable() or not path.parts or path.is_absolute() or ".." in path.parts
     if bad or any(len(part.encode()) > 255 for part in path.parts) or ":" in path.parts[0]:
-        raise ProtocolError("the archive holds a path that leads elsewhere")
+        raise ProtocolError("the archive holds a path outside its folder")
     if kind not in {0, stat.S_IFREG}:
         raise ProtocolError("the archive holds a link or a device")
     if info.flag_bits & ENCRYPTED:
@@ -82,8 +82,8 @@ def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None
         while block := source.read(BLOCK):
             left -= len(block)
             if left < 0:
-                raise ProtocolError("the archive holds more than it says")
+                raise ProtocolError("the archive holds more bytes than it declares")
             out.write(block)
     if left:
-        raise ProtocolError("the archive holds less than it says")
+        raise ProtocolError("the archive holds fewer bytes than it declares")
     path.chmod(0o644)

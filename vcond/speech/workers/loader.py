@@ -72,7 +72,7 @@ def _asked(channel: socket.socket) -> tuple[int, int] | None:
     if len(data) < messages.HEAD.size or messages.length(data[: messages.HEAD.size]) != len(data) - messages.HEAD.size:
         raise ProtocolError("not one whole request")
     if not isinstance(messages.request(data[messages.HEAD.size :]), messages.Fork) or len(descriptors) != 2:
-        raise ProtocolError("not to be forked")
+        raise ProtocolError("cannot be forked")
     return descriptors[0], descriptors[1]
 
 

@@ -86,11 +86,11 @@ class Pool:
                 worker, ready = await self._start(start, seconds=config.start_seconds, tasks=tasks, wake=wake)
             except OperatorError as why:
                 self.trouble = str(why)
-                log.warning("speech worker cannot start, retrying", error=str(why))
+                log.warning("speech worker cannot start; retrying", error=str(why))
                 self._died(index, "start")
                 continue
             except WorkerLostError as why:
-                log.warning("speech worker died while starting, restarting it", reason=why.reason)
+                log.warning("speech worker crashed while starting; restarting it", reason=why.reason)
                 self._died(index, "start")
                 continue
             self.pids[index] = worker.pid
@@ -123,9 +123,7 @@ class Pool:
             return
         self._pauses[index] = min(LONGEST_PAUSE, 2 * self._pauses[index] or self._config.restart_seconds)
         if self._pauses[index] >= WORRYING_PAUSE and not self.trouble:
-            self.trouble = (
-                f"speech workers die again and again ({reason}): see the log for where, and try another model"
-            )
+            self.trouble = f"speech workers keep crashing ({reason}): see the log, and try another model"
 
     async def _serve(self, index: int, worker: Worker, ready: messages.Ready) -> str:
         """Give a worker one step after another. Returns why it is to be replaced; raises WorkerLostError."""

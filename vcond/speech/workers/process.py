@@ -84,7 +84,7 @@ class Worker:
             raise WorkerLostError("crash") from why
         ready = await worker.begin([start], seconds, tasks)
         if ready.warning:
-            log.warning("speech engine", engine=ready.engine, warning=ready.warning)
+            log.warning("warning of the speech engine", engine=ready.engine, warning=ready.warning)
         return worker, ready
 
     async def fork(

@@ -85,7 +85,7 @@ class Workers:
             log.info("speech workers warmed up", pid=loader.pid)
         elif loader.lost != "closed":
             self._warm = False
-            log.warning("the template process of the speech workers died", reason=loader.lost, pid=loader.pid)
+            log.warning("template process of the speech workers crashed", reason=loader.lost, pid=loader.pid)
         self._wake()
 
     def _wake(self) -> None:

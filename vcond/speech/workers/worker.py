@@ -61,7 +61,7 @@ class Bench:
         Raises ProtocolError for a message that makes no sense here, and MemoryError: both end the worker.
         """
         if isinstance(message, messages.Start | messages.Fork):
-            raise ProtocolError("started twice, or not to be forked")
+            raise ProtocolError("started twice, or cannot be forked")
         before = time.process_time()
         try:
             reply = self._do(message)

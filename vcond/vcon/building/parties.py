@@ -18,7 +18,7 @@ _PASSPORT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def address(number: str, domain: str) -> str:
-    """A number that is no telephone number (an extension, ``*98``) as an addr-spec of the operator's domain.
+    """A number that is not a telephone number (an extension, ``*98``) as an addr-spec of the operator's domain.
 
     Without a domain the host says that it is not known (RFC 2606 ``.invalid``).
     """

@@ -144,7 +144,7 @@ def wav_header(form: Form, channels: int, rate: int, frames: int) -> bytes:
         fact = b"fact" + struct.pack("<II", 4, frames)
     body = 4 + 8 + len(kind) + len(fact) + 8 + size + (size & 1)
     if body > 0xFFFFFFFF:
-        raise BadMediaError("recording is longer than a WAV file can be")
+        raise BadMediaError("recording too long for a WAV file")
     return (
         b"RIFF" + struct.pack("<I", body) + b"WAVE"
         + b"fmt " + struct.pack("<I", len(kind)) + kind + fact
@@ -174,7 +174,7 @@ def chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
     Raises BadMediaError when it is no RIFF WAVE file.
     """
     if bytes(data[:4]) != b"RIFF" or bytes(data[8:12]) != b"WAVE":
-        raise BadMediaError("no RIFF WAVE file")
+        raise BadMediaError("not a RIFF WAVE file")
     at = 12
     while at + 8 <= len(data):
         (length,) = struct.unpack_from("<I", data, at + 4)
@@ -194,7 +194,7 @@ def wav_format(data: bytes | memoryview) -> tuple[Form, int, int]:
             if form is None or not channels or not rate:
                 break
             return form, channels, rate
-    raise BadMediaError("WAV file of a form that is not read here")
+    raise BadMediaError("unsupported form of WAV file")
 
 
 def read_wav(data: bytes) -> tuple[int, NDArray[np.int16]]:

@@ -64,25 +64,25 @@ def decrypt(document: Document, key: JWK) -> Document:
     """
     recipients = document.get("recipients")
     if not isinstance(recipients, list) or not 0 < len(recipients) <= MOST_RECIPIENTS:
-        raise SealBrokenError("form", "no encrypted vCon")
+        raise SealBrokenError("form", "not an encrypted vCon")
     shared = document.get("unprotected", {})
     if not isinstance(shared, dict):
-        raise SealBrokenError("header", "a header that is no object")
+        raise SealBrokenError("header", "header is not an object")
     try:
         envelope = JWE(algs=[*KEYS, *CONTENT])
         envelope.deserialize(serialize(_checked(document)).decode(), key)
     except (JWException, ValueError, TypeError, KeyError, AttributeError, IndexError):
-        raise SealBrokenError("decryption", "not for this key, or changed") from None
+        raise SealBrokenError("decryption", "encrypted for another key, or changed") from None
     plain: bytes = envelope.payload
     inner = _signed(plain)
     if "uuid" in shared and shared["uuid"] != _claimed(inner):
-        raise SealBrokenError("uuid", "the uuid of the envelope is not that of the vCon")
+        raise SealBrokenError("uuid", "the uuid of the envelope differs from that of the vCon")
     if (
         "cty" in shared
         and shared["cty"] != (_PACKED if plain.startswith(b"\x1f\x8b") else _PLAIN)
         and shared["cty"] != _OLD
     ):
-        raise SealBrokenError("header", "the envelope names another form than what is inside")
+        raise SealBrokenError("header", "the envelope names another form than its content has")
     return inner
 
 
@@ -98,9 +98,9 @@ def _checked(document: Document) -> Document:
         try:
             header = msgspec.json.decode(decoded(protected))
         except (msgspec.MsgspecError, RecursionError, ValueError):
-            raise SealBrokenError("header", "a header that is no object") from None
+            raise SealBrokenError("header", "header is not an object") from None
     if not isinstance(header, dict) or "zip" in header or "crit" in header:
-        raise SealBrokenError("header", "a header that must be understood and is not")
+        raise SealBrokenError("header", "unknown critical header")
     known = ("protected", "unprotected", "recipients", "iv", "ciphertext", "tag", "aad")
     return {name: document[name] for name in known if name in document}
 
@@ -111,9 +111,9 @@ def _signed(plain: bytes) -> Document:
     except SealBrokenError:
         raise
     except ProtocolError:
-        raise SealBrokenError("payload", "what is inside is no vCon") from None
+        raise SealBrokenError("payload", "the content is not a vCon") from None
     if not ("payload" in inner and "signatures" in inner):
-        raise SealBrokenError("payload", "what is inside is not signed")
+        raise SealBrokenError("payload", "the content is not signed")
     return inner
 
 

@@ -67,9 +67,9 @@ def load_private(pem: bytes, password: bytes | None = None) -> JWK:
     try:
         key = JWK.from_pem(pem, password)
     except (ValueError, TypeError, JWException):
-        raise ConfigError("not a private key in PEM, or not its password") from None
+        raise ConfigError("not a private key in PEM, or the wrong password") from None
     if not key.has_private:
-        raise ConfigError("a public key where the private key should be")
+        raise ConfigError("this is a public key; a private key is needed")
     return key
 
 
@@ -91,7 +91,7 @@ def load_recipient(pem: bytes) -> JWK:
     try:
         key = JWK.from_pem(pem)
     except (ValueError, TypeError, JWException):
-        raise ConfigError("neither a certificate nor a public key in PEM") from None
+        raise ConfigError("not a certificate or public key in PEM") from None
     if key["kty"] != "RSA" or _bits(key) < SMALLEST_RSA:
         raise ConfigError(f"a recipient needs an RSA key of at least {SMALLEST_RSA} bits")
     public = JWK()
@@ -125,19 +125,19 @@ def check(signer: Signer, now: Instant) -> None:
     leaf = signer.chain[0]
     public = leaf.public_key()
     if _spki(leaf) != signer.key.export_to_pem():
-        raise ConfigError("the private key is not that of the first certificate")
+        raise ConfigError("the private key does not belong to the first certificate")
     if signer.algorithm == "ES256":
         if not isinstance(public, EllipticCurvePublicKey) or not isinstance(public.curve, SECP256R1):
             raise ConfigError("ES256 needs a key on the curve P-256")
     elif not isinstance(public, RSAPublicKey) or public.key_size < SMALLEST_RSA:
         raise ConfigError(f"{signer.algorithm} needs an RSA key of at least {SMALLEST_RSA} bits")
     if len(signer.chain) > LONGEST_CHAIN:
-        raise ConfigError(f"a chain of more than {LONGEST_CHAIN} certificates")
+        raise ConfigError(f"the chain has more than {LONGEST_CHAIN} certificates")
     for above, below in zip(signer.chain[1:], signer.chain, strict=False):
         try:
             below.verify_directly_issued_by(above)
         except (ValueError, TypeError, InvalidSignature):
-            raise ConfigError("the certificates are no chain: each must be issued by the next") from None
+            raise ConfigError("the certificates are not a chain: each must be issued by the next") from None
     for one in signer.chain:
         if moment(now) < one.not_valid_before_utc:
             raise ConfigError(f"a certificate is not valid before {one.not_valid_before_utc:%Y-%m-%d}")

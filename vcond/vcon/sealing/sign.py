@@ -115,10 +115,10 @@ def _uuid(body: bytes, depth: int) -> str:
     try:
         peek = msgspec.json.decode(unpacked(body), type=_Peek)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        raise ProtocolError("vCon that is no JSON object") from None
+        raise ProtocolError("vCon is not a JSON object") from None
     if peek.payload is not None and bytes(peek.signatures):
         if not depth or not isinstance(peek.payload, str):
-            raise SealBrokenError("payload", "a payload that is no vCon")
+            raise SealBrokenError("payload", "the payload is not a vCon")
         return _uuid(decoded(peek.payload), depth - 1)
     return peek.uuid if isinstance(peek.uuid, str) else ""
 

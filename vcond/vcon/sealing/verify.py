@@ -69,7 +69,7 @@ def open_signed(
     signatures = document.get("signatures")
     payload = document.get("payload")
     if not isinstance(payload, str) or not isinstance(signatures, list):
-        raise SealBrokenError("form", "no signed vCon")
+        raise SealBrokenError("form", "not a signed vCon")
     if not 0 < len(signatures) <= MOST_SIGNATURES:
         raise SealBrokenError("form", f"a signed vCon has 1 to {MOST_SIGNATURES} signatures")
     broken: SealBrokenError | None = None
@@ -89,18 +89,18 @@ def _verified(
 ) -> tuple[tuple[x509.Certificate, ...], str, dict[str, Any]]:
     """The chain, algorithm and joined header of a signature that holds."""
     if not isinstance(item, dict) or not all(isinstance(item.get(name), str) for name in ("protected", "signature")):
-        raise SealBrokenError("form", "a signature without its parts")
+        raise SealBrokenError("form", "incomplete signature")
     header, algorithm = _headers(item)
     certificates = tuple(given) if given and "x5c" not in header else _chain(header.get("x5c"))
     why = trusted(certificates, trust, now)
     if why:
-        raise SealBrokenError(why, f"the chain of certificates is {why}")
+        raise SealBrokenError(why, f"the certificate chain is {why}")
     try:
         spoken = f"{item['protected']}.{payload}".encode("ascii")
         public = certificates[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         JWA.signing_alg(algorithm).verify(JWK.from_pem(public), spoken, decoded(item["signature"]))
     except (InvalidSignature, JWException, ValueError, TypeError, KeyError):
-        raise SealBrokenError("signature", "the signature does not hold") from None
+        raise SealBrokenError("signature", "the signature is not valid") from None
     return certificates, algorithm, header
 
 
@@ -111,19 +111,19 @@ def _headers(item: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """
     text = item["protected"]
     if len(text) > LARGEST_HEADER * 4 // 3:
-        raise SealBrokenError("header", "a protected header that is too large")
+        raise SealBrokenError("header", "protected header too large")
     protected = _object(decoded(text)) if text else {}
     plain = item.get("header", {})
     if not isinstance(plain, dict):
-        raise SealBrokenError("header", "a header that is no object")
+        raise SealBrokenError("header", "header is not an object")
     if any(plain[name] != protected[name] for name in protected.keys() & plain.keys()):
         raise SealBrokenError("header", "the headers contradict one another")
     header = {**plain, **protected}
     if {"crit", "b64"} & header.keys():
-        raise SealBrokenError("header", "a header that must be understood and is not")
+        raise SealBrokenError("header", "unknown critical header")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise SealBrokenError("algorithm", f"the algorithm is none of {', '.join(ALGORITHMS)}")
+        raise SealBrokenError("algorithm", f"the algorithm must be one of {', '.join(ALGORITHMS)}")
     return header, algorithm
 
 
@@ -137,7 +137,7 @@ def _chain(value: object) -> tuple[x509.Certificate, ...]:
             found.append(x509.load_der_x509_certificate(base64.b64decode(text, validate=True)))
             found[-1].public_key()
         except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
-            raise SealBrokenError("certificate", "an x5c that is no certificate") from None
+            raise SealBrokenError("certificate", "x5c holds no certificate") from None
     return tuple(found)
 
 
@@ -148,12 +148,12 @@ def _inner(payload: str, chain: tuple[x509.Certificate, ...], algorithm: str, he
     layers = 1
     while "payload" in document and "signatures" in document:
         if layers == DEEPEST or not isinstance(document["payload"], str):
-            raise SealBrokenError("payload", "a payload that is no vCon")
+            raise SealBrokenError("payload", "the payload is not a vCon")
         body = decoded(document["payload"])
         document = _document(body)
         layers += 1
     if "uuid" in header and header["uuid"] != document.get("uuid"):
-        raise SealBrokenError("uuid", "the uuid of the header is not that of the vCon")
+        raise SealBrokenError("uuid", "the uuid of the header differs from that of the vCon")
     return Opened(document, unpacked(body), chain, algorithm, layers)
 
 
@@ -161,7 +161,7 @@ def _document(body: bytes) -> Document:
     try:
         return read(body)
     except ProtocolError:
-        raise SealBrokenError("payload", "a payload that is no vCon") from None
+        raise SealBrokenError("payload", "the payload is not a vCon") from None
 
 
 def decoded(text: str) -> bytes:
@@ -173,7 +173,7 @@ def decoded(text: str) -> bytes:
             raise ValueError("ordinary base64")  # noqa: TRY301 - one place says what is wrong
         return binascii.a2b_base64(raw.translate(_ORDINARY) + b"=" * (-len(raw) % 4), strict_mode=True)
     except ValueError:
-        raise SealBrokenError("base64url", "a part that is no base64url") from None
+        raise SealBrokenError("base64url", "not base64url") from None
 
 
 _ORDINARY: Final = bytes.maketrans(b"-_", b"+/")
@@ -185,5 +185,5 @@ def _object(data: bytes) -> dict[str, Any]:
     except (msgspec.MsgspecError, RecursionError, ValueError):
         value = None
     if not isinstance(value, dict):
-        raise SealBrokenError("header", "a header that is no object")
+        raise SealBrokenError("header", "header is not an object")
     return value

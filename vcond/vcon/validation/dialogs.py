@@ -144,7 +144,7 @@ def _history(item: dict[str, Any], path: str, notes: Notes, parties: int) -> Non
             continue
         event = moment["event"]
         if not isinstance(event, str) or event not in HISTORY_EVENTS:
-            notes.error(f"{where}.event", "history-event", "is no event of core-04")
+            notes.error(f"{where}.event", "history-event", "is not an event of core-04")
         elif event in {"keydown", "keyup"}:
             if notes.required(moment, "button", where):
                 notes.string(moment, "button", where, filled=True)
@@ -193,7 +193,7 @@ def _links(
                 and notes.index(item[name], len(everything), f"{path}.{name}")
                 and _kind(everything[item[name]]) not in kinds
             ):
-                notes.error(f"{path}.{name}", "index-kind", "points to a dialog of a type that cannot be meant")
+                notes.error(f"{path}.{name}", "index-kind", "points to a dialog of the wrong type")
 
 
 def _set(value: Any, index: int, path: str, notes: Notes, everything: list[Any]) -> None:

@@ -44,9 +44,7 @@ class Notes:
 
     def _add(self, level: Level, path: str, code: str, message: str) -> None:
         if len(self.found) >= MOST:
-            self.found.append(
-                Finding("error", "$", "too-many", f"more than {MOST} findings; the rest was not looked at")
-            )
+            self.found.append(Finding("error", "$", "too-many", f"more than {MOST} findings; the rest was not checked"))
             raise EnoughError
         self.found.append(Finding(level, path, code, message))
 

@@ -79,7 +79,7 @@ def _head(document: Document, notes: Notes) -> None:
     notes.string(document, "subject", "$")
     if "vcon" in document and document["vcon"] != SYNTAX:
         older = isinstance(document["vcon"], str) and document["vcon"] in _OLDER
-        hint = f"; this is one of {document['vcon']}: vcond convert brings it into today's form" if older else ""
+        hint = f"; this is one of {document['vcon']}: vcond convert updates it to the current form" if older else ""
         notes.error("$.vcon", "syntax", f'vcon, if present, must be "{SYNTAX}"{hint}')
     if "group" in document:
         notes.error("$.group", "reserved", "group is reserved and must not be written")
@@ -106,7 +106,7 @@ def _extensions(document: Document, notes: Notes) -> bool:
     critical = notes.strings(document, "critical", "$")
     for index, name in enumerate(critical):
         if name not in EXTENSIONS:
-            notes.error(f"$.critical[{index}]", "critical", "an extension that is not known here must not be processed")
+            notes.error(f"$.critical[{index}]", "critical", "unknown extension: the vCon must not be processed")
         if name not in names:
             notes.warning(f"$.critical[{index}]", "critical-unlisted", "should be in extensions too")
     if len(set(names)) != len(names):
@@ -169,7 +169,7 @@ def _party(party: dict[str, Any], path: str, notes: Notes, *, extended: bool) ->
         if not isinstance(address, dict) or not all(isinstance(value, str) for value in address.values()):
             notes.error(f"{path}.civicaddress", "type", "must be an object of Strings")
         elif not CIVIC.issuperset(address):
-            notes.warning(f"{path}.civicaddress", "civicaddress", "has a name that PIDF-LO does not know")
+            notes.warning(f"{path}.civicaddress", "civicaddress", "has a name that PIDF-LO does not define")
     if "contact_list" in party and not isinstance(party["contact_list"], (str, list)):
         notes.error(f"{path}.contact_list", "type", "must be a String or an array")
     notes.known(party, _PARTY_ALL, path, extended=extended)

@@ -24,7 +24,9 @@ BOTH: Final = ["external", "internal"]
 NOBODY: Final = re.compile(r"[0-]+")
 POSITION: Final = re.compile(r"PT(\d{1,8}(?:\.\d{1,12})?)S")
 
-NOTHING: Final = Refused("encoding", "no audio that is offered can be taken", "have Genesys offer PCMU at 8 kHz")
+NOTHING: Final = Refused(
+    "encoding", "vcond cannot decode any of the offered audio formats", "let Genesys offer PCMU at 8 kHz"
+)
 
 
 class AudioHook:
@@ -65,7 +67,7 @@ class AudioHook:
                 self._skip(parameters)
                 return None
             case "":
-                raise ProtocolError("a message without a type")
+                raise ProtocolError("message without a type")
             case _:
                 return None
 
@@ -73,17 +75,17 @@ class AudioHook:
         """Audio of the channels that were chosen. Raises ProtocolError."""
         count = len(self._channels)
         if not count or len(raw) % count:
-            raise ProtocolError("audio before it was asked for, or half a sample")
+            raise ProtocolError("audio before the stream was opened, or half a sample")
         self._chunk += 1
         stamp, self._position = self._position // 8, self._position + len(raw) // count
         return [Frame(name, self._chunk, stamp, raw[n::count]) for n, name in enumerate(self._channels)]
 
     def _open(self, said: Mapping[str, Any], parameters: Mapping[str, Any]) -> Sequence[Said]:
         if self._channels:
-            raise ProtocolError("a second open")
+            raise ProtocolError("second open message")
         conversation = fields.ident(parameters, "conversationId")
         if not conversation:
-            raise ProtocolError("an open that names no conversation")
+            raise ProtocolError("open message without a conversation id")
         probe = NOBODY.fullmatch(conversation) is not None
         chosen = None if probe else _choose(parameters.get("media"))
         opened = self._reply("opened", said, {"media": [] if chosen is None else [chosen]})
@@ -163,5 +165,5 @@ def _samples(of: Mapping[str, Any], name: str) -> int:
     """A position, in samples."""
     found = POSITION.fullmatch(fields.word(of, name))
     if found is None:
-        raise ProtocolError(f"a {name} that is no position")
+        raise ProtocolError(f"{name} is not a position")
     return round(float(found[1]) * 8000)

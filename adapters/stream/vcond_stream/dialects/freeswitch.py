@@ -39,7 +39,7 @@ def glued(raw: bytes) -> Iterator[dict[str, Any]]:
             if at >= len(text):
                 return
     except (ValueError, RecursionError):
-        raise ProtocolError("a text that is no JSON") from None
+        raise ProtocolError("message is not JSON") from None
 
 
 class AudioStream(Samples):

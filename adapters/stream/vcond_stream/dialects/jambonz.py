@@ -23,5 +23,5 @@ class Jambonz(Samples):
     def begin(self, said: Mapping[str, Any], rate: int = 0, mix: str = "") -> Said:
         """The first text."""
         if "mixType" not in said and "sampleRate" not in said:
-            raise ProtocolError("a first message that tells of no audio")
+            raise ProtocolError("first message does not describe the audio")
         return super().begin(said, fields.number(said, "sampleRate") or rate, fields.word(said, "mixType") or mix)

@@ -44,7 +44,7 @@ class Ozonetel(Clone):
             checked = msgspec.convert(samples, list[int])
             pcm = np.array(checked[:MOST], "<i2")
         except (msgspec.ValidationError, OverflowError, ValueError):
-            raise ProtocolError("samples that cannot be read") from None
+            raise ProtocolError("samples cannot be read") from None
         return Frame(TRACK, 0, 0, pcm.tobytes())
 
     def clock(self) -> TrackClock:

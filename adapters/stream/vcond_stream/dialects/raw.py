@@ -55,7 +55,7 @@ class LiveKit(Infobip):
         if not self.began:
             rate = fields.number(query, "rate") or self.rate
             if rate not in fields.RATES:
-                return Refused("encoding", "the rate in the URL cannot be taken", WRONG_CODEC)
+                return Refused("encoding", "vcond cannot use the rate in the URL", WRONG_CODEC)
             self.began = True
             form = Format(who, Codec.L16, rate, ArrivalClock(), PartyInfo(name=who, validation="none"))
             call = fields.ident(query, "call") or self.handshake.id
@@ -72,8 +72,8 @@ class LiveKit(Infobip):
             )
         if fields.word(query, "channels") == "2":
             if len(raw) % 4:
-                raise ProtocolError("samples that are not whole")
+                raise ProtocolError("audio ends in half a sample")
             raw = np.frombuffer(raw, "<i2").reshape(-1, 2).mean(axis=1).astype("<i2").tobytes()
         elif len(raw) % 2:
-            raise ProtocolError("samples that are not whole")
+            raise ProtocolError("audio ends in half a sample")
         return [Frame(who, 0, 0, raw), *out]  # it was said before

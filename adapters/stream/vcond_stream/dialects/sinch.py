@@ -43,7 +43,7 @@ class Sinch(Samples):
     def begin(self, said: Mapping[str, Any], rate: int = 0, mix: str = "") -> Said:
         """``connect``."""
         if fields.word(said, "command") != "connect":
-            raise ProtocolError("a first message that is no connect")
+            raise ProtocolError("first message is not connect")
         rate = fields.number(said, "sampleRate") or rate or self.rate
         self._due = ALIVE * 2 * rate
         return super().begin(said, rate, mix)

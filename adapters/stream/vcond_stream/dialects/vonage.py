@@ -27,7 +27,7 @@ class Vonage(Samples):
         """The first text."""
         kind = fields.word(said, "content-type")
         if not kind.startswith("audio/l16"):
-            raise ProtocolError("a first message that tells of no audio")
+            raise ProtocolError("first message does not describe the audio")
         return super().begin(said, fields.rate(kind) or rate, mix)
 
     def told(self, said: Mapping[str, Any]) -> Parameters:

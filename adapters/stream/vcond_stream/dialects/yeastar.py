@@ -38,9 +38,9 @@ class Yeastar:
         said = fields.message(raw)
         call, channel = fields.ident(said, "callid"), fields.word(said, "channelid")
         if not call or not channel:
-            raise ProtocolError("a message that names no call or no channel")
+            raise ProtocolError("message without a call or channel")
         if call != (self._call or call):
-            raise ProtocolError("a message of another call")
+            raise ProtocolError("message of another call")
         if channel not in self._channels and len(self._channels) >= MOST_CHANNELS:
             return Counted("track", "limit")
         out: list[Said] = []
@@ -49,7 +49,7 @@ class Yeastar:
         if channel not in self._channels:
             rate = fields.number(self._handshake.query, "rate") or 8000
             if rate not in fields.RATES:
-                return Refused("encoding", "the rate in the URL cannot be taken", WRONG_CODEC)
+                return Refused("encoding", "vcond cannot use the rate in the URL", WRONG_CODEC)
             form = Format(channel, Codec.L16, rate, ArrivalClock(), party(fields.word(said, "number")))
             if self._channels:
                 out.insert(0, Opened(channel, form))
@@ -66,7 +66,7 @@ class Yeastar:
 
     def binary(self, raw: bytes) -> Said | Sequence[Said] | None:  # noqa: ARG002 - as others
         """None is expected. Raises ProtocolError."""
-        raise ProtocolError("a binary message")
+        raise ProtocolError("unexpected binary message")
 
     def _begin(self, call: str, channel: str, form: Format) -> Began:
         return Began(

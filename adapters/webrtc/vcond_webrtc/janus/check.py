@@ -34,18 +34,18 @@ async def check(config: JanusConfig) -> AsyncIterator[Finding]:
     try:
         async with Janus(config) as janus:
             info = await janus.info()
-            yield Finding("ok", where, "reachable, we are let in, it has the VideoRoom plugin")
+            yield Finding("ok", where, "reachable, login accepted, VideoRoom plugin present")
             yield _version(info)
             async for finding in _rooms(janus, config):
                 yield finding
     except ConfigError as why:
-        yield Finding("error", where, str(why), "compare api_secret with janus.jcfg, or token with those it knows")
+        yield Finding("error", where, str(why), "compare api_secret with janus.jcfg, or token with the tokens of Janus")
     except JanusError as why:
         fix = "load libjanus_videoroom.so (plugins in janus.jcfg)" if why.code == wire.NO_SUCH_PLUGIN else "see its log"
         yield Finding("error", where, str(why), fix)
     except PeerError as why:
         fix = (
-            "ws = true in janus.transport.websockets.jcfg, its port and address; is it the API's port, not the admin's?"
+            "set ws = true in janus.transport.websockets.jcfg; check its address and port (the API's, not the admin's)"
         )
         yield Finding("error", where, str(why), fix)
 
@@ -63,27 +63,34 @@ def _plaintext(config: JanusConfig) -> Finding:
     parts = urlsplit(config.url)
     secret = config.api_secret or config.token or config.admin_key or config.secrets or config.pins
     if not secret or parts.scheme == "wss" or is_loopback(parts.hostname or ""):
-        return Finding("ok", what, "none, or they stay on this machine, or are encrypted")
-    return Finding("warning", what, "ws:// sends them readable to another machine", "wss = true in Janus, or a VPN")
+        return Finding("ok", what, "none, or they stay on this machine or are encrypted")
+    return Finding(
+        "warning", what, "ws:// sends them unencrypted to another machine", "set wss = true in Janus, or use a VPN"
+    )
 
 
 def _port(config: JanusConfig) -> Finding:
     what = f"audio from Janus to {config.host}"
     if is_loopback(config.host) and not is_loopback(urlsplit(config.url).hostname or ""):
-        return Finding("error", what, "Janus is another machine and would send to itself", "set bind to our address")
+        return Finding(
+            "error",
+            what,
+            "Janus is on another machine and would send to itself",
+            "set bind to the address of this machine",
+        )
     family = socket.AF_INET6 if ":" in config.bind else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((config.bind, 0))
         except OSError:
-            return Finding("error", what, f"{config.bind} is no address of this machine", "correct bind")
-    return Finding("ok", what, "UDP can be taken there; whether a firewall is in between shows in the first call")
+            return Finding("error", what, f"{config.bind} is not an address of this machine", "correct bind")
+    return Finding("ok", what, "UDP can be received there; only a call shows whether a firewall blocks it")
 
 
 def _version(info: wire.Info) -> Finding:
     version = wire.clean(info.version_string) or "of unknown version"
     if info.version < OLDEST:
-        return Finding("error", "version", f"Janus {version}", "Janus 1.0 or newer names the streams of publishers")
+        return Finding("error", "version", f"Janus {version}", "upgrade: vcond needs Janus 1.0 or newer")
     return Finding("ok", "version", f"Janus {version}")
 
 
@@ -98,8 +105,8 @@ async def _rooms(janus: Janus, config: JanusConfig) -> AsyncIterator[Finding]:
     wanted = [str(room) for room in config.rooms] or list(found)
     missing = [room for room in wanted if room not in found]
     if missing:
-        detail = f"{len(missing)} of the {len(wanted)} named are not there now, or are private"
-        yield Finding("warning", "rooms", detail, "made later they are found then; private ones need admin_key")
+        detail = f"{len(missing)} of the {len(wanted)} rooms of the configuration do not exist now or are private"
+        yield Finding("warning", "rooms", detail, "vcond finds rooms that are made later; private ones need admin_key")
     else:
         yield Finding("ok", "rooms", f"{len(wanted)} to record")
     for name in wanted[:20]:
@@ -111,15 +118,17 @@ async def _room(janus: Janus, room: Room) -> Finding:
     """Both keys that a forward needs: asks for the end of a forward that cannot be."""
     what = f"keys of room {wire.clean(str(room.room))}"
     if room.require_pvtid:
-        detail = "it has require_pvtid: only who joined is told what a publisher sends"
-        return Finding("error", what, detail, "require_pvtid = false for this room; give it a pin instead")
+        detail = "it has require_pvtid: Janus tells only participants what a publisher sends"
+        return Finding("error", what, detail, "set require_pvtid = false for this room and give it a pin")
     nobody: Id = 1 if isinstance(room.room, int) else "nobody-of-vcond-check"
     try:
         await janus.forwards(room.room)
     except JanusError as why:
-        return Finding("error", what, str(why), "secret of the room in secrets")
+        return Finding("error", what, str(why), "add the secret of the room to secrets")
     try:
         await janus.stop_forward(room.room, nobody, 1)
     except JanusError as why:
-        return Finding("error", what, str(why), "admin_key of janus.plugin.videoroom.jcfg (it has lock_rtp_forward)")
+        return Finding(
+            "error", what, str(why), "set admin_key as in janus.plugin.videoroom.jcfg (it has lock_rtp_forward)"
+        )
     return Finding("ok", what, "accepted")

@@ -80,14 +80,16 @@ class JanusConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         """This configuration, when its values can work together. Raises ConfigError."""
         parts = urlsplit(self.url)
         if parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.username or parts.query:
-            raise ConfigError("is no ws:// or wss:// address of a Janus", WHERE + "url")
+            raise ConfigError("must be the ws:// or wss:// address of a Janus", WHERE + "url")
         try:
             address = ip_address(self.bind)
         except ValueError:
-            raise ConfigError("is no IP address of this machine (127.0.0.1, 0.0.0.0, ::)", WHERE + "bind") from None
+            raise ConfigError(
+                "must be an IP address of this machine (127.0.0.1, 0.0.0.0, ::)", WHERE + "bind"
+            ) from None
         if address.is_unspecified and not self.advertise:
             why = f"is needed when bind is {self.bind}: Janus cannot send to that"
             raise ConfigError(why, WHERE + "advertise")
         if self.ports is not None and self.ports[1] < self.ports[0] + 2:
-            raise ConfigError("must be the first and the last port of a range, two a stream", WHERE + "ports")
+            raise ConfigError("must be the first and the last port of a range; each stream uses two", WHERE + "ports")
         return self

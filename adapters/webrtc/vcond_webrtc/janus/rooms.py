@@ -155,7 +155,7 @@ class RoomTracker:
             return
         for call in self._leftovers():
             last = call.state.known_until
-            text = "it ended while nobody watched; the end is that of what was captured"
+            text = "the call ended while vcond was disconnected; its end is that of the recorded audio"
             call.emit(Warned(at=last, code="ended-unseen", text=text))
             call.end(at=last, cause=LOST)
 

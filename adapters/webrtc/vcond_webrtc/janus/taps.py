@@ -234,9 +234,9 @@ class PublisherTap:
         silent = self.targets and self.heard is None and self.state.stalled(now, SILENCE)
         if not silent or not self.state.first("no-audio"):
             return
-        text = "nothing is heard of a publisher although Janus forwards the audio"
+        text = "no audio of a publisher arrives although Janus forwards it"
         self._call.emit(Warned(at=now, code="no-audio", text=text))
-        fix = "bind, advertise, ports, firewall between Janus and vcond; or the publisher was muted from the beginning"
+        fix = "check bind, advertise, ports and the firewall to Janus; or the publisher was muted from the start"
         self._manager.host.log.warning("no audio from Janus", call=self._call.uuid, hint=fix)
 
     async def _forward(self, janus: Janus, mid: str, codec: str) -> None:

@@ -31,7 +31,7 @@ MISSING: Final = 429
 WRONG_SECRET: Final = 433
 
 _SAID: Final = {
-    NO_SUCH_SESSION: "the session is gone",
+    NO_SUCH_SESSION: "the session has ended",
     NO_SUCH_PLUGIN: "this Janus has no VideoRoom plugin",
     NO_SUCH_ROOM: "no such room",
     NO_SUCH_FEED: "no such publisher or forward",
@@ -156,7 +156,7 @@ def decode(message: str | bytes) -> Envelope:
     try:
         return _envelope.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as why:
-        raise ProtocolError(f"not a message of Janus ({type(why).__name__})") from None
+        raise ProtocolError(f"not a Janus message ({type(why).__name__})") from None
 
 
 def decode_info(message: str | bytes) -> Info:
@@ -164,7 +164,7 @@ def decode_info(message: str | bytes) -> Info:
     try:
         return _info.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as why:
-        raise ProtocolError(f"not the information of a Janus ({type(why).__name__})") from None
+        raise ProtocolError(f"not Janus server information ({type(why).__name__})") from None
 
 
 def answer(what: str, envelope: Envelope) -> Answer:
@@ -184,7 +184,7 @@ def refused(what: str, envelope: Envelope) -> None:
     if envelope.janus != "error":
         return
     if envelope.error.code in UNAUTHORIZED:
-        raise ConfigError("Janus refuses us (see api_secret in janus.jcfg)", "adapters.janus.api_secret")
+        raise ConfigError("Janus refuses vcond: compare it with api_secret in janus.jcfg", "adapters.janus.api_secret")
     raise JanusError(what, envelope.error.code)
 
 

@@ -89,7 +89,9 @@ def _fields(kind: type[Any]) -> tuple[types.Field, ...]:
 def _section(title: str, kind: type[Any]) -> Iterator[Section]:
     told, keys, below = docstrings(kind), [], []
     path = title.strip("[]").partition("]")[0]
-    for field in _fields(kind):
+    for field in sorted(
+        _fields(kind), key=lambda one: one.name not in kind.__annotations__
+    ):  # its own, then its base's
         if field.name not in told:
             raise ValueError(f"{kind.__module__}.{kind.__name__}.{field.name} has no docstring: say what it is for")
         inner = field.type.item_type if isinstance(field.type, types.ListType) else field.type

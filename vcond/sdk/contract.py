@@ -17,6 +17,7 @@ Rules, each held by the conformance suite in ``vcond.testing``:
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
@@ -117,6 +118,7 @@ __all__ = [
     "Transferred",
     "Unmuted",
     "UnreachableError",
+    "WallClock",
     "Warned",
     "disposition",
     "hides",
@@ -134,6 +136,14 @@ class Clock(Protocol):
 
     def now(self) -> Instant:
         """This moment, in nanoseconds since the epoch."""
+
+
+class WallClock:
+    """The machine's clock as it is: for ``check()``, which has no host and records nothing."""
+
+    def now(self) -> Instant:
+        """This moment, in nanoseconds since the epoch."""
+        return Instant(time.time_ns())
 
 
 class CaptionEvent(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from vcond.sdk.contract import SECOND, AdapterHost, Answered, Cause, Instant
 from vcond.sdk.filledin import L
 from vcond.sdk.leg import Leg
 from vcond.sdk.recorded_call import EXCLUDED, RANG, RecordedCall
-from vcond.sdk.selection import Selecting, matches
+from vcond.sdk.selection import Selection, matches
 
 SUPERVISOR: Final = "supervisor"
 """Why a call is not recorded: all who are in it only listen in on others."""
@@ -29,7 +29,7 @@ ALONE: Final = Instant(300 * SECOND)
 class Conversation(RecordedCall[L]):
     """All legs that belong together, and the call that they are to the core once it is recorded."""
 
-    def __init__(self, key: str, since: Instant, host: AdapterHost, selecting: Selecting) -> None:
+    def __init__(self, key: str, since: Instant, host: AdapterHost, selecting: Selection) -> None:
         super().__init__(key, since, host, selecting)
         self.left_alone: Instant | None = None
         """When only who stays was left. He may be hanging up, too."""

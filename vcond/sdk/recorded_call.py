@@ -21,7 +21,7 @@ from vcond.sdk.contract import (
     Warned,
 )
 from vcond.sdk.filledin import L
-from vcond.sdk.selection import Selecting, matches
+from vcond.sdk.selection import Selection, matches
 
 EXCLUDED: Final = "excluded"
 """Why a call is not recorded: somebody is in it whose calls never are."""
@@ -33,7 +33,7 @@ HOLDING: Final = frozenset({"hold", "unhold"})
 class RecordedCall(CallEvents[L]):
     """Whether the legs of a conversation are recorded, from when on and until when."""
 
-    def __init__(self, key: str, since: Instant, host: AdapterHost, selecting: Selecting) -> None:
+    def __init__(self, key: str, since: Instant, host: AdapterHost, selecting: Selection) -> None:
         super().__init__()
         self.key = key
         self.since = since

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import Meta, Struct, field
 
 from vcond.sdk.contract import ConfigError, Direction
 
@@ -26,48 +26,44 @@ Variables = Annotated[list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_()]{1,80}\Z
 """Names of channel variables."""
 
 
-class Selecting(Protocol):
-    """Which calls an adapter's configuration wants."""
+class Selection(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which calls of a PBX are recorded, and who is inside: what the configurations of all PBX adapters have."""
 
-    @property
-    def include(self) -> list[str]:
-        """Legs whose calls are recorded."""
+    internal: Patterns = []
+    """Channels of our own people (``PJSIP/agent*``, ``sofia/internal/*``). They decide what is an inbound and what an
+    outbound call."""
+    trunks: Patterns = []
+    """Channels of the outside world. With only one of ``internal`` and ``trunks`` the rest is the other."""
+    domain: Annotated[str, Meta(max_length=128)] = ""
+    """Domain of the ``sip`` address of extensions (``1001@domain``); default: the host of ``url`` (Asterisk), what the
+    switch shows (FreeSWITCH)."""
+    include: Patterns = field(default_factory=lambda: ["*"])
+    """Channels whose calls are recorded."""
+    exclude: Patterns = []
+    """Channels whose calls are never recorded, even if other channels of the call are."""
+    include_contexts: Patterns = field(default_factory=lambda: ["*"])
+    """Dialplan contexts in which a recorded call may begin."""
+    exclude_contexts: Patterns = []
+    """Dialplan contexts in which a call that begins is not recorded."""
+    record_supervisors: bool = False
+    """Also record supervisors who listen in on others (``ChanSpy``, ``eavesdrop``), as a separate call."""
+    variables: Variables = []
+    """Channel variables that are kept as facts of the call (``variable.LANG``), and that ``[[speech.routes]]`` can match."""
+    max_calls: Annotated[int, Meta(ge=1, le=100_000)] = 500
+    """Calls recorded at the same time; more are not recorded, and are counted."""
 
-    @property
-    def exclude(self) -> list[str]:
-        """Legs whose calls are never recorded, whoever else is in them."""
-
-    @property
-    def include_contexts(self) -> list[str]:
-        """Dialplan contexts in which a recorded call may begin."""
-
-    @property
-    def exclude_contexts(self) -> list[str]:
-        """Dialplan contexts in which a call that begins is not recorded."""
-
-    @property
-    def record_supervisors(self) -> bool:
-        """Whether who only listens in on others (``eavesdrop``, ``ChanSpy``) is recorded, as a call of his own."""
-
-    @property
-    def max_calls(self) -> int:
-        """Calls recorded at the same time."""
+    def inside(self, channel: str) -> bool | None:
+        """Whether a channel is one of ours; None when nothing was configured. With only one list the rest is the other."""
+        if matches(self.internal, channel):
+            return True
+        if matches(self.trunks, channel):
+            return False
+        return bool(self.trunks) if bool(self.trunks) != bool(self.internal) else None
 
 
 def matches(patterns: Sequence[str], name: str) -> bool:
     """Whether a name fits one of the patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def inside(internal: Sequence[str], trunks: Sequence[str], name: str) -> bool | None:
-    """Whether a leg is one of ours; None when nothing was configured. With only one of the two the rest is the other."""
-    if matches(internal, name):
-        return True
-    if matches(trunks, name):
-        return False
-    if internal and not trunks:
-        return False
-    return True if trunks and not internal else None
 
 
 def secret(password: str, file: str, at: str) -> str:

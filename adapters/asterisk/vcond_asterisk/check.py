@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 from uuid import UUID, uuid4
 
 from vcond.sdk import clean
-from vcond.sdk.contract import ConfigError, Finding, Instant, PeerError
+from vcond.sdk.contract import ConfigError, Finding, Instant, PeerError, WallClock
 from vcond_asterisk import wire
 from vcond_asterisk.client import Ari, AriError
 from vcond_asterisk.config import Config
@@ -32,11 +31,6 @@ NO_ARI_FIX: Final = (
     "set enabled = yes in [general] of ari.conf, then: module reload res_ari.so; a prefix of http.conf belongs into url"
 )
 WRITE_FIX: Final = "set read_only = no for this user in ari.conf, then: module reload res_ari.so"
-
-
-class _Clock:
-    def now(self) -> Instant:
-        return Instant(time.time_ns())
 
 
 class _Caller:
@@ -118,7 +112,7 @@ async def _application(ari: Ari, config: Config) -> AsyncIterator[Finding]:
     app = f"{config.app}-check"
     try:
         yield await _free(ari, config.app)
-        async with ari.events(app, _Clock()):
+        async with ari.events(app, WallClock()):
             yield Finding("ok", "event socket", "opens")
             yield await _filter(ari, app)
             async for finding in _return_path(ari, config, app):
@@ -152,7 +146,7 @@ async def _filter(ari: Ari, app: str) -> Finding:
 
 async def _return_path(ari: Ari, config: Config, app: str) -> AsyncIterator[Finding]:
     """Let Asterisk connect to our audio port by a channel of its own, which reaches nobody."""
-    media, caller, token = MediaServer(config, _Clock()), _Caller(), uuid4()
+    media, caller, token = MediaServer(config, WallClock()), _Caller(), uuid4()
     try:
         await media.start()
     except ConfigError as why:

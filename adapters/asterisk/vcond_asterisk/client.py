@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 import ssl
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
@@ -14,12 +13,13 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 import websockets
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus, WebSocketException
 from yarl import URL
 
 from vcond.sdk.contract import Clock, ConfigError, Instant, ProtocolError, RefusedError, UnreachableError
 from vcond.sdk.tls import client
+from vcond.sdk.websocket import open_websocket
 from vcond_asterisk import wire
 from vcond_asterisk.config import Config
 from vcond_asterisk.unreachable import NoAnswerError
@@ -28,12 +28,6 @@ AT_ONCE: Final = 16
 """Requests on their way at the same time. More do not go faster: Asterisk serves them with few threads."""
 WAITING: Final = 20_000
 """Events that wait to be understood. More means that we are seconds behind: better start afresh."""
-PING: Final = 15.0
-"""Seconds between pings on the event socket, and for an answer to one."""
-
-_SILENT: Final = logging.getLogger("vcond_asterisk.websocket")
-"""For the WebSocket library, whose debug log holds passwords and all that Asterisk tells."""
-_SILENT.setLevel(logging.CRITICAL + 1)
 
 _SAID: Final = {
     400: "Asterisk did not understand the request",
@@ -228,23 +222,12 @@ class EventSocket:
 
     async def __aenter__(self) -> Self:
         try:
-            self._socket = await connect(
-                self._url,
-                additional_headers=self._headers,
-                open_timeout=self._timeout,
-                close_timeout=1,
-                ping_interval=PING,
-                ping_timeout=PING,
-                max_size=wire.MAX_EVENT,
-                compression=None,
-                proxy=None,
-                ssl=self._tls,
-                user_agent_header="vcond",
-                logger=_SILENT,
+            self._socket = await open_websocket(
+                self._url, self._timeout, wire.MAX_EVENT, headers=self._headers, tls=self._tls
             )
         except InvalidStatus as why:
             raise _refusal("event socket", why.response.status_code) from why
-        except (InvalidHandshake, WebSocketException, OSError, TimeoutError, ssl.SSLError) as why:
+        except (WebSocketException, OSError) as why:
             raise NoAnswerError("event socket", why) from why
         self._reader = asyncio.create_task(self._read(self._socket), name="ari-events")
         return self

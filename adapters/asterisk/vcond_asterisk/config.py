@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vcond.sdk import Patterns, Seconds, Variables, inside, secret
+from vcond.sdk import Seconds, Selection, secret
 from vcond.sdk.contract import ConfigError
 
 
-class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Config(Selection, forbid_unknown_fields=True, kw_only=True):
     """How to reach one Asterisk, and which of its calls to record.
 
     Patterns are those of a shell (``*``, ``?``, ``[abc]``), case counts. Endpoints are named as in Asterisk's console:
@@ -41,29 +41,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Address (or ``address:port``) that Asterisk connects to, when it is not ``bind``: NAT, containers, 0.0.0.0."""
     rate: Literal[8000, 16000] = 8000
     """Samples a second that Asterisk sends. 16000 (wideband calls) needs Asterisk 20.17, 22.7, 23.1 or newer."""
-    internal: Patterns = []
-    """Endpoints of our own people (``PJSIP/agent*``). They decide what is an inbound and what an outbound call."""
-    trunks: Patterns = []
-    """Endpoints of the outside world. With only one of ``internal`` and ``trunks`` the rest is the other."""
-    domain: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    """Domain of the ``sip`` address of extensions (``1001@domain``); default: the host of ``url``."""
-    include: Patterns = msgspec.field(default_factory=lambda: ["*"])
-    """Endpoints whose calls are recorded."""
-    exclude: Patterns = []
-    """Endpoints whose calls are never recorded, whoever else is in them."""
-    include_contexts: Patterns = msgspec.field(default_factory=lambda: ["*"])
-    """Dialplan contexts in which a recorded call may begin."""
-    exclude_contexts: Patterns = []
-    """Dialplan contexts in which a call that begins is not recorded."""
-    record_supervisors: bool = False
-    """Record who only listens in on others (``ChanSpy``) too, as a call of his own."""
     only_if_variable: Annotated[str, msgspec.Meta(max_length=80)] = ""
     """Record a call only once this channel variable is set (and is not 0, no, off, false) on one of its channels."""
-    variables: Variables = []
-    """Channel variables that are kept as facts of the call (``variable.LANG``) when the dialplan sets them, and that
-    ``[[speech.routes]]`` can match."""
-    max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
-    """Calls recorded at the same time; more are not, and are counted."""
     no_audio_seconds: Seconds = 10.0
     """Seconds: an answered leg of which nothing was heard for this long is reported."""
     stall_seconds: Seconds = 5.0
@@ -95,10 +74,6 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
                 f"must be set when bind is {self.bind}: Asterisk cannot connect to that address", where + "advertise"
             )
         return self
-
-    def inside(self, endpoint: str) -> bool | None:
-        """Whether an endpoint is one of ours; None when nothing was configured."""
-        return inside(self.internal, self.trunks, endpoint)
 
 
 def split_advertised(text: str, port: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from vcond.sdk import clean
-from vcond.sdk.contract import ConfigError, Finding, Instant, PeerError, RefusedError
+from vcond.sdk.contract import ConfigError, Finding, PeerError, RefusedError, WallClock
 from vcond_freeswitch import resync
 from vcond_freeswitch.client import Connection, connected, names
 from vcond_freeswitch.commands import wanted
@@ -24,16 +24,11 @@ OLD: Final = 60.0
 MODULES: Final = {"stream": "mod_audio_stream", "fork": "mod_audio_fork"}
 
 
-class _Clock:
-    def now(self) -> Instant:
-        return Instant(time.time_ns())
-
-
 async def check(config: Config) -> AsyncIterator[Finding]:
     """One finding after the other; stops at the first that makes all others pointless."""
     where = f"event socket at {config.host}:{config.port}"
     try:
-        async with connected(config, _Clock()) as connection:
+        async with connected(config, WallClock()) as connection:
             yield Finding("ok", where, "reachable, login accepted")
             yield _password(config)
             yield _plaintext(config)

@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vcond.sdk import Patterns, Seconds, Variables, inside, secret
+from vcond.sdk import Patterns, Seconds, Selection, secret
 from vcond.sdk.contract import ConfigError
 
 _WHERE = "adapters.freeswitch."
 
 
-class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Config(Selection, forbid_unknown_fields=True, kw_only=True):
     """How to reach one FreeSWITCH, and which of its calls to record.
 
     Patterns are those of a shell (``*``, ``?``, ``[abc]``), case counts. Channels are named as FreeSWITCH names them:
@@ -54,26 +54,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Record what a lone leg hears (announcements, an IVR, a bot) too, as a party of its own. Tap ``file`` only."""
     pull_media: bool = False
     """Bring calls whose media bypasses the switch back through it (``uuid_media``). It changes how calls are routed."""
-    internal: Patterns = []
-    """Channels of our own people (``sofia/internal/*``). They decide what is an inbound and what an outbound call."""
     trunks: Patterns = msgspec.field(default_factory=lambda: ["sofia/external/*", "sofia/external-ipv6/*"])
     """Channels of the outside world. With only one of ``internal`` and ``trunks`` the rest is the other."""
-    domain: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    """Domain of the ``sip`` address of extensions (``1001@domain``); default: what the switch shows."""
-    include: Patterns = msgspec.field(default_factory=lambda: ["*"])
-    """Channels whose calls are recorded."""
-    exclude: Patterns = []
-    """Channels whose calls are never recorded, whoever else is in them."""
-    include_contexts: Patterns = msgspec.field(default_factory=lambda: ["*"])
-    """Dialplan contexts in which a recorded call may begin."""
-    exclude_contexts: Patterns = []
-    """Dialplan contexts in which a call that begins is not recorded."""
-    record_supervisors: bool = False
-    """Record who only listens in on others (``eavesdrop``) too, as a call of his own."""
-    variables: Variables = []
-    """Channel variables that are kept as facts of the call (``variable.LANG``), and that ``[[speech.routes]]`` can match."""
-    max_calls: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
-    """Calls recorded at the same time; more are not, and are counted."""
     heartbeat_seconds: Annotated[float, msgspec.Meta(ge=5, le=3600)] = 60.0
     """Seconds: a connection that says nothing for so long (FreeSWITCH sends a heartbeat every 20 s) is asked, then made anew."""
     no_audio_seconds: Seconds = 3.0
@@ -110,7 +92,3 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             return ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-    def inside(self, channel: str) -> bool | None:
-        """Whether a channel is one of ours; None when nothing was configured."""
-        return inside(self.internal, self.trunks, channel)

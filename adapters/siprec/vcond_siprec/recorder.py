@@ -87,18 +87,10 @@ class Recorder:
         return await self._agree(dialog, call, body, request, first=True)
 
     async def on_reinvite(self, dialog: Dialog, request: Request) -> Answer:
-        """The session changes."""
-        call = self.calls.get(dialog.id)
-        if call is None:
-            return Answer.refused(481)
-        body = take_apart(request.content_type, request.body)
-        if body.descriptions:
-            return await self._agree(dialog, call, body, request)
-        call.session.change(body, None, request.headers)
-        call.offered = True
-        return Answer(body=call.renewed)
+        """The session changes. One without a description asks for ours, and gives its own with the ACK."""
+        return await self.on_update(dialog, request, ours=True)
 
-    async def on_update(self, dialog: Dialog, request: Request) -> Answer:
+    async def on_update(self, dialog: Dialog, request: Request, *, ours: bool = False) -> Answer:
         """The same without an ACK; one that is about people only is answered without a description."""
         call = self.calls.get(dialog.id)
         if call is None:
@@ -107,7 +99,8 @@ class Recorder:
         if body.descriptions:
             return await self._agree(dialog, call, body, request)
         call.session.change(body, None, request.headers)
-        return Answer()
+        call.offered |= ours
+        return Answer(body=call.renewed) if ours else Answer()
 
     def on_ack(self, dialog: Dialog, request: Request) -> None:
         """Our answer has arrived; where the offer was ours, theirs is in here."""

@@ -31,7 +31,7 @@ def test_patterns_are_those_of_a_shell() -> None:
      (["a*"], ["a*"], True), (["b*"], ["b*"], None)],
 )  # fmt: skip
 def test_whose_a_leg_is(internal: list[str], trunks: list[str], ours: bool | None) -> None:
-    assert sdk.inside(internal, trunks, "a1") is ours
+    assert sdk.Selection(internal=internal, trunks=trunks).inside("a1") is ours
 
 
 def test_a_secret_is_given_or_lies_in_a_file(tmp_path: Path) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
-import ssl
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, WebSocketException
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import WebSocketException
 
 from vcond.sdk.contract import PeerError, ProtocolError, UnreachableError
 from vcond.sdk.tls import client
+from vcond.sdk.websocket import open_websocket
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.wire import Answer, Envelope, Forward, Forwards, Id, Participant, Room, Stream
@@ -24,13 +22,6 @@ T = TypeVar("T")
 
 AT_ONCE: Final = 64
 """Requests on their way at the same time."""
-PING: Final = 15.0
-"""Seconds between pings, and for an answer to one."""
-PROTOCOL: Final = Subprotocol("janus-protocol")
-
-_SILENT: Final = logging.getLogger("vcond_webrtc.janus.websocket")
-"""For the WebSocket library, whose debug log holds secrets and names."""
-_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class Janus:
@@ -240,19 +231,6 @@ async def _connected(config: JanusConfig) -> ClientConnection:
     """A connection to Janus. Raises UnreachableError, and ConfigError for ``ca``."""
     tls = client(config.ca, "adapters.janus.ca") if config.url.startswith("wss:") else None
     try:
-        return await connect(
-            config.url,
-            subprotocols=[PROTOCOL],
-            open_timeout=config.timeout,
-            close_timeout=1,
-            ping_interval=PING,
-            ping_timeout=PING,
-            max_size=wire.MAX_MESSAGE,
-            compression=None,
-            proxy=None,
-            ssl=tls,
-            user_agent_header="vcond",
-            logger=_SILENT,
-        )
-    except (InvalidHandshake, WebSocketException, OSError, TimeoutError, ssl.SSLError) as why:
+        return await open_websocket(config.url, config.timeout, wire.MAX_MESSAGE, protocols=["janus-protocol"], tls=tls)
+    except (WebSocketException, OSError) as why:
         raise UnreachableError(f"Janus's WebSocket server does not answer ({type(why).__name__})") from why

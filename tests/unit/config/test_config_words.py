@@ -87,6 +87,9 @@ def test_a_key_in_two_files_and_a_secret_for_everybody_are_warnings(tmp_path: Pa
     second.chmod(0o640)
     second.write_text("[adapters.asterisk]\npassword = '${env:PW}'\n")
     assert _files(load(first, {"PW": "x"})) == []
+    second.chmod(0o644)
+    second.write_text("[adapters.siprec.users]\nsbc = 'hush'\n")
+    assert [one.what for one in _files(load(first, {}))] == ["adapters.siprec.users.sbc"]
 
 
 @pytest.mark.parametrize(("host", "level"), [("edge.example.com", "ok"), ("edge", "warning")])

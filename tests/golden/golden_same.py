@@ -1,4 +1,4 @@
-"""One and the same call through three adapters, and what of its vCon may differ between them.
+"""One and the same call through four adapters, and what of its vCon may differ between them.
 
 Ann calls 1002, who answers after a second. Both speak for a second, 1002 holds for a second, Ann presses 5, both speak
 for half a second, Ann hangs up.
@@ -7,7 +7,7 @@ for half a second, Ann hangs up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,8 +18,10 @@ from golden_freeswitch import script as on_freeswitch
 from golden_kit import TONES, tone
 from golden_twilio import Twilio
 from golden_twilio import script as on_twilio
+from siprec_client import Leg, metadata, serving
 
 from vcond.testing.host import MemoryHost
+from vcond.testing.time import run_virtual
 
 LISTENED, SPEAK, HOLD, BACK, PRESS, AGAIN, END = 0.3, 0.5, 2.0, 3.0, 3.5, 4.0, 5.0
 """Seconds after the answer: by then both are listened to; first words; hold and its end; the digit; last words; end."""
@@ -105,6 +107,54 @@ async def twilio(edge: Twilio) -> None:
         await edge.over()
 
 
+async def siprec(replies: Any) -> None:
+    ann, ben = ("+15550100", "Ann Example"), ("1002", "")
+    internal = "<extensiondata><direction>internal</direction></extensiondata></recording>"
+
+    def document(*people: tuple[str, str]) -> str:
+        return metadata(*people).replace('pbx.example"', 'pbx.example.com"').replace("</recording>", internal)
+
+    async with serving() as (host, client):
+        replies.append(host)
+        one = client(Leg("1", burst=1))
+        one.legs[0].deaf = True  # it rings
+        await one.invite(document(ann))
+        await asyncio.sleep(1.0)
+        one.legs.append(Leg("2", burst=1))
+        await one.invite(document(ann, ben))
+        one.legs[0].deaf = False
+        clock = Clock()
+        said: list[asyncio.Task[None]] = []
+
+        def begin(*what: Coroutine[Any, Any, Any]) -> None:
+            said.extend(asyncio.ensure_future(task) for task in what)
+
+        def say(length: float) -> None:
+            begin(*(leg.speak(tone(hertz, length)) for leg, hertz in zip(one.legs, (ANN, BEN), strict=True)))
+
+        async def hold(*, on: bool) -> None:
+            """Who is on hold sends nothing."""
+            one.legs[0].direction = "inactive" if on else "sendonly"
+            one.legs[0].deaf = True
+            await one.invite()
+            one.legs[0].deaf = on
+
+        await clock.at(SPEAK, lambda: say(FIRST))
+        await clock.at(HOLD, lambda: begin(hold(on=True)))
+        await clock.at(BACK, lambda: begin(hold(on=False)))
+        await clock.at(PRESS + 0.1, lambda: begin(one.legs[0].press("5")))  # it is sent when the key is let go
+        await clock.at(AGAIN, lambda: say(LAST))
+        await clock.at(END, lambda: begin(one.bye()))
+        await host.until(lambda: host.calls[0].over, within=30)
+        await asyncio.gather(*said)
+
+
+def on_siprec() -> MemoryHost:
+    hosts: list[MemoryHost] = []
+    run_virtual(siprec(hosts))
+    return hosts[0]
+
+
 class Clock:
     """Moments after the answer."""
 
@@ -121,6 +171,7 @@ SAME: Final[dict[str, Callable[[], MemoryHost]]] = {
     "asterisk": lambda: on_asterisk(asterisk, internal=["PJSIP/*"], domain="pbx.example.com"),
     "freeswitch": lambda: on_freeswitch(freeswitch),
     "twilio": lambda: on_twilio(twilio),
+    "siprec": on_siprec,
 }
 
 GRID: Final = 0.04

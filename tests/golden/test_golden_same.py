@@ -1,4 +1,4 @@
-"""The same call through two adapters gives the same vCon, but for what is named in ``golden_same.MAY_DIFFER``."""
+"""The same call through every adapter gives the same vCon, but for what is named in ``golden_same.MAY_DIFFER``."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ def test_twilio_tells_the_same_but_for_what_a_stream_cannot_tell():
         assert what == same_thing
         assert abs(first - second) <= same.GRID
     assert not {"hold", "unhold"} & {event for _, _, event, _ in theirs}
+    assert one == two
+
+
+def test_siprec_tells_the_same_but_for_who_left_first():
+    one, two = (same.normalised(run(platform)[1]) for platform in ("asterisk", "siprec"))
+    mine, theirs = (sorted(told.pop("history"), key=lambda moment: (moment[2], moment[1])) for told in (one, two))
+    close(mine, theirs)
     assert one == two
 
 

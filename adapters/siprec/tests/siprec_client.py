@@ -52,13 +52,15 @@ def metadata(*people, session="ses-1", group="", mode="complete", sip="", mixed=
 class Leg:
     """One media line: sends silence from when it begins, and what it is told to say."""
 
-    def __init__(self, label: str | None, *, pt: int = 0, codec: Codec = Codec.PCMU, suite: str = "") -> None:
-        """``suite``: its packets are encrypted."""
+    def __init__(
+        self, label: str | None, *, pt: int = 0, codec: Codec = Codec.PCMU, suite: str = "", burst: int = BURST
+    ) -> None:
+        """``suite``: its packets are encrypted. ``burst``: how many come at once."""
         self.label, self.pt, self.codec, self.suite = label, pt, codec, suite
         self.crypto, self.srtp = None, None
         if suite:
             self.encrypt()
-        self.direction = "sendonly"
+        self.direction, self.burst = "sendonly", burst
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -116,12 +118,12 @@ class Leg:
         await asyncio.sleep(0.2)  # what is sent at once was spoken before; and the first comes later than the answer
         begun, number = loop.time(), 0
         while True:
-            for _ in range(BURST):
+            for _ in range(self.burst):
                 payload = self.words.pop(0) if self.words else b"\xff" * FRAME
                 self._packet(payload, pt=self.pt, ticks=FRAME)
             if not self.words:
                 self.said.set()
-            number += BURST
+            number += self.burst
             await asyncio.sleep(begun + number * 0.02 - loop.time())
 
     def _packet(self, payload: bytes, *, pt: int, ticks: int) -> None:

@@ -50,6 +50,7 @@ class FakeAsterisk:
         self.password = PASSWORD
         """Asked of every new request, and not of an open event socket, when it is changed (seen with 22.10.1)."""
         self.channelvars = True
+        self.version = "22.10.1"
         self.variables: dict[str, str] = {}
         self.modules = list(MODULES)
         self.allowed: dict[str, list[str]] = {}
@@ -212,7 +213,7 @@ class FakeAsterisk:
         path, query = request.match_info["path"].split("/"), request.query
         match (request.method, *path):
             case ("GET", "asterisk", "info"):
-                return web.json_response({"system": {"version": "22.10.1"}})
+                return web.json_response({"system": {"version": self.version}})
             case ("GET", "asterisk", "modules"):
                 return web.json_response([{"name": name, "status": "Running"} for name in self.modules])
             case ("GET", "channels"):

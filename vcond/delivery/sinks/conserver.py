@@ -16,6 +16,8 @@ import io
 import ssl
 import zlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import aiohttp
@@ -39,6 +41,8 @@ CONFIG_LIMIT: Final = 4 << 20
 """Bytes of the conserver's configuration that are read."""
 QUEUE_PAUSE: Final = 2.0
 """Seconds between two looks at a list that is not empty."""
+APART: Final = 60.0
+"""Seconds between its clock and ours from which on it is said."""
 IDLE: Final = 2.0
 """Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
 NOT_FOUND: Final = {"detail": "vCon not found"}
@@ -169,17 +173,21 @@ class ConserverSink:
 
     async def check(self) -> str:
         """Its version, for which it wants no token. Raises Retry or Refused."""
+        return (await self._version())[0]
+
+    async def _version(self) -> tuple[str, Mapping[str, str]]:
         url = self._base / "version"
         status, headers, answer = await self._ask("GET", url, {}, limit=LIMIT)
         if status != 200:
             raise not_taken(status, headers, answer, url)
         if not isinstance(_json(answer), dict):
             raise no_conserver(status, answer, url)
-        return f"{self._base} answers: {bounded(answer)[:200]}"
+        return f"{self._base} answers: {bounded(answer)[:200]}", headers
 
     async def look(self) -> list[Seen]:
         """What can be found of key and lists without handing anything over. Raises Retry or Refused."""
-        found = [Seen("ok", await self.check())]
+        said, headers = await self._version()
+        found = [Seen("ok", said), *_clocks(headers, datetime.now(UTC))]
         config = self._config
         if config.mode == "vcon":
             found.append(await self._api_token(config.token, "token"))
@@ -313,6 +321,19 @@ def _unpacked(answer: bytes, headers: Mapping[str, str], limit: int) -> bytes:
         return zlib.decompressobj(wbits=47).decompress(answer, limit)  # 47: gzip or zlib, whichever it is
     except zlib.error:
         return answer
+
+
+def _clocks(headers: Mapping[str, str], now: datetime) -> list[Seen]:
+    """Whether its clock and ours are apart, by the header ``Date`` (RFC 9110 section 6.6.1)."""
+    try:
+        apart = (parsedate_to_datetime(headers.get("Date", "")) - now).total_seconds()
+    except (TypeError, ValueError):
+        return []
+    if abs(apart) < APART:
+        return []
+    which = "ahead of" if apart < 0 else "behind"
+    fix = "let both be kept by NTP: timedatectl set-ntp true; the times in vCons are this machine's"
+    return [Seen("warning", f"this machine's clock is {abs(apart):.0f} s {which} the conserver's", fix)]
 
 
 def _json(answer: bytes) -> Any:

@@ -59,7 +59,7 @@ def findings(path: Path, *, offline: bool, errors_only: bool = False, loopback: 
         if loopback and not any(one.what == "configuration" and one.level == "error" for one in found):
             from vcond.cli.loopback import loopback as placed
 
-            found += asyncio.run(placed(loaded))
+            found += placed(loaded)
     if user:
         found.insert(1, Finding("ok", "user", f"checked as {user}, the user of the daemon"))
     return [one for one in found if one.level == "error"] if errors_only else found

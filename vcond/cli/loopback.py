@@ -77,16 +77,28 @@ def _stream(path: str) -> Place:
     return place
 
 
+async def _published(url: str, token: str) -> None:
+    from vcond.cli.whip_publisher import publish  # aiortc is an extra
+
+    await publish(f"{url.rstrip('/')}{PATH}", token, SECONDS)
+
+
 LOOPS: Final[Mapping[str, Loop]] = {
     "twilio": Loop({"path": PATH, "grace": 0}, ("auth_tokens", "public_url"), _stream(PATH), "a stream as Twilio's"),
     "stream": Loop(
         {"path": PATH, "grace": 0}, ("secrets", "public_url"), _stream(f"{PATH}/twilio"), "a stream as Twilio's"
     ),
+    "webrtc": Loop(
+        {"path": PATH, "page": "", "addresses": ["127.0.0.1"], "grace": 0},
+        ("secret", "public_url", "advertise", "ports", "stun", "turn", "turn_user", "turn_password", "turn_secret"),
+        _published,
+        "two publishers by WHIP",
+    ),
 }  # fmt: skip
 """By kind of adapter."""
 
 
-async def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Finding]:
+def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Finding]:
     """What came of a call through each adapter, stage by stage. Takes some seconds for each."""
     found = []
     for name, section in loaded.config.adapters.items():
@@ -95,16 +107,16 @@ async def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Fi
             fix = "place a call by hand and check it with vcond doctor"
             found.append(Finding("warning", f"loopback {name}", "cannot place a test call through it", fix))
         else:
-            found += await _through(loaded, name, loop)
+            with tempfile.TemporaryDirectory(prefix="vcond-loopback-") as folder:
+                found += asyncio.run(_through(loaded, name, loop, Path(folder)))  # its threads have ended, too
     return found
 
 
-async def _through(loaded: Loaded, name: str, loop: Loop) -> list[Finding]:
+async def _through(loaded: Loaded, name: str, loop: Loop, folder: Path) -> list[Finding]:
     what, found = f"loopback {name}", list[Finding]()
-    quiet = structlog.testing.capture_logs()
-    with tempfile.TemporaryDirectory(prefix="vcond-loopback-") as folder, quiet as lines:
+    with structlog.testing.capture_logs() as lines:
         try:
-            async for said in _stages(own(loaded, name, loop, Path(folder)), name, loop, Path(folder)):
+            async for said in _stages(own(loaded, name, loop, folder), name, loop, folder):
                 found.append(Finding("ok", what, said))
         except _FailedError as why:
             worst = [line for line in lines if line["log_level"] in {"warning", "error", "critical"}]

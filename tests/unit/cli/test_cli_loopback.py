@@ -18,6 +18,10 @@ SECTIONS = """
 [adapters.twilio]
 public_url = "https://e.example.com"
 auth_tokens = ["0123456789abcdef0123"]
+[adapters.webrtc]
+secret = "0123456789abcdef0123456789abcdef"
+turn = "turn:turn.example.com:3478"
+turn_secret = "0123456789"
 [adapters.second]
 type = "stream"
 secrets = {plivo = "0123456789"}
@@ -45,9 +49,9 @@ def only(config: Path, name: str) -> Loaded:
     )
 
 
-@pytest.mark.parametrize("name", ["twilio", "second"])
-async def test_a_call_goes_all_the_way_and_leaves_nothing(config: Path, tmp_path: Path, name: str):
-    found = await loopback(only(config, name))
+@pytest.mark.parametrize("name", ["twilio", "second", "webrtc"])
+def test_a_call_goes_all_the_way_and_leaves_nothing(config: Path, tmp_path: Path, name: str):
+    found = loopback(only(config, name))
     assert [one.level for one in found] == ["ok"] * 4, found
     assert found[2].detail == "audio of 2 parties arrived completely"
     assert found[3].detail.startswith("its vCon is valid")
@@ -67,7 +71,7 @@ def test_its_daemon_has_no_sink_and_no_secret_of_the_configuration(config: Path,
     assert (mine.vcond.name, mine.web.listen, mine.record.media_dir) == ("e.example.com", "127.0.0.1:0", "")
 
 
-async def played(path: str, silent: tuple[int, ...]) -> Loop:
+def played(path: str, silent: tuple[int, ...]) -> Loop:
     async def place(url: str, token: str) -> None:
         said = module.recording()
         tracks = tuple(SILENCE * len(track) if i in silent else track for i, track in enumerate(said.tracks))
@@ -84,18 +88,18 @@ async def played(path: str, silent: tuple[int, ...]) -> Loop:
         (module.PATH, (1,), 2, "audio: party 1: only digital silence came in"),
     ],
 )
-async def test_the_stage_that_fails_says_why_and_the_rest_is_not_tried(config, tmp_path, path, silent, stages, said):
-    found = await loopback(only(config, "twilio"), {"twilio": await played(path, silent)})
+def test_the_stage_that_fails_says_why_and_the_rest_is_not_tried(config, tmp_path, path, silent, stages, said):
+    found = loopback(only(config, "twilio"), {"twilio": played(path, silent)})
     assert [one.level for one in found] == ["ok"] * stages + ["error"]
     assert found[-1].detail.startswith(said)
     assert found[-1].fix
     assert left(tmp_path) == ["tmp", "vcond.toml"]
 
 
-async def test_a_daemon_that_does_not_start_says_what_its_log_says(config: Path, monkeypatch):
+def test_a_daemon_that_does_not_start_says_what_its_log_says(config: Path, monkeypatch):
     monkeypatch.setattr(module, "_attached", lambda *_: False)
     monkeypatch.setattr(module, "READY_LIMIT", 0.01)
-    (one,) = await loopback(only(config, "twilio"))
+    (one,) = loopback(only(config, "twilio"))
     assert (one.level, one.detail.partition(":")[0]) == ("error", "start")
 
 
@@ -105,10 +109,10 @@ async def test_a_kind_without_means_of_its_own_says_what_to_do(config: Path):
 
 
 def test_the_command_places_it_after_all_else(config: Path, monkeypatch):
-    async def placed(_):
+    def placed(_):
         return [module.Finding("error", "loopback twilio", "call: x", "y")]
 
     monkeypatch.setattr(module, "loopback", placed)
-    done = CliRunner().invoke(app, ["check", "-c", str(config), "--loopback"])
+    done = CliRunner().invoke(app, ["check", "-c", str(config), "--offline", "--loopback"])
     assert (done.exit_code, done.output.splitlines()[-2:]) == (2, ["ERROR   loopback twilio: call: x", "        -> y"])
-    assert "loopback" not in CliRunner().invoke(app, ["check", "-c", str(config)]).output
+    assert "loopback twilio" not in CliRunner().invoke(app, ["check", "-c", str(config), "--offline"]).output

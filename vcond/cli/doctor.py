@@ -122,6 +122,8 @@ def _live(config: DaemonConfig, call: str) -> Row | None:
     except (NotRunningError, RefusedError) as why:
         running = not isinstance(why, NotRunningError)
     else:
+        if "findings" not in row:
+            raise RefusedError("the daemon that runs is of an earlier version, which does not know: restart it")
         return row
     try:
         found = [folder for folder, state in found_in_journals(config) if state.uuid.startswith(call)]

@@ -181,6 +181,15 @@ async def test_a_delivered_call_is_read_where_a_sink_put_it(daemon, config: Path
     assert "MISSING  not-delivered: sink c does not have its vCon: dead" in said
 
 
+async def test_a_daemon_of_an_earlier_version_is_not_taken_for_one_that_found_nothing(daemon, config: Path):
+    async def call(_):
+        return {"call": CALL, "adapter": "pbx", "ended": None}
+
+    daemon._reads["call"] = call
+    with pytest.raises(RefusedError, match="restart it"):
+        await asyncio.to_thread(doctor.examine, *doctor.configured(config, needed=True), CALL)
+
+
 async def test_without_a_daemon_the_journals_are_read(journal: Path, config: Path):
     code, said = await asyncio.to_thread(run, "-c", str(config))
     assert code == 1

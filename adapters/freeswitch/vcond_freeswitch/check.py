@@ -117,7 +117,7 @@ def _directory(directory: Path, processes: Path = Path("/proc")) -> Finding:
         return Finding(
             "error", what, "does not exist" if isinstance(why, FileNotFoundError) else str(why.strerror), fix
         )
-    if not stat.S_ISDIR(known.st_mode) or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+    if not stat.S_ISDIR(known.st_mode) or not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         return Finding("error", what, "vcond has no permission to read, write and remove files there", fix)
     for who in _switches(processes):
         if not who.may_write(known):

@@ -103,8 +103,8 @@ def test_a_daemon_that_does_not_start_says_what_its_log_says(config: Path, monke
     assert (one.level, one.detail.partition(":")[0]) == ("error", "start")
 
 
-async def test_a_kind_without_means_of_its_own_says_what_to_do(config: Path):
-    (one,) = await loopback(only(config, "second"), {})
+def test_a_kind_without_means_of_its_own_says_what_to_do(config: Path):
+    (one,) = loopback(only(config, "second"), {})
     assert (one.level, one.fix) == ("warning", "place a call by hand and check it with vcond doctor")
 
 

@@ -132,7 +132,7 @@ def test_a_delivered_call_is_read_from_the_outbox(tmp_path: Path, folder: str):
     (tmp_path / "outbox" / folder / f"{CALL}.vcon.json").write_bytes(serialize(vcon()))
     row = doctor.examine(config, {}, CALL[:8])
     assert [one["code"] for one in row["findings"]] == ["one-way-audio"]
-    with pytest.raises(RefusedError, match="give the path of its vCon"):
+    with pytest.raises(RefusedError, match="name the file of its vCon"):
         doctor.examine(config, {}, "ffff")
 
 

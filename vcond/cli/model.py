@@ -205,7 +205,7 @@ def _next(found: Path) -> str:
     from vcond.speech.models.store import DEFAULT
 
     if found.parent == DEFAULT:
-        only = " where there is not a vosk model" if is_whisper(found) else "; with several, speech.language says which"
+        only = " where there is no vosk model" if is_whisper(found) else "; with several, speech.language says which"
         return f'speech.engine = "auto" finds it{only}. Restart vcond.'
     return f'In vcond.toml, below [speech]:  model = "{found}".  Then restart vcond.'
 

@@ -77,6 +77,8 @@ class Lifecycle:
             self.beat()
             try:
                 self._parts.registry.tick(now)
+                recorded = [call.state for call in self._parts.registry.live if not call.not_recorded]
+                self._parts.finisher.findings.watch(recorded, now)
             except Exception:
                 logger.exception("internal error in the periodic check; please report it")
             await asyncio.sleep(TICK)

@@ -10,6 +10,9 @@ from prometheus_client import Counter, Gauge, Histogram
 calls_active = Gauge("vcond_calls_active", "Active calls", ["adapter"])
 calls_total = Counter("vcond_calls_total", "Calls by outcome", ["adapter", "outcome"])
 recovered_calls_total = Counter("vcond_recovered_calls_total", "Calls found unfinished at a start", ["adapter"])
+calls_missing_audio = Gauge(
+    "vcond_calls_missing_audio", "Active calls with a party of whom nothing, or only silence, comes", ["adapter"]
+)
 call_findings_total = Counter(
     "vcond_call_findings_total",
     "Calls in whose record something is missing, by cause: vcond doctor",

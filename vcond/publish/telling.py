@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from vcond.base import metrics
-from vcond.base.time import rfc3339
-from vcond.call.diagnosis import HINTS, OTHER, Diagnosis, hint
+from vcond.base.time import SECOND, Instant, rfc3339
+from vcond.call.diagnosis import HINTS, OTHER, Diagnosis, diagnose_audio, hint
 from vcond.call.state import Call
 
 log = structlog.get_logger()
@@ -19,14 +19,26 @@ log = structlog.get_logger()
 LAST = 50
 """Calls that are over of which ``vcond doctor`` without a call tells."""
 
+WATCH_EVERY: Final = 5
+"""Seconds between two looks at calls that go on."""
+WATCH_AFTER: Final = 30
+"""Seconds after the answer before which nobody is missed: who only listens may be silent at first."""
+UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
+WATCHED: Final = UNHEARD | {"digital-silence", "comfort-noise", "wrong-codec"}
+"""Codes of what somebody can still mend while the call goes on."""
+
 
 class Findings:
-    """Of the calls that ended since the daemon's start."""
+    """Of the calls that ended since the daemon's start, and of those that go on."""
 
     def __init__(self, hints: Mapping[str, Mapping[str, str]] | None = None) -> None:
         """``hints``: by adapter and code, what an adapter says is to be done."""
         self._hints = hints or {}
         self.last: deque[dict[str, Any]] = deque(maxlen=LAST)
+        self._looked = Instant(0)
+        self._told: dict[str, set[tuple[str, int | None]]] = {}
+        """By call that goes on, what was said of it already."""
+        self._adapters: set[str] = set()
 
     def tell(self, call: Call, found: Sequence[Diagnosis]) -> None:
         """Of one call; of each when its vCon is made."""
@@ -43,6 +55,39 @@ class Findings:
             "part of a call is not in its record; vcond doctor tells more", call=call.uuid,
             codes=",".join(codes), error=wrong[0].text, hint=todo,
         )  # fmt: skip
+
+    def watch(self, calls: Iterable[Call], now: Instant) -> None:
+        """Look now and then at all calls that go on, of whatever adapter: what is wrong with a party is said once."""
+        if 0 <= now - self._looked < WATCH_EVERY * SECOND:
+            return
+        self._looked, before, self._told = now, self._told, {}
+        count: Counter[str] = Counter()
+        for call in calls:
+            told = self._told[call.uuid] = before.get(call.uuid, set())
+            found = _unheard(call, now)
+            count[call.adapter] += bool(found)
+            for one in found:
+                if (one.code, one.party) not in told:
+                    told.add((one.code, one.party))
+                    todo = hint(one.code, self._hints.get(call.adapter))
+                    log.warning(
+                        "audio is missing in a call that goes on", call=call.uuid, code=one.code, error=one.text, hint=todo
+                    )  # fmt: skip
+        self._adapters |= count.keys()
+        for adapter in self._adapters:
+            metrics.calls_missing_audio.labels(adapter).set(count[adapter])
+
+
+def _unheard(call: Call, now: Instant) -> list[Diagnosis]:
+    """Parties of whom nothing, or no sound, comes; of which their adapter, which knows more, has said nothing itself."""
+    if call.answered is None or call.paused or now - call.answered < WATCH_AFTER * SECOND:
+        return []
+    known = UNHEARD if any(warned.code == "no-audio" for warned in call.warnings) else frozenset()
+    return [
+        one
+        for one in diagnose_audio(call, now=now)
+        if one.code in WATCHED - known and one.party is not None and call.parties[one.party].here
+    ]
 
 
 def row(call: Call, found: Sequence[Diagnosis]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ Pcm = NDArray[np.int16]
 SETTLE_EVERY = 2 * SECOND
 LONGEST_SPAN = 5 * SECOND
 """A span is written at least this often, so that a crash leaves little to guess."""
+MISFITS = 50
+"""Frames in a row without audio of the codec, after which it is another one: a second of usual ones."""
 HUSH_AFTER = SECOND
 """A pause this old has begun for a track also when no frame comes that shows it."""
 
@@ -105,6 +107,8 @@ class TrackRecorder(ABC, Generic[C]):
         self._timeline = timeline
         self._decode = decode
         self._settled = at
+        self._misfits = 0
+        """Frames in a row that were no audio of the codec."""
         self._run: tuple[int, int, str] | None = None
 
     # What an adapter uses.
@@ -118,12 +122,21 @@ class TrackRecorder(ABC, Generic[C]):
             pcm = self._decode(payload)
         except BadMediaError:
             self.owner.dropped("frame", "bad-media")
+            self._unfit(arrived)
             return
+        self._misfits = 0
         self.last_frame = arrived
         self._keep(self._timeline.push(pcm, arrived=arrived - self._zero, stamp=stamp, seq=seq))
         if arrived - self._settled >= SETTLE_EVERY:
             self._settled = arrived
             self.settle()
+
+    def _unfit(self, arrived: Instant) -> None:
+        """A frame was no audio of the codec; many in a row are another codec, and the record says so once."""
+        self._misfits += 1
+        if self._misfits == MISFITS and not any(one.code == "wrong-codec" for one in self.owner.state.warnings):
+            text = "frames came that are none of the codec that was agreed on"
+            self.owner.record(ev.Warned(at=arrived, code="wrong-codec", text=text))
 
     def absent(self, since: Instant, until: Instant, kind: ev.SpanKind) -> None:
         """Say what a stretch without frames is."""

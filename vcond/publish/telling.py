@@ -83,7 +83,8 @@ def _unheard(call: Call, now: Instant) -> list[Diagnosis]:
     if call.answered is None or call.paused or now - call.answered < WATCH_AFTER * SECOND:
         return []
     known = UNHEARD if any(warned.code == "no-audio" for warned in call.warnings) else frozenset()
-    return [
+    warned = [Diagnosis(one.code, one.text) for one in call.warnings if one.code == "wrong-codec"]
+    return warned + [
         one
         for one in diagnose_audio(call, now=now)
         if one.code in WATCHED - known and one.party is not None and call.parties[one.party].here

@@ -79,6 +79,21 @@ async def test_what_its_adapter_said_who_is_gone_a_pause_and_a_call_that_rings_a
     assert watched(house, findings, WATCH_AFTER + 15) == []
 
 
+async def test_frames_of_another_codec_are_said_in_the_record_and_in_the_log(house):
+    call = two(house)
+    speak(house, call, {0: FRAME, 1: FRAME[:-1]})
+    assert [warned.code for warned in call.state.warnings] == ["wrong-codec"]
+    assert [line["code"] for line in watched(house, Findings(), WATCH_AFTER + 5)] == ["wrong-codec", "one-way-audio"]
+
+
+async def test_a_frame_now_and_then_that_is_no_audio_is_no_other_codec(house):
+    call = two(house)
+    track = call.track(0, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    for number in range(500):
+        track.write(FRAME[: -(number % 5 > 0) or None], arrived=house.now(0.02 * (number + 1)))
+    assert call.state.warnings == []
+
+
 async def test_a_clock_that_was_set_back_keeps_nobody_from_being_looked_at(house):
     two(house)
     findings = Findings()

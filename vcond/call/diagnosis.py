@@ -53,7 +53,7 @@ HINTS: Final[Mapping[str, str]] = {
     "no-engine": "set speech.engine and install a model: vcond model get",
     "not-delivered": "vcond outbox shows why; vcond outbox retry sends again",
     "not-merged": "nothing to do: the rest of the call is in the other record",
-    "not-recorded": "free space on the disk of vcond.state_dir: no new call is recorded below vcond.min_free_mb",
+    "not-recorded": "free what was short at that time: disk space, memory, LimitNOFILE of the service, or raise vcond.max_calls",
     "not-transcribed": "vcond check shows what is wrong with speech; the audio is in the record",
     "one-way-audio": "audio of the other side arrives, so check this party's tap, NAT and direct media",
     "paused": "nothing to do: the recording was paused",

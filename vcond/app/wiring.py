@@ -101,7 +101,7 @@ class Parts:
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
         self.admin = AdminServer(
-            Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.bus
+            Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.status
         )
 
 

@@ -123,10 +123,29 @@ def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio
 
 
 @app.command()
-def calls(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+def status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+    """Show how the daemon is on one screen, and for what is wrong the command that mends it. Exit 1 when something is."""
+    from vcond.cli import status as daemon
+
+    told = daemon.status(_daemon(config))
+    _print(told, as_json, daemon.lines(told))
+    raise typer.Exit(1 if told["problems"] else 0)
+
+
+@app.command()
+def calls(
+    config: ConfigFile = DEFAULT,
+    live: Annotated[bool, typer.Option("--live", help="Again every second, until Ctrl-C or the daemon's end.")] = False,
+    as_json: Json = False,
+) -> None:
     """List the active calls; without a running daemon, those in its journals."""
     from vcond.cli.journals import summaries
 
+    if live:
+        from vcond.cli.live import live_calls, until_interrupted
+
+        until_interrupted(lambda: live_calls(_daemon(config), sys.stdout))
+        return
     rows = summaries(_daemon(config))
     _print(rows, as_json, render.calls(rows))
 
@@ -167,6 +186,15 @@ def doctor(
     rows, short_of = found.overview(daemon, kinds)
     _print({"short_of": short_of, "calls": rows}, as_json, found.overview_lines(rows, short_of))
     raise typer.Exit(1 if short_of or any(map(found.wrong, rows)) else 0)
+
+
+@app.command()
+def watch(call: OneCall, config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
+    """Show what is said in a call, as it is said, until it ends or Ctrl-C. As JSON: one object a line."""
+    from vcond.cli.live import until_interrupted
+    from vcond.cli.live import watch as watch_one
+
+    until_interrupted(lambda: watch_one(_daemon(config), call, sys.stdout, as_json=as_json))
 
 
 @app.command()
@@ -220,12 +248,55 @@ def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json =
         _print(rows, as_json, render.outbox(rows, ask(socket, "sinks")))
 
 
+OtherConfig = Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")]
+OneVcon = Annotated[str, typer.Argument(help="A vCon's id or its beginning.")]
+
+
+@outbox_app.command("dead")
+def outbox_dead(context: typer.Context, config: OtherConfig = None, as_json: Json = False) -> None:
+    """List the dead letters: what a sink refused for good, with its reason. Exit 1 when there are any."""
+    from vcond.cli.admin_client import ask
+
+    rows = ask(_daemon(config or context.obj).admin_socket, "dead")
+    _print(rows, as_json, render.dead(rows))
+    raise typer.Exit(1 if rows else 0)
+
+
+@outbox_app.command("show")
+def outbox_show(context: typer.Context, uuid: OneVcon, config: OtherConfig = None, as_json: Json = False) -> None:
+    """Show what the ledger knows of one vCon: when it was made, who has it, who refused it and why."""
+    from vcond.cli.admin_client import ask
+
+    found = ask(_daemon(config or context.obj).admin_socket, "entry", uuid=uuid)
+    _print(found, as_json, render.entry(found))
+
+
+@outbox_app.command("discard")
+def outbox_discard(
+    context: typer.Context,
+    uuid: OneVcon,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: OtherConfig = None,
+) -> None:
+    """Give a dead letter up: who refused it never gets it. The ledger and the log keep that. Exit 1 when it is kept."""
+    from vcond.cli.admin_client import ask
+
+    socket = _daemon(config or context.obj).admin_socket
+    found = ask(socket, "entry", uuid=uuid)
+    print("\n".join(render.loss(found)))
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Discard it?")):
+        print("nothing was discarded; --yes does it without asking", file=sys.stderr)
+        raise typer.Exit(1)
+    done = ask(socket, "discard", write=True, uuid=found["uuid"])
+    print(f"discarded: {', '.join(done['discarded'])} will not get it")
+
+
 @outbox_app.command("retry")
 def outbox_retry(
     context: typer.Context,
     uuid: Annotated[str, typer.Argument(help="One vCon; without it, all dead letters.")] = "",
     sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
-    config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
+    config: OtherConfig = None,
 ) -> None:
     """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
     from vcond.cli.admin_client import ask
@@ -242,7 +313,7 @@ def outbox_resend(
     since: Annotated[str, typer.Option(help="All vCons made at this time or later, as in 2026-11-29T10:00:00Z.")] = "",
     until: Annotated[str, typer.Option(help="And before this time.")] = "",
     sink: Annotated[str, typer.Option(help="Only to this sink.")] = "",
-    config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
+    config: OtherConfig = None,
 ) -> None:
     """Send delivered vCons again if a receiver lost them. Their files must still exist: delivery.keep_days."""
     from vcond.cli.admin_client import ask
@@ -262,7 +333,7 @@ def outbox_erase(
     """Remove the kept file of a delivered vCon, and have every sink forget it. Exit 1 when one did not: ask again."""
     from vcond.cli.admin_client import ask
 
-    sinks = ask(_load(config or context.obj).config.vcond.admin_socket, "erase", write=True, uuid=uuid)["sinks"]
+    sinks = ask(_daemon(config or context.obj).admin_socket, "erase", write=True, uuid=uuid)["sinks"]
     for name, why in sinks.items():
         print(f"{name}: {'NOT erased: ' + why if why else 'erased'}")
     raise typer.Exit(1 if any(sinks.values()) else 0)

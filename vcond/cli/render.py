@@ -95,6 +95,59 @@ def outbox(rows: Sequence[Mapping[str, Any]], sinks: Sequence[Mapping[str, Any]]
             yield f"    answered: {' '.join(row['answer'].split())[:300]}"
 
 
+def dead(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """``vcond outbox dead``."""
+    if not rows:
+        yield "no dead letters"
+    for row in rows:
+        yield f"{row['uuid']}  {row['sink']:<14} {row['reason']}  (of {_time(row['published'])}, tried {_time(row['last_try'])})"
+        if row["answer"]:
+            yield f"    answered: {' '.join(row['answer'].split())[:300]}"
+    if rows:
+        yield "        -> set right what refused them, then vcond outbox retry; vcond outbox discard UUID gives one up"
+
+
+def entry(found: Mapping[str, Any]) -> Iterator[str]:
+    """``vcond outbox show``."""
+    yield f"{found['uuid']}  {found['bytes']} bytes, of {_time(found['published'])}: {_STAGES[found['stage']]}"
+    if found["closed"]:
+        yield f"  closed {_time(found['closed'])}"
+    for name, value in found["facts"].items():
+        yield f"  {name}: {value}"
+    for one in found["sinks"]:
+        more = "".join(f" {text}" for text in (one["reason"], one["target"]) if text)
+        when = f", {_time(one['last_try'])}" if one["last_try"] else ""
+        gone = "" if one["configured"] else " (no longer configured)"
+        yield f"  sink {one['sink']}{gone}: {one['state']}{more}, tries {one['attempts']}{when}"
+        if one["state"] != "delivered" and one["answer"]:
+            yield f"    answered: {' '.join(one['answer'].split())[:300]}"
+    yield f"  sha512 {found['sha512']}"
+
+
+_STAGES = {
+    "open": "not everywhere yet",
+    "done": "being put away",
+    "kept": "closed, its file is kept",
+    "gone": "closed, its file is removed",
+    "lost": "its file vanished",
+}
+
+
+def loss(found: Mapping[str, Any]) -> Iterator[str]:
+    """What is lost when a dead letter is discarded."""
+    dead = [one["sink"] for one in found["sinks"] if one["state"] == "dead"]
+    has = [one["sink"] for one in found["sinks"] if one["state"] == "delivered"]
+    waits = [one["sink"] for one in found["sinks"] if one["state"] in {"pending", "sending"}]
+    yield f"vCon {found['uuid']} of {_time(found['published'])}, {found['bytes']} bytes"
+    yield f"  refused it, and will never get it: {', '.join(dead) or 'nobody'}"
+    if waits:
+        yield f"  still waits for: {', '.join(waits)}; it is not taken from them"
+    elif has:
+        yield f"  has it: {', '.join(has)}; here it is removed, or kept for delivery.keep_days"
+    else:
+        yield "  NOBODY has it: the recording and the text of this call are lost once delivery.keep_days have passed"
+
+
 _TIMES = (("published", "of"), ("last_try", "tried"), ("next_try", "next try"))
 
 

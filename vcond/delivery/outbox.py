@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final, Self
+from sqlite3 import Connection
+from typing import Final, Self, TypeVar
 
 import structlog
 
@@ -29,6 +30,7 @@ from vcond.delivery.store_thread import StoreThread
 from vcond.sdk.sink import Confirming, Sink
 from vcond.storage.files import Files
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 MAX_FACTS: Final = 32
@@ -156,11 +158,13 @@ class Outbox:
 
     async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
         """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
-        count = await self._call(
-            lambda store: store.tell("retry dead letters", lambda db: rows.put_back(db, uuid, sink))
-        )
+        count = await self.tell("put dead letters back", lambda db: rows.put_back(db, uuid, sink))
         self._nudge(sink)
         return count
+
+    async def tell(self, what: str, change: Callable[[Connection], T]) -> T:
+        """Change or read rows in one transaction. Raises StorageError, which says ``what``."""
+        return await self._call(lambda store: store.tell(what, change))
 
     async def resend(self, again: Again) -> int:
         """Send what every sink had once more, where its file is kept (``keep_days``); how many vCons."""
@@ -200,9 +204,7 @@ class Outbox:
     async def confirmations(self) -> dict[str, dict[str, int]]:
         """By sink that is asked what it has: how many kept vCons are ``confirmed``, ``gone`` and ``unknown``."""
         names = [confirmer.name for confirmer in self._confirmers]
-        return await self._call(
-            lambda store: {name: store.ask(partial(confirmations.counts, sink=name)) for name in names}
-        )
+        return await self.tell("count", lambda db: {name: confirmations.counts(db, sink=name) for name in names})
 
     async def measure(self) -> None:
         """Set the gauges. ``run`` does it every few seconds."""

@@ -18,6 +18,8 @@ ANY_SIZE: Final = 2**62
 """Bytes that no vCon has."""
 REMOVED: Final = "sink-removed"
 MISSING: Final = "file-missing"
+DISCARDED: Final = "discarded"
+"""The operator gave it up: it counts as done, and is not put back with the others."""
 
 
 Order = Literal["newest", "oldest", "any"]
@@ -255,11 +257,14 @@ def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> Non
 
 
 def complete(db: sqlite3.Connection, seq: int, sinks: Sequence[str], now: int) -> bool:
-    """Close a vCon when every configured sink has it; whether that is so.
+    """Close a vCon when every configured sink has it, or was given up; whether that is so.
 
     Deliveries at sinks that were removed from the configuration do not hold it back: they become dead.
     """
-    rows = db.execute("SELECT sink FROM delivery_states WHERE seq = ? AND state = 'delivered'", (seq,))
+    rows = db.execute(
+        "SELECT sink FROM delivery_states WHERE seq = ? AND (state = 'delivered' OR state = 'dead' AND reason = ?)",
+        (seq, DISCARDED),
+    )
     if not {row[0] for row in rows}.issuperset(sinks):
         return False
     set_stage(db, seq, "done", now)
@@ -299,16 +304,31 @@ def kept_before(db: sqlite3.Connection, closed_before: int, limit: int) -> list[
 def put_back(db: sqlite3.Connection, uuid: str | None, sink: str | None) -> int:
     """Dead deliveries of open vCons are pending again; those that wait are due now. How many were dead."""
     which = (
-        "(:uuid IS NULL OR seq = (SELECT seq FROM delivery_vcons WHERE uuid = :uuid)) "
+        "reason != :discarded AND (:uuid IS NULL OR seq = (SELECT seq FROM delivery_vcons WHERE uuid = :uuid)) "
         "AND (:sink IS NULL OR sink = :sink) "
         "AND seq IN (SELECT seq FROM delivery_vcons WHERE stage = 'open')"
     )
-    asked = {"uuid": uuid, "sink": sink}
+    asked = {"uuid": uuid, "sink": sink, "discarded": DISCARDED}
     db.execute(f"UPDATE delivery_states SET next_at = 0 WHERE state = 'pending' AND {which}", asked)  # noqa: S608 - no input in it
     return db.execute(
         f"UPDATE delivery_states SET state = 'pending', attempts = 0, next_at = 0 WHERE state = 'dead' AND {which}",  # noqa: S608 - no input in it
         asked,
     ).rowcount
+
+
+def discard(db: sqlite3.Connection, uuid: str, sinks: Sequence[str], now: int) -> list[str]:
+    """The dead deliveries of an open vCon are given up, which stays written; of which sinks."""
+    found = find(db, uuid)
+    if found is None or found.stage != "open":
+        return []
+    dead = db.execute("SELECT sink FROM delivery_states WHERE seq = ? AND state = 'dead'", (found.seq,)).fetchall()
+    db.execute(
+        "UPDATE delivery_states SET reason = ?, last_at = ? WHERE seq = ? AND state = 'dead'",
+        (DISCARDED, now, found.seq),
+    )
+    if dead:
+        complete(db, found.seq, sinks, now)
+    return [row[0] for row in dead]
 
 
 def waiting_elsewhere(db: sqlite3.Connection, sinks: Sequence[str]) -> dict[str, int]:

@@ -58,7 +58,8 @@ def run_demo(options: DemoOptions) -> int:
     try:
         recording = own_call(options.wav) if options.wav is not None else demo_call()
         player = _player(options)
-        with demo_paths(options.out) as where, Terminal(recording) as terminal:
+        names = [person.name for person in recording.parties]
+        with demo_paths(options.out) as where, Terminal(names, recording.seconds) as terminal:
             try:
                 path = asyncio.run(_demo(_Run(recording, player, where, terminal, stop)))
                 _show(path, recording)

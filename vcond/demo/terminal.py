@@ -1,4 +1,4 @@
-"""What a demo shows while it runs: who says what, and how far the call is.
+"""What a demo, and ``vcond watch``, show of a call that goes on: who says what, and how far the call is.
 
 On a terminal the words that are still being spoken and the position are redrawn in place below what is final; into a
 pipe or a file go only final lines and the position at every quarter.
@@ -7,8 +7,9 @@ pipe or a file go only final lines and the position at every quarter.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vcond.demo.call import Recording
-from vcond.sdk.contract import CaptionEvent
+if TYPE_CHECKING:
+    from vcond.sdk.contract import CaptionEvent
 
 MAX_SHOWN = 500
 """Characters of one line of text that are shown."""
@@ -39,16 +40,17 @@ def plain(text: str) -> str:
 
 
 class Terminal:
-    """Shows one demo. Use it as a context manager, so that a terminal is left as it was found."""
+    """Shows one call. Use it as a context manager, so that a terminal is left as it was found."""
 
-    def __init__(self, recording: Recording, out: TextIO | None = None) -> None:
+    def __init__(self, names: Sequence[str], seconds: float = 0.0, out: TextIO | None = None) -> None:
+        """``names`` of the parties; ``seconds`` that the call will take, 0 = nobody knows, and no position is shown."""
         stream = out or sys.stdout
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows another
         self.console = Console(file=stream, highlight=False, soft_wrap=False)
-        self._names = [plain(person.name) for person in recording.parties]
+        self._names = [plain(name) for name in names]
         self._widest = max([6, *map(len, self._names)])
-        self._seconds = recording.seconds
+        self._seconds = seconds
         self._partials: dict[int, CaptionEvent] = {}
         self._position = 0.0
         self._note = ""
@@ -109,6 +111,8 @@ class Terminal:
     def _below(self) -> RenderableType:
         """What is redrawn in place."""
         rows = [self._row(line, plain(line.text), dim=True) for _, line in sorted(self._partials.items())]
+        if not self._seconds:
+            return Group(*rows)
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             Text(f"{clock(self._position):>6}"),

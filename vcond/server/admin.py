@@ -23,14 +23,14 @@ log = structlog.get_logger()
 class Watched(Protocol):
     """What ``/v1/live`` serves."""
 
-    def watch(self) -> AbstractContextManager[AsyncIterator[msgspec.Struct]]:
-        """Lines from now on."""
+    def watch(self, call: str = "") -> AbstractContextManager[AsyncIterator[msgspec.Struct]]:
+        """Lines from now on, of one call or of all. Raises LookupError."""
 
 
 class AdminServer:
     """``GET /v1/NAME`` answers with JSON of ``reads[NAME](query)``, ``POST /v1/NAME`` of ``writes[NAME](query)``.
 
-    ``GET /v1/live`` streams one JSON object a line.
+    ``GET /v1/live`` streams one JSON object a line; ``?call=ID`` only of that call, until its end.
     """
 
     def __init__(
@@ -86,7 +86,11 @@ class AdminServer:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        with self._live.watch() as lines:
+        try:
+            watching = self._live.watch(request.query.get("call", ""))
+        except LookupError as why:
+            raise _refused(why) from None
+        with watching as lines:
             await response.prepare(request)
             with contextlib.suppress(ConnectionResetError):  # whoever watched has left
                 async for line in lines:
@@ -100,10 +104,14 @@ async def _answer(doors: dict[str, Callable[[dict[str, str]], Awaitable[Any]]], 
         raise web.HTTPNotFound(text=f"known are: {', '.join(sorted(doors))}\n")
     try:
         result = await door(dict(request.query))
-    except AmbiguousError as why:
-        raise web.HTTPConflict(text=f"{why}\n") from None
     except LookupError as why:
-        raise web.HTTPNotFound(text=f"{why.args[0] if why.args else 'not found'}\n") from None
+        raise _refused(why) from None
     except (OperatorError, ValueError) as why:
         raise web.HTTPBadRequest(text=f"{why}\n") from None
     return web.Response(body=msgspec.json.encode(result), content_type="application/json")
+
+
+def _refused(why: LookupError) -> web.HTTPException:
+    if isinstance(why, AmbiguousError):
+        return web.HTTPConflict(text=f"{why}\n")
+    return web.HTTPNotFound(text=f"{why.args[0] if why.args else 'not found'}\n")

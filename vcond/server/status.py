@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 import structlog
@@ -15,15 +16,18 @@ from vcond.call import events as ev
 from vcond.call.diagnosis import diagnose
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CapturedCall
+from vcond.capture.live_feed import EVERY, CaptionEvent, LiveFeed
 from vcond.capture.registry import CallRegistry
 from vcond.config import Config
 from vcond.delivery import Again, Outbox
 from vcond.delivery.model import Stage
+from vcond.delivery.rows import figures
 from vcond.journal import Store
 from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
+from vcond.server.dead_letters import DeadLetters
 from vcond.server.ingress import WebServer
 from vcond.server.ops import OpsServer
 from vcond.speech.dispatcher import Speech
@@ -55,6 +59,7 @@ class Parts(Protocol):
     config: Config
     clock: SteadyClock
     registry: CallRegistry
+    bus: LiveFeed
     store: Store
     finisher: Finisher
     outbox: Outbox
@@ -77,7 +82,9 @@ class Status:
         self._daemon = daemon
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
                                        "outbox": self._outbox, "sinks": self._sinks, "findings": self._findings}  # fmt: skip
-        self.writes: dict[str, Door] = {
+        letters = DeadLetters(daemon.outbox, daemon.clock.now)
+        self.reads |= letters.reads
+        self.writes: dict[str, Door] = letters.writes | {
             "retry": self._retry,
             "resend": self._resend,
             "erase": self._erase,
@@ -118,6 +125,10 @@ class Status:
             wrong += f"; metrics: {self._daemon.ops.trouble}"
         return f"{len(self._daemon.registry.live)} calls" + (f"; {wrong}" if wrong else "")
 
+    def watch(self, call: str = EVERY) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:
+        """What is said and happens from now on: of everything, or of one call until its end, by the beginning of its id."""
+        return self._find({"call": call}).captions() if call else self._daemon.bus.watch()
+
     async def _status(self, _: dict[str, str]) -> Any:
         daemon = self._daemon
         return {
@@ -134,6 +145,11 @@ class Status:
             "ops": daemon.ops.base_url,
             "speech": daemon.speech.status(),
             "pressure": daemon.registry.pressure.status(),
+            "outbox": [
+                {"sink": sink, "state": state, "vcons": count, "oldest": rfc3339(Instant(oldest))}
+                for sink, state, count, oldest in await daemon.outbox.tell("read the outbox", figures)
+            ],
+            "metrics": daemon.ops.trouble,
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:

@@ -10,6 +10,7 @@ from vcond.demo.terminal import Terminal, clock, plain
 from vcond.sdk.contract import CaptionEvent
 
 CALL = Recording("t", (Person("caller", "Rita"), Person("agent", "Marcus")), (b"\xff" * FRAME * 2000,) * 2)
+NAMES = [person.name for person in CALL.parties]
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 
 
@@ -75,7 +76,7 @@ def test_plain_takes_the_power_over_a_tty_away() -> None:
 
 
 def test_into_a_pipe_go_final_lines_and_quarters_without_escapes(pipe: io.StringIO) -> None:
-    with Terminal(CALL, pipe) as terminal:
+    with Terminal(NAMES, CALL.seconds, pipe) as terminal:
         terminal.say("ready", dim=True)
         terminal.caption(caption("partial", "good mor"))
         terminal.caption(caption("final", "Good morning."))
@@ -96,13 +97,13 @@ def test_into_a_pipe_go_final_lines_and_quarters_without_escapes(pipe: io.String
 
 
 def test_into_a_pipe_a_text_is_one_line_however_long(pipe: io.StringIO) -> None:
-    with Terminal(CALL, pipe) as terminal:
+    with Terminal(NAMES, CALL.seconds, pipe) as terminal:
         terminal.caption(caption("final", LONG, party=1))
     assert pipe.getvalue() == f"  1:05 Marcus {LONG}\n"
 
 
 def test_on_a_tty_long_text_wraps_below_its_beginning(tty: FakeTty) -> None:
-    with Terminal(CALL, tty) as terminal:
+    with Terminal(NAMES, CALL.seconds, tty) as terminal:
         terminal.caption(caption("final", LONG, party=1))
     first, *more = tty.glass
     assert first.startswith("  1:05 Marcus one two")
@@ -112,7 +113,7 @@ def test_on_a_tty_long_text_wraps_below_its_beginning(tty: FakeTty) -> None:
 
 
 def test_hold_and_digit_are_told_without_the_digit_and_other_events_are_not(pipe: io.StringIO) -> None:
-    with Terminal(CALL, pipe) as terminal:
+    with Terminal(NAMES, CALL.seconds, pipe) as terminal:
         for event in ("callopened", "held", "resumed", "digit", "utterance"):
             terminal.caption(caption("event", event, party=1))
     assert [line.split(maxsplit=2)[2].rstrip() for line in pipe.getvalue().splitlines()] == [
@@ -123,7 +124,7 @@ def test_hold_and_digit_are_told_without_the_digit_and_other_events_are_not(pipe
 
 
 def test_a_party_that_the_recording_does_not_have_is_shown_by_its_name(pipe: io.StringIO) -> None:
-    with Terminal(CALL, pipe) as terminal:
+    with Terminal(NAMES, CALL.seconds, pipe) as terminal:
         terminal.caption(caption("final", "Hello.", party=2, name="Eve\x1b["))
         terminal.caption(caption("final", "Hello?", party=None))
     assert [line.split() for line in pipe.getvalue().splitlines()] == [
@@ -133,14 +134,14 @@ def test_a_party_that_the_recording_does_not_have_is_shown_by_its_name(pipe: io.
 
 
 def test_the_daemons_name_for_a_party_goes_before_ours(pipe: io.StringIO) -> None:
-    with Terminal(CALL, pipe) as terminal:
+    with Terminal(NAMES, CALL.seconds, pipe) as terminal:
         terminal.caption(caption("final", "Hello.", party=1, name="Alice Agent"))
         terminal.caption(caption("final", "Hello!", party=0, name="Rita"))
     assert pipe.getvalue() == "  1:05 Alice Agent Hello.\n  1:05 Rita        Hello!\n"
 
 
 def test_on_a_tty_partials_and_position_are_redrawn_and_finals_stay(tty: FakeTty) -> None:
-    with Terminal(CALL, tty) as terminal:
+    with Terminal(NAMES, CALL.seconds, tty) as terminal:
         terminal.caption(caption("partial", "good"))
         terminal.caption(caption("partial", "good mor"))
         terminal.caption(caption("partial", "hel", party=1))
@@ -155,7 +156,7 @@ def test_on_a_tty_partials_and_position_are_redrawn_and_finals_stay(tty: FakeTty
 
 
 def test_nothing_is_wider_than_the_tty(tty: FakeTty) -> None:
-    with Terminal(CALL, tty) as terminal:
+    with Terminal(NAMES, CALL.seconds, tty) as terminal:
         terminal.note("a note that is much longer than this tty is wide")
         terminal.caption(caption("partial", LONG))
         terminal.caption(caption("final", LONG, party=1))
@@ -165,7 +166,7 @@ def test_nothing_is_wider_than_the_tty(tty: FakeTty) -> None:
 
 
 def test_the_position_is_redrawn_ten_times_a_second_of_the_call_at_most(tty: FakeTty) -> None:
-    with Terminal(CALL, tty) as terminal:
+    with Terminal(NAMES, CALL.seconds, tty) as terminal:
         before = tty.getvalue().count("0:40")
         for frame in range(100):  # two seconds
             terminal.progress(frame * 0.02)
@@ -176,7 +177,7 @@ def test_the_position_is_redrawn_ten_times_a_second_of_the_call_at_most(tty: Fak
 def test_a_stream_that_cannot_show_a_letter_does_not_end_the_demo() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    with Terminal(CALL, stream) as terminal:
+    with Terminal(NAMES, CALL.seconds, stream) as terminal:
         terminal.caption(caption("final", "Gr\u00fcezi"))
     stream.flush()
     assert b"Gr?ezi" in raw.getvalue()

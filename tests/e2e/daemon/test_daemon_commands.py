@@ -1,0 +1,71 @@
+"""The operator's commands on a daemon that runs: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+from daemon_kit import House
+
+
+@asynccontextmanager
+async def refusing():
+    """A conserver that takes no vCon, by its own word."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"detail": [{"loc": ["body", "uuid"], "msg": "no"}]}, status=422)
+
+    app = web.Application(client_max_size=1 << 26)
+    app.router.add_post("/{tail:.*}", refuse)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_call_and_its_dead_letter_by_the_commands_alone(tmp_path: Path):
+    house = House(tmp_path)
+    async with refusing() as url:
+        folder = f'[[sinks]]\ntype = "folder"\npath = "{house.vcons}"\n'
+        house.sinks = f'{folder}[[sinks]]\ntype = "conserver"\nurl = "{url}"\ntoken = "t"\ningress_lists = ["x"]\n'
+        async with house.running() as vcond:
+            async with vcond.stream() as stream:
+                await stream.play(0.5)
+                (row,) = await vcond.ask("calls")
+                code, printed = await house.command("status")
+                assert (code, "vcond " in printed, "1 calls" in printed) == (0, True, True), printed
+                assert "adapter twilio       attached" in printed
+                async with vcond.admin.get("http://vcond/v1/live", params={"call": row["call"][:13]}) as live:
+                    await stream.stop()
+                    lines = [json.loads(line) async for line in live.content]
+                assert {line["call"] for line in lines} == {row["call"]}, "of this call, and over with it"
+            (document,) = await vcond.delivered(1)
+            uuid = document["uuid"]
+            await vcond.until("dead", lambda found: len(found) == 1)
+            code, printed = await house.command("outbox", "dead")
+            assert (code, uuid in printed, "refused:422" in printed) == (1, True, True), printed
+            assert (await house.command("status"))[0] == 1
+            code, printed = await house.command("outbox", "show", uuid[:18])
+            assert (code, "sink conserver: dead refused:422" in printed) == (0, True), printed
+            code, printed = await house.command("outbox", "discard", uuid)
+            assert (code, "has it: folder" in printed, "nothing was discarded" in printed) == (1, True, True), printed
+            code, printed = await house.command("outbox", "discard", uuid, "--yes")
+            assert (code, "conserver will not get it" in printed) == (0, True), printed
+            assert '"dead letter discarded by the operator' in house.log
+            assert await house.command("outbox", "dead") == (0, "no dead letters\n")
+            code, printed = await house.command("outbox", "show", uuid, "--json")
+            sinks = json.loads(printed)["sinks"]
+            assert [(one["sink"], one["reason"]) for one in sinks if one["state"] == "dead"] == [
+                ("conserver", "discarded")
+            ]
+            for words in (("outbox", "discard", uuid, "--yes"), ("outbox", "show", "ffff"), ("watch", "ffff")):
+                assert (await house.command(*words))[0] == 2
+    for words in (("status",), ("calls", "--live"), ("outbox", "dead")):
+        code, printed = await house.command(*words)
+        assert (code, printed.count("\n")) == (2, 1), printed

@@ -1,0 +1,78 @@
+"""``vcond status``: how the daemon is, on one screen, and for what is wrong the command that mends it or says more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vcond.cli.admin_client import ask
+from vcond.config import DaemonConfig
+
+Row = dict[str, Any]
+FIXES = {
+    "loop": "systemctl restart vcond; journalctl -u vcond says what it last did",
+    "start": "wait for it: journalctl -fu vcond",
+    "stop": "systemctl start vcond when it is down",
+    "adapter": "vcond check",
+    "journal": "vcond check --offline",
+    "speech": "vcond check --offline",
+    "outbox": "vcond check --offline",
+    "sink": "vcond outbox",
+    "metrics": "set ops.listen, then systemctl restart vcond",
+}
+"""By the first word of what is wrong."""
+
+
+def status(config: DaemonConfig) -> Row:
+    """What the daemon says of itself, and ``problems``: what, detail, fix. Raises NotRunningError and its like."""
+    told: Row = ask(config.admin_socket, "status")
+    return told | {"problems": list(_problems(told, ask(config.admin_socket, "sinks")))}
+
+
+def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
+    hints = {f"sink {one['sink']}": one["fix"] for one in sinks}
+    hints |= {what: one["hint"] for what, one in told["pressure"].items()}
+    wrong: dict[str, str] = {what: one["detail"] for what, one in told["pressure"].items() if one["hint"]}
+    wrong |= told["ready"] | ({"metrics": told["metrics"]} if told.get("metrics") else {})
+    for what, detail in wrong.items():
+        fix = FIXES.get(what.split()[0], "vcond check")
+        yield {"what": what, "detail": detail, "fix": hints.get(what) or fix}
+    dead = [one for one in told["outbox"] if one["state"] == "dead"]
+    if dead:
+        count = sum(one["vcons"] for one in dead)
+        detail = f"{count} refused by {', '.join(one['sink'] for one in dead)}: they wait for you"
+        yield {"what": "dead letters", "detail": detail, "fix": "vcond outbox dead, then vcond outbox retry or discard"}
+
+
+def lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """For people."""
+    counts = [f"{told[what]} {word}" for what, word in _COUNTS.items() if told[what] or what == "calls"]
+    yield f"vcond {told['version']}: {', '.join(counts)}"
+    for name, one in sorted(told["adapters"].items()):
+        state = "attached" if one["attached"] else "NOT attached"
+        yield f"  adapter {name:<12} {state}" + (f": {one['detail']}" if one["detail"] else "")
+    yield f"  speech               {_speech(told['speech'])}"
+    waiting = [f"{one['vcons']} {one['state']} at {one['sink']} since {one['oldest'][:16]}Z" for one in told["outbox"]]
+    yield f"  outbox               {'; '.join(waiting) or 'everything is delivered'}"
+    for what, one in told["pressure"].items():
+        yield f"  {what:<20} {one['detail']}"
+    for one in told["problems"]:
+        yield f"WRONG   {one['what']}: {one['detail']}"
+        yield f"        -> {one['fix']}"
+    if not told["problems"]:
+        yield "all is well"
+
+
+_COUNTS = {
+    "calls": "calls",
+    "finishing": "being finished",
+    "amending": "waiting for texts",
+    "unfinished": "of an earlier run",
+}
+
+
+def _speech(told: Mapping[str, Any]) -> str:
+    if not told.get("engine"):
+        return "none: calls are not transcribed"
+    behind = f", {told['deferred_seconds']:.0f} s of speech deferred" if told["deferred"] else ""
+    return f"{told['engine']}, {told['workers']} workers, load {100 * told['load']:.0f} %{behind}"

@@ -340,6 +340,24 @@ def outbox_erase(
 
 
 @app.command()
+def export(
+    to: Annotated[Path, typer.Option(help="The folder; it is made.")],
+    uuid: Annotated[str, typer.Argument(help="Only of ids that begin so.")] = "",
+    since: Annotated[str, typer.Option(help="Only calls that began from then on, as 2026-11-29T10:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="And before then.")] = "",
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Copy the vCons that vcond holds, waiting and kept ones, into a folder. Exit 1 when there are none."""
+    from vcond.cli.export import export as copy
+    from vcond.cli.export import lines
+
+    rows = copy(_daemon(config), to, uuid, since, until)
+    _print(rows, as_json, lines(rows))
+    raise typer.Exit(0 if rows else 1)
+
+
+@app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
     from vcond.cli.recover import recover as recover_all
@@ -459,7 +477,7 @@ app.add_typer(config_app, name="config")
 
 @config_app.command("show")
 def config_show(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """Print the configuration in force and the source of each key; secrets are not shown."""
+    """Print what is in force and where each key comes from: default, file, variable, credential. No secret is shown."""
     from vcond.cli.settings import in_force
 
     rows = in_force(_load(config))

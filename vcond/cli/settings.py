@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import Any
 
@@ -10,14 +11,16 @@ import msgspec
 from vcond.config import Loaded
 
 _SECRET = ("token", "password", "secret", "key")
+_USER = re.compile(r"(?<=://)[^/?#@]+@")
+"""Who an address is used as: name and password."""
 
 
 def in_force(loaded: Loaded) -> list[dict[str, Any]]:
-    """Every key with its value and where it comes from; what is secret by its name, or kept elsewhere, is not shown."""
-    rows: list[dict[str, Any]] = []
+    """Every key with its value and where it comes from: ``default``, a file, a variable, and by reference from a credential.
 
-    def kept_elsewhere(at: str) -> bool:
-        return any(key == at or key.startswith(f"{at}[") for key in loaded.referred)
+    What is secret by its name, in an address, or kept elsewhere, is not shown.
+    """
+    rows: list[dict[str, Any]] = []
 
     def walk(value: Any, at: str) -> None:
         if isinstance(value, dict):
@@ -27,9 +30,11 @@ def in_force(loaded: Loaded) -> list[dict[str, Any]]:
             for i, item in enumerate(value):
                 walk(item, f"{at}[{i}]")
         else:
-            hidden = value and (any(word in at for word in _SECRET) or kept_elsewhere(at))
-            shown = "(set)" if hidden else value
-            rows.append({"key": at, "value": shown, "origin": loaded.origin.get(at.partition("[")[0], "default")})
+            from_where = [where for key, where in loaded.referred.items() if key == at or key.startswith(f"{at}[")]
+            hidden = value and (from_where or any(word in at for word in _SECRET))
+            shown = "(set)" if hidden else _USER.sub("(set)@", value) if isinstance(value, str) else value
+            origin = ", ".join([loaded.origin.get(at.partition("[")[0], "default"), *dict.fromkeys(from_where)])
+            rows.append({"key": at, "value": shown, "origin": origin})
 
     walk(msgspec.to_builtins(loaded.config), "")
     return rows

@@ -39,8 +39,8 @@ class Loaded:
     config: Config
     origin: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    referred: frozenset[str] = frozenset()
-    """Keys with something in them that is kept elsewhere."""
+    referred: Mapping[str, str] = field(default_factory=dict)
+    """Keys with something in them that is kept elsewhere, and where: ``credential ari``, ``file /path``, ``env NAME``."""
     twice: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Keys that two files have: the one that does not count, and the one that does."""
 
@@ -51,10 +51,10 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     tree, origin, files = _tree(path, environ, twice)
     with naming_files(origin):
         refuse_renamed(tree, origin)
-    referred: set[str] = set()
+    referred: dict[str, str] = {}
     tree = _resolved(tree, environ, "", referred)
     with naming_files(origin):
-        return Loaded(convert(tree, Config, ""), origin, tuple(files), frozenset(referred), twice)
+        return Loaded(convert(tree, Config, ""), origin, tuple(files), referred, twice)
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
     tree, origin, _ = _tree(path, environ)
     with naming_files(origin):
         refuse_renamed({"vcond": tree.get("vcond", {})}, origin)
-    return convert(_resolved(tree.get("vcond", {}), environ, "vcond", set()), DaemonConfig, "vcond")
+    return convert(_resolved(tree.get("vcond", {}), environ, "vcond", {}), DaemonConfig, "vcond")
 
 
 def adapter_kinds(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -208,14 +208,14 @@ def _toml_value(text: str) -> object:
         return text
 
 
-def _resolved(value: Any, environ: Mapping[str, str], at: str, referred: set[str]) -> Any:
+def _resolved(value: Any, environ: Mapping[str, str], at: str, referred: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _resolved(item, environ, f"{at}.{key}" if at else key, referred) for key, item in value.items()}
     if isinstance(value, list):
         return [_resolved(item, environ, f"{at}[{i}]", referred) for i, item in enumerate(value)]
     if not isinstance(value, str) or not _REFERENCE.search(value):
         return value
-    referred.add(at)
+    referred[at] = ", ".join(f"{kind} {name}" for kind, name in _REFERENCE.findall(value))
     return _REFERENCE.sub(lambda found: _secret(found[1], found[2], environ, at), value)
 
 

@@ -78,7 +78,7 @@ def test_secrets_are_not_shown(tmp_path: Path):
     file = tmp_path / "vcond.toml"
     file.write_text(
         '[web]\ntoken = "hush"\n[adapters.asterisk]\npassword = "hush"\n'
-        '[adapters.janus]\nsecrets = { "*" = "hush", "1234" = "hush" }\n'
+        '[adapters.janus]\nurl = "wss://me:hush@janus.example.com/x"\nsecrets = { "*" = "hush", "1234" = "hush" }\n'
         '[adapters.freeswitch]\nurl = "ws://127.0.0.1:1/a/${env:TOKEN}"\nvariables = ["${env:TOKEN}", "b"]\n'
         '[[sinks]]\ntype = "conserver"\nname = "c"\ntoken = "hush"\n'
     )
@@ -89,6 +89,10 @@ def test_secrets_are_not_shown(tmp_path: Path):
     assert rows["adapters.freeswitch.url"]["value"] == "(set)"
     assert rows["vcond.grace"] == {"key": "vcond.grace", "value": 3.0, "origin": "VCOND_VCOND__GRACE"}
     assert rows["vcond.drain"]["origin"] == "default"
+    assert rows["adapters.janus.url"]["value"] == "wss://(set)@janus.example.com/x"
+    assert rows["adapters.janus.url"]["origin"] == str(file)
+    assert rows["adapters.freeswitch.url"]["origin"] == f"{file}, env TOKEN"
+    assert rows["adapters.freeswitch.variables"]["origin"] == f"{file}, env TOKEN"
 
 
 def test_the_sample_is_printed():

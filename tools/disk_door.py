@@ -21,6 +21,7 @@ OPERATOR, MODEL, SYSTEM, OURS = (
 )
 MAY: dict[str, str] = {
     "vcond.app.plugins": OPERATOR,
+    "vcond.app.setup_steps": OURS,
     "vcond.base.log": SYSTEM,
     "vcond.capture.resources": SYSTEM,
     "vcond.base.tls": OPERATOR,

@@ -107,27 +107,13 @@ def in_its_name(text: str, kind: str, name: str) -> str:
     return text if kind == name else text.replace(f"adapters.{kind}.", f"adapters.{name}.")
 
 
-def setup_text(name: str) -> str:
-    """How to set up one system for vcond: what its adapter brings. Raises ConfigError.
-
-    That is ``setup.md`` of the adapter's package, or ``setup-<name>.md`` where that holds several adapters.
-    """
-    known = installed(ADAPTERS)
-    if name not in known:
-        raise ConfigError(f"there is no adapter {name!r}; installed are: {', '.join(sorted(known))}")
-    text = _of_package(known[name][0], name, "setup.md")
-    if not text.is_file():
-        raise ConfigError(f"adapter {name!r} has no setup.md; see its own documentation")
-    return text.read_text("utf-8")
-
-
 def hints(name: str) -> dict[str, str]:
     """What an adapter says is to be done about what is missing in a record, by code (``vcond.call.diagnosis``).
 
     That is ``hints.toml`` of the adapter's package, or ``hints-<name>.toml``; one that brings none says nothing.
     """
     known = installed(ADAPTERS)
-    text = _of_package(known[name][0], name, "hints.toml") if name in known else None
+    text = of_package(known[name][0], name, "hints.toml") if name in known else None
     if text is None or not text.is_file():
         return {}
     try:
@@ -142,7 +128,7 @@ def hints_by_section(adapters: Mapping[str, Mapping[str, Any]]) -> dict[str, dic
     return {name: hints(str(section.get("type", name))) for name, section in adapters.items()}
 
 
-def _of_package(point: EntryPoint, name: str, file: str) -> Traversable:
+def of_package(point: EntryPoint, name: str, file: str) -> Traversable:
     """A file of an adapter's package; ``<stem>-<name>`` where that holds several adapters."""
     package = resources.files(point.module.partition(".")[0])
     stem, _, ending = file.partition(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,10 @@ from vcond.base.errors import InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
 from vcond.cli.model import model_app
+from vcond.cli.options import DEFAULT, ConfigFile, load_all, load_daemon
+from vcond.cli.outbox import outbox_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
-
-if TYPE_CHECKING:
-    from vcond.config import DaemonConfig, Loaded
 
 app = typer.Typer(
     name="vcond",
@@ -29,26 +28,8 @@ app = typer.Typer(
     help="Live calls become vCons: attaches to a PBX, records each party, transcribes, delivers.",
 )
 
-DEFAULT = Path("/etc/vcond/vcond.toml")
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="The configuration file.", show_default=True)
-]
-
 OneCall = Annotated[str, typer.Argument(help="A call's id or its beginning.")]
 OneFile = Annotated[Path, typer.Argument(help="A vCon file.")]
-
-
-def _load(path: Path) -> Loaded:
-    from vcond.config import load
-
-    return load(path, os.environ)
-
-
-def _daemon(path: Path) -> DaemonConfig:
-    """What is needed to ask the daemon: who may do that may not read every secret."""
-    from vcond.config import load_daemon
-
-    return load_daemon(path, os.environ)
 
 
 def _say(line: str) -> None:
@@ -115,11 +96,20 @@ def check(
 
 
 @app.command()
-def setup(name: Annotated[str, typer.Argument(help="asterisk, freeswitch, twilio, ...")]) -> None:
-    """Print the steps that configure a PBX or platform for vcond."""
-    from vcond.app.plugins import setup_text, without_links
+def setup(
+    name: Annotated[
+        str, typer.Argument(help="asterisk, freeswitch, twilio, webrtc, janus, siprec, stream, conserver, ...")
+    ],
+    config: ConfigFile = DEFAULT,
+    write: Annotated[Path | None, typer.Option("--write", help="Write the snippets as files into this folder.")] = None,
+) -> None:
+    """Print what to write into a PBX's, platform's or conserver's configuration, step by step, with the values of this one."""
+    from vcond.cli.setup import setup_text, write_files
 
-    print(without_links(setup_text(name)), end="")
+    if write is None:
+        print(setup_text(name, config), end="")
+    else:
+        print("\n".join(write_files(name, config, write)))
 
 
 @app.command()
@@ -127,7 +117,7 @@ def status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Show how the daemon is on one screen, and for what is wrong the command that mends it. Exit 1 when something is."""
     from vcond.cli import status as daemon
 
-    told = daemon.status(_daemon(config))
+    told = daemon.status(load_daemon(config))
     _print(told, as_json, daemon.lines(told))
     raise typer.Exit(1 if told["problems"] else 0)
 
@@ -144,9 +134,9 @@ def calls(
     if live:
         from vcond.cli.live import live_calls, until_interrupted
 
-        until_interrupted(lambda: live_calls(_daemon(config), sys.stdout))
+        until_interrupted(lambda: live_calls(load_daemon(config), sys.stdout))
         return
-    rows = summaries(_daemon(config))
+    rows = summaries(load_daemon(config))
     _print(rows, as_json, render.calls(rows))
 
 
@@ -165,7 +155,7 @@ def show(
         document, lines = summary(Path(call))
         _print(document, as_json, lines)
         return
-    found = find(_daemon(config), call)
+    found = find(load_daemon(config), call)
     _print(found, as_json, render.call(found))
 
 
@@ -194,7 +184,7 @@ def watch(call: OneCall, config: ConfigFile = DEFAULT, as_json: Json = False) ->
     from vcond.cli.live import until_interrupted
     from vcond.cli.live import watch as watch_one
 
-    until_interrupted(lambda: watch_one(_daemon(config), call, sys.stdout, as_json=as_json))
+    until_interrupted(lambda: watch_one(load_daemon(config), call, sys.stdout, as_json=as_json))
 
 
 @app.command()
@@ -206,7 +196,7 @@ def pause(
     """Pause recording of a call until it is resumed."""
     from vcond.cli.admin_client import ask
 
-    render.done(ask(_daemon(config).admin_socket, "pause", write=True, call=call, reason=reason))
+    render.done(ask(load_daemon(config).admin_socket, "pause", write=True, call=call, reason=reason))
 
 
 @app.command()
@@ -222,7 +212,7 @@ def resume(
     """Resume recording that `vcond pause` paused. Exit 1 if others still have it paused."""
     from vcond.cli.admin_client import ask
 
-    socket = _daemon(config).admin_socket
+    socket = load_daemon(config).admin_socket
     if force and not yes and sys.stdin.isatty():
         others = ask(socket, "call", call=call).get("paused_by", [])
         typer.confirm(f"Paused by {', '.join(others) or 'nobody'}. Record again without their consent?", abort=True)
@@ -230,113 +220,6 @@ def resume(
     row = ask(socket, "resume", write=True, call=call, **query)
     render.done(row)
     raise typer.Exit(1 if row["paused"] else 0)
-
-
-outbox_app = typer.Typer(help="vCons that are being delivered to the sinks.", invoke_without_command=True)
-app.add_typer(outbox_app, name="outbox")
-
-
-@outbox_app.callback()
-def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """List vCons that are not delivered everywhere yet, and dead letters with their reason."""
-    context.obj = config
-    if context.invoked_subcommand is None:
-        from vcond.cli.admin_client import ask
-
-        socket = _daemon(config).admin_socket
-        rows = ask(socket, "outbox")
-        _print(rows, as_json, render.outbox(rows, ask(socket, "sinks")))
-
-
-OtherConfig = Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")]
-OneVcon = Annotated[str, typer.Argument(help="A vCon's id or its beginning.")]
-
-
-@outbox_app.command("dead")
-def outbox_dead(context: typer.Context, config: OtherConfig = None, as_json: Json = False) -> None:
-    """List the dead letters: what a sink refused for good, with its reason. Exit 1 when there are any."""
-    from vcond.cli.admin_client import ask
-
-    rows = ask(_daemon(config or context.obj).admin_socket, "dead")
-    _print(rows, as_json, render.dead(rows))
-    raise typer.Exit(1 if rows else 0)
-
-
-@outbox_app.command("show")
-def outbox_show(context: typer.Context, uuid: OneVcon, config: OtherConfig = None, as_json: Json = False) -> None:
-    """Show what the ledger knows of one vCon: when it was made, who has it, who refused it and why."""
-    from vcond.cli.admin_client import ask
-
-    found = ask(_daemon(config or context.obj).admin_socket, "entry", uuid=uuid)
-    _print(found, as_json, render.entry(found))
-
-
-@outbox_app.command("discard")
-def outbox_discard(
-    context: typer.Context,
-    uuid: OneVcon,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    config: OtherConfig = None,
-) -> None:
-    """Give a dead letter up: who refused it never gets it. The ledger and the log keep that. Exit 1 when it is kept."""
-    from vcond.cli.admin_client import ask
-
-    socket = _daemon(config or context.obj).admin_socket
-    found = ask(socket, "entry", uuid=uuid)
-    print("\n".join(render.loss(found)))
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Discard it?")):
-        print("nothing was discarded; --yes does it without asking", file=sys.stderr)
-        raise typer.Exit(1)
-    done = ask(socket, "discard", write=True, uuid=found["uuid"])
-    print(f"discarded: {', '.join(done['discarded'])} will not get it")
-
-
-@outbox_app.command("retry")
-def outbox_retry(
-    context: typer.Context,
-    uuid: Annotated[str, typer.Argument(help="One vCon; without it, all dead letters.")] = "",
-    sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
-    config: OtherConfig = None,
-) -> None:
-    """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
-    from vcond.cli.admin_client import ask
-
-    query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
-    answer = ask(_daemon(config or context.obj).admin_socket, "retry", write=True, **query)
-    print(f"{answer['retried']} to be sent again")
-
-
-@outbox_app.command("resend")
-def outbox_resend(
-    context: typer.Context,
-    uuid: Annotated[str, typer.Argument(help="One vCon.")] = "",
-    since: Annotated[str, typer.Option(help="All vCons made at this time or later, as in 2026-11-29T10:00:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="And before this time.")] = "",
-    sink: Annotated[str, typer.Option(help="Only to this sink.")] = "",
-    config: OtherConfig = None,
-) -> None:
-    """Send delivered vCons again if a receiver lost them. Their files must still exist: delivery.keep_days."""
-    from vcond.cli.admin_client import ask
-
-    asked = (("uuid", uuid), ("since", since), ("until", until), ("sink", sink))
-    query = {name: value for name, value in asked if value}
-    answer = ask(_daemon(config or context.obj).admin_socket, "resend", write=True, **query)
-    print(f"{answer['resent']} to be sent again")
-
-
-@outbox_app.command("erase")
-def outbox_erase(
-    context: typer.Context,
-    uuid: Annotated[str, typer.Argument(help="A vCon that every sink has.")],
-    config: Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")] = None,
-) -> None:
-    """Remove the kept file of a delivered vCon, and have every sink forget it. Exit 1 when one did not: ask again."""
-    from vcond.cli.admin_client import ask
-
-    sinks = ask(_daemon(config or context.obj).admin_socket, "erase", write=True, uuid=uuid)["sinks"]
-    for name, why in sinks.items():
-        print(f"{name}: {'NOT erased: ' + why if why else 'erased'}")
-    raise typer.Exit(1 if any(sinks.values()) else 0)
 
 
 @app.command()
@@ -352,7 +235,7 @@ def export(
     from vcond.cli.export import export as copy
     from vcond.cli.export import lines
 
-    rows = copy(_daemon(config), to, uuid, since, until)
+    rows = copy(load_daemon(config), to, uuid, since, until)
     _print(rows, as_json, lines(rows))
     raise typer.Exit(0 if rows else 1)
 
@@ -362,7 +245,7 @@ def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
     from vcond.cli.recover import recover as recover_all
 
-    result = recover_all(_load(config))
+    result = recover_all(load_all(config))
     _print(result, as_json, [f"{name}: {count}" for name, count in result.items()])
     raise typer.Exit(0 if not result["undelivered"] else 1)
 
@@ -468,6 +351,7 @@ def demo(
     raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx)))
 
 
+app.add_typer(outbox_app, name="outbox")
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 
@@ -480,7 +364,7 @@ def config_show(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Print what is in force and where each key comes from: default, file, variable, credential. No secret is shown."""
     from vcond.cli.settings import in_force
 
-    rows = in_force(_load(config))
+    rows = in_force(load_all(config))
     _print(rows, as_json, [f"{row['key']} = {row['value']}  # {row['origin']}" for row in rows])
 
 

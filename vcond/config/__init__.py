@@ -1,9 +1,18 @@
 """What the operator says: files, environment, secrets, all typed; anything unknown is an error with a suggestion."""
 
-from vcond.config.load import Loaded, adapter_kinds, files_of, load, load_daemon, naming_files, plugin_configs
+from vcond.config.load import (
+    Loaded,
+    adapter_kinds,
+    as_written,
+    files_of,
+    load,
+    load_daemon,
+    naming_files,
+    plugin_configs,
+)
 from vcond.config.schema import Config, DaemonConfig, OpsConfig, RecordConfig, SealConfig, WebConfig
 
 __all__ = [
     "Config", "DaemonConfig", "Loaded", "OpsConfig", "RecordConfig",
-    "SealConfig", "WebConfig", "adapter_kinds", "files_of", "load", "load_daemon", "naming_files", "plugin_configs",
+    "SealConfig", "WebConfig", "adapter_kinds", "as_written", "files_of", "load", "load_daemon", "naming_files", "plugin_configs",
 ]  # fmt: skip

@@ -89,6 +89,11 @@ def adapter_kinds(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: str(own.get("type", name)) for name, own in sections if isinstance(own, dict)}
 
 
+def as_written(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """All files and the environment in one, with secrets by reference, nothing looked at; empty without a file. Raises ConfigError."""
+    return _tree(path, environ)[0] if path.exists() else {}
+
+
 def files_of(path: Path) -> list[Path]:
     """The file and those of ``vcond.d`` beside it, in the order in which they count. Raises ConfigError."""
     more = path.with_name("vcond.d")

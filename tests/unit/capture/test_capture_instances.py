@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from vcond.app import plugins
+from vcond.app.setup_steps import steps
 from vcond.base.errors import ConfigError
 from vcond.capture.adapter_host import CaptureHost
 from vcond.cli.check import _named
@@ -110,6 +111,6 @@ def test_findings_say_of_which_one_they_are():
 
 @pytest.mark.parametrize("name", ["asterisk", "freeswitch", "janus", "twilio", "webrtc"])
 def test_a_setup_text_has_no_link_that_leads_nowhere_on_an_installed_machine(name: str):
-    text = plugins.without_links(plugins.setup_text(name))
+    text = plugins.without_links(steps(name, {}).text)
     assert not re.findall(r"\]\((?!https?://)", text)
     assert "`vcond run`" not in text

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from vcond.app.plugins import adapters, setup_text, sinks
+from vcond.app.plugins import adapters, sinks
+from vcond.app.setup_steps import steps
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.app import app
@@ -80,11 +81,11 @@ def test_each_adapters_sample_is_true(tmp_path: Path):
 
 def test_vcond_setup_says_what_the_adapters_page_says():
     for name, page in PAGES.items():
-        text = setup_text(name)
+        text = steps(name, {}).text
         assert text.startswith("## From zero to the first vCon")
         assert text.strip() in page.read_text(), f"{page} and setup.md of its package differ"
-    with pytest.raises(ConfigError, match="installed are: asterisk"):
-        setup_text("pabx")
+    with pytest.raises(ConfigError, match="there are for: asterisk, conserver"):
+        steps("pabx", {})
 
 
 def commands() -> set[str]:

@@ -1,0 +1,115 @@
+"""``vcond setup``: the steps of each plug-in with the values of a configuration, and no secret."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from vcond.app.installed import ADAPTERS, installed
+from vcond.app.setup_steps import _BLOCK, _brought, _Places, steps
+from vcond.base.errors import StorageError
+from vcond.cli.setup import setup_text, write_files
+
+HUSH = "hush-hush-hush"
+TREE = tomllib.loads(f"""
+[web]
+listen = "10.0.0.5:9000"
+[adapters.berlin]
+type = "asterisk"
+url = "http://[2001:db8::1]:8089/"
+user = "edge"
+password = "${{credential:ari-password}}"
+internal = ["PJSIP/2??"]
+[adapters.freeswitch]
+user = "edge@pbx.example.org"
+password = "{HUSH}"
+port = 8031
+directory = "/run/taps"
+[adapters.twilio]
+path = "/berlin/stream"
+public_url = "https://calls.example.org:8443/x"
+[adapters.webrtc]
+path = "/talk"
+page = ""
+public_url = "https://calls.example.org"
+[adapters.janus]
+url = "wss://janus.example.org:8989/ws"
+admin_key = "${{env:JANUS_KEY}}"
+[adapters.siprec]
+listen = ["tls:10.0.0.5:5061", "udp:10.0.0.5:5060"]
+allow = ["10.0.0.0/8"]
+[adapters.stream]
+public_url = "https://calls.example.org"
+[[sinks]]
+type = "folder"
+[[sinks]]
+type = "conserver"
+url = "https://conserver.example.org/api"
+ingress_lists = ["calls"]
+token = "${{file:/etc/vcond/conserver.key}}"
+""")
+HERE = {
+    "asterisk": ["bindport = 8089", "[edge]\ntype = user", "password = <what is in /etc/credstore/ari-password>", 'user = "edge"',
+                 'password = "${credential:ari-password}"', 'internal = ["PJSIP/2??"]'],
+    "freeswitch": ['<user id="edge">', 'name="listen-port" value="8031"', "d /run/taps 2770", 'user = "edge@pbx.example.org"',
+                   'value="<password of vcond\'s configuration>"', 'password = "change-me"'],
+    "twilio": ["reverse_proxy /berlin/stream* 10.0.0.5:9000", "wss://calls.example.org:8443/berlin/stream/TOKEN"],
+    "webrtc": ["path /talk* /webrtc*", "https://calls.example.org/webrtc#token=TOKEN", 'page = "/webrtc"'],
+    "janus": ["ws_port = 8989", 'admin_key = "<the value of $JANUS_KEY>"', 'admin_key = "${env:JANUS_KEY}"'],
+    "siprec": ['listen = ["tls:10.0.0.5:5061", "udp:10.0.0.5:5060"]', 'allow = ["10.0.0.0/8"]', "sip:10.0.0.5:5061"],
+    "stream": ["calls.example.org {", "reverse_proxy /stream* 10.0.0.5:9000"],
+    "conserver": ["  calls: <what is in /etc/vcond/conserver.key>", "- calls", 'ingress_lists = ["calls"]',
+                  'token = "${file:/etc/vcond/conserver.key}"'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*HERE])
+def test_the_steps_have_the_values_of_this_configuration_and_no_secret(name: str):
+    text = steps(name, TREE).text
+    assert [piece for piece in HERE[name] if piece not in text] == []
+    assert HUSH not in text
+
+
+@pytest.mark.parametrize("name", [*HERE])
+def test_each_place_is_in_the_text_and_each_block_has_its_name(name: str):
+    import msgspec
+
+    text, places = _brought(name, "md"), _brought(name, "toml")
+    assert text is not None
+    assert places is not None
+    told = msgspec.convert(tomllib.loads(places.read_text("utf-8")), _Places)
+    assert [value.shown for value in told.values if value.shown not in text.read_text("utf-8")] == []
+    assert len(told.files) == len(_BLOCK.findall(text.read_text("utf-8")))
+    assert steps(name, {}).text == text.read_text("utf-8"), "without a configuration it is an example"
+
+
+def test_all_that_are_ours_are_tried():
+    assert set(HERE) == {name for name in installed(ADAPTERS) if name != "example"} | {"conserver"}
+
+
+def test_snippets_are_written_as_files_and_none_is_overwritten(tmp_path: Path):
+    config = tmp_path / "vcond.toml"
+    config.write_text('[adapters.asterisk]\nurl = "http://10.0.0.9:8089"\npassword = "${credential:not-for-you}"\n')
+    out = tmp_path / "out"
+    assert write_files("asterisk", config, out) == [
+        str(out / "asterisk.md"), str(out / "ari.conf"), str(out / "vcond.d" / "asterisk.toml"),
+    ]  # fmt: skip
+    assert (
+        tomllib.loads((out / "vcond.d" / "asterisk.toml").read_text())["adapters"]["asterisk"]["url"]
+        == "http://10.0.0.9:8089"
+    )
+    assert "[vcond]\ntype = user" in (out / "ari.conf").read_text()
+    assert "```" not in (out / "ari.conf").read_text()
+    (out / "ari.conf").write_text("mine")
+    assert [line for line in write_files("asterisk", config, out) if "left as it is" not in line] == []
+    assert (out / "ari.conf").read_text() == "mine"
+    with pytest.raises(StorageError, match="cannot write"):
+        write_files("asterisk", config, config / "below")
+
+
+def test_without_a_configuration_the_steps_are_an_example(tmp_path: Path):
+    assert "password = change-me" in setup_text("asterisk", tmp_path / "none.toml")
+    assert not re.search(r"\]\((?!https?://)", setup_text("asterisk", tmp_path / "none.toml"))

@@ -1,0 +1,32 @@
+"""What the options of commands name: the configuration, and how it is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vcond.config import DaemonConfig, Loaded
+
+DEFAULT = Path("/etc/vcond/vcond.toml")
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="The configuration file.", show_default=True)
+]
+OtherConfig = Annotated[Path | None, typer.Option("-c", "--config", help="The configuration.")]
+
+
+def load_all(path: Path) -> Loaded:
+    """Everything, secrets too. Raises ConfigError."""
+    from vcond.config import load
+
+    return load(path, os.environ)
+
+
+def load_daemon(path: Path) -> DaemonConfig:
+    """What is needed to ask the daemon: who may do that may not read every secret. Raises ConfigError."""
+    from vcond.config import load_daemon as load
+
+    return load(path, os.environ)

@@ -41,6 +41,15 @@ cp systemd/vcond.service systemd/vcond.socket "$ROOT/etc/systemd/system/"
 case " $WITH " in *" webrtc "*) cp systemd/vcond.service.d/webrtc.conf "$ROOT/etc/systemd/system/vcond.service.d/" ;; esac
 rmdir "$ROOT/etc/systemd/system/vcond.service.d" 2>/dev/null || true
 
+SHARE="$ROOT/usr/share"
+mkdir -p "$SHARE/man/man8" "$SHARE/man/man5" "$SHARE/bash-completion/completions" "$SHARE/zsh/vendor-completions" \
+  "$SHARE/fish/vendor_completions.d"
+cp man/vcond.8 "$SHARE/man/man8/"
+cp man/vcond.toml.5 "$SHARE/man/man5/"
+cp completions/vcond.bash "$SHARE/bash-completion/completions/vcond"
+cp completions/_vcond "$SHARE/zsh/vendor-completions/"
+cp completions/vcond.fish "$SHARE/fish/vendor_completions.d/"
+
 # 3. the user that the unit names; the configuration may hold secrets, so it is for root and vcond alone
 if [ -z "$ROOT" ]; then
   getent group vcond >/dev/null || groupadd --system vcond

@@ -1,4 +1,4 @@
-"""Writes what is made from the code: docs' tables of metrics, keys and commands; lists of adapters in pyproject.toml.
+"""Writes what is made from the code: docs' tables of metrics, keys and commands; man pages and completions; lists of adapters in pyproject.toml.
 
 ``make docs``. With ``--check`` it writes nothing and says what differs; that is part of ``make lint``. A table stands between two
 comments of its page; what is around them is written by hand.
@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import commands as commands_of_code
 import config_keys
+import manual
 
 from vcond.call.diagnosis import HINTS
 from vcond.cli.app import app
@@ -157,6 +158,15 @@ def main(*options: str) -> int:
         if new != old and "--check" in options:
             found.append(f"{name}: what is made from the code is not as the code: run `make docs`")
         elif new != old:
+            file.write_text(new, "utf-8")
+    for name, new in manual.files().items():
+        file = TOP / name
+        if file.exists() and file.read_text("utf-8") == new:
+            continue
+        if "--check" in options:
+            found.append(f"{name}: is not as the code: run `make docs`")
+        else:
+            file.parent.mkdir(exist_ok=True)
             file.write_text(new, "utf-8")
     print("\n".join(found) if found else "docs: what is made from the code is as the code")
     return bool(found)

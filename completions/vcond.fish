@@ -1,0 +1,1 @@
+complete --command vcond --no-files --arguments "(env _VCOND_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) vcond)" --condition "env _VCOND_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) vcond"

@@ -56,7 +56,7 @@ MAY: dict[str, str] = {
     "vcond_freeswitch.check": SYSTEM,
     "vcond_freeswitch.filetap": "what FreeSWITCH writes for us, followed as it grows; adapters know the SDK only",
     "vcond_freeswitch.leftovers": "as filetap",
-    "vcond.vcon.building.audio_forms": "memory that is no file",
+    "vcond.vcon.building.in_memory": "memory that is no file",
     "vcond_webrtc.page": OURS,
     "vcond_webrtc.peer": SYSTEM,
 }

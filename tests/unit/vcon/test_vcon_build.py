@@ -107,7 +107,7 @@ def test_no_sample_and_no_word_of_a_pause_is_in_the_record(scenarios):
     [
         (None, {"wav-mulaw"}),
         (2_000_000, {"wav-mulaw"}),
-        (150_000, {"flac", "opus-24"}),
+        (150_000, {"flac", "opus-16"}),
         (100_000, {"opus-16"}),
         (80_000, {"opus-12", "opus-8"}),
         (5_000, {"edge"}),

@@ -129,7 +129,7 @@ def test_what_is_compressed_needs_no_memory_that_is_written_and_then_executed(mo
 
     monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", callbacks)
     mixes = [Whole(EVERY), Whole(EVERY[::-1])]
-    made = (flac(mixes, 8000), opus(mixes, 8000, 32))
+    made = (flac(mixes, 8000), joined(opus(mixes, 8000, 32)))
     monkeypatch.undo()
     for data in made:
         told = soundfile.info(io.BytesIO(data))

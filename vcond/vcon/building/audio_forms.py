@@ -8,32 +8,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import mmap
-import os
-import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pybase64
 import soundfile
-import soxr
-from numpy.typing import NDArray
 
 from vcond.call.state import Track
-from vcond.vcon.building.wav import CHUNK, Channel, Form, interleaved, pieces, rounded, wav, wav_size
+from vcond.vcon.building.in_memory import MemoryFile, in_memory
+from vcond.vcon.building.opus_pieces import InMemory, OpusFile, Pieces
+from vcond.vcon.building.wav import Channel, Form, interleaved, pieces, wav, wav_size
 from vcond.vcon.model import FileOf, Pcm
 
-_OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
-_SERIAL: Final = 1
 _SAMPLES: Final = 24
 _SAMPLE_SECONDS: Final = 5
-"""Two minutes, spread over the call, tell how large Opus makes it."""
-_OPUS_HEAD: Final = 300
-"""Bytes before the first audio: identification and comment headers, each in a page of its own."""
+"""Two minutes, spread over the call, tell how large FLAC makes it."""
+_SHORT: Final = 2 * _SAMPLES * _SAMPLE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +48,32 @@ class Recipe:
             return 2000 + (channels * self.kbps + 2) * 125 * frames // rate
         return channels * frames // 8
 
-    def expected(self, channels: Sequence[Channel], rate: int) -> int:
-        """Bytes that a file will have, about: for Opus, which spends less on silence, by pieces of this very call.
+    def expected(self, channels: Sequence[Channel], rate: int, kept: Pieces | None = None) -> int:
+        """Bytes that a file will have, about: of a compressed one, which spends less on silence, by parts of this call.
 
         Raises BadMediaError.
         """
         frames = channels[0].frames
-        if not self.kbps:
+        if self.form is not None:
             return self.least(len(channels), rate, frames)
-        if frames <= 2 * _SAMPLES * _SAMPLE_SECONDS * rate:  # is sooner tried than estimated
-            return self.least(len(channels), rate, frames) // 2
-        taken = _Sampled(channels, frames, _SAMPLE_SECONDS * rate)
-        size = len(opus(taken.channels, rate, self.kbps)) - _OPUS_HEAD
-        return _OPUS_HEAD + size * frames // taken.frames
+        if self.kbps:
+            sampled = OpusFile(channels, rate, self.kbps).sampled(kept if kept is not None else InMemory())
+            return sampled or self.least(len(channels), rate, frames) // 2
+        if frames <= _SHORT * rate:  # is sooner tried than estimated
+            return self.least(len(channels), rate, frames)
+        return flac_size(channels, rate)
 
-    def write(self, channels: Sequence[Channel], rate: int, most: int | None = None) -> Iterable[bytes]:
-        """The file in pieces.
+    def write(
+        self, channels: Sequence[Channel], rate: int, most: int | None = None, kept: Pieces | None = None
+    ) -> Iterable[bytes]:
+        """The file in parts.
 
         Raises BadMediaError when it would be longer than the form can hold, and TooLargeError as soon as a
-        compressed one passes ``most`` bytes.
+        compressed one passes ``most`` bytes; when Opus is read, not before.
         """
         if self.form is not None:
             return wav(self.form, channels, rate)
-        return [opus(channels, rate, self.kbps, most)] if self.kbps else [flac(channels, rate, most)]
+        return opus(channels, rate, self.kbps, most, kept) if self.kbps else [flac(channels, rate, most)]
 
 
 class _Sampled:
@@ -117,10 +112,19 @@ WAV_PCM: Final = Recipe("wav-pcm16", "audio/x-wav", "wav", Form.PCM16)
 FLAC: Final = Recipe("flac", "audio/flac", "flac")
 OPUS: Final = {kbps: Recipe(f"opus-{kbps}", "audio/ogg", "ogg", kbps=kbps) for kbps in (24, 16, 12, 8)}
 
-TOGETHER: Final = (FLAC, OPUS[24], OPUS[16])
-"""Smaller forms for two channels in one file. Below 16 kbit/s a channel Opus lets one channel into the other."""
-APART: Final = (FLAC, OPUS[24], OPUS[16], OPUS[12], OPUS[8])
-"""Smaller forms for one file a party."""
+
+def smaller(rate: int, *, apart: bool) -> Sequence[Recipe]:
+    """The compressed forms of a recording, the largest first; ``apart`` = of one with a file a party.
+
+    Of telephone speech, which has 8,000 samples a second, Opus keeps all with 8 to 12 kbit/s and all that there is above
+    (RFC 7587 section 3.1.1), so 24 are for wider speech only. Below 16 kbit/s a channel Opus lets one channel into the other.
+    """
+    wide = (OPUS[24],) if rate > 8000 else ()
+    return (FLAC, *wide, OPUS[16], *(LEAST if apart else ()))
+
+
+LEAST: Final = (OPUS[12], OPUS[8])
+"""Forms for one file a party only."""
 
 
 def exact(tracks: Sequence[Track], rate: int) -> Recipe:
@@ -165,84 +169,40 @@ def content_hash(parts: Iterable[bytes]) -> str:
 
 def flac(channels: Sequence[Channel], rate: int, most: int | None = None) -> bytes:
     """A FLAC file of 16-bit samples. Raises TooLargeError beyond ``most`` bytes."""
-    with _memory() as out:
-        with soundfile.SoundFile(out, "w", rate, len(channels), "PCM_16", format="FLAC", closefd=False) as file:
+    with in_memory() as out:
+        written = out.descriptor
+        with soundfile.SoundFile(written, "w", rate, len(channels), "PCM_16", format="FLAC", closefd=False) as file:
             for start, stop in pieces(channels[0].frames):
                 file.write(interleaved(channels, start, stop))
                 _fits(out, most)
-        return _content(out, most)
+        _fits(out, most)
+        return out.content()
 
 
-def opus(channels: Sequence[Channel], rate: int, kbps: int, most: int | None = None) -> bytes:
-    """An Ogg/Opus file of about ``kbps`` a channel. A rate that Opus has not is raised to the next that it has.
-
-    Raises TooLargeError beyond ``most`` bytes.
-    """
-    target = next(known for known in _OPUS_RATES if known >= min(rate, 48000))
-    # libsndfile counts from 256 (level 0) down to 6 kbit/s a channel (level 1)
-    level = 1 - (kbps - 6) / 250
-    form: dict[str, Any] = {"subtype": "OPUS", "format": "OGG", "compression_level": level}
-    with _memory() as out:
-        with soundfile.SoundFile(out, "w", target, len(channels), **form, closefd=False) as file:
-            for block in _resampled(channels, rate, target):
-                file.write(block)
-                _fits(out, most)
-        return reserialled(_content(out, most), _SERIAL)
+def flac_size(channels: Sequence[Channel], rate: int) -> int:
+    """Bytes of a FLAC file, about; of a short one exactly."""
+    frames = channels[0].frames
+    if frames <= _SHORT * rate:
+        return len(flac(channels, rate))
+    taken = _Sampled(channels, frames, _SAMPLE_SECONDS * rate)
+    return len(flac(taken.channels, rate)) * frames // taken.frames
 
 
-@contextmanager
-def _memory() -> Iterator[int]:
-    """A file that is only in memory. With one of Python's, soundfile needs callbacks in memory that is written and then
-    executed, which the unit forbids (MemoryDenyWriteExecute=).
-    """
-    descriptor = os.memfd_create("vcond-recording")
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _content(out: int, most: int | None) -> bytes:
-    _fits(out, most)
-    with mmap.mmap(out, 0, prot=mmap.PROT_READ) as whole:
-        return whole[:]
-
-
-def _fits(out: int, most: int | None) -> None:
-    if most is not None and os.fstat(out).st_size > most:
+def _fits(out: MemoryFile, most: int | None) -> None:
+    if most is not None and out.size > most:
         raise TooLargeError
 
 
-def _resampled(channels: Sequence[Channel], rate: int, target: int) -> Iterator[NDArray[np.int16]]:
-    """Blocks of shape (frames, channels) at the target rate. In floats: soxr adds noise to 16-bit samples."""
-    stream = soxr.ResampleStream(rate, target, len(channels), dtype="float32") if target != rate else None
-    frames = channels[0].frames
-    for start, stop in pieces(frames, CHUNK):
-        block = interleaved(channels, start, stop)
-        if stream is None:
-            yield block
-        else:
-            yield rounded(stream.resample_chunk(block.astype(np.float32), last=stop == frames))
+def opus(
+    channels: Sequence[Channel], rate: int, kbps: int, most: int | None = None, kept: Pieces | None = None
+) -> Iterator[bytes]:
+    """An Ogg/Opus file of about ``kbps`` a channel; what is not among the pieces that are ``kept`` is made.
 
-
-_MIRROR: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def ogg_checksum(page: bytes) -> int:
-    """The CRC of an Ogg page whose checksum field is zero (RFC 3533 section 6): zlib's polynomial, bits mirrored."""
-    mirrored = zlib.crc32(page.translate(_MIRROR), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{mirrored:032b}"[::-1], 2)
-
-
-def reserialled(data: bytes, serial: int) -> bytes:
-    """An Ogg file of one stream with another serial number: libsndfile takes a random one, we must be repeatable."""
-    out = bytearray(data)
-    at = 0
-    while at + 27 <= len(out) and out[at : at + 4] == b"OggS":
-        table = out[at + 27 : at + 27 + out[at + 26]]
-        end = at + 27 + len(table) + sum(table)
-        struct.pack_into("<I", out, at + 14, serial)
-        struct.pack_into("<I", out, at + 22, 0)
-        struct.pack_into("<I", out, at + 22, ogg_checksum(bytes(out[at:end])))
-        at = end
-    return bytes(out)
+    Raises TooLargeError as soon as it passes ``most`` bytes.
+    """
+    size = 0
+    for piece in OpusFile(channels, rate, kbps).write(kept if kept is not None else InMemory()):
+        size += len(piece)
+        if most is not None and size > most:
+            raise TooLargeError
+        yield piece

@@ -16,19 +16,20 @@ from vcond.call.state import Call
 from vcond.vcon.building.amended import amend, announced
 from vcond.vcon.building.attributes import Attributes
 from vcond.vcon.building.audio_forms import (
-    APART,
-    TOGETHER,
+    LEAST,
     Recipe,
     TooLargeError,
     base64_size,
     base64url,
     content_hash,
     exact,
+    smaller,
 )
 from vcond.vcon.building.capture_report import PURPOSE, Capture, capture, report, speech_warnings
 from vcond.vcon.building.dialogs import Dialogs, Layout, dialogs, layouts
 from vcond.vcon.building.extensions import used
 from vcond.vcon.building.mix import PartyMix, View, mix, over, view
+from vcond.vcon.building.opus_pieces import InMemory, Pieces
 from vcond.vcon.building.parties import parties_of
 from vcond.vcon.building.segments import segments
 from vcond.vcon.building.transcripts import analyses
@@ -103,12 +104,18 @@ def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = N
 
 
 def build_with_media(
-    call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None, *, media_url: str = "",
+    call: Call,
+    audio: Mapping[int, Pcm],
+    options: BuildOptions | None = None,
+    *,
+    media_url: str = "",
     sounds: Mapping[int, str] | None = None,
-) -> Built:  # fmt: skip
+    kept: Pieces | None = None,
+) -> Built:
     """As ``build``; audio that fits in no form is named by a URL below ``media_url``, when there is one.
 
-    ``sounds``: by track what it sounds like, for its findings; see ``vcond.call.diagnosis``.
+    ``sounds``: by track what it sounds like, for its findings; see ``vcond.call.diagnosis``. ``kept`` are pieces of
+    compressed audio that were made before: it takes less time, and the bytes are the same.
 
     The caller publishes the media (which must not be guessable or public) before it hands the document on. They hold
     the exact audio and can be read as long as ``audio`` can. Raises JournalError as ``build``, and ConfigError when
@@ -122,6 +129,7 @@ def build_with_media(
     taken = capture(call, view(call, call.tracks), audio, sounds)
     ways = layouts(call, taken)
     mixes: dict[int, PartyMix] = {}
+    pieces = kept if kept is not None else InMemory()
     for layout in ways:
         draft = _draft(call, taken, layout, chosen)
         if taken.unanswered:
@@ -132,7 +140,7 @@ def build_with_media(
         for index in {party for parties in draft.made.files.values() for party in parties} - mixes.keys():
             mixes[index] = mix(call, taken.shown, index, audio)
         for recipe in _recipes(call, taken.shown, layout, first=layout == ways[0]):
-            if _put(draft, mixes, taken.shown, recipe, room):
+            if _put(draft, mixes, taken.shown, recipe, room, pieces):
                 return _closed(draft, recipe.name)
     draft = _draft(call, taken, ways[0], chosen)
     recipe = exact(call.tracks, taken.shown.rate)
@@ -142,9 +150,8 @@ def build_with_media(
 
 
 def _recipes(call: Call, shown: View, layout: Layout, *, first: bool) -> Sequence[Recipe]:
-    """The forms to try: the exact one only in the layout that is wanted first."""
-    smaller = TOGETHER if layout == "together" else APART
-    return (exact(call.tracks, shown.rate), *smaller) if first else smaller[1:]
+    """The forms to try: in the layout that is not wanted only what the other cannot have."""
+    return (exact(call.tracks, shown.rate), *smaller(shown.rate, apart=layout == "apart")) if first else LEAST
 
 
 def _room(draft: _Draft, limit: int | None) -> int:
@@ -153,21 +160,23 @@ def _room(draft: _Draft, limit: int | None) -> int:
     return whole - len(serialize(draft.document)) - _ROOM - _ROOM_EACH * len(draft.made.files)
 
 
-def _put(draft: _Draft, mixes: Mapping[int, PartyMix], shown: View, recipe: Recipe, room: int) -> bool:
+def _put(draft: _Draft, mixes: Mapping[int, PartyMix], shown: View, recipe: Recipe, room: int, kept: Pieces) -> bool:
     """Write all files of the draft in one form. False, and nothing written, when they do not fit."""
     files = draft.made.files
     try:
-        size = {i: recipe.expected([mixes[party] for party in parties], shown.rate) for i, parties in files.items()}
+        size = {
+            i: recipe.expected([mixes[party] for party in parties], shown.rate, kept) for i, parties in files.items()
+        }
     except BadMediaError:
         return False
-    hoped = HOPE if recipe.kbps else 1
+    hoped = HOPE if recipe.form is None else 1
     if sum(map(base64_size, size.values())) * hoped > room:
         return False
     bodies: dict[int, str] = {}
     for index, parties in files.items():
         left = (room - sum(map(len, bodies.values()))) * 3 // 4
         try:
-            parts = recipe.write([mixes[party] for party in parties], shown.rate, left)
+            parts = recipe.write([mixes[party] for party in parties], shown.rate, left, kept)
             bodies[index] = base64url(parts, size[index])
         except (BadMediaError, TooLargeError):
             return False

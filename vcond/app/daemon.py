@@ -129,6 +129,7 @@ class Daemon:
                 await parts.web.close()
                 await parts.admin.close()
                 await cancelled(background)
+                parts.squeezer.close()
                 parts.forms.close()  # deliveries go on until here
 
     async def _recover(self, adapters: Iterable[str]) -> int:

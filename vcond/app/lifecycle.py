@@ -79,6 +79,7 @@ class Lifecycle:
                 self._parts.registry.tick(now)
                 recorded = [call.state for call in self._parts.registry.live if not call.not_recorded]
                 self._parts.finisher.findings.watch(recorded, now)
+                self._parts.squeezer.look(self._parts.registry.live)
             except Exception:
                 logger.exception("internal error in the periodic check; please report it")
             await asyncio.sleep(TICK)

@@ -23,6 +23,7 @@ from vcond.delivery import FormedSink, Outbox
 from vcond.journal import CallJournal, Store
 from vcond.publish.builder import check_record
 from vcond.publish.finisher import Finisher
+from vcond.publish.squeezer import Squeezer
 from vcond.publish.telling import Findings
 from vcond.server.admin import AdminServer
 from vcond.server.ingress import WebServer, ingress_token
@@ -96,6 +97,11 @@ class Parts:
             facts=lambda: facts(self.speech),
             recognition_options=Routes(self.config.speech).recognition_options,
             pressure=PressureWatch(FreeSpace(files.free)),
+        )
+        self.squeezer = Squeezer(
+            self.config.record.inline_limit,
+            now=clock.now,
+            disk_low=lambda: "disk" in self.registry.pressure.trouble,
         )
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)

@@ -6,6 +6,7 @@ Layout of a store, all of it readable by vcond's user only::
     <root>/.trash/                  removed calls that are being deleted
     <root>/<uuid>/events.log        records, see ``records``
     <root>/<uuid>/<track>.pcm       16-bit little-endian samples at their position; holes are silence
+    <root>/<uuid>/pieces/<hash>     compressed pieces of the recording, to be made again when they are not whole
     <root>/<uuid>/events.damaged-N  what a crash or a bad disk left behind the last good record
 """
 

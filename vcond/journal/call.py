@@ -15,6 +15,7 @@ from vcond.call.events import Event, Merged, TrackOpened, decode
 from vcond.journal.commands import Done, Flush
 from vcond.journal.disk_errors import advice
 from vcond.journal.file_buffers import FileBuffer, Folder, Log, Lost, Name, Track
+from vcond.journal.pieces import KeptPieces
 from vcond.journal.prerequisites import Adoption, Repair
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
@@ -65,6 +66,7 @@ class CallJournal:
         self.events: list[Event] = found.events if found else []
         self.damage = found.damage if found else ""
         self.on_lost: Lost | None = None
+        self.pieces = KeptPieces(self.folder, store.files)
         self._store, self._queue, self._folder = store, store.queue, folder
         self._closed = False
         self._log = Log(Name(folder, EVENTS), size=found.good if found else 0, made=found is not None)

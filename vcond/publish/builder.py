@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,8 +26,10 @@ from vcond.media.detect.sound_kind import sound_kind
 from vcond.publish.media_files import publish
 from vcond.publish.retrying import until_stored
 from vcond.publish.revisions import Revision
+from vcond.publish.squeezer import stand_back
 from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate
+from vcond.vcon.building.opus_pieces import InMemory
 
 MAPPED = 3600 * 8_000
 """Samples from which on a track is not read into memory as a whole."""
@@ -61,13 +61,6 @@ def _audio(journal: CallJournal, track: Track) -> Pcm:
     if length < MAPPED or track.shift > 0:
         return read_track(journal, track)
     return journal.mapped(track.file, start, start + length)
-
-
-def _stand_back() -> None:
-    """This thread squeezes audio; capture and speech come first."""
-    with contextlib.suppress(OSError):  # who may not be polite works all the same
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def build_options(config: RecordConfig, *, amended: bool = False) -> BuildOptions:
@@ -123,7 +116,7 @@ class Builder:
         """``wait`` is how long a disk is left alone that takes no recording."""
         self._config, self._wait, self._files = config, wait, files
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=_stand_back)
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vcon", initializer=stand_back)
 
     async def built(self, state: Call, journal: CallJournal, revision: Revision) -> Built:
         """One vCon of a call; recordings that it names are on the disk."""
@@ -147,8 +140,13 @@ class Builder:
         where = self._config.media_url if self._config.media_dir else ""
         sounds = {track.index: sound_kind(audio[track.index], track.rate) for track in state.tracks}
         options = build_options(self._config, amended=amended)
-        built = build_with_media(state, audio, options, media_url=where, sounds=sounds)
+        pieces = InMemory(journal.pieces.get)
+        built = build_with_media(state, audio, options, media_url=where, sounds=sounds, kept=pieces)
         for media in built.media:
             publish(media, Path(self._config.media_dir), self._files)
         diagnoses = diagnose(state, sounds)
-        return Built(built.document, validate(built.document), serialize(built.document), diagnoses)
+        made = Built(built.document, validate(built.document), serialize(built.document), diagnoses)
+        # nothing of audio that is the call's no longer stays, nor anything where the journal does
+        with contextlib.suppress(OSError):  # the disk's trouble is told where it is written
+            journal.pieces.keep_only(() if made.without_recording else pieces.asked)
+        return made

@@ -42,21 +42,29 @@ class WholeFiles:
             self.files.close(fd)
 
     def publish(
-        self, path: Path, body: bytes | Iterable[bytes], *, mode: int = FILE_MODE, owner: Owner = WHOEVER
+        self,
+        path: Path,
+        body: bytes | Iterable[bytes],
+        *,
+        mode: int = FILE_MODE,
+        owner: Owner = WHOEVER,
+        durable: bool = True,
     ) -> None:
         """Durable when it returns, with ``mode`` whatever the umask, and ``owner``'s.
 
-        On an error nothing is left behind, and a file of that name stays as it was.
+        On an error nothing is left behind, and a file of that name stays as it was. What can be made again, and is checked
+        when it is read, need not be ``durable``: a power loss may leave anything of it, a crash all or nothing.
         """
         temporary = path.with_name(f".{path.name}{TEMPORARY}")
         try:
-            self._write(temporary, [body] if isinstance(body, bytes) else body, mode, owner)
+            self._write(temporary, [body] if isinstance(body, bytes) else body, mode, owner, durable=durable)
             self.files.rename(str(temporary), str(path))
         except BaseException:
             with suppress(FileNotFoundError):
                 self.files.delete_one(str(temporary))
             raise
-        self.files.sync_folder(str(path.parent))
+        if durable:
+            self.files.sync_folder(str(path.parent))
 
     def make_folder(self, path: Path, mode: int = FOLDER_MODE) -> None:
         """A folder and its parents, each durably entered in its own parent; ``mode`` whatever the umask."""
@@ -91,7 +99,7 @@ class WholeFiles:
             with suppress(FileNotFoundError):
                 self.files.delete_one(path)
 
-    def _write(self, path: Path, pieces: Iterable[bytes], mode: int, owner: Owner) -> None:
+    def _write(self, path: Path, pieces: Iterable[bytes], mode: int, owner: Owner, *, durable: bool) -> None:
         with suppress(FileNotFoundError):
             self.files.delete_one(str(path))  # of a run that was killed, perhaps of another mode
         with self._opened(path, create=True, mode=mode, owner=owner) as fd:
@@ -99,7 +107,8 @@ class WholeFiles:
             for piece in pieces:
                 put(self.files, fd, piece, offset)
                 offset += len(piece)
-            self.files.sync(fd)
+            if durable:
+                self.files.sync(fd)
 
     @contextmanager
     def _opened(

@@ -17,7 +17,7 @@ from vcond.call.state import fold
 from vcond.config import RecordConfig
 from vcond.delivery import Entry, Outbox
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
-from vcond.publish import builder
+from vcond.publish import builder, squeezer
 from vcond.publish import finisher as module
 from vcond.publish.media_files import publish
 from vcond.publish.revisions import revisions
@@ -310,5 +310,5 @@ def test_who_may_not_stand_back_works_all_the_same(monkeypatch):
     def refused(*_):
         raise PermissionError
 
-    monkeypatch.setattr(builder.os, "setpriority", refused)
-    builder._stand_back()
+    monkeypatch.setattr(squeezer.os, "setpriority", refused)
+    squeezer.stand_back()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -98,10 +99,20 @@ def touches_pause(windows: Sequence[Interval], start: Instant, stop: Instant) ->
     return any(pause.start <= stop and (pause.stop is None or start <= pause.stop) for pause in windows)
 
 
+class Sound(Protocol):
+    """Samples from which stretches are taken: an array of int16, or what reads one when it is asked."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, part: slice, /) -> Pcm:
+        """Those of a stretch."""
+
+
 class PartyMix:
     """One party's audio in a window; see the module."""
 
-    def __init__(self, shown: View, sources: Sequence[tuple[int, Pcm]], silences: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, shown: View, sources: Sequence[tuple[int, Sound]], silences: Sequence[tuple[int, int]]) -> None:
         """``sources``: samples with the frame at which they begin (may be negative)."""
         self.frames = shown.frames
         self._sources = list(sources)
@@ -122,6 +133,10 @@ class PartyMix:
             if a < stop and b > start:
                 out[max(a - start, 0) : b - start] = 0
         return out
+
+    def silent(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """The parts of ``[start, stop)`` that are silenced, whatever came in, in the order in which they are."""
+        return [(max(a, start), min(b, stop)) for a, b in self._silences if a < stop and b > start]
 
 
 def mix(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> PartyMix:

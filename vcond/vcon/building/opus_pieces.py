@@ -3,7 +3,7 @@
 A file is its pieces one after another: each is ``PACKETS`` packets of 20 ms, a second a page, with their numbers and
 positions in the file. An encoder is started anew for each piece, ``PRIMING`` packets early, so that what a decoder
 remembers at the seam is near what the encoder does; a decoder needs 80 ms for that (RFC 7845 section 4.6). So what is
-made during a call and what is made at its end is the same file, byte for byte. See docs/decisions/0023.
+made during a call and what is made at its end is the same file, byte for byte. See docs/decisions/0025.
 """
 
 from __future__ import annotations

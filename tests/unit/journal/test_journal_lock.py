@@ -13,7 +13,7 @@ from vcond.journal import lock
 
 def test_a_second_holder_is_told_who_the_first_is_and_what_to_do(tmp_path):
     first = lock.acquire(tmp_path)
-    with pytest.raises(OperatorError, match=rf"process {os.getpid()}\): stop that one, or give this one a state_dir"):
+    with pytest.raises(OperatorError, match=rf"process {os.getpid()}\): stop that one, or set another state_dir"):
         lock.acquire(tmp_path)
     os.close(first)
     os.close(lock.acquire(tmp_path))

@@ -226,7 +226,7 @@ def test_verify_sees_what_has_changed_in_what_was_made(model_folder: Path, tools
         (f'echo "FATAL: no space" >&2; {MAKE}', StorageError, "no space"),
         (f'echo "ERROR: Saving osymbols but there are no output symbols." >&2; {MAKE}', StorageError, "osymbols"),
         ("exit 0", StorageError, "Its output: nothing"),
-        ("kill -KILL $$", StorageError, "larger one"),
+        ("kill -KILL $$", StorageError, "larger machine"),
         ('echo "ERROR: Fst::Read: Unknown FST type olabel_lookahead" >&2; exit 1', MissingExtraError, "libfst"),
     ],
 )
@@ -296,11 +296,11 @@ def test_what_cannot_be_loaded_takes_the_place_of_nothing(model_folder: Path, to
         seen.append((whole / "graph" / "HCLG.fst").is_file())
         return "rubbish"
 
-    with pytest.raises(StorageError, match="is not kept: rubbish"):
+    with pytest.raises(StorageError, match="was deleted: rubbish"):
         compose(model_folder, tried=tried)
     assert (look(model_folder), seen) == (Look(there=False), [True])
     compose(model_folder)
-    with pytest.raises(StorageError, match="is not kept: rubbish"):
+    with pytest.raises(StorageError, match="was deleted: rubbish"):
         compose(model_folder, tried=tried)
     assert look(model_folder).ready
     compiled = CliRunner().invoke(app, ["model", "compile", str(model_folder)])

@@ -147,8 +147,8 @@ async def test_what_does_not_say_that_it_is_about_the_content_holds_the_sink(con
 @pytest.mark.parametrize(
     ("to", "told"),
     [
-        ("https://edge.example.com/api/vcon/external-ingress?key=secret", "elsewhere, to https://edge.example.com,"),
-        ("http://127.0.0.1:1/secret", "elsewhere, to http://127.0.0.1:1,"),
+        ("https://edge.example.com/api/vcon/external-ingress?key=secret", "redirects to https://edge.example.com;"),
+        ("http://127.0.0.1:1/secret", "redirects to http://127.0.0.1:1;"),
         ("/login?secret", "correct `url`"),
         ("http://[secret", "correct `url`"),
         ("mailto:secret@example.com", "correct `url`"),

@@ -68,8 +68,8 @@ def test_retry_of_what_is_not_there_is_an_error(tmp_path):
                 ({"uuid": uuid_of(9)}, "this outbox never had a vCon"),
                 ({"uuid": "nonsense"}, "this outbox never had a vCon"),
                 ({"uuid": uuid_of(2)}, "delivered to every sink"),
-                ({"sink": "nobody"}, "configured are: memory"),
-                ({"uuid": uuid_of(1), "sink": "nobody"}, "configured are: memory"),
+                ({"sink": "nobody"}, "configured sinks: memory"),
+                ({"uuid": uuid_of(1), "sink": "nobody"}, "configured sinks: memory"),
             ):
                 with pytest.raises(LookupError, match=words):
                     await retry(query)
@@ -94,9 +94,9 @@ def test_sending_again_what_is_not_kept_is_an_error_that_says_why(tmp_path):
                 ({}, "a uuid, or --since"),
                 ({"until": "2026-11-29T10:00:00Z"}, "a uuid, or --since"),
                 ({"uuid": uuid_of(9)}, "this outbox never had a vCon"),
-                ({"uuid": uuid_of(1)}, "delivered to every sink, and its file is gone: delivery.keep_days"),
-                ({"since": "2026-11-29T10:00:00Z", "sink": "nobody"}, "configured are: memory"),
-                ({"since": "today"}, "since is no date with an offset, as 2026-11-29T10:00:00Z: 'today'"),
+                ({"uuid": uuid_of(1)}, "delivered to every sink, and its file was deleted: delivery.keep_days"),
+                ({"since": "2026-11-29T10:00:00Z", "sink": "nobody"}, "configured sinks: memory"),
+                ({"since": "today"}, "since must be a date with an offset, as in 2026-11-29T10:00:00Z: 'today'"),
             ):
                 with pytest.raises((LookupError, ValueError), match=words):
                     await resend(query)

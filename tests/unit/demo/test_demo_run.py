@@ -127,7 +127,7 @@ def test_a_speed_that_makes_no_sense_is_refused(speed: float, capsys: pytest.Cap
 
 def test_an_unknown_pbx_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_demo(DemoOptions(pbx="avaya")) == 1
-    assert "--pbx avaya: known is asterisk" in capsys.readouterr().err
+    assert "--pbx avaya: the only choice is asterisk" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

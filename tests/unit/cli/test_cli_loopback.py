@@ -84,7 +84,7 @@ def played(path: str, silent: tuple[int, ...]) -> Loop:
 @pytest.mark.parametrize(
     ("path", "silent", "stages", "said"),
     [
-        ("/elsewhere", (), 1, "call: the daemon does not take the call"),
+        ("/elsewhere", (), 1, "call: the daemon refuses the call"),
         (module.PATH, (1,), 2, "audio: party 1: only digital silence came in"),
     ],
 )

@@ -227,7 +227,7 @@ def export(
     to: Annotated[Path, typer.Option(help="The folder; it is made.")],
     uuid: Annotated[str, typer.Argument(help="Only of ids that begin so.")] = "",
     since: Annotated[str, typer.Option(help="Only calls that began from then on, as 2026-11-29T10:00:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="And before then.")] = "",
+    until: Annotated[str, typer.Option(help="And before this time.")] = "",
     config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:

@@ -94,7 +94,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
     ]
     behind_tls = config.web.certificate or config.web.public_url.startswith("https://")
     if config.web.host not in LOOPBACK and not behind_tls:
-        fix = "set web.certificate, or put a TLS proxy before it and set web.public_url to its https address"
+        fix = "set web.certificate, or put a TLS proxy in front of it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += [*_name(config), *_files(loaded), *_ops(config)]
     found += _seal(config)
@@ -250,7 +250,7 @@ def _seal(config: Config) -> list[Finding]:
     try:
         ends = plugins.load_seal(config.seal).ends
     except VcondError as why:
-        return [Finding("error", "seal", str(why), "mend [seal]")]
+        return [Finding("error", "seal", str(why), "correct [seal]")]
     return [_until("seal", "signs", ends)]
 
 

@@ -60,4 +60,6 @@ def _moment(name: str, text: str) -> Instant | None:
     try:
         return parse_rfc3339(text) if text else None
     except ValueError:
-        raise RefusedError(f"--{name} is no date with an offset, as 2026-11-29T10:00:00Z: {text[:64]!r}") from None
+        raise RefusedError(
+            f"--{name} must be a date with an offset, as in 2026-11-29T10:00:00Z: {text[:64]!r}"
+        ) from None

@@ -11,12 +11,12 @@ from vcond.cli import render
 from vcond.cli.options import DEFAULT, ConfigFile, OtherConfig, load_daemon
 from vcond.cli.output import Json, show
 
-outbox_app = typer.Typer(help="vCons on their way to the sinks.", invoke_without_command=True)
+outbox_app = typer.Typer(help="vCons that are being delivered to the sinks.", invoke_without_command=True)
 
 
 @outbox_app.callback()
 def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """List what is not delivered everywhere yet, dead letters with their reason."""
+    """List vCons that are not delivered everywhere yet, and dead letters with their reason."""
     context.obj = config
     if context.invoked_subcommand is None:
         from vcond.cli.admin_client import ask
@@ -75,7 +75,7 @@ def outbox_retry(
     sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
     config: OtherConfig = None,
 ) -> None:
-    """Send dead letters again, and try now what waits, after what refused them was set right."""
+    """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
     from vcond.cli.admin_client import ask
 
     query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
@@ -87,12 +87,12 @@ def outbox_retry(
 def outbox_resend(
     context: typer.Context,
     uuid: Annotated[str, typer.Argument(help="One vCon.")] = "",
-    since: Annotated[str, typer.Option(help="All that were made from then on, as 2026-11-29T10:00:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="And before then.")] = "",
+    since: Annotated[str, typer.Option(help="All vCons made at this time or later, as in 2026-11-29T10:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="And before this time.")] = "",
     sink: Annotated[str, typer.Option(help="Only to this sink.")] = "",
     config: OtherConfig = None,
 ) -> None:
-    """Send delivered vCons once more, when a receiver lost them. Their files must still be kept: delivery.keep_days."""
+    """Send delivered vCons again if a receiver lost them. Their files must still exist: delivery.keep_days."""
     from vcond.cli.admin_client import ask
 
     asked = (("uuid", uuid), ("since", since), ("until", until), ("sink", sink))

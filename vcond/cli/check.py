@@ -251,13 +251,13 @@ def _seal(config: Config) -> list[Finding]:
         ends = plugins.load_seal(config.seal).ends
     except VcondError as why:
         return [Finding("error", "seal", str(why), "correct [seal]")]
-    return [_until("seal", "signs", ends)]
+    return [_until("seal", ends)]
 
 
-def _until(what: str, does: str, ends: datetime) -> Finding:
+def _until(what: str, ends: datetime) -> Finding:
     days = (ends - datetime.now(UTC)).days
     level: Literal["ok", "warning", "error"] = "ok" if days > SOON else "warning" if days >= 0 else "error"
-    return Finding(level, what, f"{does} until {ends:%Y-%m-%d}, {days} days", "renew the certificate")
+    return Finding(level, what, f"the certificate is valid until {ends:%Y-%m-%d}, {days} days", "renew the certificate")
 
 
 def _certificates(config: Config) -> list[Finding]:
@@ -273,7 +273,7 @@ def _certificates(config: Config) -> list[Finding]:
         for key in CERTIFICATES & section.keys():
             if isinstance(section[key], str) and section[key]:
                 try:
-                    found.append(_until(f"{at}.{key}", "is good", tls.ends(section[key], f"{at}.{key}")))
+                    found.append(_until(f"{at}.{key}", tls.ends(section[key], f"{at}.{key}")))
                 except VcondError as why:
                     found.append(Finding("error", f"{at}.{key}", str(why), "name a file (PEM) that vcond may read"))
     return found

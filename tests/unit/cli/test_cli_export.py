@@ -57,7 +57,7 @@ def test_only_what_is_asked_for(config: DaemonConfig, tmp_path: Path, asked: dic
 
 
 def test_what_cannot_be_is_said(config: DaemonConfig, tmp_path: Path):
-    with pytest.raises(RefusedError, match="--since is no date"):
+    with pytest.raises(RefusedError, match="--since must be a date"):
         export(config, tmp_path / "out", since="yesterday")
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot export"):

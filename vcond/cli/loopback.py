@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,8 @@ ENOUGH: Final = 0.9
 """The part of what was sent that must be in the record."""
 READY_LIMIT, CALL_LIMIT, VCON_LIMIT = 30.0, 30.0, 30.0
 LOOK_EVERY: Final = 0.05
+REMOVALS: Final = 100
+"""Tries to remove the folder, a tenth of a second apart."""
 
 Place = Callable[[str, str], Awaitable[Any]]
 """Carries a whole call, from its beginning to its hang-up: by the daemon's URL and its ingress token."""
@@ -107,9 +110,24 @@ def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Finding]
             fix = "place a call by hand and check it with vcond doctor"
             found.append(Finding("warning", f"loopback {name}", "cannot place a test call through it", fix))
         else:
-            with tempfile.TemporaryDirectory(prefix="vcond-loopback-") as folder:
-                found += asyncio.run(_through(loaded, name, loop, Path(folder)))  # its threads have ended, too
+            with _folder() as folder:
+                found += asyncio.run(_through(loaded, name, loop, folder))
     return found
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that is removed, also when a thread of the daemon still ends in it."""
+    made = tempfile.TemporaryDirectory(prefix="vcond-loopback-", ignore_cleanup_errors=True)
+    folder = Path(made.name)
+    try:
+        yield folder
+    finally:
+        for _ in range(REMOVALS):
+            made.cleanup()
+            if not folder.exists():
+                break
+            time.sleep(0.1)
 
 
 async def _through(loaded: Loaded, name: str, loop: Loop, folder: Path) -> list[Finding]:

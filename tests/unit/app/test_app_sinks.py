@@ -67,7 +67,7 @@ def test_one_of_another_package_is_made_like_ours(there, tmp_path):
 def test_one_that_is_not_installed_is_said_with_what_there_is():
     at, text = wrong({"type": "foldr"})
     assert at == "sinks[0].type"
-    assert "there is no sink 'foldr', did you mean 'folder'?" in text
+    assert "there is no sink 'foldr'; did you mean 'folder'?" in text
     _, text = wrong({"type": "webdav"})
     assert "there are: conserver, folder; one of another package must be installed into" in text
     at, text = wrong({"path": "/x"})
@@ -97,7 +97,7 @@ def test_two_of_one_name_are_said_with_their_packages_and_stop_only_who_uses_the
     there(point("folder", f"{HERE}:FolderSink", "acme-folder"), point("acme", "a:A"), point("acme", "b:B", "beta"))
     at, text = wrong({"type": "folder", "path": str(tmp_path)})
     assert at == "sinks[0].type"
-    assert "several packages bring sink 'folder': acme-folder (" in text
+    assert "several packages provide sink 'folder': acme-folder (" in text
     assert "vcond (vcond.delivery.sinks.folder:FolderSink); remove all but one" in text
     with pytest.raises(ConfigError, match=r"acme-sinks .*beta"):
         made({"type": "acme"})

@@ -47,6 +47,7 @@ def test_tables_of_other_rooms_are_left_alone(path):
         "calls",
         "delivery_schema",
         "delivery_states",
+        "delivery_confirmations",
         "delivery_vcons",
     }
     db.close()
@@ -100,7 +101,7 @@ def test_what_is_no_damage_is_not_set_aside(path, monkeypatch):
         raise why
 
     monkeypatch.setattr(sqlite3, "connect", full)
-    with pytest.raises(StorageError, match="SQLITE_FULL; look at the disk"):
+    with pytest.raises(StorageError, match="SQLITE_FULL; check the disk"):
         open_database(path, NOON)
     assert [part.name for part in path.parent.iterdir()] == ["vcond.db"]
 

@@ -71,7 +71,7 @@ def test_one_that_is_not_installed_is_said_with_what_there_is():
     _, text = wrong({"type": "webdav"})
     assert "there are: conserver, folder; one of another package must be installed into" in text
     at, text = wrong({"path": "/x"})
-    assert (at, "there are: conserver, folder" in text) == ("sinks[0].type", True)
+    assert (at, "kinds of sinks: conserver, folder" in text) == ("sinks[0].type", True)
 
 
 @pytest.mark.parametrize(

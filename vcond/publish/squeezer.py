@@ -111,7 +111,9 @@ class Squeezer:
             pieces.keep_only(squeezed.names)
         for _ in range(most):
             if call.over or not squeezed.make(found, pieces):
-                break
+                return
+        if most:
+            call.looked = Instant(call.looked - EVERY)  # there is more to do, when others had their turn
 
 
 class _Stored:

@@ -22,6 +22,8 @@ SETTLED: Final = 60 * SECOND
 """Audio is left alone for so long: late packets and a pause that is told late (``TAKEN_BACK``) change what is younger."""
 _WORD, _UTTERANCE = 130, 700
 """Characters that they take in a vCon, about."""
+_AHEAD: Final = 1.05
+"""How much longer than it is a call may become before its next form is ready."""
 _SURE: Final = 6
 """Pieces that tell how large a file becomes."""
 _AGAIN: Final = 60
@@ -137,7 +139,7 @@ class Squeezed:
             self._asked_at = now.total + _AGAIN * now.rate if now.fits_as_flac() else 0
         if self._asked_at:
             return False
-        while self._step < len(now.steps) - 1 and self._is_too_large(now, self._step, 1):
+        while self._step < len(now.steps) - 1 and self._is_too_large(now, self._step, _AHEAD):
             self._step += 1
         key = next((key for key in self._wanted(now) if key not in self._made), None)
         if key is None:

@@ -22,7 +22,7 @@ CONFIG = Config(domain="pbx.test")
         ("", "", PartyInfo()),
         ("1" * 16, "", PartyInfo(sip="1" * 16 + "@pbx.test")),
         ("10-01", "", PartyInfo(sip="1001@pbx.test")),
-        ("Front AdapterHost", "", PartyInfo(sip="Front%20Desk@pbx.test")),
+        ("Front Desk", "", PartyInfo(sip="Front%20Desk@pbx.test")),
         ("*98", "", PartyInfo(sip="*98@pbx.test")),
         ("1@evil", "", PartyInfo(sip="1@pbx.test")),
         ("+1 (555) 010-0312", r"Smith \"Jr\"", PartyInfo(tel="+15550100312", name='Smith "Jr"', validation="none")),

@@ -49,7 +49,7 @@ def only(config: Path, name: str) -> Loaded:
     )
 
 
-@pytest.mark.parametrize("name", ["twilio", "second", "webrtc"])
+@pytest.mark.parametrize("name", ["twilio", "second", pytest.param("webrtc", marks=pytest.mark.peer)])
 def test_a_call_goes_all_the_way_and_leaves_nothing(config: Path, tmp_path: Path, name: str):
     found = loopback(only(config, name))
     assert [one.level for one in found] == ["ok"] * 4, found

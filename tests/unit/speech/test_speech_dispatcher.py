@@ -378,7 +378,7 @@ async def test_workers_that_always_die_are_said_to_be_trouble(room, track, monke
         await deaths.get()
         assert speech.trouble == ""
         await deaths.get()
-        assert "die again and again (start)" in speech.trouble
+        assert "keep crashing (start)" in speech.trouble
 
 
 async def test_a_rate_that_cannot_be_listened_to_is_said_in_the_record(room, track) -> None:

@@ -30,8 +30,8 @@ _PAGE: Final = 50
 PACKETS: Final = SECONDS * _PAGE
 PRIMING: Final = 20
 """Packets that are made before a piece and thrown away."""
-SAMPLED, FIRST_SAMPLED = 8, 4
-"""Each eighth piece, from the fifth on, tells how large a file becomes."""
+SAMPLED, FIRST_SAMPLED, MOST_SAMPLED = 8, 4, 24
+"""Each eighth piece, from the fifth on, tells how large a file becomes; of a longer one each 16th, 32nd and so on."""
 _TICKS: Final = 960
 """Of 48 kHz, in which Ogg counts, in a packet."""
 _RATES: Final = (8000, 12000, 16000, 24000, 48000)
@@ -115,7 +115,10 @@ class OpusFile:
 
     def sampled(self, kept: Pieces) -> int:
         """About how many bytes it has, by some of its pieces; 0 for a file that is too short for that."""
-        sizes = [len(self.piece(number, kept)) for number in range(FIRST_SAMPLED, self.count - 1, SAMPLED)]
+        step = SAMPLED
+        while self.count > MOST_SAMPLED * step:
+            step *= 2
+        sizes = [len(self.piece(number, kept)) for number in range(FIRST_SAMPLED, self.count - 1, step)]
         return sum(sizes) * self.frames // (len(sizes) * SECONDS * self.rate) if sizes else 0
 
     @property

@@ -34,7 +34,7 @@ async def test_of_a_whole_call_nothing_is_said(house, tmp_path):
         findings, report = await finished(house, tmp_path, ended(house))
     assert "findings" not in report
     assert [row["findings"] for row in findings.last] == [[]]
-    assert not [line for line in logs if "missing" in line["event"]]
+    assert not [line for line in logs if "not in its record" in line["event"]]
 
 
 async def test_a_party_that_was_not_heard_is_told_everywhere(house, tmp_path):
@@ -52,7 +52,7 @@ async def test_a_party_that_was_not_heard_is_told_everywhere(house, tmp_path):
     (row,) = findings.last
     assert row["call"] == call.uuid
     assert [one["party"] for one in row["findings"]] == [None, 0, 1]
-    (line,) = (line for line in logs if "missing" in line["event"])
+    (line,) = (line for line in logs if "not in its record" in line["event"])
     assert (line["codes"], line["error"]) == ("of-a-plug-in,no-audio", "something of its own")
     assert (counted(adapter, "no-audio"), counted(adapter, "other")) == (before[0] + 1, before[1] + 1), (
         "a call counts once"
@@ -85,7 +85,9 @@ async def test_the_operators_door_tells_of_live_calls_and_the_last_ones_newest_f
     findings = Findings()
     for uuid in ("1", "2"):
         findings.tell(SimpleNamespace(uuid=uuid, adapter="x", ended=ev.Instant(0), last=ev.Instant(0)), [])
-    parts = SimpleNamespace(registry=house.registry, clock=house.clock, finisher=SimpleNamespace(findings=findings))
+    parts = SimpleNamespace(
+        registry=house.registry, clock=house.clock, outbox=None, finisher=SimpleNamespace(findings=findings)
+    )
     door = Status(parts)  # type: ignore[arg-type] - what this door uses
     monkeypatch.setattr(door, "ready", lambda: {"disk": "low"})
     house.now(3)

@@ -128,10 +128,6 @@ def test_not_more_than_two_a_second(tmp_path):
     run_virtual(main())
 
 
-async def asked(sink, count):
-    return len(sink.asked) >= count
-
-
 def test_a_sink_that_is_not_to_be_asked_is_not(tmp_path):
     async def main():
         sink = Forgetful("a", confirm_after=0)

@@ -62,7 +62,7 @@ async def test_a_daemon_that_does_not_start_says_so_and_its_words_are_in_the_log
 async def test_a_daemon_that_is_killed_is_noticed(tmp_path: Path) -> None:
     command = script("notify('READY=1')", "import signal; os.kill(os.getpid(), signal.SIGKILL)")
     async with child.daemon(*paths(tmp_path), command) as daemon:
-        with pytest.raises(DemoError, match=r"ended too early \(killed by SIGKILL\)"):
+        with pytest.raises(DemoError, match=r"stopped too early \(killed by SIGKILL\)"):
             await daemon.check(patience=30)
 
 

@@ -39,7 +39,7 @@ async def test_what_workers_had_in_hand_when_speech_failed_gets_its_text(room, t
         await failing(house.speech)
     assert house.speech.waiting == 3
     assert house.speech.pids == {}
-    assert "started again" in house.speech.trouble
+    assert "restarting speech" in house.speech.trouble
     await house.transcribe("call")
     assert house.speech.trouble == ""
     assert sorted(event.text for event in line.of(ev.Transcribed)) == ["1", "2", "3"]

@@ -37,7 +37,7 @@ def test_a_registered_engine_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_name_that_nobody_registered() -> None:
-    with pytest.raises(ConfigError, match=r"^speech.engine: no engine kaldi; there are: remote, vosk, whisper"):
+    with pytest.raises(ConfigError, match=r"^speech.engine: no engine kaldi; engines: remote, vosk, whisper"):
         load("kaldi", EngineOptions())
 
 

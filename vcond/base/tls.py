@@ -18,6 +18,8 @@ from cryptography import x509
 
 from vcond.base.errors import ConfigError
 
+OLDEST: Final = ssl.TLSVersion.TLSv1_2
+"""RFC 8996. Said here: Debian's Python leaves it to the machine's OpenSSL configuration."""
 _PEM: Final = "-----BEGIN "
 _served: Final[WeakSet[Served]] = WeakSet()
 
@@ -28,7 +30,9 @@ def client(ca: str, at: str) -> ssl.SSLContext:
     Raises ConfigError for the key ``at``.
     """
     with _used(at), _path(ca) as file:
-        return ssl.create_default_context(cafile=file or None)
+        context = ssl.create_default_context(cafile=file or None)
+    context.minimum_version = OLDEST
+    return context
 
 
 class Served:
@@ -41,6 +45,7 @@ class Served:
         """
         self._certificate, self._key, self._at = certificate, key, at
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = OLDEST
         self._load(self.context)
         if client_ca:
             self.context.verify_mode = ssl.CERT_REQUIRED

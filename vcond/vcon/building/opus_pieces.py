@@ -30,7 +30,7 @@ _PAGE: Final = 50
 PACKETS: Final = SECONDS * _PAGE
 PRIMING: Final = 20
 """Packets that are made before a piece and thrown away."""
-SAMPLED, FIRST_SAMPLED, MOST_SAMPLED = 8, 4, 24
+SAMPLED, FIRST_SAMPLED, MOST_SAMPLED = 8, 4, 12
 """Each eighth piece, from the fifth on, tells how large a file becomes; of a longer one each 16th, 32nd and so on."""
 _TICKS: Final = 960
 """Of 48 kHz, in which Ogg counts, in a packet."""

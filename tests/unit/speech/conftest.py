@@ -17,6 +17,7 @@ from vcond.media.detect.segmenter import Begun, Ended
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
+from vcond.speech.load.admission import Admission
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
@@ -164,6 +165,12 @@ class Room:
         """What the engine wrote down behind a word, in order, over all its lives."""
         lines = (self.folder / "log").read_text().splitlines() if (self.folder / "log").exists() else []
         return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == word]
+
+
+@pytest.fixture
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow it is, calls keep their words while they are spoken."""
+    monkeypatch.setattr(Admission, "state", lambda _self, _call: "live")
 
 
 @pytest.fixture

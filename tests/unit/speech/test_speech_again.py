@@ -69,6 +69,7 @@ async def test_a_text_that_cannot_be_told_keeps_nobody_waiting(room, track) -> N
     assert await house.speech.settled("call", 0)
 
 
+@pytest.mark.usefixtures("slow_machine")
 async def test_partials_go_on_after_speech_failed_while_one_was_decoded(room, track, monkeypatch) -> None:
     house, line = room(), track()
     line.pcm = np.repeat(np.array([1, 2, 0], np.int16), 8000)

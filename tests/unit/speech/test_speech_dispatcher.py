@@ -176,6 +176,7 @@ async def test_kill_9_of_an_idle_worker_is_noticed(room, track) -> None:
     assert restarts("crash") == before + 1
 
 
+@pytest.mark.usefixtures("slow_machine")
 async def test_kill_9_while_a_streaming_utterance_is_open(room, track) -> None:
     house, line = room("Streaming"), track()
     line.pcm = np.repeat(np.array([1, 2, 3, 0], np.int16), 8000)

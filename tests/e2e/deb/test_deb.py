@@ -94,7 +94,7 @@ def test_installed_upgraded_removed_and_purged(packages: dict[str, Path], tmp_pa
     told = run(*vcond, "check", "--offline", "--errors-only", "--config", root / "etc/vcond/vcond.toml", code=2)
     assert told.splitlines()[0] == "ERROR   adapters: none is configured", "as it comes it records nothing yet"
     told = run(*vcond, "check", "--offline", "--config", root / "etc/vcond/vcond.toml", code=2)
-    assert "ok      speech: whisper with the model it brings" in told
+    assert "ok      speech: whisper with its own model" in told
     told = run(vcond[0], "-I", "-c", "from vcond.base.errors import how_to_install as how; print(how('webrtc'))")
     assert told == "apt install ./vcond-webrtc_*.deb\n"
 

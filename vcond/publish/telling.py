@@ -1,4 +1,4 @@
-"""What is missing in calls that are over, for the operator: logged, counted, and kept of the last ones."""
+"""What is missing in calls, for the operator: told while they go on, and when they are over logged, counted, kept of the last."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ WATCH_EVERY: Final = 5
 WATCH_AFTER: Final = 30
 """Seconds after the answer before which nobody is missed: who only listens may be silent at first."""
 UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
-WATCHED: Final = UNHEARD | {"digital-silence", "comfort-noise", "wrong-codec"}
-"""Codes of what somebody can still mend while the call goes on."""
+WATCHED: Final = UNHEARD | {"digital-silence"}
+"""Codes of what is told without listening, and can still be mended while the call goes on."""
 
 
 class Findings:

@@ -85,7 +85,7 @@ class MediaStreams:
         self._meet = meet
         self._vouch = vouch
         self._told: Instant | None = None
-        self._guests: set[_Patience] = set()
+        self._peers: set[_Patience] = set()
         self._streams = 0
         self._empty = asyncio.Event()
         self._closed = False
@@ -127,7 +127,7 @@ class MediaStreams:
         """Say goodbye to every peer."""
         self._closed = True
         self._empty.clear()
-        for patience in self._guests:
+        for patience in self._peers:
             patience.end("stopping", GOING_AWAY)
         if self._streams:
             with contextlib.suppress(TimeoutError):
@@ -140,12 +140,12 @@ class MediaStreams:
         now = self._host.clock.now()
         if self._told is None or now - self._told >= QUIET:
             self._told = now
-            fix = "check that the secret is the platform's and that the public URL is what it connects to?"
+            fix = "check that the secret is the platform's and that the public URL is what it connects to"
             self._host.log.warning("stream refused: its token or signature is missing or wrong", error=why, hint=fix)
 
     async def _converse(self, socket: web.WebSocketResponse, listener: Listener, patience: _Patience) -> None:
         patience.begin(listener)
-        self._guests.add(patience)
+        self._peers.add(patience)
         try:
             async with patience.limit:
                 code = await self._listen(socket, listener, patience)
@@ -155,7 +155,7 @@ class MediaStreams:
             if code == POLICY:
                 self._host.dropped("stream", why)
         finally:
-            self._guests.discard(patience)
+            self._peers.discard(patience)
             patience.close()
             listener.gone(self._host.clock.now(), clean=patience.clean)
         await socket.close(code=code)

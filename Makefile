@@ -18,6 +18,7 @@ help:
 	@echo "make quick           lint and every test that needs no PBX, browser or speech model, two at a time"
 	@echo "make test            make quick, then real peers on loopback, speech models and fuzzing"
 	@echo "make random          make quick in random order; SEED=N repeats one"
+	@echo "make promises        the tests that docs/promises.md names"
 	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make coverage        the tests of make quick, measured: what they run of the code, against a floor"
@@ -52,6 +53,10 @@ coverage: setup
 
 random: setup
 	$(BIN)/pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED)) -m "not slow" -n 2 --dist loadfile $(PYTEST)
+
+.PHONY: promises
+promises: peers
+	$(BIN)/pytest -k "$$(grep -o 'test_[a-z0-9_]*' docs/promises.md | sort -u | paste -sd, | sed 's/,/ or /g')" $(PYTEST)
 
 torture: peers
 	VCOND_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest -m fuzz --timeout=0 $(PYTEST)

@@ -1,0 +1,48 @@
+"""``docs/security.md`` and ``docs/promises.md``: each line names tests that exist."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGES = ("security", "promises")
+
+
+@cache
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+
+
+def lines(name: str) -> list[str]:
+    heads = r"\| (socket|it may|may|promise) \|"
+    return [line for line in page(name).splitlines() if line.startswith("| ") and not re.match(heads, line)]
+
+
+@cache
+def existing() -> frozenset[str]:
+    files = [file for folder in ("tests", "adapters") for file in (ROOT / folder).rglob("test_*.py")]
+    return frozenset(
+        node.name
+        for file in files
+        for node in ast.parse(file.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+@pytest.mark.parametrize(
+    "line", [line for name in PAGES for line in lines(name)], ids=lambda line: line.split("|")[1].strip()[:40]
+)
+def test_each_line_names_a_test_that_exists(line: str):
+    named = re.findall(r"`(test_\w+)`", line.strip().removesuffix("|").rpartition("|")[2])
+    assert named, "a defence or promise without a test is a hope"
+    assert [name for name in named if name not in existing()] == []
+
+
+def test_every_attacker_and_every_promise_has_lines():
+    assert len(re.findall(r"^## ", page("security"), re.MULTILINE)) == 8
+    assert len(lines("security")) > 25
+    assert len(re.findall(r"^## ", page("promises"), re.MULTILINE)) == 4
+    assert len(lines("promises")) > 20

@@ -94,7 +94,7 @@ class Store:
     def each(self) -> Iterator[CallJournal]:
         """The journals of earlier runs one by one, oldest first, with their events and what was wrong with them.
 
-        To be called once, before calls come in; each prerequisite reads the disk. Folders that cannot be used are left as they are,
+        To be called once, before calls come in; each step reads the disk. Folders that cannot be used are left as they are,
         are logged and named in ``refused``. Raises StorageError when ``root`` itself cannot be read.
         """
         try:

@@ -1,6 +1,6 @@
 """The one writer of a store: takes what waits in the queue to the disk, in order, and syncs it in rounds.
 
-``Writer.prerequisite`` does what is due and says when it wants to be called again; ``run`` is the thread around it. Each prerequisite
+``Writer.step`` does what is due and says when it wants to be called again; ``run`` is the thread around it. Each step
 serves events first, then a slice of the audio that is due, then one slow thing (an fsync, the deletion of a file), so
 that events never wait for a round of fsyncs.
 
@@ -63,7 +63,7 @@ class Writer:
         self._retries = Retries(queue, root.path, clock)
         self.attempt = self._retries.attempt
 
-    def prerequisite(self, now: float) -> float | None:
+    def step(self, now: float) -> float | None:
         """Do what is due; when to come again if nothing new is said before (None = never)."""
         logs, tracks, commands = self.queue.collect(now)
         for buffer in logs:
@@ -256,10 +256,10 @@ def _purge_next(files: Files, purges: deque[str], root: str) -> None:
 
 
 def run(writer: Writer, clock: Callable[[], float]) -> None:
-    """The thread: prerequisite by prerequisite until stopped. A fault of ours is logged and does not end it."""
+    """The thread: step by step until stopped. A fault of ours is logged and does not end it."""
     while not writer.stopped:
         try:
-            until = writer.prerequisite(clock())
+            until = writer.step(clock())
         except Exception:  # noqa: BLE001 - the thread is all there is between the calls and the disk
             say(log.exception, "internal error in the journal writer; continuing")
             until = clock() + LONGEST

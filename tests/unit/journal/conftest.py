@@ -131,7 +131,7 @@ class BadDisk(Files):
 
 
 class Hand:
-    """A store without a thread: time and every prerequisite of the writer by hand."""
+    """A store without a thread: time and every step of the writer by hand."""
 
     def __init__(self, root: Path, disk: BadDisk, *, max_pending: int = 1 << 20, sync_interval: float = 1.0) -> None:
         root.mkdir(exist_ok=True)
@@ -164,13 +164,13 @@ class Hand:
     def forget(self, journal: CallJournal) -> None:
         """What a store does when a journal is closed."""
 
-    def prerequisite(self, by: float = 0.0) -> float | None:
+    def step(self, by: float = 0.0) -> float | None:
         self.now += by
-        return self.writer.prerequisite(self.now)
+        return self.writer.step(self.now)
 
     def settle(self) -> None:
         """All that is due now, and nothing that time brings."""
-        while (again := self.prerequisite()) is not None and again <= self.now:
+        while (again := self.step()) is not None and again <= self.now:
             pass
 
     def done(self, what: str) -> list[str]:

@@ -20,9 +20,7 @@ from vcond.journal.records import MAX_LOG
 SIZE = 4000
 writes = st.tuples(st.just("write"), st.integers(0, SIZE - 1), st.integers(1, 900), st.integers(1, 30000))
 reads = st.tuples(st.just("read"), st.integers(0, SIZE), st.integers(0, SIZE))
-others = st.sampled_from(["prerequisite", "wait", "full", "short", "torn", "unsynced", "good"]).map(
-    lambda what: (what,)
-)
+others = st.sampled_from(["step", "wait", "full", "short", "torn", "unsynced", "good"]).map(lambda what: (what,))
 
 
 @settings(deadline=None, max_examples=150)
@@ -43,10 +41,10 @@ def test_any_writes_in_any_order_on_any_disk_read_like_an_array(hands, acts):
                 case "read":
                     start, stop = sorted(args)
                     assert (call.read("0.pcm", start, stop) == model[start:stop]).all()
-                case "prerequisite":
-                    hand.prerequisite()
+                case "step":
+                    hand.step()
                 case "wait":
-                    hand.prerequisite(1.0)
+                    hand.step(1.0)
                 case "full":
                     hand.disk.error = errno.ENOSPC
                 case "short":
@@ -61,7 +59,7 @@ def test_any_writes_in_any_order_on_any_disk_read_like_an_array(hands, acts):
             assert call.length("0.pcm") == end
         hand.disk.error = hand.disk.sync_error = 0
         hand.disk.room = hand.disk.at_most = None
-        hand.prerequisite(10.0)
+        hand.step(10.0)
         assert hand.writer.stop() == ""
         assert (call.read("0.pcm", 0, SIZE) == model[:SIZE]).all()
         path = call.folder / "0.pcm"
@@ -77,7 +75,7 @@ def test_unknown_tracks_are_empty_and_holes_are_zeros(hand):
     assert call.read("0.pcm", 5, 9).tolist() == [0, 0, 0, 0]
     call.write("0.pcm", 7, np.array([1], np.int16))
     assert call.read("0.pcm", 5, 9).tolist() == [0, 0, 1, 0]
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     assert call.read("0.pcm", 5, 9).tolist() == [0, 0, 1, 0]
     assert call.read("0.pcm", 8, 8).tolist() == []
     call.write("1.pcm", 0, np.zeros(0, np.int16))
@@ -90,7 +88,7 @@ def test_what_is_written_to_disk_during_a_read_is_not_missed(hand, monkeypatch):
     look = hand.queue.unwritten
 
     def written_meanwhile(*args):
-        hand.prerequisite(1.0)
+        hand.step(1.0)
         return look(*args)
 
     monkeypatch.setattr(hand.queue, "unwritten", written_meanwhile)
@@ -109,7 +107,7 @@ def test_the_log_of_a_call_is_bounded(hand):
 def test_a_hole_costs_no_disk(hand):
     call = hand.call()
     call.write("0.pcm", 50_000_000, np.ones(160, np.int16))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.settle()
     assert (call.folder / "0.pcm").stat().st_size == 100_000_320
     assert (call.folder / "0.pcm").stat().st_blocks * 512 < 100_000
@@ -124,7 +122,7 @@ def test_reads_are_bounded(hand, start, stop):
 def test_a_disk_that_cannot_be_read_is_a_storage_error(hand):
     call = hand.call()
     call.write("0.pcm", 0, np.ones(160, np.int16))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.settle()
     (call.folder / "0.pcm").unlink()
     (call.folder / "0.pcm").mkdir()
@@ -183,7 +181,7 @@ def test_after_close_audio_is_counted_and_events_are_a_mistake_of_ours(hand):
     assert counter._value.get() == before + 1
     with pytest.raises(RuntimeError, match="closed"):
         call.append(ev.Answered(at=Instant(1)))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     assert (call.read("0.pcm", 0, 160) == 1).all()
     assert read_folder(call.folder) == (call.events, "")
 
@@ -239,6 +237,6 @@ def test_adopt_refuses_names_in_use_and_circles(hand):
         with pytest.raises(ValueError, match="itself"):
             into.adopt(other, {})
     two.write("0.pcm", 0, np.ones(160, np.int16))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     assert (three.read("6.pcm", 0, 160) == 1).all()
     assert (three.folder / "6.pcm").samefile(two.folder / "0.pcm")

@@ -26,7 +26,7 @@ def flush(hand, call) -> list[Exception | None]:
         done.extend(hand.disk.calls)
 
     hand.queue.ask(Flush([call._log, *call._tracks.values()], answer))
-    hand.prerequisite()
+    hand.step()
     hand.disk.calls = done
     return answers
 
@@ -74,10 +74,10 @@ def test_remove_takes_the_folder_away_durably_then_deletes_it(hand):
     hand.done("sync_folder")
     call.write("0.pcm", 160, pcm(160))
     hand.queue.ask(Remove(call._folder))
-    hand.prerequisite()
+    hand.step()
     assert not call.folder.exists()
     assert hand.done("sync_folder") == [hand.root.name]
-    hand.prerequisite(1.0)
+    hand.step(1.0)
     hand.settle()
     assert list((hand.root / ".trash").iterdir()) == []
     assert hand.disk.open_now == 0
@@ -90,7 +90,7 @@ def test_remove_before_anything_was_written_leaves_nothing(hand):
     call.write("0.pcm", 0, pcm(160))
     hand.queue.ask(Remove(call._folder))
     hand.settle()
-    hand.prerequisite(1.0)
+    hand.step(1.0)
     hand.settle()
     assert [path.name for path in hand.root.rglob("*")] == [".trash"]
     assert hand.queue.waiting == 0
@@ -105,7 +105,7 @@ def test_remove_is_tried_again(hand):
     assert call.folder.exists()
     assert "read-only" in hand.queue.state
     hand.disk.rename_error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert not call.folder.exists()
     assert hand.queue.state == ""
 
@@ -118,7 +118,7 @@ def test_events_of_a_removed_call_that_could_not_be_written_are_no_trouble_any_m
     hand.settle()
     hand.queue.ask(Remove(call._folder))
     hand.settle()
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert hand.queue.state == ""
     assert hand.queue.waiting == 0
@@ -135,11 +135,11 @@ def test_adopted_audio_outlives_the_call_it_came_from(hand):
     hand.settle()
     assert other.folder.exists()
     hand.disk.link_error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert not other.folder.exists()
     into.write("1.pcm", 160, pcm(160))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.settle()
     assert (np.fromfile(into.folder / "1.pcm", "<i2") == 1).all()
     assert (into.read("1.pcm", 0, 320) == 1).all()
@@ -155,7 +155,7 @@ def test_a_call_that_is_removed_before_it_could_take_another_in_is_no_trouble(ha
     hand.queue.ask(Remove(into._folder))
     hand.settle()
     hand.disk.link_error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert hand.queue.state == ""
     other.append(ev.Answered(at=Instant(1)))
@@ -189,7 +189,7 @@ def test_stop_ends_the_writer_and_says_what_is_left(hand):
     answers: list[Exception | None] = []
     hand.disk.error = errno.ENOSPC
     hand.queue.ask(Stop(answers.append))
-    hand.prerequisite()
+    hand.step()
     assert hand.writer.stopped
     assert "bytes could not be written" in str(answers[0])
     hand.queue.ask(Flush([call._log], answers.append))

@@ -24,7 +24,7 @@ def pair(hand):
     """Call 1, and call 2 with 0.2 s of audio on disk and as much waiting."""
     into, other = hand.call(1), hand.call(2)
     other.write("0.pcm", 0, pcm(1600, 1))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.settle()
     other.write("0.pcm", 1600, pcm(1600, 2))
     return into, other
@@ -38,7 +38,7 @@ def test_an_adopted_track_is_one_for_both_calls_while_it_is_written(hand, pair, 
     into.append(MERGED)
     for call, name, value in ((other, "0.pcm", 3), (into, "4.pcm", 4)):
         call.write(name, value * 1600, pcm(1600, value))
-        hand.prerequisite(0.2)
+        hand.step(0.2)
         hand.settle()
     want = np.concatenate([pcm(1600, 1), pcm(1600, 2), pcm(1600, 0), pcm(1600, 3), pcm(1600, 4)])
     assert (into.read("4.pcm", 0, 8000) == want).all()
@@ -58,7 +58,7 @@ def test_the_log_speaks_of_a_merge_only_when_the_links_are_there(hand, pair):
     assert MERGED not in read_folder(into.folder)[0]
     assert "full" in hand.queue.state
     hand.disk.link_error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert MERGED in read_folder(into.folder)[0]
     assert (into.folder / "4.pcm").samefile(other.folder / "0.pcm")
 
@@ -74,7 +74,7 @@ def test_the_other_says_that_it_is_over_only_when_this_one_has_it_on_disk(hand, 
     assert over not in read_folder(other.folder)[0]
     hand.disk.sync_error = 0
     hand.done("sync")
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert over in read_folder(other.folder)[0]
     assert MERGED in read_folder(into.folder)[0]
@@ -106,10 +106,10 @@ def test_a_copy_that_broke_off_is_begun_anew(hand, pair):
     hand.settle()
     assert "full" in hand.queue.state
     hand.disk.room = None
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert hand.queue.state == ""
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     assert (np.fromfile(into.folder / "4.pcm", "<i2") == np.fromfile(other.folder / "0.pcm", "<i2")).all()
 
 
@@ -117,7 +117,7 @@ def test_a_copy_keeps_holes(hand):
     into, other = hand.call(1), hand.call(2)
     other.write("0.pcm", 10 * CHUNK, pcm(1600, 1))
     other.write("0.pcm", 20 * CHUNK, pcm(1600, 0))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.disk.link_error = errno.EPERM
     into.adopt(other, {"0.pcm": "1.pcm"})
     hand.settle()
@@ -138,7 +138,7 @@ def test_a_repair_cuts_the_log_and_keeps_the_rest_for_support(hand, tmp_path):
     hand.settle()
     assert log.stat().st_size == good + 70
     hand.disk.error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert (call.folder / "events.damaged-1").read_bytes() == b"damaged" * 10
     assert (call.folder / "events.damaged-1").stat().st_mode & 0o777 == 0o600
     assert read_folder(call.folder) == (call.events, "")

@@ -20,7 +20,7 @@ def pcm(count: int, start: int = 1) -> np.ndarray:
     return (np.arange(start, start + count) % 30000).astype(np.int16)
 
 
-def test_events_are_written_in_the_first_prerequisite_and_audio_when_it_is_due(hand):
+def test_events_are_written_in_the_first_step_and_audio_when_it_is_due(hand):
     call = hand.call()
     call.append(tag(1))
     call.write("0.pcm", 0, pcm(160))
@@ -29,7 +29,7 @@ def test_events_are_written_in_the_first_prerequisite_and_audio_when_it_is_due(h
     assert read_folder(call.folder)[0] == call.events
     for i in range(9):
         call.write("0.pcm", 160 * (i + 1), pcm(160))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     assert hand.done("pwrite") == ["0.pcm"]
     assert (call.folder / "0.pcm").stat().st_size == 3200
 
@@ -40,7 +40,7 @@ def test_events_do_not_wait_behind_the_audio_of_many_calls(hand):
     for call in calls:
         call.write("0.pcm", 0, pcm(160))
     hand.done("pwrite")
-    assert hand.prerequisite(0.2) == hand.now
+    assert hand.step(0.2) == hand.now
     calls[0].append(tag(1))
     hand.settle()
     order = hand.done("pwrite")
@@ -48,17 +48,17 @@ def test_events_do_not_wait_behind_the_audio_of_many_calls(hand):
     assert len(order) == 101
 
 
-def test_files_are_synced_in_rounds_one_a_prerequisite(hand):
+def test_files_are_synced_in_rounds_one_a_step(hand):
     call = hand.call()
     call.write("0.pcm", 0, pcm(160))
-    hand.prerequisite()
+    hand.step()
     hand.settle()
     assert hand.done("sync") == ["events.log"]
     assert set(hand.done("sync_folder")) == {hand.root.name, call.uuid}
-    assert hand.prerequisite(0.2) == 1.0
+    assert hand.step(0.2) == 1.0
     for i in range(1, 10):
         call.write("0.pcm", 160 * i, pcm(160))
-        hand.prerequisite(0.05)
+        hand.step(0.05)
     assert hand.done("sync") == []
     hand.now = 1.0
     hand.settle()
@@ -66,7 +66,7 @@ def test_files_are_synced_in_rounds_one_a_prerequisite(hand):
     assert hand.done("sync_folder") == [call.uuid]
     hand.now = 5.0
     hand.settle()
-    assert hand.prerequisite() is None
+    assert hand.step() is None
     assert hand.done("sync") == hand.done("sync_folder") == []
 
 
@@ -77,11 +77,11 @@ def test_a_full_disk_keeps_events_and_audio_until_there_is_room(hand):
     for i in range(50):
         call.append(tag(i))
         call.write("0.pcm", 160 * i, pcm(160, i))
-        hand.prerequisite(0.1)
+        hand.step(0.1)
     assert "free space" in hand.queue.state
     assert (call.read("0.pcm", 1600, 1760) == pcm(160, 10)).all()
     hand.disk.error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert hand.queue.state == ""
     assert read_folder(call.folder) == (call.events, "")
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_lost_newest_first_and_reported(hand):
         call.write("0.pcm", i * frame, pcm(frame, i))
     hand.settle()
     hand.disk.error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     kept = call.length("0.pcm")
     assert kept == room * frame
@@ -120,7 +120,7 @@ def test_a_torn_write_of_the_log_is_made_good(hand):
     assert len(read_folder(call.folder)[0]) == 1
     call.append(tag(3))
     hand.disk.room = None
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert read_folder(call.folder) == (call.events, "")
 
 
@@ -138,7 +138,7 @@ def test_a_write_that_takes_nothing_is_an_error_not_a_loop(hand):
     hand.settle()
     assert "EIO" in hand.queue.state
     hand.disk.at_most = None
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert read_folder(call.folder) == (call.events, "")
 
 
@@ -149,12 +149,12 @@ def test_one_bad_file_does_not_hold_up_the_others(hand):
     for i in range(10):
         bad.append(tag(i))
         good.append(tag(i))
-        hand.prerequisite(1.0)
+        hand.step(1.0)
     assert read_folder(good.folder)[0] == good.events
     assert len(read_folder(bad.folder)[0]) == 1
     assert "EIO" in hand.queue.state
     hand.disk.error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert read_folder(bad.folder)[0] == bad.events
     assert hand.queue.state == ""
 
@@ -169,10 +169,10 @@ def test_tries_on_a_dead_disk_become_rare_and_are_bounded(hand):
     hand.done("pwrite")
     pauses = []
     for _ in range(10):
-        again = hand.prerequisite()
+        again = hand.step()
         pauses.append(again - hand.now)
         hand.now = again
-        hand.prerequisite()
+        hand.step()
         assert len(hand.done("pwrite")) <= TRIES
         for call in calls:
             call.append(tag(2))
@@ -187,9 +187,9 @@ def test_an_error_of_fsync_writes_again_what_was_not_synced(hand):
     hand.settle()
     call.append(tag(1))
     call.write("0.pcm", 0, pcm(160))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.disk.sync_error = errno.EIO
-    hand.prerequisite(1.0)
+    hand.step(1.0)
     hand.settle()
     hand.done("pwrite")
     # as Linux does after a failed fsync: the pages count as clean, and what the disk has is what counts
@@ -197,7 +197,7 @@ def test_an_error_of_fsync_writes_again_what_was_not_synced(hand):
     (call.folder / "events.log").write_bytes((call.folder / "events.log").read_bytes()[:-4])
     assert "EIO" in hand.queue.state
     hand.disk.sync_error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     hand.settle()
     assert read_folder(call.folder) == (call.events, "")
     assert (call.read("0.pcm", 0, 160) == pcm(160)).all()
@@ -213,7 +213,7 @@ def test_memory_for_unsynced_bytes_is_bounded_by_syncing_early(hands, tmp_path):
     hand.done("sync")
     for i in range(40):
         call.write("0.pcm", 4000 * i, pcm(4000))
-        hand.prerequisite(0.3)
+        hand.step(0.3)
     assert len(hand.done("sync")) == 4
     assert hand.writer._kept <= 1 << 16
 
@@ -225,7 +225,7 @@ def test_a_file_that_may_not_grow_loses_its_audio_and_says_so(hand):
     (call.folder / "0.pcm").touch(0o600)
     call.write("0.pcm", 0, pcm(160))
     call.write("1.pcm", 0, pcm(160))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     assert hand.lost == [("0.pcm", 0, 160)]
     assert hand.queue.state == ""
     assert (call.folder / "1.pcm").stat().st_size == 320
@@ -247,7 +247,7 @@ def test_open_files_are_bounded_however_many_calls_there_are(hand):
     for call in calls:
         call.write("0.pcm", 0, pcm(160))
         call.write("1.pcm", 0, pcm(160))
-    hand.prerequisite(0.2)
+    hand.step(0.2)
     hand.settle()
     assert hand.disk.most_open <= 4
     assert all((call.folder / "1.pcm").stat().st_size == 320 for call in calls)
@@ -259,7 +259,7 @@ def test_a_fault_of_ours_in_one_file_is_tried_again_like_a_bad_disk(hand):
     hand.settle()
     assert "internal error" in hand.queue.state
     hand.disk.fault = False
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert read_folder(call.folder) == (call.events, "")
     assert hand.queue.state == ""
 
@@ -293,7 +293,7 @@ def test_a_file_that_failed_is_opened_anew(hand):
     hand.settle()
     hand.disk.error = 0
     hand.done("open")
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert hand.done("open") == ["events.log"]
     assert read_folder(call.folder) == (call.events, "")
 
@@ -315,21 +315,21 @@ def test_stop_says_that_names_are_not_on_the_disk(hand):
 def test_the_thread_survives_a_fault_and_ends_when_stopped(hand, monkeypatch):
     seen = []
 
-    def prerequisite(now: float) -> float | None:
+    def step(now: float) -> float | None:
         seen.append(now)
         if len(seen) == 1:
             raise ZeroDivisionError
         hand.writer.stopped = True
         return None
 
-    monkeypatch.setattr(hand.writer, "prerequisite", prerequisite)
+    monkeypatch.setattr(hand.writer, "step", step)
     monkeypatch.setattr(hand.queue, "sleep", seen.append)
     run(hand.writer, lambda: 5.0)
     assert seen == [5.0, 5.0 + LONGEST, 5.0]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_discard_moves_to_the_trash_and_deletes_prerequisite_by_prerequisite(hand, kind):
+def test_discard_moves_to_the_trash_and_deletes_step_by_step(hand, kind):
     call = hand.call()
     hand.settle()
     path = call.folder / "events.log" if kind == "file" else call.folder
@@ -356,6 +356,6 @@ def test_a_folder_that_cannot_be_synced_is_tried_again(hand):
     assert "EIO" in hand.queue.state
     hand.done("sync_folder")
     hand.disk.folder_error = 0
-    hand.prerequisite(LONGEST)
+    hand.step(LONGEST)
     assert hand.done("sync_folder") == [call.uuid]
     assert hand.queue.state == ""

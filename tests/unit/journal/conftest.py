@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from vcond.journal.write_queue import WriteQueue
 from vcond.journal.writer import Writer
 from vcond.storage.files import FOLDER_MODE, Files
 from vcond.storage.whole_files import WholeFiles
+
+STORAGE = str(Path(__file__).parents[1] / "storage")
+if STORAGE not in sys.path:
+    sys.path.insert(0, STORAGE)
 
 
 class BadDisk(Files):
@@ -203,7 +208,7 @@ def hand(tmp_path: Path, disk: BadDisk) -> Hand:
 @pytest.fixture(scope="session")
 def hands() -> Callable[..., Hand]:
     """Makes stores without a thread, each with a disk of its own."""
-    return lambda root, **options: Hand(root, BadDisk(), **options)
+    return lambda root, disk=None, **options: Hand(root, disk or BadDisk(), **options)
 
 
 @pytest.fixture

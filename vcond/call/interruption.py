@@ -9,14 +9,29 @@ from vcond.call import events as ev
 from vcond.call.state import Call
 
 
+def vanished(state: Call, length: Callable[[str], int], *, now: Instant) -> list[ev.Event]:
+    """Events for audio that the journal calls received and that is not in its files: it waited when the end came.
+
+    Events reach the disk within milliseconds, audio within a quarter of a second, and a power failure may keep what was
+    written later and lose what was written before. ``length(file)`` is the end of an audio file in samples.
+    """
+    return [
+        ev.Span(at=now, track=track.index, start=max(start, there), stop=stop, kind=ev.SpanKind.LOST, final=True)
+        for track in state.tracks
+        for there in [length(track.file) + track.shift]
+        for start, stop, kind in track.spans
+        if kind is ev.SpanKind.RECEIVED and stop > there
+    ]
+
+
 def interrupted(state: Call, length: Callable[[str], int], *, now: Instant) -> list[ev.Event]:
-    """Events that close what the crash left open: tracks end with their audio, the interruption is dated.
+    """Events that close what the crash left open: tracks end with their audio, lost audio is named, the interruption dated.
 
     ``length(file)`` is the end of an audio file in samples. What was written and not yet described is ``received``,
     of a track of which nothing was described since it was opened: a track says in the journal where its audio begins.
     The moment of the interruption is the end of the last audio or the last event, never after ``now``.
     """
-    events: list[ev.Event] = []
+    events = vanished(state, length, now=now)
     last = state.last
     for track in state.tracks:
         end = max(track.samples, length(track.file) + track.shift)

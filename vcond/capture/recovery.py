@@ -11,7 +11,7 @@ from vcond.base import metrics
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
-from vcond.call.interruption import interrupted
+from vcond.call.interruption import interrupted, vanished
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_track import CapturedTrack
 from vcond.journal import CallJournal
@@ -72,6 +72,8 @@ class Recovery:
     def take_to_finish(self, journal: CallJournal) -> None:
         """A journal with an end and no vCon yet."""
         call = self._opened(journal)
+        for event in vanished(call.state, journal.length, now=call.state.known_until):
+            call.record(event)
         self._listen_again(call)
         self._finish(call, journal)
 

@@ -109,3 +109,34 @@ async def test_of_audio_that_waited_for_its_byte_order_when_the_power_went_nothi
     spans = after_a_crash(house, call)
     assert all(stop <= silence * 160 for _, stop, _ in spans)
     assert sum(stop - start for start, stop, _ in spans) == silence * 160
+
+
+@pytest.mark.parametrize("closed", [[], [ev.TrackClosed(at=at(3), track=0, samples=24_000)]], ids=["open", "closed"])
+def test_audio_that_was_told_and_never_reached_its_file_is_lost(closed):
+    """Events reach the disk at once, audio a quarter of a second later."""
+    told = [*CRASHED, *closed]
+    events = interrupted(fold(told), lambda _: 22_000, now=at(3))
+    state = fold([*told, *events])
+    assert list(state.tracks[0].spans) == [(8000, 22_000, ev.SpanKind.RECEIVED), (22_000, 24_000, ev.SpanKind.LOST)]
+    assert state.odd == 0
+    again = [*told, *events, ev.Recovered(at=at(5))]
+    assert not [one for one in interrupted(fold(again), lambda _: 22_000, now=at(9)) if isinstance(one, ev.Span)]
+
+
+async def test_a_call_that_had_ended_says_what_of_its_audio_never_reached_the_disk(house):
+    call = house.host.call("k", at=house.now(0))
+    party = call.party("a", at=house.at(0))
+    track = call.track(party, at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+    speaks(house, track, 0, 100)
+    call.end(at=house.now(2), cause=NORMAL)
+    await call.journal.flush()
+    await house.store.close()
+    (audio,) = call.journal.folder.glob("*.pcm")
+    with audio.open("r+b") as file:
+        file.truncate(2 * 14_400)
+    house.finished.clear()
+    house.open()
+    (journal,) = house.store.recover()
+    house.registry.recovery.take_to_finish(journal)
+    ((found, _),) = house.finished
+    assert [(a, b) for a, b, kind in found.state.tracks[0].spans if kind is ev.SpanKind.LOST] == [(14_400, 16_000)]

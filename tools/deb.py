@@ -235,6 +235,8 @@ def installed(root: Path) -> None:
     put(root, "usr/lib/tmpfiles.d/vcond.conf", TOP / "systemd/vcond.tmpfiles.conf")
     for drop_in in (TOP / "systemd/vcond.service.d").glob("*.conf"):
         put(root, f"usr/share/doc/vcond/examples/vcond.service.d/{drop_in.name}", drop_in)
+    for file in (TOP / "ops").iterdir():
+        put(root, f"usr/share/vcond/{file.name}", file)
     for page in [TOP / "README.md", *(TOP / "docs").glob("*.md")]:
         put(root, f"usr/share/doc/vcond/{page.name}", page)
     for page in (TOP / "man").glob("*.[1-8]"):

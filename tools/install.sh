@@ -43,7 +43,8 @@ rmdir "$ROOT/etc/systemd/system/vcond.service.d" 2>/dev/null || true
 
 SHARE="$ROOT/usr/share"
 mkdir -p "$SHARE/man/man8" "$SHARE/man/man5" "$SHARE/bash-completion/completions" "$SHARE/zsh/vendor-completions" \
-  "$SHARE/fish/vendor_completions.d"
+  "$SHARE/fish/vendor_completions.d" "$SHARE/vcond"
+cp ops/* "$SHARE/vcond/"
 cp man/vcond.8 "$SHARE/man/man8/"
 cp man/vcond.toml.5 "$SHARE/man/man5/"
 cp completions/vcond.bash "$SHARE/bash-completion/completions/vcond"

@@ -14,7 +14,7 @@ unstarted() ( # run a command; services that it installs are neither started nor
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
   fi
   DEBIAN_FRONTEND=noninteractive "$@"
-  for service in coturn janus; do
+  for service in coturn janus prometheus; do
     for now in "$@"; do [ "$now" != "$service" ] || systemctl -q disable "$service" || true; done
   done
 )
@@ -83,6 +83,7 @@ if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
   need "command -v lintian" lintian
+  need "command -v promtool" prometheus
   need "test -x /usr/lib/chromium/chromium" chromium
   need "test -x /usr/bin/chromedriver" chromium-driver
   need "command -v ip" iproute2

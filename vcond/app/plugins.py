@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded, whole
+from vcond.base import metrics
 from vcond.base.errors import ConfigError
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
@@ -212,7 +213,7 @@ def load_seal(config: SealConfig) -> Signer:
     if not config.key or not config.certificates:
         raise ConfigError("a signed vCon needs seal.key and seal.certificates", "seal")
     try:
-        return load_signer(
+        signer = load_signer(
             pem(config.key, "seal.key"),
             pem(config.certificates, "seal.certificates"),
             algorithm=config.algorithm,
@@ -222,6 +223,8 @@ def load_seal(config: SealConfig) -> Signer:
         )
     except ConfigError as why:
         raise ConfigError(str(why), "" if why.path else "seal") from None
+    metrics.certificate_expiry.labels("seal").set(signer.ends.timestamp())
+    return signer
 
 
 def pem(text: str, at: str) -> bytes:

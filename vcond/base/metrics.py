@@ -64,5 +64,10 @@ pressure = Gauge(
     ["resource"],
 )
 dropped_total = Counter("vcond_dropped_total", "Lost audio or events; should stay 0", ["what", "reason"])
+certificate_expiry = Gauge(
+    "vcond_certificate_expiry_timestamp_seconds",
+    "When the first certificate of a section ends, as Unix time",
+    ["section"],
+)
 odd_events_total = Counter("vcond_odd_events_total", "Malformed or unexpected events of a peer", ["adapter"])
 build_info = Gauge("vcond_build_info", "1", ["version"])

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from cryptography import x509
 
+from vcond.base import metrics
 from vcond.base.errors import ConfigError
 
 OLDEST: Final = ssl.TLSVersion.TLSv1_2
@@ -46,7 +47,7 @@ class Served:
         self._certificate, self._key, self._at = certificate, key, at
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = OLDEST
-        self._load(self.context)
+        self.reload()
         if client_ca:
             self.context.verify_mode = ssl.CERT_REQUIRED
             with _used(f"{at}.client_ca"), _path(client_ca) as file:
@@ -60,6 +61,7 @@ class Served:
     def reload(self) -> None:
         """Read it again, for all handshakes from now on. Raises ConfigError; ``check`` first, else half a pair is taken."""
         self._load(self.context)
+        metrics.certificate_expiry.labels(self._at).set(ends(self._certificate, self._at).timestamp())
 
     def _load(self, context: ssl.SSLContext) -> None:
         with _used(f"{self._at}.certificate"), _path(self._certificate) as chain, _path(self._key) as key:

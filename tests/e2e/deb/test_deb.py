@@ -86,6 +86,9 @@ def test_installed_upgraded_removed_and_purged(packages: dict[str, Path], tmp_pa
         assert (seen.st_uid, seen.st_gid, stat.S_IMODE(seen.st_mode)) == (owner, group, mode), place
     for unit in ("vcond.service", "vcond.socket"):
         assert (root / "usr/lib/systemd/system" / unit).is_file()
+    assert {file.name for file in (root / "usr/share/vcond").iterdir()} == {
+        file.name for file in (TOP / "ops").iterdir()
+    }
     assert (root / "usr/bin/vcond").readlink() == Path("../lib/vcond/bin/vcond")
 
     # the environment runs wherever it stands, with Debian's Python

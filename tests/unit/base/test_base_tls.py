@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from prometheus_client import REGISTRY
 
 from vcond.base.errors import ConfigError
 from vcond.base.tls import Served, client, ends, served
@@ -49,6 +50,8 @@ async def test_files_are_read_again_and_half_a_pair_is_not_taken(tmp_path):
     cert, key = certificate(tmp_path)
     shown = Served(*paths(cert, key), "", "web")
     first = await shake(shown, client(str(cert), "x"))
+    told = REGISTRY.get_sample_value("vcond_certificate_expiry_timestamp_seconds", {"section": "web"})
+    assert told == ends(str(cert), "x").timestamp()
     assert shown in served()
     new, new_key = certificate(tmp_path, "new")
     new.rename(cert)

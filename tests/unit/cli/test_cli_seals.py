@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from pki import entity
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from vcond.base.errors import ConfigError, PeerError
@@ -117,6 +119,10 @@ def test_check_looks_at_the_keys(house: Path, key: str, kind: str, form: str, le
     found = findings(file, offline=True)
     assert any(one.level == level and says in one.detail for one in found), found
     assert (level == "error") == any(one.level == "error" for one in found), found
+    if level == "ok":
+        (leaf,) = x509.load_pem_x509_certificates((house / "edge.pem").read_bytes())
+        told = REGISTRY.get_sample_value("vcond_certificate_expiry_timestamp_seconds", {"section": "seal"})
+        assert told == leaf.not_valid_after_utc.timestamp()
 
 
 def test_a_conserver_alone_cannot_have_vcons_that_it_would_drop(house: Path):

@@ -22,6 +22,7 @@ OPERATOR, MODEL, SYSTEM, OURS = (
 MAY: dict[str, str] = {
     "vcond.app.plugins": OPERATOR,
     "vcond.app.setup_steps": OURS,
+    "vcond.base.journald": SYSTEM,
     "vcond.base.log": SYSTEM,
     "vcond.capture.resources": SYSTEM,
     "vcond.base.tls": OPERATOR,

@@ -1,4 +1,4 @@
-"""Logs go to standard error: text for a terminal, one JSON object a line for the journal of systemd.
+"""Logs go to standard error: text for a terminal, else one JSON object a line; or to the journal of systemd when that is there.
 
 Whoever logs never waits: a thread writes, and what it does not get rid of in time is counted and left out. Of an exception
 only its type and its place are logged: its text may hold what was said or dialled.
@@ -19,7 +19,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from vcond.base import metrics
+from vcond.base import journald, metrics
 
 MAX_LINES = 10_000
 """Lines that wait for whoever reads standard error."""
@@ -35,6 +35,8 @@ class Writer:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.journal = ""
+        """The socket that gets the lines instead of the stream while there is one."""
         self._lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
         self._dropped = 0
         self._thread: threading.Thread | None = None
@@ -95,9 +97,10 @@ class Writer:
                 structlog.get_logger().warning("log lines dropped: the log reader was too slow", count=count)
 
     def _put(self, line: bytes) -> None:
-        try:
-            target = self.stream.fileno()
-        except (OSError, ValueError):  # no file: a test's
+        if self.journal and journald.send(line, self.journal):
+            return
+        target = _descriptor(self.stream)
+        if target < 0:
             try:
                 self.stream.write(line.decode("utf-8"))
             except ValueError:
@@ -131,6 +134,8 @@ def configure(level: str = "info", style: str = "auto") -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     if _writer is None or _writer.stream is not sys.stderr:
         _writer = Writer(sys.stderr)
+    native = style == "auto" and journald.is_journal(_descriptor(sys.stderr), os.environ)
+    _writer.journal = journald.SOCKET if native else ""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -154,6 +159,13 @@ def configure(level: str = "info", style: str = "auto") -> None:
         )
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+def _descriptor(stream: TextIO) -> int:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # no file: a test's
+        return -1
 
 
 @atexit.register

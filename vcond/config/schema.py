@@ -29,7 +29,7 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged: this, and what is worse."""
     log_format: Literal["auto", "json", "text"] = "auto"
-    """auto = text on a terminal, JSON otherwise."""
+    """auto = text on a terminal, fields for systemd's journal where that is standard error, JSON otherwise."""
     grace: Seconds = 30
     """Seconds that a call of an earlier run, or of an adapter that is gone, waits to be taken up again."""
     drain: Seconds = 20

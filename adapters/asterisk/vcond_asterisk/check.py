@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from vcond.sdk import clean
+from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError, Finding, Instant, PeerError, WallClock
 from vcond_asterisk import wire
 from vcond_asterisk.client import Ari, AriError
@@ -72,8 +74,7 @@ async def check(config: Config) -> AsyncIterator[Finding]:
 
 def _plaintext(config: Config) -> Finding:
     what = "password on the network"
-    local = any(config.url.startswith(f"http://{host}") for host in ("127.", "localhost", "[::1]"))
-    if local or config.url.startswith("https:"):
+    if is_loopback(urlsplit(config.url).hostname or "") or config.url.startswith("https:"):
         return Finding("ok", what, "stays on this machine or is encrypted")
     return Finding(
         "warning", what, "http sends it unencrypted to another machine", "use https (tlsenable in http.conf) or a VPN"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import msgspec
 
 from vcond.sdk import Patterns, Seconds, Selection, secret
+from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError
 
 _WHERE = "adapters.freeswitch."
@@ -86,9 +86,4 @@ class Config(Selection, forbid_unknown_fields=True, kw_only=True):
     @property
     def local(self) -> bool:
         """Whether the switch is on this machine."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)

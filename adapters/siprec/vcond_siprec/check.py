@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final
 
+from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError, Finding, how_to_install
 from vcond.sdk.tls import Served
 from vcond_siprec import srtp
@@ -38,7 +39,7 @@ def _listeners(config: SiprecConfig) -> Iterator[Finding]:
             continue
         told = config.advertise or host
         uri = f"sip:{f'[{told}]' if ':' in told else told}:{port};transport={transport}"
-        if ip_address(host).is_loopback:
+        if is_loopback(host):
             fix = "listen on an address that other machines can reach"
             yield Finding("warning", what, f"only clients on this machine reach {uri}", fix)
         else:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from vcond.sdk.addresses import PROXY, is_loopback, no_public_url, stream_url
 from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Finding
 from vcond.sdk.media_stream import Batch, HangUp, Limits, Listener, MediaStreams, Pulse, Stream, StreamedCalls
 from vcond_stream.config import StreamConfig
@@ -24,7 +25,6 @@ PROTOCOLS: Final = ("audio.drachtio.org", "audio.jambonz.org")
 """What jambonz and mod_audio_fork offer; the others offer none."""
 MOST_FIELDS: Final = 64
 """Parameters of a URL that are looked at."""
-PROXY: Final = "put a TLS proxy with a public name in front of vcond and set its https:// URL"
 
 
 class StreamAdapter:
@@ -85,11 +85,10 @@ class StreamAdapter:
         """Tell which URL a platform is to be given."""
         what, base = "URL for your platform", self._config.public_url
         if not base:
-            yield Finding("warning", what, "public_url is not set", f"set adapters.stream.public_url; {PROXY}")
+            yield no_public_url(what, "adapters.stream")
             return
         told = f"{stream_url(base, self._config.path)}/DIALECT/TOKEN, where TOKEN is the ingress token"
-        host = urlsplit(base).hostname or ""
-        if host == "localhost" or host.startswith("127.") or host == "::1":
+        if is_loopback(urlsplit(base).hostname or ""):
             yield Finding("error", what, told, "platforms cannot reach the loopback address; use a public name")
         elif not told.startswith("wss://"):
             yield Finding(
@@ -100,12 +99,6 @@ class StreamAdapter:
             )
         else:
             yield Finding("ok", what, told)
-
-
-def stream_url(base: str, path: str) -> str:
-    """The WebSocket URL of the route: ``https://edge.example.com`` becomes ``wss://edge.example.com/stream``."""
-    scheme, _, rest = base.rstrip("/").partition("://")
-    return f"{ {'https': 'wss', 'http': 'ws'}.get(scheme, scheme) }://{rest}{path}"
 
 
 def _handshake(request: web.Request) -> Handshake:

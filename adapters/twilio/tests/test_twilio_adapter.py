@@ -18,7 +18,6 @@ from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_twilio import TwilioAdapter, TwilioConfig
-from vcond_twilio.adapter import stream_url
 
 HOME = Path(__file__).parents[1]
 
@@ -193,19 +192,6 @@ async def test_a_peer_that_never_answers_a_close_holds_nothing_up(twilio):
         assert done == {task}
         writer.close()
         await writer.wait_closed()
-
-
-@pytest.mark.parametrize(
-    ("base", "url"),
-    [
-        ("https://edge.example.com", "wss://edge.example.com/twilio/stream"),
-        ("https://edge.example.com/vcond/", "wss://edge.example.com/vcond/twilio/stream"),
-        ("wss://edge.example.com", "wss://edge.example.com/twilio/stream"),
-        ("http://127.0.0.1:8470", "ws://127.0.0.1:8470/twilio/stream"),
-    ],
-)
-def test_the_url_for_the_twiml(base, url):
-    assert stream_url(base, "/twilio/stream") == url
 
 
 @pytest.mark.parametrize(

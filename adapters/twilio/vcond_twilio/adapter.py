@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import ClassVar, Final
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from vcond.sdk.addresses import PROXY, is_loopback, no_public_url, stream_url
 from vcond.sdk.contract import AdapterHost, Finding
 from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls, candidates
 from vcond_twilio.config import TwilioConfig
@@ -57,22 +58,13 @@ class TwilioAdapter:
         what = "URL for <Stream> in your TwiML"
         base = self._config.public_url
         if not base:
-            yield Finding("warning", what, "public_url is not set", f"set adapters.twilio.public_url; {PROXY}")
+            yield no_public_url(what, "adapters.twilio")
             return
-        url, host = stream_url(base, self._config.path), urlsplit(base).hostname or ""
+        url = stream_url(base, self._config.path)
         told = url if self._config.auth_tokens else f"{url}/TOKEN, where TOKEN is the ingress token"
         if not url.startswith("wss://"):
             yield Finding("error", what, told, f"Twilio connects to wss:// only; {PROXY}")
-        elif host == "localhost" or host.startswith("127.") or host == "::1":
+        elif is_loopback(urlsplit(base).hostname or ""):
             yield Finding("error", what, told, "Twilio cannot reach the loopback address; use a public name")
         else:
             yield Finding("ok", what, told)
-
-
-PROXY: Final = "put a TLS proxy with a public name in front of vcond and set its https:// URL"
-
-
-def stream_url(base: str, path: str) -> str:
-    """The WebSocket URL of the route: ``https://edge.example.com`` becomes ``wss://edge.example.com/twilio/stream``."""
-    scheme, _, rest = base.rstrip("/").partition("://")
-    return f"{ {'https': 'wss', 'http': 'ws'}.get(scheme, scheme) }://{rest}{path}"

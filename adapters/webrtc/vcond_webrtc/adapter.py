@@ -10,10 +10,11 @@ from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from vcond.sdk.addresses import PROXY, is_loopback, no_public_url
 from vcond.sdk.contract import AdapterHost, ConfigError, Finding, Instant
 from vcond_webrtc import peer, ports
 from vcond_webrtc.claims import SHORTEST_SECRET
-from vcond_webrtc.config import WebRtcConfig, is_loopback
+from vcond_webrtc.config import WebRtcConfig
 from vcond_webrtc.page import Page
 from vcond_webrtc.unit import forbids_executable_memory
 from vcond_webrtc.whip import METHODS, Endpoint
@@ -82,7 +83,7 @@ class WebRtcAdapter:
     def _where(self) -> Finding:
         what, base = "URL for publishers", self._config.public_url.rstrip("/")
         if not base:
-            return Finding("warning", what, "public_url is not set", f"set adapters.webrtc.public_url; {PROXY}")
+            return no_public_url(what, "adapters.webrtc")
         told = f"WHIP endpoint {base}{self._config.path}"
         if self._config.page:
             told += f", page {base}{self._config.page}"
@@ -119,9 +120,6 @@ class WebRtcAdapter:
             fix = "check that it runs and that UDP reaches it from IPv4 addresses"
             return Finding("warning", what, f"{config.stun} does not return vcond's address", fix)
         return Finding("ok", what, "they answer" if config.stun and config.turn else "it answers")
-
-
-PROXY = "put a TLS proxy with a public name in front of vcond and set its https:// URL"
 
 
 def _ours(address: str) -> bool:

@@ -75,8 +75,3 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A publisher that sends nothing for so long is gone: its browser was killed, its network is down."""
     grace: Annotated[float, Meta(ge=0, le=3600)] = 10
     """How long a call waits for somebody to come back after its last publisher was lost: a reload, a new network."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")

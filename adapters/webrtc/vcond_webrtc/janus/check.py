@@ -6,8 +6,8 @@ import socket
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError, Finding, PeerError, how_to_install
-from vcond_webrtc.config import is_loopback
 from vcond_webrtc.janus import wire
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig

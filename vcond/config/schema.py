@@ -12,7 +12,6 @@ from vcond.delivery.config import OutboxConfig
 from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-Port = Annotated[int, Meta(ge=0, le=65_535)]
 PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})"
 ADDRESS = rf"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):{PORT}$"
 

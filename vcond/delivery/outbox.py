@@ -13,8 +13,6 @@ from random import Random
 from sqlite3 import Connection
 from typing import Final, Self, TypeVar
 
-import structlog
-
 from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery import confirmations, rows
 from vcond.delivery.backlog import Query, SendingNow
@@ -31,7 +29,6 @@ from vcond.sdk.sink import Confirming, Sink
 from vcond.storage.files import Files
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 MAX_FACTS: Final = 32
 MAX_FACT: Final = 256

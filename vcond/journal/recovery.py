@@ -50,13 +50,13 @@ def is_uuid(name: str) -> bool:
         return False
 
 
-def read_folder(path: Path, files: Files | None = None) -> tuple[list[Event], str]:
+def read_folder(path: Path) -> tuple[list[Event], str]:
     """The events of a journal, and why there may be more (empty = there are not); also while a daemon writes it.
 
     A record that is being written right now shows as damage at the very end. Raises JournalError when it is no
     journal or of a newer vcond, StorageError when it cannot be read.
     """
-    events, reader = _read_log(path / EVENTS, files or Files())
+    events, reader = _read_log(path / EVENTS, Files())
     return events, reader.damage
 
 

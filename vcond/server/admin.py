@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from vcond.base.errors import AmbiguousError, ConfigError, OperatorError
 from vcond.base.systemd import passed_socket
-
-log = structlog.get_logger()
 
 
 class Watched(Protocol):

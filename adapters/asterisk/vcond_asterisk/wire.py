@@ -95,8 +95,6 @@ class Bridge(msgspec.Struct, frozen=True):
     """simple_bridge, softmix, native_rtp, holding_bridge."""
     bridge_type: str = ""
     """mixing, holding."""
-    bridge_class: str = ""
-    """basic (Dial, Queue), base (ConfBridge), stasis (an ARI application), parking."""
     name: str = ""
     channels: list[str] = []
 
@@ -150,7 +148,6 @@ class BridgeAttendedTransfer(BridgeTransfer, tag=True, frozen=True):
     transferer_second_leg: Channel
     transferee: Channel | None = None
     transfer_target: Channel | None = None
-    destination_type: str = ""
 
 
 class ChannelCallerId(Event, tag=True, frozen=True):

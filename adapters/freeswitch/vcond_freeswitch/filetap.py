@@ -59,8 +59,6 @@ class Follower:
         self.path = path
         self.read = 0
         """Bytes read so far."""
-        self.skipped = 0
-        """Bytes at its beginning that were not read, on purpose."""
         self.alone = True
         """Whether no other process reads it: another vcond has its files in the same directory."""
         self.width = 4 if both or stereo else 2
@@ -89,13 +87,13 @@ class Follower:
 
     def skip_to(self, offset: int) -> None:
         """Begin there: what is before was read by an earlier run."""
-        self.read = self.skipped = max(0, offset - offset % self.width)
+        self.read = max(0, offset - offset % self.width)
 
-    def pump(self, now: Instant, track: Track, other: Track | None, *, limit: int = AT_ONCE) -> int:
+    def pump(self, now: Instant, track: Track, other: Track | None) -> int:
         """Write what is new to the track (and the second channel to ``other``); how many bytes. Raises OSError."""
         if not self.open():
             return 0
-        data = os.pread(self._fd, limit, self.read)
+        data = os.pread(self._fd, AT_ONCE, self.read)
         whole = len(data) - len(data) % self.width
         if not whole:
             return 0

@@ -16,7 +16,6 @@ from typing import Final
 SDP: Final = "application/sdp"
 METADATA: Final = frozenset({"application/rs-metadata", "application/rs-metadata+xml"})
 """RFC 7866 had the first; an erratum made it the second."""
-ASKED: Final = "application/rs-metadata-request"
 MAX_BODY: Final = 256 * 1024
 """Bytes."""
 MOST_PARTS: Final = 16

@@ -21,7 +21,7 @@ from vcond.vcon.building.audio_forms import (
     flac,
     opus,
 )
-from vcond.vcon.building.wav import Form, joined
+from vcond.vcon.building.wav import Form
 
 
 class Whole:
@@ -71,7 +71,7 @@ def test_flac_is_exact_and_repeatable(two):
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_opus_is_aligned_within_10_ms(rate):
     pcm = talking(3, 0, rate)
-    back, heard = soundfile.read(io.BytesIO(joined(opus([Whole(pcm)], rate, 24))), dtype="int16")
+    back, heard = soundfile.read(io.BytesIO(b"".join(opus([Whole(pcm)], rate, 24))), dtype="int16")
     assert abs(len(back) / heard - len(pcm) / rate) < 0.01
     original = np.interp(np.arange(len(back)) / heard, np.arange(len(pcm)) / rate, pcm)
     part = original[heard // 2 : heard]
@@ -83,7 +83,7 @@ def test_opus_is_aligned_within_10_ms(rate):
 @pytest.mark.parametrize("kbps", [24, 16])
 def test_opus_keeps_two_channels_apart(two, kbps):
     """The reason why two channels in one file are not compressed further."""
-    back, _ = soundfile.read(io.BytesIO(joined(opus(two, 8000, kbps))), dtype="int16")
+    back, _ = soundfile.read(io.BytesIO(b"".join(opus(two, 8000, kbps))), dtype="int16")
     for column in (0, 1):
         alone = np.arange(len(back)) // 8000 % 4 == 1 + 2 * column  # the second second of each burst
         own, other = back[alone, column].astype(float).std(), back[alone, 1 - column].astype(float).std()
@@ -91,14 +91,14 @@ def test_opus_keeps_two_channels_apart(two, kbps):
 
 
 def test_a_wrong_page_checksum_would_be_noticed(two):
-    page = bytearray(joined(opus(two, 8000, 24)))
+    page = bytearray(b"".join(opus(two, 8000, 24)))
     page[14] ^= 1
     with pytest.raises(soundfile.LibsndfileError):
         soundfile.read(io.BytesIO(bytes(page)))
 
 
 def test_a_compressed_file_stops_when_it_is_too_large(two):
-    for make in (lambda most: flac(two, 8000, most), lambda most: joined(opus(two, 8000, 24, most))):
+    for make in (lambda most: flac(two, 8000, most), lambda most: b"".join(opus(two, 8000, 24, most))):
         size = len(make(None))
         assert len(make(size)) == size
         with pytest.raises(TooLargeError):
@@ -107,9 +107,9 @@ def test_a_compressed_file_stops_when_it_is_too_large(two):
 
 def test_the_size_of_a_wav_is_known_before_and_others_are_guessed_low(two):
     for recipe in (audio_forms.WAV_MULAW, audio_forms.WAV_ALAW, audio_forms.WAV_PCM):
-        assert recipe.least(2, 8000, two[0].frames) == len(joined(recipe.write(two, 8000)))
+        assert recipe.least(2, 8000, two[0].frames) == len(b"".join(recipe.write(two, 8000)))
     for recipe in (FLAC, *OPUS.values()):
-        assert recipe.least(2, 8000, two[0].frames) <= 1.2 * len(joined(recipe.write(two, 8000)))
+        assert recipe.least(2, 8000, two[0].frames) <= 1.2 * len(b"".join(recipe.write(two, 8000)))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_size_of_a_long_file_is_told_by_parts_of_the_call(recipe):
     """Opus spends little on silence: by its bit rate alone calls of 46 to 69 minutes would have been left at the edge."""
     pcm = np.tile(np.concatenate([talking(10, 1), np.zeros(80_000, np.int16)]), 15)  # five minutes, a fifth is speech
     party = Whole(pcm)
-    real = len(joined(recipe.write([party], 8000)))
+    real = len(b"".join(recipe.write([party], 8000)))
     assert recipe.expected([party], 8000) == pytest.approx(real, rel=0.1)
     assert recipe.form is None
     assert not real * 0.67 < recipe.least(1, 8000, len(pcm)) < real * 1.5

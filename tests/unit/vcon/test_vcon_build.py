@@ -12,7 +12,7 @@ from vcond.call import events as ev
 from vcond.call.state import Call, fold
 from vcond.vcon import BuildOptions, build, build_with_media, serialize, validate
 from vcond.vcon.building.audio_forms import content_hash
-from vcond.vcon.building.wav import Form, compand, expand, joined, read_wav
+from vcond.vcon.building.wav import Form, compand, expand, read_wav
 
 
 def body(dialog) -> bytes:
@@ -166,9 +166,9 @@ def test_audio_that_fits_in_no_form_can_be_named_by_url(scenarios, parties):
     named = [one for one in built.document["dialog"] if "url" in one]
     assert [one["url"] for one in named] == [f"https://media.example/vcons/{file.name}" for file in built.media]
     for dialog, file in zip(named, built.media, strict=True):
-        data = joined(file.pieces())
+        data = b"".join(file.pieces())
         assert (len(data), content_hash([data])) == (file.size, dialog["content_hash"])
-        assert joined(file.pieces()) == data
+        assert b"".join(file.pieces()) == data
         rate, frames = read_wav(data)
         assert frames.shape == (15 * rate, len(dialog["parties"]))
     assert form(built.document) == "wav-mulaw outside"

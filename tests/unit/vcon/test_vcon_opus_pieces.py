@@ -10,7 +10,6 @@ import soundfile
 
 from vcond.vcon.building import opus_pieces
 from vcond.vcon.building.opus_pieces import InMemory, OpusFile, _encoded, _packets, ogg_checksum
-from vcond.vcon.building.wav import joined
 
 RATE = 8000
 SECONDS = 2
@@ -56,8 +55,8 @@ def long() -> list[Whole]:
 def test_the_file_is_the_same_from_any_pieces_that_were_kept(long):
     file = OpusFile(long, RATE, 16)
     everything = InMemory()
-    whole = joined(file.write(everything))
-    assert joined(file.write(InMemory())) == whole
+    whole = b"".join(file.write(everything))
+    assert b"".join(file.write(InMemory())) == whole
     for some in ([], [1], [0, 3], [0, 1, 2, 3]):
         kept = InMemory()
         for number in some:
@@ -68,7 +67,7 @@ def test_the_file_is_the_same_from_any_pieces_that_were_kept(long):
             asked.append(name)
             return kept.get(name)
 
-        assert joined(file.write(InMemory(get))) == whole
+        assert b"".join(file.write(InMemory(get))) == whole
         assert len(asked) == 4
 
 
@@ -85,7 +84,7 @@ def test_a_piece_of_a_call_that_goes_on_is_the_one_of_the_call_that_ended(long):
 def test_a_decoder_hears_one_file_as_long_as_the_call_without_a_seam(rate):
     seconds = 2 * SECONDS + 1.2345
     file = OpusFile([Whole(sound(seconds, 1, rate))], rate, 24)
-    back, heard = decoded(joined(file.write(InMemory())))
+    back, heard = decoded(b"".join(file.write(InMemory())))
     assert abs(len(back) / heard - seconds) < 0.001
     at_once = _encoded(file.channels[0].read(0, file.frames).reshape(-1, 1), rate, file._target, 24)
     other, _ = decoded(at_once)
@@ -100,7 +99,7 @@ def test_a_decoder_hears_one_file_as_long_as_the_call_without_a_seam(rate):
 @pytest.mark.parametrize("frames", [1, 159, SECONDS * RATE - 1, SECONDS * RATE, SECONDS * RATE + 1, 2 * SECONDS * RATE])
 def test_it_is_as_long_as_the_call_to_the_sample(frames):
     file = OpusFile([Whole(sound(2 * SECONDS)[:frames])], RATE, 16)
-    data = joined(file.write(InMemory()))
+    data = b"".join(file.write(InMemory()))
     packets, skipped = _packets(data)
     end = int.from_bytes(data[data.rindex(b"OggS") + 6 :][:8], "little")
     assert end - skipped == frames * 48000 // RATE
@@ -109,7 +108,7 @@ def test_it_is_as_long_as_the_call_to_the_sample(frames):
 
 
 def test_its_pages_are_numbered_checked_and_of_one_stream(long):
-    data = joined(OpusFile(long, RATE, 16).write(InMemory()))
+    data = b"".join(OpusFile(long, RATE, 16).write(InMemory()))
     at, number, flags, ticks = 0, 0, [], []
     while at < len(data):
         page = data[at : at + 27 + data[at + 26] + sum(data[at + 27 : at + 27 + data[at + 26]])]
@@ -154,5 +153,5 @@ def test_a_file_is_sampled_where_it_will_be_made(long):
     assert not kept.asked
     size = file.sampled(kept)
     assert len(kept.asked) == 1
-    assert size == pytest.approx(len(joined(file.write(kept))), rel=0.1)
+    assert size == pytest.approx(len(b"".join(file.write(kept))), rel=0.1)
     assert len(kept.asked) == 6

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Literal
+from typing import Final
 
-Kind = Literal["received", "silent", "lost", "concealed", "held", "paused", "absent"]
-"""The values of ``vcond.call.events.SpanKind``, which this room must not import."""
 Run = tuple[int, int, str]
-"""Start, stop (samples), kind."""
+"""Start, stop (samples), kind: a value of ``vcond.call.events.SpanKind``, which this room must not import."""
 
 HISTORY: Final = 1024
 """Finished runs that are remembered: as far back as ``mark`` reaches, and what ``settled`` may leave waiting."""

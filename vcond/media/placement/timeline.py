@@ -20,7 +20,6 @@ __all__ = ["Placed", "Timeline"]
 
 UNKNOWN: Final = -1
 """Frames missing before one, when the source does not say."""
-SECOND: Final = 1_000_000_000
 MILLI: Final = 1_000_000
 STAMPED_WINDOW: Final = 8_000_000_000
 """How long the least delay counts where stamps show what is missing, ns."""

@@ -19,7 +19,6 @@ SEGMENT, LONGEST = 0xF000, 0xFFFF
 """Ticks from one segment of a key that is held long to the next: what a duration can say at most, or nearly so."""
 STAMPS: Final = (1 << 32) - 1
 HALF: Final = 1 << 31
-MILLI: Final = 1_000_000
 _unpack: Final = Struct("!BBH").unpack
 
 

@@ -82,7 +82,7 @@ class Report(msgspec.Struct, frozen=True):
     capacity: int
     """Most calls of a level that held; 0 = not even one."""
     limited: bool
-    """Time or ``most`` ended it before a level failed: it may be more."""
+    """Time, or the largest of ``LEVELS``, ended it before a level failed: it may be more."""
 
 
 class Steady:
@@ -183,7 +183,6 @@ async def measure(
     seconds: float,
     level_seconds: float = 20.0,
     only: int = 0,
-    most: int = LEVELS[-1],
     told: Callable[[Level], None] = lambda _: None,
 ) -> Report:
     """Climb until a level does not hold, for ``seconds`` at most (and never less than one level).
@@ -199,7 +198,7 @@ async def measure(
         await _warmed()
         calls = Calls(speech, parties)
         until = time.monotonic() + seconds
-        for count in _counts(levels, only, most):
+        for count in _counts(levels, only):
             if levels and time.monotonic() + level_seconds > until:
                 break
             calls.resize(count)
@@ -221,15 +220,13 @@ async def measure(
     )
 
 
-def _counts(levels: list[Level], only: int, most: int) -> Iterator[int]:
+def _counts(levels: list[Level], only: int) -> Iterator[int]:
     """What to try next, by what was found so far."""
     if only:
         yield only
         return
     guess = 0.0
     for count in LEVELS:
-        if count > most:
-            return
         if count < guess:
             continue
         yield count

@@ -37,7 +37,8 @@ WORK = ".fetched"
 """Folder below the models' in which things are until they are whole."""
 MOST_UNKNOWN = 8 << 30
 """Bytes of an archive whose size is not known."""
-BLOCK = 1 << 20
+LOAD_LIMIT = 300.0
+"""Seconds that a worker gets to load a model."""
 MIRROR = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 """Without a password: the address is written into the manifest, which everyone may read."""
 
@@ -141,13 +142,13 @@ def verify(folder: Path) -> list[str]:
     return wrong + graph_cache.wrong(folder)
 
 
-async def loads(folder: Path, seconds: float = 300) -> str:
+async def loads(folder: Path) -> str:
     """Why an engine cannot load a model, in a worker as the daemon starts it; empty = it can."""
     engine = "whisper" if is_whisper(folder) else "vosk"
     start = messages.Start(engine, str(folder), threads=1, nice=10)
     async with asyncio.TaskGroup() as tasks:
         try:
-            worker, _ = await Worker.start(start, seconds=seconds, tasks=tasks, wake=asyncio.Event())
+            worker, _ = await Worker.start(start, seconds=LOAD_LIMIT, tasks=tasks, wake=asyncio.Event())
         except (OperatorError, WorkerLostError) as why:
             return str(why)
         await worker.close()

@@ -16,14 +16,12 @@ MARGIN: Final = 500 * MILLI
 """A digit so soon after a pause may have been pressed in it."""
 
 
-def history(call: Call, parties: list[int] | None = None) -> list[dict[str, Any]]:
-    """The history of these parties (None = all), by time; of equal times in the order they were told."""
-    wanted = None if parties is None else set(parties)
-    kept = [moment for moment in _open(call) if wanted is None or moment.party in wanted]
+def history(call: Call) -> list[dict[str, Any]]:
+    """The history of all parties, by time; of equal times in the order they were told."""
     return [
         {"party": moment.party, "time": date(moment.at), "event": moment.event}
         | ({"button": moment.button} if moment.button else {})
-        for moment in sorted(kept, key=lambda moment: moment.at)
+        for moment in sorted(_open(call), key=lambda moment: moment.at)
     ]
 
 

@@ -8,7 +8,7 @@ file carries a ``fact`` chunk, as that specification demands of every form but P
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -208,8 +208,3 @@ def read_wav(data: bytes) -> tuple[int, NDArray[np.int16]]:
             whole = length - length % (channels * form.width)
             return rate, expand(form, data[at : at + whole]).reshape(-1, channels)
     raise BadMediaError("WAV file without samples")
-
-
-def joined(parts: Iterable[bytes]) -> bytes:
-    """All pieces of a file."""
-    return b"".join(parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -29,12 +30,18 @@ def outbox(context: typer.Context, config: ConfigFile = DEFAULT, as_json: Json =
 OneVcon = Annotated[str, typer.Argument(help="A vCon's id or its beginning.")]
 
 
+def _ask(context: typer.Context, config: Path | None, name: str, *, write: bool = False, **query: str) -> Any:
+    """What the daemon of a command's ``--config``, or of that before the command, answers; empty options are left out."""
+    from vcond.cli.admin_client import ask
+
+    socket = load_daemon(config or context.obj).admin_socket
+    return ask(socket, name, write=write, **{key: value for key, value in query.items() if value})
+
+
 @outbox_app.command("dead")
 def outbox_dead(context: typer.Context, config: OtherConfig = None, as_json: Json = False) -> None:
     """List the dead letters: what a sink refused for good, with its reason. Exit 1 when there are any."""
-    from vcond.cli.admin_client import ask
-
-    rows = ask(load_daemon(config or context.obj).admin_socket, "dead")
+    rows = _ask(context, config, "dead")
     show(rows, as_json, render.dead(rows))
     raise typer.Exit(1 if rows else 0)
 
@@ -42,9 +49,7 @@ def outbox_dead(context: typer.Context, config: OtherConfig = None, as_json: Jso
 @outbox_app.command("show")
 def outbox_show(context: typer.Context, uuid: OneVcon, config: OtherConfig = None, as_json: Json = False) -> None:
     """Show what the ledger knows of one vCon: when it was made, who has it, who refused it and why."""
-    from vcond.cli.admin_client import ask
-
-    found = ask(load_daemon(config or context.obj).admin_socket, "entry", uuid=uuid)
+    found = _ask(context, config, "entry", uuid=uuid)
     show(found, as_json, render.entry(found))
 
 
@@ -56,15 +61,12 @@ def outbox_discard(
     config: OtherConfig = None,
 ) -> None:
     """Give a dead letter up: who refused it never gets it. The ledger and the log keep that. Exit 1 when it is kept."""
-    from vcond.cli.admin_client import ask
-
-    socket = load_daemon(config or context.obj).admin_socket
-    found = ask(socket, "entry", uuid=uuid)
+    found = _ask(context, config, "entry", uuid=uuid)
     print("\n".join(render.loss(found)))
     if not yes and not (sys.stdin.isatty() and typer.confirm("Discard it?")):
         print("nothing was discarded; --yes does it without asking", file=sys.stderr)
         raise typer.Exit(1)
-    done = ask(socket, "discard", write=True, uuid=found["uuid"])
+    done = _ask(context, config, "discard", write=True, uuid=found["uuid"])
     print(f"discarded: {', '.join(done['discarded'])} will not get it")
 
 
@@ -76,10 +78,7 @@ def outbox_retry(
     config: OtherConfig = None,
 ) -> None:
     """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
-    from vcond.cli.admin_client import ask
-
-    query = {name: value for name, value in (("uuid", uuid), ("sink", sink)) if value}
-    answer = ask(load_daemon(config or context.obj).admin_socket, "retry", write=True, **query)
+    answer = _ask(context, config, "retry", write=True, uuid=uuid, sink=sink)
     print(f"{answer['retried']} to be sent again")
 
 
@@ -93,11 +92,7 @@ def outbox_resend(
     config: OtherConfig = None,
 ) -> None:
     """Send delivered vCons again if a receiver lost them. Their files must still exist: delivery.keep_days."""
-    from vcond.cli.admin_client import ask
-
-    asked = (("uuid", uuid), ("since", since), ("until", until), ("sink", sink))
-    query = {name: value for name, value in asked if value}
-    answer = ask(load_daemon(config or context.obj).admin_socket, "resend", write=True, **query)
+    answer = _ask(context, config, "resend", write=True, uuid=uuid, since=since, until=until, sink=sink)
     print(f"{answer['resent']} to be sent again")
 
 
@@ -108,9 +103,7 @@ def outbox_erase(
     config: OtherConfig = None,
 ) -> None:
     """Remove the kept file of a delivered vCon, and have every sink forget it. Exit 1 when one did not: ask again."""
-    from vcond.cli.admin_client import ask
-
-    sinks = ask(load_daemon(config or context.obj).admin_socket, "erase", write=True, uuid=uuid)["sinks"]
+    sinks = _ask(context, config, "erase", write=True, uuid=uuid)["sinks"]
     for name, why in sinks.items():
         print(f"{name}: {'NOT erased: ' + why if why else 'erased'}")
     raise typer.Exit(1 if any(sinks.values()) else 0)

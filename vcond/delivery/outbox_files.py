@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
+from vcond.storage.names import is_uuid
 from vcond.storage.whole_files import WholeFiles
 
 SUFFIX: Final = ".vcon.json"
@@ -79,14 +79,6 @@ class OutboxFiles:
                 else:
                     strange.append(item.name)
         return uuids, strange
-
-
-def is_uuid(text: str) -> bool:
-    """Whether it is a uuid as it is written in a vCon: lower case, with hyphens. Anything else may be a path."""
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def check_body(uuid: str, body: bytes) -> None:

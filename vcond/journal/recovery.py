@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 from vcond.base.errors import JournalError, StorageError
 from vcond.call.events import CallOpened, Event
 from vcond.journal.disk_errors import advice
 from vcond.journal.records import CHUNK, FORMAT, MAX_LOG, Reader
 from vcond.storage.files import Files
+from vcond.storage.names import is_uuid
 
 EVENTS: Final = "events.log"
 DAMAGED: Final = "events.damaged-"
@@ -40,14 +40,6 @@ class Found:
     """Audio files and their length in bytes."""
     aside: str
     """A name for the damaged end."""
-
-
-def is_uuid(name: str) -> bool:
-    """Whether a name is a uuid as we write them."""
-    try:
-        return str(UUID(name)) == name
-    except ValueError:
-        return False
 
 
 def read_folder(path: Path) -> tuple[list[Event], str]:

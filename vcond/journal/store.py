@@ -19,10 +19,11 @@ from vcond.journal.commands import Done, Purge, Remove, Stop
 from vcond.journal.disk_errors import advice
 from vcond.journal.fd_cache import fair_share
 from vcond.journal.file_buffers import Folder, Lost
-from vcond.journal.recovery import Found, examine, is_uuid
+from vcond.journal.recovery import Found, examine
 from vcond.journal.write_queue import Command, WriteQueue
 from vcond.journal.writer import TRASH, Writer, run
 from vcond.storage.files import Files
+from vcond.storage.names import is_uuid
 from vcond.storage.whole_files import WholeFiles
 
 log = structlog.get_logger()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import numpy as np
-
-from vcond.media.codecs import Pcm, encode
+from vcond.media.av_decoder import AvDecoder
+from vcond.media.codecs import encode
 from vcond.media.placement.reorder import MAX_DROPOUT, MAX_MISORDER
 from vcond.media.rtp.dtmf import Keys, Pressed
 from vcond.sdk.contract import AdapterHost, BadMediaError, Codec, Dtmf, Instant, LiveCall, RtpClock, Track
@@ -53,31 +52,6 @@ KINDS: Final = {
 }
 
 
-class Decoder:
-    """A stream of one codec but Opus to samples of one channel."""
-
-    def __init__(self, kind: Kind) -> None:
-        import av
-
-        self._error: type[Exception] = av.FFmpegError
-        self._packet = av.Packet
-        create: Any = av.CodecContext.create
-        self._context = create(kind.library, "r")
-        self._context.sample_rate = kind.rate
-        self._context.layout = "mono"
-
-    def decode(self, payload: bytes) -> Pcm:
-        """The samples of one packet, shape (n,). Raises BadMediaError."""
-        if not payload:
-            return np.zeros(0, np.int16)
-        try:
-            frames = self._context.decode(self._packet(payload))
-        except self._error as why:
-            raise BadMediaError(f"cannot decode a packet ({type(why).__name__})") from None
-        parts = [np.frombuffer(frame.planes[0], np.int16, frame.samples) for frame in frames]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
-
-
 class Channel:
     """One track of a publisher: one track of the call, and another one each time the codec changes.
 
@@ -93,7 +67,7 @@ class Channel:
         self._rate = rate
         self._codec = ""
         self._track: Track | None = None
-        self._decoder: Decoder | OpusDecoder | None = None
+        self._decoder: AvDecoder | OpusDecoder | None = None
         self._keys: Keys[Instant] | None = None
         self._seq = self._stamp = 0
         """Of the packet that is farthest on."""
@@ -146,7 +120,7 @@ class Channel:
         if codec == "opus":
             self._decoder = OpusDecoder(rate)
         else:
-            self._decoder = Decoder(kind) if kind.library else None
+            self._decoder = AvDecoder(kind.library, kind.rate) if kind.library else None
         clock = RtpClock(kind.ticks)
         self._track = self._call.track(self._party, at=at, codec=kind.codec, rate=rate, clock=clock)
         return self._track

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-from uuid import UUID
 
 import pytest
 from delivery_kit import body_of, uuid_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcond.delivery.outbox_files import OutboxFiles, check_body, is_uuid
+from vcond.delivery.outbox_files import OutboxFiles, check_body
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
-
-
-@given(st.uuids())
-def test_uuids_as_a_vcon_writes_them(uuid):
-    assert is_uuid(str(uuid))
-    assert not is_uuid(uuid.hex)
-    assert not is_uuid(f"{{{uuid}}}")
-    assert not is_uuid(uuid.urn)
-
-
-@given(st.text())
-def test_nothing_else_names_a_file(text):
-    if is_uuid(text):
-        assert str(UUID(text)) == text
-        assert not set("/.\\\0") & set(text)
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text()))

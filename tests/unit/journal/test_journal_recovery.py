@@ -14,7 +14,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.records import FORMAT, encode
-from vcond.journal.recovery import MAX_DAMAGED, examine, is_uuid
+from vcond.journal.recovery import MAX_DAMAGED, examine
 
 
 @pytest.fixture
@@ -226,18 +226,3 @@ def test_damaged_ends_kept_are_bounded(made):
     for i in range(1, MAX_DAMAGED):
         (folder / f"events.damaged-{i}").touch()
     assert examine(folder).aside == f"events.damaged-{MAX_DAMAGED}"
-
-
-@pytest.mark.parametrize(
-    ("name", "good"),
-    [
-        ("018f0000-0001-8000-8000-000000000000", True),
-        ("018F0000-0001-8000-8000-000000000000", False),
-        ("{018f0000-0001-8000-8000-000000000000}", False),
-        ("018f0000000180008000000000000000", False),
-        ("..", False),
-        ("", False),
-    ],
-)
-def test_only_the_usual_form_of_a_uuid_is_one(name, good):
-    assert is_uuid(name) is good

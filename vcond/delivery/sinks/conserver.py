@@ -28,10 +28,10 @@ from yarl import URL
 
 from vcond.base import tls
 from vcond.base.errors import ConfigError
-from vcond.delivery.outbox_files import is_uuid
 from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
 from vcond.delivery.sinks.lists import config_rows
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
+from vcond.storage.names import is_uuid
 
 log = structlog.get_logger()
 

@@ -19,9 +19,10 @@ import msgspec
 from msgspec import Meta
 
 from vcond.base.errors import ConfigError
-from vcond.delivery.outbox_files import MOST, SUFFIX, is_uuid
+from vcond.delivery.outbox_files import MOST, SUFFIX
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen
 from vcond.storage.files import Files
+from vcond.storage.names import is_uuid
 from vcond.storage.whole_files import WholeFiles
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import structlog.testing
 
 from vcond.app.daemon import Daemon
-from vcond.base.errors import PeerError, VcondError
+from vcond.base.errors import ConfigError, PeerError, VcondError
 from vcond.config import Config, Loaded
 from vcond.config.schema import OpsConfig, RecordConfig, SealConfig, WebConfig
 from vcond.demo import player
@@ -30,6 +30,8 @@ from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import Finding
 from vcond.speech.config import SpeechConfig
 from vcond.vcon import read, validate
+from vcond_asterisk import loopback as asterisk
+from vcond_siprec import loopback as siprec
 
 PATH: Final = "/loopback"
 SECONDS: Final = 2
@@ -40,18 +42,30 @@ LOOK_EVERY: Final = 0.05
 REMOVALS: Final = 100
 """Tries to remove the folder, a tenth of a second apart."""
 
-Place = Callable[[str, str], Awaitable[Any]]
-"""Carries a whole call, from its beginning to its hang-up: by the daemon's URL and its ingress token."""
+
+@dataclass(frozen=True)
+class At:
+    """Where a call is placed."""
+
+    url: str
+    """Of the daemon's port, with its ``token`` for who connects to that."""
+    token: str
+    section: Mapping[str, Any]
+    """Of the daemon's adapter."""
+    attached: str
+    """What that said when it was attached."""
+
+
+Place = Callable[[At], Awaitable[Any]]
+"""Carries a whole call, from its beginning to its hang-up. Raises PeerError or ConfigError when it is refused."""
 
 
 @dataclass(frozen=True)
 class Loop:
     """How a call is placed through one kind of adapter."""
 
-    section: Mapping[str, Any]
-    """What its own daemon has otherwise than the configuration."""
-    without: tuple[str, ...]
-    """Keys of the configuration that it does not have."""
+    section: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """What the adapter of its own daemon has, by what the configuration has."""
     place: Place
     means: str
 
@@ -72,28 +86,41 @@ def recording() -> Recording:
     return Recording("vcond check --loopback", people, (caller, agent))
 
 
+def _but(without: tuple[str, ...], **otherwise: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """The configured section with other values, and without some."""
+    return lambda configured: {key: value for key, value in configured.items() if key not in without} | otherwise
+
+
 def _stream(path: str) -> Place:
-    async def place(url: str, token: str) -> None:
-        at = url.replace("http", "ws", 1).rstrip("/") + f"{path}/{token}"
-        await player.play(at, recording(), speed=1, progress=lambda _: None)
+    async def place(at: At) -> None:
+        url = at.url.replace("http", "ws", 1).rstrip("/") + f"{path}/{at.token}"
+        await player.play(url, recording(), speed=1, progress=lambda _: None)
 
     return place
 
 
-async def _published(url: str, token: str) -> None:
+async def _published(at: At) -> None:
     from vcond.cli.whip_publisher import publish  # aiortc is an extra
 
-    await publish(f"{url.rstrip('/')}{PATH}", token, SECONDS)
+    await publish(f"{at.url.rstrip('/')}{PATH}", at.token, SECONDS)
 
 
 LOOPS: Final[Mapping[str, Loop]] = {
-    "twilio": Loop({"path": PATH, "grace": 0}, ("auth_tokens", "public_url"), _stream(PATH), "a stream as Twilio's"),
+    "asterisk": Loop(
+        asterisk.section, lambda at: asterisk.place(at.section, SECONDS), "two channels in a bridge of Asterisk"
+    ),
+    "siprec": Loop(siprec.section, lambda at: siprec.place(at.attached, SECONDS), "a recording session"),
+    "twilio": Loop(
+        _but(("auth_tokens", "public_url"), path=PATH, grace=0), _stream(PATH), "a stream as Twilio's"
+    ),
     "stream": Loop(
-        {"path": PATH, "grace": 0}, ("secrets", "public_url"), _stream(f"{PATH}/twilio"), "a stream as Twilio's"
+        _but(("secrets", "public_url"), path=PATH, grace=0), _stream(f"{PATH}/twilio"), "a stream as Twilio's"
     ),
     "webrtc": Loop(
-        {"path": PATH, "page": "", "addresses": ["127.0.0.1"], "grace": 0},
-        ("secret", "public_url", "advertise", "ports", "stun", "turn", "turn_user", "turn_password", "turn_secret"),
+        _but(
+            ("secret", "public_url", "advertise", "ports", "stun", "turn", "turn_user", "turn_password", "turn_secret"),
+            path=PATH, page="", addresses=["127.0.0.1"], grace=0,
+        ),
         _published,
         "two publishers by WHIP",
     ),
@@ -111,7 +138,7 @@ def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Finding]
             found.append(Finding("warning", f"loopback {name}", "cannot place a test call through it", fix))
         else:
             with _folder() as folder:
-                found += asyncio.run(_through(loaded, name, loop, folder))
+                found += asyncio.run(through(loaded, name, loop, folder))
     return found
 
 
@@ -130,7 +157,8 @@ def _folder() -> Iterator[Path]:
             time.sleep(0.1)
 
 
-async def _through(loaded: Loaded, name: str, loop: Loop, folder: Path) -> list[Finding]:
+async def through(loaded: Loaded, name: str, loop: Loop, folder: Path) -> list[Finding]:
+    """Those of one adapter; its daemon keeps everything in ``folder``."""
     what, found = f"loopback {name}", list[Finding]()
     with structlog.testing.capture_logs() as lines:
         try:
@@ -138,8 +166,9 @@ async def _through(loaded: Loaded, name: str, loop: Loop, folder: Path) -> list[
                 found.append(Finding("ok", what, said))
         except _FailedError as why:
             worst = [line for line in lines if line["log_level"] in {"warning", "error", "critical"}]
-            logged = f" ({worst[-1]['event']}{_more(worst[-1])})" if worst else ""
-            fix = str(worst[-1].get("hint") or why.fix) if worst else why.fix
+            told = next((line for line in reversed(worst) if "hint" in line), worst[-1] if worst else None)
+            logged = f" ({told['event']}{_more(told)})" if told else ""
+            fix = str(told.get("hint") or why.fix) if told else why.fix
             found.append(Finding("error", what, f"{why.stage}: {why.why}{logged}", fix))
         except VcondError as why:
             found.append(Finding("error", what, str(why), "correct the key named here"))
@@ -153,7 +182,7 @@ def _more(line: Mapping[str, Any]) -> str:
 def own(loaded: Loaded, name: str, loop: Loop, folder: Path) -> Loaded:
     """The configuration of its own daemon: one adapter, everything it keeps in ``folder``, and no sink but one there."""
     config = loaded.config
-    section = {key: value for key, value in config.adapters[name].items() if key not in loop.without}
+    kind = {key: value for key, value in config.adapters[name].items() if key == "type"}
     mine = Config(
         vcond=msgspec.structs.replace(
             config.vcond, state_dir=str(folder / "state"), admin_socket=str(folder / "admin"), min_free_mb=0, drain=1
@@ -163,7 +192,7 @@ def own(loaded: Loaded, name: str, loop: Loop, folder: Path) -> Loaded:
         speech=SpeechConfig(engine="none"),
         record=RecordConfig(transcript_deadline=0),
         seal=SealConfig(),
-        adapters={name: section | dict(loop.section)},
+        adapters={name: {**loop.section(config.adapters[name]), **kind}},
         sinks=[{"type": "folder", "path": str(folder / "vcons")}],
     )
     return replace(loaded, config=mine)
@@ -178,13 +207,14 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
         )
         yield "a daemon of its own is attached"
         web = daemon.parts.web
+        section = {key: value for key, value in loaded.config.adapters[name].items() if key != "type"}
         try:
             async with asyncio.timeout(CALL_LIMIT):
-                await loop.place(web.base_url, loaded.config.web.token)
-        except (PeerError, TimeoutError) as why:
+                await loop.place(At(web.base_url, loaded.config.web.token, section, _said(daemon, name)[1]))
+        except (PeerError, ConfigError, TimeoutError) as why:
             text = str(why) or f"was not over in {CALL_LIMIT:g} s"
             raise _FailedError("call", text, "run vcond check without --loopback") from None
-        yield f"{loop.means} was taken"
+        yield f"a call was placed, and hung up: {loop.means}"
         vcons = folder / "vcons"
         await _until("vCon", lambda: any(vcons.glob("*.vcon.json")), running, VCON_LIMIT, "report it, with vcond's log")
         (file,) = list(vcons.glob("*.vcon.json"))[:1]
@@ -197,7 +227,11 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
 
 
 def _attached(daemon: Daemon, name: str) -> bool:
-    return hasattr(daemon, "parts") and daemon.parts.registry.attachments.said.get(name, (False, ""))[0]
+    return hasattr(daemon, "parts") and _said(daemon, name)[0]
+
+
+def _said(daemon: Daemon, name: str) -> tuple[bool, str]:
+    return daemon.parts.registry.attachments.said.get(name, (False, ""))
 
 
 async def _until(

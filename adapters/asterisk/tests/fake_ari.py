@@ -314,9 +314,12 @@ class FakeAsterisk:
 
     async def _take(self, media: str, reader: asyncio.StreamReader) -> None:
         taken = self.taken.setdefault(media, bytearray())
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(4096):
-                taken.extend(data)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(3)
+                payload = await reader.readexactly(head[1] << 8 | head[2])
+                taken.extend(head + payload)
+                self.voices.setdefault(media, bytearray()).extend(payload)  # heard by who taps it
 
     def _heard_by(self, media: str) -> str:
         for bridge in self.bridges.values():

@@ -6,7 +6,7 @@ from vcond.sdk.contract import AdapterHost, Cause, Instant
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.bots import Bots
 from vcond_asterisk.calls import Conversation, Leg, Taps
-from vcond_asterisk.config import Config
+from vcond_asterisk.config import LOOPBACK, LOOPBACK_PARTY, Config
 from vcond_asterisk.conversations import Conversations
 from vcond_asterisk.identities import Identities
 from vcond_asterisk.parties import LOCAL, is_party
@@ -19,6 +19,7 @@ class Channels:
 
     def __init__(self, host: AdapterHost, config: Config, taps: Taps) -> None:
         self._config = config
+        self._only_loopback = config.app == LOOPBACK
         self._taps = taps
         self.wiring = Wiring(taps.own)
         self.legs, self.locals, self.bridges = self.wiring.legs, self.wiring.locals, self.wiring.bridges
@@ -41,6 +42,8 @@ class Channels:
     def _matters(self, channel: Channel) -> bool:
         if self._taps.own(channel.id) or channel.name.endswith("<ZOMBIE>"):
             return False
+        if self._only_loopback:
+            return channel.id.startswith(LOOPBACK_PARTY)
         return is_party(channel) or channel.technology == LOCAL or channel.id in self.bots.parties
 
     def is_unknown(self, channel: Channel) -> bool:
@@ -54,7 +57,8 @@ class Channels:
         """
         if self.wiring.is_gone(channel.id) or self._taps.own(channel.id):
             return None
-        self.bots.see(channel)
+        if not self._only_loopback:
+            self.bots.see(channel)
         if not self._matters(channel):
             return None
         leg, half = self.legs.get(channel.id), self.locals.get(channel.id)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from vcond.sdk import Seconds, Selection, secret
 from vcond.sdk.contract import ConfigError
+
+LOOPBACK: Final = "vcond-loopback"
+"""The application of ``vcond check --loopback``. With it only channels that it makes itself are parties (``LOOPBACK_PARTY``)."""
+LOOPBACK_PARTY: Final = f"{LOOPBACK}-party-"
+"""What the ids of those begin with."""
 
 
 class Config(Selection, forbid_unknown_fields=True, kw_only=True):

@@ -22,6 +22,9 @@ auth_tokens = ["0123456789abcdef0123"]
 secret = "0123456789abcdef0123456789abcdef"
 turn = "turn:turn.example.com:3478"
 turn_secret = "0123456789"
+[adapters.siprec]
+listen = ["udp:192.0.2.5:5060"]
+users = {client = "0123456789"}
 [adapters.second]
 type = "stream"
 secrets = {plivo = "0123456789"}
@@ -49,7 +52,7 @@ def only(config: Path, name: str) -> Loaded:
     )
 
 
-@pytest.mark.parametrize("name", ["twilio", "second", pytest.param("webrtc", marks=pytest.mark.peer)])
+@pytest.mark.parametrize("name", ["twilio", "second", "siprec", pytest.param("webrtc", marks=pytest.mark.peer)])
 def test_a_call_goes_all_the_way_and_leaves_nothing(config: Path, tmp_path: Path, name: str):
     found = loopback(only(config, name))
     assert [one.level for one in found] == ["ok"] * 4, found
@@ -72,10 +75,10 @@ def test_its_daemon_has_no_sink_and_no_secret_of_the_configuration(config: Path,
 
 
 def played(path: str, silent: tuple[int, ...]) -> Loop:
-    async def place(url: str, token: str) -> None:
+    async def place(where: module.At) -> None:
         said = module.recording()
         tracks = tuple(SILENCE * len(track) if i in silent else track for i, track in enumerate(said.tracks))
-        at = url.replace("http", "ws", 1) + f"{path}/{token}"
+        at = where.url.replace("http", "ws", 1) + f"{path}/{where.token}"
         await player.play(at, replace(said, tracks=tracks), speed=1, progress=lambda _: None)
 
     return replace(LOOPS["twilio"], place=place)

@@ -10,10 +10,13 @@ from vcond.base.errors import VcondError
 
 def main() -> None:
     """The console script."""
+    from typer.main import get_command
+
     from vcond.cli.app import app  # the parts of a command are imported only to run it
+    from vcond.cli.plain_values import quick
 
     try:
-        app(standalone_mode=True)
+        quick(get_command(app))(standalone_mode=True)
     except VcondError as why:
         print(f"vcond: {why}", file=sys.stderr)
         sys.exit(2)

@@ -13,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 
@@ -29,7 +27,11 @@ BUILT_IN = {
 }
 """For a checkout that is not installed and so has no entry points."""
 
-Pcm = NDArray[np.int16]
+if TYPE_CHECKING:  # lists of models are shown without numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+Pcm: TypeAlias = "NDArray[np.int16]"
 
 
 class Server(msgspec.Struct, frozen=True):

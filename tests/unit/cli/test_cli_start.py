@@ -4,11 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
 
 from vcond.cli.app import app
+from vcond.cli.plain_values import quick
 
 HEAVY = {
-    "aiohttp", "asyncio", "av", "cryptography", "ctranslate2", "jwcrypto", "numpy", "prometheus_client", "rich", "soundfile", "sqlite3",
+    "aiohttp", "asyncio", "av", "cryptography", "ctranslate2", "jwcrypto", "numpy", "prometheus_client", "pydantic", "rich", "soundfile", "sqlite3",
     "structlog", "uvloop", "vosk", "websockets",
 }  # fmt: skip
 SCRIPT = """
@@ -71,3 +76,37 @@ def test_files_are_looked_at_without_a_server_and_a_database(tmp_path: Path):
     file.write_text('{"vcon": "0.4.0"}')
     lines = [f"validate {file}", f"convert {file} --out {tmp_path}/b.vcon", f"model list --to {tmp_path}"]
     assert loaded(lines, {"aiohttp", "prometheus_client", "sqlite3", "websockets"}) == {}
+
+
+def test_models_are_listed_without_what_runs_them(tmp_path: Path):
+    assert loaded([f"model list --to {tmp_path}"], HEAVY) == {}
+
+
+def value(kind, word: str | None):
+    """What a command gets for ``--x WORD`` when its values are taken as ``main`` takes them, and by typer alone."""
+    found = []
+    for way in (quick, lambda command: command):
+        made = typer.Typer()
+
+        @made.command()
+        def command(x: Annotated[kind, typer.Option("--x")] = None):
+            found.append(x)
+
+        way(typer.main.get_command(made))(["--x", word] if word is not None else [], standalone_mode=False)
+    mine, theirs = found
+    assert (mine, type(mine)) == (theirs, type(theirs))
+    return mine
+
+
+def test_plain_values_are_what_typer_makes_of_them():
+    assert value(Path, "~/a//b/") == Path("~/a/b")
+    assert value(Path | None, None) is None
+    assert value(str, " ") == " "
+    assert value(int | None, "7") == 7
+    with pytest.raises(typer.BadParameter):
+        value(int, "x")
+
+
+def test_a_required_word_that_is_missing_is_told_as_before():
+    done = subprocess.run([sys.executable, "-m", "vcond", "show"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Missing argument" in done.stderr) == (2, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import re
@@ -21,8 +20,6 @@ from vcond.speech.models import graph_cache, packages
 from vcond.speech.models.catalog import Known
 from vcond.speech.models.fingerprint import Fingerprint, keep, same
 from vcond.speech.models.unpack import MOST_BYTES, unzip
-from vcond.speech.workers import messages
-from vcond.speech.workers.process import Worker, WorkerLostError
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
@@ -77,6 +74,8 @@ async def get(
     archives. Raises UnpinnedError when no hash is known and none was given, ProtocolError when what came is not what was
     expected, ConfigError when it is there already or ``mirror`` is no address, StorageError, and what ``Download`` and ``unzip`` raise.
     """
+    import asyncio  # lists need no loop
+
     goal = folder / model.name
     if mirror and not MIRROR.fullmatch(mirror):
         raise ConfigError("a mirror must be http://HOST/PATH or https://HOST/PATH; put its password into ~/.netrc")
@@ -144,6 +143,11 @@ def verify(folder: Path) -> list[str]:
 
 async def loads(folder: Path) -> str:
     """Why an engine cannot load a model, in a worker as the daemon starts it; empty = it can."""
+    import asyncio
+
+    from vcond.speech.workers import messages  # lists need no worker
+    from vcond.speech.workers.process import Worker, WorkerLostError
+
     engine = "whisper" if is_whisper(folder) else "vosk"
     start = messages.Start(engine, str(folder), threads=1, nice=10)
     async with asyncio.TaskGroup() as tasks:

@@ -103,7 +103,7 @@ lock: setup
 	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
 	$(COMPILE) --python-version 3.11 tests/peers/judges/sdks.in -o tests/peers/judges/sdks.txt
 	$(COMPILE) --python-version 3.12 --no-deps tests/peers/judges/judges.in -o tests/peers/judges/judges.txt
-	cd tests/peers/whip && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
+	for peer in whip jambonz; do (cd tests/peers/$$peer && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund) || exit 1; done
 	for extra in embedded siprec webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \
 	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 

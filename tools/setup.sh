@@ -14,7 +14,7 @@ unstarted() ( # run a command; services that it installs are neither started nor
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
   fi
   DEBIAN_FRONTEND=noninteractive "$@"
-  for service in coturn janus prometheus; do
+  for service in coturn janus prometheus rtpengine-daemon; do
     for now in "$@"; do [ "$now" != "$service" ] || systemctl -q disable "$service" || true; done
   done
 )
@@ -69,14 +69,14 @@ sdks() { # the libraries of the platforms that send media streams, which check s
     printf '%s\n' "$wanted" >.peers/sdks/.ready; } || say "the libraries of platforms could not be installed: their tests will say so"
 }
 
-whip() { # libdatachannel, which OBS and others publish with, as npm's node-datachannel carries it
-  wanted="$(node --version) $(sha256sum <tests/peers/whip/package-lock.json)"
-  [ "$(cat .peers/whip/.ready 2>/dev/null)" = "$wanted" ] && return 0
-  say "installing a WHIP client"
-  rm -rf .peers/whip
-  { mkdir -p .peers/whip && cp tests/peers/whip/package*.json .peers/whip/ &&
-    (cd .peers/whip && npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier) &&
-    printf '%s\n' "$wanted" >.peers/whip/.ready; } || say "node-datachannel could not be installed: its tests will say so"
+node_peer() { # node_peer NAME WHAT: the packages of npm that tests/peers/NAME locks, in .peers/NAME
+  wanted="$(node --version) $(sha256sum <"tests/peers/$1/package-lock.json")"
+  [ "$(cat ".peers/$1/.ready" 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing $2"
+  rm -rf ".peers/$1"
+  { mkdir -p ".peers/$1" && cp "tests/peers/$1"/package*.json ".peers/$1/" &&
+    (cd ".peers/$1" && npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier) &&
+    printf '%s\n' "$wanted" >".peers/$1/.ready"; } || say "$2 could not be installed: its tests will say so"
 }
 
 if [ "${1:-}" = test ]; then
@@ -89,6 +89,7 @@ if [ "${1:-}" = test ]; then
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
   need "command -v sipp" sip-tester
+  need "command -v rtpengine" rtpengine-daemon
   need "command -v node" nodejs
   need "command -v npm" npm
   need "command -v espeak-ng" espeak-ng
@@ -103,7 +104,8 @@ if [ "${1:-}" = test ]; then
   vosk_model
   judges
   sdks
-  whip
+  node_peer whip "libdatachannel, which OBS and others publish with"
+  node_peer jambonz "jambonz's recording client"
   exit 0
 fi
 

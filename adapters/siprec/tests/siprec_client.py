@@ -61,6 +61,8 @@ class Leg:
         if suite:
             self.encrypt()
         self.direction, self.burst = "sendonly", burst
+        self.more = ""
+        """Further attributes, each with its line end."""
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -85,7 +87,7 @@ class Leg:
         label = "" if self.label is None else f"a=label:{self.label}\r\n"
         return (
             f"m=audio {self.port} {protocol} {self.pt} 101\r\n{keys}a=rtpmap:{self.pt} {self.codec}/8000\r\n"
-            f"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n{label}a={self.direction}\r\n"
+            f"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n{label}{self.more}a={self.direction}\r\n"
         )
 
     async def speak(self, pcm) -> None:

@@ -62,7 +62,7 @@ class SiprecAdapter:
         )
         recordings = Recordings(host, config.join, config.join_wait)
         async with RtpPorts(host.clock, bind=config.media_address, ports=config.ports) as ports:
-            media = MediaPorts(host, ports)
+            media = MediaPorts(host, ports, reports=config.reports)
             recorder = Recorder(host, config, media, recordings)
             try:
                 async with SipServer(self._settings(), recorder, host.clock) as server:

@@ -48,6 +48,8 @@ class SiprecConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The address that clients are told for SIP and media, where it is not the one that they reached; "" = that one."""
     ports: tuple[int, int] = (20_000, 24_999)
     """UDP ports for media, two for each audio line, and for 30 s after it. (0, 0): the system picks."""
+    reports: bool = True
+    """Whether clients are told, every five seconds or so, what comes of their audio (RTCP): some end without it."""
     max_sessions: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Recording sessions at the same time; further ones are refused with 503."""
     max_lines: Annotated[int, Meta(ge=1, le=32)] = 8

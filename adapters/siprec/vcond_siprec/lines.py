@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from vcond.media.rtp.formats import Format
@@ -24,7 +25,7 @@ from vcond_siprec.decoding import Decoder, decoder
 from vcond_siprec.keys import Crypto
 from vcond_siprec.recordings import Person
 from vcond_siprec.sdp import Line
-from vcond_siprec.srtp import SecureReceiver, choose
+from vcond_siprec.srtp import SecureReceiver, choose, sealer
 
 NOT_PACKETS: Final = ("overflow", "foreign", "unknown", "refused", "bad", "other")
 """What a receiver counts of datagrams that nobody gets."""
@@ -47,7 +48,8 @@ class Owner(Protocol):
 class AudioLine:
     """Receives one line. It goes on over every change of the session: the same port, the same party's track."""
 
-    def __init__(self, host: AdapterHost, owner: Owner, offered: Line) -> None:
+    def __init__(self, host: AdapterHost, owner: Owner, offered: Line, *, reports: bool = True) -> None:
+        """``reports``: the client is told what comes of its audio, once ``agree`` finds a socket."""
         self.offered = offered
         """As it stands in the latest offer."""
         self.socket: RtpSocket[Instant] | None = None
@@ -71,6 +73,9 @@ class AudioLine:
         self._sound: _Sound | None = None
         self._undecoded = False
         self._packets = 0
+        self._reports = reports
+        self._sealed: Crypto | None = None
+        self._seal: Callable[[bytes], bytes] | None = None
 
     # The receiver's owner.
 
@@ -108,6 +113,15 @@ class AudioLine:
             self.socket.receiver.agree(offered.payloads())
         self._rekey(offered)
         self.offered = offered
+        self._report()
+
+    def _report(self) -> None:
+        """Tell the client what comes of its audio, where it wants that now."""
+        if not self._reports or self.socket is None:
+            return
+        if self.crypto is not self._sealed:
+            self._sealed, self._seal = self.crypto, None if self.crypto is None else sealer(self.crypto)
+        self.socket.report(self.offered.reports, self._seal)
 
     def _rekey(self, offered: Line) -> None:
         receiver = None if self.socket is None else self.socket.receiver
@@ -167,6 +181,7 @@ class AudioLine:
         if self.socket is None:
             return
         self.flush()
+        self.socket.goodbye()
         self.socket.receiver.close(at)
         stats = self.socket.receiver.stats
         for reason in NOT_PACKETS:

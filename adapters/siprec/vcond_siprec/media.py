@@ -37,9 +37,11 @@ class Nobody:
 class MediaPorts:
     """All of one run."""
 
-    def __init__(self, host: AdapterHost, ports: RtpPorts[Instant]) -> None:
+    def __init__(self, host: AdapterHost, ports: RtpPorts[Instant], *, reports: bool = True) -> None:
+        """``reports``: clients are told what comes of their audio."""
         self._host = host
         self._ports = ports
+        self._reports = reports
         self._spare: RtpSocket[Instant] | None = None
         self._resting: set[asyncio.TimerHandle] = set()
 
@@ -107,13 +109,14 @@ class MediaPorts:
 
     async def line(self, session: Session, offered: Line, port: int = 0) -> AudioLine:
         """A new one, on any port or that one. Raises ConfigError when it cannot be had."""
-        line = AudioLine(self._host, session, offered)
+        line = AudioLine(self._host, session, offered, reports=self._reports)
         theirs = choose(offered) if offered.protocol in SECURE else None
         if theirs is None:
             receiver = RtpReceiver(offered.payloads(), line)
         else:
             receiver, line.crypto = SecureReceiver(offered.payloads(), line, theirs), theirs.ours()
         line.socket = await self._ports.open(receiver, port)
+        line.agree(offered)
         return line
 
     def rest(self, lines: Sequence[AudioLine]) -> None:

@@ -38,6 +38,7 @@ _DIRECTIONS: Final[dict[str, Direction]] = {
     "a=sendrecv": "sendrecv", "a=sendonly": "sendonly", "a=recvonly": "recvonly", "a=inactive": "inactive",
 }  # fmt: skip
 _NUMBER: Final = re.compile(r"[0-9]{1,3}")
+_PORT: Final = re.compile(r"[0-9]{1,5}(?![0-9])", re.ASCII)
 _NOWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what an offer says of a line on hold
 _CN: Final = {19: Format(NOISE, 8_000)}
 """Comfort noise before RFC 3389; Cisco offers it to this day."""
@@ -68,6 +69,13 @@ class Line:
     mux: bool = False
     """RTCP may come to the port for RTP (RFC 5761)."""
     cryptos: tuple[Crypto, ...] = field(default=(), repr=False)
+    rtcp: int = 0
+    """The port that ``a=rtcp`` names (RFC 3605); 0 when none is named."""
+
+    @property
+    def reports(self) -> int:
+        """The port for our RTCP; 0 where it is the one for RTP, or none is known."""
+        return 0 if self.mux or not self.port else self.rtcp or (self.port + 1) & 0xFFFF
 
     @property
     def is_audio(self) -> bool:
@@ -202,6 +210,7 @@ def _line(part: list[str], host: str, way: Direction) -> Line:
         settings=_described(part, "fmtp", formats),
         mux="a=rtcp-mux" in part,
         cryptos=Crypto.all_of(part),
+        rtcp=_port(next(_values(part, "rtcp"), "")),
     )
 
 
@@ -209,6 +218,12 @@ def _values(part: list[str], name: str) -> Iterator[str]:
     """What attributes of a name say."""
     start = f"a={name}:"
     return (line[len(start) :].strip() for line in part if line.startswith(start))
+
+
+def _port(said: str) -> int:
+    """At the beginning of a value; 0 when there is none."""
+    found = _PORT.match(said)
+    return int(found[0]) if found and int(found[0]) <= 65_535 else 0
 
 
 def _described(part: list[str], name: str, formats: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
@@ -78,6 +78,15 @@ class SecureReceiver(RtpReceiver[Instant]):
         except (Error, TypeError, ValueError):  # of these: what is no packet at all
             self.undecrypted += 1
             return None
+
+
+def sealer(ours: Crypto) -> Callable[[bytes], bytes]:
+    """What encrypts our reports, with our key. One for each key: another one would begin its count of them anew."""
+    from pylibsrtp import Policy, Session
+
+    profile = getattr(Policy, PROFILES[ours.suite])
+    session: Any = Session(Policy(key=ours.key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
+    return lambda report: bytes(session.protect_rtcp(report))
 
 
 def _session(theirs: Crypto) -> Any:

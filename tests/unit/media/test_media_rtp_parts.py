@@ -215,7 +215,7 @@ WALL = 1_767_614_400_500_000_000
 def test_a_compound_with_a_report_a_description_and_a_goodbye():
     description = struct.pack("!BBHIBB2s", 0x81, 202, 2, 7, 1, 2, b"ab")
     said = read(kit.sender_report(7, WALL, 1234) + description + kit.bye(7, 8))
-    assert said == [Report(7, said[0].wall, 1234), Bye(7), Bye(8)]
+    assert said == [Report(7, said[0].wall, 1234, said[0].middle), Bye(7), Bye(8)]
     assert abs(said[0].wall - WALL) <= 1
 
 

@@ -3,7 +3,7 @@
 Waking up for each packet costs more than all that is done with it, and work on one packet alone finds cold caches. So no
 event loop watches these sockets: in its turn each is read until it is empty, and the kernel says when each datagram
 came. That is more exact than a clock read here, also when the loop was busy. docs/decisions/0004-rtp-sockets.md has the
-figures. Nothing is ever sent.
+figures. What is sent are reports of what came (``reports``), where the owner of a port wants it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import errno
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from struct import Struct, unpack
@@ -22,6 +23,7 @@ from vcond.base.errors import ConfigError
 from vcond.media.placement.clocks import Moment
 from vcond.media.rtp.packets import MAX_DATAGRAM
 from vcond.media.rtp.receiver import RtpReceiver
+from vcond.media.rtp.reports import Reporter
 from vcond.media.rtp.sources import Address
 
 Moment_co = TypeVar("Moment_co", bound=int, covariant=True)
@@ -32,6 +34,8 @@ TURNS: Final = 10
 """Parts of that, each with its share of the sockets, so that they do not all hold the loop up at once."""
 MOST: Final = 512
 """Datagrams that are taken from a socket in one turn; 5 in normal operation."""
+MOST_REPORTS: Final = 16
+"""The same of the port for RTCP; one every five seconds in normal operation."""
 BUFFER: Final = 1 << 20
 """Bytes that the kernel is asked to hold for a socket: what comes while the loop is busy."""
 TRIES: Final = 1000
@@ -56,6 +60,40 @@ class Clock(Protocol[Moment_co]):
         """This moment."""
 
 
+class _Reader(Generic[Moment]):
+    """What comes to one socket."""
+
+    def __init__(self, sock: socket.socket, clock: Clock[Moment]) -> None:
+        self.socket = sock
+        self._clock = clock
+        self._source: Address = ()
+        self._emptied = clock.now()
+        with suppress(OSError):  # where this cannot be had, datagrams come when they are read
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+    def empty(self, most: int) -> list[tuple[bytes, Address, Moment]]:
+        """The datagrams that the kernel holds, each with the moment when it came; ``most`` of them at most."""
+        out: list[tuple[bytes, Address, Moment]] = []
+        # In this order: should we be held up between the two, packets seem late, which the placement bears, not early.
+        wall, now = time.time_ns(), self._clock.now()
+        receive = self.socket.recvmsg
+        oldest = now - self._emptied  # the wall clock may step; nothing came before the turn before
+        with suppress(OSError):  # nothing is left
+            while len(out) < most:
+                datagram, said, _, source = receive(MAX_DATAGRAM, _SPACE)
+                if source != self._source:
+                    self._source = source
+                came = now
+                if said and said[0][1] == SO_TIMESTAMPNS:
+                    seconds, nanos = _timespec.unpack(said[0][2])
+                    age = wall - seconds * SECOND - nanos
+                    if age > 0:
+                        came = type(now)(now - min(age, oldest))
+                out.append((datagram, self._source, came))
+        self._emptied = now
+        return out
+
+
 class RtpSocket(Generic[Moment]):
     """A port, and the receiver that gets what comes there. Made by ``RtpPorts.open``; must be closed."""
 
@@ -70,27 +108,45 @@ class RtpSocket(Generic[Moment]):
         """Where it listens for RTCP."""
         self.closed = False
         self._clock = clock
-        self._rtp, self._rtcp = rtp, rtcp
-        self._loop = asyncio.get_running_loop()
-        self._source: Address = ()
-        self._emptied = clock.now()
+        self._rtp = _Reader(rtp, clock)
+        self._rtcp = None if rtcp is None else _Reader(rtcp, clock)
+        self._reporter: Reporter[Moment] | None = None
+        self._reports_to = 0
+        self._seal: Callable[[bytes], bytes] | None = None
         self._turns = 0
-        with suppress(OSError):  # where this cannot be had, datagrams come when they are read
-            rtp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        if rtcp is not None:
-            self._loop.add_reader(rtcp, self._control)
+
+    def report(self, port: int, seal: Callable[[bytes], bytes] | None = None) -> None:
+        """Tell whoever sends what comes of it, from now on.
+
+        That is told to the host that media comes from, at the port that its own reports come from; as long as there are
+        none, to ``port``, or to where media comes from when that is 0 (RFC 5761). ``seal``: encrypts what is sent.
+        """
+        self._reports_to, self._seal = port, seal
+        self._reporter = self._reporter or Reporter()
+
+    def goodbye(self) -> None:
+        """Say that no more is wanted, and report no more."""
+        if self._reporter is not None and not self.closed:
+            self._say(self._reporter.last(self.receiver.source, self._clock.now()))
+        self._reporter = None
 
     def work(self) -> None:
         """What is to be done in each turn."""
         self.flush()
-        self.receiver.tick(self._clock.now())
+        if self._rtcp is not None and not self.closed:
+            for datagram, source, came in self._rtcp.empty(MOST_REPORTS):
+                self.receiver.control(datagram, source, came)
+        now = self._clock.now()
+        self.receiver.tick(now)
+        if self._reporter is not None and not self.closed:
+            self._say(self._reporter.look(self.receiver.source, now))
         self._turns += 1
         if self._turns % LOOK == 0:
             self._look()
 
     def flush(self) -> None:
         """Take what has come."""
-        if not self.closed and (waiting := self._empty()):
+        if not self.closed and (waiting := self._rtp.empty(MOST)):
             self.receiver.feed_all(waiting)
 
     def close(self) -> None:
@@ -106,44 +162,24 @@ class RtpSocket(Generic[Moment]):
     def _shut(self) -> None:
         self.closed = True
         if self._rtcp is not None:
-            self._loop.remove_reader(self._rtcp)
-            self._rtcp.close()
-        self._rtp.close()
+            self._rtcp.socket.close()
+        self._rtp.socket.close()
 
-    def _empty(self) -> list[tuple[bytes, Address, Moment]]:
-        """The datagrams that the kernel holds, each with the moment when it came."""
-        out: list[tuple[bytes, Address, Moment]] = []
-        # In this order: should we be held up between the two, packets seem late, which the placement bears, not early.
-        wall, now = time.time_ns(), self._clock.now()
-        receive = self._rtp.recvmsg
-        oldest = now - self._emptied  # the wall clock may step; nothing came before the turn before
-        with suppress(OSError):  # nothing is left
-            while len(out) < MOST:
-                datagram, said, _, source = receive(MAX_DATAGRAM, _SPACE)
-                if source != self._source:
-                    self._source = source
-                came = now
-                if said and said[0][1] == SO_TIMESTAMPNS:
-                    seconds, nanos = _timespec.unpack(said[0][2])
-                    age = wall - seconds * SECOND - nanos
-                    if age > 0:
-                        came = type(now)(now - min(age, oldest))
-                out.append((datagram, self._source, came))
-        self._emptied = now
-        return out
-
-    def _control(self) -> None:
-        """A datagram came to the port for RTCP."""
-        assert self._rtcp is not None
-        self.flush()
+    def _say(self, report: bytes | None) -> None:
+        """Send a report; one that cannot be sent is not missed."""
+        feed = self.receiver.source
+        if report is None or feed is None:
+            return
+        address, reader = feed.address, self._rtp
+        if self._rtcp is not None and self._reports_to:
+            address, reader = (address[0], feed.control or self._reports_to, *address[2:]), self._rtcp
         with suppress(OSError):
-            datagram, source = self._rtcp.recvfrom(MAX_DATAGRAM)
-            self.receiver.control(datagram, source, self._clock.now())
+            reader.socket.sendto(report if self._seal is None else self._seal(report), address)
 
     def _look(self) -> None:
         """Ask the kernel what it dropped; where it does not say, nobody knows."""
         with suppress(OSError):
-            figures = self._rtp.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
+            figures = self._rtp.socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
             if len(figures) == 36:
                 self.receiver.overflow(unpack("=9I", figures)[8])
 

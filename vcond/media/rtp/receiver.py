@@ -22,7 +22,7 @@ from vcond.media.rtp.dtmf import Pressed
 from vcond.media.rtp.formats import Format
 from vcond.media.rtp.packets import Kind, Packet, kind_of, parse
 from vcond.media.rtp.rtcp import Bye, read
-from vcond.media.rtp.sources import SECOND, Address, Source, Stranger, Stream, near
+from vcond.media.rtp.sources import SECOND, Address, Feed, Source, Stranger, Stream, near
 from vcond.media.rtp.streams import Owner, Stats, Streams
 
 __all__ = ["Address", "Owner", "Pressed", "RtpReceiver", "Source", "Stats", "Stream", "Writer"]
@@ -65,6 +65,11 @@ class RtpReceiver(Generic[Moment]):
         """The present stream."""
         feed = self._streams.feed
         return None if feed is None else feed.stream
+
+    @property
+    def source(self) -> Feed[Moment] | None:
+        """The source that is received; None before the first and after the last."""
+        return self._streams.feed
 
     def wall(self, stamp: int) -> int | None:
         """The sender's wall clock at a timestamp of the present stream, ns since 1970; None while it said nothing.
@@ -115,6 +120,7 @@ class RtpReceiver(Generic[Moment]):
                 self._streams.goodbye(feed, arrived)
                 return
             feed.clock.take(item)
+            feed.control, feed.reported = address[1], (item.middle, arrived)
 
     def overflow(self, count: int) -> None:
         """The kernel dropped so many datagrams in all."""

@@ -1,4 +1,4 @@
-"""RTCP as far as a recorder needs it: sender reports and goodbyes (RFC 3550 section 6). Nothing is ever sent."""
+"""RTCP as far as a recorder needs it (RFC 3550 section 6): sender reports and goodbyes are read, receiver reports written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 SENDER_REPORT: Final = 200
+RECEIVER_REPORT: Final = 201
+DESCRIPTION: Final = 202
 BYE: Final = 203
+CNAME: Final = 1
 COUNT: Final = 0x1F
 MOST: Final = 32
 """Packets of one compound that are looked at."""
@@ -23,6 +26,9 @@ BASE: Final = 8 * SECOND
 _header: Final = Struct("!BBH").unpack_from
 _report: Final = Struct("!IIII").unpack_from
 _ssrc: Final = Struct("!I").unpack_from
+_received: Final = Struct("!BBHIIIIIII").pack
+_described: Final = Struct("!BBHIBB").pack
+_goodbye: Final = Struct("!BBHI").pack
 
 
 class Report(NamedTuple):
@@ -33,6 +39,26 @@ class Report(NamedTuple):
     """Its wall clock, ns since 1970; 0 when it has none."""
     stamp: int
     """The timestamp that a sample of that moment would have."""
+    middle: int = 0
+    """The middle 32 bits of its wall clock, as it sent them: what a report of ours names it by."""
+
+
+class Block(NamedTuple):
+    """What came of a source (section 6.4.1)."""
+
+    ssrc: int
+    fraction: int
+    """Lost since the report before, in 256ths."""
+    lost: int
+    """Lost in all."""
+    highest: int
+    """The highest number, and above 16 bits how often they wrapped."""
+    jitter: int
+    """Ticks."""
+    last: int
+    """``Report.middle`` of its latest report; 0 when there is none."""
+    since: int
+    """How long ago that came, in 65536ths of a second."""
 
 
 class Bye(NamedTuple):
@@ -54,7 +80,8 @@ def read(datagram: bytes) -> list[Report | Bye] | None:
             return None
         if kind == SENDER_REPORT and words >= 6:
             ssrc, seconds, fraction, stamp = _report(datagram, at + 4)
-            out.append(Report(ssrc, _unix(seconds, fraction), stamp))
+            middle = (seconds & 0xFFFF) << 16 | fraction >> 16
+            out.append(Report(ssrc, _unix(seconds, fraction), stamp, middle))
         elif kind == BYE:
             out += _byes(datagram, at + 4, min(first & COUNT, words))
         at = stop
@@ -73,6 +100,17 @@ def _unix(seconds: int, fraction: int) -> int:
         return 0
     era = 0 if seconds >> 31 else 1 << 32
     return (era + seconds - UNIX) * SECOND + (fraction * SECOND >> 32)
+
+
+def report(ssrc: int, name: bytes, of: Block, *, bye: bool = False) -> bytes:
+    """A compound: what was received, who says so, and if it is the last one, that too. ``name``: at most 255 bytes."""
+    made = _received(
+        0x81, RECEIVER_REPORT, 7, ssrc, of.ssrc, of.fraction << 24 | min(of.lost, 0x7F_FFFF), of.highest & STAMPS,
+        of.jitter & STAMPS, of.last, of.since & STAMPS,
+    )  # fmt: skip
+    item = name + bytes(4 - (2 + len(name)) % 4)
+    made += _described(0x81, DESCRIPTION, (6 + len(item)) // 4, ssrc, CNAME, len(name)) + item
+    return made + _goodbye(0x81, BYE, 1, ssrc) if bye else made
 
 
 class SenderClock:

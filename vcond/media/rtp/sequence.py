@@ -47,6 +47,16 @@ class Sequence:
         """Packets, without double and odd ones."""
         return self._high - self.lost
 
+    @property
+    def highest(self) -> int:
+        """The latest number, and above 16 bits how often they wrapped (RFC 3550 section 6.4.1)."""
+        return ((self.next - self._high) & MASK) + self._high - 1
+
+    @property
+    def expected(self) -> int:
+        """Packets that there should be: those that came and those that are missing."""
+        return self._high
+
     def step(self, packets: int) -> None:
         """So many came, each the next one: ``take`` in short, for the usual case."""
         self.next = (self.next + packets) & MASK

@@ -70,8 +70,8 @@ class Feed(Generic[Moment]):
     """The source that is received. One a receiver at a time; each new SSRC is a new one."""
 
     __slots__ = (
-        "address", "clock", "heard", "jitter", "joiner", "keys", "noise", "odd", "over", "pt", "rate", "sequence", "sound",
-        "ssrc", "stamp", "stream", "told",
+        "address", "clock", "control", "heard", "jitter", "joiner", "keys", "noise", "odd", "over", "pt", "rate", "reported",
+        "sequence", "sound", "ssrc", "stamp", "stream", "told",
     )  # fmt: skip
 
     def __init__(self, packet: Packet, format: Format, address: Address, arrived: Moment) -> None:  # noqa: A002
@@ -79,6 +79,10 @@ class Feed(Generic[Moment]):
         self.address = address
         self.sequence = Sequence(packet.seq)
         self.clock = SenderClock(format.rate)
+        self.control = 0
+        """The port from which its latest RTCP came; 0 when none did."""
+        self.reported: tuple[int, Moment] | None = None
+        """Of its latest report ``Report.middle``, and when it came."""
         self.keys: dict[int, Keys[Moment]] = {}
         """By payload type."""
         self.odd: tuple[Packet, Moment] | None = None

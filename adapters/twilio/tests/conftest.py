@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 
 from vcond.media.codecs import Codec, Pcm, encode
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests: test folders are no packages
 
 FRAME, FRAME_MS = 160, 20
 CALL, STREAM = "CA" + "1" * 32, "MZ" + "2" * 32
@@ -147,6 +150,6 @@ async def dial(url: str, call: str = CALL, stream: str = STREAM) -> AsyncIterato
 def twilio():
     """The scripted Twilio: message builders and ``dial``."""
     return SimpleNamespace(
-        connected=connected, start=start, media=media, dtmf=dtmf, stop=stop, raw=raw, dial=dial,
+        connected=connected, start=start, media=media, dtmf=dtmf, stop=stop, raw=raw, dial=dial, Client=Client,
         CALL=CALL, STREAM=STREAM, ACCOUNT=ACCOUNT, data=Path(__file__).parent / "data",
     )  # fmt: skip

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from vcond.sdk.addresses import PROXY, is_loopback, no_public_url, stream_url
-from vcond.sdk.contract import AdapterHost, Finding
+from vcond.sdk.contract import AdapterHost, ConfigError, Finding, PeerError
 from vcond.sdk.media_stream import Batch, Limits, MediaStreams, Pulse, Stream, StreamedCalls, candidates
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.dialect import TwilioDialect
-from vcond_twilio.status import Statuses, signed
+from vcond_twilio.rest import Rest
+from vcond_twilio.running import RunningCalls
+from vcond_twilio.status import Begin, Statuses, signed
 
 
 class TwilioAdapter:
@@ -24,11 +26,23 @@ class TwilioAdapter:
     Config: ClassVar[type[TwilioConfig]] = TwilioConfig
 
     def __init__(self, config: TwilioConfig) -> None:
-        self._config = config
+        self._config = config.checked()
 
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
-        calls, pulse = StreamedCalls(host, self._config), Pulse()
+        if not self._config.account_sid:
+            await self._serve(host, StreamedCalls(host, self._config))
+            return
+        url = stream_url(self._config.public_url or host.ingress.base_url, self._config.path)
+        async with Rest(self._config) as rest:
+            running = RunningCalls(host, self._config, rest, url)
+            try:
+                await self._serve(host, running.calls, running.begin)
+            finally:
+                await running.close()
+
+    async def _serve(self, host: AdapterHost, calls: StreamedCalls, begin: Begin = lambda _call, _told: None) -> None:
+        pulse = Pulse()
         keys, base = self._config.auth_tokens, self._config.public_url or host.ingress.base_url
 
         def vouch(request: web.Request) -> str:
@@ -41,7 +55,7 @@ class TwilioAdapter:
             vouch if keys else lambda _: "",
         )
         host.ingress.route("GET", self._config.path, streams.answer, guarded=not keys)
-        statuses = Statuses(host, calls, keys, base)
+        statuses = Statuses(host, calls, keys, base, begin)
         host.ingress.route("POST", f"{self._config.path}/status", statuses.answer, guarded=not keys)
         url = stream_url(host.ingress.base_url, self._config.path)
         if not url.startswith("wss://"):
@@ -54,7 +68,9 @@ class TwilioAdapter:
             await streams.close()
 
     async def check(self) -> AsyncIterator[Finding]:
-        """Tell which URL belongs into the TwiML."""
+        """Tell which URL belongs into the TwiML, and whether the REST API takes the login."""
+        if self._config.account_sid:
+            yield await self._check_rest()
         what = "URL for <Stream> in your TwiML"
         base = self._config.public_url
         if not base:
@@ -68,3 +84,17 @@ class TwilioAdapter:
             yield Finding("error", what, told, "Twilio cannot reach the loopback address; use a public name")
         else:
             yield Finding("ok", what, told)
+
+    async def _check_rest(self) -> Finding:
+        what = f"Twilio's REST API at {self._config.api_url}"
+        try:
+            async with Rest(self._config) as rest:
+                await rest.account()
+        except ConfigError as why:
+            login = "api_key and api_secret" if self._config.api_key else "account_sid and the first of auth_tokens"
+            return Finding(
+                "error", what, str(why), f"compare {login} with the console; a key is of one region only: see api_url"
+            )
+        except PeerError as why:
+            return Finding("error", what, str(why), "let this machine connect to it, or correct api_url")
+        return Finding("ok", what, "it takes the login")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -32,6 +32,8 @@ UNANSWERED: Final = frozenset({"busy", "no-answer", "canceled", "failed"})
 PATIENCE: Final = 10.0
 """Seconds that a form may take to come."""
 MOST_FIELDS: Final = 200
+Begin = Callable[[str, Mapping[str, str]], None]
+"""Told the name of a call, and who is in it as parameters of a stream."""
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 REMEMBERED: Final = 10_000
 """Calls whose end is not told twice: Twilio posts again when an answer was lost."""
@@ -53,12 +55,13 @@ def fields(body: bytes) -> list[tuple[str, str]]:
 class Statuses:
     """The route of status callbacks."""
 
-    def __init__(self, host: AdapterHost, calls: StreamedCalls, keys: Sequence[str], base: str) -> None:
-        """``keys``: what Twilio signs with; none = the ingress token guards the route."""
+    def __init__(self, host: AdapterHost, calls: StreamedCalls, keys: Sequence[str], base: str, begin: Begin) -> None:
+        """``keys``: what Twilio signs with; none = the ingress token guards the route. ``begin`` is told of a call in progress."""
         self._host = host
         self._calls = calls
         self._keys = keys
         self._base = base
+        self._begin = begin
         self._done: deque[str] = deque(maxlen=REMEMBERED)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -84,6 +87,10 @@ class Statuses:
         key, status = form.get("CallSid", ""), form.get("CallStatus", "")
         if not (0 < len(key) <= 64 and key.isascii() and key.isalnum()):
             self._host.dropped("status", "malformed")
+            return
+        if status == "in-progress" and not form.get("ParentCallSid"):
+            told = {"from": "From", "to": "To", "direction": "Direction", "callerName": "CallerName"}
+            self._begin(key, {name: form[field][:128] for name, field in told.items() if form.get(field)})
             return
         if form.get("ParentCallSid") or status not in {*UNANSWERED, "completed"} or key in self._done:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,11 +56,16 @@ class StreamedCall:
     timer: asyncio.TimerHandle | None = None
 
 
+Left = Callable[[StreamedCall], float]
+"""Told when no stream carries a call any more, so that the platform can be asked of it. The seconds that the call waits at least."""
+
+
 class StreamedCalls:
     """Opens a call with its first stream, ends it when no stream is left for long enough."""
 
-    def __init__(self, host: AdapterHost, settings: StreamSettings) -> None:
+    def __init__(self, host: AdapterHost, settings: StreamSettings, left: Left = lambda _: 0.0) -> None:
         self._host = host
+        self._left = left
         self._settings = settings
         self._calls: dict[str, StreamedCall] = {}
         self._closed = False
@@ -131,6 +137,10 @@ class StreamedCalls:
         carrier.tracks[name] = track
         return track
 
+    def carried(self) -> dict[str, StreamedCall]:
+        """The calls that a stream carries now, by key."""
+        return {key: streamed for key, streamed in self._calls.items() if streamed.carriers}
+
     def over(self, key: str, *, at: Instant, cause: Cause) -> bool:
         """The platform says that a call has ended. False when it is not known, or ended already.
 
@@ -156,7 +166,7 @@ class StreamedCalls:
 
     def _await_return(self, streamed: StreamedCall, at: Instant, *, stopped: bool) -> None:
         streamed.left, streamed.stopped = at, stopped
-        wait = self._settings.stop_grace if stopped else self._settings.grace
+        wait = max(self._settings.stop_grace if stopped else self._settings.grace, self._left(streamed))
         if wait > 0:
             streamed.timer = asyncio.get_running_loop().call_later(wait, self._end, streamed)
         else:

@@ -1,0 +1,212 @@
+"""Calls beside their streams, where Twilio's REST API may be asked: how one ended, and streams that vcond starts and stops itself."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
+
+from vcond.sdk.contract import (
+    SECOND,
+    AdapterHost,
+    CallAttribute,
+    Cause,
+    ConfigError,
+    Directed,
+    Instant,
+    LiveCall,
+    PartyInfo,
+    PeerError,
+    Warned,
+)
+from vcond.sdk.media_stream import StreamedCall, StreamedCalls, party
+from vcond_twilio.config import TwilioConfig
+from vcond_twilio.rest import CallResource, Rest
+
+T = TypeVar("T")
+WAIT: Final = 30.0
+"""Seconds that a call without a stream waits at least: Twilio is asked, and a stream that was started has to come."""
+LONGEST: Final = 4 * 3600.0
+"""Seconds that a stream which was stopped for a pause may stay away."""
+LOOKS: Final = 2
+"""How often Twilio is asked again of a call whose stream has stopped: it tells of the end a moment after the stream does."""
+SLOWEST: Final = 30.0
+"""Seconds between two questions about a call at most."""
+TWIML: Final = 1.0
+"""Seconds in which the stream that TwiML names would have come."""
+AGAIN: Final = 10.0
+"""Seconds before a stream that could not be started is tried again after a pause."""
+GOING: Final = 5
+"""Seconds that a stream which was stopped takes to end at most."""
+QUIET: Final = 60 * SECOND
+"""Between two lines of the log about an API that does not answer, ns."""
+STOPPED: Final = Cause(q850=16, text="stop")
+
+
+class RunningCalls:
+    """Follows calls at Twilio. ``calls`` are their streams."""
+
+    def __init__(self, host: AdapterHost, config: TwilioConfig, rest: Rest, url: str) -> None:
+        """``url``: where streams that vcond starts are to go."""
+        self._host = host
+        self._config = config
+        self._rest = rest
+        self._url = url
+        self._quiet = Instant(0)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._away: dict[str, tuple[StreamedCall, asyncio.Event]] = {}
+        """Calls whose stream was stopped for a pause, and what is set when that is over."""
+        self.calls = StreamedCalls(host, config, self._left)
+        for call in host.unfinished():
+            self._run(self._recover(call))
+        if config.stop_on_pause:
+            self._run(self._watch_pauses())
+
+    async def close(self) -> None:
+        """Ask nothing more; calls are left as they are."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def begin(self, call: str, parameters: Mapping[str, str]) -> None:
+        """A call is in progress: stream it, unless its TwiML does."""
+        if self._config.start_streams:
+            self._run(self._begin(call, parameters))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _begin(self, call: str, parameters: Mapping[str, str]) -> None:
+        await asyncio.sleep(TWIML)
+        if call not in self.calls.carried():
+            await self._start(call, parameters)
+
+    async def _start(self, call: str, parameters: Mapping[str, str]) -> None:
+        stream = await self._ask(self._rest.start(call, self._url, parameters))
+        if stream is not None:
+            self._host.log.info("media stream asked for", stream=stream[:64])
+
+    def _left(self, streamed: StreamedCall) -> float:
+        self._run(self._follow(streamed))
+        return LONGEST if streamed.key in self._away else WAIT
+
+    async def _follow(self, streamed: StreamedCall) -> None:
+        """Ask about a call that no stream carries, until it is over, carried again or waited for no longer."""
+        left = streamed.left
+
+        def waits() -> bool:
+            return not streamed.carriers and streamed.left == left and streamed.call.state.ended is None
+
+        for looks in itertools.count():
+            told = await self._ask(self._rest.call(streamed.key)) if waits() else None
+            if not waits():
+                return
+            now, kept = self._host.clock.now(), streamed.key in self._away
+            if told is not None:
+                describe(streamed.call, told, at=now)
+            if told is not None and told.over:
+                if not streamed.stopped:
+                    lost = "the media stream broke off before the call was over"
+                    streamed.call.emit(Warned(at=now, code="stream-lost", text=lost))
+                self.calls.over(streamed.key, at=now, cause=cause(told))
+                return
+            if streamed.stopped and not kept and not self._config.stop_grace and (told is None or looks == LOOKS):
+                self.calls.over(streamed.key, at=now, cause=STOPPED)
+                return
+            if not streamed.stopped and not looks and told is not None and self._config.start_streams:
+                await self._start(streamed.key, {})
+            await asyncio.sleep(min(2.0**looks, SLOWEST))
+
+    async def _recover(self, call: LiveCall) -> None:
+        """A call of an earlier run: end it, or stream it again."""
+        told = await self._ask(self._rest.call(call.key))
+        if told is None or call.state.ended is not None or call.key in self.calls.carried():
+            return
+        if told.over:
+            at = call.state.known_until
+            describe(call, told, at=at)
+            call.end(at=at, cause=cause(told))
+        elif self._config.start_streams:
+            await self._start(call.key, {})
+
+    async def _watch_pauses(self) -> None:
+        while True:
+            for key, streamed in self.calls.carried().items():
+                if streamed.call.state.paused and key not in self._away:
+                    self._away[key] = streamed, asyncio.Event()
+                    self._run(self._sit_out(*self._away[key]))
+            for streamed, over in self._away.values():
+                if streamed.call.state.ended is not None or not streamed.call.state.paused:
+                    over.set()
+            await asyncio.sleep(1)
+
+    async def _sit_out(self, streamed: StreamedCall, over: asyncio.Event) -> None:
+        """Stop the streams of a call until its recording goes on."""
+        try:
+            for carrier in list(streamed.carriers):
+                await self._ask(self._rest.stop(streamed.key, carrier.began.stream))
+            await over.wait()
+            for _ in range(GOING):
+                if streamed.carriers:  # a pause that was over before the stream had stopped
+                    await asyncio.sleep(1)
+            while streamed.call.state.ended is None and not streamed.carriers:
+                await self._start(streamed.key, {})
+                await asyncio.sleep(AGAIN)
+        finally:
+            del self._away[streamed.key]
+
+    async def _ask(self, request: Coroutine[Any, Any, T]) -> T | None:
+        """What Twilio answers; None when it does not."""
+        try:
+            return await request
+        except ConfigError as why:
+            self._failed("login", "Twilio's REST API refuses us", why)
+        except PeerError as why:
+            self._failed("failed", "Twilio's REST API did not do what it was asked", why)
+        return None
+
+    def _failed(self, reason: str, text: str, why: Exception) -> None:
+        """Count it, and say it now and then: each call that is over asks."""
+        self._host.dropped("rest", reason)
+        now = self._host.clock.now()
+        if now >= self._quiet:
+            self._quiet = Instant(now + QUIET)
+            self._host.log.warning(text, error=str(why), hint="run: vcond check")
+
+
+def cause(told: CallResource) -> Cause:
+    """How a call ended."""
+    return Cause(q850=16, text=told.status) if told.status == "completed" else Cause(text=told.status)
+
+
+def describe(call: LiveCall, told: CallResource, *, at: Instant) -> None:
+    """Put into the record what is known of a call, beside what its application told."""
+    outbound = (told.direction or "").startswith("outbound")
+    turned = (
+        outbound and call.state.direction == "unknown"
+    )  # whom Twilio heard was taken for the caller, and was called
+    if told.direction == "inbound" and call.state.direction == "unknown":
+        call.emit(Directed(at=at, direction="inbound"))
+    ends = (party((told.from_ or "")[:128], (told.caller_name or "")[:128]), party((told.to or "")[:128]))
+    for key, who in zip(("callee", "caller") if turned else ("caller", "callee"), ends, strict=True):
+        known = call.state.party_by_key(key)
+        if known is not None and not _named(known.told) and who != PartyInfo():
+            call.party(key, at=at, who=who)
+    facts = {
+        "callStatus": told.status,
+        "answeredBy": told.answered_by,
+        "callDuration": None if told.duration is None else str(told.duration),
+        "callDirection": told.direction if turned else None,
+    }
+    written = {(fact.name, fact.value) for fact in call.state.facts}
+    for name, value in facts.items():
+        if value and (name, value[:64]) not in written:
+            call.emit(CallAttribute(at=at, name=name, value=value[:64]))
+
+
+def _named(who: PartyInfo) -> bool:
+    return bool(who.tel or who.sip or who.uuid or who.hidden)

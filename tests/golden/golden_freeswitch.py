@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fakeswitch import Channel, FakeSwitch
 from fskit import LATE, events
-from golden_kit import TONES, Segmenting, quickly, tone, until, virtual
+from golden_kit import TONES, Segmenting, same_chance, tone, until, virtual
 from test_freeswitch_replay import replay
 
 from vcond.testing.host import MemoryHost
@@ -159,7 +159,7 @@ async def crash(switch: Switch) -> None:
 def recorded(name: str) -> MemoryHost:
     """A recorded session with its recorded audio: files that grow as those of the real switch grew."""
     kept: list[MemoryHost] = []
-    with quickly():
+    with same_chance():
         replay(name, lambda it, _call, _said: kept.append(it.host))
     return kept[0]
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from vcond.base.time import MILLI
 from vcond.media.codecs import Pcm
-from vcond.testing import time as testing_time
 from vcond.testing.call import MemoryCall
 from vcond.testing.host import MemoryHost
 from vcond.testing.time import ManualClock, run_virtual
@@ -102,21 +101,19 @@ class Segmenting:
 
 
 @contextlib.contextmanager
-def quickly() -> Iterator[None]:
-    """Virtual time jumps sooner (both ends live in this process: what was sent is there), and chance is the same."""
-    settle, chance = testing_time.SETTLE, random.getstate()
-    testing_time.SETTLE = 0.001
+def same_chance() -> Iterator[None]:
+    """Chance is the same each time."""
+    chance = random.getstate()
     random.seed(1)  # pauses between attempts to connect are jittered
     try:
         yield
     finally:
-        testing_time.SETTLE = settle
         random.setstate(chance)
 
 
 def virtual(main: Coroutine[Any, Any, MemoryHost]) -> MemoryHost:
     """Run a script in virtual time."""
-    with quickly():
+    with same_chance():
         return run_virtual(main)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -16,8 +18,8 @@ Ts = TypeVarTuple("Ts")
 
 NOON: Final = Instant(1_767_614_400 * SECOND)
 """2026-01-05T12:00:00Z, when the clocks of tests begin."""
-SETTLE: Final = 0.005
-"""Real seconds that sockets get to deliver before virtual time jumps; bytes over loopback need microseconds."""
+LOOK: Final = 0.005
+"""Real seconds between two looks at whether time may jump, while a thread works or nothing is due."""
 STUCK: Final = 30.0
 """Real seconds after which a virtual loop with nothing to jump to and no byte arriving says that it hangs."""
 
@@ -54,13 +56,17 @@ class LoopClock:
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for files only for a moment, then lets the loop's time jump to the next timer."""
+    """Lets the loop's time jump to the next timer as soon as all that was sent over loopback has arrived."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.jobs = 0
         """Jobs in threads that run now; time stands still while there are any."""
+        self._probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._probe.bind(("127.0.0.1", 0))
+        self._probe.connect(self._probe.getsockname())
+        self._probe.settimeout(STUCK)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Like ``select`` of the standard library, with ``timeout`` in virtual seconds."""
@@ -68,14 +74,28 @@ class _JumpingSelector(selectors.DefaultSelector):
             return super().select(0)
         waited = time.monotonic()
         while True:
-            ready = super().select(SETTLE)
+            jumps = timeout is not None and not self.jobs
+            if jumps:
+                self._settle()
+            ready = super().select(0 if jumps else LOOK)
             if ready:
                 return ready
-            if timeout is not None and not self.jobs:
-                self.now += timeout
+            if jumps:
+                self.now += timeout or 0
                 return []
             if time.monotonic() - waited > STUCK:
                 raise TimeoutError("nothing will ever happen again: every task waits and no timer is set")
+
+    def close(self) -> None:
+        """Like ``close`` of the standard library."""
+        self._probe.close()
+        super().close()
+
+    def _settle(self) -> None:
+        """Loopback delivers in the order of sending: once this datagram is here, so is what was sent before it."""
+        with contextlib.suppress(TimeoutError):
+            self._probe.send(b".")
+            self._probe.recv(1)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

@@ -11,14 +11,7 @@ from paced import RATE, Call, Room, Speed, spoken
 
 from vcond.call import events as ev
 from vcond.speech.workers.steps import STALE
-from vcond.testing import time as virtual
 from vcond.testing.time import run_virtual
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No sockets here: nothing has to settle before time jumps."""
-    monkeypatch.setattr(virtual, "SETTLE", 0.0)
 
 
 @contextlib.asynccontextmanager

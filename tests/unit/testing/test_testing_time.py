@@ -66,9 +66,8 @@ def test_threads_hold_time_still():
     assert run_virtual(main())
 
 
-def test_a_loop_waits_for_its_threads_in_real_time(monkeypatch):
+def test_a_loop_waits_for_its_threads_in_real_time():
     """Since Python 3.12 with a time-out, to which virtual time must not jump."""
-    monkeypatch.setattr("vcond.testing.time.SETTLE", 0.0)
     ended = threading.Event()
 
     def work():

@@ -139,6 +139,12 @@ def test_the_vector_of_the_draft_for_content_hashes():
     assert content_hash([b"a", b"b"]) == content_hash([b"ab"]) != empty
 
 
+@pytest.mark.parametrize("kbps", OPUS)
+def test_no_opus_file_is_below_its_floor(kbps):
+    floor = OPUS[kbps].floor(8000, 240_000)
+    assert floor < len(joined(OPUS[kbps].write([Whole(np.zeros(240_000, np.int16))], 8000))) < 5 * floor
+
+
 @pytest.mark.parametrize("recipe", [audio_forms.OPUS[8], FLAC], ids=["opus", "flac"])
 def test_the_size_of_a_long_file_is_told_by_parts_of_the_call(recipe):
     """Opus spends little on silence: by its bit rate alone calls of 46 to 69 minutes would have been left at the edge."""

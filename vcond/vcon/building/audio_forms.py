@@ -48,6 +48,10 @@ class Recipe:
             return 2000 + (channels * self.kbps + 2) * 125 * frames // rate
         return channels * frames // 8
 
+    def floor(self, rate: int, frames: int) -> int:
+        """Bytes that no file is below: of Opus a packet's one and its entry for each 20 ms, and a page's 27 a second."""
+        return frames // rate * 127 if self.kbps else 0
+
     def expected(self, channels: Sequence[Channel], rate: int, kept: Pieces | None = None) -> int:
         """Bytes that a file will have, about: of a compressed one, which spends less on silence, by parts of this call.
 

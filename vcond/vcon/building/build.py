@@ -163,6 +163,8 @@ def _room(draft: _Draft, limit: int | None) -> int:
 def _put(draft: _Draft, mixes: Mapping[int, PartyMix], shown: View, recipe: Recipe, room: int, kept: Pieces) -> bool:
     """Write all files of the draft in one form. False, and nothing written, when they do not fit."""
     files = draft.made.files
+    if base64_size(recipe.floor(shown.rate, shown.frames)) > room:
+        return False
     try:
         size = {
             i: recipe.expected([mixes[party] for party in parties], shown.rate, kept) for i, parties in files.items()

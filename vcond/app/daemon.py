@@ -1,7 +1,8 @@
 """Starts the parts of a daemon in the right order and stops them in the reverse one.
 
-Start: journals are recovered before anything else; then the outbox, speech, the web port and the admin socket; then
-the adapters. READY is said when every adapter has given its first verdict (attached or not, and why).
+Start: calls of an earlier run that have no end; then the web port and the admin socket; then the adapters. When these have
+attached, or cannot yet, the outbox is opened, as often as it takes, and all other journals are read. READY is said when every
+adapter has given its first verdict (attached or not, and why) and the outbox is open.
 Stop (SIGTERM): calls may end for ``drain`` seconds; adapters remove their helpers; what still goes on is left in its
 journal for the next start.
 """
@@ -9,10 +10,10 @@ journal for the next start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -25,17 +26,15 @@ from vcond.app.wiring import Parts
 from vcond.base import log, metrics
 from vcond.base.errors import ConfigError
 from vcond.base.tasks import bare, bare_group, cancelled
-from vcond.base.time import SECOND, Instant
-from vcond.call.state import Call, fold
 from vcond.capture.clock import SteadyClock
 from vcond.config import Loaded, load, naming_files
-from vcond.journal import CallJournal
-from vcond.publish.revisions import looked_up, revisions
 from vcond.sdk.contract import Adapter
 
 logger = structlog.get_logger()
 
 THREADS = 32
+HEAD_START = 5.0
+"""Seconds that adapters have at most before the outbox is opened beside them: with a hundred thousand vCons it takes seconds."""
 
 
 class Daemon:
@@ -74,14 +73,17 @@ class Daemon:
             await outbox.open()
             async with bare_group() as tasks:
                 background = supervisor.background(tasks, outbox=outbox, finisher=self.parts.finisher)
-                found = await self._recover(())
+                journals = self.parts.old_journals
+                await journals.take_back(())
+                await journals.run(rest=0)
+                await self.parts.forms.clean_left(outbox)
                 while self._finishing() or await self._trying():  # noqa: ASYNC110 - parts, asked twice a second
                     await asyncio.sleep(TICK)
                 await cancelled(background)
             undelivered = await outbox.list(undelivered=True, limit=1000)
-        return {"journals": found, "undelivered": len(undelivered)}
+        return {"journals": journals.found, "undelivered": len(undelivered)}
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _made(self) -> AsyncIterator[Supervisor]:
         """Every part is made; at the end all is on disk."""
         parts = self.parts = Parts(self._loaded, self._clock)
@@ -103,18 +105,18 @@ class Daemon:
 
     async def _serve(self, adapters: Mapping[str, Adapter], supervisor: Supervisor, lifecycle: Lifecycle) -> None:
         parts = self.parts
-        await parts.outbox.open()
         lifecycle.beat()
         async with asyncio.TaskGroup() as tasks:
             background = supervisor.background(tasks, outbox=parts.outbox, finisher=parts.finisher)
             try:
-                await self._recover(adapters)
+                await parts.old_journals.take_back(adapters)
                 await parts.admin.start()
                 await parts.web.start()
                 await parts.ops.start()
                 background.append(tasks.create_task(lifecycle.tick(), name="tick"))
                 background.append(tasks.create_task(lifecycle.watchdog(), name="watchdog"))
                 supervisor.start(adapters)
+                background.append(tasks.create_task(self._look_after(supervisor), name="old journals"))
                 with lifecycle.signals():
                     await lifecycle.until_stopped()
                     await lifecycle.drain()
@@ -132,53 +134,14 @@ class Daemon:
                 parts.squeezer.close()
                 parts.forms.close()  # deliveries go on until here
 
-    async def _recover(self, adapters: Iterable[str]) -> int:
-        """Journals of an earlier run, one by one: those that wait for their sinks are many, and hold no memory."""
-        registry, found = self.parts.registry, 0
-        merged: set[str] = set()
-        todo: list[CallJournal] = []
-        journals = self.parts.store.each()
-        while (journal := await asyncio.to_thread(next, journals, None)) is not None:
-            found += 1
-            state = fold(journal.events)
-            merged |= set(state.merged)
-            if not state.published or not await self._is_published(journal, state):
-                todo.append(journal)
-        for journal in todo:
-            state = fold(journal.events)
-            if not state.uuid or state.merged_into or state.uuid in merged:
-                journal.remove()
-            elif state.ended is not None:
-                registry.recovery.take_to_finish(journal)
-            else:
-                registry.recovery.take_back(journal, self._go_on_from(state.known_until))
-        registry.recovery.finish_all_unfinished(list(adapters))
+    async def _look_after(self, supervisor: Supervisor) -> None:
+        """What is left of earlier runs, once capture goes on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEAD_START):
+                await supervisor.all_told(self.parts.config.adapters)
+        await self.parts.old_journals.open_outbox()
+        await self.parts.old_journals.run()
         await self.parts.forms.clean_left(self.parts.outbox)
-        if found:
-            logger.info(
-                "found journals of an earlier run", found=found, to_finish=len(todo), unfinished=len(registry.recovery)
-            )
-        return found
-
-    def _go_on_from(self, known: Instant) -> Instant:
-        """Now, and not before what is in the journal of a call that may go on: what comes of it lies after what came."""
-        step = self._clock.not_before(known)
-        if step:
-            self.parts.registry.attachments.moved(step)
-            logger.warning(
-                "the system clock is behind calls of an earlier run; it is followed again when they are over",
-                seconds=round(step / SECOND, 3),
-                hint="let NTP (chrony) keep the clock, and start vcond after time-sync.target",
-            )
-        return self._clock.now()
-
-    async def _is_published(self, journal: CallJournal, state: Call) -> bool:
-        """Leave a journal to its deliveries; False when the outbox lost the original, which is then made again."""
-        vcons = await looked_up(revisions(state), self.parts.outbox)
-        if vcons[0].state == "due":
-            return False
-        self.parts.finisher.expect(journal, state, vcons)
-        return True
 
 
 def main(config: Path, clock_speed: float = 1.0) -> None:

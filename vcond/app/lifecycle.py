@@ -93,9 +93,9 @@ class Lifecycle:
             await asyncio.sleep(every)
 
     async def until_stopped(self) -> None:
-        """Say READY when every adapter has given its first verdict; return when the daemon shall stop."""
+        """Say READY when every adapter has given its first verdict, and the outbox is open; return when it shall stop."""
         told = self._supervisor.all_told(self._parts.config.adapters)
-        await self._first_of(self._stop.wait(), told, limit=VERDICT)
+        await self._first_of(self._stop.wait(), asyncio.gather(told, self._parts.outbox.opened.wait()), limit=VERDICT)
         if not self._stop.is_set():
             self._parts.started = True
             self._notifier.send(READY="1", STATUS=self._parts.status.line())

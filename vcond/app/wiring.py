@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from vcond.app import plugins
+from vcond.app.old_journals import OldJournals
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
@@ -103,6 +104,7 @@ class Parts:
             now=clock.now,
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
         )
+        self.old_journals = OldJournals(self)
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from vcond.base import metrics
-from vcond.base.time import Instant
+from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
 from vcond.call.interruption import interrupted, vanished
@@ -16,6 +17,9 @@ from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_track import CapturedTrack
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
+from vcond.policy.pausing import CutOff, standing
+
+log = structlog.get_logger()
 
 
 class CatchingUp(Protocol):
@@ -34,9 +38,12 @@ class Recovery:
         opened: Callable[[CallJournal], CapturedCall],
         speech: CatchingUp,
         finish: Callable[[CapturedCall, CallJournal], None],
+        max_hours: Callable[[], float],
+        cut_off: CutOff,
     ) -> None:
-        """``opened`` makes the call of a journal; ``finish`` takes one that has ended."""
+        """``opened`` makes the call of a journal; ``finish`` takes one that has ended; ``max_hours``: how long one may last."""
         self._opened, self._speech, self._finish = opened, speech, finish
+        self._max_hours, self._cut_off = max_hours, cut_off
         self._unfinished: dict[tuple[str, str], CapturedCall] = {}
 
     def __len__(self) -> int:
@@ -56,18 +63,26 @@ class Recovery:
             del self._unfinished[call.state.adapter, call.key]
 
     def take_back(self, journal: CallJournal, now: Instant) -> CapturedCall:
-        """A journal without an end: mark the interruption and keep it for its adapter."""
-        call = self._opened(journal)
-        for event in interrupted(call.state, journal.length, now=now):
-            call.record(event)
-        self._listen_again(call)
+        """A journal without an end: mark the interruption and keep it for its adapter.
+
+        A call past ``max_call_hours`` is over, whatever its adapter finds: the gap would be longer than what was heard.
+        """
+        call = self._interrupted(journal, now)
         adapter = call.state.adapter
         before = self._unfinished.get((adapter, call.key))
         if before is not None:
             self.finish_unfinished(before)
         self._unfinished[adapter, call.key] = call
-        metrics.recovered_calls_total.labels(adapter).inc()
+        if too_old(call, self._max_hours(), now):
+            log.warning(
+                "call of an earlier run is past max_call_hours; ended where its recording stopped", call=call.uuid
+            )
+            self.finish_unfinished(call)
         return call
+
+    def end_at_once(self, journal: CallJournal, now: Instant) -> None:
+        """A journal without an end, of a call that is known to be over."""
+        self.finish_unfinished(self._interrupted(journal, now))
 
     def take_to_finish(self, journal: CallJournal) -> None:
         """A journal with an end and no vCon yet."""
@@ -85,6 +100,7 @@ class Recovery:
 
     def finish_unfinished(self, call: CapturedCall) -> None:
         """Nobody took it up again: it ended when we stopped hearing it."""
+        keep_pauses(self._cut_off, call)
         at = call.state.known_until
         call.record(ev.Warned(at=at, code="cut-short", text="capture stopped before the call's end was seen"))
         call.end(at=at, cause=Cause(text="unknown"))
@@ -94,6 +110,14 @@ class Recovery:
         for call in self.unfinished():
             if call.state.adapter not in adapters:
                 self.finish_unfinished(call)
+
+    def _interrupted(self, journal: CallJournal, now: Instant) -> CapturedCall:
+        call = self._opened(journal)
+        for event in interrupted(call.state, journal.length, now=now):
+            call.record(event)
+        self._listen_again(call)
+        metrics.recovered_calls_total.labels(call.state.adapter).inc()
+        return call
 
     def _listen_again(self, call: CapturedCall, *, missed: bool = False) -> None:
         """What an earlier run captured and did not transcribe: utterances without text, and audio without utterances."""
@@ -116,3 +140,13 @@ class Recovery:
         ]
         if waiting:
             self._speech.catch_up(track, waiting)
+
+
+def too_old(call: CapturedCall, hours: float, now: Instant) -> bool:
+    """Whether it lasts longer than a call may."""
+    return now - call.state.opened > round(hours * 3600 * SECOND)
+
+
+def keep_pauses(cut_off: CutOff, call: CapturedCall) -> None:
+    """For the call that may go on in its place."""
+    cut_off.keep(call.state.adapter, call.key, call.now(), standing(call.state.pauses, call.state.parties))

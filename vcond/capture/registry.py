@@ -22,10 +22,10 @@ from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CapturedTrack
 from vcond.capture.no_journal import CallStore, NoJournal
 from vcond.capture.pressure import PressureWatch
-from vcond.capture.recovery import CatchingUp, Recovery
+from vcond.capture.recovery import CatchingUp, Recovery, keep_pauses, too_old
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
-from vcond.policy import pausing
+from vcond.policy.pausing import CutOff
 from vcond.speech.load.admission import STATES, State
 from vcond.speech.routes import RecognitionOptions
 
@@ -88,15 +88,19 @@ class CallRegistry:
         self.recognition_options = recognition_options
         self.pressure = pressure or PressureWatch()
         self.attachments = Attachments(clock.now)
+        self._cut_off = CutOff()
         self.recovery = Recovery(
-            opened=lambda journal: CapturedCall(fold(journal.events), journal, self), speech=speech, finish=finish
+            opened=lambda journal: CapturedCall(fold(journal.events), journal, self),
+            speech=speech,
+            finish=finish,
+            max_hours=lambda: self.config.max_call_hours,
+            cut_off=self._cut_off,
         )
         self._host = config.host
         self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
         self.stopping = False
         """Calls that go on may end, and then vcond stops."""
         self._live: dict[tuple[str, str], CapturedCall] = {}
-        self._cut_off = pausing.CutOff()
 
     # For the hosts.
 
@@ -190,7 +194,7 @@ class CallRegistry:
     def _tick_call(self, call: CapturedCall, now: Instant) -> None:
         for track in list(call.tracks):
             track.tick(now)
-        if now - call.state.opened > round(self.config.max_call_hours * 3600 * SECOND):
+        if too_old(call, self.config.max_call_hours, now):
             self._cut(call, "limit", now)
         elif (
             self.attachments.gone(call.state.adapter, now, self.config.grace)
@@ -253,7 +257,6 @@ class CallRegistry:
 
     def _cut(self, call: CapturedCall, reason: str, at: Instant) -> None:
         log.warning("call ended by vcond", call=call.uuid, reason=reason)
-        pauses = pausing.standing(call.state.pauses, call.state.parties)
-        self._cut_off.keep(call.state.adapter, call.key, self.clock.now(), pauses)
+        keep_pauses(self._cut_off, call)
         call.record(ev.Interrupted(at=at, reason=reason))
         call.end(at=at, cause=Cause(text=reason))

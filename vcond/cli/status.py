@@ -46,14 +46,14 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
 
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
     """For people."""
-    counts = [f"{told[what]} {word}" for what, word in _COUNTS.items() if told[what] or what == "calls"]
+    counts = [f"{told.get(what, 0)} {word}" for what, word in _COUNTS.items() if told.get(what) or what == "calls"]
     yield f"vcond {told['version']}: {', '.join(counts)}"
     for name, one in sorted(told["adapters"].items()):
         state = "attached" if one["attached"] else "NOT attached"
         yield f"  adapter {name:<12} {state}" + (f": {one['detail']}" if one["detail"] else "")
     yield f"  speech               {_speech(told['speech'])}"
     waiting = [f"{one['vcons']} {one['state']} at {one['sink']} since {one['oldest'][:16]}Z" for one in told["outbox"]]
-    yield f"  outbox               {'; '.join(waiting) or 'everything is delivered'}"
+    yield f"  outbox               {'; '.join(waiting) or _none(told)}"
     for what, one in told["pressure"].items():
         yield f"  {what:<20} {one['detail']}"
     for one in told["problems"]:
@@ -68,7 +68,12 @@ _COUNTS = {
     "finishing": "being finished",
     "amending": "waiting for texts",
     "unfinished": "of an earlier run",
+    "old_journals": "old journals to look at",
 }
+
+
+def _none(told: Mapping[str, Any]) -> str:
+    return "see below" if "outbox" in told["ready"] else "everything is delivered"
 
 
 def _speech(told: Mapping[str, Any]) -> str:

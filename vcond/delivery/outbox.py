@@ -60,22 +60,19 @@ class Outbox:
             raise ConfigError("no sink is configured: vCons cannot be delivered", "sinks")
         if len(set(names)) < len(names):
             raise ConfigError("two sinks have the same name", "sinks")
-        self._clock = clock
+        self.root, self._clock = root, clock
         self._config = config or OutboxConfig()
         self._make = partial(OutboxStore, root, database, names, files=files)
         self._thread = StoreThread()
         self._call = self._thread.call
+        self.opened = self._thread.opened
         self._trouble = ""
         self._maintenance = Maintenance(
             self._call, self.measure, self._config, clock, on_delivered, lambda: disk_low() or bool(self._trouble)
         )
         shared = Shared(self._call, self._thread.read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
-        self._workers = [
-            SinkWorker(
-                sink, CircuitBreaker(sink.concurrency, self._config.backoff_min, self._config.backoff_max, rng), shared
-            )
-            for sink in sinks
-        ]
+        waits = (self._config.backoff_min, self._config.backoff_max)
+        self._workers = [SinkWorker(sink, CircuitBreaker(sink.concurrency, *waits, rng), shared) for sink in sinks]
         self._confirmers = [
             Confirmer(worker.sink, self._call, clock, worker.nudge)
             for worker in self._workers
@@ -92,10 +89,9 @@ class Outbox:
         await self.close()
 
     async def open(self) -> None:
-        """Bring files and database in order; before ``publish`` and ``run``. Raises StorageError."""
-        now = self._clock.now()
-        latest = now + round(self._config.backoff_max * SECOND)
-        await self._thread.open(partial(self._make, now=now, latest=latest))
+        """Bring files and database in order; what is to be published or delivered waits for it. Raises StorageError."""
+        now, longest = self._clock.now(), round(self._config.backoff_max * SECOND)
+        await self._thread.open(partial(self._make, now=now, latest=now + longest))
 
     async def close(self) -> None:
         """After ``run`` has ended: let go of the database, the threads and the sinks' connections."""
@@ -106,9 +102,8 @@ class Outbox:
     @property
     def trouble(self) -> str:
         """Why vCons cannot be stored or recorded just now; empty when all is well. For readiness."""
-        return next(
-            filter(None, [self._trouble, self._maintenance.trouble, *(worker.trouble for worker in self._workers)]), ""
-        )
+        own = (self._thread.trouble, self._trouble, self._maintenance.trouble)
+        return next(filter(None, [*own, *(worker.trouble for worker in self._workers)]), "")
 
     def sinks(self) -> Sequence[SinkState]:
         """How each sink takes deliveries just now, in the order of the configuration."""
@@ -126,6 +121,7 @@ class Outbox:
         """
         short = {str(key)[:MAX_FACT]: str(value)[:MAX_FACT] for key, value in list((facts or {}).items())[:MAX_FACTS]}
         now = self._clock.now()
+        await self.opened.wait()
         try:
             sha512 = await self._call(lambda store: store.publish(uuid, body, short, now))
         except StorageError as why:
@@ -139,6 +135,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Deliver until cancelled; deliveries under way then get ``drain`` seconds to end."""
+        await self.opened.wait()
         self._maintenance.begin()
         work = asyncio.create_task(self._work(), name="outbox")
         try:
@@ -187,21 +184,23 @@ class Outbox:
     ) -> Sequence[Entry]:
         """Newest first, at most 1,000; without a condition the whole ledger, page by page.
 
-        Those with a delivery at ``sink`` in ``state``; ``undelivered``: only those that some configured sink lacks;
-        ``before``: the last uuid of the page before.
+        Those with a delivery at ``sink`` in ``state``; ``undelivered``: that some sink lacks; ``before``: the last one seen.
         """
         query, sending = Query(sink, state, before, max(1, min(limit, 1000)), undelivered), self._sending()
         return await self._call(lambda store: store.page(query, sending))
 
     async def get(self, uuid: str) -> Entry | None:
         """One vCon, also long after it was delivered; None when it was never published here."""
-        sending = self._sending()
-        return await self._call(lambda store: store.get(uuid, sending))
+        return await self._call(partial(OutboxStore.get, uuid=uuid, sending=self._sending()))
 
     async def confirmations(self) -> dict[str, dict[str, int]]:
         """By sink that is asked what it has: how many kept vCons are ``confirmed``, ``gone`` and ``unknown``."""
-        names = [confirmer.name for confirmer in self._confirmers]
-        return await self.tell("count", lambda db: {name: confirmations.counts(db, sink=name) for name in names})
+        names = [confirmer.name for confirmer in self._confirmers if self.opened.is_set()]
+        return (
+            {}
+            if not names
+            else await self.tell("count", lambda db: {name: confirmations.counts(db, sink=name) for name in names})
+        )
 
     async def measure(self) -> None:
         """Set the gauges. ``run`` does it every few seconds."""

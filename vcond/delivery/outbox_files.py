@@ -7,6 +7,7 @@ be taken, with the reason in the log.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,15 @@ class OutboxFiles:
                 else:
                     strange.append(item.name)
         return uuids, strange
+
+
+def known(root: Path) -> set[str]:
+    """By their files, the uuids of all vCons in an outbox, and whatever else lies there; before it is open. Raises OSError."""
+    names: set[str] = set()
+    for folder in ("pending", "kept"):
+        with suppress(FileNotFoundError), os.scandir(root / folder) as found:
+            names.update(entry.name.removesuffix(SUFFIX) for entry in found)
+    return names
 
 
 def check_body(uuid: str, body: bytes) -> None:

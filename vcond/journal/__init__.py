@@ -11,7 +11,7 @@ Layout of a store, all of it readable by vcond's user only::
 """
 
 from vcond.journal.call import CallJournal, Pcm
-from vcond.journal.recovery import read_folder
+from vcond.journal.recovery import Found, read_folder
 from vcond.journal.store import Store
 
-__all__ = ["CallJournal", "Pcm", "Store", "read_folder"]
+__all__ = ["CallJournal", "Found", "Pcm", "Store", "read_folder"]

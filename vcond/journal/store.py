@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -89,23 +89,39 @@ class Store:
         return journal
 
     def recover(self) -> list[CallJournal]:
-        """All journals of earlier runs at once; see ``each``."""
-        return list(self.each())
+        """All journals of earlier runs, oldest first, with their events and what was wrong with them. Raises StorageError."""
+        return [self.take(found) for name in self.names() if (found := self.examined(name)) is not None]
 
-    def each(self) -> Iterator[CallJournal]:
-        """The journals of earlier runs one by one, oldest first, with their events and what was wrong with them.
-
-        To be called once, before calls come in; each step reads the disk. Folders that cannot be used are left as they are,
-        are logged and named in ``refused``. Raises StorageError when ``root`` itself cannot be read.
-        """
+    def names(self) -> list[str]:
+        """Of the journals of earlier runs, oldest first. To be asked before calls come in. Raises StorageError."""
         try:
-            names = sorted(entry.name for entry in os.scandir(self.root))
+            with os.scandir(self.root) as found:
+                return sorted({entry.name for entry in found} - {lock.LOCK, TRASH} - self._folders.keys())
         except OSError as why:
             raise StorageError(advice(why, str(self.root))) from why
-        for name in names:
-            journal = self._recover(name)
-            if journal is not None:
-                yield journal
+
+    def examined(self, name: str) -> Found | None:
+        """A journal of an earlier run as it lies on the disk. In any thread; it becomes one of ours by ``take``.
+
+        One that cannot be used is left as it is, is logged and named in ``refused``.
+        """
+        try:
+            found = examine(self.root / name, self.files.files)
+        except (JournalError, StorageError) as why:
+            self.refused[name] = str(why)
+            log.warning("skipping unreadable journal", name=ascii(name)[:80], error=str(why))
+            return None
+        if found is None:
+            self.queue.ask(Remove(Folder(str(self.root / name), made=True)))
+        return found
+
+    def take(self, found: Found) -> CallJournal:
+        """A journal of an earlier run goes on."""
+        if found.damage:
+            log.warning(
+                "the end of a journal was damaged; using what is before it", call=found.uuid, damage=found.damage
+            )
+        return self._add(found.uuid, found)
 
     def get(self, uuid: str) -> CallJournal | None:
         """The journal of a call, unless it is closed, removed or unknown."""
@@ -195,22 +211,6 @@ class Store:
         folder = self._folders[uuid] = Folder(str(self.root / uuid), made=found is not None)
         journal = self._journals[uuid] = CallJournal(self, uuid, folder, found)
         return journal
-
-    def _recover(self, name: str) -> CallJournal | None:
-        if name in {lock.LOCK, TRASH} or name in self._folders:
-            return None
-        try:
-            found = examine(self.root / name, self.files.files)
-        except (JournalError, StorageError) as why:
-            self.refused[name] = str(why)
-            log.warning("skipping unreadable journal", name=ascii(name)[:80], error=str(why))
-            return None
-        if found is None:
-            self.queue.ask(Remove(Folder(str(self.root / name), made=True)))
-            return None
-        if found.damage:
-            log.warning("the end of a journal was damaged; using what is before it", call=name, damage=found.damage)
-        return self._add(name, found)
 
     def _report(self, lost: Lost, file: str, start: int, stop: int) -> None:
         self._on_loop(lost, file, start, stop)

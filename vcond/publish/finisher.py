@@ -107,13 +107,13 @@ class Finisher:
         self._idle.clear()
         self._ended.put_nowait((call, journal))
 
-    def expect(self, journal: CallJournal, state: Call, vcons: Sequence[Revision]) -> None:
-        """The original of an earlier run is in the outbox: its journal takes no more memory, and goes when every sink has all.
-
-        ``vcons`` are all of the call; what is due is made now.
-        """
+    def await_sinks(self, state: Call) -> None:
+        """The journal of an earlier run goes when every sink has all. Before the outbox is asked: it may be so meanwhile."""
         if not state.kept:
-            self._awaited.add(state.uuid, vcons)
+            self._awaited.add(state.uuid, revisions(state))
+
+    def expect(self, journal: CallJournal, state: Call, vcons: Sequence[Revision]) -> None:
+        """The original of an awaited call is in the outbox: its journal takes no more memory. Of all ``vcons`` what is due is made."""
         journal.close()
         self._follow(state.uuid, vcons)
 

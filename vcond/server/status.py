@@ -53,6 +53,14 @@ STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
 
 
+class Left(Protocol):
+    """What is used of the journals of an earlier run."""
+
+    @property
+    def left(self) -> int:
+        """How many are still to be looked at."""
+
+
 class Parts(Protocol):
     """What is asked of a daemon to tell how it is."""
 
@@ -69,6 +77,10 @@ class Parts(Protocol):
     stopping: bool
     last_beat: float
     """By the event loop's clock, seconds."""
+
+    @property
+    def old_journals(self) -> Left:
+        """Those of an earlier run."""
 
     @property
     def speech(self) -> Speech | Speeches:
@@ -138,6 +150,7 @@ class Status:
             "finishing": daemon.finisher.busy,
             "amending": len(daemon.finisher.amender),
             "unfinished": len(daemon.registry.recovery),
+            "old_journals": daemon.old_journals.left,
             "adapters": {
                 name: {"attached": ok, "detail": why} for name, (ok, why) in daemon.registry.attachments.said.items()
             },
@@ -147,7 +160,7 @@ class Status:
             "pressure": daemon.registry.pressure.status(),
             "outbox": [
                 {"sink": sink, "state": state, "vcons": count, "oldest": rfc3339(Instant(oldest))}
-                for sink, state, count, oldest in await daemon.outbox.tell("read the outbox", figures)
+                for sink, state, count, oldest in await _figures(daemon.outbox)
             ],
             "metrics": daemon.ops.trouble,
         }
@@ -280,3 +293,8 @@ def _moment(name: str, text: str) -> Instant:
         return parse_rfc3339(text)
     except ValueError:
         raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z: {text[:64]!r}") from None
+
+
+async def _figures(outbox: Outbox) -> list[tuple[str, str, int, int]]:
+    """What waits, by sink and state; nothing is known before the outbox is open, and ``ready`` says that it is not."""
+    return await outbox.tell("read the outbox", figures) if outbox.opened.is_set() else []

@@ -130,6 +130,7 @@ async def test_a_restart_in_between_changes_nothing(house, tmp_path: Path, deliv
     assert not state.amended
     transcribes(house)
     async with finishing(house, shelf, tmp_path) as finisher:
+        finisher.await_sinks(state)
         finisher.expect(journal, state, revisions(state))
         if delivered:
             finisher.delivered(state.uuid)
@@ -140,6 +141,7 @@ async def test_a_restart_in_between_changes_nothing(house, tmp_path: Path, deliv
     state = fold(journal.events)
     assert state.amended
     async with finishing(house, shelf, tmp_path) as finisher:
+        finisher.await_sinks(state)
         finisher.expect(journal, state, revisions(state))
         assert len(finisher.amender) == 0
     assert shelf.taken == bodies

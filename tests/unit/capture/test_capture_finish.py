@@ -281,9 +281,26 @@ async def test_a_recording_that_is_in_no_vcon_keeps_its_journal(house, tmp_path:
         (again,) = after.store.recover()
         state = fold(again.events)
         assert (state.kept, state.published) == (True, "ab" * 64)
+        finisher.await_sinks(state)
         finisher.expect(again, state, revisions(state))
         finisher.delivered(call.uuid)
     assert (journal.folder / "0.pcm").stat().st_size > 30_000
+
+
+async def test_what_every_sink_takes_while_the_outbox_is_asked_of_it_is_not_waited_for(house, tmp_path: Path):
+    async with finishing(house, Shelf(), tmp_path) as finisher:
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+        await house.store.close()
+        (again,) = house.open().store.recover()
+        state = fold(again.events)
+        finisher.await_sinks(state)
+        finisher.delivered(call.uuid)
+        finisher.expect(again, state, revisions(state))
+        await house.store.close()
+        assert not journal.folder.exists()
+        house.open()
 
 
 def test_a_published_recording_can_be_read_by_our_group_whatever_the_umask(tmp_path: Path):

@@ -87,7 +87,7 @@ async def test_a_call_that_goes_on_after_a_restart_is_never_refused(house):
     house.registry.interrupt_all("stop")
     await house.store.close()
     house.open()
-    for journal in house.store.each():
+    for journal in house.store.recover():
         house.registry.recovery.take_back(journal, house.clock.now())
     house.files = Used(1000, 1000)
     house.registry.tick(house.now(1))

@@ -1,0 +1,177 @@
+"""How long after its start vcond captures, with many vCons waiting: ``python tests/bench/bench_start.py [WAITING] [ROUNDS]``.
+
+Each waiting vCon has its journal (300 events, as of five minutes), and its sink takes nothing. From the start of the process
+to the first frame in a call's track, in turn with none waiting and with all; the goal is 1.2 times as long at most. Then all
+are looked at, without the rests between them, and it is told how long each took and what memory that needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partialmethod
+from pathlib import Path
+from typing import Final
+
+from vcond.app import plugins
+from vcond.app.daemon import main
+from vcond.app.old_journals import OldJournals
+from vcond.base.time import SECOND, Instant
+from vcond.call import events as ev
+from vcond.cli.admin_client import ask
+from vcond.delivery import rows
+from vcond.delivery.store import OutboxStore
+from vcond.journal.records import encode
+from vcond.sdk.contract import AdapterHost, ArrivalClock, Cause, Codec
+
+GOAL: Final = 1.2
+ZERO: Final = 1_795_339_662 * SECOND
+CONFIG: Final = """
+[vcond]
+name = "edge.example.com"
+state_dir = "{0}/state"
+admin_socket = "{0}/admin"
+drain = 0
+min_free_mb = 0
+log_level = "error"
+[web]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
+[speech]
+engine = "none"
+[adapters.twilio]
+[[sinks]]
+type = "folder"
+path = "{0}/no-folder"
+"""
+
+
+def at(seconds: float) -> Instant:
+    return Instant(ZERO + round(seconds * SECOND))
+
+
+def uuids(count: int) -> Iterator[str]:
+    for n in range(count):
+        yield f"019b8e07-{n >> 16:04x}-8000-8000-{n:012x}"
+
+
+def events() -> bytes:
+    """What follows the beginning of a journal."""
+    made: list[ev.Event] = [
+        ev.PartyJoined(at=at(0), party=0, key="a"),
+        ev.TrackOpened(at=at(0), track=0, party=0, codec="PCMU", rate=8000),
+    ]
+    made += [
+        ev.Span(at=at(n + 1), track=0, start=n * 8000, stop=(n + 1) * 8000, kind=ev.SpanKind.RECEIVED)
+        for n in range(300)
+    ]
+    made += [
+        ev.TrackClosed(at=at(301), track=0, samples=300 * 8000),
+        ev.CallEnded(at=at(301), cause=Cause(text="normal")),
+        ev.Published(at=at(302), sha512="ab" * 64),
+    ]
+    return b"".join(map(encode, made))
+
+
+def fill(folder: Path, waiting: int) -> None:
+    """The state of a vcond whose sink has taken nothing for long."""
+    (folder / "vcond.toml").write_text(CONFIG.format(folder))
+    (folder / "no-folder").write_text("")
+    state = folder / "state"
+    store = OutboxStore(state / "outbox", state / "vcond.db", ["folder"], now=0, latest=0)
+    rest = events()
+
+    def enter(db: object) -> None:
+        for uuid in uuids(waiting):
+            body = json.dumps({"vcon": "0.4.0", "uuid": uuid}).encode()
+            (state / "outbox" / "pending" / f"{uuid}.vcon.json").write_bytes(body)
+            seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at(302), {})  # type: ignore[arg-type]
+            rows.add_states_of(db, seq, ["folder"])  # type: ignore[arg-type]
+            journal = state / "journal" / uuid
+            journal.mkdir(parents=True)
+            opened = ev.CallOpened(at=at(0), call=uuid, adapter="twilio", key=uuid)
+            (journal / "events.log").write_bytes(encode(opened, first=True) + rest)
+
+    store.tell("fill", enter)
+    store.close()
+
+
+class Adapter:
+    """Captures one frame and says so."""
+
+    async def run(self, host: AdapterHost) -> None:
+        call = host.call("bench", at=host.clock.now())
+        party = call.party("a", at=host.clock.now())
+        track = call.track(party, at=host.clock.now(), codec=Codec.PCMU, rate=8000, clock=ArrivalClock())
+        track.write(b"\xff" * 160, arrived=host.clock.now())
+        print("captured", flush=True)
+        host.attached(True)
+        await asyncio.Event().wait()
+
+
+def start(folder: Path) -> float:
+    """Seconds from the start of a process to its first frame."""
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, __file__, "daemon", str(folder)], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        took = time.monotonic() - began
+        running.kill()
+    assert said == b"captured\n", said
+    return took
+
+
+def look(folder: Path, waiting: int) -> None:
+    """Tell what looking at all of them costs; the daemon's own rests, three times as long, left out."""
+    with subprocess.Popen([sys.executable, __file__, "look", str(folder)], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        before, began = memory(running.pid)[0], time.monotonic()
+        while ask(f"{folder}/admin", "status")["old_journals"]:
+            time.sleep(0.5)
+        took, (after, most) = time.monotonic() - began, memory(running.pid)
+        running.kill()
+    each = 1000 * took / max(waiting, 1)
+    print(f"looked at all: {each:.2f} ms each; memory {before} MB before, {after} MB after, {most} MB at most")
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """Megabytes of a process: now, and at most so far."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    now, most = (int(lines[name].split()[0]) // 1024 for name in ("VmRSS", "VmHWM"))
+    return now, most
+
+
+def bench(waiting: int, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        empty, full = Path(folder) / "empty", Path(folder) / "full"
+        for path, count in ((empty, 0), (full, waiting)):
+            path.mkdir()
+            fill(path, count)
+        os.sync()
+        start(empty)
+        pairs = [(start(empty), start(full)) for _ in range(rounds)]
+        look(full, waiting)
+    none, many = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"first frame: none waiting {none:.2f} s, {waiting} waiting {many:.2f} s, ratio {many / none:.2f}")
+    sys.exit(0 if many <= GOAL * none else 1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in (["daemon"], ["look"]):
+        if sys.argv[1] == "look":
+            OldJournals.run = partialmethod(OldJournals.run, rest=0.0)  # type: ignore[method-assign,assignment]
+        plugins.adapters = lambda _: {"twilio": Adapter()}  # type: ignore[assignment,dict-item]
+        main(Path(sys.argv[2]) / "vcond.toml")
+    else:
+        given = [int(text) for text in sys.argv[1:]]
+        bench(*(given + [10_000, 5][len(given) :]))

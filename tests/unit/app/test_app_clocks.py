@@ -81,7 +81,7 @@ async def test_a_step_between_two_runs_loses_nothing_of_a_call_that_goes_on(tmp_
         first.registry.interrupt_all("stop")
     second = Run(tmp_path, first.wall + 5 * SECOND + step)
     async with second.daemon._made():
-        await second.daemon._recover(["test"])
+        await second.daemon.parts.old_journals.take_back(["test"])
         second.registry.tick(second.passes(1))
         assert second.host.unfinished(), "its adapter has had no time to take it up"
         again, track = second.call()
@@ -102,7 +102,7 @@ async def test_a_journal_of_a_year_ahead_moves_no_clock_so_far(tmp_path: Path):
         first.registry.interrupt_all("stop")
     second = Run(tmp_path, NOON)
     async with second.daemon._made():
-        await second.daemon._recover(["test"])
+        await second.daemon.parts.old_journals.take_back(["test"])
         assert second.daemon._clock.now() <= NOON + 24 * HOUR
 
 

@@ -6,20 +6,27 @@ library takes, and refuses the same changes.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
 import subprocess
+import time
 from pathlib import Path
+from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from vcond.sdk.media_stream import candidates, names_body, twilio_signed, with_form
 from vcond.sdk.media_stream.signatures import url_signature
 from vcond.testing.needs import needs
 from vcond_stream.trust import VOUCH, Asked
+from vcond_stream.webhooks import VERIFY, Posted
 
 OURS = Path(__file__).parents[3] / ".peers" / "sdks"
 SDKS = os.environ.get("VCOND_SDKS", "") or (str(OURS / "bin" / "python") if (OURS / ".ready").exists() else "")
@@ -31,6 +38,8 @@ FORM = [("k", "z"), ("k", "y"), ("k", "z"), ("B", "1"), ("empty", ""), ("Ã¼", "Ã
 PROGRAM = """
 import importlib.util, json, logging, sys
 logging.disable(logging.CRITICAL)
+import jwt, nacl.signing, telnyx, vonage_jwt
+from livekit import api as livekit
 from multidict import MultiDict
 from plivo import plivoxml
 from plivo.utils import signature_v3 as plivo
@@ -66,6 +75,40 @@ def run(what, *given):
             made = VoiceResponse()
             made.start().stream(**given[0])
             return str(made)
+        case "telnyx signs":
+            seed, signed = given
+            return nacl.signing.SigningKey(bytes.fromhex(seed)).sign(signed.encode()).signature.hex()
+        case "telnyx takes":
+            key, body, headers = given
+            try:
+                return telnyx.Telnyx(api_key="x").webhooks.unwrap(body, headers=headers, key=key).data.event_type
+            except ValueError:
+                return None
+        case "vonage signs":
+            claims, key = given
+            return jwt.encode(claims, key, algorithm="HS256")
+        case "vonage takes":
+            try:
+                return vonage_jwt.verify_signature(*given)
+            except vonage_jwt.VonageVerifyJwtError:
+                return None
+        case "livekit signs":
+            key, secret, digest = given
+            return livekit.AccessToken(key, secret).with_sha256(digest).to_jwt()
+        case "livekit takes":
+            key, secret, body, token = given
+            try:
+                return livekit.WebhookReceiver(livekit.TokenVerifier(key, secret)).receive(body, token).event
+            except Exception:
+                return None
+        case "plivo posts" | "vobiz posts":
+            key, url, form, nonce = given
+            of = plivo if what.startswith("plivo") else vobiz
+            return of.get_signature_v3(key, of.construct_post_url(url, form), nonce).decode()
+        case "plivo takes post" | "vobiz takes post":
+            key, url, form, nonce, signature = given
+            of = plivo if what.startswith("plivo") else vobiz
+            return of.validate_v3_signature("POST", url, nonce, key, signature, form)
         case "signalwire takes":
             return signalwire.validate_webhook_signature(*given)
         case "signalwire takes sha256":
@@ -95,6 +138,17 @@ def ask():
 
 def vouched(dialect, headers, *, base="https://edge.example.com", target=TARGET, key=KEY):
     return VOUCH[dialect](Asked(base, target, headers, NOW, {}), key)
+
+
+HOOK = "/stream/x/status"
+EVENT = '{"data": {"event_type": "call.hangup", "payload": {"call_control_id": "v3:1", "hangup_cause": "user_busy"}}}'
+SEED = "1f" * 32
+PUBLIC = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(SEED)).public_key().public_bytes_raw()
+
+
+def posted(dialect, body, headers, *, target=HOOK, key=KEY, now=None):
+    asked = Asked("https://edge.example.com", target, headers, time.time() if now is None else now, {})
+    return VERIFY[dialect](Posted(asked, body.encode()), key)
 
 
 BASES = [
@@ -188,15 +242,15 @@ def test_what_we_take_for_signalwires_signature_its_library_takes_too(ask):
     """C8: base64 or hex of HMAC-SHA1, hex of HMAC-SHA256 in a header of its own; of a handshake, which has no body."""
     url = f"wss://edge.example.com{TARGET}"
     hex1, hex256 = (hmac.digest(KEY.encode(), url.encode(), name).hex() for name in ("sha1", "sha256"))
-    base64 = url_signature(KEY, url)
-    for made in (base64, hex1):
+    plain = url_signature(KEY, url)
+    for made in (plain, hex1):
         assert vouched("signalwire", {"x-signalwire-signature": made})
         cases = [(KEY, made, url, ""), (OTHER, made, url, ""), (KEY, made, f"{url}x", "")]
         assert ask(*[("signalwire takes", *case) for case in cases]) == [True, False, False]
         assert not vouched("signalwire", {"x-signalwire-signature": made}, key=OTHER)
         assert not vouched("signalwire", {"x-signalwire-signature": made}, target=f"{TARGET}x")
     # a base64 signature of the URL alone it takes with any form beside it; a hex one is of the body
-    assert ask(("signalwire takes", KEY, base64, url, "k=v"), ("signalwire takes", KEY, hex1, url, "k=v")) == [
+    assert ask(("signalwire takes", KEY, plain, url, "k=v"), ("signalwire takes", KEY, hex1, url, "k=v")) == [
         True,
         False,
     ]
@@ -205,6 +259,139 @@ def test_what_we_take_for_signalwires_signature_its_library_takes_too(ask):
     assert ask(*[("signalwire takes sha256", *case) for case in cases]) == [True, False, False]
     (twilio,) = ask(("twilio signs", KEY, url, [], ""))
     assert vouched("signalwire", {"x-twilio-signature": twilio})
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def test_webhooks_of_telnyx_are_signed_as_its_library_takes_them_and_the_other_way_round(ask):
+    """C6: Ed25519 over timestamp and body; 300 s both ways."""
+    now, public = int(time.time()), b64(PUBLIC)
+    (theirs,) = ask(("telnyx signs", SEED, f"{now}|{EVENT}"))
+    headers = {"telnyx-timestamp": str(now), "telnyx-signature-ed25519": b64(bytes.fromhex(theirs))}
+    assert posted("telnyx", EVENT, headers, key=public)
+    assert posted("telnyx", EVENT, headers, key=public, now=now + 299)
+    for late in (-301, 301):
+        assert not posted("telnyx", EVENT, headers, key=public, now=now + late)
+    assert not posted("telnyx", EVENT + " ", headers, key=public)
+    assert not posted("telnyx", EVENT, headers | {"telnyx-timestamp": str(now + 1)}, key=public)
+    assert not posted("telnyx", EVENT, headers | {"telnyx-timestamp": f"{now}.0"}, key=public)
+    assert not posted("telnyx", EVENT, headers, key=b64(b"\x01" * 32))
+
+    def ours(at, body=EVENT):
+        signed = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(SEED)).sign(f"{at}|{body}".encode())
+        return {"telnyx-timestamp": str(at), "telnyx-signature-ed25519": b64(signed)}
+
+    cases = [(public, EVENT, ours(now)), (public, EVENT, ours(now - 400)), (public, EVENT + " ", ours(now)),
+        (b64(b"\x01" * 32), EVENT, ours(now))]  # fmt: skip
+    assert ask(*[("telnyx takes", *case) for case in cases]) == ["call.hangup", None, None, None]
+    assert not posted("telnyx", EVENT, ours(now - 400), key=public)
+
+
+def test_webhooks_of_vonage_are_signed_as_its_library_takes_them_and_the_other_way_round(ask):
+    """C7: HS256; its library looks at nothing beyond the registered claims: the body and its age are for us."""
+    now = int(time.time())
+    digest = hashlib.sha256(EVENT.encode()).hexdigest()
+    claims = {"iat": now, "iss": "Vonage", "payload_hash": digest, "api_key": "a1", "jti": "1"}
+    wrong = [
+        {"iat": now - 301}, {"iat": now + 100}, {"payload_hash": digest.upper()}, {"payload_hash": ""}, {"exp": now - 1},
+        {"nbf": now + 100}, {"aud": "x"}, {"iat": "x"}, {"exp": None},
+    ]  # fmt: skip
+    tokens = ask(*[("vonage signs", claims | more, KEY) for more in ({}, *wrong)])
+    good = {"authorization": f"Bearer {tokens[0]}"}
+    assert posted("vonage", EVENT, good)
+    assert not posted("vonage", EVENT, good, key=OTHER)
+    assert not posted("vonage", EVENT + " ", good)
+    assert not posted("vonage", EVENT, {"authorization": tokens[0]})
+    for token, more in zip(tokens[1:], wrong, strict=True):
+        assert not posted("vonage", EVENT, {"authorization": f"Bearer {token}"}), more
+    ours = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(KEY))
+    assert posted("vonage", EVENT, {"authorization": f"Bearer {ours}"})
+    none = jwt.encode({"alg": "HS512"}, claims, OctKey.import_key(KEY), algorithms=["HS512"])
+    assert not posted("vonage", EVENT, {"authorization": f"Bearer {none}"})
+    old = jwt.encode({"alg": "HS256"}, claims | {"exp": now - 1}, OctKey.import_key(KEY))
+    assert ask(("vonage takes", ours, KEY), ("vonage takes", ours, OTHER), ("vonage takes", old, KEY)) == [
+        True,
+        False,
+        None,
+    ]
+
+
+def test_webhooks_of_livekit_are_signed_as_its_library_takes_them_and_the_other_way_round(ask):
+    """C11: HS256 with the standard base64 of the body's SHA-256; exp must be there."""
+    body, now = '{"event": "room_finished", "room": {"name": "room-1"}}', int(time.time())
+    digest, secret = b64(hashlib.sha256(body.encode()).digest()), f"APIkey:{KEY}"
+    token, raw = ask(("livekit signs", "APIkey", KEY, digest), ("livekit signs", "APIkey", KEY, digest.rstrip("=")))
+    assert posted("livekit", body, {"authorization": token}, key=secret)
+    assert not posted("livekit", body, {"authorization": raw}, key=secret)
+    for changed in (
+        {"key": f"APIkey:{OTHER}"},
+        {"key": f"other:{KEY}"},
+        {"now": now + 30 * 86_400},
+        {"now": now - 3600},
+    ):
+        assert not posted("livekit", body, {"authorization": token}, **{"key": secret, **changed}), changed
+    assert not posted("livekit", body + " ", {"authorization": token}, key=secret)
+    assert not posted("livekit", body, {"authorization": f"Bearer {token}"}, key=secret)
+    claims = {"iss": "APIkey", "sha256": digest, "nbf": now, "exp": now + 60}
+    ours, old, forever = [
+        jwt.encode({"alg": "HS256"}, of, OctKey.import_key(KEY))
+        for of in (claims, claims | {"exp": now - 120}, {name: claims[name] for name in ("iss", "sha256")})
+    ]
+    for one in (old, forever):
+        assert not posted("livekit", body, {"authorization": one}, key=secret)
+    cases = [
+        ("APIkey", KEY, body, ours),
+        ("APIkey", OTHER, body, ours),
+        ("APIkey", KEY, body + " ", ours),
+        ("APIkey", KEY, body, old),
+    ]
+    assert ask(*[("livekit takes", *case) for case in cases]) == ["room_finished", None, None, None]
+    assert posted("livekit", body, {"authorization": ours}, key=secret)
+
+
+@pytest.mark.parametrize("dialect", ["plivo", "vobiz"])
+@pytest.mark.parametrize("target", [HOOK, f"{HOOK}?z=9&y=8", f"{HOOK}?b=%20c"])
+@pytest.mark.parametrize("form", [{"b": "2", "a": "1"}, {"CallStatus": "busy", "a": "x y+z&"}, {}])
+def test_webhooks_of_plivo_are_signed_as_its_library_takes_them_and_the_other_way_round(ask, dialect, target, form):
+    """C4."""
+    url, header = f"https://edge.example.com{target}", f"x-{dialect}-signature-v3"
+    (theirs,) = ask((f"{dialect} posts", KEY, url, form, "n1"))
+    headers, body = {header: f"AAAA,{theirs}", f"{header}-nonce": "n1"}, urlencode(form)
+    assert posted(dialect, body, headers, target=target)
+    assert not posted(dialect, body, headers, target=target, key=OTHER)
+    assert not posted(dialect, f"{body}&c=3" if body else "c=3", headers, target=target)
+    assert not posted(dialect, body, headers, target=f"{target}x")
+    assert not posted(dialect, body, headers | {f"{header}-nonce": "n2"}, target=target)
+    assert not posted(dialect, body, headers | {f"{header}-nonce": ""}, target=target)
+    cases = [(KEY, url, form, "n1", theirs), (KEY, url, form | {"c": "3"}, "n1", theirs)]
+    assert ask(*[(f"{dialect} takes post", *case) for case in cases]) == [True, False]
+
+
+def test_webhooks_of_signalwire_that_we_take_its_library_takes_too(ask):
+    """C8: hex over URL and body, or base64 over URL and form, whose values count as often as they come. A body that nothing binds we refuse."""
+    url, body = f"https://edge.example.com{HOOK}", "k=z&k=y&k=z&B=1&CallStatus=busy"
+    form = "B1CallStatusbusykzkykz"
+    hex1, hex256 = (hmac.digest(KEY.encode(), (url + body).encode(), name).hex() for name in ("sha1", "sha256"))
+    plain = url_signature(KEY, url + form)
+    for made in (plain, hex1):
+        assert posted("signalwire", body, {"x-signalwire-signature": made})
+        assert not posted("signalwire", body, {"x-signalwire-signature": made}, key=OTHER)
+        assert not posted("signalwire", f"{body}&c=1", {"x-signalwire-signature": made})
+        assert not posted("signalwire", body, {"x-signalwire-signature": made}, target=f"{HOOK}x")
+        cases = [(KEY, made, url, body), (OTHER, made, url, body), (KEY, made, url, f"{body}&c=1")]
+        assert ask(*[("signalwire takes", *case) for case in cases]) == [True, False, False]
+    assert posted("signalwire", body, {"x-signalwire-sha256-signature": hex256})
+    assert not posted("signalwire", f"{body}x", {"x-signalwire-sha256-signature": hex256})
+    assert ask(("signalwire takes sha256", KEY, hex256, url, body)) == [True]
+    assert not posted("signalwire", body, {"x-signalwire-signature": url_signature(KEY, url)})
+    assert not posted("signalwire", "{}", {"x-signalwire-signature": url_signature(KEY, url)})
+    bound = f"{HOOK}?bodySHA256={hashlib.sha256(b'{}').hexdigest()}"
+    made = url_signature(KEY, f"https://edge.example.com{bound}")
+    assert posted("signalwire", "{}", {"x-signalwire-signature": made}, target=bound)
+    assert not posted("signalwire", "{ }", {"x-signalwire-signature": made}, target=bound)
+    assert ask(("signalwire takes", KEY, made, f"https://edge.example.com{bound}", "{}")) == [True]
 
 
 def stream_of(text):

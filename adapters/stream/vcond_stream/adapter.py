@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -13,11 +13,14 @@ from aiohttp import web
 from vcond.sdk.addresses import PROXY, is_loopback, no_public_url, stream_url
 from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Finding
 from vcond.sdk.media_stream import Batch, HangUp, Limits, Listener, MediaStreams, Pulse, Stream, StreamedCalls
+from vcond_stream import trust, webhooks
 from vcond_stream.config import StreamConfig
 from vcond_stream.detect import Detecting
 from vcond_stream.dialects import DIALECTS
+from vcond_stream.events import Events
 from vcond_stream.handshake import Handshake
-from vcond_stream.trust import VOUCH, Asked, mistake
+from vcond_stream.trust import VOUCH, Asked
+from vcond_stream.webhooks import VERIFY
 
 MAX_MESSAGE: Final = 1 << 18
 """Bytes: 200 ms of two channels at 48 kHz are 77 kB."""
@@ -34,19 +37,13 @@ class StreamAdapter:
     Config: ClassVar[type[StreamConfig]] = StreamConfig
 
     def __init__(self, config: StreamConfig) -> None:
-        wrong = sorted(set(config.secrets) - set(VOUCH))
-        if wrong:
-            raise ConfigError(
-                f"no secret exists for {', '.join(wrong)}; possible are: {', '.join(VOUCH)}", "adapters.stream.secrets"
-            )
-        for dialect, secret in config.secrets.items():
-            if why := mistake(dialect, secret):
-                raise ConfigError(why, f"adapters.stream.secrets.{dialect}")
+        _look_at("secrets", config.secrets, VOUCH, trust.mistake)
+        _look_at("webhooks", config.webhooks, VERIFY, webhooks.mistake)
         self._config = config
 
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
-        config = self._config
+        config, base = self._config, self._config.public_url or host.ingress.base_url
         calls, pulse = StreamedCalls(host, config), Pulse()
 
         def meet(request: web.Request, _hang_up: HangUp) -> Listener:
@@ -61,14 +58,14 @@ class StreamAdapter:
         def vouch(request: web.Request) -> str:
             secret = config.secrets.get(named := self._named(request), "")
             headers = {name.lower(): value for name, value in request.headers.items()}
-            base, now = config.public_url or host.ingress.base_url, host.clock.now() / SECOND
-            asked = Asked(base, request.raw_path, headers, now, nonces)
+            asked = Asked(base, request.raw_path, headers, host.clock.now() / SECOND, nonces)
             return "" if not secret or VOUCH[named](asked, secret) else "not-vouched-for"
 
         streams = MediaStreams(host, limits, meet, vouch)
         host.ingress.route("GET", config.path, streams.answer)
         for name in DIALECTS:
             host.ingress.route("GET", f"{config.path}/{name}", streams.answer, guarded=name not in config.secrets)
+        Events(host, calls, config.webhooks, base).serve(config.path)
         host.attached(True, f"waiting for streams at {stream_url(host.ingress.base_url, config.path)}")
         try:
             await asyncio.Event().wait()
@@ -99,6 +96,20 @@ class StreamAdapter:
             )
         else:
             yield Finding("ok", what, told)
+
+
+def _look_at(
+    key: str, given: Mapping[str, str], possible: Mapping[str, object], mistake: Callable[[str, str], str]
+) -> None:
+    """Refuse secrets that nothing asks for, and half ones. Raises ConfigError."""
+    wrong = sorted(set(given) - set(possible))
+    if wrong:
+        raise ConfigError(
+            f"no secret exists for {', '.join(wrong)}; possible are: {', '.join(possible)}", f"adapters.stream.{key}"
+        )
+    for dialect, secret in given.items():
+        if why := mistake(dialect, secret):
+            raise ConfigError(why, f"adapters.stream.{key}.{dialect}")
 
 
 def _handshake(request: web.Request) -> Handshake:

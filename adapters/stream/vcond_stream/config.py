@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from vcond.sdk.media_stream import StreamSettings
 
+Secrets = Annotated[dict[str, Annotated[str, Meta(min_length=8, max_length=500)]], Meta(max_length=32)]
+
 
 class StreamConfig(StreamSettings, forbid_unknown_fields=True, frozen=True):
     """``[adapters.stream]``: media streams that platforms open towards us. Times are seconds."""
@@ -18,8 +20,9 @@ class StreamConfig(StreamSettings, forbid_unknown_fields=True, frozen=True):
     whose first message shows what they are."""
     public_url: Annotated[str, Meta(pattern=r"^((https?|wss?)://[^\s/?#]+[^\s?#]*)?\Z", max_length=500)] = ""
     """What ``vcond check`` shows as the URL for your platform, and what platforms sign. Empty = ``web.public_url``."""
-    secrets: Annotated[dict[str, Annotated[str, Meta(min_length=8, max_length=500)]], Meta(max_length=32)] = (
-        msgspec.field(default_factory=dict)
-    )
+    secrets: Secrets = msgspec.field(default_factory=dict)
     """By dialect, what its platform signs handshakes with or sends along: ``plivo = "${credential:plivo-auth-token}"``. Such a path
     asks for that, and not for the ingress token. The README says what it is for each."""
+    webhooks: Secrets = msgspec.field(default_factory=dict)
+    """By dialect, what its platform signs webhooks with: ``telnyx = "${credential:telnyx-public-key}"``. Then
+    ``<path>/<dialect>/status`` takes only what is signed so, and no ingress token. The README says what it is for each."""

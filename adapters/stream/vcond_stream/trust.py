@@ -172,21 +172,22 @@ def _first_time(asked: Asked, nonce: str) -> bool:
     return True
 
 
-def _is_pair(secret: str) -> bool:
+def is_pair(secret: str) -> bool:
+    """Whether a secret is two words with a colon between them."""
     user, _, password = secret.partition(":")
     return bool(user and password)
 
 
 def _is_genesys(secret: str) -> bool:
     try:
-        return _is_pair(secret) and bool(base64.b64decode(secret.partition(":")[2], validate=True))
+        return is_pair(secret) and bool(base64.b64decode(secret.partition(":")[2], validate=True))
     except binascii.Error:
         return False
 
 
 def mistake(dialect: str, secret: str) -> str:
     """What is wrong with a secret, which must not let anybody in because half of it is missing; empty = nothing."""
-    if VOUCH[dialect] is basic and not _is_pair(secret):
+    if VOUCH[dialect] is basic and not is_pair(secret):
         return f"the secret of {dialect} must be user:password"
     if VOUCH[dialect] is audiohook and not _is_genesys(secret):
         return f"the secret of {dialect} must be API key:client secret, the client secret in base64"

@@ -80,9 +80,14 @@ def test_control_characters_never_get_through():
 def test_too_many_too_long_and_no_text_are_refused_and_counted():
     many = {f"p{n}": "x" for n in range(MAX_PARAMETERS + 5)}
     assert (len(understand(many).others), understand(many).refused) == (MAX_PARAMETERS, 5)
-    odd = {"a": "x" * (MAX_VALUE + 1), "b" * 65: "x", "c": 5, "d": {"from": "+1"}, "": "x", "from": None}
+    odd = {"a": "x" * (MAX_VALUE + 1), "b" * 65: "x", "c": True, "d": {"from": "+1"}, "": "x", "from": None}
     told = understand(odd)
     assert (told.others, told.caller, told.refused) == ({}, PartyInfo(), 6)
+
+
+def test_numbers_without_quotes_are_read_too():
+    told = understand({"from": 15550100, "queue": 7, "huge": 10**5000})
+    assert (told.caller.tel, told.others, told.refused) == ("15550100", {"queue": "7"}, 1)
 
 
 @given(st.dictionaries(st.text(max_size=70), st.text(max_size=40) | st.integers() | st.none(), max_size=40))

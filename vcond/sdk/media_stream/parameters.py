@@ -18,6 +18,9 @@ MAX_NAME: Final = 64
 MAX_VALUE: Final = 512
 """Characters; Twilio itself stops at 500 for name and value together."""
 
+LARGEST: Final = 10**32
+"""Numbers of parameters are below: JSON has them without quotes as well."""
+
 _NUMBER: Final = re.compile(r"\+?[0-9*#][0-9*#().\- ]{0,31}")
 _SPELT: Final = frozenset({"266696687", "7378742883", "2562533", "8656696", "86282452253"})
 """ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad: what Twilio writes for who hid the number, here
@@ -50,7 +53,8 @@ def understand(custom: Mapping[str, Any]) -> Parameters:
     """Read ``customParameters``. Never raises; what cannot be kept is counted in ``refused``."""
     told = Parameters()
     known: dict[str, str] = {}
-    for number, (name, value) in enumerate(custom.items()):
+    for number, (name, given) in enumerate(custom.items()):
+        value = str(given) if type(given) is int and abs(given) < LARGEST else given
         if (
             number >= MAX_PARAMETERS
             or not isinstance(value, str)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from vcond.sdk.contract import ProtocolError
-from vcond.sdk.media_stream import Ended, Pressed, Said
+from vcond.sdk.media_stream import Counted, Ended, Pressed, Said
 from vcond_stream import fields
 from vcond_stream.samples import Samples
 
@@ -49,13 +49,14 @@ class AudioStream(Samples):
 
     def text(self, raw: bytes) -> Said | Sequence[Said] | None:
         """Metadata first; then what the application sends. What is no JSON says nothing to us."""
-        try:
-            said = list(glued(raw))
-        except ProtocolError:
-            if self.began:
-                return None
-            said = []
+        said: list[dict[str, Any]] = []
         out: list[Said] = []
+        try:
+            for one in glued(raw):
+                said.append(one)  # noqa: PERF402 - what came before a broken one counts
+        except ProtocolError:
+            if raw.startswith(b"{"):
+                out.append(Counted("message", "malformed"))
         if not self.began:
             out.append(self.begin(said[0] if said else {}))
             said = said[1:]

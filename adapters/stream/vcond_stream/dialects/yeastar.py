@@ -44,7 +44,8 @@ class Yeastar:
         if channel not in self._channels and len(self._channels) >= MOST_CHANNELS:
             return Counted("track", "limit")
         out: list[Said] = []
-        if said.get("audio"):
+        ends = fields.word(said, "status") == "end"
+        if said.get("audio") or not ends:
             out.append(Frame(channel, 0, 0, fields.audio(said, "audio")))
         if channel not in self._channels:
             rate = fields.number(self._handshake.query, "rate") or 8000
@@ -57,7 +58,7 @@ class Yeastar:
                 out.append(self._begin(call, channel, form))
             self._call = call
             self._channels.add(channel)
-        if fields.word(said, "status") == "end":
+        if ends:
             out.append(Closed(channel))
             self._over.add(channel)
             if self._over == self._channels:

@@ -152,7 +152,7 @@ class TrackOpened(Event, frozen=True, tag=True):
 
 
 class Span(Event, frozen=True, tag=True):
-    """A stretch of a track ``[start, stop)`` is of one kind. Where spans overlap the later event wins."""
+    """A stretch of a track ``[start, stop)``, in samples, is of one kind. Where spans overlap the later event wins."""
 
     track: int
     start: int
@@ -263,9 +263,10 @@ class PauseOverridden(Event, frozen=True, tag=True):
 
 
 class Utterance(Event, frozen=True, tag=True):
-    """Somebody spoke: a reference into a track, to be transcribed."""
+    """Somebody spoke: samples ``[start, stop)`` of a track, to be transcribed."""
 
     utterance: int
+    """Its number in the call."""
     track: int
     start: int
     stop: int

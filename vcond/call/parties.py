@@ -24,10 +24,12 @@ class Party:
 
     index: int
     key: str
+    """The adapter's name for it."""
     told: ev.PartyInfo
     """What the adapter told of it. Whoever hid the number may be named in it: nothing shows it."""
     presences: list[Presence] = field(default_factory=list)
     cause: Cause = NO_CAUSE
+    """Why it left last."""
 
     @property
     def who(self) -> ev.PartyInfo:

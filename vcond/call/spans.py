@@ -16,7 +16,7 @@ HOLD_EDGE_MS: Final = 40
 
 
 class Spans:
-    """Stretches ``[start, stop)`` that do not overlap, in order; a later ``set`` paints over an earlier one."""
+    """Stretches ``[start, stop)``, in samples of the track, that do not overlap, in order; a later ``set`` paints over an earlier one."""
 
     __slots__ = ("_kinds", "_starts", "_stops")
 

@@ -85,15 +85,21 @@ class Call:
     uuid: str = ""
     adapter: str = ""
     key: str = ""
+    """The adapter's name for it."""
     direction: ev.Direction = "unknown"
     recorder: str = ""
+    """Name of this edge, as it appears in the vCon."""
     software: str = ""
     opened: Instant = EPOCH
+    """The call's zero: positions in tracks count from it."""
     answered: Instant | None = None
+    """When two parties could hear one another for the first time; None = not yet, or never."""
     ended: Instant | None = None
     cause: Cause = NO_CAUSE
     disposition: Disposition | None = None
+    """Why nobody answered; None where somebody did."""
     hung_up_by: int | None = None
+    """Index of the party; None = not known."""
     parties: list[Party] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
     history: list[Moment] = field(default_factory=list)
@@ -107,9 +113,12 @@ class Call:
     """What the adapter goes on with after a restart, by its own names; empty where that is over."""
     warnings: list[ev.Warned] = field(default_factory=list)
     pauses: list[Interval] = field(default_factory=list)
+    """When nothing was to be kept."""
     interruptions: list[Interval] = field(default_factory=list)
+    """When vcond was not there, from a crash or stop to its next start."""
     merged: list[str] = field(default_factory=list)
     merged_into: str = ""
+    """uuid of the call that took this one in; empty = none did."""
     published: str = ""
     """Hex SHA-512 of the vCon in the outbox; empty = not there yet."""
     amending: ev.Amending | None = None

@@ -40,18 +40,27 @@ class Leg:
     name: str
     """What patterns look at: ``PJSIP/agent``, ``sofia/internal/1001@pbx.example.com``."""
     inside: bool | None
+    """Whether it is one of ours; None = not known."""
     conversation: Above
+    """What it is part of."""
     created: Instant
+    """When the PBX made the channel, by our clock."""
     context: str
+    """Where its dialplan begins, for ``include_contexts``."""
     up: Instant | None = None
     """When it was answered."""
     key: str = ""
     """Key of its party; empty while it is none."""
     who: PartyInfo = field(default_factory=PartyInfo)
+    """Of the person at it: name and number, as far as the PBX said."""
     sip: str = ""
+    """The Call-ID of its SIP dialog (RFC 3261 section 8.1.1.4); empty where it is not known, or no SIP."""
     dialled: str = ""
+    """The number or extension that it asked for."""
     app: str = ""
+    """The application of the PBX that it is in: ``VoiceMail``, ``playback``."""
     holding: bool = False
+    """It has put the others on hold."""
     listens_in: bool = False
     """It only listens in on others: it is no party."""
     stays: bool = False
@@ -63,7 +72,9 @@ class Leg:
     came: Instant = START
     """When it came into its conversation, where that was after its answer."""
     left: Instant | None = None
+    """When it was gone; None while it is there."""
     cause: Cause = field(default_factory=Cause)
+    """Why it ended, as far as the PBX said."""
 
     @property
     def somebody(self) -> bool:

@@ -11,8 +11,9 @@ from vcond.base.backoff import Backoff
 from vcond.sdk.contract import AdapterHost, ConfigError, PeerError, ProtocolError
 
 SHORTEST: Final = 0.5
+"""Seconds before attaching again, the first time."""
 LONGEST: Final = 30.0
-"""Seconds before attaching again, doubled with every failure."""
+"""Seconds before attaching again at most; each failure doubles them."""
 PAUSES: Final = Backoff(SHORTEST, LONGEST)
 SETTLED: Final = 10.0
 """Seconds that an attachment must last for the next pause to be the shortest again."""

@@ -76,7 +76,7 @@ class Sound:
         return sound
 
     def erase(self, position: int) -> None:
-        """Silence from there on."""
+        """Silence from that sample on."""
         self._pieces = [(start, pcm[: max(0, position - start)]) for start, pcm in self._pieces]
 
 
@@ -117,7 +117,7 @@ class MemoryTrack(TrackRecorder[Sounding]):
         """Nobody listens here."""
 
     def take_back(self, since: Instant) -> None:
-        """Silence from there on."""
+        """Silence from that sample on."""
         self.owner.sounds[self.index].erase(self.position(since) + self.shift - 1)
 
 

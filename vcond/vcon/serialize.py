@@ -56,7 +56,7 @@ def unpacked(data: bytes, largest: int = LARGEST) -> bytes:
 def read(data: bytes, largest: int = LARGEST) -> Document:
     """A document from JSON or gzip, of any form: unsigned, signed, encrypted.
 
-    Raises ProtocolError for whatever is no JSON object in UTF-8, is nested too deep or is larger than ``largest``.
+    Raises ProtocolError for whatever is no JSON object in UTF-8, is nested too deep or is larger than ``largest`` bytes, unpacked.
     """
     plain = unpacked(data, largest)
     try:

@@ -24,7 +24,7 @@ there: with more values both come closer to their middle."""
 LAST: Final = 10
 """Latest values that show that the music is over."""
 CHANGES: Final = 0.47
-"""Median of these below which somebody speaks."""
+"""Median of these, 0 to 1, below which somebody speaks."""
 PAUSE: Final = 30
 """Frames (600 ms) without a sound that end a remark, however short it was."""
 REMARK: Final = 3

@@ -60,14 +60,14 @@ class Begun(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The utterance that began at ``start`` is over."""
+    """The utterance that began at sample ``start`` is over; ``stop`` is the sample after its last."""
 
     start: int
     stop: int
 
 
 class Dropped(NamedTuple):
-    """What began at ``start`` was no speech: there is no such utterance."""
+    """What began at sample ``start`` was no speech: there is no such utterance."""
 
     start: int
 

@@ -15,7 +15,7 @@ MARKS: Final = 32
 
 
 class Runs:
-    """Runs in order of time, each at or after the one before; what lies between two of them was never said."""
+    """Runs in order of time, in samples, each at or after the one before; what lies between two of them was never said."""
 
     __slots__ = ("_fresh", "_guess", "_kind", "_marks", "_past", "_queue", "_reported", "_settle", "_start", "_stop")
 

@@ -128,7 +128,7 @@ class Feed(Generic[Moment]):
         self.noise = arrived
 
     def turn_to(self, stream: Stream[Moment], joiner: Joiner[Moment] | None, stamp: int) -> None:
-        """From now on the sound is in another format."""
+        """From now on, the RTP timestamp ``stamp``, the sound is in another format."""
         self.stream, self.joiner = stream, joiner
         self.pt = NO_TYPE if joiner is None else stream.pt
         self.rate = stream.format.rate

@@ -17,7 +17,7 @@ import numpy as np
 from vcond.sdk.contract import Instant, SpanKind, Track
 
 CLEAR: Final = 2.0
-"""How many times larger the steps of one order must be than those of the other."""
+"""The ratio by which the steps of one order must be larger than those of the other."""
 FEWEST: Final = 400
 """Samples on which something is said: 50 ms at 8 kHz."""
 

@@ -38,7 +38,7 @@ class Recipe:
     form: Form | None = None
     """Of a WAV."""
     kbps: int = 0
-    """Of Opus, a channel. Zero and no form: FLAC."""
+    """Of Opus, kbit/s a channel. Zero and no form: FLAC."""
 
     def least(self, channels: int, rate: int, frames: int) -> int:
         """Bytes that a file will have: exact for WAV, about right for Opus, the least to hope for of FLAC."""

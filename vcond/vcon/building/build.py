@@ -42,7 +42,7 @@ INLINE_LIMIT: Final = 9_500_000
 MOST: Final = 1 << 30
 """The largest vCon that is made when nobody set a limit: beyond it a clock went wrong."""
 HOPE: Final = 0.85
-"""A compressed form is tried when so much of the expected size fits: what was expected is an estimate."""
+"""A compressed form is tried when this share of the expected size fits: what was expected is an estimate."""
 _ROOM: Final = 4096
 _ROOM_EACH: Final = 256
 """Bytes kept free for what is written beside the audio once its form is known: for the whole and for each file."""
@@ -83,6 +83,7 @@ class Media:
     """Below the media URL: ``<uuid>/call.wav``."""
     mediatype: str
     size: int
+    """Bytes."""
     pieces: Callable[[], Iterable[bytes]]
     """The file, as often as it is asked for."""
 

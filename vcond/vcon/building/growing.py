@@ -37,6 +37,7 @@ class Step:
     """The files of a recording in one form."""
 
     kbps: int
+    """Of Opus, kbit/s a channel."""
     files: tuple[tuple[int, ...], ...]
     """The parties that are the channels of each."""
 

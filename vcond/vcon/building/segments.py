@@ -71,7 +71,7 @@ class Segments:
 
 
 def unit(value: float) -> float:
-    """A confidence, kept between 0 and 1 and short; what is no number is 0."""
+    """A confidence, kept between 0 and 1 and short; what is no number is 0. As a share: 0 to 1."""
     return round(min(value, 1.0), 4) if value > 0 else 0.0
 
 

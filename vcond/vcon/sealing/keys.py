@@ -27,6 +27,7 @@ from vcond.base.time import SECOND, Instant
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
 """The signature algorithms that are made and accepted; never ``none``, never a shared secret."""
 SMALLEST_RSA: Final = 2048
+"""Bits of an RSA key."""
 LONGEST_CHAIN: Final = 8
 """Certificates of a chain, leaf included."""
 

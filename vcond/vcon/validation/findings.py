@@ -100,7 +100,7 @@ class Notes:
             self.error(f"{path}.{name}", "date", f"{name} is no date that exists")
 
     def number(self, item: dict[str, Any], name: str, path: str) -> float | None:
-        """A number of at least zero, when it is there."""
+        """A number of at least zero, when it is there; in the unit that the vCon has it in, mostly seconds."""
         value = item.get(name)
         if name not in item:
             return None

@@ -82,7 +82,8 @@ def _brought(name: str, ending: str) -> Traversable | None:
     if name in adapters:
         return of_package(adapters[name][0], name, f"setup.{ending}")
     if name in sinks:
-        return resources.files(sinks[name][0].module.rpartition(".")[0] or name).joinpath(f"setup-{name}.{ending}")
+        module = sinks[name][0].module  # of a file in a folder, or of a package that is all of it
+        return resources.files(module.rpartition(".")[0] or module).joinpath(f"setup-{name}.{ending}")
     return None
 
 

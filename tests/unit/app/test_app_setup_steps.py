@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from vcond.app import setup_steps
 from vcond.app.installed import ADAPTERS, installed
 from vcond.app.setup_steps import _BLOCK, _brought, _Places, steps
-from vcond.base.errors import StorageError
+from vcond.base.errors import ConfigError, StorageError
 from vcond.cli.setup import setup_text, write_files
 
 HUSH = "hush-hush-hush"
@@ -113,3 +115,20 @@ def test_snippets_are_written_as_files_and_none_is_overwritten(tmp_path: Path):
 def test_without_a_configuration_the_steps_are_an_example(tmp_path: Path):
     assert "password = change-me" in setup_text("asterisk", tmp_path / "none.toml")
     assert not re.search(r"\]\((?!https?://)", setup_text("asterisk", tmp_path / "none.toml"))
+
+
+def test_a_sink_of_another_package_may_bring_steps_or_none(tmp_path: Path, monkeypatch):
+    for name in ("acmesteps", "acmesilent"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "acmesteps" / "setup-steps.md").write_text("1. Tell Acme.\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sinks = {
+        "steps": [EntryPoint("steps", "acmesteps:Sink", "vcond.sinks")],
+        "silent": [EntryPoint("silent", "acmesilent:Sink", "vcond.sinks")],
+    }
+    monkeypatch.setattr(setup_steps, "installed", lambda group: {} if group == ADAPTERS else sinks)
+    assert steps("steps", {}).text == "1. Tell Acme.\n"
+    for name in ("silent", "nobody"):
+        with pytest.raises(ConfigError, match=f"no steps for '{name}'; there are for: steps"):
+            steps(name, {})

@@ -25,28 +25,11 @@ class Turn:
     text: str
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word of the transcript; seconds from the start of the recording."""
-
-    party: int
-    start: float
-    stop: float
-    text: str
-
-
 def turns(document: dict[str, Any]) -> list[Turn]:
     """What was said, in order; empty without a transcript."""
     body = _transcript(document)
     found = [Turn(one["speaker"], one["start"], one["end"], one["text"]) for one in body.get("segments", [])]
     return sorted(found, key=lambda turn: turn.start)
-
-
-def words(document: dict[str, Any]) -> list[Word]:
-    """Every word with its time, in order; empty when the engine gave none."""
-    body = _transcript(document)
-    found = [Word(one["speaker"], one["start"], one["end"], one["text"]) for one in body.get("words", [])]
-    return sorted(found, key=lambda word: word.start)
 
 
 def scores(document: dict[str, Any], recording: Recording) -> list[Score]:

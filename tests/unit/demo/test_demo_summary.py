@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from vcond.demo.call import FRAME, Person, Recording, Turn, demo_call
-from vcond.demo.summary import scores, summary, turns, words
+from vcond.demo.summary import scores, summary, turns
 
 PEOPLE = (Person("caller", "Rita"), Person("agent", "Marcus"))
 
@@ -33,10 +33,6 @@ def document(**more: object) -> dict:
                 "type": "wtf_transcription",
                 "body": {
                     "segments": [segment(1, 0.5, 2.25, "Good morning."), segment(0, 62, 64, "Please press 1.")],
-                    "words": [
-                        {"speaker": 1, "start": 0.5, "end": 0.9, "text": "Good"},
-                        {"speaker": 1, "start": 1.0, "end": 1.5, "text": "morning."},
-                    ],
                 },
             },
         ],
@@ -60,12 +56,11 @@ def recording(*said: tuple[int, str]) -> Recording:
     return Recording("t", PEOPLE, (b"\xff" * FRAME,) * 2, (), made)
 
 
-def test_turns_and_words_are_in_order_of_time() -> None:
+def test_turns_are_in_order_of_time() -> None:
     body = document()["analysis"][1]["body"]
     body["segments"].reverse()
     made = document(analysis=[{"type": "wtf_transcription", "body": body}])
     assert [(turn.party, turn.text) for turn in turns(made)] == [(1, "Good morning."), (0, "Please press 1.")]
-    assert [(word.party, word.start, word.text) for word in words(made)] == [(1, 0.5, "Good"), (1, 1.0, "morning.")]
 
 
 def test_the_demo_call_itself_would_be_a_perfect_transcript() -> None:

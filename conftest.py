@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if any(item.get_closest_marker(mark) for mark in SLOW) or any(map(Path(item.path).is_relative_to, folders)):
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """All that collecting made stays to the end: no search for garbage looks through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 Graph = dict[str, set[str]]
@@ -21,11 +22,18 @@ def modules(top: Path) -> dict[str, Path]:
 
 def imported(file: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that a file imports, for type checking too."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    return iter(_imported(file.read_text("utf-8")))
+
+
+@cache
+def _imported(source: str) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
 
 
 def graph(files: Mapping[str, Path]) -> Graph:

@@ -42,10 +42,6 @@ def test_an_import_that_the_table_forbids_is_found(tmp_path: Path, monkeypatch, 
     assert (list(rooms.wrong(file, room, rooms.TABLE[room])) == []) is allowed
 
 
-def test_the_tree_keeps_the_table(capsys):
-    assert rooms.main() == 0, capsys.readouterr().out
-
-
 def made(top: Path, **sources: str) -> None:
     for name, text in sources.items():
         file = top / "vcond" / "call" / f"{name}.py"

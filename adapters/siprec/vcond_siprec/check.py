@@ -10,7 +10,7 @@ from typing import Final
 from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError, Finding, how_to_install
 from vcond.sdk.tls import Served
-from vcond_siprec import srtp
+from vcond_siprec import dtls, srtp
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.decoding import LIBRARY, available
 
@@ -118,6 +118,7 @@ def _codecs() -> Finding:
 
 def _encryption() -> Finding:
     if srtp.available():
-        return Finding("ok", "SRTP", "offers with keys (RTP/SAVP) are accepted")
+        also = ", and with DTLS" if dtls.available() else f"; those with DTLS not: {how_to_install('webrtc')}"
+        return Finding("ok", "SRTP", f"offers with keys (RTP/SAVP) are accepted{also}")
     detail = "offers with keys (RTP/SAVP) are refused: pylibsrtp is not installed"
     return Finding("warning", "SRTP", detail, f"{how_to_install('siprec')}; or let clients offer RTP/AVP")

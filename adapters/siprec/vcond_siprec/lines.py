@@ -22,6 +22,7 @@ from vcond.sdk.contract import (
     Warned,
 )
 from vcond_siprec.decoding import Decoder, decoder
+from vcond_siprec.dtls import DtlsReceiver
 from vcond_siprec.keys import Crypto
 from vcond_siprec.recordings import Person
 from vcond_siprec.sdp import Line
@@ -119,12 +120,19 @@ class AudioLine:
         """Tell the client what comes of its audio, where it wants that now."""
         if not self._reports or self.socket is None:
             return
+        if isinstance(self.socket.receiver, DtlsReceiver):
+            if self.socket.receiver.seal is not None and self.offered.mux:  # a port for RTCP would have keys of its own
+                self.socket.report(0, self.socket.receiver.seal)
+            return
         if self.crypto is not self._sealed:
             self._sealed, self._seal = self.crypto, None if self.crypto is None else sealer(self.crypto)
         self.socket.report(self.offered.reports, self._seal)
 
     def _rekey(self, offered: Line) -> None:
         receiver = None if self.socket is None else self.socket.receiver
+        if isinstance(receiver, DtlsReceiver) and self.socket is not None:
+            receiver.begin(self.socket, offered, self._report)
+            return
         theirs = choose(offered)
         if not isinstance(receiver, SecureReceiver) or theirs is None or self.crypto is None:
             return

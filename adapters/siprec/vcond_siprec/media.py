@@ -9,8 +9,10 @@ from typing import Final
 from vcond.media.rtp.ports import RtpPorts, RtpSocket
 from vcond.media.rtp.receiver import RtpReceiver, Stream
 from vcond.sdk.contract import AdapterHost, ConfigError, Instant
+from vcond_siprec import dtls
+from vcond_siprec.dtls import DtlsReceiver
 from vcond_siprec.lines import AudioLine
-from vcond_siprec.sdp import SECURE, Line, Place
+from vcond_siprec.sdp import DTLS, SECURE, Line, Place
 from vcond_siprec.session import Session
 from vcond_siprec.srtp import SecureReceiver, choose
 
@@ -59,7 +61,9 @@ class MediaPorts:
         if not line.port:
             return Place(0)
         if ours is not None:
-            return Place(ours.port, receives=line.sends, crypto=ours.crypto)
+            receiver = None if ours.socket is None else ours.socket.receiver
+            fingerprint = receiver.fingerprint if isinstance(receiver, DtlsReceiver) else ""
+            return Place(ours.port, receives=line.sends, crypto=ours.crypto, fingerprint=fingerprint)
         assert self._spare is not None
         theirs = choose(line)
         return Place(self._spare.address[1], crypto=None if theirs is None else theirs.ours())
@@ -111,7 +115,11 @@ class MediaPorts:
         """A new one, on any port or that one. Raises ConfigError when it cannot be had."""
         line = AudioLine(self._host, session, offered, reports=self._reports)
         theirs = choose(offered) if offered.protocol in SECURE else None
-        if theirs is None:
+        receiver: RtpReceiver[Instant]
+        if offered.protocol in DTLS:
+            await dtls.load()
+            receiver = DtlsReceiver(offered.payloads(), line, self._host)
+        elif theirs is None:
             receiver = RtpReceiver(offered.payloads(), line)
         else:
             receiver, line.crypto = SecureReceiver(offered.payloads(), line, theirs), theirs.ours()
@@ -134,4 +142,5 @@ class MediaPorts:
 def _follows(line: Line, ours: AudioLine, *, label: bool) -> bool:
     """Whether a line can go on as one of ours: by its label, or its place; and encrypted as before, or not."""
     told = ours.offered
-    return (told.label == line.label or not label) and (told.protocol in SECURE) == (line.protocol in SECURE)
+    same = all((told.protocol in kind) == (line.protocol in kind) for kind in (SECURE, DTLS))
+    return (told.label == line.label or not label) and same

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, ProtocolError
+from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, ProtocolError, how_to_install
 from vcond.sdk.contract import Call as CallState
 from vcond.sip.application import Answer, Dialog, DialogId, End
 from vcond.sip.messages import Request
+from vcond_siprec import dtls
 from vcond_siprec.body import SDP, Body, take_apart
 from vcond_siprec.config import SiprecConfig
 from vcond_siprec.media import MediaPorts
 from vcond_siprec.recordings import Recordings
 from vcond_siprec.saved import DIALOG, SESSION, SavedSession
-from vcond_siprec.sdp import PLAIN, SECURE, Line, answer, offer, read
+from vcond_siprec.sdp import DTLS, PLAIN, SECURE, Line, answer, offer, read
 from vcond_siprec.sdp import Session as Description
 from vcond_siprec.session import Session
 from vcond_siprec.srtp import choose
@@ -47,7 +48,7 @@ class Call:
     def saved(self) -> str:
         """For ``vcond_siprec.saved.parsed``; empty for what cannot be written down, as keys of audio."""
         session = self.session
-        if session.people is None or any(line.crypto is not None for line in session.lines):
+        if session.people is None or any(line.offered.protocol not in PLAIN for line in session.lines):
             return ""
         return SavedSession(
             session.call_id, self.number, self.version, self.offered, self.renewed.decode(), self.numbers,
@@ -207,6 +208,11 @@ class Recorder:
             return Answer.refused(400 if first else 488)
         wanted = [number for number in description.audio if _can_be_received(description.lines[number])]
         ended = all(not line.port for line in description.lines if line.media == "audio")
+        if not dtls.available() and any(description.lines[number].protocol in DTLS for number in description.audio):
+            self._host.log.error(
+                "audio refused: it comes with DTLS-SRTP, for which aiortc is not installed",
+                hint=f"{how_to_install('webrtc')}; or let the client offer RTP/AVP, or RTP/SAVP with keys",
+            )
         if not wanted and (first or not ended):
             self._host.dropped("offer", "unusable")
             return Answer.refused(488)
@@ -256,5 +262,5 @@ def _usable(body: Body) -> Description | None:
 
 
 def _can_be_received(line: Line) -> bool:
-    """Whether it is clear text, or encrypted with a key that can be used."""
-    return line.protocol in PLAIN or (line.protocol in SECURE and choose(line) is not None)
+    """Whether it is clear text, or encrypted with a key that can be used, or had."""
+    return line.protocol in PLAIN or (line.protocol in SECURE and choose(line) is not None) or dtls.usable(line)

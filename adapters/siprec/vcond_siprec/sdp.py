@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from itertools import islice
 from typing import Final, Literal
 
 from vcond.media.rtp.formats import EVENTS, NOISE, STATIC, Format
@@ -31,6 +32,9 @@ MAX_LABEL: Final = 128
 PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
 SECURE: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
 """SRTP with its keys in the description (RFC 4568)."""
+DTLS: Final = frozenset({"UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"})
+"""SRTP with keys that a handshake gives, and a fingerprint in the description (RFC 5763)."""
+MOST_FINGERPRINTS: Final = 8
 
 _MEDIA: Final = re.compile(r"([!-~]{1,32}) ([0-9]{1,5})(?:/[0-9]{1,5})? ([!-~]{1,64})((?: +[!-~]+)+) *")
 """RFC 8866 section 5.14, after ``m=``."""
@@ -38,6 +42,7 @@ _DIRECTIONS: Final[dict[str, Direction]] = {
     "a=sendrecv": "sendrecv", "a=sendonly": "sendonly", "a=recvonly": "recvonly", "a=inactive": "inactive",
 }  # fmt: skip
 _NUMBER: Final = re.compile(r"[0-9]{1,3}")
+_FINGERPRINT: Final = re.compile(r"([A-Za-z0-9-]{1,16}) +((?:[0-9A-Fa-f]{2}:){0,63}[0-9A-Fa-f]{2})")
 _PORT: Final = re.compile(r"[0-9]{1,5}(?![0-9])", re.ASCII)
 _NOWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what an offer says of a line on hold
 _CN: Final = {19: Format(NOISE, 8_000)}
@@ -72,6 +77,11 @@ class Line:
     rtcp: int = 0
     """The port that ``a=rtcp`` names (RFC 3605); 0 when none is named."""
 
+    fingerprints: tuple[tuple[str, str], ...] = ()
+    """Of its certificates: algorithm, value in capitals (RFC 8122); those of the line, else of the session."""
+    setup: str = ""
+    """Who begins the handshake: ``actpass``, ``active``, ``passive`` (RFC 4145)."""
+
     @property
     def reports(self) -> int:
         """The port for our RTCP; 0 where it is the one for RTP, or none is known."""
@@ -80,7 +90,7 @@ class Line:
     @property
     def is_audio(self) -> bool:
         """Whether it is sound over RTP that can be received, encrypted or not."""
-        return self.media == "audio" and self.port > 0 and self.protocol in PLAIN | SECURE
+        return self.media == "audio" and self.port > 0 and self.protocol in PLAIN | SECURE | DTLS
 
     @property
     def sends(self) -> bool:
@@ -130,6 +140,8 @@ class Place:
     """Whether its audio is wanted; else the line is ``inactive``."""
     crypto: Crypto | None = None
     """How what we send would be encrypted; needed on a line of ``SECURE``."""
+    fingerprint: str = ""
+    """Of our certificate, by SHA-256; needed on a line of ``DTLS``."""
 
 
 def read(text: bytes) -> Session:
@@ -151,7 +163,11 @@ def read(text: bytes) -> Session:
     if any(len(part) > MOST_ATTRIBUTES for part in [common, *parts]):
         raise ProtocolError("session description with too many lines")
     host, way = _host(common), _direction(common)
-    return Session(tuple(_line(part, host, way) for part in parts))
+    fingerprints, setup = _fingerprints(common), next(_values(common, "setup"), "")
+    return Session(tuple(
+        replace(line, fingerprints=line.fingerprints or fingerprints, setup=line.setup or setup)
+        for line in (_line(part, host, way) for part in parts)
+    ))  # fmt: skip
 
 
 def answer(offer: Session, places: Sequence[Place], *, host: str, version: int, number: int) -> bytes:
@@ -169,6 +185,9 @@ def answer(offer: Session, places: Sequence[Place], *, host: str, version: int, 
         lines += [] if line.label is None else [f"a=label:{line.label}"]
         lines += ["a=rtcp-mux"] if line.mux else []
         lines += [place.crypto.line] if place.crypto is not None else []
+        if place.fingerprint:
+            # who offers may take either part, and this way nothing is sent to where nothing came from
+            lines += ["a=setup:passive", f"a=fingerprint:sha-256 {place.fingerprint}"]
         lines.append("a=recvonly" if place.receives else "a=inactive")
     return _text(lines)
 
@@ -211,6 +230,8 @@ def _line(part: list[str], host: str, way: Direction) -> Line:
         mux="a=rtcp-mux" in part,
         cryptos=Crypto.all_of(part),
         rtcp=_port(next(_values(part, "rtcp"), "")),
+        fingerprints=_fingerprints(part),
+        setup=next(_values(part, "setup"), ""),
     )
 
 
@@ -218,6 +239,11 @@ def _values(part: list[str], name: str) -> Iterator[str]:
     """What attributes of a name say."""
     start = f"a={name}:"
     return (line[len(start) :].strip() for line in part if line.startswith(start))
+
+
+def _fingerprints(part: list[str]) -> tuple[tuple[str, str], ...]:
+    found = (_FINGERPRINT.fullmatch(value) for value in islice(_values(part, "fingerprint"), MOST_FINGERPRINTS))
+    return tuple((match[1].lower(), match[2].upper()) for match in found if match)
 
 
 def _port(said: str) -> int:

@@ -37,13 +37,13 @@ def choose(line: Line) -> Crypto | None:
 class SecureReceiver(RtpReceiver[Instant]):
     """A receiver of a line that is encrypted. What cannot be decrypted is counted, and never heard."""
 
-    def __init__(self, formats: Mapping[int, Format], owner: Owner[Instant], theirs: Crypto) -> None:
-        """``theirs``: the key that the client offered, with which it encrypts what it sends."""
+    def __init__(self, formats: Mapping[int, Format], owner: Owner[Instant], theirs: Crypto | None) -> None:
+        """``theirs``: the key that the client offered, with which it encrypts what it sends; None = not known yet."""
         super().__init__(formats, owner)
         self.undecrypted = 0
         """Datagrams that were not encrypted with that key, were changed on the way, or came twice."""
         self._theirs = theirs
-        self._session = _session(theirs)
+        self._session: Any = None if theirs is None else _session(theirs)
 
     def rekey(self, theirs: Crypto) -> None:
         """Another key from now on; stragglers of the old one are counted as undecrypted."""
@@ -59,25 +59,27 @@ class SecureReceiver(RtpReceiver[Instant]):
                 clear = []
                 self.control(datagram, address, arrived)
                 continue
-            decrypted = self._decrypted(self._session.unprotect, datagram)
+            decrypted = self._decrypted("unprotect", datagram)
             if decrypted is not None:
                 clear.append((decrypted, address, arrived))
         super().feed_all(clear)
 
     def control(self, datagram: bytes, address: Address, arrived: Instant) -> None:
         """Take an encrypted datagram of RTCP."""
-        decrypted = self._decrypted(self._session.unprotect_rtcp, datagram)
+        decrypted = self._decrypted("unprotect_rtcp", datagram)
         if decrypted is not None:
             super().control(decrypted, address, arrived)
 
-    def _decrypted(self, how: Any, datagram: bytes) -> bytes | None:
+    def _decrypted(self, how: str, datagram: bytes) -> bytes | None:
         from pylibsrtp import Error
 
         try:
-            return bytes(how(datagram))
+            if self._session is not None:
+                return bytes(getattr(self._session, how)(datagram))
         except (Error, TypeError, ValueError):  # of these: what is no packet at all
-            self.undecrypted += 1
-            return None
+            pass
+        self.undecrypted += 1
+        return None
 
 
 def sealer(ours: Crypto) -> Callable[[bytes], bytes]:

@@ -37,7 +37,9 @@ async def talk(phones, *seeds, seconds=2.0) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("suite", "protocol"), [("", "RTP/AVP"), ("AES_CM_128_HMAC_SHA1_80", "RTP/SAVP")], ids=["plain", "sdes"]
+    ("suite", "protocol"),
+    [("", "RTP/AVP"), ("AES_CM_128_HMAC_SHA1_80", "RTP/SAVP"), ("", "UDP/TLS/RTP/SAVP")],
+    ids=["plain", "sdes", "dtls"],
 )
 async def test_both_phones_are_recorded_what_is_said_in_a_pause_is_not_and_keys_are_known(tmp_path, suite, protocol):
     phones = [Leg(None, suite=suite, burst=1) for _ in range(2)]

@@ -113,6 +113,7 @@ class RtpSocket(Generic[Moment]):
         self._reporter: Reporter[Moment] | None = None
         self._reports_to = 0
         self._seal: Callable[[bytes], bytes] | None = None
+        self._watched = False
         self._turns = 0
 
     def report(self, port: int, seal: Callable[[bytes], bytes] | None = None) -> None:
@@ -129,6 +130,23 @@ class RtpSocket(Generic[Moment]):
         if self._reporter is not None and not self.closed:
             self._say(self._reporter.last(self.receiver.source, self._clock.now()))
         self._reporter = None
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        """Answer what came to the port for RTP; what cannot be sent is lost like any datagram."""
+        if not self.closed:
+            with suppress(OSError):
+                self._rtp.socket.sendto(datagram, address)
+
+    def watch(self, *, on: bool) -> None:
+        """Take what comes to the port for RTP at once, and not in turns: for what waits for answers, as a handshake."""
+        if self.closed or on == self._watched:
+            return
+        self._watched = on
+        loop = asyncio.get_running_loop()
+        if on:
+            loop.add_reader(self._rtp.socket, self.flush)
+        else:
+            loop.remove_reader(self._rtp.socket)
 
     def work(self) -> None:
         """What is to be done in each turn."""
@@ -160,6 +178,7 @@ class RtpSocket(Generic[Moment]):
             self.flush()
 
     def _shut(self) -> None:
+        self.watch(on=False)
         self.closed = True
         if self._rtcp is not None:
             self._rtcp.socket.close()

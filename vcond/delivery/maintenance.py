@@ -70,15 +70,16 @@ class Maintenance:
         self._stopping = False
 
     def stop(self) -> None:
-        """End ``run`` after what it does now."""
+        """End ``run`` after one more look: what is delivered by now is told."""
         self._stopping = True
         self.wake.set()
 
     async def run(self) -> None:
         """Tell the core what is delivered everywhere, put files away, count."""
         loop = asyncio.get_running_loop()
-        next_look = loop.time()
-        while not self._stopping:
+        next_look, last = loop.time(), False
+        while not last:
+            last = self._stopping
             self.wake.clear()
             try:
                 done = await self._call(lambda store: store.done())
@@ -96,7 +97,8 @@ class Maintenance:
                 self._say(troubles[0])
             else:
                 self.trouble = ""
-            await wait_for(self.wake, LOW if self._sparing else TICK)
+            if not last:
+                await wait_for(self.wake, LOW if self._sparing else TICK)
 
     async def _spare(self) -> None:
         """While disk space is low kept files go before their time."""

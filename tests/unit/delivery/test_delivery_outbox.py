@@ -387,13 +387,6 @@ async def test_a_full_disk_is_told_and_forgotten(tmp_path, monkeypatch):
         assert outbox.trouble == ""
 
 
-async def test_not_open(tmp_path):
-    outbox = make_outbox(tmp_path, MemorySink(), clock=WallClock())
-    with pytest.raises(RuntimeError, match="not open"):
-        await publish(outbox, 1)
-    await outbox.close()
-
-
 def test_chance_comes_from_the_callers_generator(tmp_path):
     outbox = make_outbox(tmp_path, MemorySink(), clock=HandClock())
     assert outbox._workers[0]._breaker.backoff(1) == round(Random(7).uniform(0, 0.01) * 1_000_000_000)

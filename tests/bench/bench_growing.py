@@ -24,8 +24,8 @@ from vcond.call.ids import uuid8
 from vcond.call.state import fold
 from vcond.journal import Store
 from vcond.publish import squeezer as squeezer_module
-from vcond.publish.builder import _audio
 from vcond.publish.squeezer import Squeezer
+from vcond.publish.stored_audio import StoredAudio
 from vcond.vcon import build_with_media, serialize
 from vcond.vcon.building.build import INLINE_LIMIT, BuildOptions
 from vcond.vcon.building.opus_pieces import InMemory
@@ -89,7 +89,7 @@ def end(journal: Any, kept: Any) -> tuple[float, bytes]:
     """Processor seconds of building the vCon, and the vCon."""
     before = time.process_time()
     state = fold(journal.events)
-    audio = {track.index: _audio(journal, track) for track in state.tracks}
+    audio = {track.index: StoredAudio(journal, track) for track in state.tracks}
     options = BuildOptions(inline_limit=INLINE_LIMIT)
     body = serialize(build_with_media(state, audio, options, kept=InMemory(kept)).document)
     return time.process_time() - before, body

@@ -35,6 +35,7 @@ from vcond.vcon.building.wav import Form, expand
 GOAL: Final = 200
 ZERO: Final = 1_795_339_662 * SECOND
 STEP: Final = 60
+SPEAKING: Final = 0.45
 DEMO: Final = Path(__file__).parents[2] / "vcond" / "demo"
 
 
@@ -68,8 +69,8 @@ async def left(root: Path, seconds: int, rates: tuple[int, int]) -> None:
 
 
 def piece(file: OpusFile, number: int, _: Any) -> bytes:
-    """As large as one of that many bits."""
-    return bytes(len(file.channels) * file.kbps * 125 * SECONDS)
+    """As large as one of people of whom one listens at a time."""
+    return bytes(round(SPEAKING * len(file.channels) * file.kbps * 125 * SECONDS))
 
 
 async def finish(root: Path) -> None:

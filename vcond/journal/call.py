@@ -129,21 +129,6 @@ class CallJournal:
             view[at - first : at - first + len(data)] = data
         return pcm
 
-    def mapped(self, track_file: str, start: int, stop: int) -> Pcm:
-        """As ``read``, of what is in the file, and not to be changed: for so much that memory is to hold only what is used.
-
-        Raises ValueError when not all of it is in the file (flush first), StorageError when the disk does.
-        """
-        track = self._tracks.get(track_file)
-        for name in track.names() if track else []:
-            try:
-                return np.frombuffer(self._store.files.files.map(name.path, start * 2, stop * 2), _SAMPLE)
-            except FileNotFoundError:
-                continue
-            except OSError as why:
-                raise StorageError(advice(why, name.path)) from why
-        raise ValueError("no audio of that name")
-
     def length(self, track_file: str) -> int:
         """Where the last sample of a track ends; 0 when there is none."""
         track = self._tracks.get(track_file)

@@ -27,16 +27,15 @@ from vcond.publish.media_files import publish
 from vcond.publish.retrying import until_stored
 from vcond.publish.revisions import Revision
 from vcond.publish.squeezer import stand_back
+from vcond.publish.stored_audio import StoredAudio
 from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import BuildOptions, Document, Finding, build, build_with_media, serialize, validate
 from vcond.vcon.building.opus_pieces import InMemory
 
-MAPPED = 3600 * 8_000
-"""Samples from which on a track is not read into memory as a whole."""
 LONGEST_READ = 10 * 3600 * 48_000
 """Samples; what a track of a merged call has beyond stays at the edge."""
 AT_ONCE = 2
-"""vCons built at the same time: each holds its call's audio in memory."""
+"""vCons built at the same time: each takes some 50 to 100 MB of memory."""
 
 
 class Samples(Protocol):
@@ -52,15 +51,6 @@ def read_track(journal: Samples, track: Track) -> Pcm:
     stop = min(max(start, track.samples - track.shift), start + LONGEST_READ)
     pcm = journal.read(track.file, start, stop)
     return np.concatenate([np.zeros(track.shift, np.int16), pcm]) if track.shift > 0 else pcm
-
-
-def _audio(journal: CallJournal, track: Track) -> Pcm:
-    """As ``read_track``; a very long track is mapped, so that it costs memory only where it is used."""
-    start = max(0, -track.shift)
-    length = min(track.samples - track.shift, journal.length(track.file)) - start
-    if length < MAPPED or track.shift > 0:
-        return read_track(journal, track)
-    return journal.mapped(track.file, start, start + length)
 
 
 def build_options(config: RecordConfig, *, amended: bool = False) -> BuildOptions:
@@ -136,7 +126,7 @@ class Builder:
         amended = revision.kind == "amended"
         if revision.kind == "original" and state.published:
             state = as_published(journal.events)
-        audio = {track.index: _audio(journal, track) for track in state.tracks}
+        audio = {track.index: StoredAudio(journal, track) for track in state.tracks}
         where = self._config.media_url if self._config.media_dir else ""
         sounds = {track.index: sound_kind(audio[track.index], track.rate) for track in state.tracks}
         options = build_options(self._config, amended=amended)

@@ -14,15 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
 import structlog
 
 from vcond.base.errors import StorageError
 from vcond.base.time import EPOCH, SECOND, Instant
-from vcond.call.state import Track
 from vcond.capture.live_call import CapturedCall
 from vcond.journal import CallJournal
-from vcond.media.codecs import Pcm
+from vcond.publish.stored_audio import StoredAudio
 from vcond.vcon.building.growing import Growing, Squeezed, growing
 
 log = structlog.get_logger()
@@ -80,7 +78,7 @@ class Squeezer:
         work: list[tuple[_Call, Growing]] = []
         for one in sorted(due, key=lambda one: one.looked)[:AT_ONCE]:  # who waited longest comes first
             one.looked = now
-            found = growing(going_on[one.uuid].state, now, partial(_Stored, one.journal), self._limit)
+            found = growing(going_on[one.uuid].state, now, partial(StoredAudio, one.journal), self._limit)
             if found is not None:
                 work.append((one, found))
         if work:
@@ -114,20 +112,3 @@ class Squeezer:
                 return
         if most:
             call.looked = Instant(call.looked - EVERY)  # there is more to do, when others had their turn
-
-
-class _Stored:
-    """A track's samples from the call's zero, read when they are asked for."""
-
-    def __init__(self, journal: CallJournal, track: Track, stop: int) -> None:
-        self._journal, self._file, self._shift, self._stop = journal, track.file, track.shift, stop
-
-    def __len__(self) -> int:
-        return self._stop
-
-    def __getitem__(self, part: slice, /) -> Pcm:
-        start, stop, _ = part.indices(self._stop)
-        first, last = max(0, start - self._shift), max(0, stop - self._shift)
-        pcm = self._journal.read(self._file, first, last)
-        before = stop - start - len(pcm)  # where the track's call had not begun
-        return np.concatenate([np.zeros(before, np.int16), pcm]) if before else pcm

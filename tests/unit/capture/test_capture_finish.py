@@ -21,6 +21,7 @@ from vcond.publish import builder, squeezer
 from vcond.publish import finisher as module
 from vcond.publish.media_files import publish
 from vcond.publish.revisions import revisions
+from vcond.publish.stored_audio import StoredAudio
 from vcond.publish.texts import all_texts
 from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.storage.files import Files
@@ -231,6 +232,9 @@ def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
         def read(self, file, start, stop):
             return np.arange(start, stop, dtype=np.int16)
 
+        def length(self, file):
+            return 1000
+
     def track(shift: int, samples: int):
         state = fold([
             ev.CallOpened(at=house.at(0), call="u", adapter="t", key="k"),
@@ -238,7 +242,10 @@ def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
             ev.TrackOpened(at=house.at(0), track=0, party=0, codec="L16", rate=8000, shift=shift),
             ev.TrackClosed(at=house.at(1), track=0, samples=samples),
         ])  # fmt: skip
-        return builder.read_track(File(), state.tracks[0])
+        stored = StoredAudio(File(), state.tracks[0])
+        assert stored[0 : len(stored)].tolist() == builder.read_track(File(), state.tracks[0]).tolist()
+        assert stored[1:3].tolist() == stored[0 : len(stored)][1:3].tolist()
+        return stored[0 : len(stored)]
 
     assert track(0, 3).tolist() == [0, 1, 2]
     assert track(2, 5).tolist() == [0, 0, 0, 1, 2]

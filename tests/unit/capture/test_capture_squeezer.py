@@ -16,9 +16,10 @@ from vcond.call import events as ev
 from vcond.call.state import fold
 from vcond.config import RecordConfig
 from vcond.publish import squeezer as module
-from vcond.publish.builder import Builder, _audio
+from vcond.publish.builder import Builder
 from vcond.publish.revisions import revisions
 from vcond.publish.squeezer import Squeezer
+from vcond.publish.stored_audio import StoredAudio
 from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
@@ -119,7 +120,7 @@ async def finished(live: Live, count: list[int], limit: int = LIMIT) -> bytes:
 def from_scratch(live: Live, limit: int = LIMIT) -> bytes:
     journal = live.call.journal
     state = fold(journal.events)
-    audio = {track.index: _audio(journal, track) for track in state.tracks}
+    audio = {track.index: StoredAudio(journal, track) for track in state.tracks}
     return serialize(build_with_media(state, audio, BuildOptions(inline_limit=limit)).document)
 
 

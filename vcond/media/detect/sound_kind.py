@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 
@@ -21,20 +21,31 @@ CHUNK: Final = 60
 """Seconds that are looked at in one go."""
 
 
-def sound_kind(pcm: Pcm, rate: int) -> SoundKind:
+class Samples(Protocol):
+    """Samples of shape (n,): an array of int16, or what reads one when it is asked."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, part: slice, /) -> Pcm:
+        """Those of a stretch."""
+
+
+def sound_kind(pcm: Samples, rate: int) -> SoundKind:
     """The kind of a track's samples, shape (n,), at ``rate`` Hz. What is digital silence counts for nothing."""
     levels: list[float] = []
-    noisy = 0
+    noisy, anything = 0, False
     frame = max(rate // 10, 1)
     for start in range(0, len(pcm), CHUNK * rate):
         part = np.asarray(pcm[start : start + CHUNK * rate], np.float32)
+        anything = anything or bool(np.any(part))
         frames = part[: len(part) // frame * frame].reshape(-1, frame)
         level = np.sqrt(np.mean(frames**2, axis=1))
         crossing = np.mean(frames[:, 1:] * frames[:, :-1] < 0, axis=1)
         levels += level[level > 0].tolist()
         noisy += int(np.sum((level > LOUD) & (crossing > CROSSING)))
     if not levels:
-        return "sound" if np.any(pcm) else "silence"
+        return "sound" if anything else "silence"
     if max(levels) < QUIET:
         return "comfort-noise"
     return "noise" if len(levels) >= 10 * SHORTEST and noisy > 0.9 * len(levels) else "sound"

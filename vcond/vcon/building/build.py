@@ -32,9 +32,10 @@ from vcond.vcon.building.mix import PartyMix, View, mix, over, view
 from vcond.vcon.building.opus_pieces import InMemory, Pieces
 from vcond.vcon.building.parties import parties_of
 from vcond.vcon.building.segments import segments
+from vcond.vcon.building.sound import Sound
 from vcond.vcon.building.transcripts import analyses
 from vcond.vcon.dates import date
-from vcond.vcon.model import SYNTAX, Document, Pcm
+from vcond.vcon.model import SYNTAX, Document
 from vcond.vcon.serialize import serialize
 
 INLINE_LIMIT: Final = 9_500_000
@@ -96,7 +97,7 @@ class Built:
     media: tuple[Media, ...] = ()
 
 
-def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = None) -> Document:
+def build(call: Call, audio: Mapping[int, Sound], options: BuildOptions | None = None) -> Document:
     """The vCon of a call. ``audio``: by track index the samples from the call's zero, at the track's rate.
 
     Raises JournalError when the state is that of no call (no ``CallOpened``).
@@ -106,7 +107,7 @@ def build(call: Call, audio: Mapping[int, Pcm], options: BuildOptions | None = N
 
 def build_with_media(
     call: Call,
-    audio: Mapping[int, Pcm],
+    audio: Mapping[int, Sound],
     options: BuildOptions | None = None,
     *,
     media_url: str = "",

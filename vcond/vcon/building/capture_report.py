@@ -17,8 +17,8 @@ from vcond.call.spans import Spans
 from vcond.call.state import Call, Interval, Track
 from vcond.vcon.building.mix import View, heard, over, pauses, scaled
 from vcond.vcon.building.segments import Segments
+from vcond.vcon.building.sound import Sound
 from vcond.vcon.dates import date
-from vcond.vcon.model import Pcm
 
 VERSION: Final = 1
 """Of the report's body."""
@@ -66,7 +66,7 @@ class Capture:
         return [heard.party for heard in self.parties if heard.audible]
 
 
-def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Heard:
+def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Sound]) -> Heard:
     """Spans of all tracks of a party painted over one another, recording pauses on top."""
     line = Spans()
     tracks = [track for track in call.tracks if track.party == party]
@@ -83,7 +83,7 @@ def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> Hea
     return Heard(party, frames, tracks, any(heard(track, audio) for track in tracks))
 
 
-def capture(call: Call, shown: View, audio: Mapping[int, Pcm], sounds: Mapping[int, str] | None = None) -> Capture:
+def capture(call: Call, shown: View, audio: Mapping[int, Sound], sounds: Mapping[int, str] | None = None) -> Capture:
     """The figures of all parties, and what they mean. ``sounds``: see ``vcond.call.diagnosis.diagnose``.
 
     A party without audio is a gap when it had a track, or is one of two; of more, some never were on our side.

@@ -15,8 +15,9 @@ from vcond.call.spans import HEARD
 from vcond.call.state import Call, Track
 from vcond.vcon.building.audio_forms import LEAST, base64_size, exact, flac_size, smaller
 from vcond.vcon.building.build import HOPE
-from vcond.vcon.building.mix import PartyMix, Sound, pauses, view
+from vcond.vcon.building.mix import PartyMix, pauses, view
 from vcond.vcon.building.opus_pieces import FIRST_SAMPLED, SAMPLED, SECONDS, OpusFile, Pieces
+from vcond.vcon.building.sound import Sound
 
 SETTLED: Final = 60 * SECOND
 """Audio is left alone for so long: late packets and a pause that is told late (``TAKEN_BACK``) change what is younger."""

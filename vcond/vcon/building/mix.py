@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import soxr
 
 from vcond.base.time import MILLI, Instant, nanos, samples
 from vcond.call.events import SpanKind
 from vcond.call.spans import HEARD
 from vcond.call.state import Call, Interval, Track
-from vcond.vcon.building.wav import rounded
+from vcond.vcon.building.resampled import Resampled
+from vcond.vcon.building.sound import Sound
+from vcond.vcon.building.wav import pieces
 from vcond.vcon.model import Pcm
 
 LONGEST = 48 * 3600 * 1_000_000_000
@@ -55,12 +55,12 @@ def over(call: Call) -> Instant:
     return call.ended if call.ended is not None else call.last
 
 
-def heard(track: Track, audio: Mapping[int, Pcm]) -> bool:
+def heard(track: Track, audio: Mapping[int, Sound]) -> bool:
     """Whether anything came in on a track, by its spans or, should a crash have lost those, by its samples."""
     if any(kind in HEARD for _, _, kind in track.spans):
         return True
     pcm = audio.get(track.index)
-    return pcm is not None and bool(np.any(pcm))
+    return pcm is not None and any(np.any(pcm[start:stop]) for start, stop in pieces(len(pcm)))
 
 
 def view(call: Call, tracks: Sequence[Track]) -> View:
@@ -99,16 +99,6 @@ def touches_pause(windows: Sequence[Interval], start: Instant, stop: Instant) ->
     return any(pause.start <= stop and (pause.stop is None or start <= pause.stop) for pause in windows)
 
 
-class Sound(Protocol):
-    """Samples from which stretches are taken: an array of int16, or what reads one when it is asked."""
-
-    def __len__(self) -> int:
-        """How many."""
-
-    def __getitem__(self, part: slice, /) -> Pcm:
-        """Those of a stretch."""
-
-
 class PartyMix:
     """One party's audio in a window; see the module."""
 
@@ -139,19 +129,17 @@ class PartyMix:
         return [(max(a, start), min(b, stop)) for a, b in self._silences if a < stop and b > start]
 
 
-def mix(call: Call, shown: View, party: int, audio: Mapping[int, Pcm]) -> PartyMix:
+def mix(call: Call, shown: View, party: int, audio: Mapping[int, Sound]) -> PartyMix:
     """The mix of a party. Tracks of another rate than the window's are converted."""
-    sources = []
+    sources: list[tuple[int, Sound]] = []
     silences = pauses(call, shown)
     for track in call.tracks:
         if track.party != party:
             continue
         pcm = audio.get(track.index)
         if pcm is not None and len(pcm):
-            if track.rate != shown.rate:
-                # in floats: soxr adds noise to 16-bit samples
-                pcm = rounded(soxr.resample(pcm.astype(np.float32), track.rate, shown.rate))
-            sources.append((-shown.origin, pcm))
+            sound = pcm if track.rate == shown.rate else Resampled(pcm, track.rate, shown.rate)
+            sources.append((-shown.origin, sound))
         for start, stop, kind in track.spans:
             if kind is SpanKind.PAUSED:
                 silences.append((scaled(start, track.rate, shown), scaled(stop, track.rate, shown)))

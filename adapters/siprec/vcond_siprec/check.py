@@ -9,10 +9,10 @@ from typing import Final
 
 from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError, Finding, how_to_install
+from vcond.sdk.decoding import LIBRARY, available
 from vcond.sdk.tls import Served
 from vcond_siprec import dtls, srtp
 from vcond_siprec.config import SiprecConfig
-from vcond_siprec.decoding import LIBRARY, available
 
 WIDE: Final = 16
 """Networks of more addresses than this prefix has hold more than one's own clients."""

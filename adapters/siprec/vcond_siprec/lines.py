@@ -21,7 +21,7 @@ from vcond.sdk.contract import (
     Track,
     Warned,
 )
-from vcond_siprec.decoding import Decoder, decoder
+from vcond.sdk.decoding import Decoder, decoder
 from vcond_siprec.dtls import DtlsReceiver
 from vcond_siprec.keys import Crypto
 from vcond_siprec.recordings import Person
@@ -260,7 +260,7 @@ class _Sound:
         self._decoder: Decoder | None = None
         self._codec, self._rate = format.codec, format.rate
         if self._codec is None:
-            self._decoder = decoder(format)
+            self._decoder = decoder(format.name)
             if self._decoder is not None:
                 self._codec, self._rate = Codec.L16, self._decoder.rate
 

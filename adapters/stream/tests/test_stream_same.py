@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 
+import av
 import numpy as np
 import pytest
-from stream_kit import APART, QUERY, TIMED, A, B, Bench, written
+from stream_kit import APART, QUERY, TIMED, A, B, Bench, text, written
 
 from vcond.media.codecs import Codec, decode, encode
+from vcond.sdk import decoding
 from vcond.sdk.contract import MILLI, SpanKind
-from vcond.sdk.media_stream import GO_ON
-from vcond.testing.sounds import voice
+from vcond.sdk.media_stream import GO_ON, UNSUPPORTED
+from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 
 ANN, BEN = (decode(Codec.PCMU, encode(Codec.PCMU, voice(seed, 3.0))) for seed in (1, 2))
@@ -128,3 +132,74 @@ def test_big_endian_where_little_was_documented_is_heard_and_said():
         assert facts["byteOrder.inbound"] == "big endian, measured, though little was expected"
 
     only("plivo", test)
+
+
+def packets(library: str, rate: int, pcm: np.ndarray) -> list[bytes]:
+    """As RTP would carry it: packets of 20 ms."""
+    codec = av.CodecContext.create(library, "w")
+    codec.sample_rate, codec.layout, codec.format = rate, "mono", "s16"
+    size, out = rate // 50, []
+    for number in range(len(pcm) // size):
+        frame = av.AudioFrame(format="s16", layout="mono", samples=size)
+        frame.planes[0].update(pcm[number * size : (number + 1) * size].tobytes())
+        frame.sample_rate, frame.pts = rate, number * size
+        out += [bytes(packet) for packet in codec.encode(frame)]
+    return out
+
+
+@pytest.mark.parametrize(("encoding", "library", "rate"), [("G722", "g722", 16_000), ("OPUS", "libopus", 48_000)])
+@pytest.mark.parametrize("what", ["whole", "left out", "disordered", "early", "broken"])
+def test_what_telnyx_passes_on_in_the_codec_of_the_call_is_decoded_to_its_place(encoding, library, rate, what):
+    said = [voice(seed, 3.0, rate) for seed in (1, 2)]
+    sent = [packets(library, rate, pcm) for pcm in said]
+    start, *_ = written("telnyx", ANN[:160], BEN[:160])[0][1:]
+    start = "text", start[1].replace(b"PCMU", encoding.encode())
+    frames = [
+        text({"event": "media", "media": {"track": track, "chunk": str(n + 1), "timestamp": str(20 * n),
+            "payload": base64.b64encode(sent[party][n]).decode()}})
+        for n in range(len(sent[0])) for party, track in enumerate(("inbound", "outbound"))
+    ]  # fmt: skip
+    gone = {40, 41, 90} if what == "left out" else {40} if what == "broken" else set()
+
+    def test(bench: Bench) -> None:
+        stream = bench.socket("telnyx")
+        order = list(range(len(frames)))
+        if what == "disordered":
+            order[60:64] = [62, 63, 60, 61]
+        for at, n in enumerate(order):
+            if at == (4 if what == "early" else 0):
+                bench.feed(stream, start)
+            bench.clock.advance(10 * MILLI)
+            if n // 2 in gone and what == "broken":
+                frame = json.loads(frames[n][1])
+                frame["media"]["payload"] = base64.b64encode(b"\xff" * 3 if encoding == "OPUS" else b"").decode()
+                bench.feed(stream, text(frame))
+            elif n // 2 not in gone:
+                bench.feed(stream, frames[n])
+        bench.feed(stream, text({"event": "stop"}))
+        (call,) = bench.host.calls
+        assert [(track.codec, track.rate) for track in call.state.tracks] == [(encoding, rate)] * 2
+        for party, pcm in enumerate(said):
+            audio = heard(bench, party)
+            parts = [find(part, audio) for part in (pcm[rate // 5 : rate // 2], pcm[2 * rate : 5 * rate // 2])]
+            assert min(alike for alike, _ in parts) > 0.9
+            (_, first), (_, last) = parts
+            assert last - first == pytest.approx(2 * rate - rate // 5, abs=rate // 200)
+            for n in gone:
+                middle = first + (n - 10) * rate // 50 + rate // 100
+                assert call.state.tracks[party].spans.kind_at(middle) is SpanKind.LOST
+        assert bench.host.drops == ({("frame", "not-decodable"): 2} if what == "broken" else {})
+        assert not [fact for fact in call.state.facts if fact.name.startswith("byteOrder")]
+
+    only("telnyx", test)
+
+
+def test_without_a_decoder_telnyx_is_told_to_send_another_codec(monkeypatch):
+    monkeypatch.setattr(decoding, "available", lambda: False)
+
+    def test(bench: Bench) -> None:
+        start = "text", written("telnyx", ANN[:160], BEN[:160])[0][1][1].replace(b"PCMU", b"OPUS")
+        assert bench.feed(bench.socket("telnyx"), start) == UNSUPPORTED
+        assert (bench.host.calls, bench.host.drops) == ([], {("stream", "encoding"): 1})
+
+    only("telnyx", test)

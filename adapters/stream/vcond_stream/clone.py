@@ -61,7 +61,8 @@ class Clone:
     def __init__(self, handshake: Handshake) -> None:
         self.handshake = handshake
         self._numbers = MessageNumbers()
-        self._names: frozenset[str] = frozenset()
+        self.source = ""
+        """As that of ``Format``."""
 
     def text(self, raw: bytes) -> Said | Sequence[Said] | None:
         """What a text says. Raises ProtocolError."""
@@ -152,8 +153,8 @@ class Clone:
     ) -> Began:
         """The beginning, from its parts."""
         clock = self.clock()
-        forms = {name: Format(party, codec, rate, clock) for name, party in SIDES.items()}
-        forms[MIXED.party] = Format(MIXED.party, codec, rate, clock, MIXED.who)
+        forms = {name: Format(party, codec, rate, clock, source=self.source) for name, party in SIDES.items()}
+        forms[MIXED.party] = Format(MIXED.party, codec, rate, clock, MIXED.who, self.source)
         return Began(
             call=f"{self.name}:{call}",
             stream=stream,

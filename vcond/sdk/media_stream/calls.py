@@ -20,6 +20,7 @@ from vcond.sdk.contract import (
     Warned,
 )
 from vcond.sdk.media_stream.byteorder import OrderedTrack
+from vcond.sdk.media_stream.decoded import DecodedTrack
 from vcond.sdk.media_stream.dialect import HEARD, PLAYED, Began, Format
 from vcond.sdk.media_stream.settings import StreamSettings
 
@@ -196,7 +197,9 @@ class StreamedCalls:
         return streamed.parties[name]
 
     def _ordered(self, streamed: StreamedCall, form: Format, name: str, party: int, at: Instant) -> Track:
-        """A track, whose samples come in the order that is measured where they have two bytes."""
+        """A track, whose samples are decoded where they have to be, and come in the order that is measured where they have two bytes."""
+        if form.source:
+            return DecodedTrack(self._host, streamed.call, form, party, at)
         if form.codec not in {Codec.L16, Codec.L16BE}:
             return streamed.call.track(party, at=at, codec=form.codec, rate=form.rate, clock=form.clock)
         call = streamed.call

@@ -62,10 +62,14 @@ class Format:
     clock: TrackClock = field(default_factory=MillisClock)
     who: PartyInfo = field(default_factory=PartyInfo)
     """More of another party than the caller and the callee."""
+    source: str = ""
+    """What frames are of where ``codec`` is what they are decoded to: ``OPUS``, ``G722`` (``vcond.sdk.decoding``)."""
 
     @property
     def per_ms(self) -> int:
-        """Bytes of a millisecond."""
+        """Bytes of a millisecond; so many that no frames are joined where each has to be decoded alone."""
+        if self.source:
+            return 1 << 20
         return self.rate // 1000 * (1 if self.codec in {Codec.PCMU, Codec.PCMA} else 2)
 
 

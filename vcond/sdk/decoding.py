@@ -8,7 +8,6 @@ from typing import Final
 
 from vcond.media.av_decoder import AvDecoder
 from vcond.media.codecs import encode
-from vcond.media.rtp.formats import Format
 from vcond.sdk.contract import Codec
 
 LIBRARY: Final = {"opus": ("libopus", 48_000), "g722": ("g722", 16_000), "g729": ("g729", 8_000)}
@@ -30,13 +29,13 @@ class Decoder:
         self._decoder = AvDecoder(library, rate)
 
     def decode(self, payload: bytes) -> bytes:
-        """The samples of one packet, as ``Codec.L16``. Raises BadMediaError."""
+        """The samples of one packet, as ``Codec.L16``. None of an empty packet. Raises BadMediaError."""
         return encode(Codec.L16, self._decoder.decode(payload))
 
 
-def decoder(format: Format) -> Decoder | None:  # noqa: A002
-    """A decoder for a stream; None when there is none for it here."""
-    known = LIBRARY.get(format.name)
+def decoder(name: str) -> Decoder | None:
+    """A decoder for a stream of a codec, by its name in lower case; None when there is none for it here."""
+    known = LIBRARY.get(name)
     if known is None or not available():
         return None
     return Decoder(*known)

@@ -23,6 +23,7 @@ help:
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make coverage        the tests of make quick, measured: what they run of the code, against a floor"
 	@echo "make docs            the tables of docs/ anew from the code"
+	@echo "make site            the documentation as pages for a browser, in site"
 	@echo "make install         vcond on this machine, as a service (root; WITH=webrtc for browsers, WITH=siprec)"
 	@echo "make deb             packages for this Debian, vcond and vcond-webrtc, in dist"
 	@echo "make lint | format | picture | bench | lock | clean"
@@ -87,6 +88,11 @@ lint: setup
 docs: setup
 	$(BIN)/python tools/make_docs.py
 
+.PHONY: site
+site: setup
+	@tools/setup.sh site
+	@$(BIN)/python tools/site.py
+
 format: setup
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
@@ -104,11 +110,12 @@ lock: setup
 	$(COMPILE) --python-version 3.11 --extra embedded --extra siprec --extra webrtc --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
 	$(COMPILE) --python-version 3.11 tests/peers/judges/sdks.in -o tests/peers/judges/sdks.txt
+	$(COMPILE) --python-version 3.11 docs/site/requirements.in -o docs/site/requirements.txt
 	$(COMPILE) --python-version 3.12 --no-deps tests/peers/judges/judges.in -o tests/peers/judges/judges.txt
 	for peer in whip jambonz; do (cd tests/peers/$$peer && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund) || exit 1; done
 	for extra in embedded siprec webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \
 	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 
 clean:
-	rm -rf .venv build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv build dist site demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -69,6 +69,16 @@ sdks() { # the libraries of the platforms that send media streams, which check s
     printf '%s\n' "$wanted" >.peers/sdks/.ready; } || say "the libraries of platforms could not be installed: their tests will say so"
 }
 
+site() { # what makes the documentation's site
+  wanted="$($PYTHON --version) $(sha256sum <docs/site/requirements.txt)"
+  [ "$(cat .peers/site/.ready 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing what makes the documentation's site"
+  rm -rf .peers/site
+  { "$PYTHON" -m venv .peers/site &&
+    .peers/site/bin/python -m pip -qq install --only-binary :all: --require-hashes -r docs/site/requirements.txt &&
+    printf '%s\n' "$wanted" >.peers/site/.ready; } || say "what makes the site could not be installed: its test will say so"
+}
+
 node_peer() { # node_peer NAME WHAT: the packages of npm that tests/peers/NAME locks, in .peers/NAME
   wanted="$(node --version) $(sha256sum <"tests/peers/$1/package-lock.json")"
   [ "$(cat ".peers/$1/.ready" 2>/dev/null)" = "$wanted" ] && return 0
@@ -104,10 +114,12 @@ if [ "${1:-}" = test ]; then
   vosk_model
   judges
   sdks
+  site
   node_peer whip "libdatachannel, which OBS and others publish with"
   node_peer jambonz "jambonz's recording client"
   exit 0
 fi
+[ "${1:-}" != site ] || { site; exit 0; }
 
 need "$PYTHON -c 'import sys; sys.exit(sys.version_info < (3, 11))'" python3
 need "$PYTHON -c 'import venv, ensurepip'" python3-venv

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from vcond.config.schema import DaemonConfig
+
 TOP = Path(__file__).resolve().parents[3]
 PAGES = [
     *(TOP / name for name in ("README.md", "CONTRIBUTING.md")),
@@ -19,10 +21,10 @@ PAGES = [
     *sorted((TOP / "adapters").glob("*/*.md")),
 ]
 NO_CODE = {
-    "vcond.adapters", "vcond.engines", "vcond.sinks",  # groups of entry points
-    "vcond.toml", "vcond.d", "vcond.db", "vcond.log",  # files of an installation
-    "vcond.drain",  # a key
-}  # fmt: skip
+    *("vcond.adapters", "vcond.engines", "vcond.sinks"),  # groups of entry points
+    *(f"vcond.{key}" for key in DaemonConfig.__struct_fields__),  # keys
+}
+FILE = re.compile(r".*\.(toml|d|db|log|json|yml)")
 NOT_HERE = {"adapters/acme/"}
 """What a page tells to make."""
 DOTTED = re.compile(r"vcond(?:_[a-z]+)?(?:\.\w+)+")
@@ -56,9 +58,13 @@ def imported(text: str) -> list[str]:
     return names
 
 
+def is_code(name: str) -> bool:
+    return bool(DOTTED.fullmatch(name)) and name not in NO_CODE and not FILE.fullmatch(name)
+
+
 def named(text: str) -> list[str]:
     """Names of code between backticks."""
-    return [name for name in re.findall(r"`([^`\n]+)`", text) if DOTTED.fullmatch(name) and name not in NO_CODE]
+    return [name for name in re.findall(r"`([^`\n]+)`", text) if is_code(name)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
@@ -74,6 +80,6 @@ def test_what_a_page_names_is_there(page):
 def test_what_is_not_there_is_noticed():
     assert there("vcond.sdk.sink.Sink.deliver")
     assert not there("vcond.delivery.Sink")
-    assert named("`vcond.delivery.Sink`, `vcond.toml`, `vcond check`") == ["vcond.delivery.Sink"]
+    assert named("`vcond.delivery.Sink`, `vcond.toml`, `vcond.drain`, `vcond check`") == ["vcond.delivery.Sink"]
     assert imported("```python\nfrom vcond.sdk import gone\nawait gone()\n```\n") == ["vcond.sdk.gone"]
     assert not there("vcond.sdk.gone")

@@ -18,7 +18,7 @@ from vcond.media.rtp.sources import SECOND, Feed
 LEAST: Final = 5.0
 """Seconds between two reports, on average (section 6.2)."""
 EARLY: Final = 1.21828
-"""Divides an interval that chance made between a half and one and a half of that (section 6.3.1)."""
+"""The ratio that divides an interval that chance made between a half and one and a half of that (section 6.3.1)."""
 
 
 class Reporter(Generic[Moment]):

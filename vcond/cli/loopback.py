@@ -21,7 +21,7 @@ import numpy as np
 import structlog.testing
 
 from vcond.app.daemon import Daemon
-from vcond.base.errors import ConfigError, PeerError, VcondError
+from vcond.base.errors import ConfigError, PeerError, RefusedError, VcondError
 from vcond.config import Config, Loaded
 from vcond.config.schema import OpsConfig, RecordConfig, SealConfig, WebConfig
 from vcond.demo import player
@@ -31,6 +31,7 @@ from vcond.sdk.contract import Finding
 from vcond.speech.config import SpeechConfig
 from vcond.vcon import read, validate
 from vcond_asterisk import loopback as asterisk
+from vcond_freeswitch import loopback as freeswitch
 from vcond_siprec import loopback as siprec
 
 PATH: Final = "/loopback"
@@ -38,6 +39,7 @@ SECONDS: Final = 2
 ENOUGH: Final = 0.9
 """The part of what was sent that must be in the record."""
 READY_LIMIT, CALL_LIMIT, VCON_LIMIT = 30.0, 30.0, 30.0
+BY_HAND: Final = "place a call by hand and check it with vcond doctor"
 LOOK_EVERY: Final = 0.05
 REMOVALS: Final = 100
 """Tries to remove the folder, a tenth of a second apart."""
@@ -68,14 +70,21 @@ class Loop:
     """What the adapter of its own daemon has, by what the configuration has."""
     place: Place
     means: str
+    impossible: Callable[[Mapping[str, Any]], str] = lambda _: ""
+    """Why none can be placed with what the configuration has; empty when one can."""
+    tidy: Callable[[Mapping[str, Any]], None] = lambda _: None
+    """Removes what ``section`` made outside of the daemon's folder."""
+    may_refuse: bool = False
+    """Whether the system may forbid it and be right: then it is a warning."""
 
 
 class _FailedError(Exception):
     """A stage that did not come; what is told of it."""
 
-    def __init__(self, stage: str, why: str, fix: str) -> None:
+    def __init__(self, stage: str, why: str, fix: str, *, allowed: bool = False) -> None:
+        """``allowed``: the system is right to say no."""
         super().__init__(why)
-        self.stage, self.why, self.fix = stage, why, fix
+        self.stage, self.why, self.fix, self.allowed = stage, why, fix, allowed
 
 
 def recording() -> Recording:
@@ -105,10 +114,31 @@ async def _published(at: At) -> None:
     await publish(f"{at.url.rstrip('/')}{PATH}", at.token, SECONDS)
 
 
+async def _in_a_room(at: At) -> None:
+    from vcond.cli.janus_publisher import publish  # likewise
+
+    await publish(at.section, SECONDS)
+
+
+def _of_a_room(configured: Mapping[str, Any]) -> Mapping[str, Any]:
+    from vcond.cli.janus_publisher import section
+
+    return section(configured)
+
+
 LOOPS: Final[Mapping[str, Loop]] = {
     "asterisk": Loop(
         asterisk.section, lambda at: asterisk.place(at.section, SECONDS), "two channels in a bridge of Asterisk"
     ),
+    "freeswitch": Loop(
+        freeswitch.section,
+        lambda at: freeswitch.place(at.section, SECONDS),
+        "a pair of loopback channels",
+        impossible=freeswitch.impossible,
+        tidy=freeswitch.tidy,
+        may_refuse=True,
+    ),
+    "janus": Loop(_of_a_room, _in_a_room, "two publishers in a room of their own"),
     "siprec": Loop(siprec.section, lambda at: siprec.place(at.attached, SECONDS), "a recording session"),
     "twilio": Loop(
         _but(("auth_tokens", "public_url"), path=PATH, grace=0), _stream(PATH), "a stream as Twilio's"
@@ -133,9 +163,10 @@ def loopback(loaded: Loaded, loops: Mapping[str, Loop] = LOOPS) -> list[Finding]
     found = []
     for name, section in loaded.config.adapters.items():
         loop = loops.get(str(section.get("type", name)))
-        if loop is None:
-            fix = "place a call by hand and check it with vcond doctor"
-            found.append(Finding("warning", f"loopback {name}", "cannot place a test call through it", fix))
+        why = "" if loop is None else loop.impossible({key: value for key, value in section.items() if key != "type"})
+        if loop is None or why:
+            told = "cannot place a test call through it" + (f": {why}" if why else "")
+            found.append(Finding("warning", f"loopback {name}", told, BY_HAND))
         else:
             with _folder() as folder:
                 found += asyncio.run(through(loaded, name, loop, folder))
@@ -169,7 +200,10 @@ async def through(loaded: Loaded, name: str, loop: Loop, folder: Path) -> list[F
             told = next((line for line in reversed(worst) if "hint" in line), worst[-1] if worst else None)
             logged = f" ({told['event']}{_more(told)})" if told else ""
             fix = str(told.get("hint") or why.fix) if told else why.fix
-            found.append(Finding("error", what, f"{why.stage}: {why.why}{logged}", fix))
+            if why.allowed:
+                found.append(Finding("warning", what, f"{why.stage}: {why.why}", why.fix))
+            else:
+                found.append(Finding("error", what, f"{why.stage}: {why.why}{logged}", fix))
         except VcondError as why:
             found.append(Finding("error", what, str(why), "correct the key named here"))
     return found
@@ -213,6 +247,8 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
                 await loop.place(At(web.base_url, loaded.config.web.token, section, _said(daemon, name)[1]))
         except (PeerError, ConfigError, TimeoutError) as why:
             text = str(why) or f"was not over in {CALL_LIMIT:g} s"
+            if loop.may_refuse and isinstance(why, RefusedError):
+                raise _FailedError("call", text, f"allow it for this check, or {BY_HAND}", allowed=True) from None
             raise _FailedError("call", text, "run vcond check without --loopback") from None
         yield f"a call was placed, and hung up: {loop.means}"
         vcons = folder / "vcons"
@@ -224,6 +260,7 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
         running.cancel()
         with suppress(asyncio.CancelledError, VcondError):
             await running
+        loop.tidy(loaded.config.adapters[name])
 
 
 def _attached(daemon: Daemon, name: str) -> bool:

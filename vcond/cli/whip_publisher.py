@@ -23,7 +23,7 @@ CLOSE_LIMIT = 5.0
 REFUSED = 400
 
 
-class _Tone(MediaStreamTrack):
+class Tone(MediaStreamTrack):
     """A tone, mono, 20 ms a frame, until it has lasted long enough."""
 
     kind = "audio"
@@ -55,14 +55,14 @@ async def publish(url: str, token: str, seconds: float) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for party, hertz in (("caller", 300.0), ("agent", 500.0)):
-                    tasks.create_task(_one(http, url, party, _Tone(hertz, seconds)))
+                    tasks.create_task(_one(http, url, party, Tone(hertz, seconds)))
         except* (OSError, TimeoutError, aiohttp.ClientError) as why:
             raise UnreachableError(
                 f"a publisher was not connected: {str(why.exceptions[0]) or 'no answer in time'}"
             ) from why
 
 
-async def _one(http: aiohttp.ClientSession, url: str, party: str, tone: _Tone) -> None:
+async def _one(http: aiohttp.ClientSession, url: str, party: str, tone: Tone) -> None:
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
         transceiver = connection.addTransceiver(tone, direction="sendonly")

@@ -32,6 +32,8 @@ class Channel:
     bypass: bool = False
     codec_channels: int = 1
     app: str = "bridge"
+    loopback: str = ""
+    """The other half of a loopback pair."""
     ended: bool = False
     """Its hang-up has begun."""
     variables: dict = field(default_factory=dict)

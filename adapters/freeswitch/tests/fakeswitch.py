@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 from fakeparts import Channel, Session
 from faketaps import FRAME, FakeTaps
 
@@ -114,12 +116,21 @@ class FakeSwitch(FakeTaps):
         return EPOCH_US + round(asyncio.get_running_loop().time() * 1e6)
 
     def create(
-        self, *, number="1001", label="Ann Example", destination="1002", other="", inbound=True, uuid=""
+        self,
+        *,
+        number="1001",
+        label="Ann Example",
+        destination="1002",
+        other="",
+        inbound=True,
+        uuid="",
+        name="",
+        loopback="",
     ) -> Channel:
         uuid = uuid or f"{next(self._numbers):08d}-aaaa-bbbb-cccc-000000000000"
         direction = "inbound" if inbound else "outbound"
-        name = f"sofia/internal/{number if inbound else destination}@pbx.example.com"
-        channel = Channel(uuid, direction, name, number, label, destination, self.stamp(), other)
+        name = name or f"sofia/internal/{number if inbound else destination}@pbx.example.com"
+        channel = Channel(uuid, direction, name, number, label, destination, self.stamp(), other, loopback=loopback)
         channel.listed = asyncio.get_running_loop().time() + self.table_lag
         self.channels[uuid] = channel
         self.tell("CHANNEL_CREATE", channel)
@@ -202,6 +213,8 @@ class FakeSwitch(FakeTaps):
         }  # fmt: skip
         if channel.other:
             told["Other-Leg-Unique-ID"] = channel.other
+        if channel.loopback:
+            told["variable_other_loopback_leg_uuid"] = channel.loopback
         if channel.bypass:
             told["variable_bypass_media"] = "true"
         return told
@@ -342,6 +355,29 @@ class FakeSwitch(FakeTaps):
         answer = "-ERR permission denied\n" if denied else self._run(line)
         session.event(self.headers("BACKGROUND_JOB") | {"Job-UUID": job, "_body": answer})
 
+    def _originate(self, words: list[str]) -> str:
+        """A pair of loopback channels with an inline dialplan that answers, and a tone: events as ``data/loopback`` has them."""
+        found = re.fullmatch(r"\{origination_uuid=([0-9a-f-]+)\}loopback/m:~:answer~echo/default/inline", words[0])
+        tone = re.fullmatch(r"&playback\(tone_stream://%\((\d+),0,(\d+)\)\)", words[1])
+        if found is None or tone is None or len(words) != 2:
+            return "-ERR SUBSCRIBER_ABSENT\n"
+        name = "loopback/m:~:answer~echo"
+        one = self.create(inbound=False, uuid=found[1], name=f"{name}-a")
+        two = self.create(loopback=one.uuid, name=f"{name}-b")
+        one.loopback, one.app, two.app = two.uuid, "playback", "echo"
+        pair, seconds = [one, two], int(tone[1]) / 1000
+        for channel in pair:
+            self.answer(channel)
+            said = (np.sin(2 * np.pi * int(tone[2]) * np.arange(round(16000 * seconds)) / 16000) * 8000).astype("<i2")
+            channel.says.append([said.tobytes(), 0, asyncio.get_running_loop().create_future()])
+        self._spawn(self._ends(pair, seconds))
+        return f"+OK {found[1]}\n"
+
+    async def _ends(self, pair: list[Channel], seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        for channel in pair:
+            self.hang_up(channel)
+
     def _run(self, line: str) -> str:
         word, *words = line.split(" ")
         channel = self.channels.get(words[0]) if words else None
@@ -357,6 +393,8 @@ class FakeSwitch(FakeTaps):
                 {"uuid": one.uuid, "direction": one.direction} for one in self.channels.values() if one.listed <= now
             ]
             return json.dumps({"row_count": len(rows), **({"rows": rows} if rows else {})})
+        if word == "originate":
+            return self._originate(words)
         if channel is None:
             return "-ERR No such channel!\n"
         if word == "uuid_dump":

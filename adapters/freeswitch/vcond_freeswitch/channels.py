@@ -48,7 +48,8 @@ class Channels:
         )
         leg.who, leg.sip, leg.dialled = who(event, self._config), clean(event.sip_call_id), clean(event.destination)
         leg.source, leg.called = event.transfer_source if late else "", event.direction == "outbound"
-        leg.relay = bool(event.loopback) or event.channel.startswith(LOOPBACK)
+        relay = bool(event.loopback) or event.channel.startswith(LOOPBACK)
+        leg.relay = relay and not self._config.loops_speak
         self.legs[event.leg] = leg
         conversation.add(leg)
         half = self.legs.get(event.loopback)

@@ -163,6 +163,12 @@ def fork_stop(uuid: str) -> str:
     return f"uuid_audio_fork {channel(uuid)} stop {FORK_NAME}"
 
 
+def loopback(uuid: str, milliseconds: int) -> str:
+    """Make a pair of channels that are answered and dial nobody: one hears a tone for so long, and the other sends it back."""
+    given = f"{{origination_uuid={channel(uuid)}}}loopback/m:~:answer~echo/default/inline"
+    return f"originate {given} &playback(tone_stream://%({int(milliseconds)},0,400))"
+
+
 def media(uuid: str) -> str:
     """Bring the media of a bypassed call back through the switch."""
     return f"uuid_media {channel(uuid)}"

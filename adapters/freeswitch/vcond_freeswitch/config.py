@@ -84,6 +84,11 @@ class Config(Selection, forbid_unknown_fields=True, kw_only=True):
         return self
 
     @property
+    def loops_speak(self) -> bool:
+        """Whether ``loopback/...`` channels are parties: only when ``include`` names them, as for ``vcond check --loopback``."""
+        return any(pattern.startswith("loopback/") for pattern in self.include)
+
+    @property
     def local(self) -> bool:
         """Whether the switch is on this machine."""
         return is_loopback(self.host)

@@ -13,12 +13,13 @@ from daemon_kit import LIMIT, House
 
 from vcond.testing.certificates import certificate
 from vcond.testing.needs import needs
+from vcond.testing.sounds import voice
 
 ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "adapters" / "siprec" / "tests"))
 from siprec_client import ALICE, BOB, Client, Leg, metadata  # noqa: E402
 
-CALLS = 20
+CALLS, SESSIONS = 20, 100
 
 
 def house(tmp_path: Path) -> tuple[House, int]:
@@ -89,25 +90,63 @@ async def test_sighup_takes_a_new_certificate_and_keeps_the_old_one_when_it_is_n
         assert await shown() != first
 
 
-async def test_sipp_ends_the_calls_that_it_began_before_the_kill(tmp_path: Path):
+async def sipp(folder: Path, port: int, scenario: str, *options: str) -> asyncio.subprocess.Process:
     program = shutil.which("sipp")
     needs(program, "sipp is missing: apt-get install sip-tester")
+    return await asyncio.create_subprocess_exec(
+        program, f"127.0.0.1:{port}", "-i", "127.0.0.1", "-sf", ROOT / "tests/peers/sipp" / scenario, "-nostdin",
+        "-timeout", "120", "-t", "u1", *options,
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+
+
+async def well(running: asyncio.subprocess.Process) -> int:
+    """How many of its calls it says went well, at its end."""
+    async with asyncio.timeout(LIMIT):
+        out, _ = await running.communicate()
+    return int(re.findall(rb"Successful call +\| +\d+ +\| +(\d+)", out)[-1])
+
+
+async def test_health_checks_at_200_a_second_cost_a_hundred_recordings_nothing(tmp_path: Path):
+    it, port = house(tmp_path)
+    clients = [Client(port, Leg("1", burst=25)) for _ in range(SESSIONS)]
+    words = [voice(number, 3.0) for number in range(SESSIONS)]
+    running = None
+    try:
+        async with it.running() as vcond:
+            for number, client in enumerate(clients):
+                assert (await client.invite(metadata(ALICE, session=f"ses-{number}"))).status == 200
+            # 50 at once at most: on a machine that stands still for seconds the limit of OPTIONS is not what is asked
+            running = await sipp(tmp_path, port, "options.xml", "-m", "1000", "-r", "200", "-l", "50")
+            await asyncio.gather(*(client.legs[0].speak(said) for client, said in zip(clients, words, strict=True)))
+            assert await well(running) == 1000
+            for client in clients:
+                assert (await client.bye()).status == 200
+            documents = await vcond.delivered(SESSIONS)
+    finally:
+        if running is not None and running.returncode is None:
+            running.kill()
+            await running.wait()
+        for client in clients:
+            await client.close()
+    for document in documents:
+        (party,) = report(document)["parties"]
+        assert party["seconds"]["received"] + party["seconds"]["silent"] >= 3.0
+
+
+async def test_sipp_ends_the_calls_that_it_began_before_the_kill(tmp_path: Path):
     it, port = house(tmp_path)
     running = None
     try:
         async with it.running() as vcond:
-            running = await asyncio.create_subprocess_exec(
-                program, f"127.0.0.1:{port}", "-i", "127.0.0.1", "-sf", ROOT / "tests/peers/sipp/call.xml", "-nostdin",
-                "-timeout", "120", "-d", "12000", "-t", "u1", "-m", str(CALLS), "-r", str(CALLS), "-l", str(CALLS),
-                cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
+            running = await sipp(
+                tmp_path, port, "call.xml", "-d", "12000", "-m", str(CALLS), "-r", str(CALLS), "-l", str(CALLS)
+            )
             await vcond.until("calls", lambda calls: len(calls) == CALLS)
             await vcond.ticks(3)
             await vcond.kill()
         async with it.running() as vcond:
-            async with asyncio.timeout(LIMIT):
-                out, _ = await running.communicate()
-            assert int(re.findall(rb"Successful call +\| +\d+ +\| +(\d+)", out)[-1]) == CALLS
+            assert await well(running) == CALLS
             documents = await vcond.delivered(CALLS)
     finally:
         if running is not None and running.returncode is None:

@@ -23,7 +23,9 @@ SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
 FUZZ_SECONDS: Final = 300.0
 """For all fuzz tests together, in equal shares."""
 
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True)  # no test fails because a machine is busy
+hypothesis.settings.register_profile(
+    "house", deadline=None, print_blob=True, max_examples=50
+)  # no test fails because a machine is busy
 hypothesis.settings.load_profile("house")
 
 

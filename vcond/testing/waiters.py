@@ -28,7 +28,7 @@ class Waiters(ABC):
             except Exception as why:  # noqa: BLE001 - a test's own mistake belongs to the test, not to the adapter
                 waiter.set_exception(why)
 
-    async def until(self, predicate: Callable[[], bool], *, within: float = 10.0, what: str = "") -> None:
+    async def until(self, predicate: Callable[[], bool], *, within: float = 60.0, what: str = "") -> None:
         """Wait until something is true; looked at whenever something happens here, never polled.
 
         A predicate that raises LookupError (a call, party, track that is not there yet) is not true yet. Raises

@@ -29,7 +29,7 @@ async def options(port: int, tls: ssl.SSLContext) -> bytes:
             b"OPTIONS sip:srs@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:9;branch=z9hG4bKo\r\n"
             b"From: <sip:c@x>;tag=1\r\nTo: <sip:srs@127.0.0.1>\r\nCall-ID: o\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         )
-        return await asyncio.wait_for(reader.read(4096), 10)
+        return await reader.read(4096)
     finally:
         writer.close()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)

@@ -99,8 +99,7 @@ class Publisher:
         assert answer.status == 201, await answer.text()
         self.location, self.tag = answer.headers["Location"], answer.headers["ETag"]
         await self.connection.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
-        async with asyncio.timeout(20):
-            await self.connected.wait()
+        await self.connected.wait()
 
     async def hang_up(self) -> int:
         async with self.http.delete(self.location) as answer:

@@ -52,6 +52,7 @@ class WebRtcLine(RigCall):
 
 class WebRtcRig(Rig):
     virtual = False
+    patience = 120.0
     can = frozenset({"pause", "cut", "resume", "restart", "garbage"})
     private = (*NAMES, *TELS)
     tolerance_ms = 60.0

@@ -51,15 +51,14 @@ async def _answers(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.setblocking(False)
         asking.bind(("127.0.0.1", 0))
-        async with asyncio.timeout(20):
-            while True:
-                await loop.sock_sendto(asking, request, ("127.0.0.1", port))
-                try:
-                    async with asyncio.timeout(0.2):
-                        await loop.sock_recv(asking, 2048)
-                except TimeoutError:
-                    continue
-                return
+        while True:
+            await loop.sock_sendto(asking, request, ("127.0.0.1", port))
+            try:
+                async with asyncio.timeout(0.2):
+                    await loop.sock_recv(asking, 2048)
+            except TimeoutError:
+                continue
+            return
 
 
 def today() -> LoopClock:

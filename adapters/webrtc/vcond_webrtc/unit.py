@@ -23,6 +23,6 @@ async def forbids_executable_memory(systemctl: str = "systemctl") -> bool | None
             told, _ = await process.communicate()
     except TimeoutError:
         process.kill()
-        await process.wait()
+        await process.communicate()  # not wait(): the pipe is to be closed too
         return None
     return {b"yes": True, b"no": False}.get(told.strip())

@@ -73,8 +73,7 @@ async def finishing(house, outbox, tmp_path: Path, **record):
 
 
 async def idle(finisher: Finisher) -> None:
-    async with asyncio.timeout(20):
-        await finisher.idle()
+    await finisher.idle()
 
 
 def ended(house, *, answered: bool = True):

@@ -14,6 +14,7 @@ from vcond.base.tls import Served
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
 from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 from vcond.testing.certificates import certificate
+from vcond.testing.time import run_virtual
 
 KEY = "list-key-1"
 API = "api-token-1"
@@ -196,13 +197,20 @@ async def test_an_echo_of_something_else_is_no_success(conserver, make, answer):
         (Hang(store=True), "timeout"),
     ],
 )
-async def test_a_connection_that_fails_is_tried_again(conserver, make, fault, reason):
-    conserver.next(fault)
-    sink = make(total_timeout=0.3, mode="vcon", token=API)
-    with pytest.raises(Retry) as caught:
-        await sink.deliver(sealed(1))
-    assert (caught.value.reason, caught.value.whole_sink) == (reason, True)
-    assert (await sink.deliver(sealed(1))).status == 201
+def test_a_connection_that_fails_is_tried_again(fault, reason):
+    async def main():
+        async with FakeConserver(tokens=[API]) as conserver:
+            conserver.next(fault)
+            sink = ConserverSink(
+                ConserverConfig(url=conserver.url, ingress_lists=["edge"], mode="vcon", token=API, total_timeout=0.3)
+            )
+            with pytest.raises(Retry) as caught:
+                await sink.deliver(sealed(1))
+            assert (caught.value.reason, caught.value.whole_sink) == (reason, True)
+            assert (await sink.deliver(sealed(1))).status == 201
+            await sink.close()
+
+    run_virtual(main())
 
 
 async def test_nobody_listens(conserver, make):

@@ -27,14 +27,18 @@ class WallClock:
     now = staticmethod(time.time_ns)
 
 
+def serving():
+    return FakeConserver(ingress_auth={"edge": KEY}, tokens=["api"])
+
+
 @pytest.fixture
 async def conserver():
-    async with FakeConserver(ingress_auth={"edge": KEY}, tokens=["api"]) as running:
+    async with serving() as running:
         yield running
 
 
 def sink_of(conserver, **options):
-    base = {"url": conserver.url, "ingress_lists": ["edge"], "token": KEY, "total_timeout": 0.5}
+    base = {"url": conserver.url, "ingress_lists": ["edge"], "token": KEY, "total_timeout": 60}
     return ConserverSink(ConserverConfig(**(base | options)))
 
 
@@ -68,15 +72,20 @@ def expected(*numbers):
     ids=repr,
 )
 @pytest.mark.parametrize("mode", ["external-ingress", "vcon"])
-async def test_what_passes_by_itself_loses_and_changes_nothing(tmp_path, conserver, fault, mode):
-    conserver.next(*[fault, fault, None] * 2)
-    sink = sink_of(conserver, mode=mode, token=KEY if mode == "external-ingress" else "api", total_timeout=0.2)
-    async with Running(tmp_path, sink, clock=WallClock()) as it:
-        await publish(it.outbox, *range(COUNT))
-        await it.wait_for(COUNT)
-        assert sorted(it.delivered) == [uuid_of(n) for n in range(COUNT)]
-        entry = await it.outbox.get(uuid_of(0))
-        assert entry.sinks[0].status in {201, 204}
+def test_what_passes_by_itself_loses_and_changes_nothing(tmp_path, fault, mode):
+    async def main():
+        async with serving() as conserver:
+            conserver.next(*[fault, fault, None] * 2)
+            token = KEY if mode == "external-ingress" else "api"
+            async with Running(tmp_path, sink_of(conserver, mode=mode, token=token), clock=LoopClock()) as it:
+                await publish(it.outbox, *range(COUNT))
+                await it.wait_for(COUNT)
+                assert sorted(it.delivered) == [uuid_of(n) for n in range(COUNT)]
+                entry = await it.outbox.get(uuid_of(0))
+                assert entry.sinks[0].status in {201, 204}
+            return conserver
+
+    conserver = run_virtual(main())
     assert conserver.bodies() == expected(*range(COUNT))
     repeats = len(conserver.received) - COUNT
     assert (repeats > 0) == fault.store  # at least once, and more than once only when the answer did not reach us
@@ -94,7 +103,7 @@ async def test_a_conserver_that_is_down_and_comes_back(tmp_path, conserver):
 async def test_a_slow_conserver_is_not_given_up(tmp_path, conserver):
     until_then = asyncio.Event()
     conserver.always = Slow(until_then)
-    async with Running(tmp_path, sink_of(conserver, total_timeout=60), clock=WallClock()) as it:
+    async with Running(tmp_path, sink_of(conserver), clock=WallClock()) as it:
         await publish(it.outbox, 1, 2, 3)
         await conserver.wait_for(tries=2)
         assert conserver.peak == 2

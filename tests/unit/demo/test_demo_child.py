@@ -118,7 +118,7 @@ asyncio.run(demo())
     running = await asyncio.create_subprocess_exec(sys.executable, "-c", demo, stdout=asyncio.subprocess.PIPE)
     pidfd = os.pidfd_open(int(await running.stdout.readline()))
     running.kill()
-    await running.wait()
+    await running.communicate()  # the pipe is closed too
     await ended(pidfd)
 
 

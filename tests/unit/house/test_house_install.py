@@ -34,9 +34,7 @@ def test_what_is_installed_is_what_the_tests_ran_with(lock: str):
 
 def install(**environment: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(TOP / "tools" / "install.sh")]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False
-    )
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
 def test_an_unknown_extra_is_refused_before_anything_is_written(tmp_path: Path):

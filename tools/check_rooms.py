@@ -19,7 +19,7 @@ PLAIN = {"base.errors", "base.time"}
 # room -> the rooms of vcond, or modules of theirs, that it may import, besides itself; from the ground up
 TABLE: dict[str, set[str]] = {
     "base": set(),
-    "storage": set(),
+    "storage": {"base.errors"},
     "policy": PLAIN,
     "call": {"policy", *PLAIN},
     "media": PLAIN,
@@ -65,7 +65,7 @@ TABLE: dict[str, set[str]] = {
 JOBS = {
     "base": "errors, time, waits before another try, logs, metrics, tasks, systemd, TLS contexts",
     "policy": "who may do what with what is recorded: pause it, let it go on. Pure",
-    "storage": "the one door to the disk, for reading and writing",
+    "storage": "the one door to the disk, for reading and writing; encryption of what is kept, and its keys",
     "call": "events, the call as a fold over them, causes, merging. Pure",
     "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",
     "sip": "SIP messages, transactions and dialogs of a server, for adapters. Pure, but for `sip/server.py` and `sip/transports.py`",

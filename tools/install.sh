@@ -59,7 +59,7 @@ if [ -z "$ROOT" ]; then
   chown -R root:vcond /etc/vcond
   chmod 0750 /etc/vcond /etc/vcond/vcond.d
   chmod 0640 /etc/vcond/vcond.toml
-  install -d -o vcond -g vcond -m 0700 /var/lib/vcond
+  install -d -o vcond -g vcond -m 0700 /var/lib/vcond /var/lib/vcond-keys
   if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 fi
 

@@ -20,6 +20,7 @@ import structlog
 
 from vcond import __version__
 from vcond.app import plugins
+from vcond.app.encryption import Sweep
 from vcond.app.lifecycle import TICK, Lifecycle
 from vcond.app.supervisor import Supervisor
 from vcond.app.wiring import Parts
@@ -92,6 +93,8 @@ class Daemon:
         finally:
             await parts.outbox.close()
             await parts.store.close()
+            if parts.keys is not None:
+                parts.keys.close()
 
     def _finishing(self) -> bool:
         """Whether a vCon is still to be made; amended ones only when there is an engine for the texts."""
@@ -115,6 +118,9 @@ class Daemon:
                 await parts.ops.start()
                 background.append(tasks.create_task(lifecycle.tick(), name="tick"))
                 background.append(tasks.create_task(lifecycle.watchdog(), name="watchdog"))
+                if parts.keys is not None:
+                    sweep = Sweep(parts.keys, Path(parts.config.vcond.state_dir))
+                    background.append(tasks.create_task(sweep.run(), name="keys"))
                 supervisor.start(adapters)
                 background.append(tasks.create_task(self._look_after(supervisor), name="old journals"))
                 with lifecycle.signals():

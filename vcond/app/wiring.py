@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from vcond.app import plugins
+from vcond.app import encryption, plugins
 from vcond.app.old_journals import OldJournals
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
@@ -49,13 +49,16 @@ class Parts:
         self.started = False
         self.stopping = False
         self.last_beat = 0.0
-        files = Files()
+        state_dir = Path(self.config.vcond.state_dir)
+        with naming_files(loaded.origin):
+            self.keys = encryption.key_store(self.config.keys, state_dir, writes=True)
+        files = encryption.disk(self.config.keys, self.keys, state_dir)
         with naming_files(loaded.origin):
             sinks = plugins.sinks(self.config, clock=clock.now, files=files)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
-        state_dir = made_state_dir(Path(self.config.vcond.state_dir))
+        made_state_dir(state_dir)
         self.forms = MadeForms(state_dir / "forms", sinks, files)
         self.speech = speech_of(self.config.speech, clock=clock)
         self.outbox = Outbox(
@@ -157,7 +160,7 @@ def facts(speech: Speech | Speeches) -> dict[str, str]:
     return {"speech_engine": speech.choice.engine} if speech.choice.engine else {}
 
 
-def made_state_dir(folder: Path) -> Path:
+def made_state_dir(folder: Path) -> None:
     """The folder of all that the daemon keeps. Raises ConfigError when it cannot be made or used."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -165,4 +168,3 @@ def made_state_dir(folder: Path) -> Path:
         raise ConfigError(f"cannot make {folder}: {why.strerror}", "vcond.state_dir") from None
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise ConfigError(f"{folder} is not writable for this user", "vcond.state_dir")
-    return folder

@@ -13,8 +13,9 @@ from vcond import __version__
 from vcond.base.errors import InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
+from vcond.cli.keys import keys_app
 from vcond.cli.model import model_app
-from vcond.cli.options import DEFAULT, ConfigFile, load_all, load_daemon
+from vcond.cli.options import DEFAULT, ConfigFile, kept_files, load_all, load_daemon
 from vcond.cli.outbox import outbox_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
@@ -136,7 +137,7 @@ def calls(
 
         until_interrupted(lambda: live_calls(load_daemon(config), sys.stdout))
         return
-    rows = summaries(load_daemon(config))
+    rows = summaries(load_daemon(config), lambda: kept_files(config))
     _print(rows, as_json, render.calls(rows))
 
 
@@ -155,7 +156,7 @@ def show(
         document, lines = summary(Path(call))
         _print(document, as_json, lines)
         return
-    found = find(load_daemon(config), call)
+    found = find(load_daemon(config), call, lambda: kept_files(config))
     _print(found, as_json, render.call(found))
 
 
@@ -170,10 +171,10 @@ def doctor(
 
     daemon, kinds = found.configured(config, needed=not os.path.lexists(call))
     if call:
-        row = found.examine(daemon, kinds, call)
+        row = found.examine(daemon, kinds, call, lambda: kept_files(config))
         _print(row, as_json, found.lines(row))
         raise typer.Exit(1 if found.wrong(row) else 0)
-    rows, short_of = found.overview(daemon, kinds)
+    rows, short_of = found.overview(daemon, kinds, lambda: kept_files(config))
     _print({"short_of": short_of, "calls": rows}, as_json, found.overview_lines(rows, short_of))
     raise typer.Exit(1 if short_of or any(map(found.wrong, rows)) else 0)
 
@@ -235,7 +236,7 @@ def export(
     from vcond.cli.export import export as copy
     from vcond.cli.export import lines
 
-    rows = copy(load_daemon(config), to, uuid, since, until)
+    rows = copy(load_daemon(config), to, uuid, since, until, kept_files(config))
     _print(rows, as_json, lines(rows))
     raise typer.Exit(0 if rows else 1)
 
@@ -254,12 +255,13 @@ def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
 def replay(
     journal: Annotated[Path, typer.Argument(help="The folder of a call's journal.")],
     out: Annotated[Path | None, typer.Option(help="Write the journal's vCon to this file.")] = None,
+    config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Read a journal and show its events, state and vCon. The journal is not changed."""
     from vcond.cli.replay import replay as replay_one
 
-    result, lines, valid = replay_one(journal, out)
+    result, lines, valid = replay_one(journal, out, kept_files(config))
     _print(result, as_json, lines)
     raise typer.Exit(0 if valid else 1)
 
@@ -352,6 +354,7 @@ def demo(
 
 
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vcond.app import plugins
+from vcond.app import encryption, plugins
 from vcond.base import tls
 from vcond.base.errors import PeerError, VcondError
 from vcond.capture.clock import SteadyClock
@@ -97,6 +97,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         fix = "set web.certificate, or put a TLS proxy in front of it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += [*_name(config), *_files(loaded), *_ops(config)]
+    found += encryption.look(config.keys, Path(config.vcond.state_dir))
     found += _seal(config)
     found += _certificates(config)
     found += _same_receiver(sinks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vcond.config import DaemonConfig, adapter_kinds, load_daemon
 from vcond.journal import read_folder
 from vcond.media.detect.sound_kind import sound_kind
 from vcond.publish.summary import detail
+from vcond.storage.files import Files
 from vcond.vcon import Document
 
 PURPOSE = "vcond-capture-report"
@@ -48,17 +49,17 @@ def configured(path: Path, *, needed: bool) -> tuple[DaemonConfig, dict[str, str
     return load_daemon(path, os.environ), adapter_kinds(path, os.environ)
 
 
-def examine(config: DaemonConfig, kinds: Mapping[str, str], call: str) -> Row:
+def examine(config: DaemonConfig, kinds: Mapping[str, str], call: str, files: Callable[[], Files] = Files) -> Row:
     """One call, by the beginning of its id, the folder of its journal, or a vCon file.
 
-    ``kinds``: of adapters by the names of their sections. Raises RefusedError, AmbiguousError, StorageError.
+    ``kinds``: of adapters by the names of their sections; ``files`` reads journals. Raises RefusedError, AmbiguousError, StorageError.
     """
     path = Path(call)
     if path.is_dir():
-        return _finished(_of_journal(path), kinds)
+        return _finished(_of_journal(path, files()), kinds)
     if path.is_file():
         return _finished(_of_vcon(load_vcon(path)), kinds)
-    found = _live(config, call) or _kept(config, call)
+    found = _live(config, call, files) or _kept(config, call)
     if found is None:
         raise RefusedError(
             f"no call {call!r} is active, in the journals or kept in the outbox: "
@@ -67,12 +68,15 @@ def examine(config: DaemonConfig, kinds: Mapping[str, str], call: str) -> Row:
     return _finished(found, kinds)
 
 
-def overview(config: DaemonConfig, kinds: Mapping[str, str]) -> tuple[list[Row], dict[str, str]]:
+def overview(
+    config: DaemonConfig, kinds: Mapping[str, str], files: Callable[[], Files] = Files
+) -> tuple[list[Row], dict[str, str]]:
     """The calls that go on and the last that ended, and what the daemon is short of."""
     try:
         told = ask(config.admin_socket, "findings")
     except NotRunningError as why:
-        rows = [_of_journal(folder) for folder, _ in found_in_journals(config)]
+        disk = files()
+        rows = [_of_journal(folder, disk) for folder, _ in found_in_journals(config, lambda: disk)]
         return [_finished(row, kinds) for row in rows], {"daemon": str(why)}
     return [_finished(row, kinds) for row in told["calls"]], told["short_of"]
 
@@ -113,7 +117,7 @@ def _finished(row: Row, kinds: Mapping[str, str]) -> Row:
     return {"call": row["call"], "adapter": row["adapter"], "ended": row["ended"], "findings": found}
 
 
-def _live(config: DaemonConfig, call: str) -> Row | None:
+def _live(config: DaemonConfig, call: str, files: Callable[[], Files]) -> Row | None:
     """A call of the running daemon, or of the journals."""
     try:
         row: Row = ask(config.admin_socket, "call", call=call)
@@ -126,22 +130,22 @@ def _live(config: DaemonConfig, call: str) -> Row | None:
             raise RefusedError("the daemon that runs is of an earlier version, which does not know: restart it")
         return row
     try:
-        found = [folder for folder, state in found_in_journals(config) if state.uuid.startswith(call)]
+        found = [folder for folder, state in found_in_journals(config, files) if state.uuid.startswith(call)]
     except StorageError:
         if not running:
             raise
         found = []
     if len(found) > 1:
         raise AmbiguousError(SEVERAL)
-    return _of_journal(found[0]) if found else None
+    return _of_journal(found[0], files()) if found else None
 
 
-def _of_journal(folder: Path) -> Row:
-    events, damage = read_folder(folder)
+def _of_journal(folder: Path, files: Files) -> Row:
+    events, damage = read_folder(folder, files)
     state = fold(events)
     if not state.uuid:
         raise StorageError(f"{folder} is not the journal of a call")
-    audio = audio_of(folder, state)
+    audio = audio_of(folder, state, files)
     row = detail(state, sounds={track.index: sound_kind(audio[track.index], track.rate) for track in state.tracks})
     row["findings"] = [*_of_folder(state, damage), *row["findings"]]
     return row

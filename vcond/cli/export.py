@@ -13,14 +13,16 @@ from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
 
-def export(config: DaemonConfig, to: Path, uuid: str = "", since: str = "", until: str = "") -> list[dict[str, Any]]:
+def export(
+    config: DaemonConfig, to: Path, uuid: str = "", since: str = "", until: str = "", files: Files | None = None
+) -> list[dict[str, Any]]:
     """Copy what is not delivered everywhere yet and what ``delivery.keep_days`` keeps; a row for each.
 
     ``uuid``: only of ids that begin so; ``since``, ``until``: only calls that began from then on, and before then. Files that
     are there already are left as they are. Raises RefusedError, StorageError.
     """
     begin, end = (_moment(name, text) for name, text in (("since", since), ("until", until)))
-    outbox = OutboxFiles(Path(config.state_dir) / "outbox", WholeFiles(Files()))
+    outbox = OutboxFiles(Path(config.state_dir) / "outbox", WholeFiles(files or Files()))
     rows = []
     try:
         outbox.files.make_folder(to)

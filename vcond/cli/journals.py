@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vcond.base.errors import SEVERAL, AmbiguousError, JournalError, RefusedError, StorageError
 from vcond.cli.admin_client import NotRunningError, ask
 from vcond.config import DaemonConfig
+from vcond.storage.files import Files
 
 if TYPE_CHECKING:
     from vcond.call.state import Call
 
 
-def summaries(config: DaemonConfig) -> list[dict[str, Any]]:
-    """Calls of the running daemon, else of the journals; ``daemon`` says which."""
+def summaries(config: DaemonConfig, files: Callable[[], Files] = Files) -> list[dict[str, Any]]:
+    """Calls of the running daemon, else of the journals; ``daemon`` says which. ``files`` reads those."""
     try:
         rows: list[dict[str, Any]] = ask(config.admin_socket, "calls")
     except NotRunningError:
         from vcond.publish.summary import summary
 
-        return [summary(state) | {"daemon": False} for state in _states(config)]
+        return [summary(state) | {"daemon": False} for state in _states(config, files)]
     return [row | {"daemon": True} for row in rows]
 
 
-def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
+def find(config: DaemonConfig, uuid: str, files: Callable[[], Files] = Files) -> dict[str, Any]:
     """One call by the beginning of its id: a live one, else one in the journals, else where its vCon went.
 
     Raises RefusedError, AmbiguousError when more than one call begins so.
@@ -39,7 +41,7 @@ def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
     else:
         return row | {"daemon": True}
     try:
-        found = [state for state in _states(config) if state.uuid.startswith(uuid)]
+        found = [state for state in _states(config, files) if state.uuid.startswith(uuid)]
     except StorageError:
         if not running:
             raise
@@ -62,11 +64,11 @@ def find(config: DaemonConfig, uuid: str) -> dict[str, Any]:
     return gone
 
 
-def _states(config: DaemonConfig) -> list[Call]:
-    return [state for _, state in found_in_journals(config)]
+def _states(config: DaemonConfig, files: Callable[[], Files]) -> list[Call]:
+    return [state for _, state in found_in_journals(config, files)]
 
 
-def found_in_journals(config: DaemonConfig) -> list[tuple[Path, Call]]:
+def found_in_journals(config: DaemonConfig, files: Callable[[], Files] = Files) -> list[tuple[Path, Call]]:
     """Every journal that can be read: its folder and its call. Raises StorageError."""
     root = Path(config.state_dir) / "journal"
     try:
@@ -82,11 +84,11 @@ def found_in_journals(config: DaemonConfig) -> list[tuple[Path, Call]]:
     from vcond.call.state import fold
     from vcond.journal import read_folder
 
-    states = []
+    states, disk = [], files()
     for folder in folders:
         if folder.is_dir() and not folder.name.startswith("."):
             try:
-                state = fold(read_folder(folder)[0])
+                state = fold(read_folder(folder, disk)[0])
             except (JournalError, StorageError):
                 continue  # `vcond recover` names it
             if state.uuid:

@@ -23,7 +23,7 @@ import structlog.testing
 from vcond.app.daemon import Daemon
 from vcond.base.errors import ConfigError, PeerError, RefusedError, VcondError
 from vcond.config import Config, Loaded
-from vcond.config.schema import OpsConfig, RecordConfig, SealConfig, WebConfig
+from vcond.config.schema import KeysConfig, OpsConfig, RecordConfig, SealConfig, WebConfig
 from vcond.demo import player
 from vcond.demo.call import RATE, Person, Recording
 from vcond.media.codecs import Codec, encode
@@ -226,6 +226,7 @@ def own(loaded: Loaded, name: str, loop: Loop, folder: Path) -> Loaded:
         speech=SpeechConfig(engine="none"),
         record=RecordConfig(transcript_deadline=0),
         seal=SealConfig(),
+        keys=KeysConfig(store=str(folder / "keys")),
         adapters={name: {**loop.section(config.adapters[name]), **kind}},
         sinks=[{"type": "folder", "path": str(folder / "vcons")}],
     )

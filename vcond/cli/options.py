@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from vcond.config import DaemonConfig, Loaded
+    from vcond.storage.files import Files
 
 DEFAULT = Path("/etc/vcond/vcond.toml")
 ConfigFile = Annotated[
@@ -30,3 +31,16 @@ def load_daemon(path: Path) -> DaemonConfig:
     from vcond.config import load_daemon as load
 
     return load(path, os.environ)
+
+
+def kept_files(path: Path) -> Files:
+    """What reads the files of calls: also encrypted ones, where the configuration has the master key. Raises OperatorError."""
+    from vcond.storage.files import Files
+
+    if not os.path.isfile(path):  # noqa: PTH113 - is_file() fails where one may not look
+        return Files()
+    from vcond.app import encryption
+    from vcond.config import load_keys
+
+    keys, state_dir = load_keys(path, os.environ)
+    return encryption.disk(keys, encryption.key_store(keys, state_dir, writes=False), state_dir)

@@ -18,7 +18,7 @@ LIMIT = 3600.0
 def recover(loaded: Loaded) -> dict[str, int]:
     """End, transcribe, build and deliver every journal; how many of what. Raises OperatorError."""
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
-    _as_its_owner(Path(loaded.config.vcond.state_dir))
+    as_its_owner(Path(loaded.config.vcond.state_dir))
     return asyncio.run(_recover(loaded))
 
 
@@ -30,7 +30,7 @@ async def _recover(loaded: Loaded) -> dict[str, int]:
     return {"journals": 0, "undelivered": 1}
 
 
-def _as_its_owner(folder: Path) -> None:
+def as_its_owner(folder: Path) -> None:
     """Root becomes the user whose folder it is, for good: what root wrote there, the daemon could not read."""
     if os.geteuid() or not folder.exists() or not folder.stat().st_uid:
         return

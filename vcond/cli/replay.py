@@ -23,8 +23,8 @@ from vcond.vcon import BuildOptions, build, serialize, validate
 class _Files:
     """Audio files of a journal that another process may be writing."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._files = folder, WholeFiles(Files())
+    def __init__(self, folder: Path, files: Files) -> None:
+        self._folder, self._files = folder, WholeFiles(files)
 
     def read(self, track_file: str, start: int, stop: int, /) -> Pcm:
         """Samples; zeros where nothing is."""
@@ -34,9 +34,10 @@ class _Files:
         return pcm
 
 
-def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], bool]:
+def replay(folder: Path, out: Path | None, files: Files | None = None) -> tuple[dict[str, Any], list[str], bool]:
     """A journal's state and vCon, as JSON and as lines; False when its vCon has errors. Raises JournalError."""
-    events, damage = read_folder(folder)
+    files = files or Files()
+    events, damage = read_folder(folder, files)
     state = fold(events)
     if not state.uuid:
         raise JournalError(f"{folder} is not the journal of a call")
@@ -48,7 +49,7 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     if state.ended is None:
         return result, [*lines, "  not ended: no vCon yet (`vcond recover` ends and delivers it)"], True
     state = as_published(events)
-    document = build(state, audio_of(folder, state), BuildOptions())
+    document = build(state, audio_of(folder, state, files), BuildOptions())
     found = validate(document)
     errors = [f for f in found if f.level == "error"]
     body = serialize(document)
@@ -63,7 +64,7 @@ def replay(folder: Path, out: Path | None) -> tuple[dict[str, Any], list[str], b
     return {**result, "bytes": len(body), "errors": len(errors)}, lines, not errors
 
 
-def audio_of(folder: Path, state: Call) -> dict[int, Pcm]:
+def audio_of(folder: Path, state: Call, files: Files) -> dict[int, Pcm]:
     """The samples of all tracks of a journal."""
-    reader = _Files(folder)
+    reader = _Files(folder, files)
     return {track.index: read_track(reader, track) for track in state.tracks}

@@ -7,12 +7,13 @@ from vcond.config.load import (
     files_of,
     load,
     load_daemon,
+    load_keys,
     naming_files,
     plugin_configs,
 )
-from vcond.config.schema import Config, DaemonConfig, OpsConfig, RecordConfig, SealConfig, WebConfig
+from vcond.config.schema import Config, DaemonConfig, KeysConfig, OpsConfig, RecordConfig, SealConfig, WebConfig
 
 __all__ = [
-    "Config", "DaemonConfig", "Loaded", "OpsConfig", "RecordConfig",
-    "SealConfig", "WebConfig", "adapter_kinds", "as_written", "files_of", "load", "load_daemon", "naming_files", "plugin_configs",
+    "Config", "DaemonConfig", "KeysConfig", "Loaded", "OpsConfig", "RecordConfig",
+    "SealConfig", "WebConfig", "adapter_kinds", "as_written", "files_of", "load", "load_daemon", "load_keys", "naming_files", "plugin_configs",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ import msgspec
 
 from vcond.base.errors import ConfigError
 from vcond.config.renamed import refuse_renamed
-from vcond.config.schema import Config, DaemonConfig
+from vcond.config.schema import Config, DaemonConfig, KeysConfig
 from vcond.config.words import said
 
 T = TypeVar("T")
@@ -80,6 +80,14 @@ def load_daemon(path: Path, environ: Mapping[str, str]) -> DaemonConfig:
     with naming_files(origin):
         refuse_renamed({"vcond": tree.get("vcond", {})}, origin)
     return convert(_resolved(tree.get("vcond", {}), environ, "vcond", {}), DaemonConfig, "vcond")
+
+
+def load_keys(path: Path, environ: Mapping[str, str]) -> tuple[KeysConfig, Path]:
+    """``[keys]`` and the state folder, for who reads files of calls: no secret of another section. Raises ConfigError."""
+    tree, origin, _ = _tree(path, environ)
+    with naming_files(origin):
+        keys = convert(_resolved(tree.get("keys", {}), environ, "keys", {}), KeysConfig, "keys")
+    return keys, Path(load_daemon(path, environ).state_dir)
 
 
 def adapter_kinds(path: Path, environ: Mapping[str, str]) -> dict[str, str]:

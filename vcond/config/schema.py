@@ -139,6 +139,22 @@ class SealConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return f"SealConfig(algorithm={self.algorithm!r}, recipients={len(self.recipients)})"
 
 
+class KeysConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[keys]``: encryption of what is kept of calls, each under a key of its own, which the master key opens."""
+
+    master: Annotated[str, Meta(max_length=4096)] = ""
+    """The master key, 32 bytes in base64 (``openssl rand -base64 32``): a file, or by reference: ``${credential:master-key}``.
+    Empty = what is kept is not encrypted. Who loses it loses every call that is not delivered yet."""
+    store: Annotated[str, Meta(max_length=4096)] = "/var/lib/vcond-keys"
+    """The folder of the calls' keys. It must not be in a backup of ``state_dir``: a key that is erased is to be gone everywhere."""
+    encrypt: bool = True
+    """false = new files are plain again, and those that are encrypted are still read; keep ``master`` until none is left."""
+
+    def __repr__(self) -> str:
+        """Without the key: a configuration may end up in a log line."""
+        return f"KeysConfig(store={self.store!r}, encrypt={self.encrypt})"
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole file."""
 
@@ -148,6 +164,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     speech: SpeechConfig = SpeechConfig()
     record: RecordConfig = RecordConfig()
     seal: SealConfig = SealConfig()
+    keys: KeysConfig = KeysConfig()
     delivery: OutboxConfig = OutboxConfig()
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""

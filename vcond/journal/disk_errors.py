@@ -19,6 +19,9 @@ _ADVICE = {
     errno.ENFILE: "too many open files on this machine: raise fs.file-max",
     errno.EFBIG: "a file reached the largest size allowed: raise LimitFSIZE of the service or use another file system",
     errno.ENOENT: "another program removed a file or folder in use: restart vcond",
+    errno.ENOKEY: "it is encrypted, and its data key is gone: restore the keys (vcond keys restore) if it was not erased",
+    errno.EKEYREJECTED: "its data key was changed on the disk: restore the keys (vcond keys restore)",
+    errno.EBADMSG: "it was changed or cut on the disk: restore it from a copy",
     errno.ESTALE: "the network file system lost its server: mount it again, or better use a local disk",
 }
 

@@ -42,13 +42,13 @@ class Found:
     """A name for the damaged end."""
 
 
-def read_folder(path: Path) -> tuple[list[Event], str]:
+def read_folder(path: Path, files: Files | None = None) -> tuple[list[Event], str]:
     """The events of a journal, and why there may be more (empty = there are not); also while a daemon writes it.
 
     A record that is being written right now shows as damage at the very end. Raises JournalError when it is no
     journal or of a newer vcond, StorageError when it cannot be read.
     """
-    events, reader = _read_log(path / EVENTS, Files())
+    events, reader = _read_log(path / EVENTS, files or Files())
     return events, reader.damage
 
 
@@ -64,9 +64,10 @@ def examine(folder: Path, files: Files | None = None) -> Found | None:
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise JournalError(f"{folder}: not a folder: move it elsewhere")
         regular = {entry.name: entry.is_file(follow_symlinks=False) for entry in os.scandir(folder)}
+        # what was written and holds no event is damage: of the file itself, whatever its content is
+        if not regular or (regular == {EVENTS: True} and not (folder / EVENTS).lstat().st_size):
+            return None
         sizes = {name: files.size(f"{folder}/{name}") for name, is_file in regular.items() if is_file}
-    if not regular or (list(regular) == [EVENTS] and sizes.get(EVENTS) == 0):
-        return None
     events, reader = _read_log(folder / EVENTS, files)
     opened = events[0] if events else None
     if not isinstance(opened, CallOpened):

@@ -7,7 +7,6 @@ something. ``tools/disk_door.py`` holds that nobody goes past it but with a reas
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import shutil
 import stat
@@ -72,17 +71,6 @@ class Files:
     def size(self, file: int | str) -> int:
         """Bytes in a file, by descriptor or path."""
         return (os.fstat(file) if isinstance(file, int) else Path(file).lstat()).st_size
-
-    def map(self, path: str, start: int, stop: int) -> memoryview:
-        """The bytes ``[start, stop)`` of a file, which take memory only where they are used. Read only.
-
-        Raises ValueError when the file is shorter.
-        """
-        fd = self.open(path, write=False)
-        try:
-            return memoryview(mmap.mmap(fd, stop, access=mmap.ACCESS_READ))[start:]
-        finally:
-            os.close(fd)
 
     def truncate(self, fd: int, length: int, *, room: bool = False) -> None:
         """Cut or extend the file; with ``room`` extend it, and take the room on the disk for all of it."""

@@ -11,9 +11,9 @@ NOBODY = 65534
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from vcond.cli.recover import _as_its_owner
+from vcond.cli.recover import as_its_owner
 folder = Path(sys.argv[1])
-_as_its_owner(folder)
+as_its_owner(folder)
 print(os.getuid(), os.geteuid(), os.getgid())
 """
 

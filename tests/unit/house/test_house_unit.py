@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vcond.cli.owner import DEFAULT_STATE, USER
-from vcond.config.schema import DaemonConfig
+from vcond.config.schema import DaemonConfig, KeysConfig
 from vcond.testing.needs import needs
 
 TOP = Path(__file__).resolve().parents[3]
@@ -93,6 +93,7 @@ def test_the_files_mean_the_same_places_and_user_as_vcond_does():
     )
     assert made == {
         str(DEFAULT_STATE): unit["StateDirectoryMode"][0],
+        KeysConfig().store: unit["StateDirectoryMode"][0],
         str(Path(DaemonConfig().admin_socket).parent): unit["RuntimeDirectoryMode"][0],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import Store
-from vcond.storage.files import Files
+from vcond.storage.encrypted_files import EncryptedFiles
+from vcond.storage.files import Files, put
+from vcond.storage.whole_files import WholeFiles
 
 
 class Platter(Files):
@@ -46,17 +49,33 @@ class Platter(Files):
                 (into / name).touch() if "." in name else (into / name).mkdir()
 
 
+class Keys(dict[bytes, bytes]):
+    """In memory: what a power cut leaves of the key store is the key store's affair."""
+
+    def make(self, of: bytes) -> bytes:
+        return self.setdefault(of, os.urandom(32))
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def over(request) -> Callable[[Files, Path], Files]:
+    """Lays what keeps calls over a disk, for a state folder."""
+    keys = Keys()
+    return lambda disk, root: disk if request.param == "plain" else EncryptedFiles(disk, keys, root)
+
+
 @pytest.fixture
-async def platter(tmp_path):
+async def platter(tmp_path, over):
     disk = Platter()
-    store = Store(tmp_path / "j", files=disk, sync_interval=1e9)
+    disk.over = over
+    store = Store(tmp_path / "journal", files=over(disk, tmp_path), sync_interval=1e9)
     yield disk, store
     await store.close()
 
 
 def after_the_cut(disk: Platter, store: Store, into: Path) -> Store:
-    disk.cut().left(str(store.root), into)
-    return Store(into)
+    into.mkdir()
+    disk.cut().left(str(store.root), into / "journal")
+    return Store(into / "journal", files=disk.over(Files(), into))
 
 
 async def test_all_that_flush_acknowledged_is_there(platter, tmp_path, call):
@@ -114,14 +133,17 @@ async def test_a_repair_leaves_either_the_damage_or_the_copy(platter, tmp_path, 
     journal = store.open(call())
     await journal.flush()
     await store.close()
-    log = journal.folder / "events.log"
-    log.write_bytes(log.read_bytes() + b"damage")
-    store = Store(tmp_path / "j", files=disk)
+    log, files = journal.folder / "events.log", disk.over(Files(), tmp_path)
+    fd = files.open(str(log))
+    put(files, fd, b"damage", files.size(fd))
+    files.close(fd)
+    store = Store(tmp_path / "journal", files=disk.over(disk, tmp_path))
     (journal,) = store.recover()
     journal.append(ev.Answered(at=Instant(1)))
     await journal.flush()
-    disk.cut().left(str(store.root), tmp_path / "left")
-    folder = tmp_path / "left" / journal.uuid
-    assert (folder / "events.damaged-1").read_bytes() == b"damage"
-    assert b"damage" not in (folder / "events.log").read_bytes()
+    (tmp_path / "left").mkdir()
+    disk.cut().left(str(store.root), tmp_path / "left" / "journal")
+    folder, left = tmp_path / "left" / "journal" / journal.uuid, WholeFiles(disk.over(Files(), tmp_path / "left"))
+    assert left.read(folder / "events.damaged-1", 100) == b"damage"
+    assert b"damage" not in left.read(folder / "events.log", 1 << 20)
     await store.close()

@@ -92,13 +92,6 @@ def test_a_single_file_is_deleted_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_mapped_is_what_is_in_the_file(tmp_path):
-    (tmp_path / "x").write_bytes(bytes(range(100)) * 100)
-    assert bytes(Files().map(str(tmp_path / "x"), 4990, 5010)) == bytes([*range(90, 100), *range(10)])
-    with pytest.raises(ValueError, match="greater"):
-        Files().map(str(tmp_path / "x"), 0, 10_001)
-
-
 def test_room_is_taken_and_told(tmp_path):
     files = Files()
     fd = files.open(str(tmp_path / "x"), create=True)

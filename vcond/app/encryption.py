@@ -1,0 +1,189 @@
+"""Encryption at rest: the disk that a configuration wants, what lies there, and keys that nobody needs any more. Decision 0027."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+from uuid import UUID
+
+import structlog
+
+from vcond.base.errors import ConfigError, OperatorError
+from vcond.config import KeysConfig
+from vcond.sdk.contract import Finding
+from vcond.storage.encrypted_files import AREAS, EncryptedFiles
+from vcond.storage.files import Files
+from vcond.storage.key_store import FILE, KeyStore, master_key
+from vcond.storage.segments import HEADER, is_encrypted
+
+log = structlog.get_logger()
+
+SWEEP: Final = 3600.0
+"""Seconds between two looks for keys without files; a key goes when it had none at two of them."""
+PLAIN: Final = (
+    "vcond.db (ids, times, receivers' answers; no words and no audio), recordings in record.media_dir, what sinks of type folder "
+    "and FreeSWITCH write, and what was there before"
+)
+"""What is not encrypted, in the operator's words."""
+_UUID = re.compile(r"\.?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+
+
+def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool = False) -> KeyStore | None:
+    """The data keys; None without a master key, or for who only reads where none were made yet. Raises ConfigError, StorageError; nothing was touched then.
+
+    ``writes``: for who makes keys, alone. ``lost``: it is made anew though there are encrypted files.
+    """
+    if not Path(config.store).is_absolute():
+        raise ConfigError("must be an absolute path", "keys.store")
+    there = os.path.lexists(Path(config.store) / FILE)
+    if not config.master:
+        if there:
+            raise ConfigError(
+                f"is empty, and {config.store} has data keys: set the master key again (keys.encrypt = false to write plain "
+                "files from now on), or move that folder away if nothing encrypted is left",
+                "keys.master",
+            )
+        return None
+    master = master_key(config.master)
+    inside, folder = Path(config.store).resolve(), state_dir.resolve()
+    if inside.is_relative_to(folder):
+        raise ConfigError(f"must not lie in {folder}: a backup of that would hold calls and their keys", "keys.store")
+    if not there and not lost and (found := next(_encrypted(state_dir), None)) is not None:
+        raise ConfigError(
+            f"has no data keys, and {found} is encrypted: mount that folder, or restore the keys (vcond keys restore)",
+            "keys.store",
+        )
+    return KeyStore(Path(config.store), master, writes=writes) if writes or there else None
+
+
+def disk(config: KeysConfig, store: KeyStore | None, state_dir: Path) -> Files:
+    """On which all that is kept of calls is kept."""
+    return Files() if store is None else EncryptedFiles(Files(), store, state_dir, encrypt=config.encrypt)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What lies below the state folder, in files."""
+
+    encrypted: int
+    plain: int
+    lost: int
+    """Encrypted ones without a key: nobody can read them."""
+
+
+def kept(state_dir: Path, store: KeyStore) -> Kept:
+    """Count. Files that cannot be looked at are none."""
+    known, encrypted, plain, lost = set(store.ids()), 0, 0, 0
+    for path in files_of_calls(state_dir):
+        if not _is_encrypted(path):
+            plain += 1
+        elif id_of(path.relative_to(state_dir)) in known:
+            encrypted += 1
+        else:
+            lost += 1
+    return Kept(encrypted, plain, lost)
+
+
+def files_of_calls(state_dir: Path) -> Iterator[Path]:
+    """All that a master key encrypts, or would."""
+    for area in sorted(AREAS):
+        for folder, folders, names in os.walk(state_dir / area):
+            folders[:] = [name for name in folders if name != ".trash"]
+            yield from (path for name in names if id_of((path := Path(folder, name)).relative_to(state_dir)))
+
+
+def id_of(path: Path) -> bytes | None:
+    """Whose key a file has, by its path below the state folder."""
+    found = next((match[1] for part in path.parts[1:] if (match := _UUID.match(part))), None)
+    return None if found is None else UUID(found).bytes
+
+
+class Sweep:
+    """Erases keys that no file needs any more: of calls that are delivered. Copies of such files are unreadable then."""
+
+    def __init__(self, store: KeyStore, state_dir: Path) -> None:
+        self._store, self._state_dir = store, state_dir
+        self._idle: set[bytes] = set()
+        """Without a file at the look before."""
+
+    async def run(self, every: float = SWEEP) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                erased = await asyncio.to_thread(self.look)
+            except OSError as why:
+                log.warning("keys of delivered calls cannot be erased now; it is tried again", error=why.strerror)
+            else:
+                if erased:
+                    log.info("keys of calls that are no longer kept were erased", keys=erased)
+            await asyncio.sleep(every)
+
+    def look(self) -> int:
+        """One look; how many keys were erased. Raises OSError."""
+        began = time.time()
+        used = {id_of(path.relative_to(self._state_dir)) for path in files_of_calls(self._state_dir)}
+        idle = set(self._store.ids()) - used
+        erased = self._store.erase(idle & self._idle, unused_since=began - SWEEP)
+        self._idle = idle
+        return erased
+
+
+def look(config: KeysConfig, state_dir: Path) -> list[Finding]:
+    """What ``vcond check`` says of it; nothing is made or changed."""
+    what = "keys"
+    if not config.master and not os.path.lexists(Path(config.store) / FILE):
+        told = "not set: what is kept of calls is not encrypted by vcond; only an encrypted disk protects it"
+        return [Finding("ok", "keys.master", told)]
+    try:
+        if not os.path.lexists(Path(config.store) / FILE):
+            master_key(config.master)
+            there = next((one for one in Path(config.store).parents if one.exists()), Path("/"))
+            if not os.access(Path(config.store) if Path(config.store).exists() else there, os.W_OK | os.X_OK):
+                fix = "make the folder for vcond's user: install -d -m 0700 -o vcond -g vcond " + config.store
+                return [Finding("error", "keys.store", f"{config.store} cannot be made", fix)]
+            if (found := next(_encrypted(state_dir), None)) is not None:
+                fix = "mount the folder, or restore the keys: vcond keys restore"
+                return [Finding("error", "keys.store", f"has no data keys, and {found} is encrypted", fix)]
+            return [Finding("ok", what, f"made at the start, in {config.store}; not encrypted: {PLAIN}")]
+        store = key_store(config, state_dir, writes=False)
+        if store is None:
+            return []  # it went since we looked
+        try:
+            found_now = kept(state_dir, store)
+            level: Literal["ok", "warning"] = "warning" if found_now.lost else "ok"
+            state = "encrypted" if config.encrypt else "keys.encrypt = false: new files are plain"
+            told = f"{state}: {found_now.encrypted} files, {found_now.plain} plain, {found_now.lost} whose key is gone"
+            return [
+                Finding(
+                    level,
+                    what,
+                    f"{told}; not encrypted: {PLAIN}",
+                    "restore the keys if they were not erased: vcond keys restore",
+                )
+            ]
+        finally:
+            store.close()
+    except OperatorError as why:
+        return [Finding("error", what, str(why), "set [keys] as docs/operations.md says")]
+
+
+def _encrypted(state_dir: Path) -> Iterator[Path]:
+    return (path for path in files_of_calls(state_dir) if _is_encrypted(path))
+
+
+def _is_encrypted(path: Path) -> bool:
+    files = Files()
+    with suppress(OSError):
+        fd = files.open(str(path), write=False)
+        try:
+            return is_encrypted(files.pread(fd, HEADER, 0))
+        finally:
+            files.close(fd)
+    return False

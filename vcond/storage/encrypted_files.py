@@ -1,0 +1,349 @@
+"""A disk on which all that is kept of calls is encrypted, under a key of each call. Decision 0027.
+
+It lies over another ``Files``: what leaves it towards that one is ciphertext, or holds nothing of calls. Files that were there
+in plain before stay plain and are read as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+import structlog
+
+from vcond.storage.files import FILE_MODE, FOLDER_MODE, WHOEVER, Files, Owner, put
+from vcond.storage.segments import (
+    DATA,
+    END,
+    HEADER,
+    LARGEST,
+    LENGTH,
+    Index,
+    Key,
+    Keys,
+    Segment,
+    is_encrypted,
+    stored,
+    tail,
+)
+from vcond.storage.whole_files import TEMPORARY
+
+log = structlog.get_logger()
+
+AREAS: Final = {"journal", "outbox", "forms", "quarantine"}
+"""Folders below the state folder where files are kept of calls."""
+AT_ONCE: Final = 1 << 20
+"""Bytes of blocks that lie one behind another and are read as one."""
+REMEMBERED: Final = 256
+"""Files whose index is kept for the next reader."""
+TOLD: Final = 1000
+"""Damaged files that are remembered, so that each is told once."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class DataKeys(Keys, Protocol):
+    """Who has the data keys, and makes them."""
+
+    def make(self, of: bytes) -> bytes:
+        """The key of an id, durably made when there is none. Raises OSError."""
+
+
+class Place(NamedTuple):
+    """Whose a file is, and what."""
+
+    key: bytes
+    name: bytes
+    """As the file is bound to it: a temporary name counts as the final one, the folders of the outbox as one."""
+    whole: bool
+    """Whether it is read only when it is complete."""
+
+
+class _Open:
+    """One descriptor of a file that is encrypted, or new."""
+
+    __slots__ = ("at", "counter", "dirty", "length", "path", "place", "segment")
+
+    def __init__(self, path: str, place: Place) -> None:
+        self.path, self.place = path, place
+        self.segment: Segment | None = None
+        self.at = self.counter = self.length = 0
+        self.dirty = False
+        """Whether it was written, and a whole file has no end yet."""
+
+
+def place_of(path: str, root: str) -> Place | None:
+    """Whose a file is; None for one that is never encrypted. ``root``: the state folder, with a slash at its end."""
+    path = os.path.abspath(path)  # noqa: PTH100 - nothing is to be resolved
+    if not path.startswith(root):
+        return None
+    area, *folders = path[len(root) :].split("/")
+    if area not in AREAS or not folders:
+        return None
+    name = folders.pop()
+    if name.startswith(".") and name.endswith(TEMPORARY):
+        name = name[1 : -len(TEMPORARY)]
+    found = next((match[0] for part in (*folders, name) if (match := _UUID.match(part))), None)
+    if found is None:
+        return None
+    parts = [area, name] if area == "outbox" else [area, *folders, name]
+    return Place(UUID(found).bytes, "/".join(parts).encode(), area != "journal" or len(folders) > 1)
+
+
+class _Contents:
+    """Reads what is in encrypted files; one may be used from any thread."""
+
+    def __init__(self, disk: Files, keys: Keys) -> None:
+        self._disk, self._keys = disk, keys
+        self._indexes: OrderedDict[tuple[int, int], tuple[bytes, Index, Lock]] = OrderedDict()
+        self._lock = Lock()
+        self._told: set[str] = set()
+
+    def length(self, fd: int) -> int:
+        """Of the content."""
+        return tail(self._at(fd), self._disk.size(fd))
+
+    def is_encrypted(self, path: str) -> bool:
+        """Whether a file is."""
+        fd = self._disk.open(path, write=False)
+        try:
+            return is_encrypted(self._disk.pread(fd, HEADER, 0))
+        finally:
+            self._disk.close(fd)
+
+    def _at(self, fd: int) -> Callable[[int, int], bytes]:
+        def read(count: int, at: int) -> bytes:
+            return self._disk.pread(fd, count, at)
+
+        return read
+
+    def read(self, fd: int, file: _Open, view: memoryview, start: int) -> None:
+        """Content into zeros."""
+        if not self._disk.size(fd):
+            return
+        index, lock = self._index(fd, file)
+        with lock:
+            index.grow(self._at(fd), self._disk.size(fd))
+            blocks = list(index.blocks(start, start + len(view)))
+        if index.lost_key:
+            raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY), file.path)
+        bad = len(index.damage)
+        for place, at, raw in self._raw(fd, blocks):
+            content = index.content(at, raw)
+            if content is None:
+                bad += 1
+                continue
+            cut = max(0, start - place)
+            into = view[place + cut - start :][: max(0, len(content) - cut)]
+            into[:] = content[cut : cut + len(into)]
+        if file.place.whole and not index.complete:
+            bad += 1
+        if bad:
+            self._tell(file.path, bad)
+            if file.place.whole:
+                raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG), file.path)
+
+    def _raw(self, fd: int, blocks: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, memoryview]]:
+        """Place, ``at`` and bytes of each block; those that lie one behind another are read as one."""
+        first = 0
+        while first < len(blocks):
+            begin = end = blocks[first][1]
+            last = first
+            while last < len(blocks) and blocks[last][1] == end and end - begin < AT_ONCE:
+                end += stored(blocks[last][2])
+                last += 1
+            read = memoryview(self._disk.pread(fd, end - begin, begin))
+            for place, at, size in blocks[first:last]:
+                yield place, at, read[at - begin : at - begin + stored(size)]
+            first = last
+
+    def _index(self, fd: int, file: _Open) -> tuple[Index, Lock]:
+        """That of a file, as far as it was looked at for earlier readers."""
+        secret = self._keys.get(file.place.key)
+        if secret is None:
+            raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY), file.path)
+        same = self._disk.pread(fd, HEADER, 0) + Key(file.place.key, secret).check + file.place.name
+        found = os.fstat(fd)
+        which = found.st_dev, found.st_ino
+        with self._lock:
+            known = self._indexes.get(which)
+            if known is None or known[0] != same or known[1].at > found.st_size:
+                known = self._indexes[which] = same, Index(file.place.name, self._keys), Lock()
+            self._indexes.move_to_end(which)
+            while len(self._indexes) > REMEMBERED:
+                self._indexes.popitem(last=False)
+            return known[1], known[2]
+
+    def _tell(self, path: str, bad: int) -> None:
+        if path not in self._told and len(self._told) < TOLD:
+            self._told.add(path)
+            log.error(
+                "an encrypted file was changed on the disk; what can be decrypted of it is used",
+                file=path,
+                places=bad,
+                hint="check the disk; whoever can write there can damage records, not read them",
+            )
+
+
+class EncryptedFiles(Files):
+    """See ``Files``. Raises OSError with ENOKEY for what has no key any more, EBADMSG for a whole file that was changed.
+
+    Audio and events that were changed are named in the log, and read as zeros: the rest counts.
+    """
+
+    def __init__(self, disk: Files, keys: DataKeys, root: Path, *, encrypt: bool = True) -> None:
+        """``root`` is the state folder. Without ``encrypt`` new files are plain, and those that are encrypted are read."""
+        self._disk, self._keys, self._encrypt = disk, keys, encrypt
+        self._root = f"{os.path.abspath(root)}/"  # noqa: PTH100 - nothing is to be resolved
+        self._opened: dict[int, _Open] = {}
+        self._contents = _Contents(disk, keys)
+
+    # What changes nothing of the content goes to the disk below.
+
+    def make_folder(self, path: str, mode: int = FOLDER_MODE) -> bool:
+        """See ``Files``."""
+        return self._disk.make_folder(path, mode)
+
+    def sync_folder(self, path: str) -> None:
+        """See ``Files``."""
+        self._disk.sync_folder(path)
+
+    def rename(self, old: str, new: str) -> None:
+        """See ``Files``."""
+        self._disk.rename(old, new)
+
+    def delete_one(self, path: str, *, folder: bool = False) -> bool:
+        """See ``Files``."""
+        return self._disk.delete_one(path, folder=folder)
+
+    def free(self, path: str) -> int:
+        """See ``Files``."""
+        return self._disk.free(path)
+
+    def link(self, old: str, new: str) -> None:
+        """See ``Files``. Into another call's folder an encrypted file cannot go (EXDEV): it is copied, under that call's key."""
+        if self._place(old) is not None and self._contents.is_encrypted(old):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), old)
+        self._disk.link(old, new)
+
+    # Descriptors.
+
+    def open(
+        self, path: str, *, write: bool = True, create: bool = False, mode: int = FILE_MODE, owner: Owner = WHOEVER
+    ) -> int:
+        """See ``Files``. A file that is empty, and is opened for writing, becomes an encrypted one."""
+        fd = self._disk.open(path, write=write, create=create, mode=mode, owner=owner)
+        try:
+            if (place := self._place(path)) is not None:
+                first = self._disk.pread(fd, HEADER, 0)
+                if is_encrypted(first) or (write and not first and self._encrypt):
+                    self._opened[fd] = _Open(path, place)
+        except BaseException:
+            self._disk.close(fd)
+            raise
+        return fd
+
+    def close(self, fd: int) -> None:
+        """See ``Files``."""
+        file = self._opened.pop(fd, None)
+        try:
+            if file is not None:
+                self._end(fd, file)
+        finally:
+            self._disk.close(fd)
+
+    def sync(self, fd: int) -> None:
+        """See ``Files``."""
+        if (file := self._opened.get(fd)) is not None:
+            self._end(fd, file)
+        self._disk.sync(fd)
+
+    def size(self, file: int | str) -> int:
+        """See ``Files``: of the content."""
+        if isinstance(file, int):
+            return self._disk.size(file) if file not in self._opened else self._contents.length(file)
+        if self._place(file) is None or not self._disk.size(file) or not self._contents.is_encrypted(file):
+            return self._disk.size(file)
+        fd = self._disk.open(file, write=False)
+        try:
+            return self._contents.length(fd)
+        finally:
+            self._disk.close(fd)
+
+    def truncate(self, fd: int, length: int, *, room: bool = False) -> None:
+        """See ``Files``. What is cut off stays in the file, and is not read any more."""
+        if (file := self._opened.get(fd)) is None:
+            self._disk.truncate(fd, length, room=room)
+        else:
+            self._add(fd, file, LENGTH, 0, length)
+
+    def pwrite(self, fd: int, data: memoryview, offset: int) -> int:
+        """See ``Files``."""
+        if (file := self._opened.get(fd)) is None:
+            return self._disk.pwrite(fd, data, offset)
+        part = data[:LARGEST]
+        self._add(fd, file, DATA, offset, max(self._now(fd, file), offset + len(part)), part)
+        file.dirty = file.place.whole
+        return len(part)
+
+    def pread(self, fd: int, count: int, offset: int) -> bytes:
+        """See ``Files``."""
+        if fd not in self._opened:
+            return self._disk.pread(fd, count, offset)
+        content = bytearray(max(0, min(count, self._contents.length(fd) - offset)))
+        self._contents.read(fd, self._opened[fd], memoryview(content), offset)
+        return bytes(content)
+
+    def read_into(self, fd: int, view: memoryview, offset: int) -> int:
+        """See ``Files``."""
+        if fd not in self._opened:
+            return self._disk.read_into(fd, view, offset)
+        count = max(0, min(len(view), self._contents.length(fd) - offset))
+        view[:count] = bytes(count)
+        self._contents.read(fd, self._opened[fd], view[:count], offset)
+        return count
+
+    # Writing.
+
+    def _now(self, fd: int, file: _Open) -> int:
+        """The length of the content, as whoever writes knows it."""
+        if file.segment is None:
+            file.at = self._disk.size(fd)
+            if 0 < file.at < HEADER:  # not even the first header: a crash came in between
+                self._disk.truncate(fd, 0)
+                file.at = 0
+            file.length = self._contents.length(fd)
+        return file.length
+
+    def _add(self, fd: int, file: _Open, kind: int, place: int, length: int, data: bytes | memoryview = b"") -> None:
+        """A block at the end of the file. One that is not written as a whole ends the segment: its nonce is used up."""
+        self._now(fd, file)
+        begin = b""
+        if file.segment is None:
+            key = Key(file.place.key, self._keys.make(file.place.key))
+            file.segment, file.counter = Segment.new(key, file.place.name, file.at, file.length), 0
+            begin = file.segment.header * 2
+        block = begin + file.segment.block(kind, file.counter, place, length, data)
+        try:
+            put(self._disk, fd, block, file.at)
+        except BaseException:
+            file.segment = None
+            with suppress(OSError):
+                self._disk.truncate(fd, file.at)
+            raise
+        file.at, file.length, file.counter = file.at + len(block), length, file.counter + 1
+
+    def _end(self, fd: int, file: _Open) -> None:
+        if file.dirty:
+            file.dirty = False
+            self._add(fd, file, END, 0, file.length)
+
+    def _place(self, path: str) -> Place | None:
+        return place_of(path, self._root)

@@ -300,15 +300,17 @@ def test_frames_that_telnyx_sends_in_another_order_lie_in_theirs(b):
     assert b.host.drops == {}
 
 
-@pytest.mark.parametrize("wrong", ["OPUS", "G722", "AMR-WB", "", "L16x"])
-def test_a_codec_that_cannot_be_taken_is_refused(wrong):
+@pytest.mark.parametrize(
+    ("dialect", "wrong"),
+    [("telnyx", "AMR-WB"), ("telnyx", ""), ("telnyx", "L16x"), ("carrierx", "OPUS"), ("carrierx", "G722")],
+)
+def test_a_codec_that_cannot_be_taken_is_refused(dialect, wrong):
     @virtual
     def test(b):
-        stream = b.socket("telnyx")
+        stream = b.socket(dialect)
         form = {"encoding": wrong, "sample_rate": 16000 if wrong else 7000}
-        code = b.feed(
-            stream, text({"event": "start", "stream_id": "S", "start": {"call_control_id": "C", "media_format": form}})
-        )
+        start = {"call_control_id" if dialect == "telnyx" else "callId": "C", "media_format": form}
+        code = b.feed(stream, text({"event": "start", "stream_id": "S", "start": start}))
         assert (code, b.host.drops) == (UNSUPPORTED, {("stream", "encoding"): 1})
 
     test()

@@ -31,7 +31,7 @@ class Deaf:
 
 @contextlib.asynccontextmanager
 async def deaf_registry() -> AsyncIterator[CallRegistry]:
-    """An registry with a journal on disk."""
+    """A registry with a journal on disk, from which a call is gone when it has ended."""
 
     async def tick() -> None:
         while True:
@@ -42,7 +42,7 @@ async def deaf_registry() -> AsyncIterator[CallRegistry]:
         store = Store(Path(folder) / "journal")
         registry = CallRegistry(
             DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=SteadyClock(), bus=LiveFeed(),
-            finish=lambda *_: None, discard=lambda *_: None,
+            finish=lambda _, journal: journal.remove(), discard=lambda *_: None,
         )  # fmt: skip
         ticking = asyncio.create_task(tick())
         try:

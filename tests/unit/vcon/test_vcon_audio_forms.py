@@ -9,7 +9,7 @@ import soundfile
 
 from vcond.call import events as ev
 from vcond.call.state import fold
-from vcond.vcon.building import audio_forms
+from vcond.vcon.building import audio_forms, opus_pieces
 from vcond.vcon.building.audio_forms import (
     FLAC,
     OPUS,
@@ -146,9 +146,12 @@ def test_no_opus_file_is_below_its_floor(kbps):
 
 
 @pytest.mark.parametrize("recipe", [audio_forms.OPUS[8], FLAC], ids=["opus", "flac"])
-def test_the_size_of_a_long_file_is_told_by_parts_of_the_call(recipe):
+def test_the_size_of_a_long_file_is_told_by_parts_of_the_call(recipe, monkeypatch):
     """Opus spends little on silence: by its bit rate alone calls of 46 to 69 minutes would have been left at the edge."""
-    pcm = np.tile(np.concatenate([talking(10, 1), np.zeros(80_000, np.int16)]), 15)  # five minutes, a fifth is speech
+    monkeypatch.setattr(opus_pieces, "SECONDS", 4)
+    monkeypatch.setattr(opus_pieces, "PACKETS", 200)
+    turn = np.concatenate([talking(2, 0)[:6400], np.zeros(25_600, np.int16)])  # four seconds, a fifth is speech
+    pcm = np.tile(turn, 15 if recipe.kbps else 75)
     party = Whole(pcm)
     real = len(b"".join(recipe.write([party], 8000)))
     assert recipe.expected([party], 8000) == pytest.approx(real, rel=0.1)

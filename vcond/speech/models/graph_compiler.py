@@ -163,7 +163,8 @@ class Tools:
         missing = [tool for tool in (*TOOLS, *HELPERS) if shutil.which(tool) is None]
         if missing:
             raise MissingExtraError(f"{', '.join(missing)} not found: {PACKAGES}")
-        found = sorted(path.parent for folder in PLUGINS for path in folder.glob(f"**/fst/**/{PLUGIN}"))
+        below = (f"fst/**/{PLUGIN}", f"*/fst/**/{PLUGIN}")  # the second of a multiarch folder
+        found = sorted(path.parent for folder in PLUGINS for place in below for path in folder.glob(place))
         self.environment = {**os.environ, "LC_ALL": "C"}
         if found:
             folders = [*map(str, found), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]

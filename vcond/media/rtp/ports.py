@@ -40,6 +40,8 @@ BUFFER: Final = 1 << 20
 """Bytes that the kernel is asked to hold for a socket: what comes while the loop is busy."""
 TRIES: Final = 1000
 """Ports that are looked at before none is free."""
+CONTROL: Final = 5
+"""Turns between two looks at the port for RTCP: one that finds nothing costs as much as a packet."""
 LOOK: Final = 20
 """Turns between two looks at what the kernel dropped."""
 SECOND: Final = 1_000_000_000
@@ -151,14 +153,14 @@ class RtpSocket(Generic[Moment]):
     def work(self) -> None:
         """What is to be done in each turn."""
         self.flush()
-        if self._rtcp is not None and not self.closed:
+        self._turns += 1
+        if self._rtcp is not None and self._turns % CONTROL == 0 and not self.closed:
             for datagram, source, came in self._rtcp.empty(MOST_REPORTS):
                 self.receiver.control(datagram, source, came)
         now = self._clock.now()
         self.receiver.tick(now)
         if self._reporter is not None and not self.closed:
             self._say(self._reporter.look(self.receiver.source, now))
-        self._turns += 1
         if self._turns % LOOK == 0:
             self._look()
 

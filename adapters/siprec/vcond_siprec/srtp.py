@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from vcond.media.rtp.formats import Format
-from vcond.media.rtp.packets import Kind, kind_of
 from vcond.media.rtp.receiver import Address, Owner, RtpReceiver
 from vcond.sdk.contract import Instant
 from vcond_siprec.keys import Crypto
@@ -52,34 +51,41 @@ class SecureReceiver(RtpReceiver[Instant]):
 
     def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Instant]]) -> None:
         """Take several, encrypted, in the order of their arrival."""
+        if self._session is None:
+            self.undecrypted += len(datagrams)
+            return
         clear: list[tuple[bytes, Address, Instant]] = []
+        unprotect, wrong = self._session.unprotect, _wrong()
         for datagram, address, arrived in datagrams:
-            if kind_of(datagram) is Kind.RTCP:
+            if len(datagram) > 1 and 192 <= datagram[1] <= 223:  # RTCP (RFC 5761 section 4)
                 super().feed_all(clear)
                 clear = []
                 self.control(datagram, address, arrived)
                 continue
-            decrypted = self._decrypted("unprotect", datagram)
-            if decrypted is not None:
-                clear.append((decrypted, address, arrived))
+            try:
+                clear.append((unprotect(datagram), address, arrived))
+            except wrong:
+                self.undecrypted += 1
         super().feed_all(clear)
 
     def control(self, datagram: bytes, address: Address, arrived: Instant) -> None:
         """Take an encrypted datagram of RTCP."""
-        decrypted = self._decrypted("unprotect_rtcp", datagram)
-        if decrypted is not None:
-            super().control(decrypted, address, arrived)
-
-    def _decrypted(self, how: str, datagram: bytes) -> bytes | None:
-        from pylibsrtp import Error
-
         try:
-            if self._session is not None:
-                return bytes(getattr(self._session, how)(datagram))
-        except (Error, TypeError, ValueError):  # of these: what is no packet at all
-            pass
-        self.undecrypted += 1
-        return None
+            said = b"" if self._session is None else self._session.unprotect_rtcp(datagram)
+        except _wrong():
+            said = b""
+        if said:
+            super().control(said, address, arrived)
+        else:
+            self.undecrypted += 1
+
+
+@cache
+def _wrong() -> tuple[type[Exception], ...]:
+    """What pylibsrtp raises for what it cannot decrypt; the latter two of what is no packet at all."""
+    from pylibsrtp import Error
+
+    return Error, TypeError, ValueError
 
 
 def sealer(ours: Crypto) -> Callable[[bytes], bytes]:

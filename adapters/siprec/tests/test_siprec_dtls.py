@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
@@ -127,6 +128,27 @@ def test_who_has_another_certificate_than_was_offered_is_not_heard_and_may_try_a
     with captured_logs() as logs:
         drive(main())
     assert sum("a handshake for encrypted audio failed" in log for log in logs) == 1
+
+
+def test_a_stranger_who_comes_first_holds_no_client_up_that_comes_from_where_it_said():
+    async def main():
+        async with serving() as (host, client):
+            leg = DtlsLeg("1")
+            one = client(leg)
+            (line,) = sdp.read((await one.invite(metadata(ALICE))).body).lines
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind(("127.0.0.2", 0))
+                stranger.sendto(bytes([22, 254, 253]) + bytes(60), ("127.0.0.1", leg.to))
+                await asyncio.sleep(0.5)
+                began = asyncio.get_running_loop().time()
+                assert await leg.shake(line) == "connected"
+                assert asyncio.get_running_loop().time() - began < 10
+                stranger.sendto(bytes([22, 254, 253]) + bytes(60), ("127.0.0.1", leg.to))
+            await speak(one, 1)
+            await one.bye()
+            assert heard(host, await over(host), 0, 1) > 0.95
+
+    drive(main())
 
 
 def test_another_fingerprint_in_a_later_offer_is_another_handshake():

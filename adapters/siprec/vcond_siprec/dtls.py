@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
@@ -57,13 +57,13 @@ class _Wire:
     def __init__(self, send: Callable[[bytes, Address], None]) -> None:
         self.begun = asyncio.Event()
         self._send_to = send
-        self._address: Address = ()
+        self.address: Address = ()
         self._came: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
 
     def take(self, datagram: bytes, address: Address) -> None:
         """A datagram of a handshake; those of others are passed over."""
-        self._address = self._address or address
-        if address == self._address and not self._came.full():
+        self.address = self.address or address
+        if address == self.address and not self._came.full():
             self._came.put_nowait(datagram)
             self.begun.set()
 
@@ -71,7 +71,7 @@ class _Wire:
         return await self._came.get()
 
     async def _send(self, datagram: bytes) -> None:
-        self._send_to(datagram, self._address)
+        self._send_to(datagram, self.address)
 
 
 class DtlsReceiver(SecureReceiver):
@@ -90,6 +90,9 @@ class DtlsReceiver(SecureReceiver):
         self.seal: Callable[[bytes], bytes] | None = None
         """Encrypts reports; None before the handshake."""
         self._theirs_told: tuple[tuple[str, str], ...] = ()
+        self._expected = ""
+        """The host that the client names; it may be behind NAT, so others may begin too."""
+        self._restart: Callable[[], None] = lambda: None
         self._wire: _Wire | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -100,9 +103,14 @@ class DtlsReceiver(SecureReceiver):
         """
         if line.fingerprints == self._theirs_told:
             return
-        self._theirs_told = line.fingerprints
+        self._theirs_told, self._expected = line.fingerprints, line.host
+        self._restart = partial(self._begin, socket, ready)
+        self._restart()
+
+    def _begin(self, socket: RtpSocket[Instant], ready: Callable[[], None]) -> None:
         self._end()
-        self._task = asyncio.create_task(self._handshakes(socket, ready))
+        self._wire = wire = _Wire(socket.send)
+        self._task = asyncio.create_task(self._handshakes(socket, wire, ready))
         self._task.add_done_callback(self._ended)
 
     def close(self, at: Instant) -> None:
@@ -125,16 +133,24 @@ class DtlsReceiver(SecureReceiver):
         media = []
         for datagram, address, arrived in datagrams:
             if datagram and 20 <= datagram[0] <= 63:
-                if self._wire is not None:
-                    self._wire.take(datagram, address)
+                self._said(datagram, address)
             else:
                 media.append((datagram, address, arrived))
         super().feed_all(media)
 
-    async def _handshakes(self, socket: RtpSocket[Instant], ready: Callable[[], None]) -> None:
+    def _said(self, datagram: bytes, address: Address) -> None:
+        wire = self._wire
+        if wire is None:
+            return
+        if self.seal is None and wire.address and wire.address[0] != self._expected == address[0]:
+            self._restart()  # a stranger came first
+            wire = self._wire or wire
+        wire.take(datagram, address)
+
+    async def _handshakes(self, socket: RtpSocket[Instant], wire: _Wire, ready: Callable[[], None]) -> None:
         """One after the other until one succeeds; what its client still says of it is answered for as long as the line is."""
         for _ in range(TRIES):
-            self._wire = wire = _Wire(socket.send)
+            self._wire = wire
             transport = self._library.RTCDtlsTransport(wire, [self._certificate])
             transport._set_role("server")  # noqa: SLF001 - aiortc takes it from ICE otherwise
             try:
@@ -146,6 +162,7 @@ class DtlsReceiver(SecureReceiver):
                     await asyncio.Event().wait()
             finally:
                 await transport.stop()
+            wire = _Wire(socket.send)
         self._host.log.error(
             "audio not recorded: no handshake of its client succeeded",
             tries=TRIES,

@@ -4,7 +4,7 @@
 
 All servers are aiohttp under uvloop and decode with msgspec. The bare one keeps the payload and is done. The others
 run the adapter at a host: ``memory`` is that of ``vcond.testing`` (PCM, placement, spans), ``core`` the daemon's own
-with its journal on disk and no speech. A client in a process of its own sends what Twilio sends: 50 frames a second
+with its journal on disk and no speech, ``encrypted`` the same with ``[keys] master``. A client in a process of its own sends what Twilio sends: 50 frames a second
 and track, each in a WebSocket message of its own. Server and client have a core each, rounds take the servers in
 turn, and what counts is the ratio of CPU time per message (all threads) in this run.
 """
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 import socket
 import statistics
@@ -66,8 +67,8 @@ async def memory() -> AsyncIterator[Bench]:
 
 
 @contextlib.asynccontextmanager
-async def core() -> AsyncIterator[Bench]:
-    """The daemon's host, ingress and journal. Imported here: the other servers need nothing of the daemon."""
+async def core(*, encrypted: bool = False) -> AsyncIterator[Bench]:
+    """The daemon's host, ingress and journal, which may be encrypted. Imported here: the other servers need nothing of the daemon."""
     from deaf_registry import deaf_registry, placed
 
     from vcond.capture.adapter_host import CaptureHost
@@ -76,7 +77,7 @@ async def core() -> AsyncIterator[Bench]:
 
     token = "token"
     server = WebServer(WebConfig(listen="127.0.0.1:0"), token=token)
-    async with deaf_registry() as registry:
+    async with deaf_registry(encrypted=encrypted) as registry:
         await server.start()
         try:
             host = CaptureHost("twilio", registry, server.ingress("twilio"), lambda: None)
@@ -86,7 +87,7 @@ async def core() -> AsyncIterator[Bench]:
             await server.close()
 
 
-HOSTS = {"memory": memory, "core": core}
+HOSTS = {"memory": memory, "core": core, "encrypted": functools.partial(core, encrypted=True)}
 
 
 # The servers: each prints its URL, and at the end what it measured.
@@ -238,6 +239,8 @@ def main() -> int:
         print(f"{kind:8} {row}  ({least:.0%} to {most:.0%})")
     ratio = statistics.median(ratios["core"])
     print(f"vcond captures {ratio:.0%} of the calls that the bare server decodes (goal: {GOAL:.0%})")
+    costs = [on["us"] / off["us"] - 1 for off, on in zip(rounds["core"], rounds["encrypted"], strict=True)]
+    print(f"encryption costs {statistics.median(costs):.1%} CPU a call ({min(costs):.1%} to {max(costs):.1%})")
     return int(ratio < GOAL)
 
 

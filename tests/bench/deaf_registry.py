@@ -13,6 +13,9 @@ from vcond.capture.live_feed import LiveFeed
 from vcond.capture.registry import CallRegistry
 from vcond.config.schema import DaemonConfig
 from vcond.journal import Store
+from vcond.storage.encrypted_files import EncryptedFiles
+from vcond.storage.files import Files
+from vcond.storage.key_store import KeyStore
 
 TICK = 0.5
 
@@ -30,7 +33,7 @@ class Deaf:
 
 
 @contextlib.asynccontextmanager
-async def deaf_registry() -> AsyncIterator[CallRegistry]:
+async def deaf_registry(*, encrypted: bool = False) -> AsyncIterator[CallRegistry]:
     """A registry with a journal on disk, from which a call is gone when it has ended."""
 
     async def tick() -> None:
@@ -39,7 +42,10 @@ async def deaf_registry() -> AsyncIterator[CallRegistry]:
             await asyncio.sleep(TICK)
 
     with tempfile.TemporaryDirectory(prefix="vcond-bench-") as folder:
-        store = Store(Path(folder) / "journal")
+        state, files = Path(folder) / "state", Files()
+        if encrypted:
+            files = EncryptedFiles(files, KeyStore(Path(folder) / "keys", bytes(32)), state)
+        store = Store(state / "journal", files=files)
         registry = CallRegistry(
             DaemonConfig(state_dir=folder), store=store, speech=Deaf(), clock=SteadyClock(), bus=LiveFeed(),
             finish=lambda _, journal: journal.remove(), discard=lambda *_: None,

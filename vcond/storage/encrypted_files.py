@@ -69,10 +69,11 @@ class Place(NamedTuple):
 class _Open:
     """One descriptor of a file that is encrypted, or new."""
 
-    __slots__ = ("at", "counter", "dirty", "length", "path", "place", "segment")
+    __slots__ = ("at", "counter", "dirty", "index", "length", "path", "place", "segment")
 
     def __init__(self, path: str, place: Place) -> None:
         self.path, self.place = path, place
+        self.index: tuple[Index, Lock] | None = None
         self.segment: Segment | None = None
         self.at = self.counter = self.length = 0
         self.dirty = False
@@ -107,16 +108,28 @@ class _Contents:
         self._told: set[str] = set()
 
     def length(self, fd: int) -> int:
-        """Of the content."""
+        """Of the content, by the end of the file."""
         return tail(self._at(fd), self._disk.size(fd))
 
-    def is_encrypted(self, path: str) -> bool:
-        """Whether a file is."""
+    def length_of(self, path: str) -> int | None:
+        """Likewise; None for a file that is not encrypted."""
         fd = self._disk.open(path, write=False)
         try:
-            return is_encrypted(self._disk.pread(fd, HEADER, 0))
+            return self.length(fd) if is_encrypted(self._disk.pread(fd, HEADER, 0)) else None
         finally:
             self._disk.close(fd)
+
+    def grown(self, fd: int, file: _Open) -> int:
+        """Look at what there is by now, for ``read``; the length of the content. Raises OSError without a key."""
+        size = self._disk.size(fd)
+        if not size:
+            return 0
+        index, lock = file.index = file.index or self._index(fd, file)
+        with lock:
+            index.grow(self._at(fd), size)
+        if index.lost_key:
+            raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY), file.path)
+        return index.length
 
     def _at(self, fd: int) -> Callable[[int, int], bytes]:
         def read(count: int, at: int) -> bytes:
@@ -125,15 +138,12 @@ class _Contents:
         return read
 
     def read(self, fd: int, file: _Open, view: memoryview, start: int) -> None:
-        """Content into zeros."""
-        if not self._disk.size(fd):
+        """Content into zeros, as far as ``grown`` saw it."""
+        if file.index is None:
             return
-        index, lock = self._index(fd, file)
+        index, lock = file.index
         with lock:
-            index.grow(self._at(fd), self._disk.size(fd))
             blocks = list(index.blocks(start, start + len(view)))
-        if index.lost_key:
-            raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY), file.path)
         bad = len(index.damage)
         for place, at, raw in self._raw(fd, blocks):
             content = index.content(at, raw)
@@ -229,7 +239,7 @@ class EncryptedFiles(Files):
 
     def link(self, old: str, new: str) -> None:
         """See ``Files``. Into another call's folder an encrypted file cannot go (EXDEV): it is copied, under that call's key."""
-        if self._place(old) is not None and self._contents.is_encrypted(old):
+        if self._place(old) is not None and self._contents.length_of(old) is not None:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), old)
         self._disk.link(old, new)
 
@@ -269,13 +279,11 @@ class EncryptedFiles(Files):
         """See ``Files``: of the content."""
         if isinstance(file, int):
             return self._disk.size(file) if file not in self._opened else self._contents.length(file)
-        if self._place(file) is None or not self._disk.size(file) or not self._contents.is_encrypted(file):
-            return self._disk.size(file)
-        fd = self._disk.open(file, write=False)
-        try:
-            return self._contents.length(fd)
-        finally:
-            self._disk.close(fd)
+        size = self._disk.size(file)
+        if not size or self._place(file) is None:
+            return size
+        length = self._contents.length_of(file)
+        return size if length is None else length
 
     def truncate(self, fd: int, length: int, *, room: bool = False) -> None:
         """See ``Files``. What is cut off stays in the file, and is not read any more."""
@@ -295,19 +303,19 @@ class EncryptedFiles(Files):
 
     def pread(self, fd: int, count: int, offset: int) -> bytes:
         """See ``Files``."""
-        if fd not in self._opened:
+        if (file := self._opened.get(fd)) is None:
             return self._disk.pread(fd, count, offset)
-        content = bytearray(max(0, min(count, self._contents.length(fd) - offset)))
-        self._contents.read(fd, self._opened[fd], memoryview(content), offset)
+        content = bytearray(max(0, min(count, self._contents.grown(fd, file) - offset)))
+        self._contents.read(fd, file, memoryview(content), offset)
         return bytes(content)
 
     def read_into(self, fd: int, view: memoryview, offset: int) -> int:
         """See ``Files``."""
-        if fd not in self._opened:
+        if (file := self._opened.get(fd)) is None:
             return self._disk.read_into(fd, view, offset)
-        count = max(0, min(len(view), self._contents.length(fd) - offset))
+        count = max(0, min(len(view), self._contents.grown(fd, file) - offset))
         view[:count] = bytes(count)
-        self._contents.read(fd, self._opened[fd], view[:count], offset)
+        self._contents.read(fd, file, view[:count], offset)
         return count
 
     # Writing.

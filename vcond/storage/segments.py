@@ -171,7 +171,7 @@ class Index:
 
     def _step(self, window: bytes, here: int, read: ReadAt, size: int) -> int:
         """How many bytes what lies next takes; 0 when it is not all there."""
-        if header := _header(window[here : here + HEADER], self.at):
+        if not window.startswith(SYNC, here) and (header := _header(window[here : here + HEADER], self.at)):
             second = window[here + _HEAD.size : here + HEADER]
             if second != header and (after := _next(read, self.at + 1, self.at + HEADER)) < self.at + HEADER:
                 return after - self.at  # cut short by a crash, and another follows
@@ -182,15 +182,27 @@ class Index:
         block = _block(window[here : here + _BLOCK.size])
         if block is None or block.counter < self._expected or not self._segments:
             return self._skip(window[here : here + HEADER], read, size)
-        stop = self.at + block.whole
-        if not self._follows(window[here + block.whole :][:HEADER], read, stop, size):
+        whole = block.whole
+        stop = self.at + whole
+        if not (
+            window.startswith(SYNC, here + whole)
+            or self._follows(window[here + whole : here + whole + HEADER], read, stop, size)
+        ):
             after = _next(read, self.at + _BLOCK.size, min(stop, size))
             if after < min(stop, size):  # cut short by a crash: another segment begins in the midst of it
                 return after - self.at
             if stop > size:
                 return 0
-        self._take(block, window[here : here + block.whole], read)
-        return block.whole
+        if block.counter > self._expected:
+            self.damage.append((self.at, self.at))  # blocks are missing here
+        self._expected = block.counter + 1
+        if block.kind == DATA:
+            self._keep(block.place, self.at, block.size)
+            self.length = max(self.length, self._stop, block.length)
+            self.complete = False
+        else:
+            self._measure(block, window[here : here + whole], read)
+        return whole
 
     @staticmethod
     def _follows(mark: bytes, read: ReadAt, at: int, size: int) -> bool:
@@ -200,14 +212,8 @@ class Index:
         mark = mark if len(mark) == HEADER else read(HEADER, at)
         return mark.startswith(SYNC) or _header(mark, at) is not None
 
-    def _take(self, block: _Block, raw: bytes, read: ReadAt) -> None:
-        if block.counter > self._expected:
-            self.damage.append((self.at, self.at))  # blocks are missing here
-        self._expected = block.counter + 1
-        if block.kind == DATA:
-            self._add(block)
-            self.complete = False
-            return
+    def _measure(self, block: _Block, raw: bytes, read: ReadAt) -> None:
+        """A block that says how long the content is."""
         segment = self._segments[-1]
         raw = raw if len(raw) == block.whole else read(block.whole, self.at)
         if segment is not None and segment.content(raw) is None:
@@ -226,10 +232,6 @@ class Index:
         self._expected = 0
         self.length = max(self.length, length)
         self.complete = False
-
-    def _add(self, block: _Block) -> None:
-        self._keep(block.place, self.at, block.size)
-        self.length = max(self.length, self._stop, block.length)
 
     def _keep(self, place: int, at: int, size: int) -> None:
         if place >= self._stop:
@@ -280,6 +282,8 @@ def _ends(window: bytes, begin: int, size: int) -> Iterator[tuple[int, int]]:
         block = _block(window[here : here + _BLOCK.size])
         if block is not None and begin + here + block.whole <= size:
             yield begin + here, block.length
+            if begin + here + block.whole == size:
+                return  # nothing is behind it
             break
     here = len(window)
     while (here := window.rfind(MAGIC, 0, here)) >= 0:

@@ -44,10 +44,9 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
         raise ConfigError("must be an absolute path", "keys.store")
     there = os.path.lexists(Path(config.store) / FILE)
     if not config.master:
-        if there:
+        if there and (found := next(_encrypted(state_dir), None)) is not None:
             raise ConfigError(
-                f"is empty, and {config.store} has data keys: set the master key again (keys.encrypt = false to write plain "
-                "files from now on), or move that folder away if nothing encrypted is left",
+                f"is empty, and {found} is encrypted: set the master key again (keys.encrypt = false to write plain files from now on)",
                 "keys.master",
             )
         return None
@@ -138,7 +137,7 @@ class Sweep:
 def look(config: KeysConfig, state_dir: Path) -> list[Finding]:
     """What ``vcond check`` says of it; nothing is made or changed."""
     what = "keys"
-    if not config.master and not os.path.lexists(Path(config.store) / FILE):
+    if not config.master and not (os.path.lexists(Path(config.store) / FILE) and any(_encrypted(state_dir))):
         told = "not set: what is kept of calls is not encrypted by vcond; only an encrypted disk protects it"
         return [Finding("ok", "keys.master", told)]
     try:

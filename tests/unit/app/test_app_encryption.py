@@ -100,6 +100,12 @@ def test_without_a_master_key_files_are_as_ever(state):
     assert not (state.parent / "keys").exists()
 
 
+def test_keys_of_another_state_folder_keep_nobody_from_starting_without(keys, state, tmp_path):
+    kept_one(keys, state)
+    other = msgspec.structs.replace(keys, master="")
+    assert encryption.key_store(other, tmp_path / "other", writes=True) is None
+
+
 def test_what_would_lose_calls_is_refused_and_nothing_is_touched(keys, state, tmp_path):
     kept_one(keys, state)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -21,6 +21,8 @@ from vcond.capture.resources import Used
 from vcond.config import DaemonConfig
 from vcond.journal import CallJournal, Store
 from vcond.speech.load.admission import State
+from vcond.storage.encrypted_files import EncryptedFiles
+from vcond.storage.files import Files
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
@@ -88,12 +90,13 @@ class House:
     free: int = 10**12
     memory: int = 10**12
     files: Used = field(default_factory=lambda: Used(50, 1000))
+    disk: Files = field(default_factory=Files)
 
     def open(self) -> House:
         self.speech = Segmenting()
         self.bus = LiveFeed()
         self.clock = SteadyClock(lambda: self.wall[0], lambda: self.time[0])
-        self.store = Store(self.root)
+        self.store = Store(self.root, files=self.disk)
         self.registry = CallRegistry(
             self.config,
             store=self.store,
@@ -120,8 +123,27 @@ class House:
         return self.at(seconds)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What decides about calls after a crash holds for encrypted journals, too."""
+    if "house" in metafunc.fixturenames and metafunc.definition.path.stem in {
+        "test_capture_recovery",
+        "test_capture_amend",
+    }:
+        metafunc.parametrize("house", ["plain", "encrypted"], indirect=True)
+
+
+class Keys(dict[bytes, bytes]):
+    """Data keys in memory."""
+
+    def make(self, of: bytes) -> bytes:
+        return self.setdefault(of, bytes([len(self) + 1]) * 32)
+
+
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path / "journal", DaemonConfig(name="edge.example.com", state_dir=str(tmp_path))).open()
+async def house(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    made = House(tmp_path / "journal", DaemonConfig(name="edge.example.com", state_dir=str(tmp_path)))
+    if getattr(request, "param", "") == "encrypted":
+        made.disk = EncryptedFiles(Files(), Keys(), tmp_path)
+    made.open()
     yield made
     await made.store.close()

@@ -132,8 +132,9 @@ async def test_a_call_that_had_ended_says_what_of_its_audio_never_reached_the_di
     await call.journal.flush()
     await house.store.close()
     (audio,) = call.journal.folder.glob("*.pcm")
-    with audio.open("r+b") as file:
-        file.truncate(2 * 14_400)
+    fd = house.disk.open(str(audio))
+    house.disk.truncate(fd, 2 * 14_400)
+    house.disk.close(fd)
     house.finished.clear()
     house.open()
     (journal,) = house.store.recover()

@@ -96,10 +96,8 @@ def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str]) -> None:
         except ValueError as why:
             _move_aside(files, files.file(uuid).name, str(why))
             continue
-        except OSError as why:  # one bad sector must not keep the daemon from starting
-            log.error(  # noqa: TRY400 - the text says it all
-                "cannot read a vCon in the outbox; the next start tries again", call=uuid, error=why.strerror
-            )
+        except OSError as why:
+            _cannot_read(uuid, why)
             continue
         rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {})
     if aged:
@@ -110,9 +108,18 @@ def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, known: AbstractSet[s
     """Kept files that no row knows, so that they go when their time has come."""
     for uuid in sorted(files.names(files.kept)[0] - known):
         if rows.find(db, uuid) is None:
-            body = files.read(files.kept_file(uuid))
+            try:
+                body = files.read(files.kept_file(uuid))
+            except OSError as why:
+                _cannot_read(uuid, why)
+                continue
             seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), now, {}, "kept")
             rows.set_stage(db, seq, "kept", now)
+
+
+def _cannot_read(uuid: str, why: OSError) -> None:
+    """One bad sector, or a data key that is gone, must not keep the daemon from starting."""
+    log.error("cannot read a vCon in the outbox; the next start tries again", call=uuid, error=why.strerror)
 
 
 def _move_aside(files: OutboxFiles, name: str, why: str) -> None:

@@ -121,6 +121,15 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_start(tmp_path, capsys):
     store.close()
 
 
+def test_a_kept_file_that_cannot_be_read_and_no_row_knows_does_not_stop_the_start(tmp_path, capsys):
+    make_store(tmp_path).close()
+    kept = file_of(tmp_path, 1, "kept")
+    kept.write_bytes(body_of(1))
+    make_store(tmp_path, files=BadSector()).close()
+    assert "cannot read a vCon" in capsys.readouterr().out
+    assert kept.read_bytes() == body_of(1)
+
+
 def test_a_removed_sink_holds_nothing_back_and_is_told_of(tmp_path, capsys):
     store = make_store(tmp_path, ("a", "b"))
     publish(store, 1, 2)

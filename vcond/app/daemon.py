@@ -121,6 +121,8 @@ class Daemon:
                 if parts.keys is not None:
                     sweep = Sweep(parts.keys, Path(parts.config.vcond.state_dir))
                     background.append(tasks.create_task(sweep.run(), name="keys"))
+                if parts.traces is not None:
+                    background.append(tasks.create_task(parts.traces.run(), name="traces"))
                 supervisor.start(adapters)
                 background.append(tasks.create_task(self._look_after(supervisor), name="old journals"))
                 with lifecycle.signals():

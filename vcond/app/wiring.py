@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from vcond.publish.builder import check_record
 from vcond.publish.finisher import Finisher
 from vcond.publish.squeezer import Squeezer
 from vcond.publish.telling import Findings
+from vcond.publish.traces import Traces
 from vcond.server.admin import AdminServer
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
@@ -68,10 +70,12 @@ class Parts:
             clock=clock,
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
             config=self.config.delivery,
-            on_delivered=lambda uuid: self.finisher.delivered(uuid),  # noqa: PLW0108 - made two lines below
+            on_delivered=self._delivered,
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
             files=files,
         )
+        name = self.config.vcond.name or socket.gethostname()
+        self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
         token = ingress_token(self.config.web, state_dir, files)
         self.store = Store(state_dir / "journal", files=files)
         self.finisher = Finisher(
@@ -88,7 +92,7 @@ class Parts:
             forget=self.store.remove,
             clean=self.forms.clean,
             files=files,
-            findings=Findings(plugins.hints_by_section(self.config.adapters)),
+            findings=Findings(plugins.hints_by_section(self.config.adapters), self.traces),
         )
         self.registry = CallRegistry(
             self.config.vcond,
@@ -114,6 +118,12 @@ class Parts:
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.status
         )
+
+    def _delivered(self, uuid: str) -> None:
+        """Every sink has a vCon."""
+        if self.traces is not None:
+            self.traces.delivered(uuid)
+        self.finisher.delivered(uuid)
 
 
 class MadeForms:

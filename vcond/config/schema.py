@@ -67,6 +67,8 @@ class OpsConfig(_Listens, forbid_unknown_fields=True, frozen=True):
 
     listen: Annotated[str, Meta(pattern=f"({ADDRESS})|^$")] = "127.0.0.1:8471"
     """Address and port. No peer of a call needs it, and it asks for no password: leave it out of every proxy. Empty = not at all."""
+    traces: Annotated[str, Meta(max_length=2048, pattern=r"^(https?://[^\s/?#]+[^\s#]*)?$")] = ""
+    """Where a trace of each call is sent: OTLP over HTTP, as ``http://127.0.0.1:4318/v1/traces``. Empty = nowhere."""
 
 
 class WebConfig(_Listens, forbid_unknown_fields=True, frozen=True):

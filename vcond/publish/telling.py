@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -13,6 +13,9 @@ from vcond.base import metrics
 from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.call.diagnosis import HINTS, OTHER, Diagnosis, diagnose_audio, hint
 from vcond.call.state import Call
+
+if TYPE_CHECKING:  # commands that tell what is missing send no traces
+    from vcond.publish.traces import Traces
 
 log = structlog.get_logger()
 
@@ -31,9 +34,10 @@ WATCHED: Final = UNHEARD | {"digital-silence"}
 class Findings:
     """Of the calls that ended since the daemon's start, and of those that go on."""
 
-    def __init__(self, hints: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(self, hints: Mapping[str, Mapping[str, str]] | None = None, traces: Traces | None = None) -> None:
         """``hints``: by adapter and code, what an adapter says is to be done."""
         self._hints = hints or {}
+        self._traces = traces
         self.last: deque[dict[str, Any]] = deque(maxlen=LAST)
         self._looked = Instant(0)
         self._told: dict[str, set[tuple[str, int | None]]] = {}
@@ -45,10 +49,13 @@ class Findings:
         until = call.ended if call.ended is not None else call.last
         self.last.append(row(call, found) | {"ended": rfc3339(until)})
         wrong = [one for one in found if one.wrong]
+        codes = list(dict.fromkeys(one.code for one in wrong))
+        known = list(dict.fromkeys(code if code in HINTS else OTHER for code in codes))
+        if self._traces is not None:
+            self._traces.made(call, known)
         if not wrong:
             return
-        codes = list(dict.fromkeys(one.code for one in wrong))
-        for code in {code if code in HINTS else OTHER for code in codes}:
+        for code in known:
             metrics.call_findings_total.labels(call.adapter, code).inc()
         todo = hint(codes[0], self._hints.get(call.adapter))
         log.warning(

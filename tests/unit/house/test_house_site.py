@@ -32,7 +32,8 @@ UsageError = typer.BadParameter.__base__
 """Of the click that typer carries."""
 ANSWERED = {  # what somebody asked who installed it without knowing it, and the page that answers
     "back it up": "backup.md", "upgrade, go back": "upgrade.md", "remove it": "upgrade.md#removing", "How large": "sizing.md",
-    "ports": "operations.md#ports-and-firewalls", "How long": "#what-is-kept-and-for-how-long", "GDPR": "#deleting-one-call",
+    "ports": "operations.md#ports-and-firewalls", "encrypted": "operations.md#encryption-of-what-is-kept",
+    "How long": "#what-is-kept-and-for-how-long", "GDPR": "#deleting-one-call",
     "tells the caller": "#telling-people-that-they-are-recorded", "not recorded": "#not-recording-some-calls",
     "may hear": "operations.md#who-may-use-the-commands", "FreePBX": "freepbx.md", "FusionPBX": "fusionpbx.md",
     "own authority": "operations.md#tls", "Several PBXs": "operations.md#several-systems-on-one-vcond",

@@ -6,34 +6,19 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from deb_kit import TOP, run
+from deb_kit import dpkg as dpkg_of
 
 from vcond import __version__
 from vcond.testing.needs import needs
 
-TOP = Path(__file__).resolve().parents[3]
 MOST = {"vcond": 500, "vcond-webrtc": 120}
 """MB on the disk."""
 ASKED = "import aiortc, av, ctranslate2, numpy, soundfile, tokenizers, uvloop, vosk as last; print(last.__file__)"
-
-
-def run(*command: str | Path, code: int = 0) -> str:
-    environ = {**os.environ, "PATH": f"/usr/sbin:/sbin:{os.environ['PATH']}", "LC_ALL": "C"}
-    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=600)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + (done.stderr if "--purge" in command else "")
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    needs(Path("/etc/debian_version").exists() and shutil.which("dpkg-deb"), "a package for Debian is built on Debian")
-    out = tmp_path_factory.mktemp("deb")
-    run(sys.executable, TOP / "tools" / "deb.py", "--out", out, "--compression", "-Zgzip -z1")
-    return {file.name.partition("_")[0]: file for file in out.glob("*.deb")}
 
 
 def test_they_are_two_of_the_size_that_was_promised(packages: dict[str, Path]):
@@ -67,11 +52,7 @@ def test_installed_upgraded_removed_and_purged(packages: dict[str, Path], tmp_pa
     if os.geteuid():
         pytest.skip("files of other users are for root, and this is not")
     root = tmp_path / "root"
-    for folder in ("info", "updates", "triggers"):
-        (root / "var/lib/dpkg" / folder).mkdir(parents=True)
-    (root / "var/lib/dpkg/status").touch()
-    (root / "etc").mkdir()
-    dpkg = ("dpkg", f"--root={root}", "--force-script-chrootless", "--force-depends", "--log=/dev/null")
+    dpkg = dpkg_of(root)
     run(*dpkg, "--install", packages["vcond"])
 
     users = {line.split(":")[0]: line.split(":") for line in (root / "etc/passwd").read_text().splitlines()}

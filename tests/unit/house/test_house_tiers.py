@@ -25,6 +25,7 @@ MAY_SKIP = {
     "tests/e2e/daemon/conftest.py": "mounting needs rights",
     "tests/e2e/webrtc/test_webrtc_network.py": "network namespaces need rights",
     "tests/e2e/deb/test_deb.py": "files of other users need rights",
+    "tests/e2e/deb/test_deb_first_vcon.py": "files of other users need rights",
     "tests/unit/base/test_base_journald.py": "mounting needs rights, and a kernel has cgroups or not",
     "tests/unit/house/test_house_install.py": "to install needs rights",
     "tests/unit/cli/test_cli_broken_setups.py": "to become somebody else needs rights",

@@ -52,7 +52,6 @@ class OldJournals:
         self._parts = parts
         self._left: deque[str] = deque()
         """Names of those that are not of calls which go on; those without a vCon first."""
-        self._in_outbox: frozenset[str] = frozenset()
         self._merged: set[str] = set()
         self.found = 0
 
@@ -64,17 +63,15 @@ class OldJournals:
     async def take_back(self, adapters: Iterable[str]) -> None:
         """Calls without an end, which must be there when their adapter asks. Raises StorageError."""
         store, recovery = self._parts.store, self._parts.registry.recovery
-        names = await asyncio.to_thread(self._listed)
+        published, others = await asyncio.to_thread(self._listed)
         unfinished: list[tuple[Found, Call]] = []
-        for name in names:
-            if name in self._in_outbox:
-                continue
+        for name in sorted(others):
             found, state = await asyncio.to_thread(self._read, name)
             if found is not None and not _is_over(state):
                 unfinished.append((found, state))
             elif found is not None:
                 self._left.append(name)
-        self._left += [name for name in names if name in self._in_outbox]
+        self._left += published
         self.found = len(self._left) + len(unfinished)
         for found, state in unfinished:
             if found.uuid in self._merged:
@@ -107,15 +104,14 @@ class OldJournals:
                 logger.exception("internal error in an old journal, it is kept; please report it", call=name)
             self._left.popleft()
             await asyncio.sleep(rest * (loop.time() - began))
-        self._in_outbox = frozenset()
         self._remove_merged()
         if self.found:
             unfinished = len(self._parts.registry.recovery)
             logger.info("found journals of an earlier run", found=self.found, to_finish=finished, unfinished=unfinished)
 
-    def _listed(self) -> list[str]:
-        self._in_outbox = frozenset(outbox_files.known(self._parts.outbox.root))
-        return self._parts.store.names()
+    def _listed(self) -> tuple[list[str], list[str]]:
+        """Names of those whose vCon the outbox has, and of the others."""
+        return outbox_files.known(self._parts.outbox.root, self._parts.store.names())
 
     def _read(self, name: str) -> tuple[Found | None, Call]:
         found = self._parts.store.examined(name)

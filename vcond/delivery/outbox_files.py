@@ -7,6 +7,7 @@ be taken, with the reason in the log.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -82,13 +83,16 @@ class OutboxFiles:
         return uuids, strange
 
 
-def known(root: Path) -> set[str]:
-    """By their files, the uuids of all vCons in an outbox, and whatever else lies there; before it is open. Raises OSError."""
-    names: set[str] = set()
+def known(root: Path, uuids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """These uuids, or names: those of which an outbox has the file, and the others; before it is open. Raises OSError."""
+    files: set[str] = set()
     for folder in ("pending", "kept"):
-        with suppress(FileNotFoundError), os.scandir(root / folder) as found:
-            names.update(entry.name.removesuffix(SUFFIX) for entry in found)
-    return names
+        with suppress(FileNotFoundError):
+            files.update(os.listdir(root / folder))  # noqa: PTH208 - a hundred thousand, and only their names
+    found: tuple[list[str], list[str]] = [], []
+    for uuid in uuids:
+        found[uuid + SUFFIX not in files].append(uuid)
+    return found
 
 
 def check_body(uuid: str, body: bytes) -> None:

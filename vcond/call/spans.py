@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -70,6 +70,11 @@ class Spans:
         if i >= 0 and position < self._stops[i]:
             return self._kinds[i]
         return SpanKind.ABSENT
+
+    def end_of(self, kinds: Collection[SpanKind]) -> int | None:
+        """Where the last stretch of one of these kinds ends."""
+        backwards = zip(reversed(self._stops), reversed(self._kinds), strict=True)
+        return next((stop for stop, kind in backwards if kind in kinds), None)
 
     def hold_edges(self, rate: int) -> list[tuple[int, int]]:
         """Lost stretches of at most ``HOLD_EDGE_MS`` that touch a held one: the hold begins or ends between frames."""

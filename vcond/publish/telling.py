@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ import structlog
 from vcond.base import metrics
 from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.call.diagnosis import HINTS, OTHER, Diagnosis, diagnose_audio, hint
+from vcond.call.spans import HEARD
 from vcond.call.state import Call
 
 if TYPE_CHECKING:  # commands that tell what is missing send no traces
@@ -26,9 +27,14 @@ WATCH_EVERY: Final = 5
 """Seconds between two looks at calls that go on."""
 WATCH_AFTER: Final = 30
 """Seconds after the answer before which nobody is missed: who only listens may be silent at first."""
+STOPPED_AFTER: Final = 60
+"""Seconds without a packet after which the audio of somebody who was heard counts as stopped; who saves silence sends more often."""
 UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
 WATCHED: Final = UNHEARD | {"digital-silence"}
 """Codes of what is told without listening, and can still be mended while the call goes on."""
+
+_QUIET: Final = {"hold": "hold", "unhold": "hold", "mute": "mute", "unmute": "mute"}
+"""Events of a party's history, and what each begins or ends."""
 
 
 class Findings:
@@ -91,11 +97,25 @@ def _unheard(call: Call, now: Instant) -> list[Diagnosis]:
         return []
     known = UNHEARD if any(warned.code == "no-audio" for warned in call.warnings) else frozenset()
     warned = [Diagnosis(one.code, one.text) for one in call.warnings if one.code == "wrong-codec"]
-    return warned + [
+    unheard = [
         one
         for one in diagnose_audio(call, now=now)
         if one.code in WATCHED - known and one.party is not None and call.parties[one.party].here
     ]
+    return [*warned, *unheard, *_stopped(call, now)]
+
+
+def _stopped(call: Call, now: Instant) -> Iterator[Diagnosis]:
+    """Who was heard and is no more, while somebody else is there and nobody holds or has muted the line."""
+    here = [party.index for party in call.parties if party.here]
+    last = {(one.party, _QUIET[one.event]): one.event for one in call.history if one.event in _QUIET}
+    if len(here) < 2 or any(party in here and event in _QUIET.values() for (party, _), event in last.items()):
+        return
+    for party in here:
+        ends = [(track.spans.end_of(HEARD), track.rate) for track in call.tracks if track.party == party]
+        heard = [call.at(end, rate) for end, rate in ends if end is not None]
+        if heard and now - max(heard) >= STOPPED_AFTER * SECOND:
+            yield Diagnosis("audio-stopped", f"party {party}: its audio has stopped", party)
 
 
 def row(call: Call, found: Sequence[Diagnosis]) -> dict[str, Any]:

@@ -42,3 +42,14 @@ def test_what_is_missing_between_a_frame_and_a_hold_belongs_to_the_hold():
     assert spans.hold_edges(8000) == [(1000, 1056), (9000, 9320)]
     assert spans.hold_edges(16_000) == [(1000, 1056), (9000, 9320), (12_000, 12_321)]
     assert Spans().hold_edges(8000) == []
+
+
+def test_where_the_last_of_some_kinds_ends():
+    line = Spans()
+    assert line.end_of({SpanKind.RECEIVED}) is None
+    line.set(0, 100, SpanKind.RECEIVED)
+    line.set(100, 200, SpanKind.SILENT)
+    line.set(200, 900, SpanKind.LOST)
+    assert line.end_of({SpanKind.RECEIVED}) == 100
+    assert line.end_of({SpanKind.RECEIVED, SpanKind.SILENT}) == 200
+    assert line.end_of({SpanKind.HELD}) is None

@@ -61,7 +61,7 @@ async def test_who_is_not_heard_is_told_once_with_what_to_do(house, frames, code
     assert not codes or unheard() == 1
     if codes == ["one-way-audio"]:
         assert said[0]["hint"] == "look at the phone's NAT"
-    assert watched(house, findings, WATCH_AFTER + 60) == []
+    assert watched(house, findings, WATCH_AFTER + 50) == []
     call.end(at=house.now(WATCH_AFTER + 61))
     watched(house, findings, WATCH_AFTER + 70)
     assert unheard() == 0
@@ -99,3 +99,35 @@ async def test_a_clock_that_was_set_back_keeps_nobody_from_being_looked_at(house
     findings = Findings()
     findings.watch([], house.now(7200))
     assert len(watched(house, findings, WATCH_AFTER + 5)) == 2
+
+
+async def test_whose_audio_stops_is_told_unless_it_is_held_or_nobody_else_is_there(house):
+    call = two(house)
+    findings = Findings()
+    speak(house, call, {0: FRAME, 1: FRAME}, 40)
+    speaking = call.tracks[0]
+    assert watched(house, findings, 45) == []
+    for number in range(50 * 70):  # one goes on
+        speaking.write(FRAME, arrived=house.now(40 + 0.02 * (number + 1)))
+    house.registry.tick(house.now(110))
+    call.emit(ev.Held(at=house.at(110), party=0))
+    call.emit(ev.Unmuted(at=house.at(110.5), party=0))
+    assert watched(house, findings, 111) == [], "held"
+    call.emit(ev.Retrieved(at=house.at(112), party=0))
+    said = watched(house, findings, 117)
+    assert [(line["code"], line["error"]) for line in said] == [("audio-stopped", "party 1: its audio has stopped")]
+    assert said[0]["hint"]
+    assert unheard() == 1
+    assert watched(house, findings, 123) == [], "once"
+    call.emit(ev.PartyLeft(at=house.at(124), party=0))
+    watched(house, findings, 130)
+    assert unheard() == 0
+
+
+async def test_who_waits_alone_is_not_missed(house):
+    call = house.host.call("k", at=house.now(0))
+    call.party("a", at=house.at(0))
+    call.emit(ev.Answered(at=house.at(0)))
+    speak(house, call, {0: FRAME}, 5)
+    house.registry.tick(house.now(100))
+    assert watched(house, Findings(), 101) == []

@@ -53,6 +53,7 @@ MAY: dict[str, str] = {
     "vcond.speech.models.unpack": MODEL,
     "vcond.speech.vocabulary": MODEL,
     "vcond.testing.certificates": "what tests are made with",
+    "vcond.testing.time": SYSTEM,
     "vcond.speech.workers.worker": SYSTEM,
     "vcond_freeswitch.check": SYSTEM,
     "vcond_freeswitch.filetap": "what FreeSWITCH writes for us, followed as it grows; adapters know the SDK only",

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded, whole
-from vcond.base import metrics
 from vcond.base.errors import ConfigError
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
@@ -223,6 +222,8 @@ def load_seal(config: SealConfig) -> Signer:
         )
     except ConfigError as why:
         raise ConfigError(str(why), "" if why.path else "seal") from None
+    from vcond.base import metrics  # commands that convert a file have none
+
     metrics.certificate_expiry.labels("seal").set(signer.ends.timestamp())
     return signer
 

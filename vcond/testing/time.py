@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from vcond.base.time import SECOND, Instant
@@ -92,7 +94,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().close()
 
     def _settle(self) -> None:
-        """Loopback delivers in the order of sending: once this datagram is here, so is what was sent before it."""
+        """Loopback delivers what one processor sends in the order of sending: once this is here, so is what went before."""
         with contextlib.suppress(TimeoutError):
             self._probe.send(b".")
             self._probe.recv(1)
@@ -137,5 +139,17 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
 
     Raises whatever it raises, and TimeoutError when it waits for something that cannot come.
     """
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with _on_one_processor(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+@contextlib.contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Stay where we are: on a busy machine each processor has its own queue of what was sent over loopback."""
+    before = os.sched_getaffinity(0)
+    here = int(Path("/proc/thread-self/stat").read_text("ascii").rpartition(")")[2].split()[36])  # proc(5): field 39
+    os.sched_setaffinity(0, {here})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

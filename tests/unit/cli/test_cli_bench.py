@@ -99,10 +99,10 @@ async def test_audio_in_which_nobody_speaks(config) -> None:
         await capacity_bench.measure(options, silence, seconds=1, level_seconds=1, only=1)
 
 
-def climb(holds: int, cpu: float = 0.0, most: int = 256) -> list[int]:
+def climb(holds: int, cpu: float = 0.0) -> list[int]:
     """The numbers of calls that are tried on a machine that holds so many."""
     levels: list[Level] = []
-    tried = capacity_bench._counts(levels, 0, most)
+    tried = capacity_bench._counts(levels, 0)
     levels.extend(Level(count, count <= holds, 9, 0, 0.1, 0.1, None, 0, cpu) for count in tried)
     return [level.calls for level in levels]
 
@@ -111,9 +111,8 @@ def test_the_climb_ends_between_what_holds_and_what_does_not() -> None:
     assert climb(5) == [1, 2, 3, 4, 6, 5]
     assert climb(0) == [1]
     assert climb(20) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 20, 22, 21]
-    assert climb(1000, most=8) == [1, 2, 3, 4, 6, 8]
     assert climb(1000)[-1] == LEVELS[-1]
-    assert list(capacity_bench._counts([], 7, 256)) == [7]
+    assert list(capacity_bench._counts([], 7)) == [7]
 
 
 def test_what_would_hold_anyhow_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,8 @@ def test_without_a_daemon_every_command_says_what_to_do_in_a_line(config: Path, 
 def test_whatever_the_disk_refuses_is_a_line_and_no_traceback(tmp_path: Path):
     script = (
         "import sys, vcond.cli.app as a, vcond.cli as c\n"
-        "def refuse(*_, **__): raise PermissionError(13, 'Permission denied', '/var/lib/vcond/x')\n"
-        "a.app = refuse\nc.main()\n"
+        "def refuse(): raise PermissionError(13, 'Permission denied', '/var/lib/vcond/x')\n"
+        "a.app.command()(refuse)\nsys.argv = ['vcond', 'refuse']\nc.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 
 import pytest
 
 from vcond.base.time import SECOND
+from vcond.media.rtp.ports import _Reader
 from vcond.testing.time import NOON, LoopClock, ManualClock, run_virtual
 
 
@@ -55,6 +57,22 @@ def test_sockets_deliver_before_time_jumps():
         return asyncio.get_running_loop().time()
 
     assert run_virtual(main()) < 1
+
+
+def test_a_datagram_comes_when_it_is_read_however_long_the_machine_took():
+    async def main():
+        clock = LoopClock()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+            reader = _Reader(sock, clock)
+            sock.sendto(b"x", sock.getsockname())
+            time.sleep(0.02)  # noqa: ASYNC251 - a machine that is busy
+            await asyncio.sleep(5)
+            [(_, _, came)] = reader.empty(9)
+        assert came == clock.now()
+
+    run_virtual(main())
 
 
 def test_threads_hold_time_still():

@@ -82,11 +82,16 @@ async def test_partials_go_on_after_speech_failed_while_one_was_decoded(room, tr
         broken.setattr(Worker, "ask", ask)
         await failing(house.speech)
     other = track("other")
-    other.pcm = np.repeat(np.array([7, 0], np.int16), 8000)
+    other.pcm = np.full(480_000, 7, np.int16)
     async with house.running() as speech:
-        await speech.ready.wait()  # what is spoken is decoded only while a worker is free
-        house.listen(other).advance(8000)
-        await other.until(lambda: bool(other.partials))
+        await speech.ready.wait()
+        beside, upto = house.listen(other), 8000
+        while (
+            not other.partials
+        ):  # what is spoken is decoded only while a worker is free: somebody who goes on speaking
+            beside.advance(min(upto, 480_000))
+            upto += 800
+            await asyncio.sleep(0.02)
         listener.close(24000)
         assert await speech.settled("call", 60)
     assert [event.text for event in line.of(ev.Transcribed)] == ["1 2"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +91,10 @@ def kept(state_dir: Path, store: KeyStore) -> Kept:
     return Kept(encrypted, plain, lost)
 
 
-def files_of_calls(state_dir: Path) -> Iterator[Path]:
-    """All that a master key encrypts, or would."""
+def files_of_calls(state_dir: Path, failed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """All that a master key encrypts, or would. ``failed`` is told of folders that cannot be looked at."""
     for area in sorted(AREAS):
-        for folder, folders, names in os.walk(state_dir / area):
+        for folder, folders, names in os.walk(state_dir / area, onerror=failed):
             folders[:] = [name for name in folders if name != ".trash"]
             yield from (path for name in names if id_of((path := Path(folder, name)).relative_to(state_dir)))
 
@@ -111,6 +112,7 @@ class Sweep:
         self._store, self._state_dir = store, state_dir
         self._idle: set[bytes] = set()
         """Without a file at the look before."""
+        self._places = self._found()
 
     async def run(self, every: float = SWEEP) -> None:
         """Until cancelled."""
@@ -125,13 +127,31 @@ class Sweep:
             await asyncio.sleep(every)
 
     def look(self) -> int:
-        """One look; how many keys were erased. Raises OSError."""
-        began = time.time()
-        used = {id_of(path.relative_to(self._state_dir)) for path in files_of_calls(self._state_dir)}
+        """One look; how many keys were erased. Raises OSError: a folder that is not seen now must cost no key."""
+        began, places = time.time(), self._found()
+        if not self._places.items() <= places.items():
+            raise OSError(errno.ESTALE, "folders of calls went or were replaced")
+        self._places = places
+        used = {id_of(path.relative_to(self._state_dir)) for path in files_of_calls(self._state_dir, _unless_gone)}
         idle = set(self._store.ids()) - used
         erased = self._store.erase(idle & self._idle, unused_since=began - SWEEP)
         self._idle = idle
         return erased
+
+    def _found(self) -> dict[str, tuple[int, int]]:
+        """Which folders there are, by device and inode: what is mounted elsewhere now is another one."""
+        found: dict[str, tuple[int, int]] = {}
+        for area in AREAS:
+            with suppress(FileNotFoundError):
+                there = (self._state_dir / area).stat()
+                found[area] = there.st_dev, there.st_ino
+        return found
+
+
+def _unless_gone(why: OSError) -> None:
+    """Calls are removed while we look."""
+    if not isinstance(why, FileNotFoundError):
+        raise why
 
 
 def look(config: KeysConfig, state_dir: Path) -> list[Finding]:

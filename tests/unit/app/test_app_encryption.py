@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import errno
 import json
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -157,6 +160,29 @@ def test_a_key_just_used_stays_though_no_file_was_seen(keys, state):
     sweep = encryption.Sweep(store, state)
     assert (sweep.look(), sweep.look(), len(store)) == (0, 0, 1)
     store.close()
+
+
+@pytest.mark.parametrize("trouble", ["unmounted", "unreadable"])
+def test_folders_that_cannot_be_seen_cost_no_key(keys, state, monkeypatch, trouble):
+    kept_one(keys, state)
+    store = encryption.key_store(keys, state, writes=True)
+    store._used.clear()
+    sweep = encryption.Sweep(store, state)
+    assert sweep.look() == 0
+    if trouble == "unmounted":
+        (state / "outbox").rename(state / "away")
+        (state / "outbox").mkdir()
+    else:
+        monkeypatch.setattr(os, "scandir", refused)
+    for _ in range(3):
+        with pytest.raises(OSError, match=r"replaced|denied"):
+            sweep.look()
+    assert len(store) == 1
+    store.close()
+
+
+def refused(path: object) -> NoReturn:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def test_check_says_what_is_encrypted_and_what_is_not(keys, state, tmp_path):

@@ -119,6 +119,7 @@ async def talked(machine: Machine, phones, folder: Path, old: Path, new: Path) -
         await caller.up()
         (row,) = await until(machine, lambda rows: [row for row in rows if row["answered"]])
         uuid = row["call"]
+        await say(0)  # while the taps are made
         await say(1)
         told("a call, and somebody has spoken")
         run(*dpkg_again(machine.root), "--install", new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import random
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import hypothesis
 import pytest
+import structlog
 
 SLOW: Final = ("peer", "speech", "fuzz")
 """Marks of tests that ``make quick`` leaves out."""
@@ -56,6 +58,18 @@ def _know_adapters(root: Path) -> None:
     how = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", str(root)]
     subprocess.run([sys.executable, *how], check=True)
     sys.path += [str(folder) for folder in root.glob("adapters/*") if str(folder) not in sys.path]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command's log goes to the standard error of its own test, which is closed when others log."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def pytest_report_header() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -42,6 +43,7 @@ class AdminServer:
         self._passed = False
         self._reads, self._writes, self._live = reads, writes, live
         self._runner: web.AppRunner | None = None
+        self._socket: socket.socket | None = None
 
     async def start(self) -> None:
         """Bind the socket, mode 0660, or take that of systemd. Raises ConfigError when it cannot be."""
@@ -61,9 +63,13 @@ class AdminServer:
             os.umask(0o117)
             if self._path.exists() and stat.S_ISSOCK(self._path.stat().st_mode):
                 self._path.unlink()
-            await web.UnixSite(self._runner, str(self._path)).start()
+            self._socket = socket.socket(socket.AF_UNIX)  # ours to close, also when we are cancelled before it serves
+            self._socket.bind(str(self._path))
+            await web.SockSite(self._runner, self._socket).start()
         except OSError as why:
             await self._runner.cleanup()
+            if self._socket is not None:
+                self._socket.close()
             raise ConfigError(f"cannot serve {self._path}: {why.strerror}", "vcond.admin_socket") from None
         finally:
             os.umask(before)
@@ -74,6 +80,8 @@ class AdminServer:
             await self._runner.cleanup()
             if not self._passed:
                 self._path.unlink(missing_ok=True)
+            if self._socket is not None:
+                self._socket.close()
 
     async def _get(self, request: web.Request) -> web.Response:
         return await _answer(self._reads, request)

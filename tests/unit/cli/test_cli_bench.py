@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from vcond.base.errors import ConfigError
@@ -22,17 +19,6 @@ from vcond.speech.load.capacity_bench import LEVELS, Level, Report, Voice
 
 ENGINES = Path(__file__).parents[1] / "speech"
 ZERO = capacity_bench.Instant(0)
-
-
-@pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """The command's log goes to the standard error of its own test, which is closed when others log."""
-    before, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.configure(**before)
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture

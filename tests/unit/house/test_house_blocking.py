@@ -36,6 +36,7 @@ MAY = {
     "vcond/server/admin.py:close": "after the last call",
     "vcond/sdk/selection.py:secret": "for an attachment: no call is heard yet",
     "vcond/delivery/reconcile.py:*": "in the outbox's own thread",
+    "adapters/freeswitch/vcond_freeswitch/loopback.py:*": "vcond check, in which no call waits",
     "adapters/freeswitch/vcond_freeswitch/leftovers.py:*": "files of a tap: in memory (tmpfs), by its README",
     "adapters/freeswitch/vcond_freeswitch/channels.py:renamed": "a conversation, no file",
     "adapters/webrtc/vcond_webrtc/opus.py:library": "once, in a thread (peer.available)",

@@ -14,7 +14,6 @@ from vcond.vcon.building.wav import (
     Form,
     compand,
     expand,
-    joined,
     pieces,
     read_wav,
     wav,
@@ -74,7 +73,7 @@ def test_what_was_g711_comes_back_unchanged(form):
 @pytest.mark.parametrize("frames", [0, 1, 8001, CHUNK + 1])
 def test_others_read_what_we_write(form, channels, frames):
     mixes = [Whole(np.resize(EVERY[::7] + column, frames).astype(np.int16)) for column in range(channels)]
-    data = joined(wav(form, mixes, 8000))
+    data = b"".join(wav(form, mixes, 8000))
     assert len(data) == wav_size(form, channels, frames)
     theirs, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
     mine_rate, mine = read_wav(data)
@@ -104,7 +103,7 @@ def test_pieces_cover_everything_once():
 
 
 def test_broken_files_are_the_peers_fault():
-    good = joined(wav(Form.MULAW, [Whole(np.zeros(8, np.int16))], 8000))
+    good = b"".join(wav(Form.MULAW, [Whole(np.zeros(8, np.int16))], 8000))
     for data in (b"", b"RIFF", b"OggS" * 9, good[:20], good[:40], good.replace(b"\7\0\1\0", b"\x31\0\1\0")):
         with pytest.raises(BadMediaError):
             read_wav(data)
@@ -129,7 +128,7 @@ def test_what_is_compressed_needs_no_memory_that_is_written_and_then_executed(mo
 
     monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", callbacks)
     mixes = [Whole(EVERY), Whole(EVERY[::-1])]
-    made = (flac(mixes, 8000), joined(opus(mixes, 8000, 32)))
+    made = flac(mixes, 8000), b"".join(opus(mixes, 8000, 32))
     monkeypatch.undo()
     for data in made:
         told = soundfile.info(io.BytesIO(data))

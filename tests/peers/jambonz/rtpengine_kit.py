@@ -146,6 +146,8 @@ class Jambonz:
         self.done: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.answers: list[str] = []
         """Descriptions of the recording server."""
+        self.tags: list[str] = []
+        """Whose audio is on each line, as rtpengine says: jambonz takes the caller's for the first, whoever's it is."""
 
     async def do(self, what: str) -> None:
         """``start``, ``pause``, ``resume`` or ``stop``, to the end of it."""
@@ -169,7 +171,9 @@ class Jambonz:
         if what == "ng":
             if "transport protocol" in given:
                 given["transport protocol"] = self.protocol
-            return await self.ng.ask(given.pop("command"), **given)
+            reply = await self.ng.ask(given.pop("command"), **given)
+            self.tags = reply.get("from-tags", self.tags)
+            return reply
         if what == "bye":
             return {"status": (await self.client.bye()).status}
         headers = given.get("headers", {"Content-Type": "application/sdp"})

@@ -238,8 +238,9 @@ class EncryptedFiles(Files):
         return self._disk.free(path)
 
     def link(self, old: str, new: str) -> None:
-        """See ``Files``. Into another call's folder an encrypted file cannot go (EXDEV): it is copied, under that call's key."""
-        if self._place(old) is not None and self._contents.length_of(old) is not None:
+        """See ``Files``. Into another call's folder an encrypted file, or one that becomes it, cannot go (EXDEV): it is copied."""
+        becomes = self._encrypt and not self._disk.size(old)
+        if self._place(old) is not None and (becomes or self._contents.length_of(old) is not None):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), old)
         self._disk.link(old, new)
 

@@ -80,6 +80,21 @@ async def test_a_merged_track_is_under_the_key_of_the_call_that_took_it(stores, 
     assert anything_plain(tmp_path) == []
 
 
+async def test_a_track_without_audio_yet_is_under_the_key_of_the_call_that_took_it(stores, call, encrypted, keys):
+    store = stores(files=encrypted)
+    into, other = store.open(call(1)), store.open(call(2))
+    into.adopt(other, {"0.pcm": "1.pcm"})
+    into.append(ev.Merged(at=Instant(1), call=other.uuid))
+    await into.flush()
+    into.write("1.pcm", 0, TONE)
+    await into.flush()
+    other.remove()
+    await into.flush()
+    del keys[UUID(other.uuid).bytes]
+    assert (into.read("1.pcm", 0, len(TONE)) == TONE).all()
+    await store.close()
+
+
 async def test_a_log_cut_at_any_byte_gives_what_was_whole_and_goes_on(stores, call, encrypted, tmp_path):
     store = stores(files=encrypted)
     journal = store.open(call(1))

@@ -33,6 +33,8 @@ EXPORT: Final = b"\x89vcond-keycopy\r\n"
 """Likewise, of a copy."""
 MOST: Final = 1 << 30
 """Bytes of the file: eleven million keys."""
+AT_ONCE: Final = 256
+"""Keys that are erased with one sync."""
 _HEAD: Final = struct.Struct(">16s16s12s32sI48x")
 """Magic, id of the store, nonce and check of the master key, CRC-32."""
 _SLOT: Final = struct.Struct(">16sQ12s48sI8x")
@@ -90,9 +92,10 @@ class KeyStore:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._fd >= 0:
-            self._files.close(self._fd)
-            self._fd = -1
+        with self._lock:  # keys are erased in a thread of their own
+            if self._fd >= 0:
+                self._files.close(self._fd)
+                self._fd = -1
 
     def ids(self) -> list[bytes]:
         """Of all keys."""
@@ -134,16 +137,24 @@ class KeyStore:
 
         ``unused_since``: but for those that something was encrypted with since that moment.
         """
-        done = 0
-        with self._lock:
-            for of in ids:
-                if of in self._slots and (unused_since is None or self._used.get(of, 0.0) < unused_since):
-                    number, _ = self._slots[of]
-                    self._write(number, bytes(_SLOT.size))
+        left, done = list(ids), 0
+        while left:
+            some, left = left[:AT_ONCE], left[AT_ONCE:]
+            with self._lock:  # a call that begins waits for its key here, and all journals with it
+                gone = {
+                    of: self._slots[of][0]
+                    for of in some
+                    if of in self._slots and (unused_since is None or self._used.get(of, 0.0) < unused_since)
+                }
+                for number in gone.values():
+                    put(self._files, self._fd, bytes(_SLOT.size), _HEAD.size + number * _SLOT.size)
+                if gone:
+                    self._files.sync(self._fd)
+                for of, number in gone.items():
                     del self._slots[of]
                     self._used.pop(of, None)
                     self._free.append(number)
-                    done += 1
+                done += len(gone)
         return done
 
     def export(self, ends: int) -> bytes:

@@ -57,6 +57,25 @@ def test_a_key_is_the_same_after_a_start_and_each_call_has_its_own(opened, tmp_p
     assert (tmp_path / "keys" / FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_call_that_begins_waits_for_few_syncs_while_many_keys_are_erased(opened):
+    class Counted(Files):
+        syncs = 0
+
+        def sync(self, fd):
+            self.syncs += 1
+
+    files = Counted()
+    store = opened(files=files)
+    many = [n.to_bytes(16, "big") for n in range(1, 1001)]
+    for of in many:
+        store.make(of)
+    kept, files.syncs = store.make(A), 0
+    assert store.erase(many) == 1000
+    assert files.syncs == 4
+    again = opened()
+    assert (len(again), again.get(A)) == (1, kept)
+
+
 def test_a_key_is_synced_before_it_is_used_and_one_that_is_not_is_none(opened, tmp_path):
     class Watched(Files):
         synced = 0

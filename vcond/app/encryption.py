@@ -63,6 +63,17 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
     return KeyStore(Path(config.store), master, writes=writes) if writes or there else None
 
 
+def check_seen(store: KeyStore | None, state_dir: Path) -> None:
+    """Raises ConfigError for keys whose calls are not seen: with the disk of those not mounted, all would be erased."""
+    if store is not None and len(store) and not any((state_dir / "journal").glob("*")):
+        store.close()
+        raise ConfigError(
+            f"has keys, and nothing was ever kept in {state_dir}: mount the folder of those calls, or, when they are gone for "
+            f"good, delete {store.folder / FILE}",
+            "keys.store",
+        )
+
+
 def disk(config: KeysConfig, store: KeyStore | None, state_dir: Path) -> Files:
     """On which all that is kept of calls is kept."""
     return Files() if store is None else EncryptedFiles(Files(), store, state_dir, encrypt=config.encrypt)
@@ -94,7 +105,7 @@ def kept(state_dir: Path, store: KeyStore) -> Kept:
 def files_of_calls(state_dir: Path, failed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """All that a master key encrypts, or would. ``failed`` is told of folders that cannot be looked at."""
     for area in sorted(AREAS):
-        for folder, folders, names in os.walk(state_dir / area, onerror=failed):
+        for folder, folders, names in os.walk(state_dir / area, onerror=failed, followlinks=True):
             folders[:] = [name for name in folders if name != ".trash"]
             yield from (path for name in names if id_of((path := Path(folder, name)).relative_to(state_dir)))
 
@@ -141,7 +152,7 @@ class Sweep:
     def _found(self) -> dict[str, tuple[int, int]]:
         """Which folders there are, by device and inode: what is mounted elsewhere now is another one."""
         found: dict[str, tuple[int, int]] = {}
-        for area in AREAS:
+        for area in (*AREAS, "outbox/pending", "outbox/kept"):
             with suppress(FileNotFoundError):
                 there = (self._state_dir / area).stat()
                 found[area] = there.st_dev, there.st_ino

@@ -54,6 +54,7 @@ class Parts:
         state_dir = Path(self.config.vcond.state_dir)
         with naming_files(loaded.origin):
             self.keys = encryption.key_store(self.config.keys, state_dir, writes=True)
+            encryption.check_seen(self.keys, state_dir)
         files = encryption.disk(self.config.keys, self.keys, state_dir)
         with naming_files(loaded.origin):
             sinks = plugins.sinks(self.config, clock=clock.now, files=files)

@@ -14,7 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from vcond.app import encryption
+from vcond.app.wiring import Parts
 from vcond.base.errors import ConfigError
+from vcond.capture.clock import SteadyClock
 from vcond.cli import loopback
 from vcond.cli.app import app
 from vcond.config import KeysConfig, load
@@ -160,6 +162,30 @@ def test_a_key_just_used_stays_though_no_file_was_seen(keys, state):
     sweep = encryption.Sweep(store, state)
     assert (sweep.look(), sweep.look(), len(store)) == (0, 0, 1)
     store.close()
+
+
+def test_vcons_on_another_disk_keep_their_keys_while_it_is_there_and_when_it_is_not(keys, state, tmp_path):
+    pending, disk = state / "outbox" / "pending", tmp_path / "disk"
+    pending.rename(disk)
+    pending.symlink_to(disk)
+    kept_one(keys, state)
+    store = encryption.key_store(keys, state, writes=True)
+    sweep = encryption.Sweep(store, state)
+    assert (sweep.look(), sweep.look(), len(store)) == (0, 0, 1)
+    disk.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(OSError, match="replaced"):
+            sweep.look()
+    assert len(store) == 1
+    store.close()
+
+
+def test_keys_of_calls_that_are_not_seen_at_all_keep_a_daemon_from_erasing_them(config, keys, state):
+    kept_one(keys, state)
+    (state / "outbox").rename(state.parent / "away")
+    with pytest.raises(ConfigError, match=r"keys\.store.* mount"):
+        Parts(load(config, {}), SteadyClock())
+    assert list(state.iterdir()) == []  # the next start refuses it, too
 
 
 @pytest.mark.parametrize("trouble", ["unmounted", "unreadable"])

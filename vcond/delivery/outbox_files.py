@@ -84,10 +84,13 @@ class OutboxFiles:
 
 
 def known(root: Path, uuids: Iterable[str]) -> tuple[list[str], list[str]]:
-    """These uuids, or names: those of which an outbox has the file, and the others; before it is open. Raises OSError."""
+    """These uuids, or names: those of which an outbox has the file, and the others; before it is open.
+
+    A folder that cannot be listed has none: to open the outbox says why.
+    """
     files: set[str] = set()
     for folder in ("pending", "kept"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             files.update(os.listdir(root / folder))  # noqa: PTH208 - a hundred thousand, and only their names
     found: tuple[list[str], list[str]] = [], []
     for uuid in uuids:

@@ -168,6 +168,18 @@ async def test_a_call_whose_vcon_the_outbox_has_is_over_also_where_its_journal_l
     await store.close()
 
 
+async def test_an_outbox_whose_files_cannot_be_listed_keeps_nobody_from_attaching(tmp_path):
+    calls = await left(tmp_path, waits=PUBLISHED, goes_on=[])
+    (tmp_path / "outbox").write_text("no folder")
+    store = Store(tmp_path / "journal")
+    parts = Recorded(tmp_path, store)
+    journals = OldJournals(parts)
+    await journals.take_back(["twilio"])
+    assert parts.told[0] == ("take back", calls["goes_on"])
+    assert journals.left == 1
+    await store.close()
+
+
 async def test_a_stop_in_between_leaves_the_rest_as_it_is(tmp_path):
     calls = await left(tmp_path, first=ENDED, second=ENDED, third=ENDED)
     store = Store(tmp_path / "journal")

@@ -103,8 +103,8 @@ class Traces:
                 try:
                     async with session.post(self._url, json=self._request(batch), allow_redirects=False) as answer:
                         status = answer.status
-                except (aiohttp.ClientError, TimeoutError, OSError) as why:
-                    return type(why).__name__
+                except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as why:
+                    return type(why).__name__  # UnicodeError: a host that can have no name
                 if status in _AGAIN:
                     return f"http:{status}"
                 self._failures = 0

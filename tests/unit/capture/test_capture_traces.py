@@ -9,13 +9,14 @@ import json
 import re
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from aiohttp import web
 from capture_kit import Shelf, ended, finishing, idle
 from prometheus_client import REGISTRY
 
 from vcond.base.backoff import Backoff
-from vcond.base.time import SECOND
+from vcond.base.time import SECOND, Instant
 from vcond.publish import traces as module
 from vcond.publish.telling import Findings
 from vcond.publish.traces import Traces
@@ -207,3 +208,12 @@ async def test_nothing_that_listens_costs_a_line_of_the_log_and_no_more(house, m
     assert len(lines) == 1
     assert len(traces._spans) >= 3
     journal.close()
+
+
+async def test_a_host_that_can_have_no_name_ends_nothing(monkeypatch):
+    monkeypatch.setattr(module, "GATHER", 0)
+    traces = Traces("http://otel..example.com/v1/traces", "edge", lambda: Instant(0))
+    traces._made["a"] = Instant(0)
+    traces.delivered("a")
+    async with aiohttp.ClientSession() as session:
+        assert await traces._send_all(session) == "UnicodeError"

@@ -249,12 +249,12 @@ class EncryptedFiles(Files):
     def open(
         self, path: str, *, write: bool = True, create: bool = False, mode: int = FILE_MODE, owner: Owner = WHOEVER
     ) -> int:
-        """See ``Files``. A file that is empty, and is opened for writing, becomes an encrypted one."""
+        """See ``Files``. A file that is empty is one that becomes encrypted: who reads may come before its first block."""
         fd = self._disk.open(path, write=write, create=create, mode=mode, owner=owner)
         try:
             if (place := self._place(path)) is not None:
                 first = self._disk.pread(fd, HEADER, 0)
-                if is_encrypted(first) or (write and not first and self._encrypt):
+                if is_encrypted(first) or (not first and self._encrypt):
                     self._opened[fd] = _Open(path, place)
         except BaseException:
             self._disk.close(fd)

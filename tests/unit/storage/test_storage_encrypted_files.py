@@ -328,3 +328,15 @@ def test_a_reader_beside_the_writer_sees_what_was_written(files, tmp_path):
         put(files, fd, bytes([i]) * 50, 50 * i)
         assert content(files, track(tmp_path)) == b"".join(bytes([k]) * 50 for k in range(i + 1))
     files.close(fd)
+
+
+def test_a_file_opened_while_it_is_empty_is_never_read_as_it_lies_there(tmp_path):
+    files = EncryptedFiles(Files(), SomeKeys(), tmp_path)
+    path = tmp_path / "journal" / A / "0.pcm"
+    path.parent.mkdir(parents=True)
+    writer = files.open(str(path), create=True)
+    reader = files.open(str(path), write=False)
+    put(files, writer, MARK, 0)
+    assert files.pread(reader, 1000, 0) == MARK
+    for fd in (reader, writer):
+        files.close(fd)

@@ -70,6 +70,8 @@ class KeyStore:
         self._slots: dict[bytes, tuple[int, bytes]] = {}
         """By id: which slot, and what is in it."""
         self._free: list[int] = []
+        self._failed: dict[bytes, tuple[int, bytes, bytes]] = {}
+        """By id, what may be in a slot though it was not synced, and the key: it is written there again."""
         self._used: dict[bytes, float] = {}
         """By id, when something was last begun to be encrypted with it."""
         self._fd = -1
@@ -121,13 +123,11 @@ class KeyStore:
                 return found
             if of in self._slots:
                 raise OSError(errno.EKEYREJECTED, os.strerror(errno.EKEYREJECTED), str(self._path))
-            secret = os.urandom(MASTER)
-            slot = _slot(self._master, of, int(self._clock()), secret)
-            number = self._free.pop() if self._free else len(self._slots)
+            number, slot, secret = self._failed.pop(of) if of in self._failed else self._new(of)
             try:
                 self._write(number, slot)
             except OSError:
-                self._free.append(number)
+                self._failed[of] = number, slot, secret
                 raise
             self._slots[of] = number, slot
             return secret
@@ -191,7 +191,7 @@ class KeyStore:
         """Wrap all keys with another master key; how many. A crash leaves all with the one or all with the other."""
         with self._lock:
             new = AESGCM(master)
-            slots = {of: self._rewrapped(of, new) for of in self._slots}
+            slots = {of: _rewrapped(slot, self.get(of), new) for of, (_, slot) in self._slots.items()}
             self._publish(new, slots)
             old = self._files.size(self._fd)
             put(self._files, self._fd, bytes(old), 0)  # it has no name any more, and what the old master key opens goes
@@ -215,26 +215,22 @@ class KeyStore:
             raise InUseError(f"the data keys in {self.folder} were just rotated: try again")
         return raw
 
-    def _rewrapped(self, of: bytes, new: AESGCM) -> bytes:
-        secret = self.get(of)
-        if secret is None:
-            return self._slots[of][1]
-        return _slot(new, of, _SLOT.unpack(self._slots[of][1])[1], secret)
+    def _new(self, of: bytes) -> tuple[int, bytes, bytes]:
+        secret = os.urandom(MASTER)
+        number = self._free.pop() if self._free else len(self._slots) + len(self._failed)
+        return number, _slot(self._master, of, int(self._clock()), secret), secret
 
     def _write(self, number: int, slot: bytes) -> None:
         put(self._files, self._fd, slot, _HEAD.size + number * _SLOT.size)
         self._files.sync(self._fd)
 
     def _publish(self, master: AESGCM, slots: dict[bytes, bytes]) -> None:
-        store, nonce = os.urandom(16), os.urandom(12)
-        bare = MAGIC + store + nonce + master.encrypt(nonce, _CHECK, store)
-        head = (bare + zlib.crc32(bare).to_bytes(4, "big")).ljust(_HEAD.size, b"\0")
         try:
             found = self._path.stat()
             owner = found.st_uid, found.st_gid  # root may rotate what the daemon reads
         except FileNotFoundError:
             owner = WHOEVER
-        self._whole.publish(self._path, [head, *slots.values()], owner=owner)
+        self._whole.publish(self._path, [_head(master), *slots.values()], owner=owner)
 
     def _load(self, raw: bytes) -> None:
         _check(raw, self._master, self.folder)
@@ -263,6 +259,18 @@ def _check(raw: bytes, master: AESGCM, folder: Path) -> None:
             "nothing was changed",
             "keys.master",
         ) from None
+
+
+def _head(master: AESGCM) -> bytes:
+    store, nonce = os.urandom(16), os.urandom(12)
+    bare = MAGIC + store + nonce + master.encrypt(nonce, _CHECK, store)
+    return (bare + zlib.crc32(bare).to_bytes(4, "big")).ljust(_HEAD.size, b"\0")
+
+
+def _rewrapped(slot: bytes, secret: bytes | None, new: AESGCM) -> bytes:
+    """As it is without its secret, which was changed on the disk."""
+    of, made, *_ = _SLOT.unpack(slot)
+    return slot if secret is None else _slot(new, of, made, secret)
 
 
 def _slot(master: AESGCM, of: bytes, made: int, secret: bytes) -> bytes:

@@ -57,6 +57,30 @@ def test_a_key_is_the_same_after_a_start_and_each_call_has_its_own(opened, tmp_p
     assert (tmp_path / "keys" / FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_key_whose_sync_failed_has_one_place_in_the_file_and_takes_that_of_no_other(opened):
+    class Failing(Files):
+        fails = False
+
+        def sync(self, fd):
+            if self.fails:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = Failing()
+    store = opened(files=files)
+    store.make(B)
+    files.fails = True
+    with pytest.raises(OSError, match="error"):
+        store.make(A)
+    files.fails = False
+    store.erase([B])
+    secret = store.make(A)
+    again = opened(files=files)
+    assert again.get(A) == secret
+    more = {of: again.make(of) for of in (n.to_bytes(16, "big") for n in range(1, 5))}
+    last = opened()
+    assert {of: last.get(of) for of in (A, *more)} == {A: secret, **more}
+
+
 def test_a_call_that_begins_waits_for_few_syncs_while_many_keys_are_erased(opened):
     class Counted(Files):
         syncs = 0

@@ -8,13 +8,14 @@ import random
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from vcond.app import encryption, plugins
 from vcond.app.old_journals import OldJournals
-from vcond.base.errors import ConfigError
+from vcond.base.errors import ConfigError, StorageError
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import LiveFeed
@@ -143,12 +144,16 @@ class MadeForms:
             self._cleaner.submit(self._clean, uuid)
 
     async def clean_left(self, outbox: Outbox) -> None:
-        """Forms of vCons that were delivered everywhere and not cleaned up after."""
+        """Forms of vCons that were delivered everywhere and not cleaned up after; deliveries go on beside it."""
         folder = self._folder
-        for file in await asyncio.to_thread(lambda: list(folder.iterdir()) if folder.is_dir() else []):
-            entry = await outbox.get(file.name[:36])
-            if entry is None or entry.closed_at:
-                await asyncio.to_thread(self._files.delete_one, str(file))
+        try:
+            for file in await asyncio.to_thread(lambda: list(folder.iterdir()) if folder.is_dir() else []):
+                entry = await outbox.get(file.name.lstrip(".")[:36])  # one that is being made has a dot before its name
+                if entry is None or entry.closed_at:
+                    with suppress(FileNotFoundError):  # delivered and cleaned just now
+                        await asyncio.to_thread(self._files.delete_one, str(file))
+        except (OSError, StorageError) as why:
+            logger.warning("cannot delete converted vCons of an earlier run; the next start does", error=str(why))
 
     def close(self) -> None:
         """What was not cleaned is at the next start."""

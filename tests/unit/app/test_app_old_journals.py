@@ -15,6 +15,7 @@ from vcond.app import daemon as module
 from vcond.app import old_journals
 from vcond.app.daemon import Daemon
 from vcond.app.old_journals import OldJournals
+from vcond.app.wiring import MadeForms
 from vcond.base.backoff import Backoff
 from vcond.base.errors import StorageError
 from vcond.base.time import SECOND, Instant
@@ -24,6 +25,7 @@ from vcond.config import load
 from vcond.delivery.store import OutboxStore
 from vcond.journal import Store
 from vcond.sdk.contract import ArrivalClock, Cause, Codec
+from vcond.storage.files import Files
 
 ZERO = 1_795_339_662 * SECOND
 DAEMON = """
@@ -238,6 +240,25 @@ async def test_an_outbox_that_cannot_be_read_for_a_while_is_asked_again(tmp_path
     assert asked == [calls["waits"]] * 2
     assert parts.told[-1] == ("expect", calls["waits"])
     await store.close()
+
+
+@pytest.mark.parametrize("trouble", [FileNotFoundError(2, "gone"), OSError(30, "Read-only file system")])
+async def test_forms_of_an_earlier_run_that_cannot_be_deleted_end_nothing(tmp_path, trouble):
+    going, over, asked = uuid_of(1), uuid_of(2), []
+    for name in (f".{going}.sink.tmp", f"{over}.sink", f"{over}.other"):
+        (tmp_path / name).touch()
+
+    class Disk(Files):
+        def delete_one(self, path, *, folder=False):
+            asked.append(path)
+            raise trouble
+
+    async def get(uuid):
+        return SimpleNamespace(closed_at=int(uuid == over))
+
+    await MadeForms(tmp_path, [], Disk()).clean_left(SimpleNamespace(get=get))
+    assert not any(going in path for path in asked)
+    assert len(asked) == (2 if trouble.errno == 2 else 1)
 
 
 def daemon(tmp_path, monkeypatch, adapter):

@@ -87,11 +87,15 @@ class OldJournals:
             try:
                 await self._parts.outbox.open()
             except StorageError as why:
-                failures += 1
                 logger.error(  # noqa: TRY400 - the message says it all
                     "cannot open the outbox, retrying; calls are recorded and wait in their journals", error=str(why)
                 )
-                await asyncio.sleep(AGAIN.wait(failures))
+            except Exception:  # no mistake of ours there is worth the calls that go on
+                logger.exception("internal error in opening the outbox, retrying; please report it")
+            else:
+                return
+            failures += 1
+            await asyncio.sleep(AGAIN.wait(failures))
 
     async def run(self, *, rest: float = REST) -> None:
         """All others, one by one, while the outbox is open. Until the daemon stops: what is left is for the next start."""

@@ -41,7 +41,7 @@ class StoreThread:
         """Let go of the database and the threads."""
         opening, self._opening, self._store = self._opening, None, None
         if opening is not None:
-            with suppress(StorageError):  # nothing was opened
+            with suppress(Exception):  # nothing was opened, and who did it knows why
                 store = await opening
                 await asyncio.get_running_loop().run_in_executor(self._disk, store.close)
         self._disk.shutdown(wait=False)

@@ -27,9 +27,10 @@ _ADVICE = {
 
 
 def advice(why: OSError, root: str) -> str:
-    """One line: where, what, and what to do."""
+    """One line: where, what, and what to do. ``root``: where it was, unless the error names a place beyond it (a data key)."""
     code = why.errno or 0
-    return f"{root}: {_ADVICE.get(code, os.strerror(code))} ({errno.errorcode.get(code, str(code))})"
+    named = why.filename if isinstance(why.filename, str) and not why.filename.startswith(root) else root
+    return f"{named}: {_ADVICE.get(code, os.strerror(code))} ({errno.errorcode.get(code, str(code))})"
 
 
 def say(log: Callable[..., Any], text: str, **facts: object) -> None:

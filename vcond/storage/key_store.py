@@ -126,9 +126,9 @@ class KeyStore:
             number, slot, secret = self._failed.pop(of) if of in self._failed else self._new(of)
             try:
                 self._write(number, slot)
-            except OSError:
+            except OSError as why:
                 self._failed[of] = number, slot, secret
-                raise
+                raise OSError(why.errno, why.strerror, str(self._path)) from why
             self._slots[of] = number, slot
             return secret
 

@@ -1,5 +1,6 @@
 """Journals on an encrypting disk: merged, mended, damaged, begun in plain, and never in plain anywhere."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 import structlog
 
+from vcond.base.errors import StorageError
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.storage.encrypted_files import EncryptedFiles
 from vcond.storage.files import Files
+from vcond.storage.key_store import KeyStore
 
 WORD = "a-word-that-nobody-else-says"
 TONE = np.frombuffer(b"a-sound-that-nobody-else-makes!!" * 100, np.int16)
@@ -93,6 +96,30 @@ async def test_a_track_without_audio_yet_is_under_the_key_of_the_call_that_took_
     del keys[UUID(other.uuid).bytes]
     assert (into.read("1.pcm", 0, len(TONE)) == TONE).all()
     await store.close()
+
+
+async def test_where_keys_cannot_be_written_the_trouble_names_their_file(stores, call, disk, tmp_path):
+    class Full(Files):
+        room = True
+
+        def pwrite(self, fd, data, offset):
+            if not self.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().pwrite(fd, data, offset)
+
+    full = Full()
+    keys = KeyStore(tmp_path / "keys", bytes(32), files=full)
+    store = stores(files=EncryptedFiles(disk, keys, tmp_path))
+    full.room = False
+    journal = store.open(call(1))
+    with pytest.raises(StorageError, match=r"/keys/keys: the disk is full"):
+        await journal.flush()
+    assert "/keys/keys: " in store.trouble
+    full.room = True
+    await journal.flush()
+    assert len(keys) == 1
+    await store.close()
+    keys.close()
 
 
 async def test_a_log_cut_at_any_byte_gives_what_was_whole_and_goes_on(stores, call, encrypted, tmp_path):

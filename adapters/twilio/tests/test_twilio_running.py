@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 
 import aiohttp
@@ -216,6 +216,22 @@ async def test_a_lost_stream_of_a_call_that_goes_on_is_started_anew(b):
     assert (len(b.host.calls), b.call().state.cause.text) == (1, "completed")
 
 
+@pytest.mark.parametrize("refused", [[(400, {}, {})], [(200, {}, None), (400, {}, {})]], ids=["question", "start"])
+def test_a_lost_stream_is_started_anew_though_twilio_did_not_answer_at_once(twilio, refused):
+    @virtual
+    async def test(b):
+        b.fake.calls[b.key] = known("in-progress")
+        async with attached(b.host, b.fake, start_streams=True):
+            async with streaming(b) as client:
+                b.fake.trouble += [(status, more, body or known("in-progress")) for status, more, body in refused]
+                await client.cut()
+            await b.fake.until(lambda: b.fake.streams, within=WAIT / 2)
+            await asyncio.sleep(WAIT / 2)
+            assert len(b.fake.streams) == 1
+
+    test(twilio)
+
+
 @virtual
 async def test_a_call_in_progress_is_streamed_without_twiml(b):
     b.fake.calls[b.key] = known("in-progress")
@@ -304,6 +320,48 @@ async def test_a_pause_stops_the_stream_and_what_comes_after_is_the_same_call(b)
     for party, said in ((0, 1), (1, 2), (0, 3), (1, 4)):
         assert find(voice(said, 1.0), b.host.audio(b.call(), party))[0] > 0.95
     assert len(b.fake.of("POST")) == 2
+
+
+@virtual
+async def test_a_stream_that_was_stopped_for_a_pause_stays_away_however_its_connection_ends(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, stop_on_pause=True, start_streams=True):
+        async with streaming(b) as client:
+            await b.host.until(lambda: b.host.calls)
+            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+            await b.fake.until(lambda: b.fake.of("POST"))
+            await client.cut()
+        await asyncio.sleep(60)
+        assert not b.fake.streams
+        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+        await b.fake.until(lambda: b.fake.streams)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_after_a_restart_in_a_pause_the_stream_comes_back(twilio, killed):
+    @virtual
+    async def test(b):
+        b.fake.calls[b.key] = known("in-progress")
+        async with attached(b.host, b.fake, stop_on_pause=True), streaming(b) as client:
+            await b.host.until(lambda: b.host.calls)
+            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+            await b.fake.until(lambda: b.fake.of("POST"))
+            await client.stop()
+        after = MemoryHost.after_crash(b.host) if killed else b.host
+        b.host.ingress._routes.clear()  # as the core does when an adapter is over
+        b.fake.trouble.append((400, {}, {}))
+        async with after if killed else nullcontext(), attached(after, b.fake, stop_on_pause=True):
+            b.host = after
+            await b.fake.until(lambda: b.fake.streams)
+            async with streaming(b, next(iter(b.fake.streams))) as client:
+                await b.fake.until(lambda: len(b.fake.of("POST")) == 3)
+                await client.stop()
+            await asyncio.sleep(60)
+            assert (len(after.calls), after.calls[-1].over, len(b.fake.streams)) == (1, False, 1)
+            after.calls[-1].emit(RecordingResumed(at=after.now(), by="platform"))
+            await b.fake.until(lambda: len(b.fake.streams) == 2)
+
+    test(twilio)
 
 
 @virtual

@@ -85,10 +85,16 @@ class RunningCalls:
         if call not in self.calls.carried():
             await self._start(call, parameters)
 
-    async def _start(self, call: str, parameters: Mapping[str, str]) -> None:
+    def _starts(self, call: LiveCall) -> bool:
+        """Whether a call that goes on is streamed anew: who stops streams for pauses owes one after them."""
+        return self._config.start_streams or (self._config.stop_on_pause and call.state.paused)
+
+    async def _start(self, call: str, parameters: Mapping[str, str]) -> bool:
+        """Whether Twilio starts one."""
         stream = await self._ask(self._rest.start(call, self._url, parameters))
         if stream is not None:
             self._host.log.info("media stream asked for", stream=stream[:64])
+        return stream is not None
 
     def _left(self, streamed: StreamedCall) -> float:
         self._run(self._follow(streamed))
@@ -96,7 +102,7 @@ class RunningCalls:
 
     async def _follow(self, streamed: StreamedCall) -> None:
         """Ask about a call that no stream carries, until it is over, carried again or waited for no longer."""
-        left = streamed.left
+        left, started = streamed.left, False
 
         def waits() -> bool:
             return not streamed.carriers and streamed.left == left and streamed.call.state.ended is None
@@ -117,21 +123,24 @@ class RunningCalls:
             if streamed.stopped and not kept and not self._config.stop_grace and (told is None or looks == LOOKS):
                 self.calls.over(streamed.key, at=now, cause=STOPPED)
                 return
-            if not streamed.stopped and not looks and told is not None and self._config.start_streams:
-                await self._start(streamed.key, {})
+            if not (streamed.stopped or kept or started) and told is not None and self._starts(streamed.call):
+                started = await self._start(streamed.key, {})
             await asyncio.sleep(min(2.0**looks, SLOWEST))
 
     async def _recover(self, call: LiveCall) -> None:
         """A call of an earlier run: end it, or stream it again."""
-        told = await self._ask(self._rest.call(call.key))
-        if told is None or call.state.ended is not None or call.key in self.calls.carried():
-            return
-        if told.over:
-            at = call.state.known_until
-            describe(call, told, at=at)
-            call.end(at=at, cause=cause(told))
-        elif self._config.start_streams:
-            await self._start(call.key, {})
+        for looks in itertools.count():
+            told = await self._ask(self._rest.call(call.key))
+            if call not in self._host.unfinished():
+                return
+            if told is not None and told.over:
+                at = call.state.known_until
+                describe(call, told, at=at)
+                call.end(at=at, cause=cause(told))
+                return
+            if told is not None and (not self._starts(call) or await self._start(call.key, {})):
+                return
+            await asyncio.sleep(min(2.0**looks, SLOWEST))
 
     async def _watch_pauses(self) -> None:
         while True:

@@ -141,7 +141,12 @@ LOOPS: Final[Mapping[str, Loop]] = {
     "janus": Loop(_of_a_room, _in_a_room, "two publishers in a room of their own"),
     "siprec": Loop(siprec.section, lambda at: siprec.place(at.attached, SECONDS), "a recording session"),
     "twilio": Loop(
-        _but(("auth_tokens", "public_url"), path=PATH, grace=0), _stream(PATH), "a stream as Twilio's"
+        _but(
+            ("auth_tokens", "public_url", "account_sid", "api_key", "api_secret", "start_streams", "stop_on_pause"),
+            path=PATH, grace=0,
+        ),
+        _stream(PATH),
+        "a stream as Twilio's",
     ),
     "stream": Loop(
         _but(("secrets", "public_url"), path=PATH, grace=0), _stream(f"{PATH}/twilio"), "a stream as Twilio's"

@@ -13,6 +13,7 @@ from vcond.cli.loopback import LOOPS, Loop, loopback, own
 from vcond.config import Loaded, load
 from vcond.demo import player
 from vcond.demo.call import SILENCE
+from vcond_twilio import TwilioConfig
 
 SECTIONS = """
 [adapters.twilio]
@@ -72,6 +73,14 @@ def test_its_daemon_has_no_sink_and_no_secret_of_the_configuration(config: Path,
     assert list(mine.adapters) == ["twilio"]
     assert "auth_tokens" not in mine.adapters["twilio"]
     assert (mine.vcond.name, mine.web.listen, mine.record.media_dir) == ("e.example.com", "127.0.0.1:0", "")
+
+
+def test_twilio_itself_is_not_asked_about_the_test_call(config: Path, tmp_path: Path):
+    loaded = only(config, "twilio")
+    asks = {"account_sid": "AC1", "auth_tokens": ["x" * 32], "start_streams": True, "stop_on_pause": True}
+    loaded.config.adapters["twilio"].update(asks, api_key="SK1", api_secret="x" * 32)
+    mine = own(loaded, "twilio", LOOPS["twilio"], tmp_path / "x").config.adapters["twilio"]
+    assert TwilioConfig(**mine).checked().account_sid == ""
 
 
 def played(path: str, silent: tuple[int, ...]) -> Loop:

@@ -50,12 +50,13 @@ class DtlsLeg(Leg):
         self.transport: RTCDtlsTransport | None = None
         self.reports: list[bytes] = []
         self.deaf = True
+        self.association = "a" * 20
 
     def lines(self) -> str:
         prints = [one for one in self.told.getFingerprints() if one.algorithm in self.algorithms]
         return (
             super().lines().replace("RTP/AVP", self.protocol)
-            + f"a=setup:{self.setup}\r\n"
+            + f"a=setup:{self.setup}\r\na=tls-id:{self.association}\r\n"
             + "".join(f"a=fingerprint:{one.algorithm.upper()} {one.value.lower()}\r\n" for one in prints)
             + ("a=rtcp-mux\r\n" if self.mux else "")
         )
@@ -151,17 +152,20 @@ def test_a_stranger_who_comes_first_holds_no_client_up_that_comes_from_where_it_
     drive(main())
 
 
-def test_another_fingerprint_in_a_later_offer_is_another_handshake():
+@pytest.mark.parametrize(("certificate", "association"), [(1, "a" * 20), (0, "b" * 20)])
+def test_another_fingerprint_or_association_in_a_later_offer_is_another_handshake(certificate, association):
     async def main():
         async with serving() as (host, client):
             leg = DtlsLeg("1", mux=False)
             one = client(leg)
             await leg.shake(sdp.read((await one.invite(metadata(ALICE))).body).lines[0])
             await speak(one, 1)
-            leg.certificate = leg.told = CERTIFICATES[1]
+            leg.certificate = leg.told = CERTIFICATES[certificate]
+            leg.association = association
             reply = await one.invite()
             await leg.transport.stop()
-            assert await leg.shake(sdp.read(reply.body).lines[0]) == "connected"
+            async with asyncio.timeout(60):
+                assert await leg.shake(sdp.read(reply.body).lines[0]) == "connected"
             await speak(one, 2)
             await one.bye()
             call = await over(host)

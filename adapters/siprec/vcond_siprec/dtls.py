@@ -90,6 +90,7 @@ class DtlsReceiver(SecureReceiver):
         self.seal: Callable[[bytes], bytes] | None = None
         """Encrypts reports; None before the handshake."""
         self._theirs_told: tuple[tuple[str, str], ...] = ()
+        self._association = ""
         self._expected = ""
         """The host that the client names; it may be behind NAT, so others may begin too."""
         self._restart: Callable[[], None] = lambda: None
@@ -97,13 +98,13 @@ class DtlsReceiver(SecureReceiver):
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, socket: RtpSocket[Instant], line: Line, ready: Callable[[], None]) -> None:
-        """Take handshakes of a client with these fingerprints; again does nothing unless they are others.
+        """Take handshakes of a client with these fingerprints; again does nothing unless they, or ``tls-id``, are others.
 
         ``ready`` is called with each that led to keys.
         """
-        if line.fingerprints == self._theirs_told:
+        if (line.fingerprints, line.association) == (self._theirs_told, self._association):
             return
-        self._theirs_told, self._expected = line.fingerprints, line.host
+        self._theirs_told, self._association, self._expected = line.fingerprints, line.association, line.host
         self._restart = partial(self._begin, socket, ready)
         self._restart()
 

@@ -35,6 +35,7 @@ SECURE: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
 DTLS: Final = frozenset({"UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"})
 """SRTP with keys that a handshake gives, and a fingerprint in the description (RFC 5763)."""
 MOST_FINGERPRINTS: Final = 8
+MOST_ASSOCIATION: Final = 255
 
 _MEDIA: Final = re.compile(r"([!-~]{1,32}) ([0-9]{1,5})(?:/[0-9]{1,5})? ([!-~]{1,64})((?: +[!-~]+)+) *")
 """RFC 8866 section 5.14, after ``m=``."""
@@ -81,6 +82,8 @@ class Line:
     """Of its certificates: algorithm, value in capitals (RFC 8122); those of the line, else of the session."""
     setup: str = ""
     """Who begins the handshake: ``actpass``, ``active``, ``passive`` (RFC 4145)."""
+    association: str = ""
+    """``a=tls-id``: another one asks for another handshake with the same certificate (RFC 8842 section 4)."""
 
     @property
     def reports(self) -> int:
@@ -232,6 +235,7 @@ def _line(part: list[str], host: str, way: Direction) -> Line:
         rtcp=_port(next(_values(part, "rtcp"), "")),
         fingerprints=_fingerprints(part),
         setup=next(_values(part, "setup"), ""),
+        association=next(_values(part, "tls-id"), "")[:MOST_ASSOCIATION],
     )
 
 

@@ -248,6 +248,20 @@ async def test_a_call_in_progress_is_streamed_without_twiml(b):
         assert b.fake.of("POST") == [(f"/Calls/{b.key}/Streams.json", form)]
 
 
+@pytest.mark.parametrize(("posts", "failures"), [(2, 0), (1, 1)])
+def test_a_call_is_streamed_once_however_often_it_is_posted_and_though_twilio_fails_at_first(twilio, posts, failures):
+    @virtual
+    async def test(b):
+        b.fake.calls[b.key] = known("in-progress")
+        b.fake.trouble += [(400, {}, {})] * failures
+        async with attached(b.host, b.fake, start_streams=True):
+            await asyncio.gather(*(post(b) for _ in range(posts)))
+            await asyncio.sleep(60)
+            assert len(b.fake.streams) == 1
+
+    test(twilio)
+
+
 @virtual
 async def test_a_call_whose_twiml_streams_it_is_not_streamed_twice(b):
     async with attached(b.host, b.fake, start_streams=True):

@@ -36,7 +36,7 @@ SLOWEST: Final = 30.0
 TWIML: Final = 1.0
 """Seconds in which the stream that TwiML names would have come."""
 AGAIN: Final = 10.0
-"""Seconds before a stream that could not be started is tried again after a pause."""
+"""Seconds before a stream that could not be started is tried again."""
 GOING: Final = 5
 """Seconds that a stream which was stopped takes to end at most."""
 QUIET: Final = 60 * SECOND
@@ -55,6 +55,8 @@ class RunningCalls:
         self._url = url
         self._quiet = Instant(0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._begun: set[str] = set()
+        """Calls in progress that are being streamed: Twilio posts again when an answer was lost."""
         self._away: dict[str, tuple[StreamedCall, asyncio.Event]] = {}
         """Calls whose stream was stopped for a pause, and what is set when that is over."""
         self.calls = StreamedCalls(host, config, self._left)
@@ -72,7 +74,8 @@ class RunningCalls:
 
     def begin(self, call: str, parameters: Mapping[str, str]) -> None:
         """A call is in progress: stream it, unless its TwiML does."""
-        if self._config.start_streams:
+        if self._config.start_streams and call not in self._begun:
+            self._begun.add(call)
             self._run(self._begin(call, parameters))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -81,9 +84,14 @@ class RunningCalls:
         task.add_done_callback(self._tasks.discard)
 
     async def _begin(self, call: str, parameters: Mapping[str, str]) -> None:
-        await asyncio.sleep(TWIML)
-        if call not in self.calls.carried():
-            await self._start(call, parameters)
+        try:
+            for wait in (TWIML, AGAIN, AGAIN):
+                await asyncio.sleep(wait)
+                if call in self.calls.carried() or await self._start(call, parameters):
+                    break
+            await asyncio.sleep(AGAIN)
+        finally:
+            self._begun.discard(call)
 
     def _starts(self, call: LiveCall) -> bool:
         """Whether a call that goes on is streamed anew: who stops streams for pauses owes one after them."""

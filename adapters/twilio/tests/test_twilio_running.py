@@ -379,6 +379,18 @@ def test_after_a_restart_in_a_pause_the_stream_comes_back(twilio, killed):
 
 
 @virtual
+async def test_a_stream_that_could_not_be_stopped_for_a_pause_is_stopped_later_in_it(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, stop_on_pause=True):
+        b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
+        async with streaming(b):
+            await b.host.until(lambda: b.host.calls)
+            b.fake.trouble.append((400, {}, {}))
+            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+            await b.fake.until(lambda: b.fake.streams["MZ" + "2" * 32]["status"] == "stopped", within=30)
+
+
+@virtual
 async def test_who_hangs_up_in_a_pause_has_a_record_until_then(b):
     b.fake.calls[b.key] = known("in-progress")
     async with attached(b.host, b.fake, stop_on_pause=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from vcond.sdk.contract import (
@@ -36,7 +37,7 @@ SLOWEST: Final = 30.0
 TWIML: Final = 1.0
 """Seconds in which the stream that TwiML names would have come."""
 AGAIN: Final = 10.0
-"""Seconds before a stream that could not be started is tried again."""
+"""Seconds before a stream that could not be started, or stopped, is tried again."""
 GOING: Final = 5
 """Seconds that a stream which was stopped takes to end at most."""
 QUIET: Final = 60 * SECOND
@@ -164,9 +165,12 @@ class RunningCalls:
     async def _sit_out(self, streamed: StreamedCall, over: asyncio.Event) -> None:
         """Stop the streams of a call until its recording goes on."""
         try:
-            for carrier in list(streamed.carriers):
-                await self._ask(self._rest.stop(streamed.key, carrier.began.stream))
-            await over.wait()
+            while not over.is_set():  # a stop may fail, and another stream may come
+                for carrier in list(streamed.carriers):
+                    await self._ask(self._rest.stop(streamed.key, carrier.began.stream))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(AGAIN):
+                        await over.wait()
             for _ in range(GOING):
                 if streamed.carriers:  # a pause that was over before the stream had stopped
                     await asyncio.sleep(1)

@@ -26,7 +26,7 @@ from vcond_stream.trust import Asked, basic, is_pair
 FRESH: Final = 300
 """Seconds by which a platform's clock and ours may differ, and for which a request can be repeated."""
 LEEWAY: Final = 60
-"""Seconds that LiveKit's own library allows a token."""
+"""Seconds by which a token may be ahead of our clock; LiveKit's own library lets it be over for as long, too."""
 MOST_FIELDS: Final = 200
 JAMBONZ: Final = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 SINCH: Final = re.compile(r"application ([^:\s]{1,128}):(\S{1,128})", re.IGNORECASE)
@@ -186,7 +186,7 @@ def _claims(token: str, secret: str, now: float, leeway: float) -> dict[str, Any
         return None
     if head.get("alg") != "HS256" or "aud" in claims:
         return None
-    begun = all(_moment(claims, name, 0) - leeway <= now for name in ("nbf", "iat"))
+    begun = all(_moment(claims, name, 0) - LEEWAY <= now for name in ("nbf", "iat"))
     return claims if begun and now < _moment(claims, "exp", now + 1) + leeway else None
 
 

@@ -93,6 +93,20 @@ def test_a_call_whose_stream_was_lost_ends_as_soon_as_its_platform_says_so(diale
     run_virtual(main())
 
 
+def test_a_call_that_had_audio_is_no_second_record_whatever_its_platform_calls_its_end():
+    async def main() -> None:
+        bench = Bench(grace=0)
+        stream = bench.socket("bandwidth")
+        for messages in written("bandwidth", voice(1, 0.5), voice(2, 0.5))[:-1]:
+            bench.feed(stream, *messages, step=10)
+        stream.gone(bench.clock.now())
+        assert bench.host.calls[0].over
+        events(bench).take("bandwidth", ENDS["bandwidth"][2] | {"cause": "error"})
+        assert len(bench.host.calls) == 1
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize(
     ("dialect", "more"),
     [

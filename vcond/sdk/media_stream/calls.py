@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +26,8 @@ from vcond.sdk.media_stream.dialect import HEARD, PLAYED, Began, Format
 from vcond.sdk.media_stream.settings import StreamSettings
 
 STOPPED: Final = Cause(q850=16, text="stop")
+REMEMBERED: Final = 1000
+"""Calls of which it is known for a while that they had audio, when the platform says that nobody answered."""
 LOST: Final = Cause(text="stream-lost")
 
 
@@ -69,6 +72,8 @@ class StreamedCalls:
         self._left = left
         self._settings = settings
         self._calls: dict[str, StreamedCall] = {}
+        self._begun: deque[str] = deque(maxlen=REMEMBERED)
+        """The latest calls that a stream carried."""
         self._closed = False
         for call in host.open_calls():  # an earlier ``run`` of this process was cut off; its streams are gone
             streamed = self._calls[call.key] = StreamedCall(call.key, call)
@@ -92,6 +97,7 @@ class StreamedCalls:
         if streamed is None:
             call = self._host.call(began.call, at=at, direction=began.told.direction)
             streamed = self._calls[began.call] = StreamedCall(began.call, call)
+            self._begun.append(began.call)
             self._host.log.info("media stream started", call=call.uuid, stream=began.stream)
         else:
             self._host.log.info("media stream started again", call=streamed.call.uuid, stream=began.stream)
@@ -143,13 +149,13 @@ class StreamedCalls:
         return {key: streamed for key, streamed in self._calls.items() if streamed.carriers}
 
     def over(self, key: str, *, at: Instant, cause: Cause) -> bool:
-        """The platform says that a call has ended. False when it is not known, or ended already.
+        """The platform says that a call has ended. False when no stream ever carried it.
 
         One that waits for another stream waits no longer. One that a stream still carries ends with that.
         """
         streamed = self._calls.get(key)
         if streamed is None:
-            return False
+            return key in self._begun
         if not streamed.carriers:
             self._forget(streamed)
             if streamed.call.state.ended is None:

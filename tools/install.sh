@@ -66,7 +66,7 @@ fi
 cat >&2 <<END
 install: $("$PREFIX/bin/vcond" version) is installed. Now
   1. edit /etc/vcond/vcond.toml                   a system whose calls are recorded, a sink, this machine's name
-  2. vcond setup asterisk                         what to set on the PBX (or: freeswitch, siprec, twilio, webrtc, janus)
+  2. vcond setup asterisk                         what to set on the PBX (or: freeswitch, siprec, stream, twilio, webrtc, janus)
   3. vcond check                                  says what is wrong and what to do
   4. systemctl enable --now vcond                 after an upgrade: systemctl restart vcond
 END

@@ -20,6 +20,7 @@ from vcond.sdk.contract import (
     SpanKind,
     Track,
     Warned,
+    how_to_install,
 )
 from vcond.sdk.decoding import Decoder, decoder
 from vcond_siprec.dtls import DtlsReceiver
@@ -237,7 +238,7 @@ class AudioLine:
         self._host.log.error(
             "audio not recorded: its codec cannot be decoded",
             codec=stream.format.name,
-            hint="install vcond with siprec (make install WITH=siprec), or let the client offer PCMU or PCMA",
+            hint=f"{how_to_install('siprec')}; or let the client offer PCMU or PCMA",
         )
         self._warn(stream.at, "codec", "audio came in a codec that cannot be decoded and is not in the record")
 

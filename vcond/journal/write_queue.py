@@ -61,7 +61,7 @@ class WriteQueue:
             self._queue_log(log)
 
     def nudge(self, log: Log) -> None:
-        """A log has prerequisites to take."""
+        """A log has prerequisites: steps that come before its next record."""
         with self._lock:
             self._queue_log(log)
 

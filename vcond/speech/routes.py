@@ -42,7 +42,7 @@ class Routes:
             )
             for route in config.routes
         ]
-        """Every route in order, and what its calls wish."""
+        """Every route in order, with the recognition options of its calls."""
 
     def recognition_options(self, call: Call) -> RecognitionOptions:
         """Of the first route that a call matches; without one, those of the configuration."""

@@ -36,7 +36,7 @@ UNKNOWN_AGAIN = 1.0
 LATE_EVERY = 10
 """Of so many finished utterances one is of those that were deferred, whatever else waits."""
 REMEMBERED = 100
-"""Lanes whose turn is remembered although nothing of them waits."""
+"""Calls whose turn is remembered although nothing of them waits."""
 TRIES = 3
 NO_HINT = Hint(0)
 

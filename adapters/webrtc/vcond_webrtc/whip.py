@@ -29,7 +29,7 @@ LARGEST_OFFER: Final = 64 << 10
 PATIENCE: Final = 10.0
 """Seconds that the body of a request may take."""
 RETRY: Final = "5"
-"""Seconds after which one of a full house may be gone."""
+"""Seconds after which to ask again when all sessions are taken."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ENDPOINT: Final = "OPTIONS, POST"
 RESOURCE: Final = "DELETE, OPTIONS, PATCH"

@@ -40,7 +40,7 @@ WARM_MOST = 8
 """Recognizers that are warmed beforehand where each costs seconds; more are made when they are needed. With a composed graph
 all are, for a fifth of a second each."""
 WARM_SECONDS = 4.0
-"""Babble for a new recognizer. Saves half of what its first ten seconds of speech would cost; more gains little."""
+"""Seconds of warm-up audio for a new recognizer. It saves half of what its first ten seconds of speech would cost; more gains little."""
 MOST_VOCABULARIES = 1000
 WARM_RATE = 8000
 """Telephone calls. Others warm up with their first words."""

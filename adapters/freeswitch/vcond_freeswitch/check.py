@@ -37,7 +37,7 @@ async def check(config: Config) -> AsyncIterator[Finding]:
             async for finding in _tap(connection, config):
                 yield finding
     except ConfigError as why:
-        yield Finding("error", where, str(why), "see the table of refusals in adapters/freeswitch/README.md")
+        yield Finding("error", where, str(why), "compare with step 1 of: vcond setup freeswitch")
     except PeerError as why:
         fix = "check that FreeSWITCH runs with mod_event_socket, its listen-ip and listen-port, and the firewall"
         yield Finding("error", where, str(why), fix)
@@ -45,10 +45,10 @@ async def check(config: Config) -> AsyncIterator[Finding]:
 
 def _password(config: Config) -> Finding:
     if not config.user and config.secret() == DEFAULT_PASSWORD:
-        fix = "set another password in event_socket.conf.xml, or better make a user with few rights (README, step 1)"
+        fix = "set another password in event_socket.conf.xml, or better make a user with few rights (step 1 of: vcond setup freeswitch)"
         return Finding("warning", "password", "it is the default password of every FreeSWITCH", fix)
     if not config.user:
-        fix = "make a user with few rights (README, step 1)"
+        fix = "make a user with few rights (step 1 of: vcond setup freeswitch)"
         return Finding("warning", "rights", "vcond has full rights on the switch", fix)
     return Finding("ok", "rights", "a user of its own")
 
@@ -68,7 +68,12 @@ async def _rights(connection: Connection, config: Config) -> AsyncIterator[Findi
     try:
         missing = wanted(await connection.subscribe(), _kind(config))
     except ConfigError as why:
-        yield Finding("error", "events", str(why), "set esl-allowed-events as in the README, step 1, then: reloadxml")
+        yield Finding(
+            "error",
+            "events",
+            str(why),
+            "set esl-allowed-events (step 1 of: vcond setup freeswitch), then: reloadxml",
+        )
         return
     if missing:
         fix = "add them to the user's esl-allowed-events, then: reloadxml"
@@ -110,7 +115,7 @@ async def _tap(connection: Connection, config: Config) -> AsyncIterator[Finding]
 
 def _directory(directory: Path, processes: Path = Path("/proc")) -> Finding:
     what = f"directory {directory}"
-    fix = f"install -d -o freeswitch -g freeswitch -m 2770 {directory}, and vcond in the group freeswitch (README, step 2)"
+    fix = f"install -d -o freeswitch -g freeswitch -m 2770 {directory}, and vcond in the group freeswitch (step 2 of: vcond setup freeswitch)"
     try:
         known = directory.stat()
     except OSError as why:

@@ -88,7 +88,7 @@ class Leftovers:
                 error=failed.strerror or type(failed).__name__,
                 files=len(self._left),
                 directory=str(self._directory),
-                hint="the directory must be writable for vcond (README, step 2); run: vcond check",
+                hint="the directory must be writable for vcond (step 2 of: vcond setup freeswitch); run: vcond check",
             )
 
 

@@ -71,7 +71,7 @@ class Reports:
                 "cannot read the audio files that FreeSWITCH writes",
                 error=why.strerror or type(why).__name__,
                 directory=self._config.directory,
-                hint="vcond must be in FreeSWITCH's group, see the README; run: vcond check",
+                hint="vcond must be in FreeSWITCH's group (step 2 of: vcond setup freeswitch); run: vcond check",
             )
 
     def once(self, tap: Tap, code: str, text: str) -> None:

@@ -73,7 +73,7 @@ class WebRtcAdapter:
         return 0 < len(self._config.secret.encode()) < SHORTEST_SECRET
 
     def _tokens(self) -> Finding:
-        what, fix = "tokens of publishers", "set adapters.webrtc.secret to 32 random bytes or more; see its README"
+        what, fix = "tokens of publishers", "set adapters.webrtc.secret to 32 random bytes or more (vcond setup webrtc)"
         if self._weak():
             return Finding("error", what, "adapters.webrtc.secret is too short to sign with", fix)
         if not self._config.secret:

@@ -11,7 +11,7 @@ import aiohttp
 from vcond.sdk.contract import UnreachableError
 
 LISTENS: Final = (
-    "set enabled = yes, bindaddr and bindport in http.conf, then: core restart; check the firewall in between"
+    "set enabled = yes, bindaddr and bindport in http.conf, then: module reload http; check the firewall in between"
 )
 
 

@@ -115,7 +115,7 @@ def setup(
 
 @app.command()
 def status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """Show how the daemon is on one screen, and for what is wrong the command that mends it. Exit 1 when something is."""
+    """Show on one screen how the daemon is, and the command that mends what is wrong. Exit 1 when something is wrong."""
     from vcond.cli import status as daemon
 
     told = daemon.status(load_daemon(config))
@@ -166,7 +166,7 @@ def doctor(
     config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Say what is missing in a call's record, why, and what to do; without CALL, in which. Exit 1 when something is."""
+    """Say what is missing in a call's record, why, and what to do; without CALL: in which calls. Exit 1 when something is."""
     from vcond.cli import doctor as found
 
     daemon, kinds = found.configured(config, needed=not os.path.lexists(call))

@@ -28,7 +28,9 @@ LIMIT: Final = 30.0
 """Seconds for one; and for how long the first is waited for at once, and not ten times a second."""
 WAITING: Final = 32
 """Datagrams of a handshake that are kept."""
-WITH: Final = "install vcond with the packages that it is tested with: vcond-webrtc, or make install WITH='siprec webrtc'"
+WITH: Final = (
+    "install vcond with the packages that it is tested with: vcond-webrtc, or make install WITH='siprec webrtc'"
+)
 _MODULE: Final = "aiortc.rtcdtlstransport"
 
 

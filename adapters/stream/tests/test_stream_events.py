@@ -15,6 +15,7 @@ import pytest
 from stream_kit import Bench, written
 
 from vcond.sdk.contract import SECOND, ConfigError
+from vcond.sdk.media_stream import Began, Carrier
 from vcond.sdk.media_stream.signatures import url_signature
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import voice
@@ -91,6 +92,23 @@ def test_a_call_whose_stream_was_lost_ends_as_soon_as_its_platform_says_so(diale
         assert len(bench.host.calls) == 2
 
     run_virtual(main())
+
+
+def test_a_room_that_is_used_again_ends_again():
+    async def main() -> None:
+        bench = Bench(grace=600)
+        told = events(bench)
+        for count in (1, 2):
+            bench.calls.leave(*joined(bench), at=bench.clock.now(), stopped=False)
+            told.take("livekit", ENDS["livekit"][2])
+            assert [call.over for call in bench.host.calls] == [True] * count
+
+    run_virtual(main())
+
+
+def joined(bench):
+    carrier = Carrier(Began(call="livekit:room", stream="s", tracks={}, announced=()))
+    return bench.calls.join(carrier, at=bench.clock.now()), carrier
 
 
 def test_a_call_that_had_audio_is_no_second_record_whatever_its_platform_calls_its_end():

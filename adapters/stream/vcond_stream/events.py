@@ -123,10 +123,10 @@ class Events:
         unanswered = UNANSWERED.get(word, "")
         cause = Cause(text=unanswered, sip=sip) if unanswered else Cause(q850=16, text="completed")
         keys = [f"{dialect}:{name}" for name in names]
-        if any(key in self._done for key in keys):
-            return
-        self._done += keys
-        if any([self._calls.over(key, at=at, cause=cause) for key in keys]) or not unanswered:  # noqa: C419 - all are told
+        again = any(key in self._done for key in keys)
+        self._done += () if again else keys
+        known = any([self._calls.over(key, at=at, cause=cause) for key in keys])  # noqa: C419 - all are told
+        if known or again or not unanswered:
             return
         direction = _direction(fields.word(about, "direction", "Direction"))
         if direction != "inbound" if event.parent is None else fields.word(about, *event.parent):

@@ -50,6 +50,10 @@ async def test_both_phones_are_recorded_what_is_said_in_a_pause_is_not_and_keys_
             await connect(ng, *phones)
             async with jambonz(ng, sip_port(host), protocol) as recorder:
                 await recorder.do("start")
+                for _ in range(20):  # rtpengine sends what a phone says once it knows where that phone sends from
+                    await talk(phones, 7, 8, seconds=0.2)
+                    if host.calls and all(host.audio(host.calls[0], party, rate=8000).any() for party in range(2)):
+                        break
                 first = await talk(phones, 1, 2)
                 await recorder.do("pause")
                 await talk(phones, 3, 4, seconds=0.5)

@@ -78,11 +78,11 @@ _TO_ALAW: Final = _encoder(_ALAW, zero=0xD5)
 
 
 def _decode_mulaw(payload: bytes) -> Pcm:
-    return _MULAW.take(np.frombuffer(payload, np.uint8))
+    return _MULAW.take(np.frombuffer(payload, np.uint8), mode="clip")  # no code is outside: it only takes half as long
 
 
 def _decode_alaw(payload: bytes) -> Pcm:
-    return _ALAW.take(np.frombuffer(payload, np.uint8))
+    return _ALAW.take(np.frombuffer(payload, np.uint8), mode="clip")
 
 
 def _decode_little(payload: bytes) -> Pcm:

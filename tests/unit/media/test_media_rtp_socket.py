@@ -270,3 +270,29 @@ async def test_an_owner_that_fails_holds_no_other_up():
         await all_said.wait()
     assert len(owner.writers) == 1
     assert {type(why) for why in said} == {RuntimeError}
+
+
+async def test_many_sockets_have_their_turns_half_as_often(monkeypatch):
+    loop, rests = asyncio.get_running_loop(), []
+
+    def noted(delay, callback, *given):
+        rests.append(delay)
+        return later(delay, callback, *given)
+
+    later = loop.call_later
+    monkeypatch.setattr(rtpsocket, "MANY", 2 * rtpsocket.TURNS)
+    async with RtpPorts(SteadyClock(), ports=ANY) as ports:
+        owners = [Told() for _ in range(2 * rtpsocket.TURNS)]
+        made = [await ports.open(receiver(owner)) for owner in owners[:-1]]
+        monkeypatch.setattr(loop, "call_later", noted)
+        for owner, each in zip(owners, made, strict=False):
+            with sender(each.address) as sock:
+                send(sock, 0, 1)
+            await owner.wait()
+        assert set(rests) == {rtpsocket.WORK / rtpsocket.TURNS}
+        rests.clear()
+        last = await ports.open(receiver(owners[-1]))
+        with sender(last.address) as sock:
+            send(sock, 0, 1)
+        await owners[-1].wait()
+        assert rests[-1] == 2 * rtpsocket.WORK / rtpsocket.TURNS

@@ -144,30 +144,36 @@ class Feed(Generic[Moment]):
         joiner = self.joiner
         if joiner is None:
             return 0
-        octets, expected, stamp, sound = joiner.octets or 1, self.sequence.next, self.stamp, self.sound
+        octets, expected, following, sound = joiner.octets or 1, self.sequence.next, self.stamp, self.sound
+        pt, source, sender, jitter = self.pt, self.ssrc, self.address, self.jitter
         payloads: list[bytes] = []
-        began = following = due = 0
+        fit, lasts, ticks, began, due, stamp = -1, 0, 0, 0, 0, 0
         for datagram, address, arrived in islice(datagrams, first, first + joiner.longest(datagrams[first][2])):
-            size = len(datagram) - HEADER
-            if size <= 0 or size % octets or size >= MAX_DATAGRAM - HEADER:
-                break
+            if (size := len(datagram)) != fit:
+                if not HEADER < size < MAX_DATAGRAM or (size - HEADER) % octets:
+                    break
+                before, fit, ticks = lasts, size, (size - HEADER) // octets
+                lasts = ticks * SECOND // self.rate
+            else:
+                before = lasts
             kind, second, seq, at, ssrc = unpack(datagram)
-            if seq != expected or second & TYPE != self.pt or kind != PLAIN or ssrc != self.ssrc:
+            if seq != expected or second & TYPE != pt or kind != PLAIN or ssrc != source or address != sender:
                 break
-            if address != self.address or (at != following and payloads):
-                break
-            if not payloads:
+            if payloads:
+                if at != following:
+                    break
+                jitter += (abs(arrived - sound - before) - jitter) / 16
+            else:
                 began = at
+                self._uneven(began - self.stamp, arrived - sound)
+                jitter = self.jitter
             payloads.append(datagram[HEADER:])
-            ticks = size // octets
-            expected, following = (seq + 1) & MASK, (at + ticks) & STAMPS
-            due += ticks * SECOND // self.rate
-            if due > arrived or began == at:
+            expected, stamp, following, sound = (seq + 1) & MASK, at, (at + ticks) & STAMPS, arrived
+            due += lasts
+            if due > arrived or len(payloads) == 1:
                 due = arrived  # the frame is as late as the least late of its packets
-            self._uneven(at - stamp, arrived - sound)
-            stamp, sound = at, arrived
         if payloads:
-            self.stamp, self.sound = stamp, sound
+            self.stamp, self.sound, self.jitter = stamp, sound, jitter
             seq = self.sequence.next
             self.sequence.step(len(payloads))
             joiner.join(payloads, began, seq, type(sound)(due))

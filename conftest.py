@@ -47,13 +47,14 @@ def pytest_collection_finish() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # processes of xdist get the seed by the environment
         os.environ.setdefault("VCOND_FUZZ_SEED", str(random.SystemRandom().randrange(10**9)))
-        _know_adapters(config.rootpath)
+        _know_plugins(config.rootpath)
 
 
-def _know_adapters(root: Path) -> None:
-    """Install the checkout anew when it has other adapters than what is installed says: it came here with a pull."""
+def _know_plugins(root: Path) -> None:
+    """Install the checkout anew when it has other plug-ins than what is installed says: it came here with a pull."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    if {point.name for point in entry_points(group="vcond.adapters")} == set(project["entry-points"]["vcond.adapters"]):
+    groups = project["entry-points"].items()
+    if all({point.name for point in entry_points(group=group)} == set(known) for group, known in groups):
         return
     how = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", str(root)]
     subprocess.run([sys.executable, *how], check=True)

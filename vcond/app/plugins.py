@@ -166,7 +166,9 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
         inner = whole(SINKS, point, made_by(convert(own, made_by.Config, at)), f"{at}.type")
         seal = None if form == "plain" else sealer(config.seal, form, clock)
-        made.append(one := FormedSink(inner, seal=seal, folder=folder, domain=config.record.sip_domain, files=files))
+        made.append(
+            one := FormedSink(inner, seal=seal, form=form, folder=folder, domain=config.record.sip_domain, files=files)
+        )
         if one.confirm_after >= config.delivery.keep_days * 86_400 > 0 or (
             one.confirm_after and not config.delivery.keep_days
         ):

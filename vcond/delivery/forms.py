@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vcond.base.errors import OperatorError, VcondError
 from vcond.delivery.outbox_files import MOST
-from vcond.sdk.sink import Confirming, OutgoingVcon, Receipt, Refused, Retry, Seen, SinkPlugin
+from vcond.sdk.sink import Confirming, Form, OutgoingVcon, Receipt, Refused, Retry, Seen, SinkPlugin
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Profile, fit, preflight, read, serialize
@@ -30,16 +30,17 @@ class FormedSink:
         sink: SinkPlugin,
         *,
         seal: Callable[[bytes], bytes] | None = None,
+        form: Form = "plain",
         folder: Path,
         domain: str = "",
         files: Files | None = None,
     ) -> None:
-        """``seal`` makes the signed or encrypted form of a vCon's bytes; without it the sink gets the plain one.
+        """``seal`` makes the signed or encrypted ``form`` of a vCon's bytes; without it the sink gets the plain one.
 
         ``folder`` keeps made forms until ``forget``; ``domain`` is that of extensions, for the conserver's profile.
         """
         self._sink = sink
-        self._seal = seal
+        self._seal, self._form = seal, form
         self._folder = folder
         self._files = WholeFiles(files or Files())
         self._domain = domain
@@ -60,7 +61,7 @@ class FormedSink:
     async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Make the form, keep it if it cannot be made twice, hand it over. Raises Retry or Refused."""
         body = await asyncio.to_thread(self._formed, record)
-        return await self._sink.deliver(OutgoingVcon(record.uuid, body, hashlib.sha512(body).hexdigest()))
+        return await self._sink.deliver(OutgoingVcon(record.uuid, body, hashlib.sha512(body).hexdigest(), self._form))
 
     async def erase(self, uuid: str) -> Receipt:
         """Make the receiver forget it, and our made form of it."""

@@ -8,7 +8,7 @@ every sink passes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -20,6 +20,8 @@ MAX_RETRY_AFTER = 3600.0
 """Seconds a receiver can make us wait at most."""
 Form = Literal["plain", "signed", "encrypted"]
 """How a vCon is sent: JSON as it is, inside a JWS, inside a JWE that holds the JWS."""
+MEDIA_TYPE: Final = "application/vcon"
+"""Of all forms (draft-ietf-vcon-vcon-core-04)."""
 Profile = Literal["core", "conserver"]
 """Which plain vCon a sink takes: any valid one, or only what vcon-server's model accepts."""
 
@@ -31,6 +33,12 @@ class OutgoingVcon:
     uuid: str
     body: bytes
     sha512: str
+    form: Form = "plain"
+
+    @property
+    def key(self) -> str:
+        """What tells it from everything else that is sent: several sinks may bring several forms to one receiver."""
+        return f"{self.uuid}.{self.form}"
 
 
 @dataclass(frozen=True)

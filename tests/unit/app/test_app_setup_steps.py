@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vcond.app import setup_steps
-from vcond.app.installed import ADAPTERS, installed
+from vcond.app.installed import ADAPTERS, SINKS, installed
 from vcond.app.setup_steps import _BLOCK, _brought, _Places, steps
 from vcond.base.errors import ConfigError, StorageError
 from vcond.cli.setup import setup_text, write_files
@@ -52,6 +52,14 @@ type = "conserver"
 url = "https://conserver.example.org/api"
 ingress_lists = ["calls"]
 token = "${{file:/etc/vcond/conserver.key}}"
+[[sinks]]
+type = "webhook"
+url = "https://hooks.example.org/x"
+secret = "{HUSH}"
+[[sinks]]
+type = "http_put"
+url = "https://dav.example.org/{{uuid}}.json"
+token = "${{file:/etc/vcond/dav.key}}"
 """)
 HERE = {
     "asterisk": ["bindport = 8089", "[edge]\ntype = user", "password = <what is in /etc/credstore/ari-password>", 'user = "edge"',
@@ -65,6 +73,8 @@ HERE = {
     "stream": ["calls.example.org {", "reverse_proxy /stream* 10.0.0.5:9000"],
     "conserver": ["  calls: <what is in /etc/vcond/conserver.key>", "- calls", 'ingress_lists = ["calls"]',
                   'token = "${file:/etc/vcond/conserver.key}"'],
+    "webhook": ['url = "https://hooks.example.org/x"', 'secret = "${credential:webhook-secret}"'],
+    "http_put": ['url = "https://dav.example.org/{uuid}.json"', 'token = "${file:/etc/vcond/dav.key}"'],
 }  # fmt: skip
 
 
@@ -89,7 +99,9 @@ def test_each_place_is_in_the_text_and_each_block_has_its_name(name: str):
 
 
 def test_all_that_are_ours_are_tried():
-    assert set(HERE) == {name for name in installed(ADAPTERS) if name != "example"} | {"conserver"}
+    assert set(HERE) == {
+        name for name in [*installed(ADAPTERS), *installed(SINKS)] if name not in {"example", "folder"}
+    }
 
 
 def test_snippets_are_written_as_files_and_none_is_overwritten(tmp_path: Path):

@@ -4,6 +4,11 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent / "storage", HERE.parents[1] / "peers" / "conserver"):
+for folder in (
+    HERE,
+    HERE.parent / "storage",
+    HERE.parents[1] / "peers" / "conserver",
+    HERE.parents[1] / "peers" / "receiver",
+):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

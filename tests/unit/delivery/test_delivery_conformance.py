@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 from fake_conserver import Cut, FakeConserver, Hang, Status
+from http_rigs import HttpPutRig, WebhookRig
 
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
@@ -97,3 +98,15 @@ class TestConserverConformance(SinkConformance):
     @pytest.fixture(params=["external-ingress", "vcon"])
     def rig(self, request):
         return ConserverRig(request.param)
+
+
+class TestWebhookConformance(SinkConformance):
+    @pytest.fixture
+    def rig(self):
+        return WebhookRig()
+
+
+class TestHttpPutConformance(SinkConformance):
+    @pytest.fixture
+    def rig(self):
+        return HttpPutRig()

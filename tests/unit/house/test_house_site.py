@@ -100,6 +100,9 @@ def test_command_lines_are_found_and_wrong_ones_refused():
             understood(wrong)
 
 
+SECRET = "YS1zZWNyZXQtb2YtbW9yZS10aGFuLXRoaXJ0eS10d28tYnl0ZXMu"
+
+
 def snippets() -> list[tuple[str, str]]:
     return [
         (page, block)
@@ -116,9 +119,9 @@ def test_every_snippet_of_configuration_is_taken(page: str, snippet: str, tmp_pa
     if "project" in tree or "tool" in tree:
         return  # of a plug-in's pyproject.toml
     for secret in set(re.findall(r"\$\{credential:([^}]+)\}", snippet)):
-        (tmp_path / secret).write_text("a-secret-of-more-than-thirty-two-bytes")
+        (tmp_path / secret).write_text(SECRET)
     for secret in set(re.findall(r"\$\{file:([^}]+)\}", snippet)):
-        (tmp_path / Path(secret).name).write_text("a-secret-of-more-than-thirty-two-bytes")
+        (tmp_path / Path(secret).name).write_text(SECRET)
         snippet = snippet.replace(secret, str(tmp_path / Path(secret).name))
     file = tmp_path / "vcond.toml"
     file.write_text(snippet)

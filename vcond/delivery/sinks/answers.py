@@ -98,16 +98,16 @@ def not_taken(status: int, headers: Mapping[str, str], answer: bytes, at: URL) -
             f"http:{status}",
             status=status,
             answer=text,
-            after=_retry_after(headers),
+            after=retry_after(headers),
             whole_sink=status in WHOLE_SINK,
-            detail=f"{_who(headers, answer)} at {_place(at)} answers {status}",
+            detail=f"{_who(headers, answer)} at {place(at)} answers {status}",
         )
     own = _own(headers, answer)
     changed = _changed(status, own)
     if status == 422 and own is not None and changed == "":
         return Refused(f"refused:{status}", status=status, answer=text, hint=INVALID)
     who = _who(headers, answer)
-    detail = f"{who} at {_place(at)} answers {status}"
+    detail = f"{who} at {place(at)} answers {status}"
     if status == 413:
         limit = SIZE_LIMITS.get(who, "the limit of the proxies between vcond and the receiver")
         hint = f"raise {limit}; vcond retries by itself, or at once with: vcond outbox retry"
@@ -174,7 +174,7 @@ def wrong_echo(answer: bytes, at: URL) -> Retry:
         "unexpected:201",
         status=201,
         answer=bounded(answer),
-        detail=f"what answers at {_place(at)} does not return what was sent: it is not a conserver",
+        detail=f"what answers at {place(at)} does not return what was sent: it is not a conserver",
         hint="correct `url`; vcond retries by itself, or at once with: vcond outbox retry",
         held=True,
     )
@@ -186,7 +186,7 @@ def no_conserver(status: int, answer: bytes, at: URL) -> Retry:
         f"unexpected:{status}",
         status=status,
         answer=bounded(answer),
-        detail=f"{_who({}, answer)} answers at {_place(at)}, not a conserver",
+        detail=f"{_who({}, answer)} answers at {place(at)}, not a conserver",
         hint="correct `url`: the root of the conserver's API, such as http://host:8000/api",
         held=True,
     )
@@ -194,16 +194,16 @@ def no_conserver(status: int, answer: bytes, at: URL) -> Retry:
 
 def not_reached(why: Exception, at: URL) -> Retry:
     """What a connection that failed means."""
-    place = _place(at)
+    where = place(at)
     if isinstance(why, TimeoutError):
         return Retry(
             "timeout",
             whole_sink=True,
-            detail=f"{place} does not answer in time",
+            detail=f"{where} does not answer in time",
             hint="check its load and the firewall; `connect_timeout` and `total_timeout` set how long vcond waits",
         )
     if isinstance(why, aiohttp.ClientSSLError):
-        return _tls(why, place)
+        return _tls(why, where)
     if isinstance(why, aiohttp.ClientConnectorDNSError):
         return Retry(
             "unreachable",
@@ -218,19 +218,19 @@ def not_reached(why: Exception, at: URL) -> Retry:
             "unreachable",
             whole_sink=True,
             answer=said,
-            detail=f"no connection to {place}: {said}",
+            detail=f"no connection to {where}: {said}",
             hint="check that the receiver runs, `url` and the firewall",
         )
     return Retry(
         "connection-lost",
         whole_sink=True,
         answer=type(why).__name__,
-        detail=f"{place} closed the connection, or does not speak HTTP ({type(why).__name__})",
-        hint="check that `url` is that of the conserver, with http or https as it needs",
+        detail=f"{where} closed the connection, or does not speak HTTP ({type(why).__name__})",
+        hint="check that `url` is that of the receiver, with http or https as it needs",
     )
 
 
-def _tls(why: aiohttp.ClientSSLError, place: str) -> Retry:
+def _tls(why: aiohttp.ClientSSLError, where: str) -> Retry:
     """Certificates by what is wrong with them; else whether the other side speaks TLS at all."""
     cause = why.certificate_error if isinstance(why, aiohttp.ClientConnectorCertificateError) else why.os_error
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -249,10 +249,10 @@ def _tls(why: aiohttp.ClientSSLError, place: str) -> Retry:
             )
         else:
             reason, what, hint = "tls", f"no TLS connection ({name})", "check the receiver's TLS versions and ciphers"
-    return Retry(reason, answer=what, detail=f"{place}: {what}", hint=hint, held=True)
+    return Retry(reason, answer=what, detail=f"{where}: {what}", hint=hint, held=True)
 
 
-def _elsewhere(headers: Mapping[str, str], at: URL) -> str:
+def elsewhere(headers: Mapping[str, str], at: URL) -> str:
     """Scheme, host and port of a redirect; more of it may be a secret. Empty when it names nothing of use."""
     try:
         other = at.join(URL(headers.get("Location", "")[:2048]))
@@ -264,7 +264,7 @@ def _elsewhere(headers: Mapping[str, str], at: URL) -> str:
 def _hint(status: int, headers: Mapping[str, str], answer: bytes, at: URL, *, own: bool) -> str:
     if status == 400 and b"plain HTTP request was sent to HTTPS port" in answer:
         return "this port uses TLS: use https:// in `url`"
-    if 300 <= status < 400 and (other := _elsewhere(headers, at)):
+    if 300 <= status < 400 and (other := elsewhere(headers, at)):
         return f"it redirects to {other}; vcond does not follow redirects: if that is the conserver, put it into `url`"
     if status < 400:
         return "this is not the answer of a conserver, and it is unknown whether it has the vCon: correct `url`"
@@ -277,9 +277,12 @@ def _hint(status: int, headers: Mapping[str, str], answer: bytes, at: URL, *, ow
 
 
 def _who(headers: Mapping[str, str], answer: bytes) -> str:
-    """Who speaks, in words of ours."""
-    if is_own(headers, answer):
-        return "the conserver"
+    """Who speaks where a conserver is expected, in words of ours."""
+    return "the conserver" if is_own(headers, answer) else speaker(headers, answer)
+
+
+def speaker(headers: Mapping[str, str], answer: bytes) -> str:
+    """What a server calls itself, in words of ours."""
     told = f"{headers.get('Server', '')[:200]} {answer[:2048].decode('latin-1')}".lower()
     name = next((name for sign, name in _NAMES.items() if sign in told), None)
     if name is None and answer.strip() == b"404 page not found":
@@ -290,11 +293,12 @@ def _who(headers: Mapping[str, str], answer: bytes) -> str:
     return "a web page" if page else "something"
 
 
-def _place(at: URL) -> str:
+def place(at: URL) -> str:
+    """An address without its query."""
     return str(at.with_query(None))
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds (RFC 9110 section 10.2.3); a date counts from the answer's own Date, whatever our clock says."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():

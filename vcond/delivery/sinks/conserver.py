@@ -12,15 +12,12 @@ What its source does, and what running it showed, decides what is done here:
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
-import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import aiohttp
 import msgspec
 import structlog
 from msgspec import Meta
@@ -28,14 +25,13 @@ from yarl import URL
 
 from vcond.base import tls
 from vcond.base.errors import ConfigError
-from vcond.delivery.sinks.answers import no_conserver, not_reached, not_taken, wrong_echo
+from vcond.delivery.sinks.answers import no_conserver, not_taken, wrong_echo
+from vcond.delivery.sinks.http_client import LIMIT, HttpClient, Seconds, header_safe, receiver_url
 from vcond.delivery.sinks.lists import config_rows
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 from vcond.storage.names import is_uuid
 
 log = structlog.get_logger()
-
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 CONFIG_LIMIT: Final = 4 << 20
 """Bytes of the conserver's configuration that are read."""
@@ -43,12 +39,8 @@ QUEUE_PAUSE: Final = 2.0
 """Seconds between two looks at a list that is not empty."""
 APART: Final = 60.0
 """Seconds between its clock and ours from which on it is said."""
-IDLE: Final = 2.0
-"""Seconds a connection is kept for the next delivery; the server closes it after 5 (uvicorn), and must not win."""
 NOT_FOUND: Final = {"detail": "vCon not found"}
 """What it says of a vCon that neither its redis nor a storage has; of a wrong path it says something else."""
-LIMIT: Final = 65_536
-"""Bytes of an answer that are read; the 201 echo is longer than what was sent: it escapes JSON inside JSON."""
 
 
 class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -114,12 +106,17 @@ class ConserverSink:
         self.concurrency = config.concurrency
         self._config = config
         self._base = _base(config)
-        self._tls = _tls(config)
+        self._client = HttpClient(
+            context=_tls(config),
+            concurrency=config.concurrency,
+            connect_timeout=config.connect_timeout,
+            total_timeout=config.total_timeout,
+            accept="application/json",
+        )
         self.address = f"{self._base.origin()}{self._base.path.rstrip('/').removesuffix('/api')}"
         """Of the conserver, however its root is written."""
         self.max_bytes = config.max_bytes
         self.confirm_after = config.confirm_after
-        self._session: aiohttp.ClientSession | None = None
         if config.mode == "external-ingress":
             self._post = (self._base / "vcon" / "external-ingress").with_query(ingress_list=config.ingress_lists[0])
         else:
@@ -135,9 +132,9 @@ class ConserverSink:
                 asked=False,
             )
         headers = {"Content-Type": "application/json", "Idempotency-Key": record.uuid, **self._key(self._config.token)}
-        status, answer_headers, answer = await self._ask(
+        status, answer_headers, answer = await self._client.ask(
             "POST", self._post, headers, body=record.body, limit=LIMIT + 4 * len(record.body)
-        )
+        )  # the 201 echo is longer than what was sent: it escapes JSON inside JSON
         if status != (204 if self._config.mode == "external-ingress" else 201):
             raise not_taken(status, answer_headers, answer, self._post)
         if status == 201 and not await asyncio.to_thread(_is_echo, record.uuid, answer):  # megabytes of JSON
@@ -150,10 +147,10 @@ class ConserverSink:
             raise Refused("not-a-uuid")
         url = self._base / "vcon" / uuid
         key = self._key(self._config.admin_token or self._config.token)
-        status, headers, answer = await self._ask("DELETE", url, key, limit=LIMIT)
+        status, headers, answer = await self._client.ask("DELETE", url, key)
         if status not in {204, 404}:
             raise not_taken(status, headers, answer, url)
-        status, headers, answer = await self._ask("GET", url, key, limit=LIMIT)
+        status, headers, answer = await self._client.ask("GET", url, key)
         if status == 200:
             raise Retry("still-there", status=status)
         if status != 404:
@@ -164,7 +161,7 @@ class ConserverSink:
         """GET it: 200, or 404 in the conserver's own words. Raises Retry or Refused."""
         url = self._base / "vcon" / uuid
         key = self._key(self._config.admin_token or self._config.token)
-        status, headers, answer = await self._ask("GET", url, key, limit=LIMIT)
+        status, headers, answer = await self._client.ask("GET", url, key)
         if status == 200 and uuid.encode() in answer:
             return True
         if status == 404 and _json(answer) == NOT_FOUND:
@@ -177,7 +174,7 @@ class ConserverSink:
 
     async def _version(self) -> tuple[str, Mapping[str, str]]:
         url = self._base / "version"
-        status, headers, answer = await self._ask("GET", url, {}, limit=LIMIT)
+        status, headers, answer = await self._client.ask("GET", url, {})
         if status != 200:
             raise not_taken(status, headers, answer, url)
         if not isinstance(_json(answer), dict):
@@ -196,7 +193,7 @@ class ConserverSink:
             return found
         url = self._base / "config"
         if token or config.mode == "vcon":
-            status, _, answer = await self._ask("GET", url, self._key(token), limit=CONFIG_LIMIT)
+            status, _, answer = await self._client.ask("GET", url, self._key(token), limit=CONFIG_LIMIT)
             told = _json(answer) if status == 200 else None
             if isinstance(told, dict):
                 return [*found, *config_rows(told, config.ingress_lists, config.token, config.mode)]
@@ -210,7 +207,7 @@ class ConserverSink:
     async def _api_token(self, token: str, name: str) -> Seen:
         """The API's token, tried with a question that changes nothing."""
         url = (self._base / "vcon" / "count").with_query(egress_list="vcond-check")
-        status, headers, answer = await self._ask("GET", url, self._key(token), limit=LIMIT)
+        status, headers, answer = await self._client.ask("GET", url, self._key(token))
         if status in {200, 204}:
             return Seen("ok", f"it takes `{name}`")
         if status in {401, 403}:
@@ -224,7 +221,7 @@ class ConserverSink:
         depth = 0
         for pause in (0.0, QUEUE_PAUSE):
             await asyncio.sleep(pause)
-            status, _, answer = await self._ask("GET", url, {}, limit=LIMIT)
+            status, _, answer = await self._client.ask("GET", url, {})
             told = _json(answer) if status == 200 else None
             length = told.get("depth") if isinstance(told, dict) else None
             if not isinstance(length, int):
@@ -238,47 +235,15 @@ class ConserverSink:
 
     async def close(self) -> None:
         """Close all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._client.close()
 
     def _key(self, token: str) -> dict[str, str]:
         return {self._config.header: token} if token else {}
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=self.concurrency + 1, keepalive_timeout=IDLE),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._config.total_timeout, connect=self._config.connect_timeout),
-                auto_decompress=False,  # a short answer may unpack to a long one
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "vcond"},
-            )
-        return self._session
-
-    async def _ask(
-        self, method: str, url: URL, headers: Mapping[str, str], *, limit: int, body: bytes | None = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """One request and its complete answer, ``limit`` bytes of it. Foreign exceptions become Retry here."""
-        data = None if body is None else io.BytesIO(body)
-        try:
-            async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
-                answer = await _read(response, limit)
-                return response.status, response.headers, _unpacked(answer, response.headers, limit)
-        except (aiohttp.ClientError, OSError) as why:  # time-outs are both
-            raise not_reached(why, url) from why
-
 
 def _base(config: ConserverConfig) -> URL:
     at = f"sinks.{config.name}"
-    try:
-        url = URL(config.url)
-    except ValueError:
-        raise ConfigError("is not a URL", f"{at}.url") from None
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigError("must begin with http:// or https:// and name a host", f"{at}.url")
-    if url.user is not None or url.password is not None or url.query_string or url.fragment:
-        raise ConfigError("may only have scheme, host, port and path; put a secret into `token`", f"{at}.url")
+    url = receiver_url(config.url, config.name)
     if url.path.rstrip("/").endswith(("/vcon", "/vcons", "/external-ingress")):
         raise ConfigError("must be the root of the API, such as http://host:8000/api; vcond adds /vcon", f"{at}.url")
     if config.mode == "external-ingress" and len(config.ingress_lists) != 1:
@@ -286,14 +251,11 @@ def _base(config: ConserverConfig) -> URL:
     if any("," in each for each in config.ingress_lists):
         raise ConfigError("a name contains a comma: list the names one by one", f"{at}.ingress_lists")
     for key in ("token", "admin_token"):
-        if not all(33 <= ord(char) < 127 for char in getattr(config, key)):
-            raise ConfigError("contains a character that is not allowed in an HTTP header", f"{at}.{key}")
+        header_safe(getattr(config, key), f"{at}.{key}")
     if config.mode == "external-ingress" and not config.token:
         raise ConfigError("external-ingress needs the key of its list (ingress_auth of the conserver)", f"{at}.token")
     if config.confirm_after and config.mode == "external-ingress" and not config.admin_token:
         raise ConfigError("asking what the conserver has needs the API's token", f"{at}.admin_token")
-    if url.scheme == "http" and url.host not in {"localhost", "127.0.0.1", "::1"}:
-        log.warning("vCons are sent to this sink without TLS", sink=config.name, hint="use https")
     return url
 
 
@@ -302,25 +264,6 @@ def _tls(config: ConserverConfig) -> ssl.SSLContext | bool:
         log.warning("this sink's certificate is not verified", sink=config.name, hint="use ca_file instead")
         return False
     return tls.client(config.ca_file, f"sinks.{config.name}.ca_file")
-
-
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    parts: list[bytes] = []
-    left = limit
-    while left > 0 and (part := await response.content.read(left)):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
-
-
-def _unpacked(answer: bytes, headers: Mapping[str, str], limit: int) -> bytes:
-    """What some proxies pack although nobody asked for it; ``limit`` bytes of it. As it is, when it cannot be unpacked."""
-    if headers.get("Content-Encoding", "").strip().lower() not in {"gzip", "x-gzip", "deflate"}:
-        return answer
-    try:
-        return zlib.decompressobj(wbits=47).decompress(answer, limit)  # 47: gzip or zlib, whichever it is
-    except zlib.error:
-        return answer
 
 
 def _clocks(headers: Mapping[str, str], now: datetime) -> list[Seen]:

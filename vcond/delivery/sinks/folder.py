@@ -10,16 +10,15 @@ import pwd
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.outbox_files import MOST, SUFFIX
+from vcond.delivery.sinks.places import day
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen
 from vcond.storage.files import Files
 from vcond.storage.names import is_uuid
@@ -83,7 +82,7 @@ class FolderSink:
         """Where the file of a vCon is, whenever it is asked."""
         if not is_uuid(uuid):
             raise Refused("not-a-uuid")
-        folder = self._root / _day(uuid) if self._dated else self._root
+        folder = self._root / day(uuid) if self._dated else self._root
         return folder / f"{uuid}{SUFFIX}"
 
     def _writable(self) -> str:
@@ -168,14 +167,3 @@ def _name(number: int, look: Callable[[int], Sequence[Any]]) -> str:
         return str(look(number)[0])
     except KeyError:
         return str(number)
-
-
-def _day(uuid: str) -> str:
-    """``YYYY/MM/DD`` of a uuid that carries its time (RFC 9562 sections 5.7, 5.8), else ``undated``."""
-    value = UUID(uuid)
-    if value.version not in {7, 8}:
-        return "undated"
-    try:
-        return datetime.fromtimestamp((value.int >> 80) / 1000, UTC).strftime("%Y/%m/%d")
-    except (OverflowError, ValueError):
-        return "undated"

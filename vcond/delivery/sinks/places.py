@@ -1,0 +1,51 @@
+"""Where a sink puts a vCon: a template that holds the uuid and may hold the day, and nothing that names a person. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from vcond.base.errors import ConfigError
+from vcond.sdk.sink import Refused
+from vcond.storage.names import is_uuid
+
+FIELDS: Final = ("{uuid}", "{date}")
+
+
+class Places:
+    """The template of one sink."""
+
+    def __init__(self, template: str, at: str, *, allowed: str) -> None:
+        """``allowed``: the characters besides fields, as inside of a regular expression's ``[]``.
+
+        Raises ConfigError for the key ``at``.
+        """
+        bare = template
+        for field in FIELDS:
+            bare = bare.replace(field, "")
+        if "{uuid}" not in template:
+            raise ConfigError("must contain {uuid}: each vCon has a place of its own", at)
+        if not re.fullmatch(rf"[{allowed}]*", bare):
+            raise ConfigError(f"may have {' and '.join(FIELDS)}, and of other characters only {allowed}", at)
+        if {"", ".", ".."} & set(template.partition("://")[2].split("/") if "://" in template else template.split("/")):
+            raise ConfigError("must not have . or .. or an empty part in its path", at)
+        self._template = template
+
+    def of(self, uuid: str) -> str:
+        """The place of a vCon, the same whenever it is asked. Raises Refused for what is no uuid."""
+        if not is_uuid(uuid):
+            raise Refused("not-a-uuid")
+        return self._template.replace("{uuid}", uuid).replace("{date}", day(uuid))
+
+
+def day(uuid: str) -> str:
+    """``YYYY/MM/DD`` of a uuid that carries its time (RFC 9562 sections 5.7, 5.8), in UTC, else ``undated``."""
+    value = UUID(uuid)
+    if value.version not in {7, 8}:
+        return "undated"
+    try:
+        return datetime.fromtimestamp((value.int >> 80) / 1000, UTC).strftime("%Y/%m/%d")
+    except (OverflowError, ValueError):
+        return "undated"

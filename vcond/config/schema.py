@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from vcond.config.host import machine_name
 from vcond.delivery.config import OutboxConfig
+from vcond.records.config import RecordsConfig
 from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
@@ -168,6 +169,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seal: SealConfig = SealConfig()
     keys: KeysConfig = KeysConfig()
     delivery: OutboxConfig = OutboxConfig()
+    records: RecordsConfig = RecordsConfig()
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
     sinks: list[dict[str, Any]] = []

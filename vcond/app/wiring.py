@@ -13,9 +13,10 @@ from pathlib import Path
 
 import structlog
 
-from vcond.app import encryption, plugins
+from vcond.app import encryption, plugins, remembered
 from vcond.app.old_journals import OldJournals
 from vcond.base.errors import ConfigError, StorageError
+from vcond.call.events import MergedInto
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import LiveFeed
@@ -29,7 +30,9 @@ from vcond.publish.finisher import Finisher
 from vcond.publish.squeezer import Squeezer
 from vcond.publish.telling import Findings
 from vcond.publish.traces import Traces
+from vcond.records.holds import Hold
 from vcond.server.admin import AdminServer
+from vcond.server.conversations import Conversations
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
 from vcond.server.status import Status
@@ -63,6 +66,10 @@ class Parts:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
         made_state_dir(state_dir)
+        self.holds = remembered.holds(self.config, clock.now)
+        self._held_back: set[str] = set()
+        """Calls whose journals nobody needs any more, and a hold keeps."""
+        self._holding: set[asyncio.Future[Hold]] = set()
         self.forms = MadeForms(state_dir / "forms", sinks, files)
         self.speech = speech_of(self.config.speech, clock=clock)
         self.outbox = Outbox(
@@ -75,6 +82,7 @@ class Parts:
             on_delivered=self._delivered,
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
             files=files,
+            held=self.holds.calls,
         )
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
@@ -91,7 +99,7 @@ class Parts:
             quarantine=state_dir / "quarantine",
             now=clock.now,
             bus=self.bus,
-            forget=self.store.remove,
+            forget=self._journal_over,
             clean=self.forms.clean,
             files=files,
             findings=Findings(plugins.hints_by_section(self.config.adapters), self.traces),
@@ -103,7 +111,7 @@ class Parts:
             clock=clock,
             bus=self.bus,
             finish=self.finisher.submit,
-            discard=CallJournal.remove,
+            discard=self._merged,
             facts=lambda: facts(self.speech),
             recognition_options=Routes(self.config.speech).recognition_options,
             pressure=PressureWatch(FreeSpace(files.free)),
@@ -114,12 +122,40 @@ class Parts:
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
         )
         self.old_journals = OldJournals(self)
+        self.conversations = Conversations(self.registry, self.store, self.outbox)
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.status
         )
+
+    def released(self, call: str) -> None:
+        """A call is held no more: its journal goes if it was only held."""
+        if call in self._held_back:
+            self._held_back.discard(call)
+            self.store.remove(call)
+
+    def _journal_over(self, call: str) -> None:
+        """Nobody needs a journal any more; that of a call on hold stays."""
+        if self.holds.on(call) is None:
+            self.store.remove(call)
+        else:
+            self._held_back.add(call)
+
+    def _merged(self, journal: CallJournal) -> None:
+        """A call is part of another, and so is the hold on it."""
+        hold, last = self.holds.on(journal.uuid), journal.events[-1]
+        if hold is not None and isinstance(last, MergedInto):
+            journal.close()
+            self._held_back.add(journal.uuid)  # it goes when the hold is released
+            holding = asyncio.get_running_loop().run_in_executor(
+                None, self.holds.put, last.call, hold.reason, hold.until
+            )
+            self._holding.add(holding)
+            holding.add_done_callback(self._holding.discard)
+        else:
+            journal.remove()
 
     def _delivered(self, uuid: str) -> None:
         """Every sink has a vCon."""

@@ -241,6 +241,22 @@ def export(
     raise typer.Exit(0 if rows else 1)
 
 
+@app.command("legal-hold")
+def legal_hold(
+    call: Annotated[str, typer.Argument(help="The id of a call or of one of its vCons, or its beginning.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, as a case number; needed to hold.")] = "",
+    until: Annotated[str, typer.Option(help="It ends by itself then, as 2027-11-29T10:00:00Z.")] = "",
+    release: Annotated[bool, typer.Option("--release", help="End the hold.")] = False,
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Keep all that there is of a call, whatever retention or a request to forget says; without CALL: list the holds."""
+    from vcond.cli import holds
+
+    rows = holds.legal_hold(load_daemon(config).admin_socket, call, reason, until, release=release)
+    _print(rows, as_json, holds.lines(rows))
+
+
 @app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""

@@ -16,6 +16,8 @@ HORIZON: Final = round((MAX_RETRY_AFTER + 60) * 1_000_000_000)
 """No wait is longer. A moment further away was written before the clock was set back: it is now."""
 ANY_SIZE: Final = 2**62
 """Bytes that no vCon has."""
+CALL: Final = "coalesce(json_extract(facts, '$.call'), uuid)"
+"""The call of a row of ``delivery_vcons``: a vCon that is not a call's original says it in its facts."""
 REMOVED: Final = "sink-removed"
 MISSING: Final = "file-missing"
 DISCARDED: Final = "discarded"
@@ -291,12 +293,28 @@ def in_stage(db: sqlite3.Connection, stage: Stage, limit: int) -> list[Vcon]:
     return [Vcon(*row) for row in rows]
 
 
-def kept_before(db: sqlite3.Connection, closed_before: int, limit: int) -> list[Vcon]:
-    """Of those whose files are kept the ones that every sink had before a moment, and longest."""
+def kept_before(db: sqlite3.Connection, closed_before: int, limit: int, held: Sequence[str] = ()) -> list[Vcon]:
+    """Of those whose files are kept the ones that every sink had before a moment, and longest; none of calls that are held."""
     rows = db.execute(
-        "SELECT seq, uuid, sha512, stage FROM delivery_vcons INDEXED BY delivery_vcons_kept "
-        "WHERE stage = 'kept' AND closed_at < ? ORDER BY closed_at LIMIT ?",
-        (closed_before, limit),
+        f"SELECT seq, uuid, sha512, stage FROM delivery_vcons INDEXED BY delivery_vcons_kept "  # noqa: S608 - no input in it
+        f"WHERE stage = 'kept' AND closed_at < ? AND {CALL} NOT IN (SELECT value FROM json_each(?)) "
+        "ORDER BY closed_at LIMIT ?",
+        (closed_before, as_json(held), limit),
+    )
+    return [Vcon(*row) for row in rows]
+
+
+def call_of(db: sqlite3.Connection, uuid: str) -> str | None:
+    """The call that a vCon is of: of an original the same uuid. None: no vCon of that uuid is known."""
+    row = db.execute(f"SELECT {CALL} FROM delivery_vcons WHERE uuid = ?", (uuid,)).fetchone()  # noqa: S608 - no input in it
+    return row[0] if row else None
+
+
+def of_call(db: sqlite3.Connection, call: str) -> list[Vcon]:
+    """Every vCon of a call, the oldest first."""
+    rows = db.execute(
+        f"SELECT seq, uuid, sha512, stage FROM delivery_vcons WHERE uuid = ? OR {CALL} = ? ORDER BY seq",  # noqa: S608 - no input in it
+        (call, call),
     )
     return [Vcon(*row) for row in rows]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import structlog
 
@@ -31,6 +31,8 @@ from vcond.storage.whole_files import WholeFiles
 T = TypeVar("T")
 log = structlog.get_logger()
 
+Changing = Callable[[Callable[[], Any]], Any]
+"""Runs what it is given in one transaction."""
 BATCH: Final = 1000
 """Rows looked at in one go."""
 
@@ -39,10 +41,13 @@ class OutboxStore:
     """Opens everything, and makes files and rows agree. Raises StorageError when it cannot."""
 
     def __init__(
-        self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int, files: Files | None = None
-    ) -> None:
-        """``now`` and ``latest`` in nanoseconds: no delivery of an earlier run waits beyond ``latest``."""
-        files = files or Files()
+        self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int,
+        files: Files | None = None, held: Callable[[], Sequence[str]] = tuple,
+    ) -> None:  # fmt: skip
+        """``now`` and ``latest`` in nanoseconds: no delivery of an earlier run waits beyond ``latest``. ``held``: calls whose
+        vCons stay.
+        """
+        files, self._held = files or Files(), held
         self._sinks = tuple(sinks)
         self._whole = WholeFiles(files)
         self._files = OutboxFiles(root, self._whole)
@@ -124,8 +129,9 @@ class OutboxStore:
             return rows.in_stage(self._db, "done", BATCH)
 
     def put_away(self, vcon: rows.Vcon, *, keep: bool) -> None:
-        """The core knows: keep or remove the file."""
+        """The core knows: keep or remove the file. That of a call on hold is kept."""
         with storage_errors("remove a delivered vCon"):
+            keep = keep or rows.call_of(self._db, vcon.uuid) in self._held()
             if keep:
                 self._whole.move(self._files.file(vcon.uuid), self._files.kept)
             else:
@@ -136,7 +142,7 @@ class OutboxStore:
     def expire(self, closed_before: int, limit: int = BATCH) -> int:
         """Remove kept files of vCons that were closed before a moment, the oldest first; how many."""
         with storage_errors("remove old vCons"):
-            old = rows.kept_before(self._db, closed_before, limit)
+            old = rows.kept_before(self._db, closed_before, limit, self._held())
             for vcon in old:
                 self._whole.remove(self._files.kept_file(vcon.uuid))
             self._change(lambda: rows.set_gone(self._db, [vcon.seq for vcon in old]))
@@ -152,13 +158,10 @@ class OutboxStore:
                 self._change(partial(resend.reopen, self._db, self._files, vcon, again.sink, self._sinks))
             return [vcon.seq for vcon in found]
 
-    def erase(self, uuid: str) -> None:
-        """The file of a vCon that is kept is removed; that it was delivered stays written."""
-        with storage_errors("erase a vCon"):
-            vcon = rows.find(self._db, uuid)
-            if vcon is not None and vcon.stage == "kept":
-                self._whole.remove(self._files.kept_file(uuid))
-                self._change(lambda: rows.set_stage(self._db, vcon.seq, "gone"))
+    def work(self, what: str, job: Callable[[sqlite3.Connection, OutboxFiles, Changing], T]) -> T:
+        """What concerns rows and files; ``what`` that is, for an error."""
+        with storage_errors(what):
+            return job(self._db, self._files, self._change)
 
     def page(self, query: Query, sending: SendingNow) -> list[Entry]:
         """See ``listing.page``."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +47,7 @@ _TOLD = {"original": "published", "amended": "amended"}
 class Publishing(Known, Protocol):
     """What the finisher uses of the outbox."""
 
-    async def publish(self, uuid: str, body: bytes) -> str:
+    async def publish(self, uuid: str, body: bytes, facts: Mapping[str, str]) -> str:
         """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError, ConflictError."""
 
 
@@ -86,7 +87,7 @@ class Finisher:
         self.findings = findings or Findings()
         self._wait = wait or asyncio.sleep
         self._ended: asyncio.Queue[tuple[CapturedCall, CallJournal]] = asyncio.Queue()
-        self._awaited = Awaited(forget)
+        self._awaited, self._forget = Awaited(forget), forget
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._files = WholeFiles(files or Files())
         self._builder = Builder(config, self._wait, self._files)
@@ -168,7 +169,7 @@ class Finisher:
             call.record(ev.Untranscribed(at=self._now(), utterance=utterance.utterance, reason="deadline"))
         if call.state.disposition is not None and not self._config.unanswered:
             call.sealed = True
-            journal.remove()
+            self._forget(call.uuid)
             return
         await self._flushed(journal)
         call.sealed = True
@@ -215,7 +216,7 @@ class Finisher:
                 self.findings.tell(call.state, built.diagnoses)
                 kept = built.without_recording
                 self._journal_waits(call, journal, kept=kept)
-            sha512 = await self._publish(revision.uuid, built.body)
+            sha512 = await self._publish(revision.uuid, built.body, revision.facts(call.uuid))
         if kept or call.state.kept or call.uuid in self._awaited:
             call.record(revision.published(self._now(), sha512, kept=kept))
         self._bus.publish(CaptionEvent(call.uuid, "event", _TOLD[revision.kind]))
@@ -235,18 +236,20 @@ class Finisher:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
         await until_stored(journal.flush, journal.uuid, "journal sync failed, retrying", self._wait)
 
-    async def _publish(self, uuid: str, body: bytes) -> str:
+    async def _publish(self, uuid: str, body: bytes, facts: Mapping[str, str]) -> str:
         try:
-            return await until_stored(lambda: self._outbox.publish(uuid, body), uuid, "vCon not stored yet", self._wait)
+            stored = partial(self._outbox.publish, uuid, body, facts)
+            return await until_stored(stored, uuid, "vCon not stored yet", self._wait)
         except ConflictError:
             log.error("a different version was already published; keeping that one", call=uuid)  # noqa: TRY400
-            return await self._before(uuid)
+            return await _before(self._outbox, uuid, self.delivered)
 
-    async def _before(self, uuid: str) -> str:
-        """What was published under a uuid before: by another version of vcond, from the same journal."""
-        entry = await self._outbox.get(uuid)
-        if entry is None:
-            return ""
-        if entry.closed_at:
-            self.delivered(uuid)
-        return entry.sha512
+
+async def _before(outbox: Known, uuid: str, delivered: Callable[[str], None]) -> str:
+    """What was published under a uuid before: by another version of vcond, from the same journal."""
+    entry = await outbox.get(uuid)
+    if entry is None:
+        return ""
+    if entry.closed_at:
+        delivered(uuid)
+    return entry.sha512

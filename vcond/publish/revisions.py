@@ -33,6 +33,10 @@ class Revision:
         """What the call's journal is told when the outbox has it."""
         return ev.Published(at=at, sha512=sha512, kept=kept, vcon="" if self.kind == "original" else self.uuid)
 
+    def facts(self, call: str) -> dict[str, str]:
+        """What the outbox is told of it beside its bytes: the call, of one that has another uuid."""
+        return {} if self.uuid == call else {"call": call}
+
 
 class Known(Protocol):
     """What is used of the outbox."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from vcond import __version__
 from vcond.base.errors import SEVERAL, AmbiguousError
-from vcond.base.time import Instant, parse_rfc3339, rfc3339
+from vcond.base.time import Instant, rfc3339
 from vcond.call import events as ev
 from vcond.call.diagnosis import diagnose
 from vcond.capture.clock import SteadyClock
@@ -19,15 +19,17 @@ from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import EVERY, CaptionEvent, LiveFeed
 from vcond.capture.registry import CallRegistry
 from vcond.config import Config
-from vcond.delivery import Again, Outbox
-from vcond.delivery.model import Stage
+from vcond.delivery import Outbox
 from vcond.delivery.rows import figures
 from vcond.journal import Store
 from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
+from vcond.server.again import AgainAnswers
 from vcond.server.dead_letters import DeadLetters
+from vcond.server.holds import HoldAnswers
+from vcond.server.holds import Parts as WithHolds
 from vcond.server.ingress import WebServer
 from vcond.server.ops import OpsServer
 from vcond.speech.dispatcher import Speech
@@ -38,17 +40,6 @@ log = structlog.get_logger()
 Door = Callable[[dict[str, str]], Awaitable[Any]]
 DOWN_LONG = 300_000_000_000
 """Nanoseconds after which a sink that does not answer keeps the daemon from being ready: a restart is shorter."""
-_STAGES: Final[dict[Stage, str]] = {
-    "open": "waiting for a sink: vcond outbox retry",
-    "done": "delivered to every sink",
-    "kept": "delivered to every sink",
-    "gone": "delivered to every sink",
-    "lost": "lost: its file disappeared",
-}
-_NOT_KEPT: Final[dict[Stage, str]] = {
-    "done": ", and being removed now: try again",
-    "gone": ", and its file was deleted: delivery.keep_days sets how long files are kept",
-}
 STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
 
@@ -61,7 +52,7 @@ class Left(Protocol):
         """How many are still to be looked at."""
 
 
-class Parts(Protocol):
+class Parts(WithHolds, Protocol):
     """What is asked of a daemon to tell how it is."""
 
     config: Config
@@ -94,15 +85,10 @@ class Status:
         self._daemon = daemon
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
                                        "outbox": self._outbox, "sinks": self._sinks, "findings": self._findings}  # fmt: skip
-        letters = DeadLetters(daemon.outbox, daemon.clock.now)
-        self.reads |= letters.reads
-        self.writes: dict[str, Door] = letters.writes | {
-            "retry": self._retry,
-            "resend": self._resend,
-            "erase": self._erase,
-            "pause": self._pause,
-            "resume": self._resume,
-        }
+        letters, holds = DeadLetters(daemon.outbox, daemon.clock.now), HoldAnswers(daemon)
+        self.reads |= letters.reads | holds.reads
+        self.writes: dict[str, Door] = {"pause": self._pause, "resume": self._resume}
+        self.writes |= letters.writes | holds.writes | AgainAnswers(daemon).writes
 
     def alive(self) -> dict[str, str]:
         """What makes the daemon useless: a stuck loop."""
@@ -224,44 +210,6 @@ class Status:
             if one.state != "delivered"
         ]  # fmt: skip
 
-    async def _retry(self, query: dict[str, str]) -> Any:
-        uuid, sink = query.get("uuid"), self._sink(query)
-        stage = await self._stage(uuid)
-        if stage != "open":
-            raise LookupError(f"vCon {uuid} is not a dead letter: it is {_STAGES[stage]}")
-        return {"retried": await self._daemon.outbox.retry(uuid, sink)}
-
-    async def _resend(self, query: dict[str, str]) -> Any:
-        uuid, sink = query.get("uuid"), self._sink(query)
-        stage = await self._stage(uuid)
-        if uuid is not None and stage != "kept":
-            raise LookupError(f"vCon {uuid} cannot be sent again: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
-        if uuid is None and "since" not in query:
-            raise LookupError("name the vCons to send again: a uuid, or --since")
-        bounds = {name: _moment(name, query[name]) for name in ("since", "until") if name in query}
-        return {"resent": await self._daemon.outbox.resend(Again(uuid, sink, **bounds))}
-
-    async def _erase(self, query: dict[str, str]) -> Any:
-        uuid = query.get("uuid", "")
-        stage = await self._stage(uuid)
-        if stage not in {"kept", "gone"}:
-            raise LookupError(f"vCon {uuid} cannot be erased now: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
-        return {"sinks": await self._daemon.outbox.erase(uuid)}
-
-    def _sink(self, query: dict[str, str]) -> str | None:
-        """The sink that is named."""
-        sink = query.get("sink")
-        if sink is not None and sink not in (names := [one.sink for one in self._daemon.outbox.sinks()]):
-            raise LookupError(f"there is no sink {sink!r}; configured sinks: {', '.join(names)}")
-        return sink
-
-    async def _stage(self, uuid: str | None) -> Stage:
-        """Of the vCon that is named; "open" where none is."""
-        entry = None if uuid is None else await self._daemon.outbox.get(uuid)
-        if entry is None and uuid is not None:
-            raise LookupError(f"this outbox never had a vCon with the uuid {uuid!r}; vcond outbox lists the vCons")
-        return "open" if entry is None else entry.stage
-
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)
         call.emit(ev.RecordingPaused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by=OPERATOR.by))
@@ -285,14 +233,6 @@ class Status:
         if call is None:
             raise LookupError("no active call with this id")
         return call
-
-
-def _moment(name: str, text: str) -> Instant:
-    """Raises ValueError that says which and how."""
-    try:
-        return parse_rfc3339(text)
-    except ValueError:
-        raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z: {text[:64]!r}") from None
 
 
 async def _figures(outbox: Outbox) -> list[tuple[str, str, int, int]]:

@@ -24,7 +24,7 @@ class Shelf:
     def __init__(self, failures: int = 0, before: Entry | None = None) -> None:
         self.failures, self.taken, self.before = failures, {}, before
 
-    async def publish(self, uuid: str, body: bytes) -> str:
+    async def publish(self, uuid: str, body: bytes, facts: dict[str, str]) -> str:
         if self.failures:
             self.failures -= 1
             raise StorageError("no space left on device")

@@ -252,10 +252,10 @@ def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
 
 async def test_a_recording_that_fits_in_no_vcon_is_on_the_disk_before_the_vcon_that_names_it(house, tmp_path: Path):
     class Looks(Shelf):
-        async def publish(self, uuid: str, body: bytes) -> str:
+        async def publish(self, uuid: str, body: bytes, facts: dict[str, str]) -> str:
             (self.file,) = (tmp_path / "media").rglob("*.wav")
             self.content = self.file.read_bytes()
-            return await super().publish(uuid, body)
+            return await super().publish(uuid, body, facts)
 
     shelf = Looks()
     limits = {"inline_limit": 10_000, "media_dir": str(tmp_path / "media"), "media_url": "https://media.example.com/v"}

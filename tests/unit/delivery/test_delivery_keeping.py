@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from delivery_kit import HandClock, MemorySink, Running, body_of, make_store, state, until, uuid_of
 
 from vcond.delivery import OutboxConfig
+from vcond.delivery.erasing import kept
 from vcond.sdk.sink import Refused, Retry
 from vcond.testing.time import LoopClock, run_virtual
 
@@ -96,7 +98,7 @@ def test_what_is_erased_is_erased_here_and_at_every_sink(tmp_path):
         a, b = MemorySink("a"), MemorySink("b")
         async with Running(tmp_path, a, b, clock=LoopClock(), config=OutboxConfig(**FAST)) as it:
             await delivered(it, 1, 2)
-            assert await it.outbox.erase(uuid_of(1)) == {"a": "", "b": ""}
+            assert await it.outbox.erasing.kept(uuid_of(1)) == {"a": "", "b": ""}
             assert files(tmp_path, "kept") == {uuid_of(2)}
             assert set(a.got) == set(b.got) == {uuid_of(2)}
             assert (await state(it.outbox, 1, "a")).state == "delivered", "the ledger still says who had it"
@@ -118,7 +120,7 @@ def test_a_sink_that_does_not_forget_is_named_and_the_others_forget(tmp_path, wh
         a, b = Stubborn("a"), MemorySink("b")
         async with Running(tmp_path, a, b, clock=LoopClock(), config=OutboxConfig(**FAST)) as it:
             await delivered(it, 1)
-            assert await it.outbox.erase(uuid_of(1)) == {"a": said, "b": ""}
+            assert await it.outbox.erasing.kept(uuid_of(1)) == {"a": said, "b": ""}
             assert files(tmp_path, "kept") == set()
             assert b.got == {}
 
@@ -128,6 +130,6 @@ def test_a_sink_that_does_not_forget_is_named_and_the_others_forget(tmp_path, wh
 def test_what_a_sink_lacks_is_not_erased(tmp_path):
     store = make_store(tmp_path)
     store.publish(uuid_of(1), body_of(1), {}, 0)
-    store.erase(uuid_of(1))
+    store.work("erase a vCon", partial(kept, uuid=uuid_of(1)))
     assert store.read(uuid_of(1))[0] == body_of(1)
     store.close()

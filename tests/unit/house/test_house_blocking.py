@@ -29,6 +29,7 @@ MAY = {
     "vcond/publish/media_files.py:publish": "in the threads that build vCons",
     "vcond/publish/quarantine.py:set_aside": "in a thread",
     "vcond/app/wiring.py:clean_left": "in a thread",
+    "vcond/server/conversations.py:_journals": "in a thread",
     "vcond/app/wiring.py:made_state_dir": "before the first call",
     "vcond/capture/resources.py:*": "files of /proc and /sys, which are in memory",
     "vcond/server/ingress.py:ingress_token": "before the first call",

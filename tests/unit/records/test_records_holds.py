@@ -1,0 +1,150 @@
+"""Nothing goes of a call that is on legal hold, whoever wants it gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from records_kit import config, edge
+
+from vcond.base.errors import StorageError
+from vcond.base.time import SECOND, Instant, rfc3339
+from vcond.cli.holds import lines
+from vcond.records.holds import HeldError, Hold, Holds
+from vcond.records.record_files import RecordFiles
+from vcond.sdk.contract import Cause
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
+
+A, B = "01a2029a-3286-852d-a079-acef32f9616b", "01a2029a-3286-852d-a079-acef32f9616c"
+
+
+class Time:
+    now = 1_000 * SECOND
+
+
+def holds(tmp_path: Path, files: Files | None = None) -> Holds:
+    return Holds(RecordFiles(tmp_path / "holds", Hold, WholeFiles(files or Files())), lambda: Time.now)
+
+
+def test_a_hold_is_there_after_a_restart_until_it_is_released_or_ends(tmp_path: Path):
+    Time.now = 1_000 * SECOND
+    first = holds(tmp_path)
+    first.put(A, "case 7")
+    first.put(B, "case 8", until=2_000 * SECOND)
+    again = holds(tmp_path)
+    assert [(one.call, one.reason) for one in again.all()] == [(A, "case 7"), (B, "case 8")]
+    assert set(again.calls()) == {A, B}
+    with pytest.raises(HeldError, match=f"call {A} is on legal hold since 1970-01-01T00:16:40Z, until it is released"):
+        again.check(A)
+    Time.now = 2_000 * SECOND
+    assert again.calls() == [A]
+    again.check(B)
+    assert again.release(A) is not None
+    assert again.release(A) is None
+    assert holds(tmp_path).calls() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "until", "said"),
+    [("", 0, "reason"), ("  ", 0, "reason"), ("x" * 1001, 0, "1000"), ("a", 5, "over already")],
+)
+def test_a_hold_that_holds_nothing_is_refused(tmp_path: Path, reason: str, until: int, said: str):
+    with pytest.raises(ValueError, match=said):
+        holds(tmp_path).put(A, reason, until)
+    assert holds(tmp_path).all() == []
+
+
+def test_a_hold_whose_record_is_damaged_holds(tmp_path: Path, capsys):
+    holds(tmp_path).put(A, "case 7")
+    (tmp_path / "holds" / f"{A}.json").write_bytes(b"{")
+    assert holds(tmp_path).calls() == [A]
+    assert "cannot read a record" in capsys.readouterr().out
+
+
+def test_a_hold_that_the_disk_does_not_take_is_none_and_one_that_it_does_not_give_back_stays(tmp_path: Path):
+    class Full(Files):
+        full = True
+
+        def rename(self, old: str, new: str) -> None:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            super().rename(old, new)
+
+        def delete_one(self, path: str, *, folder: bool = False) -> bool:
+            if self.full and path.endswith("json"):
+                raise OSError(5, "Input/output error")
+            return super().delete_one(path, folder=folder)
+
+    disk = Full()
+    made = holds(tmp_path, disk)
+    with pytest.raises(StorageError, match="nothing is held"):
+        made.put(A, "case 7")
+    assert made.on(A) is None
+    disk.full = False
+    made.put(A, "case 7")
+    disk.full = True
+    with pytest.raises(StorageError, match="still in force"):
+        made.release(A)
+    assert made.on(A) is not None
+
+
+async def test_what_is_held_is_kept_though_nothing_is_and_goes_when_it_is_released(tmp_path: Path):
+    made = config(tmp_path, delivery={"keep_days": 0})
+    async with edge(made) as it:
+        call, other = it.call("held"), it.call("other")
+        row = await it.write("hold", call=call.uuid[:30], reason="case 7")
+        assert (row["call"], row["in_force"]) == (call.uuid, True)
+        for one in (call, other):
+            one.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        await it.until(lambda: it.stage(other.uuid, "gone"))
+        await it.until(lambda: it.stage(call.uuid, "kept"))
+        assert (tmp_path / "state/journal" / call.uuid / "events.log").exists()
+        with pytest.raises(HeldError):
+            await it.write("erase", uuid=call.uuid)
+        assert (tmp_path / "folder" / f"{call.uuid}.vcon.json").exists()
+        await it.parts.outbox._call(lambda store: store.expire(2**62))
+        assert await it.stage(call.uuid, "kept")
+    async with edge(made) as it:  # its journal is read again, and stays
+        assert [one["call"] for one in await it.read("holds")] == [call.uuid]
+        await it.until(lambda: it.stage(call.uuid, "kept"))
+        assert (tmp_path / "state/journal" / call.uuid).exists()
+        await it.write("release", call=call.uuid[:13])
+        await it.parts.outbox._call(lambda store: store.expire(2**62))
+        assert await it.stage(call.uuid, "gone")
+
+        async def journal_is_gone() -> bool:
+            return not (tmp_path / "state/journal" / call.uuid).exists()
+
+        await it.until(journal_is_gone)
+        with pytest.raises(LookupError, match="not on legal hold"):
+            await it.write("release", call=call.uuid)
+
+
+async def test_a_call_that_takes_in_a_held_one_is_held_too(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        held, other = it.call("a"), it.call("b")
+        await it.write("hold", call=held.uuid, reason="case 7")
+        assert other.merge(held)
+
+        async def both() -> bool:
+            return {one["call"] for one in await it.read("holds")} == {held.uuid, other.uuid}
+
+        await it.until(both)
+        assert (tmp_path / "state/journal" / held.uuid).exists()
+
+
+async def test_what_was_never_here_cannot_be_held(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        with pytest.raises(LookupError, match="no call and no vCon"):
+            await it.write("hold", call=A, reason="case 7")
+        uuid = await it.ended()
+        with pytest.raises(ValueError, match="over already"):
+            await it.write("hold", call=uuid, reason="case 7", until="2020-01-01T00:00:00Z")
+        assert await it.read("holds") == []
+
+
+def test_holds_are_told():
+    row = {"call": A, "reason": "case 7", "since": rfc3339(Instant(0)), "until": "", "in_force": True}
+    assert list(lines([row])) == [f"{A}  held      since 1970-01-01T00:00:00Z  case 7"]
+    assert list(lines([])) == ["no call is on legal hold"]

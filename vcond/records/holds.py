@@ -1,0 +1,110 @@
+"""Legal holds: calls of which nothing goes, whatever retention, a full disk or a request to forget says. Decision 0034.
+
+A hold is on a whole call: its journal, its vCons here, its recordings outside, what sinks have of it. Retention and forgetting
+ask ``on``; the outbox and the journals are told which calls are held, where something would go by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from vcond.base.errors import OperatorError, StorageError
+from vcond.base.time import Instant, rfc3339
+from vcond.records.record_files import RecordFiles
+
+MOST: Final = 10_000
+"""Calls on hold at a time."""
+LONGEST_REASON: Final = 1_000
+"""Characters."""
+
+
+class HeldError(OperatorError):
+    """Something must stay, and was asked to go: the message says why and until when."""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Nothing of a call goes."""
+
+    call: str
+    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+    """In the operator's words."""
+    since: int
+    """Nanoseconds since the epoch."""
+    until: int = 0
+    """0 = until it is released."""
+
+    def __str__(self) -> str:
+        """For an operator; the reason is theirs to look up."""
+        ends = f"until {rfc3339(Instant(self.until))}" if self.until else "until it is released"
+        return f"call {self.call} is on legal hold since {rfc3339(Instant(self.since))}, {ends}"
+
+
+class Holds:
+    """All holds. May be asked from any thread; one changes them."""
+
+    def __init__(self, files: RecordFiles[Hold], now: Callable[[], int]) -> None:
+        """``now``: nanoseconds since the epoch. Raises StorageError: without the holds nothing may go."""
+        self._files, self._now = files, now
+        try:
+            self._all, damaged = files.read()
+        except OSError as why:
+            raise StorageError(f"cannot read the legal holds in {files.folder}: {why.strerror}") from None
+        for call in damaged:  # that there is a hold is known by its name
+            self._all[call] = Hold(call, "its record is damaged", 0)
+
+    def all(self) -> list[Hold]:
+        """Those in force, and those that have ended by themselves and were not released; the oldest first."""
+        return sorted(self._all.values(), key=lambda one: one.since)
+
+    def on(self, call: str) -> Hold | None:
+        """The hold that is in force for a call."""
+        found = self._all.get(call)
+        return found if found is not None and self._in_force(found) else None
+
+    def calls(self) -> Sequence[str]:
+        """All calls on hold now."""
+        return [call for call, one in self._all.items() if self._in_force(one)]
+
+    def check(self, call: str) -> None:
+        """Raises HeldError for a call on hold."""
+        if (found := self.on(call)) is not None:
+            raise HeldError(f"{found}; nothing was changed: release it first (vcond legal-hold {call} --release)")
+
+    def put(self, call: str, reason: str, until: int = 0) -> Hold:
+        """Durable when it returns; one that a call has is replaced, its beginning stays. Blocks.
+
+        Raises ValueError for one that has ended already or has no reason, StorageError.
+        """
+        now, before = self._now(), self._all.get(call)
+        if not reason.strip() or len(reason) > LONGEST_REASON:
+            raise ValueError(f"a legal hold has a reason, of {LONGEST_REASON} characters at most")
+        if until and until <= now:
+            raise ValueError(f"{rfc3339(Instant(until))} is over already: a hold that ends in the past holds nothing")
+        if before is None and len(self._all) >= MOST:
+            raise ValueError(f"there are {MOST} legal holds: release those that are over first")
+        hold = Hold(call, reason.strip(), before.since if before else now, until)
+        try:
+            self._files.put(call, hold)
+        except OSError as why:
+            raise StorageError(f"cannot store the legal hold: {why.strerror}; nothing is held by it") from None
+        self._all = {**self._all, call: hold}
+        return hold
+
+    def release(self, call: str) -> Hold | None:
+        """Durable when it returns; the hold that was. Blocks. Raises StorageError: it is still in force then."""
+        found = self._all.get(call)
+        if found is None:
+            return None
+        try:
+            self._files.remove(call)
+        except OSError as why:
+            raise StorageError(f"cannot release the legal hold: {why.strerror}; it is still in force") from None
+        self._all = {name: one for name, one in self._all.items() if name != call}
+        return found
+
+    def _in_force(self, hold: Hold) -> bool:
+        return not hold.until or self._now() < hold.until

@@ -25,13 +25,14 @@ TABLE: dict[str, set[str]] = {
     "media": PLAIN,
     "sip": {"base"},
     "vcon": {"call", *PLAIN},
+    "redaction": {"call", "media", "vcon", *PLAIN},
     "journal": {"call", "storage", "base"},
     "speech": {"call", "media", "journal", "storage", "base"},
     "sdk": {"call", "media", "base.backoff", "base.tls", *PLAIN},
     "delivery": {"vcon", "sdk", "storage", "base"},
     "records": {"call", "vcon", "journal", "delivery", "sdk", "storage", "base"},
-    "testing": {"call", "media", "sdk", "speech.engine", *PLAIN},
-    "config": {"speech", "delivery", "records", "base"},
+    "testing": {"call", "media", "sdk", "speech.engine", "redaction.contract", *PLAIN},
+    "config": {"redaction", "speech", "delivery", "records", "base"},
     "capture": {"policy", "call", "media", "journal", "speech", "sdk", "config", "storage", "base"},
     "publish": {
         "policy",
@@ -85,12 +86,13 @@ JOBS = {
     "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",
     "sip": "SIP messages, transactions and dialogs of a server, for adapters. Pure, but for `sip/server.py` and `sip/transports.py`",
     "vcon": "building, validation, sealing, reading of others' vCons. Pure, no I/O",
+    "redaction": "what is secret in a conversation, how it is found, and what becomes of it. Pure",
     "journal": "one folder a call: records, audio, recovery",
     "speech": "engines, workers, scheduling, models",
     "sdk": "for plug-ins: the contracts of adapters and sinks; what adapters of PBXs share: legs, their taps, the conversation above them, selection, attaching again; the server of media streams",
     "delivery": "the outbox, sinks, retry",
     "records": "what is remembered of calls beside the calls: who is in which vCon, who received what, how long it stays, what is forgotten",
-    "testing": "for authors of plug-ins: a host in memory, virtual time, the conformance suites of adapters, sinks and engines",
+    "testing": "for authors of plug-ins: a host in memory, virtual time, the conformance suites of adapters, sinks, engines and finders",
     "config": "the configuration, typed",
     "capture": "live calls and tracks, what an adapter is handed, recovery",
     "publish": "from an ended call to the outbox: finishing, amending",
@@ -102,7 +104,7 @@ ADAPTERS = {"sdk", "media", "sip"}
 # the command line knows every room; so does the package itself
 FREE = {"cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
-PURE = {"policy", "call", "media", "sip", "vcon"}
+PURE = {"policy", "call", "media", "sip", "vcon", "redaction"}
 # but for the sockets that adapters share
 SOCKETS = {Path("vcond/media/rtp/ports.py"), Path("vcond/sip/server.py"), Path("vcond/sip/transports.py")}
 IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}

@@ -108,7 +108,7 @@ class FinderOptions(msgspec.Struct, frozen=True):
     region: str = "US"
     """ISO 3166 country of telephone numbers that are said without one."""
     settings: Mapping[str, Any] = {}
-    """``[redaction.<name>]`` of the configuration, for the finder of that name."""
+    """``[redaction.settings.<name>]`` of the configuration, for the finder of that name."""
 
 
 class Finder(Protocol):
@@ -123,4 +123,5 @@ class Finder(Protocol):
 
     def find(self, conversation: Conversation) -> Iterable[Secret]:
         """All secrets of the conversation. They may overlap, also those of other finders. Costs a time that grows with the
-        number of words and not with its square."""
+        number of words and not with its square.
+        """

@@ -1,0 +1,120 @@
+"""Finders by name, and all that they find in a conversation. What cannot be looked at raises: nothing passes unseen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from vcond.base.errors import ConfigError, MissingExtraError, OperatorError, VcondError, how_to_install
+from vcond.redaction.config import RedactionConfig
+from vcond.redaction.contract import GROUP, Conversation, Finder, FinderOptions, Secret
+
+BUILT_IN = {
+    "accounts": "vcond.redaction.finders.accounts:AccountFinder",
+    "birth-dates": "vcond.redaction.finders.birth_dates:BirthDateFinder",
+    "cards": "vcond.redaction.finders.cards:CardFinder",
+    "emails": "vcond.redaction.finders.emails:EmailFinder",
+    "own": "vcond.redaction.finders.own:OwnFinder",
+    "telephones": "vcond.redaction.finders.telephones:TelephoneFinder",
+}
+"""For a checkout that is not installed and so has no entry points."""
+MOST = 100_000
+"""Secrets of one conversation that a finder may say."""
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+
+class FinderError(OperatorError):
+    """A finder did not do its work. What it was shown must not be taken for looked at."""
+
+
+def finders(config: RedactionConfig) -> list[Finder]:
+    """Those of the configuration. Raises ConfigError, or MissingExtraError for one that lacks a package."""
+    for name in sorted(config.settings.keys() - set(config.finders)):
+        raise ConfigError("is for a finder that redaction.finders does not have", f"redaction.settings.{name}")
+    return [_made(name, config) for name in dict.fromkeys(config.finders)]
+
+
+def _made(name: str, config: RedactionConfig) -> Finder:
+    options = FinderOptions(tuple(config.languages), config.region, config.settings.get(name, {}))
+    try:
+        made: Finder = _class(name)(options)
+    except VcondError:
+        raise
+    except Exception as why:  # noqa: BLE001 - whatever the class of somebody else does
+        raise ConfigError(
+            f"finder {name!r} cannot be made ({type(why).__name__}): ask its author", "redaction.finders"
+        ) from None
+    if any(_KIND.fullmatch(kind) is None for kind in made.kinds):
+        raise ConfigError(
+            f"finder {name!r} has kinds that are no names (a-z, 0-9, -): ask its author", "redaction.finders"
+        )
+    return made
+
+
+def _class(name: str) -> Any:
+    known = {point.name: point.value for point in entry_points(group=GROUP)}
+    target = known.get(name) or BUILT_IN.get(name)
+    if target is None:
+        there = ", ".join(sorted({*known, *BUILT_IN}))
+        raise ConfigError(f"there is no finder {name!r}; there are: {there}", "redaction.finders")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as why:
+        missing = (why.name or "").partition(".")[0]
+        if missing not in {"vcond", module.partition(".")[0]}:
+            raise MissingExtraError(
+                f"finder {name!r} needs a package that is not installed: {how_to_install(missing)}"
+            ) from why
+        raise ConfigError(
+            f"finder {name!r} cannot be loaded from {target}: no module {why.name}", "redaction.finders"
+        ) from why
+    except AttributeError as why:
+        raise ConfigError(
+            f"finder {name!r} cannot be loaded from {target}: no {attribute}", "redaction.finders"
+        ) from why
+
+
+def found(by: Iterable[Finder], conversation: Conversation) -> list[Secret]:
+    """What all of them find. Raises FinderError for one that fails, or that says what is not in the conversation."""
+    secrets: list[Secret] = []
+    for finder in by:
+        try:
+            mine = [*_bounded(finder, conversation)]
+        except FinderError:
+            raise
+        except Exception as why:  # noqa: BLE001 - a plug-in's mistake; its text may hold what was said
+            raise FinderError(
+                f"finder {finder.name!r} failed ({type(why).__name__}): nothing is taken for redacted"
+            ) from None
+        secrets += mine
+    return secrets
+
+
+def _bounded(finder: Finder, conversation: Conversation) -> Iterable[Secret]:
+    keys = set(conversation.keys)
+    for n, secret in enumerate(finder.find(conversation)):
+        if n == MOST:
+            raise FinderError(f"finder {finder.name!r} says more than {MOST} secrets: nothing is taken for redacted")
+        if (
+            secret.kind not in finder.kinds
+            or not _there(secret, conversation.turns)
+            or not keys.issuperset(secret.keys)
+        ):
+            raise FinderError(
+                f"finder {finder.name!r} says what is not in the conversation: nothing is taken for redacted"
+            )
+        yield secret
+
+
+def _there(secret: Secret, turns: Sequence[Any]) -> bool:
+    of_turns = all(0 <= number < len(turns) for number in secret.turns)
+    return of_turns and all(
+        0 <= word.turn < len(turns)
+        and 0 <= word.index < len(turns[word.turn].words)
+        and turns[word.turn].words[word.index] == word
+        for word in secret.words
+    )

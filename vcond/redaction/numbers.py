@@ -1,0 +1,274 @@
+"""Numbers that are asked for or announced, and numbers that need no announcement: where they begin and where they end.
+
+What an engine writes of a spoken number is seldom the number. So the rule is generous: what follows an announcement goes
+until as many digits as such a number has went by, and where they do not, until the turn is over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from vcond.redaction.contract import KeyPressed, Secret, SpokenWord
+from vcond.redaction.reading import Part, Read, Sort, words_of
+
+PAUSE = 8.0
+"""Seconds after which a number that was begun is not gone on with."""
+ANSWER = 15.0
+"""Seconds in which a question is answered."""
+ANSWERS = 3
+"""Turns in which the digits of an answer may come."""
+ECHO = 30.0
+"""Seconds in which a number is repeated."""
+APART = 3
+"""Parts without digits that may stand between digits of one number."""
+NEAR = 12
+"""Parts after a hint among which digits must begin."""
+KEYING = 30.0
+"""Seconds after an announcement in which keys are the number, and between two keys of a number."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of number."""
+
+    name: str
+    leads: Mapping[str, re.Pattern[str] | None]
+    """By tag of a language: what announces it for certain."""
+    hints: Mapping[str, re.Pattern[str] | None]
+    """What may announce it."""
+    asks: Mapping[str, re.Pattern[str] | None]
+    """What asks for something."""
+    least: int
+    """Digits after a hint that make it one."""
+    complete: Callable[[str], bool]
+    """Whether these digits are all of such a number."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Digits close to one another, said by one party, in one turn or several."""
+
+    party: int
+    parts: tuple[Part, ...]
+    """From the first that is a digit to the last, whatever is between."""
+    digits: str
+    """Those that are certain, and those between them that only sound alike."""
+    start: float
+    end: float
+
+
+class _Found(msgspec.Struct):
+    """A number while it is followed over turns."""
+
+    words: list[SpokenWord] = []
+    turns: list[int] = []
+    digits: str = ""
+
+
+@lru_cache(256)
+def pattern(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Any of them, at a word's beginning."""
+    return re.compile(rf"\b(?:{'|'.join(phrases)})(?!\S)") if phrases else None
+
+
+def announced(reads: Sequence[Read], kind: Kind) -> Iterator[tuple[Secret, str]]:
+    """Numbers of a kind that somebody announced or asked for, each with its digits."""
+    for n, turn in enumerate(reads):
+        at = 0
+        for begin, strong in _leads(turn, kind):
+            if begin < at:
+                continue
+            found = _Found()
+            tail = turn.parts[begin:]
+            first = _first(tail)
+            if strong and first is None and (not tail or _asks(turn, kind)):
+                _answered(reads, n, kind, found)
+            elif strong:
+                at = begin + _take(turn, begin, kind, found)
+                if first is None:
+                    found.turns.append(turn.turn.number)
+                if not kind.complete(found.digits):
+                    _gone_on(reads, n, kind, found)
+            elif first is not None and first < NEAR and _certain(tail[first:]) >= kind.least:
+                at = begin + _take(turn, begin, kind, found)
+                _gone_on(reads, n, kind, found)
+            if found.words or found.turns:
+                sure = 0.9 if found.digits else 0.5
+                yield Secret(kind.name, tuple(found.words), (), tuple(found.turns), sure), found.digits
+
+
+def _leads(turn: Read, kind: Kind) -> Iterator[tuple[int, bool]]:
+    """After which parts something is announced, and whether that is certain; certain ones first."""
+    for phrases, strong in ((kind.leads, True), (kind.hints, False)):
+        wanted = phrases[turn.language.tag]
+        for match in wanted.finditer(turn.text) if wanted is not None else ():
+            yield turn.after(match.end()), strong
+
+
+def _asks(turn: Read, kind: Kind) -> bool:
+    wanted = kind.asks[turn.language.tag]
+    return wanted is not None and wanted.search(turn.text) is not None
+
+
+def _first(parts: Sequence[Part]) -> int | None:
+    """Where digits begin: the first that is certain, or the first of two in a row that sound alike."""
+    for at, part in enumerate(parts):
+        if part.sort is Sort.DIGITS:
+            return at
+        if part.sort is Sort.SOUND and part.digits and at + 1 < len(parts) and parts[at + 1].digits:
+            return at
+    return None
+
+
+def _certain(parts: Iterable[Part]) -> int:
+    return sum(len(part.digits) for part in parts if part.sort is Sort.DIGITS)
+
+
+def _take(turn: Read, begin: int, kind: Kind, found: _Found) -> int:
+    """Take what follows, until the number is complete and no more digits are near, else all. Returns how many parts."""
+    taken = apart = 0
+    for at, part in enumerate(turn.parts[begin:], 1):
+        sound = part.sort is Sort.SOUND and found.digits and not (apart and kind.complete(found.digits))
+        if sound or part.sort in {Sort.DIGITS, Sort.AMOUNT}:
+            found.digits += part.digits
+            taken, apart = at, 0
+        elif part.sort is Sort.OTHER:
+            apart += 1
+        if kind.complete(found.digits) and apart >= APART:
+            break
+    if not kind.complete(found.digits):
+        taken = len(turn.parts) - begin
+    found.words += words_of(turn.parts[begin : begin + taken])
+    return taken
+
+
+def _gone_on(reads: Sequence[Read], n: int, kind: Kind, found: _Found) -> None:
+    """The party goes on after a pause, or after the other one said that it listens."""
+    party, since = reads[n].turn.party, reads[n].turn.end
+    for m in range(n + 1, len(reads)):
+        turn = reads[m]
+        if turn.turn.start > since + PAUSE or kind.complete(found.digits):
+            return
+        if turn.turn.party != party:
+            since = max(since, turn.turn.end) if len(turn.parts) <= NEAR else since
+            continue
+        first = _first(turn.parts)
+        if first is not None and first < NEAR:
+            _take(turn, 0, kind, found)
+        elif turn.parts:
+            return
+        else:
+            found.turns.append(turn.turn.number)
+        since = turn.turn.end
+
+
+def _answered(reads: Sequence[Read], n: int, kind: Kind, found: _Found) -> None:
+    """Whoever speaks next says the number: the first turn goes whatever is in it, later ones where they have digits."""
+    asker, since, answers = reads[n].turn, reads[n].turn.end, 0
+    for m in range(n + 1, len(reads)):
+        turn = reads[m]
+        if turn.turn.start > since + ANSWER or answers == ANSWERS:
+            return
+        first = _first(turn.parts)
+        if turn.turn.party == asker.party and first is None:
+            continue
+        since = turn.turn.end
+        if first is not None:
+            _take(turn, 0, kind, found)
+            if not kind.complete(found.digits):
+                _gone_on(reads, m, kind, found)
+            return
+        if not answers:
+            found.words += words_of(turn.parts)
+            found.turns.append(turn.turn.number)
+        answers += 1
+
+
+def runs(reads: Sequence[Read]) -> list[Run]:
+    """Digits that stand close together, each party by itself, over turns where one goes on soon. By their beginning."""
+    parties: dict[int, list[Read]] = {}
+    for turn in reads:
+        parties.setdefault(turn.turn.party, []).append(turn)
+    found = [run for turns in parties.values() for run in _runs(turns)]
+    return sorted(found, key=lambda run: run.start)
+
+
+def _runs(turns: Sequence[Read]) -> Iterator[Run]:
+    run: list[tuple[Part, Read]] = []
+    last = apart = 0
+    for turn in turns:
+        if run and turn.turn.start > run[last - 1][1].turn.end + PAUSE:
+            yield from _closed(run[:last])
+            run, last, apart = [], 0, 0
+        for part in turn.parts:
+            if part.sort is Sort.AMOUNT or apart >= APART:
+                yield from _closed(run[:last])
+                run, last, apart = [], 0, 0
+            if part.sort is Sort.AMOUNT:
+                continue
+            if part.digits or run:
+                run.append((part, turn))
+            if part.sort is Sort.DIGITS or (part.digits and not apart):
+                last, apart = len(run), 0
+            elif run and part.sort is Sort.OTHER:
+                apart += 1
+    yield from _closed(run[:last])
+
+
+def _closed(run: Sequence[tuple[Part, Read]]) -> Iterator[Run]:
+    sure = [at for at, (part, _) in enumerate(run) if part.sort is Sort.DIGITS]
+    if not sure:
+        return
+    begin = sure[0]
+    while begin and run[begin - 1][0].sort is Sort.SOUND:
+        begin -= 1
+    parts = tuple(part for part, _ in run[begin:])
+    digits = "".join(part.digits for part, _ in run[sure[0] : sure[-1] + 1])
+    first, end = run[begin][1].turn, run[-1][1].turn
+    yield Run(first.party, parts, digits, first.start, end.end)
+
+
+def spoken(kind: str, run: Run, certainty: float) -> Secret:
+    """A run as a secret."""
+    return Secret(kind, words_of(run.parts), certainty=certainty)
+
+
+def echoes(reads: Sequence[Read], found: Sequence[tuple[Secret, str]]) -> Iterator[Secret]:
+    """What others, or the party itself, repeat of a number soon after it was said. Four digits are enough, also of words
+    that only sound like some, and then the whole turn goes: whoever reads a number back says little else.
+    """
+    ends: dict[int, tuple[str, str]] = {}
+    for secret, digits in found:
+        if len(digits) >= 3:
+            ends[max(word.turn for word in secret.words)] = secret.kind, digits
+    said, until = ("", ""), -1.0
+    for n, turn in enumerate(reads):
+        if turn.turn.start <= until and n not in ends:
+            heard = "".join(part.digits for part in turn.parts if part.sort <= Sort.SOUND)
+            if _certain(turn.parts) and (len(heard) >= 4 or (len(heard) >= 3 and heard in said[1])):
+                yield Secret(said[0], words_of(turn.parts), certainty=0.7)
+        if n in ends:
+            said, until = ends[n], turn.turn.end + ECHO
+
+
+def keyed(keys: Sequence[KeyPressed]) -> Iterator[tuple[KeyPressed, ...]]:
+    """The keys that a party pressed in one go."""
+    parties: dict[int, list[KeyPressed]] = {}
+    for key in keys:
+        run = parties.setdefault(key.party, [])
+        if run and key.at > run[-1].at + KEYING:
+            yield tuple(run)
+            run.clear()
+        run.append(key)
+    yield from (tuple(run) for run in parties.values() if run)
+
+
+def keys_after(keys: Sequence[KeyPressed], since: float, seconds: float = KEYING) -> tuple[KeyPressed, ...]:
+    """Those pressed from then on, one soon after the other."""
+    out: list[KeyPressed] = []
+    for key in keys:
+        if since <= key.at <= (out[-1].at if out else since) + seconds:
+            out.append(key)
+    return tuple(out)

@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_AT_ONCE = 1 << 30
+"""Bytes: the kernel takes no more than 2 GiB in one call."""
+
 
 class MemoryFile:
     """One of them."""
@@ -26,12 +29,15 @@ class MemoryFile:
 
 
 @contextmanager
-def in_memory() -> Iterator[MemoryFile]:
-    """With a file of Python's, soundfile needs callbacks in memory that is written and then executed, which the unit
+def in_memory(content: bytes = b"") -> Iterator[MemoryFile]:
+    """One that holds this, at its beginning. With a file of Python's, soundfile needs callbacks in memory that is written and then executed, which the unit
     forbids (MemoryDenyWriteExecute=).
     """
     descriptor = os.memfd_create("vcond-recording")
     try:
+        for at in range(0, len(content), _AT_ONCE):
+            os.write(descriptor, memoryview(content)[at : at + _AT_ONCE])
+        os.lseek(descriptor, 0, os.SEEK_SET)
         yield MemoryFile(descriptor)
     finally:
         os.close(descriptor)

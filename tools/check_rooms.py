@@ -50,6 +50,7 @@ TABLE: dict[str, set[str]] = {
     "server": {
         "policy",
         "call",
+        "vcon",
         "journal",
         "speech",
         "sdk",
@@ -96,7 +97,7 @@ JOBS = {
     "config": "the configuration, typed",
     "capture": "live calls and tracks, what an adapter is handed, recovery",
     "publish": "from an ended call to the outbox: finishing, amending",
-    "server": "what the daemon serves: ingress, ops, admin socket, status",
+    "server": "what the daemon serves: ingress, ops, admin socket, status, the API",
     "app": "the daemon, which wires it all together; plug-ins",
     "demo": "the spoken demo call",
 }

@@ -1,4 +1,4 @@
-"""Writes what is made from the code: docs' tables of metrics, keys and commands; man pages and completions; lists of adapters in pyproject.toml.
+"""Writes what is made from the code: docs' tables of metrics, keys and commands; man pages and completions; the API's description; lists of adapters in pyproject.toml.
 
 ``make docs``. With ``--check`` it writes nothing and says what differs; that is part of ``make lint``. A table stands between two
 comments of its page; what is around them is written by hand.
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import api
 import commands as commands_of_code
 import config_keys
 import manual
@@ -131,10 +132,18 @@ def lists(text: str, top: Path) -> str:
     return text
 
 
+def routes() -> str:
+    """The table of the API's routes."""
+    return "\n".join(
+        ["| route, below `/api/v1` | role | what it gives |", "|---|---|---|", *(row(*cells) for cells in api.table())]
+    )
+
+
 PAGES = {
     "docs/operations.md": {"findings": findings, "metrics": metrics},
     "docs/configuration.md": {"configuration": configuration},
     "docs/cli.md": {"commands": commands},
+    "docs/api.md": {"routes": routes},
 }
 
 
@@ -159,7 +168,7 @@ def main(*options: str) -> int:
             found.append(f"{name}: what is made from the code is not as the code: run `make docs`")
         elif new != old:
             file.write_text(new, "utf-8")
-    for name, new in manual.files().items():
+    for name, new in (manual.files() | api.files()).items():
         file = TOP / name
         if file.exists() and file.read_text("utf-8") == new:
             continue

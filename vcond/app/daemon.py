@@ -116,6 +116,7 @@ class Daemon:
                 await parts.admin.start()
                 await parts.web.start()
                 await parts.ops.start()
+                await parts.api.start()
                 background.append(tasks.create_task(lifecycle.tick(), name="tick"))
                 background.append(tasks.create_task(lifecycle.watchdog(), name="watchdog"))
                 if parts.keys is not None:
@@ -135,6 +136,7 @@ class Daemon:
                 await lifecycle.detach()
                 lifecycle.cancel_reload()
                 parts.bus.close()
+                await parts.api.close()
                 await parts.ops.close()
                 await parts.web.close()
                 await parts.admin.close()

@@ -33,6 +33,7 @@ from vcond.publish.traces import Traces
 from vcond.records.holds import Hold
 from vcond.server.admin import AdminServer
 from vcond.server.conversations import Conversations
+from vcond.server.api.parts import ApiParts
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
 from vcond.server.status import Status
@@ -126,8 +127,15 @@ class Parts:
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
+        self.api = ApiParts(
+            self.config.api, doors=self.status, feed=self.bus, outbox=self.outbox, files=files, state_dir=state_dir, now=clock.now
+        )  # fmt: skip
         self.admin = AdminServer(
-            Path(self.config.vcond.admin_socket), reads=self.status.reads, writes=self.status.writes, live=self.status
+            Path(self.config.vcond.admin_socket),
+            reads=self.status.reads | self.api.reads,
+            writes=self.status.writes | self.api.writes,
+            live=self.status,
+            mount=self.api.mount,
         )
 
     def released(self, call: str) -> None:

@@ -19,6 +19,7 @@ from vcond.cli.options import DEFAULT, ConfigFile, kept_files, load_all, load_da
 from vcond.cli.outbox import outbox_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
+from vcond.cli.token import token_app
 
 app = typer.Typer(
     name="vcond",
@@ -371,6 +372,7 @@ def demo(
 
 app.add_typer(outbox_app, name="outbox")
 app.add_typer(keys_app, name="keys")
+app.add_typer(token_app, name="token")
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 

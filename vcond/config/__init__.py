@@ -11,9 +11,18 @@ from vcond.config.load import (
     naming_files,
     plugin_configs,
 )
-from vcond.config.schema import Config, DaemonConfig, KeysConfig, OpsConfig, RecordConfig, SealConfig, WebConfig
+from vcond.config.schema import (
+    ApiConfig,
+    Config,
+    DaemonConfig,
+    KeysConfig,
+    OpsConfig,
+    RecordConfig,
+    SealConfig,
+    WebConfig,
+)
 
 __all__ = [
-    "Config", "DaemonConfig", "KeysConfig", "Loaded", "OpsConfig", "RecordConfig",
+    "ApiConfig", "Config", "DaemonConfig", "KeysConfig", "Loaded", "OpsConfig", "RecordConfig",
     "SealConfig", "WebConfig", "adapter_kinds", "as_written", "files_of", "load", "load_daemon", "load_keys", "naming_files", "plugin_configs",
 ]  # fmt: skip

@@ -90,6 +90,28 @@ class WebConfig(_Listens, forbid_unknown_fields=True, frozen=True):
     """What an ingress request must carry. Empty = made at the first start, kept in ``<state_dir>/ingress-token``."""
 
 
+class ApiConfig(_Listens, forbid_unknown_fields=True, frozen=True):
+    """``[api]``: for programs and the page. All of it needs a token: ``vcond token create``. The admin socket serves it, too."""
+
+    listen: Annotated[str, Meta(pattern=f"({ADDRESS})|^$")] = ""
+    """Address and port, as ``127.0.0.1:8472``. Empty = on the admin socket only."""
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
+    """How people reach it, as behind a TLS proxy: ``https://edge-1.example.com``."""
+    certificate: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it TLS is spoken at ``listen``: its certificate and those above it, a file (PEM), which SIGHUP has read again, or PEM
+    text by reference: ``${credential:NAME}``. Without it leave ``listen`` on loopback: tokens and calls would be readable."""
+    key: Annotated[str, Meta(max_length=65_536)] = ""
+    """The certificate's private key, likewise; empty = it is in the same file."""
+    client_ca: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it clients need a certificate of this authority, and a token."""
+    max_watchers: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """So many may follow events at once."""
+
+    def __repr__(self) -> str:
+        """Without the key: a configuration may end up in a log line."""
+        return f"ApiConfig(listen={self.listen!r})"
+
+
 class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[record]``: what goes into a vCon."""
 
@@ -164,6 +186,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     vcond: DaemonConfig = DaemonConfig()
     web: WebConfig = WebConfig()
     ops: OpsConfig = OpsConfig()
+    api: ApiConfig = ApiConfig()
     speech: SpeechConfig = SpeechConfig()
     record: RecordConfig = RecordConfig()
     seal: SealConfig = SealConfig()

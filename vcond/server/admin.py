@@ -38,10 +38,12 @@ class AdminServer:
         reads: dict[str, Callable[[dict[str, str]], Awaitable[Any]]],
         writes: dict[str, Callable[[dict[str, str]], Awaitable[Any]]],
         live: Watched,
+        mount: Callable[[web.Application], None] = lambda _: None,
     ) -> None:
+        """``mount`` adds what else is served here."""
         self._path = path
         self._passed = False
-        self._reads, self._writes, self._live = reads, writes, live
+        self._reads, self._writes, self._live, self._mount = reads, writes, live, mount
         self._runner: web.AppRunner | None = None
         self._socket: socket.socket | None = None
 
@@ -51,6 +53,7 @@ class AdminServer:
         app.router.add_get("/v1/live", self._stream)
         app.router.add_get("/v1/{name}", self._get)
         app.router.add_post("/v1/{name}", self._post)
+        self._mount(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await self._runner.setup()
         if (given := passed_socket(str(self._path))) is not None:

@@ -52,6 +52,18 @@ class Left(Protocol):
         """How many are still to be looked at."""
 
 
+class Listening(Protocol):
+    """What is used of the API."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers; empty when it does not."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody is answered; empty when all is well."""
+
+
 class Parts(WithHolds, Protocol):
     """What is asked of a daemon to tell how it is."""
 
@@ -64,6 +76,7 @@ class Parts(WithHolds, Protocol):
     outbox: Outbox
     web: WebServer
     ops: OpsServer
+    api: Listening
     started: bool
     stopping: bool
     last_beat: float
@@ -119,8 +132,8 @@ class Status:
     def line(self) -> str:
         """One line for ``systemctl status``."""
         wrong = "; ".join(f"{part}: {what}" for part, what in self.ready().items())
-        if self._daemon.ops.trouble:
-            wrong += f"; metrics: {self._daemon.ops.trouble}"
+        for part, what in (("metrics", self._daemon.ops.trouble), ("api", self._daemon.api.trouble)):
+            wrong += f"; {part}: {what}" if what else ""
         return f"{len(self._daemon.registry.live)} calls" + (f"; {wrong}" if wrong else "")
 
     def watch(self, call: str = EVERY) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:
@@ -142,6 +155,7 @@ class Status:
             },
             "listen": daemon.web.base_url,
             "ops": daemon.ops.base_url,
+            "api": daemon.api.base_url,
             "speech": daemon.speech.status(),
             "pressure": daemon.registry.pressure.status(),
             "outbox": [

@@ -1,0 +1,317 @@
+"""Every route with every role; what is masked, refused, counted and written down."""
+
+import json
+from pathlib import Path
+
+import pytest
+import structlog
+from api_kit import daemon
+
+from vcond.base import metrics
+from vcond.base.errors import StorageError
+from vcond.base.tls import client as trusting
+from vcond.call import events as ev
+from vcond.server.api import guard as guard_module
+from vcond.server.api.tokens import ROLES
+from vcond.testing.certificates import certificate
+
+ANN = ev.PartyInfo(name="Ann", tel="+15551230001")
+NAMELESS = ev.PartyInfo(tel="+4930123456")
+UUID = "019f155a-5131-80ec-832a-bc92ac6830cd"
+
+
+def refused(reason: str) -> float:
+    return metrics.api_refused_total.labels(reason)._value.get()
+
+
+async def test_every_route_wants_a_token_and_its_role_and_every_refusal_is_counted(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        uuid, call = await one.vcon("plain"), one.call(ANN)
+        await one.dead(uuid)
+        routes = one.parts.api._api.routes
+        assert len(routes) > 20
+        for route in routes:
+            path = route.path.format(uuid=uuid, call=call.uuid, dialog="0")
+            before = refused("token"), refused("role")
+            assert (await one.asked(path, None, route.method))[0] == 401
+            others = [role for role in ROLES if route.role not in {None, role} and role != "admin"]
+            for role in others:
+                status, _, body = await one.asked(path, role, route.method)
+                assert (status, "role" in json.loads(body)["error"]) == (403, True), (path, role)
+            assert (refused("token"), refused("role")) == (before[0] + 1, before[1] + len(others))
+            if route.path not in {"/events", "/vcons/{uuid}/audio/{dialog}"}:
+                for role in {route.role or "watch", "admin"}:
+                    assert (await one.asked(path, role, route.method))[0] in {200, 404}, (
+                        path
+                    )  # a dead letter is sent once
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer x", "Bearer vcond_000000000000_x", "Basic YTpi", "Bearer \xff\xfe", "bearer vcond__"],
+)
+async def test_no_good_token_no_answer(tmp_path: Path, header: str):
+    async with daemon(tmp_path) as one:
+        async with one.client.get("/api/v1/calls", headers={"Authorization": header}) as answer:
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+        async with one.client.get(f"/api/v1/calls?token={await one.token('admin')}") as answer:
+            assert answer.status == 401
+
+
+async def test_an_expired_and_a_revoked_token_are_none(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        assert (await one.asked("/calls", "watch"))[0] == 200
+        (row,) = await one.parts.api.reads["tokens"]({})
+        assert row["good"]
+        one.tokens["gone"] = await one.token("watch")
+        gone = one.tokens["gone"].split("_")[1]
+        await one.parts.api.writes["token-revoke"]({"id": gone})
+        assert (await one.asked("/calls", "gone"))[0] == 401
+        one.time[0] += 2 * 86_400 * 10**9
+        assert (await one.asked("/calls", "watch"))[0] == 401
+
+
+async def test_who_only_watches_sees_no_number_and_nothing_dialled(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN, NAMELESS)
+        call.emit(ev.Answered(at=one.at(1)))
+        call.emit(ev.Dtmf(at=one.at(2), party=0, button="7"))
+        call.emit(ev.RecordingPaused(at=one.at(3), by="party", party=1))
+        for path, method in (("/calls", "GET"), (f"/calls/{call.uuid}", "GET"), ("/status", "GET")):
+            _, _, body = await one.asked(path, "watch", method)
+            assert b"5551230" not in body
+            assert b"30123456" not in body
+            assert b'"button":"7"' not in body
+        (row,) = await one.told("/calls", "watch")
+        assert [party["tel"][-2:] for party in row["parties"]] == ["01", "56"]
+        assert row["parties"][0]["name"] == "Ann"
+        paused = await one.told(f"/calls/{call.uuid}/pause", "operate", "POST")
+        assert "30123456" not in json.dumps(paused)
+        whole = await one.told(f"/calls/{call.uuid}", "admin")
+        assert [party["tel"] for party in whole["parties"]] == [ANN.tel, NAMELESS.tel]
+        assert "7" in [moment["button"] for moment in whole["history"]]
+
+
+async def test_pause_and_resume_and_only_admin_overrides_others(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN)
+        row = await one.told(f"/calls/{call.uuid[:20]}/pause", "operate", "POST", json={"reason": "card"})
+        assert (row["paused"], row["paused_by"]) == (True, ["operator"])
+        assert not (await one.told(f"/calls/{call.uuid}/resume", "operate", "POST"))["paused"]
+        call.emit(ev.RecordingPaused(at=one.at(1), by="party", party=0))
+        assert (await one.told(f"/calls/{call.uuid}/resume", "operate", "POST"))["paused"]
+        status, *_ = await one.asked(f"/calls/{call.uuid}/resume", "operate", "POST", json={"force": True})
+        assert status == 403
+        assert not (await one.told(f"/calls/{call.uuid}/resume", "admin", "POST", json={"force": True}))["paused"]
+
+
+async def test_dead_letters_are_listed_retried_and_discarded(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        uuid = await one.vcon("plain")
+        await one.dead(uuid, "<b>no</b>")
+        (row,) = await one.told("/dead-letters", "operate")
+        assert (row["uuid"], row["answer"]) == (uuid, "<b>no</b>")
+        assert (await one.told(f"/outbox/{uuid}/retry", "operate", "POST"))["retried"] == 1
+        assert await one.told("/dead-letters", "operate") == []
+        (row,) = await one.told("/outbox", "operate")
+        assert row["state"] == "pending"
+        await one.dead(uuid)
+        assert (await one.told(f"/outbox/{uuid}/discard", "operate", "POST"))["discarded"] == ["folder"]
+        assert (await one.asked(f"/outbox/{UUID}/discard", "operate", "POST"))[0] == 404
+        assert (await one.told(f"/outbox/{uuid}", "operate"))["uuid"] == uuid
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "more", "status"),
+    [
+        ("/nowhere", "GET", {}, 404),
+        ("/calls", "DELETE", {}, 405),
+        ("/calls/none", "GET", {}, 404),
+        ("/calls/" + "a" * 65, "GET", {}, 400),
+        ("/calls?more=1", "GET", {}, 400),
+        ("/vcons?limit=0", "GET", {}, 400),
+        ("/vcons?limit=501", "GET", {}, 400),
+        ("/vcons?limit=1e9", "GET", {}, 400),
+        ("/vcons?limit=x", "GET", {}, 400),
+        ("/vcons?before=" + "a" * 65, "GET", {}, 400),
+        ("/vcons?before=" + "a" * 9000, "GET", {}, 400),
+        ("/vcons/x", "GET", {}, 400),
+        ("/vcons/..%2f..%2fetc", "GET", {}, 400),
+        (f"/vcons/{UUID}", "GET", {}, 404),
+        (f"/vcons/{UUID.upper()}", "GET", {}, 400),
+        (f"/vcons/{UUID}/audio/-1", "GET", {}, 400),
+        (f"/vcons/{UUID}/audio/99999", "GET", {}, 400),
+        (f"/vcons/{UUID}/transcript?form=pdf", "GET", {}, 400),
+        ("/outbox/retry", "POST", {"json": {"sink": "nobody"}}, 404),
+        ("/outbox/retry", "POST", {"json": ["sink"]}, 400),
+        ("/outbox/retry", "POST", {"json": {"sink": 7}}, 400),
+        ("/outbox/retry", "POST", {"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
+        ("/outbox/retry", "POST", {"data": b"\xff", "headers": {"Content-Type": "application/json"}}, 400),
+        ("/outbox/retry", "POST", {"data": {"sink": "folder"}}, 400),
+        ("/outbox/retry", "POST", {"json": {"sink": "a" * 70_000}}, 413),
+        ("/outbox/retry", "POST", {"data": b"[" * 20_000, "headers": {"Content-Type": "application/json"}}, 400),
+    ],
+)
+async def test_bad_requests_are_said_in_json(tmp_path: Path, path: str, method: str, more, status: int):
+    async with daemon(tmp_path) as one:
+        got, headers, body = await one.asked(path, "admin", method, **more)
+        assert got == status, body
+        if got != 400 or len(path) < 8000:  # one that aiohttp cannot read at all it answers by itself
+            assert json.loads(body)["error"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Cache-Control"] == "no-store"
+
+
+async def test_what_cannot_be_written_down_is_not_shown(tmp_path: Path, monkeypatch):
+    async with daemon(tmp_path) as one:
+        uuid, call = await one.vcon("plain"), one.call(ANN)
+
+        async def full(*_: str) -> None:
+            raise StorageError("no space left on device")
+
+        monkeypatch.setattr(one.parts.api._access, "add", full)
+        for path in (f"/vcons/{uuid}", f"/vcons/{uuid}/audio/0", f"/calls/{call.uuid}", "/events"):
+            status, _, body = await one.asked(path)
+            assert (status, b"no space" in body) == (503, True), path
+
+
+async def test_who_read_what_is_written_down(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        uuid, call = await one.vcon("plain"), one.call(ANN)
+        for path in ("", "/transcript", "/audio/0"):
+            await one.asked(f"/vcons/{uuid}{path}", "read")
+        await one.asked(f"/calls/{call.uuid}", "watch")
+        await one.asked("/calls", "watch")
+        async with one.local.get(f"/api/v1/vcons/{uuid}") as answer:
+            assert answer.status == 200
+        rows = one.accesses()
+        assert [(row["what"], row["of"]) for row in rows] == [
+            ("vcon", uuid), ("transcript", uuid), ("audio", uuid), ("call", call.uuid), ("vcon", uuid),
+        ]  # fmt: skip
+        assert rows[0]["who"].startswith("test (")
+        assert rows[0]["by"] == "127.0.0.1"
+        assert rows[-1]["who"].startswith("user ")
+
+
+async def test_the_admin_socket_needs_no_token_and_may_all(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN)
+        async with one.local.get(f"/api/v1/calls/{call.uuid}") as answer:
+            assert (await answer.json())["parties"][0]["tel"] == ANN.tel
+        async with one.local.get("/api/v1/me") as answer:
+            assert (await answer.json())["roles"] == ["admin"]
+        async with one.local.get("/v1/tokens") as answer:
+            assert await answer.json() == []
+
+
+async def test_tokens_are_made_on_the_admin_socket_only(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        token = await one.token("admin")
+        for path in ("/v1/token-create?who=a&roles=admin&days=1", "/api/v1/token-create?who=a&roles=admin&days=1"):
+            async with one.client.post(path, headers={"Authorization": f"Bearer {token}"}) as answer:
+                assert answer.status == 404
+        async with one.local.post("/v1/token-create?who=a&roles=watch&days=x") as answer:
+            assert answer.status == 400
+
+
+async def test_a_pace_is_kept_and_said(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(guard_module, "BURST", 3.0)
+    async with daemon(tmp_path) as one:
+        got = [await one.asked("/me", "watch") for _ in range(4)]
+        assert [status for status, *_ in got] == [200, 200, 200, 429]
+        assert int(got[-1][1]["Retry-After"]) >= 1
+        assert (await one.asked("/me", "read"))[0] == 200, "another token has its own"
+        one.time[0] += 10**9
+        assert (await one.asked("/me", "watch"))[0] == 200
+
+
+async def test_wrong_tokens_are_paced_and_keep_no_right_one_out(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(guard_module, "WRONG_BURST", 2.0)
+    async with daemon(tmp_path) as one:
+        assert [(await one.asked("/me", None))[0] for _ in range(4)] == [401, 401, 429, 429]
+        assert (await one.asked("/me", "watch"))[0] == 200
+
+
+async def test_what_is_remembered_of_strangers_is_bounded(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(guard_module, "MOST", 5)
+    async with daemon(tmp_path) as one:
+        guard = one.parts.api._api.guard
+        for number in range(20):
+            guard.link(guard_module.Who("a", ("watch",)))
+            guard._wait(f"wrong {number}", 1.0, 1.0)
+        assert len(guard._links) == len(guard._paces) == 5
+
+
+async def test_a_session_is_opened_once_by_a_link_and_changes_nothing_for_other_origins(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        guard, call = one.parts.api._api.guard, one.call(ANN)
+        code = guard.link(guard_module.Who("page", ("watch", "operate")))
+        session = guard.open(code)
+        assert session is not None
+        assert guard.open(code) is None
+        cookie, origin = {"Cookie": f"{guard_module.COOKIE}={session}"}, str(one.client._base_url.origin())
+        path = f"/calls/{call.uuid}/pause"
+        assert (await one.asked("/calls", None, headers=cookie))[0] == 200
+        before = refused("origin")
+        for other in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": origin + "0"}):
+            assert (await one.asked(path, None, "POST", headers=cookie | other))[0] == 403
+        assert refused("origin") == before + 4
+        assert not call.state.paused
+        assert (await one.asked(path, None, "POST", headers=cookie | {"Origin": origin}))[0] == 200
+        guard.close(session)
+        assert (await one.asked("/calls", None, headers=cookie))[0] == 401
+
+
+async def test_a_session_ends_with_its_token_and_by_itself(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        guard, token = one.parts.api._api.guard, await one.token("watch")
+        ended, late = guard.open(token), guard.open(guard.link(guard_module.Who("page", ("watch",))))
+        for session in (ended, late):
+            assert (await one.asked("/me", None, headers={"Cookie": f"{guard_module.COOKIE}={session}"}))[0] == 200
+        await one.parts.api.writes["token-revoke"]({"id": token.split("_")[1]})
+        assert (await one.asked("/me", None, headers={"Cookie": f"{guard_module.COOKIE}={ended}"}))[0] == 401
+        one.time[0] += guard_module.SESSION * 10**9
+        assert (await one.asked("/me", None, headers={"Cookie": f"{guard_module.COOKIE}={late}"}))[0] == 401
+
+
+async def test_a_link_is_not_good_for_long(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        guard = one.parts.api._api.guard
+        code = guard.link(guard_module.Who("page", ("watch",)))
+        one.time[0] += guard_module.LINK * 10**9
+        assert guard.open(code) is None
+
+
+async def test_an_address_that_is_taken_costs_the_api_alone(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        (other := tmp_path / "other").mkdir()
+        async with daemon(other, f'listen = "{one.client._base_url.authority}"') as second:
+            assert second.parts.api.trouble.startswith("cannot listen on 127.0.0.1:")
+            assert "api: cannot listen" in second.parts.status.line()
+            async with second.local.get("/api/v1/status") as answer:
+                assert (await answer.json())["api"] == ""
+
+
+async def test_it_is_off_by_default_and_the_admin_socket_serves_it_all_the_same(tmp_path: Path):
+    async with daemon(tmp_path, "") as one:
+        assert one.parts.api.base_url == ""
+        async with one.local.get("/api/v1/calls") as answer:
+            assert (answer.status, await answer.json()) == (200, [])
+
+
+async def test_tls_is_spoken_with_a_certificate(tmp_path: Path):
+    authority, key = certificate(tmp_path, "api")
+    tls = f'listen = "127.0.0.1:0"\ncertificate = "{authority}"\nkey = "{key}"'
+    async with daemon(tmp_path, tls) as one:
+        assert one.parts.api.base_url.startswith("https://")
+        headers = {"Authorization": f"Bearer {await one.token('watch')}"}
+        async with one.client.get("/api/v1/me", ssl=trusting(str(authority), "ca"), headers=headers) as answer:
+            assert answer.status == 200
+
+
+async def test_listening_beyond_this_machine_without_tls_is_said(tmp_path: Path):
+    with structlog.testing.capture_logs() as lines:
+        async with daemon(tmp_path, 'listen = "0.0.0.0:0"'):
+            pass
+    assert [line["log_level"] for line in lines if "without TLS" in line["event"]] == ["warning"]

@@ -1,0 +1,31 @@
+"""The API as docs show it: its routes as a table, and its description for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from vcond.server.api.calls import Calls
+from vcond.server.api.openapi import described
+from vcond.server.api.records import Records
+from vcond.server.api.routes import Route
+from vcond.storage.files import Files
+
+DESCRIPTION = "docs/openapi.json"
+
+
+def routes() -> list[Route]:
+    """All, behind which there is no daemon."""
+    records = Records(SimpleNamespace(root=Path()), Files(), None)  # type: ignore[arg-type] - nothing is asked
+    return [*Calls(None, None, None, None).routes, *records.routes]  # type: ignore[arg-type] - nor here
+
+
+def table() -> list[tuple[str, ...]]:
+    """Route, role, what it gives."""
+    return [(f"`{one.method} {one.path}`", one.role or "any", one.says) for one in routes()]
+
+
+def files() -> dict[str, str]:
+    """What is written for programs."""
+    return {DESCRIPTION: json.dumps(described(routes()), indent=1) + "\n"}

@@ -1,0 +1,74 @@
+"""Who read which vCon and watched which call, written before they get it: one JSON object a line, in a file of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vcond.base.errors import StorageError
+from vcond.base.time import Instant, rfc3339
+from vcond.storage.files import Files, put
+
+LARGEST: Final = 16 << 20
+"""Bytes of the file; then it is ``<name>.1``, in place of the one before."""
+
+
+class Access(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line."""
+
+    at: str
+    who: str
+    """A token's name and id, or the user of the admin socket."""
+    what: str
+    """``vcon``, ``audio``, ``transcript``, ``watch``, ``call``."""
+    of: str
+    """The uuid of the vCon or call; ``*`` for all calls."""
+    by: str = ""
+    """Where the request came from."""
+
+
+class AccessRecord:
+    """Append only. Nobody gets what could not be written down here."""
+
+    def __init__(self, file: Path, files: Files, now: Callable[[], int]) -> None:
+        """``now``: nanoseconds since the epoch."""
+        self._file, self._files, self._now = file, files, now
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="access")
+
+    async def add(self, who: str, what: str, of: str, by: str = "") -> None:
+        """On the disk when it returns. Raises StorageError."""
+        line = msgspec.json.encode(Access(rfc3339(Instant(self._now())), who, what, of, by)) + b"\n"
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._append, line)
+        except OSError as why:
+            raise StorageError(
+                f"cannot write {self._file}: {why.strerror}; nothing is shown that is not recorded"
+            ) from None
+
+    def close(self) -> None:
+        """What was given to it is written."""
+        self._thread.shutdown(wait=False)
+
+    def _append(self, line: bytes) -> None:
+        fd = self._files.open(str(self._file), create=True)
+        try:
+            size = self._files.size(fd)
+            if size + len(line) > LARGEST:
+                self._files.rename(str(self._file), f"{self._file}.1")
+                self._files.close(fd)
+                fd, size = -1, 0
+                fd = self._files.open(str(self._file), create=True)
+            if size and self._files.pread(fd, 1, size - 1) != b"\n":
+                line = b"\n" + line  # of a crash, in the middle of a line
+            put(self._files, fd, line, size)
+            self._files.sync(fd)
+            if not size:
+                self._files.sync_folder(str(self._file.parent))
+        finally:
+            if fd >= 0:
+                self._files.close(fd)

@@ -1,0 +1,184 @@
+"""Calls that go on, deliveries, and how the daemon is: what the admin socket answers, typed, and numbers masked by role."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from vcond.base.time import SECOND, Instant, rfc3339
+from vcond.server.api import masking
+from vcond.server.api.access import AccessRecord
+from vcond.server.api.events import Events, Watcher
+from vcond.server.api.guard import Guard, RefusedHere
+from vcond.server.api.model import (
+    AdapterStatus,
+    CallDetail,
+    CallRow,
+    DeadLetter,
+    Discarded,
+    Findings,
+    Id,
+    Me,
+    OutboxRow,
+    Query,
+    Reason,
+    Receipts,
+    Retried,
+    SinkName,
+    SinkRow,
+    Status,
+    Uuid,
+)
+from vcond.server.api.routes import Asked, Route
+
+Door = Callable[[dict[str, str]], Awaitable[Any]]
+
+
+class Doors(Protocol):
+    """What the admin socket answers."""
+
+    reads: dict[str, Door]
+    writes: dict[str, Door]
+
+
+class _None(Query, frozen=True):
+    pass
+
+
+class _Call(Query, frozen=True):
+    call: Id
+
+
+class _Pause(Query, frozen=True):
+    call: Id
+    reason: Reason = ""
+
+
+class _Resume(Query, frozen=True):
+    call: Id
+    reason: Reason = ""
+    force: Annotated[
+        bool, Meta(description="Although a participant or the platform paused it. Needs the role admin.")
+    ] = False
+
+
+class _Retry(Query, frozen=True):
+    sink: SinkName = ""
+
+
+class _RetryOne(Query, frozen=True):
+    uuid: Uuid
+    sink: SinkName = ""
+
+
+class _Vcon(Query, frozen=True):
+    uuid: Uuid
+
+
+class _Events(Query, frozen=True):
+    call: Annotated[str, Meta(max_length=64, description="Only of this call, until its end. Empty = of all.")] = ""
+    last_event_id: Annotated[str, Meta(max_length=64, description="As the header Last-Event-ID: go on after it.")] = ""
+
+
+class Calls:
+    """Routes over the admin socket's doors."""
+
+    def __init__(self, doors: Doors, events: Events, access: AccessRecord, guard: Guard) -> None:
+        self._doors, self._events, self._access, self._guard = doors, events, access, guard
+        self.routes = [
+            Route("GET", "/me", None, _None, Me, "Who asks: the token's name, roles and end.", self._me),
+            Route("GET", "/status", None, _None, Status, "How the daemon is.", self._door("status")),
+            Route("GET", "/adapters", None, _None, dict[str, AdapterStatus], "Whether adapters are attached.", self._part("adapters")),
+            Route("GET", "/speech", None, _None, Any, "How speech keeps up.", self._part("speech")),
+            Route("GET", "/sinks", "operate", _None, list[SinkRow], "How sinks take deliveries.", self._door("sinks")),
+            Route("GET", "/findings", "operate", _None, Findings, "What is missing in calls, with its cause.", self._findings),
+            Route("GET", "/calls", "watch", _None, list[CallRow], "Calls that go on.", self._calls),
+            Route("GET", "/calls/{call}", "watch", _Call, CallDetail, "One call: history, what was said so far, tracks.", self._call),
+            Route("POST", "/calls/{call}/pause", "operate", _Pause, CallRow, "Pause the recording of a call.", self._pause),
+            Route("POST", "/calls/{call}/resume", "operate", _Resume, CallRow, "Let recording go on.", self._resume),
+            Route("GET", "/events", "watch", _Events, str, "Events as they happen (server-sent events).", self._follow, ("text/event-stream",)),
+            Route("GET", "/outbox", "operate", _None, list[OutboxRow], "vCons that a sink lacks.", self._door("outbox")),
+            Route("POST", "/outbox/retry", "operate", _Retry, Retried, "Send all dead letters again.", self._write("retry")),
+            Route("GET", "/outbox/{uuid}", "operate", _Vcon, Receipts, "What is known of one vCon's deliveries.", self._door("entry")),
+            Route("POST", "/outbox/{uuid}/retry", "operate", _RetryOne, Retried, "Send a vCon that was refused again.", self._write("retry")),
+            Route("POST", "/outbox/{uuid}/discard", "operate", _Vcon, Discarded, "Give a dead letter up.", self._write("discard")),
+            Route("GET", "/dead-letters", "operate", _None, list[DeadLetter], "What sinks refused for good.", self._door("dead")),
+        ]  # fmt: skip
+
+    async def _me(self, asked: Asked) -> Any:
+        who = asked.who
+        return Me(who.name, who.roles, rfc3339(Instant(who.expires * SECOND)) if who.expires else "")
+
+    def _door(self, name: str) -> Callable[[Asked], Awaitable[Any]]:
+        return lambda asked: self._doors.reads[name](_texts(asked.values))
+
+    def _write(self, name: str) -> Callable[[Asked], Awaitable[Any]]:
+        return lambda asked: self._doors.writes[name](_texts(asked.values))
+
+    def _part(self, name: str) -> Callable[[Asked], Awaitable[Any]]:
+        async def part(_: Asked) -> Any:
+            return (await self._doors.reads["status"]({}))[name]
+
+        return part
+
+    async def _calls(self, asked: Asked) -> Any:
+        return [shown(row, asked.whole) for row in await self._doors.reads["calls"]({})]
+
+    async def _findings(self, _: Asked) -> Any:
+        return await self._doors.reads["findings"]({})
+
+    async def _call(self, asked: Asked) -> Any:
+        row = await self._doors.reads["call"](_texts(asked.values))
+        await self._access.add(asked.who.name, "call", row["call"], asked.request.remote or "")
+        return shown(row, asked.whole)
+
+    async def _pause(self, asked: Asked) -> Any:
+        return shown(await self._doors.writes["pause"](_texts(asked.values)), asked.whole)
+
+    async def _resume(self, asked: Asked) -> Any:
+        query = _texts(asked.values)
+        if asked.values.force:
+            if not asked.who.may("admin"):
+                raise RefusedHere(403, "role", "force needs the role admin")
+            query["force"] = "yes"
+        return shown(await self._doors.writes["resume"](query), asked.whole)
+
+    async def _follow(self, asked: Asked) -> Any:
+        request, query = asked.request, asked.values
+        call = (await self._doors.reads["call"]({"call": query.call}))["call"] if query.call else ""
+        await self._access.add(asked.who.name, "watch", call or "*", request.remote or "")
+        response = web.StreamResponse(headers={"X-Accel-Buffering": "no"})
+        response.content_type = "text/event-stream"
+        transport = request.transport
+        cut = (lambda: None) if transport is None else transport.abort
+        watcher = Watcher(call, asked.whole, cut, lambda: self._guard.holds(asked.who))
+        if not self._events.begin(watcher, request.headers.get("Last-Event-ID", query.last_event_id)[:64]):
+            raise RefusedHere(429, "watchers", "too many follow events already: api.max_watchers", 10)
+        try:
+            await response.prepare(request)
+            async for chunk in watcher.chunks():
+                await response.write(chunk)
+        except ConnectionError:  # whoever watched has left, or was cut off
+            pass
+        finally:
+            self._events.leave(watcher)
+        return response
+
+
+def shown(row: Mapping[str, Any], whole: bool) -> dict[str, Any]:
+    """A call as somebody may see it: numbers are masked, also where names have them, and what was dialled."""
+    if whole:
+        return dict(row)
+    parties = [{**one, "name": masking.words(one["name"]), "tel": masking.number(one["tel"])} for one in row["parties"]]
+    history = [{**one, "button": None} for one in row["history"]] if "history" in row else None
+    more = {} if history is None else {"history": history}
+    return {**row, **more, "parties": parties, "paused_by": [masking.words(text) for text in row["paused_by"]]}
+
+
+def _texts(values: Query) -> dict[str, str]:
+    """What a door takes: texts, and none that is empty."""
+    return {key: value for key, value in msgspec.structs.asdict(values).items() if isinstance(value, str) and value}

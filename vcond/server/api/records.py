@@ -1,0 +1,210 @@
+"""Finished vCons: their list, one of them, its audio, its transcript. Each that is read is in the access record first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from aiohttp import web
+from msgspec import Meta
+
+from vcond.base.errors import StorageError
+from vcond.base.time import Instant, rfc3339
+from vcond.delivery import Entry, Outbox
+from vcond.delivery.outbox_files import OutboxFiles
+from vcond.server.api.access import AccessRecord
+from vcond.server.api.model import Limit, Peaks, Query, Uuid, VconFinding, VconRow
+from vcond.server.api.recording import Recording
+from vcond.server.api.routes import Asked, Route
+from vcond.server.api.transcript import MEDIA, TextForm, transcript
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
+from vcond.vcon import Document, read, validate
+
+T = TypeVar("T")
+LARGEST: Final = 64 << 20
+"""Bytes of a vCon that is opened here. One with its audio inside has ``record.inline_limit`` at most."""
+REMEMBERED: Final = 2
+"""vCons that are kept decoded: a player asks for many ranges of one."""
+AT_ONCE: Final = 2
+"""vCons that are decoded at once."""
+
+
+class _List(Query, frozen=True):
+    before: Annotated[str, Meta(max_length=64, description="The last vCon of the page before.")] = ""
+    limit: Limit = 100
+
+
+class _One(Query, frozen=True):
+    uuid: Uuid
+
+
+class _Transcript(Query, frozen=True):
+    uuid: Uuid
+    form: TextForm = "text"
+
+
+class _Audio(Query, frozen=True):
+    uuid: Uuid
+    dialog: Annotated[int, Meta(ge=0, le=10_000, description="Index of the dialog.")]
+    form: Annotated[
+        Literal["wav", "original"],
+        Meta(description="wav: 16-bit PCM, which every browser plays. original: the bytes as they are in the vCon."),
+    ] = "wav"
+
+
+class _Peaks(Query, frozen=True):
+    uuid: Uuid
+    dialog: Annotated[int, Meta(ge=0, le=10_000, description="Index of the dialog.")]
+    count: Annotated[int, Meta(ge=1, le=4000, description="Stretches that the recording is divided into.")] = 1000
+
+
+@dataclass
+class _Opened:
+    """A vCon in memory, and the recordings of it that were asked for."""
+
+    body: bytes
+    document: Document
+    recordings: dict[int, Recording]
+
+
+class Records:
+    """Reads what the outbox has."""
+
+    def __init__(self, outbox: Outbox, files: Files, access: AccessRecord) -> None:
+        self._outbox, self._access = outbox, access
+        self._files = OutboxFiles(outbox.root, WholeFiles(files))
+        self._kept: OrderedDict[str, _Opened] = OrderedDict()
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        json, audio = ("application/json",), ("audio/wav", "audio/flac", "audio/ogg")
+        self.routes = [
+            Route("GET", "/vcons", "read", _List, list[VconRow], "List vCons, the newest first, page by page.", self._list),
+            Route("GET", "/vcons/{uuid}", "read", _One, Any, "A finished vCon, as it is delivered.", self._vcon, json),
+            Route("GET", "/vcons/{uuid}/findings", "read", _One, list[VconFinding], "What a check of a vCon finds.", self._findings),
+            Route("GET", "/vcons/{uuid}/transcript", "read", _Transcript, str, "What was said, as text, WebVTT or SubRip.", self._text, tuple(MEDIA.values())),
+            Route("GET", "/vcons/{uuid}/audio/{dialog}", "read", _Audio, bytes, "A dialog's recording. Ranges of bytes can be asked for.", self._audio, audio),
+            Route("GET", "/vcons/{uuid}/peaks/{dialog}", "read", _Peaks, Peaks, "A dialog's waveform.", self._peaks),
+        ]  # fmt: skip
+
+    async def _list(self, asked: Asked) -> Any:
+        query = asked.values
+        found = await self._outbox.list(before=query.before or None, limit=query.limit)
+        return [
+            VconRow(one.uuid, one.bytes, rfc3339(Instant(one.published_at)), one.stage,
+                    sum(sink.state == "delivered" for sink in one.sinks), len(one.sinks))
+            for one in found
+        ]  # fmt: skip
+
+    async def _vcon(self, asked: Asked) -> Any:
+        opened = await self._opened(asked, "vcon")
+        name = f'attachment; filename="{asked.values.uuid}.vcon.json"'
+        return web.Response(body=opened.body, content_type="application/json", headers={"Content-Disposition": name})
+
+    async def _findings(self, asked: Asked) -> Any:
+        opened = await self._opened(asked, "vcon")
+        found = await self._working(lambda: validate(opened.document))
+        return [VconFinding(one.level, one.path, one.code, one.message) for one in found]
+
+    async def _text(self, asked: Asked) -> Any:
+        opened, form = await self._opened(asked, "transcript"), asked.values.form
+        text = await self._working(lambda: transcript(opened.document, form))
+        return web.Response(text=text, content_type=MEDIA[form], charset="utf-8")
+
+    async def _peaks(self, asked: Asked) -> Any:
+        recording = await self._recording(asked)
+        channels = await self._working(lambda: recording.peaks(asked.values.count))
+        return Peaks(round(recording.frames / recording.rate, 3), channels)
+
+    async def _audio(self, asked: Asked) -> Any:
+        recording = await self._recording(asked)
+        wav = asked.values.form == "wav"
+        size = recording.size if wav else len(recording.file)
+        start, stop, headers = wanted(asked.request, size)
+        response = web.StreamResponse(status=206 if headers else 200, headers=headers | {"Accept-Ranges": "bytes"})
+        response.content_type = "audio/wav" if wav else recording.mediatype
+        response.content_length = stop - start
+        pieces = recording.wav(start, stop) if wav else iter([recording.file[start:stop]])
+        await response.prepare(asked.request)
+        with suppress(ConnectionResetError):  # a player has what it wanted
+            while (piece := await self._working(lambda: next(pieces, None))) is not None:
+                await response.write(piece)
+        return response
+
+    async def _recording(self, asked: Asked) -> Recording:
+        opened, dialog = await self._opened(asked, "audio"), asked.values.dialog
+        found = opened.recordings.get(dialog)
+        if found is None:
+            found = opened.recordings[dialog] = await self._working(lambda: Recording(opened.document, dialog))
+        return found
+
+    async def _opened(self, asked: Asked, what: str) -> _Opened:
+        """A vCon that somebody may read; that they do is written down. Raises LookupError, StorageError, ValueError."""
+        uuid = asked.values.uuid
+        entry = await self._outbox.get(uuid)
+        if entry is None:
+            raise LookupError("no vCon has this uuid")
+        if entry.stage not in {"open", "done", "kept"}:
+            self._kept.pop(entry.sha512, None)
+            raise web.HTTPGone(
+                text="the file of this vCon is not here any more: delivery.keep_days sets how long it is kept"
+            )
+        if entry.bytes > LARGEST:
+            raise web.HTTPRequestEntityTooLarge(LARGEST, entry.bytes, text=f"this vCon has more than {LARGEST} bytes")
+        await self._access.add(asked.who.name, what, uuid, asked.request.remote or "")
+        if entry.sha512 not in self._kept:
+            self._kept[entry.sha512] = await self._working(lambda: self._read(entry))
+        self._kept.move_to_end(entry.sha512)
+        opened = self._kept[entry.sha512]
+        while len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+        return opened
+
+    def _read(self, entry: Entry) -> _Opened:
+        """Blocks. It may be put away just now: then it is in the other folder."""
+        for path in self._places(entry.uuid):
+            try:
+                body = self._files.files.read(path, LARGEST)
+            except FileNotFoundError:
+                continue
+            except OSError as why:
+                raise StorageError(f"cannot read {path}: {why.strerror}") from None
+            return _Opened(body, read(body, LARGEST), {})
+        raise LookupError("the file of this vCon is not here any more")
+
+    def _places(self, uuid: str) -> Iterator[Path]:
+        yield self._files.file(uuid)
+        yield self._files.kept_file(uuid)
+        yield self._files.file(uuid)
+
+    async def _working(self, job: Callable[[], T]) -> T:
+        """What takes long, not on the loop, and not many at once."""
+        async with self._turn:
+            return await asyncio.to_thread(job)
+
+
+def wanted(request: web.Request, size: int) -> tuple[int, int, dict[str, str]]:
+    """Start and stop of what is asked for, and the header that says so; all of it without a range (RFC 9110, section 14).
+
+    Of several ranges none is taken: all of it is sent, as the RFC allows. Raises HTTPRequestRangeNotSatisfiable.
+    """
+    given = request.headers.get("Range", "")
+    unit, _, rest = given.partition("=")
+    first, dash, last = (part.strip() for part in rest.partition("-"))
+    good = all(part.isascii() and part.isdecimal() and len(part) < 19 for part in (first, last) if part)
+    if unit.strip().lower() != "bytes" or not dash or not (first or last) or not good:
+        return 0, size, {}
+    start, stop = (
+        (int(first), min(int(last) + 1, size) if last else size) if first else (max(size - int(last), 0), size)
+    )
+    if first and last and int(last) < int(first):
+        return 0, size, {}  # invalid: as if there were none
+    if start >= size or start >= stop:
+        raise web.HTTPRequestRangeNotSatisfiable(
+            headers={"Content-Range": f"bytes */{size}"}, text=f"there are {size} bytes"
+        )
+    return start, stop, {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}

@@ -1,0 +1,72 @@
+"""The API's own listener. Peers of calls never reach it, and it is off until it has an address."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from vcond.base.tls import Served
+from vcond.config.schema import ApiConfig
+from vcond.server.api.app import LARGEST_BODY, PREFIX, Api
+from vcond.server.ingress import reason, url
+
+log = structlog.get_logger()
+
+IDLE: Final = 60.0
+"""Seconds that a connection may say nothing between two requests."""
+LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
+
+
+class ApiServer:
+    """Serves until closed."""
+
+    def __init__(self, config: ApiConfig, api: Api) -> None:
+        """Raises ConfigError for a certificate that cannot be used."""
+        self._config, self._api = config, api
+        self._tls = Served(config.certificate, config.key, config.client_ca, "api") if config.certificate else None
+        self._runner: web.AppRunner | None = None
+        self._port = config.port if config.listen else 0
+        self.trouble = ""
+        """Why nobody is answered; empty when all is well."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers; empty when it does not."""
+        if not self._config.listen or self.trouble:
+            return ""
+        bound = url(self._config.host, self._port)
+        return self._config.public_url.rstrip("/") or (bound.replace("http", "https", 1) if self._tls else bound)
+
+    async def start(self) -> None:
+        """Bind and serve. An address that cannot be bound costs the API, no call: it is said and lived with."""
+        if not self._config.listen:
+            return
+        app = web.Application(client_max_size=LARGEST_BODY)
+        app.add_subapp(PREFIX, self._api.app(self._api.guard.caller))
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1, handle_signals=False, keepalive_timeout=IDLE
+        )
+        await self._runner.setup()
+        tls = self._tls.context if self._tls is not None else None
+        try:
+            await web.TCPSite(self._runner, self._config.host, self._config.port, ssl_context=tls).start()
+        except (OSError, UnicodeError) as why:
+            self.trouble = f"cannot listen on {self._config.listen}: {reason(why)}"
+            hint = "set api.listen, then restart vcond"
+            log.error("the API is not available over HTTP", error=self.trouble, hint=hint)  # noqa: TRY400 - it says it all
+            return
+        self._port = self._runner.addresses[0][1]
+        log.info("API", address=self.base_url)
+        if self._tls is None and self._config.host not in LOOPBACK:
+            log.warning(
+                "the API listens beyond this machine without TLS: tokens and calls can be read on the way",
+                address=self._config.listen,
+                hint="set api.certificate, or api.listen to 127.0.0.1 behind a TLS proxy",
+            )
+
+    async def close(self) -> None:
+        """Stop serving."""
+        if self._runner is not None:
+            await self._runner.cleanup()

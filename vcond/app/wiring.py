@@ -32,8 +32,8 @@ from vcond.publish.telling import Findings
 from vcond.publish.traces import Traces
 from vcond.records.holds import Hold
 from vcond.server.admin import AdminServer
-from vcond.server.conversations import Conversations
 from vcond.server.api.parts import ApiParts
+from vcond.server.conversations import Conversations
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
 from vcond.server.status import Status

@@ -13,6 +13,7 @@ from vcond.config import Config
 from vcond.delivery.sinks.folder import FolderSink
 
 HERE = "sink_plugins_of_a_test"
+OURS = ["conserver", "folder", "http_put", "webhook"]
 SINK = """
 import msgspec
 class Config(msgspec.Struct):
@@ -52,7 +53,7 @@ def wrong(*sections):
 
 
 def test_ours_are_entry_points_of_the_package():
-    assert sorted(installed.installed(installed.SINKS)) == ["conserver", "folder"]
+    assert sorted(installed.installed(installed.SINKS)) == OURS
 
 
 def test_one_of_another_package_is_made_like_ours(there, tmp_path):
@@ -69,9 +70,9 @@ def test_one_that_is_not_installed_is_said_with_what_there_is():
     assert at == "sinks[0].type"
     assert "there is no sink 'foldr'; did you mean 'folder'?" in text
     _, text = wrong({"type": "webdav"})
-    assert "there are: conserver, folder; one of another package must be installed into" in text
+    assert f"there are: {', '.join(OURS)}; one of another package must be installed into" in text
     at, text = wrong({"path": "/x"})
-    assert (at, "kinds of sinks: conserver, folder" in text) == ("sinks[0].type", True)
+    assert (at, f"kinds of sinks: {', '.join(OURS)}" in text) == ("sinks[0].type", True)
 
 
 @pytest.mark.parametrize(

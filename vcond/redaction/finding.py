@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -34,13 +34,14 @@ def finders(config: RedactionConfig) -> list[Finder]:
     """Those of the configuration. Raises ConfigError, or MissingExtraError for one that lacks a package."""
     for name in sorted(config.settings.keys() - set(config.finders)):
         raise ConfigError("is for a finder that redaction.finders does not have", f"redaction.settings.{name}")
-    return [_made(name, config) for name in dict.fromkeys(config.finders)]
+    known = BUILT_IN | {point.name: point.value for point in entry_points(group=GROUP)}
+    return [_made(name, config, known) for name in dict.fromkeys(config.finders)]
 
 
-def _made(name: str, config: RedactionConfig) -> Finder:
+def _made(name: str, config: RedactionConfig, known: Mapping[str, str]) -> Finder:
     options = FinderOptions(tuple(config.languages), config.region, config.settings.get(name, {}))
     try:
-        made: Finder = _class(name)(options)
+        made: Finder = _class(name, known)(options)
     except VcondError:
         raise
     except Exception as why:  # noqa: BLE001 - whatever the class of somebody else does
@@ -54,11 +55,10 @@ def _made(name: str, config: RedactionConfig) -> Finder:
     return made
 
 
-def _class(name: str) -> Any:
-    known = {point.name: point.value for point in entry_points(group=GROUP)}
-    target = known.get(name) or BUILT_IN.get(name)
+def _class(name: str, known: Mapping[str, str]) -> Any:
+    target = known.get(name)
     if target is None:
-        there = ", ".join(sorted({*known, *BUILT_IN}))
+        there = ", ".join(sorted(known))
         raise ConfigError(f"there is no finder {name!r}; there are: {there}", "redaction.finders")
     module, _, attribute = target.partition(":")
     try:

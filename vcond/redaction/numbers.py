@@ -7,6 +7,7 @@ until as many digits as such a number has went by, and where they do not, until 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
@@ -27,6 +28,12 @@ APART = 3
 """Parts without digits that may stand between digits of one number."""
 NEAR = 12
 """Parts after a hint among which digits must begin."""
+LONG = 9
+"""Digits of a long number."""
+BEFORE = 8
+"""Parts before digits that nobody announced."""
+BESIDE = 60.0
+"""Seconds after a number in which others that belong to it are said."""
 KEYING = 30.0
 """Seconds after an announcement in which keys are the number, and between two keys of a number."""
 
@@ -50,13 +57,14 @@ class Kind(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True):
     """Digits close to one another, said by one party, in one turn or several."""
 
-    party: int
+    before: tuple[Part, ...]
+    """A few parts before it, of the same sentence."""
     parts: tuple[Part, ...]
     """From the first that is a digit to the last, whatever is between."""
     digits: str
-    """Those that are certain, and those between them that only sound alike."""
-    start: float
-    end: float
+    """Those that are certain, and those among them that only sound alike."""
+    certain: int
+    """How many are certain."""
 
 
 class _Found(msgspec.Struct):
@@ -186,30 +194,30 @@ def _answered(reads: Sequence[Read], n: int, kind: Kind, found: _Found) -> None:
         answers += 1
 
 
-def runs(reads: Sequence[Read]) -> list[Run]:
-    """Digits that stand close together, each party by itself, over turns where one goes on soon. By their beginning."""
+def runs(reads: Sequence[Read]) -> Iterator[Run]:
+    """Digits that stand close together, each party by itself, over turns where one goes on soon."""
     parties: dict[int, list[Read]] = {}
     for turn in reads:
         parties.setdefault(turn.turn.party, []).append(turn)
-    found = [run for turns in parties.values() for run in _runs(turns)]
-    return sorted(found, key=lambda run: run.start)
+    for turns in parties.values():
+        yield from _runs(turns)
 
 
 def _runs(turns: Sequence[Read]) -> Iterator[Run]:
-    run: list[tuple[Part, Read]] = []
+    run: list[tuple[Part, Read, int]] = []
     last = apart = 0
     for turn in turns:
         if run and turn.turn.start > run[last - 1][1].turn.end + PAUSE:
             yield from _closed(run[:last])
             run, last, apart = [], 0, 0
-        for part in turn.parts:
+        for n, part in enumerate(turn.parts):
             if part.sort is Sort.AMOUNT or apart >= APART:
                 yield from _closed(run[:last])
                 run, last, apart = [], 0, 0
             if part.sort is Sort.AMOUNT:
                 continue
             if part.digits or run:
-                run.append((part, turn))
+                run.append((part, turn, n))
             if part.sort is Sort.DIGITS or (part.digits and not apart):
                 last, apart = len(run), 0
             elif run and part.sort is Sort.OTHER:
@@ -217,22 +225,33 @@ def _runs(turns: Sequence[Read]) -> Iterator[Run]:
     yield from _closed(run[:last])
 
 
-def _closed(run: Sequence[tuple[Part, Read]]) -> Iterator[Run]:
-    sure = [at for at, (part, _) in enumerate(run) if part.sort is Sort.DIGITS]
-    if not sure:
+def _closed(run: Sequence[tuple[Part, Read, int]]) -> Iterator[Run]:
+    begin = next((at for at, (part, _, _) in enumerate(run) if part.sort is Sort.DIGITS), None)
+    if begin is None:
         return
-    begin = sure[0]
     while begin and run[begin - 1][0].sort is Sort.SOUND:
         begin -= 1
-    parts = tuple(part for part, _ in run[begin:])
-    digits = "".join(part.digits for part, _ in run[sure[0] : sure[-1] + 1])
-    first, end = run[begin][1].turn, run[-1][1].turn
-    yield Run(first.party, parts, digits, first.start, end.end)
+    parts = tuple(part for part, _, _ in run[begin:])
+    _, turn, at = run[begin]
+    since, first = at, max(_announcement(turn, at), at - BEFORE)
+    while since > first and not turn.parts[since - 1].word.text.endswith((".", "?", "!")):
+        since -= 1
+    yield Run(turn.parts[since:at], parts, "".join(part.digits for part in parts), _certain(parts))
+
+
+def _announcement(turn: Read, at: int) -> int:
+    """Where what announces a number ends, of those before a part; 0 = nothing does."""
+    of_language = turn.language
+    phrases = (phrase for some in (of_language.leads, of_language.hints) for each in some.values() for phrase in each)
+    wanted = pattern(tuple(phrases))
+    text = turn.text[: turn.starts[at]].rstrip()
+    return max((turn.after(match.end()) for match in wanted.finditer(text)), default=0) if wanted is not None else 0
 
 
 def spoken(kind: str, run: Run, certainty: float) -> Secret:
-    """A run as a secret."""
-    return Secret(kind, words_of(run.parts), certainty=certainty)
+    """A run as a secret. What is before it goes as well where digits are missing: the first ones may be in it."""
+    parts = run.parts if certainty == 1.0 else run.before + run.parts
+    return Secret(kind, words_of(parts), certainty=certainty)
 
 
 def echoes(reads: Sequence[Read], found: Sequence[tuple[Secret, str]]) -> Iterator[Secret]:
@@ -245,12 +264,32 @@ def echoes(reads: Sequence[Read], found: Sequence[tuple[Secret, str]]) -> Iterat
             ends[max(word.turn for word in secret.words)] = secret.kind, digits
     said, until = ("", ""), -1.0
     for n, turn in enumerate(reads):
-        if turn.turn.start <= until and n not in ends:
+        follows = ends.get(n + 1, said)
+        soon = turn.turn.start <= until or (len(follows[1]) >= LONG and reads[n + 1].turn.party != turn.turn.party)
+        if soon and n not in ends:
             heard = "".join(part.digits for part in turn.parts if part.sort <= Sort.SOUND)
             if _certain(turn.parts) and (len(heard) >= 4 or (len(heard) >= 3 and heard in said[1])):
-                yield Secret(said[0], words_of(turn.parts), certainty=0.7)
+                yield Secret((said[0] or follows[0]), words_of(turn.parts), certainty=0.7)
         if n in ends:
             said, until = ends[n], turn.turn.end + ECHO
+
+
+def beside(reads: Sequence[Read], found: Sequence[tuple[Secret, str]], kind: str) -> Iterator[Secret]:
+    """Short numbers that a party says soon after a long one: what a question asked for that the engine made nothing of."""
+    until: dict[int, float] = {}
+    ends: dict[int, list[SpokenWord]] = {}
+    for secret, digits in found:
+        if len(digits) >= LONG:
+            word = max(secret.words, key=lambda word: (word.turn, word.index))
+            ends.setdefault(word.turn, []).append(word)
+    for n, turn in enumerate(reads):
+        party = turn.turn.party
+        first = _first(turn.parts)
+        if first is not None and turn.turn.start <= until.get(party, -1.0) and n not in ends:
+            last = max(at for at, part in enumerate(turn.parts) if part.digits)
+            yield Secret(kind, words_of(turn.parts[first : last + 1]), certainty=0.5)
+        for word in ends.get(n, ()):
+            until[word.party] = turn.turn.end + BESIDE
 
 
 def keyed(keys: Sequence[KeyPressed]) -> Iterator[tuple[KeyPressed, ...]]:
@@ -265,10 +304,9 @@ def keyed(keys: Sequence[KeyPressed]) -> Iterator[tuple[KeyPressed, ...]]:
     yield from (tuple(run) for run in parties.values() if run)
 
 
-def keys_after(keys: Sequence[KeyPressed], since: float, seconds: float = KEYING) -> tuple[KeyPressed, ...]:
+def keys_after(keys: Sequence[KeyPressed], since: float) -> tuple[KeyPressed, ...]:
     """Those pressed from then on, one soon after the other."""
-    out: list[KeyPressed] = []
-    for key in keys:
-        if since <= key.at <= (out[-1].at if out else since) + seconds:
-            out.append(key)
-    return tuple(out)
+    first = last = bisect_left(keys, since, key=lambda key: key.at)
+    while last < len(keys) and keys[last].at <= (keys[last - 1].at if last > first else since) + KEYING:
+        last += 1
+    return tuple(keys[first:last])

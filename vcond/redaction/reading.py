@@ -85,6 +85,8 @@ def _parts(turn: Turn, language: Language) -> Iterator[Part]:
                 digits = "".join(str(int(c)) for c in found if c.isdecimal())
                 plain = found[-1].isdigit()
                 yield Part(word, Sort.AMOUNT if amount else Sort.DIGITS if plain else Sort.SOUND, found, digits)
+            elif found in language.ordinals:
+                yield Part(word, Sort.SOUND, found, language.ordinals[found])
             elif found in language.sounds:
                 yield Part(word, Sort.SOUND, found, language.sounds[found])
             else:
@@ -106,6 +108,8 @@ def _valued(parts: list[Part], language: Language) -> Iterator[Part]:
             yield Part(part.word, Sort.DIGITS, part.text, _zeros(language.scales[part.text], parts[at + 1 : at + 3]))
         elif after is not None and _tens(part, language) and language.digits.get(after.text, "") in _ONES:
             yield Part(part.word, part.sort, part.text, part.digits[0])
+        elif part.sort is Sort.AMOUNT and at and parts[at - 1].sort is Sort.DIGITS and "," in part.word.text:
+            yield Part(part.word, Sort.DIGITS, part.text, part.digits)  # 020 314,000 is no amount
         else:
             yield part
         times = 1

@@ -1,7 +1,15 @@
 """What vcond's own finders find, in texts as engines write them."""
 
+import re
+import sys
+
 import pytest
 from finders_kit import conversation, kinds, left
+
+from vcond.base.errors import ConfigError
+from vcond.redaction.config import RedactionConfig
+from vcond.redaction.contract import KeyPressed, Secret, SpokenWord
+from vcond.redaction.finding import FinderError, finders, found
 
 CARD = "4532 0151 1283 0366"
 
@@ -92,3 +100,131 @@ def test_other_kinds(text, kind):
 )
 def test_what_is_no_secret_stays(text):
     assert left(conversation((0, text))) == [text]
+
+
+def test_what_is_asked_for_beside_a_card_goes_though_the_engine_lost_the_question():
+    spoken = conversation(
+        (0, "my card number is 4532 0151 1283 0366"),
+        (1, "and the key lead lead"),
+        (0, "well let me see 6 8 5"),
+    )
+    assert left(spoken)[1:3] == ["and the key lead lead", "well let me see _ _ _"]
+    assert left(conversation((1, "and the key lead lead"), (0, "well let me see 6 8 5")))[1] == "well let me see 6 8 5"
+
+
+def test_a_number_that_was_misheard_goes_when_it_is_read_back():
+    spoken = conversation((0, "it is do one for 4842"), (1, "I have 2 2 1 8 7 9 7 9 7 2 4 4 2"))
+    assert left(spoken) == ["_ _ _ _ _ _", "_ _ _ _ _ _ _ _ _ _ _ _ _ _ _"]
+
+
+def test_what_is_before_digits_that_nobody_announced_goes_within_its_sentence():
+    spoken = conversation((0, "Good morning. The iPad is GB88 the FCT 0044 00873 5971 555. Did you get it?"))
+    assert left(spoken) == ["Good morning. _ _ _ _ _ _ _ _ _ _ Did you get it?"]
+
+
+def test_a_number_ends_where_its_party_pauses_for_long():
+    spoken = conversation((0, "my card number is 4532 0151"), (0, "two large ones please"), pause=10.0)
+    assert left(spoken)[1] == "two large ones please"
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "expected"),
+    [
+        ({"words": {"project": ["Blue Heron"]}}, "it is about blue heron, again", "it is about _ _ again"),
+        (
+            {"patterns": {"policy": r"k ?d \d{6}"}},
+            "the policy. K D four double one, two three six",
+            "the policy. _ _ _ _ _ _ _ _",
+        ),
+        ({"numbers": {"customer": ["customer number"]}}, "my customer number is 3 9 3", "my customer number _ _ _ _"),
+        (
+            {"numbers": {"pin": ["pin code"]}, "digits": {"pin": 4}},
+            "the pin code is 3 9 3 1 and I am Ann of the shop",
+            "the pin code _ _ _ _ _ and I am Ann of the shop",
+        ),
+    ],
+)
+def test_the_operators_own(own, text, expected):
+    assert left(conversation((0, text)), settings={"own": own}) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"settings": {"own": {"patterns": {"a": "("}}}}, "redaction.settings.own.patterns"),
+        ({"settings": {"own": {"wrods": {}}}}, "redaction.settings.own"),
+        ({"settings": {"own": {"words": {"a": ["..."]}}}}, "redaction.settings.own.words"),
+        ({"settings": {"own": {"words": {"Not A Name": ["a"]}}}}, "redaction.settings.own"),
+        ({"settings": {"cards": {"a": 1}}}, "redaction.settings.cards"),
+        ({"settings": {"acme": {}}}, "redaction.settings.acme"),
+        ({"finders": ("crads",)}, "there is no finder 'crads'"),
+        ({"languages": ("xx",)}, "redaction.languages"),
+    ],
+)
+def test_what_is_wrong_in_the_configuration_is_named(config, says):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        finders(RedactionConfig(**config))
+
+
+class Wrong:
+    name, kinds = "wrong", ("card",)
+
+    def __init__(self, says):
+        self.says = says
+
+    def find(self, conversation):
+        yield self.says(conversation)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda it: 1 / 0,
+        lambda it: Secret("other"),
+        lambda it: Secret("card", turns=(7,)),
+        lambda it: Secret("card", words=(SpokenWord(0, 0, 0, 9, "4532"),)),
+        lambda it: Secret("card", keys=(KeyPressed(0, 0, 0.0, "4"),)),
+    ],
+)
+def test_a_finder_that_fails_or_says_what_is_not_there_lets_nothing_pass(says):
+    with pytest.raises(FinderError) as why:
+        found([Wrong(says)], conversation((0, "4532 0151")))
+    assert "4532" not in str(why.value)
+    assert why.value.__cause__ is None
+
+
+def test_odd_words_are_read_and_nothing_takes_longer_than_its_words():
+    words = [
+        "",
+        "٤" * 5_000,
+        "\x00",
+        "\N{RIGHT SINGLE QUOTATION MARK}",
+        "@",
+        "4" * 100_000,
+        "\ud800",
+        "double",
+        "hundred",
+        "and",
+    ]
+    assert kinds(conversation((0, "card number " + " ".join(words)), (1, ""), (0, "double double hundred"))) <= {
+        "card", "telephone", "security-code",
+    }  # fmt: skip
+
+
+def test_the_work_grows_with_the_words():
+    def calls(times: int) -> int:
+        made, count = finders(RedactionConfig()), 0
+
+        def counted(frame, event, arg):
+            nonlocal count
+            count += event == "call"
+
+        spoken = conversation(*[(n % 2, "my card number is 4532 0151 1283 0366 okay") for n in range(times)])
+        sys.setprofile(counted)
+        try:
+            found(made, spoken)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(160) < 5 * calls(40)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from vcond.redaction.contract import CARD, CARD_EXPIRY, SECURITY_CODE
+from vcond.redaction.contract import CARD, CARD_EXPIRY, SECURITY_CODE, Secret
 from vcond.redaction.finders.spoken_numbers import Number, NumberFinder
+from vcond.redaction.numbers import LONG, beside
+from vcond.redaction.reading import Read
 
 SHORTEST, LONGEST = 13, 19
 """Digits of a card's number (ISO/IEC 7812-1, with the shorter ones of old)."""
-DENSE = 9
-"""Digits in a row that are taken for a card's of which the engine lost some: it writes 9 to 16 of 16."""
 
 
 def luhn(digits: str) -> bool:
@@ -34,8 +35,12 @@ class CardFinder(NumberFinder):
         Number(CARD_EXPIRY, 2, lambda digits: len(digits) >= 4),
     )
 
-    def bare(self, digits: str) -> tuple[str, float] | None:
+    def bare(self, digits: str, certain: int) -> tuple[str, float] | None:
         """Long ones, for certain where Luhn agrees."""
-        if len(digits) < DENSE:
+        if len(digits) < LONG or 2 * certain < len(digits):
             return None
         return CARD, 0.5 if len(digits) < SHORTEST else 1.0 if len(digits) <= LONGEST and luhn(digits) else 0.8
+
+    def beside(self, reads: Sequence[Read], found: Sequence[tuple[Secret, str]]) -> Iterable[Secret]:
+        """Codes and dates are said soon after the number."""
+        return beside(reads, [one for one in found if one[0].kind == CARD], SECURITY_CODE)

@@ -37,6 +37,7 @@ class OwnFinder(NumberFinder):
     """``own``."""
 
     name: ClassVar[str] = "own"
+    has_settings: ClassVar[bool] = True
 
     def __init__(self, options: FinderOptions) -> None:
         try:

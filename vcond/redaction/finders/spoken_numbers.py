@@ -41,8 +41,11 @@ class NumberFinder:
 
     name: ClassVar[str]
     numbers: tuple[Number, ...]
+    has_settings: ClassVar[bool] = False
 
     def __init__(self, options: FinderOptions) -> None:
+        if options.settings and not self.has_settings:
+            raise ConfigError("has no settings", f"redaction.settings.{self.name}")
         self._languages = languages(options)
         self._default = self._languages[options.languages[0]]
         self._asked = [self._kind(number) for number in self.numbers]
@@ -64,24 +67,32 @@ class NumberFinder:
         """What it finds."""
         return tuple(number.kind for number in self.numbers)
 
-    def bare(self, digits: str) -> tuple[str, float] | None:
-        """What digits in a row are that nobody announced, spoken or keyed, and how certainly."""
+    def bare(self, digits: str, certain: int) -> tuple[str, float] | None:
+        """What digits in a row are that nobody announced, spoken or keyed, and how certainly; so many of them are digits
+        for certain.
+        """
+
+    def beside(self, _reads: Sequence[Read], _found: Sequence[tuple[Secret, str]]) -> Iterable[Secret]:
+        """What belongs to what was found."""
+        return ()
 
     def find(self, conversation: Conversation) -> Iterable[Secret]:
         """All of them."""
         reads = read(conversation, self._languages, self._default)
         found = [one for kind in self._asked for one in announced(reads, kind)]
         for run in runs(reads):
-            what = self.bare(run.digits)
+            what = self.bare(run.digits, run.certain)
             if what is not None:
                 found.append((spoken(what[0], run, what[1]), run.digits))
         yield from (secret for secret, _ in found)
         yield from echoes(reads, found)
+        yield from self.beside(reads, found)
         yield from self._keys(reads, conversation.keys)
 
     def _keys(self, reads: Sequence[Read], keys: Sequence[KeyPressed]) -> Iterator[Secret]:
         for run in keyed(keys):
-            what = self.bare("".join(key.digit for key in run if key.digit.isdecimal()))
+            digits = "".join(key.digit for key in run if key.digit.isdecimal())
+            what = self.bare(digits, len(digits))
             if what is not None:
                 yield Secret(what[0], keys=run, certainty=what[1])
         for kind in self._asked if keys else ():

@@ -101,9 +101,9 @@ ENGLISH = Language(
             r"\bssn\b",
         ),
         EMAIL: (
-            r"e ?mail(?: address)?(?: is)?",
+            r"e ?mail address(?:es)?(?: is)?",
+            r"e ?mail is",
             r"write to me at",
-            r"send (?:it|that|this|them) to",
         ),
         BIRTH_DATE: (
             r"(?:date|day|data) of birth",
@@ -122,13 +122,14 @@ ENGLISH = Language(
         ),
         IBAN: (r"\baccount\b",),
         NATIONAL_NUMBER: (r"\bsocial\b", r"\binsurance\b"),
-        BIRTH_DATE: (r"\bborn\b", r"\bbirth\w*\b"),
+        EMAIL: (r"(?:e ?)?mail(?: is)?", r"(?:send|write|mail) (?:it |that |this |them |me )?to"),
+        BIRTH_DATE: (r"born", r"birth\w*", r"(?:day|date|data|latest?) (?:of|on) (?:bird|berth|board|burn)"),
     },
     asks=(
         r"\b(?:what|which|whats|what's|can|could|may|would|please|give|tell|read|need|have|take|confirm|type|enter|spell)\b",
         r"^and\b",
     ),
     at=frozenset(("at", "@")),
-    dot=frozenset(("dot", "point", ".")),
-    domains=frozenset(["com", "org", "net", "edu", "gov", "info", "io", "uk", "us", "de", "eu", "ie", "ca", "au", "biz"]),
+    dot=frozenset(("dot", "point", "not")),
+    domains=frozenset(["com", "org", "net", "edu", "gov", "info", "io", "uk", "de", "eu", "ie", "ca", "au", "biz"]),
 )  # fmt: skip

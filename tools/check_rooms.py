@@ -24,7 +24,7 @@ TABLE: dict[str, set[str]] = {
     "call": {"policy", *PLAIN},
     "media": PLAIN,
     "sip": {"base"},
-    "vcon": {"call", *PLAIN},
+    "vcon": {"policy", "call", *PLAIN},
     "redaction": {"call", "media", "vcon", *PLAIN},
     "journal": {"call", "storage", "base"},
     "speech": {"call", "media", "journal", "storage", "base"},
@@ -32,7 +32,7 @@ TABLE: dict[str, set[str]] = {
     "delivery": {"vcon", "sdk", "storage", "base"},
     "records": {"call", "vcon", "journal", "delivery", "sdk", "storage", "base"},
     "testing": {"call", "media", "sdk", "speech.engine", "redaction.contract", *PLAIN},
-    "config": {"redaction", "speech", "delivery", "records", "base"},
+    "config": {"policy", "call", "redaction", "speech", "delivery", "records", "base"},
     "capture": {"policy", "call", "media", "journal", "speech", "sdk", "config", "storage", "base"},
     "publish": {
         "policy",
@@ -81,7 +81,7 @@ TABLE: dict[str, set[str]] = {
 }
 JOBS = {
     "base": "errors, time, waits before another try, logs, metrics, tasks, systemd, TLS contexts",
-    "policy": "who may do what with what is recorded: pause it, let it go on. Pure",
+    "policy": "who may do what with what is recorded: pause it, let it go on, agree to it or refuse. Pure",
     "storage": "the one door to the disk, for reading and writing; encryption of what is kept, and its keys",
     "call": "events, the call as a fold over them, causes, merging. Pure",
     "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",

@@ -55,6 +55,9 @@ def sections() -> Iterator[Section]:
         if field.name in PLUGINS:
             for name, kind in plugins(PLUGINS[field.name]).items():
                 yield from _section(f"[adapters.{name}]" if field.name == "adapters" else f"[[sinks]] {name}", kind)
+        elif isinstance(field.type, types.ListType):
+            assert isinstance(field.type.item_type, types.StructType)
+            yield from _section(f"[[{field.name}]]", field.type.item_type.cls)
         else:
             assert isinstance(field.type, types.StructType)
             yield from _section(f"[{field.name}]", field.type.cls)

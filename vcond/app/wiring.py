@@ -22,6 +22,7 @@ from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import LiveFeed
 from vcond.capture.pressure import PressureWatch
 from vcond.capture.registry import CallRegistry
+from vcond.capture.rules import Rules
 from vcond.config import Loaded, naming_files
 from vcond.delivery import FormedSink, Outbox
 from vcond.journal import CallJournal, Store
@@ -115,6 +116,7 @@ class Parts:
             discard=self._merged,
             facts=lambda: facts(self.speech),
             recognition_options=Routes(self.config.speech).recognition_options,
+            terms_of_call=Rules(self.config.policy).terms_of_call,
             pressure=PressureWatch(FreeSpace(files.free)),
         )
         self.squeezer = Squeezer(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vcond.base.time import SECOND, Instant
-from vcond.call.events import NO_ENGINE, SpanKind
+from vcond.call.events import NO_CONSENT, NO_ENGINE, SpanKind
 from vcond.call.spans import HEARD
 from vcond.call.state import Call, Track
 
@@ -26,7 +26,9 @@ LEAST_LOST: Final = 1.0
 OTHER: Final = "other"
 """In metrics, the code of a warning that a plug-in thought of."""
 
-HARMLESS: Final = frozenset({"audio-while-inactive", "clock-stepped", "not-merged", "paused", "vocabulary"})
+HARMLESS: Final = frozenset(
+    {"audio-while-inactive", "clock-stepped", "no-consent", "not-merged", "paused", "vocabulary"}
+)
 """Codes of what is told and took nothing out of the record that should be in it."""
 HINTS: Final[Mapping[str, str]] = {
     "audio-lost": "check for packet loss between the PBX and vcond, and the load of this machine",
@@ -50,6 +52,7 @@ HINTS: Final[Mapping[str, str]] = {
     "merged-late": "nothing to do: the calls were found to be one after they had begun",
     "no-audio": "vcond check tests whether the PBX reaches vcond; then check firewall and NAT between the two",
     "no-bye": "check the network to the PBX: its end of the recording did not arrive",
+    "no-consent": "nothing to do: what was not agreed to is not kept; [[policy]] and the announcement decide that",
     "no-engine": "set speech.engine and install a model: vcond model get",
     "not-delivered": "vcond outbox shows why; vcond outbox retry sends again",
     "not-merged": "nothing to do: the rest of the call is in the other record",
@@ -98,7 +101,7 @@ def diagnose(call: Call, sounds: Mapping[int, str] | None = None, now: Instant |
         lost = sum(_seconds(track, SpanKind.LOST) for track in call.tracks if track.party == party.index)
         if lost >= LEAST_LOST:
             found.append(Diagnosis("audio-lost", f"party {party.index}: {lost:.1f} s of audio lost", party.index))
-    found += [*_texts(call), *_pauses(call)]
+    found += [*_texts(call), *_pauses(call), *_withheld(call)]
     return list(dict.fromkeys(found))
 
 
@@ -112,6 +115,8 @@ def diagnose_audio(call: Call, sounds: Mapping[int, str] | None = None, now: Ins
     unanswered = call.answered is None and (call.disposition is not None or not audible)
     for party in call.parties:
         tracks = [track for track in call.tracks if track.party == party.index]
+        if party.index not in audible and call.consents.withheld(party.index, "recording"):
+            continue  # it may have spoken
         if party.index not in audible:
             if (tracks or len(call.parties) <= 2) and not unanswered and not early:
                 code = "one-way-audio" if audible else "no-audio"
@@ -173,6 +178,7 @@ def _texts(call: Call) -> Iterator[Diagnosis]:
     late = waiting + failed.pop("deadline", 0)
     if late and (call.ended is not None or (call.speech_states and call.speech_states[-1].state == "deferred")):
         yield Diagnosis("texts-deferred", f"{late} utterances have no text yet")
+    failed.pop(NO_CONSENT, 0)
     if count := failed.pop(NO_ENGINE, 0):
         yield Diagnosis("no-engine", f"{count} utterances have no text: there was no engine")
     if failed:
@@ -182,6 +188,13 @@ def _texts(call: Call) -> Iterator[Diagnosis]:
 def _pauses(call: Call) -> Iterator[Diagnosis]:
     if call.pauses:
         yield Diagnosis("paused", "recording was paused for a part of it", wrong=False)
+
+
+def _withheld(call: Call) -> Iterator[Diagnosis]:
+    for party in call.parties:
+        if call.consents.withheld(party.index, "recording"):
+            text = f"party {party.index}: not all of it is kept, for want of consent"
+            yield Diagnosis("no-consent", text, party.index, wrong=False)
 
 
 def _seconds(track: Track, kind: SpanKind) -> float:

@@ -17,6 +17,7 @@ import msgspec
 
 from vcond.base.time import Instant
 from vcond.call.causes import Cause, Disposition
+from vcond.policy.consent import PURPOSES, Purpose, Terms
 
 Direction = Literal["inbound", "outbound", "internal", "unknown"]
 """As the company that runs the PBX sees the call."""
@@ -43,6 +44,8 @@ class SpanKind(StrEnum):
     """The party, or the platform for it, sent nothing because of hold."""
     PAUSED = "paused"
     """Recording was paused: it was not kept, on purpose."""
+    WITHHELD = "withheld"
+    """The party, or one that is heard on the same line, had not agreed to be recorded: it was not kept, on purpose."""
     ABSENT = "absent"
     """The party was not connected: before it joined, after it left."""
 
@@ -68,6 +71,8 @@ class PartyInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """The party asked that neither number nor name be shown (CLIR, ``Privacy: id``, presentation prohibited). It stays
     so. What is given beside it is shown nowhere, but for type, role, org and dept. Words for it in ``tel``, ``sip`` and
     ``name`` (``anonymous``, ``Private Caller``) need no flag: see ``vcond.call.hidden``."""
+    several: bool = False
+    """It is no person but a line on which several are heard, whom the source does not part."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -262,6 +267,38 @@ class PauseOverridden(Event, frozen=True, tag=True):
     """In the words of whoever did it."""
 
 
+class PolicyApplied(Event, frozen=True, tag=True):
+    """What of the call may be kept, from its beginning on, whenever it is told."""
+
+    terms: Terms | None = None
+    """Of the rule that the call matches; None = none does (any more)."""
+
+
+How = Literal["announcement", "key", "words", "page", "header", "variable", "metadata", "operator", "other"]
+"""In which way consent was asked for, or told."""
+
+
+class Consent(Event, frozen=True, tag=True):
+    """A party was asked, agreed, refused, or took back what it had agreed to; ``at`` is when it did."""
+
+    party: int
+    state: Literal["asked", "granted", "denied", "withdrawn"]
+    how: How = "other"
+    evidence: dict[str, str] = {}
+    """What proves it: ``announcement``, ``sha256``, ``text``, ``system``. Bounded, see ``vcond.policy.consent``; what is
+    longer is cut off. No secret."""
+    purposes: tuple[Purpose, ...] = PURPOSES
+
+
+class Released(Event, frozen=True, tag=True):
+    """From ``since`` on what a party says is kept, for a purpose. Never an adapter's."""
+
+    party: int
+    purpose: Purpose
+    since: Instant
+    """Before ``at`` where what was buffered is kept now."""
+
+
 class Utterance(Event, frozen=True, tag=True):
     """Somebody spoke: samples ``[start, stop)`` of a track, to be transcribed."""
 
@@ -294,6 +331,8 @@ class Transcribed(Event, frozen=True, tag=True):
 
 NO_ENGINE: Final = "no-engine"
 """Why an utterance has no text for which nobody was to be asked."""
+NO_CONSENT: Final = "no-consent"
+"""Why an utterance has no text whose party agreed to none."""
 
 
 class Untranscribed(Event, frozen=True, tag=True):
@@ -398,6 +437,7 @@ AnyEvent = (
     | TrackOpened | Span | TrackClosed
     | Held | Retrieved | Muted | Unmuted | Dtmf
     | Transferred | Merged | MergedInto | RecordingPaused | RecordingResumed | PauseOverridden
+    | PolicyApplied | Consent | Released
     | Utterance | Transcribed | Untranscribed | SpeechState
     | Tagged | CallAttribute | AdapterState | Warned | Interrupted | Recovered | CallEnded | Amending | Published | Unknown
 )  # fmt: skip

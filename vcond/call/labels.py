@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from vcond.base.time import Instant
 from vcond.call import events as ev
-from vcond.call.state import Call, Moment
+from vcond.call.parties import Moment
+from vcond.call.state import Call
 
 
 def labels(state: Call, end: Instant) -> Iterator[ev.Span]:
@@ -20,11 +21,15 @@ def labels(state: Call, end: Instant) -> Iterator[ev.Span]:
             yield from _spans(track.index, _not_received(track.spans, max(0, start), stop), ev.SpanKind.HELD, end)
     for track in state.tracks:
         yield from _spans(track.index, track.spans.hold_edges(track.rate), ev.SpanKind.HELD, end)
-    for pause in state.pauses:
-        for track in state.tracks:
-            start = max(0, state.position(pause.start, track.rate))
-            stop = state.position(pause.stop or end, track.rate)
-            yield from _spans(track.index, [(start, stop)], ev.SpanKind.PAUSED, end)
+    for track in state.tracks:
+        for kind, windows in (
+            (ev.SpanKind.WITHHELD, state.consents.withheld(track.party, "recording")),
+            (ev.SpanKind.PAUSED, state.pauses),
+        ):
+            for window in windows:
+                start = max(0, state.position(window.start, track.rate))
+                stop = state.position(window.stop or end, track.rate)
+                yield from _spans(track.index, [(start, stop)], kind, end)
 
 
 def _spans(track: int, parts: Iterable[tuple[int, int]], kind: ev.SpanKind, at: Instant) -> Iterator[ev.Span]:

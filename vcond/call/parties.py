@@ -42,6 +42,16 @@ class Party:
         return bool(self.presences) and self.presences[-1].left is None
 
 
+@dataclass(slots=True, frozen=True)
+class Moment:
+    """A line of the party history: join drop hold unhold mute unmute keydown keyup (core-04 section 4.3)."""
+
+    at: Instant
+    party: int
+    event: str
+    button: str = ""
+
+
 def described(old: ev.PartyInfo, new: ev.PartyInfo) -> ev.PartyInfo:
     """What is known of a party when more is told of it: what is said anew counts, what is not stays."""
     changed = {name: getattr(new, name) for name in new.__struct_fields__ if getattr(new, name)}

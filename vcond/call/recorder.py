@@ -16,6 +16,7 @@ from vcond.base.errors import ProtocolError
 from vcond.base.time import SECOND, Instant, seconds
 from vcond.call import events as ev
 from vcond.call.causes import NO_CAUSE, Cause, disposition
+from vcond.call.consenting import Review
 from vcond.call.labels import labels
 from vcond.call.merge import Merge, merge
 from vcond.call.state import Call
@@ -85,7 +86,7 @@ class CallLog(ABC):
         """Show words to whoever watches, but none that a pause touches: a final that it touches has no text."""
         if not self.watched():
             return
-        if self.state.paused_in(since, until):
+        if self.state.hidden_in(since, until, party, "transcription"):
             text = ""
         if text or kind == "final":
             zero, who = self.state.opened, self.state.parties[party].who
@@ -145,6 +146,7 @@ class Recorder(CallLog, Generic[T]):
         self._events = 0
         self._switches = 0
         self._full = False
+        self.review = Review(self)
         self._pausing: dict[str, str] = {}
         """Why each party, by key, had paused the call before this one, until it is here."""
 
@@ -182,12 +184,17 @@ class Recorder(CallLog, Generic[T]):
         at = Instant(min(max(at, self.state.opened), self.now() + FUTURE))
         for track in self.tracks:
             track.close(at=at)
+            track.aside.drop()
         for span in labels(self.state, at):
             self.record(span)
         for party in self.state.parties:
             if party.here:
                 self.record(ev.PartyLeft(at=at, party=party.index, cause=cause))
-        heard = any(kind is ev.SpanKind.RECEIVED for track in self.state.tracks for _, _, kind in track.spans)
+        heard = any(
+            kind in {ev.SpanKind.RECEIVED, ev.SpanKind.WITHHELD}
+            for track in self.state.tracks
+            for _, _, kind in track.spans
+        )
         why = None if heard or self.state.answered is not None else disposition(cause)
         end = ev.CallEnded(at=at, cause=cause, disposition=why, by=by)
         self.over = True
@@ -246,6 +253,7 @@ class Recorder(CallLog, Generic[T]):
         other.tracks = []
         other.over = True
         other.record(ev.MergedInto(at=at, call=self.uuid))
+        self.review.look()
         return change
 
     @property
@@ -275,8 +283,9 @@ class Recorder(CallLog, Generic[T]):
         if not self.state.opened - PAST <= event.at <= now + FUTURE:
             self.odd(event, "lies in the future" if event.at > now else "lies long before the call")
             event = msgspec.structs.replace(event, at=now)
-        if isinstance(event, ev.Dtmf) and self.state.secret(event.at):
-            return  # nothing dialled while recording is paused is kept
+        if (meant := self.review.meant(event)) is None:
+            return
+        event = meant
         if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
@@ -289,6 +298,7 @@ class Recorder(CallLog, Generic[T]):
             for track in self.tracks:
                 track.take_back(event.at)
         self.show(event)
+        self.review.told(event)
 
     def _not_before(self, event: ev.Event) -> Instant:
         """Nobody is in a call, and nobody answers it, before it is one."""

@@ -13,13 +13,16 @@ from typing import Any
 
 from msgspec import structs
 
-from vcond.base.time import EPOCH, MILLI, Instant, nanos, samples
+from vcond.base.time import EPOCH, Instant, nanos, samples
 from vcond.call import events as ev
 from vcond.call.causes import NO_CAUSE, Cause, Disposition
+from vcond.call.consents import Consents
 from vcond.call.hidden import asks
-from vcond.call.parties import Party, Presence, described
+from vcond.call.intervals import Interval, outside, touches
+from vcond.call.parties import Moment, Party, Presence, described
 from vcond.call.spans import Spans
 from vcond.policy import pausing
+from vcond.policy.consent import Purpose
 
 LONGEST_PRESS = 60_000
 """Milliseconds; a key is not held longer."""
@@ -44,16 +47,6 @@ class Track:
     closed: Instant | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Moment:
-    """A line of the party history: join drop hold unhold mute unmute keydown keyup (core-04 section 4.3)."""
-
-    at: Instant
-    party: int
-    event: str
-    button: str = ""
-
-
 @dataclass(slots=True)
 class Speech:
     """An utterance and what became of it."""
@@ -62,20 +55,6 @@ class Speech:
     transcript: ev.Transcribed | None = None
     failed: str = ""
     """Why there will be no transcript; empty while there may be one."""
-
-
-@dataclass(slots=True)
-class Interval:
-    """A stretch of time that ``stop`` closes (None = still open)."""
-
-    start: Instant
-    stop: Instant | None = None
-    reason: str = ""
-    by: str = ""
-    party: int | None = None
-    overridden_by: str = ""
-    """Who ended a pause that was another's to end; empty = whoever made it did."""
-    override_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -114,6 +93,8 @@ class Call:
     warnings: list[ev.Warned] = field(default_factory=list)
     pauses: list[Interval] = field(default_factory=list)
     """When nothing was to be kept."""
+    consents: Consents = field(default_factory=Consents)
+    """Who agreed to what, and what is not kept of whom for want of it."""
     interruptions: list[Interval] = field(default_factory=list)
     """When vcond was not there, from a crash or stop to its next start."""
     merged: list[str] = field(default_factory=list)
@@ -152,25 +133,17 @@ class Call:
         alone = window is not None and (window.stop is None or self.last <= window.stop)
         return max(self.opened, window.start if window is not None and alone else self.last)
 
-    def secret(self, at: Instant) -> bool:
+    def secret(self, at: Instant, party: int) -> bool:
         """Whether what happened then, and is told now, must not be kept. Stamps of others are not exact: now counts too."""
-        return self.paused or self.paused_in(at, Instant(at + 1))
+        return self.paused or self.hidden_in(at, Instant(at + 1), party) or not self.consents.keeps(party, "recording")
 
-    def paused_in(self, start: Instant, stop: Instant) -> bool:
-        """Whether recording was paused for any of ``[start, stop)``."""
-        return any(pause.start < stop and (pause.stop is None or start < pause.stop) for pause in self.pauses)
+    def hidden_in(self, start: Instant, stop: Instant, party: int, purpose: Purpose = "recording") -> bool:
+        """Whether anything of a party in ``[start, stop)`` is not kept: paused, or without consent."""
+        return touches(self.pauses, start, stop) or touches(self.consents.withheld(party, purpose), start, stop)
 
     def unpaused(self, start: int, stop: int, rate: int) -> list[tuple[int, int]]:
         """The parts of ``[start, stop)`` of a track that no pause touches, a sample away from each."""
-        parts = [(start, stop)]
-        passed = self.at(start, rate) - MILLI
-        for pause in self.pauses:
-            if pause.stop is not None and pause.stop < passed:
-                continue  # asked for each frame, and a call may have had thousands of pauses
-            first = self.position(pause.start, rate) - 1
-            last = stop if pause.stop is None else self.position(pause.stop, rate) + 1
-            parts = [part for a, b in parts for part in ((a, min(b, first)), (max(a, last), b)) if part[0] < part[1]]
-        return parts
+        return outside(self.pauses, self.opened, [(start, stop)], rate)
 
     def at(self, position: int, rate: int) -> Instant:
         """The moment of a position in a track of ``rate`` Hz."""
@@ -225,6 +198,7 @@ def _joined(call: Call, e: ev.PartyJoined) -> bool:
     party.told = described(party.told, e.who)
     party.presences.append(Presence(e.at))
     call.history.append(Moment(e.at, e.party, "join"))
+    call.consents.review(call.parties, e.at)
     return True
 
 
@@ -232,6 +206,7 @@ def _party_described(call: Call, e: ev.PartyDescribed) -> bool:
     party = _party(call, e.party)
     if party is not None:
         party.told = described(party.told, e.who)
+        call.consents.review(call.parties, e.at)
     return party is not None
 
 
@@ -308,6 +283,7 @@ def _transferred(call: Call, e: ev.Transferred) -> bool:
 def _merged(call: Call, e: ev.Merged) -> bool:
     call.merged.append(e.call)
     ours, call.pauses = call.pauses, []  # its pauses begin and end by themselves, and ours go on
+    terms = call.consents.terms
     for plain in e.events:
         try:
             call.apply(ev.decode(plain))
@@ -315,6 +291,8 @@ def _merged(call: Call, e: ev.Merged) -> bool:
             call.odd += 1
     call.pauses = sorted([*ours, *call.pauses], key=lambda pause: pause.start)
     call.history.sort(key=lambda moment: moment.at)  # stable: what happened at once keeps its order
+    call.consents.terms = terms or call.consents.terms
+    call.consents.review(call.parties, e.at)
     return True
 
 
@@ -341,6 +319,26 @@ def _overridden(call: Call, e: ev.PauseOverridden) -> bool:
     for pause in ending:
         pause.stop, pause.overridden_by, pause.override_reason = max(pause.start, e.at), e.by, e.reason
     return bool(ending)
+
+
+def _consent(call: Call, e: ev.Consent) -> bool:
+    party = _party(call, e.party)
+    if party is None:
+        return False
+    call.consents.take(e, call.parties)
+    if call.consents.takes_name(e.party):
+        party.told = structs.replace(party.told, hidden=True)
+    return True
+
+
+def _policy(call: Call, e: ev.PolicyApplied) -> bool:
+    call.consents.terms = e.terms
+    call.consents.review(call.parties, e.at)
+    return True
+
+
+def _released(call: Call, e: ev.Released) -> bool:
+    return call.consents.release(e.party, e.purpose, e.since)
 
 
 def _interrupted(call: Call, e: ev.Interrupted) -> bool:
@@ -473,6 +471,9 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.CallAttribute: _fact,
     ev.AdapterState: _adapter_state,
     ev.Warned: _warned,
+    ev.Consent: _consent,
+    ev.PolicyApplied: _policy,
+    ev.Released: _released,
     ev.Interrupted: _interrupted,
     ev.Recovered: _recovered,
     ev.CallEnded: _ended,

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from vcond.base.errors import BadMediaError
 from vcond.base.time import SECOND, Instant, nanos, samples
 from vcond.call import events as ev
+from vcond.call.intervals import outside
 from vcond.call.merge import Merge
 from vcond.call.state import Call
+from vcond.policy.consent import Verdict
 
 Pcm = NDArray[np.int16]
 """Shape (samples,): one channel of 16-bit audio."""
@@ -66,6 +68,23 @@ class Placing(Protocol):
         """Nothing more comes: return all that waited."""
 
 
+class Aside(Protocol):
+    """What is kept when consent comes, and else by nobody; see ``vcond.media.placement.put_aside``."""
+
+    @property
+    def first(self) -> int | None:
+        """The position of the first sample that is there."""
+
+    def put(self, start: int, pcm: Pcm, most: int) -> None:
+        """Add samples; of more than ``most`` the oldest are gone."""
+
+    def take(self) -> Iterable[tuple[int, Pcm]]:
+        """All of it, in order."""
+
+    def drop(self) -> None:
+        """Nothing of it is there any more."""
+
+
 class Owner(Protocol):
     """The call of a track, as the track sees it."""
 
@@ -91,7 +110,7 @@ class TrackRecorder(ABC, Generic[C]):
 
     def __init__(
         self, owner: C, index: int, party: int, *, rate: int, at: Instant,
-        timeline: Placing | None, decode: Callable[[bytes], Pcm],
+        timeline: Placing | None, decode: Callable[[bytes], Pcm], aside: Aside,
     ) -> None:  # fmt: skip
         """``decode`` may raise BadMediaError. Without a ``timeline`` the track takes nothing."""
         self.owner = owner
@@ -101,6 +120,7 @@ class TrackRecorder(ABC, Generic[C]):
         self.shift = 0
         self.last_frame = at
         self.closed = False
+        self.aside = aside
         self._written: int | None = None
         """Where the audio ends that was kept last."""
         self._zero = owner.state.opened
@@ -172,6 +192,16 @@ class TrackRecorder(ABC, Generic[C]):
                 self._settled = now
                 self.settle()
 
+    def consented(self) -> None:
+        """Whether its party's voice may be kept is known better: what was put aside is kept now, waits on, or is gone."""
+        verdict = self.owner.state.consents.verdict(self.party, "recording")
+        if verdict is not Verdict.BUFFER:
+            for start, pcm in self.aside.take() if verdict is Verdict.KEEP else ():
+                self._sift(start, pcm)
+            self.aside.drop()
+            if self.closed and self._timeline is not None:
+                self.hush(self._timeline.end)
+
     def settle(self, *, everything: bool = False) -> None:
         """Write what is known of the track's stretches as events."""
         if self._timeline is None:
@@ -218,17 +248,29 @@ class TrackRecorder(ABC, Generic[C]):
     def _keep(self, placed: Iterable[Placed]) -> None:
         state = self.owner.state
         for piece in placed:
-            if not state.pauses:
+            if not state.pauses and state.consents.silent:
                 self._take(piece.start, piece.pcm)
-                continue
-            at, stop, by = piece.start, piece.start + len(piece.pcm), self.shift
-            for first, last in state.unpaused(at + by, stop + by, self.rate):
-                if first - by > at:
-                    self.hush(at)
-                self._take(first - by, piece.pcm[first - by - piece.start : last - by - piece.start])
-                at = last - by
-            if at < stop:
+            else:
+                self._sift(piece.start, piece.pcm)
+
+    def _sift(self, start: int, pcm: Pcm) -> None:
+        """Keep what may be kept of it; what only lacks consent that may still come is put aside."""
+        state, at, stop, by = self.owner.state, start, start + len(pcm), self.shift
+        open_parts = state.unpaused(at + by, stop + by, self.rate)
+        withheld = state.consents.withheld(self.party, "recording")
+        for first, last in outside(withheld, state.opened, open_parts, self.rate):
+            if first - by > at:
                 self.hush(at)
+            self._take(first - by, pcm[first - by - start : last - by - start])
+            at = last - by
+        if at < stop:
+            self.hush(at)
+            most = self.rate * state.consents.buffer_seconds
+            if withheld and state.consents.verdict(self.party, "recording") is Verdict.BUFFER:
+                for first, last in open_parts:
+                    a = max(first - by, at)
+                    if a < last - by:
+                        self.aside.put(a, pcm[a - start : last - by - start], most)
 
     def _take(self, start: int, pcm: Pcm) -> None:
         """Where audio begins, at first and after a gap, is told before the audio is kept.

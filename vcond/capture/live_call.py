@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import structlog
@@ -18,9 +19,11 @@ from vcond.capture.clock import SteadyClock
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CapturedTrack, Surroundings
 from vcond.capture.no_journal import CallStore
+from vcond.capture.taking_back import take_back, too_late
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import TrackClock
+from vcond.policy.consent import Terms
 
 if TYPE_CHECKING:
     from vcond.sdk.contract import LiveCall, Track
@@ -38,6 +41,9 @@ class Keeper(Surroundings, Protocol):
     @property
     def bus(self) -> LiveFeed:
         """Whoever watches."""
+
+    def terms_of_call(self, call: Call) -> Terms | None:
+        """As the configuration wants calls like this one to be kept."""
 
     def call_ended(self, call: CapturedCall) -> None:
         """An end was said."""
@@ -57,6 +63,8 @@ class CapturedCall(Recorder[CapturedTrack]):
         """Uuids of calls that were merged into this one."""
         self.sources: list[CapturedTrack] = []
         """Tracks of an earlier run that speech still listens to."""
+        self.review.terms_of_call = registry.terms_of_call
+        self.review.taken_back = partial(take_back, self)
         self._utterances = 1 + max(state.speech, default=-1)
         if isinstance(journal, CallJournal):
             journal.on_lost = self._not_kept
@@ -121,6 +129,8 @@ class CapturedCall(Recorder[CapturedTrack]):
         if self.sealed:
             self.dropped("transcript", "too-late")
             return
+        if isinstance(event, ev.Transcribed) and too_late(self.state, event.utterance):
+            event = ev.Untranscribed(at=event.at, utterance=event.utterance, reason=ev.NO_CONSENT)
         if isinstance(event, ev.Warned) and (event.code, event.text) in {(w.code, w.text) for w in self.state.warnings}:
             return
         self.record(event)

@@ -17,6 +17,7 @@ from vcond.call.track_recorder import Owner, TrackRecorder
 from vcond.capture.no_journal import CallStore
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
+from vcond.media.placement.put_aside import PutAside
 from vcond.media.placement.timeline import Timeline
 from vcond.speech.routes import RecognitionOptions
 
@@ -33,6 +34,9 @@ class Speech(Protocol):
 
     def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
         """A listener for a track, from a position on."""
+
+    def forget_track(self, source: CapturedTrack) -> int:
+        """Nobody wants the texts of a track any more."""
 
 
 class Surroundings(Protocol):
@@ -81,7 +85,8 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
         self, call: LiveOwner, index: int, party: int, *, codec: Codec, rate: int, clock: TrackClock | None, at: Instant
     ) -> None:
         timeline = Timeline(rate, clock) if clock is not None else None
-        super().__init__(call, index, party, rate=rate, at=at, timeline=timeline, decode=partial(decode, codec))
+        decoding = partial(decode, codec)
+        super().__init__(call, index, party, rate=rate, at=at, timeline=timeline, decode=decoding, aside=PutAside())
         self.file = f"{index}.pcm"
         self._listener: TrackListener | None = None
         self._told = 0
@@ -95,9 +100,12 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
         self._zero = Instant(self._zero + nanos(state.shift, state.rate))
 
     def keep(self, start: int, pcm: Pcm) -> None:
-        """Into the file with it, and on to speech."""
+        """Into the file with it, and on to speech, when the party agreed to that."""
         stop = start + len(pcm)
         self.owner.journal.write(self.file, start, pcm)
+        if not self.owner.state.consents.keeps(self.party, "transcription"):
+            self.hush(start)
+            return
         if self._listener is None:
             self._listener, self._told = self.owner.registry.speech.listen(self, start=start), start
         if stop - self._told >= ADVANCE_EVERY * self.rate // SECOND:
@@ -111,7 +119,7 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
             self._listener = None
 
     def take_back(self, since: Instant) -> None:
-        """Recording is paused since then: what was kept in the meantime is silence now."""
+        """Nothing is to be kept since then: what was kept in the meantime is silence now."""
         written = self._written or 0
         start = max(0, self.position(since) - 1, written - TAKEN_BACK * self.rate)
         for at in range(start, written, self.rate):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from vcond.base import metrics
@@ -35,6 +37,12 @@ class NoJournal:
     def length(self, track_file: str) -> int:  # noqa: ARG002 - the protocol's names
         """Nothing is there."""
         return 0
+
+    def erase(self, track_file: str) -> None:
+        """Nothing is there."""
+
+    def rewrite(self, events: Iterable[Event]) -> None:
+        """Forget these, too."""
 
 
 CallStore = CallJournal | NoJournal

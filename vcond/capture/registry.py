@@ -25,6 +25,7 @@ from vcond.capture.pressure import PressureWatch
 from vcond.capture.recovery import CatchingUp, Recovery, keep_pauses, too_old
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
+from vcond.policy.consent import Terms
 from vcond.policy.pausing import CutOff
 from vcond.speech.load.admission import STATES, State
 from vcond.speech.routes import RecognitionOptions
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 LARGEST_SKEW = SECOND
 """A wall clock this far from ours is taken over as soon as no call is open."""
 
+_NOT_UNHEARD = frozenset({ev.SpanKind.RECEIVED, ev.SpanKind.PAUSED, ev.SpanKind.WITHHELD})
+
 
 def _count(state: Call, outcome: str) -> None:
     """What a call that ended was, for the metrics. A party that nobody wanted to keep was not unheard."""
@@ -45,7 +48,7 @@ def _count(state: Call, outcome: str) -> None:
     for track in state.tracks:
         for start, stop, kind in track.spans:
             metrics.media_seconds_total.labels(state.adapter, kind.value).inc((stop - start) / track.rate)
-            heard |= {track.party} if kind in {ev.SpanKind.RECEIVED, ev.SpanKind.PAUSED} else set()
+            heard |= {track.party} if kind in _NOT_UNHEARD else set()
     if state.answered is not None:
         metrics.leg_silent_total.labels(state.adapter).inc(len({track.party for track in state.tracks} - heard))
 
@@ -55,6 +58,9 @@ class Listener(CatchingUp, Protocol):
 
     def listen(self, source: CapturedTrack, start: int = 0) -> TrackListener:
         """A listener for a track, from a position on."""
+
+    def forget_track(self, source: CapturedTrack) -> int:
+        """Nobody wants the texts of a track any more."""
 
     def at_most(self, best: State) -> None:
         """The machine is short of something: no call is transcribed better than that."""
@@ -75,6 +81,7 @@ class CallRegistry:
         discard: Callable[[CallJournal], None],
         facts: Callable[[], Mapping[str, str]] = dict,
         recognition_options: Callable[[Call], RecognitionOptions] = lambda _: RecognitionOptions(),
+        terms_of_call: Callable[[Call], Terms | None] = lambda _: None,
         pressure: PressureWatch | None = None,
     ) -> None:
         self.config = config
@@ -86,6 +93,7 @@ class CallRegistry:
         self._discard = discard
         self._facts = facts
         self.recognition_options = recognition_options
+        self.terms_of_call = terms_of_call
         self.pressure = pressure or PressureWatch()
         self.attachments = Attachments(clock.now)
         self._cut_off = CutOff()
@@ -113,6 +121,7 @@ class CallRegistry:
         left = self.recovery.taken_up(adapter, key)
         if left is not None:
             left.record(ev.Recovered(at=self.clock.now()))
+            left.review.look()
             log.info("recording resumed after restart", call=left.uuid, adapter=adapter)
             return self._keep(left)
         return self._keep(self._open(adapter, key, at, direction))
@@ -207,21 +216,15 @@ class CallRegistry:
         at, now = self.clock.moved(at), self.clock.now()
         if not now - 3600 * SECOND <= at <= now + SECOND:
             at = now
-        opened = ev.CallOpened(
-            at=at,
-            call=str(self._minter.mint(at)),
-            adapter=adapter,
-            key=key,
-            direction=direction,
-            recorder=self._host,
-            software=f"vcond {__version__}",
-        )
+        opened = ev.CallOpened(at=at, call=str(self._minter.mint(at)), adapter=adapter, key=key, direction=direction,
+                               recorder=self._host, software=f"vcond {__version__}")  # fmt: skip
         state = Call()
         state.apply(opened)
         log.info("call opened", call=state.uuid, adapter=adapter)
         call = CapturedCall(state, self._journal(opened), self)
         for name, value in self._facts().items():
             call.record(ev.CallAttribute(at=at, name=name, value=value))
+        call.review.look()
         if still := self._cut_off.take(adapter, key, at):
             call.keep_paused(still, at)
             log.info("recording stays paused, as in the previous call", call=call.uuid)

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from vcond.call.matching import Match
 from vcond.config.host import machine_name
 from vcond.delivery.config import OutboxConfig
+from vcond.policy.consent import Terms, check_terms, unreachable
 from vcond.records.config import RecordsConfig
 from vcond.speech.config import SpeechConfig
 
@@ -138,6 +140,19 @@ class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     of its own that names the first one. 0 = never."""
 
 
+class PolicyRule(Terms, forbid_unknown_fields=True, frozen=True):
+    """``[[policy]]``: what of some calls may be kept, and from when on. The first that matches counts; of a call that none
+    matches everything is kept, but of parties that refuse.
+    """
+
+    match: Match = Match()
+    """Nothing named = every call."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        check_terms(self)
+
+
 class SealConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[seal]``: how vCons are signed (core-04 section 5.2) and encrypted (5.3) for sinks whose ``form`` wants it.
 
@@ -195,5 +210,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     records: RecordsConfig = RecordsConfig()
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
+    policy: Annotated[list[PolicyRule], Meta(max_length=1000)] = []
+    """``[[policy]]``: rules of consent; the first that matches counts."""
     sinks: list[dict[str, Any]] = []
     """``[[sinks]]``, each with ``type``, ``name`` and, for a folder, ``form``: plain, signed or encrypted."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rule that no call comes to."""
+        if found := unreachable([rule.match for rule in self.policy], Match()):
+            raise ValueError(f"policy[{found[0]}].match: no call comes to it: policy[{found[1]}] takes them all")

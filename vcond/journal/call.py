@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.call.events import Event, Merged, TrackOpened, decode
-from vcond.journal.commands import Done, Flush
+from vcond.journal.commands import Done, Erase, Flush
 from vcond.journal.disk_errors import advice
 from vcond.journal.file_buffers import FileBuffer, Folder, Log, Lost, Name, Track
 from vcond.journal.pieces import KeptPieces
-from vcond.journal.prerequisites import Adoption, Repair
+from vcond.journal.prerequisites import Adoption, Repair, Rewritten
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
 from vcond.journal.write_queue import Command, WriteQueue
@@ -133,6 +133,22 @@ class CallJournal:
         """Where the last sample of a track ends; 0 when there is none."""
         track = self._tracks.get(track_file)
         return track.end // 2 if track else 0
+
+    def erase(self, track_file: str) -> None:
+        """Nothing of a track is to be left: what waits is dropped, the file goes. Never waits. It may be written anew."""
+        if (track := self._tracks.get(track_file)) is not None:
+            self._queue.ask(Erase(track))
+
+    def rewrite(self, events: Iterable[Event]) -> None:
+        """Write the event log anew with these, the first a ``CallOpened``. Never waits.
+
+        Until it is on the disk, whole, the old one stays. Raises ValueError as ``append``.
+        """
+        self.events[:] = events
+        data = b"".join(encode(event, first=not at) for at, event in enumerate(self.events))
+        self._log.end = len(data)
+        self._log.prerequisites.append(Rewritten(self._log, data, self._queue.nudge(self._log, anew=True)))
+        self._queue.nudge(self._log)
 
     async def flush(self) -> None:
         """Return when all that was handed over is safe from power loss.

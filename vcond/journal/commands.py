@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from vcond.base.errors import StorageError, VcondError
-from vcond.journal.file_buffers import Disk, FileBuffer, Folder
+from vcond.journal.file_buffers import Disk, FileBuffer, Folder, Track
 
 Done = Callable[[Exception | None], None]
 """Told once, in the writer thread: None = it is done."""
@@ -27,6 +27,28 @@ class Flush:
     def fail(self, why: Exception) -> None:
         """See ``Command``."""
         self._done(_known(why))
+
+
+class Erase:
+    """A track's file goes, and what of it waits: nobody is to hear it any more."""
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+
+    def run(self, writer: Disk) -> None:
+        """See ``Command``."""
+        writer.attempt(self, partial(self._erase, writer))
+
+    def fail(self, why: Exception) -> None:
+        """See ``Command``. The file stays; its call's vCon is silent there all the same."""
+
+    def _erase(self, writer: Disk) -> None:
+        writer.queue.discard(self._track)
+        writer.sync(self._track)
+        for name in self._track.names():
+            writer.discard(name.path)
+            writer.files.sync_folder(name.folder.path)
+        self._track.made = False
 
 
 class Remove:

@@ -8,7 +8,7 @@ Every block has its place in the file, so writing it again, after a torn write o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from vcond.journal.fd_cache import FdCache
@@ -113,6 +113,13 @@ class FileBuffer:
         return [*self.taken, *self.pending]
 
 
+class Discarding(Protocol):
+    """The queue, as those see it who take something out of it."""
+
+    def discard(self, buffer: FileBuffer, only: Sequence[Block] | None = None) -> None:
+        """Nobody wants the file any more, or only these blocks of it."""
+
+
 class Disk(Protocol):
     """The writer, as those see it who do something in its turn. All but ``attempt`` and ``stop`` raise OSError."""
 
@@ -121,6 +128,10 @@ class Disk(Protocol):
     fds: FdCache
     purges: deque[str]
     """Folders in the trash, to be deleted."""
+
+    @property
+    def queue(self) -> Discarding:
+        """What waits."""
 
     def attempt(self, key: object, action: Callable[[], None], again: Callable[[], None] | None = None) -> str:
         """Do something; on disk trouble keep it to be tried later. The trouble, if any."""
@@ -133,6 +144,9 @@ class Disk(Protocol):
 
     def settle(self, buffer: FileBuffer) -> None:
         """Write what waits and have it on the disk, with its names."""
+
+    def sync(self, item: FileBuffer | Folder) -> None:
+        """Have what was written on the disk."""
 
     def discard(self, path: str) -> None:
         """Move a file or folder to the trash."""

@@ -6,9 +6,11 @@ Steps run in the writer thread and are tried again until they succeed; each can 
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import Final
 
-from vcond.journal.file_buffers import Disk, Log, Name, Track
+from vcond.journal.file_buffers import Block, Disk, Log, Name, Track
+from vcond.storage.whole_files import WholeFiles
 
 CHUNK: Final = 1 << 20
 NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
@@ -39,6 +41,25 @@ class Repair:
         files.sync_folder(name.folder.path)
         files.truncate(source, self._good)
         files.sync(source)
+
+
+class Rewritten:
+    """Puts another log in the place of one of which something was not to be kept."""
+
+    def __init__(self, buffer: Log, data: bytes, old: list[Block]) -> None:
+        """``data``: all of it. ``old``: what the writer had in hand when that was asked for."""
+        self._buffer, self._data, self._old = buffer, data, old
+
+    def run(self, writer: Disk) -> None:
+        """See ``Prerequisite``."""
+        buffer = self._buffer
+        name = buffer.files[0][0]
+        writer.make(name.folder)
+        writer.sync(buffer)
+        writer.queue.discard(buffer, self._old)
+        writer.fds.forget(name.path)
+        WholeFiles(writer.files).publish(Path(name.path), self._data)
+        buffer.made = True
 
 
 class Adoption:

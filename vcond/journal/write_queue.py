@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from vcond.base import metrics
@@ -60,10 +60,15 @@ class WriteQueue:
             self.waiting += len(record)
             self._queue_log(log)
 
-    def nudge(self, log: Log) -> None:
-        """A log has prerequisites: steps that come before its next record."""
+    def nudge(self, log: Log, *, anew: bool = False) -> list[Block]:
+        """A log has prerequisites: steps before its next record. With ``anew`` what waits is not: all blocks that there were."""
         with self._lock:
+            old = [*log.taken, *log.unsynced, *log.pending] if anew else []
+            if anew:
+                log.taken.extend(log.pending)
+                log.pending.clear()
             self._queue_log(log)
+        return old
 
     def audio(self, track: Track, start: int, data: bytes) -> None:
         """Bytes for a place in a track, soon; dropped when too much waits."""
@@ -163,13 +168,16 @@ class WriteQueue:
         metrics.dropped_total.labels("audio", "disk").inc()
         self._report(track.on_lost, track.name, block.start // 2, block.stop // 2)
 
-    def discard(self, buffer: FileBuffer) -> None:
-        """Nobody wants the file any more."""
+    def discard(self, buffer: FileBuffer, only: Sequence[Block] | None = None) -> None:
+        """Nobody wants the file any more, or only these blocks of what was taken."""
         with self._lock:
-            self.waiting -= buffer.waiting
-            buffer.waiting = 0
+            kept = () if only is None else [one for one in buffer.taken if not any(one is gone for gone in only)]
             buffer.taken.clear()
-            buffer.pending.clear()
+            buffer.taken.extend(kept)
+            buffer.pending = [] if only is None else buffer.pending
+            size = sum(len(block.data) for block in buffer.waiting_blocks())
+            self.waiting -= buffer.waiting - size
+            buffer.waiting = size
 
     def again(self, buffer: FileBuffer) -> int:
         """What was written and not synced has to be written again; its size."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from vcond.base.time import Instant, rfc3339, seconds
 from vcond.call.diagnosis import Diagnosis, diagnose
-from vcond.call.state import Call, Interval
+from vcond.call.intervals import Interval
+from vcond.call.state import Call
 from vcond.policy.pausing import on
 
 

@@ -40,6 +40,7 @@ from vcond.call.events import (
     AdapterState,
     Answered,
     CallAttribute,
+    Consent,
     Directed,
     Direction,
     Dtmf,
@@ -85,6 +86,7 @@ __all__ = [
     "Clock",
     "Codec",
     "ConfigError",
+    "Consent",
     "Directed",
     "Direction",
     "Disposition",
@@ -215,6 +217,9 @@ class LiveCall(Protocol):
         everyone who paused has said ``RecordingResumed`` (``by`` = ``party`` and its index, or ``platform``): it ends the pause of
         that ``by`` and party, nobody else's; a party's also those of parties that have left. A pause that is told late takes back what was kept since; one that ended in the past ends now. Look at ``state.paused``
         afterwards: whoever pauses must know that it is so.
+
+        ``Consent`` says that a party was asked, agreed, refused or took that back, in which way, and what proves it. Of whom
+        nothing may be kept (``[[policy]]``) nothing is, whatever is written; a second word that says the same changes nothing.
         """
 
     def captions(self) -> AbstractContextManager[AsyncIterator[CaptionEvent]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from vcond.speech.config import Match, SpeechConfig
+from vcond.call.matching import Match
+from vcond.speech.config import SpeechConfig
 from vcond.speech.engine_choice import Checked, Choice, check_engine, choose
 from vcond.speech.engines.vosk import language_of
 from vcond.speech.models import graph_cache

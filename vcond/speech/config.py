@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from vcond.call.matching import Match
 from vcond.speech.workers.allocator import Allocator
 
 MOST_WORDS = 500_000
@@ -15,7 +16,6 @@ MOST_WORDS = 500_000
 Vocabulary = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
 
 Bcp47 = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
-Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 LEAST_ACTIVE = 300
@@ -26,17 +26,6 @@ def _bounded(vocabulary: list[str]) -> None:
     """Raises ValueError, which msgspec makes an error that names the place."""
     if sum(len(phrase.encode()) + 5 for phrase in vocabulary) > MOST_WORDS:
         raise ValueError(f"the vocabulary is longer than {MOST_WORDS} bytes")
-
-
-class Match(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Which calls a route is for: all that is named must be so. A text that ends in ``*`` is a beginning."""
-
-    adapter: Annotated[str, Meta(max_length=64)] = ""
-    """Name of the adapter."""
-    dialled: Annotated[str, Meta(max_length=256)] = ""
-    """What the caller dialled, as the PBX writes it: ``+4930*``."""
-    attributes: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=128)], Pattern], Meta(max_length=20)] = {}
-    """Attributes and tags of the call by name, as its vCon shows them: ``{ "parameter.lang" = "de" }``."""
 
 
 class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

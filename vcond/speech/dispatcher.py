@@ -115,7 +115,11 @@ class Speech:
 
     def forget(self, call: str) -> int:
         """Nobody wants the texts of a call any more: whatever waits is left out. How many utterances that were."""
-        return self._outstanding.forget(call)
+        return self._outstanding.forget(lambda source: source.call == call)
+
+    def forget_track(self, source: Source) -> int:
+        """The same of one track."""
+        return self._outstanding.forget(lambda one: one is source)
 
     def at_most(self, best: State) -> None:
         """The machine is short of something: no call is transcribed better than that, and ``deferred`` waits until it ends."""

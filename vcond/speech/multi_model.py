@@ -77,6 +77,10 @@ class Speeches:
         """Nobody wants the texts of a call any more. How many utterances that were."""
         return sum(one.forget(call) for one in self._of)
 
+    def forget_track(self, source: Source) -> int:
+        """The same of one track."""
+        return sum(one.forget_track(source) for one in self._of)
+
     def at_most(self, best: State) -> None:
         """The machine is short of something: no call is transcribed better than that."""
         for one in self._of:

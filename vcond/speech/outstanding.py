@@ -116,13 +116,13 @@ class Outstanding:
                 del self._scheduler.wanted[call]
         return True
 
-    def forget(self, call: str) -> int:
-        """Nobody wants the texts of a call any more: whatever waits is left out. How many utterances that were."""
-        for listener in [listener for listener in self._busy if listener.source.call == call]:
+    def forget(self, unwanted: Callable[[Source], bool]) -> int:
+        """Nobody wants the texts of these sources any more: whatever waits is left out. How many utterances that were."""
+        for listener in [listener for listener in self._busy if unwanted(listener.source)]:
             listener.closed = listener.flushed = True
             listener.job = None
             self.settle(listener)
-        out = [job for job in self._scheduler.forget(lambda job: job.source.call == call) if job.stop is not None]
+        out = [job for job in self._scheduler.forget(lambda job: unwanted(job.source)) if job.stop is not None]
         for job in out:
             self.finished(job)
         return len(out)

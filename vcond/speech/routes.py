@@ -5,15 +5,11 @@ It is looked at for every utterance when it begins: what becomes known of a call
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import msgspec
 
+from vcond.call.matching import matches
 from vcond.call.state import Call
 from vcond.speech.config import Route, SpeechConfig
-
-DIALLED = "dialled"
-"""The fact in which adapters of PBXs keep what the caller dialled."""
 
 
 class RecognitionOptions(msgspec.Struct, frozen=True):
@@ -47,7 +43,7 @@ class Routes:
     def recognition_options(self, call: Call) -> RecognitionOptions:
         """Of the first route that a call matches; without one, those of the configuration."""
         for route, recognition_options in self.all:
-            if matches(route, call):
+            if matches(route.match, call):
                 return recognition_options
         return self._default
 
@@ -81,34 +77,6 @@ def _models(config: SpeechConfig) -> list[tuple[str, str, str]]:
 def _model(route: Route) -> tuple[str, str, str]:
     """Engine, model, and the language that a model is looked for with when an engine is named without one."""
     return route.engine, route.model, route.language if route.engine and not route.model else ""
-
-
-def matches(route: Route, call: Call) -> bool:
-    """Whether all that a route names is so."""
-    match = route.match
-    if match.adapter and match.adapter != call.adapter:
-        return False
-    if match.dialled and not _any(match.dialled, _dialled(call)):
-        return False
-    return all(_any(pattern, _said(call, name)) for name, pattern in match.attributes.items())
-
-
-def _dialled(call: Call) -> Sequence[str]:
-    """What the caller dialled, as the PBX says; where it does not, the numbers of whoever is not the caller."""
-    said = [fact.value for fact in call.facts if fact.name == DIALLED]
-    return said or [number for party in call.parties[1:2] for number in (party.who.tel, party.who.sip) if number]
-
-
-def _said(call: Call, name: str) -> Iterable[str]:
-    """Every value of a fact or tag, of the call or of any party."""
-    return [fact.value for fact in call.facts if fact.name == name] + [value for tag, value in call.tags if tag == name]
-
-
-def _any(pattern: str, values: Iterable[str]) -> bool:
-    """Whether a value is the pattern, or begins with it when it ends in ``*``."""
-    if pattern.endswith("*"):
-        return any(value.startswith(pattern[:-1]) for value in values)
-    return any(value == pattern for value in values)
 
 
 def _words(vocabulary: list[str] | None) -> tuple[str, ...] | None:

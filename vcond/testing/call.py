@@ -16,12 +16,13 @@ from vcond.call.recorder import NotMergedError, Recorder
 from vcond.call.state import fold
 from vcond.call.track_recorder import Owner, TrackRecorder
 from vcond.media.codecs import Pcm, decode
+from vcond.media.placement.put_aside import PutAside
 from vcond.media.placement.timeline import Timeline
 from vcond.sdk.contract import CaptionEvent, Codec, Instant, LiveCall, TrackClock
 from vcond.testing.captions import Captions
 
 LAWFUL: Final = (
-    ev.AdapterState, ev.Answered, ev.Dtmf, ev.Directed, ev.CallAttribute, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.RecordingPaused, ev.Retrieved,
+    ev.AdapterState, ev.Answered, ev.Consent, ev.Dtmf, ev.Directed, ev.CallAttribute, ev.Held, ev.Muted, ev.PartyDescribed, ev.PartyLeft, ev.RecordingPaused, ev.Retrieved,
     ev.Tagged, ev.Transferred, ev.Unmuted, ev.RecordingResumed, ev.Warned,
 )  # fmt: skip
 """What an adapter may emit; the core writes all other events itself."""
@@ -94,7 +95,8 @@ class MemoryTrack(TrackRecorder[Sounding]):
         self, call: Sounding, index: int, party: int, *, codec: Codec, rate: int, clock: TrackClock, at: Instant
     ) -> None:
         timeline = Timeline(rate, clock)
-        super().__init__(call, index, party, rate=rate, at=at, timeline=timeline, decode=partial(decode, codec))
+        decoding = partial(decode, codec)
+        super().__init__(call, index, party, rate=rate, at=at, timeline=timeline, decode=decoding, aside=PutAside())
 
     def write(self, payload: bytes, *, arrived: Instant, stamp: int | None = None, seq: int | None = None) -> None:
         """Take one frame as it came."""
@@ -118,7 +120,7 @@ class MemoryTrack(TrackRecorder[Sounding]):
 
     def take_back(self, since: Instant) -> None:
         """Silence from that sample on."""
-        self.owner.sounds[self.index].erase(self.position(since) + self.shift - 1)
+        self.owner.sounds[self.index].erase(max(0, self.position(since) + self.shift - 1))
 
 
 class MemoryCall(Recorder[MemoryTrack]):

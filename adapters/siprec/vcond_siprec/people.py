@@ -18,7 +18,7 @@ MAX_KEY: Final = 256
 NOBODYS: Final = "line"
 MIXED: Final = "mixed line"
 """What the party of a line is called that is no participant's; no id of a client's, because of the space."""
-EVERYBODY: Final = PartyInfo(name="everybody, mixed", validation="none")
+EVERYBODY: Final = PartyInfo(name="everybody, mixed", validation="none", several=True)
 """Whose a line is that several are heard on: no word of it may be shown as one person's."""
 
 

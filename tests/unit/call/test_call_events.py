@@ -4,6 +4,7 @@ import pytest
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause, Disposition
+from vcond.policy.consent import Terms
 
 AT = Instant(7)
 EVERY = [
@@ -29,6 +30,9 @@ EVERY = [
     ev.RecordingPaused(at=AT, reason="card", by="operator"),
     ev.RecordingResumed(at=AT),
     ev.PauseOverridden(at=AT, by="operator", reason="order"),
+    ev.PolicyApplied(at=AT, terms=Terms(mode="ask", until_granted="buffer", purposes=("recording",))),
+    ev.Consent(at=AT, party=0, state="granted", how="key", evidence={"key": "1"}, purposes=("recording",)),
+    ev.Released(at=AT, party=0, purpose="recording", since=Instant(3)),
     ev.Utterance(at=AT, utterance=0, track=0, start=0, stop=9),
     ev.Transcribed(at=AT, utterance=0, engine="e", model="m", text="hi", words=[ev.Word(0, 5, "hi", 0.5)]),
     ev.Untranscribed(at=AT, utterance=0, reason="deadline"),
@@ -60,7 +64,7 @@ def test_records_and_the_live_feed_name_an_event_as_they_always_did_whatever_its
     assert set(ev.EVENTS) == {
         "CallOpened", "Directed", "PartyJoined", "PartyDescribed", "PartyLeft", "Answered", "TrackOpened", "Span", "TrackClosed",
         "Held", "Resumed", "Muted", "Unmuted", "Digit", "Transferred", "Merged", "MergedInto", "Paused", "Unpaused",
-        "PauseOverridden", "Utterance", "Transcribed", "Untranscribed", "SpeechState", "Tagged", "Fact", "AdapterState", "Warned",
+        "PauseOverridden", "PolicyApplied", "Consent", "Released", "Utterance", "Transcribed", "Untranscribed", "SpeechState", "Tagged", "Fact", "AdapterState", "Warned",
         "Interrupted", "Recovered", "CallEnded", "Amending", "Published", "Unknown",
     }  # fmt: skip
     for name, event in (("Paused", ev.RecordingPaused(at=AT)), ("Fact", ev.CallAttribute(at=AT, name="a", value="b"))):

@@ -16,6 +16,7 @@ from vcond.call import recorder
 from vcond.call.recorder import NotMergedError, Recorder
 from vcond.call.state import fold
 from vcond.call.track_recorder import TrackRecorder
+from vcond.media.placement.put_aside import PutAside
 from vcond.policy import pausing
 
 ZERO = 1_000_000 * SECOND
@@ -66,7 +67,7 @@ def decoded(payload):
 
 class Track(TrackRecorder):
     def __init__(self, call, index, party):
-        super().__init__(call, index, party, rate=RATE, at=at(0), timeline=InOrder(), decode=decoded)
+        super().__init__(call, index, party, rate=RATE, at=at(0), timeline=InOrder(), decode=decoded, aside=PutAside())
         self.did = []
 
     def keep(self, start, pcm):

@@ -49,7 +49,7 @@ class Segmenting:
     def __init__(self) -> None:
         self.listeners: list[TrackListener] = []
         self.late: list[tuple[CapturedTrack, Sequence[ev.Utterance]]] = []
-        self.forgotten: list[str] = []
+        self.forgotten: list[str | int] = []
         self.in_time = True
         self.ready = asyncio.Event()
         self.ready.set()
@@ -74,6 +74,10 @@ class Segmenting:
 
     def forget(self, call: str) -> int:
         self.forgotten.append(call)
+        return 0
+
+    def forget_track(self, source: CapturedTrack) -> int:
+        self.forgotten.append(source.track)
         return 0
 
 
@@ -128,6 +132,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "house" in metafunc.fixturenames and metafunc.definition.path.stem in {
         "test_capture_recovery",
         "test_capture_amend",
+        "test_capture_consent",
     }:
         metafunc.parametrize("house", ["plain", "encrypted"], indirect=True)
 

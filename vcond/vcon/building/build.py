@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from vcond.base.errors import BadMediaError, ConfigError, JournalError
+from vcond.call.events import SpanKind
 from vcond.call.state import Call
 from vcond.vcon.building.amended import amend, announced
 from vcond.vcon.building.attributes import Attributes
@@ -28,6 +29,7 @@ from vcond.vcon.building.audio_forms import (
 from vcond.vcon.building.capture_report import PURPOSE, Capture, capture, report, speech_warnings
 from vcond.vcon.building.dialogs import Dialogs, Layout, dialogs, layouts
 from vcond.vcon.building.extensions import used
+from vcond.vcon.building.lawful_basis import consents
 from vcond.vcon.building.mix import PartyMix, View, mix, over, view
 from vcond.vcon.building.opus_pieces import InMemory, Pieces
 from vcond.vcon.building.parties import parties_of
@@ -137,7 +139,9 @@ def build_with_media(
         if taken.unanswered:
             return _closed(draft, "none")
         if not taken.audible:
-            return _closed(draft, "none", "vcond_audio:none")
+            return _closed(
+                draft, "none", "vcond_audio:none", kept=not any(p.frames[SpanKind.WITHHELD] for p in taken.parties)
+            )
         room = _room(draft, chosen.inline_limit)
         for index in {party for parties in draft.made.files.values() for party in parties} - mixes.keys():
             mixes[index] = mix(call, taken.shown, index, audio)
@@ -225,12 +229,14 @@ def _outside(
     return tuple(found)
 
 
-def _closed(draft: _Draft, form: str, tag: str = "") -> Built:
-    """The document with what is known of its audio."""
+def _closed(draft: _Draft, form: str, tag: str = "", *, kept: bool = True) -> Built:
+    """The document with what is known of its audio. ``kept``: False where audio may have come and was not to be kept."""
     draft.report["audio"] = form
     if tag:
         draft.tags.append(tag)
-        if form == "none":
+        if form == "none" and not kept:
+            draft.report["notes"].append("nothing of the recording was to be kept")
+        elif form == "none":
             draft.report["notes"].append("the call was answered and no audio came in")
         else:
             draft.report["notes"].append("the audio is larger than this vCon may be and stays at the edge")
@@ -272,6 +278,8 @@ def _draft(call: Call, taken: Capture, layout: Layout, options: BuildOptions) ->
         for one in call.parties:  # an attachment names whose basis it is; a machine needs none
             if everyone[one.index].get("type") != "bot":
                 attach.add("lawful_basis", dict(options.lawful_basis), one.index)
+    for party, given in consents(call, shown, made.main).items():
+        attach.add("lawful_basis", given, party)
     if rest := facts.rest():
         attach.add("vcond-facts", rest)
     document["attachments"] = attach.items

@@ -13,9 +13,11 @@ from typing import Any, Final
 from vcond.base.time import Instant
 from vcond.call.diagnosis import HARMLESS, Diagnosis, diagnose, diagnose_audio
 from vcond.call.events import SpanKind
-from vcond.call.spans import Spans
-from vcond.call.state import Call, Interval, Track
-from vcond.vcon.building.mix import View, heard, over, pauses, scaled
+from vcond.call.intervals import Interval
+from vcond.call.spans import HEARD, Spans
+from vcond.call.state import Call, Track
+from vcond.vcon.building.lawful_basis import told
+from vcond.vcon.building.mix import View, heard, over, pauses, scaled, withheld
 from vcond.vcon.building.segments import Segments
 from vcond.vcon.building.sound import Sound
 from vcond.vcon.dates import date
@@ -27,6 +29,13 @@ PURPOSE: Final = "vcond-capture-report"
 UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
 """Findings that make a gap."""
 _GAPS: Final = (SpanKind.LOST, SpanKind.CONCEALED)
+
+_REASONS: Final = {
+    "unknown": "no consent was given",
+    "asked": "asked for consent, and not answered",
+    "denied": "consent was refused",
+    "withdrawn": "consent was withdrawn",
+}
 
 
 @dataclass(slots=True)
@@ -74,13 +83,16 @@ def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Sound]) -> H
         for start, stop, kind in track.spans:
             if kind is not SpanKind.ABSENT:
                 line.set(scaled(start, track.rate, shown), scaled(stop, track.rate, shown), kind)
+    for start, stop in withheld(call, shown, party):
+        line.set(start, stop, SpanKind.WITHHELD)
     for start, stop in pauses(call, shown):
         line.set(start, stop, SpanKind.PAUSED)
     frames = dict.fromkeys(SpanKind, 0)
     for start, stop, kind in line:
         frames[kind] += stop - start
     frames[SpanKind.ABSENT] += shown.frames - sum(frames.values())
-    return Heard(party, frames, tracks, any(heard(track, audio) for track in tracks))
+    nothing = frames[SpanKind.WITHHELD] and not any(frames[kind] for kind in HEARD)
+    return Heard(party, frames, tracks, not nothing and any(heard(track, audio) for track in tracks))
 
 
 def capture(call: Call, shown: View, audio: Mapping[int, Sound], sounds: Mapping[int, str] | None = None) -> Capture:
@@ -92,7 +104,8 @@ def capture(call: Call, shown: View, audio: Mapping[int, Sound], sounds: Mapping
         sounds = {track.index: "sound" for track in call.tracks if not len(track.spans) and heard(track, audio)}
     found = Capture(shown, [_heard(call, shown, party.index, audio) for party in call.parties])
     found.findings = diagnose(call, sounds)
-    found.unanswered = call.answered is None and (call.disposition is not None or not found.audible)
+    some = found.audible or any(one.frames[SpanKind.WITHHELD] for one in found.parties)
+    found.unanswered = call.answered is None and (call.disposition is not None or not some)
     if found.unanswered:
         if any(_stop(call, window) >= over(call) for window in call.interruptions):
             found.gap = True
@@ -103,6 +116,8 @@ def capture(call: Call, shown: View, audio: Mapping[int, Sound], sounds: Mapping
         if one.lost:
             found.warnings.append(f"party {one.party}: {_seconds(one.lost, shown)} s of audio lost")
         found.warnings += [told.text for told in missed if told.party == one.party]
+        if one.frames[SpanKind.WITHHELD]:
+            found.warnings.append(f"party {one.party}: {_why_withheld(call, one, shown)}")
     for window in call.interruptions:
         found.warnings.append(f"capture interrupted for {_length(call, window)} s ({window.reason or 'unknown'})")
     told = [one.text for one in call.warnings if one.text and one.code not in HARMLESS]
@@ -125,8 +140,10 @@ def speech_warnings(said: Segments) -> list[str]:
         found.append(
             f"{len(said.deferred)} utterances ({seconds} s) transcribed later from the recording, until {last}"
         )
-    if said.cut:
-        found.append(f"{said.cut} utterances shortened or left out where recording was paused")
+    if said.withheld:
+        found.append(f"{said.withheld} utterances shortened or left out for want of consent")
+    if said.cut > said.withheld:
+        found.append(f"{said.cut - said.withheld} utterances shortened or left out where recording was paused")
     return found + said.notes
 
 
@@ -166,7 +183,17 @@ def report(
             {"code": one.code, "text": one.text} | ({"party": one.party} if one.party is not None else {})
             for one in taken.findings
         ]
-    return body | _keeping_up(call, said) | dict(extra)
+    return body | told(call) | _keeping_up(call, said) | dict(extra)
+
+
+def _why_withheld(call: Call, one: Heard, shown: View) -> str:
+    """How much of a party was not kept, and what it had said."""
+    reasons = [window.reason for window in call.consents.withheld(one.party, "recording")]
+    why = ", ".join(dict.fromkeys(_REASONS.get(reason, reason) for reason in reasons))
+    seconds = _seconds(one.frames[SpanKind.WITHHELD], shown)
+    if not call.parties[one.party].told.several:
+        return f"{seconds} s not kept: {why}"
+    return f"{seconds} s not kept, as the source does not part who is heard on this line; of one of them: {why}"
 
 
 def _keeping_up(call: Call, said: Segments) -> dict[str, Any]:
@@ -186,7 +213,11 @@ def _keeping_up(call: Call, said: Segments) -> dict[str, Any]:
 def _party(one: Heard, shown: View) -> dict[str, Any]:
     return {
         "party": one.party,
-        "seconds": {kind.value: _seconds(one.frames[kind], shown) for kind in SpanKind},
+        "seconds": {
+            kind.value: _seconds(one.frames[kind], shown)
+            for kind in SpanKind
+            if kind is not SpanKind.WITHHELD or one.frames[kind]
+        },
         "tracks": [
             {"track": track.index, "codec": track.codec, "rate": track.rate, "opened": date(track.opened)}
             | ({"closed": date(track.closed)} if track.closed is not None else {})

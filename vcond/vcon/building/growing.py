@@ -15,7 +15,7 @@ from vcond.call.spans import HEARD
 from vcond.call.state import Call, Track
 from vcond.vcon.building.audio_forms import LEAST, base64_size, exact, flac_size, smaller
 from vcond.vcon.building.build import HOPE
-from vcond.vcon.building.mix import PartyMix, pauses, view
+from vcond.vcon.building.mix import PartyMix, pauses, view, withheld
 from vcond.vcon.building.opus_pieces import FIRST_SAMPLED, SAMPLED, SECONDS, OpusFile, Pieces
 from vcond.vcon.building.sound import Sound
 
@@ -106,7 +106,7 @@ def growing(call: Call, now: Instant, sound: Callable[[Track, int], Sound], limi
     for party in {party for parties in files for party in parties}:
         tracks = [track for track in call.tracks if track.party == party]
         sources = [(-shown.origin, sound(track, shown.origin + frames)) for track in tracks]
-        mixes[party] = PartyMix(shown, sources, silences)
+        mixes[party] = PartyMix(shown, sources, silences + withheld(call, shown, party))
         origins[party] = (shown.origin, *((track.file, track.shift) for track in tracks))
     return Growing(rate, total, limit - _texts(call), tuple(_steps(files, rate)), mixes, origins)
 

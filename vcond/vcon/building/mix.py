@@ -2,7 +2,7 @@
 
 A window is the stretch of the call that a recording shows. A mix is the audio of one party in it: all of the party's
 tracks laid over one another at their places (after a transfer or a crash a party has several), zeros where nothing
-came, and zeros wherever recording was paused, whatever the journal's files hold there.
+came, and zeros wherever recording was paused or the party had not agreed to it, whatever the journal's files hold there.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 
 from vcond.base.time import MILLI, Instant, nanos, samples
 from vcond.call.events import SpanKind
+from vcond.call.intervals import Interval
 from vcond.call.spans import HEARD
-from vcond.call.state import Call, Interval, Track
+from vcond.call.state import Call, Track
 from vcond.vcon.building.resampled import Resampled
 from vcond.vcon.building.sound import Sound
 from vcond.vcon.building.wav import pieces
@@ -84,10 +85,19 @@ def view(call: Call, tracks: Sequence[Track]) -> View:
 
 def pauses(call: Call, shown: View) -> list[tuple[int, int]]:
     """Frames ``[start, stop)`` in which recording was paused, each end widened to whole frames."""
+    return _frames(call.pauses, shown)
+
+
+def withheld(call: Call, shown: View, party: int) -> list[tuple[int, int]]:
+    """Likewise those in which nothing of a party was to be kept."""
+    return _frames(call.consents.withheld(party, "recording"), shown)
+
+
+def _frames(windows: Sequence[Interval], shown: View) -> list[tuple[int, int]]:
     found = []
-    for pause in call.pauses:
-        until = pause.stop if pause.stop is not None else shown.stop
-        start = max((pause.start - shown.start) * shown.rate // 1_000_000_000, 0)
+    for window in windows:
+        until = window.stop if window.stop is not None else shown.stop
+        start = max((window.start - shown.start) * shown.rate // 1_000_000_000, 0)
         stop = min(-((shown.start - until) * shown.rate // 1_000_000_000), shown.frames)
         if stop > start:
             found.append((start, stop))
@@ -132,7 +142,7 @@ class PartyMix:
 def mix(call: Call, shown: View, party: int, audio: Mapping[int, Sound]) -> PartyMix:
     """The mix of a party. Tracks of another rate than the window's are converted."""
     sources: list[tuple[int, Sound]] = []
-    silences = pauses(call, shown)
+    silences = pauses(call, shown) + withheld(call, shown, party)
     for track in call.tracks:
         if track.party != party:
             continue
@@ -141,7 +151,7 @@ def mix(call: Call, shown: View, party: int, audio: Mapping[int, Sound]) -> Part
             sound = pcm if track.rate == shown.rate else Resampled(pcm, track.rate, shown.rate)
             sources.append((-shown.origin, sound))
         for start, stop, kind in track.spans:
-            if kind is SpanKind.PAUSED:
+            if kind in {SpanKind.PAUSED, SpanKind.WITHHELD}:
                 silences.append((scaled(start, track.rate, shown), scaled(stop, track.rate, shown)))
     return PartyMix(shown, sources, [(a, b) for a, b in silences if b > a])
 

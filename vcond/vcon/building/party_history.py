@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from vcond.base.time import MILLI, Instant
-from vcond.call.state import Call, Moment
+from vcond.call.parties import Moment
+from vcond.call.state import Call
 from vcond.vcon.building.mix import touches_pause
 from vcond.vcon.dates import date
 
@@ -35,7 +36,8 @@ def _open(call: Call) -> list[Moment]:
             kept.append(moment)
         elif moment.event == "keyup" and pressed is not None:
             down, pressed = pressed, None
-            if touches_pause(call.pauses, Instant(down - MARGIN), moment.at):
+            hidden = [*call.pauses, *call.consents.withheld(moment.party, "recording")]
+            if touches_pause(hidden, Instant(down - MARGIN), moment.at):
                 kept.pop()
             else:
                 kept.append(moment)

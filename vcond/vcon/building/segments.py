@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from vcond.base.time import Instant
 from vcond.call.events import NO_ENGINE, VOCABULARY, Transcribed, Utterance, Word
+from vcond.call.intervals import Interval
 from vcond.call.state import Call, Speech
 from vcond.vcon.building.attributes import Attributes
 from vcond.vcon.building.mix import View, touches_pause
@@ -49,7 +50,9 @@ class Segments:
     deferred: list[Segment] = field(default_factory=list)
     """Those that had to wait until there was time, and were filled in from the recording."""
     cut: int = 0
-    """Utterances shortened or left out because recording was paused."""
+    """Utterances shortened or left out because recording was paused, or for want of consent."""
+    withheld: int = 0
+    """Of these the ones that no pause touched."""
     waiting: int = 0
     """Utterances without a text as yet."""
     failed: Counter[str] = field(default_factory=Counter)
@@ -75,12 +78,12 @@ def unit(value: float) -> float:
     return round(min(value, 1.0), 4) if value > 0 else 0.0
 
 
-def _said(call: Call, shown: View, rate: int, words: Iterable[Word]) -> Iterable[Said]:
-    """The words with text that no pause touches."""
+def _said(call: Call, shown: View, rate: int, words: Iterable[Word], hidden: Sequence[Interval]) -> Iterable[Said]:
+    """The words with text that nothing hidden touches: a pause, or want of consent."""
     for word in words:
         start, stop = call.at(word.start, rate), call.at(word.stop, rate)
         text = word.text.strip()
-        if text and not touches_pause(call.pauses, start, stop):
+        if text and not touches_pause(hidden, start, stop):
             begin, end = _times(shown, start, stop)
             yield Said(begin, end, text, unit(word.confidence))
 
@@ -93,12 +96,18 @@ def _times(shown: View, start: Instant, stop: Instant) -> tuple[float, float]:
     return begin, end
 
 
+def _when(call: Call, heard: Utterance) -> tuple[Instant, Instant]:
+    rate = call.tracks[heard.track].rate
+    return call.at(heard.start, rate), call.at(heard.stop, rate)
+
+
 def _segment(call: Call, shown: View, heard: Utterance, text: Transcribed) -> tuple[Segment | None, bool]:
     """The segment of an utterance (None when nothing is left) and whether a pause took something of it."""
     track = call.tracks[heard.track]
-    start, stop = call.at(heard.start, track.rate), call.at(heard.stop, track.rate)
-    words = list(_said(call, shown, track.rate, text.words))
-    paused = touches_pause(call.pauses, start, stop)
+    start, stop = _when(call, heard)
+    hidden = [*call.pauses, *call.consents.withheld(track.party, "transcription")]
+    words = list(_said(call, shown, track.rate, text.words, hidden))
+    paused = touches_pause(hidden, start, stop)
     if paused:
         whole = " ".join(word.text for word in words)
     else:
@@ -149,6 +158,7 @@ def _take(found: Segments, call: Call, shown: View, speech: Speech) -> None:
     else:
         segment, paused = _segment(call, shown, speech.utterance, speech.transcript)
         found.cut += paused
+        found.withheld += paused and not touches_pause(call.pauses, *_when(call, speech.utterance))
         if segment is not None:
             found.segments.append(segment)
             if segment.source.deferred:

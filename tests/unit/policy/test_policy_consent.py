@@ -1,0 +1,117 @@
+"""Whose voice may be kept: the rules, without a call."""
+
+import msgspec
+import pytest
+
+from vcond.base.errors import ConfigError
+from vcond.config.load import convert
+from vcond.config.schema import Config
+from vcond.policy.consent import (
+    LONGEST_NAME,
+    LONGEST_VALUE,
+    MOST_EVIDENCE,
+    Terms,
+    Verdict,
+    bounded,
+    by_key,
+    check_evidence,
+    follows,
+    verdict,
+)
+
+ASK = Terms(mode="ask", until_granted="buffer")
+KEEP, BUFFER, NOTHING = Verdict.KEEP, Verdict.BUFFER, Verdict.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("terms", "unknown", "asked", "granted", "refused"),
+    [
+        (None, KEEP, KEEP, KEEP, NOTHING),
+        (Terms(), KEEP, KEEP, KEEP, KEEP),
+        (Terms(mode="never"), NOTHING, NOTHING, NOTHING, NOTHING),
+        (Terms(mode="announce"), NOTHING, KEEP, KEEP, NOTHING),
+        (Terms(mode="ask"), NOTHING, NOTHING, KEEP, NOTHING),
+        (Terms(mode="ask", until_granted="keep"), KEEP, KEEP, KEEP, NOTHING),
+        (ASK, BUFFER, BUFFER, KEEP, NOTHING),
+    ],
+)
+def test_what_becomes_of_a_voice(terms, unknown, asked, granted, refused):
+    states = {"unknown": unknown, "asked": asked, "granted": granted, "denied": refused, "withdrawn": refused}
+    assert {state: verdict(terms, "recording", state) for state in states} == states
+
+
+def test_a_machine_and_who_is_exempt_need_none_but_may_refuse():
+    assert verdict(ASK, "recording", "unknown", needs_none=True) is KEEP
+    assert verdict(ASK, "recording", "denied", needs_none=True) is NOTHING
+    assert verdict(Terms(mode="never"), "recording", "unknown", needs_none=True) is NOTHING
+
+
+def test_a_purpose_that_is_not_asked_for_has_another_basis():
+    texts = Terms(mode="ask", purposes=("transcription",))
+    assert (verdict(texts, "recording", "unknown"), verdict(texts, "transcription", "unknown")) == (KEEP, NOTHING)
+
+
+def test_asking_again_takes_back_no_answer_and_the_same_word_is_no_news():
+    assert follows("unknown", "asked")
+    assert not any(follows(now, "asked") for now in ("asked", "granted", "denied", "withdrawn"))
+    assert not any(follows(now, now) for now in ("asked", "granted", "denied", "withdrawn"))
+    assert follows("granted", "withdrawn")
+    assert follows("denied", "granted")
+    assert not follows("denied", "withdrawn")
+
+
+def test_keys_answer():
+    keys = Terms(mode="ask", key_granted="1", key_denied="2")
+    assert [by_key(keys, button) for button in ("1", "2", "3", "")] == ["granted", "denied", None, None]
+    assert by_key(None, "1") is None
+    assert by_key(Terms(mode="ask"), "1") is None
+
+
+def test_evidence_is_bounded_and_too_much_of_it_is_named():
+    large = {"text": "x" * (1 << 20), "n" * 100: "v", **{f"k{i}": "v" for i in range(100)}}
+    cut = bounded(large)
+    assert len(cut) == MOST_EVIDENCE
+    assert len(cut["text"]) == LONGEST_VALUE
+    assert max(map(len, cut)) == LONGEST_NAME
+    with pytest.raises(ValueError, match=r"evidence\.text"):
+        check_evidence({"text": "x" * (1 << 20)})
+    with pytest.raises(ValueError, match="at most 16"):
+        check_evidence({str(i): "" for i in range(17)})
+    check_evidence(cut)
+
+
+@pytest.mark.parametrize(
+    ("rules", "names"),
+    [
+        ([{"mode": "record", "until_granted": "buffer"}], "until_granted"),
+        ([{"mode": "record", "key_granted": "1"}], "key_granted"),
+        ([{"mode": "never", "withdrawn": "take_back"}], "withdrawn"),
+        ([{"mode": "ask", "key_granted": "1", "key_denied": "1"}], "key_denied"),
+        ([{"mode": "ask", "until_granted": "keep", "buffer_seconds": 60}], "buffer_seconds"),
+        ([{"mode": "ask", "until_granted": "buffer", "purposes": ["transcription"]}], "purposes"),
+        ([{"mode": "ask", "purposes": []}], "purposes"),
+        ([{"mode": "ask", "purposes": ["recording", "recording"]}], "purposes"),
+        ([{"mode": "perhaps"}], "mode"),
+        ([{"key_granted": "12"}], "key_granted"),
+        ([{"mode": "ask", "expires_days": -1}], "expires_days"),
+        ([{"mode": "ask", "phrases": []}], "phrases"),
+        ([{"mode": "ask"}, {"mode": "never", "match": {"adapter": "twilio"}}], r"policy\[1\]\.match"),
+        ([{"mode": "ask", "match": {"dialled": "1"}}, {"mode": "never", "match": {"dialled": "1"}}], r"policy\[1\]\.match"),
+    ],
+)  # fmt: skip
+def test_rules_that_contradict_are_refused_with_the_keys_name(rules, names):
+    with pytest.raises(ConfigError, match=names):
+        convert({"policy": rules}, Config, "")
+
+
+def test_rules_that_go_together_are_taken():
+    rules = [
+        {"mode": "ask", "match": {"adapter": "twilio"}, "until_granted": "buffer", "key_granted": "1"},
+        {"mode": "never"},
+    ]
+    assert [rule.mode for rule in convert({"policy": rules}, Config, "").policy] == ["ask", "never"]
+
+
+def test_terms_of_a_newer_version_are_read():
+    plain = {**msgspec.to_builtins(ASK), "beep": True}
+    assert msgspec.convert(plain, Terms) == ASK

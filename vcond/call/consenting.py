@@ -1,0 +1,139 @@
+"""What of that which a call is told is a word of consent, whether it is news, and what goes when it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from vcond.base.time import Instant
+from vcond.call import events as ev
+from vcond.call.state import Call
+from vcond.call.track_recorder import Aside
+from vcond.policy import consent
+from vcond.policy.consent import Purpose, Terms, Verdict
+
+_TELLS: Final = (ev.PartyJoined, ev.PartyDescribed, ev.Directed, ev.CallAttribute, ev.Tagged, ev.Consent)
+"""What may change the rule that a call matches, or what may be kept of a party."""
+
+
+class Track(Protocol):
+    """A track that is being captured."""
+
+    party: int
+    aside: Aside
+
+    def at(self, position: int) -> Instant:
+        """The moment of a position, in samples."""
+
+    def consented(self) -> None:
+        """Whether its party's voice may be kept is known better."""
+
+    def take_back(self, since: Instant) -> None:
+        """What was kept since then is silence now."""
+
+
+class Owner(Protocol):
+    """The call, as its review sees it."""
+
+    state: Call
+
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """Those that are being captured."""
+
+    def now(self) -> Instant:
+        """This moment."""
+
+    def record(self, event: ev.Event) -> None:
+        """Write an event."""
+
+
+class Review:
+    """Of a live call: whose voice may be kept, looked at anew whenever something is told."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.terms_of_call: Callable[[Call], Terms | None] = lambda call: call.consents.terms
+        """What the rule says that a call matches."""
+        self.taken_back: Callable[[Collection[int], Purpose, Instant], None] = self.silence
+        """What was kept of these parties since then was not to be kept."""
+        self._owner = owner
+        self._withheld = owner.state.consents.open()
+
+    def meant(self, event: ev.Event) -> ev.Event | None:
+        """What an event means; None where it says nothing new, and for what is dialled while recording is paused, or without consent.
+
+        A key may be an answer, of a party that has not answered yet. Later it is a digit like others, of a menu perhaps. A proof
+        is cut to what is kept of it.
+        """
+        state = self._owner.state
+        if isinstance(event, ev.Dtmf):
+            answer = consent.by_key(state.consents.terms, event.button)
+            if answer is None or state.consents.state_of(event.party, "recording") not in {"unknown", "asked"}:
+                return None if state.secret(event.at, event.party) else event
+            return ev.Consent(at=event.at, party=event.party, state=answer, how="key", evidence={"key": event.button})
+        if not isinstance(event, ev.Consent):
+            return event
+        known = 0 <= event.party < len(state.parties)  # else it is kept, and counted as odd
+        said = (consent.follows(state.consents.state_of(event.party, one), event.state) for one in event.purposes)
+        if known and not any(said):
+            return None
+        return msgspec.structs.replace(event, evidence=consent.bounded(event.evidence))
+
+    def told(self, event: ev.Event) -> None:
+        """Something was told of the call."""
+        if isinstance(event, _TELLS):
+            self.look()
+
+    def look(self) -> None:
+        """Which rule the call matches, and what may be kept of each party now, and might until now."""
+        owner, consents, now, before = self._owner, self._owner.state.consents, self._owner.now(), self._withheld
+        terms = self.terms_of_call(owner.state)
+        if terms != consents.terms:
+            owner.record(ev.PolicyApplied(at=now, terms=terms))
+        if consents.silent:
+            return
+        for party, purpose in consents.open():
+            if consents.verdict(party, purpose) is Verdict.KEEP:
+                aside = [track.at(track.aside.first) for track in owner.tracks
+                         if track.party == party and track.aside.first is not None]  # fmt: skip
+                owner.record(ev.Released(at=now, party=party, purpose=purpose, since=min([now, *aside])))
+        self._withheld = consents.open()
+        for (party, purpose), since in self._withheld.items():
+            if before.get((party, purpose)) != since and since < now:
+                self.taken_back(consents.lines_of(party), purpose, since)
+        for track in owner.tracks:
+            track.consented()
+
+    def silence(self, parties: Collection[int], purpose: Purpose, since: Instant) -> None:
+        """Silence on the tracks of these parties that are being captured."""
+        for track in self._owner.tracks if purpose == "recording" else ():
+            if track.party in parties:
+                track.take_back(since)
+
+
+def without(events: Iterable[ev.Event], parties: Collection[int], *, digits: bool) -> list[ev.Event] | None:
+    """A history without what these parties said and, where ``digits``, pressed; None when nothing of that is in it."""
+    before, tracks, utterances = list(events), set[int](), set[int]()
+    after = [_without(event, parties, tracks, utterances, digits=digits) for event in before]
+    left = [event for event in after if event is not None]
+    return left if left != before else None
+
+
+def _without(
+    event: ev.Event, parties: Collection[int], tracks: set[int], utterances: set[int], *, digits: bool
+) -> ev.Event | None:
+    """One event as it may stay. ``tracks`` and ``utterances`` are those of the parties, as far as was read."""
+    if isinstance(event, ev.TrackOpened) and event.party in parties:
+        tracks.add(event.track)
+    elif isinstance(event, ev.Utterance) and event.track in tracks:
+        utterances.add(event.utterance)
+    elif isinstance(event, ev.Transcribed) and event.utterance in utterances:
+        return ev.Untranscribed(at=event.at, utterance=event.utterance, reason=ev.NO_CONSENT)
+    elif isinstance(event, ev.Dtmf) and digits and event.party in parties:
+        return None
+    elif isinstance(event, ev.Merged):
+        inside = [_without(ev.decode(plain), parties, tracks, utterances, digits=digits) for plain in event.events]
+        return msgspec.structs.replace(event, events=[ev.encode(one) for one in inside if one is not None])
+    return event

@@ -1,0 +1,152 @@
+"""Who agreed to what in a call, and what is not kept of whom for want of it. Filled by ``Call.apply``.
+
+What opens such a stretch is what was said, or a rule that was found; it ends with ``Released``, which whoever keeps the audio
+writes: only there it is known from when on there is any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from vcond.base.time import EPOCH, Instant
+from vcond.call import events as ev
+from vcond.call.intervals import Interval
+from vcond.call.parties import Party
+from vcond.policy.consent import REFUSED, Purpose, State, Terms, Verdict, follows, verdict
+
+_Of = tuple[int, Purpose]
+_GATED: Final[tuple[Purpose, ...]] = ("recording", "transcription")
+"""What vcond does itself; what others do with a vCon is said in it."""
+_STRICT: Final = (Verdict.NOTHING, Verdict.BUFFER, Verdict.KEEP)
+
+
+@dataclass(slots=True)
+class Consents:
+    """What was said by the parties of one call, by their indices. Never changed by hand."""
+
+    terms: Terms | None = None
+    """The rule that the call matches; None = none does."""
+    said: list[ev.Consent] = field(default_factory=list)
+    """All of it, in the order in which it was told."""
+    _last: dict[_Of, ev.Consent] = field(default_factory=dict)
+    _agreed: set[_Of] = field(default_factory=set)
+    _windows: dict[_Of, list[Interval]] = field(default_factory=dict)
+    _parties: Sequence[Party] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is neither rule nor word: everything is kept."""
+        return self.terms is None and not self.said
+
+    @property
+    def buffer_seconds(self) -> int:
+        """How much of a track waits for consent at most."""
+        return self.terms.buffer_seconds if self.terms is not None else 0
+
+    def state_of(self, party: int, purpose: Purpose) -> State:
+        """What is known of a party and a purpose."""
+        last = self._last.get((party, purpose))
+        return "unknown" if last is None else last.state
+
+    def last(self, party: int, purpose: Purpose) -> ev.Consent | None:
+        """What a party said last of a purpose."""
+        return self._last.get((party, purpose))
+
+    def verdict(self, party: int, purpose: Purpose) -> Verdict:
+        """What is to become of what a party says now; of a line of several parties, the strictest of theirs."""
+        found = {self._verdict(one, purpose) for one in self._voices(party)}
+        return next((one for one in _STRICT if one in found), Verdict.KEEP)
+
+    def keeps(self, party: int, purpose: Purpose) -> bool:
+        """Whether what a party says now is kept."""
+        return all(one.stop is not None for one in self.withheld(party, purpose))
+
+    def withheld(self, party: int, purpose: Purpose) -> list[Interval]:
+        """When nothing of a party was to be kept; there is no text where there is no audio."""
+        if not self._windows:
+            return []
+        purposes: tuple[Purpose, ...] = ("recording",) if purpose == "recording" else ("recording", purpose)
+        voices = self._voices(party)
+        return [one for voice in voices for each in purposes for one in self._windows.get((voice, each), ())]
+
+    def open(self) -> dict[_Of, Instant]:
+        """What is not kept now, of whom, and since when."""
+        return {of: found[-1].start for of, found in self._windows.items() if found and found[-1].stop is None}
+
+    def lines_of(self, party: int) -> set[int]:
+        """A party and the lines on which it is heard with others."""
+        return {party, *(one.index for one in self._parties if one.told.several)}
+
+    def takes_name(self, party: int) -> bool:
+        """Whether a party refused, and its number and name are not to be shown then."""
+        refused = self.state_of(party, "recording") in REFUSED
+        return refused and self.terms is not None and self.terms.denied == "name"
+
+    # What ``Call.apply`` uses.
+
+    def take(self, event: ev.Consent, parties: Sequence[Party]) -> None:
+        """A party said something, or it was said of it. Of two words the one of the later moment counts."""
+        self.said.append(event)
+        for purpose in event.purposes:
+            last = self._last.get((event.party, purpose))
+            if (last is None or last.at <= event.at) and follows(self.state_of(event.party, purpose), event.state):
+                self._last[event.party, purpose] = event
+                if event.state == "granted":
+                    self._agreed.add((event.party, purpose))
+        self.review(parties, event.at)
+
+    def review(self, parties: Sequence[Party], at: Instant) -> None:
+        """A rule was found, somebody came or said something: what is not kept from now on, or never was to be."""
+        self._parties = parties
+        if self.silent:
+            return
+        for party in parties:
+            for purpose in _GATED if not party.told.several else ():
+                if self._verdict(party.index, purpose) is not Verdict.KEEP:
+                    self._withhold(party.index, purpose, at)
+
+    def release(self, party: int, purpose: Purpose, since: Instant) -> bool:
+        """From then on it is kept."""
+        windows = self._windows.get((party, purpose), [])
+        if not windows or windows[-1].stop is not None:
+            return False
+        windows[-1].stop = max(windows[-1].start, since)
+        if windows[-1].stop == windows[-1].start:
+            windows.pop()
+        return True
+
+    # Inside.
+
+    def _voices(self, party: int) -> Iterable[int]:
+        """Whose voices are on a party's tracks."""
+        if 0 <= party < len(self._parties) and self._parties[party].told.several:
+            return [one.index for one in self._parties if not one.told.several]
+        return [party]
+
+    def _verdict(self, party: int, purpose: Purpose) -> Verdict:
+        who = self._parties[party].told if party < len(self._parties) else ev.PartyInfo()
+        exempt = who.type == "bot" or (self.terms is not None and who.role in self.terms.exempt)
+        return verdict(self.terms, purpose, self.state_of(party, purpose), needs_none=exempt)
+
+    def _withhold(self, party: int, purpose: Purpose, at: Instant) -> None:
+        windows = self._windows.setdefault((party, purpose), [])
+        state = self.state_of(party, purpose)
+        start = self._since(party, purpose, at)
+        if start == EPOCH:
+            windows[:] = [Interval(EPOCH, reason=state, party=party)]
+        elif not windows or windows[-1].stop is not None:
+            windows.append(Interval(start, reason=state, party=party))
+        else:
+            windows[-1].reason = state
+
+    def _since(self, party: int, purpose: Purpose, at: Instant) -> Instant:
+        """From when on nothing is to be kept: from the beginning where nobody ever agreed."""
+        if (party, purpose) not in self._agreed and self.state_of(party, purpose) != "withdrawn":
+            return EPOCH
+        if self.state_of(party, purpose) in REFUSED:
+            back = self.terms is not None and self.terms.withdrawn == "take_back"
+            last = self._last[party, purpose]
+            return EPOCH if back else last.at
+        return at

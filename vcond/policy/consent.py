@@ -1,0 +1,142 @@
+"""Whose voice may be kept, and what becomes of it until that is known.
+
+A call has one rule at most, the first of ``[[policy]]`` that it matches. A rule counts from the call's beginning, whenever it
+was found that the call matches; what each party said of each purpose decides with it:
+
+- A party of which nothing is known is ``unknown``; whoever joins later begins so, too.
+- ``asked`` follows ``unknown`` only: asking again takes back no answer.
+- What was said later counts, by its moment. Whoever was never asked may agree or refuse as well.
+- A machine (``type`` = ``bot``) and the roles that a rule exempts need no consent; a refusal of theirs counts.
+- Without a rule everything is kept but of those who refuse. With ``mode = "record"`` nobody is asked, and nothing is changed
+  by what anybody says: there is another basis.
+
+What that leaves of audio, words, digits and names is not decided here (``vcond.call``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+State = Literal["unknown", "asked", "granted", "denied", "withdrawn"]
+Purpose = Literal["recording", "transcription", "analysis"]
+"""draft-howe-vcon-lawful-basis-02, section 4.2, names these among its examples; there is no registry."""
+Key = Literal["", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
+PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+REFUSED: Final = frozenset({"denied", "withdrawn"})
+
+MOST_EVIDENCE: Final = 16
+LONGEST_NAME, LONGEST_VALUE = 64, 1024
+"""How much a proof may have: items, and characters of one."""
+
+
+class Verdict(StrEnum):
+    """What becomes of what a party says now."""
+
+    KEEP = "keep"
+    BUFFER = "buffer"
+    """In memory, encrypted; kept when consent comes, else dropped."""
+    NOTHING = "nothing"
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a rule says: what of a call may be kept, and from when on."""
+
+    mode: Literal["record", "announce", "ask", "never"] = "record"
+    """``record``: everything is kept, whatever anybody says: there is another basis than consent. ``announce``: of each party from
+    when it was told that the call is recorded. ``ask``: from when it agreed. ``never``: nothing of anybody."""
+    until_granted: Literal["keep", "buffer", "nothing"] = "nothing"
+    """What becomes of a party's voice until then, with ``announce`` and ``ask``: ``keep`` = kept, until the party refuses;
+    ``buffer`` = held in memory, encrypted, for ``buffer_seconds``; kept when consent comes, else dropped without a trace."""
+    buffer_seconds: Annotated[int, Meta(ge=1, le=600)] = 120
+    """With ``until_granted = "buffer"``: so much of each party is held; what was said before that is dropped."""
+    purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=3)] = PURPOSES
+    """What consent is needed for. Without ``recording``: audio is kept on another basis, and texts are made when agreed to."""
+    exempt: Annotated[
+        tuple[Literal["agent", "customer", "supervisor", "sme", "thirdparty"], ...], Meta(max_length=5)
+    ] = ()
+    """Roles of parties that need not be asked, as of employees with a contract; a refusal of theirs counts all the same."""
+    denied: Literal["voice", "name"] = "voice"
+    """What a refusal takes: ``voice`` = audio, words and digits; ``name`` = these, and number and name."""
+    withdrawn: Literal["stop", "take_back"] = "stop"
+    """What a withdrawal takes: ``stop`` = what comes after it; ``take_back`` = also what was kept of the party."""
+    key_granted: Key = ""
+    """The key with which a party that was asked, or not yet, agrees. It is no digit of the record then. Empty = none."""
+    key_denied: Key = ""
+    """The key with which it refuses."""
+    expires_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    """Days for which a consent is good, as the record says; 0 = it says nothing of an end."""
+
+
+def check_terms(terms: Terms) -> None:
+    """Raises ValueError for what contradicts itself, with the key's name."""
+    defaults = Terms()
+    if terms.mode in {"record", "never"}:
+        for key in Terms.__struct_fields__:
+            if key != "mode" and getattr(terms, key) != getattr(defaults, key):
+                raise ValueError(f'{key} changes nothing with mode = "{terms.mode}": take it out, or set mode = "ask"')
+    if terms.buffer_seconds != defaults.buffer_seconds and terms.until_granted != "buffer":
+        raise ValueError('buffer_seconds is for until_granted = "buffer" only')
+    if terms.key_granted and terms.key_granted == terms.key_denied:
+        raise ValueError("key_granted and key_denied are the same key")
+    if terms.until_granted == "buffer" and "recording" not in terms.purposes:
+        raise ValueError('until_granted = "buffer" needs "recording" among purposes: without it audio is kept anyway')
+    if len(set(terms.purposes)) != len(terms.purposes):
+        raise ValueError("purposes names one twice")
+
+
+def verdict(terms: Terms | None, purpose: Purpose, state: State, *, needs_none: bool = False) -> Verdict:
+    """What becomes of what a party says, for a purpose. ``needs_none``: it is a machine, or its role is exempt."""
+    if terms is not None and terms.mode == "never":
+        return Verdict.NOTHING
+    if terms is not None and terms.mode == "record":
+        return Verdict.KEEP
+    if state in REFUSED:
+        return Verdict.NOTHING
+    if terms is None or needs_none or purpose not in terms.purposes or state == "granted":
+        return Verdict.KEEP
+    if terms.mode == "announce" and state == "asked":
+        return Verdict.KEEP
+    return Verdict(terms.until_granted)
+
+
+def follows(now: State, said: State) -> bool:
+    """Whether what was said changes anything."""
+    return said != now and (said != "asked" or now == "unknown") and not (said == "withdrawn" and now == "denied")
+
+
+def bounded(evidence: Mapping[str, str]) -> dict[str, str]:
+    """As much of a proof as is kept."""
+    some = list(evidence.items())[:MOST_EVIDENCE]
+    return {str(name)[:LONGEST_NAME]: str(value)[:LONGEST_VALUE] for name, value in some}
+
+
+def check_evidence(evidence: Mapping[str, str]) -> None:
+    """Raises ValueError, which names the item, for more than is kept."""
+    if len(evidence) > MOST_EVIDENCE:
+        raise ValueError(f"evidence: {len(evidence)} items; at most {MOST_EVIDENCE}")
+    for name, value in evidence.items():
+        if not name or len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE:
+            raise ValueError(
+                f"evidence.{name[:LONGEST_NAME]}: a name has 1 to {LONGEST_NAME} letters, a value at most {LONGEST_VALUE}"
+            )
+
+
+def by_key(terms: Terms | None, button: str) -> Literal["granted", "denied"] | None:
+    """What a key means that a party pressed; None = it is a digit like others."""
+    if terms is None or not button:
+        return None
+    return "granted" if button == terms.key_granted else "denied" if button == terms.key_denied else None
+
+
+def unreachable(matches: Sequence[object], everything: object) -> tuple[int, int] | None:
+    """A rule that no call comes to, and the one before it that takes them all: by their places."""
+    for later, match in enumerate(matches):
+        for earlier in range(later):
+            if matches[earlier] in (everything, match):
+                return later, earlier
+    return None

@@ -31,6 +31,8 @@ class Language(msgspec.Struct, frozen=True):
     """By kind: what may be said before such a secret, and before other things. What follows goes when it has digits."""
     asks: tuple[str, ...]
     """What makes a question or request of a turn that has a lead in it."""
+    repeats: tuple[str, ...]
+    """How a turn begins in which somebody reads a number back."""
     at: frozenset[str]
     """How ``@`` is said."""
     dot: frozenset[str]

@@ -28,8 +28,14 @@ APART = 3
 """Parts without digits that may stand between digits of one number."""
 NEAR = 12
 """Parts after a hint among which digits must begin."""
+PRICED = 7
+"""Digits in amounts that follow one another which are taken for another number."""
+SWALLOWED = 1.5
+"""Seconds of a turn in which no word is, of which something may be missing."""
 LONG = 9
 """Digits of a long number."""
+READING = 3.0
+"""Seconds that it takes at least to read a long number back."""
 BEFORE = 8
 """Parts before digits that nobody announced."""
 BESIDE = 60.0
@@ -91,15 +97,18 @@ def announced(reads: Sequence[Read], kind: Kind) -> Iterator[tuple[Secret, str]]
             found = _Found()
             tail = turn.parts[begin:]
             first = _first(tail)
-            if strong and first is None and (not tail or _asks(turn, kind)):
-                _answered(reads, n, kind, found)
+            if strong and first is None:
+                asks = not tail or _asks(turn, kind)
+                if _swallowed(turn) if not tail else not asks:
+                    at = len(turn.parts)
+                    found.words += words_of(tail)
+                    found.turns.append(turn.turn.number)
+                _answered(reads, n, kind, found, surely=asks)
             elif strong:
                 at = begin + _take(turn, begin, kind, found)
-                if first is None:
-                    found.turns.append(turn.turn.number)
                 if not kind.complete(found.digits):
                     _gone_on(reads, n, kind, found)
-            elif first is not None and first < NEAR and _certain(tail[first:]) >= kind.least:
+            elif (first is not None and first < NEAR and _certain(tail[first:]) >= kind.least) or _priced(tail):
                 at = begin + _take(turn, begin, kind, found)
                 _gone_on(reads, n, kind, found)
             if found.words or found.turns:
@@ -132,6 +141,17 @@ def _first(parts: Sequence[Part]) -> int | None:
 
 def _certain(parts: Iterable[Part]) -> int:
     return sum(len(part.digits) for part in parts if part.sort is Sort.DIGITS)
+
+
+def _priced(parts: Iterable[Part]) -> bool:
+    """Whether it is a number that the engine took for prices or times: ``$1.02, $9.08, $2.01``."""
+    return sum(len(part.digits) for part in parts if part.sort is Sort.AMOUNT) >= PRICED
+
+
+def _swallowed(turn: Read) -> bool:
+    """Whether the turn is longer than its words: the engine may have left a number out."""
+    first, last = turn.turn.words[0].start, turn.turn.words[-1].end
+    return first is None or last is None or turn.turn.end - turn.turn.start > last - first + SWALLOWED
 
 
 def _take(turn: Read, begin: int, kind: Kind, found: _Found) -> int:
@@ -172,8 +192,8 @@ def _gone_on(reads: Sequence[Read], n: int, kind: Kind, found: _Found) -> None:
         since = turn.turn.end
 
 
-def _answered(reads: Sequence[Read], n: int, kind: Kind, found: _Found) -> None:
-    """Whoever speaks next says the number: the first turn goes whatever is in it, later ones where they have digits."""
+def _answered(reads: Sequence[Read], n: int, kind: Kind, found: _Found, *, surely: bool) -> None:
+    """Whoever speaks next says the number: what has digits goes, and where it was asked for the first turn in any case."""
     asker, since, answers = reads[n].turn, reads[n].turn.end, 0
     for m in range(n + 1, len(reads)):
         turn = reads[m]
@@ -188,7 +208,7 @@ def _answered(reads: Sequence[Read], n: int, kind: Kind, found: _Found) -> None:
             if not kind.complete(found.digits):
                 _gone_on(reads, m, kind, found)
             return
-        if not answers:
+        if surely and not answers:
             found.words += words_of(turn.parts)
             found.turns.append(turn.turn.number)
         answers += 1
@@ -256,22 +276,37 @@ def spoken(kind: str, run: Run, certainty: float) -> Secret:
 
 def echoes(reads: Sequence[Read], found: Sequence[tuple[Secret, str]]) -> Iterator[Secret]:
     """What others, or the party itself, repeat of a number soon after it was said. Four digits are enough, also of words
-    that only sound like some, and then the whole turn goes: whoever reads a number back says little else.
+    that only sound like some, and then the whole turn goes: whoever reads a number back says little else. So do turns of
+    which nothing was understood, and those of others that begin as one who reads back does.
     """
-    ends: dict[int, tuple[str, str]] = {}
+    ends: dict[int, tuple[Secret, str]] = {}
     for secret, digits in found:
         if len(digits) >= 3:
-            ends[max(word.turn for word in secret.words)] = secret.kind, digits
-    said, until = ("", ""), -1.0
+            ends[max(word.turn for word in secret.words)] = secret, digits
+    said: tuple[Secret, str] | None = None
+    until = -1.0
     for n, turn in enumerate(reads):
-        follows = ends.get(n + 1, said)
-        soon = turn.turn.start <= until or (len(follows[1]) >= LONG and reads[n + 1].turn.party != turn.turn.party)
-        if soon and n not in ends:
-            heard = "".join(part.digits for part in turn.parts if part.sort <= Sort.SOUND)
-            if _certain(turn.parts) and (len(heard) >= 4 or (len(heard) >= 3 and heard in said[1])):
-                yield Secret((said[0] or follows[0]), words_of(turn.parts), certainty=0.7)
+        ahead = ends.get(n + 1)
+        if ahead is not None and (len(ahead[1]) < LONG or reads[n + 1].turn.party == turn.turn.party):
+            ahead = None
+        near = said if said is not None and turn.turn.start <= until else ahead
+        if near is not None and n not in ends and _repeats(turn, *near, follows=near is said):
+            words = words_of(turn.parts)
+            yield Secret(near[0].kind, words, (), () if words else (turn.turn.number,), 0.7)
         if n in ends:
             said, until = ends[n], turn.turn.end + ECHO
+
+
+def _repeats(turn: Read, secret: Secret, digits: str, *, follows: bool) -> bool:
+    if not turn.parts:
+        return len(digits) >= LONG
+    heard = "".join(part.digits for part in turn.parts if part.sort <= Sort.SOUND)
+    if _certain(turn.parts) and (len(heard) >= 4 or (len(heard) >= 3 and heard in digits)):
+        return True
+    cue = pattern(turn.language.repeats)
+    long = len(digits) >= LONG and turn.turn.end - turn.turn.start >= READING
+    other = follows and turn.turn.party != secret.words[-1].party
+    return long and other and cue is not None and cue.match(turn.text) is not None
 
 
 def beside(reads: Sequence[Read], found: Sequence[tuple[Secret, str]], kind: str) -> Iterator[Secret]:

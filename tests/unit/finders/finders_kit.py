@@ -1,22 +1,8 @@
-"""Conversations written as text, and what finders leave of them."""
+"""What finders leave of a conversation."""
 
 from vcond.redaction.config import RedactionConfig
-from vcond.redaction.contract import Conversation, KeyPressed, SpokenWord, Turn
+from vcond.redaction.contract import Conversation
 from vcond.redaction.finding import finders, found
-
-
-def conversation(*turns: tuple[int, str], keys: str = "", keyed_at: float = 0.0, pause: float = 0.5) -> Conversation:
-    """Turns of (party, text), a word every 0.4 s; keys of party 0, one a second."""
-    made, now = [], 0.0
-    for n, (party, text) in enumerate(turns):
-        words = tuple(
-            SpokenWord(0, party, n, i, word, now + 0.4 * i, now + 0.4 * i + 0.3) for i, word in enumerate(text.split())
-        )
-        end = now + 0.4 * max(1, len(words))
-        made.append(Turn(n, 0, party, now, end, words, "en"))
-        now = end + pause
-    pressed = tuple(KeyPressed(0, i, keyed_at + i, key) for i, key in enumerate(keys))
-    return Conversation(tuple(made), pressed)
 
 
 def left(spoken: Conversation, **config) -> list[str]:

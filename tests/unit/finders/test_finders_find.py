@@ -1,15 +1,17 @@
 """What vcond's own finders find, in texts as engines write them."""
 
 import re
-import sys
+import tomllib
+from pathlib import Path
 
 import pytest
-from finders_kit import conversation, kinds, left
+from finders_kit import kinds, left
 
-from vcond.base.errors import ConfigError
+from vcond.base.errors import ConfigError, MissingExtraError
 from vcond.redaction.config import RedactionConfig
-from vcond.redaction.contract import KeyPressed, Secret, SpokenWord
-from vcond.redaction.finding import FinderError, finders, found
+from vcond.redaction.contract import GROUP, KeyPressed, Secret, SpokenWord
+from vcond.redaction.finding import BUILT_IN, FinderError, finders, found
+from vcond.testing.finders import said
 
 CARD = "4532 0151 1283 0366"
 
@@ -26,31 +28,31 @@ CARD = "4532 0151 1283 0366"
     "number", [CARD, "forty five thirty two zero one five one one two eight three zero three six six"]
 )
 def test_a_card_goes_and_what_is_around_it_stays(text, number):
-    (turn,) = left(conversation((0, text.format(number))))
+    (turn,) = left(said((0, text.format(number))))
     assert not {*number.split()} & {*turn.split()}
     assert turn.endswith(text.split("{} ")[1])
 
 
 def test_luhn_is_no_gate():
-    assert "4532" not in left(conversation((0, "it is 4532 0151 1283 0367 okay")))[0]
+    assert "4532" not in left(said((0, "it is 4532 0151 1283 0367 okay")))[0]
 
 
 def test_a_card_that_the_engine_mangled_goes_to_the_end_of_its_turn():
-    assert left(conversation((0, "okay my card number is 42.68 times 7 for free one two penguin chicks"))) == [
+    assert left(said((0, "okay my card number is 42.68 times 7 for free one two penguin chicks"))) == [
         "okay my card number _ _ _ _ _ _ _ _ _ _"
     ]
 
 
 def test_a_card_that_was_asked_for_goes_recognized_or_not():
-    assert left(conversation((1, "can I take the long card number please"), (0, "near all do it free for"))) == [
+    assert left(said((1, "can I take the long card number please"), (0, "near all do it free for"))) == [
         "can I take the long card number please",
         "_ _ _ _ _ _",
     ]
-    assert left(conversation((1, "can I take the long card number please"), (0, "thank you madam")))[1] == "*"
+    assert left(said((1, "can I take the long card number please"), (0, "thank you madam")))[1] == "*"
 
 
 def test_a_card_is_followed_over_turns_and_when_it_is_read_back():
-    spoken = conversation(
+    spoken = said(
         (0, "my card number is 4532 0151"),
         (1, "okay"),
         (0, "1283 0366 thanks for your help today"),
@@ -60,9 +62,9 @@ def test_a_card_is_followed_over_turns_and_when_it_is_read_back():
 
 
 def test_keys_of_a_card_go_and_one_that_chooses_from_a_menu_stays():
-    spoken = conversation((1, "press one for sales"), keys="1", keyed_at=1.0)
+    spoken = said((1, "press one for sales"), keys="1", keyed_at=1.0)
     assert not kinds(spoken)
-    assert kinds(conversation((1, "hello"), keys="4532015112830366#")) == {"card"}
+    assert kinds(said((1, "hello"), keys="4532015112830366#")) == {"card"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_keys_of_a_card_go_and_one_that_chooses_from_a_menu_stays():
     ],
 )
 def test_other_kinds(text, kind):
-    spoken = conversation((0, text))
+    spoken = said((0, text))
     assert kind in kinds(spoken)
     assert not any(word.strip(".").isdigit() for word in left(spoken)[0].split())
 
@@ -99,31 +101,31 @@ def test_other_kinds(text, kind):
     ],
 )
 def test_what_is_no_secret_stays(text):
-    assert left(conversation((0, text))) == [text]
+    assert left(said((0, text))) == [text]
 
 
 def test_what_is_asked_for_beside_a_card_goes_though_the_engine_lost_the_question():
-    spoken = conversation(
+    spoken = said(
         (0, "my card number is 4532 0151 1283 0366"),
         (1, "and the key lead lead"),
         (0, "well let me see 6 8 5"),
     )
     assert left(spoken)[1:3] == ["and the key lead lead", "well let me see _ _ _"]
-    assert left(conversation((1, "and the key lead lead"), (0, "well let me see 6 8 5")))[1] == "well let me see 6 8 5"
+    assert left(said((1, "and the key lead lead"), (0, "well let me see 6 8 5")))[1] == "well let me see 6 8 5"
 
 
 def test_a_number_that_was_misheard_goes_when_it_is_read_back():
-    spoken = conversation((0, "it is do one for 4842"), (1, "I have 2 2 1 8 7 9 7 9 7 2 4 4 2"))
+    spoken = said((0, "it is do one for 4842"), (1, "I have 2 2 1 8 7 9 7 9 7 2 4 4 2"))
     assert left(spoken) == ["_ _ _ _ _ _", "_ _ _ _ _ _ _ _ _ _ _ _ _ _ _"]
 
 
 def test_what_is_before_digits_that_nobody_announced_goes_within_its_sentence():
-    spoken = conversation((0, "Good morning. The iPad is GB88 the FCT 0044 00873 5971 555. Did you get it?"))
+    spoken = said((0, "Good morning. The iPad is GB88 the FCT 0044 00873 5971 555. Did you get it?"))
     assert left(spoken) == ["Good morning. _ _ _ _ _ _ _ _ _ _ Did you get it?"]
 
 
 def test_a_number_ends_where_its_party_pauses_for_long():
-    spoken = conversation((0, "my card number is 4532 0151"), (0, "two large ones please"), pause=10.0)
+    spoken = said((0, "my card number is 4532 0151"), (0, "two large ones please"), pause=10.0)
     assert left(spoken)[1] == "two large ones please"
 
 
@@ -145,7 +147,7 @@ def test_a_number_ends_where_its_party_pauses_for_long():
     ],
 )
 def test_the_operators_own(own, text, expected):
-    assert left(conversation((0, text)), settings={"own": own}) == [expected]
+    assert left(said((0, text)), settings={"own": own}) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ class Wrong:
 )
 def test_a_finder_that_fails_or_says_what_is_not_there_lets_nothing_pass(says):
     with pytest.raises(FinderError) as why:
-        found([Wrong(says)], conversation((0, "4532 0151")))
+        found([Wrong(says)], said((0, "4532 0151")))
     assert "4532" not in str(why.value)
     assert why.value.__cause__ is None
 
@@ -206,25 +208,30 @@ def test_odd_words_are_read_and_nothing_takes_longer_than_its_words():
         "hundred",
         "and",
     ]
-    assert kinds(conversation((0, "card number " + " ".join(words)), (1, ""), (0, "double double hundred"))) <= {
+    assert kinds(said((0, "card number " + " ".join(words)), (1, ""), (0, "double double hundred"))) <= {
         "card", "telephone", "security-code",
     }  # fmt: skip
 
 
-def test_the_work_grows_with_the_words():
-    def calls(times: int) -> int:
-        made, count = finders(RedactionConfig()), 0
+def test_a_finder_of_another_package_is_found_by_its_entry_point(tmp_path, monkeypatch):
+    example = Path(__file__).parents[1] / "finder_example"
+    told = tmp_path / "vcond_badges-0.1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: vcond-badges\nVersion: 0.1.0\n")
+    points = tomllib.loads((example / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
+    (told / "entry_points.txt").write_text(f"[{GROUP}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()))
+    for folder in (example, tmp_path):
+        monkeypatch.syspath_prepend(folder)
+    spoken = said((0, "my badge is Green, nine"))
+    assert left(spoken, finders=("badges",), settings={"badges": {"colours": ["green"]}}) == ["my badge is _ _"]
 
-        def counted(frame, event, arg):
-            nonlocal count
-            count += event == "call"
 
-        spoken = conversation(*[(n % 2, "my card number is 4532 0151 1283 0366 okay") for n in range(times)])
-        sys.setprofile(counted)
-        try:
-            found(made, spoken)
-        finally:
-            sys.setprofile(None)
-        return count
-
-    assert calls(160) < 5 * calls(40)
+def test_a_finder_whose_package_is_missing_is_said_so(monkeypatch):
+    for target, error in (
+        ("nowhere_at_all:Finder", ConfigError),
+        ("vcond.redaction.contract:Nothing", ConfigError),
+        ("finders_lacking:Finder", MissingExtraError),
+    ):
+        monkeypatch.setitem(BUILT_IN, "lacking", target)
+        with pytest.raises(error):
+            finders(RedactionConfig(finders=("lacking",)))

@@ -66,7 +66,7 @@ ENGLISH = Language(
             r"numbers? across",
             r"across the front",
             rf"(?:read|give) you (?:my|the) (?:\w+ )?{_CARD}",
-            rf"pay (?:by|with|my|using) (?:\w+ )?{_CARD} and",
+            rf"(?:pay|be) (?:by|with|my|using) (?:\w+ )?{_CARD} and",
             r"let me (?:read|renew|reach) you",
         ),
         SECURITY_CODE: (
@@ -127,8 +127,8 @@ ENGLISH = Language(
     },
     asks=(
         r"\b(?:what|which|whats|what's|can|could|may|would|please|give|tell|read|need|have|take|confirm|type|enter|spell)\b",
-        r"^and\b",
     ),
+    repeats=(r"(?:okay |ok |and )?(?:so|that is|that's|let me|i have|i've got|you said|i'll read|just to)",),
     at=frozenset(("at", "@")),
     dot=frozenset(("dot", "point", "not")),
     domains=frozenset(["com", "org", "net", "edu", "gov", "info", "io", "uk", "de", "eu", "ie", "ca", "au", "biz"]),

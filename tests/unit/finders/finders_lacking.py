@@ -1,0 +1,3 @@
+"""A plug-in that needs a package which is nowhere."""
+
+import nowhere_at_all  # noqa: F401

@@ -19,6 +19,8 @@ from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
 from vcond.delivery import FormedSink
+from vcond.delivery.forms import Content, Redacting
+from vcond.redaction.finding import finders
 from vcond.sdk.contract import Adapter
 from vcond.storage.files import Files
 from vcond.vcon import Profile, serialize
@@ -141,11 +143,25 @@ def without_links(text: str) -> str:
     return _LINK.sub(r"\1 (in vcond's source)", text)
 
 
-def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None = None) -> list[FormedSink]:
-    """The configured sinks in order, each under a name of its own, each with its form of a vCon. Raises ConfigError."""
+def sinks(
+    config: Config,
+    *,
+    clock: Callable[[], Instant],
+    files: Files | None = None,
+    redactor: Callable[[Path], Redacting] | None = None,
+) -> list[FormedSink]:
+    """The configured sinks in order, each under a name of its own, each with its content and form of a vCon. Raises ConfigError.
+
+    ``redactor`` makes what makes redacted vCons, and keeps them in a folder; it is asked only if a sink wants them.
+    """
     made: list[FormedSink] = []
     names: set[str] = set()
     folder = Path(config.vcond.state_dir) / "forms"
+    contents = [_content(section, f"sinks[{i}].content") for i, section in enumerate(config.sinks)]
+    redacts = None
+    if "redacted" in contents:
+        finders(config.redaction)  # so that what is wrong with them is known before a vCon is to leave
+        redacts = None if redactor is None else redactor(folder)
     for i, section in enumerate(config.sinks):
         at = f"sinks[{i}]"
         if "type" not in section:
@@ -163,11 +179,20 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         if form not in made_by.forms:
             why = f"the {kind} accepts unsigned vCons only" if form in FORMS else f"one of {', '.join(made_by.forms)}"
             raise ConfigError(f"{form!r} is not possible: {why}", f"{at}.form")
-        own = {key: value for key, value in section.items() if key not in {"type", "form"}} | {"name": name}
+        own = {key: value for key, value in section.items() if key not in {"type", "form", "content"}} | {"name": name}
         inner = whole(SINKS, point, made_by(convert(own, made_by.Config, at)), f"{at}.type")
         seal = None if form == "plain" else sealer(config.seal, form, clock)
         made.append(
-            one := FormedSink(inner, seal=seal, form=form, folder=folder, domain=config.record.sip_domain, files=files)
+            one := FormedSink(
+                inner,
+                seal=seal,
+                form=form,
+                folder=folder,
+                domain=config.record.sip_domain,
+                files=files,
+                content=contents[i],
+                redactor=redacts,
+            )
         )
         if one.confirm_after >= config.delivery.keep_days * 86_400 > 0 or (
             one.confirm_after and not config.delivery.keep_days
@@ -183,6 +208,13 @@ def sinks(config: Config, *, clock: Callable[[], Instant], files: Files | None =
         )
         raise ConfigError(why, "record.inline_limit")
     return made
+
+
+def _content(section: Mapping[str, Any], at: str) -> Content:
+    wanted = section.get("content", "full")
+    if not isinstance(wanted, str) or wanted not in {"full", "redacted"}:
+        raise ConfigError(f"{str(wanted)[:40]!r} is not possible: full or redacted", at)
+    return "redacted" if wanted == "redacted" else "full"
 
 
 def too_small(config: Config, made: Sequence[FormedSink]) -> list[FormedSink]:

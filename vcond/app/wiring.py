@@ -9,12 +9,14 @@ import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from vcond.app import encryption, plugins, remembered
 from vcond.app.old_journals import OldJournals
+from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
 from vcond.call.events import MergedInto
 from vcond.capture.clock import SteadyClock
@@ -62,8 +64,10 @@ class Parts:
             self.keys = encryption.key_store(self.config.keys, state_dir, writes=True)
             encryption.check_seen(self.keys, state_dir)
         files = encryption.disk(self.config.keys, self.keys, state_dir)
+        self.speech = speech_of(self.config.speech, clock=clock)
+        redactor = partial(redactor_of, self.config.redaction, self.speech, files)
         with naming_files(loaded.origin):
-            sinks = plugins.sinks(self.config, clock=clock.now, files=files)
+            sinks = plugins.sinks(self.config, clock=clock.now, files=files, redactor=redactor)
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
@@ -73,7 +77,6 @@ class Parts:
         """Calls whose journals nobody needs any more, and a hold keeps."""
         self._holding: set[asyncio.Future[Hold]] = set()
         self.forms = MadeForms(state_dir / "forms", sinks, files)
-        self.speech = speech_of(self.config.speech, clock=clock)
         self.outbox = Outbox(
             state_dir / "outbox",
             sinks,

@@ -55,6 +55,7 @@ confirmations_total = Counter(
 )
 delivery_seconds = Histogram("vcond_delivery_seconds", "Duration of a delivery attempt", ["sink"])
 amending = Gauge("vcond_amending", "vCons delivered without all texts whose amended vCon is pending")
+redactions_total = Counter("vcond_redactions_total", "Redacted vCons by result", ["outcome"])
 amended_total = Counter("vcond_amended_total", "Amended vCons by result", ["outcome"])
 quarantined_total = Counter("vcond_quarantined_total", "vCons that failed validation and were set aside")
 ingress_refused_total = Counter("vcond_ingress_refused_total", "Requests without the ingress token")

@@ -12,6 +12,7 @@ from vcond.config.host import machine_name
 from vcond.delivery.config import OutboxConfig
 from vcond.policy.consent import Terms, check_terms, unreachable
 from vcond.records.config import RecordsConfig
+from vcond.redaction.config import RedactionConfig
 from vcond.speech.config import SpeechConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
@@ -208,12 +209,13 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     keys: KeysConfig = KeysConfig()
     delivery: OutboxConfig = OutboxConfig()
     records: RecordsConfig = RecordsConfig()
+    redaction: RedactionConfig = RedactionConfig()
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
     policy: Annotated[list[PolicyRule], Meta(max_length=1000)] = []
     """``[[policy]]``: rules of consent; the first that matches counts."""
     sinks: list[dict[str, Any]] = []
-    """``[[sinks]]``, each with ``type``, ``name`` and, for a folder, ``form``: plain, signed or encrypted."""
+    """``[[sinks]]``, each with ``type``, ``name``, for a folder ``form`` (plain, signed or encrypted), and ``content`` (full or redacted)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that no call comes to."""

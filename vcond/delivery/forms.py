@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, Protocol
 
 from vcond.base.errors import OperatorError, VcondError
 from vcond.delivery.outbox_files import MOST
@@ -21,9 +22,29 @@ from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Profile, fit, preflight, read, serialize
 from vcond.vcon.profiles import CONSERVER_LIMIT
 
+Content = Literal["full", "redacted"]
+"""What of a vCon a sink gets."""
+
+
+class Redacting(Protocol):
+    """Makes the redacted form of a vCon, the same for all sinks that want it."""
+
+    def uuid(self, original: str) -> str:
+        """Of the redacted form, also when it is not made."""
+
+    async def redacted(self, record: OutgoingVcon) -> OutgoingVcon:
+        """The redacted form. Raises Refused when there is none that may leave, Retry while it cannot be made."""
+
+    def forget(self, uuid: str) -> None:
+        """That of this vCon is needed no more. Raises OSError."""
+
 
 class FormedSink:
-    """A sink that gets its own form of every vCon."""
+    """A sink that gets its own content and form of every vCon.
+
+    One that wants the redacted content is never handed anything else: whatever the outbox sends it, first, again or from an
+    earlier run, comes through here.
+    """
 
     def __init__(
         self,
@@ -34,11 +55,16 @@ class FormedSink:
         folder: Path,
         domain: str = "",
         files: Files | None = None,
+        content: Content = "full",
+        redactor: Redacting | None = None,
     ) -> None:
         """``seal`` makes the signed or encrypted ``form`` of a vCon's bytes; without it the sink gets the plain one.
 
-        ``folder`` keeps made forms until ``forget``; ``domain`` is that of extensions, for the conserver's profile.
+        ``folder`` keeps made forms until ``forget``; ``domain`` is that of extensions, for the conserver's profile. Without a
+        ``redactor`` a sink that wants the redacted content gets nothing.
         """
+        self.content: Content = content
+        self._redactor = redactor
         self._sink = sink
         self._seal, self._form = seal, form
         self._folder = folder
@@ -56,23 +82,26 @@ class FormedSink:
     @property
     def keeps(self) -> bool:
         """Whether there are made forms to forget."""
-        return self._seal is not None
+        return self._seal is not None or self.content == "redacted"
 
     async def deliver(self, record: OutgoingVcon) -> Receipt:
-        """Make the form, keep it if it cannot be made twice, hand it over. Raises Retry or Refused."""
-        body = await asyncio.to_thread(self._formed, record)
-        return await self._sink.deliver(OutgoingVcon(record.uuid, body, hashlib.sha512(body).hexdigest(), self._form))
+        """Make the content and form, keep what cannot be made twice, hand it over. Raises Retry or Refused."""
+        chosen = record if self.content == "full" else await self._redacted(record)
+        body = await asyncio.to_thread(self._formed, chosen, self._kept(record.uuid))
+        return await self._sink.deliver(OutgoingVcon(chosen.uuid, body, hashlib.sha512(body).hexdigest(), self._form))
 
     async def erase(self, uuid: str) -> Receipt:
-        """Make the receiver forget it, and our made form of it."""
+        """Make the receiver forget it, and our made forms of it. A receiver of redacted vCons may have had the others before."""
         await asyncio.to_thread(self.forget, uuid)
+        if self._redactor is not None:
+            await self._sink.erase(self._redactor.uuid(uuid))
         return await self._sink.erase(uuid)
 
     async def has(self, uuid: str) -> bool:
         """Whether the receiver still has a vCon. Raises Retry or Refused."""
         if not isinstance(self._sink, Confirming):
             raise Refused("cannot-be-asked")
-        return await self._sink.has(uuid)
+        return await self._sink.has(uuid if self.content == "full" else self._redacts.uuid(uuid))
 
     async def look(self) -> list[Seen]:
         """All that can be found about the receiver without handing anything over. Raises Retry or Refused."""
@@ -83,16 +112,31 @@ class FormedSink:
         await self._sink.close()
 
     def forget(self, uuid: str) -> None:
-        """The vCon is delivered everywhere: its kept form goes."""
+        """The vCon is delivered everywhere: its kept forms go."""
+        if self._redactor is not None:
+            self._redactor.forget(uuid)
         with contextlib.suppress(FileNotFoundError):
             self._files.files.delete_one(str(self._kept(uuid)))
 
-    def _kept(self, uuid: str) -> Path:
-        return self._folder / f"{uuid}.{self.name}"
+    @property
+    def _redacts(self) -> Redacting:
+        if self._redactor is None:
+            raise Refused("cannot-redact", hint="restart vcond, then: vcond outbox retry", asked=False)
+        return self._redactor
 
-    def _formed(self, record: OutgoingVcon) -> bytes:
+    async def _redacted(self, record: OutgoingVcon) -> OutgoingVcon:
+        made = await self._redacts.redacted(record)
+        if made.uuid == record.uuid or made.body == record.body:
+            raise Refused("cannot-redact", answer="the redacted vCon is the original", hint="report it", asked=False)
+        return made
+
+    def _kept(self, uuid: str) -> Path:
+        """Of another name for each content: a sink that changed what it wants must not be sent what was made before."""
+        return self._folder / f"{uuid}.{self.name}{'+redacted' if self.content == 'redacted' else ''}"
+
+    def _formed(self, record: OutgoingVcon, kept: Path) -> bytes:
         try:
-            return self._plain(record.body) if self._seal is None else self._sealed(record, self._seal)
+            return self._plain(record.body) if self._seal is None else self._sealed(record, self._seal, kept)
         except OSError as why:
             raise Retry("disk", answer=str(why.strerror)) from None
         except VcondError as why:
@@ -113,8 +157,7 @@ class FormedSink:
             raise Refused("preflight", answer="; ".join(f"{one.path}: {one.message}" for one in wrong[:5]), asked=False)
         return body if made == document else serialize(made)
 
-    def _sealed(self, record: OutgoingVcon, seal: Callable[[bytes], bytes]) -> bytes:
-        kept = self._kept(record.uuid)
+    def _sealed(self, record: OutgoingVcon, seal: Callable[[bytes], bytes], kept: Path) -> bytes:
         if kept.exists():
             return self._files.read(kept, MOST)
         body = seal(record.body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,5 +19,10 @@ class RedactionConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """In which languages numbers and questions are read; the first is that of calls of no known language."""
     region: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")] = "US"
     """Country of telephone numbers that are said without one, as ISO 3166 has it."""
+    tone: bool = False
+    """A tone stands where sound was taken out, not silence. Where no text says what was said there is silence in any case."""
+    second_look: Literal["try", "must", "off"] = "try"
+    """What is redacted is transcribed once more when the speech workers have time, and more is taken out if something is found; what
+    stays suspicious is not delivered. ``try``: it is delivered without when no worker had time for five minutes; ``must``: it waits."""
     settings: dict[str, dict[str, Any]] = {}
     """``[redaction.settings.own]``: your own words, patterns and numbers; likewise what other finders are to know."""

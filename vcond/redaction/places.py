@@ -185,6 +185,37 @@ def _repeated(made: Places, reading: Reading) -> None:
                 made.sound.append(_of_words(line, list(range(first, last + 1)), kind, 1.0))
 
 
+def cover(made: Places, reading: Reading, also: Iterable[Place]) -> None:
+    """Places that go besides, with the words that are said there."""
+    for place in also:
+        made.sound.append(place)
+        for line in reading.lines:
+            if line.clock != place.clock:
+                continue
+            for word in line.turn.words:
+                start, end = word.start, word.end
+                if (
+                    start is not None
+                    and end is not None
+                    and line.origin + start < place.end
+                    and line.origin + end > place.start
+                ):
+                    made.words.setdefault(line.turn.number, {}).setdefault(word.index, place.kind)
+
+
+def uncovered(found: Iterable[Place], by: Iterable[Place]) -> list[Place]:
+    """Those of which more than the margin lies outside of what is silent already."""
+    silent = [(one.clock, one.start, one.end) for one in merged(by)]
+    return [
+        one
+        for one in found
+        if not any(
+            clock == one.clock and start <= one.start + MARGIN and one.end - MARGIN <= end
+            for clock, start, end in silent
+        )
+    ]
+
+
 def merged(found: Iterable[Place]) -> list[Place]:
     """By time; what overlaps, of one kind and party, is one."""
     made: list[Place] = []

@@ -8,14 +8,16 @@ too little. Sound comes back only where a text says what was said: nobody has lo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
 from vcond.base.errors import BadMediaError
 from vcond.redaction.contract import TELEPHONE, Finder, Secret
-from vcond.redaction.places import Place, Places, merged, places
+from vcond.redaction.finding import found as secrets_of
+from vcond.redaction.places import Place, Places, cover, merged, places
 from vcond.redaction.sound import decoded, encoded, keep_only, of_channels, take_out
 from vcond.redaction.texts import Masked, Sweep, flat, masked, token, wtf
 from vcond.redaction.transcribed import Line, Reading, of_text, read
@@ -61,10 +63,16 @@ class Redacted:
     """A redacted vCon."""
 
     document: Document
-    kinds: dict[str, int]
+    kinds: Mapping[str, int]
     """How many places of each kind went; of no secret anything is in it."""
     left_out: list[str]
     """Paths of what went whole."""
+    sound: list[Place]
+    """Stretches of sound that went, with their margin."""
+    reading: Reading
+    """Of the original: what was said in it. For a second look; never to be written."""
+    report: dict[str, Any]
+    """The body of ``vcond-redactions`` in the document."""
 
 
 @dataclass(slots=True)
@@ -110,13 +118,12 @@ def redact(
     """The redacted form of a vCon of any version; the original is not changed.
 
     ``created_at``: when it is made, else that of the original, so that it comes out the same whenever it is made.
-    ``also``: places in the sound that go besides. Raises ProtocolError for what is sealed, or must not be processed.
+    ``also``: places in the sound that go besides, with the words that are said there. Raises ProtocolError for what is sealed, or must not be processed, and FinderError.
     """
     source = upgrade(document)
     reading = read(source)
-    secrets = [secret for finder in finders for secret in finder.find(reading.conversation)]
-    found = places(reading, secrets)
-    found.sound += also
+    found = places(reading, secrets_of(finders, reading.conversation))
+    cover(found, reading, also)
     turns: dict[int, list[Masked]] = {}
     for line in sorted(reading.lines, key=lambda one: one.place):
         turns.setdefault(line.analysis, []).append(masked(line, found))
@@ -130,13 +137,15 @@ def redact(
     made["dialog"] = [_dialog(work, at, item) for at, item in enumerate(reading.dialogs.items)]
     made["analysis"] = [_analysis(work, at, item) for at, item in enumerate(listed(source, "analysis"))]
     made["attachments"] = [_attachment(work, at, item) for at, item in enumerate(listed(source, "attachments"))]
-    kinds = _report(work, made, software)
+    report = _report(work, source, software)
+    _attach(made, report)
     if names := used(made):
         made["extensions"] = names
     if critical := [name for name in listed(source, "critical") if name in names]:
         made["critical"] = critical
     whole = {name: value for name, value in made.items() if value != []}
-    return Redacted(whole, kinds, [one["path"] for one in work.left_out])
+    kinds = Counter(row["kind"] for row in report["redactions"])
+    return Redacted(whole, kinds, [one["path"] for one in work.left_out], merged(found.sound), reading, report)
 
 
 def _checked(work: _Work, text: str, *, kinds_left: frozenset[str] = frozenset({TELEPHONE}), dialog: int = 0) -> str:
@@ -151,7 +160,7 @@ def _checked(work: _Work, text: str, *, kinds_left: frozenset[str] = frozenset({
     ]
     secrets = [
         Secret(one.kind, words=one.words, turns=one.turns)
-        for finder in work.finders for one in finder.find(conversation) if one.kind not in kinds_left
+        for one in secrets_of(work.finders, conversation) if one.kind not in kinds_left
     ]  # fmt: skip
     found = places(reading, secrets)
     return masked(reading.lines[0], found).text if found.words or found.turns else swept
@@ -301,24 +310,18 @@ def _fact(work: _Work, fact: dict[str, Any]) -> dict[str, Any]:
     return fact
 
 
-def _report(work: _Work, made: Document, software: str) -> dict[str, int]:
-    """The attachment that says what went: kinds, places and lengths of sound, and nothing of what it was."""
-    gone = merged(work.found.sound)
+def _report(work: _Work, source: Document, software: str) -> dict[str, Any]:
+    """What went: kinds, places and lengths of sound, and nothing of what it was."""
     dialogs = work.reading.dialogs
     rows: list[dict[str, Any]] = []
-    for one in gone:
-        start = max(0.0, one.start - dialogs.origin(one.dialog))
-        row: dict[str, Any] = {"kind": one.kind, "dialog": one.dialog}
-        if one.party >= 0:
-            row["party"] = one.party
-        end = min(one.end - dialogs.origin(one.dialog), _length(dialogs.items[one.dialog]))
-        rows.append(row | {"start": round(start, 2), "duration": round(max(0.0, end - start), 2)})
-    kinds: dict[str, int] = {}
-    for row in rows:
-        kinds[row["kind"]] = kinds.get(row["kind"], 0) + 1
-    if not made["dialog"]:
-        return kinds
-    body = {
+    for one in merged(work.found.sound):
+        origin = dialogs.origin(one.dialog)
+        start, end = max(0.0, one.start - origin), min(one.end - origin, _length(dialogs.items[one.dialog]))
+        rows.append(
+            {"kind": one.kind, "dialog": one.dialog} | ({"party": one.party} if one.party >= 0 else {})
+            | {"start": round(start, 2), "duration": round(max(0.0, end - start), 2)}
+        )  # fmt: skip
+    body: dict[str, Any] = {
         "version": 1,
         "software": software,
         "finders": sorted({finder.name for finder in work.finders}),
@@ -326,12 +329,20 @@ def _report(work: _Work, made: Document, software: str) -> dict[str, int]:
         "redactions": rows,
         "left_out": work.left_out,
         "unchecked_seconds": round(work.unchecked, 1),
+        "second_look": "off",
     }
-    made["attachments"].append(
-        {"purpose": PURPOSE, "start": made["created_at"], "party": _redactor(made), "dialog": 0,
-         "mediatype": "application/json", "encoding": "json", "body": body}
-    )  # fmt: skip
-    return kinds
+    if isinstance(earlier := source.get("amended"), dict) and isinstance(earlier.get("uuid"), str):
+        body["amends"] = own_uuid(earlier["uuid"])  # what is redacted may not be amended (core-04 section 4.1.8)
+    return body
+
+
+def _attach(made: Document, report: dict[str, Any]) -> None:
+    """An attachment names a dialog: where there is none, there is nothing to tell of."""
+    if made["dialog"]:
+        made["attachments"].append(
+            {"purpose": PURPOSE, "start": made["created_at"], "party": _redactor(made), "dialog": 0,
+             "mediatype": "application/json", "encoding": "json", "body": report}
+        )  # fmt: skip
 
 
 def _length(dialog: dict[str, Any]) -> float:

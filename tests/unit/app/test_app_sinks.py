@@ -2,8 +2,10 @@
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from vcond.app import installed, plugins
@@ -11,6 +13,7 @@ from vcond.base.errors import ConfigError, MissingExtraError
 from vcond.capture.clock import SteadyClock
 from vcond.config import Config
 from vcond.delivery.sinks.folder import FolderSink
+from vcond.redaction.config import RedactionConfig
 
 HERE = "sink_plugins_of_a_test"
 OURS = ["conserver", "folder", "http_put", "webhook"]
@@ -63,6 +66,30 @@ def test_one_of_another_package_is_made_like_ours(there, tmp_path):
     assert (sink.name, sink.profile) == ("acme", "core")
     at, text = wrong({"type": "acme", "path": str(tmp_path), "form": "signed"})
     assert (at, "accepts unsigned vCons only" in text) == ("sinks[0].form", True)
+
+
+def test_a_sink_says_whether_it_gets_all_of_a_vcon(tmp_path, monkeypatch):
+    asked = []
+    sections = [
+        {"type": "folder", "name": "a", "path": str(tmp_path)},
+        {"type": "folder", "name": "b", "path": str(tmp_path), "content": "redacted"},
+        {"type": "folder", "name": "c", "path": str(tmp_path), "content": "full"},
+    ]
+    config = Config(sinks=sections)
+    sinks = plugins.sinks(config, clock=SteadyClock().now, redactor=lambda folder: asked.append(folder) or "it")
+    assert [sink.content for sink in sinks] == ["full", "redacted", "full"]
+    assert asked == [Path(config.vcond.state_dir) / "forms"]
+    asked.clear()
+    plugins.sinks(Config(sinks=sections[:1]), clock=SteadyClock().now, redactor=asked.append)
+    assert asked == [], "nobody wants one"
+    for value in ("redactd", 1, None, ["redacted"]):
+        at, text = wrong(sections[0] | {"content": value})
+        assert at == "sinks[0].content"
+        assert "full or redacted" in text
+    redaction = msgspec.convert({"settings": {"nobody": {}}}, RedactionConfig)
+    with pytest.raises(ConfigError) as why:
+        plugins.sinks(Config(sinks=sections, redaction=redaction), clock=SteadyClock().now)
+    assert why.value.path == "redaction.settings.nobody"
 
 
 def test_one_that_is_not_installed_is_said_with_what_there_is():

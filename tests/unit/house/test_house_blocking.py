@@ -28,6 +28,9 @@ BLOCKS = {
 MAY = {
     "vcond/publish/media_files.py:publish": "in the threads that build vCons",
     "vcond/publish/quarantine.py:set_aside": "in a thread",
+    "vcond/publish/redactor.py:forget": "in the cleaner's thread, or that of an erasure",
+    "vcond/publish/redactor.py:_kept": "in a thread",
+    "vcond/publish/redactor.py:_keep": "in a thread",
     "vcond/app/wiring.py:clean_left": "in a thread",
     "vcond/server/conversations.py:_journals": "in a thread",
     "vcond/app/wiring.py:made_state_dir": "before the first call",

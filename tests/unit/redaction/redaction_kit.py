@@ -27,7 +27,7 @@ class Knows:
 
     def __init__(self, secrets: Mapping[str, str], *, keys: str = "", certainty: float = 1.0) -> None:
         self.secrets, self.pressed, self.certainty = secrets, keys, certainty
-        self.kinds = tuple(secrets)
+        self.kinds = (*secrets, "pin", "security-code")
         self.shown: list[Conversation] = []
 
     def find(self, conversation: Conversation) -> Iterator[Secret]:

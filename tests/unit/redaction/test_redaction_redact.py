@@ -300,7 +300,16 @@ def test_the_report_says_kind_place_and_length_and_no_value():
     assert body["redactions"] == [{"kind": "card", "dialog": 0, "party": 0, "start": 5.65, "duration": 2.62}]
     assert (body["finders"], body["sound"], body["left_out"]) == (["knows"], "silence", [])
     assert body["unchecked_seconds"] > 0
-    assert body.keys() == {"version", "software", "finders", "sound", "redactions", "left_out", "unchecked_seconds"}
+    assert body.keys() == {
+        "version",
+        "software",
+        "finders",
+        "sound",
+        "redactions",
+        "left_out",
+        "unchecked_seconds",
+        "second_look",
+    }
 
 
 def test_a_kind_that_cannot_be_written_is_other():

@@ -1,0 +1,144 @@
+"""Makes the redacted form of vCons for the sinks that want it: once for all of them, kept on the disk until they have it.
+
+See docs/decisions/0032.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from vcond.base import metrics
+from vcond.base.errors import VcondError
+from vcond.delivery.outbox_files import MOST
+from vcond.redaction.contract import Finder
+from vcond.redaction.places import Place
+from vcond.redaction.redact import Redacted, own_uuid, redact
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
+from vcond.vcon import read, serialize, validate
+
+log = structlog.get_logger()
+
+ROUNDS: Final = 3
+"""Times that a redacted vCon is looked at again, and more of it taken out."""
+ENDING: Final = "+redacted"
+"""Of the kept file, behind the uuid of the vCon it was made from. No sink has such a name."""
+
+
+class Look(Protocol):
+    """The second look."""
+
+    async def __call__(self, made: Redacted) -> list[Place] | None:
+        """Where something secret is still to be heard; None = it could not be looked at now."""
+
+
+class Redactor:
+    """Shared by all sinks; one vCon at a time, for a recording in the making takes memory."""
+
+    def __init__(
+        self,
+        finders: Sequence[Finder],
+        *,
+        folder: Path,
+        files: Files | None = None,
+        tone: bool = False,
+        look: Look | None = None,
+        must_look: bool = False,
+        software: str = "vcond",
+    ) -> None:
+        """``must_look``: what could not be looked at a second time waits."""
+        self._finders, self._tone, self._look, self._must_look = list(finders), tone, look, must_look
+        self._folder, self._files = folder, WholeFiles(files or Files())
+        self._software = software
+        self._one = asyncio.Lock()
+
+    def uuid(self, original: str) -> str:
+        """Of the redacted vCon."""
+        return own_uuid(original)
+
+    async def redacted(self, record: OutgoingVcon) -> OutgoingVcon:
+        """The redacted form of a vCon. Raises Refused when there is none that may leave, Retry while the disk is in trouble."""
+        async with self._one:
+            try:
+                body = await asyncio.to_thread(self._kept, record.uuid)
+                if body is None:
+                    body = await self._made(record)
+                    await asyncio.to_thread(self._keep, record.uuid, body)
+            except OSError as why:
+                raise Retry("disk", answer=str(why.strerror)) from None
+        return OutgoingVcon(own_uuid(record.uuid), body, hashlib.sha512(body).hexdigest())
+
+    def forget(self, uuid: str) -> None:
+        """The kept file of a vCon goes. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.files.delete_one(str(self._file(uuid)))
+
+    async def _made(self, record: OutgoingVcon) -> bytes:
+        made = await asyncio.to_thread(self._redact, record, ())
+        if self._look is not None:
+            made = await self._looked(record, made, self._look)
+        metrics.redactions_total.labels("made").inc()
+        return await asyncio.to_thread(serialize, made.document)
+
+    async def _looked(self, record: OutgoingVcon, made: Redacted, look: Look) -> Redacted:
+        """With more taken out, until a look finds nothing."""
+        also: list[Place] = []
+        for _ in range(ROUNDS):
+            found = await look(made)
+            if found is None and self._must_look:
+                raise Retry("second-look", answer="no speech worker had time to look at the redacted recording")
+            if not found:
+                made.report["second_look"] = "not done" if found is None else "clean"
+                return made
+            log.info("the second look found something: more is taken out", call=record.uuid, places=len(found))
+            also += found
+            made = await asyncio.to_thread(self._redact, record, also)
+        metrics.redactions_total.labels("held").inc()
+        raise Refused(
+            "second-look",
+            answer=f"something is still found after {ROUNDS} looks",
+            hint='listen to the call (vcond export), then vcond outbox discard it, or set redaction.second_look = "off" and retry',
+            asked=False,
+        )
+
+    def _redact(self, record: OutgoingVcon, also: Sequence[Place]) -> Redacted:
+        """Whatever goes wrong, nothing of it is handed on."""
+        try:
+            made = redact(
+                read(record.body),
+                self._finders,
+                tone=self._tone,
+                also=also,
+                software=self._software,
+            )
+        except VcondError as why:
+            metrics.redactions_total.labels("failed").inc()
+            hint = "mend what it says, then: vcond outbox retry"
+            raise Refused("cannot-redact", answer=str(why), hint=hint, asked=False) from why
+        wrong = [one for one in validate(made.document) if one.level == "error"]
+        if wrong or made.document["uuid"] == record.uuid:
+            metrics.redactions_total.labels("failed").inc()
+            told = "; ".join(f"{one.path}: {one.message}" for one in wrong[:5])
+            raise Refused(
+                "cannot-redact", answer=f"the redacted vCon is not valid: {told}", hint="report it", asked=False
+            )
+        return made
+
+    def _file(self, uuid: str) -> Path:
+        return self._folder / f"{uuid}{ENDING}"
+
+    def _kept(self, uuid: str) -> bytes | None:
+        path = self._file(uuid)
+        return self._files.read(path, MOST) if path.exists() else None
+
+    def _keep(self, uuid: str, body: bytes) -> None:
+        self._files.make_folder(self._folder)
+        self._files.publish(self._file(uuid), body)

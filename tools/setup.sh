@@ -59,24 +59,18 @@ judges() { # other vCon libraries, beside us so that we never import them. They 
     printf '%s\n' "$wanted" >.peers/judges/.ready; } || say "the judges could not be installed: their tests will say so"
 }
 
-sdks() { # the libraries of the platforms that send media streams, which check signatures with us
-  wanted="$($PYTHON --version) $(sha256sum <tests/peers/judges/sdks.txt)"
-  [ "$(cat .peers/sdks/.ready 2>/dev/null)" = "$wanted" ] && return 0
-  say "installing the libraries of platforms"
-  rm -rf .peers/sdks
-  { "$PYTHON" -m venv .peers/sdks &&
-    .peers/sdks/bin/python -m pip -qq install --only-binary :all: --require-hashes -r tests/peers/judges/sdks.txt &&
-    printf '%s\n' "$wanted" >.peers/sdks/.ready; } || say "the libraries of platforms could not be installed: their tests will say so"
+python_peer() { # python_peer NAME FILE WHAT: the packages that FILE locks, in .peers/NAME
+  wanted="$($PYTHON --version) $(sha256sum <"$2")"
+  [ "$(cat ".peers/$1/.ready" 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing $3"
+  rm -rf ".peers/$1"
+  { "$PYTHON" -m venv ".peers/$1" &&
+    ".peers/$1/bin/python" -m pip -qq install --only-binary :all: --require-hashes -r "$2" &&
+    printf '%s\n' "$wanted" >".peers/$1/.ready"; } || say "$3 could not be installed: its tests will say so"
 }
 
 site() { # what makes the documentation's site
-  wanted="$($PYTHON --version) $(sha256sum <docs/site/requirements.txt)"
-  [ "$(cat .peers/site/.ready 2>/dev/null)" = "$wanted" ] && return 0
-  say "installing what makes the documentation's site"
-  rm -rf .peers/site
-  { "$PYTHON" -m venv .peers/site &&
-    .peers/site/bin/python -m pip -qq install --only-binary :all: --require-hashes -r docs/site/requirements.txt &&
-    printf '%s\n' "$wanted" >.peers/site/.ready; } || say "what makes the site could not be installed: its test will say so"
+  python_peer site docs/site/requirements.txt "what makes the documentation's site"
 }
 
 node_peer() { # node_peer NAME WHAT: the packages of npm that tests/peers/NAME locks, in .peers/NAME
@@ -113,7 +107,8 @@ if [ "${1:-}" = test ]; then
   tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none to install
   vosk_model
   judges
-  sdks
+  python_peer sdks tests/peers/judges/sdks.txt "the libraries of platforms, which check signatures with us"
+  python_peer s3 tests/peers/s3/requirements.txt "a store that speaks S3"
   site
   node_peer whip "libdatachannel, which OBS and others publish with"
   node_peer jambonz "jambonz's recording client"

@@ -37,7 +37,7 @@ LIMIT = 30.0
 
 
 AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if the error stays: chown -R vcond:vcond"
-SECRETS = {"password", "secret", "token", "admin_key", "api_secret", "turn_password", "turn_secret"}
+SECRETS = {"password", "secret", "secret_key", "token", "admin_key", "api_secret", "turn_password", "turn_secret"}
 CERTIFICATES = {"certificate", "client_ca", "ca", "ca_file"}
 """Keys of any section whose certificates end some day."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -60,6 +60,12 @@ secret = "{HUSH}"
 type = "http_put"
 url = "https://dav.example.org/{{uuid}}.json"
 token = "${{file:/etc/vcond/dav.key}}"
+[[sinks]]
+type = "s3"
+url = "https://minio.example.org"
+bucket = "archive"
+access_key = "EDGE"
+secret_key = "{HUSH}"
 """)
 HERE = {
     "asterisk": ["bindport = 8089", "[edge]\ntype = user", "password = <what is in /etc/credstore/ari-password>", 'user = "edge"',
@@ -74,6 +80,7 @@ HERE = {
     "conserver": ["  calls: <what is in /etc/vcond/conserver.key>", "- calls", 'ingress_lists = ["calls"]',
                   'token = "${file:/etc/vcond/conserver.key}"'],
     "webhook": ['url = "https://hooks.example.org/x"', 'secret = "${credential:webhook-secret}"'],
+    "s3": ['url = "https://minio.example.org"', "arn:aws:s3:::archive/*", 'secret_key = "${credential:s3-secret}"'],
     "http_put": ['url = "https://dav.example.org/{uuid}.json"', 'token = "${file:/etc/vcond/dav.key}"'],
 }  # fmt: skip
 

@@ -21,12 +21,10 @@ from vcond.delivery.sinks.http_client import (
     header_safe,
     receiver_url,
 )
-from vcond.delivery.sinks.places import Places
+from vcond.delivery.sinks.places import PROBE, Places
 from vcond.sdk.sink import MEDIA_TYPE, Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 
 GONE: Final = frozenset({404, 410})
-PROBE: Final = "00000000-0000-4000-8000-000000000000"
-"""A uuid that no vCon has: what is there shows the way without touching anything."""
 
 
 class HttpPutConfig(HttpConfig, forbid_unknown_fields=True, frozen=True, kw_only=True):

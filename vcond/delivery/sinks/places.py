@@ -12,6 +12,8 @@ from vcond.sdk.sink import Refused
 from vcond.storage.names import is_uuid
 
 FIELDS: Final = ("{uuid}", "{date}")
+PROBE: Final = "00000000-0000-4000-8000-000000000000"
+"""A uuid that no vCon has: what is at its place shows the way without touching anything."""
 
 
 class Places:

@@ -51,7 +51,7 @@ class Page:
 
 
 class Room:
-    """A switchboard at a host."""
+    """A tracker of calls at a host."""
 
     def __init__(self) -> None:
         self.host = MemoryHost("webrtc")

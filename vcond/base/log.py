@@ -176,7 +176,7 @@ def drain(timeout: float = LAST_WORDS) -> None:
 
 
 def place(why: BaseException) -> str:
-    """Type and place of an exception, and of those that it came from: ``KeyError at core/calls.py:107 emit < ...``."""
+    """Type and place of an exception, and of those that it came from: ``KeyError at call/recorder.py:107 emit < ...``."""
     parts: list[str] = []
     left: list[BaseException] = [why]
     while left and len(parts) < MAX_FRAMES:

@@ -1,7 +1,7 @@
 """Moments and spans of time: integer nanoseconds, so that nothing is ever compared as a float.
 
 ``Instant`` is a moment, in nanoseconds since 1970-01-01T00:00:00Z. It is read once, at the border.
-``Nanos`` is a length of time. Positions in audio are integer samples of their track.
+Lengths of time are nanoseconds too. Positions in audio are integer samples of their track.
 """
 
 from __future__ import annotations

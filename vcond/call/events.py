@@ -374,7 +374,7 @@ class AdapterState(Event, frozen=True, tag=True):
 
 
 VOCABULARY: Final = "vocabulary"
-"""Code of a warning about how texts were made: the cannot use the whole vocabulary. It is told once of a call."""
+"""Code of a warning about how texts were made: the engine cannot use the whole vocabulary. It is told once of a call."""
 
 
 class Warned(Event, frozen=True, tag=True):

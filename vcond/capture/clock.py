@@ -28,8 +28,8 @@ FARTHEST = 86_400 * SECOND
 class SteadyClock:
     """Wall time read once, carried on by the monotonic clock, in suspend too where the machine has such a clock.
 
-    NTP may slew both; a step of the wall clock changes nothing until ``anchor`` is called, which the host does when no
-    call is open.
+    NTP may slew both; a step of the wall clock changes nothing until ``anchor`` is called, which the registry does when
+    no call is open.
     """
 
     def __init__(self, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] | None = None) -> None:

@@ -76,7 +76,7 @@ class LiveFeed:
 
     @contextmanager
     def watch(self, call: str = EVERY, *, over: bool = False) -> Iterator[AsyncIterator[CaptionEvent]]:
-        """Lines from now on, of everything until the bus closes, or of one call until its end; none when it is ``over``."""
+        """Lines from now on, of everything until the feed closes, or of one call until its end; none when it is ``over``."""
         watcher = Watcher(call)
         if self._closed or over:
             watcher.put(None)

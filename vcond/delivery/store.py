@@ -164,12 +164,12 @@ class OutboxStore:
             return job(self._db, self._files, self._change)
 
     def page(self, query: Query, sending: SendingNow) -> list[Entry]:
-        """See ``listing.page``."""
+        """See ``backlog.page``."""
         with storage_errors("read the outbox"):
             return backlog.page(self._db, query, self._sinks, sending)
 
     def get(self, uuid: str, sending: SendingNow) -> Entry | None:
-        """See ``listing.find``."""
+        """See ``backlog.find``."""
         with storage_errors("read the outbox"):
             return backlog.find(self._db, uuid, self._sinks, sending)
 

@@ -1,4 +1,4 @@
-"""A call for parties_of and for JSON."""
+"""A call for people and for JSON."""
 
 from __future__ import annotations
 

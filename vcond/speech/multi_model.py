@@ -39,7 +39,7 @@ class Speeches:
         for one in self._of:
             one.house = self._of
         self.ready = asyncio.Event()
-        """One of the models can be used. What waits for another is waited for by ``settled``."""
+        """One of the models can be used. ``settled`` waits for what another one is to hear."""
 
     @property
     def choice(self) -> Choice:

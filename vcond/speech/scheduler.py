@@ -137,7 +137,7 @@ class Turns(Generic[T]):
                 yield item
 
     def push(self, call: str, item: T, *, cost: float = 1.0, first: bool = False) -> None:
-        """Add at the end of the call, or before all others of it. ``cost`` counts when it is its turn."""
+        """Add behind, or as the ``first`` before, all others of the call. ``cost`` counts when it is its turn."""
         queue = self._calls.setdefault(call, deque())
         self._left[call] = self._left.get(call, 0.0) + cost
         self._given[call] = max(self._floor, self._given.get(call, 0.0))
@@ -181,7 +181,7 @@ class Turns(Generic[T]):
         return out
 
     def _remove(self, name: str) -> None:
-        """A call is empty. What it was given is remembered for a while: it may come back soon."""
+        """Nothing of a call waits. What it was given is remembered for a while: it may come back soon."""
         del self._calls[name], self._left[name]
         if not self._calls:
             self._given.clear()  # nobody waited for a turn: nobody owes any

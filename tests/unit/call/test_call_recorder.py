@@ -33,7 +33,7 @@ class Piece:
 
 
 class InOrder:
-    """DemoPaths frames one behind another."""
+    """Places frames one behind another."""
 
     end = 0
 

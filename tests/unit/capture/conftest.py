@@ -83,7 +83,7 @@ class Segmenting:
 
 @dataclass
 class House:
-    """An registry over a real store, with time by hand."""
+    """A registry over a real store, with time by hand."""
 
     root: Path
     config: DaemonConfig

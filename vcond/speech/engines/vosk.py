@@ -49,7 +49,7 @@ MOST_FED = 7200.0
 by 63 ms after a week."""
 NO_VOCABULARY = "the model does not accept a vocabulary: all words were recognized"
 WARM_STEP = 800
-"""Samples of warmup_audio at once: a tenth of a second, so that real work waits that long at most."""
+"""Samples of warm-up audio at once: a tenth of a second, so that real work waits that long at most."""
 
 
 class VoskWord(msgspec.Struct):

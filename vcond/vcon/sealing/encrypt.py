@@ -57,7 +57,7 @@ def encrypt(document: Document, recipients: Sequence[JWK], *, packed: bool = Fal
 
 
 def decrypt(document: Document, key: JWK) -> Document:
-    """The signed vCon in an encrypted one; open it with ``seal.open_signed`` before believing a word.
+    """The signed vCon in an encrypted one; open it with ``verify.open_signed`` before believing a word.
 
     Raises SealBrokenError when it is no encrypted vCon, is not for this key, was changed, or names another uuid or
     form than what is inside (those names are outside of what encryption protects).

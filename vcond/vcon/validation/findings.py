@@ -29,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True):
     code: str
     """Stable token of the rule: ``index-range``."""
     message: str
-    """For parties_of. Holds no value from the document."""
+    """For people. Holds no value from the document."""
 
 
 class EnoughError(Exception):

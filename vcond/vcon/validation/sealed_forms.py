@@ -1,4 +1,4 @@
-"""Shape of the signed and the encrypted form (core-04 sections 5.2, 5.3). Whether a signature is true, ``seal`` says."""
+"""Shape of the signed and the encrypted form (core-04 sections 5.2, 5.3). Whether a signature is true, ``vcond.vcon.sealing`` says."""
 
 from __future__ import annotations
 

@@ -74,6 +74,7 @@ class Daemon:
             await outbox.open()
             async with bare_group() as tasks:
                 background = supervisor.background(tasks, outbox=outbox, finisher=self.parts.finisher)
+                background.append(tasks.create_task(self.parts.records.run(outbox), name="ledger"))
                 journals = self.parts.old_journals
                 await journals.take_back(())
                 await journals.run(rest=0)
@@ -92,6 +93,7 @@ class Daemon:
             yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
             await parts.outbox.close()
+            await parts.records.close()
             await parts.store.close()
             if parts.keys is not None:
                 parts.keys.close()
@@ -111,6 +113,7 @@ class Daemon:
         lifecycle.beat()
         async with asyncio.TaskGroup() as tasks:
             background = supervisor.background(tasks, outbox=parts.outbox, finisher=parts.finisher)
+            background.append(tasks.create_task(parts.records.run(parts.outbox), name="ledger"))
             try:
                 await parts.old_journals.take_back(adapters)
                 await parts.admin.start()

@@ -21,7 +21,7 @@ from vcond.config import KeysConfig
 from vcond.sdk.contract import Finding
 from vcond.storage.encrypted_files import AREAS, EncryptedFiles
 from vcond.storage.files import Files
-from vcond.storage.key_store import FILE, KeyStore, master_key
+from vcond.storage.key_store import FILE, INDEX, KeyStore, master_key
 from vcond.storage.segments import HEADER, is_encrypted
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 SWEEP: Final = 3600.0
 """Seconds between two looks for keys without files; a key goes when it had none at two of them."""
 PLAIN: Final = (
-    "vcond.db (ids, times, receivers' answers; no words and no audio), recordings in record.media_dir, what sinks of type folder "
+    "vcond.db and records.db (ids, times, receivers' answers, people as hashes; no words and no audio), recordings in record.media_dir, what sinks of type folder "
     "and FreeSWITCH write, and what was there before"
 )
 """What is not encrypted, in the operator's words."""
@@ -65,7 +65,7 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
 
 def check_seen(store: KeyStore | None, state_dir: Path) -> None:
     """Raises ConfigError for keys whose calls are not seen: with the disk of those not mounted, all would be erased."""
-    if store is not None and len(store) and not any((state_dir / "journal").glob("*")):
+    if store is not None and {*store.ids()} - {INDEX} and not any((state_dir / "journal").glob("*")):
         store.close()
         raise ConfigError(
             f"has keys, and nothing was ever kept in {state_dir}: mount the folder of those calls, or, when they are gone for "
@@ -144,7 +144,7 @@ class Sweep:
             raise OSError(errno.ESTALE, "folders of calls went or were replaced")
         self._places = places
         used = {id_of(path.relative_to(self._state_dir)) for path in files_of_calls(self._state_dir, _unless_gone)}
-        idle = set(self._store.ids()) - used
+        idle = set(self._store.ids()) - used - {INDEX}
         erased = self._store.erase(idle & self._idle, unused_since=began - SWEEP)
         self._idle = idle
         return erased

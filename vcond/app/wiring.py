@@ -19,6 +19,7 @@ from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
 from vcond.call.events import MergedInto
+from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
 from vcond.capture.live_feed import LiveFeed
@@ -30,10 +31,14 @@ from vcond.delivery import FormedSink, Outbox
 from vcond.journal import CallJournal, Store
 from vcond.publish.builder import check_record
 from vcond.publish.finisher import Finisher
+from vcond.publish.revisions import Revision
 from vcond.publish.squeezer import Squeezer
 from vcond.publish.telling import Findings
 from vcond.publish.traces import Traces
 from vcond.records.holds import Hold
+from vcond.records.ledger_made import made_of
+from vcond.records.ledger_service import Records
+from vcond.records.subjects_key import index_key
 from vcond.server.admin import AdminServer
 from vcond.server.api.parts import ApiParts
 from vcond.server.conversations import Conversations
@@ -44,6 +49,8 @@ from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches, speech_of
 from vcond.speech.routes import Routes
 from vcond.storage.files import Files
+from vcond.vcon import Document
+from vcond.vcon.sealing.sign import signed
 
 logger = structlog.get_logger()
 
@@ -92,6 +99,7 @@ class Parts:
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
         token = ingress_token(self.config.web, state_dir, files)
+        self.records = self._records(state_dir, sinks)
         self.store = Store(state_dir / "journal", files=files)
         self.finisher = Finisher(
             self.config.record,
@@ -108,6 +116,7 @@ class Parts:
             clean=self.forms.clean,
             files=files,
             findings=Findings(plugins.hints_by_section(self.config.adapters), self.traces),
+            note=self._note,
         )
         self.registry = CallRegistry(
             self.config.vcond,
@@ -169,6 +178,24 @@ class Parts:
             holding.add_done_callback(self._holding.discard)
         else:
             journal.remove()
+
+    def _records(self, state_dir: Path, sinks: Sequence[FormedSink]) -> Records:
+        seal = self.config.seal
+        signer = plugins.load_seal(seal) if seal.key and seal.certificates else None
+        return Records(
+            state_dir,
+            self.config.records,
+            key=lambda: index_key(state_dir, self.keys),
+            domain=self.config.record.sip_domain,
+            forms={sink.name: sink.form for sink in sinks},
+            now=self.clock.now,
+            sign=None if signer is None else lambda head: bytes(signed(head, signer, self.clock.now())),
+        )
+
+    async def _note(self, call: Call, revision: Revision, document: Document) -> None:
+        """A vCon is about to be published."""
+        made = made_of(document, kind=revision.kind, machine=call.recorder, adapter=call.adapter)
+        await self.records.note(revision.uuid, call.uuid, document, made)
 
     def _delivered(self, uuid: str) -> None:
         """Every sink has a vCon."""

@@ -14,6 +14,7 @@ from vcond.base.errors import InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
 from vcond.cli.keys import keys_app
+from vcond.cli.ledger import ledger_app
 from vcond.cli.model import model_app
 from vcond.cli.options import DEFAULT, ConfigFile, kept_files, load_all, load_daemon
 from vcond.cli.outbox import outbox_app
@@ -371,6 +372,7 @@ def demo(
 
 
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="keys")
 app.add_typer(token_app, name="token")
 app.add_typer(model_app, name="model")

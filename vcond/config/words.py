@@ -29,6 +29,7 @@ FORMS = (
     ("^/[", "must be an absolute path of letters, digits and . _ / -"),
     ("0?[0-7]{3}", "must be permissions in octal, as in 0640"),
     (r"[\x21-\x7e]", "must be printable ASCII without spaces"),
+    ("^(/.+)?$", "must be an absolute path"),
     ("[A-Z]{2}", "must be a country in two capital letters, as US"),
     ("[A-Za-z_][A-Za-z0-9_.:-]*", "must be a name, or package.module:Class"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from vcond.base.errors import StorageError
+from vcond.delivery import facts
 
 log = structlog.get_logger()
 
@@ -144,6 +145,7 @@ def _prepare(db: sqlite3.Connection) -> None:
             db.execute("INSERT INTO delivery_schema VALUES (?)", (VERSION,))
         for statement in _LATER.split(";"):
             db.execute(statement)
+        facts.prepare(db)
         row = db.execute("SELECT version FROM delivery_schema").fetchone()
     if row is not None and row[0] > VERSION:
         raise StorageError(

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -66,7 +67,8 @@ class FormedSink:
         self.content: Content = content
         self._redactor = redactor
         self._sink = sink
-        self._seal, self._form = seal, form
+        self._seal = seal
+        self.form: Form = form
         self._folder = folder
         self._files = WholeFiles(files or Files())
         self._domain = domain
@@ -88,7 +90,9 @@ class FormedSink:
         """Make the content and form, keep what cannot be made twice, hand it over. Raises Retry or Refused."""
         chosen = record if self.content == "full" else await self._redacted(record)
         body = await asyncio.to_thread(self._formed, chosen, self._kept(record.uuid))
-        return await self._sink.deliver(OutgoingVcon(chosen.uuid, body, hashlib.sha512(body).hexdigest(), self._form))
+        sha512 = hashlib.sha512(body).hexdigest()
+        receipt = await self._sink.deliver(OutgoingVcon(chosen.uuid, body, sha512, self.form))
+        return replace(receipt, sent=f"{self.form} {sha512}")
 
     async def erase(self, uuid: str) -> Receipt:
         """Make the receiver forget it, and our made forms of it. A receiver of redacted vCons may have had the others before."""

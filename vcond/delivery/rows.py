@@ -78,6 +78,8 @@ class Outcome:
     reason: str = ""
     answer: str = ""
     target: str = ""
+    sent: str = ""
+    """Of what was delivered: form and SHA-512 of the bytes that the receiver got."""
 
 
 def as_json(names: Sequence[str]) -> str:
@@ -243,7 +245,7 @@ def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> Non
     """How a try ended. What was delivered stays delivered; who had it once stays written."""
     db.execute(
         "UPDATE delivery_states SET state = ?, attempts = attempts + 1, next_at = ?, last_at = ?, status = ?, "
-        "reason = ?, answer = ?, target = coalesce(nullif(?, ''), target) WHERE sink = ? AND seq = ? AND state != 'delivered'",
+        "reason = ?, answer = ?, target = coalesce(nullif(?, ''), target), sent = coalesce(nullif(?, ''), sent) WHERE sink = ? AND seq = ? AND state != 'delivered'",
         (
             outcome.state,
             outcome.next_at,
@@ -252,6 +254,7 @@ def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> Non
             outcome.reason,
             outcome.answer,
             outcome.target,
+            outcome.sent,
             sink,
             seq,
         ),

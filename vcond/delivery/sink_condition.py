@@ -84,7 +84,9 @@ class SinkCondition:
             self._log.info("large vCons are accepted again", bytes=job.size)
         metrics.deliveries_total.labels(self._name, "delivered").inc()
         self._log.info("vCon delivered", call=job.uuid, status=result.status, tries=job.attempts + 1)
-        return Outcome("delivered", now, status=result.status, answer=result.answer, target=result.target)
+        return Outcome(
+            "delivered", now, status=result.status, answer=result.answer, target=result.target, sent=result.sent
+        )
 
     def _later(self, job: Job, why: Retry, now: int) -> Outcome:
         """A sink that is down makes the vCons wait for itself; else the vCon waits alone."""

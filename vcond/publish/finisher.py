@@ -33,6 +33,7 @@ from vcond.publish.telling import Findings
 from vcond.publish.texts import Settling, all_texts
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
+from vcond.vcon import Document
 
 log = structlog.get_logger()
 
@@ -49,6 +50,14 @@ class Publishing(Known, Protocol):
 
     async def publish(self, uuid: str, body: bytes, facts: Mapping[str, str]) -> str:
         """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError, ConflictError."""
+
+
+Note = Callable[[Call, Revision, Document], Awaitable[None]]
+"""Of a vCon that is about to be published; by StorageError it has it wait."""
+
+
+async def _not_noted(_call: Call, _revision: Revision, _document: Document) -> None:
+    """Where nobody keeps a ledger."""
 
 
 class Finisher:
@@ -72,6 +81,7 @@ class Finisher:
         wait: Callable[[float], Awaitable[None]] | None = None,
         files: Files | None = None,
         findings: Findings | None = None,
+        note: Note = _not_noted,
     ) -> None:
         """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
         vCon is delivered, ``clean`` of each vCon that is.
@@ -85,7 +95,7 @@ class Finisher:
         self._clean = clean
         self._mint = mint
         self.findings = findings or Findings()
-        self._wait = wait or asyncio.sleep
+        self._wait, self._note = wait or asyncio.sleep, note
         self._ended: asyncio.Queue[tuple[CapturedCall, CallJournal]] = asyncio.Queue()
         self._awaited, self._forget = Awaited(forget), forget
         self._in_hand = asyncio.Semaphore(IN_HAND)
@@ -216,6 +226,8 @@ class Finisher:
                 self.findings.tell(call.state, built.diagnoses)
                 kept = built.without_recording
                 self._journal_waits(call, journal, kept=kept)
+            note = partial(self._note, call.state, revision, built.document)
+            await until_stored(note, revision.uuid, "ledger not written yet; the vCon waits for it", self._wait)
             sha512 = await self._publish(revision.uuid, built.body, revision.facts(call.uuid))
         if kept or call.state.kept or call.uuid in self._awaited:
             call.record(revision.published(self._now(), sha512, kept=kept))
@@ -224,13 +236,10 @@ class Finisher:
 
     def _journal_waits(self, call: CapturedCall, journal: CallJournal, *, kept: bool) -> None:
         """For the sinks, or for ever. Before the vCon is published: it may be delivered before we hear that it was."""
-        if not kept:
+        if kept:
+            _say_kept(journal)
+        else:
             self._awaited.add(call.uuid, revisions(call.state))
-            return
-        metrics.dropped_total.labels("recording", "too-large").inc()
-        fix = "set record.media_dir and record.media_url; copy or delete this folder yourself"
-        folder = str(journal.folder)
-        log.error("recording too large for a vCon; kept on this host only", call=call.uuid, folder=folder, hint=fix)
 
     async def _flushed(self, journal: CallJournal) -> None:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
@@ -253,3 +262,10 @@ async def _before(outbox: Known, uuid: str, delivered: Callable[[str], None]) ->
     if entry.closed_at:
         delivered(uuid)
     return entry.sha512
+
+
+def _say_kept(journal: CallJournal) -> None:
+    metrics.dropped_total.labels("recording", "too-large").inc()
+    fix = "set record.media_dir and record.media_url; copy or delete this folder yourself"
+    folder = str(journal.folder)
+    log.error("recording too large for a vCon; kept on this host only", call=journal.uuid, folder=folder, hint=fix)

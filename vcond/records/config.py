@@ -14,3 +14,6 @@ class RecordsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     region: Annotated[str, Meta(pattern=r"^([A-Z]{2})?$")] = ""
     """Country of numbers that are dialled without a country code, as ``US``: so that ``(212) 555-0143`` and ``+12125550143``
     are the same person. Empty = only numbers with a country code are recognized in all their spellings."""
+    heads: Annotated[str, Meta(max_length=4096, pattern=r"^(/.+)?$")] = ""
+    """The file that is told every hour how far the ledger reaches, signed where ``[seal]`` has a key; best on another disk.
+    Empty = ``<state_dir>/ledger-heads.jsonl``."""

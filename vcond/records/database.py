@@ -29,6 +29,7 @@ CREATE TABLE conversations (
 );
 CREATE TABLE ledger (seq INTEGER PRIMARY KEY, fact BLOB NOT NULL UNIQUE, row TEXT NOT NULL, hash BLOB NOT NULL);
 CREATE INDEX ledger_vcon ON ledger (json_extract(row, '$.vcon'));
+CREATE INDEX ledger_call ON ledger (json_extract(row, '$.call'));
 CREATE INDEX ledger_sink ON ledger (json_extract(row, '$.sink'))
 """
 

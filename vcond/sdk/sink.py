@@ -51,6 +51,8 @@ class Receipt:
     """Who has it now: a URL without secrets, a file name."""
     answer: str = ""
     """The beginning of the answer."""
+    sent: str = ""
+    """The form in which it got it, and the SHA-512 of those bytes in hex. Not the sink's to say: vcond does."""
 
 
 class Retry(UnreachableError):  # noqa: N818 - the contract's word for it

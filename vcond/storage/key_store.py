@@ -41,6 +41,8 @@ _SLOT: Final = struct.Struct(">16sQ12s48sI8x")
 """Id, when it was made (seconds since 1970), nonce and wrapped key, CRC-32. All zeros: free."""
 _CHECK: Final = b"vcond master key"
 MASTER: Final = 32
+INDEX: Final = b"vcond-index-key\0"
+"""Id of the key that encrypts the subject index's: no call's, and it stays as long as the store."""
 
 
 class KeyStore:

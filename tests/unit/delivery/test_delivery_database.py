@@ -48,6 +48,7 @@ def test_tables_of_other_rooms_are_left_alone(path):
         "delivery_schema",
         "delivery_states",
         "delivery_confirmations",
+        "delivery_facts",
         "delivery_vcons",
     }
     db.close()

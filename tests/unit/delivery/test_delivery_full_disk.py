@@ -14,7 +14,7 @@ from vcond.base.errors import StorageError
 from vcond.delivery import OutboxConfig
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 
-SIZE = 50_000
+SIZE = 100_000
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 

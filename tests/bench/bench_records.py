@@ -1,0 +1,110 @@
+"""How fast the ledger is verified, and how fast and how large the subject index is.
+
+    python tests/bench/bench_records.py --rows 100000 --parties 1000000
+
+Rows as of real calls (made, heard, sent to two sinks); parties one in each of as many vCons, half of them seen before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+from uuid import UUID
+
+from vcond.delivery.database import transaction
+from vcond.records import chain
+from vcond.records.database import NAME, open_records, wiped
+from vcond.records.ledger import Ledger, Made, Row, Text
+from vcond.records.subjects import SubjectIndex
+
+AT = "2026-01-05T12:00:00Z"
+
+
+def uuid(number: int) -> str:
+    """As they are made: in the order of time."""
+    return str(UUID(int=(number << 80) | (8 << 76) | (2 << 62) | 12345))
+
+
+def verify(rows: int, folder: Path) -> None:
+    """A ledger of so many rows."""
+    db = open_records(folder / NAME)
+    ledger = Ledger(db, SubjectIndex(db, bytes(32)))
+    made = Made(machine="edge-1.example.com", adapter="asterisk", texts=[Text("whisper", "tiny.en")])
+    token = "0123456789abcdef" * 2
+    for start in range(0, rows, 10_000):
+        ledger.append(
+            (
+                number.to_bytes(16),
+                Row(AT, "vcon_created", uuid(number // 4), uuid(number // 4), sha512="ab" * 64, bytes=99,
+                    parties=[[token, token], [token]], made=made)
+                if number % 4 == 0
+                else Row(AT, "vcon_sent", uuid(number // 4), uuid(number // 4), f"sink-{number % 4}",
+                         "https://conserver.example.com/api/vcon/external-ingress", "plain", "ab" * 64, "cd" * 64, 99, 204),
+            )
+            for number in range(start, min(rows, start + 10_000))
+        )  # fmt: skip
+    heads = {
+        end: db.execute("SELECT hash FROM ledger WHERE seq = ?", (end,)).fetchone()[0] for end in range(100, rows, 100)
+    }
+    db.execute("UPDATE ledger SET row = replace(row, 'edge-1', 'edge-2') WHERE seq = ?", (rows // 2 // 4 * 4 + 1,))
+    wiped(db)
+    for _ in range(3):
+        began = time.perf_counter()
+        _, faults = chain.verify(chain.stored(db), heads)
+        print(
+            f"verify of {rows} rows, {len(heads)} heads: {time.perf_counter() - began:.2f} s, {len(faults)} fault found"
+        )
+    db.close()
+    print(f"{(folder / NAME).stat().st_size / rows:.0f} bytes a row")
+
+
+def find(parties: int, folder: Path) -> None:
+    """An index of so many mentions."""
+    db = open_records(folder / NAME)
+    db.execute("PRAGMA synchronous=OFF")
+    index = SubjectIndex(db, bytes(range(32)), region="US")
+    known = [f"+1212{number:07}" for number in range(2_000_000, 2_000_000 + parties // 2)]
+    made = '{"machine":"edge-1.example.com","adapter":"asterisk"}'
+    began = time.perf_counter()
+    with transaction(db):
+        for number in range(parties):
+            # as ``note`` does, in one transaction
+            conversation = index._conversation(uuid(number), uuid(number), number, made)
+            subject = index._subject(index.hash(f"tel:{known[number % len(known)]}"))
+            db.execute("INSERT OR IGNORE INTO mentions VALUES (?, ?, ?)", (subject, conversation, 0))
+    print(f"{parties} parties noted in {time.perf_counter() - began:.0f} s")
+    wiped(db)
+    for what, of in (("found", known), ("nobody", ["+13015550100"])):
+        took = []
+        for one in random.sample(of, min(len(of), 1000)):
+            began = time.perf_counter()
+            hits = index.find(one)
+            took.append(time.perf_counter() - began)
+            assert len(hits) == (2 if what == "found" else 0)
+        print(
+            f"{what}: median {sorted(took)[len(took) // 2] * 1e3:.2f} ms, worst {max(took) * 1e3:.2f} ms of {len(took)}"
+        )
+    began = time.perf_counter()
+    index.forget(known[7])
+    print(f"forgotten in {(time.perf_counter() - began) * 1e3:.1f} ms")
+    db.close()
+    print(f"{(folder / NAME).stat().st_size / parties:.0f} bytes a party")
+
+
+def main() -> None:
+    """Both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--parties", type=int, default=1_000_000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        verify(args.rows, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        find(args.parties, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

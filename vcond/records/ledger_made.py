@@ -1,0 +1,56 @@
+"""What the ledger says of a vCon that was made, out of the vCon itself: which engines heard it, on what basis, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from vcond.records.ledger import LONGEST, Basis, Made, Text
+from vcond.vcon import Document
+
+MOST: Final = 64
+"""Of each kind that are looked at."""
+
+
+def made_of(document: Document, *, kind: str = "original", machine: str = "", adapter: str = "") -> Made:
+    """As a row of the ledger has it. What others may have written into a vCon is read as far as it makes sense."""
+    texts = dict.fromkeys(
+        Text(str(one["vendor"])[:LONGEST], _text(one.get("product")))
+        for one in _objects(document.get("analysis"))
+        if one.get("vendor")
+    )
+    return Made(kind, machine, adapter, list(texts), list(bases_of(document)))
+
+
+def bases_of(document: Document) -> Iterator[Basis]:
+    """Every ``lawful_basis`` (draft-howe-vcon-lawful-basis-02, and as earlier writers have it) with its grants by purpose."""
+    for one in _objects(document.get("attachments")):
+        if "lawful_basis" not in {one.get("purpose"), one.get("type")}:
+            continue
+        body = one.get("body")
+        if isinstance(body, str):
+            try:
+                body = msgspec.json.decode(body)
+            except msgspec.MsgspecError:
+                continue
+        if not isinstance(body, dict) or not isinstance(body.get("lawful_basis"), str):
+            continue
+        grants = [grant for grant in _objects(body.get("purpose_grants")) if isinstance(grant.get("purpose"), str)]
+        party, ends = one.get("party"), body.get("expiration")
+        yield Basis(
+            body["lawful_basis"][:LONGEST],
+            party if isinstance(party, int) else 0,
+            ends[:LONGEST] if isinstance(ends, str) else None,
+            [grant["purpose"][:LONGEST] for grant in grants if grant.get("granted") is True],
+            [grant["purpose"][:LONGEST] for grant in grants if grant.get("granted") is not True],
+        )
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value[:MOST] if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value[:LONGEST] if isinstance(value, str) else ""

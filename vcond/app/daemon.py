@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from vcond import __version__
-from vcond.app import plugins
+from vcond.app import forgetting, plugins
 from vcond.app.encryption import Sweep
 from vcond.app.lifecycle import TICK, Lifecycle
 from vcond.app.supervisor import Supervisor
@@ -90,8 +90,10 @@ class Daemon:
         """Every part is made; at the end all is on disk."""
         parts = self.parts = Parts(self._loaded, self._clock)
         try:
+            await asyncio.to_thread(forgetting.clear, parts.config, parts.keys, parts.tombstones)
             yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
+            await parts.forgetter.close()
             await parts.outbox.close()
             await parts.records.close()
             await parts.store.close()
@@ -127,6 +129,7 @@ class Daemon:
                     background.append(tasks.create_task(sweep.run(), name="keys"))
                 if parts.traces is not None:
                     background.append(tasks.create_task(parts.traces.run(), name="traces"))
+                background.append(tasks.create_task(parts.forgetter.run(), name="forget"))
                 supervisor.start(adapters)
                 background.append(tasks.create_task(self._look_after(supervisor), name="old journals"))
                 with lifecycle.signals():

@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from vcond import __version__
+from vcond.app import plugins
+from vcond.app.forgetting import Parts, places
 from vcond.base.time import Instant
 from vcond.config import Config
+from vcond.records.forgetting import Forgetter, Forgetting
 from vcond.records.holds import Hold, Holds
+from vcond.records.receipts import Receipts
 from vcond.records.record_files import RecordFiles
+from vcond.records.tombstones import Tombstones
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
+from vcond.vcon.sealing.keys import Signer
+from vcond.vcon.sealing.keys import check as check_signer
+from vcond.vcon.sealing.sign import signed
 
 FOLDER: Final = "records"
 
 
 def folder(config: Config) -> Path:
-    """Not in the state folder, whose old backup may come back, where the folder of the keys is there."""
-    keys = Path(config.keys.store)
-    return (keys if keys.is_dir() else Path(config.vcond.state_dir)) / FOLDER
+    """Where it is already; else not in the state folder, whose old backup may come back, if that of the keys is there."""
+    keys, state = Path(config.keys.store), Path(config.vcond.state_dir)
+    there = next((one / FOLDER for one in (keys, state) if (one / FOLDER).is_dir()), None)
+    return there or (keys if keys.is_dir() else state) / FOLDER
+
+
+def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:
+    """What was forgotten. Raises StorageError."""
+    return Tombstones(folder(config), now)
+
+
+def forgetter(config: Config, daemon: Parts, now: Callable[[], Instant], receipts: Receipts) -> Forgetter:
+    """What is being forgotten. Raises StorageError."""
+    files = RecordFiles(folder(config) / "forgetting", Forgetting, WholeFiles(Files()))
+    return Forgetter(places(daemon), files, daemon.tombstones, now=now, receipt=receipts.keep)
+
+
+def receipts(config: Config, now: Callable[[], Instant]) -> Receipts:
+    """Signed as vCons are, where a key is configured. Raises ConfigError."""
+    sign = None
+    if config.seal.key and config.seal.certificates:
+        signer = plugins.load_seal(config.seal)
+        check_signer(signer, now())
+        sign = partial(_signed, signer, now)
+    return Receipts(
+        folder(config) / "receipts",
+        WholeFiles(Files()),
+        issuer=config.vcond.host,
+        software=f"vcond {__version__}",
+        sign=sign,
+        now=now,
+    )
+
+
+def _signed(signer: Signer, now: Callable[[], Instant], body: bytes) -> bytes:
+    return bytes(signed(body, signer, now()))
 
 
 def holds(config: Config, now: Callable[[], Instant]) -> Holds:

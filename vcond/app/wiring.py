@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from vcond.app import encryption, plugins, remembered
+from vcond.app import encryption, forgetting, plugins, remembered
 from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
@@ -39,6 +39,7 @@ from vcond.records.holds import Hold
 from vcond.records.ledger_made import made_of
 from vcond.records.ledger_service import Records
 from vcond.records.subjects_key import index_key
+from vcond.records.tombstones import of_call, of_key
 from vcond.server.admin import AdminServer
 from vcond.server.api.parts import ApiParts
 from vcond.server.conversations import Conversations
@@ -79,6 +80,7 @@ class Parts:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
         made_state_dir(state_dir)
+        self.tombstones = remembered.tombstones(self.config, clock.now)
         self.holds = remembered.holds(self.config, clock.now)
         self._held_back: set[str] = set()
         """Calls whose journals nobody needs any more, and a hold keeps."""
@@ -95,6 +97,7 @@ class Parts:
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
             files=files,
             held=self.holds.calls,
+            forgotten=self._forgotten,
         )
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
@@ -117,6 +120,7 @@ class Parts:
             files=files,
             findings=Findings(plugins.hints_by_section(self.config.adapters), self.traces),
             note=self._note,
+            forgotten=self._forgotten,
         )
         self.registry = CallRegistry(
             self.config.vcond,
@@ -131,6 +135,7 @@ class Parts:
             terms_of_call=Rules(self.config.policy).terms_of_call,
             pressure=PressureWatch(FreeSpace(files.free)),
         )
+        self.registry.forgotten = lambda adapter, key: of_key(adapter, key) in self.tombstones
         self.squeezer = Squeezer(
             self.config.record.inline_limit,
             now=clock.now,
@@ -138,6 +143,10 @@ class Parts:
         )
         self.old_journals = OldJournals(self)
         self.conversations = Conversations(self.registry, self.store, self.outbox)
+        self.elsewhere = partial(forgetting.elsewhere, self.outbox)
+        with naming_files(loaded.origin):
+            self.receipts = remembered.receipts(self.config, clock.now)
+        self.forgetter = remembered.forgetter(self.config, self, clock.now, self.receipts)
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
@@ -157,6 +166,10 @@ class Parts:
         if call in self._held_back:
             self._held_back.discard(call)
             self.store.remove(call)
+
+    def _forgotten(self, uuid: str) -> bool:
+        """Whether a call or vCon was forgotten."""
+        return of_call(uuid) in self.tombstones
 
     def _journal_over(self, call: str) -> None:
         """Nobody needs a journal any more; that of a call on hold stays."""

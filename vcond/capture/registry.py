@@ -106,6 +106,7 @@ class CallRegistry:
         )
         self._host = config.host
         self._minter = Minter(self._host, seed=clock.now() & 0x7FFFFFFF)
+        self.forgotten: Callable[[str, str], bool] = lambda _adapter, _key: False  # while they went on: not recorded
         self.stopping = False
         """Calls that go on may end, and then vcond stops."""
         self._live: dict[tuple[str, str], CapturedCall] = {}
@@ -178,7 +179,7 @@ class CallRegistry:
             if self.attachments.had_time(call.state.adapter, now, self.config.grace):
                 self.recovery.finish_unfinished(call)
         self._follow_the_wall_clock()
-        self.pressure.look(self.config, self._recorded)
+        self.pressure.look(self.config, self.recorded)
         self.speech.at_most(STATES[self.pressure.texts])
         self.bus.publish(CaptionEvent("", "event", "tick"))
         for name in self.attachments.said:
@@ -196,7 +197,7 @@ class CallRegistry:
     # Inside.
 
     @property
-    def _recorded(self) -> int:
+    def recorded(self) -> int:
         """Calls of which something is kept."""
         return sum(not call.not_recorded for call in self._live.values())
 
@@ -221,7 +222,7 @@ class CallRegistry:
         state = Call()
         state.apply(opened)
         log.info("call opened", call=state.uuid, adapter=adapter)
-        call = CapturedCall(state, self._journal(opened), self)
+        call = CapturedCall(state, _journal(self, opened), self)
         for name, value in self._facts().items():
             call.record(ev.CallAttribute(at=at, name=name, value=value))
         call.review.look()
@@ -238,17 +239,6 @@ class CallRegistry:
         log.warning("the system clock jumped", seconds=round(step / SECOND, 3))
         self.attachments.moved(step)
 
-    def _journal(self, opened: ev.CallOpened) -> CallStore:
-        if short := self.pressure.refusal(self.config, self._recorded):
-            why = f"{short.resource}: {short.detail}"
-            log.error("call not recorded", call=opened.call, error=why, hint=short.hint)
-            return NoJournal(why, short.resource)
-        try:
-            return self.store.open(opened)
-        except StorageError as why:
-            log.error("call not recorded", call=opened.call, error=str(why))  # noqa: TRY400 - the message says it all
-            return NoJournal(str(why))
-
     def _keep(self, call: CapturedCall) -> CapturedCall:
         self._live[call.state.adapter, call.key] = call
         return call
@@ -263,3 +253,18 @@ class CallRegistry:
         keep_pauses(self._cut_off, call)
         call.record(ev.Interrupted(at=at, reason=reason))
         call.end(at=at, cause=Cause(text=reason))
+
+
+def _journal(registry: CallRegistry, opened: ev.CallOpened) -> CallStore:
+    """Where a new call is written; what stands in for it says why it is not."""
+    if short := registry.pressure.refusal(registry.config, registry.recorded):
+        why = f"{short.resource}: {short.detail}"
+        log.error("call not recorded", call=opened.call, error=why, hint=short.hint)
+        return NoJournal(why, short.resource)
+    if registry.forgotten(opened.adapter, opened.key):
+        return NoJournal("it was forgotten", "forgotten")
+    try:
+        return registry.store.open(opened)
+    except StorageError as why:
+        log.error("call not recorded", call=opened.call, error=str(why))  # noqa: TRY400 - the message says it all
+        return NoJournal(str(why))

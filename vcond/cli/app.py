@@ -243,6 +243,39 @@ def export(
     raise typer.Exit(0 if rows else 1)
 
 
+@app.command()
+def forget(
+    call: Annotated[str, typer.Argument(help="The id of a call or of one of its vCons, or its beginning.")] = "",
+    status: Annotated[
+        bool, typer.Option("--status", help="List what is not complete, and what is waited for.")
+    ] = False,
+    give_up: Annotated[str, typer.Option("--give-up", help="Leave a place as it is; the receipt says so.")] = "",
+    receipt: Annotated[str, typer.Option(help="Print the receipt of this id.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Forget a conversation for good, here and at every sink, and print what became of it. Exit 1 when a place has not yet."""
+    from vcond.cli import forget as asked
+    from vcond.cli.admin_client import ask
+
+    socket = load_daemon(config).admin_socket
+    if receipt:
+        _print(ask(socket, "receipt", id=receipt), True, [])
+        return
+    if status or not call:
+        rows = ask(socket, "forgetting")
+    elif give_up:
+        rows = [ask(socket, "give-up", write=True, call=call, place=give_up)]
+    else:
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Forget {call} for good, here and at every sink?")):
+            print("nothing was forgotten; --yes does it without asking", file=sys.stderr)
+            raise typer.Exit(1)
+        rows = [ask(socket, "forget", write=True, call=call)]
+    _print(rows, as_json, [line for row in rows for line in asked.lines(row)] or ["nothing is being forgotten"])
+    raise typer.Exit(1 if any(row["state"] == "open" for row in rows) else 0)
+
+
 @app.command("legal-hold")
 def legal_hold(
     call: Annotated[str, typer.Argument(help="The id of a call or of one of its vCons, or its beginning.")] = "",

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vcond.delivery.config import OutboxConfig
     from vcond.delivery.forms import FormedSink
-    from vcond.delivery.model import ConflictError, Delivery, Entry, SinkState
+    from vcond.delivery.model import ConflictError, Delivery, Entry, ForgottenError, SinkState
     from vcond.delivery.outbox import Outbox
     from vcond.delivery.resend import Again
 
-__all__ = ["Again", "ConflictError", "Delivery", "Entry", "FormedSink", "Outbox", "OutboxConfig", "SinkState"]
+__all__ = [
+    "Again",
+    "ConflictError",
+    "Delivery",
+    "Entry",
+    "ForgottenError",
+    "FormedSink",
+    "Outbox",
+    "OutboxConfig",
+    "SinkState",
+]
 _PARTS = {"Again": "resend", "FormedSink": "forms", "Outbox": "outbox", "OutboxConfig": "config"}
 
 

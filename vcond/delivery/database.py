@@ -128,6 +128,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only given back
         db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         _check(db)
         _prepare(db)

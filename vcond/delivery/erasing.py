@@ -1,17 +1,23 @@
-"""vCons go before their time: here, where nothing of them may be left, and at every sink."""
+"""vCons go before their time: files and rows, without anything of them left in the database's files.
+
+Functions in the outbox's thread. A deleted row stays in the WAL until that is truncated, and in free pages without
+``secure_delete``, which every connection has.
+"""
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from vcond.delivery import rows
 from vcond.delivery.outbox_files import OutboxFiles
-from vcond.delivery.sink_worker import SinkWorker
-from vcond.delivery.store import Changing, OutboxStore
+from vcond.storage.names import is_uuid
 
+Changing = Callable[[Callable[[], Any]], Any]
+"""Runs what it is given in one transaction."""
 TABLES: Final = ("delivery_confirmations", "delivery_states", "delivery_vcons")
 
 
@@ -23,21 +29,57 @@ def kept(db: sqlite3.Connection, files: OutboxFiles, change: Changing, uuid: str
         change(lambda: rows.set_stage(db, vcon.seq, "gone"))
 
 
-class Erasing:
-    """Of one outbox."""
+def everything(db: sqlite3.Connection, files: OutboxFiles, change: Changing, uuids: Sequence[str]) -> list[int]:
+    """Files and rows of vCons, whatever their state; their places (``seq``). Raises OSError and sqlite3.Error; again is fine.
 
-    def __init__(
-        self,
-        call: Callable[[Callable[[OutboxStore], Any]], Awaitable[Any]],
-        workers: Sequence[SinkWorker],
-    ) -> None:
-        """``call`` runs a job in the thread that owns files and database."""
-        self._call, self._workers = call, workers
+    The files first: what has a file and no row would be sent.
+    """
+    wanted = set(uuids)
+    for folder in (files.pending, files.kept, files.aside):
+        for path in list(_of(folder, wanted)):
+            files.files.remove(path)
+    found = [vcon.seq for uuid in uuids if (vcon := rows.find(db, uuid)) is not None]
 
-    async def kept(self, uuid: str) -> dict[str, str]:
-        """Remove the kept file of a vCon that every sink has, then have each forget it: by sink "", or why it did not.
+    def delete() -> None:
+        for table in TABLES:
+            db.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in found])  # noqa: S608 - no input in it
 
-        Raises StorageError.
-        """
-        await self._call(partial(OutboxStore.work, what="erase a vCon", job=partial(kept, uuid=uuid)))
-        return {worker.sink.name: await worker.erase(uuid) for worker in self._workers}
+    if found:
+        change(delete)
+    if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        raise OSError(0, "the database is being read")
+    return found
+
+
+def receivers(db: sqlite3.Connection, uuids: Sequence[str]) -> dict[str, list[str]]:
+    """By sink that was tried, which of these vCons it may have."""
+    found: dict[str, list[str]] = {}
+    for sink, uuid in db.execute(
+        "SELECT sink, uuid FROM delivery_states JOIN delivery_vcons USING (seq) "
+        "WHERE attempts > 0 AND uuid IN (SELECT value FROM json_each(?)) ORDER BY sink, seq",
+        (rows.as_json(uuids),),
+    ):
+        found.setdefault(sink, []).append(uuid)
+    return found
+
+
+def erase_forgotten(
+    db: sqlite3.Connection, files: OutboxFiles, change: Changing, forgotten: Callable[[str], bool]
+) -> None:
+    """Before anything is delivered: what was forgotten and is here again, as an old backup came back."""
+    here = {row[0] for row in db.execute("SELECT uuid FROM delivery_vcons")}
+    for folder in (files.pending, files.kept, files.aside):
+        here |= {name[:36] for name in (path.name.lstrip(".") for path in _all(folder)) if is_uuid(name[:36])}
+    back = [uuid for uuid in here if forgotten(uuid)]
+    if back:
+        everything(db, files, change, back)
+
+
+def _of(folder: Path, uuids: set[str]) -> Iterator[Path]:
+    """Also what is only half written has the name."""
+    return (path for path in _all(folder) if path.name.lstrip(".")[:36] in uuids)
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in entries)

@@ -97,9 +97,14 @@ class FormedSink:
     async def erase(self, uuid: str) -> Receipt:
         """Make the receiver forget it, and our made forms of it. A receiver of redacted vCons may have had the others before."""
         await asyncio.to_thread(self.forget, uuid)
-        if self._redactor is not None:
-            await self._sink.erase(self._redactor.uuid(uuid))
-        return await self._sink.erase(uuid)
+        if not callable(getattr(self._sink, "erase", None)):
+            raise Refused("cannot-erase")
+        try:
+            if self._redactor is not None:
+                await self._sink.erase(self._redactor.uuid(uuid))
+            return await self._sink.erase(uuid)
+        except NotImplementedError:
+            raise Refused("cannot-erase", hint="its plug-in cannot erase: erase it there yourself") from None
 
     async def has(self, uuid: str) -> bool:
         """Whether the receiver still has a vCon. Raises Retry or Refused."""

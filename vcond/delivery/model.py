@@ -27,6 +27,10 @@ class ConflictError(OperatorError):
     """Other bytes were published under this uuid before; the new ones were set aside, nothing was overwritten."""
 
 
+class ForgottenError(OperatorError):
+    """This vCon, or its call, was forgotten: nothing of it is taken any more."""
+
+
 class SinkState(msgspec.Struct, frozen=True):
     """How a sink takes deliveries just now."""
 

@@ -19,7 +19,7 @@ from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.config import OutboxConfig
 from vcond.delivery.confirmer import Confirmer
-from vcond.delivery.erasing import Erasing
+from vcond.delivery.eraser import Eraser
 from vcond.delivery.maintenance import Maintenance
 from vcond.delivery.model import Clock, Entry, SinkState, State
 from vcond.delivery.resend import Again
@@ -51,11 +51,12 @@ class Outbox:
         disk_low: Callable[[], bool] = lambda: False,
         files: Files | None = None,
         held: Callable[[], Sequence[str]] = tuple,
+        forgotten: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
 
         While ``disk_low``, or while nothing new can be stored, what every sink has is not kept: it goes, the oldest first,
-        but what is of calls that are ``held``.
+        but what is of calls that are ``held``. What was ``forgotten`` is not taken, and goes if an old backup brings it back.
         Raises ConfigError without sinks, or with two of one name.
         """
         names = [sink.name for sink in sinks]
@@ -65,7 +66,7 @@ class Outbox:
             raise ConfigError("two sinks have the same name", "sinks")
         self.root, self._clock = root, clock
         self._config = config or OutboxConfig()
-        self._make = partial(OutboxStore, root, database, names, files=files, held=held)
+        self._make = partial(OutboxStore, root, database, names, files=files, held=held, forgotten=forgotten)
         self._thread = StoreThread()
         self._call = self._thread.call
         self.opened = self._thread.opened
@@ -76,7 +77,7 @@ class Outbox:
         shared = Shared(self._call, self._thread.read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
         waits = (self._config.backoff_min, self._config.backoff_max)
         self._workers = [SinkWorker(sink, CircuitBreaker(sink.concurrency, *waits, rng), shared) for sink in sinks]
-        self.erasing = Erasing(self._call, self._workers)
+        self.eraser = Eraser(self._call, self._workers)
         self._confirmers = [
             Confirmer(worker.sink, self._call, clock, worker.nudge)
             for worker in self._workers

@@ -47,8 +47,8 @@ class SinkWorker:
 
     def __init__(self, sink: Sink, breaker: CircuitBreaker, shared: Shared) -> None:
         self.sink = sink
-        self.sending: set[int] = set()
-        """Places (``seq``) of the vCons under way."""
+        self.sending: dict[int, asyncio.Task[None]] = {}
+        """By place (``seq``) of a vCon under way, its try."""
         self._unread = self._unrecorded = ""
         self._breaker = breaker
         self._condition = SinkCondition(sink.name, breaker)
@@ -100,6 +100,11 @@ class SinkWorker:
             self._condition.sizes.look()
         self._wake.set()
 
+    async def ended(self, seq: int) -> None:
+        """A try with this vCon is over, if there is one."""
+        if (under_way := self.sending.get(seq)) is not None:
+            await asyncio.wait({under_way})
+
     async def erase(self, uuid: str) -> str:
         """Have the receiver forget a vCon; why it did not, or ""."""
         try:
@@ -139,9 +144,8 @@ class SinkWorker:
             self._condition.confirm(now)
             return min(LOOK_AGAIN, self._breaker.wait(now) / SECOND)
         for job in [job for job in jobs if job.seq not in busy][:slots]:
-            self.sending.add(job.seq)
             self._breaker.begins(job.seq)
-            tries.create_task(self._try(job), name=f"{name} {job.uuid}")
+            self.sending[job.seq] = tries.create_task(self._try(job), name=f"{name} {job.uuid}")
         return LOOK_AGAIN if next_at is None else min(LOOK_AGAIN, max(0, next_at - now) / SECOND)
 
     async def _try(self, job: Job) -> None:
@@ -150,7 +154,7 @@ class SinkWorker:
             outcome = self._condition.evaluate(job, result, self._shared.clock.now())
             await self._record(job, outcome)
         finally:
-            self.sending.discard(job.seq)
+            self.sending.pop(job.seq, None)
             self._wake.set()
 
     async def _deliver(self, job: Job) -> Result:

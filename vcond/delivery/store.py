@@ -12,16 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.delivery import backlog, resend, rows
+from vcond.delivery import backlog, erasing, resend, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
-from vcond.delivery.model import ConflictError, Entry
+from vcond.delivery.erasing import Changing
+from vcond.delivery.model import ConflictError, Entry, ForgottenError
 from vcond.delivery.outbox_files import OutboxFiles, check_body
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
@@ -31,8 +32,6 @@ from vcond.storage.whole_files import WholeFiles
 T = TypeVar("T")
 log = structlog.get_logger()
 
-Changing = Callable[[Callable[[], Any]], Any]
-"""Runs what it is given in one transaction."""
 BATCH: Final = 1000
 """Rows looked at in one go."""
 
@@ -43,11 +42,10 @@ class OutboxStore:
     def __init__(
         self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int,
         files: Files | None = None, held: Callable[[], Sequence[str]] = tuple,
+        forgotten: Callable[[str], bool] = lambda _: False,
     ) -> None:  # fmt: skip
-        """``now`` and ``latest`` in nanoseconds: no delivery of an earlier run waits beyond ``latest``. ``held``: calls whose
-        vCons stay.
-        """
-        files, self._held = files or Files(), held
+        """``now``, ``latest`` in nanoseconds: nothing waits beyond ``latest``. vCons of calls that are ``held`` stay, ``forgotten`` ones go."""
+        files, self._held, self._forgotten = files or Files(), held, forgotten
         self._sinks = tuple(sinks)
         self._whole = WholeFiles(files)
         self._files = OutboxFiles(root, self._whole)
@@ -58,6 +56,7 @@ class OutboxStore:
         self._db = self._open(database, now)
         try:
             with storage_errors("check the outbox"):
+                erasing.erase_forgotten(self._db, self._files, self._change, forgotten)
                 lost = self._change(lambda: reconcile(self._db, self._files, sinks, now=now, latest=latest))
         except BaseException:
             self._db.close()
@@ -74,6 +73,8 @@ class OutboxStore:
     def publish(self, uuid: str, body: bytes, facts: Mapping[str, str], now: int) -> str:
         """Durable when it returns the SHA-512 in hex; see ``Outbox.publish``."""
         check_body(uuid, body)
+        if self._forgotten(uuid):
+            raise ForgottenError("this vCon was forgotten: it is not taken")
         sha512 = hashlib.sha512(body).hexdigest()
         with storage_errors("store a vCon in the outbox"):
             known = rows.find(self._db, uuid)
@@ -120,6 +121,8 @@ class OutboxStore:
     def lose(self, seq: int, uuid: str, now: int) -> None:
         """The file of an open vCon vanished while we run."""
         with storage_errors("record a loss"):
+            if rows.find(self._db, uuid) is None:
+                return  # it was forgotten
             self._change(lambda: rows.lose(self._db, seq, now))
         say_lost(uuid)
 

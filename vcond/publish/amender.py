@@ -20,6 +20,7 @@ from vcond.base import metrics
 from vcond.base.errors import JournalError, StorageError
 from vcond.base.time import SECOND, Instant
 from vcond.capture.live_call import CapturedCall
+from vcond.delivery import ForgottenError
 from vcond.journal import CallJournal
 from vcond.publish.revisions import Revision
 from vcond.publish.texts import Settling
@@ -109,6 +110,8 @@ class Amender:
                 log.error("journal cannot be read; its vCon is amended later", call=uuid, error=str(why))  # noqa: TRY400
                 await self._wait(DISK_PAUSE)
                 self._queue(wait)
+            except ForgottenError:
+                continue
             except Exception:
                 metrics.amended_total.labels("failed").inc()
                 log.exception("vCon not amended; its journal is kept", call=uuid, hint="restart vcond, or report it")

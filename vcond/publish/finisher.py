@@ -22,13 +22,13 @@ from vcond.call.state import Call
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.config.schema import RecordConfig
-from vcond.delivery import ConflictError
+from vcond.delivery import ConflictError, ForgottenError
 from vcond.journal import CallJournal
 from vcond.publish.amender import Amender, Reopening
 from vcond.publish.builder import Builder
 from vcond.publish.quarantine import set_aside
 from vcond.publish.retrying import until_stored
-from vcond.publish.revisions import Awaited, Known, Revision, looked_up, revisions
+from vcond.publish.revisions import Awaited, Known, Making, Revision, looked_up, revisions
 from vcond.publish.telling import Findings
 from vcond.publish.texts import Settling, all_texts
 from vcond.storage.files import Files
@@ -82,10 +82,12 @@ class Finisher:
         files: Files | None = None,
         findings: Findings | None = None,
         note: Note = _not_noted,
+        forgotten: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
-        vCon is delivered, ``clean`` of each vCon that is.
+        vCon is delivered, ``clean`` of each vCon that is. No vCon is made of calls that were ``forgotten``.
         """
+        self._forgotten, self.making = forgotten, Making()
         self._config = config
         self._speech = speech
         self._outbox = outbox
@@ -153,6 +155,8 @@ class Finisher:
         """One call that cannot be finished must not take the others with it: it stays in its journal, loudly."""
         try:
             await self._finish(call, journal)
+        except ForgottenError:
+            journal.close()
         except Exception:
             metrics.quarantined_total.inc()
             again = self._failed[call.uuid] < TRIES
@@ -217,7 +221,9 @@ class Finisher:
     async def _hand_over(self, call: CapturedCall, journal: CallJournal, revision: Revision) -> int:
         """Make a vCon of a call and give it to the outbox: its bytes. 0: it is wrong, and set aside."""
         kept = False
-        async with self._in_hand:
+        async with self.making.of(call.uuid), self._in_hand:
+            if self._forgotten(call.uuid):
+                raise ForgottenError("the call was forgotten")
             built = await self._builder.built(call.state, journal, revision)
             if not built.valid:
                 await asyncio.to_thread(set_aside, self._quarantine, revision.uuid, built, self._files)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -95,3 +97,28 @@ class Awaited:
         if not self._left[call]:
             del self._left[call]
             self._forget(call)
+
+
+class Making:
+    """Calls of which a vCon is being made, so that somebody can wait until that is over."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, list[asyncio.Event]] = {}
+
+    @asynccontextmanager
+    async def of(self, call: str) -> AsyncIterator[None]:
+        """While it is made."""
+        over = asyncio.Event()
+        self._now.setdefault(call, []).append(over)
+        try:
+            yield
+        finally:
+            over.set()
+            self._now[call].remove(over)
+            if not self._now[call]:
+                del self._now[call]
+
+    async def over(self, call: str) -> None:
+        """What is being made of a call now is made."""
+        for each in list(self._now.get(call, ())):
+            await each.wait()

@@ -69,6 +69,12 @@ class Findings:
             codes=",".join(codes), error=wrong[0].text, hint=todo,
         )  # fmt: skip
 
+    def forget(self, call: str) -> None:
+        """Nothing is told of a call any more."""
+        self._told.pop(call, None)
+        for found in [one for one in self.last if one["call"] == call]:
+            self.last.remove(found)
+
     def watch(self, calls: Iterable[Call], now: Instant) -> None:
         """Look now and then at all calls that go on, of whatever adapter: what is wrong with a party is said once."""
         if 0 <= now - self._looked < WATCH_EVERY * SECOND:

@@ -28,6 +28,8 @@ from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
 from vcond.server.again import AgainAnswers
 from vcond.server.dead_letters import DeadLetters
+from vcond.server.forgetting import ForgettingAnswers
+from vcond.server.forgetting import Parts as Forgets
 from vcond.server.holds import HoldAnswers
 from vcond.server.holds import Parts as WithHolds
 from vcond.server.ingress import WebServer
@@ -64,7 +66,7 @@ class Listening(Protocol):
         """Why nobody is answered; empty when all is well."""
 
 
-class Parts(WithHolds, Protocol):
+class Parts(WithHolds, Forgets, Protocol):
     """What is asked of a daemon to tell how it is."""
 
     config: Config
@@ -99,9 +101,10 @@ class Status:
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
                                        "outbox": self._outbox, "sinks": self._sinks, "findings": self._findings}  # fmt: skip
         letters, holds = DeadLetters(daemon.outbox, daemon.clock.now), HoldAnswers(daemon)
-        self.reads |= letters.reads | holds.reads
+        forgetting = ForgettingAnswers(daemon)
+        self.reads |= letters.reads | holds.reads | forgetting.reads
         self.writes: dict[str, Door] = {"pause": self._pause, "resume": self._resume}
-        self.writes |= letters.writes | holds.writes | AgainAnswers(daemon).writes
+        self.writes |= letters.writes | holds.writes | forgetting.writes | AgainAnswers(daemon).writes
 
     def alive(self) -> dict[str, str]:
         """What makes the daemon useless: a stuck loop."""

@@ -98,7 +98,7 @@ def test_what_is_erased_is_erased_here_and_at_every_sink(tmp_path):
         a, b = MemorySink("a"), MemorySink("b")
         async with Running(tmp_path, a, b, clock=LoopClock(), config=OutboxConfig(**FAST)) as it:
             await delivered(it, 1, 2)
-            assert await it.outbox.erasing.kept(uuid_of(1)) == {"a": "", "b": ""}
+            assert await it.outbox.eraser.kept(uuid_of(1)) == {"a": "", "b": ""}
             assert files(tmp_path, "kept") == {uuid_of(2)}
             assert set(a.got) == set(b.got) == {uuid_of(2)}
             assert (await state(it.outbox, 1, "a")).state == "delivered", "the ledger still says who had it"
@@ -120,7 +120,7 @@ def test_a_sink_that_does_not_forget_is_named_and_the_others_forget(tmp_path, wh
         a, b = Stubborn("a"), MemorySink("b")
         async with Running(tmp_path, a, b, clock=LoopClock(), config=OutboxConfig(**FAST)) as it:
             await delivered(it, 1)
-            assert await it.outbox.erasing.kept(uuid_of(1)) == {"a": said, "b": ""}
+            assert await it.outbox.eraser.kept(uuid_of(1)) == {"a": said, "b": ""}
             assert files(tmp_path, "kept") == set()
             assert b.got == {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vcond.app.forgetting import clear
 from vcond.app.wiring import Parts
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
@@ -93,6 +94,7 @@ async def edge(made: Config, clock: SteadyClock | None = None) -> AsyncIterator[
     parts = Parts(Loaded(made), clock or SteadyClock())
     tasks: list[asyncio.Task[None]] = []
     try:
+        await asyncio.to_thread(clear, parts.config, parts.keys, parts.tombstones)
         await parts.old_journals.take_back(())
         tasks = [asyncio.create_task(each) for each in (parts.speech.run(), parts.finisher.run(), parts.outbox.run())]
         await parts.outbox.open()
@@ -102,6 +104,7 @@ async def edge(made: Config, clock: SteadyClock | None = None) -> AsyncIterator[
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.forgetter.close()
         await parts.outbox.close()
         await parts.store.close()
         parts.forms.close()

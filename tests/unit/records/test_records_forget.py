@@ -1,0 +1,317 @@
+"""A conversation is forgotten in every place, and stays forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from records_kit import TEL, config, edge
+
+from vcond.app import forgetting
+from vcond.base.errors import StorageError
+from vcond.records.holds import HeldError
+from vcond.sdk.contract import Cause
+from vcond.sdk.sink import Refused, Retry
+
+NOBODY = "01a2029a-3286-852d-a079-acef32f9616b"
+
+
+def states(row):
+    return {one["place"]: one["state"] for one in row["places"]}
+
+
+def left_of(root: Path, *uuids: str) -> list[str]:
+    """Where a name of it, or its content, still is: of files that are no tombstone, no receipt and no log."""
+    found = []
+    for path in root.rglob("*"):
+        if "records" in path.parts:
+            continue
+        if any(uuid in str(path) for uuid in uuids):
+            found.append(f"name {path}")
+        elif path.is_file() and any(uuid.encode() in path.read_bytes() for uuid in uuids):
+            found.append(f"content {path}")
+    return found
+
+
+async def test_a_call_that_every_sink_has_is_gone_here_and_there_and_the_receipt_says_so(tmp_path: Path):
+    async with edge(config(tmp_path, "archive", "second")) as it:
+        call, other = await it.ended("a"), await it.ended("b")
+        assert left_of(tmp_path, call)
+        row = await it.write("forget", call=call)
+        assert row["state"] == "complete"
+        assert states(row) == dict.fromkeys(
+            ["call", "journal", "outbox", "forms", "quarantine", "sinks.archive", "sinks.second"], "done"
+        )
+        assert left_of(tmp_path, call) == [], "nor in the database, its WAL and its free pages"
+        assert (await it.entry(call), await it.read("forgetting")) == (None, [])
+        assert (tmp_path / "archive" / f"{other}.vcon.json").exists()
+        assert await it.stage(other, "kept")
+        receipt = await it.read("receipt", id=row["receipt"])
+        assert receipt["conversations"] == [{"call": call, "vcons": [call], "merged": []}]
+        assert receipt["not_signed"].startswith("no signing key")
+        assert (receipt["state"], receipt["issuer"]) == ("complete", "edge.example.com")
+        with pytest.raises(LookupError, match="no call and no vCon"):
+            await it.write("forget", call=call)
+
+
+async def test_a_call_that_goes_on_is_recorded_no_more_and_has_no_vcon_and_so_it_stays_after_a_restart(tmp_path: Path):
+    made = config(tmp_path)
+    async with edge(made) as it:
+        call = it.call("pbx-1")
+        await call.journal.flush()
+        row = await it.write("forget", call=call.uuid[:13])
+        assert row["state"] == "complete"
+        assert left_of(tmp_path, call.uuid) == []
+        (shown,) = await it.read("calls")
+        assert (shown["not_recorded"], [one["tel"] for one in shown["parties"]]) == ("it was forgotten", ["", ""])
+        again = it.call("pbx-1")  # its adapter goes on
+        assert again is call
+        assert left_of(tmp_path, call.uuid, TEL) == []
+    async with edge(made) as it:
+        call = it.call("pbx-1")
+        assert call.not_recorded == "it was forgotten"
+        other = it.call("pbx-2")
+        assert not other.not_recorded
+        for one in (call, other):
+            one.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        await it.until(lambda: it.stage(other.uuid, "kept"))
+        assert [path.name for path in (tmp_path / "folder").iterdir()] == [f"{other.uuid}.vcon.json"]
+
+
+async def test_a_call_between_its_end_and_the_outbox_has_no_vcon(tmp_path: Path, monkeypatch):
+    async with edge(config(tmp_path)) as it:
+        texts = asyncio.Event()
+
+        async def settled(call: str, seconds: float) -> bool:
+            await texts.wait()
+            return True
+
+        monkeypatch.setattr(it.parts.speech, "settled", settled)
+        call = it.call()
+        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        row = await it.write("forget", call=call.uuid)
+        assert row["state"] == "complete"
+        texts.set()
+        await it.parts.finisher.idle()
+        assert await it.entry(call.uuid) is None
+        assert left_of(tmp_path, call.uuid) == []
+
+
+async def test_what_is_on_its_way_to_a_sink_is_erased_there_when_it_has_arrived(tmp_path: Path, monkeypatch):
+    async with edge(config(tmp_path)) as it:
+        (sink,) = [worker.sink for worker in it.parts.outbox._workers]
+        arrives, begun, deliver = asyncio.Event(), asyncio.Event(), sink.deliver
+
+        async def slow(record):
+            begun.set()
+            await arrives.wait()
+            return await deliver(record)
+
+        monkeypatch.setattr(sink, "deliver", slow)
+        call = it.call()
+        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        await begun.wait()
+        asked = asyncio.ensure_future(it.write("forget", call=call.uuid))
+        await it.until(lambda: is_gone(tmp_path / "state/outbox/pending" / f"{call.uuid}.vcon.json"))
+        assert not asked.done()
+        arrives.set()
+        assert (await asked)["state"] == "complete"
+        assert left_of(tmp_path, call.uuid) == []
+
+
+async def is_gone(path: Path) -> bool:
+    return not path.exists()  # noqa: ASYNC240 - of a test's own folder
+
+
+@pytest.mark.parametrize(
+    ("why", "state", "reason"),
+    [
+        (Retry("unreachable"), "pending", "unreachable"),
+        (Refused("cannot-erase"), "refused", "cannot erase: erase it there yourself"),
+        (KeyError("+1"), "pending", "error:KeyError"),
+    ],
+)
+async def test_a_sink_that_does_not_forget_is_named_with_its_reason(tmp_path: Path, monkeypatch, why, state, reason):
+    made = config(tmp_path, "a", "b")
+    async with edge(made) as it:
+        call = await it.ended()
+        inner = it.parts.outbox._workers[0].sink._sink
+
+        async def stubborn(uuid: str):
+            raise why
+
+        monkeypatch.setattr(inner, "erase", stubborn)
+        row = await it.write("forget", call=call)
+        (place,) = [one for one in row["places"] if one["place"] == "sinks.a"]
+        assert (place["state"], place["reason"], place["left"]) == (state, reason, 1)
+        assert states(row)["sinks.b"] == "done"
+        assert row["state"] == ("open" if state == "pending" else "incomplete")
+        told = await it.read("receipt", id=row["receipt"])
+        assert [one["state"] for one in told["places"] if one["place"] == "sinks.a"] == [state]
+    async with edge(made) as it:  # it forgets now: after a restart by itself, or because it is asked again
+        row = await it.write("forget", call=call)
+        assert row["state"] == "complete"
+        assert await it.read("forgetting") == []
+        assert left_of(tmp_path, call) == []
+
+
+async def test_a_place_that_is_pending_is_tried_again_by_itself_and_can_be_given_up(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("vcond.records.forgetting.AGAIN", type(forgetting_again())(0.001, 0.002))
+    async with edge(config(tmp_path, "a", "b")) as it:
+        call, other = await it.ended("1"), await it.ended("2")
+        down = True
+        for worker in it.parts.outbox._workers:
+            erase = worker.sink._sink.erase
+
+            async def flaky(uuid: str, erase=erase, name=worker.sink.name):
+                if name == "b" or down:
+                    raise Retry("unreachable")
+                return await erase(uuid)
+
+            monkeypatch.setattr(worker.sink._sink, "erase", flaky)
+        row = await it.write("forget", call=call)
+        assert row["state"] == "open"
+        with pytest.raises(LookupError, match=r"'journal' is not waited for; places that are: sinks.a, sinks.b"):
+            await it.write("give-up", call=call, place="journal")
+        down = False
+        task = asyncio.create_task(it.parts.forgetter.run())
+
+        async def done() -> bool:
+            return states((await it.read("forgetting"))[0])["sinks.a"] == "done"
+
+        await it.until(done)
+        row = await it.write("give-up", call=row["receipt"], place="sinks.b")
+        assert (row["state"], states(row)["sinks.b"]) == ("incomplete", "given-up")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await it.read("forgetting") == []
+        kept = await it.read("receipt", id=row["receipt"])
+        assert states(kept)["sinks.b"] == "given-up"
+        assert await it.stage(other, "kept")
+
+
+def forgetting_again():
+    from vcond.records.forgetting import AGAIN
+
+    return AGAIN
+
+
+async def test_a_sink_that_is_gone_from_the_configuration_is_refused_and_asked_when_it_is_back(tmp_path: Path):
+    async with edge(config(tmp_path, "a", "b")) as it:
+        call = await it.ended()
+    async with edge(config(tmp_path, "a")) as it:
+        row = await it.write("forget", call=call)
+        assert row["state"] == "incomplete"
+        (place,) = [one for one in row["places"] if one["place"] == "sinks.b"]
+        assert place["state"] == "refused"
+        assert "configure it again" in place["reason"]
+        assert (tmp_path / "b" / f"{call}.vcon.json").exists()
+    async with edge(config(tmp_path, "a", "b")) as it:
+        task = asyncio.create_task(it.parts.forgetter.run())
+        await it.until(lambda: is_gone(tmp_path / "b" / f"{call}.vcon.json"))
+
+        async def nothing() -> bool:
+            return await it.read("forgetting") == []
+
+        await it.until(nothing)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_on_hold_or_never_was_is_not_forgotten_and_nothing_of_it_is_touched(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        call = await it.ended()
+        await it.write("hold", call=call, reason="case 7")
+        with pytest.raises(HeldError, match=r"is on legal hold since .*; nothing was changed: release it first"):
+            await it.write("forget", call=call)
+        for unknown in (NOBODY, "", "../..", call[:3], "x" * 500):
+            with pytest.raises(LookupError):
+                await it.write("forget", call=unknown)
+        assert await it.stage(call, "kept")
+        assert (tmp_path / "folder" / f"{call}.vcon.json").exists()
+        assert len(it.parts.tombstones) == 0
+        await it.write("release", call=call)
+        assert (await it.write("forget", call=call))["state"] == "complete"
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_an_old_backup_of_the_state_folder_is_emptied_before_anything_of_it_is_delivered(
+    tmp_path: Path, keys: bool
+):
+    more = {"keys": {"master": base64.b64encode(bytes(32)).decode()}} if keys else {}
+    if not keys:
+        (tmp_path / "keys").mkdir()  # as systemd makes it
+    made = config(tmp_path, delivery={"keep_days": 30}, record={"media_dir": str(tmp_path / "media")}, **more)
+    async with edge(made) as it:
+        call, other = await it.ended("a"), await it.ended("b")
+        live = it.call("c")
+        await live.journal.flush()
+        for folder in ("media", "state/forms", "state/quarantine"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / "media" / call).mkdir()
+        (tmp_path / "media" / call / "call.wav").write_bytes(call.encode())
+        (tmp_path / "state/forms" / f"{call}.folder").write_bytes(b"x")
+        (tmp_path / "state/quarantine" / f"{call}.vcon.json").write_bytes(b"x")
+        shutil.copytree(tmp_path / "state", tmp_path / "backup", ignore=shutil.ignore_patterns(".lock"))
+        for one in (call, live.uuid):
+            assert (await it.write("forget", call=one))["state"] == "complete"
+        assert left_of(tmp_path / "state", call, live.uuid) == left_of(tmp_path / "media", call) == []
+    shutil.rmtree(tmp_path / "state")
+    shutil.move(tmp_path / "backup", tmp_path / "state")
+    shutil.copytree(tmp_path / "state/outbox/kept", tmp_path / "state/outbox/pending", dirs_exist_ok=True)
+    assert left_of(tmp_path / "state", call)
+    assert left_of(tmp_path / "state", live.uuid)
+    async with edge(made) as it:
+        assert left_of(tmp_path / "state", call, live.uuid) == []
+        assert await it.entry(call) is None
+        await it.until(lambda: it.stage(other, "kept"))
+        assert {path.name[:36] for path in (tmp_path / "folder").iterdir()} == {other}
+        if it.parts.keys is not None:
+            ids = {one.hex() for one in it.parts.keys.ids()}
+            assert ids.isdisjoint({call.replace("-", ""), live.uuid.replace("-", "")})
+
+
+async def test_what_cannot_be_noted_is_not_forgotten(tmp_path: Path, monkeypatch):
+    async with edge(config(tmp_path)) as it:
+        call = await it.ended()
+
+        def full(*_: object, **__: object) -> None:
+            raise StorageError("cannot note what is forgotten: No space left on device; nothing was forgotten")
+
+        monkeypatch.setattr(it.parts.tombstones, "add", full)
+        with pytest.raises(StorageError, match="nothing was forgotten"):
+            await it.write("forget", call=call)
+        assert await it.stage(call, "kept")
+        assert await it.read("forgetting") == []
+        assert list((tmp_path / "state/records/forgetting").iterdir()) == []
+
+
+async def test_a_damaged_database_that_still_tells_of_it_is_named(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        call = await it.ended()
+        broken = tmp_path / "state/vcond.db.broken-1"
+        broken.write_bytes(b"x" * 2_000_000 + call.encode())
+        row = await it.write("forget", call=call)
+        (place,) = [one for one in row["places"] if one["place"] == "outbox"]
+        assert (place["state"], place["reason"].split(" tells")[0]) == ("refused", broken.name)
+        broken.unlink()
+        assert (await it.write("forget", call=call))["state"] == "complete"
+
+
+async def test_the_clear_is_cheap_and_changes_nothing_when_nothing_was_forgotten(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        assert forgetting.clear(it.parts.config, None, it.parts.tombstones) == 0
+
+
+def test_what_operators_read(tmp_path: Path):
+    from vcond.cli.forget import lines
+
+    place = {"place": "sinks.a", "state": "pending", "reason": "unreachable", "next_try": "2026-11-30T10:00:00Z"}
+    row = {"receipt": "r", "state": "open", "conversations": [{"call": "c"}], "places": [place]}
+    told = "\n".join(lines(json.loads(json.dumps(row))))
+    assert "sinks.a              pending: unreachable; tried again 2026-11-30T10:00:00Z" in told
+    assert "--give-up" in told

@@ -1,0 +1,212 @@
+"""The places where something of a call may be, and how it is forgotten there. Decision 0034."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from vcond.base.errors import StorageError
+from vcond.base.time import SECOND
+from vcond.capture.forgetting import forget
+from vcond.capture.registry import CallRegistry
+from vcond.config import Config
+from vcond.delivery import Outbox
+from vcond.journal import Store
+from vcond.journal.erasing import erase as erase_journal
+from vcond.publish.finisher import Finisher
+from vcond.records.forgetting import NeverError, NotYetError, Place
+from vcond.records.tombstones import Tombstones, of_call, of_key
+from vcond.speech.dispatcher import Speech
+from vcond.speech.multi_model import Speeches
+from vcond.storage.files import Files
+from vcond.storage.key_store import KeyStore
+from vcond.storage.names import is_uuid
+
+PATIENCE: Final = 10.0
+"""Seconds that a vCon which is being made may take before the place counts as not done yet."""
+AS_LONG: Final = 48 * 3600 * SECOND
+"""A call of that adapter and key is not recorded for so long: no call is longer."""
+PIECE: Final = 1 << 20
+"""Bytes of a file that are searched at a time."""
+
+
+class Parts(Protocol):
+    """What is asked of a daemon."""
+
+    config: Config
+    registry: CallRegistry
+    finisher: Finisher
+    outbox: Outbox
+    store: Store
+    keys: KeyStore | None
+    tombstones: Tombstones
+
+    @property
+    def speech(self) -> Speech | Speeches:
+        """Of one model or of several."""
+
+
+@dataclass
+class At:
+    """One place. ``run`` raises StorageError, NotYetError, NeverError."""
+
+    name: str
+    run: Callable[[str], Coroutine[Any, Any, None]]
+    after: str = ""
+
+    async def erase(self, uuid: str) -> None:
+        """See ``vcond.records.forgetting.Place``."""
+        try:
+            await self.run(uuid)
+        except StorageError as why:
+            raise NotYetError(str(why)) from None
+
+
+def places(daemon: Parts) -> list[Place]:
+    """In the order in which they are tried: what makes something of a call before that of which it is made."""
+    state = Path(daemon.config.vcond.state_dir)
+    outbox, media = daemon.outbox, daemon.config.record.media_dir
+    found = [
+        At("call", partial(_call, daemon)),
+        At("journal", partial(erase_journal, daemon.store), "call"),
+        At("outbox", partial(_outbox, outbox, state), "call"),
+        At("forms", partial(_files, state / "forms"), "outbox"),
+        At("quarantine", partial(_files, state / "quarantine"), "call"),
+    ]
+    if media:
+        found.append(At("media", partial(_files, Path(media)), "call"))
+    if daemon.keys is not None:
+        found.append(At("keys", partial(_keys, daemon.keys)))
+    found += [At(f"sinks.{one.sink}", partial(_sink, outbox, one.sink), "outbox") for one in outbox.sinks()]
+    return list(found)
+
+
+async def elsewhere(outbox: Outbox, uuids: list[str]) -> dict[str, list[str]]:
+    """Sinks that are not configured any more and may have something of these vCons. Raises StorageError."""
+    here = {one.sink for one in outbox.sinks()}
+    return {f"sinks.{sink}": of for sink, of in (await outbox.eraser.receivers(uuids)).items() if sink not in here}
+
+
+def clear(config: Config, keys: KeyStore | None, tombstones: Tombstones) -> int:
+    """Before anything is read: what was forgotten and is here again, as an old backup came back. How many names that were.
+
+    Rows of the database are the outbox's to look at. Blocks. Raises StorageError: nothing may be delivered then.
+    """
+    if not len(tombstones):
+        return 0
+    state, media = Path(config.vcond.state_dir), config.record.media_dir
+    folders = [state / "journal", state / "journal" / ".trash", state / "forms", state / "quarantine"]
+    folders += [Path(media)] if media else []
+    gone: set[str] = set()
+    try:
+        for folder in folders:
+            for uuid, path in _named(folder):
+                if of_call(uuid) in tombstones:
+                    _delete(path)
+                    gone.add(uuid)
+        if keys is not None:
+            back = [of for of in keys.ids() if of_call(str(UUID(bytes=of))) in tombstones]
+            keys.erase(back)
+    except OSError as why:
+        raise StorageError(f"cannot remove what was forgotten and came back: {why.strerror}; check the disk") from None
+    return len(gone)
+
+
+async def _call(daemon: Parts, uuid: str) -> None:
+    """What goes on of it in memory: capture, texts that are waited for, a vCon that is being made, who watches."""
+    named = forget(daemon.registry, uuid)
+    if named is not None:
+        await asyncio.to_thread(daemon.tombstones.add, [of_key(*named)], daemon.registry.clock.now() + AS_LONG)
+    daemon.speech.forget(uuid)
+    daemon.registry.bus.ended(uuid)
+    daemon.finisher.findings.forget(uuid)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await daemon.finisher.making.over(uuid)
+    except TimeoutError:
+        raise NotYetError("its vCon is being made") from None
+
+
+async def _outbox(outbox: Outbox, state: Path, uuid: str) -> None:
+    """Files, rows, the WAL. A database that was set aside as damaged is searched: it is the operator's."""
+    if not outbox.opened.is_set():
+        raise NotYetError("the outbox is not open")
+    await outbox.eraser.everything(uuid)
+    try:
+        where = await asyncio.to_thread(_in_broken, state, uuid)
+    except OSError as why:
+        raise NotYetError(f"cannot read a damaged database: {why.strerror}") from None
+    if where:
+        raise NeverError(f"{where} tells of it: delete that file when you need it no more, then ask again")
+
+
+async def _files(folder: Path, uuid: str) -> None:
+    """All that is named after it."""
+    try:
+        await asyncio.to_thread(_delete_named, folder, uuid)
+    except OSError as why:
+        raise NotYetError(f"cannot delete in {folder}: {why.strerror}") from None
+
+
+async def _keys(keys: KeyStore, uuid: str) -> None:
+    """No copy of its encrypted files can be read any more."""
+    try:
+        await asyncio.to_thread(keys.erase, [UUID(uuid).bytes])
+    except OSError as why:
+        raise NotYetError(f"cannot erase its key: {why.strerror}") from None
+
+
+async def _sink(outbox: Outbox, name: str, uuid: str) -> None:
+    """By the sink's own way, which proves it where the receiver lets it."""
+    why = await outbox.eraser.at(name, uuid)
+    if why == "cannot-erase":
+        raise NeverError("cannot erase: erase it there yourself")
+    if why:
+        raise NotYetError(why)
+
+
+def _delete_named(folder: Path, uuid: str) -> None:
+    for found, path in list(_named(folder)):
+        if found == uuid:
+            _delete(path)
+
+
+def _named(folder: Path) -> Iterator[tuple[str, Path]]:
+    """What is named after a call or vCon in a folder, finished or not."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_uuid(uuid := entry.name.lstrip(".")[:36]):
+                yield uuid, Path(entry.path)
+
+
+def _delete(path: Path) -> None:
+    """Durably. No link is followed."""
+    if path.is_dir() and not path.is_symlink():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    Files().sync_folder(str(path.parent))
+
+
+def _in_broken(state: Path, uuid: str) -> str:
+    """The damaged database that has a uuid in it, if there is one."""
+    for path in sorted(state.glob("vcond.db.broken-*")):
+        files, wanted, before, at = Files(), uuid.encode(), b"", 0
+        fd = files.open(str(path), write=False)
+        try:
+            while piece := files.pread(fd, PIECE, at):
+                if wanted in before + piece:
+                    return path.name
+                before, at = piece[-len(wanted) :], at + len(piece)
+        finally:
+            files.close(fd)
+    return ""

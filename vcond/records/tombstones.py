@@ -1,0 +1,114 @@
+"""What was forgotten, so that it stays so when an old backup comes back: keyed hashes of names, and nothing else of anybody.
+
+One file of slots of one size, each synced before anything is deleted for its sake. Its key lies beside it, so who has neither
+cannot ask whether a call was forgotten. Both are meant to lie where no backup of the state folder reaches.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from vcond.base.errors import StorageError
+from vcond.storage.files import Files, put
+from vcond.storage.whole_files import WholeFiles
+
+FILE: Final = "tombstones"
+KEY: Final = "tombstones.key"
+MOST: Final = 1 << 30
+"""Bytes of the file."""
+_SLOT: Final = struct.Struct(">16sQI4x")
+"""Hash, until when it counts (nanoseconds since 1970; 0 = for ever), CRC-32."""
+
+
+def of_call(uuid: str) -> str:
+    """The name of a call, or of a vCon."""
+    return f"uuid {uuid}"
+
+
+def of_key(adapter: str, key: str) -> str:
+    """The name that a system has for a call that goes on."""
+    return f"key {adapter} {key}"
+
+
+class Tombstones:
+    """In ``folder``. Raises StorageError when they cannot be read; may be asked from any thread."""
+
+    def __init__(self, folder: Path, now: Callable[[], int], files: Files | None = None) -> None:
+        """``now``: nanoseconds since the epoch."""
+        self._folder, self._now = folder, now
+        self._files = files or Files()
+        self._whole = WholeFiles(self._files)
+        self._lock = Lock()
+        self._key = b""
+        self._until: dict[bytes, int] = {}
+        self._end = 0
+        try:
+            self._load()
+        except OSError as why:
+            raise StorageError(
+                f"cannot read what was forgotten in {folder}: {why.strerror}; nothing is delivered before it can be"
+            ) from None
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def __contains__(self, name: str) -> bool:
+        if not self._until:
+            return False
+        until = self._until.get(self._hash(name), -1)
+        return until == 0 or until > self._now()
+
+    def add(self, names: Iterable[str], until: int = 0) -> None:
+        """Durable when it returns; what is there is not added again. Raises StorageError: none was added."""
+        with self._lock:
+            try:
+                if not self._key:
+                    self._make_key()
+                new = {self._hash(name): until for name in names}
+                new = {one: until for one, until in new.items() if self._until.get(one, -1) != until}
+                if not new:
+                    return
+                fd = self._files.open(str(self._folder / FILE), create=True)
+                try:
+                    put(self._files, fd, b"".join(_slot(one, ends) for one, ends in new.items()), self._end)
+                    self._files.sync(fd)
+                finally:
+                    self._files.close(fd)
+                self._files.sync_folder(str(self._folder))
+            except OSError as why:
+                raise StorageError(f"cannot note what is forgotten: {why.strerror}; nothing was forgotten") from None
+            self._end += len(new) * _SLOT.size
+            self._until = {**self._until, **new}
+
+    def _hash(self, name: str) -> bytes:
+        return hmac.digest(self._key, name.encode(), "sha256")[:16]
+
+    def _make_key(self) -> None:
+        self._whole.make_folder(self._folder)
+        key = os.urandom(32)
+        self._whole.publish(self._folder / KEY, key)
+        self._key = key
+
+    def _load(self) -> None:
+        try:
+            self._key = self._whole.read(self._folder / KEY, 32)
+            raw = self._whole.read(self._folder / FILE, MOST)
+        except FileNotFoundError:
+            return
+        self._end = len(raw) - len(raw) % _SLOT.size  # a torn slot was never acted upon: it is written over
+        for at in range(0, self._end, _SLOT.size):
+            one, until, crc = _SLOT.unpack_from(raw, at)
+            if crc == zlib.crc32(raw[at : at + 24]):
+                self._until[one] = until
+
+
+def _slot(one: bytes, until: int) -> bytes:
+    bare = one + until.to_bytes(8, "big")
+    return (bare + zlib.crc32(bare).to_bytes(4, "big")).ljust(_SLOT.size, b"\0")

@@ -1,0 +1,113 @@
+"""The admin socket's answers about forgetting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from vcond.base.errors import SEVERAL, AmbiguousError
+from vcond.base.time import Instant, rfc3339
+from vcond.records.forgetting import Forgetter, Forgetting, Named, row
+from vcond.records.holds import Holds
+from vcond.records.receipts import Receipts
+from vcond.server.conversations import Conversation, Conversations
+from vcond.server.holds import Door
+
+log = structlog.get_logger()
+
+
+class Parts(Protocol):
+    """What is asked of a daemon."""
+
+    @property
+    def holds(self) -> Holds:
+        """All legal holds."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """What there is of a call."""
+
+    @property
+    def forgetter(self) -> Forgetter:
+        """What is being forgotten."""
+
+    @property
+    def receipts(self) -> Receipts:
+        """Of what was forgotten."""
+
+    @property
+    def elsewhere(self) -> Callable[[list[str]], Awaitable[dict[str, list[str]]]]:
+        """Places of vCons that vcond cannot reach."""
+
+
+class ForgettingAnswers:
+    """``reads`` and ``writes`` for the admin server."""
+
+    def __init__(self, daemon: Parts) -> None:
+        self._daemon = daemon
+        self.reads: dict[str, Door] = {"forgetting": self._status, "receipt": self._receipt}
+        self.writes: dict[str, Door] = {"forget": self._forget, "give-up": self._give_up}
+
+    async def forget(self, found: Sequence[Conversation]) -> Forgetting:
+        """All of them or, where one is on legal hold, none. Raises HeldError, StorageError."""
+        for one in found:
+            for uuid in one.uuids:
+                self._daemon.holds.check(uuid)
+        named = [Named(one.call, list(one.vcons), list(one.merged)) for one in found]
+        uuids = [uuid for one in named for uuid in one.uuids]
+        made = await self._daemon.forgetter.ask(named, await self._daemon.elsewhere(uuids))
+        log.warning("a request to forget was taken", receipt=made.id, calls=len(found), state=made.state)
+        return made
+
+    async def _forget(self, query: dict[str, str]) -> Any:
+        """A call that is being forgotten already is tried again at once."""
+        wanted = query.get("call", "")
+        if (known := self._known(wanted)) is not None:
+            return _told(await self._daemon.forgetter.again(known))
+        return _told(await self.forget([await self._daemon.conversations.find(wanted)]))
+
+    async def _status(self, _: dict[str, str]) -> Any:
+        return [_told(one) for one in self._daemon.forgetter.all()]
+
+    async def _receipt(self, query: dict[str, str]) -> Any:
+        """Also of one that is not complete, as it is now."""
+        wanted = query.get("id", "")
+        if (known := self._known(wanted)) is not None:
+            return json.loads(self._daemon.receipts.text(known))
+        kept = await self._daemon.receipts.read(wanted)
+        if kept is None:
+            raise LookupError(f"there is no receipt {wanted[:64]!r}: vcond forget --status lists what is not complete")
+        return json.loads(kept)
+
+    async def _give_up(self, query: dict[str, str]) -> Any:
+        known, place = self._known(query.get("call", "")), query.get("place", "")
+        if known is None:
+            raise LookupError("nothing with this id is being forgotten: vcond forget --status lists what is")
+        if not await self._daemon.forgetter.give_up(known, place):
+            open_ones = ", ".join(step.place for step in known.steps if step.state in {"pending", "refused"})
+            raise LookupError(f"{place[:64]!r} is not waited for; places that are: {open_ones or 'none'}")
+        log.warning("an operator gave up forgetting in one place; the receipt says so", receipt=known.id, place=place)
+        return _told(known)
+
+    def _known(self, wanted: str) -> Forgetting | None:
+        """By the receipt's id, or a uuid that it names; a beginning is enough. Raises AmbiguousError."""
+        wanted = wanted.strip().lower()
+        found = [
+            one
+            for one in self._daemon.forgetter.all()
+            if wanted
+            and (
+                one.id.startswith(wanted)
+                or any(uuid.startswith(wanted) for each in one.conversations for uuid in each.uuids)
+            )
+        ]
+        if len(found) > 1:
+            raise AmbiguousError(SEVERAL)
+        return found[0] if found else None
+
+
+def _told(one: Forgetting) -> dict[str, Any]:
+    return row(one, lambda at: rfc3339(Instant(at)))

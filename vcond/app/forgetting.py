@@ -151,7 +151,7 @@ async def _outbox(outbox: Outbox, state: Path, uuid: str) -> None:
 async def _files(folder: Path, uuid: str) -> None:
     """All that is named after it."""
     try:
-        await asyncio.to_thread(_delete_named, folder, uuid)
+        await asyncio.to_thread(clear_named, folder, uuid)
     except OSError as why:
         raise NotYetError(f"cannot delete in {folder}: {why.strerror}") from None
 
@@ -173,7 +173,8 @@ async def _sink(outbox: Outbox, name: str, uuid: str) -> None:
         raise NotYetError(why)
 
 
-def _delete_named(folder: Path, uuid: str) -> None:
+def clear_named(folder: Path, uuid: str) -> None:
+    """Delete all that is named after a call or vCon in a folder. Blocks. Raises OSError."""
     for found, path in list(_named(folder)):
         if found == uuid:
             _delete(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from vcond.app import encryption, forgetting, plugins, remembered
+from vcond.app import encryption, forgetting, plugins, remembered, retention
 from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
@@ -79,6 +79,7 @@ class Parts:
         if not sinks:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
+        retention.check(self.config)
         made_state_dir(state_dir)
         self.tombstones = remembered.tombstones(self.config, clock.now)
         self.holds = remembered.holds(self.config, clock.now)
@@ -121,6 +122,7 @@ class Parts:
             findings=Findings(plugins.hints_by_section(self.config.adapters), self.traces),
             note=self._note,
             forgotten=self._forgotten,
+            facts=partial(retention.facts, self.config.retention),
         )
         self.registry = CallRegistry(
             self.config.vcond,
@@ -147,6 +149,7 @@ class Parts:
         with naming_files(loaded.origin):
             self.receipts = remembered.receipts(self.config, clock.now)
         self.forgetter = remembered.forgetter(self.config, self, clock.now, self.receipts)
+        self.retention = retention.retention(self)
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
@@ -170,6 +173,10 @@ class Parts:
     def _forgotten(self, uuid: str) -> bool:
         """Whether a call or vCon was forgotten."""
         return of_call(uuid) in self.tombstones
+
+    async def forget(self, call: str) -> None:
+        """A whole conversation, for good. Raises HeldError, StorageError."""
+        await self.status.forgetting.forget([await self.conversations.of(call)])
 
     def _journal_over(self, call: str) -> None:
         """Nobody needs a journal any more; that of a call on hold stays."""

@@ -255,7 +255,7 @@ def forget(
     config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Forget a conversation for good, here and at every sink, and print what became of it. Exit 1 when a place has not yet."""
+    """Forget a conversation for good, here and at every sink, and print what became of it. Exit 1 when not all of it is gone."""
     from vcond.cli import forget as asked
     from vcond.cli.admin_client import ask
 
@@ -273,7 +273,7 @@ def forget(
             raise typer.Exit(1)
         rows = [ask(socket, "forget", write=True, call=call)]
     _print(rows, as_json, [line for row in rows for line in asked.lines(row)] or ["nothing is being forgotten"])
-    raise typer.Exit(1 if any(row["state"] == "open" for row in rows) else 0)
+    raise typer.Exit(1 if any(row["state"] != "complete" for row in rows) else 0)
 
 
 @app.command("legal-hold")
@@ -402,6 +402,24 @@ def demo(
     from vcond.demo.run import DemoOptions, run_demo
 
     raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx)))
+
+
+retention_app = typer.Typer(help="How long what there is of calls stays: [[retention]].", no_args_is_help=True)
+app.add_typer(retention_app, name="retention")
+
+
+@retention_app.command("plan")
+def retention_plan(
+    days: Annotated[float, typer.Option(help="Also what is due in so many days.", min=0, max=36_500)] = 0,
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Show what the next sweep removes, and from where; nothing is changed."""
+    from vcond.cli.admin_client import ask
+    from vcond.cli.forget import plan_lines
+
+    rows = ask(load_daemon(config).admin_socket, "retention", days=str(days))
+    _print(rows, as_json, plan_lines(rows))
 
 
 app.add_typer(outbox_app, name="outbox")

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+SHOWN = 1000
+"""Lines of a plan; as JSON all of it is shown."""
+
+
+def plan_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What retention would have go, for people."""
+    if not rows:
+        yield "nothing is due"
+    for row in rows[:SHOWN]:
+        held = "  ON LEGAL HOLD: stays" if row["held"] else ""
+        yield f"{row['due']}  {row['place']:<20} {row['vcon']}  {row['why']}{held}"
+    if len(rows) > SHOWN:
+        yield f"... and {len(rows) - SHOWN} more"
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:

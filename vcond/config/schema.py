@@ -12,6 +12,7 @@ from vcond.config.host import machine_name
 from vcond.delivery.config import OutboxConfig
 from vcond.policy.consent import Terms, check_terms, unreachable
 from vcond.records.config import RecordsConfig
+from vcond.records.retention import Keep
 from vcond.redaction.config import RedactionConfig
 from vcond.speech.config import SpeechConfig
 
@@ -196,6 +197,17 @@ class KeysConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return f"KeysConfig(store={self.store!r}, encrypt={self.encrypt})"
 
 
+class RetentionRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[[retention]]``: how long what there is of some calls stays. The first that matches when a vCon is made counts."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    """What you call it. It stays the same: vCons are under it by its name, also when its days are changed."""
+    match: Match = Match()
+    """Nothing named = every call; as in ``[[speech.routes]]``."""
+    keep: Keep = Keep()
+    """Days after a vCon was made, for each place."""
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole file."""
 
@@ -210,6 +222,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     delivery: OutboxConfig = OutboxConfig()
     records: RecordsConfig = RecordsConfig()
     redaction: RedactionConfig = RedactionConfig()
+    retention: Annotated[list[RetentionRule], Meta(max_length=1000)] = []
+    """Rules of how long what there is of calls stays, in order."""
     adapters: dict[str, dict[str, Any]] = {}
     """``[adapters.<name>]``, decoded by each adapter's own ``Config``."""
     policy: Annotated[list[PolicyRule], Meta(max_length=1000)] = []

@@ -17,7 +17,7 @@ def due(db: sqlite3.Connection, sink: str, before: int, since: int, limit: int) 
         "SELECT seq, uuid, closed_at, coalesce(times, 0) FROM delivery_vcons INDEXED BY delivery_vcons_kept "
         "CROSS JOIN delivery_states USING (seq) LEFT JOIN delivery_confirmations USING (sink, seq) "
         "WHERE stage = 'kept' AND closed_at >= ? AND closed_at < ? AND sink = ? AND delivery_states.state = 'delivered' "
-        "AND last_at < ? AND coalesce(asked_at, 0) <= last_at ORDER BY closed_at LIMIT ?",
+        "AND reason = '' AND last_at < ? AND coalesce(asked_at, 0) <= last_at ORDER BY closed_at LIMIT ?",
         (since, before, sink, before, limit),
     ).fetchall()
 

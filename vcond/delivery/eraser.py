@@ -24,8 +24,12 @@ class Eraser:
 
     async def kept(self, uuid: str) -> dict[str, str]:
         """Remove the kept file of a vCon that every sink has, then have each forget it: by sink "", or why it did not."""
-        await self._do("erase a vCon", partial(erasing.kept, uuid=uuid))
+        await self.here(uuid)
         return {name: await worker.erase(uuid) for name, worker in self._workers.items()}
+
+    async def here(self, uuid: str) -> None:
+        """Remove the kept file of a vCon that every sink has; that it was delivered stays written."""
+        await self._do("erase a vCon", partial(erasing.kept, uuid=uuid))
 
     async def everything(self, uuid: str) -> None:
         """Nothing of a vCon is left here, and no sink is handed it any more: what was under way has ended.

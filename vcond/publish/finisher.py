@@ -83,11 +83,12 @@ class Finisher:
         findings: Findings | None = None,
         note: Note = _not_noted,
         forgotten: Callable[[str], bool] = lambda _: False,
+        facts: Callable[[Call, Document], dict[str, str]] = lambda _call, _document: {},
     ) -> None:
         """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
-        vCon is delivered, ``clean`` of each vCon that is. No vCon is made of calls that were ``forgotten``.
+        vCon is delivered, ``clean`` of each vCon that is. No vCon is made of calls that were ``forgotten``. ``facts``: what the outbox is told of one.
         """
-        self._forgotten, self.making = forgotten, Making()
+        self._forgotten, self._facts, self.making = forgotten, facts, Making()
         self._config = config
         self._speech = speech
         self._outbox = outbox
@@ -234,7 +235,8 @@ class Finisher:
                 self._journal_waits(call, journal, kept=kept)
             note = partial(self._note, call.state, revision, built.document)
             await until_stored(note, revision.uuid, "ledger not written yet; the vCon waits for it", self._wait)
-            sha512 = await self._publish(revision.uuid, built.body, revision.facts(call.uuid))
+            facts = revision.facts(call.uuid) | self._facts(call.state, built.document)
+            sha512 = await self._publish(revision.uuid, built.body, facts)
         if kept or call.state.kept or call.uuid in self._awaited:
             call.record(revision.published(self._now(), sha512, kept=kept))
         self._bus.publish(CaptionEvent(call.uuid, "event", _TOLD[revision.kind]))

@@ -13,7 +13,8 @@ from vcond.base.time import Instant, rfc3339
 from vcond.records.forgetting import Forgetter, Forgetting, Named, row
 from vcond.records.holds import Holds
 from vcond.records.receipts import Receipts
-from vcond.server.conversations import Conversation, Conversations
+from vcond.records.retention import DAY, Retention
+from vcond.server.conversations import SHORTEST, Conversation, Conversations
 from vcond.server.holds import Door
 
 log = structlog.get_logger()
@@ -39,6 +40,10 @@ class Parts(Protocol):
         """Of what was forgotten."""
 
     @property
+    def retention(self) -> Retention:
+        """What goes when its time has come."""
+
+    @property
     def elsewhere(self) -> Callable[[list[str]], Awaitable[dict[str, list[str]]]]:
         """Places of vCons that vcond cannot reach."""
 
@@ -48,7 +53,7 @@ class ForgettingAnswers:
 
     def __init__(self, daemon: Parts) -> None:
         self._daemon = daemon
-        self.reads: dict[str, Door] = {"forgetting": self._status, "receipt": self._receipt}
+        self.reads: dict[str, Door] = {"forgetting": self._status, "receipt": self._receipt, "retention": self._plan}
         self.writes: dict[str, Door] = {"forget": self._forget, "give-up": self._give_up}
 
     async def forget(self, found: Sequence[Conversation]) -> Forgetting:
@@ -71,6 +76,18 @@ class ForgettingAnswers:
 
     async def _status(self, _: dict[str, str]) -> Any:
         return [_told(one) for one in self._daemon.forgetter.all()]
+
+    async def _plan(self, query: dict[str, str]) -> Any:
+        """What retention would have go, now or in so many days."""
+        try:
+            ahead = round(float(query.get("days", "0")) * DAY)
+        except (ValueError, OverflowError):
+            raise ValueError("days must be a number, as in 30") from None
+        return [
+            {"place": f"sinks.{one.sink}" if one.sink else one.place, "vcon": one.vcon, "call": one.call, "why": one.why,
+             "due": rfc3339(Instant(one.since)), "held": held}
+            for one, held in await self._daemon.retention.plan(ahead)
+        ]  # fmt: skip
 
     async def _receipt(self, query: dict[str, str]) -> Any:
         """Also of one that is not complete, as it is now."""
@@ -98,7 +115,7 @@ class ForgettingAnswers:
         found = [
             one
             for one in self._daemon.forgetter.all()
-            if wanted
+            if len(wanted) >= SHORTEST
             and (
                 one.id.startswith(wanted)
                 or any(uuid.startswith(wanted) for each in one.conversations for uuid in each.uuids)

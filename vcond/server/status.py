@@ -101,10 +101,10 @@ class Status:
         self.reads: dict[str, Door] = {"status": self._status, "calls": self._calls, "call": self._call, "vcon": self._vcon,
                                        "outbox": self._outbox, "sinks": self._sinks, "findings": self._findings}  # fmt: skip
         letters, holds = DeadLetters(daemon.outbox, daemon.clock.now), HoldAnswers(daemon)
-        forgetting = ForgettingAnswers(daemon)
-        self.reads |= letters.reads | holds.reads | forgetting.reads
+        self.forgetting = ForgettingAnswers(daemon)
+        self.reads |= letters.reads | holds.reads | self.forgetting.reads
         self.writes: dict[str, Door] = {"pause": self._pause, "resume": self._resume}
-        self.writes |= letters.writes | holds.writes | forgetting.writes | AgainAnswers(daemon).writes
+        self.writes |= letters.writes | holds.writes | self.forgetting.writes | AgainAnswers(daemon).writes
 
     def alive(self) -> dict[str, str]:
         """What makes the daemon useless: a stuck loop."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from vcond.app.forgetting import clear_named
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
+from vcond.call.matching import matches
 from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
 from vcond.config import Config
@@ -22,8 +23,6 @@ from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.records.holds import Holds
 from vcond.records.retention import Retention
-from vcond.speech.config import Route
-from vcond.speech.routes import matches
 from vcond.storage.names import is_uuid
 from vcond.vcon import Document
 
@@ -60,7 +59,7 @@ def check(config: Config) -> None:
 
 def facts(rules: Sequence[RetentionRule], call: Call, document: Document) -> dict[str, str]:
     """What the outbox keeps of a vCon for it: the first rule that its call matches, and when its first lawful basis ends."""
-    rule = next((one.name for one in rules if matches(Route(match=one.match), call)), "")
+    rule = next((one.name for one in rules if matches(one.match, call)), "")
     ends = list(map(_ends, document.get("attachments", ())))
     expires = min((one for one in ends if one is not None), default=None)
     found = {"keep": rule, "expires": "" if expires is None else rfc3339(expires)}

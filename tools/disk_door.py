@@ -42,6 +42,7 @@ MAY: dict[str, str] = {
     "vcond.demo.settings": "the configuration of a demo",
     "vcond.journal.lock": "a lock: nothing is kept in it",
     "vcond.sdk.selection": OPERATOR,
+    "vcond.server.page.serve": OURS,
     "vcond.speech.load.capacity_bench": SYSTEM,
     "vcond.speech.models.catalog": OURS,
     "vcond.speech.models.download": MODEL,

@@ -112,6 +112,7 @@ if [ "${1:-}" = test ]; then
   site
   node_peer whip "libdatachannel, which OBS and others publish with"
   node_peer jambonz "jambonz's recording client"
+  node_peer page "what finds mistakes of accessibility in pages"
   exit 0
 fi
 [ "${1:-}" != site ] || { site; exit 0; }

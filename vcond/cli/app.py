@@ -126,6 +126,22 @@ def status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
 
 
 @app.command()
+def page(
+    config: ConfigFile = DEFAULT,
+    role: Annotated[
+        list[str] | None, typer.Option(help="watch, read, operate or admin; several times for several. All but admin.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a link that opens the page in a browser: once, within five minutes. Needs [api] listen."""
+    from vcond.cli.admin_client import ask
+
+    roles = ",".join(role or ["watch", "read", "operate"])
+    told = ask(load_daemon(config).admin_socket, "page-link", write=True, roles=roles)
+    _print(told, as_json, [told["url"]])
+
+
+@app.command()
 def calls(
     config: ConfigFile = DEFAULT,
     live: Annotated[bool, typer.Option("--live", help="Again every second, until Ctrl-C or the daemon's end.")] = False,

@@ -70,6 +70,15 @@ class Browser:
     async def run(self, script: str, *args: Any) -> Any:
         return await self.ask("POST", "execute/sync", {"script": script, "args": list(args)})
 
+    async def run_cdp(self, command: str, **given: Any) -> Any:
+        """What WebDriver has no word for, by the DevTools protocol."""
+        return await self.ask("POST", "goog/cdp/execute", {"cmd": command, "params": given})
+
+    async def size(self, size: tuple[int, int]) -> None:
+        """So many pixels wide and high."""
+        given = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+        await self.run_cdp("Emulation.setDeviceMetricsOverride", **given)
+
     async def wait(self, script: str, *args: Any) -> Any:
         """Run a script that calls its last argument when it is done."""
         return await self.ask("POST", "execute/async", {"script": script, "args": list(args)})

@@ -36,6 +36,7 @@ MAY = {
     "vcond/app/wiring.py:made_state_dir": "before the first call",
     "vcond/capture/resources.py:*": "files of /proc and /sys, which are in memory",
     "vcond/server/ingress.py:ingress_token": "before the first call",
+    "vcond/server/page/serve.py:__init__": "our own package, once",
     "vcond/server/api/access.py:_append": "in a thread of its own",
     "vcond/server/admin.py:start": "before the first call",
     "vcond/server/admin.py:close": "after the last call",

@@ -107,7 +107,7 @@ async def daemon(root: Path, api: str = 'listen = "127.0.0.1:0"') -> AsyncIterat
     await parts.admin.start()
     socket = aiohttp.UnixConnector(parts.config.vcond.admin_socket)
     async with (
-        aiohttp.ClientSession(parts.api.base_url or None) as client,
+        aiohttp.ClientSession(parts.api.base_url or None, cookie_jar=aiohttp.CookieJar(unsafe=True)) as client,
         aiohttp.ClientSession("http://vcond", connector=socket) as local,
     ):
         yield Daemon(parts, client, local, time)

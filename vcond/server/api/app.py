@@ -36,7 +36,7 @@ class Api:
 
     def app(self, who: Find) -> web.Application:
         """To be mounted at ``PREFIX``. ``who`` finds out who asks, or raises RefusedHere."""
-        app = web.Application(middlewares=[_answers])
+        app = web.Application(middlewares=[answers])
         for route in self.routes:
             app.router.add_route(route.method, route.path, self._served(route, who))
         app.router.add_route("GET", "/openapi.json", self._described(who))
@@ -78,7 +78,7 @@ async def _given(request: web.Request) -> dict[str, Any]:
 
 
 @web.middleware
-async def _answers(
+async def answers(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Whatever goes wrong is an answer in JSON with the right status; a mistake of ours is in the log."""

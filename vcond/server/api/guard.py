@@ -93,7 +93,7 @@ class Guard:
         """Whether they may. Raises RefusedHere."""
         if role is not None and not who.may(role):
             raise RefusedHere(403, "role", f"this needs the role {role}")
-        if who.session and request.method not in {"GET", "HEAD"} and not _same_origin(request):
+        if who.session and request.method not in {"GET", "HEAD"} and not same_origin(request):
             raise RefusedHere(403, "origin", "a page of another origin may change nothing")
 
     # Sessions of browsers.
@@ -165,6 +165,6 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _same_origin(request: web.Request) -> bool:
+def same_origin(request: web.Request) -> bool:
     """Browsers say with everything that changes something which page it came from (Fetch standard, 3.2)."""
     return urlsplit(request.headers.get("Origin", "")).netloc == request.host != ""

@@ -17,10 +17,10 @@ from vcond.server.api.access import AccessRecord
 from vcond.server.api.app import PREFIX, Api
 from vcond.server.api.calls import Calls, Door, Doors
 from vcond.server.api.events import Events
-from vcond.server.api.guard import Guard
+from vcond.server.api.guard import LINK, Guard, Who
 from vcond.server.api.records import Records
 from vcond.server.api.server import ApiServer
-from vcond.server.api.tokens import Tokens
+from vcond.server.api.tokens import Tokens, roles_of
 from vcond.storage.files import Files
 
 
@@ -34,13 +34,17 @@ class ApiParts:
         """``now``: nanoseconds since the epoch. Raises ConfigError for a certificate that cannot be used."""
         self._tokens = Tokens(state_dir / "api-tokens.json", files, lambda: now() / SECOND)
         self._access = AccessRecord(state_dir / "access.jsonl", files, now)
-        guard = Guard(self._tokens, lambda: now() / SECOND)
+        guard = self._guard = Guard(self._tokens, lambda: now() / SECOND)
         self._events = Events(feed, config.max_watchers)
         calls = Calls(doors, self._events, self._access, guard)
         self._api = Api([*calls.routes, *Records(outbox, files, self._access).routes], guard)
         self.server = ApiServer(config, self._api)
         self.reads: dict[str, Door] = {"tokens": self._list}
-        self.writes: dict[str, Door] = {"token-create": self._create, "token-revoke": self._revoke}
+        self.writes: dict[str, Door] = {
+            "token-create": self._create,
+            "token-revoke": self._revoke,
+            "page-link": self._link,
+        }
 
     def mount(self, app: web.Application) -> None:
         """Serve it on the admin socket, too."""
@@ -81,6 +85,13 @@ class ApiParts:
         roles = query.get("roles", "").split(",")
         token = await asyncio.to_thread(self._tokens.create, query.get("who", ""), roles, int(days))
         return {"token": token, "url": self.server.base_url}
+
+    async def _link(self, query: dict[str, str]) -> Any:
+        """Where a browser is logged in, once, with some roles."""
+        roles = roles_of(query.get("roles", "").split(","))
+        if not self.base_url:
+            raise LookupError(f"there is no page: {self.server.trouble or 'set api.listen, then restart vcond'}")
+        return {"url": f"{self.base_url}/login?code={self._guard.link(Who('vcond page', roles))}", "seconds": LINK}
 
     async def _revoke(self, query: dict[str, str]) -> Any:
         token = await asyncio.to_thread(self._tokens.revoke, query.get("id", ""))

@@ -19,7 +19,7 @@ from vcond.delivery import Entry, Outbox
 from vcond.delivery.outbox_files import OutboxFiles
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.model import Limit, Peaks, Query, Uuid, VconFinding, VconRow
-from vcond.server.api.recording import Recording
+from vcond.server.api.recording import FORMS, Recording
 from vcond.server.api.routes import Asked, Route
 from vcond.server.api.transcript import MEDIA, TextForm, transcript
 from vcond.storage.files import Files
@@ -85,6 +85,7 @@ class Records:
         self.routes = [
             Route("GET", "/vcons", "read", _List, list[VconRow], "List vCons, the newest first, page by page.", self._list),
             Route("GET", "/vcons/{uuid}", "read", _One, Any, "A finished vCon, as it is delivered.", self._vcon, json),
+            Route("GET", "/vcons/{uuid}/outline", "read", _One, Any, "A vCon without its recordings; `audio` says where one was.", self._outline),
             Route("GET", "/vcons/{uuid}/findings", "read", _One, list[VconFinding], "What a check of a vCon finds.", self._findings),
             Route("GET", "/vcons/{uuid}/transcript", "read", _Transcript, str, "What was said, as text, WebVTT or SubRip.", self._text, tuple(MEDIA.values())),
             Route("GET", "/vcons/{uuid}/audio/{dialog}", "read", _Audio, bytes, "A dialog's recording. Ranges of bytes can be asked for.", self._audio, audio),
@@ -104,6 +105,13 @@ class Records:
         opened = await self._opened(asked, "vcon")
         name = f'attachment; filename="{asked.values.uuid}.vcon.json"'
         return web.Response(body=opened.body, content_type="application/json", headers={"Content-Disposition": name})
+
+    async def _outline(self, asked: Asked) -> Any:
+        document = (await self._opened(asked, "vcon")).document
+        dialogs = document.get("dialog")
+        if not isinstance(dialogs, list):
+            return document
+        return document | {"dialog": [_light(one) if isinstance(one, dict) else one for one in dialogs]}
 
     async def _findings(self, asked: Asked) -> Any:
         opened = await self._opened(asked, "vcon")
@@ -185,6 +193,13 @@ class Records:
         """What takes long, not on the loop, and not many at once."""
         async with self._turn:
             return await asyncio.to_thread(job)
+
+
+def _light(dialog: dict[str, Any]) -> dict[str, Any]:
+    """Without what a recording weighs."""
+    if dialog.get("encoding") != "base64url":
+        return dialog
+    return {key: value for key, value in dialog.items() if key != "body"} | {"audio": dialog.get("mediatype") in FORMS}
 
 
 def wanted(request: web.Request, size: int) -> tuple[int, int, dict[str, str]]:

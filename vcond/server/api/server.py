@@ -11,6 +11,7 @@ from vcond.base.tls import Served
 from vcond.config.schema import ApiConfig
 from vcond.server.api.app import LARGEST_BODY, PREFIX, Api
 from vcond.server.ingress import reason, url
+from vcond.server.page.serve import Page
 
 log = structlog.get_logger()
 
@@ -25,6 +26,7 @@ class ApiServer:
     def __init__(self, config: ApiConfig, api: Api) -> None:
         """Raises ConfigError for a certificate that cannot be used."""
         self._config, self._api = config, api
+        self._page = Page(api.guard, secure=bool(config.certificate) or config.public_url.startswith("https:"))
         self._tls = Served(config.certificate, config.key, config.client_ca, "api") if config.certificate else None
         self._runner: web.AppRunner | None = None
         self._port = config.port if config.listen else 0
@@ -45,6 +47,7 @@ class ApiServer:
             return
         app = web.Application(client_max_size=LARGEST_BODY)
         app.add_subapp(PREFIX, self._api.app(self._api.guard.caller))
+        self._page.add_to(app)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1, handle_signals=False, keepalive_timeout=IDLE
         )

@@ -48,6 +48,14 @@ class Token(msgspec.Struct, frozen=True):
         return role in self.roles or "admin" in self.roles
 
 
+def roles_of(names: Sequence[str]) -> tuple[Role, ...]:
+    """Raises ValueError when there are none, or others."""
+    known = tuple(role for role in ROLES if role in names)
+    if not known or set(names) - set(ROLES):
+        raise ValueError(f"the roles are: {', '.join(ROLES)}")
+    return known
+
+
 class Tokens:
     """All of them. What blocks says so; the rest is in memory."""
 
@@ -75,9 +83,7 @@ class Tokens:
         """A new token, durably kept as a hash; what is returned is nowhere else. Blocks. Raises ValueError, StorageError."""
         if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
             raise ValueError(f"the name must have 1 to {MOST_NAME} printable characters")
-        known = tuple(role for role in ROLES if role in roles)
-        if not known or set(roles) - set(ROLES):
-            raise ValueError(f"the roles are: {', '.join(ROLES)}")
+        known = roles_of(roles)
         if not 1 <= days <= LONGEST_DAYS:
             raise ValueError(f"a token is good for 1 to {LONGEST_DAYS} days")
         now = int(self._now())

@@ -1,0 +1,211 @@
+"""The page in a real Chromium: live calls, a record that is played, dead letters, and what axe-core finds of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from api_kit import daemon
+from driver_kit import browser, driver
+
+from vcond.call import events as ev
+from vcond.capture.live_feed import CaptionEvent
+
+HOSTILE = "<img src=x onerror=alert(1)><script>window.bad=1</script>\"'&{{7*7}}\u202e"
+ANN, BEN = ev.PartyInfo(name="Ann", tel="+15551230001"), ev.PartyInfo(sip="1001@pbx.example.com")
+WIDE, NARROW = (1200, 800), (360, 740)
+PICTURES = os.environ.get("VCOND_PICTURES", "")
+"""A folder in which screenshots are kept."""
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, roles: str = "watch,read,operate"):
+    """A daemon, and a browser that its link has logged in."""
+    async with daemon(tmp_path) as one, driver() as url, browser(url, Path("/dev/null")) as page:
+        await page.run_cdp("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        await page.size(WIDE)
+        await page.open((await one.parts.api.writes["page-link"]({"roles": roles}))["url"])
+        await page.until("document.querySelector('h1') && document.querySelector('nav a')")
+        yield one, page
+        assert await page.run("return window.violations") == []
+        assert await page.run("return window.bad === undefined")
+        said = await page.ask("POST", "se/log", {"type": "browser"})
+        assert [line for line in said if line["level"] == "SEVERE" and line["source"] != "network"] == []
+
+
+WATCH = """
+window.violations = [];
+addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective + ' ' + event.blockedURI));
+addEventListener('error', (event) => violations.push(String(event.message)));
+addEventListener('unhandledrejection', (event) => violations.push(String(event.reason)));
+window.shifts = [];
+new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) shifts.push(one.value); })
+  .observe({ type: 'layout-shift', buffered: true });
+"""
+
+
+async def picture(page, name: str) -> None:
+    if PICTURES:
+        await page.picture(Path(PICTURES) / f"{name}.png")
+
+
+async def go(page, where: str, there: str) -> None:
+    await page.run("location.hash = arguments[0]", f"#/{where}")
+    await page.until(f"document.querySelector({there!r})")
+
+
+def fresh(number: int):
+    """A vCon of the test data under an uuid of its own."""
+    return lambda document: document.update(uuid=f"019f155a-5131-80ec-832a-{number:012x}")
+
+
+async def test_a_call_appears_its_words_grow_one_click_pauses_it_and_it_goes(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        await page.until("document.querySelector('#dot.on')")
+        call = one.call(ANN, BEN)
+        call.emit(ev.Answered(at=one.at(1)))
+        await page.until("document.querySelectorAll('.card').length === 1")
+        one.parts.bus.publish(CaptionEvent(call.uuid, "partial", "hel", 0, "Ann", 1.0, 1.2))
+        await page.until("document.querySelector('.said .partial')?.textContent === 'Ann: hel'")
+        await page.run("shifts.length = 0")
+        for text in ("hello", "hello this", "hello this is a long sentence " * 5):
+            one.parts.bus.publish(CaptionEvent(call.uuid, "partial", text, 0, "Ann", 1.0, 1.5))
+        one.parts.bus.publish(CaptionEvent(call.uuid, "final", HOSTILE, 1, HOSTILE, 1.0, 2.0))
+        await page.until("document.querySelectorAll('.said p').length === 2")
+        assert HOSTILE in await page.run("return document.querySelector('.said').textContent")
+        assert await page.run("return document.querySelectorAll('main img, main script').length") == 0
+        assert await page.run("return shifts.reduce((a, b) => a + b, 0)") == 0, "nothing jumps while captions grow"
+        await picture(page, "calls")
+        await page.run("document.querySelector('.card button').click()")
+        await page.until("document.querySelector('.badge.pause')")
+        assert call.state.paused
+        assert await page.run("return document.querySelector('.card button').textContent") == "Resume recording"
+        await page.run("document.querySelector('.card button').click()")
+        await page.until("!document.querySelector('.badge.pause')")
+        assert not call.state.paused
+        await go(page, f"calls/{call.uuid}", ".log")
+        one.parts.bus.publish(CaptionEvent(call.uuid, "final", "good morning", 1, "1001@pbx.example.com", 3.0, 4.0))
+        await page.until("document.querySelector('.log').textContent.includes('good morning')")
+        await picture(page, "call")
+        call.end(at=one.at(9))
+        await page.until("document.querySelector('.badge')?.textContent === 'This call is over'")
+        await go(page, "calls", ".none:not([hidden])")
+
+
+async def test_a_record_is_drawn_and_a_click_on_a_word_plays_that_word(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        uuid = await one.vcon("hold")
+        await go(page, "records", "tbody a")
+        await page.run("document.querySelector('tbody a').click()")
+        await page.until("document.querySelectorAll('.wave').length === 2")
+        x, width = await page.run(
+            "const mark = document.querySelector('.wave rect.hold'); return [+mark.getAttribute('x'), +mark.getAttribute('width')]"
+        )
+        document = await one.told(f"/vcons/{uuid}", "read")
+        hold = [moment for moment in document["dialog"][0]["party_history"] if moment["event"] in {"hold", "unhold"}]
+        start = float(document["dialog"][0]["start"][17:-1])
+        length = document["dialog"][0]["duration"]
+        for at, moment in zip((x, x + width), hold, strict=True):
+            assert at / 1000 * length == pytest.approx(float(moment["time"][17:-1]) - start, abs=0.05)
+        words = document["analysis"][0]["body"]["words"]
+        await page.until("[...document.querySelectorAll('audio')].length === 0")  # they are played, and in no place
+        await page.run("window.played = []; const play = HTMLMediaElement.prototype.play;"
+                       "HTMLMediaElement.prototype.play = function () { played.push(this); return play.call(this); };")  # fmt: skip
+        await page.run("[...document.querySelectorAll('.word')].at(-1).click()")
+        await page.until("window.played.length && !played[0].paused && played[0].currentTime > 0")
+        assert await page.run("return played[0].currentTime") >= words[-1]["start"] - 0.01
+        await page.until("document.querySelector('.word.now')")
+        await picture(page, "record")
+        assert {row["what"] for row in one.accesses()} >= {"vcon", "audio"}
+
+
+async def test_a_vcon_that_is_not_valid_opens_with_its_findings(tmp_path: Path):
+    def spoiled(document) -> None:
+        document["parties"][0]["name"] = HOSTILE
+        document["dialog"][0]["parties"] = "all"
+        document["analysis"][0]["body"] = 7
+        document["attachments"] = {"a": HOSTILE}
+
+    async with opened(tmp_path) as (one, page):
+        uuid = await one.vcon("plain", spoiled)
+        await go(page, f"records/{uuid}", "details.wrong li")
+        assert HOSTILE in await page.run("return document.querySelector('h1').textContent")
+
+
+async def test_a_dead_letter_is_sent_again_or_given_up_at_the_second_click(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        await one.dead(await one.vcon("plain", fresh(1)), HOSTILE)
+        await go(page, "deliveries", ".acts button")
+        assert HOSTILE in await page.run("return document.querySelector('tbody').textContent")
+        await picture(page, "deliveries")
+        await page.run("document.querySelector('.acts button.go').click()")
+        await page.until("!document.querySelector('.acts')")
+        assert await one.told("/dead-letters", "operate") == []
+        await one.dead("")
+        await go(page, "system", "dl")
+        await go(page, "deliveries", ".acts button")
+        await page.run("document.querySelectorAll('.acts button')[1].click()")
+        assert len(await one.told("/dead-letters", "operate")) == 1
+        await page.run("document.querySelectorAll('.acts button')[1].click()")
+        await page.until("!document.querySelector('.acts')")
+        (row,) = (await one.told(f"/outbox/{fresh_uuid(1)}", "operate"))["sinks"]
+        assert row["reason"] == "discarded"
+
+
+def fresh_uuid(number: int) -> str:
+    document: dict[str, str] = {}
+    fresh(number)(document)
+    return document["uuid"]
+
+
+async def test_who_only_watches_is_offered_nothing_else(tmp_path: Path):
+    async with opened(tmp_path, "watch") as (one, page):
+        one.call(ANN)
+        await page.until("document.querySelector('.card')")
+        assert await page.run("return [...document.querySelectorAll('nav a')].map((one) => one.textContent)") == [
+            "Calls",
+            "System",
+        ]
+        assert await page.run("return document.querySelector('.card button')") is None
+        assert "5551230" not in await page.run("return document.body.textContent")
+
+
+async def test_a_token_logs_in_and_out_by_keys_alone(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        await page.run("document.querySelector('.who button').click()")
+        await page.until("document.getElementById('token')")
+        assert await page.focused() == "token"
+        await page.keys(*"wrong", "\ue007")
+        await page.until("document.getElementById('told').textContent.includes('no good token')")
+        await page.keys(*(await one.token("watch")), "\ue007")
+        await page.until("document.querySelector('nav a')")
+        assert await page.run("return document.cookie") == "", "no script reads the cookie"
+        await page.ask("POST", "se/log", {"type": "browser"})  # of the wrong one
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)])
+async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(tmp_path: Path, axe: str, scheme: str, size):
+    async with opened(tmp_path) as (one, page):
+        await page.run_cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        await page.size(size)
+        call = one.call(ANN, BEN)
+        call.emit(ev.RecordingPaused(at=one.at(1), by="operator"))
+        hold, pause = await one.vcon("hold", fresh(1)), await one.vcon("pause", fresh(2))
+        await one.dead(hold)
+        await one.vcon("plain", fresh(3))
+        await page.run(axe)
+        for where, there in [
+            ("calls", ".card .badge"), (f"calls/{call.uuid}", ".log"), ("records", "tbody a"), (f"records/{hold}", ".wave"),
+            (f"records/{pause}", ".wave"), ("deliveries", ".acts"), ("system", "dl"),
+        ]:  # fmt: skip
+            await go(page, where, there)
+            if where == "calls":
+                one.parts.bus.publish(CaptionEvent(call.uuid, "partial", "hello", 0, "Ann", 1.0, 1.2))
+                await page.until("document.querySelector('.said .partial')")
+            found = await page.wait("const done = arguments[0]; axe.run().then((told) => done(told.violations.map((one) => "
+                                    "[one.id, one.nodes.map((node) => node.html + ' ' + node.failureSummary)])))")  # fmt: skip
+            assert found == [], where
+            assert await page.run("return document.documentElement.scrollWidth <= innerWidth"), where
+            await picture(page, f"{where.partition('/')[0]}{'-one' if '/' in where else ''}-{scheme}-{size[0]}")

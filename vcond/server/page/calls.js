@@ -1,0 +1,170 @@
+// Calls that go on: who, how long, what is said now; one click pauses.
+
+import { ask, follow } from "./api.js";
+import { clock, el, show, tell } from "./dom.js";
+
+const LINES = 500; // of one call's words that are kept on the screen
+
+function party(one) {
+  const number = one.tel && one.name ? ` ${one.tel}` : "";
+  return el("span", { class: one.here ? "party" : "party gone" }, one.name || one.tel || "anonymous",
+    el("small", {}, number));
+}
+
+function badges(row) {
+  const made = [];
+  if (row.paused) made.push(el("span", { class: "badge pause" }, `Paused by ${row.paused_by.join(", ") || "someone"}`));
+  if (!row.recorded) made.push(el("span", { class: "badge wrong" }, `Not recorded: ${row.not_recorded}`));
+  if (row.transcription !== "live") made.push(el("span", { class: "badge" }, { none: "No transcription", finals: "Whole sentences only", deferred: "Text comes later" }[row.transcription]));
+  if (!row.answered) made.push(el("span", { class: "badge" }, "Ringing"));
+  return made;
+}
+
+function pauseButton(row, me, after) {
+  if (!me.may("operate") || !row.recorded) return null;
+  const act = row.paused ? "resume" : "pause";
+  const label = row.paused ? "Resume recording" : "Pause recording";
+  return el("button", {
+    type: "button", class: row.paused ? "go" : "", onclick: async () => {
+      try {
+        const now = await ask(`/calls/${row.call}/${act}`, { method: "POST", body: {} });
+        tell(now.paused ? "Recording is paused." : "Recording goes on.");
+      } catch (why) { tell(why.message); }
+      after();
+    },
+  }, label);
+}
+
+// A list that is loaded again when something has happened, not more often than every 200 ms.
+function refreshing(load) {
+  let waits = false;
+  return () => {
+    if (waits) return;
+    waits = true;
+    setTimeout(() => { waits = false; load(); }, 200);
+  };
+}
+
+export function calls(me) {
+  const list = el("ul", { class: "cards" });
+  const none = el("p", { class: "none" }, "No call goes on. A new one appears here by itself.");
+  const heading = el("h1", {}, "Calls");
+  show(heading, none, list);
+  const cards = new Map();
+
+  function card(row) {
+    const said = el("div", { class: "said" });
+    const head = el("div", { class: "head" });
+    const time = el("span", { class: "time" });
+    const item = el("li", { class: "card", id: `call-${row.call}` }, head, said);
+    const made = { item, head, said, time, lines: new Map(), row: null, at: 0 };
+    cards.set(row.call, made);
+    return made;
+  }
+
+  function fill(made, row) {
+    made.row = row;
+    made.at = performance.now() - row.seconds * 1000;
+    const names = row.parties.map(party);
+    made.head.replaceChildren(
+      el("a", { href: `#/calls/${row.call}`, class: "parties" }, names.length ? names : "A call", " "),
+      made.time, el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
+  }
+
+  async function load() {
+    let rows;
+    try { rows = await ask("/calls"); } catch (why) { tell(why.message); return; }
+    const here = new Set(rows.map((row) => row.call));
+    for (const [call, made] of cards) if (!here.has(call)) { made.item.remove(); cards.delete(call); }
+    for (const row of rows) {
+      const made = cards.get(row.call) ?? card(row);
+      if (JSON.stringify({ ...made.row, seconds: 0 }) !== JSON.stringify({ ...row, seconds: 0 })) fill(made, row);
+      if (!made.item.isConnected) list.prepend(made.item);
+    }
+    none.hidden = rows.length > 0;
+    heading.textContent = rows.length ? `Calls: ${rows.length}` : "Calls";
+    beat();
+  }
+  const refresh = refreshing(load);
+
+  function beat() {
+    for (const made of cards.values()) made.time.textContent = clock((performance.now() - made.at) / 1000);
+  }
+
+  function words(kind, line) {
+    const made = cards.get(line.call);
+    if (made === undefined) return;
+    let shown = made.lines.get(line.party);
+    if (shown === undefined) {
+      shown = { who: el("b"), text: el("span"), row: null };
+      shown.row = el("p", {}, shown.who, " ", shown.text);
+      made.lines.set(line.party, shown);
+      made.said.append(shown.row);
+    }
+    shown.who.textContent = `${line.name || `Party ${line.party}`}:`;
+    if (line.text || kind === "final") shown.text.textContent = line.text || shown.text.textContent;
+    shown.row.classList.toggle("partial", kind === "partial");
+  }
+
+  const stop = follow((kind, line) => (kind === "partial" || kind === "final" ? words(kind, line) : refresh()));
+  const timer = setInterval(beat, 1000);
+  load();
+  return () => { stop(); clearInterval(timer); };
+}
+
+export function call(me, id) {
+  const heading = el("h1", {}, "Call");
+  const about = el("div", { class: "head" });
+  const log = el("div", { class: "log", role: "log", "aria-label": "What is said", tabindex: 0 });
+  const history = el("ol", { class: "history" });
+  const found = el("ul", { class: "findings" });
+  show(el("p", {}, el("a", { href: "#/calls" }, "All calls")), heading, about, found, el("h2", {}, "What is said"), log,
+    el("h2", {}, "What happened"), history);
+  const open = new Map(); // by party, the line that still grows
+  let names = [];
+  let over = false;
+
+  function put(party, name, text, start, kind) {
+    const low = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    let line = open.get(party);
+    if (line === undefined) {
+      line = el("p", {}, el("time", {}, clock(start)), " ", el("b", {}, `${name || names[party] || `Party ${party}`}:`), " ", el("span"));
+      open.set(party, line);
+      log.append(line);
+      if (log.childElementCount > LINES) log.firstElementChild.remove();
+    }
+    line.lastElementChild.textContent = text;
+    line.classList.toggle("partial", kind === "partial");
+    if (kind === "final") {
+      open.delete(party);
+      if (!text) line.remove();
+    }
+    if (low) log.scrollTop = log.scrollHeight;
+  }
+
+  async function load(first = false) {
+    let row;
+    try { row = await ask(`/calls/${encodeURIComponent(id)}`); } catch (why) {
+      if (why.status === 404 && !over) {
+        over = true;
+        about.replaceChildren(el("span", { class: "badge" }, "This call is over"),
+          me.may("read") ? el("a", { href: `#/records/${id}` }, "Open its record") : "");
+      } else if (why.status !== 404) tell(why.message);
+      return;
+    }
+    names = row.parties.map((one) => one.name || one.tel);
+    heading.textContent = names.join(" and ") || "Call";
+    about.replaceChildren(el("span", { class: "parties" }, row.parties.map(party)), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
+    found.replaceChildren(...row.findings.filter((one) => one.wrong).map((one) => el("li", {}, one.text)));
+    history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
+    if (first) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
+  }
+  const refresh = refreshing(load);
+  const stop = follow((kind, line) => {
+    if (line.call !== undefined && line.call !== id) return;
+    if (kind === "partial" || kind === "final") put(line.party, line.name, line.text, line.start, kind);
+    else refresh();
+  });
+  load(true);
+  return stop;
+}

@@ -1,0 +1,222 @@
+// Finished vCons: the list, and one of them with its waveform, its words and what is known of it.
+
+import { ask } from "./api.js";
+import { cells, clock, el, show, size, table, tell, when } from "./dom.js";
+
+const PAGE = 100;
+const WIDTH = 1000;
+const HEIGHT = 48;
+
+export function records() {
+  const body = el("tbody");
+  const more = el("button", { type: "button", onclick: () => load() }, "Older ones");
+  const filter = el("input", { type: "search", id: "filter", autocomplete: "off", oninput: () => sift() });
+  const rows = [];
+  const frame = table("Records, the newest first", ["When", "Delivered", "Size", "Id"], []);
+  frame.querySelector("tbody").replaceWith(body);
+  show(el("h1", {}, "Records"), el("p", {}, el("label", { for: "filter" }, "Only those whose time or id has "), filter), frame, more);
+
+  function sift() {
+    const wanted = filter.value.trim().toLowerCase();
+    for (const one of rows) one.row.hidden = !one.text.includes(wanted);
+  }
+
+  async function load() {
+    const before = rows.length ? `&before=${rows.at(-1).uuid}` : "";
+    try {
+      const found = await ask(`/vcons?limit=${PAGE}${before}`);
+      for (const one of found) {
+        const here = ["open", "done", "kept"].includes(one.stage);
+        const time = when(one.published);
+        const row = cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time,
+          here ? `${one.delivered} of ${one.sinks}` : one.stage === "lost" ? "lost" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid));
+        rows.push({ row, uuid: one.uuid, text: `${time} ${one.published} ${one.uuid}`.toLowerCase() });
+        body.append(row);
+      }
+      more.hidden = found.length < PAGE;
+      if (!rows.length) body.append(cells("No record yet: a call becomes one when it has ended."));
+      sift();
+    } catch (why) { tell(why.message); }
+  }
+  load();
+  return () => {};
+}
+
+const seconds = (date) => Date.parse(date) / 1000;
+const list = (value) => (Array.isArray(value) ? value : []);
+
+function stretches(document, zero) {
+  const found = [];
+  for (const dialog of list(document.dialog)) {
+    const open = new Map();
+    for (const moment of list(dialog.party_history)) {
+      const at = seconds(moment.time) - zero;
+      if (moment.event === "hold") open.set(moment.party, at);
+      if (moment.event === "unhold" && open.has(moment.party)) {
+        found.push({ kind: "hold", party: moment.party, start: open.get(moment.party), stop: at });
+        open.delete(moment.party);
+      }
+    }
+    for (const [party, start] of open) found.push({ kind: "hold", party, start, stop: seconds(dialog.start) - zero + dialog.duration });
+  }
+  const report = list(document.attachments).find((one) => one.purpose === "vcond-capture-report")?.body ?? {};
+  for (const one of list(report.pauses)) found.push({ kind: "paused", start: seconds(one.start) - zero, stop: seconds(one.stop) - zero });
+  for (const one of list(report.interruptions)) found.push({ kind: "interrupted", start: seconds(one.start) - zero, stop: seconds(one.stop) - zero });
+  return { found, report };
+}
+
+function waveform(peaks, marks, length) {
+  const middle = HEIGHT / 2;
+  const step = WIDTH / peaks.length;
+  const up = peaks.map((peak, at) => `${(at * step).toFixed(1)} ${(middle - peak * middle).toFixed(1)}`);
+  const down = peaks.map((peak, at) => `${(at * step).toFixed(1)} ${(middle + peak * middle).toFixed(1)}`).reverse();
+  const drawn = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true", class: "wave" });
+  for (const one of marks) {
+    const x = Math.max(0, one.start / length) * WIDTH;
+    drawn.append(el("rect", { class: one.kind, x, y: 0, width: Math.max(1, Math.min(one.stop / length, 1) * WIDTH - x), height: HEIGHT },
+      el("title", {}, `${one.kind} ${clock(one.start)} to ${clock(one.stop)}`)));
+  }
+  drawn.append(el("path", { class: "sound", d: `M${up.join("L")}L${down.join("L")}Z` }));
+  return drawn;
+}
+
+function download(uuid, what, label) {
+  return el("li", {}, el("a", { href: `api/v1/vcons/${uuid}${what}`, download: "" }, label));
+}
+
+export function record(me, uuid) {
+  const heading = el("h1", {}, "Record");
+  show(el("p", {}, el("a", { href: "#/records" }, "All records")), heading, el("p", { class: "none" }, "Loading"));
+  let stop = () => {};
+  open(me, uuid, heading).then((done) => { stop = done; }, (why) => {
+    show(el("p", {}, el("a", { href: "#/records" }, "All records")), heading, el("p", { class: "wrong" }, why.message));
+  });
+  return () => stop();
+}
+
+async function open(me, uuid, heading) {
+  const [vcon, findings] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask(`/vcons/${uuid}/findings`)]);
+  const parties = list(vcon.parties);
+  const name = (at) => parties[at]?.name || parties[at]?.tel || parties[at]?.sip || (at === undefined ? "" : `Party ${at}`);
+  const sounding = list(vcon.dialog).map((dialog, index) => ({ dialog, index })).filter(({ dialog }) => dialog.type === "recording" && dialog.audio);
+  const zero = Math.min(...list(vcon.dialog).map((dialog) => seconds(dialog.start)).filter(Number.isFinite));
+  const { found, report } = stretches(vcon, zero);
+  heading.textContent = parties.filter((one) => one.type !== "bot").map((one) => one.name || one.tel || one.sip || "anonymous").join(" and ") || "Record";
+  const length = Math.max(1, ...list(vcon.dialog).map((dialog) => seconds(dialog.start) - zero + (dialog.duration ?? 0)).filter(Number.isFinite));
+
+  // Every recording of the call is one element; all are played together.
+  const sounds = sounding.map(({ dialog, index }) => ({
+    audio: el("audio", { preload: "metadata", src: `api/v1/vcons/${uuid}/audio/${index}` }),
+    start: seconds(dialog.start) - zero,
+  }));
+  const now = el("output", { class: "time", id: "now" }, "00:00");
+  const slider = el("input", { type: "range", id: "seek", min: 0, max: length.toFixed(2), step: 0.05, value: 0, "aria-label": "Position in the call" });
+  const play = el("button", { type: "button", id: "play", class: "go" }, "Play");
+  let playing = false;
+  let frame = 0;
+  const position = () => (sounds.length ? sounds[0].audio.currentTime + sounds[0].start : 0);
+
+  function seek(at) {
+    for (const { audio, start } of sounds) audio.currentTime = Math.max(0, at - start);
+    draw(at);
+  }
+  async function set(on) {
+    playing = on;
+    play.textContent = on ? "Stop" : "Play";
+    if (on) {
+      await Promise.all(sounds.map(({ audio }) => audio.play())).catch((why) => tell(why.message));
+      frame = requestAnimationFrame(follow);
+    } else {
+      for (const { audio } of sounds) audio.pause();
+      cancelAnimationFrame(frame);
+    }
+  }
+  function follow() {
+    draw(position());
+    if (playing) frame = requestAnimationFrame(follow);
+  }
+  play.addEventListener("click", () => set(!playing));
+  slider.addEventListener("input", () => seek(Number(slider.value)));
+  for (const { audio } of sounds) audio.addEventListener("ended", () => set(false));
+
+  const words = [];
+  const text = el("div", { class: "transcript", tabindex: 0, role: "region", "aria-label": "Transcript" });
+  for (const analysis of list(vcon.analysis)) {
+    if (analysis.type !== "wtf_transcription" || typeof analysis.body !== "object") continue;
+    const shift = seconds(vcon.dialog?.[analysis.dialog]?.start) - zero || 0;
+    const all = new Map(list(analysis.body.words).map((word) => [word.id, word]));
+    for (const segment of list(analysis.body.segments)) {
+      const at = segment.start + shift;
+      const row = el("p", {}, el("button", { type: "button", class: "plain", "aria-label": `Play from ${clock(at)}`, onclick: () => { seek(at); set(true); } }, clock(at)), " ",
+        el("b", {}, `${name(segment.speaker)}:`), " ");
+      const own = list(segment.words).map((id) => all.get(id)).filter(Boolean);
+      for (const word of own.length ? own : [{ text: segment.text, start: segment.start, end: segment.end, confidence: segment.confidence }]) {
+        const sure = word.confidence ?? 1;
+        const shown = el("span", { class: sure < 0.5 ? "word unsure" : sure < 0.8 ? "word fair" : "word", onclick: () => { seek(word.start + shift); set(true); } }, word.text);
+        words.push({ shown, start: word.start + shift, stop: word.end + shift });
+        row.append(shown, " ");
+      }
+      text.append(row);
+    }
+  }
+  words.sort((a, b) => a.start - b.start);
+  let lit = null;
+  const lines = [];
+  function draw(at) {
+    now.textContent = clock(at);
+    if (document.activeElement !== slider || playing) slider.value = at;
+    for (const line of lines) line.style.transform = `translateX(${(at / length) * 100}%)`;
+    const word = words.findLast((one) => one.start <= at + 0.02 && at < one.stop);
+    if (word?.shown !== lit) {
+      lit?.classList.remove("now");
+      lit = word?.shown ?? lit;
+      word?.shown.classList.add("now");
+      if (playing) lit?.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  const waves = el("div", { class: "waves" });
+  for (const { dialog, index } of sounding) {
+    const each = el("div", { class: "each" });
+    waves.append(each);
+    ask(`/vcons/${uuid}/peaks/${index}?count=1000`).then(({ channels, seconds: long }) => {
+      const start = seconds(dialog.start) - zero;
+      channels.forEach((peaks, channel) => {
+        const owner = channels.length > 1 || list(dialog.parties).length === 1 ? list(dialog.parties)[channel] : undefined;
+        const marks = found.filter((one) => one.kind !== "hold" || one.party === owner || owner === undefined).map((one) => ({ ...one, start: one.start - start, stop: one.stop - start }));
+        const line = el("div", { class: "line" });
+        lines.push(line);
+        const drawn = el("div", { class: "channel", onclick: (event) => {
+          const box = event.currentTarget.getBoundingClientRect();
+          seek(((event.clientX - box.left) / box.width) * length);
+        } }, waveform(peaks, marks, long), line);
+        drawn.style.marginLeft = `${(start / length) * 100}%`;
+        drawn.style.width = `${(long / length) * 100}%`;
+        each.append(el("p", {}, owner === undefined ? "All" : name(owner)), drawn);
+      });
+    }, (why) => tell(why.message));
+  }
+
+  const marks = found.filter((one) => Number.isFinite(one.start)).sort((a, b) => a.start - b.start);
+  const moments = list(vcon.dialog).flatMap((dialog) => list(dialog.party_history)).map((one) => ({ at: seconds(one.time) - zero, text: `${name(one.party)}: ${one.event}${one.button ? ` ${one.button}` : ""}` }));
+  for (const dialog of list(vcon.dialog)) if (dialog.type === "transfer") moments.push({ at: seconds(dialog.start) - zero, text: `${name(dialog.transferor)} transferred ${name(dialog.transferee)} to ${name(dialog.transfer_target)}` });
+  moments.sort((a, b) => a.at - b.at);
+
+  show(
+    el("p", {}, el("a", { href: "#/records" }, "All records")), heading,
+    el("p", { class: "sub" }, `${when(vcon.created_at)}${vcon.subject ? `, ${vcon.subject}` : ""}, ${clock(length)}`),
+    findings.length ? el("details", { open: true, class: "wrong" }, el("summary", {}, `This vCon has ${findings.length} findings`), el("ul", {}, findings.slice(0, 50).map((one) => el("li", {}, `${one.level}: ${one.path}: ${one.message}`)))) : "",
+    sounds.length ? el("div", { class: "player" }, play, now, slider) : el("p", { class: "none" }, "There is no recording inside this vCon."),
+    waves,
+    marks.length ? el("p", { class: "legend" }, [...new Set(marks.map((one) => one.kind))].map((kind) => el("span", { class: `key ${kind}` }, kind))) : "",
+    el("h2", {}, "What was said"), words.length ? text : el("p", { class: "none" }, "There is no transcript."),
+    el("h2", {}, "What happened"), el("ol", { class: "history" }, moments.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${one.text}`))),
+    el("h2", {}, "How it was captured"),
+    el("ul", { class: "findings" }, list(report.notes).length ? report.notes.map((note) => el("li", {}, note)) : el("li", {}, report.complete ? "Nothing is missing." : "There is no capture report.")),
+    el("h2", {}, "Take it along"),
+    el("ul", {}, download(uuid, "", "The vCon (JSON)"), download(uuid, "/transcript?form=text", "The words as text"), download(uuid, "/transcript?form=vtt", "as WebVTT"), download(uuid, "/transcript?form=srt", "as SubRip"),
+      sounding.map(({ dialog, index }) => download(uuid, `/audio/${index}`, `Audio, ${list(dialog.parties).map(name).join(" and ")} (WAV)`))),
+  );
+  draw(0);
+  return () => set(false);
+}

@@ -131,17 +131,17 @@ class Sweep:
             try:
                 erased = await asyncio.to_thread(self.look)
             except OSError as why:
-                log.warning("keys of delivered calls cannot be erased now; it is tried again", error=why.strerror)
+                log.warning("cannot erase keys of delivered calls, retrying", error=why.strerror)
             else:
                 if erased:
-                    log.info("keys of calls that are no longer kept were erased", keys=erased)
+                    log.info("erased keys of calls that are no longer kept", keys=erased)
             await asyncio.sleep(every)
 
     def look(self) -> int:
         """One look; how many keys were erased. Raises OSError: a folder that is not seen now must cost no key."""
         began, places = time.time(), self._found()
         if not self._places.items() <= places.items():
-            raise OSError(errno.ESTALE, "folders of calls went or were replaced")
+            raise OSError(errno.ESTALE, "folders of calls disappeared or were replaced")
         self._places = places
         used = {id_of(path.relative_to(self._state_dir)) for path in files_of_calls(self._state_dir, _unless_gone)}
         idle = set(self._store.ids()) - used - {INDEX}

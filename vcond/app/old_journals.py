@@ -91,7 +91,7 @@ class OldJournals:
                     "cannot open the outbox, retrying; calls are recorded and wait in their journals", error=str(why)
                 )
             except Exception:  # no mistake of ours there is worth the calls that go on
-                logger.exception("internal error in opening the outbox, retrying; please report it")
+                logger.exception("internal error while opening the outbox, retrying; please report it")
             else:
                 return
             failures += 1
@@ -105,7 +105,7 @@ class OldJournals:
             try:
                 finished += await self._look_at(name)
             except Exception:  # one that is strange must not keep the others, nor capture
-                logger.exception("internal error in an old journal, it is kept; please report it", call=name)
+                logger.exception("internal error while reading an old journal; it is kept; please report it", call=name)
             self._left.popleft()
             await asyncio.sleep(rest * (loop.time() - began))
         self._remove_merged()
@@ -146,7 +146,7 @@ class OldJournals:
         if step:
             self._parts.registry.attachments.moved(step)
             logger.warning(
-                "the system clock is behind calls of an earlier run; it is followed again when they are over",
+                "the system clock is behind calls of an earlier run; ignoring it until they are over",
                 seconds=round(step / SECOND, 3),
                 hint="let NTP (chrony) keep the clock, and start vcond after time-sync.target",
             )

@@ -197,14 +197,14 @@ def sinks(
         if one.confirm_after >= config.delivery.keep_days * 86_400 > 0 or (
             one.confirm_after and not config.delivery.keep_days
         ):
-            why = "what is gone then could not be sent again: make delivery.keep_days longer"
+            why = "must be less than delivery.keep_days: a vCon that is missed later could not be sent again"
             raise ConfigError(why, f"{at}.confirm_after")
     small = too_small(config, made)
     if small and all(sink.profile == Profile.CONSERVER for sink in made):
         why = (
             f"is {config.record.inline_limit}, but sink {small[0].name} takes {small[0].max_bytes} bytes at most "
-            "(max_bytes): the audio of vCons between the two would be nowhere; make it no larger than max_bytes, so "
-            "that longer calls are compressed to fit"
+            "(max_bytes): larger vCons would be sent without their audio, which would be kept nowhere; make it no larger "
+            "than max_bytes, so that longer calls are compressed to fit"
         )
         raise ConfigError(why, "record.inline_limit")
     return made

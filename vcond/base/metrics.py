@@ -66,7 +66,7 @@ api_watchers = Gauge("vcond_api_watchers", "Who follows events of the API")
 api_cut_off_total = Counter("vcond_api_cut_off_total", "Followers of events who did not read and were cut off")
 pressure = Gauge(
     "vcond_pressure",
-    "What is given up for want of it: 0 nothing, 1 words while they are spoken, 2 texts, 3 new calls",
+    "What is given up because it runs short: 0 nothing, 1 live captions, 2 texts (they come later), 3 new calls",
     ["resource"],
 )
 dropped_total = Counter("vcond_dropped_total", "Lost audio or events; should stay 0", ["what", "reason"])

@@ -65,7 +65,7 @@ HINTS: Final[Mapping[str, str]] = {
     "tap-stalled": "check the load of the PBX",
     "texts-deferred": "more speech than this machine can transcribe; vcond bench speech measures how much it can",
     "texts-failed": "journalctl -u vcond shows the error of speech",
-    "vocabulary": "nothing to do: the words were recognized without the vocabulary",
+    "vocabulary": "vcond check lists the words that the model does not have; the audio is in the record",
     "wrong-codec": "compare codec and byte order that are configured for the stream with those that are sent",
 }  # fmt: skip
 """By code: what to do when the adapter says nothing better (``hints.toml`` of its package). Also all codes of metrics."""

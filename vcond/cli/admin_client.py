@@ -75,7 +75,7 @@ def follow(path: str, call: str) -> Iterator[dict[str, Any]]:
 def _answer(path: str, name: str, method: str, query: dict[str, str]) -> Iterator[HTTPResponse]:
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            raise NotRunningError(f"no daemon at {path}: there is something that is no socket")
+            raise NotRunningError(f"no daemon at {path}: this is not a socket")
     except PermissionError:
         raise NoAccessError(_no_access(path)) from None
     except OSError:
@@ -100,4 +100,4 @@ def _decoded(path: str, text: bytes) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise ProtocolError(f"what answers at {path} is not vcond: it says no JSON") from None
+        raise ProtocolError(f"what answers at {path} is not vcond: its answer is not JSON") from None

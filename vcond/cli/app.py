@@ -84,7 +84,7 @@ def check(
         bool, typer.Option("--errors-only", help="Show errors only; warnings do not change the exit code.")
     ] = False,
     loopback: Annotated[
-        bool, typer.Option("--loopback", help="Place a call too, through a daemon of its own; no sink gets its vCon.")
+        bool, typer.Option("--loopback", help="Also place a test call, through its own daemon; no sink gets its vCon.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -144,7 +144,7 @@ def page(
 @app.command()
 def calls(
     config: ConfigFile = DEFAULT,
-    live: Annotated[bool, typer.Option("--live", help="Again every second, until Ctrl-C or the daemon's end.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Repeat every second, until Ctrl-C or the daemon ends.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the active calls; without a running daemon, those in its journals."""
@@ -243,9 +243,9 @@ def resume(
 
 @app.command()
 def export(
-    to: Annotated[Path, typer.Option(help="The folder; it is made.")],
-    uuid: Annotated[str, typer.Argument(help="Only of ids that begin so.")] = "",
-    since: Annotated[str, typer.Option(help="Only calls that began from then on, as 2026-11-29T10:00:00Z.")] = "",
+    to: Annotated[Path, typer.Option(help="The folder; made if it does not exist.")],
+    uuid: Annotated[str, typer.Argument(help="Only vCons whose id begins with this.")] = "",
+    since: Annotated[str, typer.Option(help="Only calls that began then or later, as 2026-11-29T10:00:00Z.")] = "",
     until: Annotated[str, typer.Option(help="And before this time.")] = "",
     config: ConfigFile = DEFAULT,
     as_json: Json = False,

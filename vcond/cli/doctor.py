@@ -127,7 +127,7 @@ def _live(config: DaemonConfig, call: str, files: Callable[[], Files]) -> Row | 
         running = not isinstance(why, NotRunningError)
     else:
         if "findings" not in row:
-            raise RefusedError("the daemon that runs is of an earlier version, which does not know: restart it")
+            raise RefusedError("the running daemon is of an earlier version, which cannot tell: restart it")
         return row
     try:
         found = [folder for folder, state in found_in_journals(config, files) if state.uuid.startswith(call)]

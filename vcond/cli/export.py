@@ -39,7 +39,7 @@ def export(
                     continue  # it was delivered meanwhile, and is kept no longer
                 rows.append({"uuid": name, "began": rfc3339(at), "file": str(target), "new": not there})
     except OSError as why:
-        more = "; be root or vcond's user" if isinstance(why, PermissionError) else ""
+        more = "; run it as root or as vcond's user" if isinstance(why, PermissionError) else ""
         raise StorageError(f"cannot export: {why.filename or to}: {why.strerror}{more}") from None
     return rows
 
@@ -47,7 +47,7 @@ def export(
 def lines(rows: list[dict[str, Any]]) -> list[str]:
     """For people."""
     if not rows:
-        return ["no vCon is held that fits: delivery.keep_days says how long one is kept after every sink has it"]
+        return ["no vCon in the outbox matches: delivery.keep_days sets how long one is kept after every sink has it"]
     new = sum(row["new"] for row in rows)
     return [row["file"] for row in rows if row["new"]] + [f"{new} exported, {len(rows) - new} were there before"]
 

@@ -46,7 +46,7 @@ async def publish(configured: Mapping[str, Any], seconds: float) -> None:
     except (WebSocketException, OSError, TimeoutError) as why:
         raise UnreachableError(f"a publisher was not connected: {str(why) or type(why).__name__}") from None
     except (LookupError, TypeError, ValueError):
-        raise ProtocolError("Janus answers otherwise than its VideoRoom does") from None
+        raise ProtocolError("Janus gives an answer that its VideoRoom does not give") from None
 
 
 async def _published(api: _Api, config: JanusConfig, seconds: float) -> None:
@@ -116,7 +116,7 @@ class _Api:
             while True:
                 answer = json.loads(await self._socket.recv())
                 if not isinstance(answer, dict):
-                    raise ProtocolError("Janus answers with no object")
+                    raise ProtocolError("the answer of Janus is not a JSON object")
                 if answer.get("transaction") == number and answer.get("janus") != "ack":
                     break
         if answer.get("janus") == "error":

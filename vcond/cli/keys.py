@@ -15,7 +15,7 @@ from vcond.cli.output import Json, show
 if TYPE_CHECKING:
     from vcond.storage.key_store import KeyStore
 
-keys_app = typer.Typer(help="Keys of what is kept of calls: [keys] in the configuration.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys of what is kept of calls, as [keys] sets them.", no_args_is_help=True)
 DAY = 86_400
 
 
@@ -62,12 +62,12 @@ def keys_rotate(
 
 @keys_app.command("export")
 def keys_export(
-    to: Annotated[Path, typer.Argument(help="The file; it must not be there.")],
-    days: Annotated[int, typer.Option(help="The copy is restored for so many days.", min=1, max=366)] = 30,
+    to: Annotated[Path, typer.Argument(help="The file; it must not exist yet.")],
+    days: Annotated[int, typer.Option(help="Days for which the copy can be restored.", min=1, max=366)] = 30,
     config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Copy all keys, wrapped by the master key, into a file: a backup of their own. What is erased later is in it still."""
+    """Copy all keys, wrapped by the master key, into a file: a backup of their own. A key that is erased later is still in it."""
     from vcond.base.errors import StorageError
     from vcond.base.time import SECOND, Instant, rfc3339
     from vcond.storage.files import Files

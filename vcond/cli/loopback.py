@@ -252,7 +252,7 @@ async def _stages(loaded: Loaded, name: str, loop: Loop, folder: Path) -> AsyncI
             async with asyncio.timeout(CALL_LIMIT):
                 await loop.place(At(web.base_url, loaded.config.web.token, section, _said(daemon, name)[1]))
         except (PeerError, ConfigError, TimeoutError) as why:
-            text = str(why) or f"was not over in {CALL_LIMIT:g} s"
+            text = str(why) or f"did not end within {CALL_LIMIT:g} s"
             if loop.may_refuse and isinstance(why, RefusedError):
                 raise _FailedError("call", text, f"allow it for this check, or {BY_HAND}", allowed=True) from None
             raise _FailedError("call", text, "run vcond check without --loopback") from None

@@ -60,7 +60,7 @@ def outbox_discard(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: OtherConfig = None,
 ) -> None:
-    """Give a dead letter up: who refused it never gets it. The ledger and the log keep that. Exit 1 when it is kept."""
+    """Give up a dead letter: who refused it never gets it. The ledger and the log record that. Exit 1 if it was not given up."""
     found = _ask(context, config, "entry", uuid=uuid)
     print("\n".join(render.loss(found)))
     if not yes and not (sys.stdin.isatty() and typer.confirm("Discard it?")):

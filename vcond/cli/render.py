@@ -104,7 +104,7 @@ def dead(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if row["answer"]:
             yield f"    answered: {' '.join(row['answer'].split())[:300]}"
     if rows:
-        yield "        -> set right what refused them, then vcond outbox retry; vcond outbox discard UUID gives one up"
+        yield "        -> correct the cause, then: vcond outbox retry; or give one up: vcond outbox discard UUID"
 
 
 def entry(found: Mapping[str, Any]) -> Iterator[str]:
@@ -125,8 +125,8 @@ def entry(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 _STAGES = {
-    "open": "not everywhere yet",
-    "done": "being put away",
+    "open": "not delivered everywhere yet",
+    "done": "delivered everywhere, being closed",
     "kept": "closed, its file is kept",
     "gone": "closed, its file is removed",
     "lost": "its file vanished",

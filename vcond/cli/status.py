@@ -40,7 +40,7 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
     dead = [one for one in told["outbox"] if one["state"] == "dead"]
     if dead:
         count = sum(one["vcons"] for one in dead)
-        detail = f"{count} refused by {', '.join(one['sink'] for one in dead)}: they wait for you"
+        detail = f"{count} refused by {', '.join(one['sink'] for one in dead)}: they need your decision"
         yield {"what": "dead letters", "detail": detail, "fix": "vcond outbox dead, then vcond outbox retry or discard"}
 
 

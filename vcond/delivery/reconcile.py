@@ -24,7 +24,7 @@ def reconcile(db: sqlite3.Connection, files: OutboxFiles, sinks: Sequence[str], 
     known = rows.live(db)
     there, strange = files.names(files.pending)
     for name in strange:
-        _move_aside(files, name, "not one of ours")
+        _move_aside(files, name, "not the file name of a vCon")
     lost = [vcon for uuid, vcon in known.items() if uuid not in there and _without_file(db, files, vcon)]
     for vcon in lost:
         rows.lose(db, vcon.seq, now)

@@ -90,7 +90,7 @@ class Findings:
                     told.add((one.code, one.party))
                     todo = hint(one.code, self._hints.get(call.adapter))
                     log.warning(
-                        "audio is missing in a call that goes on", call=call.uuid, code=one.code, error=one.text, hint=todo
+                        "audio is missing in an active call", call=call.uuid, code=one.code, error=one.text, hint=todo
                     )  # fmt: skip
         self._adapters |= count.keys()
         for adapter in self._adapters:

@@ -90,7 +90,7 @@ class Traces:
                 why = await self._send_all(session)
                 self._failures += 1
                 if self._failures == 1:
-                    log.warning("traces are not taken; they are tried again", error=why, hint="see ops.traces")
+                    log.warning("cannot send traces, retrying", error=why, hint="check ops.traces and its receiver")
                 await asyncio.sleep(AGAIN.wait(self._failures))
 
     async def _send_all(self, session: aiohttp.ClientSession) -> str:
@@ -109,7 +109,7 @@ class Traces:
                     return f"http:{status}"
                 self._failures = 0
                 if status != 200:
-                    log.warning("traces are refused", status=status, hint="see ops.traces")
+                    log.warning("traces refused by their receiver; dropped", status=status, hint="check ops.traces")
                     metrics.dropped_total.labels("span", "refused").inc(len(batch))
                 for one in batch:
                     if self._spans and self._spans[0] is one:  # it was not dropped meanwhile

@@ -24,7 +24,7 @@ class Reconnecting:
 
     def __init__(self, host: AdapterHost, system: str) -> None:
         self._host = host
-        self._failed, self._refused = f"not attached to {system}", f"not attached: {system} refuses us"
+        self._failed, self._refused = f"not attached to {system}", f"not attached: {system} refuses vcond"
 
     async def keep(
         self, attach: Callable[[], Awaitable[object]], lost: Callable[[], None], mistake: Callable[[Exception], None]

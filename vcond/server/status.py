@@ -109,7 +109,7 @@ class Status:
     def alive(self) -> dict[str, str]:
         """What makes the daemon useless: a stuck loop."""
         late = asyncio.get_running_loop().time() - self._daemon.last_beat
-        return {"loop": f"no tick for {late:.1f} s"} if late > STALLED else {}
+        return {"loop": f"stuck for {late:.1f} s"} if late > STALLED else {}
 
     def ready(self) -> dict[str, str]:
         """What keeps it from doing its work now."""
@@ -120,7 +120,7 @@ class Status:
         if daemon.stopping:
             wrong["stop"] = "draining"
         for name in daemon.config.adapters:
-            ok, detail = daemon.registry.attachments.said.get(name, (False, "no word yet"))
+            ok, detail = daemon.registry.attachments.said.get(name, (False, "has not reported yet"))
             if not ok:
                 wrong[f"adapter {name}"] = detail or "not attached"
         if daemon.store.trouble:

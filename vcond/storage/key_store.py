@@ -177,9 +177,9 @@ class KeyStore:
         except (InvalidTag, ValueError):
             slots = b""
         if not slots:
-            raise ConfigError("it is no copy of keys under this master key, or it was changed: nothing was restored")
+            raise ConfigError("this is no copy of keys under this master key, or it was changed: nothing was restored")
         if int.from_bytes(head[16:], "big") < self._clock():
-            raise ConfigError("the copy has ended: nothing was restored")
+            raise ConfigError("the copy has expired: nothing was restored")
         with self._lock:
             slots_here = [slots[at : at + _SLOT.size] for at in range(0, len(slots), _SLOT.size)]
             new = {slot[:16]: slot for slot in slots_here if slot[:16] not in self._slots}

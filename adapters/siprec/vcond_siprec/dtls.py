@@ -193,7 +193,7 @@ class DtlsReceiver(SecureReceiver):
             return True
         self._host.dropped("handshake", "failed")
         self._host.log.warning(
-            "a handshake for encrypted audio failed; another one is waited for",
+            "a handshake for encrypted audio failed; waiting for another one",
             error=error,
             hint="the client has to use the certificate whose fingerprint it offers, and SRTP profiles that aiortc has",
         )

@@ -22,7 +22,7 @@ async def take_up(host: AdapterHost, server: SipServer, recorder: Recorder) -> l
         try:
             lost += await _take_up(host, server, recorder, call)
         except Exception:  # a fault in one call must not end the others
-            host.log.exception("cannot resume a call that was left open", call=call.uuid)
+            host.log.exception("cannot resume a call of an earlier run", call=call.uuid)
     taken = {call.session.call for call in recorder.calls.values()}
     for call in host.open_calls():
         if call not in taken:

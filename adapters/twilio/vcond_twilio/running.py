@@ -102,7 +102,7 @@ class RunningCalls:
         """Whether Twilio starts one."""
         stream = await self._ask(self._rest.start(call, self._url, parameters))
         if stream is not None:
-            self._host.log.info("media stream asked for", stream=stream[:64])
+            self._host.log.info("media stream requested", stream=stream[:64])
         return stream is not None
 
     def _left(self, streamed: StreamedCall) -> float:
@@ -185,9 +185,9 @@ class RunningCalls:
         try:
             return await request
         except ConfigError as why:
-            self._failed("login", "Twilio's REST API refuses us", why)
+            self._failed("login", "Twilio's REST API refuses the login", why)
         except PeerError as why:
-            self._failed("failed", "Twilio's REST API did not do what it was asked", why)
+            self._failed("failed", "request to Twilio's REST API failed", why)
         return None
 
     def _failed(self, reason: str, text: str, why: Exception) -> None:

@@ -114,9 +114,9 @@ class Captions:
         Raises HTTPConflict for a session that is in no call, HTTPTooManyRequests for one watcher too many.
         """
         if session.presence is None or session.over:
-            raise web.HTTPConflict(text="the session is in no call yet, or no more\n")
+            raise web.HTTPConflict(text="the session is not in a call: not yet, or no longer\n")
         if self._watchers[session.name] >= MOST_WATCHERS:
-            raise web.HTTPTooManyRequests(text="this session is watched often enough\n", headers={"Retry-After": "5"})
+            raise web.HTTPTooManyRequests(text="the session has too many readers\n", headers={"Retry-After": "5"})
         self._watchers[session.name] += 1
         response = web.StreamResponse(headers={**headers, **HEADERS})
         try:

@@ -20,7 +20,7 @@ HUNG_UP: Final = "hung-up"
 SUPERSEDED: Final = "superseded"
 STOPPING: Final = "stopping"
 FIXES: Final = {
-    DTLS_FAILED: "the DTLS handshake failed although UDP arrives: see README, When it does not work",
+    DTLS_FAILED: "UDP arrives, but no DTLS handshake succeeds: the publisher needs a certificate on P-256; see its log",
     ICE_FAILED: "no UDP arrived: check addresses, ports, advertise, turn, the firewall; vcond check tests the servers",
     "no-connection": "no UDP arrived, or no handshake: check addresses, ports, advertise, turn and the firewall",
 }

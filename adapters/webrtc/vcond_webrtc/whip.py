@@ -125,7 +125,7 @@ class Endpoint:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": RETRY})
         if reason:
             self._host.dropped("session", reason)
-            text = f"as many sessions as one {reason.partition('-')[0]} may have\n"
+            text = f"this {reason.partition('-')[0]} has the maximum number of sessions\n"
             raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": RETRY})
         if self._tracker.full(claims):
             self._host.dropped("session", "too-many-parties")
@@ -214,7 +214,7 @@ class Endpoint:
         else:
             done = here.pause() if on else here.resume()
         if not done:
-            raise web.HTTPConflict(text="the session carries nothing yet or no more, or others have paused too\n")
+            raise web.HTTPConflict(text="the session is not in a call, or others have paused the recording\n")
         return web.Response(status=204)
 
     async def _at_captions(self, request: web.Request, name: str) -> web.StreamResponse:

@@ -163,7 +163,7 @@ async def test_what_is_wrong_has_the_command_that_mends_it(daemon):
         "dead letters": "vcond outbox dead, then vcond outbox retry or discard",
     }
     lines = list(status.lines(told))
-    assert "WRONG   dead letters: 3 refused by conserver: they wait for you" in lines
+    assert "WRONG   dead letters: 3 refused by conserver: they need your decision" in lines
     assert "  outbox               3 dead at conserver since 2026-11-22T09:00Z" in lines
     assert "all is well" not in lines
 
@@ -181,7 +181,7 @@ ENTRY = {
 
 def test_a_vcon_of_the_ledger():
     assert list(render.entry(ENTRY)) == [
-        "u  9 bytes, of 2026-11-22 09:00:01Z: not everywhere yet",
+        "u  9 bytes, of 2026-11-22 09:00:01Z: not delivered everywhere yet",
         "  call: c",
         "  sink a: dead refused:422, tries 2, 2026-11-22 09:00:02Z",
         "    answered: no way",

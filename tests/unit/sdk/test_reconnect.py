@@ -59,7 +59,7 @@ def test_pauses_grow_and_are_short_again_after_an_attachment_that_lasted():
 
 def test_what_the_operator_must_mend_is_tried_seldom_and_said_so(capsys):
     assert Attempts((0, ConfigError("wrong password"))).run() == [LONGEST]
-    assert "not attached: Acme refuses us" in capsys.readouterr().out
+    assert "not attached: Acme refuses vcond" in capsys.readouterr().out
 
 
 def test_a_mistake_of_ours_is_told_apart_and_tried_again(capsys):

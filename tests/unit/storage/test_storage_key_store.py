@@ -245,7 +245,7 @@ def test_a_copy_is_restored_until_it_ends_and_by_its_master_key(opened, tmp_path
         with pytest.raises(ConfigError, match="no copy"):
             opened().restore(bad)
     clock.now = 5001.0
-    with pytest.raises(ConfigError, match="ended"):
+    with pytest.raises(ConfigError, match="expired"):
         opened().restore(copy)
 
 

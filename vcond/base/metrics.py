@@ -19,6 +19,11 @@ call_findings_total = Counter(
     ["adapter", "code"],
 )
 adapter_connected = Gauge("vcond_adapter_connected", "1 while the system is attached", ["adapter"])
+consents_total = Counter(
+    "vcond_consents_total",
+    "What parties said of consent: state and the way in which it came",
+    ["adapter", "state", "how"],
+)
 media_seconds_total = Counter("vcond_media_seconds_total", "Seconds of tracks by kind", ["adapter", "kind"])
 leg_silent_total = Counter("vcond_leg_silent_total", "Answered parties without audio", ["adapter"])
 stt_lag_seconds = Histogram(

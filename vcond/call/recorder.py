@@ -77,7 +77,9 @@ class CallLog(ABC):
         """Show an event to whoever watches."""
         if self.watched() and not isinstance(event, ev.Span | ev.CallAttribute | ev.AdapterState):
             party, start = getattr(event, "party", None), round(seconds(event.at - self.state.opened), 2)
-            name = f"speech-{event.state}" if isinstance(event, ev.SpeechState) else ev.type_name(event).lower()
+            name = ev.type_name(event).lower()
+            if isinstance(event, ev.SpeechState | ev.Consent):
+                name = f"{'consent' if isinstance(event, ev.Consent) else 'speech'}-{event.state}"
             self.tell("event", name, party, "", start, start)
 
     def show_words(

@@ -155,6 +155,8 @@ class CapturedCall(Recorder[CapturedTrack]):
 
     def append(self, event: ev.Event) -> bool:
         """Write an event to the journal. False: it is too large, or the journal is closed."""
+        if isinstance(event, ev.Consent):
+            metrics.consents_total.labels(self.state.adapter, event.state, event.how).inc()
         try:
             self.journal.append(event)
         except (ValueError, RuntimeError) as why:

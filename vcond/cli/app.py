@@ -219,6 +219,29 @@ def pause(
 
 
 @app.command()
+def consent(
+    call: OneCall,
+    party: Annotated[str, typer.Argument(help="A party: its number in the call (see `vcond show`), or its name.")],
+    state: Annotated[str, typer.Argument(help="asked, granted, denied or withdrawn.")],
+    how: Annotated[
+        str, typer.Option(help="In which way: announcement, key, words, page, operator, other.")
+    ] = "operator",
+    evidence: Annotated[list[str] | None, typer.Option(help="What proves it, as NAME=VALUE; may be repeated.")] = None,
+    purpose: Annotated[
+        list[str] | None, typer.Option(help="recording, transcription, analysis; all without it.")
+    ] = None,
+    config: ConfigFile = DEFAULT,
+) -> None:
+    """Say what a party of an active call said of consent. Saying it twice changes nothing."""
+    from vcond.cli.admin_client import ask
+    from vcond.cli.options import evidence_of
+
+    said = {"party": party, "state": state, "how": how, "evidence": evidence_of(evidence or []),
+            "purposes": ",".join(purpose or [])}  # fmt: skip
+    render.consented(ask(load_daemon(config).admin_socket, "consent", write=True, call=call, **said))
+
+
+@app.command()
 def resume(
     call: OneCall,
     config: ConfigFile = DEFAULT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from vcond.config import DaemonConfig, Loaded
     from vcond.storage.files import Files
 
+MOST_EVIDENCE = 6000
+"""Bytes of it in a request to the daemon."""
 DEFAULT = Path("/etc/vcond/vcond.toml")
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="VCOND_CONFIG", help="The configuration file.", show_default=True)
@@ -31,6 +34,27 @@ def load_daemon(path: Path) -> DaemonConfig:
     from vcond.config import load_daemon as load
 
     return load(path, os.environ)
+
+
+def evidence_of(items: Sequence[str]) -> str:
+    """What proves a consent, for the daemon. Raises OperatorError, which names the item."""
+    import json
+    from urllib.parse import quote
+
+    from vcond.base.errors import OperatorError
+    from vcond.policy.consent import check_evidence
+
+    if wrong := next((item for item in items if "=" not in item), None):
+        raise OperatorError(f"--evidence must be NAME=VALUE: {wrong[:64]!r}")
+    found = dict(item.split("=", 1) for item in items)
+    try:
+        check_evidence(found)
+    except ValueError as why:
+        raise OperatorError(str(why)) from None
+    text = json.dumps(found, ensure_ascii=False)
+    if len(quote(text)) > MOST_EVIDENCE:
+        raise OperatorError(f"evidence: {len(text)} letters are too many for one command")
+    return text
 
 
 def kept_files(path: Path) -> Files:

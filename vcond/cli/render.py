@@ -36,11 +36,34 @@ def calls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         parties = " - ".join(p["name"] or p["tel"] or "?" for p in row["parties"]) or "(no party yet)"
         flags = f" NOT RECORDED ({row['not_recorded']})" if row.get("not_recorded") else ""
         flags += " PAUSED" if row["paused"] else ""
+        if withheld := [str(one["party"]) for one in row.get("consent", ()) if not one["kept"]]:
+            flags += f" NO CONSENT of party {', '.join(withheld)}"
         flags += _SPEECH.get(row.get("transcription", ""), "")
         state = "ended" if row["ended"] else "answered" if row["answered"] else "ringing"
         if not row.get("daemon", True) and not row["ended"]:
             state = "cut off"
         yield f"{row['call']}  {row['adapter']:<10} {state:<8} {clock(row['seconds'])}  {parties}{flags}"
+
+
+def consent(one: Mapping[str, Any], name: str) -> str:
+    """What a party said of each purpose, and what that means now."""
+    said: dict[str, list[str]] = {}
+    for purpose in ("recording", "transcription", "analysis"):
+        said.setdefault(one[purpose], []).append(purpose)
+    each = "; ".join(f"{state} ({', '.join(purposes)})" for state, purposes in said.items())
+    states = next(iter(said)) if len(said) == 1 else each
+    return f"consent of {name}: {states}; {'recorded' if one['kept'] else 'not recorded'}"
+
+
+def consented(row: Mapping[str, Any]) -> None:
+    """The answer to ``vcond consent``."""
+    party = row["party"]
+    who = row["parties"][party]
+    found = next((one for one in row["consent"] if one["party"] == party), None)
+    if found is not None:
+        print(f"{row['call']}: {consent(found, who['name'] or who['tel'] or f'party {party}')}")
+    if not row["changed"]:
+        print("nothing was changed: that was known, or another answer stands")
 
 
 def call(found: Mapping[str, Any]) -> Iterator[str]:
@@ -50,6 +73,8 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from calls([found])
     names = {i: p["name"] or p["tel"] or f"party {i}" for i, p in enumerate(found["parties"])}
+    for one in found.get("consent", ()):
+        yield f"  {consent(one, names.get(one['party'], '?'))}"
     lines = [(m["at"], f"* {names.get(m['party'], '?')} {m['event']} {m['button']}".rstrip()) for m in found["history"]]
     for said in found["speech"]:
         text = said["text"] if said["text"] is not None else f"[{said['failed'] or 'waiting'}]"

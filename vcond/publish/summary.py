@@ -10,6 +10,7 @@ from vcond.base.time import Instant, rfc3339, seconds
 from vcond.call.diagnosis import Diagnosis, diagnose
 from vcond.call.intervals import Interval
 from vcond.call.state import Call
+from vcond.policy.consent import PURPOSES
 from vcond.policy.pausing import on
 
 
@@ -28,10 +29,22 @@ def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
         "not_recorded": not_recorded,
         "paused": call.paused,
         "paused_by": [paused_by(call, one) for one in on(call.pauses)],
+        "consent": consents(call),
         "utterances": len(call.speech),
         "waiting": len(call.untranscribed()),
         "transcription": transcription(call),
     }
+
+
+def consents(call: Call) -> list[dict[str, Any]]:
+    """What each party said of each purpose, and whether its voice is kept now; nothing where there is neither rule nor word."""
+    if call.consents.silent:
+        return []
+    return [
+        {"party": party.index, "kept": call.consents.keeps(party.index, "recording")}
+        | {purpose: call.consents.state_of(party.index, purpose) for purpose in PURPOSES}
+        for party in call.parties
+    ]
 
 
 def paused_by(call: Call, pause: Interval) -> str:

@@ -27,6 +27,7 @@ from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
 from vcond.server.again import AgainAnswers
+from vcond.server.consents import ConsentDoor
 from vcond.server.dead_letters import DeadLetters
 from vcond.server.forgetting import ForgettingAnswers
 from vcond.server.forgetting import Parts as Forgets
@@ -105,6 +106,7 @@ class Status:
         self.reads |= letters.reads | holds.reads | self.forgetting.reads
         self.writes: dict[str, Door] = {"pause": self._pause, "resume": self._resume}
         self.writes |= letters.writes | holds.writes | self.forgetting.writes | AgainAnswers(daemon).writes
+        self.writes |= ConsentDoor(self._find, daemon.clock.now).writes
 
     def alive(self) -> dict[str, str]:
         """What makes the daemon useless: a stuck loop."""

@@ -10,12 +10,16 @@ import msgspec
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.state import Call
+from vcond.call.told_consent import consents_of, is_consent
 from vcond.call.track_recorder import Aside
 from vcond.policy import consent
 from vcond.policy.consent import Purpose, Terms, Verdict
 
 _TELLS: Final = (ev.PartyJoined, ev.PartyDescribed, ev.Directed, ev.CallAttribute, ev.Tagged, ev.Consent)
 """What may change the rule that a call matches, or what may be kept of a party."""
+
+MOST_WAITING: Final = 8
+"""Attributes that wait for a party."""
 
 
 class Track(Protocol):
@@ -49,6 +53,9 @@ class Owner(Protocol):
     def record(self, event: ev.Event) -> None:
         """Write an event."""
 
+    def emit(self, event: ev.Event) -> None:
+        """Take an event as an adapter's."""
+
 
 class Review:
     """Of a live call: whose voice may be kept, looked at anew whenever something is told."""
@@ -59,6 +66,8 @@ class Review:
         self.taken_back: Callable[[Collection[int], Purpose, Instant], None] = self.silence
         """What was kept of these parties since then was not to be kept."""
         self._owner = owner
+        self._attributes: list[ev.CallAttribute] = []
+        """What speaks of consent of parties that have not come yet."""
         self._withheld = owner.state.consents.open()
 
     def meant(self, event: ev.Event) -> ev.Event | None:
@@ -83,8 +92,28 @@ class Review:
 
     def told(self, event: ev.Event) -> None:
         """Something was told of the call."""
-        if isinstance(event, _TELLS):
-            self.look()
+        if not isinstance(event, _TELLS):
+            return
+        self.look()
+        if isinstance(event, ev.CallAttribute) and is_consent(event.name):
+            self._attributes.append(event)
+        if self._attributes and isinstance(event, ev.CallAttribute | ev.PartyJoined):
+            waiting, self._attributes = self._attributes[-MOST_WAITING:], []
+            for attribute in waiting:
+                self._understand(attribute)
+
+    def _understand(self, attribute: ev.CallAttribute) -> None:
+        """An attribute that speaks of consent; of a party that has not come yet it waits."""
+        owner = self._owner
+        parties = [party.index for party in owner.state.parties if not party.told.several]
+        said = consents_of(attribute.name, attribute.value, party=attribute.party, parties=parties, at=attribute.at)
+        if said is None and parties:
+            text = "an attribute speaks of consent in words that are not known, or of a party that is not there"
+            owner.record(ev.Warned(at=owner.now(), code="consent-unclear", text=text))
+        elif not said:
+            self._attributes.append(attribute)
+        for consent_ in said or ():
+            owner.emit(consent_)
 
     def look(self) -> None:
         """Which rule the call matches, and what may be kept of each party now, and might until now."""

@@ -38,6 +38,7 @@ HINTS: Final[Mapping[str, str]] = {
     "clock-stepped": "synchronize the PBX's clock with NTP (chrony)",
     "codec": "let the PBX send PCMU or PCMA",
     "comfort-noise": "the phone's microphone is off or its side is muted; try another phone",
+    "consent-unclear": "vcond_consent must be asked, granted, denied or withdrawn, and its party one of the call: docs/operations.md",
     "crash": "journalctl -u vcond shows why it stopped; what arrived meanwhile is lost",
     "cut-short": "keep vcond running during calls; journalctl -u vcond shows why it stopped",
     "digital-silence": "the phone or trunk sends silence: check its microphone, mute and codec",

@@ -16,6 +16,7 @@ from vcond.sdk.contract import (
     PartyInfo,
     Retrieved,
     Transferred,
+    is_consent,
 )
 from vcond.sdk.filledin import FilledIn, L
 from vcond.sdk.selection import clean
@@ -70,12 +71,24 @@ class CallEvents(FilledIn[L]):
             self._facts[where] = value
             self.emit(CallAttribute(at=at, name=name, value=clean(value), party=party))
 
-    def variable(self, name: str, value: str, at: Instant) -> None:
-        """A channel variable that the operator wants in the record: a fact of the call, when it is one."""
+    def variable(self, name: str, value: str, at: Instant, leg: L | None = None) -> None:
+        """A channel variable that the operator wants in the record: a fact of the call, when it is one.
+
+        What it says of consent is of the party whose channel it is, as soon as it is one.
+        """
+        if leg is not None and is_consent(name):
+            leg.consent = (f"variable.{name}", clean(value)) if clean(value) else leg.consent
+            self.consented(leg, at)
+            return
         said = (name, clean(value))
         if said[1] and said not in self._variables and len(self._variables) < MOST_VARIABLES:
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
+
+    def consented(self, leg: L, at: Instant) -> None:
+        """What a leg's channel says of consent, when it is a party."""
+        if leg.consent[1] and leg.party is not None:
+            self.fact(*leg.consent, at, leg)
 
     def transferred(self, event: Transferred, *, rings: bool = False) -> None:
         """A party handed the conversation on. Whom a blind one, or one whose target ``rings``, reaches is told later."""

@@ -62,6 +62,7 @@ from vcond.call.events import (
 from vcond.call.hidden import hides
 from vcond.call.parties import Party
 from vcond.call.state import Call
+from vcond.call.told_consent import is_consent
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 
@@ -125,6 +126,7 @@ __all__ = [
     "disposition",
     "hides",
     "how_to_install",
+    "is_consent",
     "nanos",
     "parse_rfc3339",
     "samples",

@@ -59,6 +59,8 @@ class Leg:
     """The number or extension that it asked for."""
     app: str = ""
     """The application of the PBX that it is in: ``VoiceMail``, ``playback``."""
+    consent: tuple[str, str] = ("", "")
+    """What a variable of its channel says of consent: its name as an attribute, and its value."""
     holding: bool = False
     """It has put the others on hold."""
     listens_in: bool = False

@@ -86,7 +86,7 @@ class Channels:
         if self._config.only_if_variable in channel.channelvars:
             self.want(leg.conversation, channel.channelvars[self._config.only_if_variable])
         for name in self._config.variables:
-            leg.conversation.variable(name, channel.channelvars.get(name) or "", at)
+            leg.conversation.variable(name, channel.channelvars.get(name) or "", at, leg)
         leg.conversation.settle(at)
         leg.conversation.know(leg, channel, at)
         self.bots.run(channel, leg.conversation, at, up=leg.up is not None)

@@ -160,7 +160,7 @@ class ChannelTracker:
         if leg is None:
             return
         if name in self._config.variables:
-            leg.conversation.variable(name, value, at)
+            leg.conversation.variable(name, value, at, leg)
         if name == self._config.only_if_variable:
             self.channels.want(leg.conversation, value)
             leg.conversation.settle(at)

@@ -83,7 +83,7 @@ class Channels:
             leg.stereo = stereo
             leg.conversation.stop(leg, at)  # a tap is of one kind; who still talks is listened to anew
         for name, value in event.variables.items():
-            leg.conversation.variable(name, value, at)
+            leg.conversation.variable(name, value, at, leg)
         if leg.key:
             leg.conversation.fact("sip_call_id", leg.sip, at, leg)
 

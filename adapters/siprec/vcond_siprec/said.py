@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from vcond.sdk.contract import AdapterHost, Direction, ProtocolError
+from vcond.sdk.contract import AdapterHost, Direction, ProtocolError, is_consent
 from vcond_siprec.metadata import parse
 from vcond_siprec.participants import Participants
 from vcond_siprec.recordings import VENDOR_HEADERS, Id, sip_ids, vendor_ids
@@ -15,6 +15,8 @@ HEADERS: Final = VENDOR_HEADERS | {
     "from", "p-asserted-identity", "remote-party-id", "session-id", "user-to-user", "x-cisco-recording-participant",
 }  # fmt: skip
 """That say who takes part, or of which call a session is."""
+MOST_CONSENT: Final = 1024
+"""Characters of a header that says something of consent."""
 MOST_NAMED: Final = 16
 """Ids of one kind, and vendors' values, that a record gets of one session."""
 _DIRECTIONS: Final[dict[str, Direction]] = {"inbound": "inbound", "outbound": "outbound", "internal": "internal"}
@@ -102,3 +104,6 @@ class Said:
                 yield f"siprec.{name}", value
         for name, value in list(known.extras.items())[:MOST_NAMED]:
             yield f"siprec.extension.{name}", value
+        for name, value in self._headers:
+            if is_consent(name):
+                yield "sip_header.X-Vcond-Consent", value[:MOST_CONSENT]

@@ -202,6 +202,8 @@ async def test_mute_is_told_and_consent_is_a_fact_of_the_party(serving):
         assert [moment.event for moment in call.state.history] == ["join", "mute", "unmute", "drop"]
         consent = [fact for fact in call.events if getattr(fact, "name", "") == "consent"]
         assert [(fact.party, call.state.opened - fact.at > 2_400_000_000) for fact in consent] == [(0, True)]
+        (said,) = call.state.consents.said
+        assert (said.party, said.state, said.how, said.evidence) == (0, "granted", "page", {"text": consent[0].value})
 
 
 async def test_who_connects_and_says_nothing_is_given_up(serving):

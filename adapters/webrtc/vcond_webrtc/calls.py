@@ -13,6 +13,7 @@ from vcond.sdk.contract import (
     Answered,
     CallAttribute,
     Cause,
+    Consent,
     Instant,
     LiveCall,
     PartyInfo,
@@ -152,6 +153,7 @@ class CallTracker:
         moment = datetime.fromtimestamp(agreed / SECOND, UTC).isoformat(timespec="milliseconds")
         for name, value in (("consent", text), ("consent.at", moment)):
             call.emit(CallAttribute(at=agreed, name=name, value=value, party=membership.party))
+        call.emit(Consent(at=agreed, party=membership.party, state="granted", how="page", evidence={"text": text}))
 
     def leave(self, membership: Membership, publisher: Publisher, *, at: Instant, lost: bool) -> None:
         """A publisher is over: it hung up, or it was lost."""

@@ -371,3 +371,57 @@ def test_a_match_is_the_same_for_every_table():
     assert matches(Match(), call)
     assert matches(Match(adapter="twilio", attributes={"queue": "ca*"}), call)
     assert not matches(Match(attributes={"queue": "sales"}), call)
+
+
+def told(live, name, value, party=None):
+    live.call.emit(ev.CallAttribute(at=live.book.time, name=name, value=value, party=party))
+    return [(one.party, one.state, one.how) for one in live.call.state.consents.said]
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("parameter.vcond_consent", "variable"),
+        ("parameter.vcondConsent", "variable"),
+        ("variable.VCOND_CONSENT", "variable"),
+        ("sip_header.X-Vcond-Consent", "header"),
+        ("siprec.extension.vcond-consent", "metadata"),
+        ("siprec.extension.vcond-consent.2", "metadata"),
+    ],
+)
+def test_an_attribute_of_that_name_is_a_word_of_the_caller_wherever_it_comes_from(name, how):
+    assert told(Live(ASK), name, "granted") == [(0, "granted", how)]
+
+
+def test_what_an_attribute_says_beside_is_whose_it_is_for_what_and_what_proves_it():
+    live = Live(ASK)
+    value = "Asked; party=1; purposes=recording+analysis; how=announcement; announcement=rec-en; sha256=ab"
+    assert told(live, "parameter.vcond_consent", value) == [(1, "asked", "announcement")]
+    (said,) = live.call.state.consents.said
+    assert said.purposes == ("recording", "analysis")
+    assert said.evidence == {"attribute": "parameter.vcond_consent", "announcement": "rec-en", "sha256": "ab"}
+    assert told(live, "variable.VCOND_CONSENT", "granted", 1)[-1] == (1, "granted", "variable")
+    assert [one[:2] for one in told(live, "parameter.vcond_consent", "granted; party=all")[2:]] == [(0, "granted")]
+
+
+def test_a_word_that_comes_before_its_party_waits_for_it():
+    live = Live(ASK, parties=0)
+    assert told(live, "parameter.vcond_consent", "granted") == []
+    live.call.party("a", at=live.book.time)
+    assert [(one.party, one.state) for one in live.call.state.consents.said] == [(0, "granted")]
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "", "granted; party=9", "granted; party=x", "granted; purposes=marketing", "x" * 10_000]
+)
+def test_words_that_are_not_known_change_nothing_and_the_record_says_so(value):
+    live = Live(ASK)
+    assert told(live, "parameter.vcond_consent", value) == []
+    assert [warned.code for warned in live.call.state.warnings] == ["consent-unclear"]
+
+
+def test_other_attributes_are_no_words_of_consent():
+    live = Live(ASK)
+    assert told(live, "consent", "granted") == []
+    assert told(live, "parameter.vcond_consent_text", "granted") == []
+    assert not live.call.state.warnings

@@ -193,6 +193,23 @@ def test_variables_are_told_once_there_is_a_call_and_bounded(host: MemoryHost) -
     assert len(told) == sdk.MOST_VARIABLES
 
 
+def test_what_a_channel_says_of_consent_is_of_its_party_as_soon_as_it_is_one(host: MemoryHost) -> None:
+    talk = Plain("one", host)
+    now = host.clock.now()
+    talk.leg("ann")
+    ben = talk.leg("ben", up=False)
+    talk.variable("VCOND_CONSENT", "granted; announcement=rec-en", now, ben)
+    talk.variable("VCOND_CONSENT", "", now, ben)
+    assert not host.calls[0].state.consents.said
+    ben.up = now
+    talk.settle(now)
+    (said,) = host.calls[0].state.consents.said
+    assert (host.calls[0].state.parties[said.party].key, said.state, said.how) == ("ben", "granted", "variable")
+    talk.variable("VCOND_CONSENT", "withdrawn", now, ben)
+    talk.variable("VCOND_CONSENT", "withdrawn", now, ben)
+    assert [one.state for one in host.calls[0].state.consents.said] == ["granted", "withdrawn"]
+
+
 def test_variables_of_what_is_merged_in_are_the_calls(host: MemoryHost) -> None:
     one, two = Plain("one", host), Plain("two", host)
     one.leg("ann")

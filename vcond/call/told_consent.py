@@ -1,0 +1,65 @@
+"""A word of consent that comes as a name and a value: a channel variable, a header, a parameter of a stream, metadata. Pure.
+
+The name is ``vcond_consent``, whatever its case, ``_`` and ``-``, with ``X-`` before it or not, behind the last dot of an
+attribute's name. The value is ``granted``, ``asked``, ``denied`` or ``withdrawn``, and may go on: ``granted; party=1;
+purposes=recording+transcription; announcement=rec-en; sha256=...``. ``party`` is a number in the call or ``all``; without
+it, it is the one whose channel says so, else the caller. What is not known is evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
+
+from vcond.base.time import Instant
+from vcond.call import events as ev
+from vcond.policy.consent import PURPOSES, bounded
+
+_STATES: Final[tuple[Literal["asked", "granted", "denied", "withdrawn"], ...]] = (
+    "asked",
+    "granted",
+    "denied",
+    "withdrawn",
+)
+_HOW: Final[dict[str, ev.How]] = {
+    "sip_header": "header",
+    "siprec": "metadata",
+    "variable": "variable",
+    "parameter": "variable",
+}
+MOST: Final = 2048
+"""Characters of a value that are looked at."""
+
+
+def is_consent(name: str) -> bool:
+    """Whether an attribute of that name speaks of consent. A second value may be told as ``name.2``."""
+    parts = [part for part in name.split(".") if not part.isdigit()]
+    return bool(parts) and parts[-1].casefold().replace("-", "").replace("_", "") in {"vcondconsent", "xvcondconsent"}
+
+
+def consents_of(
+    name: str, value: str, *, party: int | None, parties: Sequence[int], at: Instant
+) -> list[ev.Consent] | None:
+    """What it says. ``party``: whose it is, where that is known; ``parties``: those that there are. None: it says nothing
+    that is known, or of a party that there is not.
+    """
+    word, *rest = [part.strip() for part in value[:MOST].split(";")]
+    told = dict(part.split("=", 1) for part in rest if "=" in part)
+    told = {key.strip().casefold(): item.strip() for key, item in told.items()}
+    named = told.pop("party", "")
+    purposes = tuple(one for one in PURPOSES if one in told.get("purposes", "").split("+"))
+    if told.pop("purposes", "") and not purposes:
+        return None
+    how = next(
+        (one for one in get_args(ev.How) if one == told.get("how")), _HOW.get(name.split(".", maxsplit=1)[0], "other")
+    )
+    told.pop("how", None)
+    state = next((one for one in _STATES if one == word.casefold()), None)
+    whose = list(parties) if named == "all" else [int(named) if named.isdecimal() else party or 0]
+    if state is None or (named and named != "all" and not named.isdecimal()) or not set(whose) <= set(parties):
+        return None
+    evidence = bounded({"attribute": name, **told})
+    return [
+        ev.Consent(at=at, party=one, state=state, how=how, evidence=evidence, purposes=purposes or PURPOSES)
+        for one in whose
+    ]

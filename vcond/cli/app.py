@@ -378,6 +378,22 @@ def convert(file: OneFile, out: Out = None) -> None:
 
 
 @app.command()
+def redact(
+    file: OneFile,
+    out: Out = None,
+    config: ConfigFile = DEFAULT,
+    tone: Annotated[bool, typer.Option("--tone", help="A tone instead of silence where sound is taken out.")] = False,
+    finders: Annotated[
+        str, typer.Option(help="What looks for secrets, with commas between, in place of redaction.finders.")
+    ] = "",
+) -> None:
+    """Take card numbers, codes and other secrets out of a vCon, also one made elsewhere; signed when [seal] has a key."""
+    from vcond.cli.redacting import redact_file
+
+    _say(redact_file(file, out, config=config, tone=tone, names=finders))
+
+
+@app.command()
 def sign(
     file: OneFile,
     key: Annotated[str, typer.Option(help="Private key, PEM.")],

@@ -32,14 +32,14 @@ def convert(file: Path, out: Path | None) -> str:
         print(f"{file}: {one.path}: {one.message} [{one.code}]", file=sys.stderr)
     if wrong:
         print(f"{file}: converted, but NOT valid: {len(wrong)} errors that it had before", file=sys.stderr)
-    return _write(serialize(made), out)
+    return write(serialize(made), out)
 
 
 def sign(file: Path, out: Path | None, *, key: str, certificates: str, algorithm: str, alg_twice: bool) -> str:
     """The signed form of a vCon, or of a signed one that is to be kept longer."""
     signer = load_signer(pem(key, "--key"), pem(certificates, "--cert"), algorithm=algorithm, alg_twice=alg_twice)
     load_vcon(file)  # says what is wrong with it
-    return _write(bytes(signed(file.read_bytes(), signer, SteadyClock().now())), out)
+    return write(bytes(signed(file.read_bytes(), signer, SteadyClock().now())), out)
 
 
 def verify(file: Path, out: Path | None, *, trust: str, chain: str) -> list[str]:
@@ -48,7 +48,7 @@ def verify(file: Path, out: Path | None, *, trust: str, chain: str) -> list[str]
     opened = open_signed(load_vcon(file), load_trust(pem(trust, "--trust")), SteadyClock().now(), chain=given)
     leaf = opened.chain[0]
     if out is not None:
-        _write(opened.payload, out)
+        write(opened.payload, out)
     return [
         f"{file}: the signature is valid",
         f"  vCon {opened.document.get('uuid')} of {opened.document.get('created_at')}",
@@ -60,16 +60,17 @@ def verify(file: Path, out: Path | None, *, trust: str, chain: str) -> list[str]
 def encrypt(file: Path, out: Path | None, *, to: list[str], packed: bool) -> str:
     """The encrypted form of a signed vCon."""
     recipients = [load_recipient(pem(each, "--to")) for each in to]
-    return _write(serialize(close_envelope(load_vcon(file), recipients, packed=packed)), out)
+    return write(serialize(close_envelope(load_vcon(file), recipients, packed=packed)), out)
 
 
 def decrypt(file: Path, out: Path | None, *, key: str) -> str:
     """The signed vCon that was in it; `vcond verify` says whether to believe it."""
     document: Document = open_envelope(load_vcon(file), load_private(pem(key, "--key")))
-    return _write(serialize(document), out)
+    return write(serialize(document), out)
 
 
-def _write(body: bytes, out: Path | None) -> str:
+def write(body: bytes, out: Path | None) -> str:
+    """Into a file that only its owner reads, or on standard output; what to say of it."""
     if out is None:
         if sys.stdout.isatty() and len(body) > 100_000:
             raise ConfigError(f"the output is {len(body)} bytes, not written to a terminal: name a file with --out")

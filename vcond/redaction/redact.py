@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from vcond.base.errors import BadMediaError
+from vcond.base.errors import BadMediaError, ProtocolError
 from vcond.redaction.contract import TELEPHONE, Finder, Secret
 from vcond.redaction.finding import found as secrets_of
 from vcond.redaction.places import Place, Places, cover, merged, places
@@ -28,6 +28,7 @@ from vcond.vcon.model import (
     CC_DIALOG,
     CC_PARTY,
     CONTENT,
+    HISTORY_EVENTS,
     LAWFUL_BASIS,
     PARTY,
     SIP_DIALOG,
@@ -86,9 +87,18 @@ class _Work:
     """By analysis, in its order."""
     sweep: Sweep
     tone: bool
+    told: Callable[[int, int], None] | None = None
+    done: int = 0
+    """Bytes of recordings, as they are in the vCon."""
     left_out: list[dict[str, str]] = field(default_factory=list)
     unchecked: float = 0.0
     """Seconds of sound that went because no text says what it was."""
+
+    def progress(self, item: dict[str, Any], share: float) -> None:
+        """So much of a recording is done."""
+        if self.told is not None:
+            items = self.reading.dialogs.items
+            self.told(self.done + int(share * _size(item)), sum(map(_size, items)))
 
     def leave_out(self, path: str, why: str) -> None:
         self.left_out.append({"path": path, "reason": why})
@@ -106,6 +116,14 @@ def own_uuid(original: str, what: str = "redacted") -> str:
     return str(UUID(int=value))
 
 
+def is_uuid(text: object) -> bool:
+    """Whether a value is a uuid as text."""
+    try:
+        return isinstance(text, str) and bool(UUID(text))
+    except ValueError:
+        return False
+
+
 def redact(
     document: Document,
     finders: Sequence[Finder],
@@ -114,22 +132,26 @@ def redact(
     tone: bool = False,
     also: Iterable[Place] = (),
     software: str = "vcond",
+    told: Callable[[int, int], None] | None = None,
 ) -> Redacted:
     """The redacted form of a vCon of any version; the original is not changed.
 
     ``created_at``: when it is made, else that of the original, so that it comes out the same whenever it is made.
-    ``also``: places in the sound that go besides, with the words that are said there. Raises ProtocolError for what is sealed, or must not be processed, and FinderError.
+    ``also``: places in the sound that go besides, with the words that are said there. ``told`` hears how many
+    bytes of the recordings are done, and of how many. Raises ProtocolError for what is sealed, or must not be processed, and FinderError.
     """
     source = upgrade(document)
+    if not is_uuid(source.get("uuid")):
+        raise ProtocolError("vCon without a uuid: it cannot be named as what was redacted")
     reading = read(source)
     found = places(reading, secrets_of(finders, reading.conversation))
     cover(found, reading, also)
     turns: dict[int, list[Masked]] = {}
     for line in sorted(reading.lines, key=lambda one: one.place):
         turns.setdefault(line.analysis, []).append(masked(line, found))
-    work = _Work(finders, reading, found, turns, Sweep(found), tone)
-    made: Document = {"vcon": SYNTAX, "uuid": own_uuid(str(source["uuid"]))}
-    made["created_at"] = created_at or source["created_at"]
+    work = _Work(finders, reading, found, turns, Sweep(found), tone, told)
+    made: Document = {"vcon": SYNTAX, "uuid": own_uuid(source["uuid"])}
+    made["created_at"] = created_at or source.get("created_at") or ""
     made["redacted"] = {"type": TYPE, "uuid": source["uuid"]}
     if isinstance(subject := source.get("subject"), str):
         made["subject"] = _checked(work, subject)
@@ -180,7 +202,7 @@ def _party(work: _Work, item: Any) -> dict[str, Any]:
 
 
 def _dialog(work: _Work, index: int, item: dict[str, Any]) -> dict[str, Any]:
-    kind = item.get("type")
+    kind = str(item.get("type"))
     if kind not in APPLICABILITY:
         work.leave_out(f"$.dialog[{index}]", NOT_WRITTEN)
         return {"type": "recording"}
@@ -193,6 +215,7 @@ def _dialog(work: _Work, index: int, item: dict[str, Any]) -> dict[str, Any]:
     elif item.get("body", "") != "":
         content, why = _recording(work, index, item) if kind == "recording" else _text(work, index, item)
         made |= content
+        work.done += _size(item)
         if why:
             work.leave_out(f"$.dialog[{index}].body", why)
     return made
@@ -205,9 +228,9 @@ def _history(work: _Work, dialog: int, moments: list[Any]) -> list[dict[str, Any
     """Without the keys that are secret, and those that are none of a telephone."""
     made = []
     for place, moment in enumerate(moments):
-        if not isinstance(moment, dict):
+        if not isinstance(moment, dict) or str(moment.get("event")) not in HISTORY_EVENTS:
             continue
-        if moment.get("event") in {"keydown", "keyup"}:
+        if moment["event"] in {"keydown", "keyup"}:
             key = work.reading.pressed.get((dialog, place))
             if key is None or key in work.found.keys:
                 continue
@@ -244,12 +267,17 @@ def _recording(work: _Work, index: int, item: dict[str, Any]) -> tuple[dict[str,
         clock = dialogs.clock(index)
         gone = [(one.start - origin, one.end - origin) for one in work.found.sound if one.clock == clock]
         take_out(sound, gone, tone=work.tone)
-        made = encoded(sound)
+        made = encoded(sound, lambda share: work.progress(item, share))
     except BadMediaError:
         return {}, NOT_READABLE
     if isinstance(name := item.get("filename"), str):
         made["filename"] = work.sweep.text(name.rpartition(".")[0] or name) + _EXTENSIONS[made["mediatype"]]
     return made, ""
+
+
+def _size(dialog: dict[str, Any]) -> int:
+    body = dialog.get("body")
+    return len(body) if isinstance(body, str) else 0
 
 
 def _analysis(work: _Work, at: int, item: Any) -> dict[str, Any]:
@@ -286,7 +314,7 @@ def _attachment(work: _Work, at: int, item: Any) -> dict[str, Any]:
     if not isinstance(item, dict) or not item:
         return {}
     purpose, body = item.get("purpose"), item.get("body")
-    if purpose not in _KEPT or item.get("encoding") != "json" or "url" in item:
+    if str(purpose) not in _KEPT or item.get("encoding") != "json" or "url" in item:
         work.leave_out(path, ELSEWHERE if "url" in item else NOT_WRITTEN)
         return {}
     if purpose == "tags" and isinstance(body, list):
@@ -331,7 +359,7 @@ def _report(work: _Work, source: Document, software: str) -> dict[str, Any]:
         "unchecked_seconds": round(work.unchecked, 1),
         "second_look": "off",
     }
-    if isinstance(earlier := source.get("amended"), dict) and isinstance(earlier.get("uuid"), str):
+    if isinstance(earlier := source.get("amended"), dict) and is_uuid(earlier.get("uuid")):
         body["amends"] = own_uuid(earlier["uuid"])  # what is redacted may not be amended (core-04 section 4.1.8)
     return body
 

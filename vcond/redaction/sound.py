@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from vcond.base.errors import BadMediaError
 from vcond.vcon.building.audio_forms import OPUS, base64url, flac, opus
 from vcond.vcon.building.in_memory import in_memory
-from vcond.vcon.building.wav import Form, read_wav, wav, wav_format
+from vcond.vcon.building.opus_pieces import SECONDS
+from vcond.vcon.building.wav import CHUNK, Form, read_wav, wav, wav_format
 from vcond.vcon.model import Pcm
 
 MOST: Final = 1 << 28
@@ -123,16 +124,22 @@ def _by_library(data: bytes) -> Recording:
     return Recording(rate, np.ascontiguousarray(samples), None, kbps)
 
 
-def encoded(made: Recording) -> dict[str, Any]:
-    """The members of a dialog that say it."""
+def encoded(made: Recording, told: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
+    """The members of a dialog that say it. ``told`` hears what share is written."""
     channels = [_Channel(np.ascontiguousarray(made.samples[:, at])) for at in range(made.channels)]
     if made.form is not None:
-        kind, parts = "audio/x-wav", wav(made.form, channels, made.rate)
+        kind, parts, whole = "audio/x-wav", wav(made.form, channels, made.rate), -(-len(made.samples) // CHUNK) + 1
     elif made.kbps:
-        kind, parts = "audio/ogg", opus(channels, made.rate, made.kbps)
+        kind, parts, whole = "audio/ogg", opus(channels, made.rate, made.kbps), int(made.seconds / SECONDS) + 1
     else:
-        kind, parts = "audio/flac", iter([flac(channels, made.rate)])
-    return {"mediatype": kind, "encoding": "base64url", "body": base64url(parts)}
+        kind, parts, whole = "audio/flac", iter([flac(channels, made.rate)]), 1
+    return {"mediatype": kind, "encoding": "base64url", "body": base64url(_counted(parts, told, whole))}
+
+
+def _counted(parts: Iterable[bytes], told: Callable[[float], None], whole: int) -> Iterator[bytes]:
+    for count, part in enumerate(parts, start=1):
+        yield part
+        told(min(1.0, count / whole))
 
 
 def keep_only(made: Recording, channel: int, kept: Iterable[Stretch]) -> float:

@@ -160,6 +160,8 @@ def redact(
     made["analysis"] = [_analysis(work, at, item) for at, item in enumerate(listed(source, "analysis"))]
     made["attachments"] = [_attachment(work, at, item) for at, item in enumerate(listed(source, "attachments"))]
     report = _report(work, source, software)
+    last = Sweep(found)  # with what was found in the texts beside the conversation
+    made = {name: value if name == "parties" else last.value(value) for name, value in made.items()}
     _attach(made, report)
     if names := used(made):
         made["extensions"] = names
@@ -185,6 +187,7 @@ def _checked(work: _Work, text: str, *, kinds_left: frozenset[str] = frozenset({
         for one in secrets_of(work.finders, conversation) if one.kind not in kinds_left
     ]  # fmt: skip
     found = places(reading, secrets)
+    work.found.surfaces |= found.surfaces
     return masked(reading.lines[0], found).text if found.words or found.turns else swept
 
 
@@ -193,11 +196,10 @@ def _party(work: _Work, item: Any) -> dict[str, Any]:
     if not isinstance(item, dict):
         return {}
     known = PARTY | SIP_PARTY | CC_PARTY
-    made = {name: value for name, value in item.items() if name in known}
     return {
-        name: work.sweep.text(value) if name in {"name", "dept"} else value
-        for name, value in made.items()
-        if value is not None
+        name: work.sweep.value(value) if name in {"name", "dept", "civicaddress"} else value
+        for name, value in item.items()
+        if name in known and isinstance(value, (str, dict))
     }
 
 

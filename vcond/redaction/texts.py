@@ -5,6 +5,7 @@ A transcription is written anew from what was read of it: what nobody read does 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -194,15 +195,25 @@ class Sweep:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(str(name)): one if name in _FIXED else self.value(one) for name, one in value.items()}
+            return {self.text(str(name)): self._member(str(name), one, value) for name, one in value.items()}
         if isinstance(value, list):
             return [self.value(one) for one in value]
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 100:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= _LARGE:
             swept = self.text(str(value))
             return value if swept == str(value) else swept
         return value
 
+    def _member(self, name: str, value: Any, of: Mapping[str, Any]) -> Any:
+        if name == "body" and of.get("encoding") == "base64url":
+            return value  # a recording that we wrote
+        fixed = name in _FIXED and (not isinstance(value, str) or _MOMENT.fullmatch(value) or _UUID.fullmatch(value))
+        return value if fixed and not isinstance(value, (dict, list)) else self.value(value)
 
+
+_LARGE: Final = 100_000
+"""Smaller numbers are rates, counts and lengths."""
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FIXED: Final = frozenset(
     {"start", "stop", "end", "time", "duration", "uuid", "created_at", "updated_at", "mediatype", "encoding", "opened", "closed",
      "seconds", "rate", "content_hash", "granted_at", "timestamp", "expiration", "filled_in", "total_time", "confidence"}

@@ -112,7 +112,9 @@ def test_what_cannot_be_redacted_is_said(call: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match="is the file itself"):
         run("redact", call, "--out", call, "-c", none)
     (tmp_path / "old").write_text(
-        json.dumps({"uuid": "01a2029a-3286-852d-a079-acef32f9616b", "parties": [{"name": 7}]})
+        json.dumps(
+            {"uuid": "01a2029a-3286-852d-a079-acef32f9616b", "dialog": [{"type": "recording", "start": "yesterday"}]}
+        )
     )
     _, err = run("redact", tmp_path / "old", "--out", tmp_path / "out", "-c", none)
     assert "redacted, but NOT valid: " in err

@@ -5,6 +5,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ADAPTERS = HERE.parents[1] / "adapters"
-for folder in (HERE, ADAPTERS / "asterisk" / "tests", ADAPTERS / "freeswitch" / "tests", ADAPTERS / "siprec" / "tests"):
+KITS = HERE.parent / "unit" / "redaction"
+for folder in (
+    HERE,
+    KITS,
+    ADAPTERS / "asterisk" / "tests",
+    ADAPTERS / "freeswitch" / "tests",
+    ADAPTERS / "siprec" / "tests",
+):
     if str(folder) not in sys.path:
         sys.path.append(str(folder))

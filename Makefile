@@ -3,6 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 CODE := vcond adapters tests tools conftest.py
 PBX ?=
+VIEW ?=
 PREFIX ?= /opt/vcond
 WITH ?=
 DESTDIR ?=
@@ -14,6 +15,7 @@ SUITE ?= bookworm trixie
 .PHONY: help setup demo test peers quick slow random torture fresh install deb lint format picture bench lock clean
 help:
 	@echo "make demo            a spoken call through a fresh daemon: live text, then a vCon"
+	@echo "make demo VIEW=1     the same, and the page stays up until Ctrl-C"
 	@echo "make demo PBX=asterisk   the same through a real Asterisk"
 	@echo "make quick           lint and every test that needs no PBX, browser or speech model, two at a time"
 	@echo "make test            make quick, then real peers on loopback, speech models and fuzzing"
@@ -33,7 +35,7 @@ setup: .venv/.ready
 	@tools/setup.sh
 
 demo: setup
-	@$(BIN)/vcond demo $(if $(PBX),--pbx $(PBX)) --out demo-out
+	@$(BIN)/vcond demo $(if $(PBX),--pbx $(PBX)) $(if $(VIEW),--view) --out demo-out
 
 test: peers quick slow
 

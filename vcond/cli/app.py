@@ -452,11 +452,14 @@ def demo(
     speed: Annotated[float, typer.Option(min=0.1, max=10, help="Speed; 1 = real time.")] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Folder for all files of the demo; they are kept.")] = None,
     pbx: Annotated[str, typer.Option(help="asterisk = through a real Asterisk (from a checkout).")] = "",
+    view: Annotated[
+        bool, typer.Option("--view", help="Stay up for the page when the call is over, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Play a spoken call into a new daemon and show the result."""
+    """Play a spoken call into a new daemon and show the result. A link is printed that shows it in a browser."""
     from vcond.demo.run import DemoOptions, run_demo
 
-    raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx)))
+    raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx, view=view)))
 
 
 retention_app = typer.Typer(help="How long what there is of calls stays: [[retention]].", no_args_is_help=True)

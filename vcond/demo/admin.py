@@ -26,8 +26,13 @@ class _Status(msgspec.Struct):
     listen: str
 
 
+class _Link(msgspec.Struct):
+    url: str
+
+
 _caption = msgspec.json.Decoder(CaptionEvent).decode
 _status = msgspec.json.Decoder(_Status).decode
+_link = msgspec.json.Decoder(_Link).decode
 
 
 class Admin:
@@ -57,6 +62,15 @@ class Admin:
             raise UnreachableError(f"the daemon does not answer on its admin socket: {type(why).__name__}") from why
         except msgspec.DecodeError as why:
             raise ProtocolError("the daemon's status cannot be read") from why
+
+    async def page_link(self) -> str:
+        """Where a browser is logged in to the page, once; empty when there is none: the demo is one without it."""
+        try:
+            query = {"roles": "watch,read,operate"}
+            async with self._session.post("http://vcond/v1/page-link", params=query, timeout=TIMEOUT) as answer:
+                return _link(await answer.read()).url if answer.ok else ""
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+            return ""
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator[AsyncIterator[CaptionEvent]]:

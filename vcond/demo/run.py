@@ -28,6 +28,7 @@ from vcond.vcon import read, validate
 TEXT_LIMIT = 60.0
 """Seconds from the hang-up to the vCon, on top of the length of the call: a slow machine may transcribe as long."""
 LOOK_EVERY = 0.05
+FOREVER = 30 * 86_400.0
 FINDINGS_SHOWN = 10
 ENOUGH = 0.5
 """Share of a party's words that the transcript of the demo call must have: less is no working vcond."""
@@ -47,6 +48,8 @@ class DemoOptions:
     """Folder for configuration, log and vCon; None = a new one among temporary files."""
     pbx: str = ""
     """Empty = as a Twilio stream; ``asterisk`` = through a real Asterisk."""
+    view: bool = False
+    """Stay up when the call is over, for the page, until Ctrl-C."""
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -61,7 +64,7 @@ def run_demo(options: DemoOptions) -> int:
         names = [person.name for person in recording.parties]
         with demo_paths(options.out) as where, Terminal(names, recording.seconds) as terminal:
             try:
-                path = asyncio.run(_demo(_Run(recording, player, where, terminal, stop)))
+                path = asyncio.run(_demo(_Run(recording, player, where, terminal, stop, options.view)))
                 _show(path, recording)
             except (VcondError, OSError):
                 _show_log(where)
@@ -95,6 +98,7 @@ class _Stop:
         self.signal = signal.SIGINT
         self.daemon: child.Child | None = None
         self._asked = False
+        self._enough: asyncio.Future[None] | None = None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -110,8 +114,15 @@ class _Stop:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
+    def enough(self) -> asyncio.Future[None]:
+        """From now on the first signal is no failure: it is this."""
+        self._enough = asyncio.get_running_loop().create_future()
+        return self._enough
+
     def _ask(self, number: signal.Signals, task: asyncio.Task[None]) -> None:
-        if not self._asked:
+        if self._enough is not None and not self._enough.done():
+            self._enough.set_result(None)
+        elif not self._asked:
             self._asked, self.signal = True, number
             print("\nstopping; press again to stop at once", file=sys.stderr)
             task.cancel()
@@ -128,6 +139,7 @@ class _Run:
     where: DemoPaths
     terminal: Terminal
     stop: _Stop
+    view: bool
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
@@ -157,13 +169,31 @@ async def _through_daemon(run: _Run) -> Path:
         await daemon.ready()
         terminal.say(f"daemon ready after {asyncio.get_running_loop().time() - begun:.1f} s", dim=True)
         async with Admin(where.admin_socket) as admin, admin.live() as captions:
+            if link := await admin.page_link():
+                terminal.say(f"watch it in a browser: {link}")
             watching = asyncio.create_task(_watch(captions, terminal))
             try:
                 await _carried(run, daemon, await admin.listen_url())
-                return await _delivered(run, daemon, before)
+                path = await _delivered(run, daemon, before)
+                if run.view:
+                    await _viewed(run, daemon, admin)
+                return path
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _viewed(run: _Run, daemon: child.Child, admin: Admin) -> None:
+    """Until somebody has seen enough. Raises DemoError when the daemon ends before."""
+    enough = run.stop.enough()
+    if link := await admin.page_link():
+        run.terminal.say(f"its record in a browser: {link}")
+        run.terminal.say("Ctrl-C ends the demo")
+        died = asyncio.create_task(daemon.check(patience=FOREVER))
+        await asyncio.wait({enough, died}, return_when=asyncio.FIRST_COMPLETED)
+        died.cancel()
+    if not enough.done():
+        await daemon.check(patience=1.0)
 
 
 async def _carried(run: _Run, daemon: child.Child, url: str) -> None:

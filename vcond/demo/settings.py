@@ -27,6 +27,9 @@ token = {_text(token)}
 [ops]
 listen = "127.0.0.1:0"
 
+[api]
+listen = "127.0.0.1:0"
+
 [speech]
 engine = "auto"
 

@@ -29,9 +29,20 @@ class Fake:
         self.admin = config["vcond"]["admin_socket"]
         self.sink = Path(config["sinks"][0]["path"])
         self.port = 0
+        self.viewed = False
 
     async def status(self, _: web.Request) -> web.Response:
         return web.json_response({"listen": f"http://127.0.0.1:{self.port}"})
+
+    async def link(self, _: web.Request) -> web.Response:
+        if self.way == "no-page":
+            raise web.HTTPNotFound
+        if self.viewed and self.way == "viewed":
+            os.kill(os.getppid(), signal.SIGINT)
+        if self.viewed and self.way == "dies-viewed":
+            os._exit(3)
+        self.viewed = True
+        return web.json_response({"url": "http://127.0.0.1:1/login?code=x"})
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -73,6 +84,7 @@ class Fake:
         app = web.Application()
         app.router.add_get("/v1/status", self.status)
         app.router.add_get("/v1/live", self.live)
+        app.router.add_post("/v1/page-link", self.link)
         app.router.add_get("/twilio/stream/{token}", self.stream)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()

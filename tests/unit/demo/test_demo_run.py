@@ -50,6 +50,31 @@ def test_a_good_run_ends_with_the_path(way, options: DemoOptions, capsys: pytest
     assert sorted(p.name for p in options.out.iterdir()) == ["vcond.log", "vcond.toml", "vcons"]
 
 
+@pytest.mark.parametrize(("name", "shown"), [("good", True), ("no-page", False)])
+def test_a_link_to_the_page_is_shown_where_there_is_one(
+    way, options: DemoOptions, capsys, name: str, shown: bool
+) -> None:
+    way(name)
+    assert run_demo(options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ("watch it in a browser: http://127.0.0.1:1/login?code=x" in lines) is shown
+    assert lines[-1].startswith("vCon: ")
+
+
+def test_for_who_views_the_page_it_stays_up_until_ctrl_c(way, options: DemoOptions, capsys) -> None:
+    way("viewed")
+    assert run_demo(replace(options, view=True)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "its record in a browser: http://127.0.0.1:1/login?code=x" in lines
+    assert lines[-1].startswith("vCon: ")
+
+
+def test_a_daemon_that_dies_while_it_is_viewed_is_said(way, options: DemoOptions, capsys) -> None:
+    way("dies-viewed")
+    assert run_demo(replace(options, view=True)) == 1
+    assert "the daemon stopped too early (exit code 3)" in capsys.readouterr().err
+
+
 def test_a_vcon_of_an_earlier_run_is_not_taken_for_the_new_one(
     way, options: DemoOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,8 @@ READING = 3.0
 """Seconds that it takes at least to read a long number back."""
 BEFORE = 8
 """Parts before digits that nobody announced."""
+AROUND = 2
+"""Parts before and after a short number that nobody announced."""
 BESIDE = 60.0
 """Seconds after a number in which others that belong to it are said."""
 KEYING = 30.0
@@ -322,7 +324,8 @@ def beside(reads: Sequence[Read], found: Sequence[tuple[Secret, str]], kind: str
         first = _first(turn.parts)
         if first is not None and turn.turn.start <= until.get(party, -1.0) and n not in ends:
             last = max(at for at, part in enumerate(turn.parts) if part.digits)
-            yield Secret(kind, words_of(turn.parts[first : last + 1]), certainty=0.5)
+            around = turn.parts[max(0, first - AROUND) : last + 1 + AROUND]
+            yield Secret(kind, words_of(around), certainty=0.5)
         for word in ends.get(n, ()):
             until[word.party] = turn.turn.end + BESIDE
 

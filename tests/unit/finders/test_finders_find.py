@@ -4,12 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from finders_kit import kinds, left
 
 from vcond.base.errors import ConfigError, MissingExtraError
 from vcond.redaction.config import RedactionConfig
-from vcond.redaction.contract import GROUP, KeyPressed, Secret, SpokenWord
+from vcond.redaction.contract import GROUP, Conversation, KeyPressed, Secret, SpokenWord
 from vcond.redaction.finding import BUILT_IN, FinderError, finders, found
 from vcond.testing.finders import said
 
@@ -110,13 +111,34 @@ def test_what_is_asked_for_beside_a_card_goes_though_the_engine_lost_the_questio
         (1, "and the key lead lead"),
         (0, "well let me see 6 8 5"),
     )
-    assert left(spoken)[1:3] == ["and the key lead lead", "well let me see _ _ _"]
+    assert left(spoken)[1:3] == ["and the key lead lead", "well let _ _ _ _ _"]
     assert left(said((1, "and the key lead lead"), (0, "well let me see 6 8 5")))[1] == "well let me see 6 8 5"
 
 
 def test_a_number_that_was_misheard_goes_when_it_is_read_back():
     spoken = said((0, "it is do one for 4842"), (1, "I have 2 2 1 8 7 9 7 9 7 2 4 4 2"))
     assert left(spoken) == ["_ _ _ _ _ _", "_ _ _ _ _ _ _ _ _ _ _ _ _ _ _"]
+
+
+def test_a_turn_of_which_nothing_was_understood_goes_beside_a_number():
+    spoken = said((0, "my card number is 4532 0151 1283 0366"), (1, ""), (0, "good bye"))
+    assert left(spoken)[1:] == ["*", "good bye"]
+
+
+def test_who_begins_to_read_back_is_not_heard_whatever_the_engine_made_of_it():
+    talk = (1, "so I wanted to do them and I wanted to fix it")
+    assert left(said((0, "my card number is 4532 0151 1283 0366"), talk))[1] == " ".join("_" * 12)
+    assert left(said((0, "it is a fine day"), talk))[1] == talk[1]
+
+
+def test_a_number_that_the_engine_took_for_prices_goes():
+    assert left(said((0, "by my credit card and for free $1.02, $9.08, $2.01."))) == ["by my credit card _ _ _ _ _ _"]
+
+
+def test_a_turn_that_is_longer_than_its_words_goes_when_they_announce_a_number():
+    (turn,) = said((0, "the number on the card")).turns
+    assert left(Conversation((turn,))) == ["the number on the card"]
+    assert left(Conversation((msgspec.structs.replace(turn, end=turn.end + 5.0),))) == ["*"]
 
 
 def test_what_is_before_digits_that_nobody_announced_goes_within_its_sentence():

@@ -74,7 +74,8 @@ ENGLISH = Language(
             r"(?:three|3|free|four|4|last)(?: or four| or 4)?[ -](?:three |3 |free )?digits?(?: code| number)?",
             r"(?:c ?v ?(?:v|c|2|b|d)s?)(?: 2| two)?",
             r"(?:code|coat|cold|call|digits?|numbers?) (?:on|at|from) the (?:back|mac|bag|black|reverse)",
-            rf"back of (?:the|your|my) {_CARD}",
+            rf"(?:back|mac|mark|bag|black) of (?:the|your|my) {_CARD}",
+            r"last (?:three|3|four|4)",
         ),
         CARD_EXPIRY: (
             r"(?:expiry|expiration|expiring|expire) (?:date|day|month)",

@@ -13,6 +13,7 @@ from vcond import __version__
 from vcond.base.errors import InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
+from vcond.cli.config import config_app
 from vcond.cli.keys import keys_app
 from vcond.cli.ledger import ledger_app
 from vcond.cli.model import model_app
@@ -20,6 +21,7 @@ from vcond.cli.options import DEFAULT, ConfigFile, kept_files, load_all, load_da
 from vcond.cli.outbox import outbox_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
+from vcond.cli.retention import retention_app
 from vcond.cli.token import token_app
 
 app = typer.Typer(
@@ -462,60 +464,11 @@ def demo(
     raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx, view=view)))
 
 
-retention_app = typer.Typer(help="How long what there is of calls stays: [[retention]].", no_args_is_help=True)
 app.add_typer(retention_app, name="retention")
-
-
-@retention_app.command("plan")
-def retention_plan(
-    days: Annotated[float, typer.Option(help="Also what is due in so many days.", min=0, max=36_500)] = 0,
-    config: ConfigFile = DEFAULT,
-    as_json: Json = False,
-) -> None:
-    """Show what the next sweep removes, and from where; nothing is changed."""
-    from vcond.cli.admin_client import ask
-    from vcond.cli.forget import plan_lines
-
-    rows = ask(load_daemon(config).admin_socket, "retention", days=str(days))
-    _print(rows, as_json, plan_lines(rows))
-
-
 app.add_typer(outbox_app, name="outbox")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="keys")
 app.add_typer(token_app, name="token")
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
-
-config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-
-
-@config_app.command("show")
-def config_show(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """Print what is in force and where each key comes from: default, file, variable, credential. No secret is shown."""
-    from vcond.cli.settings import in_force
-
-    rows = in_force(load_all(config))
-    _print(rows, as_json, [f"{row['key']} = {row['value']}  # {row['origin']}" for row in rows])
-
-
-@config_app.command("sample")
-def config_sample() -> None:
-    """Print an example configuration."""
-    from vcond.cli.settings import sample
-
-    print(sample(), end="")
-
-
-@config_app.command("migrate")
-def config_migrate(
-    file: Annotated[Path, typer.Argument(envvar="VCOND_CONFIG", help="The configuration file.")] = DEFAULT,
-    write: Annotated[bool, typer.Option("--write", help="Rewrite the files; without it nothing is changed.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Rename keys of earlier versions, in FILE and in vcond.d beside it; comments and order stay."""
-    from vcond.cli.migrate import lines, migrate, rows
-
-    found = migrate(file, write=write)
-    _print(rows(found), as_json, lines(found, write=write))

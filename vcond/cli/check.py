@@ -112,14 +112,11 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         for name, adapter in adapters.items():
             looked = await _limited(f"adapter {name}", adapter.check())
             told = [_named(one, adapter.name, name) for one in looked]
-            found += [_by_us(one) if one.ours and name in attached else one for one in told]
+            ours = "in use by the running daemon of this configuration"
+            found += [Finding("ok", one.what, ours) if one.ours and name in attached else one for one in told]
         for sink in sinks:
             found += await _limited(f"sink {sink.name}", _sink(sink))
     return found
-
-
-def _by_us(one: Finding) -> Finding:
-    return Finding("ok", one.what, "in use by the running daemon of this configuration")
 
 
 def _named(told: Finding, kind: str, name: str) -> Finding:

@@ -105,7 +105,7 @@ async def _tap(connection: Connection, config: Config) -> AsyncIterator[Finding]
     kind = _kind(config)
     if kind == "file":
         yield _directory(Path(config.directory))
-        yield await _sound_files(connection)
+        yield await _module(connection, "mod_sndfile")
     elif kind != "none":
         yield await _module(connection, MODULES[kind])
         if not config.url:
@@ -205,10 +205,6 @@ def _filesystem(directory: Path) -> str:
     real = str(directory.resolve()) + "/"
     found = [(mount[1], mount[2]) for mount in mounts if len(mount) > 2 and real.startswith(mount[1].rstrip("/") + "/")]
     return max(found, key=lambda one: len(one[0]))[1] if found else ""
-
-
-async def _sound_files(connection: Connection) -> Finding:
-    return await _module(connection, "mod_sndfile")
 
 
 async def _module(connection: Connection, module: str) -> Finding:

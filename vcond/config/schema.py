@@ -37,7 +37,7 @@ class DaemonConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     grace: Seconds = 30
     """Seconds that a call of an earlier run, or of an adapter that is gone, waits to be taken up again."""
     drain: Seconds = 20
-    """On SIGTERM: seconds that calls that go on may take to end before they are left for the next start."""
+    """On SIGTERM: seconds that active calls may take to end before they are left for the next start."""
     max_call_hours: Annotated[float, Meta(gt=0, le=48)] = 12
     """A call longer than this is ended, and says so; what goes on of it is recorded as a call of its own."""
     min_free_mb: Annotated[int, Meta(ge=0)] = 500

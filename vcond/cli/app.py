@@ -334,6 +334,36 @@ def legal_hold(
 
 
 @app.command()
+def subject(
+    who: Annotated[str, typer.Argument(help="tel:+1..., sip:, mailto:, name: or uuid:, or a telephone number.")],
+    config: ConfigFile = DEFAULT,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write this person's copy and a report into this folder.")
+    ] = None,
+    mask_others: Annotated[
+        bool,
+        typer.Option(
+            "--mask-others", help="With --export: nothing of other parties, neither who they are nor what they said."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List every vCon that somebody is in: where it is, who received it, on what basis, when it goes. Exit 1 when there is none."""
+    from vcond.cli import subject as one
+    from vcond.cli.records import records
+
+    with records(config) as opened:
+        if export is not None:
+            from vcond.cli.subject_copy import write_copy
+
+            rows = write_copy(opened, who, export, mask=mask_others)
+        else:
+            rows = one.found(opened, who)
+    _print(rows, as_json, one.lines(rows))
+    raise typer.Exit(0 if rows else 1)
+
+
+@app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
     from vcond.cli.recover import recover as recover_all

@@ -28,6 +28,7 @@ MAY: dict[str, str] = {
     "vcond.base.tls": OPERATOR,
     "vcond.cli": SYSTEM,
     "vcond.cli.replay": OPERATOR,
+    "vcond.cli.audit": OPERATOR,
     "vcond.cli.ledger_export": OPERATOR,
     "vcond.cli.migrate": OPERATOR,
     "vcond.cli.seals": OPERATOR,

@@ -364,6 +364,23 @@ def subject(
 
 
 @app.command()
+def audit(
+    file: OneFile,
+    config: ConfigFile = DEFAULT,
+    trust: Annotated[
+        str, typer.Option("--trust", help="Certificates (PEM) of whoever may have signed it: the signature is checked.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Explain any vCon: who made, heard, changed and signed it, on what basis, until when, and who received it. Exit 1 for a signature that does not hold."""
+    from vcond.cli import audit as one
+
+    told = one.audit(file, config, trust)
+    _print(told, as_json, one.lines(told))
+    raise typer.Exit(1 if any(sign["holds"] is False for sign in told["signed"]) else 0)
+
+
+@app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
     from vcond.cli.recover import recover as recover_all

@@ -80,8 +80,8 @@ def not_told(opened: Opened) -> tuple[dict[tuple[str, str], int], set[tuple[str,
         return {}, set()
     try:
         with storage_errors("read the outbox's database"):
-            waiting = {(one.uuid, one.sink) for one in facts.waiting(db, 1 << 30)}
-            return facts.delivered(db), waiting
+            delivered = facts.delivered(db)  # first: what is delivered and dropped from the queue meanwhile has its row
+            return delivered, {(one.uuid, one.sink) for one in facts.waiting(db, 1 << 30)}
     except StorageError as why:
         with suppress(sqlite3.Error):
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'delivery_facts'").fetchone():

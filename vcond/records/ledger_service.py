@@ -100,6 +100,10 @@ class Records:
                 await self.follow(outbox)
             except StorageError as why:
                 self._say(str(why))
+            except Exception as why:  # a mistake here must not take capture with it
+                if not self.trouble:
+                    log.exception("internal error in the ledger; it is tried again, please report it")
+                self.trouble = type(why).__name__
             else:
                 self.trouble = ""
             await asyncio.sleep(LOOK)

@@ -17,7 +17,7 @@ import structlog
 from vcond.base.errors import StorageError
 from vcond.delivery import facts, rows
 from vcond.delivery.database import open_database, transaction
-from vcond.records import chain, heads
+from vcond.records import chain, heads, ledger_service
 from vcond.records.config import RecordsConfig
 from vcond.records.database import NAME, open_records
 from vcond.records.ledger import Basis, Ledger, Made, Text
@@ -319,6 +319,25 @@ async def test_a_disk_that_is_gone_is_told_of_once_and_nothing_is_dropped(tmp_pa
     ]
     assert one.trouble == "no disk"
     assert facts.waiting(outbox.db, 9)
+    await one.close()
+
+
+async def test_a_mistake_in_the_ledger_takes_nothing_else_with_it(tmp_path: Path, outbox: Outbox, monkeypatch) -> None:
+    one, looks = records(tmp_path), asyncio.Queue()
+    monkeypatch.setattr(ledger_service, "LOOK", 0)
+
+    async def tell(what, change):
+        await looks.put(what)
+        raise KeyError(what)
+
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(one.run(SimpleNamespace(opened=outbox.opened, tell=tell)))
+        for _ in range(3):
+            await looks.get()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert one.trouble == "KeyError"
+    assert [line["event"] for line in logs] == ["internal error in the ledger; it is tried again, please report it"]
     await one.close()
 
 

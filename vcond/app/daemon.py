@@ -156,6 +156,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEAD_START):
                 await supervisor.all_told(self.parts.config.adapters)
+        await forgetting.clear_index(self.parts.records, self.parts.tombstones)
         await self.parts.old_journals.open_outbox()
         await self.parts.old_journals.run()
         await self.parts.forms.clean_left(self.parts.outbox)

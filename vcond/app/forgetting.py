@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import structlog
+
 from vcond.base.errors import StorageError
 from vcond.base.time import SECOND
 from vcond.capture.forgetting import forget
@@ -23,12 +25,17 @@ from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.publish.finisher import Finisher
 from vcond.records.forgetting import NeverError, NotYetError, Place
+from vcond.records.ledger import Ledger
+from vcond.records.ledger_service import Records
+from vcond.records.subjects import Forgotten, SubjectIndex
 from vcond.records.tombstones import Tombstones, of_call, of_key
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches
 from vcond.storage.files import Files
 from vcond.storage.key_store import KeyStore
 from vcond.storage.names import is_uuid
+
+log = structlog.get_logger()
 
 PATIENCE: Final = 10.0
 """Seconds that a vCon which is being made may take before the place counts as not done yet."""
@@ -48,6 +55,7 @@ class Parts(Protocol):
     store: Store
     keys: KeyStore | None
     tombstones: Tombstones
+    records: Records
 
     @property
     def speech(self) -> Speech | Speeches:
@@ -77,15 +85,16 @@ def places(daemon: Parts) -> list[Place]:
     found = [
         At("call", partial(_call, daemon)),
         At("journal", partial(erase_journal, daemon.store), "call"),
-        At("outbox", partial(_outbox, outbox, state), "call"),
+        At("outbox", partial(_outbox, daemon, state), "call"),
         At("forms", partial(_files, state / "forms"), "outbox"),
         At("quarantine", partial(_files, state / "quarantine"), "call"),
     ]
+    found.append(At("index", partial(_index, daemon), "call"))
     if media:
         found.append(At("media", partial(_files, Path(media)), "call"))
     if daemon.keys is not None:
         found.append(At("keys", partial(_keys, daemon.keys)))
-    found += [At(f"sinks.{one.sink}", partial(_sink, outbox, one.sink), "outbox") for one in outbox.sinks()]
+    found += [At(f"sinks.{one.sink}", partial(_sink, daemon, one.sink), "outbox") for one in outbox.sinks()]
     return list(found)
 
 
@@ -120,6 +129,21 @@ def clear(config: Config, keys: KeyStore | None, tombstones: Tombstones) -> int:
     return len(gone)
 
 
+async def clear_index(records: Records, tombstones: Tombstones) -> None:
+    """As ``clear``, in the subject index, which serves nobody before it is asked. What fails is done at the next start."""
+    if not len(tombstones):
+        return
+    try:
+        for vcon in await records.ask(lambda _ledger, index: index.those(lambda uuid: of_call(uuid) in tombstones)):
+            await records.ask(partial(_out_of_index, vcon))
+    except StorageError as why:
+        log.error("cannot look for what was forgotten in the subject index; the next start does", error=str(why))  # noqa: TRY400 - it says it all
+
+
+def _out_of_index(vcon: str, _ledger: Ledger, index: SubjectIndex) -> Forgotten:
+    return index.forget_vcon(vcon)
+
+
 async def _call(daemon: Parts, uuid: str) -> None:
     """What goes on of it in memory: capture, texts that are waited for, a vCon that is being made, who watches."""
     named = forget(daemon.registry, uuid)
@@ -135,10 +159,12 @@ async def _call(daemon: Parts, uuid: str) -> None:
         raise NotYetError("its vCon is being made") from None
 
 
-async def _outbox(outbox: Outbox, state: Path, uuid: str) -> None:
+async def _outbox(daemon: Parts, state: Path, uuid: str) -> None:
     """Files, rows, the WAL. A database that was set aside as damaged is searched: it is the operator's."""
+    outbox = daemon.outbox
     if not outbox.opened.is_set():
         raise NotYetError("the outbox is not open")
+    await daemon.records.follow(outbox)  # what waits there for the ledger names it
     await outbox.eraser.everything(uuid)
     try:
         where = await asyncio.to_thread(_in_broken, state, uuid)
@@ -164,13 +190,22 @@ async def _keys(keys: KeyStore, uuid: str) -> None:
         raise NotYetError(f"cannot erase its key: {why.strerror}") from None
 
 
-async def _sink(outbox: Outbox, name: str, uuid: str) -> None:
+async def _index(daemon: Parts, uuid: str) -> None:
+    """Who was in it, and the secrets of those who are in no other vCon. The ledger keeps that it was, without people."""
+    found = await daemon.records.ask(partial(_out_of_index, uuid))
+    await daemon.records.tell("forgotten", fact=uuid, vcon=uuid)
+    if not found.wiped:
+        raise NotYetError("the index is being read")
+
+
+async def _sink(daemon: Parts, name: str, uuid: str) -> None:
     """By the sink's own way, which proves it where the receiver lets it."""
-    why = await outbox.eraser.at(name, uuid)
+    why = await daemon.outbox.eraser.at(name, uuid)
     if why == "cannot-erase":
         raise NeverError("cannot erase: erase it there yourself")
     if why:
         raise NotYetError(why)
+    await daemon.records.tell("vcon_deleted", fact=name, vcon=uuid, sink=name)
 
 
 def clear_named(folder: Path, uuid: str) -> None:

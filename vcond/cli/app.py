@@ -286,7 +286,12 @@ def export(
 
 @app.command()
 def forget(
-    call: Annotated[str, typer.Argument(help="The id of a call or of one of its vCons, or its beginning.")] = "",
+    call: Annotated[
+        str,
+        typer.Argument(
+            help="The id of a call or of one of its vCons, or its beginning; tel:NUMBER, sip:, mailto: for all of a person."
+        ),
+    ] = "",
     status: Annotated[
         bool, typer.Option("--status", help="List what is not complete, and what is waited for.")
     ] = False,

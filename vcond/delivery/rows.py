@@ -313,6 +313,14 @@ def call_of(db: sqlite3.Connection, uuid: str) -> str | None:
     return row[0] if row else None
 
 
+def known(db: sqlite3.Connection, uuids: Sequence[str]) -> set[str]:
+    """Of these the vCons that there are."""
+    rows = db.execute(
+        "SELECT uuid FROM delivery_vcons WHERE uuid IN (SELECT value FROM json_each(?))", (as_json(uuids),)
+    )
+    return {row[0] for row in rows}
+
+
 def of_call(db: sqlite3.Connection, call: str) -> list[Vcon]:
     """Every vCon of a call, the oldest first."""
     rows = db.execute(

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -141,6 +141,15 @@ class SubjectIndex:
                 self._db.execute("DELETE FROM conversations WHERE id = ?", row)
                 gone = self._drop_lonely([subject for (subject,) in people])
             return Forgotten(gone, 1, wiped(self._db))
+
+    def those(self, wanted: Callable[[str], bool]) -> list[str]:
+        """Of all vCons that it knows the wanted ones."""
+        with storage_errors("read the subject index"):
+            return [
+                vcon
+                for (raw,) in self._db.execute("SELECT vcon FROM conversations")
+                if wanted(vcon := str(UUID(bytes=raw)))
+            ]
 
     def size(self) -> tuple[int, int]:
         """How many identifiers and how many vCons it knows."""

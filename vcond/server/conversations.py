@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 from vcond.base.errors import SEVERAL, AmbiguousError, JournalError, StorageError
+from vcond.call.events import PartyInfo
 from vcond.call.state import Call, fold
 from vcond.capture.live_call import CapturedCall
 from vcond.delivery import Entry, Outbox, rows
@@ -77,6 +78,20 @@ class Conversations:
         told = [one.uuid for one in revisions(state)] if state is not None and state.uuid == call else []
         vcons = dict.fromkeys([*told, *(one.uuid for one in known)])
         return Conversation(call, tuple(vcons), tuple(state.merged) if state is not None else ())
+
+    async def not_published(self, is_in: Callable[[PartyInfo], bool]) -> list[str]:
+        """Calls of which no index tells yet, as their vCon is still to be made: those with a party that ``is_in`` knows.
+
+        Raises StorageError.
+        """
+        found = {call.uuid for call in self._in_memory() if any(is_in(party.told) for party in call.state.parties)}
+        here = await asyncio.to_thread(self._journals)
+        known = await self._outbox.tell("read the outbox", partial(rows.known, uuids=sorted(here)))
+        for uuid in here - known - found:
+            state = await self._state(uuid)
+            if state is not None and state.uuid == uuid and any(is_in(party.told) for party in state.parties):
+                found.add(uuid)
+        return sorted(found)
 
     async def _call(self, wanted: str) -> str:
         """The call that is meant."""

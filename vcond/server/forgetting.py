@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, Protocol
 
 import structlog
 
 from vcond.base.errors import SEVERAL, AmbiguousError
 from vcond.base.time import Instant, rfc3339
+from vcond.call.events import PartyInfo
 from vcond.records.forgetting import Forgetter, Forgetting, Named, row
 from vcond.records.holds import Holds
+from vcond.records.ledger_service import Records
 from vcond.records.receipts import Receipts
 from vcond.records.retention import DAY, Retention
+from vcond.records.subjects import SubjectIndex
 from vcond.server.conversations import SHORTEST, Conversation, Conversations
 from vcond.server.holds import Door
 
 log = structlog.get_logger()
+
+PEOPLE: Final = {"tel", "sip", "sips", "mailto", "name", "uuid"}
+"""What an identifier of a person begins with."""
 
 
 class Parts(Protocol):
@@ -38,6 +46,10 @@ class Parts(Protocol):
     @property
     def receipts(self) -> Receipts:
         """Of what was forgotten."""
+
+    @property
+    def records(self) -> Records:
+        """The subject index."""
 
     @property
     def retention(self) -> Retention:
@@ -70,9 +82,39 @@ class ForgettingAnswers:
     async def _forget(self, query: dict[str, str]) -> Any:
         """A call that is being forgotten already is tried again at once."""
         wanted = query.get("call", "")
+        if wanted.partition(":")[0].lower() in PEOPLE:
+            return _told(await self.forget(await self._with(wanted)))
         if (known := self._known(wanted)) is not None:
             return _told(await self._daemon.forgetter.again(known))
         return _told(await self.forget([await self._daemon.conversations.find(wanted)]))
+
+    async def _with(self, identifier: str) -> list[Conversation]:
+        """Every conversation that somebody is in, also those that have no vCon yet. Raises LookupError, ValueError, StorageError."""
+        records, conversations = self._daemon.records, self._daemon.conversations
+        calls = {one.call for one in await records.ask(lambda _ledger, index: index.find(identifier))}
+        wanted = await records.ask(lambda _ledger, index: index.hash(identifier))
+
+        def look(party: PartyInfo) -> list[str]:
+            return [
+                f"{kind}:{value}"
+                for kind in ("tel", "sip", "mailto", "name", "uuid")
+                if (value := getattr(party, kind)) and not value.lower().startswith("anonymous")
+            ]
+
+        def is_in(index: SubjectIndex, party: PartyInfo) -> bool:
+            for one in look(party):
+                with suppress(ValueError):
+                    if index.hash(one) == wanted:
+                        return True
+            return False
+
+        index = await records.ask(lambda _ledger, index: index)
+        calls.update(await conversations.not_published(partial(is_in, index)))
+        if not calls:
+            raise LookupError(
+                "nobody with this identifier is in a conversation that is known here: nothing was changed"
+            )
+        return [await conversations.of(call) for call in sorted(calls)]
 
     async def _status(self, _: dict[str, str]) -> Any:
         return [_told(one) for one in self._daemon.forgetter.all()]

@@ -10,6 +10,7 @@ import structlog
 
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
 from vcond.records.holds import Hold, Holds
+from vcond.records.ledger_service import Records
 from vcond.server.conversations import Conversations
 
 log = structlog.get_logger()
@@ -24,6 +25,10 @@ class Parts(Protocol):
     @property
     def holds(self) -> Holds:
         """All of them."""
+
+    @property
+    def records(self) -> Records:
+        """The ledger."""
 
     @property
     def conversations(self) -> Conversations:
@@ -51,6 +56,7 @@ class HoldAnswers:
         until = parse_rfc3339(query["until"]) if "until" in query else 0
         call = (await self._daemon.conversations.find(query.get("call", ""))).call
         hold = await asyncio.to_thread(self._daemon.holds.put, call, query.get("reason", ""), until)
+        await self._daemon.records.tell("held", call=call, vcon=call)
         log.warning(
             "call is on legal hold: nothing of it goes", call=call, until=rfc3339(Instant(until)) if until else ""
         )
@@ -65,6 +71,7 @@ class HoldAnswers:
         if hold is None:
             raise LookupError(f"call {call} is not on legal hold: vcond legal-hold lists those that are")
         self._daemon.released(call)
+        await self._daemon.records.tell("released", call=call, vcon=call)
         log.warning("legal hold released: retention and forgetting apply again", call=call)
         return self._row(hold)
 

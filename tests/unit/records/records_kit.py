@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vcond.app.forgetting import clear
+from vcond.app.forgetting import clear, clear_index
 from vcond.app.wiring import Parts
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
@@ -95,8 +95,12 @@ async def edge(made: Config, clock: SteadyClock | None = None) -> AsyncIterator[
     tasks: list[asyncio.Task[None]] = []
     try:
         await asyncio.to_thread(clear, parts.config, parts.keys, parts.tombstones)
+        await clear_index(parts.records, parts.tombstones)
         await parts.old_journals.take_back(())
-        tasks = [asyncio.create_task(each) for each in (parts.speech.run(), parts.finisher.run(), parts.outbox.run())]
+        tasks = [
+            asyncio.create_task(each)
+            for each in (parts.speech.run(), parts.finisher.run(), parts.outbox.run(), parts.records.run(parts.outbox))
+        ]
         await parts.outbox.open()
         await parts.old_journals.run(rest=0)
         yield Edge(parts)
@@ -106,6 +110,7 @@ async def edge(made: Config, clock: SteadyClock | None = None) -> AsyncIterator[
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.forgetter.close()
         await parts.outbox.close()
+        await parts.records.close()
         await parts.store.close()
         parts.forms.close()
         parts.squeezer.close()

@@ -32,6 +32,8 @@ def left_of(root: Path, *uuids: str) -> list[str]:
             continue
         if any(uuid in str(path) for uuid in uuids):
             found.append(f"name {path}")
+        elif path.name.startswith(("records.db", "ledger-heads")):
+            continue  # that it was, and of nobody: test_the_ledger_keeps_that_it_was_and_nobody_who_was_in_it
         elif path.is_file() and any(uuid.encode() in path.read_bytes() for uuid in uuids):
             found.append(f"content {path}")
     return found
@@ -44,7 +46,7 @@ async def test_a_call_that_every_sink_has_is_gone_here_and_there_and_the_receipt
         row = await it.write("forget", call=call)
         assert row["state"] == "complete"
         assert states(row) == dict.fromkeys(
-            ["call", "journal", "outbox", "forms", "quarantine", "sinks.archive", "sinks.second"], "done"
+            ["call", "journal", "outbox", "forms", "quarantine", "index", "sinks.archive", "sinks.second"], "done"
         )
         assert left_of(tmp_path, call) == [], "nor in the database, its WAL and its free pages"
         assert (await it.entry(call), await it.read("forgetting")) == (None, [])
@@ -266,7 +268,8 @@ async def test_an_old_backup_of_the_state_folder_is_emptied_before_anything_of_i
     assert left_of(tmp_path / "state", call)
     assert left_of(tmp_path / "state", live.uuid)
     async with edge(made) as it:
-        assert left_of(tmp_path / "state", call, live.uuid) == []
+        back = left_of(tmp_path / "state", call, live.uuid)
+        assert [one for one in back if "vcond.db" not in one] == [], "what waits there for the ledger names it"
         assert await it.entry(call) is None
         await it.until(lambda: it.stage(other, "kept"))
         assert {path.name[:36] for path in (tmp_path / "folder").iterdir()} == {other}
@@ -315,3 +318,73 @@ def test_what_operators_read(tmp_path: Path):
     told = "\n".join(lines(json.loads(json.dumps(row))))
     assert "sinks.a              pending: unreachable; tried again 2026-11-30T10:00:00Z" in told
     assert "--give-up" in told
+
+
+async def test_the_ledger_keeps_that_it_was_and_nobody_who_was_in_it(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        records = it.parts.records
+        call, other = await it.ended("a", TEL), await it.ended("b", "+442079460958")
+        await records.follow(it.parts.outbox)
+        assert (await it.write("forget", call=call))["state"] == "complete"
+        assert await records.ask(lambda _ledger, index: index.find(TEL)) == []
+        assert [one.vcon for one in await records.ask(lambda _ledger, index: index.find("+44 20 7946 0958"))] == [other]
+        told = await records.ask(lambda ledger, _index: ledger.rows(vcons=[call]))
+        assert [(row["event"], row.get("sink", "")) for row in told][-2:] == [
+            ("forgotten", ""),
+            ("vcon_deleted", "folder"),
+        ]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["tel:+12125550143", "tel:+1 (212) 555-0143", "TEL:+1-212-555-0143", "sip:+12125550143@x"]
+)
+async def test_all_conversations_of_a_person_go_in_whatever_spelling_and_no_others(tmp_path: Path, spelling: str):
+    async with edge(config(tmp_path)) as it:
+        mine = [await it.ended("a", TEL), await it.ended("b", "+1 212 555 0143")]
+        other = await it.ended("c", "+442079460958")
+        live, not_mine = it.call("d", TEL), it.call("e", "+442079460959")
+        await live.journal.flush()
+        row = await it.write("forget", call=spelling)
+        assert row["state"] == "complete"
+        assert {one["call"] for one in row["conversations"]} == {*mine, live.uuid}
+        assert (live.not_recorded, not_mine.not_recorded) == ("it was forgotten", "")
+        assert left_of(tmp_path, *mine, live.uuid) == []
+        assert await it.stage(other, "kept")
+        assert TEL not in json.dumps(await it.read("receipt", id=row["receipt"]))
+        with pytest.raises(LookupError, match="nobody with this identifier"):
+            await it.write("forget", call=spelling)
+
+
+async def test_a_person_of_whom_one_conversation_is_on_hold_is_not_forgotten_by_half(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        free, held = await it.ended("a"), await it.ended("b")
+        await it.write("hold", call=held, reason="case 7")
+        with pytest.raises(HeldError, match=held):
+            await it.write("forget", call=f"tel:{TEL}")
+        assert await it.stage(free, "kept")
+        for nobody in ("tel:", "sip:", "tel:x" * 200):
+            with pytest.raises(ValueError, match=r"."):
+                await it.write("forget", call=nobody)
+
+
+async def test_a_call_that_waits_for_its_texts_is_found_by_who_was_in_it(tmp_path: Path, monkeypatch):
+    async with edge(config(tmp_path)) as it:
+        texts = asyncio.Event()
+
+        async def settled(call: str, seconds: float) -> bool:
+            await texts.wait()
+            return True
+
+        monkeypatch.setattr(it.parts.speech, "settled", settled)
+        call = it.call()
+        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        await it.until(lambda: is_there(tmp_path / "state/journal" / call.uuid / "events.log"))
+        row = await it.write("forget", call=f"tel:{TEL}")
+        assert [one["call"] for one in row["conversations"]] == [call.uuid]
+        texts.set()
+        await it.parts.finisher.idle()
+        assert left_of(tmp_path, call.uuid) == []
+
+
+async def is_there(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0  # noqa: ASYNC240 - of a test's own folder

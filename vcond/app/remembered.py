@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from vcond import __version__
 from vcond.app import plugins
 from vcond.app.forgetting import Parts, places
 from vcond.base.time import Instant
-from vcond.config import Config
+from vcond.config import Config, DaemonConfig, KeysConfig
 from vcond.records.forgetting import Forgetter, Forgetting
 from vcond.records.holds import Hold, Holds
 from vcond.records.receipts import Receipts
@@ -27,10 +28,15 @@ FOLDER: Final = "records"
 
 
 def folder(config: Config) -> Path:
-    """Where it is already; else not in the state folder, whose old backup may come back, if that of the keys is there."""
+    """Where it is already; else not in the state folder, whose old backup may come back, if that of the keys is there.
+
+    The folder of keys that nobody has named belongs to the state folder that nobody has named: a demo beside it has its own.
+    """
     keys, state = Path(config.keys.store), Path(config.vcond.state_dir)
-    there = next((one / FOLDER for one in (keys, state) if (one / FOLDER).is_dir()), None)
-    return there or (keys if keys.is_dir() else state) / FOLDER
+    ours = config.keys.store != KeysConfig().store or config.vcond.state_dir == DaemonConfig().state_dir
+    if not ours or not os.access(keys, os.R_OK | os.W_OK | os.X_OK):
+        return state / FOLDER
+    return next((one / FOLDER for one in (keys, state) if (one / FOLDER).is_dir()), keys / FOLDER)
 
 
 def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:

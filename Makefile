@@ -112,10 +112,11 @@ lock: setup
 	$(COMPILE) --python-version 3.11 --extra embedded --extra siprec --extra webrtc --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
 	$(COMPILE) --python-version 3.11 tests/peers/judges/sdks.in -o tests/peers/judges/sdks.txt
+	$(COMPILE) --python-version 3.11 tests/peers/api/requirements.in -o tests/peers/api/requirements.txt
 	$(COMPILE) --python-version 3.11 tests/peers/s3/requirements.in -o tests/peers/s3/requirements.txt
 	$(COMPILE) --python-version 3.11 docs/site/requirements.in -o docs/site/requirements.txt
 	$(COMPILE) --python-version 3.12 --no-deps tests/peers/judges/judges.in -o tests/peers/judges/judges.txt
-	for peer in whip jambonz; do (cd tests/peers/$$peer && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund) || exit 1; done
+	for peer in whip jambonz page; do (cd tests/peers/$$peer && npm update --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund) || exit 1; done
 	for extra in embedded siprec webrtc; do echo 'hatchling>=1.27' | $(COMPILE) --python-version 3.11 --no-annotate \
 	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 

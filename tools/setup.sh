@@ -108,6 +108,7 @@ if [ "${1:-}" = test ]; then
   vosk_model
   judges
   python_peer sdks tests/peers/judges/sdks.txt "the libraries of platforms, which check signatures with us"
+  python_peer api tests/peers/api/requirements.txt "what drives every route of the API by its description"
   python_peer s3 tests/peers/s3/requirements.txt "a store that speaks S3"
   site
   node_peer whip "libdatachannel, which OBS and others publish with"

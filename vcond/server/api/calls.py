@@ -102,7 +102,7 @@ class Calls:
             Route("POST", "/calls/{call}/resume", "operate", _Resume, CallRow, "Let recording go on.", self._resume),
             Route("GET", "/events", "watch", _Events, str, "Events as they happen (server-sent events).", self._follow, ("text/event-stream",)),
             Route("GET", "/outbox", "operate", _None, list[OutboxRow], "vCons that a sink lacks.", self._door("outbox")),
-            Route("POST", "/outbox/retry", "operate", _Retry, Retried, "Send all dead letters again.", self._write("retry")),
+            Route("POST", "/dead-letters/retry", "operate", _Retry, Retried, "Send all dead letters again.", self._write("retry")),
             Route("GET", "/outbox/{uuid}", "operate", _Vcon, Receipts, "What is known of one vCon's deliveries.", self._door("entry")),
             Route("POST", "/outbox/{uuid}/retry", "operate", _RetryOne, Retried, "Send a vCon that was refused again.", self._write("retry")),
             Route("POST", "/outbox/{uuid}/discard", "operate", _Vcon, Discarded, "Give a dead letter up.", self._write("discard")),

@@ -49,8 +49,8 @@ class Route(NamedTuple):
 
 
 def decoded(route: Route, given: dict[str, Any]) -> Query:
-    """The parameters, typed. Raises ValueError that says which is wrong."""
+    """The parameters, typed: those of a query are texts, those of JSON what they are. Raises ValueError that says which is wrong."""
     try:
-        return msgspec.convert(given, route.takes, strict=False)
+        return msgspec.convert(given, route.takes, strict=route.method != "GET")
     except msgspec.ValidationError as why:
         raise ValueError(str(why)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from vcond.base.errors import StorageError, VcondError
@@ -46,7 +47,9 @@ class Erase:
         writer.queue.discard(self._track)
         writer.sync(self._track)
         for name in self._track.names():
-            writer.discard(name.path)
+            writer.fds.forget(name.path)
+            with suppress(FileNotFoundError):
+                writer.files.delete_one(name.path)  # now, and not from the trash when there is time
             writer.files.sync_folder(name.folder.path)
         self._track.made = False
 

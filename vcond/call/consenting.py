@@ -12,7 +12,7 @@ from vcond.call import events as ev
 from vcond.call.state import Call
 from vcond.call.told_consent import consents_of, is_consent
 from vcond.call.track_recorder import Aside
-from vcond.policy import consent
+from vcond.policy import consent, pausing
 from vcond.policy.consent import Purpose, Terms, Verdict
 
 _TELLS: Final = (ev.PartyJoined, ev.PartyDescribed, ev.Directed, ev.CallAttribute, ev.Tagged, ev.Consent)
@@ -121,6 +121,7 @@ class Review:
         terms = self.terms_of_call(owner.state)
         if terms != consents.terms:
             owner.record(ev.PolicyApplied(at=now, terms=terms))
+        self._pause(now, on=terms is not None and terms.pause)
         if consents.silent:
             return
         for party, purpose in consents.open():
@@ -134,6 +135,18 @@ class Review:
                 self.taken_back(consents.lines_of(party), purpose, since)
         for track in owner.tracks:
             track.consented()
+
+    def tick(self, now: Instant) -> None:
+        """Time passes: a pause whose end was set has come to it."""
+        for pause in pausing.on(self._owner.state.pauses):
+            if pause.until is not None and pause.until <= now:
+                self._owner.emit(ev.RecordingResumed(at=now, by=pause.by, party=pause.party))
+
+    def _pause(self, now: Instant, *, on: bool) -> None:
+        """The rule pauses the call from when it matches, and until it does not any more."""
+        if on is not bool(pausing.made(self._owner.state.pauses, pausing.RULE)):
+            event = ev.RecordingPaused(at=now, by="rule", reason="rule")
+            self._owner.emit(event if on else ev.RecordingResumed(at=now, by="rule"))
 
     def silence(self, parties: Collection[int], purpose: Purpose, since: Instant) -> None:
         """Silence on the tracks of these parties that are being captured."""

@@ -243,9 +243,11 @@ class RecordingPaused(Event, frozen=True, tag="Paused"):
     reason: str = ""
     """A word of whoever paused: ``card``."""
     by: str = ""
-    """``party``, ``operator`` or ``platform``."""
+    """``party``, ``operator``, ``platform`` or ``rule`` (``[[policy]]``)."""
     party: int | None = None
     """The party that paused, when it was one."""
+    until: Instant | None = None
+    """It ends by itself then; None = whoever paused ends it."""
 
 
 class RecordingResumed(Event, frozen=True, tag="Unpaused"):

@@ -20,6 +20,8 @@ class Interval:
     overridden_by: str = ""
     """Who ended a pause that was another's to end; empty = whoever made it did."""
     override_reason: str = ""
+    until: Instant | None = None
+    """When it is to end by itself; None = not."""
 
 
 def touches(intervals: Iterable[Interval], start: Instant, stop: Instant) -> bool:

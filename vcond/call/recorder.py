@@ -291,10 +291,10 @@ class Recorder(CallLog, Generic[T]):
         if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
-        if isinstance(event, ev.RecordingPaused) and pausing.made(
-            self.state.pauses, pausing.Owner(event.by, event.party)
-        ):
-            return
+        if isinstance(event, ev.RecordingPaused):
+            made = pausing.made(self.state.pauses, pausing.Owner(event.by, event.party))
+            if made and not pausing.longer(made, event.until):
+                return
         self.record(_encodable(event))
         if isinstance(event, ev.RecordingPaused):
             for track in self.tracks:

@@ -302,8 +302,11 @@ def _merged_into(call: Call, e: ev.MergedInto) -> bool:
 
 
 def _paused(call: Call, e: ev.RecordingPaused) -> bool:
-    if not pausing.made(call.pauses, pausing.Owner(e.by, e.party)):
-        call.pauses.append(Interval(e.at, reason=e.reason, by=e.by, party=e.party))
+    made = pausing.made(call.pauses, pausing.Owner(e.by, e.party))
+    if not made:
+        call.pauses.append(Interval(e.at, reason=e.reason, by=e.by, party=e.party, until=e.until))
+    elif pausing.longer(made, e.until):
+        made[0].until = e.until
     return True
 
 
@@ -335,10 +338,6 @@ def _policy(call: Call, e: ev.PolicyApplied) -> bool:
     call.consents.terms = e.terms
     call.consents.review(call.parties, e.at)
     return True
-
-
-def _released(call: Call, e: ev.Released) -> bool:
-    return call.consents.release(e.party, e.purpose, e.since)
 
 
 def _interrupted(call: Call, e: ev.Interrupted) -> bool:
@@ -473,7 +472,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[Call, Any], bool]] = {
     ev.Warned: _warned,
     ev.Consent: _consent,
     ev.PolicyApplied: _policy,
-    ev.Released: _released,
+    ev.Released: lambda call, e: call.consents.release(e.party, e.purpose, e.since),
     ev.Interrupted: _interrupted,
     ev.Recovered: _recovered,
     ev.CallEnded: _ended,

@@ -204,6 +204,7 @@ class CallRegistry:
     def _tick_call(self, call: CapturedCall, now: Instant) -> None:
         for track in list(call.tracks):
             track.tick(now)
+        call.review.tick(now)
         if too_old(call, self.config.max_call_hours, now):
             self._cut(call, "limit", now)
         elif (

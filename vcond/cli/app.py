@@ -213,11 +213,13 @@ def pause(
     call: OneCall,
     config: ConfigFile = DEFAULT,
     reason: Annotated[str, typer.Option(help="The reason; the vCon will have it.")] = "",
+    seconds: Annotated[str, typer.Option("--for", help="Seconds after which recording resumes by itself.")] = "",
 ) -> None:
-    """Pause recording of a call until it is resumed."""
+    """Pause recording of a call until it is resumed, or for some seconds."""
     from vcond.cli.admin_client import ask
 
-    render.done(ask(load_daemon(config).admin_socket, "pause", write=True, call=call, reason=reason))
+    socket = load_daemon(config).admin_socket
+    render.done(ask(socket, "pause", write=True, call=call, reason=reason, seconds=seconds))
 
 
 @app.command()

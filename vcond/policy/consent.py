@@ -68,6 +68,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """The key with which a party that was asked, or not yet, agrees. It is no digit of the record then. Empty = none."""
     key_denied: Key = ""
     """The key with which it refuses."""
+    pause: bool = False
+    """Whether recording is paused while a call matches, from then on: ``match = { attributes = { queue = "payments" } }``."""
     expires_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     """Days for which a consent is good, as the record says; 0 = it says nothing of an end."""
 
@@ -77,7 +79,7 @@ def check_terms(terms: Terms) -> None:
     defaults = Terms()
     if terms.mode in {"record", "never"}:
         for key in Terms.__struct_fields__:
-            if key != "mode" and getattr(terms, key) != getattr(defaults, key):
+            if key not in {"mode", "pause"} and getattr(terms, key) != getattr(defaults, key):
                 raise ValueError(f'{key} changes nothing with mode = "{terms.mode}": take it out, or set mode = "ask"')
     if terms.buffer_seconds != defaults.buffer_seconds and terms.until_granted != "buffer":
         raise ValueError('buffer_seconds is for until_granted = "buffer" only')

@@ -7,6 +7,7 @@ is on, and a pause is its owner's to end:
 - A party that has left can end nothing any more: any party may, in its place.
 - A call that was cut off is paused by the same owners in the call that goes on in its place. There the pause of a party is
   nobody's until that party is back; until then any party may end it.
+- A pause whose end was set ends by itself, too. A rule pauses while the call matches it.
 - The operator may end the pauses of all against their wish, by saying so; the vCon names each of them.
 
 What a pause leaves of audio, digits and words is not decided here (``vcond.call``).
@@ -29,12 +30,13 @@ class Owner(NamedTuple):
     """Whose a pause is."""
 
     by: str
-    """``party``, ``operator``, ``platform``."""
+    """``party``, ``operator``, ``platform``, ``rule``."""
     party: int | None = None
     """Index of a party; None for a party of the call before, who is not here yet."""
 
 
 OPERATOR = Owner("operator")
+RULE = Owner("rule")
 
 
 class Pause(Protocol):
@@ -55,6 +57,10 @@ class Pause(Protocol):
     @property
     def stop(self) -> Instant | None:
         """When it ended; None while it is on."""
+
+    @property
+    def until(self) -> Instant | None:
+        """When it ends by itself; None = not."""
 
 
 class Person(Protocol):
@@ -93,6 +99,11 @@ def on(pauses: Iterable[P]) -> list[P]:
 def made(pauses: Iterable[P], owner: Owner) -> list[P]:
     """Of those that are on, the one's own: a second one of the same owner changes nothing."""
     return [pause for pause in on(pauses) if (pause.by, pause.party) == owner]
+
+
+def longer(pauses: Iterable[P], until: Instant | None) -> bool:
+    """Whether a pause of the same owner that is said again lasts longer than any of these. It never gets shorter."""
+    return all(pause.until is not None and (until is None or until > pause.until) for pause in pauses)
 
 
 def may_end(pauses: Iterable[P], owner: Owner, parties: Iterable[Person]) -> list[P]:

@@ -11,7 +11,7 @@ import structlog
 
 from vcond import __version__
 from vcond.base.errors import SEVERAL, AmbiguousError
-from vcond.base.time import Instant, rfc3339
+from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.call import events as ev
 from vcond.call.diagnosis import diagnose
 from vcond.capture.clock import SteadyClock
@@ -43,6 +43,8 @@ log = structlog.get_logger()
 Door = Callable[[dict[str, str]], Awaitable[Any]]
 DOWN_LONG = 300_000_000_000
 """Nanoseconds after which a sink that does not answer keeps the daemon from being ready: a restart is shorter."""
+LONGEST_PAUSE = 86_400
+"""Seconds after which a pause may end by itself, at most."""
 STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
 
@@ -231,7 +233,9 @@ class Status:
 
     async def _pause(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        call.emit(ev.RecordingPaused(at=self._daemon.clock.now(), reason=query.get("reason", "")[:64], by=OPERATOR.by))
+        now, seconds = self._daemon.clock.now(), query.get("seconds", "")
+        until = Instant(now + _seconds(seconds) * SECOND) if seconds else None
+        call.emit(ev.RecordingPaused(at=now, reason=query.get("reason", "")[:64], by=OPERATOR.by, until=until))
         return summary(call.state, call.not_recorded)
 
     async def _resume(self, query: dict[str, str]) -> Any:
@@ -252,6 +256,13 @@ class Status:
         if call is None:
             raise LookupError("no active call with this id")
         return call
+
+
+def _seconds(text: str) -> int:
+    """Raises ValueError that says how many there may be."""
+    if not text.isdecimal() or not 0 < int(text[:6]) <= LONGEST_PAUSE:
+        raise ValueError(f"seconds must be a whole number from 1 to {LONGEST_PAUSE}: {text[:64]!r}")
+    return int(text[:6])
 
 
 async def _figures(outbox: Outbox) -> list[tuple[str, str, int, int]]:

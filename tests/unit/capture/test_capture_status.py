@@ -5,6 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from vcond.call import events as ev
+from vcond.call.matching import Match
+from vcond.capture.rules import Rules
+from vcond.config.schema import PolicyRule
 from vcond.server.status import Status
 from vcond.vcon import build
 
@@ -71,3 +74,43 @@ async def test_a_full_call_can_be_paused_and_let_go_on(house, door, monkeypatch)
         assert not (await door.writes["resume"]({"call": call.uuid}))["paused"], again
     assert (await door.writes["pause"]({"call": call.uuid}))["paused"]
     assert (await door.writes["resume"]({"call": call.uuid}))["paused"], "not for ever"
+
+
+async def test_a_pause_for_some_seconds_ends_by_itself_and_is_only_made_longer(house, door):
+    call = opened(house)
+    await door.writes["pause"]({"call": call.uuid, "seconds": "60"})
+    house.registry.tick(house.now(59))
+    assert call.state.paused
+    await door.writes["pause"]({"call": call.uuid, "seconds": "10"})
+    await door.writes["pause"]({"call": call.uuid, "seconds": "5"})
+    house.registry.tick(house.now(68))
+    assert call.state.paused
+    house.registry.tick(house.now(69))
+    assert not call.state.paused
+    await door.writes["pause"]({"call": call.uuid, "seconds": "5"})
+    await door.writes["pause"]({"call": call.uuid})
+    house.registry.tick(house.now(600))
+    assert call.state.paused
+    assert [pause.stop and pause.stop - house.at(0) for pause in call.state.pauses] == [69 * 10**9, None]
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "1.5", "soon", "86401", "9" * 100])
+async def test_how_long_a_pause_may_last_is_named(house, door, seconds):
+    call = opened(house)
+    with pytest.raises(ValueError, match="seconds must be a whole number from 1 to 86400"):
+        await door.writes["pause"]({"call": call.uuid, "seconds": seconds})
+    assert not call.state.paused
+
+
+async def test_a_rule_pauses_a_call_while_it_matches(house, door):
+    rules = Rules([PolicyRule(match=Match(attributes={"queue": "payments"}), pause=True)])
+    house.registry.terms_of_call = rules.terms_of_call
+    call = opened(house)
+    assert not call.state.paused
+    house.now(1)
+    call.emit(ev.CallAttribute(at=house.at(1), name="queue", value="payments"))
+    assert [(pause.by, pause.start) for pause in call.state.pauses] == [("rule", house.at(1))]
+    assert (await door.writes["resume"]({"call": call.uuid}))["paused_by"] == ["rule"]
+    house.now(2)
+    call.emit(ev.CallAttribute(at=house.at(2), name="queue", value="care"))
+    assert not call.state.paused

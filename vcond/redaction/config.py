@@ -17,8 +17,6 @@ class RedactionConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What looks for secrets: those that vcond brings, and plug-ins by their names."""
     languages: Annotated[tuple[Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")], ...], Meta(min_length=1)] = ("en",)
     """In which languages numbers and questions are read; the first is that of calls of no known language."""
-    region: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")] = "US"
-    """Country of telephone numbers that are said without one, as ISO 3166 has it."""
     tone: bool = False
     """A tone stands where sound was taken out, not silence. Where no text says what was said there is silence in any case."""
     second_look: Literal["try", "must", "off"] = "try"

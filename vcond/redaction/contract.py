@@ -105,8 +105,6 @@ class FinderOptions(msgspec.Struct, frozen=True):
 
     languages: tuple[str, ...] = ("en",)
     """Primary BCP 47 subtags in which numbers and questions are read; the first is that of turns of no known language."""
-    region: str = "US"
-    """ISO 3166 country of telephone numbers that are said without one."""
     settings: Mapping[str, Any] = {}
     """``[redaction.settings.<name>]`` of the configuration, for the finder of that name."""
 

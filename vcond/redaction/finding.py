@@ -39,7 +39,7 @@ def finders(config: RedactionConfig) -> list[Finder]:
 
 
 def _made(name: str, config: RedactionConfig, known: Mapping[str, str]) -> Finder:
-    options = FinderOptions(tuple(config.languages), config.region, config.settings.get(name, {}))
+    options = FinderOptions(config.languages, config.settings.get(name, {}))
     try:
         made: Finder = _class(name, known)(options)
     except VcondError:

@@ -48,6 +48,11 @@ def _made(name: str, config: RedactionConfig, known: Mapping[str, str]) -> Finde
         raise ConfigError(
             f"finder {name!r} cannot be made ({type(why).__name__}): ask its author", "redaction.finders"
         ) from None
+    lacks = [key for key in ("name", "kinds", "find") if not hasattr(made, key)]
+    if lacks:
+        missing = ", ".join(lacks)
+        other = "it may be for another version of vcond; ask its author"
+        raise ConfigError(f"finder {name!r} has no {missing}: {other}", "redaction.finders")
     if any(_KIND.fullmatch(kind) is None for kind in made.kinds):
         raise ConfigError(
             f"finder {name!r} has kinds that are no names (a-z, 0-9, -): ask its author", "redaction.finders"

@@ -257,3 +257,23 @@ def test_a_finder_whose_package_is_missing_is_said_so(monkeypatch):
         monkeypatch.setitem(BUILT_IN, "lacking", target)
         with pytest.raises(error):
             finders(RedactionConfig(finders=("lacking",)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("class Finder:\n    def __init__(self, options): pass\n", "has no name, kinds, find"),
+        ("class Finder:\n    def __init__(self): pass\n", "cannot be made (TypeError)"),
+        (
+            "class Finder:\n    name, kinds, find = 'x', ('No Name',), None\n    def __init__(self, options): pass\n",
+            "no names",
+        ),
+    ],
+)
+def test_a_class_that_is_no_finder_is_refused_before_it_is_shown_anything(lines, says, tmp_path, monkeypatch):
+    module = f"finder_of_{abs(hash(lines))}"
+    (tmp_path / f"{module}.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(BUILT_IN, "odd", f"{module}:Finder")
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        finders(RedactionConfig(finders=("odd",)))

@@ -39,6 +39,9 @@ class Redacting(Protocol):
     def forget(self, uuid: str) -> None:
         """That of this vCon is needed no more. Raises OSError."""
 
+    def close(self) -> None:
+        """Nothing more is made. May be called twice."""
+
 
 class FormedSink:
     """A sink that gets its own content and form of every vCon.
@@ -118,6 +121,8 @@ class FormedSink:
 
     async def close(self) -> None:
         """Let go of connections."""
+        if self._redactor is not None:
+            self._redactor.close()
         await self._sink.close()
 
     def forget(self, uuid: str) -> None:

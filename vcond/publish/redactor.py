@@ -9,14 +9,17 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import VcondError
 from vcond.delivery.outbox_files import MOST
+from vcond.publish.squeezer import stand_back
 from vcond.redaction.contract import Finder
 from vcond.redaction.places import Place
 from vcond.redaction.redact import Redacted, own_uuid, redact
@@ -41,7 +44,7 @@ class Look(Protocol):
 
 
 class Redactor:
-    """Shared by all sinks; one vCon at a time, for a recording in the making takes memory."""
+    """Shared by all sinks. One thread that stands back makes one recording at a time; second looks wait beside it."""
 
     def __init__(
         self,
@@ -58,7 +61,9 @@ class Redactor:
         self._finders, self._tone, self._look, self._must_look = list(finders), tone, look, must_look
         self._folder, self._files = folder, WholeFiles(files or Files())
         self._software = software
-        self._one = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="redact", initializer=stand_back)
+        self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By uuid: two sinks that want the same vCon get the same."""
 
     def uuid(self, original: str) -> str:
         """Of the redacted vCon."""
@@ -66,7 +71,7 @@ class Redactor:
 
     async def redacted(self, record: OutgoingVcon) -> OutgoingVcon:
         """The redacted form of a vCon. Raises Refused when there is none that may leave, Retry while the disk is in trouble."""
-        async with self._one:
+        async with self._under_way.setdefault(record.uuid, asyncio.Lock()):
             try:
                 body = await asyncio.to_thread(self._kept, record.uuid)
                 if body is None:
@@ -81,8 +86,12 @@ class Redactor:
         with contextlib.suppress(FileNotFoundError):
             self._files.files.delete_one(str(self._file(uuid)))
 
+    def close(self) -> None:
+        """Nothing more is made. May be called twice."""
+        self._thread.shutdown(wait=False)
+
     async def _made(self, record: OutgoingVcon) -> bytes:
-        made = await asyncio.to_thread(self._redact, record, ())
+        made = await self._redacts(record, ())
         if self._look is not None:
             made = await self._looked(record, made, self._look)
         metrics.redactions_total.labels("made").inc()
@@ -100,7 +109,7 @@ class Redactor:
                 return made
             log.info("the second look found something: more is taken out", call=record.uuid, places=len(found))
             also += found
-            made = await asyncio.to_thread(self._redact, record, also)
+            made = await self._redacts(record, also)
         metrics.redactions_total.labels("held").inc()
         raise Refused(
             "second-look",
@@ -108,6 +117,9 @@ class Redactor:
             hint='listen to the call (vcond export), then vcond outbox discard it, or set redaction.second_look = "off" and retry',
             asked=False,
         )
+
+    async def _redacts(self, record: OutgoingVcon, also: Sequence[Place]) -> Redacted:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._redact, record, also)
 
     def _redact(self, record: OutgoingVcon, also: Sequence[Place]) -> Redacted:
         """Whatever goes wrong, nothing of it is handed on."""

@@ -6,6 +6,7 @@ times were wrong about, not what the engine never understands.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -25,6 +26,8 @@ from vcond.vcon.model import WTF
 
 PATIENCE: Final = 300.0
 """Seconds that it may wait for a worker with time."""
+REST: Final = 600.0
+"""Seconds without another look after one for which there was no time, so that no backlog of deliveries grows."""
 _LONGEST: Final = 20.0
 """Seconds of an utterance; what is longer is looked at in parts that overlap."""
 _OVERLAP: Final = 2.0
@@ -98,20 +101,30 @@ class SecondLook:
 
     def __init__(self, speech: Speaking, finders: Sequence[Finder], patience: float = PATIENCE) -> None:
         self._speech, self._finders, self._patience = speech, list(finders), patience
+        self._rests = 0.0
+        """Until then, by the loop's clock, nothing is looked at: workers without time for one vCon have none for the next."""
 
     async def __call__(self, made: Redacted) -> list[Place] | None:
         """Where something is still to be heard that was not silenced; None = no worker had time, or one could not tell."""
-        channels = list(_channels(made))
+        now = asyncio.get_running_loop().time()
+        if now < self._rests:
+            return None
+        channels = await asyncio.to_thread(lambda: list(_channels(made)))
         for one in channels:
             self._speech.catch_up(one, list(one.spoken.values()))
         name = _name(made)
         try:
             if channels and not await self._speech.settled(name, self._patience):
+                self._rests = asyncio.get_running_loop().time() + REST
                 return None
         finally:
             self._speech.forget(name)
         if any(len(one.texts) < len(one.spoken) for one in channels):
             return None
+        return await asyncio.to_thread(self._still, made, channels)
+
+    def _still(self, made: Redacted, channels: Sequence[_Channel]) -> list[Place]:
+        """What is found in what was heard now."""
         heard = read(_heard(made, channels))
         return uncovered(places(heard, found(self._finders, heard.conversation)).sound, made.sound)
 

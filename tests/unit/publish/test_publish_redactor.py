@@ -276,6 +276,8 @@ class Same:
 
     def forget(self, uuid: str) -> None: ...
 
+    def close(self) -> None: ...
+
 
 async def test_a_disk_that_does_not_take_it_is_waited_for(tmp_path):
     (tmp_path / "forms").write_text("a file where the folder should be")

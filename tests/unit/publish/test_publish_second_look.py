@@ -98,8 +98,12 @@ async def test_what_the_first_engine_heard_wrong_is_found_and_goes():
 async def test_without_time_or_without_every_text_it_did_not_look():
     made = redact(call(), [CARD])
     late = Speech({}, settles=False)
-    assert await SecondLook(late, [CARD])(made) is None
+    look = SecondLook(late, [CARD])
+    assert await look(made) is None
     assert late.forgotten
+    asked = len(late.asked)
+    assert await look(made) is None
+    assert len(late.asked) == asked, "who had no time for one has none for the next, and deliveries must not queue up"
     assert await SecondLook(Speech({}, fails=True), [CARD])(made) is None
 
 

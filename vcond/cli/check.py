@@ -101,6 +101,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
     found += _seal(config)
     found += _certificates(config)
     found += _same_receiver(sinks)
+    found += _unheard(config, sinks)
     fix = "set record.inline_limit to the sink's max_bytes or less; longer calls are then compressed to fit"
     for small in plugins.too_small(config, sinks):
         what = f"vCons can have record.inline_limit = {config.record.inline_limit} bytes: those of more than "
@@ -200,6 +201,15 @@ def _same_receiver(sinks: Sequence[FormedSink]) -> list[Finding]:
         for at, names in found.items()
         if len(names) > 1
     ]
+
+
+def _unheard(config: Config, sinks: Sequence[FormedSink]) -> list[Finding]:
+    """Redacted vCons have no sound of which no text tells what was said."""
+    if any(choose(one).engine for one in configurations(config.speech)):
+        return []
+    what = "gets redacted vCons, and without a speech engine those have no recording"
+    fix = "set speech.engine: only what is transcribed can be looked through"
+    return [Finding("warning", f"sink {sink.name}", what, fix) for sink in sinks if sink.content == "redacted"]
 
 
 def _name(config: Config) -> list[Finding]:

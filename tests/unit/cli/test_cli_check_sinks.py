@@ -15,12 +15,16 @@ from certificates import certificate
 from cryptography import x509
 from fake_conserver import FakeConserver
 
-from vcond.cli.check import _same_receiver, _sink
+from vcond.cli import check as check_module
+from vcond.cli.check import _same_receiver, _sink, _unheard
 from vcond.cli.owner import as_daemon
+from vcond.config import Config
 from vcond.delivery import FormedSink
 from vcond.delivery.sinks import conserver as module
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
+from vcond.speech.config import SpeechConfig
+from vcond.speech.engine_choice import Choice
 
 KEY, API = "list-key", "api-token"
 
@@ -190,3 +194,16 @@ async def test_a_path_that_is_a_file(tmp_path):
     [found] = await rows(FolderSink(FolderConfig(path=str(tmp_path / "x" / "y"))), tmp_path)
     assert found.level == "error"
     assert str(tmp_path / "x") in found.detail
+
+
+@pytest.mark.parametrize(
+    ("engine", "content", "count"), [("none", "redacted", 1), ("none", "full", 0), ("vosk", "redacted", 0)]
+)
+def test_redacted_vcons_without_an_engine_have_no_recording_and_that_is_said_before(
+    tmp_path, monkeypatch, engine, content, count
+):
+    sink = FormedSink(FolderSink(FolderConfig(path=str(tmp_path))), folder=tmp_path, content=content)
+    monkeypatch.setattr(check_module, "choose", lambda one: Choice("" if one.engine == "none" else one.engine, ""))
+    config = Config(speech=SpeechConfig(engine=engine))
+    found = _unheard(config, [sink])
+    assert [(one.level, one.what) for one in found] == [("warning", "sink folder")] * count

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
-from weakref import WeakValueDictionary
 
 import structlog
 
@@ -32,6 +31,8 @@ log = structlog.get_logger()
 
 ROUNDS: Final = 3
 """Times that a redacted vCon is looked at again, and more of it taken out."""
+WAIT: Final = 120.0
+"""Seconds that a sink waits for it; then it takes others, and this one is tried again later."""
 ENDING: Final = "+redacted"
 """Of the kept file, behind the uuid of the vCon it was made from. No sink has such a name."""
 
@@ -62,7 +63,7 @@ class Redactor:
         self._folder, self._files = folder, WholeFiles(files or Files())
         self._software = software
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="redact", initializer=stand_back)
-        self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._making: dict[str, asyncio.Task[bytes]] = {}
         """By uuid: two sinks that want the same vCon get the same."""
 
     def uuid(self, original: str) -> str:
@@ -70,16 +71,32 @@ class Redactor:
         return own_uuid(original)
 
     async def redacted(self, record: OutgoingVcon) -> OutgoingVcon:
-        """The redacted form of a vCon. Raises Refused when there is none that may leave, Retry while the disk is in trouble."""
-        async with self._under_way.setdefault(record.uuid, asyncio.Lock()):
-            try:
-                body = await asyncio.to_thread(self._kept, record.uuid)
-                if body is None:
-                    body = await self._made(record)
-                    await asyncio.to_thread(self._keep, record.uuid, body)
-            except OSError as why:
-                raise Retry("disk", answer=str(why.strerror)) from None
+        """The redacted form of a vCon. Raises Refused when there is none that may leave, Retry while it is not made.
+
+        What takes longer than a sink is to wait for goes on without it, and is there at a later try.
+        """
+        body = await asyncio.to_thread(self._kept, record.uuid)
+        if body is None:
+            making = self._making.get(record.uuid)
+            if making is None:
+                making = self._making[record.uuid] = asyncio.create_task(
+                    self._make(record), name=f"redact {record.uuid}"
+                )
+                making.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody asks again
+            done, _ = await asyncio.wait({making}, timeout=WAIT)
+            if not done:
+                raise Retry("redacting", answer="its redacted form is being made")
+            self._making.pop(record.uuid, None)
+            body = making.result()
         return OutgoingVcon(own_uuid(record.uuid), body, hashlib.sha512(body).hexdigest())
+
+    async def _make(self, record: OutgoingVcon) -> bytes:
+        try:
+            body = await self._made(record)
+            await asyncio.to_thread(self._keep, record.uuid, body)
+        except OSError as why:
+            raise Retry("disk", answer=str(why.strerror)) from None
+        return body
 
     def forget(self, uuid: str) -> None:
         """The kept file of a vCon goes. Raises OSError."""
@@ -88,6 +105,8 @@ class Redactor:
 
     def close(self) -> None:
         """Nothing more is made. May be called twice."""
+        for making in self._making.values():
+            making.cancel()
         self._thread.shutdown(wait=False)
 
     async def _made(self, record: OutgoingVcon) -> bytes:

@@ -199,22 +199,22 @@ async def test_wherever_it_was_interrupted_the_next_start_sends_the_same_redacte
     def seal(plain: bytes) -> bytes:
         seals.append(plain)
         if step == "kept":
-            raise KeyboardInterrupt
+            raise Killed
         return b"sealed %d " % len(seals) + plain
 
     class Dying(Files):
         def rename(self, old: str, new: str) -> None:
             if step == "made" and new.endswith("+redacted"):
-                raise KeyboardInterrupt
+                raise Killed
             super().rename(old, new)
 
     async def answer(record):
         if step == "sealed":
-            raise KeyboardInterrupt
+            raise Killed
         return await MemorySink("x").answer(record)
 
     sink.answer = answer
-    with pytest.raises(KeyboardInterrupt) if step != "sent" else nothing():
+    with pytest.raises(Killed) if step != "sent" else nothing():
         await wants(sink, redactor(tmp_path, files=Dying()), tmp_path, seal=seal).deliver(outgoing(1))
     step = ""
     before = len(seals)
@@ -224,6 +224,10 @@ async def test_wherever_it_was_interrupted_the_next_start_sends_the_same_redacte
     assert len(seals) - before <= 1
     assert leaked(sink) == set()
     assert all(hidden_in(each, [SECRET]) == set() for each in seals)
+
+
+class Killed(BaseException):
+    """Nobody handles it."""
 
 
 class nothing:  # noqa: N801 - a context
@@ -296,6 +300,31 @@ async def test_what_is_kept_is_encrypted_where_everything_is(tmp_path, monkeypat
 
     await wants(Receiver("one"), redactor(tmp_path, files=Door()), tmp_path).deliver(outgoing(1))
     assert written == [f"{uuid_of(1)}+redacted"]
+
+
+def test_what_takes_long_holds_up_no_sink_and_is_made_once(tmp_path):
+    async def main():
+        go = asyncio.Event()
+
+        class Slow(Looks):
+            async def __call__(self, made: Any) -> list[Place] | None:
+                await go.wait()
+                return await super().__call__(made)
+
+        look, sink = Slow([]), Receiver("one")
+        one = wants(sink, redactor(tmp_path, look=look), tmp_path)
+        for _ in range(2):
+            with pytest.raises(Retry) as why:
+                await one.deliver(outgoing(1))
+            assert (why.value.reason, why.value.whole_sink) == ("redacting", False)
+        go.set()
+        await one.deliver(outgoing(1))
+        assert (look.saw, len(sink.tried)) == (1, 1)
+        await one.deliver(outgoing(1))
+        assert look.saw == 1
+        await one.close()
+
+    run_virtual(main())
 
 
 PLACE = Place("card", 0, 0, -1, 1.0, 2.0)

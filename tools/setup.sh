@@ -14,7 +14,7 @@ unstarted() ( # run a command; services that it installs are neither started nor
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
   fi
   DEBIAN_FRONTEND=noninteractive "$@"
-  for service in coturn janus prometheus rtpengine-daemon; do
+  for service in coturn janus nats-server prometheus rtpengine-daemon; do
     for now in "$@"; do [ "$now" != "$service" ] || systemctl -q disable "$service" || true; done
   done
 )
@@ -94,6 +94,7 @@ if [ "${1:-}" = test ]; then
   need "command -v turnserver" coturn
   need "command -v sipp" sip-tester
   need "command -v rtpengine" rtpengine-daemon
+  need "command -v nats-server" nats-server
   need "command -v node" nodejs
   need "command -v npm" npm
   need "command -v espeak-ng" espeak-ng

@@ -61,6 +61,12 @@ type = "http_put"
 url = "https://dav.example.org/{{uuid}}.json"
 token = "${{file:/etc/vcond/dav.key}}"
 [[sinks]]
+type = "nats"
+url = "tls://bus.example.org"
+stream = "CALLS"
+user = "edge"
+password = "{HUSH}"
+[[sinks]]
 type = "s3"
 url = "https://minio.example.org"
 bucket = "archive"
@@ -80,6 +86,8 @@ HERE = {
     "conserver": ["  calls: <what is in /etc/vcond/conserver.key>", "- calls", 'ingress_lists = ["calls"]',
                   'token = "${file:/etc/vcond/conserver.key}"'],
     "webhook": ['url = "https://hooks.example.org/x"', 'secret = "${credential:webhook-secret}"'],
+    "nats": ['url = "tls://bus.example.org"', "nats stream add CALLS", "user: edge, password: <password of vcond's configuration>",
+             'password = "${credential:nats-password}"'],
     "s3": ['url = "https://minio.example.org"', "arn:aws:s3:::archive/*", 'secret_key = "${credential:s3-secret}"'],
     "http_put": ['url = "https://dav.example.org/{uuid}.json"', 'token = "${file:/etc/vcond/dav.key}"'],
 }  # fmt: skip

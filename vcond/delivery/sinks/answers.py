@@ -230,15 +230,20 @@ def not_reached(why: Exception, at: URL) -> Retry:
     )
 
 
+def certificate(cause: ssl.SSLCertVerificationError) -> tuple[str, str, str]:
+    """Reason, what is wrong with it, what mends it."""
+    code = cause.verify_code
+    return _TLS.get(
+        _TLS_LIKE.get(code, code),
+        ("tls", f"its certificate is not accepted ({cause.verify_message})", "check the receiver's certificate"),
+    )
+
+
 def _tls(why: aiohttp.ClientSSLError, where: str) -> Retry:
     """Certificates by what is wrong with them; else whether the other side speaks TLS at all."""
     cause = why.certificate_error if isinstance(why, aiohttp.ClientConnectorCertificateError) else why.os_error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        code = cause.verify_code
-        reason, what, hint = _TLS.get(
-            _TLS_LIKE.get(code, code),
-            ("tls", f"its certificate is not accepted ({cause.verify_message})", "check the receiver's certificate"),
-        )
+        reason, what, hint = certificate(cause)
     else:
         name = getattr(cause, "reason", None) or type(cause).__name__
         if name in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:

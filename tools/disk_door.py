@@ -37,6 +37,7 @@ MAY: dict[str, str] = {
     "vcond.config.host": SYSTEM,
     "vcond.config.load": OPERATOR,
     "vcond.delivery.database": "SQLite opens its file by itself; made before, so that its mode does not follow the umask",
+    "vcond.delivery.sinks.sftp": "a key that an operator names; the other files are on the other machine",
     "vcond.demo.call": OURS,
     "vcond.demo.child": "logs of the processes of a demo, which die with it",
     "vcond.demo.run": "reads what a demo has made",

@@ -17,6 +17,7 @@ unstarted() ( # run a command; services that it installs are neither started nor
   for service in coturn janus nats-server prometheus rtpengine-daemon; do
     for now in "$@"; do [ "$now" != "$service" ] || systemctl -q disable "$service" || true; done
   done
+  for now in "$@"; do [ "$now" != openssh-server ] || systemctl -q disable ssh || true; done
 )
 
 missing=
@@ -95,6 +96,7 @@ if [ "${1:-}" = test ]; then
   need "command -v sipp" sip-tester
   need "command -v rtpengine" rtpengine-daemon
   need "command -v nats-server" nats-server
+  need "test -x /usr/sbin/sshd" openssh-server
   need "command -v node" nodejs
   need "command -v npm" npm
   need "command -v espeak-ng" espeak-ng

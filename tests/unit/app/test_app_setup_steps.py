@@ -67,6 +67,11 @@ stream = "CALLS"
 user = "edge"
 password = "{HUSH}"
 [[sinks]]
+type = "sftp"
+host = "files.example.org"
+user = "edge"
+password = "{HUSH}"
+[[sinks]]
 type = "s3"
 url = "https://minio.example.org"
 bucket = "archive"
@@ -88,6 +93,7 @@ HERE = {
     "webhook": ['url = "https://hooks.example.org/x"', 'secret = "${credential:webhook-secret}"'],
     "nats": ['url = "tls://bus.example.org"', "nats stream add CALLS", "user: edge, password: <password of vcond's configuration>",
              'password = "${credential:nats-password}"'],
+    "sftp": ['host = "files.example.org"', "Match User edge"],
     "s3": ['url = "https://minio.example.org"', "arn:aws:s3:::archive/*", 'secret_key = "${credential:s3-secret}"'],
     "http_put": ['url = "https://dav.example.org/{uuid}.json"', 'token = "${file:/etc/vcond/dav.key}"'],
 }  # fmt: skip

@@ -16,7 +16,7 @@ from vcond.delivery.sinks.folder import FolderSink
 from vcond.redaction.config import RedactionConfig
 
 HERE = "sink_plugins_of_a_test"
-OURS = ["conserver", "folder", "http_put", "nats", "s3", "webhook"]
+OURS = ["conserver", "folder", "http_put", "nats", "s3", "sftp", "webhook"]
 SINK = """
 import msgspec
 class Config(msgspec.Struct):

@@ -188,12 +188,12 @@ async def _sink(sink: FormedSink) -> AsyncIterator[Finding]:
 
 
 def _same_receiver(sinks: Sequence[FormedSink]) -> list[Finding]:
-    """Sinks that send to one conserver: it keeps one copy of a uuid, whichever chain works on it."""
+    """Sinks that send to one place: it keeps one copy of a uuid, whichever chain or form it was for."""
     found: dict[str, list[str]] = {}
     for sink in sinks:
         if sink.address:
             found.setdefault(sink.address, []).append(sink.name)
-    fix = "use one sink with one list, and let the chain of that list pass vCons on to others"
+    fix = "use one sink (of a conserver: with one list, whose chain passes vCons on to others), or places of their own"
     return [
         Finding(
             "warning", f"sinks {', '.join(names)}", f"all deliver to {at}: each delivery replaces the one before", fix

@@ -56,12 +56,12 @@ def test_the_sample_configuration_is_true(tmp_path: Path):
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     for name in set(re.findall(r"\$\{credential:([^}]+)\}", sample)):
-        (credentials / name).write_text("a-secret-of-more-than-thirty-two-bytes")
+        (credentials / name).write_text("YS1zZWNyZXQtb2YtbW9yZS10aGFuLXRoaXJ0eS10d28tYnl0ZXMu")
     file.write_text(file.read_text().replace('form = "signed"', 'form = "plain"'))  # there are no keys here
     config = load(file, {"CREDENTIALS_DIRECTORY": str(credentials)}).config
     assert sorted(adapters(config)) == sorted(PAGES)
     assert {page.parent for page in PAGES.values()} == {path for path in TOP.glob("adapters/*") if path.is_dir()}
-    assert [sink.name for sink in sinks(config, clock=SteadyClock().now)] == ["folder", "conserver"]
+    assert [sink.name for sink in sinks(config, clock=SteadyClock().now)] == ["folder", "conserver", "webhook"]
 
 
 def test_each_adapters_sample_is_true(tmp_path: Path):

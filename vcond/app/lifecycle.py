@@ -124,7 +124,10 @@ class Lifecycle:
         for task in left:
             if not task.done():
                 self.hung = True
-                logger.error("adapter did not clean up in time; taps may be left in its system", task=task.get_name())
+                logger.error(
+                    "adapter did not clean up in time; taps may be left in its system until the next start",
+                    task=task.get_name(),
+                )
 
     async def finish(self) -> None:
         """Calls that ended reach the outbox; not when it is urgent."""

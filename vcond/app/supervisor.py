@@ -86,14 +86,14 @@ class Supervisor:
             began = self._registry.clock.now()
             try:
                 await adapter.run(host)
-                logger.error("adapter stopped unexpectedly", adapter=name)
+                logger.error("adapter stopped unexpectedly; restarting it", adapter=name)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
                 logger.exception("internal error in an adapter; please report it", adapter=name)
             except VcondError as why:
-                logger.error("adapter failed", adapter=name, error=words(str(why)))  # noqa: TRY400 - the message says it all
+                logger.error("adapter failed; restarting it", adapter=name, error=words(str(why)))  # noqa: TRY400 - the message says it all
             except Exception:
                 logger.exception("internal error in an adapter; please report it", adapter=name)
             if self._letting_go:

@@ -158,7 +158,10 @@ class RecordedCall(CallEvents[L]):
         if len(self._host.open_calls()) >= self._selecting.max_calls:
             self.refuse("limit", at)
             self._host.dropped("call", "limit")
-            self._host.log.error("call not recorded: max_calls reached", max_calls=self._selecting.max_calls)
+            self._host.log.error(
+                "call not recorded: max_calls reached", max_calls=self._selecting.max_calls,
+                hint="raise max_calls of this adapter if the machine has room for more",
+            )  # fmt: skip
             return
         way = self._way(first, [leg for leg in legs if leg is not first])
         since = at if self.late else Instant(max(first.created, first.came))

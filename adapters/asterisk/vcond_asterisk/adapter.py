@@ -306,8 +306,12 @@ async def _look_after(host: AdapterHost, attachment: Attachment, manager: TapMan
         if media.odd > odd:
             host.dropped("frame", "wrong-format", media.odd - odd)
             host.log.warning(
-                "audio frames of the wrong format rejected", count=media.odd - odd, expected_rate=media.rate
-            )
+                "audio frames of the wrong format rejected", count=media.odd - odd, expected_rate=media.rate,
+                hint="adapters.asterisk.rate = 16000 needs Asterisk 20.17, 22.7, 23.1 or newer",
+            )  # fmt: skip
         if media.strangers > strangers:
-            host.log.warning("rejected unexpected AudioSocket connections", count=media.strangers - strangers)
+            host.log.warning(
+                "rejected unexpected AudioSocket connections", count=media.strangers - strangers,
+                hint="keep adapters.asterisk.bind on loopback, or in a network that only the PBX reaches",
+            )  # fmt: skip
         odd, strangers = media.odd, media.strangers

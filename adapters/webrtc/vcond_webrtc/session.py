@@ -103,7 +103,7 @@ class Session:
         try:
             yield
         except Exception as why:  # noqa: BLE001 - whatever it is; no text, it may be private
-            self._host.log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
+            self._host.log.error("internal error in a session; please report it", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
             self.end("error")
 
     def _join(self) -> Presence | None:

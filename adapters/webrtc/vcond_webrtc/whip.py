@@ -159,7 +159,7 @@ class Endpoint:
             await session.run()
         except Exception as why:  # noqa: BLE001 - one publisher must not take the others along; no text, it may be private
             self._host.dropped("session", "error")
-            log.error("session failed", kind=type(why).__name__)  # noqa: TRY400 - no traceback for the same reason
+            log.error("internal error in a session; please report it", kind=type(why).__name__)  # noqa: TRY400 - no traceback for the same reason
         finally:
             del self._sessions[session.name]
             self._quotas.leave(quota_keys)

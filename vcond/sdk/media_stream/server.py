@@ -95,7 +95,10 @@ class MediaStreams:
         limits = self._limits
         if self._closed or self._streams >= limits.streams:
             self._host.dropped("stream", "stopping" if self._closed else "limit")
-            self._host.log.warning("stream refused: too many streams", streams=self._streams, limit=limits.streams)
+            self._host.log.warning(
+                "stream refused: vcond is stopping" if self._closed else "stream refused: too many streams",
+                streams=self._streams, limit=limits.streams,
+            )  # fmt: skip
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         why = self._vouch(request)
         if why:

@@ -14,6 +14,7 @@ from vcond.base.errors import InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
 from vcond.cli.config import config_app
+from vcond.cli.files import files_app
 from vcond.cli.keys import keys_app
 from vcond.cli.ledger import ledger_app
 from vcond.cli.model import model_app
@@ -34,12 +35,6 @@ app = typer.Typer(
 )
 
 OneCall = Annotated[str, typer.Argument(help="A call's id or its beginning.")]
-OneFile = Annotated[Path, typer.Argument(help="A vCon file.")]
-
-
-def _say(line: str) -> None:
-    if line:
-        print(line)
 
 
 def _version(wanted: bool) -> None:
@@ -371,23 +366,6 @@ def subject(
 
 
 @app.command()
-def audit(
-    file: OneFile,
-    config: ConfigFile = DEFAULT,
-    trust: Annotated[
-        str, typer.Option("--trust", help="Certificates (PEM) of whoever may have signed it: the signature is checked.")
-    ] = "",
-    as_json: Json = False,
-) -> None:
-    """Explain any vCon: who made, heard, changed and signed it, on what basis, until when, and who received it. Exit 1 for a signature that does not hold."""
-    from vcond.cli import audit as one
-
-    told = one.audit(file, config, trust)
-    _print(told, as_json, one.lines(told))
-    raise typer.Exit(1 if any(sign["holds"] is False for sign in told["signed"]) else 0)
-
-
-@app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
     from vcond.cli.recover import recover as recover_all
@@ -412,94 +390,7 @@ def replay(
     raise typer.Exit(0 if valid else 1)
 
 
-@app.command()
-def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], as_json: Json = False) -> None:
-    """Check vCons against draft-ietf-vcon-vcon-core-04. Exit 1 if one has errors."""
-    from vcond.cli.vcons import validate_files
-
-    rows, lines, errors = validate_files(files)
-    _print(rows, as_json, lines)
-    raise typer.Exit(1 if errors else 0)
-
-
-Out = Annotated[Path | None, typer.Option(help="Output file; default: standard output.")]
-
-
-@app.command()
-def convert(file: OneFile, out: Out = None) -> None:
-    """Update a vCon of syntax 0.0.1 to 0.4.0 to the current form."""
-    from vcond.cli import seals
-
-    _say(seals.convert(file, out))
-
-
-@app.command()
-def redact(
-    file: OneFile,
-    out: Out = None,
-    config: ConfigFile = DEFAULT,
-    tone: Annotated[bool, typer.Option("--tone", help="A tone instead of silence where sound is taken out.")] = False,
-    finders: Annotated[
-        str, typer.Option(help="What looks for secrets, with commas between, in place of redaction.finders.")
-    ] = "",
-) -> None:
-    """Take card numbers, codes and other secrets out of a vCon, also one made elsewhere; signed when [seal] has a key."""
-    from vcond.cli.redacting import redact_file
-
-    _say(redact_file(file, out, config=config, tone=tone, names=finders))
-
-
-@app.command()
-def sign(
-    file: OneFile,
-    key: Annotated[str, typer.Option(help="Private key, PEM.")],
-    cert: Annotated[str, typer.Option(help="Certificate chain, PEM, leaf first.")],
-    out: Out = None,
-    algorithm: Annotated[str, typer.Option(help="RS256, PS256 or ES256.")] = "RS256",
-    alg_twice: Annotated[
-        bool, typer.Option("--alg-twice", help="Repeat alg in the unprotected header, as python-vcon needs it.")
-    ] = False,
-) -> None:
-    """Sign a vCon (JWS, core-04 section 5.2)."""
-    from vcond.cli import seals
-
-    _say(seals.sign(file, out, key=key, certificates=cert, algorithm=algorithm, alg_twice=alg_twice))
-
-
-@app.command()
-def verify(
-    file: OneFile,
-    trust: Annotated[str, typer.Option(help="Trusted certificates, PEM.")],
-    chain: Annotated[str, typer.Option(help="The signer's certificates, when the vCon only names them (x5u).")] = "",
-    out: Annotated[Path | None, typer.Option(help="Write the unsigned vCon here.")] = None,
-) -> None:
-    """Verify a signed vCon. Exit 2 with the reason if it is not valid."""
-    from vcond.cli import seals
-
-    print("\n".join(seals.verify(file, out, trust=trust, chain=chain)))
-
-
-@app.command()
-def encrypt(
-    file: OneFile,
-    to: Annotated[list[str], typer.Option(help="Certificate or public key of a reader, PEM. May be repeated.")],
-    out: Out = None,
-    packed: Annotated[bool, typer.Option("--gzip", help="Compress before encrypting.")] = False,
-) -> None:
-    """Encrypt a signed vCon (JWE, core-04 section 5.3)."""
-    from vcond.cli import seals
-
-    _say(seals.encrypt(file, out, to=to, packed=packed))
-
-
-@app.command()
-def decrypt(
-    file: OneFile, key: Annotated[str, typer.Option(help="The reader's private key, PEM.")], out: Out = None
-) -> None:
-    """Decrypt a vCon. The result is a signed vCon; verify it before you trust it."""
-    from vcond.cli import seals
-
-    _say(seals.decrypt(file, out, key=key))
+app.registered_commands += files_app.registered_commands
 
 
 @app.command()

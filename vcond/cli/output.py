@@ -20,3 +20,9 @@ def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:
     else:
         for line in lines:
             print("".join(char if char.isprintable() or char in "\n\t" else " " for char in line))
+
+
+def say(line: str) -> None:
+    """Print a line; nothing when it is empty."""
+    if line:
+        print(line)

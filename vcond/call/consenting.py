@@ -115,6 +115,22 @@ class Review:
         for consent_ in said or ():
             owner.emit(consent_)
 
+    def spoken(self, text: ev.Transcribed) -> None:
+        """What an utterance means, of a party that has not answered yet; its place in the recording is the moment of it."""
+        state = self._owner.state
+        of = state.speech.get(text.utterance)
+        answer = consent.by_words(state.consents.terms, text.text, text.language)
+        if of is None or answer is None:
+            return
+        track = state.tracks[of.utterance.track]
+        if (
+            state.consents.state_of(track.party, "recording") in {"unknown", "asked"}
+            and not state.parties[track.party].told.several
+        ):
+            evidence = {"text": text.text, "language": text.language, "engine": text.engine, "model": text.model}
+            at = state.at(of.utterance.start, track.rate)
+            self._owner.emit(ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence))
+
     def look(self) -> None:
         """Which rule the call matches, and what may be kept of each party now, and might until now."""
         owner, consents, now, before = self._owner, self._owner.state.consents, self._owner.now(), self._withheld

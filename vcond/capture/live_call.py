@@ -142,6 +142,8 @@ class CapturedCall(Recorder[CapturedTrack]):
                 text = event.text if isinstance(event, ev.Transcribed) else ""
                 since, until = (track.at(at - track.shift) for at in (of.utterance.start, of.utterance.stop))
                 self.show_words("final", track.party, since, until, text)
+        if isinstance(event, ev.Transcribed):
+            self.review.spoken(event)
 
     # What a recorder asks of whoever keeps the call.
 

@@ -15,6 +15,7 @@ What that leaves of audio, words, digits and names is not decided here (``vcond.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Final, Literal, get_args
@@ -29,6 +30,16 @@ Key = Literal["", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 REFUSED: Final = frozenset({"denied", "withdrawn"})
 
+Phrases = Annotated[
+    dict[
+        Annotated[str, Meta(max_length=35)],
+        Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=200)], ...], Meta(min_length=1, max_length=100)],
+    ],
+    Meta(max_length=50),
+]
+"""By language (BCP 47)."""
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_BETWEEN: Final = re.compile(r"[\W_]+")
 MOST_EVIDENCE: Final = 16
 LONGEST_NAME, LONGEST_VALUE = 64, 1024
 """How much a proof may have: items, and characters of one."""
@@ -68,6 +79,11 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """The key with which a party that was asked, or not yet, agrees. It is no digit of the record then. Empty = none."""
     key_denied: Key = ""
     """The key with which it refuses."""
+    words_granted: Phrases = {}
+    """What a party may say to agree, by language, as its whole utterance: ``{ en = ["yes you may"] }``. Needs ``until_granted =
+    "keep"``: else nothing of it is transcribed before it has agreed."""
+    words_denied: Phrases = {}
+    """What it may say to refuse, anywhere in an utterance."""
     pause: bool = False
     """Whether recording is paused while a call matches, from then on: ``match = { attributes = { queue = "payments" } }``."""
     expires_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
@@ -87,6 +103,13 @@ def check_terms(terms: Terms) -> None:
         raise ValueError("key_granted and key_denied are the same key")
     if terms.until_granted == "buffer" and "recording" not in terms.purposes:
         raise ValueError('until_granted = "buffer" needs "recording" among purposes: without it audio is kept anyway')
+    for key in ("words_granted", "words_denied"):
+        if getattr(terms, key) and terms.until_granted != "keep":
+            raise ValueError(f'{key} needs until_granted = "keep": else no word is heard before consent')
+        if wrong := [one for one in getattr(terms, key) if not _LANGUAGE.fullmatch(one)]:
+            raise ValueError(f"{key}: {wrong[0]!r} is no language; write en or de-CH")
+        if any(not _plain(one) for phrases in getattr(terms, key).values() for one in phrases):
+            raise ValueError(f"{key} has a phrase without a letter")
     if len(set(terms.purposes)) != len(terms.purposes):
         raise ValueError("purposes names one twice")
 
@@ -133,6 +156,25 @@ def by_key(terms: Terms | None, button: str) -> Literal["granted", "denied"] | N
     if terms is None or not button:
         return None
     return "granted" if button == terms.key_granted else "denied" if button == terms.key_denied else None
+
+
+def by_words(terms: Terms | None, text: str, language: str) -> Literal["granted", "denied"] | None:
+    """What an utterance means. ``language``: BCP 47; of one that is not known all phrases count."""
+    if terms is None or not (said := _plain(text)):
+        return None
+    of = language.casefold().split("-")[0]
+
+    def phrases(by: Mapping[str, Sequence[str]]) -> list[str]:
+        return [_plain(one) for key, some in by.items() if not of or key.casefold().split("-")[0] == of for one in some]
+
+    if any(f" {one} " in f" {said} " for one in phrases(terms.words_denied)):
+        return "denied"
+    return "granted" if said in phrases(terms.words_granted) else None
+
+
+def _plain(text: str) -> str:
+    """Words apart by one space, without case and punctuation."""
+    return _BETWEEN.sub(" ", text.casefold()).strip()
 
 
 def unreachable(matches: Sequence[object], everything: object) -> tuple[int, int] | None:

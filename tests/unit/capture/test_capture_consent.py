@@ -238,3 +238,22 @@ async def test_a_refusal_reaches_what_an_earlier_run_wrote(house):
     first, second = await talk.on_disk()
     assert first <= GONE
     assert second > 0.9
+
+
+async def test_words_are_consent_with_their_place(house):
+    talk = Talk(
+        house,
+        Terms(mode="ask", until_granted="keep", words_granted={"en": ("yes you may",)}, words_denied={"en": ("no",)}),
+    )
+    talk.speak(4)
+    for track, text in enumerate(("Yes, you may.", "no thanks")):
+        number = talk.call.next_utterance()
+        heard = ev.Utterance(at=house.at(4), utterance=number, track=track, start=2 * RATE, stop=3 * RATE)
+        talk.tracks[track].emit(heard)
+        said = ev.Transcribed(at=house.at(4), utterance=number, engine="e", model="m", text=text, language="en")
+        talk.tracks[track].emit(said)
+    found = [(one.party, one.state, one.how, one.at) for one in talk.call.state.consents.said]
+    assert found == [(0, "granted", "words", house.at(2)), (1, "denied", "words", house.at(2))]
+    first, second = await talk.on_disk()
+    assert first > 0.9
+    assert second <= GONE

@@ -14,6 +14,7 @@ from vcond.policy.consent import (
     Verdict,
     bounded,
     by_key,
+    by_words,
     check_evidence,
     follows,
     verdict,
@@ -92,6 +93,10 @@ def test_evidence_is_bounded_and_too_much_of_it_is_named():
         ([{"mode": "ask", "purposes": []}], "purposes"),
         ([{"mode": "ask", "purposes": ["recording", "recording"]}], "purposes"),
         ([{"mode": "perhaps"}], "mode"),
+        ([{"mode": "ask", "words_granted": {"en": ["yes"]}}], "words_granted"),
+        ([{"mode": "ask", "until_granted": "keep", "words_granted": {"": ["yes"]}}], "words_granted"),
+        ([{"mode": "ask", "until_granted": "keep", "words_denied": {"en": []}}], "words_denied"),
+        ([{"mode": "ask", "until_granted": "keep", "words_denied": {"en": ["..."]}}], "words_denied"),
         ([{"key_granted": "12"}], "key_granted"),
         ([{"mode": "ask", "expires_days": -1}], "expires_days"),
         ([{"mode": "ask", "phrases": []}], "phrases"),
@@ -115,3 +120,20 @@ def test_rules_that_go_together_are_taken():
 def test_terms_of_a_newer_version_are_read():
     plain = {**msgspec.to_builtins(ASK), "beep": True}
     assert msgspec.convert(plain, Terms) == ASK
+
+
+def test_words_agree_as_a_whole_and_refuse_anywhere():
+    words = Terms(
+        mode="ask",
+        until_granted="keep",
+        words_granted={"en": ("Yes, you may",), "de": ("ja gerne",)},
+        words_denied={"en": ("do not record",)},
+    )
+    said = lambda text, language="en-GB": by_words(words, text, language)  # noqa: E731
+    assert said("yes you may.") == "granted"
+    assert said("well yes you may not") is None
+    assert said("please do not record me") == "denied"
+    assert said("ja gerne") is None
+    assert said("Ja, gerne!", "de-CH") == said("ja gerne", "") == "granted"
+    assert by_words(None, "yes", "en") is None
+    assert said("") is None

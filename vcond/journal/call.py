@@ -137,7 +137,7 @@ class CallJournal:
     def erase(self, track_file: str) -> None:
         """Nothing of a track is to be left: what waits is dropped, the file goes. Never waits. It may be written anew."""
         if (track := self._tracks.get(track_file)) is not None:
-            self._queue.ask(Erase(track))
+            self._queue.ask(Erase(track, self.pieces))
 
     def rewrite(self, events: Iterable[Event]) -> None:
         """Write the event log anew with these, the first a ``CallOpened``. Never waits.

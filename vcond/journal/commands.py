@@ -8,6 +8,7 @@ from functools import partial
 
 from vcond.base.errors import StorageError, VcondError
 from vcond.journal.file_buffers import Disk, FileBuffer, Folder, Track
+from vcond.journal.pieces import KeptPieces
 
 Done = Callable[[Exception | None], None]
 """Told once, in the writer thread: None = it is done."""
@@ -31,10 +32,10 @@ class Flush:
 
 
 class Erase:
-    """A track's file goes, and what of it waits: nobody is to hear it any more."""
+    """A track's file goes, what of it waits, and what was compressed of the call: nobody is to hear it any more."""
 
-    def __init__(self, track: Track) -> None:
-        self._track = track
+    def __init__(self, track: Track, pieces: KeptPieces) -> None:
+        self._track, self._pieces = track, pieces
 
     def run(self, writer: Disk) -> None:
         """See ``Command``."""
@@ -52,6 +53,7 @@ class Erase:
                 writer.files.delete_one(name.path)  # now, and not from the trash when there is time
             writer.files.sync_folder(name.folder.path)
         self._track.made = False
+        self._pieces.keep_only(())
 
 
 class Remove:

@@ -257,3 +257,14 @@ async def test_words_are_consent_with_their_place(house):
     first, second = await talk.on_disk()
     assert first > 0.9
     assert second <= GONE
+
+
+async def test_a_refusal_takes_what_was_compressed_of_the_call(house):
+    talk = Talk(house, None)
+    talk.speak(1)
+    await talk.call.journal.flush()
+    talk.call.journal.pieces.put("one", b"compressed")
+    assert talk.call.journal.pieces.get("one") == b"compressed"
+    talk.say(0, "denied")
+    await talk.call.journal.flush()
+    assert talk.call.journal.pieces.get("one") is None

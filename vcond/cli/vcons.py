@@ -125,12 +125,17 @@ def summary(file: Path) -> tuple[Document, list[str]]:
 
 
 def _pauses(document: Document) -> list[str]:
-    """When recording was paused, by whom, and whether they let it go on."""
+    """When recording was paused, by whom, and whether they let it go on; what was said of consent."""
     lines = []
     for attachment in document.get("attachments", []):
         body = attachment.get("body")
         if attachment.get("purpose") != "vcond-capture-report" or not isinstance(body, dict):
             continue
+        for said in body.get("consent", []):
+            of = ", ".join(said.get("purposes", []))
+            lines.append(
+                f"  consent of party {said.get('party')}: {said.get('state')} ({said.get('how')}; {of}) {said.get('time')}"
+            )
         for pause in body.get("pauses", []):
             who = f"party {pause['party']}" if "party" in pause else pause.get("by", "")
             by = (f" by {who}" if who else "") + (f" ({pause['reason']})" if pause.get("reason") else "")

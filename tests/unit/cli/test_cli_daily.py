@@ -133,6 +133,21 @@ def test_no_engine_on_purpose_is_no_warning():
     assert told.level == "ok"
 
 
+def test_a_vcon_shows_what_was_said_of_consent(tmp_path: Path):
+    said = {
+        "time": "2026-11-22T09:00:01Z",
+        "party": 0,
+        "state": "granted",
+        "how": "key",
+        "purposes": ["recording", "analysis"],
+    }
+    file = tmp_path / "one.vcon.json"
+    body = {"vcon": "0.4.0", "attachments": [{"purpose": "vcond-capture-report", "body": {"consent": [said]}}]}
+    file.write_bytes(serialize(body))
+    _, lines = of_file(file)
+    assert "  consent of party 0: granted (key; recording, analysis) 2026-11-22T09:00:01Z" in lines
+
+
 def test_a_vcon_shows_who_paused_and_who_overrode_it(tmp_path: Path):
     pauses = [
         {"start": "2026-11-22T09:00:01Z", "stop": "2026-11-22T09:00:07Z", "by": "party", "party": 0,

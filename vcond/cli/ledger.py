@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,9 @@ from vcond.cli.output import Json, show
 ledger_app = typer.Typer(
     help="The ledger of what happened to each vCon and who received it.", invoke_without_command=True
 )
+
+MOST: Final = 10_000_000
+"""Rows that are shown; a plain text is asked for, as numbers cost every command of the ledger the half of a start."""
 
 
 @ledger_app.callback()
@@ -26,7 +29,7 @@ def ledger(
         typer.Option("--party", help="Only of calls that somebody was in: tel:+1..., sip:, mailto:, name: or uuid:."),
     ] = "",
     sink: Annotated[str, typer.Option("--sink", help="Only what this sink got.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000_000, help="At most so many rows, the newest.")] = 1000,
+    limit: Annotated[str, typer.Option(help="At most so many rows, the newest: 1 to 10,000,000.")] = "1000",
     export: Annotated[
         Path | None, typer.Option("--export", help="Write all rows and a signed head into this file, as lines of JSON.")
     ] = None,
@@ -36,6 +39,8 @@ def ledger(
     context.obj = config
     if context.invoked_subcommand is not None:
         return
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST:
+        raise typer.BadParameter(f"must be a number from 1 to {MOST:,}", param_hint="--limit")
     from vcond.cli.records import records
 
     with records(config) as opened:
@@ -51,7 +56,7 @@ def ledger(
                 vcons = [one.vcon for one in opened.index.find(party) if call in {"", one.vcon, one.call}] or ["-"]
             except ValueError as why:
                 raise typer.BadParameter(str(why), param_hint="--party") from None
-        found = opened.ledger.rows(vcons=vcons, sink=sink, limit=limit)
+        found = opened.ledger.rows(vcons=vcons, sink=sink, limit=int(limit))
     show(found, as_json, lines(found))
 
 

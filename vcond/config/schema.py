@@ -11,8 +11,7 @@ from vcond.call.matching import Match
 from vcond.config.host import machine_name
 from vcond.delivery.config import OutboxConfig
 from vcond.policy.consent import Terms, check_terms, unreachable
-from vcond.records.config import RecordsConfig
-from vcond.records.retention import Keep
+from vcond.records.config import Keep, RecordsConfig
 from vcond.redaction.config import RedactionConfig
 from vcond.speech.config import SpeechConfig
 

@@ -10,15 +10,15 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 import structlog
-from msgspec import Meta
 
 from vcond.base.errors import OperatorError, StorageError
 from vcond.base.time import SECOND, Instant, parse_rfc3339
 from vcond.delivery import rows
+from vcond.records.config import Keep
 
 log = structlog.get_logger()
 
@@ -33,21 +33,7 @@ STEP: Final = 3_600 * SECOND
 """A clock that moved so much against the time that passed is not believed for a day: what goes does not come back."""
 ERASED: Final = "erased"
 """Why a delivery counts no more: the receiver was told to forget it."""
-Days = Annotated[float, Meta(ge=0, le=36_500)]
 Place = Literal["edge", "media", "journal", "sinks", "everywhere"]
-
-
-class Keep(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Days after a vCon was made; left out = as long as without a rule."""
-
-    journal: Days | None = None
-    """A journal that stays although every sink has its vCon: one whose recording fits in no vCon."""
-    edge: Days | None = None
-    """Its file in the outbox, when every sink has it. At most ``delivery.keep_days``, after which it goes in any case."""
-    media: Days | None = None
-    """Its recordings in ``record.media_dir``."""
-    sinks: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], Days], Meta(max_length=100)] = {}
-    """By name of a sink, when it is told to forget it: ``sinks = { archive = 365 }``."""
 
 
 class Kept(msgspec.Struct, frozen=True):

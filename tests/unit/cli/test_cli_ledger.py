@@ -112,6 +112,13 @@ def test_a_person_that_is_none_is_refused_with_what_to_say(config: Path) -> None
     assert "tel:" in result.output
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "10000001", "9" * 30, "1.5"])
+def test_a_limit_that_is_none_is_refused_with_its_bounds(config: Path, limit: str) -> None:
+    result = CliRunner().invoke(app, ["ledger", "--limit", limit, "--config", str(config)])
+    assert result.exit_code == 2
+    assert "1 to 10,000,000" in result.output
+
+
 def test_a_whole_ledger_verifies_with_and_without_signatures(config: Path, pair: tuple[Path, Path]) -> None:
     assert "4 rows, 1 heads: whole" in run(config, "ledger", "verify")
     assert json.loads(run(config, "ledger", "verify", "--trust", str(pair[0]), "--json"))["signed"] is True

@@ -28,7 +28,7 @@ TABLE: dict[str, set[str]] = {
     "redaction": {"call", "media", "vcon", *PLAIN},
     "journal": {"call", "storage", "base"},
     "speech": {"call", "media", "journal", "storage", "base"},
-    "sdk": {"call", "media", "base.backoff", "base.tls", *PLAIN},
+    "sdk": {"call", "media", "policy.consent", "base.backoff", "base.tls", *PLAIN},
     "delivery": {"vcon", "sdk", "storage", "base"},
     "records": {"call", "vcon", "journal", "delivery", "sdk", "storage", "base"},
     "testing": {"call", "media", "sdk", "speech.engine", "redaction.contract", *PLAIN},

@@ -65,6 +65,7 @@ from vcond.call.state import Call
 from vcond.call.told_consent import is_consent
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
+from vcond.policy.consent import Purpose
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -108,6 +109,7 @@ __all__ = [
     "PartyLeft",
     "PeerError",
     "ProtocolError",
+    "Purpose",
     "RecordingPaused",
     "RecordingResumed",
     "RefusedError",

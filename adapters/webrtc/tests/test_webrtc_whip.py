@@ -204,6 +204,7 @@ async def test_mute_is_told_and_consent_is_a_fact_of_the_party(serving):
         assert [(fact.party, call.state.opened - fact.at > 2_400_000_000) for fact in consent] == [(0, True)]
         (said,) = call.state.consents.said
         assert (said.party, said.state, said.how, said.evidence) == (0, "granted", "page", {"text": consent[0].value})
+        assert said.purposes == ("recording", "transcription")  # what the text names
 
 
 async def test_who_connects_and_says_nothing_is_given_up(serving):

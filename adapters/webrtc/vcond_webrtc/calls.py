@@ -18,6 +18,7 @@ from vcond.sdk.contract import (
     LiveCall,
     PartyInfo,
     PartyLeft,
+    Purpose,
     Warned,
 )
 from vcond_webrtc.claims import Claims
@@ -145,15 +146,18 @@ class CallTracker:
         if call.state.answered is None:
             call.emit(Answered(at=at))
 
-    def consent(self, membership: Membership, text: str, agreed: Instant) -> None:
-        """What the person agreed to, and when. The first word of a party counts: a reload asks again."""
+    def consent(self, membership: Membership, text: str, purposes: tuple[Purpose, ...], agreed: Instant) -> None:
+        """What the person agreed to, what that is good for, and when. The first word of a party counts: a reload asks again."""
         call = membership.conversation.call
         if ("consent", membership.party) in {(fact.name, fact.party) for fact in call.state.facts}:
             return
         moment = datetime.fromtimestamp(agreed / SECOND, UTC).isoformat(timespec="milliseconds")
         for name, value in (("consent", text), ("consent.at", moment)):
             call.emit(CallAttribute(at=agreed, name=name, value=value, party=membership.party))
-        call.emit(Consent(at=agreed, party=membership.party, state="granted", how="page", evidence={"text": text}))
+        said = {"text": text}
+        call.emit(
+            Consent(at=agreed, party=membership.party, state="granted", how="page", evidence=said, purposes=purposes)
+        )
 
     def leave(self, membership: Membership, publisher: Publisher, *, at: Instant, lost: bool) -> None:
         """A publisher is over: it hung up, or it was lost."""

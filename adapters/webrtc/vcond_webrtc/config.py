@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from vcond.sdk.contract import Purpose
+
 Path = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+\Z", max_length=200)]
 Url = Annotated[str, Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?\Z", max_length=500)]
 Origin = Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/?#]+)\Z", max_length=300)]
@@ -27,6 +29,8 @@ class WebRtcConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Where the page for people is served. Empty = not at all."""
     consent: Annotated[str, Meta(max_length=500)] = CONSENT
     """What a person agrees to on the page before the microphone is opened. Empty = nobody is asked."""
+    consent_for: Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=3)] = ("recording", "transcription")
+    """What that text names: the vCon says that the person agreed to these, and to nothing else."""
     public_url: Url = ""
     """What ``vcond check`` shows as the URL of endpoint and page. Empty = it cannot tell."""
     secret: Annotated[str, Meta(max_length=500)] = ""

@@ -119,7 +119,7 @@ class Session:
             return None
         self.presence = presence = Presence(self._host, self._tracker, place, self._config.rate)
         if self._consent is not None:
-            self._tracker.consent(place, self._config.consent, self._consent)
+            self._tracker.consent(place, self._config.consent, self._config.consent_for, self._consent)
         if self._paused:
             presence.pause(now)  # the moment of joining: nothing lies before it
         return presence

@@ -94,13 +94,16 @@ class Lifecycle:
 
     async def until_stopped(self) -> None:
         """Say READY when every adapter has given its first verdict, and the outbox is open; return when it shall stop."""
-        told = self._supervisor.all_told(self._parts.config.adapters)
-        await self._first_of(self._stop.wait(), asyncio.gather(told, self._parts.outbox.opened.wait()), limit=VERDICT)
+        await self._first_of(self._stop.wait(), self._all_begun(), limit=VERDICT)
         if not self._stop.is_set():
             self._parts.started = True
             self._notifier.send(READY="1", STATUS=self._parts.status.line())
             logger.info("ready", version=__version__, detail=self._parts.status.line())
         await self._stop.wait()
+
+    async def _all_begun(self) -> None:
+        await self._supervisor.all_told(self._parts.config.adapters)
+        await self._parts.outbox.opened.wait()
 
     async def drain(self) -> None:
         """Calls may end for a while; not when it is urgent."""
@@ -144,8 +147,10 @@ class Lifecycle:
     async def _first_of(self, *jobs: Awaitable[object], limit: float) -> None:
         """Return when one of them is over, or after so many seconds; the others are cancelled."""
         tasks = [asyncio.ensure_future(job) for job in jobs]
-        await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        await cancelled(tasks)
+        try:
+            await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancelled(tasks)
 
 
 class Reloader:

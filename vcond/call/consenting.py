@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
 
-from vcond.base.time import Instant
+from vcond.base.time import EPOCH, Instant, nanos
 from vcond.call import events as ev
+from vcond.call.intervals import touches
 from vcond.call.state import Call
-from vcond.call.told_consent import consents_of, is_consent
+from vcond.call.told_consent import consents_of, is_consent, refuses
 from vcond.call.track_recorder import Aside
 from vcond.policy import consent, pausing
 from vcond.policy.consent import Purpose, Terms, Verdict
@@ -34,8 +36,8 @@ class Track(Protocol):
     def consented(self) -> None:
         """Whether its party's voice may be kept is known better."""
 
-    def take_back(self, since: Instant) -> None:
-        """What was kept since then is silence now."""
+    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+        """What was kept since then, or between these, is silence now."""
 
 
 class Owner(Protocol):
@@ -74,12 +76,20 @@ class Review:
         """What an event means; None where it says nothing new, and for what is dialled while recording is paused, or without consent.
 
         A key may be an answer, of a party that has not answered yet. Later it is a digit like others, of a menu perhaps. A proof
-        is cut to what is kept of it.
+        is cut to what is kept of it. An attribute that is told again, as after a restart or with all metadata of a session,
+        agrees to nothing anew.
         """
         state = self._owner.state
+        if isinstance(event, ev.CallAttribute) and is_consent(event.name) and not refuses(event.value):
+            told = any(
+                (one.name, one.party, one.value) == (event.name, event.party, event.value) for one in state.facts
+            )
+            return None if told else event
         if isinstance(event, ev.Dtmf):
+            if touches(state.pauses, event.at, Instant(event.at + 1)) or state.paused:
+                return None  # of a card, and no answer
             answer = consent.by_key(state.consents.terms, event.button)
-            if answer is None or state.consents.state_of(event.party, "recording") not in {"unknown", "asked"}:
+            if answer is None or not self._open(event.party):
                 return None if state.secret(event.at, event.party) else event
             return ev.Consent(at=event.at, party=event.party, state=answer, how="key", evidence={"key": event.button})
         if not isinstance(event, ev.Consent):
@@ -88,7 +98,8 @@ class Review:
         said = (consent.follows(state.consents.state_of(event.party, one), event.state) for one in event.purposes)
         if known and not any(said):
             return None
-        return msgspec.structs.replace(event, evidence=consent.bounded(event.evidence))
+        at = min(event.at, self._owner.now())  # a clock that is ahead would hold against what is said next
+        return msgspec.structs.replace(event, at=at, evidence=consent.bounded(event.evidence))
 
     def told(self, event: ev.Event) -> None:
         """Something was told of the call."""
@@ -123,20 +134,28 @@ class Review:
         if of is None or answer is None:
             return
         track = state.tracks[of.utterance.track]
-        if (
-            state.consents.state_of(track.party, "recording") in {"unknown", "asked"}
-            and not state.parties[track.party].told.several
-        ):
+        if self._open(track.party):
             evidence = {"text": text.text, "language": text.language, "engine": text.engine, "model": text.model}
             at = state.at(of.utterance.start, track.rate)
             self._owner.emit(ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence))
+
+    def _open(self, party: int) -> bool:
+        """Whether a party may still answer; a line of several is nobody."""
+        state = self._owner.state
+        several = 0 <= party < len(state.parties) and state.parties[party].told.several
+        return not several and state.consents.state_of(party, "recording") in {"unknown", "asked"}
 
     def look(self) -> None:
         """Which rule the call matches, and what may be kept of each party now, and might until now."""
         owner, consents, now, before = self._owner, self._owner.state.consents, self._owner.now(), self._withheld
         terms = self.terms_of_call(owner.state)
         if terms != consents.terms:
+            known = {track: consents.withheld(track.party, "recording") for track in owner.tracks}
             owner.record(ev.PolicyApplied(at=now, terms=terms))
+            for track, windows in known.items():
+                for window in consents.withheld(track.party, "recording"):
+                    if window.stop is not None and window not in windows:
+                        track.take_back(window.start, window.stop)
         self._pause(now, on=terms is not None and terms.pause)
         if consents.silent:
             return
@@ -147,8 +166,9 @@ class Review:
                 owner.record(ev.Released(at=now, party=party, purpose=purpose, since=min([now, *aside])))
         self._withheld = consents.open()
         for (party, purpose), since in self._withheld.items():
-            if before.get((party, purpose)) != since and since < now:
-                self.taken_back(consents.lines_of(party), purpose, since)
+            for one, came in consents.lines_of(party).items() if before.get((party, purpose)) != since else ():
+                if max(since, came) < now:
+                    self.taken_back({one}, purpose, max(since, came))
         for track in owner.tracks:
             track.consented()
 
@@ -171,27 +191,39 @@ class Review:
                 track.take_back(since)
 
 
-def without(events: Iterable[ev.Event], parties: Collection[int], *, digits: bool) -> list[ev.Event] | None:
-    """A history without what these parties said and, where ``digits``, pressed; None when nothing of that is in it."""
-    before, tracks, utterances = list(events), set[int](), set[int]()
-    after = [_without(event, parties, tracks, utterances, digits=digits) for event in before]
-    left = [event for event in after if event is not None]
+def without(
+    events: Iterable[ev.Event], parties: Collection[int], *, digits: bool, since: Instant = EPOCH
+) -> list[ev.Event] | None:
+    """A history without what these parties said and, where ``digits``, pressed since then; None when nothing of that is in it."""
+    before = list(events)
+    taken = _Taken(parties, since, before[0].at if before else EPOCH, digits=digits)
+    left = [event for event in map(taken.out_of, before) if event is not None]
     return left if left != before else None
 
 
-def _without(
-    event: ev.Event, parties: Collection[int], tracks: set[int], utterances: set[int], *, digits: bool
-) -> ev.Event | None:
-    """One event as it may stay. ``tracks`` and ``utterances`` are those of the parties, as far as was read."""
-    if isinstance(event, ev.TrackOpened) and event.party in parties:
-        tracks.add(event.track)
-    elif isinstance(event, ev.Utterance) and event.track in tracks:
-        utterances.add(event.utterance)
-    elif isinstance(event, ev.Transcribed) and event.utterance in utterances:
-        return ev.Untranscribed(at=event.at, utterance=event.utterance, reason=ev.NO_CONSENT)
-    elif isinstance(event, ev.Dtmf) and digits and event.party in parties:
-        return None
-    elif isinstance(event, ev.Merged):
-        inside = [_without(ev.decode(plain), parties, tracks, utterances, digits=digits) for plain in event.events]
-        return msgspec.structs.replace(event, events=[ev.encode(one) for one in inside if one is not None])
-    return event
+@dataclass(slots=True)
+class _Taken:
+    """What is to go."""
+
+    parties: Collection[int]
+    since: Instant
+    zero: Instant
+    rates: dict[int, int] = field(default_factory=dict)
+    """Of the parties' tracks, as far as was read."""
+    utterances: set[int] = field(default_factory=set)
+    digits: bool = field(kw_only=True)
+
+    def out_of(self, event: ev.Event) -> ev.Event | None:
+        """One event as it may stay."""
+        if isinstance(event, ev.TrackOpened) and event.party in self.parties:
+            self.rates[event.track] = event.rate
+        elif isinstance(event, ev.Utterance) and (rate := self.rates.get(event.track)):
+            self.utterances |= {event.utterance} if self.zero + nanos(event.start, rate) >= self.since else set()
+        elif isinstance(event, ev.Transcribed) and event.utterance in self.utterances:
+            return ev.Untranscribed(at=event.at, utterance=event.utterance, reason=ev.NO_CONSENT)
+        elif isinstance(event, ev.Dtmf) and self.digits and event.party in self.parties and event.at >= self.since:
+            return None
+        elif isinstance(event, ev.Merged):
+            inside = [self.out_of(ev.decode(plain)) for plain in event.events]
+            return msgspec.structs.replace(event, events=[ev.encode(one) for one in inside if one is not None])
+        return event

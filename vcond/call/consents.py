@@ -6,11 +6,13 @@ writes: only there it is known from when on there is any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from vcond.base.time import EPOCH, Instant
+import msgspec
+
+from vcond.base.time import EPOCH, SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.intervals import Interval
 from vcond.call.parties import Party
@@ -37,8 +39,13 @@ class Consents:
 
     @property
     def silent(self) -> bool:
-        """Whether there is neither rule nor word: everything is kept."""
-        return self.terms is None and not self.said
+        """Whether there is neither rule nor word, nor was there: everything is kept."""
+        return self.terms is None and not self.said and not self._windows
+
+    @property
+    def withholding(self) -> bool:
+        """Whether anything of anybody is not kept, or was not."""
+        return bool(self._windows)
 
     @property
     def buffer_seconds(self) -> int:
@@ -68,26 +75,85 @@ class Consents:
         if not self._windows:
             return []
         purposes: tuple[Purpose, ...] = ("recording",) if purpose == "recording" else ("recording", purpose)
-        voices = self._voices(party)
-        return [one for voice in voices for each in purposes for one in self._windows.get((voice, each), ())]
+        found = [one for each in purposes for one in self._windows.get((party, each), ())]
+        for voice in self._voices(party) if self._several(party) else ():
+            came = self._came(voice)
+            heard = [one for each in purposes for one in self._windows.get((voice, each), ())]
+            found += [one if one.start >= came else replace(one, start=came) for one in heard
+                      if one.stop is None or one.stop > came]  # fmt: skip
+        return found
 
     def open(self) -> dict[_Of, Instant]:
         """What is not kept now, of whom, and since when."""
         return {of: found[-1].start for of, found in self._windows.items() if found and found[-1].stop is None}
 
-    def lines_of(self, party: int) -> set[int]:
-        """A party and the lines on which it is heard with others."""
-        return {party, *(one.index for one in self._parties if one.told.several)}
-
-    def takes_name(self, party: int) -> bool:
-        """Whether a party refused, and its number and name are not to be shown then."""
-        refused = self.state_of(party, "recording") in REFUSED
-        return refused and self.terms is not None and self.terms.denied == "name"
+    def lines_of(self, party: int) -> dict[int, Instant]:
+        """A party and the lines on which it is heard with others, by since when it may be."""
+        return {one.index: self._came(party) for one in self._parties if one.told.several} | {party: EPOCH}
 
     # What ``Call.apply`` uses.
 
     def take(self, event: ev.Consent, parties: Sequence[Party]) -> None:
         """A party said something, or it was said of it. Of two words the one of the later moment counts."""
+        self._hear(event)
+        self.review(parties, event.at)
+
+    def rule(self, terms: Terms | None, parties: Sequence[Party], at: Instant) -> None:
+        """A rule was found, or none counts any more. It counts from the beginning, for whoever had agreed by then, too."""
+        self.terms = terms
+        self.review(parties, at)
+        for of in [(party.index, purpose) for party in parties for purpose in _GATED]:
+            enough = [one.at for one in self.said if one.party == of[0] and of[1] in one.purposes
+                      and self._verdict(*of, one.state) is Verdict.KEEP]  # fmt: skip
+            first = self._verdict(*of, "unknown")
+            if first is not Verdict.KEEP and enough and self._verdict(*of) is Verdict.KEEP:
+                until = Instant(min(enough) - (self.buffer_seconds * SECOND if first is Verdict.BUFFER else 0))
+                windows = self._windows.setdefault(of, [])
+                if not any(one.start == EPOCH and (one.stop is None or one.stop >= until) for one in windows):
+                    windows.insert(0, Interval(EPOCH, until, reason="unknown", party=of[0]))
+
+    def join(self, other: Consents, theirs: Collection[object], parties: Sequence[Party], at: Instant) -> None:
+        """Another call was taken in: what was said in it, and what of its parties was not kept, by its own rule."""
+        for event in other.said:
+            self._hear(event)
+        for (party, purpose), windows in other._windows.items():
+            if party in theirs:
+                both = [*self._windows.get((party, purpose), ()), *windows]
+                self._windows[party, purpose] = sorted(both, key=lambda one: (one.stop is None, one.start))
+        self.terms = self.terms or other.terms
+        self.review(parties, at)
+
+    def review(self, parties: Sequence[Party], at: Instant) -> None:
+        """A rule was found, somebody came or said something: what is not kept from now on, or never was to be."""
+        self._parties = parties
+        if self.silent:
+            return
+        alone = all(party.told.several for party in parties)
+        for party in parties:
+            if self._takes_name(party.index):
+                party.told = msgspec.structs.replace(party.told, hidden=True)
+            for purpose in _GATED if alone or not party.told.several else ():
+                if self._verdict(party.index, purpose) is not Verdict.KEEP:
+                    self._withhold(party.index, purpose, at)
+
+    def release(self, party: int, purpose: Purpose, since: Instant) -> bool:
+        """From then on it is kept."""
+        windows = self._windows.get((party, purpose), [])
+        ending = [one for one in windows if one.stop is None]
+        for one in ending:
+            one.stop = max(one.start, since)
+            if one.stop == one.start:
+                windows.remove(one)
+        return bool(ending)
+
+    # Inside.
+
+    def _takes_name(self, party: int) -> bool:
+        """Whether a party refused, and its number and name are not to be shown then."""
+        refused = self.state_of(party, "recording") in REFUSED
+        return refused and self.terms is not None and self.terms.denied == "name"
+
+    def _hear(self, event: ev.Consent) -> None:
         self.said.append(event)
         for purpose in event.purposes:
             last = self._last.get((event.party, purpose))
@@ -95,40 +161,22 @@ class Consents:
                 self._last[event.party, purpose] = event
                 if event.state == "granted":
                     self._agreed.add((event.party, purpose))
-        self.review(parties, event.at)
 
-    def review(self, parties: Sequence[Party], at: Instant) -> None:
-        """A rule was found, somebody came or said something: what is not kept from now on, or never was to be."""
-        self._parties = parties
-        if self.silent:
-            return
-        for party in parties:
-            for purpose in _GATED if not party.told.several else ():
-                if self._verdict(party.index, purpose) is not Verdict.KEEP:
-                    self._withhold(party.index, purpose, at)
+    def _several(self, party: int) -> bool:
+        return 0 <= party < len(self._parties) and self._parties[party].told.several
 
-    def release(self, party: int, purpose: Purpose, since: Instant) -> bool:
-        """From then on it is kept."""
-        windows = self._windows.get((party, purpose), [])
-        if not windows or windows[-1].stop is not None:
-            return False
-        windows[-1].stop = max(windows[-1].start, since)
-        if windows[-1].stop == windows[-1].start:
-            windows.pop()
-        return True
+    def _came(self, party: int) -> Instant:
+        return self._parties[party].presences[0].joined
 
-    # Inside.
+    def _voices(self, party: int) -> list[int]:
+        """Whose voices are on a party's tracks; of a line of several of whom none is known, its own."""
+        others = [one.index for one in self._parties if not one.told.several] if self._several(party) else []
+        return others or [party]
 
-    def _voices(self, party: int) -> Iterable[int]:
-        """Whose voices are on a party's tracks."""
-        if 0 <= party < len(self._parties) and self._parties[party].told.several:
-            return [one.index for one in self._parties if not one.told.several]
-        return [party]
-
-    def _verdict(self, party: int, purpose: Purpose) -> Verdict:
+    def _verdict(self, party: int, purpose: Purpose, state: State | None = None) -> Verdict:
         who = self._parties[party].told if party < len(self._parties) else ev.PartyInfo()
         exempt = who.type == "bot" or (self.terms is not None and who.role in self.terms.exempt)
-        return verdict(self.terms, purpose, self.state_of(party, purpose), needs_none=exempt)
+        return verdict(self.terms, purpose, state or self.state_of(party, purpose), needs_none=exempt)
 
     def _withhold(self, party: int, purpose: Purpose, at: Instant) -> None:
         windows = self._windows.setdefault((party, purpose), [])

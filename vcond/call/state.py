@@ -282,8 +282,11 @@ def _transferred(call: Call, e: ev.Transferred) -> bool:
 
 def _merged(call: Call, e: ev.Merged) -> bool:
     call.merged.append(e.call)
-    ours, call.pauses = call.pauses, []  # its pauses begin and end by themselves, and ours go on
-    terms = call.consents.terms
+    ours, call.pauses = (
+        call.pauses,
+        [],
+    )  # its pauses begin and end by themselves, and ours go on; its rule is for its parties
+    consents, call.consents = call.consents, Consents()
     for plain in e.events:
         try:
             call.apply(ev.decode(plain))
@@ -291,8 +294,9 @@ def _merged(call: Call, e: ev.Merged) -> bool:
             call.odd += 1
     call.pauses = sorted([*ours, *call.pauses], key=lambda pause: pause.start)
     call.history.sort(key=lambda moment: moment.at)  # stable: what happened at once keeps its order
-    call.consents.terms = terms or call.consents.terms
-    call.consents.review(call.parties, e.at)
+    theirs = {plain.get("party") for plain in e.events if plain.get("t") in {"PartyJoined", "PartyDescribed"}}
+    consents.join(call.consents, theirs, call.parties, e.at)
+    call.consents = consents
     return True
 
 
@@ -329,14 +333,11 @@ def _consent(call: Call, e: ev.Consent) -> bool:
     if party is None:
         return False
     call.consents.take(e, call.parties)
-    if call.consents.takes_name(e.party):
-        party.told = structs.replace(party.told, hidden=True)
     return True
 
 
 def _policy(call: Call, e: ev.PolicyApplied) -> bool:
-    call.consents.terms = e.terms
-    call.consents.review(call.parties, e.at)
+    call.consents.rule(e.terms, call.parties, e.at)
     return True
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 from vcond.base.time import Instant
 from vcond.call import events as ev
-from vcond.policy.consent import PURPOSES, bounded
+from vcond.policy.consent import PURPOSES, REFUSED, bounded
 
 _STATES: Final[tuple[Literal["asked", "granted", "denied", "withdrawn"], ...]] = (
     "asked",
@@ -35,6 +35,11 @@ def is_consent(name: str) -> bool:
     """Whether an attribute of that name speaks of consent. A second value may be told as ``name.2``."""
     parts = [part for part in name.split(".") if not part.isdigit()]
     return bool(parts) and parts[-1].casefold().replace("-", "").replace("_", "") in {"vcondconsent", "xvcondconsent"}
+
+
+def refuses(value: str) -> bool:
+    """Whether it says that a party does not agree, or does no longer."""
+    return value[:MOST].split(";", maxsplit=1)[0].strip().casefold() in REFUSED
 
 
 def consents_of(

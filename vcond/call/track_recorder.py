@@ -242,13 +242,13 @@ class TrackRecorder(ABC, Generic[C]):
         """Nothing is kept from here on; what is kept next begins anew."""
 
     @abstractmethod
-    def take_back(self, since: Instant) -> None:
-        """Recording is paused since then: what was kept in the meantime is silence now."""
+    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+        """Nothing was to be kept since then, or between these: what was is silence now."""
 
     def _keep(self, placed: Iterable[Placed]) -> None:
         state = self.owner.state
         for piece in placed:
-            if not state.pauses and state.consents.silent:
+            if not state.pauses and not state.consents.withholding:
                 self._take(piece.start, piece.pcm)
             else:
                 self._sift(piece.start, piece.pcm)

@@ -118,9 +118,9 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
             self._listener.close(at)
             self._listener = None
 
-    def take_back(self, since: Instant) -> None:
-        """Nothing is to be kept since then: what was kept in the meantime is silence now."""
-        written = self._written or 0
+    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+        """Nothing was to be kept since then, or between these: what was kept in the meantime is silence now."""
+        written = min(self._written or 0, self.position(until) + 1) if until is not None else self._written or 0
         start = max(0, self.position(since) - 1, written - TAKEN_BACK * self.rate)
         for at in range(start, written, self.rate):
             silence = np.zeros(min(self.rate, written - at), np.int16)

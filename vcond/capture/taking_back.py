@@ -28,7 +28,7 @@ class Taken(LiveOwner, Protocol):
 
 
 def take_back(call: Taken, parties: Collection[int], purpose: Purpose, since: Instant) -> None:
-    """Audio, words and digits of these parties since then; where it is from the beginning, of the journal, too."""
+    """Audio, words and digits of these parties since then, in the journal, too."""
     for track in call.tracks:
         if track.party in parties:
             call.registry.speech.forget_track(track)
@@ -38,11 +38,10 @@ def take_back(call: Taken, parties: Collection[int], purpose: Purpose, since: In
             call.record(ev.Untranscribed(at=call.now(), utterance=waiting.utterance, reason=ev.NO_CONSENT))
     if since > call.state.opened:
         call.review.silence(parties, purpose, since)
-        return
-    for known in call.state.tracks if purpose == "recording" else ():
+    for known in call.state.tracks if since <= call.state.opened and purpose == "recording" else ():
         if known.party in parties:
             call.journal.erase(known.file)
-    if (left := without(call.journal.events, parties, digits=purpose == "recording")) is not None:
+    if (left := without(call.journal.events, parties, digits=purpose == "recording", since=since)) is not None:
         call.journal.rewrite(left)
         call.state = fold(left)
 

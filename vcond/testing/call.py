@@ -76,9 +76,10 @@ class Sound:
                 sound.write(max(0, start), pcm[max(0, -start) :])
         return sound
 
-    def erase(self, position: int) -> None:
-        """Silence from that sample on."""
-        self._pieces = [(start, pcm[: max(0, position - start)]) for start, pcm in self._pieces]
+    def erase(self, position: int, stop: int) -> None:
+        """Silence from that sample on, until another."""
+        parts = [(at, pcm, max(0, position - at), max(0, stop - at)) for at, pcm in self._pieces]
+        self._pieces = [one for at, pcm, a, b in parts for one in ((at, pcm[:a]), (at + b, pcm[b:]))]
 
 
 class Sounding(Owner, Protocol):
@@ -118,9 +119,11 @@ class MemoryTrack(TrackRecorder[Sounding]):
     def hush(self, at: int) -> None:
         """Nobody listens here."""
 
-    def take_back(self, since: Instant) -> None:
-        """Silence from that sample on."""
-        self.owner.sounds[self.index].erase(max(0, self.position(since) + self.shift - 1))
+    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+        """Silence from that sample on, until another."""
+        sound = self.owner.sounds[self.index]
+        stop = sound.length if until is None else self.position(until) + self.shift + 1
+        sound.erase(max(0, self.position(since) + self.shift - 1), max(0, stop))
 
 
 class MemoryCall(Recorder[MemoryTrack]):

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from vcond.redaction.places import Places, pattern
 from vcond.redaction.transcribed import Line, seconds, share
+from vcond.vcon.model import SYNTAX
 
 _AUDIO: Final = ("duration", "sample_rate", "channels", "format", "bitrate")
 _OWN: Final = ("created_at", "processed_at", "provider", "model", "processing_time")
@@ -206,16 +207,19 @@ class Sweep:
     def _member(self, name: str, value: Any, of: Mapping[str, Any]) -> Any:
         if name == "body" and of.get("encoding") == "base64url":
             return value  # a recording that we wrote
-        fixed = name in _FIXED and (not isinstance(value, str) or _MOMENT.fullmatch(value) or _UUID.fullmatch(value))
+        fixed = name in _FIXED and (not isinstance(value, str) or _EXACT.fullmatch(value))
         return value if fixed and not isinstance(value, (dict, list)) else self.value(value)
 
 
 _LARGE: Final = 100_000
 """Smaller numbers are rates, counts and lengths."""
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_EXACT: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)"  # a moment
+    r"|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    rf"|{re.escape(SYNTAX)}"
+)
 _FIXED: Final = frozenset(
-    {"start", "stop", "end", "time", "duration", "uuid", "created_at", "updated_at", "mediatype", "encoding", "opened", "closed",
+    {"vcon", "start", "stop", "end", "time", "duration", "uuid", "created_at", "updated_at", "processed_at", "mediatype", "encoding", "opened", "closed",
      "seconds", "rate", "content_hash", "granted_at", "timestamp", "expiration", "filled_in", "total_time", "confidence"}
 )  # fmt: skip
 """Members that hold times, lengths and names of the format: a short secret must not make another moment of one."""

@@ -48,7 +48,7 @@ class Line:
     timed: bool
     """Whether its words have times, and are those of its text."""
     placed: bool
-    """Whether it says when it was said; it stands for a whole dialog otherwise."""
+    """Whether it says what was said when. It stands for a whole dialog without a time, and for no sound without a text."""
     place: int = 0
     """Among the turns of its analysis."""
 
@@ -267,6 +267,7 @@ def _line(
     placed = start is not None and end is not None and end >= start
     if start is None or end is None or end < start:
         start, end = 0.0, LONGEST  # somewhere in the dialog
+    placed = placed and plain(text) != ""
     timed = bool(own) and plain(" ".join(one["text"] for one in own)) == plain(text)
     texts = [one["text"] for one in own] if timed else text.split()
     times = [_times(one, start, end) for one in own] if timed else [(None, None)] * len(texts)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from redaction_kit import (
     RATE,
+    START,
     Coded,
     Knows,
     hidden_in,
@@ -23,7 +25,9 @@ from redaction_kit import (
 )
 
 from vcond.base.errors import ProtocolError
+from vcond.redaction.config import RedactionConfig
 from vcond.redaction.contract import Conversation, Secret
+from vcond.redaction.finding import finders
 from vcond.redaction.redact import PURPOSE, own_uuid, redact
 from vcond.redaction.sound import decoded
 from vcond.redaction.texts import token
@@ -211,6 +215,39 @@ def test_every_other_text_is_looked_through():
     assert made["attachments"][1]["body"][2]["value"] == "it is __REDACTED_CODE__", "finders are shown it by itself"
     assert len(made["attachments"]) == 5
     assert errors(made) == []
+
+
+@pytest.mark.parametrize("secret", ["2026", "1123", "0900", "040", "019", "5131"])
+def test_digits_that_its_own_members_have_too_make_no_other_vcon_of_it(secret):
+    made = redact(vcon(dialog=[recording([voice(2, 1)])], analysis=[wtf((0, words(0.2, f"it is {secret} ok")))]),
+                  [Knows({"card-expiry": secret})]).document  # fmt: skip
+    assert errors(made) == []
+    assert (made["vcon"], made["uuid"], made["created_at"]) == ("0.4.0", own_uuid(vcon()["uuid"]), START)
+    assert "__REDACTED_CARD_EXPIRY__" in made["analysis"][0]["body"]["transcript"]["text"]
+
+
+def test_an_engine_that_understood_nothing_vouches_for_no_sound():
+    said = wtf((0, words(0.2, "all is well")))
+    said["body"]["segments"].append({"id": 1, "start": 4.0, "end": 7.0, "text": " ", "confidence": 0.0, "speaker": 0})
+    made = redact(vcon(dialog=[recording([voice(8, 1)])], analysis=[said]), [Knows({})]).document
+    left = samples(made["dialog"][0])
+    assert left[: RATE // 2].any()
+    assert not left[3 * RATE :].any()
+
+
+def test_own_words_go_from_a_short_subject_and_numbers_from_headers_and_addresses_stay():
+    own = {"settings": {"own": {"words": {"project": ["blue heron"]}}}}
+    headers = {
+        "X-Account": "4532 0151 1283 0366",
+        "From": "<sip:+15551230001@pbx.example.com>",
+        "Call-ID": "453201511283",
+    }
+    tags = [{"purpose": "tags", "start": START, "party": 0, "encoding": "json", "body": ["queue:bank account"]},
+            {"purpose": "sip-headers", "start": START, "party": 0, "encoding": "json", "body": headers}]  # fmt: skip
+    made = redact(vcon(subject="Blue Heron", attachments=tags), finders(msgspec.convert(own, RedactionConfig))).document
+    assert made["subject"] == "__REDACTED_PROJECT__"
+    assert made["attachments"][0]["body"] == ["queue:bank account"]
+    assert made["attachments"][1]["body"] == headers | {"X-Account": "__REDACTED_CARD__"}
 
 
 def test_written_messages_are_shown_to_the_finders():

@@ -266,6 +266,37 @@ async def test_a_session_is_opened_once_by_a_link_and_changes_nothing_for_other_
         assert (await one.asked("/calls", None, headers=cookie))[0] == 401
 
 
+async def test_behind_a_proxy_that_changes_host_and_asks_for_a_password_the_page_works(tmp_path: Path):
+    public = "https://calls.example.com"
+    async with daemon(tmp_path, f'listen = "127.0.0.1:0"\npublic_url = "{public}/"') as one:
+        guard = one.parts.api._api.guard
+        session = guard.open(guard.link(guard_module.Who("page", ("operate",))))
+        port = one.parts.api.server._port
+        at, headers = f"http://127.0.0.1:{port}", {"Cookie": f"{guard_module.COOKIE}={session}"}
+        for origin, status in ((public, 200), (f"{public}.evil.example", 403), ("http://[", 400)):
+            more = {"Authorization": "Basic YTpi", "Origin": origin}
+            async with one.client.post(f"{at}/api/v1/dead-letters/retry", headers=headers | more) as answer:
+                assert answer.status == status, origin
+
+
+async def test_one_token_logs_nobody_else_out_and_has_one_pace(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(guard_module, "MOST", 5)
+    monkeypatch.setattr(guard_module, "MOST_OF_ONE", 2)
+    async with daemon(tmp_path) as one:
+        guard, token = one.parts.api._api.guard, await one.token("watch")
+        other = guard.open(await one.token("admin"))
+        own = [guard.open(token) for _ in range(10)]
+        for session, status in ((other, 200), (own[0], 401), (own[-2], 200), (own[-1], 200)):
+            assert (await one.asked("/me", None, headers={"Cookie": f"{guard_module.COOKIE}={session}"}))[0] == status
+        monkeypatch.setattr(guard_module, "BURST", 2.0)
+        guard._paces.clear()
+        got = [
+            (await one.asked("/me", None, headers={"Cookie": f"{guard_module.COOKIE}={own[-1 - at % 2]}"}))[0]
+            for at in range(4)
+        ]
+        assert got == [200, 200, 429, 429]
+
+
 async def test_a_session_ends_with_its_token_and_by_itself(tmp_path: Path):
     async with daemon(tmp_path) as one:
         guard, token = one.parts.api._api.guard, await one.token("watch")

@@ -25,8 +25,10 @@ LINK: Final = 300
 """Seconds that a link to log in is good, once."""
 MOST: Final = 1000
 """Sessions, links, and clients whose pace is remembered; the oldest goes."""
+MOST_OF_ONE: Final = 50
+"""Sessions of one token; its oldest goes, and nobody else's."""
 PACE: Final = 50.0
-"""Requests a second, for each token, session or local user; ``BURST`` at once."""
+"""Requests a second, for each token with its sessions, link or local user; ``BURST`` at once."""
 BURST: Final = 200.0
 WRONG_PACE: Final = 1.0
 """Refusals for want of a good token that one address gets a second, ``WRONG_BURST`` at once; then it is told to wait."""
@@ -63,9 +65,9 @@ class RefusedHere(Exception):  # noqa: N818 - an answer, not a mistake
 class Guard:
     """Knows tokens, sessions and links."""
 
-    def __init__(self, tokens: Tokens, now: Callable[[], float]) -> None:
-        """``now``: seconds since the epoch."""
-        self._tokens, self._now = tokens, now
+    def __init__(self, tokens: Tokens, now: Callable[[], float], public_url: str = "") -> None:
+        """``now``: seconds since the epoch; ``public_url``: where browsers reach us, when that is a proxy."""
+        self._tokens, self._now, self._public = tokens, now, urlsplit(public_url).netloc.lower()
         self._sessions: OrderedDict[str, Who] = OrderedDict()
         self._links: OrderedDict[str, tuple[Who, float]] = OrderedDict()
         self._paces: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -73,12 +75,11 @@ class Guard:
     def caller(self, request: web.Request) -> Who:
         """Who asks over the network. Raises RefusedHere."""
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        if scheme:
-            token = self._tokens.find(text.strip()) if scheme.lower() == "bearer" else None
-            if token is not None:
+        if scheme.lower() == "bearer":
+            if (token := self._tokens.find(text.strip())) is not None:
                 return self._paced(_of(token), token.id)
         elif (given := request.cookies.get(COOKIE)) and (who := self._sessions.get(_hash(given))) and self.holds(who):
-            return self._paced(who, who.session)
+            return self._paced(who, who.token or who.session)
         if wait := self._wait(f"wrong {request.remote}", WRONG_PACE, WRONG_BURST):
             raise RefusedHere(429, "pace", "too many requests without a good token", wait)
         raise RefusedHere(401, "token", "a token is missing, wrong or expired: vcond token create")
@@ -93,8 +94,13 @@ class Guard:
         """Whether they may. Raises RefusedHere."""
         if role is not None and not who.may(role):
             raise RefusedHere(403, "role", f"this needs the role {role}")
-        if who.session and request.method not in {"GET", "HEAD"} and not same_origin(request):
+        if who.session and request.method not in {"GET", "HEAD"} and not self.same_origin(request):
             raise RefusedHere(403, "origin", "a page of another origin may change nothing")
+
+    def same_origin(self, request: web.Request) -> bool:
+        """Browsers say with everything that changes something which page it came from (Fetch standard, 3.2); a proxy may say another Host."""
+        given = urlsplit(request.headers.get("Origin", "")).netloc
+        return given != "" and given in {request.host, self._public}
 
     # Sessions of browsers.
 
@@ -113,6 +119,9 @@ class Guard:
         else:
             return None
         ends = int(self._now()) + SESSION
+        own = [key for key, one in self._sessions.items() if one.token and one.token == who.token]
+        for old in own[: len(own) - MOST_OF_ONE + 1]:
+            del self._sessions[old]
         session = secrets.token_urlsafe(32)
         key = _hash(session)
         _put(self._sessions, key, msgspec.structs.replace(who, session=key, expires=min(who.expires or ends, ends)))
@@ -163,8 +172,3 @@ def _put(kept: OrderedDict[str, T], key: str, value: T) -> None:
 def _hash(secret: str) -> str:
     """Secrets are looked up by their hash, so that the time of a look-up tells nothing of them."""
     return hashlib.sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def same_origin(request: web.Request) -> bool:
-    """Browsers say with everything that changes something which page it came from (Fetch standard, 3.2)."""
-    return urlsplit(request.headers.get("Origin", "")).netloc == request.host != ""

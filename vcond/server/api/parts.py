@@ -34,7 +34,7 @@ class ApiParts:
         """``now``: nanoseconds since the epoch. Raises ConfigError for a certificate that cannot be used."""
         self._tokens = Tokens(state_dir / "api-tokens.json", files, lambda: now() / SECOND)
         self._access = AccessRecord(state_dir / "access.jsonl", files, now)
-        guard = self._guard = Guard(self._tokens, lambda: now() / SECOND)
+        guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
         self._events = Events(feed, config.max_watchers)
         calls = Calls(doors, self._events, self._access, guard)
         self._api = Api([*calls.routes, *Records(outbox, files, self._access).routes], guard)

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from vcond.server.api.app import answers
-from vcond.server.api.guard import COOKIE, SESSION, Guard, same_origin
+from vcond.server.api.guard import COOKIE, SESSION, Guard
 
 KINDS: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 HEADERS: Final = {
@@ -67,7 +67,7 @@ class Page:
         return self._opened(request, request.query.get("code", ""), _IN)
 
     async def _login(self, request: web.Request) -> web.Response:
-        if not same_origin(request):
+        if not self._guard.same_origin(request):
             raise web.HTTPForbidden(text="a page of another origin may not log in here")
         try:
             token = msgspec.json.decode(await request.read(), type=_Login).token
@@ -86,7 +86,7 @@ class Page:
         return response
 
     async def _logout(self, request: web.Request) -> web.Response:
-        if not same_origin(request):
+        if not self._guard.same_origin(request):
             raise web.HTTPForbidden(text="a page of another origin may not log out here")
         self._guard.close(request.cookies.get(COOKIE, ""))
         response = web.Response(text="out", headers=HEADERS)

@@ -65,7 +65,9 @@ amended_total = Counter("vcond_amended_total", "Amended vCons by result", ["outc
 quarantined_total = Counter("vcond_quarantined_total", "vCons that failed validation and were set aside")
 ingress_refused_total = Counter("vcond_ingress_refused_total", "Requests without the ingress token")
 api_refused_total = Counter(
-    "vcond_api_refused_total", "Requests to the API that were refused: token, role, origin, pace, watchers", ["reason"]
+    "vcond_api_refused_total",
+    "Requests to the API that were refused: token, role, origin, pace, watchers, connections, memory",
+    ["reason"],
 )
 api_watchers = Gauge("vcond_api_watchers", "Who follows events of the API")
 api_cut_off_total = Counter("vcond_api_cut_off_total", "Followers of events who did not read and were cut off")

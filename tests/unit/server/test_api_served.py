@@ -1,17 +1,21 @@
 """Every route with every role; what is masked, refused, counted and written down."""
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
 import structlog
-from api_kit import daemon
+from api_kit import daemon, until
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.base.tls import client as trusting
 from vcond.call import events as ev
+from vcond.server.api import app as app_module
 from vcond.server.api import guard as guard_module
+from vcond.server.api import server as server_module
 from vcond.server.api.tokens import ROLES
 from vcond.testing.certificates import certificate
 
@@ -332,6 +336,40 @@ async def test_it_is_off_by_default_and_the_admin_socket_serves_it_all_the_same(
         assert one.parts.api.base_url == ""
         async with one.local.get("/api/v1/calls") as answer:
             assert (answer.status, await answer.json()) == (200, [])
+
+
+async def test_connections_are_bounded_counted_and_cut_when_they_are_not_read(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(server_module, "MOST", 0)
+    async with daemon(tmp_path, 'listen = "127.0.0.1:0"\nmax_watchers = 2') as one:
+        host, port = one.client._base_url.host, one.client._base_url.port
+        serves = one.parts.api.server._runner.server
+        before, held = refused("connections"), []
+        for number in range(2):
+            held.append(await asyncio.open_connection(host, port))
+            await until(lambda number=number: len(serves.connections) == number + 1)
+        for one_of in serves.connections:
+            sock = one_of.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server_module.UNREAD * 1000
+        reader, writer = await asyncio.open_connection(host, port)
+        assert await reader.read() == b""
+        assert refused("connections") == before + 1
+        for _, one_of in [*held, (reader, writer)]:
+            one_of.close()
+        await until(lambda: not serves.connections)
+        assert (await one.asked("/me", "watch"))[0] == 200, "there is room again"
+
+
+async def test_a_body_that_does_not_come_holds_nothing(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(app_module, "BODY", 0.0)
+    async with daemon(tmp_path) as one:
+        host, port = one.client._base_url.host, one.client._base_url.port
+        reader, writer = await asyncio.open_connection(host, port)
+        origin = one.client._base_url.origin()
+        writer.write(
+            f"POST /login HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {origin}\r\nContent-Length: 9\r\n\r\n{{".encode()
+        )
+        assert b" 408 " in await reader.readline()
+        writer.close()
 
 
 async def test_tls_is_spoken_with_a_certificate(tmp_path: Path):

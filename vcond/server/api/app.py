@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from vcond.server.api.routes import Asked, Route, decoded
 PREFIX: Final = "/api/v1"
 LARGEST_BODY: Final = 1 << 16
 """Bytes, on the listener."""
+BODY: Final = 10.0
+"""Seconds for a body to come."""
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -62,6 +65,15 @@ class Api:
         return describe
 
 
+async def whole(request: web.Request) -> bytes:
+    """The body. Raises HTTPRequestTimeout when it does not come."""
+    try:
+        async with asyncio.timeout(BODY):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body did not come within {BODY:.0f} s") from None
+
+
 async def _given(request: web.Request) -> dict[str, Any]:
     """What is in path, query and JSON body; the path counts most. Raises ValueError."""
     body: Any = {}
@@ -69,7 +81,7 @@ async def _given(request: web.Request) -> dict[str, Any]:
         if request.content_type != "application/json":
             raise ValueError("a body must be application/json")
         try:
-            body = msgspec.json.decode(await request.read())
+            body = msgspec.json.decode(await whole(request))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             raise ValueError("the body is not JSON that can be read") from None
         if not isinstance(body, dict):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import Final
 
 import structlog
 from aiohttp import web
 
+from vcond.base import metrics
 from vcond.base.tls import Served
 from vcond.config.schema import ApiConfig
 from vcond.server.api.app import LARGEST_BODY, PREFIX, Api
@@ -17,6 +20,12 @@ log = structlog.get_logger()
 
 IDLE: Final = 60.0
 """Seconds that a connection may say nothing between two requests."""
+UNREAD: Final = 60
+"""Seconds after which a connection is cut that takes nothing of what is sent (TCP_USER_TIMEOUT, tcp(7)); a player asks again."""
+HANDSHAKE: Final = 10.0
+"""Seconds for TLS."""
+MOST: Final = 500
+"""Connections at once, beside those that ``max_watchers`` follow: files that the daemon needs for calls stay free."""
 LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -29,6 +38,7 @@ class ApiServer:
         self._page = Page(api.guard, secure=bool(config.certificate) or config.public_url.startswith("https:"))
         self._tls = Served(config.certificate, config.key, config.client_ca, "api") if config.certificate else None
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self._port = config.port if config.listen else 0
         self.trouble = ""
         """Why nobody is answered; empty when all is well."""
@@ -52,15 +62,14 @@ class ApiServer:
             app, access_log=None, shutdown_timeout=1, handle_signals=False, keepalive_timeout=IDLE
         )
         await self._runner.setup()
-        tls = self._tls.context if self._tls is not None else None
         try:
-            await web.TCPSite(self._runner, self._config.host, self._config.port, ssl_context=tls).start()
+            self._server = await self._bound()
         except (OSError, UnicodeError) as why:
             self.trouble = f"cannot listen on {self._config.listen}: {reason(why)}"
             hint = "set api.listen, then restart vcond"
             log.error("the API is not available over HTTP", error=self.trouble, hint=hint)  # noqa: TRY400 - it says it all
             return
-        self._port = self._runner.addresses[0][1]
+        self._port = self._server.sockets[0].getsockname()[1]
         log.info("API", address=self.base_url)
         if self._tls is None and self._config.host not in LOOPBACK:
             log.warning(
@@ -71,5 +80,32 @@ class ApiServer:
 
     async def close(self) -> None:
         """Stop serving."""
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _bound(self) -> asyncio.Server:
+        """Raises OSError, UnicodeError."""
+        tls, loop = self._tls.context if self._tls is not None else None, asyncio.get_running_loop()
+        wait = HANDSHAKE if tls is not None else None
+        server = await loop.create_server(
+            self._protocol, self._config.host, self._config.port, ssl=tls, ssl_handshake_timeout=wait
+        )
+        for one in server.sockets:  # what it accepts is as it is
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
+        return server
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        serves = self._runner.server if self._runner is not None else None
+        if serves is None or len(serves.connections) >= MOST + self._config.max_watchers:
+            metrics.api_refused_total.labels("connections").inc()
+            return _Full()
+        return serves()
+
+
+class _Full(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from vcond.server.api.app import answers
+from vcond.server.api.app import answers, whole
 from vcond.server.api.guard import COOKIE, SESSION, Guard
 
 KINDS: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -70,7 +70,7 @@ class Page:
         if not self._guard.same_origin(request):
             raise web.HTTPForbidden(text="a page of another origin may not log in here")
         try:
-            token = msgspec.json.decode(await request.read(), type=_Login).token
+            token = msgspec.json.decode(await whole(request), type=_Login).token
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise ValueError("a token is wanted, in JSON") from None
         return self._opened(request, token, "in")

@@ -4,18 +4,21 @@ import io
 import json
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 import pybase64
 import pytest
 import soundfile
-from api_kit import DATA, daemon
+from api_kit import DATA, daemon, until
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcond.server.api import records as records_module
 from vcond.server.api.recording import HEADER, Recording
 from vcond.server.api.transcript import transcript
 
 NAMES = sorted(file.name.removesuffix(".vcon.json") for file in DATA.glob("*.vcon.json"))
+UUID = "019f155a-5131-80ec-832a-bc92ac6830cd"
 HOSTILE = "<script>alert(1)</script> --> & {\\an8} \u202e\x1b[2J\nWEBVTT\n\n1\n00:00:00.000 --> 99:00:00.000\nx"
 
 
@@ -54,6 +57,44 @@ async def test_what_was_erased_is_not_shown_from_memory(tmp_path: Path):
             status, _, body = await one.asked(f"/vcons/{uuid}{path}", "read")
             assert (status, b"keep_days" in body) == (410, True)
         assert one.parts.api._api.routes[-1].run.__self__._kept == {}
+
+
+def large(document) -> None:
+    """Audio that fits into no buffer of a socket."""
+    document["dialog"] = with_audio(np.zeros(16_000_000), 8000, "WAV", "ULAW", "audio/x-wav")["dialog"]
+
+
+@pytest.mark.parametrize("how", ["forget", "erase", "revoke"])
+async def test_what_is_forgotten_or_not_allowed_any_more_while_it_is_played_is_cut_off(tmp_path: Path, how: str):
+    async with daemon(tmp_path) as one:
+        uuid, token = await one.vcon("plain", large), await one.token("read")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with one.client.get(f"/api/v1/vcons/{uuid}/audio/0", headers=headers) as answer:
+            assert answer.status == 200
+            if how == "revoke":
+                await one.parts.api.writes["token-revoke"]({"id": token.split("_")[1]})
+            else:
+                words = "DELETE FROM delivery_vcons" if how == "forget" else "UPDATE delivery_vcons SET stage = 'gone'"
+                await one.parts.outbox.tell(how, lambda db: db.execute(words))
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+
+
+async def test_records_on_their_way_to_who_does_not_read_are_bounded_and_idle_ones_go(tmp_path: Path, monkeypatch):
+    async with daemon(tmp_path) as one:
+        uuid, other = await one.vcon("plain", large), UUID.replace("019f", "019e")
+        await one.vcon("busy", lambda document: document.update(uuid=other))
+        records = one.parts.api._api.routes[-1].run.__self__
+        headers = {"Authorization": f"Bearer {await one.token('read')}"}
+        monkeypatch.setattr(records_module, "IDLE", 0.0)
+        async with one.client.get(f"/api/v1/vcons/{uuid}/audio/0", headers=headers) as answer:
+            await until(lambda: not records._kept)
+            monkeypatch.setattr(records_module, "MOST_OPEN", len(next(iter(records._open)).body))
+            status, told, _ = await one.asked(f"/vcons/{other}", "read")
+            assert (status, told["Retry-After"]) == (429, "10")
+            answer.close()
+        await until(lambda: not records._open)
+        assert (await one.asked(f"/vcons/{other}", "read"))[0] == 200
 
 
 async def test_pages_of_vcons_follow_one_another(tmp_path: Path):

@@ -37,7 +37,7 @@ class ApiParts:
         guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
         self._events = Events(feed, config.max_watchers)
         calls = Calls(doors, self._events, self._access, guard)
-        self._api = Api([*calls.routes, *Records(outbox, files, self._access).routes], guard)
+        self._api = Api([*calls.routes, *Records(outbox, files, self._access, guard).routes], guard)
         self.server = ApiServer(config, self._api)
         self.reads: dict[str, Door] = {"tokens": self._list}
         self.writes: dict[str, Door] = {

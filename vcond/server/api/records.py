@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
+from weakref import WeakSet
 
 from aiohttp import web
 from msgspec import Meta
@@ -18,6 +19,7 @@ from vcond.base.time import Instant, rfc3339
 from vcond.delivery import Entry, Outbox
 from vcond.delivery.outbox_files import OutboxFiles
 from vcond.server.api.access import AccessRecord
+from vcond.server.api.guard import Guard, RefusedHere
 from vcond.server.api.model import Limit, Peaks, Query, Uuid, VconFinding, VconRow
 from vcond.server.api.recording import FORMS, Recording
 from vcond.server.api.routes import Asked, Route
@@ -27,12 +29,18 @@ from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Document, read, validate
 
 T = TypeVar("T")
+HERE: Final = {"open", "done", "kept"}
+"""Stages of vCons whose file is here."""
 LARGEST: Final = 64 << 20
 """Bytes of a vCon that is opened here. One with its audio inside has ``record.inline_limit`` at most."""
 REMEMBERED: Final = 2
 """vCons that are kept decoded: a player asks for many ranges of one."""
 AT_ONCE: Final = 2
 """vCons that are decoded at once."""
+MOST_OPEN: Final = 3 * LARGEST
+"""Bytes of vCons in memory at once, those on their way to slow clients included."""
+IDLE: Final = 60.0
+"""Seconds that a vCon stays in memory when nobody asks for it any more."""
 
 
 class _List(Query, frozen=True):
@@ -64,7 +72,7 @@ class _Peaks(Query, frozen=True):
     count: Annotated[int, Meta(ge=1, le=4000, description="Stretches that the recording is divided into.")] = 1000
 
 
-@dataclass
+@dataclass(eq=False)
 class _Opened:
     """A vCon in memory, and the recordings of it that were asked for."""
 
@@ -73,13 +81,18 @@ class _Opened:
     recordings: dict[int, Recording]
 
 
+_SENT: Final = web.ResponseKey("opened", _Opened)
+
+
 class Records:
     """Reads what the outbox has."""
 
-    def __init__(self, outbox: Outbox, files: Files, access: AccessRecord) -> None:
-        self._outbox, self._access = outbox, access
+    def __init__(self, outbox: Outbox, files: Files, access: AccessRecord, guard: Guard) -> None:
+        self._outbox, self._access, self._guard = outbox, access, guard
         self._files = OutboxFiles(outbox.root, WholeFiles(files))
         self._kept: OrderedDict[str, _Opened] = OrderedDict()
+        self._open: WeakSet[_Opened] = WeakSet()
+        self._idle: asyncio.TimerHandle | None = None
         self._turn = asyncio.Semaphore(AT_ONCE)
         json, audio = ("application/json",), ("audio/wav", "audio/flac", "audio/ogg")
         self.routes = [
@@ -104,7 +117,11 @@ class Records:
     async def _vcon(self, asked: Asked) -> Any:
         opened = await self._opened(asked, "vcon")
         name = f'attachment; filename="{asked.values.uuid}.vcon.json"'
-        return web.Response(body=opened.body, content_type="application/json", headers={"Content-Disposition": name})
+        response = web.Response(
+            body=opened.body, content_type="application/json", headers={"Content-Disposition": name}
+        )
+        response[_SENT] = opened  # counted as in memory until it is sent
+        return response
 
     async def _outline(self, asked: Asked) -> Any:
         document = (await self._opened(asked, "vcon")).document
@@ -124,31 +141,39 @@ class Records:
         return web.Response(text=text, content_type=MEDIA[form], charset="utf-8")
 
     async def _peaks(self, asked: Asked) -> Any:
-        recording = await self._recording(asked)
+        _, recording = await self._recording(asked)
         channels = await self._working(lambda: recording.peaks(asked.values.count))
         return Peaks(round(recording.frames / recording.rate, 3), channels)
 
     async def _audio(self, asked: Asked) -> Any:
-        recording = await self._recording(asked)
+        opened, recording = await self._recording(asked)
         wav = asked.values.form == "wav"
         size = recording.size if wav else len(recording.file)
         start, stop, headers = wanted(asked.request, size)
         response = web.StreamResponse(status=206 if headers else 200, headers=headers | {"Accept-Ranges": "bytes"})
         response.content_type = "audio/wav" if wav else recording.mediatype
         response.content_length = stop - start
+        response[_SENT] = opened
         pieces = recording.wav(start, stop) if wav else iter([recording.file[start:stop]])
         await response.prepare(asked.request)
         with suppress(ConnectionResetError):  # a player has what it wanted
             while (piece := await self._working(lambda: next(pieces, None))) is not None:
                 await response.write(piece)
+                if not await self._still(asked) and asked.request.transport is not None:
+                    asked.request.transport.abort()  # it is not whole, and must not look so
         return response
 
-    async def _recording(self, asked: Asked) -> Recording:
+    async def _still(self, asked: Asked) -> bool:
+        """Whether a vCon may be read on: it is not forgotten, nor the token revoked."""
+        entry = await self._outbox.get(asked.values.uuid)
+        return entry is not None and entry.stage in HERE and self._guard.holds(asked.who)
+
+    async def _recording(self, asked: Asked) -> tuple[_Opened, Recording]:
         opened, dialog = await self._opened(asked, "audio"), asked.values.dialog
         found = opened.recordings.get(dialog)
         if found is None:
             found = opened.recordings[dialog] = await self._working(lambda: Recording(opened.document, dialog))
-        return found
+        return opened, found
 
     async def _opened(self, asked: Asked, what: str) -> _Opened:
         """A vCon that somebody may read; that they do is written down. Raises LookupError, StorageError, ValueError."""
@@ -156,7 +181,7 @@ class Records:
         entry = await self._outbox.get(uuid)
         if entry is None:
             raise LookupError("no vCon has this uuid")
-        if entry.stage not in {"open", "done", "kept"}:
+        if entry.stage not in HERE:
             self._kept.pop(entry.sha512, None)
             raise web.HTTPGone(
                 text="the file of this vCon is not here any more: delivery.keep_days sets how long it is kept"
@@ -164,13 +189,26 @@ class Records:
         if entry.bytes > LARGEST:
             raise web.HTTPRequestEntityTooLarge(LARGEST, entry.bytes, text=f"this vCon has more than {LARGEST} bytes")
         await self._access.add(asked.who.name, what, uuid, asked.request.remote or "")
-        if entry.sha512 not in self._kept:
-            self._kept[entry.sha512] = await self._working(lambda: self._read(entry))
+        opened = self._kept.get(entry.sha512)
+        if opened is None:
+            self._make_room(entry.bytes)
+            opened = await self._working(lambda: self._read(entry))
+            self._open.add(opened)
+        self._kept[entry.sha512] = opened
         self._kept.move_to_end(entry.sha512)
-        opened = self._kept[entry.sha512]
         while len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(IDLE, self._kept.clear)
         return opened
+
+    def _make_room(self, wanted: int) -> None:
+        """Raises RefusedHere."""
+        while sum(len(one.body) for one in self._open) + wanted > MOST_OPEN:
+            if not self._kept:
+                raise RefusedHere(429, "memory", "too many large vCons are being read", 10)
+            self._kept.popitem(last=False)
 
     def _read(self, entry: Entry) -> _Opened:
         """Blocks. It may be put away just now: then it is in the other folder."""

@@ -104,7 +104,33 @@ def test_events_are_kept_for_who_comes_back_soon_and_not_for_ever():
     run_virtual(scenario())
 
 
+def test_many_events_are_one_write_and_the_first_waits_for_none():
+    async def scenario():
+        feed, loop, got = LiveFeed(), asyncio.get_running_loop(), []
+        events, watcher = Events(feed, 5), Watcher("", True, lambda: None, lambda: True)
+        assert events.begin(watcher, "")
+
+        async def read() -> None:
+            async for chunk in watcher.chunks():
+                got.append((loop.time() - begun, chunk.count(b"event: final")))  # noqa: PERF401 - looked at while it grows
+
+        begun = loop.time()
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(1.001)
+        for number in range(100):
+            feed.publish(CaptionEvent("c", "final", f"words {number}"))
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(1)
+        await events.close()
+        await reading
+        assert [round(at, 2) for at, count in got if count] == [1.0, 1.05, 1.1]
+        assert sum(count for _, count in got) == 100
+
+    run_virtual(scenario())
+
+
 async def test_who_does_not_read_is_cut_off_counted_and_the_others_miss_nothing(monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 0)
     monkeypatch.setattr(module, "MOST_WAITING", 10)
     feed, cut = LiveFeed(), []
     events = Events(feed, 5)

@@ -24,6 +24,8 @@ MOST_WAITING: Final = 500
 """Events that wait for one watcher."""
 LINGER: Final = 60.0
 """Seconds that events go on to be numbered when the last watcher has left: it may come back."""
+BATCH: Final = 0.05
+"""Seconds from what is sent to a watcher to the next: many events then are one write. The first of them waits for nothing."""
 BEAT: Final = 20
 """Of so many ticks of the live feed, which come twice a second, one is sent as a comment: a dead connection is found."""
 _TICK: Final = "tick"
@@ -92,6 +94,7 @@ class Watcher:
                 yield chunk
             if self.over:
                 return
+            await asyncio.sleep(BATCH)
 
 
 class Events:

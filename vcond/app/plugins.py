@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded, whole
+from vcond.app.matching import matches_of
 from vcond.base.errors import ConfigError
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
@@ -154,6 +155,7 @@ def sinks(
 
     ``redactor`` makes what makes redacted vCons, and keeps them in a folder; it is asked only if a sink wants them.
     """
+    matches_of(config.sinks)  # so that what is wrong with them is said here, too
     made: list[FormedSink] = []
     names: set[str] = set()
     folder = Path(config.vcond.state_dir) / "forms"
@@ -179,7 +181,9 @@ def sinks(
         if form not in made_by.forms:
             why = f"the {kind} accepts unsigned vCons only" if form in FORMS else f"one of {', '.join(made_by.forms)}"
             raise ConfigError(f"{form!r} is not possible: {why}", f"{at}.form")
-        own = {key: value for key, value in section.items() if key not in {"type", "form", "content"}} | {"name": name}
+        own = {key: value for key, value in section.items() if key not in {"type", "form", "content", "match"}} | {
+            "name": name
+        }
         inner = whole(SINKS, point, made_by(convert(own, made_by.Config, at)), f"{at}.type")
         seal = None if form == "plain" else sealer(config.seal, form, clock)
         made.append(

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from vcond.app import encryption, forgetting, plugins, remembered, retention
+from vcond.app.matching import matches_of, unmatched
 from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
@@ -83,6 +84,7 @@ class Parts:
         made_state_dir(state_dir)
         self.tombstones = remembered.tombstones(self.config, clock.now)
         self.holds = remembered.holds(self.config, clock.now)
+        matched = matches_of(self.config.sinks)
         self._held_back: set[str] = set()
         """Calls whose journals nobody needs any more, and a hold keeps."""
         self._holding: set[asyncio.Future[Hold]] = set()
@@ -99,6 +101,7 @@ class Parts:
             files=files,
             held=self.holds.calls,
             forgotten=self._forgotten,
+            matched=matched,
         )
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
@@ -123,6 +126,7 @@ class Parts:
             note=self._note,
             forgotten=self._forgotten,
             facts=partial(retention.facts, self.config.retention),
+            unmatched=partial(unmatched, matched),
         )
         self.registry = CallRegistry(
             self.config.vcond,

@@ -49,6 +49,7 @@ journal_fsync_seconds = Histogram(
 )
 journal_pending_bytes = Gauge("vcond_journal_pending_bytes", "Bytes captured, not yet written to the file system")
 outbox_vcons = Gauge("vcond_outbox_vcons", "vCons in the outbox", ["sink", "state"])
+outbox_unmatched = Gauge("vcond_outbox_unmatched", "vCons that the match of no sink takes: nobody gets them")
 outbox_oldest_seconds = Gauge("vcond_outbox_oldest_seconds", "Age of the oldest undelivered vCon", ["sink"])
 sink_up = Gauge("vcond_sink_up", "1 while a sink accepts deliveries", ["sink"])
 sink_held = Gauge(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vcond.app import encryption, plugins
+from vcond.app.matching import matches_of
 from vcond.base import tls
 from vcond.base.errors import PeerError, VcondError
 from vcond.capture.clock import SteadyClock
@@ -96,7 +97,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
     if config.web.host not in LOOPBACK and not behind_tls:
         fix = "set web.certificate, or put a TLS proxy in front of it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
-    found += [*_name(config), *_files(loaded), *_ops(config)]
+    found += [*_rest(config), *_name(config), *_files(loaded), *_ops(config)]
     found += encryption.look(config.keys, Path(config.vcond.state_dir))
     found += _seal(config)
     found += _certificates(config)
@@ -210,6 +211,14 @@ def _unheard(config: Config, sinks: Sequence[FormedSink]) -> list[Finding]:
     what = "gets redacted vCons, and without a speech engine those have no recording"
     fix = "set speech.engine: only what is transcribed can be looked through"
     return [Finding("warning", f"sink {sink.name}", what, fix) for sink in sinks if sink.content == "redacted"]
+
+
+def _rest(config: Config) -> list[Finding]:
+    """Where every sink has a match, some calls may be for none."""
+    if not config.sinks or len(matches_of(config.sinks)) < len(config.sinks):
+        return []
+    fix = "give one sink no match, as a folder for the rest, unless all calls are for some sink"
+    return [Finding("warning", "sinks", "all have a match: a vCon that none takes stays in the outbox", fix)]
 
 
 def _name(config: Config) -> list[Finding]:

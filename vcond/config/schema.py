@@ -228,7 +228,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     policy: Annotated[list[PolicyRule], Meta(max_length=1000)] = []
     """``[[policy]]``: rules of consent; the first that matches counts."""
     sinks: list[dict[str, Any]] = []
-    """``[[sinks]]``, each with ``type``, ``name``, for a folder ``form`` (plain, signed or encrypted), and ``content`` (full or redacted)."""
+    """``[[sinks]]``, each with ``type``, ``name``, for a folder ``form`` (plain, signed or encrypted), ``content`` (full or redacted),
+    and ``match`` (which calls it is for, as in ``[[speech.routes]]``; without it all)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that no call comes to."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from vcond.delivery import rows as sql
 from vcond.delivery.model import Delivery, Entry, State
 
 SendingNow = Mapping[str, Collection[int]]
@@ -37,6 +38,7 @@ class Query:
 _VCONS: Final = "SELECT seq, uuid, sha512, bytes, published_at, closed_at, stage, facts FROM delivery_vcons v WHERE "
 _UNDELIVERED: Final = "stage IN ('open', 'lost') AND "
 _AT: Final = "(:sink IS NULL OR sink = :sink)"
+_OUT: Final = sql.IS_UNMATCHED
 _PAGE: Final = (
     " AND (:before IS NULL OR seq < (SELECT seq FROM delivery_vcons WHERE uuid = :before)) "
     "ORDER BY seq DESC LIMIT :limit"
@@ -45,7 +47,8 @@ _LISTS: Final[Mapping[State | None, str]] = {
     None: f"(:sink IS NULL OR EXISTS (SELECT 1 FROM delivery_states s WHERE s.seq = v.seq AND {_AT}))",
     "delivered": f"EXISTS (SELECT 1 FROM delivery_states s WHERE s.seq = v.seq AND state = 'delivered' AND {_AT})",
     "pending": f"seq IN (SELECT seq FROM delivery_states WHERE state = 'pending' AND {_AT})",
-    "dead": f"stage IN ('open', 'lost') AND seq IN (SELECT seq FROM delivery_states WHERE state = 'dead' AND {_AT})",
+    "dead": f"stage IN ('open', 'lost') AND seq IN (SELECT seq FROM delivery_states WHERE state = 'dead' AND NOT {_OUT} AND {_AT})",
+    "unmatched": f"seq IN (SELECT seq FROM delivery_states WHERE state = 'dead' AND {_OUT} AND {_AT})",
 }
 
 
@@ -88,16 +91,22 @@ def _deliveries(db: sqlite3.Connection, seq: int, sinks: Sequence[str], sending:
     return tuple(
         Delivery(
             sink=row[0],
-            state="sending" if row[1] == "pending" and seq in sending.get(row[0], ()) else row[1],
+            state=_state(row[1], row[6], row[7], under_way=seq in sending.get(row[0], ())),
             attempts=row[2],
             next_at=row[3],
             last_at=row[4],
             status=row[5],
-            reason=row[6],
-            answer=row[7],
+            reason="" if row[7] == sql.UNMATCHED else row[6],
+            answer="" if row[7] == sql.UNMATCHED else row[7],
             target=row[8],
             confirmed=row[9],
             configured=row[0] in sinks,
         )
         for row in rows
     )
+
+
+def _state(state: State, reason: str, answer: str, *, under_way: bool) -> State:
+    if state == "dead" and (reason, answer) == (sql.DISCARDED, sql.UNMATCHED):
+        return "unmatched"
+    return "sending" if state == "pending" and under_way else state

@@ -8,8 +8,9 @@ import msgspec
 
 from vcond.base.errors import OperatorError
 
-State = Literal["pending", "sending", "delivered", "dead"]
-"""Of one vCon at one sink. ``dead`` waits for the operator; nothing leaves it by itself."""
+State = Literal["pending", "sending", "delivered", "dead", "unmatched"]
+"""Of one vCon at one sink. ``dead`` waits for the operator; nothing leaves it by itself. ``unmatched``: the sink's ``match`` left
+it out; in the rows that is one that was given up (``rows.UNMATCHED``)."""
 
 Stage = Literal["open", "done", "kept", "gone", "lost"]
 """Of one vCon. open: some sink lacks it. done: every sink has it, the core was not told yet. kept, gone: told, and

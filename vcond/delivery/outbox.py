@@ -6,13 +6,14 @@ See docs/delivery.md for what is promised.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
 from sqlite3 import Connection
 from typing import Final, Self, TypeVar
 
+from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.delivery import confirmations, rows
 from vcond.delivery.backlog import Query, SendingNow
@@ -52,11 +53,13 @@ class Outbox:
         files: Files | None = None,
         held: Callable[[], Sequence[str]] = tuple,
         forgotten: Callable[[str], bool] = lambda _: False,
+        matched: Collection[str] = (),
     ) -> None:
         """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
 
         While ``disk_low``, or while nothing new can be stored, what every sink has is not kept: it goes, the oldest first,
         but what is of calls that are ``held``. What was ``forgotten`` is not taken, and goes if an old backup brings it back.
+        ``matched``: the sinks that are not for every call.
         Raises ConfigError without sinks, or with two of one name.
         """
         names = [sink.name for sink in sinks]
@@ -64,12 +67,11 @@ class Outbox:
             raise ConfigError("no sink is configured: vCons cannot be delivered", "sinks")
         if len(set(names)) < len(names):
             raise ConfigError("two sinks have the same name", "sinks")
-        self.root, self._clock = root, clock
-        self._config = config or OutboxConfig()
-        self._make = partial(OutboxStore, root, database, names, files=files, held=held, forgotten=forgotten)
+        self.root, self._clock, self._config = root, clock, config or OutboxConfig()
+        made = partial(OutboxStore, root, database, names, files=files, held=held)
+        self._make = partial(made, forgotten=forgotten, matched=matched)
         self._thread = StoreThread()
-        self._call = self._thread.call
-        self.opened = self._thread.opened
+        self._call, self.opened = self._thread.call, self._thread.opened
         self._trouble = ""
         self._maintenance = Maintenance(
             self._call, self.measure, self._config, clock, on_delivered, lambda: disk_low() or bool(self._trouble)
@@ -116,19 +118,21 @@ class Outbox:
 
     # What the core uses.
 
-    async def publish(self, uuid: str, body: bytes, facts: Mapping[str, str] | None = None) -> str:
-        """Take a vCon; it is on disk when this returns its SHA-512 in hex, and will arrive at every sink.
+    async def publish(
+        self, uuid: str, body: bytes, facts: Mapping[str, str] | None = None, unmatched: Collection[str] = ()
+    ) -> str:
+        """Take a vCon; it is on disk when this returns its SHA-512 in hex, and will arrive at every sink but those ``unmatched``.
 
         The same bytes again are no second vCon. One that every sink has already is reported to ``on_delivered`` once
         more. ``facts`` (32 at most, cut to 256 characters) are for the operator's list only.
         Raises StorageError when the disk does not take it (then nothing of it is kept: try again), ConflictError when
         other bytes have this uuid (the new ones are set aside), ValueError for what is no vCon of that uuid.
         """
-        short = {str(key)[:MAX_FACT]: str(value)[:MAX_FACT] for key, value in list((facts or {}).items())[:MAX_FACTS]}
+        taken = partial(OutboxStore.publish, uuid=uuid, body=body, facts=_short(facts or {}), unmatched=unmatched)
         now = self._clock.now()
         await self.opened.wait()
         try:
-            sha512 = await self._call(lambda store: store.publish(uuid, body, short, now))
+            sha512: str = await self._call(partial(taken, now=now))
         except StorageError as why:
             self._trouble = str(why)
             raise
@@ -167,9 +171,9 @@ class Outbox:
 
     async def resend(self, again: Again) -> int:
         """Send what every sink had once more, where its file is kept (``keep_days``); how many vCons."""
-        count, after = 0, 0
+        count = after = 0
         while found := await self._call(partial(OutboxStore.resend, again=again, after=after)):
-            count, after = count + len(found), found[-1]
+            count, after = count + sum(sent for _, sent in found), found[-1][0]
         self._nudge(again.sink)
         return count
 
@@ -196,15 +200,14 @@ class Outbox:
     async def confirmations(self) -> dict[str, dict[str, int]]:
         """By sink that is asked what it has: how many kept vCons are ``confirmed``, ``gone`` and ``unknown``."""
         names = [confirmer.name for confirmer in self._confirmers if self.opened.is_set()]
-        return (
-            {}
-            if not names
-            else await self.tell("count", lambda db: {name: confirmations.counts(db, sink=name) for name in names})
-        )
+        if not names:
+            return {}
+        return await self.tell("count", lambda db: {name: confirmations.counts(db, sink=name) for name in names})
 
     async def measure(self) -> None:
         """Set the gauges. ``run`` does it every few seconds."""
         figures = await self._call(lambda store: store.ask(rows.figures))
+        metrics.outbox_unmatched.set(await self._call(lambda store: store.ask(rows.unmatched)))
         for worker in self._workers:
             worker.measure(figures)
 
@@ -233,3 +236,7 @@ class Outbox:
             worker.stop()
         for confirmer in self._confirmers:
             confirmer.stop()
+
+
+def _short(facts: Mapping[str, str]) -> dict[str, str]:
+    return {str(key)[:MAX_FACT]: str(value)[:MAX_FACT] for key, value in list(facts.items())[:MAX_FACTS]}

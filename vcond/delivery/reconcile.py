@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 
 import structlog
@@ -16,10 +16,19 @@ from vcond.delivery.outbox_files import OutboxFiles, check_body
 log = structlog.get_logger()
 
 
-def reconcile(db: sqlite3.Connection, files: OutboxFiles, sinks: Sequence[str], *, now: int, latest: int) -> list[str]:
+def reconcile(
+    db: sqlite3.Connection,
+    files: OutboxFiles,
+    sinks: Sequence[str],
+    matched: Collection[str] = (),
+    *,
+    now: int,
+    latest: int,
+) -> list[str]:
     """Files without rows are entered again, rows without files are lost; returns the uuids just lost.
 
-    Sinks that are new get a delivery of every open vCon; waits end at ``latest`` at most.
+    Sinks that are new get a delivery of every open vCon, but not those that are ``matched``, as nobody knows any more whether
+    it is for them; where that stood in rows that are lost, the operator says. Waits end at ``latest`` at most.
     """
     known = rows.live(db)
     there, strange = files.names(files.pending)
@@ -29,10 +38,10 @@ def reconcile(db: sqlite3.Connection, files: OutboxFiles, sinks: Sequence[str], 
     for vcon in lost:
         rows.lose(db, vcon.seq, now)
     for uuid in there & known.keys():
-        _with_file(db, known[uuid], sinks)
-    _enter(db, files, there - known.keys())
+        _with_file(db, known[uuid], sinks, matched)
+    _enter(db, files, there - known.keys(), matched)
     _enter_kept(db, files, known.keys(), now)
-    added = rows.add_states(db, sinks)
+    added = rows.add_states(db, sinks, matched)
     if added:
         log.info("vCons queued for newly added sinks", deliveries=added)
     again = rows.take_up(db, sinks)
@@ -74,16 +83,17 @@ def _without_file(db: sqlite3.Connection, files: OutboxFiles, vcon: rows.Vcon) -
     return vcon.stage == "open"
 
 
-def _with_file(db: sqlite3.Connection, vcon: rows.Vcon, sinks: Sequence[str]) -> None:
+def _with_file(db: sqlite3.Connection, vcon: rows.Vcon, sinks: Sequence[str], matched: Collection[str]) -> None:
     if vcon.stage == "lost":
-        rows.find_again(db, vcon.seq, sinks)
+        rows.find_again(db, vcon.seq, sinks, matched)
         log.info("missing vCon file found again", call=vcon.uuid)
     elif vcon.stage == "kept":
         rows.set_stage(db, vcon.seq, "done")
 
 
-def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str]) -> None:
+def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str], matched: Collection[str]) -> None:
     """Files that no row knows, oldest first."""
+    entered = 0
     aged = sorted((files.file(uuid).stat().st_mtime_ns, uuid) for uuid in uuids)
     for at, uuid in aged:
         gone = rows.find(db, uuid)
@@ -99,7 +109,13 @@ def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str]) -> None:
         except OSError as why:
             _cannot_read(uuid, why)
             continue
-        rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {})
+        rows.add_unknown(db, rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at, {}), matched)
+        entered += 1
+    if entered and matched:
+        log.warning(
+            "the rows of these vCons are lost, and with them whether they are for the sinks that have a match: dead letters there",
+            vcons=entered, sinks=list(matched), hint="vcond outbox dead lists them; vcond outbox retry sends them, discard gives them up",
+        )  # fmt: skip
     if aged:
         log.warning("unrecorded vCons found in the outbox; sending them", vcons=len(aged))
 

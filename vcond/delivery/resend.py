@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,17 +36,31 @@ def kept(db: sqlite3.Connection, again: Again, after: int, limit: int) -> list[r
     return [rows.Vcon(*row) for row in found]
 
 
-def reopen(db: sqlite3.Connection, files: OutboxFiles, vcon: rows.Vcon, sink: str | None, sinks: Sequence[str]) -> None:
-    """Inside a transaction: one vCon waits for a sink (None = for all ``sinks``) again. Raises OSError: nothing changed.
+def reopen(
+    db: sqlite3.Connection,
+    files: OutboxFiles,
+    vcon: rows.Vcon,
+    again: Again,
+    sinks: Sequence[str],
+    matched: Collection[str],
+) -> bool:
+    """Inside a transaction: one vCon waits for a sink, or for all ``sinks``, again; whether it does. Raises OSError: nothing changed.
+
+    A sink whose ``match`` left it out does not get it, unless both vCon and sink are named; nor one of those ``matched`` that is new.
 
     Who had it before stays written until it is there again. A sink that never got it, being new, gets it as well. After a
     crash between the file's move and the commit the next start puts the file back: the operator asks once more.
     """
-    rows.set_stage(db, vcon.seq, "open")
-    db.execute(
-        "UPDATE delivery_states SET state = 'pending', attempts = 0, next_at = 0 WHERE seq = ? AND (? IS NULL OR sink = ?) "
-        "AND sink IN (SELECT value FROM json_each(?))",
+    sink = again.sink
+    rows.add_states_of(db, vcon.seq, sinks, matched)
+    if again.uuid is not None and sink is not None:
+        rows.match_anyway(db, vcon.seq, sink)
+    waits = db.execute(
+        "UPDATE delivery_states SET state = 'pending', attempts = 0, next_at = 0 WHERE seq = ? AND (? IS NULL OR sink = ?) "  # noqa: S608 - no input in it
+        f"AND sink IN (SELECT value FROM json_each(?)) AND NOT {rows.IS_UNMATCHED}",
         (vcon.seq, sink, sink, rows.as_json(sinks)),
-    )
-    rows.add_states_of(db, vcon.seq, sinks)
-    files.files.move(files.kept_file(vcon.uuid), files.pending)
+    ).rowcount
+    if waits:
+        rows.set_stage(db, vcon.seq, "open")
+        files.files.move(files.kept_file(vcon.uuid), files.pending)
+    return waits > 0

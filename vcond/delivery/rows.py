@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -22,6 +22,13 @@ REMOVED: Final = "sink-removed"
 MISSING: Final = "file-missing"
 DISCARDED: Final = "discarded"
 """The operator gave it up: it counts as done, and is not put back with the others."""
+UNMATCHED: Final = "unmatched"
+"""As the answer of one that counts as given up: the sink's ``match`` did not take the call. Earlier versions see what was
+given up, and leave it alone: nothing that they do by themselves sends it (decision 0043).
+"""
+UNKNOWN: Final = "match-unknown"
+"""Of a dead letter: the row that said whether the sink's ``match`` takes the call is lost."""
+IS_UNMATCHED: Final = f"(reason = '{DISCARDED}' AND answer = '{UNMATCHED}')"
 
 
 Order = Literal["newest", "oldest", "any"]
@@ -114,24 +121,71 @@ def insert(
     return cursor.lastrowid
 
 
-def add_states(db: sqlite3.Connection, sinks: Sequence[str]) -> int:
-    """Give every open vCon a delivery at each of these sinks; how many were missing."""
+def add_states(db: sqlite3.Connection, sinks: Sequence[str], unmatched: Collection[str] = ()) -> int:
+    """Give every open vCon a delivery at each of these sinks, none to those that are ``unmatched``; how many were missing."""
     added = 0
     for sink in sinks:
-        added += db.execute(
-            "INSERT OR IGNORE INTO delivery_states (sink, seq, state) "
-            "SELECT ?, seq, 'pending' FROM delivery_vcons WHERE stage = 'open'",
-            (sink,),
+        count = db.execute(
+            "INSERT OR IGNORE INTO delivery_states (sink, seq, state, reason, answer) "
+            "SELECT ?, seq, ?, ?, ? FROM delivery_vcons WHERE stage = 'open'",
+            (sink, *_begins(sink in unmatched)),
         ).rowcount
+        added += 0 if sink in unmatched else count
     return added
 
 
-def add_states_of(db: sqlite3.Connection, seq: int, sinks: Sequence[str]) -> None:
-    """Give one vCon its deliveries."""
+def add_states_of(db: sqlite3.Connection, seq: int, sinks: Sequence[str], unmatched: Collection[str] = ()) -> None:
+    """Give one vCon its deliveries, none to the sinks that are ``unmatched``."""
     db.executemany(
-        "INSERT OR IGNORE INTO delivery_states (sink, seq, state) VALUES (?, ?, 'pending')",
-        [(sink, seq) for sink in sinks],
+        "INSERT OR IGNORE INTO delivery_states (sink, seq, state, reason, answer) VALUES (?, ?, ?, ?, ?)",
+        [(sink, seq, *_begins(sink in unmatched)) for sink in sinks],
     )
+
+
+def _begins(unmatched: bool) -> tuple[State, str, str]:
+    """State, reason and answer of a delivery that is new."""
+    return ("dead", DISCARDED, UNMATCHED) if unmatched else ("pending", "", "")
+
+
+def add_unknown(db: sqlite3.Connection, seq: int, matched: Collection[str]) -> None:
+    """Of a vCon whose rows are lost: nobody knows whether it is for these sinks, and the operator says."""
+    db.executemany(
+        "INSERT OR IGNORE INTO delivery_states (sink, seq, state, reason) VALUES (?, ?, 'dead', ?)",
+        [(sink, seq, UNKNOWN) for sink in matched],
+    )
+
+
+def unmatched_of(db: sqlite3.Connection, uuid: str) -> dict[str, bool]:
+    """By sink, whether its ``match`` left a vCon out; empty when nothing is known of it."""
+    found = db.execute(
+        f"SELECT sink, {IS_UNMATCHED} FROM delivery_states JOIN delivery_vcons USING (seq) WHERE uuid = ?",  # noqa: S608 - no input in it
+        (uuid,),
+    )
+    return {sink: bool(out) for sink, out in found}
+
+
+def left_out(db: sqlite3.Connection, call: str, sinks: Sequence[str], unmatched: Collection[str]) -> set[str]:
+    """The sinks that a new vCon is not for. What follows the original of its ``call`` goes where that went."""
+    before = unmatched_of(db, call)
+    return {sink for sink in sinks if before.get(sink, sink in unmatched)}
+
+
+def match_anyway(db: sqlite3.Connection, seq: int, sink: str) -> None:
+    """The operator sends a vCon to a sink whose ``match`` left it out."""
+    db.execute(
+        f"UPDATE delivery_states SET reason = '', answer = '' WHERE seq = ? AND sink = ? AND {IS_UNMATCHED}",  # noqa: S608 - no input in it
+        (seq, sink),
+    )
+
+
+def unmatched(db: sqlite3.Connection) -> int:
+    """How many open vCons are for no sink: they wait for the operator."""
+    row = db.execute(
+        "SELECT count(*) FROM delivery_vcons AS v WHERE stage = 'open' "  # noqa: S608 - no input in it
+        "AND EXISTS (SELECT 1 FROM delivery_states AS s WHERE s.seq = v.seq) "
+        f"AND NOT EXISTS (SELECT 1 FROM delivery_states AS s WHERE s.seq = v.seq AND NOT {IS_UNMATCHED})"
+    ).fetchone()
+    return int(row[0])
 
 
 def set_stage(db: sqlite3.Connection, seq: int, stage: Stage, at: int | None = None) -> None:
@@ -170,14 +224,14 @@ def lose(db: sqlite3.Connection, seq: int, at: int) -> None:
     )
 
 
-def find_again(db: sqlite3.Connection, seq: int, sinks: Sequence[str]) -> None:
+def find_again(db: sqlite3.Connection, seq: int, sinks: Sequence[str], matched: Collection[str] = ()) -> None:
     """A lost one has its file again."""
     set_stage(db, seq, "open")
     db.execute(
         "UPDATE delivery_states SET state = 'pending', reason = '', next_at = 0 WHERE seq = ? AND reason = ?",
         (seq, MISSING),
     )
-    add_states_of(db, seq, sinks)
+    add_states_of(db, seq, sinks, matched)
 
 
 def clamp_waits(db: sqlite3.Connection, latest: int) -> None:
@@ -331,7 +385,12 @@ def of_call(db: sqlite3.Connection, call: str) -> list[Vcon]:
 
 
 def put_back(db: sqlite3.Connection, uuid: str | None, sink: str | None) -> int:
-    """Dead deliveries of open vCons are pending again; those that wait are due now. How many were dead."""
+    """Dead deliveries of open vCons are pending again; those that wait are due now. How many were dead.
+
+    What the operator gave up is not among them, nor what a ``match`` left out, unless both vCon and sink are named.
+    """
+    if uuid and sink and (found := find(db, uuid)) and found.stage == "open":
+        match_anyway(db, found.seq, sink)
     which = (
         "reason != :discarded AND (:uuid IS NULL OR seq = (SELECT seq FROM delivery_vcons WHERE uuid = :uuid)) "
         "AND (:sink IS NULL OR sink = :sink) "
@@ -346,13 +405,22 @@ def put_back(db: sqlite3.Connection, uuid: str | None, sink: str | None) -> int:
 
 
 def discard(db: sqlite3.Connection, uuid: str, sinks: Sequence[str], now: int) -> list[str]:
-    """The dead deliveries of an open vCon are given up, which stays written; of which sinks."""
+    """The dead deliveries of an open vCon are given up, which stays written; of which sinks.
+
+    Those that a ``match`` left out are only given up where the vCon is for no sink at all.
+    """
     found = find(db, uuid)
     if found is None or found.stage != "open":
         return []
-    dead = db.execute("SELECT sink FROM delivery_states WHERE seq = ? AND state = 'dead'", (found.seq,)).fetchall()
+    states = unmatched_of(db, uuid)
+    if states and all(states.values()):
+        db.execute("UPDATE delivery_states SET reason = '', answer = '' WHERE seq = ?", (found.seq,))
+    dead = db.execute(
+        f"SELECT sink FROM delivery_states WHERE seq = ? AND state = 'dead' AND NOT {IS_UNMATCHED}",  # noqa: S608 - no input in it
+        (found.seq,),
+    ).fetchall()
     db.execute(
-        "UPDATE delivery_states SET reason = ?, last_at = ? WHERE seq = ? AND state = 'dead'",
+        f"UPDATE delivery_states SET reason = ?, last_at = ? WHERE seq = ? AND state = 'dead' AND NOT {IS_UNMATCHED}",  # noqa: S608 - no input in it
         (DISCARDED, now, found.seq),
     )
     if dead:
@@ -369,6 +437,6 @@ def waiting_elsewhere(db: sqlite3.Connection, sinks: Sequence[str]) -> dict[str,
 def figures(db: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
     """Sink, state, how many, and when the oldest was published; of open vCons, deliveries that are not done."""
     return db.execute(
-        "SELECT sink, state, count(*), min(published_at) FROM delivery_vcons JOIN delivery_states USING (seq) "
-        "WHERE stage = 'open' AND state != 'delivered' GROUP BY sink, state"
+        "SELECT sink, state, count(*), min(published_at) FROM delivery_vcons JOIN delivery_states USING (seq) "  # noqa: S608 - no input in it
+        f"WHERE stage = 'open' AND state != 'delivered' AND NOT {IS_UNMATCHED} GROUP BY sink, state"
     ).fetchall()

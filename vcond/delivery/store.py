@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -42,22 +42,25 @@ class OutboxStore:
     def __init__(
         self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int,
         files: Files | None = None, held: Callable[[], Sequence[str]] = tuple,
-        forgotten: Callable[[str], bool] = lambda _: False,
+        forgotten: Callable[[str], bool] = lambda _: False, matched: Collection[str] = (),
     ) -> None:  # fmt: skip
-        """``now``, ``latest`` in nanoseconds: nothing waits beyond ``latest``. vCons of calls that are ``held`` stay, ``forgotten`` ones go."""
+        """``now``, ``latest`` in nanoseconds: nothing waits beyond ``latest``. vCons of calls that are ``held`` stay, ``forgotten`` ones go.
+
+        The sinks ``matched`` are not for every call: of a vCon that was here before them they get nothing by themselves.
+        """
         files, self._held, self._forgotten = files or Files(), held, forgotten
-        self._sinks = tuple(sinks)
+        self._sinks, self._matched = tuple(sinks), frozenset(matched)
         self._whole = WholeFiles(files)
         self._files = OutboxFiles(root, self._whole)
         self._reserve = Reserve(database.with_name(f"{database.name}.reserve"), files)
         with storage_errors("open the outbox"):
             self._files.open()
             self._whole.make_folder(database.parent)
-        self._db = self._open(database, now)
+        self._db = _open(database, now, self._reserve)
         try:
             with storage_errors("check the outbox"):
                 erasing.erase_forgotten(self._db, self._files, self._change, forgotten)
-                lost = self._change(lambda: reconcile(self._db, self._files, sinks, now=now, latest=latest))
+                lost = self._change(lambda: reconcile(self._db, self._files, sinks, matched, now=now, latest=latest))
         except BaseException:
             self._db.close()
             raise
@@ -70,7 +73,9 @@ class OutboxStore:
 
     # What comes in.
 
-    def publish(self, uuid: str, body: bytes, facts: Mapping[str, str], now: int) -> str:
+    def publish(
+        self, uuid: str, body: bytes, facts: Mapping[str, str], now: int, unmatched: Collection[str] = ()
+    ) -> str:
         """Durable when it returns the SHA-512 in hex; see ``Outbox.publish``."""
         check_body(uuid, body)
         if self._forgotten(uuid):
@@ -79,15 +84,22 @@ class OutboxStore:
         with storage_errors("store a vCon in the outbox"):
             known = rows.find(self._db, uuid)
             if known is None:
-                return self._take(uuid, body, sha512, facts, now)
+                return self._take(
+                    uuid,
+                    body,
+                    sha512,
+                    facts,
+                    now,
+                    rows.left_out(self._db, facts.get("call", ""), self._sinks, unmatched),
+                )
             if known.sha512 != sha512:
-                self._conflict(uuid, sha512, body)
+                _conflict(uuid, self._files.set_aside(uuid, sha512, body))
             if known.stage in {"done", "kept", "gone"}:
                 self._change(lambda: rows.set_stage(self._db, known.seq, "done"))  # the core is told once more
             elif known.stage == "lost" or not self._files.file(uuid).exists():
                 self._reserve.ensure()
                 self._files.publish(uuid, body)
-                self._change(lambda: rows.find_again(self._db, known.seq, self._sinks))
+                self._change(lambda: rows.find_again(self._db, known.seq, self._sinks, self._matched))
             return sha512
 
     # What goes out.
@@ -153,13 +165,14 @@ class OutboxStore:
 
     # For the operator.
 
-    def resend(self, again: resend.Again, after: int) -> list[int]:
-        """Kept vCons are sent once more, ``BATCH`` at most of those after a ``seq``; theirs, in order."""
+    def resend(self, again: resend.Again, after: int) -> list[tuple[int, bool]]:
+        """Kept vCons are sent once more, ``BATCH`` at most of those after a ``seq``; theirs, in order, and whether some sink gets it."""
         with storage_errors("send vCons again"):
             found = resend.kept(self._db, again, after, BATCH)
-            for vcon in found:
-                self._change(partial(resend.reopen, self._db, self._files, vcon, again.sink, self._sinks))
-            return [vcon.seq for vcon in found]
+            reopen = partial(
+                resend.reopen, self._db, self._files, again=again, sinks=self._sinks, matched=self._matched
+            )
+            return [(vcon.seq, self._change(partial(reopen, vcon))) for vcon in found]
 
     def work(self, what: str, job: Callable[[sqlite3.Connection, OutboxFiles, Changing], T]) -> T:
         """What concerns rows and files; ``what`` that is, for an error."""
@@ -188,21 +201,14 @@ class OutboxStore:
 
     # Inside.
 
-    def _open(self, database: Path, now: int) -> sqlite3.Connection:
-        """SQLite needs a little room even to read."""
-        try:
-            return open_database(database, now)
-        except StorageError:
-            if not self._reserve.release():
-                raise
-            return open_database(database, now)
-
-    def _take(self, uuid: str, body: bytes, sha512: str, facts: Mapping[str, str], now: int) -> str:
+    def _take(
+        self, uuid: str, body: bytes, sha512: str, facts: Mapping[str, str], now: int, unmatched: Collection[str]
+    ) -> str:
         """A new vCon: all of it, or nothing."""
 
         def enter() -> None:
             seq = rows.insert(self._db, uuid, sha512, len(body), now, facts)
-            rows.add_states_of(self._db, seq, self._sinks)
+            rows.add_states_of(self._db, seq, self._sinks, unmatched)
 
         self._reserve.ensure()  # what delivers must keep its room: no room for it, no new vCon
         try:
@@ -212,18 +218,9 @@ class OutboxStore:
             with suppress(OSError):
                 self._whole.remove(self._files.file(uuid))
             raise
+        if len(unmatched) == len(self._sinks):
+            _say_unmatched(uuid)
         return sha512
-
-    def _conflict(self, uuid: str, sha512: str, body: bytes) -> NoReturn:
-        metrics.quarantined_total.inc()
-        aside = self._files.set_aside(uuid, sha512, body)
-        log.error(
-            "another vCon with the same uuid is in the outbox or was delivered; set this one aside",
-            call=uuid,
-            file=str(aside),
-            hint="compare it with the vCon that the sinks have; remove it if it adds nothing",
-        )
-        raise ConflictError("another vCon was already published with this uuid; the new one was set aside")
 
     def _change(self, change: Callable[[], T], *, spend_reserve: bool = True) -> T:
         """One transaction. What records progress may use the reserve of a full disk."""
@@ -235,3 +232,33 @@ class OutboxStore:
                 raise
         with transaction(self._db):
             return change()
+
+
+def _open(database: Path, now: int, reserve: Reserve) -> sqlite3.Connection:
+    """SQLite needs a little room even to read."""
+    try:
+        return open_database(database, now)
+    except StorageError:
+        if not reserve.release():
+            raise
+        return open_database(database, now)
+
+
+def _conflict(uuid: str, aside: Path) -> NoReturn:
+    metrics.quarantined_total.inc()
+    log.error(
+        "another vCon with the same uuid is in the outbox or was delivered; set this one aside",
+        call=uuid,
+        file=str(aside),
+        hint="compare it with the vCon that the sinks have; remove it if it adds nothing",
+    )
+    raise ConflictError("another vCon was already published with this uuid; the new one was set aside")
+
+
+def _say_unmatched(uuid: str) -> None:
+    log.warning(
+        "no sink's match takes this vCon: it stays in the outbox, and nobody gets it",
+        call=uuid,
+        hint="vcond outbox retry UUID --sink NAME sends it, vcond outbox discard UUID gives it up; "
+        "a sink without match takes what no other does",
+    )

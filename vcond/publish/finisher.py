@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -48,7 +48,7 @@ _TOLD = {"original": "published", "amended": "amended"}
 class Publishing(Known, Protocol):
     """What the finisher uses of the outbox."""
 
-    async def publish(self, uuid: str, body: bytes, facts: Mapping[str, str]) -> str:
+    async def publish(self, uuid: str, body: bytes, facts: Mapping[str, str], unmatched: Collection[str]) -> str:
         """Durable when it returns: the SHA-512 of the body in hex. Raises StorageError, ConflictError."""
 
 
@@ -84,13 +84,13 @@ class Finisher:
         note: Note = _not_noted,
         forgotten: Callable[[str], bool] = lambda _: False,
         facts: Callable[[Call, Document], dict[str, str]] = lambda _call, _document: {},
+        unmatched: Callable[[Call], Collection[str]] = lambda _: (),
     ) -> None:
         """``take``: see ``Recovery.take_to_amend``; ``mint`` makes a new uuid; ``forget`` hears of a journal of which every
-        vCon is delivered, ``clean`` of each vCon that is. No vCon is made of calls that were ``forgotten``. ``facts``: what the outbox is told of one.
+        vCon is delivered, ``clean`` of each vCon that is. No vCon is made of calls that were ``forgotten``. ``facts``: what the outbox is told of one; ``unmatched``: sinks it is not for.
         """
-        self._forgotten, self._facts, self.making = forgotten, facts, Making()
-        self._config = config
-        self._speech = speech
+        self._forgotten, self._facts, self._unmatched, self.making = forgotten, facts, unmatched, Making()
+        self._config, self._speech = config, speech
         self._outbox = outbox
         self._quarantine = quarantine
         self._now = now
@@ -236,7 +236,7 @@ class Finisher:
             note = partial(self._note, call.state, revision, built.document)
             await until_stored(note, revision.uuid, "ledger not written yet; the vCon waits for it", self._wait)
             facts = revision.facts(call.uuid) | self._facts(call.state, built.document)
-            sha512 = await self._publish(revision.uuid, built.body, facts)
+            sha512 = await self._publish(revision.uuid, built.body, facts, self._unmatched(call.state))
         if kept or call.state.kept or call.uuid in self._awaited:
             call.record(revision.published(self._now(), sha512, kept=kept))
         self._bus.publish(CaptionEvent(call.uuid, "event", _TOLD[revision.kind]))
@@ -253,9 +253,9 @@ class Finisher:
         """Everything is on the disk, and every loss of audio was told. A disk that refuses is waited for."""
         await until_stored(journal.flush, journal.uuid, "journal sync failed, retrying", self._wait)
 
-    async def _publish(self, uuid: str, body: bytes, facts: Mapping[str, str]) -> str:
+    async def _publish(self, uuid: str, body: bytes, facts: Mapping[str, str], unmatched: Collection[str]) -> str:
         try:
-            stored = partial(self._outbox.publish, uuid, body, facts)
+            stored = partial(self._outbox.publish, uuid, body, facts, unmatched)
             return await until_stored(stored, uuid, "vCon not stored yet", self._wait)
         except ConflictError:
             log.error("a different version was already published; keeping that one", call=uuid)  # noqa: TRY400

@@ -227,8 +227,7 @@ class Status:
              "last_try": rfc3339(Instant(one.last_at)) if one.last_at else "",
              "next_try": rfc3339(Instant(one.next_at)) if one.next_at and one.state == "pending" else ""}
             for entry in await self._daemon.outbox.list(undelivered=True, limit=1000)
-            for one in entry.sinks
-            if one.state != "delivered"
+            for one in [lacks for lacks in entry.sinks if lacks.state not in {"delivered", "unmatched"}] or entry.sinks
         ]  # fmt: skip
 
     async def _pause(self, query: dict[str, str]) -> Any:

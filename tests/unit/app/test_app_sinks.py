@@ -8,8 +8,11 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from vcond.app import installed, plugins
+from vcond.app import installed, matching, plugins
 from vcond.base.errors import ConfigError, MissingExtraError
+from vcond.base.time import EPOCH
+from vcond.call import events as ev
+from vcond.call.state import fold
 from vcond.capture.clock import SteadyClock
 from vcond.config import Config
 from vcond.delivery.sinks.folder import FolderSink
@@ -135,3 +138,17 @@ def test_the_same_package_found_twice_is_one(there, tmp_path):
     there(point("folder", f"{FolderSink.__module__}:FolderSink"))
     [sink] = made({"type": "folder", "path": str(tmp_path)})
     assert sink.name == "folder"
+
+
+def test_a_match_is_of_the_section_and_no_key_of_the_sink(tmp_path):
+    section = {"type": "folder", "path": str(tmp_path)}
+    path, said = wrong(section | {"match": {"adaptor": "twilio"}})
+    assert path.startswith("sinks[0].match")
+    assert "adapter" in said
+    sections = [section | {"match": {"attributes": {"queue": "sales"}}}, section | {"name": "rest", "match": {}}]
+    assert [one.name for one in made(*sections)] == ["folder", "rest"]
+    of_sinks = matching.matches_of(sections)
+    assert list(of_sinks) == ["folder"], "an empty match takes all"
+    opened = ev.CallOpened(at=EPOCH, call="u", adapter="twilio", key="k")
+    assert matching.unmatched(of_sinks, fold([opened])) == ["folder"]
+    assert matching.unmatched(of_sinks, fold([opened, ev.Tagged(at=EPOCH, name="queue", value="sales")])) == []

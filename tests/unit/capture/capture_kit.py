@@ -23,14 +23,15 @@ class Shelf:
 
     def __init__(self, failures: int = 0, before: Entry | None = None) -> None:
         self.failures, self.taken, self.before = failures, {}, before
+        self.unmatched = {}
 
-    async def publish(self, uuid: str, body: bytes, facts: dict[str, str]) -> str:
+    async def publish(self, uuid: str, body: bytes, facts: dict[str, str], unmatched=()) -> str:
         if self.failures:
             self.failures -= 1
             raise StorageError("no space left on device")
         if self.before is not None:
             raise ConflictError("other bytes")
-        self.taken[uuid] = body
+        self.taken[uuid], self.unmatched[uuid] = body, unmatched
         return "ab" * 64
 
     async def get(self, uuid: str) -> Entry | None:

@@ -252,7 +252,7 @@ def test_a_track_of_a_merged_call_is_read_from_the_calls_zero(house):
 
 async def test_a_recording_that_fits_in_no_vcon_is_on_the_disk_before_the_vcon_that_names_it(house, tmp_path: Path):
     class Looks(Shelf):
-        async def publish(self, uuid: str, body: bytes, facts: dict[str, str]) -> str:
+        async def publish(self, uuid: str, body: bytes, facts: dict[str, str], unmatched=()) -> str:
             (self.file,) = (tmp_path / "media").rglob("*.wav")
             self.content = self.file.read_bytes()
             return await super().publish(uuid, body, facts)
@@ -333,3 +333,13 @@ def test_who_may_not_stand_back_works_all_the_same(monkeypatch):
 
     monkeypatch.setattr(squeezer.os, "setpriority", refused)
     squeezer.stand_back()
+
+
+async def test_which_sinks_a_vcon_is_not_for_is_asked_of_its_call_when_it_is_made(house, tmp_path: Path):
+    shelf = Shelf()
+    async with finishing(house, shelf, tmp_path) as finisher:
+        finisher._unmatched = lambda call: [call.adapter]
+        call, journal = ended(house)
+        finisher.submit(call, journal)
+        await idle(finisher)
+    assert shelf.unmatched == {call.uuid: [call.state.adapter]}

@@ -16,7 +16,7 @@ from cryptography import x509
 from fake_conserver import FakeConserver
 
 from vcond.cli import check as check_module
-from vcond.cli.check import _same_receiver, _sink, _unheard
+from vcond.cli.check import _rest, _same_receiver, _sink, _unheard
 from vcond.cli.owner import as_daemon
 from vcond.config import Config
 from vcond.delivery import FormedSink
@@ -207,3 +207,9 @@ def test_redacted_vcons_without_an_engine_have_no_recording_and_that_is_said_bef
     config = Config(speech=SpeechConfig(engine=engine))
     found = _unheard(config, [sink])
     assert [(one.level, one.what) for one in found] == [("warning", "sink folder")] * count
+
+
+def test_sinks_that_all_have_a_match_leave_calls_to_nobody():
+    some = {"type": "folder", "path": "/x", "match": {"adapter": "twilio"}}
+    assert [one.level for one in _rest(Config(sinks=[some]))] == ["warning"]
+    assert _rest(Config(sinks=[some, some | {"name": "rest", "match": {}}])) == _rest(Config()) == []

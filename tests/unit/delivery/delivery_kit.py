@@ -111,9 +111,13 @@ class MemorySink:
         self.closed = True
 
 
-def make_store(root: Path, sinks: tuple[str, ...] = ("a",), now: int = NOON, files: Files | None = None) -> OutboxStore:
+def make_store(
+    root: Path, sinks: tuple[str, ...] = ("a",), now: int = NOON, files: Files | None = None, **options: Any
+) -> OutboxStore:
     """The blocking half, as ``Outbox.open`` makes it."""
-    return OutboxStore(root / "outbox", root / "vcond.db", sinks, now=now, latest=now + 300 * SECOND, files=files)
+    return OutboxStore(
+        root / "outbox", root / "vcond.db", sinks, now=now, latest=now + 300 * SECOND, files=files, **options
+    )
 
 
 def make_outbox(root: Path, *sinks: Any, clock: Any, **options: Any) -> Outbox:

@@ -137,7 +137,7 @@ def test_a_disk_that_refuses_changes_nothing(tmp_path):
     assert store.get(uuid_of(0), {}).stage == "kept"
     assert store.due("a", NOON, 1, probe=None) == ([], None)
     files.stuck = False
-    assert store.resend(Again(), 0) == [1]
+    assert store.resend(Again(), 0) == [(1, True)]
     assert store.read(uuid_of(0))[0] == body_of(0)
     store.close()
 

@@ -176,7 +176,7 @@ def test_samples_have_keys_that_there_are_and_every_section():
         text = file.read_text()
         for section, key, _, _ in settings(text):
             known = {key.name for title, one in SECTIONS.items() if title.split()[0] == section for key in one.keys}
-            assert key in known | {"type", "form", "content"}, f"{file.relative_to(TOP)}: {section}.{key}"
+            assert key in known | {"type", "form", "content", "match"}, f"{file.relative_to(TOP)}: {section}.{key}"
     there = {section for section, *_ in settings(samples()[0].read_text())}
     assert {re.split("[. ]", name)[0] for name in SECTIONS} - {name.partition(".")[0] for name in there} == set()
 

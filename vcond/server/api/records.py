@@ -110,7 +110,7 @@ class Records:
         found = await self._outbox.list(before=query.before or None, limit=query.limit)
         return [
             VconRow(one.uuid, one.bytes, rfc3339(Instant(one.published_at)), one.stage,
-                    sum(sink.state == "delivered" for sink in one.sinks), len(one.sinks))
+                    sum(sink.state == "delivered" for sink in one.sinks), sum(sink.state != "unmatched" for sink in one.sinks))
             for one in found
         ]  # fmt: skip
 

@@ -17,7 +17,7 @@ DESCRIPTION = "docs/openapi.json"
 
 def routes() -> list[Route]:
     """All, behind which there is no daemon."""
-    records = Records(SimpleNamespace(root=Path()), Files(), None)  # type: ignore[arg-type] - nothing is asked
+    records = Records(SimpleNamespace(root=Path()), Files(), None, None)  # type: ignore[arg-type] - nothing is asked
     return [*Calls(None, None, None, None).routes, *records.routes]  # type: ignore[arg-type] - nor here
 
 

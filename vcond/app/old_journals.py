@@ -44,6 +44,9 @@ class Parts(Protocol):
     outbox: Outbox
     stopping: bool
 
+    def merged(self, journal: CallJournal, into: str = "") -> None:
+        """That of a call which became part of another is not needed, unless it is held."""
+
 
 class OldJournals:
     """Owns them until each is with whom it belongs to: an adapter, the finisher, the outbox."""
@@ -52,7 +55,8 @@ class OldJournals:
         self._parts = parts
         self._left: deque[str] = deque()
         """Names of those that are not of calls which go on; those without a vCon first."""
-        self._merged: set[str] = set()
+        self._merged: dict[str, str] = {}
+        """By call that another one took in, which."""
         self.found = 0
 
     @property
@@ -75,7 +79,7 @@ class OldJournals:
         self.found = len(self._left) + len(unfinished)
         for found, state in unfinished:
             if found.uuid in self._merged:
-                store.take(found).remove()
+                self._parts.merged(store.take(found), self._merged[found.uuid])
             else:
                 recovery.take_back(store.take(found), self._go_on_from(state.known_until))
         recovery.finish_all_unfinished(list(adapters))
@@ -120,7 +124,7 @@ class OldJournals:
     def _read(self, name: str) -> tuple[Found | None, Call]:
         found = self._parts.store.examined(name)
         state = fold(found.events if found else ())
-        self._merged |= set(state.merged)
+        self._merged |= dict.fromkeys(state.merged, state.uuid)
         return found, state
 
     async def _look_at(self, name: str) -> bool:
@@ -129,8 +133,10 @@ class OldJournals:
         if found is None:
             return False
         journal, recovery = self._parts.store.take(found), self._parts.registry.recovery
-        if not state.uuid or state.merged_into or state.uuid in self._merged:
+        if not state.uuid:
             journal.remove()
+        elif state.merged_into or state.uuid in self._merged:
+            self._parts.merged(journal, self._merged.get(state.uuid, ""))
         elif state.published and await self._is_published(journal, state):
             pass
         elif state.ended is not None:
@@ -170,7 +176,7 @@ class OldJournals:
         for call in recovery.unfinished():
             if call.uuid in self._merged and isinstance(call.journal, CallJournal):
                 recovery.forget(call)
-                call.journal.remove()
+                self._parts.merged(call.journal, self._merged[call.uuid])
 
 
 def _is_over(state: Call) -> bool:

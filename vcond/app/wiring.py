@@ -87,7 +87,7 @@ class Parts:
         matched = matches_of(self.config.sinks)
         self._held_back: set[str] = set()
         """Calls whose journals nobody needs any more, and a hold keeps."""
-        self._holding: set[asyncio.Future[Hold]] = set()
+        self._holding: set[asyncio.Future[None]] = set()
         self.forms = MadeForms(state_dir / "forms", sinks, files)
         self.outbox = Outbox(
             state_dir / "outbox",
@@ -135,7 +135,7 @@ class Parts:
             clock=clock,
             bus=self.bus,
             finish=self.finisher.submit,
-            discard=self._merged,
+            discard=self.merged,
             facts=lambda: facts(self.speech),
             recognition_options=Routes(self.config.speech).recognition_options,
             terms_of_call=Rules(self.config.policy).terms_of_call,
@@ -189,19 +189,31 @@ class Parts:
         else:
             self._held_back.add(call)
 
-    def _merged(self, journal: CallJournal) -> None:
-        """A call is part of another, and so is the hold on it."""
-        hold, last = self.holds.on(journal.uuid), journal.events[-1]
-        if hold is not None and isinstance(last, MergedInto):
-            journal.close()
-            self._held_back.add(journal.uuid)  # it goes when the hold is released
-            holding = asyncio.get_running_loop().run_in_executor(
-                None, self.holds.put, last.call, hold.reason, hold.until
-            )
+    def merged(self, journal: CallJournal, into: str = "") -> None:
+        """A call is part of another, and so is the hold on it, which keeps its own journal too.
+
+        ``into``: which one, where its journal does not tell.
+        """
+        hold = self.holds.on(journal.uuid)
+        if hold is None:
+            journal.remove()
+            return
+        self._held_back.add(journal.uuid)  # it goes when the hold is released
+        told = next((one.call for one in reversed(journal.events) if isinstance(one, MergedInto)), into)
+        journal.close()
+        if told:
+            holding = asyncio.get_running_loop().run_in_executor(None, self._hold_too, hold, told)
             self._holding.add(holding)
             holding.add_done_callback(self._holding.discard)
-        else:
-            journal.remove()
+
+    def _hold_too(self, hold: Hold, call: str) -> None:
+        try:
+            self.holds.spread(hold, call)
+        except StorageError as why:
+            logger.error(  # noqa: TRY400 - it says it all
+                "a call that took in a held one is held until the next start only, which tries again", call=call,
+                error=str(why), hint="free space on the disk of the records",
+            )  # fmt: skip
 
     def _records(self, state_dir: Path, sinks: Sequence[FormedSink]) -> Records:
         seal = self.config.seal

@@ -7,6 +7,7 @@ ask ``on``; the outbox and the journals are told which calls are held, where som
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Annotated, Final
 
 import msgspec
@@ -44,11 +45,12 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Holds:
-    """All holds. May be asked from any thread; one changes them."""
+    """All holds. May be asked, and changed, from any thread."""
 
     def __init__(self, files: RecordFiles[Hold], now: Callable[[], int]) -> None:
         """``now``: nanoseconds since the epoch. Raises StorageError: without the holds nothing may go."""
         self._files, self._now = files, now
+        self._lock = Lock()
         try:
             self._all, damaged = files.read()
         except OSError as why:
@@ -79,32 +81,53 @@ class Holds:
 
         Raises ValueError for one that has ended already or has no reason, StorageError.
         """
-        now, before = self._now(), self._all.get(call)
-        if not reason.strip() or len(reason) > LONGEST_REASON:
-            raise ValueError(f"a legal hold has a reason, of {LONGEST_REASON} characters at most")
-        if until and until <= now:
-            raise ValueError(f"{rfc3339(Instant(until))} is over already: a hold that ends in the past holds nothing")
-        if before is None and len(self._all) >= MOST:
-            raise ValueError(f"there are {MOST} legal holds: release those that are over first")
-        hold = Hold(call, reason.strip(), before.since if before else now, until)
-        try:
-            self._files.put(call, hold)
-        except OSError as why:
-            raise StorageError(f"cannot store the legal hold: {why.strerror}; nothing is held by it") from None
-        self._all = {**self._all, call: hold}
-        return hold
+        with self._lock:
+            now, before = self._now(), self._all.get(call)
+            if not reason.strip() or len(reason) > LONGEST_REASON:
+                raise ValueError(f"a legal hold has a reason, of {LONGEST_REASON} characters at most")
+            if until and until <= now:
+                raise ValueError(
+                    f"{rfc3339(Instant(until))} is over already: a hold that ends in the past holds nothing"
+                )
+            if before is None and len(self._all) >= MOST:
+                raise ValueError(f"there are {MOST} legal holds: release those that are over first")
+            hold = Hold(call, reason.strip(), before.since if before else now, until)
+            self._write(hold)
+            self._all = {**self._all, call: hold}
+            return hold
+
+    def spread(self, hold: Hold, call: str) -> None:
+        """A call took in the held one: it is held as long at least, and at once. Durable when it returns. Blocks.
+
+        Raises StorageError: it is in force nevertheless, until the next start, which does it again.
+        """
+        with self._lock:
+            own = self.on(call)
+            if own is not None and (not own.until or 0 < hold.until <= own.until):
+                return
+            reason = f"{own.reason}; {hold.reason}"[:LONGEST_REASON] if own else hold.reason
+            made = Hold(call, reason, own.since if own else self._now(), hold.until)
+            self._all = {**self._all, call: made}
+            self._write(made)
 
     def release(self, call: str) -> Hold | None:
         """Durable when it returns; the hold that was. Blocks. Raises StorageError: it is still in force then."""
-        found = self._all.get(call)
-        if found is None:
-            return None
+        with self._lock:
+            found = self._all.get(call)
+            if found is None:
+                return None
+            try:
+                self._files.remove(call)
+            except OSError as why:
+                raise StorageError(f"cannot release the legal hold: {why.strerror}; it is still in force") from None
+            self._all = {name: one for name, one in self._all.items() if name != call}
+            return found
+
+    def _write(self, hold: Hold) -> None:
         try:
-            self._files.remove(call)
+            self._files.put(hold.call, hold)
         except OSError as why:
-            raise StorageError(f"cannot release the legal hold: {why.strerror}; it is still in force") from None
-        self._all = {name: one for name, one in self._all.items() if name != call}
-        return found
+            raise StorageError(f"cannot store the legal hold: {why.strerror}; nothing is held by it") from None
 
     def _in_force(self, hold: Hold) -> bool:
         return not hold.until or self._now() < hold.until

@@ -134,6 +134,68 @@ async def test_a_call_that_takes_in_a_held_one_is_held_too(tmp_path: Path):
         assert (tmp_path / "state/journal" / held.uuid).exists()
 
 
+async def test_what_a_merge_left_of_a_held_call_is_there_after_a_restart_and_goes_when_it_is_released(tmp_path: Path):
+    made = config(tmp_path)
+    async with edge(made) as it:
+        held, other = it.call("a"), it.call("b")
+        await held.journal.flush()
+        await it.write("hold", call=held.uuid, reason="case 7")
+        it.parts.holds.spread = lambda *_: None  # a crash before the other one is held
+        assert other.merge(held)
+        await other.journal.flush()
+    async with edge(made) as it:
+
+        async def both() -> bool:
+            return {one["call"] for one in await it.read("holds")} == {held.uuid, other.uuid}
+
+        await it.until(both)
+        journal = tmp_path / "state/journal" / held.uuid
+        assert journal.exists()
+        await it.write("release", call=held.uuid)
+
+        async def gone() -> bool:
+            return not journal.exists()
+
+        await it.until(gone)
+
+
+def test_a_hold_that_a_merge_brings_never_shortens_one_that_is_there(tmp_path: Path):
+    Time.now = 1_000 * SECOND
+    made = holds(tmp_path)
+    short = made.put(A, "case 7", until=2_000 * SECOND)
+    made.put(B, "case 8")
+    made.spread(short, B)
+    assert (made.on(B).until, made.on(B).reason) == (0, "case 8")
+    made.put(B, "case 8", until=1_500 * SECOND)
+    for _ in range(2):
+        made.spread(short, B)
+        assert (made.on(B).until, made.on(B).reason) == (2_000 * SECOND, "case 8; case 7")
+    assert holds(tmp_path).on(B) == made.on(B)
+
+
+async def test_a_merge_on_a_full_disk_holds_nevertheless_and_says_so(tmp_path: Path, monkeypatch, capsys):
+    async with edge(config(tmp_path)) as it:
+        held, other = it.call("a"), it.call("b")
+        await it.write("hold", call=held.uuid, reason="case 7")
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(it.parts.holds._files, "put", full)
+        assert other.merge(held)
+
+        async def is_held() -> bool:
+            return it.parts.holds.on(other.uuid) is not None
+
+        await it.until(is_held)
+
+        async def is_said() -> bool:
+            return not it.parts._holding
+
+        await it.until(is_said)
+        assert "is held until the next start only" in capsys.readouterr().out
+
+
 async def test_what_was_never_here_cannot_be_held(tmp_path: Path):
     async with edge(config(tmp_path)) as it:
         with pytest.raises(LookupError, match="no call and no vCon"):

@@ -8,9 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from vcond import __version__
 from vcond.app import plugins
 from vcond.app.forgetting import Parts, places
+from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import Instant
 from vcond.config import Config, DaemonConfig, KeysConfig
 from vcond.records.forgetting import Forgetter, Forgetting
@@ -24,7 +27,13 @@ from vcond.vcon.sealing.keys import Signer
 from vcond.vcon.sealing.keys import check as check_signer
 from vcond.vcon.sealing.sign import signed
 
+log = structlog.get_logger()
+
 FOLDER: Final = "records"
+MARK: Final = "records-folder"
+"""Of the state folder: says where they are."""
+LONGEST: Final = 4096
+"""Bytes of it."""
 
 
 def folder(config: Config) -> Path:
@@ -37,6 +46,34 @@ def folder(config: Config) -> Path:
     if not ours or not os.access(keys, os.R_OK | os.W_OK | os.X_OK):
         return state / FOLDER
     return next((one / FOLDER for one in (keys, state) if (one / FOLDER).is_dir()), keys / FOLDER)
+
+
+def settle(config: Config) -> None:
+    """It is noted in the state folder where they are, so that one whose disk is not mounted is not taken for an empty one.
+
+    Raises ConfigError: without them what is held would go, and what was forgotten come back.
+    """
+    state, at = Path(config.vcond.state_dir), folder(config)
+    mark, name = state / MARK, FOLDER if at == state / FOLDER else str(at)
+    whole = WholeFiles(Files())
+    try:
+        told = whole.read(mark, LONGEST).decode("utf-8", "replace")
+    except FileNotFoundError:
+        told = ""
+    except OSError as why:
+        raise StorageError(f"cannot read {mark}: {why.strerror}; check the disk") from None
+    if told == name and at.is_dir():
+        return
+    if told:
+        raise ConfigError(
+            f"legal holds and what was forgotten are in {state / told}, and that is not there or cannot be used: mount that folder; if "
+            f"you moved them to {at}, or they are gone for good, delete {mark}", "keys.store",
+        )  # fmt: skip
+    try:
+        whole.make_folder(at)
+        whole.publish(mark, name.encode())
+    except OSError as why:  # calls that go on are worth more
+        log.error("cannot note where legal holds are; the next start does", error=why.strerror, file=str(mark))
 
 
 def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:

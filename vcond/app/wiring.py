@@ -82,6 +82,8 @@ class Parts:
         check_record(self.config.record)
         retention.check(self.config)
         made_state_dir(state_dir)
+        with naming_files(loaded.origin):
+            remembered.settle(self.config)
         self.tombstones = remembered.tombstones(self.config, clock.now)
         self.holds = remembered.holds(self.config, clock.now)
         matched = matches_of(self.config.sinks)

@@ -15,12 +15,17 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+import structlog
+
 from vcond.base.errors import StorageError
 from vcond.storage.files import Files, put
 from vcond.storage.whole_files import WholeFiles
 
+log = structlog.get_logger()
+
 FILE: Final = "tombstones"
 KEY: Final = "tombstones.key"
+KEY_BYTES: Final = 32
 MOST: Final = 1 << 30
 """Bytes of the file."""
 _SLOT: Final = struct.Struct(">16sQI4x")
@@ -92,21 +97,37 @@ class Tombstones:
 
     def _make_key(self) -> None:
         self._whole.make_folder(self._folder)
-        key = os.urandom(32)
+        key = os.urandom(KEY_BYTES)
         self._whole.publish(self._folder / KEY, key)
         self._key = key
 
     def _load(self) -> None:
-        try:
-            self._key = self._whole.read(self._folder / KEY, 32)
-            raw = self._whole.read(self._folder / FILE, MOST)
-        except FileNotFoundError:
-            return
+        raw = self._there(FILE, MOST)
+        self._key = self._there(KEY, 4096)
+        if len(self._key) != KEY_BYTES and (self._key or raw):
+            raise StorageError(
+                f"{self._folder / KEY} is no key, and without it nobody knows what was forgotten: restore it from a backup; "
+                f"or move {self._folder / FILE} away: then old backups bring back what was forgotten"
+            )
         self._end = len(raw) - len(raw) % _SLOT.size  # a torn slot was never acted upon: it is written over
+        damaged = 0
         for at in range(0, self._end, _SLOT.size):
             one, until, crc = _SLOT.unpack_from(raw, at)
             if crc == zlib.crc32(raw[at : at + 24]):
                 self._until[one] = until
+            else:
+                damaged += 1
+        if damaged:
+            log.error(
+                "some of what was forgotten cannot be read any more: an old backup would bring it back", entries=damaged,
+                file=str(self._folder / FILE), hint="restore the file from a backup of its folder",
+            )  # fmt: skip
+
+    def _there(self, name: str, most: int) -> bytes:
+        try:
+            return self._whole.read(self._folder / name, most)
+        except FileNotFoundError:
+            return b""
 
 
 def _slot(one: bytes, until: int) -> bytes:

@@ -166,8 +166,12 @@ async def _outbox(daemon: Parts, state: Path, uuid: str) -> None:
         raise NotYetError("the outbox is not open")
     await daemon.records.follow(outbox)  # what waits there for the ledger names it
     await outbox.eraser.everything(uuid)
+    await _not_in_broken(state, "vcond.db", uuid.encode())
+
+
+async def _not_in_broken(state: Path, name: str, wanted: bytes) -> None:
     try:
-        where = await asyncio.to_thread(_in_broken, state, uuid)
+        where = await asyncio.to_thread(_in_broken, state, name, wanted)
     except OSError as why:
         raise NotYetError(f"cannot read a damaged database: {why.strerror}") from None
     if where:
@@ -196,6 +200,7 @@ async def _index(daemon: Parts, uuid: str) -> None:
     await daemon.records.tell("forgotten", fact=uuid, vcon=uuid)
     if not found.wiped:
         raise NotYetError("the index is being read")
+    await _not_in_broken(Path(daemon.config.vcond.state_dir), "records.db", UUID(uuid).bytes)
 
 
 async def _sink(daemon: Parts, name: str, uuid: str) -> None:
@@ -233,10 +238,10 @@ def _delete(path: Path) -> None:
     Files().sync_folder(str(path.parent))
 
 
-def _in_broken(state: Path, uuid: str) -> str:
-    """The damaged database that has a uuid in it, if there is one."""
-    for path in sorted(state.glob("vcond.db.broken-*")):
-        files, wanted, before, at = Files(), uuid.encode(), b"", 0
+def _in_broken(state: Path, name: str, wanted: bytes) -> str:
+    """The damaged database that has it, if there is one."""
+    for path in sorted(state.glob(f"{name}.broken-*")):
+        files, before, at = Files(), b"", 0
         fd = files.open(str(path), write=False)
         try:
             while piece := files.pread(fd, PIECE, at):

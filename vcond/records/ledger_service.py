@@ -127,7 +127,14 @@ class Records:
     async def _call(self, job: Callable[[], T]) -> T:
         def run() -> T:
             self._open()
-            return job()
+            try:
+                return job()
+            except StorageError as why:
+                if _is_damage(why) and self._db is not None:  # seen later than when it was opened
+                    self._db.close()
+                    self._db = None
+                    self._set_aside()
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
@@ -138,7 +145,7 @@ class Records:
         try:
             db = open_records(self._path)
         except StorageError as why:
-            if not (isinstance(why.__cause__, sqlite3.Error) and is_damage(why.__cause__)):
+            if not _is_damage(why):
                 raise
             self._set_aside()
             db = open_records(self._path)
@@ -212,3 +219,7 @@ class Records:
         if self.trouble != why:
             self.trouble = why
             log.error("cannot write the ledger; it is tried again, and nothing is lost meanwhile", error=why)
+
+
+def _is_damage(why: StorageError) -> bool:
+    return isinstance(why.__cause__, sqlite3.Error) and is_damage(why.__cause__)

@@ -133,6 +133,8 @@ class Status:
             wrong["speech"] = daemon.speech.trouble
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
+        if daemon.records.trouble:
+            wrong["ledger"] = daemon.records.trouble
         wrong |= self._sinks_in_trouble()
         return wrong | daemon.registry.pressure.trouble
 

@@ -90,7 +90,9 @@ class Daemon:
         """Every part is made; at the end all is on disk."""
         parts = self.parts = Parts(self._loaded, self._clock)
         try:
-            await asyncio.to_thread(forgetting.clear, parts.config, parts.keys, parts.tombstones)
+            await asyncio.to_thread(
+                forgetting.clear, parts.config, parts.keys, parts.tombstones, parts.forgetter.stays
+            )
             yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
             await parts.forgetter.close()
@@ -156,7 +158,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEAD_START):
                 await supervisor.all_told(self.parts.config.adapters)
-        await forgetting.clear_index(self.parts.records, self.parts.tombstones)
+        await forgetting.clear_index(self.parts.records, self.parts.tombstones, self.parts.forgetter.stays)
         await self.parts.old_journals.open_outbox()
         await self.parts.old_journals.run()
         await self.parts.forms.clean_left(self.parts.outbox)

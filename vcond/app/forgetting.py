@@ -24,6 +24,7 @@ from vcond.delivery import Outbox
 from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.publish.finisher import Finisher
+from vcond.records.holds import Holds
 from vcond.records.forgetting import NeverError, NotYetError, Place
 from vcond.records.ledger import Ledger
 from vcond.records.ledger_service import Records
@@ -55,6 +56,7 @@ class Parts(Protocol):
     store: Store
     keys: KeyStore | None
     tombstones: Tombstones
+    holds: Holds
     records: Records
 
     @property
@@ -104,10 +106,12 @@ async def elsewhere(outbox: Outbox, uuids: list[str]) -> dict[str, list[str]]:
     return {f"sinks.{sink}": of for sink, of in (await outbox.eraser.receivers(uuids)).items() if sink not in here}
 
 
-def clear(config: Config, keys: KeyStore | None, tombstones: Tombstones) -> int:
+def clear(
+    config: Config, keys: KeyStore | None, tombstones: Tombstones, stays: Callable[[str], bool] = lambda _: False
+) -> int:
     """Before anything is read: what was forgotten and is here again, as an old backup came back. How many names that were.
 
-    Rows of the database are the outbox's to look at. Blocks. Raises StorageError: nothing may be delivered then.
+    ``stays``: what came to be held while it was being forgotten. Rows of the database are the outbox's to look at. Blocks. Raises StorageError: nothing may be delivered then.
     """
     if not len(tombstones):
         return 0
@@ -118,23 +122,27 @@ def clear(config: Config, keys: KeyStore | None, tombstones: Tombstones) -> int:
     try:
         for folder in folders:
             for uuid, path in _named(folder):
-                if of_call(uuid) in tombstones:
+                if of_call(uuid) in tombstones and not stays(uuid):
                     _delete(path)
                     gone.add(uuid)
         if keys is not None:
-            back = [of for of in keys.ids() if of_call(str(UUID(bytes=of))) in tombstones]
-            keys.erase(back)
+            ids = {str(UUID(bytes=of)): of for of in keys.ids()}
+            keys.erase([of for uuid, of in ids.items() if of_call(uuid) in tombstones and not stays(uuid)])
     except OSError as why:
         raise StorageError(f"cannot remove what was forgotten and came back: {why.strerror}; check the disk") from None
     return len(gone)
 
 
-async def clear_index(records: Records, tombstones: Tombstones) -> None:
+async def clear_index(
+    records: Records, tombstones: Tombstones, stays: Callable[[str], bool] = lambda _: False
+) -> None:
     """As ``clear``, in the subject index, which serves nobody before it is asked. What fails is done at the next start."""
     if not len(tombstones):
         return
     try:
         for vcon in await records.ask(lambda _ledger, index: index.those(lambda uuid: of_call(uuid) in tombstones)):
+            if stays(vcon):
+                continue
             await records.ask(partial(_out_of_index, vcon))
     except StorageError as why:
         log.error("cannot look for what was forgotten in the subject index; the next start does", error=str(why))  # noqa: TRY400 - it says it all

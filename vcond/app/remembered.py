@@ -84,7 +84,10 @@ def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:
 def forgetter(config: Config, daemon: Parts, now: Callable[[], Instant], receipts: Receipts) -> Forgetter:
     """What is being forgotten. Raises StorageError."""
     files = RecordFiles(folder(config) / "forgetting", Forgetting, WholeFiles(Files()))
-    return Forgetter(places(daemon), files, daemon.tombstones, now=now, receipt=receipts.keep)
+    held = daemon.holds.on
+    return Forgetter(
+        places(daemon), files, daemon.tombstones, now=now, receipt=receipts.keep, held=lambda uuid: held(uuid) is not None
+    )
 
 
 def receipts(config: Config, now: Callable[[], Instant]) -> Receipts:

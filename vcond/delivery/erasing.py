@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,13 +64,14 @@ def receivers(db: sqlite3.Connection, uuids: Sequence[str]) -> dict[str, list[st
 
 
 def erase_forgotten(
-    db: sqlite3.Connection, files: OutboxFiles, change: Changing, forgotten: Callable[[str], bool]
+    db: sqlite3.Connection, files: OutboxFiles, change: Changing, forgotten: Callable[[str], bool], held: Collection[str]
 ) -> None:
-    """Before anything is delivered: what was forgotten and is here again, as an old backup came back."""
-    here = {row[0] for row in db.execute("SELECT uuid FROM delivery_vcons")}
+    """Before anything is delivered: what was forgotten and is here again, as an old backup came back; not of calls that are ``held``."""
+    of = dict(db.execute(f"SELECT uuid, {rows.CALL} FROM delivery_vcons"))  # noqa: S608 - no input in it
+    here = set(of)
     for folder in (files.pending, files.kept, files.aside):
         here |= {name[:36] for name in (path.name.lstrip(".") for path in _all(folder)) if is_uuid(name[:36])}
-    back = [uuid for uuid in here if forgotten(uuid)]
+    back = [uuid for uuid in here if of.get(uuid, uuid) not in held and forgotten(uuid)]
     if back:
         everything(db, files, change, back)
 

@@ -59,7 +59,7 @@ class OutboxStore:
         self._db = _open(database, now, self._reserve)
         try:
             with storage_errors("check the outbox"):
-                erasing.erase_forgotten(self._db, self._files, self._change, forgotten)
+                erasing.erase_forgotten(self._db, self._files, self._change, forgotten, set(held()))
                 lost = self._change(lambda: reconcile(self._db, self._files, sinks, matched, now=now, latest=latest))
         except BaseException:
             self._db.close()

@@ -28,6 +28,7 @@ ANSWER: Final = 15.0
 """Seconds after which who asked is told how far it is."""
 LOOK: Final = 600.0
 """Seconds between two looks at most: no clock that steps costs more."""
+HELD: Final = "on legal hold: it goes on when that is released"
 State = Literal["pending", "done", "refused", "given-up"]
 """Of one place. refused: it will not by itself; the next start, or whoever asks again, has it tried again."""
 
@@ -108,12 +109,15 @@ class Forgetter:
         *,
         now: Callable[[], int],
         receipt: Callable[[Forgetting], Awaitable[None]],
+        held: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """``receipt`` keeps the receipt of one that has ended. Raises StorageError."""
+        """``receipt`` keeps the receipt of one that has ended. Nothing goes of a call that came to be ``held`` meanwhile. Raises StorageError."""
         self._places = {place.name: place for place in places}
-        self._files, self._tombstones, self._now, self._receipt = files, tombstones, now, receipt
+        self._files, self._tombstones, self._now, self._receipt, self._held = files, tombstones, now, receipt, held
         self._wake = asyncio.Event()
         self._busy: set[str] = set()
+        self._unsaved: set[str] = set()
+        """Those of which the disk did not take how far they are, or the receipt."""
         self._tasks: set[asyncio.Task[None]] = set()
         try:
             self._open, damaged = files.read()
@@ -133,8 +137,14 @@ class Forgetter:
         """All that is not complete, the oldest first."""
         return sorted(self._open.values(), key=lambda one: one.asked_at)
 
+    def stays(self, uuid: str) -> bool:
+        """What is left of a conversation that came to be held while it was being forgotten."""
+        return any(
+            uuid in named.uuids and self._is_held(named) for one in self._open.values() for named in one.conversations
+        )
+
     async def ask(self, conversations: Sequence[Named], elsewhere: Mapping[str, Sequence[str]]) -> Forgetting:
-        """Forget conversations; how far it is when all places were tried, or after some seconds.
+        """Conversations are to be forgotten, durably; nothing is touched before ``again``.
 
         ``elsewhere``: places that vcond cannot reach, and what they have. Raises StorageError: nothing was touched then.
         """
@@ -149,11 +159,10 @@ class Forgetter:
             await asyncio.to_thread(self._files.remove, made.id)
             raise
         self._open[made.id] = made
-        await self._begin(made)
         return made
 
     async def again(self, one: Forgetting) -> Forgetting:
-        """Try all that is not done now."""
+        """Try all that is not done now; how far it is when all places were tried, or after some seconds."""
         for step in one.steps:
             if step.state in {"pending", "refused"} and step.place in self._places:
                 step.state, step.next_at = "pending", 0
@@ -174,9 +183,10 @@ class Forgetter:
         while True:
             self._wake.clear()
             for one in self.all():
-                if self._due(one) and one.id not in self._busy:
+                if (self._due(one) or one.id in self._unsaved) and one.id not in self._busy:
                     await self._pass(one)
             waits = [s.next_at - self._now() for one in self._open.values() for s in one.steps if s.state == "pending"]
+            waits += [round(AGAIN.first * SECOND)] if self._unsaved else []
             pause = min([LOOK, *(max(1.0, wait / SECOND) for wait in waits)])
             try:
                 async with asyncio.timeout(pause):
@@ -195,8 +205,12 @@ class Forgetter:
     async def _begin(self, one: Forgetting) -> None:
         task = asyncio.create_task(self._pass(one), name="forget")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         await asyncio.wait({task}, timeout=ANSWER)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
 
     def _due(self, one: Forgetting) -> list[Step]:
         """A moment further away than the longest pause was written before the clock was set back: it is now."""
@@ -213,6 +227,8 @@ class Forgetter:
             return
         self._busy.add(one.id)
         try:
+            if one.id in self._unsaved:
+                await self._saved(one)
             for step in self._due(one):
                 place = self._places.get(step.place)
                 if place is None:
@@ -222,9 +238,12 @@ class Forgetter:
                 await self._saved(one)
         except StorageError as why:
             log.error("cannot note how far forgetting is; it is tried again", error=str(why))  # noqa: TRY400 - it says it all
+            self._unsaved.add(one.id)
+        except Exception:  # likewise, and capture goes on
+            log.exception("internal error in forgetting; it is tried again, please report it")
+            self._unsaved.add(one.id)
         finally:
             self._busy.discard(one.id)
-            self._wake.set()
 
     async def _try(self, one: Forgetting, step: Step, place: Place) -> None:
         step.at, step.tries, left = self._now(), step.tries + 1, []
@@ -233,7 +252,12 @@ class Forgetter:
             step.reason, left = f"waits for {place.after}", step.left
         else:
             step.reason = ""
+            named = {uuid: each for each in one.conversations for uuid in each.uuids}
             for uuid in step.left:
+                if self._is_held(named[uuid]):
+                    left.append(uuid)
+                    step.reason = HELD
+                    continue
                 try:
                     await place.erase(uuid)
                 except (NotYetError, NeverError) as why:
@@ -249,8 +273,15 @@ class Forgetter:
         if not left:
             step.state, step.next_at = "done", 0
 
+    def _is_held(self, named: Named) -> bool:
+        return any(map(self._held, named.uuids))
+
     async def _saved(self, one: Forgetting) -> None:
         """Durable; when no place is pending any more the receipt is made, and what is complete is no longer kept."""
+        await self._written(one)
+        self._unsaved.discard(one.id)
+
+    async def _written(self, one: Forgetting) -> None:
         if one.state == "open":
             await self._kept(one)
             return

@@ -164,7 +164,10 @@ class Retention:
     async def plan(self, ahead: int = 0) -> list[tuple[Due, bool]]:
         """What would go, and whether a legal hold keeps it; ``ahead``: nanoseconds from now. Raises StorageError."""
         found, after = [], 0
-        media, journals = await asyncio.to_thread(self._names)
+        try:
+            media, journals = await asyncio.to_thread(self._names)
+        except OSError as why:
+            raise StorageError(f"cannot read {why.filename}: {why.strerror}; check that disk") from None
         while some := await self._tell("read the outbox", partial(page, after=after)):
             for one in some:
                 found += due(
@@ -183,6 +186,8 @@ class Retention:
                 await self.sweep()
             except StorageError as why:
                 log.error("cannot look for what retention has go; the next sweep does", error=str(why))  # noqa: TRY400 - it says it all
+            except Exception:  # a mistake here must not take capture with it
+                log.exception("internal error in retention; the next sweep tries again, please report it")
 
     async def sweep(self) -> int:
         """Have go what is due; how much that was. What fails is tried by the next one. Raises StorageError."""

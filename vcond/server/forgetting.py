@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -65,17 +66,21 @@ class ForgettingAnswers:
 
     def __init__(self, daemon: Parts) -> None:
         self._daemon = daemon
+        self._one = asyncio.Lock()
+        """Of two who ask for the same at once the second is told of what the first one asked for."""
         self.reads: dict[str, Door] = {"forgetting": self._status, "receipt": self._receipt, "retention": self._plan}
         self.writes: dict[str, Door] = {"forget": self._forget, "give-up": self._give_up}
 
     async def forget(self, found: Sequence[Conversation]) -> Forgetting:
         """All of them or, where one is on legal hold, none. Raises HeldError, StorageError."""
-        for one in found:
-            for uuid in one.uuids:
-                self._daemon.holds.check(uuid)
         named = [Named(one.call, list(one.vcons), list(one.merged)) for one in found]
         uuids = [uuid for one in named for uuid in one.uuids]
-        made = await self._daemon.forgetter.ask(named, await self._daemon.elsewhere(uuids))
+        async with self._one:
+            elsewhere = await self._daemon.elsewhere(uuids)
+            for uuid in uuids:
+                self._daemon.holds.check(uuid)
+            made = self._being(named) or await self._daemon.forgetter.ask(named, elsewhere)
+        await self._daemon.forgetter.again(made)
         log.warning("a request to forget was taken", receipt=made.id, calls=len(found), state=made.state)
         return made
 
@@ -150,6 +155,18 @@ class ForgettingAnswers:
             raise LookupError(f"{place[:64]!r} is not waited for; places that are: {open_ones or 'none'}")
         log.warning("an operator gave up forgetting in one place; the receipt says so", receipt=known.id, place=place)
         return _told(known)
+
+    def _being(self, named: Sequence[Named]) -> Forgetting | None:
+        """What is being forgotten with all these names."""
+        wanted = {uuid for one in named for uuid in one.uuids}
+        return next(
+            (
+                one
+                for one in self._daemon.forgetter.all()
+                if wanted <= {uuid for each in one.conversations for uuid in each.uuids}
+            ),
+            None,
+        )
 
     def _known(self, wanted: str) -> Forgetting | None:
         """By the receipt's id, or a uuid that it names; a beginning is enough. Raises AmbiguousError."""

@@ -94,8 +94,8 @@ async def edge(made: Config, clock: SteadyClock | None = None) -> AsyncIterator[
     parts = Parts(Loaded(made), clock or SteadyClock())
     tasks: list[asyncio.Task[None]] = []
     try:
-        await asyncio.to_thread(clear, parts.config, parts.keys, parts.tombstones)
-        await clear_index(parts.records, parts.tombstones)
+        await asyncio.to_thread(clear, parts.config, parts.keys, parts.tombstones, parts.forgetter.stays)
+        await clear_index(parts.records, parts.tombstones, parts.forgetter.stays)
         await parts.old_journals.take_back(())
         tasks = [
             asyncio.create_task(each)

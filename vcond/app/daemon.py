@@ -90,9 +90,7 @@ class Daemon:
         """Every part is made; at the end all is on disk."""
         parts = self.parts = Parts(self._loaded, self._clock)
         try:
-            await asyncio.to_thread(
-                forgetting.clear, parts.config, parts.keys, parts.tombstones, parts.forgetter.stays
-            )
+            await asyncio.to_thread(forgetting.clear, parts.config, parts.keys, parts.tombstones, parts.forgetter.stays)
             yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
             await parts.forgetter.close()

@@ -16,7 +16,6 @@ from uuid import UUID
 import structlog
 
 from vcond.base.errors import StorageError
-from vcond.base.time import SECOND
 from vcond.capture.forgetting import forget
 from vcond.capture.registry import CallRegistry
 from vcond.config import Config
@@ -24,12 +23,12 @@ from vcond.delivery import Outbox
 from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.publish.finisher import Finisher
-from vcond.records.holds import Holds
 from vcond.records.forgetting import NeverError, NotYetError, Place
+from vcond.records.holds import Holds
 from vcond.records.ledger import Ledger
 from vcond.records.ledger_service import Records
 from vcond.records.subjects import Forgotten, SubjectIndex
-from vcond.records.tombstones import Tombstones, of_call, of_key
+from vcond.records.tombstones import AS_LONG, Tombstones, of_call, of_key
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches
 from vcond.storage.files import Files
@@ -40,8 +39,6 @@ log = structlog.get_logger()
 
 PATIENCE: Final = 10.0
 """Seconds that a vCon which is being made may take before the place counts as not done yet."""
-AS_LONG: Final = 48 * 3600 * SECOND
-"""A call of that adapter and key is not recorded for so long: no call is longer."""
 PIECE: Final = 1 << 20
 """Bytes of a file that are searched at a time."""
 
@@ -133,9 +130,7 @@ def clear(
     return len(gone)
 
 
-async def clear_index(
-    records: Records, tombstones: Tombstones, stays: Callable[[str], bool] = lambda _: False
-) -> None:
+async def clear_index(records: Records, tombstones: Tombstones, stays: Callable[[str], bool] = lambda _: False) -> None:
     """As ``clear``, in the subject index, which serves nobody before it is asked. What fails is done at the next start."""
     if not len(tombstones):
         return

@@ -73,7 +73,12 @@ def settle(config: Config) -> None:
         whole.make_folder(at)
         whole.publish(mark, name.encode())
     except OSError as why:  # calls that go on are worth more
-        log.error("cannot note where legal holds are; the next start does", error=why.strerror, file=str(mark))
+        log.error(  # noqa: TRY400 - no trace
+            "cannot note where legal holds are; the next start does",
+            error=why.strerror,
+            file=str(mark),
+            hint="check the disk",
+        )
 
 
 def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:
@@ -86,7 +91,12 @@ def forgetter(config: Config, daemon: Parts, now: Callable[[], Instant], receipt
     files = RecordFiles(folder(config) / "forgetting", Forgetting, WholeFiles(Files()))
     held = daemon.holds.on
     return Forgetter(
-        places(daemon), files, daemon.tombstones, now=now, receipt=receipts.keep, held=lambda uuid: held(uuid) is not None
+        places(daemon),
+        files,
+        daemon.tombstones,
+        now=now,
+        receipt=receipts.keep,
+        held=lambda uuid: held(uuid) is not None,
     )
 
 

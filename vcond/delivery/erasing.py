@@ -64,7 +64,11 @@ def receivers(db: sqlite3.Connection, uuids: Sequence[str]) -> dict[str, list[st
 
 
 def erase_forgotten(
-    db: sqlite3.Connection, files: OutboxFiles, change: Changing, forgotten: Callable[[str], bool], held: Collection[str]
+    db: sqlite3.Connection,
+    files: OutboxFiles,
+    change: Changing,
+    forgotten: Callable[[str], bool],
+    held: Collection[str],
 ) -> None:
     """Before anything is delivered: what was forgotten and is here again, as an old backup came back; not of calls that are ``held``."""
     of = dict(db.execute(f"SELECT uuid, {rows.CALL} FROM delivery_vcons"))  # noqa: S608 - no input in it

@@ -18,7 +18,7 @@ from vcond.base.backoff import Backoff
 from vcond.base.errors import StorageError
 from vcond.base.time import SECOND
 from vcond.records.record_files import RecordFiles
-from vcond.records.tombstones import Tombstones, of_call
+from vcond.records.tombstones import AS_LONG, Tombstones, of_call
 
 log = structlog.get_logger()
 
@@ -143,10 +143,12 @@ class Forgetter:
             uuid in named.uuids and self._is_held(named) for one in self._open.values() for named in one.conversations
         )
 
-    async def ask(self, conversations: Sequence[Named], elsewhere: Mapping[str, Sequence[str]]) -> Forgetting:
+    async def ask(
+        self, conversations: Sequence[Named], elsewhere: Mapping[str, Sequence[str]], going_on: Sequence[str] = ()
+    ) -> Forgetting:
         """Conversations are to be forgotten, durably; nothing is touched before ``again``.
 
-        ``elsewhere``: places that vcond cannot reach, and what they have. Raises StorageError: nothing was touched then.
+        ``elsewhere``: places that vcond cannot reach, and what they have; ``going_on``: tombstones of calls that go on. Raises StorageError: nothing was touched then.
         """
         uuids = list(dict.fromkeys(uuid for one in conversations for uuid in one.uuids))
         steps = [Step(name, list(uuids)) for name in self._places]
@@ -154,6 +156,7 @@ class Forgetter:
         made = Forgetting(str(uuid4()), self._now(), list(conversations), steps)
         await self._kept(made)
         try:
+            await asyncio.to_thread(self._tombstones.add, going_on, self._now() + AS_LONG)
             await asyncio.to_thread(self._tombstones.add, [of_call(uuid) for uuid in uuids])
         except StorageError:
             await asyncio.to_thread(self._files.remove, made.id)
@@ -183,7 +186,7 @@ class Forgetter:
         while True:
             self._wake.clear()
             for one in self.all():
-                if (self._due(one) or one.id in self._unsaved) and one.id not in self._busy:
+                if (_due(one, self._now()) or one.id in self._unsaved) and one.id not in self._busy:
                     await self._pass(one)
             waits = [s.next_at - self._now() for one in self._open.values() for s in one.steps if s.state == "pending"]
             waits += [round(AGAIN.first * SECOND)] if self._unsaved else []
@@ -212,15 +215,6 @@ class Forgetter:
         self._tasks.discard(task)
         self._wake.set()
 
-    def _due(self, one: Forgetting) -> list[Step]:
-        """A moment further away than the longest pause was written before the clock was set back: it is now."""
-        now = self._now()
-        return [
-            step
-            for step in one.steps
-            if step.state == "pending" and not now < step.next_at <= now + round(AGAIN.most * SECOND)
-        ]
-
     async def _pass(self, one: Forgetting) -> None:
         """Every place that is due, once."""
         if one.id in self._busy:
@@ -229,7 +223,7 @@ class Forgetter:
         try:
             if one.id in self._unsaved:
                 await self._saved(one)
-            for step in self._due(one):
+            for step in _due(one, self._now()):
                 place = self._places.get(step.place)
                 if place is None:
                     step.state, step.reason = "refused", _UNKNOWN
@@ -302,6 +296,15 @@ class Forgetter:
             await asyncio.to_thread(self._files.put, one.id, one)
         except OSError as why:
             raise StorageError(f"cannot write {self._files.folder}: {why.strerror}; nothing was forgotten") from None
+
+
+def _due(one: Forgetting, now: int) -> list[Step]:
+    """A moment further away than the longest pause was written before the clock was set back: it is now."""
+    return [
+        step
+        for step in one.steps
+        if step.state == "pending" and not now < step.next_at <= now + round(AGAIN.most * SECOND)
+    ]
 
 
 _UNKNOWN: Final = "it is not in the configuration: configure it again and restart, or erase it there yourself"

@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from vcond.base.errors import StorageError
+from vcond.base.time import SECOND
 from vcond.storage.files import Files, put
 from vcond.storage.whole_files import WholeFiles
 
@@ -30,6 +31,10 @@ MOST: Final = 1 << 30
 """Bytes of the file."""
 _SLOT: Final = struct.Struct(">16sQI4x")
 """Hash, until when it counts (nanoseconds since 1970; 0 = for ever), CRC-32."""
+
+
+AS_LONG: Final = 48 * 3600 * SECOND
+"""A call of that adapter and key is not recorded for so long: no call is longer."""
 
 
 def of_call(uuid: str) -> str:

@@ -51,6 +51,8 @@ class Conversation:
     """Of all its revisions; the original has the call's uuid."""
     merged: tuple[str, ...] = ()
     """Calls that became part of it."""
+    going_on: tuple[str, str] | None = None
+    """Adapter and key of one without an end."""
 
     @property
     def uuids(self) -> tuple[str, ...]:
@@ -77,7 +79,8 @@ class Conversations:
         known = await self._outbox.tell("read the outbox", partial(rows.of_call, call=call))
         told = [one.uuid for one in revisions(state)] if state is not None and state.uuid == call else []
         vcons = dict.fromkeys([*told, *(one.uuid for one in known)])
-        return Conversation(call, tuple(vcons), tuple(state.merged) if state is not None else ())
+        going_on = next(((one.state.adapter, one.key) for one in self._in_memory() if one.uuid == call), None)
+        return Conversation(call, tuple(vcons), tuple(state.merged) if state is not None else (), going_on)
 
     async def not_published(self, is_in: Callable[[PartyInfo], bool]) -> list[str]:
         """Calls of which no index tells yet, as their vCon is still to be made: those with a party that ``is_in`` knows.

@@ -20,6 +20,7 @@ from vcond.records.ledger_service import Records
 from vcond.records.receipts import Receipts
 from vcond.records.retention import DAY, Retention
 from vcond.records.subjects import SubjectIndex
+from vcond.records.tombstones import of_key
 from vcond.server.conversations import SHORTEST, Conversation, Conversations
 from vcond.server.holds import Door
 
@@ -79,7 +80,8 @@ class ForgettingAnswers:
             elsewhere = await self._daemon.elsewhere(uuids)
             for uuid in uuids:
                 self._daemon.holds.check(uuid)
-            made = self._being(named) or await self._daemon.forgetter.ask(named, elsewhere)
+            going_on = [of_key(*one.going_on) for one in found if one.going_on is not None]
+            made = self._being(named) or await self._daemon.forgetter.ask(named, elsewhere, going_on)
         await self._daemon.forgetter.again(made)
         log.warning("a request to forget was taken", receipt=made.id, calls=len(found), state=made.state)
         return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from records_kit import config, edge
 
 from vcond.records.forgetting import HELD
@@ -23,7 +24,9 @@ def there(root: Path, uuid: str) -> list[Path]:
     return [path for path in root.rglob(f"*{uuid}*") if "records" not in str(path.relative_to(root))]
 
 
-async def test_a_hold_that_comes_while_a_call_is_forgotten_keeps_what_is_left_also_after_a_restart(tmp_path: Path, monkeypatch):
+async def test_a_hold_that_comes_while_a_call_is_forgotten_keeps_what_is_left_also_after_a_restart(
+    tmp_path: Path, monkeypatch
+):
     made = config(tmp_path, delivery={"keep_days": 30})
     async with edge(made) as it:
         building, ended = asyncio.Event(), it.parts.finisher.making
@@ -52,6 +55,26 @@ async def test_a_hold_that_comes_while_a_call_is_forgotten_keeps_what_is_left_al
         await it.write("release", call=uuid)
         assert (await it.write("forget", call=uuid))["state"] == "complete"
         assert there(tmp_path, uuid) == []
+
+
+async def test_after_a_crash_before_anything_is_touched_the_rest_of_a_call_that_goes_on_is_not_recorded(
+    tmp_path: Path, monkeypatch
+):
+    made = config(tmp_path)
+    async with edge(made) as it:
+        call = it.call("pbx-1")
+        await call.journal.flush()
+
+        async def crash(_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(it.parts.forgetter, "again", crash)
+        with pytest.raises(KeyboardInterrupt):
+            await it.write("forget", call=call.uuid)
+    async with edge(made) as it:
+        assert there(tmp_path, call.uuid) == []
+        assert it.call("pbx-1").not_recorded == "it was forgotten"
+        assert not it.call("pbx-2").not_recorded
 
 
 async def test_two_who_ask_at_once_are_told_of_one_request(tmp_path: Path):
@@ -113,15 +136,18 @@ async def test_retention_says_that_it_cannot_look_and_capture_goes_on(tmp_path: 
     async with edge(config(tmp_path, retention=[rule], record={"media_dir": str(media)})) as it:
         looked = asyncio.Event()
 
+        whys: list[Exception] = []
+
         def names():
             looked.set()
-            raise why
+            raise whys[-1]
 
         monkeypatch.setattr(it.parts.retention, "_names", names)
         for why, said in (
             (OSError(116, "Stale file handle", str(media)), "Stale file handle"),
             (KeyError("x"), "internal error in retention"),
         ):
+            whys.append(why)
             looked.clear()
             task = asyncio.create_task(it.parts.retention.run(0))
             await looked.wait()

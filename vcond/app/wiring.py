@@ -150,7 +150,7 @@ class Parts:
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
         )
         self.old_journals = OldJournals(self)
-        self.conversations = Conversations(self.registry, self.store, self.outbox)
+        self.conversations = Conversations(self.registry, self.store, self.outbox, self.records)
         self.elsewhere = partial(forgetting.elsewhere, self.outbox)
         with naming_files(loaded.origin):
             self.receipts = remembered.receipts(self.config, clock.now)

@@ -151,6 +151,18 @@ class SubjectIndex:
                 if wanted(vcon := str(UUID(bytes=raw)))
             ]
 
+    def named(self, uuid: str) -> tuple[str, list[str]] | None:
+        """The call of a vCon, or a call, and all its vCons; None of one that it does not know."""
+        with storage_errors("read the subject index"):
+            row = self._db.execute(
+                "SELECT coalesce(call, vcon) FROM conversations WHERE vcon = ?1 OR call = ?1 LIMIT 1",
+                (UUID(uuid).bytes,),
+            ).fetchone()
+            if row is None:
+                return None
+            found = self._db.execute("SELECT vcon FROM conversations WHERE vcon = ?1 OR call = ?1 ORDER BY id", row)
+            return str(UUID(bytes=row[0])), [str(UUID(bytes=vcon)) for (vcon,) in found]
+
     def size(self) -> tuple[int, int]:
         """How many identifiers and how many vCons it knows."""
         with storage_errors("read the subject index"):

@@ -1,9 +1,13 @@
-"""What there is of a call under its names: in memory, in its journal, in the outbox."""
+"""What there is of a call under its names: in memory, in its journal, in the outbox, in the subject index.
+
+Of a vCon that was delivered long ago, and after the outbox's database was lost, only the index knows: sinks may have it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -15,6 +19,7 @@ from vcond.capture.live_call import CapturedCall
 from vcond.delivery import Entry, Outbox, rows
 from vcond.journal import Store, read_folder
 from vcond.publish.revisions import revisions
+from vcond.records.ledger_service import Records
 from vcond.storage.names import is_uuid
 
 LATEST: Final = 1000
@@ -63,8 +68,8 @@ class Conversation:
 class Conversations:
     """Finds them."""
 
-    def __init__(self, calls: Calls, store: Store, outbox: Outbox) -> None:
-        self._calls, self._store, self._outbox = calls, store, outbox
+    def __init__(self, calls: Calls, store: Store, outbox: Outbox, records: Records) -> None:
+        self._calls, self._store, self._outbox, self._records = calls, store, outbox, records
 
     async def find(self, wanted: str) -> Conversation:
         """By the id of a call or of one of its vCons, or the beginning of it that no other has.
@@ -78,7 +83,8 @@ class Conversations:
         state = await self._state(call)
         known = await self._outbox.tell("read the outbox", partial(rows.of_call, call=call))
         told = [one.uuid for one in revisions(state)] if state is not None and state.uuid == call else []
-        vcons = dict.fromkeys([*told, *(one.uuid for one in known)])
+        _, indexed = await self._indexed(call) or ("", [])
+        vcons = dict.fromkeys([*told, *(one.uuid for one in known), *indexed])
         going_on = next(((one.state.adapter, one.key) for one in self._in_memory() if one.uuid == call), None)
         return Conversation(call, tuple(vcons), tuple(state.merged) if state is not None else (), going_on)
 
@@ -109,9 +115,17 @@ class Conversations:
         found |= {one.facts.get("call", one.uuid) for one in latest if one.uuid.startswith(wanted)}
         if len(found) > 1:
             raise AmbiguousError(SEVERAL)
+        if not found and (indexed := await self._indexed(wanted)):
+            return indexed[0]
         if not found:
             raise LookupError(f"no call and no vCon with the id {wanted[:64]!r} is known here: nothing was changed")
         return found.pop()
+
+    async def _indexed(self, uuid: str) -> tuple[str, list[str]] | None:
+        """Call and vCons by the subject index. One that does not answer must not keep anything from being held."""
+        with suppress(StorageError):
+            return await self._records.ask(lambda _ledger, index: index.named(uuid)) if is_uuid(uuid) else None
+        return None
 
     def _journals(self) -> set[str]:
         return {path.name for path in self._store.root.iterdir() if is_uuid(path.name)}

@@ -9,6 +9,7 @@ import pytest
 from records_kit import config, edge
 
 from vcond.records.forgetting import HELD
+from vcond.records.ledger import Made
 from vcond.sdk.contract import Cause
 
 
@@ -75,6 +76,24 @@ async def test_after_a_crash_before_anything_is_touched_the_rest_of_a_call_that_
         assert there(tmp_path, call.uuid) == []
         assert it.call("pbx-1").not_recorded == "it was forgotten"
         assert not it.call("pbx-2").not_recorded
+
+
+async def test_what_the_outbox_knows_no_more_is_forgotten_by_what_the_index_knows(tmp_path: Path):
+    made = config(tmp_path)
+    amended = "01a2029a-3286-852d-a079-acef32f9616b"
+    async with edge(made) as it:
+        uuid = await it.ended()
+        await it.parts.records.note(amended, uuid, {"parties": [{"tel": "+12125550143"}]}, Made())
+        (tmp_path / "folder" / f"{amended}.vcon.json").write_bytes(b"{}")
+    for path in (tmp_path / "state").glob("vcond.db*"):
+        path.unlink()
+    for path in (tmp_path / "state/outbox/kept").iterdir():
+        path.unlink()
+    async with edge(made) as it:
+        row = await it.write("forget", call=amended)
+        assert row["state"] == "complete"
+        assert [(one["call"], one["vcons"]) for one in row["conversations"]] == [(uuid, [uuid, amended])]
+        assert there(tmp_path / "folder", uuid) == there(tmp_path / "folder", amended) == []
 
 
 async def test_two_who_ask_at_once_are_told_of_one_request(tmp_path: Path):

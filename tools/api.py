@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from vcond.server.api.calls import Calls
+from vcond.server.api.erasures import Erasures
 from vcond.server.api.openapi import described
 from vcond.server.api.records import Records
 from vcond.server.api.routes import Route
@@ -18,7 +19,8 @@ DESCRIPTION = "docs/openapi.json"
 def routes() -> list[Route]:
     """All, behind which there is no daemon."""
     records = Records(SimpleNamespace(root=Path()), Files(), None, None)  # type: ignore[arg-type] - nothing is asked
-    return [*Calls(None, None, None, None).routes, *records.routes]  # type: ignore[arg-type] - nor here
+    calls, erasures = Calls(None, None, None, None), Erasures(None, None)  # type: ignore[arg-type] - nor here
+    return [*calls.routes, *erasures.routes, *records.routes]
 
 
 def table() -> list[tuple[str, ...]]:

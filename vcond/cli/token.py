@@ -25,7 +25,7 @@ def token_create(
     role: Annotated[
         list[str],
         typer.Option(
-            help="watch: live calls, numbers masked. read: finished vCons. operate: pause, retry. admin: all."
+            help="watch: live calls, numbers masked. read: finished vCons. operate: pause, retry. erase: forget. admin: all."
         ),
     ],
     days: Annotated[int, typer.Option(help="It is good for so many days.", min=1, max=3660)] = 90,

@@ -159,7 +159,7 @@ class Guard:
 
 
 def _of(token: Token) -> Who:
-    return Who(f"{token.name} ({token.id})", token.roles, token.expires, token.id)
+    return Who(f"{token.name} ({token.id})", token.all_roles, token.expires, token.id)
 
 
 def _put(kept: OrderedDict[str, T], key: str, value: T) -> None:

@@ -273,3 +273,27 @@ class Peaks(msgspec.Struct, frozen=True):
 
     seconds: float
     channels: list[list[float]]
+
+
+class ErasurePlace(msgspec.Struct, frozen=True):
+    """A place where something of it may be."""
+
+    place: str
+    """As ``journal``, ``sinks.archive``."""
+    state: Literal["pending", "done", "refused", "given-up"]
+    """pending: it is tried again. refused: it cannot by itself. given-up: by an operator."""
+    reason: str
+    next_try: str
+
+
+class Erasure(msgspec.Struct, frozen=True):
+    """A request to forget, and how far it is."""
+
+    id: str
+    """Of the request, and of its receipt."""
+    state: Literal["open", "complete", "incomplete"]
+    """open: some place is tried again. complete: all have done it."""
+    asked_at: str
+    ended_at: str
+    calls: list[str]
+    places: list[ErasurePlace]

@@ -16,7 +16,7 @@ REFUSALS: Final = {
     "403": "The token has not the role, or the page is of another origin.",
     "404": "There is no such thing.",
     "408": "The body did not come.",
-    "409": "The beginning of an id that several have.",
+    "409": "The beginning of an id that several have, or a legal hold.",
     "410": "The file of the vCon is not kept any more.",
     "413": "Too large.",
     "416": "A range that the recording has not.",

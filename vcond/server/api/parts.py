@@ -16,6 +16,7 @@ from vcond.delivery import Outbox
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.app import PREFIX, Api
 from vcond.server.api.calls import Calls, Door, Doors
+from vcond.server.api.erasures import Erasures
 from vcond.server.api.events import Events
 from vcond.server.api.guard import LINK, Guard, Who
 from vcond.server.api.records import Records
@@ -37,7 +38,8 @@ class ApiParts:
         guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
         self._events = Events(feed, config.max_watchers)
         calls = Calls(doors, self._events, self._access, guard)
-        self._api = Api([*calls.routes, *Records(outbox, files, self._access, guard).routes], guard)
+        records, erasures = Records(outbox, files, self._access, guard), Erasures(doors, self._access)
+        self._api = Api([*calls.routes, *erasures.routes, *records.routes], guard)
         self.server = ApiServer(config, self._api)
         self.reads: dict[str, Door] = {"tokens": self._list}
         self.writes: dict[str, Door] = {
@@ -73,7 +75,7 @@ class ApiParts:
 
     async def _list(self, _: dict[str, str]) -> Any:
         return [
-            {"id": one.id, "name": one.name, "roles": one.roles, "created": _date(one.created), "expires": _date(one.expires),
+            {"id": one.id, "name": one.name, "roles": one.all_roles, "created": _date(one.created), "expires": _date(one.expires),
              "good": self._tokens.get(one.id) is not None}
             for one in self._tokens.list()
         ]  # fmt: skip

@@ -16,10 +16,12 @@ from vcond.base.errors import StorageError
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
-Role = Literal["watch", "read", "operate", "admin"]
+Role = Literal["watch", "read", "operate", "erase", "admin"]
 """watch: calls that go on, and what is said in them; numbers are masked. read: finished vCons, whole. operate: pause and resume,
-deliveries and dead letters, how the daemon is. admin: all of it."""
+deliveries and dead letters, how the daemon is. erase: ask for conversations to be forgotten, and nothing else. admin: all of it."""
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+_LATER: Final[frozenset[Role]] = frozenset({"erase"})
+"""Roles that the first version with tokens did not know: their file would be damaged to it if they stood among the others."""
 MOST: Final = 1000
 """Tokens that there may be."""
 LARGEST: Final = 1 << 20
@@ -37,15 +39,23 @@ class Token(msgspec.Struct, frozen=True):
     name: str
     """What the operator calls it: who uses it."""
     roles: tuple[Role, ...]
+    """Those that every version knows; see ``all_roles``."""
     sha256: str
     """Of its secret, in hex. The secret has 256 bits of chance, so that it needs no slow hash."""
     created: int
     """Seconds since the epoch, as ``expires``."""
     expires: int
+    later: tuple[Role, ...] = ()
+    """Roles that earlier versions do not know: to them the token is one without."""
+
+    @property
+    def all_roles(self) -> tuple[Role, ...]:
+        """What it may."""
+        return self.roles + self.later
 
     def allows(self, role: Role) -> bool:
         """Whether it may do what a role may."""
-        return role in self.roles or "admin" in self.roles
+        return role in self.all_roles or "admin" in self.roles
 
 
 def roles_of(names: Sequence[str]) -> tuple[Role, ...]:
@@ -92,7 +102,8 @@ class Tokens:
             left = {one.id: one for one in self._tokens.values() if one.expires > now}
             if len(left) >= MOST:
                 raise ValueError(f"there are {MOST} tokens: revoke some first")
-            self._keep(left | {key: Token(key, name, known, _hash(secret), now, now + days * _DAY)})
+            first, later = (tuple(one for one in known if (one in _LATER) is new) for new in (False, True))
+            self._keep(left | {key: Token(key, name, first, _hash(secret), now, now + days * _DAY, later)})
         return f"{_MARK}_{key}_{secret}"
 
     def revoke(self, key: str) -> Token:

@@ -13,13 +13,15 @@ from vcond.call import events as ev
 from vcond.call.intervals import touches
 from vcond.call.state import Call
 from vcond.call.told_consent import consents_of, is_consent, refuses
-from vcond.call.track_recorder import Aside
+from vcond.call.track_recorder import TAKEN_BACK, Aside
 from vcond.policy import consent, pausing
 from vcond.policy.consent import Purpose, Terms, Verdict
 
 _TELLS: Final = (ev.PartyJoined, ev.PartyDescribed, ev.Directed, ev.CallAttribute, ev.Tagged, ev.Consent)
 """What may change the rule that a call matches, or what may be kept of a party."""
 
+MOST_SILENCED: Final = 900
+"""Seconds of audio that a withdrawal which is told late takes out of the file; the vCon is silent from its moment anyway."""
 MOST_WAITING: Final = 8
 """Attributes that wait for a party."""
 
@@ -36,7 +38,7 @@ class Track(Protocol):
     def consented(self) -> None:
         """Whether its party's voice may be kept is known better."""
 
-    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+    def take_back(self, since: Instant, until: Instant | None = None, *, most: int = TAKEN_BACK) -> None:
         """What was kept since then, or between these, is silence now."""
 
 
@@ -44,6 +46,7 @@ class Owner(Protocol):
     """The call, as its review sees it."""
 
     state: Call
+    over: bool
 
     @property
     def tracks(self) -> Sequence[Track]:
@@ -137,7 +140,20 @@ class Review:
         if self._open(track.party):
             evidence = {"text": text.text, "language": text.language, "engine": text.engine, "model": text.model}
             at = state.at(of.utterance.start, track.rate)
-            self._owner.emit(ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence))
+            said = ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence)
+            if not self._owner.over:
+                self._owner.emit(said)
+            elif not state.published:  # said last, and read when the call was over
+                self._owner.record(said)
+                self.look()
+
+    def again(self) -> None:
+        """After a restart: what was to go may be there still."""
+        opened, consents = self._owner.state.opened, self._owner.state.consents
+        for (party, purpose), since in self._withheld.items():
+            if since <= opened:
+                lines = [one for one, came in consents.lines_of(party).items() if came <= opened]
+                self.taken_back(lines, purpose, since)
 
     def _open(self, party: int) -> bool:
         """Whether a party may still answer; a line of several is nobody."""
@@ -155,7 +171,7 @@ class Review:
             for track, windows in known.items():
                 for window in consents.withheld(track.party, "recording"):
                     if window.stop is not None and window not in windows:
-                        track.take_back(window.start, window.stop)
+                        track.take_back(window.start, window.stop, most=MOST_SILENCED)
         self._pause(now, on=terms is not None and terms.pause)
         if consents.silent:
             return
@@ -188,7 +204,7 @@ class Review:
         """Silence on the tracks of these parties that are being captured."""
         for track in self._owner.tracks if purpose == "recording" else ():
             if track.party in parties:
-                track.take_back(since)
+                track.take_back(since, most=MOST_SILENCED)
 
 
 def without(

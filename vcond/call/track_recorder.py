@@ -29,6 +29,8 @@ LONGEST_SPAN = 5 * SECOND
 """A span is written at least this often, so that a crash leaves little to guess."""
 MISFITS = 50
 """Frames in a row without audio of the codec, after which it is another one: a second of usual ones."""
+TAKEN_BACK = 60
+"""Seconds that a pause which is told late takes back from the file; the vCon is silent from its beginning anyway."""
 HUSH_AFTER = SECOND
 """A pause this old has begun for a track also when no frame comes that shows it."""
 
@@ -242,7 +244,7 @@ class TrackRecorder(ABC, Generic[C]):
         """Nothing is kept from here on; what is kept next begins anew."""
 
     @abstractmethod
-    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+    def take_back(self, since: Instant, until: Instant | None = None, *, most: int = TAKEN_BACK) -> None:
         """Nothing was to be kept since then, or between these: what was is silence now."""
 
     def _keep(self, placed: Iterable[Placed]) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 
 from vcond.base.time import MILLI, SECOND, Instant, nanos
 from vcond.call import events as ev
+from vcond.call.intervals import outside
 from vcond.call.merge import Merge
 from vcond.call.state import Call, Track
-from vcond.call.track_recorder import Owner, TrackRecorder
+from vcond.call.track_recorder import TAKEN_BACK, Owner, TrackRecorder
 from vcond.capture.no_journal import CallStore
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from vcond.speech.dispatcher import TrackListener
 
 ADVANCE_EVERY = 100 * MILLI
-TAKEN_BACK = 60
-"""Seconds that a pause which is told late takes back from the file; the vCon is silent from its beginning anyway."""
 
 
 class Speech(Protocol):
@@ -118,10 +117,10 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
             self._listener.close(at)
             self._listener = None
 
-    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+    def take_back(self, since: Instant, until: Instant | None = None, *, most: int = TAKEN_BACK) -> None:
         """Nothing was to be kept since then, or between these: what was kept in the meantime is silence now."""
         written = min(self._written or 0, self.position(until) + 1) if until is not None else self._written or 0
-        start = max(0, self.position(since) - 1, written - TAKEN_BACK * self.rate)
+        start = max(0, self.position(since) - 1, written - most * self.rate)
         for at in range(start, written, self.rate):
             silence = np.zeros(min(self.rate, written - at), np.int16)
             self.owner.journal.write(self.file, at, silence)
@@ -135,10 +134,13 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
     def resume_listening(self, since: int, upto: int) -> None:
         """Transcribe what an earlier run captured and did not cut into utterances: ``[since, upto)`` of this track."""
         since = max(since, self.shift)  # the file begins there
-        if upto - since >= self.rate // 5:
-            listener = self.owner.registry.speech.listen(self, start=since - self.shift)
-            listener.advance(upto - self.shift)
-            listener.close(upto - self.shift)
+        state = self.owner.state
+        withheld = state.consents.withheld(self.party, "transcription")
+        for first, last in outside(withheld, state.opened, [(since, upto)], self.rate):
+            if last - first >= self.rate // 5:
+                listener = self.owner.registry.speech.listen(self, start=first - self.shift)
+                listener.advance(last - self.shift)
+                listener.close(last - self.shift)
 
     # What speech uses (``vcond.speech.dispatcher.Source``).
 

@@ -87,6 +87,7 @@ class Recovery:
     def take_to_finish(self, journal: CallJournal) -> None:
         """A journal with an end and no vCon yet."""
         call = self._opened(journal)
+        call.review.again()
         for event in vanished(call.state, journal.length, now=call.state.known_until):
             call.record(event)
         self._listen_again(call)
@@ -113,6 +114,7 @@ class Recovery:
 
     def _interrupted(self, journal: CallJournal, now: Instant) -> CapturedCall:
         call = self._opened(journal)
+        call.review.again()
         for event in interrupted(call.state, journal.length, now=now):
             call.record(event)
         self._listen_again(call)

@@ -18,6 +18,8 @@ class Taken(LiveOwner, Protocol):
     """The call of which something goes."""
 
     review: Review
+    sources: list[CapturedTrack]
+    """Those of an earlier run."""
 
     @property
     def tracks(self) -> Sequence[CapturedTrack]:
@@ -29,7 +31,7 @@ class Taken(LiveOwner, Protocol):
 
 def take_back(call: Taken, parties: Collection[int], purpose: Purpose, since: Instant) -> None:
     """Audio, words and digits of these parties since then, in the journal, too."""
-    for track in call.tracks:
+    for track in (*call.tracks, *call.sources):
         if track.party in parties:
             call.registry.speech.forget_track(track)
             track.hush(0)

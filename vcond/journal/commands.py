@@ -53,7 +53,7 @@ class Erase:
                 writer.files.delete_one(name.path)  # now, and not from the trash when there is time
             writer.files.sync_folder(name.folder.path)
         self._track.made = False
-        self._pieces.keep_only(())
+        self._pieces.erase()
 
 
 class Remove:

@@ -20,6 +20,7 @@ from vcond.base.errors import StorageError
 from vcond.base.time import EPOCH, SECOND, Instant
 from vcond.capture.live_call import CapturedCall
 from vcond.journal import CallJournal
+from vcond.journal.pieces import PiecesOfNow
 from vcond.publish.stored_audio import StoredAudio
 from vcond.vcon.building.growing import Growing, Squeezed, growing
 
@@ -75,12 +76,13 @@ class Squeezer:
             return
         now = self._now()
         due = [one for one in self._calls.values() if not one.over and now - one.looked >= EVERY]
-        work: list[tuple[_Call, Growing]] = []
+        work: list[tuple[_Call, Growing, PiecesOfNow]] = []
         for one in sorted(due, key=lambda one: one.looked)[:AT_ONCE]:  # who waited longest comes first
             one.looked = now
+            kept = one.journal.pieces.until_erased()
             found = growing(going_on[one.uuid].state, now, partial(StoredAudio, one.journal), self._limit)
             if found is not None:
-                work.append((one, found))
+                work.append((one, found, kept))
         if work:
             self.job = self._thread.submit(self._work, work, A_JOB if not self._disk_low() else 0)
 
@@ -90,10 +92,10 @@ class Squeezer:
             call.over = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, work: list[tuple[_Call, Growing]], most: int) -> None:
-        for call, found in work:
+    def _work(self, work: list[tuple[_Call, Growing, PiecesOfNow]], most: int) -> None:
+        for call, found, kept in work:
             try:
-                self._squeeze(call, found, most)
+                self._squeeze(call, found, kept, most)
             except (OSError, StorageError) as why:
                 if not call.over:  # else the journal went away
                     log.warning("recording cannot be compressed during the call; done at its end", call=call.uuid,
@@ -103,12 +105,12 @@ class Squeezer:
                 call.over = True
                 log.exception("internal error while compressing a recording; done at the call's end", call=call.uuid)
 
-    def _squeeze(self, call: _Call, found: Growing, most: int) -> None:
-        pieces, squeezed = call.journal.pieces, call.squeezed
+    def _squeeze(self, call: _Call, found: Growing, kept: PiecesOfNow, most: int) -> None:
+        squeezed = call.squeezed
         if squeezed.drop(found):  # gone before anything else is made
-            pieces.keep_only(squeezed.names)
+            call.journal.pieces.keep_only(squeezed.names)
         for _ in range(most):
-            if call.over or not squeezed.make(found, pieces):
+            if call.over or not squeezed.make(found, kept):
                 return
         if most:
             call.looked = Instant(call.looked - EVERY)  # there is more to do, when others had their turn

@@ -14,7 +14,7 @@ from vcond.call import events as ev
 from vcond.call.merge import Merge
 from vcond.call.recorder import NotMergedError, Recorder
 from vcond.call.state import fold
-from vcond.call.track_recorder import Owner, TrackRecorder
+from vcond.call.track_recorder import TAKEN_BACK, Owner, TrackRecorder
 from vcond.media.codecs import Pcm, decode
 from vcond.media.placement.put_aside import PutAside
 from vcond.media.placement.timeline import Timeline
@@ -119,7 +119,7 @@ class MemoryTrack(TrackRecorder[Sounding]):
     def hush(self, at: int) -> None:
         """Nobody listens here."""
 
-    def take_back(self, since: Instant, until: Instant | None = None) -> None:
+    def take_back(self, since: Instant, until: Instant | None = None, *, most: int = TAKEN_BACK) -> None:  # noqa: ARG002 - the protocol's names
         """Silence from that sample on, until another."""
         sound = self.owner.sounds[self.index]
         stop = sound.length if until is None else self.position(until) + self.shift + 1

@@ -265,6 +265,11 @@ async def test_a_refusal_takes_what_was_compressed_of_the_call(house):
     await talk.call.journal.flush()
     talk.call.journal.pieces.put("one", b"compressed")
     assert talk.call.journal.pieces.get("one") == b"compressed"
+    being_made = talk.call.journal.pieces.until_erased()
     talk.say(0, "denied")
     await talk.call.journal.flush()
     assert talk.call.journal.pieces.get("one") is None
+    being_made.put("two", b"compressed, of what was read before")
+    assert talk.call.journal.pieces.get("two") is None
+    talk.call.journal.pieces.until_erased().put("three", b"compressed since")
+    assert talk.call.journal.pieces.get("three") == b"compressed since"

@@ -210,8 +210,8 @@ class Reloader:
         old, wanted = current.vcond, new.config.vcond
         fixed = {name: getattr(old, name) for name in ("state_dir", "admin_socket", "name")}
         config = msgspec.structs.replace(wanted, **fixed)
-        waiting = [name for name in ("web", "ops", "api", "speech", "adapters", "sinks", "delivery", "redaction", "retention", "record", "seal", "keys")
-                   if getattr(new.config, name) != getattr(current, name)]  # fmt: skip
+        waiting = [name for name in current.__struct_fields__
+                   if name != "vcond" and getattr(new.config, name) != getattr(current, name)]  # fmt: skip
         waiting += [f"vcond.{name}" for name, value in fixed.items() if value != getattr(wanted, name)]
         log.configure(wanted.log_level, wanted.log_format)
         self._parts.registry.config = config

@@ -70,10 +70,10 @@ def test_how_much_of_the_machine_it_could_reach(tmp_path: Path, drop_in: Path | 
     assert float(exposure[1]) <= MOST.get(drop_in.name if drop_in else "", 1.5), done.stdout
 
 
-def test_a_wrong_configuration_is_not_tried_for_ever_and_no_call_ends_in_a_core_file():
+def test_a_wrong_configuration_is_not_tried_for_ever_and_no_call_ends_in_a_core_file_or_in_swap():
     unit = said(UNIT)
     assert unit["RestartPreventExitStatus"] == ["2"]  # held against the daemon by tests/e2e/daemon
-    assert unit["LimitCORE"] == ["0"]
+    assert (unit["LimitCORE"], unit["MemorySwapMax"]) == (["0"], ["0"])
     # a check that is no reason to stay down, and one that is a reason not to reload
     check = "/usr/bin/vcond check --offline --errors-only --config /etc/vcond/vcond.toml"
     assert unit["ExecStartPre"] == [f"-{check}"]

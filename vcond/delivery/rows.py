@@ -100,6 +100,12 @@ def find(db: sqlite3.Connection, uuid: str) -> Vcon | None:
     return Vcon(*row) if row else None
 
 
+def newest(db: sqlite3.Connection) -> int:
+    """When the last vCon was published, nanoseconds since the epoch; 0 = there is none."""
+    row = db.execute("SELECT published_at FROM delivery_vcons ORDER BY seq DESC LIMIT 1").fetchone()
+    return int(row[0]) if row else 0
+
+
 def live(db: sqlite3.Connection) -> dict[str, Vcon]:
     """All that are not gone, by uuid: what must agree with the files."""
     rows = db.execute(

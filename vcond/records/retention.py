@@ -31,6 +31,8 @@ REST: Final = 3.0
 """Times as long as something took nothing is done: calls that go on have the disk first."""
 STEP: Final = 3_600 * SECOND
 """A clock that moved so much against the time that passed is not believed for a day: what goes does not come back."""
+LONGEST_QUIET: Final = 7 * DAY
+"""No vCon for longer than this at a start: the clock is not believed for a day, either."""
 ERASED: Final = "erased"
 """Why a delivery counts no more: the receiver was told to forget it."""
 Place = Literal["edge", "media", "journal", "sinks", "everywhere"]
@@ -191,6 +193,9 @@ class Retention:
 
     async def sweep(self) -> int:
         """Have go what is due; how much that was. What fails is tried by the next one. Raises StorageError."""
+        if self._seen is None:
+            newest = await self._tell("read the outbox", rows.newest)
+            self._doubted_at_start(newest)
         if self._doubted():
             return 0
         loop, gone, over = asyncio.get_running_loop(), 0, set[str]()
@@ -232,6 +237,16 @@ class Retention:
         except OperatorError as why:  # a disk, or a hold that came meanwhile
             return str(why)
         return ""
+
+    def _doubted_at_start(self, newest: int) -> None:
+        """A clock that is far from when the newest vCon was made may have been wrong since the machine began."""
+        away = self._now() - newest
+        if newest and not -STEP < away < LONGEST_QUIET:
+            self._doubt = asyncio.get_running_loop().time() + DAY / SECOND
+            log.warning(
+                "the newest vCon and the system clock are far apart: retention deletes nothing for a day", days=round(away / DAY, 1),
+                hint="check the clock; vcond retention plan shows what would go",
+            )  # fmt: skip
 
     def _doubted(self) -> bool:
         """A clock that jumped, either way, deletes nothing for a day."""

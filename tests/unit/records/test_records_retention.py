@@ -150,6 +150,19 @@ async def test_a_clock_that_jumps_deletes_nothing_for_a_day(tmp_path: Path, caps
         assert await it.parts.retention.sweep() == 2
 
 
+@pytest.mark.parametrize(("days", "doubted"), [(400, True), (-1, True), (6, False)])
+async def test_a_clock_that_was_wrong_before_the_start_deletes_nothing_for_a_day(tmp_path: Path, capsys, days, doubted):
+    wall = Wall()
+    async with edge(made(tmp_path), wall.clock()) as it:
+        await it.ended()
+    wall.days(days)
+    async with edge(made(tmp_path), wall.clock()) as it:
+        assert await it.parts.retention.sweep() == (0 if doubted else 1)
+        assert ("the system clock are far apart" in capsys.readouterr().out) is doubted
+        it.parts.retention._doubt = 0.0
+        assert await it.parts.retention.sweep() == {400: 2, -1: 0, 6: 0}[days]
+
+
 async def test_a_journal_that_nobody_needs_goes_and_one_whose_vcon_a_sink_lacks_stays(tmp_path: Path, monkeypatch):
     wall = Wall()
     rule = {"name": "all", "keep": {"journal": 1}}

@@ -22,6 +22,7 @@ from vcond.delivery import Outbox
 from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.records.holds import Holds
+from vcond.records.ledger_service import Records
 from vcond.records.retention import Retention
 from vcond.storage.names import is_uuid
 from vcond.vcon import Document
@@ -35,6 +36,7 @@ class Parts(Protocol):
     outbox: Outbox
     store: Store
     holds: Holds
+    records: Records
 
     async def forget(self, call: str) -> None:
         """A whole conversation, for good. Raises HeldError, StorageError."""
@@ -116,7 +118,10 @@ class Here:
 
     async def at_sink(self, sink: str, uuid: str) -> str:
         """What a sink has; why it is still there, or ""."""
-        return await self.daemon.outbox.eraser.at(sink, uuid)
+        why = await self.daemon.outbox.eraser.at(sink, uuid)
+        if not why:
+            await self.daemon.records.tell("vcon_deleted", vcon=uuid, sink=sink)
+        return why
 
     async def everywhere(self, call: str) -> None:
         """The whole conversation, for good."""

@@ -60,7 +60,11 @@ class AgainAnswers:
         if (stage := await self._stage(uuid)) not in {"kept", "gone"}:
             raise LookupError(f"vCon {uuid} cannot be erased now: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
         self._daemon.holds.check((await self._daemon.conversations.find(uuid)).call)
-        return {"sinks": await self._daemon.outbox.eraser.kept(uuid)}
+        sinks = await self._daemon.outbox.eraser.kept(uuid)
+        for sink, why in sinks.items():
+            if not why:
+                await self._daemon.records.tell("vcon_deleted", vcon=uuid, sink=sink)
+        return {"sinks": sinks}
 
     def _sink(self, query: dict[str, str]) -> str | None:
         """The sink that is named."""

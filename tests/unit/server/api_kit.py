@@ -115,6 +115,7 @@ async def daemon(root: Path, api: str = 'listen = "127.0.0.1:0"') -> AsyncIterat
     await parts.api.close()
     await parts.admin.close()
     await parts.outbox.close()
+    await parts.records.close()
     await parts.store.close()
     parts.squeezer.close()
     parts.forms.close()

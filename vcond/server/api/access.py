@@ -1,12 +1,15 @@
-"""Who read which vCon and watched which call, written before they get it: one JSON object a line, in a file of its own."""
+"""Who read which vCon and watched which call, written before they get it: one JSON object a line, in a file of its own.
+
+The ledger is told once a day of each who reads a vCon, however many pieces of it are asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -14,6 +17,10 @@ from vcond.base.errors import StorageError
 from vcond.base.time import Instant, rfc3339
 from vcond.storage.files import Files, put
 
+OF_VCONS: Final = frozenset({"vcon", "audio", "transcript"})
+"""Kinds of reading that the ledger hears of."""
+REMEMBERED: Final = 4096
+"""Readings that it is known to have."""
 LARGEST: Final = 16 << 20
 """Bytes of the file; then it is ``<name>.1``, in place of the one before."""
 
@@ -32,23 +39,39 @@ class Access(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the request came from."""
 
 
+class Telling(Protocol):
+    """Tells the ledger."""
+
+    def __call__(self, event: str, *, fact: str, vcon: str, by: str, reason: str) -> Awaitable[None]:
+        """On the disk when it returns. Raises StorageError."""
+
+
 class AccessRecord:
     """Append only. Nobody gets what could not be written down here."""
 
-    def __init__(self, file: Path, files: Files, now: Callable[[], int]) -> None:
+    def __init__(self, file: Path, files: Files, now: Callable[[], int], tell: Telling) -> None:
         """``now``: nanoseconds since the epoch."""
-        self._file, self._files, self._now = file, files, now
+        self._file, self._files, self._now, self._tell = file, files, now, tell
+        self._told: set[tuple[str, str, str, str]] = set()
+        """What the ledger has of today."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="access")
 
     async def add(self, who: str, what: str, of: str, by: str = "") -> None:
         """On the disk when it returns. Raises StorageError."""
-        line = msgspec.json.encode(Access(rfc3339(Instant(self._now())), who, what, of, by)) + b"\n"
+        at = rfc3339(Instant(self._now()))
+        line = msgspec.json.encode(Access(at, who, what, of, by)) + b"\n"
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._append, line)
         except OSError as why:
             raise StorageError(
                 f"cannot write {self._file}: {why.strerror}; nothing is shown that is not recorded"
             ) from None
+
+        if what in OF_VCONS and (read := (at[:10], who, what, of)) not in self._told:
+            await self._tell("read", fact="\0".join(read), vcon=of, by=who, reason=what)
+            if len(self._told) >= REMEMBERED:
+                self._told.clear()
+            self._told.add(read)
 
     def close(self) -> None:
         """What was given to it is written."""

@@ -13,7 +13,7 @@ from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.capture.live_feed import LiveFeed
 from vcond.config.schema import ApiConfig
 from vcond.delivery import Outbox
-from vcond.server.api.access import AccessRecord
+from vcond.server.api.access import AccessRecord, Telling
 from vcond.server.api.app import PREFIX, Api
 from vcond.server.api.calls import Calls, Door, Doors
 from vcond.server.api.erasures import Erasures
@@ -30,11 +30,11 @@ class ApiParts:
 
     def __init__(
         self, config: ApiConfig, *, doors: Doors, feed: LiveFeed, outbox: Outbox, files: Files, state_dir: Path,
-        now: Callable[[], int],
+        now: Callable[[], int], tell: Telling,
     ) -> None:  # fmt: skip
-        """``now``: nanoseconds since the epoch. Raises ConfigError for a certificate that cannot be used."""
+        """``now``: nanoseconds since the epoch; ``tell``: the ledger. Raises ConfigError for a certificate that cannot be used."""
         self._tokens = Tokens(state_dir / "api-tokens.json", files, lambda: now() / SECOND)
-        self._access = AccessRecord(state_dir / "access.jsonl", files, now)
+        self._access = AccessRecord(state_dir / "access.jsonl", files, now, tell)
         guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
         self._events = Events(feed, config.max_watchers)
         calls = Calls(doors, self._events, self._access, guard)

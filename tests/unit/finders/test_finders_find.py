@@ -1,7 +1,9 @@
 """What vcond's own finders find, in texts as engines write them."""
 
 import re
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -170,6 +172,20 @@ def test_a_number_ends_where_its_party_pauses_for_long():
 )
 def test_the_operators_own(own, text, expected):
     assert left(said((0, text)), settings={"own": own}) == [expected]
+
+
+def test_a_pattern_that_takes_too_long_is_given_up_while_others_go_on(monkeypatch):
+    monkeypatch.setattr("vcond.redaction.finders.own.PATIENCE", 1.0)
+    config = RedactionConfig(finders=("own",), settings={"own": {"patterns": {"slow": r"(?:\w+\s?)+\d\d$"}}})
+    spoken = said((0, "77 99 " + "alpha beta " * 400))
+    with ThreadPoolExecutor(1) as thread:
+        looking, last, longest = thread.submit(found, finders(config), spoken), time.monotonic(), 0.0
+        while not looking.done():
+            now = time.monotonic()
+            last, longest = now, max(longest, now - last)
+        with pytest.raises(FinderError, match=r"patterns\.slow takes longer .*simpler"):
+            looking.result()
+    assert longest < 0.7, "it does not hold what all threads need"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -12,9 +12,12 @@ from msgspec import Meta
 from vcond.base.errors import ConfigError
 from vcond.redaction.contract import Conversation, FinderOptions, Secret, SpokenWord, Turn
 from vcond.redaction.finders.spoken_numbers import Number, NumberFinder
+from vcond.redaction.finding import FinderError
 from vcond.redaction.reading import Part, Read, Sort, read, words_of
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+PATIENCE: Final = 2.0
+"""Seconds that a pattern may take for a turn."""
 Phrase = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -42,11 +45,9 @@ class OwnFinder(NumberFinder):
     def __init__(self, options: FinderOptions) -> None:
         try:
             self._own = msgspec.convert(options.settings, OwnSettings)
-            self._patterns = {name: re.compile(text) for name, text in self._own.patterns.items()}
         except msgspec.ValidationError as why:
             raise ConfigError(str(why), "redaction.settings.own") from None
-        except re.error as why:
-            raise ConfigError(f"is no regular expression: {why}", "redaction.settings.own.patterns") from None
+        self._patterns = _compiled(self._own.patterns)
         self.numbers = tuple(self._number(name, phrases) for name, phrases in self._own.numbers.items())
         super().__init__(options)
         self._phrases: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
@@ -86,6 +87,7 @@ class OwnFinder(NumberFinder):
                     yield _secret(name, turn.parts[at : at + len(phrase)])
 
     def _patterns_of(self, turn: Read) -> Iterator[Secret]:
+        """Raises FinderError for one that takes too long."""
         if not self._patterns:
             return
         text, places = "", []
@@ -96,9 +98,28 @@ class OwnFinder(NumberFinder):
             places += [n] * len(said)
             text += said
         for name, wanted in self._patterns.items():
-            for match in wanted.finditer(text):
+            try:  # it lets other threads run
+                matches = list(wanted.finditer(text, timeout=PATIENCE))
+            except TimeoutError:
+                raise FinderError(
+                    f"redaction.settings.own.patterns.{name} takes longer than {PATIENCE:.0f} s for a turn: nothing "
+                    "is taken for redacted; make it simpler, without repetitions inside of repetitions"
+                ) from None
+            for match in matches:
                 if match.end() > match.start():
                     yield _secret(name, turn.parts[places[match.start()] : places[match.end() - 1] + 1])
+
+
+def _compiled(patterns: dict[str, str]) -> dict[str, Any]:
+    """Raises ConfigError."""
+    if not patterns:
+        return {}
+    import regex
+
+    try:
+        return {name: regex.compile(text) for name, text in patterns.items()}
+    except regex.error as why:
+        raise ConfigError(f"is no regular expression: {why}", "redaction.settings.own.patterns") from None
 
 
 def _secret(kind: str, parts: tuple[Part, ...]) -> Secret:

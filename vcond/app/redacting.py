@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+
+import msgspec
 
 from vcond import __version__
 from vcond.publish.redactor import Redactor
@@ -17,6 +20,7 @@ from vcond.storage.files import Files
 def redactor_of(config: RedactionConfig, speech: Speech | Speeches, files: Files, folder: Path) -> Redactor:
     """What makes redacted vCons, for the sinks that want them. Raises ConfigError, MissingExtraError."""
     made = finders(config)
+    made_by = hashlib.sha256(__version__.encode() + msgspec.json.encode(config)).hexdigest()[:12]
     return Redactor(
         made,
         folder=folder,
@@ -25,4 +29,5 @@ def redactor_of(config: RedactionConfig, speech: Speech | Speeches, files: Files
         look=None if config.second_look == "off" else SecondLook(speech, made),
         must_look=config.second_look == "must",
         software=f"vcond {__version__}",
+        made_by=f".{made_by}",
     )

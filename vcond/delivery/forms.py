@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -92,9 +93,16 @@ class FormedSink:
     async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Make the content and form, keep what cannot be made twice, hand it over. Raises Retry or Refused."""
         chosen = record if self.content == "full" else await self._redacted(record)
-        body = await asyncio.to_thread(self._formed, chosen, self._kept(record.uuid))
+        body = await asyncio.to_thread(self._formed, chosen, self._kept(record.uuid, chosen))
         sha512 = hashlib.sha512(body).hexdigest()
-        receipt = await self._sink.deliver(OutgoingVcon(chosen.uuid, body, sha512, self.form))
+        made = OutgoingVcon(chosen.uuid, body, sha512, self.form)
+        try:
+            receipt = await self._sink.deliver(made)
+        except Refused as why:
+            if self.content == "full" or why.reason != "other-bytes-there":
+                raise
+            await self._sink.erase(made.uuid)  # an earlier redaction of it, as before finders were changed
+            receipt = await self._sink.deliver(made)
         return replace(receipt, sent=f"{self.form} {sha512}")
 
     async def erase(self, uuid: str) -> Receipt:
@@ -129,8 +137,10 @@ class FormedSink:
         """The vCon is delivered everywhere: its kept forms go."""
         if self._redactor is not None:
             self._redactor.forget(uuid)
-        with contextlib.suppress(FileNotFoundError):
-            self._files.files.delete_one(str(self._kept(uuid)))
+        kept = self._kept(uuid)
+        for path in self._folder.glob(f"{glob.escape(kept.name)}*") if self.content == "redacted" else [kept]:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.files.delete_one(str(path))
 
     @property
     def _redacts(self) -> Redacting:
@@ -144,9 +154,12 @@ class FormedSink:
             raise Refused("cannot-redact", answer="the redacted vCon is the original", hint="report it", asked=False)
         return made
 
-    def _kept(self, uuid: str) -> Path:
-        """Of another name for each content: a sink that changed what it wants must not be sent what was made before."""
-        return self._folder / f"{uuid}.{self.name}{'+redacted' if self.content == 'redacted' else ''}"
+    def _kept(self, uuid: str, redacted: OutgoingVcon | None = None) -> Path:
+        """Of another name for each content: a sink that changed what it wants, or is to get what was redacted anew, must not be
+        sent what was made before.
+        """
+        ending = "" if self.content == "full" else f"+redacted{redacted.sha512[:16] if redacted else ''}"
+        return self._folder / f"{uuid}.{self.name}{ending}"
 
     def _formed(self, record: OutgoingVcon, kept: Path) -> bytes:
         try:

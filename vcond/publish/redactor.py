@@ -6,8 +6,8 @@ See docs/decisions/0032.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +34,7 @@ ROUNDS: Final = 3
 WAIT: Final = 120.0
 """Seconds that a sink waits for it; then it takes others, and this one is tried again later."""
 ENDING: Final = "+redacted"
-"""Of the kept file, behind the uuid of the vCon it was made from. No sink has such a name."""
+"""Of the kept file, behind the uuid of the vCon it was made from, and before what it was made by. No sink has such a name."""
 
 
 class Look(Protocol):
@@ -57,14 +57,19 @@ class Redactor:
         look: Look | None = None,
         must_look: bool = False,
         software: str = "vcond",
+        made_by: str = "",
     ) -> None:
-        """``must_look``: what could not be looked at a second time waits."""
+        """``must_look``: what could not be looked at a second time waits. ``made_by``: another text for each configuration and
+        version: what was made by another, and is not sent yet, is made anew.
+        """
         self._finders, self._tone, self._look, self._must_look = list(finders), tone, look, must_look
         self._folder, self._files = folder, WholeFiles(files or Files())
-        self._software = software
+        self._software, self._made_by = software, made_by
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="redact", initializer=stand_back)
         self._making: dict[str, asyncio.Task[bytes]] = {}
-        """By uuid: two sinks that want the same vCon get the same."""
+        """By uuid: two sinks that want the same vCon get the same. One that is out of here is not kept."""
+        self._keeping = threading.Lock()
 
     def uuid(self, original: str) -> str:
         """Of the redacted vCon."""
@@ -75,39 +80,44 @@ class Redactor:
 
         What takes longer than a sink is to wait for goes on without it, and is there at a later try.
         """
-        body = await asyncio.to_thread(self._kept, record.uuid)
-        if body is None:
-            making = self._making.get(record.uuid)
-            if making is None:
-                making = self._making[record.uuid] = asyncio.create_task(
-                    self._make(record), name=f"redact {record.uuid}"
-                )
-                making.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody asks again
-            done, _ = await asyncio.wait({making}, timeout=WAIT)
-            if not done:
-                raise Retry("redacting", answer="its redacted form is being made")
-            self._making.pop(record.uuid, None)
-            body = making.result()
-        return OutgoingVcon(own_uuid(record.uuid), body, hashlib.sha512(body).hexdigest())
-
-    async def _make(self, record: OutgoingVcon) -> bytes:
         try:
-            body = await self._made(record)
-            await asyncio.to_thread(self._keep, record.uuid, body)
+            body = await asyncio.to_thread(self._kept, record.uuid)
+            if body is None:
+                body = await self._waited(record)
         except OSError as why:
             raise Retry("disk", answer=str(why.strerror)) from None
+        return OutgoingVcon(own_uuid(record.uuid), body, hashlib.sha512(body).hexdigest())
+
+    async def _waited(self, record: OutgoingVcon) -> bytes:
+        making = self._making.get(record.uuid)
+        if making is None:
+            making = self._making[record.uuid] = asyncio.create_task(self._make(record), name=f"redact {record.uuid}")
+            making.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody asks again
+        done, _ = await asyncio.wait({making}, timeout=WAIT)
+        if not done or making.cancelled():
+            raise Retry("redacting", answer="its redacted form is being made")
+        if self._making.get(record.uuid) is making:  # it failed, and is told once
+            del self._making[record.uuid]
+        return making.result()
+
+    async def _make(self, record: OutgoingVcon) -> bytes:
+        body = await self._made(record)
+        await asyncio.to_thread(self._keep, record.uuid, body, asyncio.current_task())
         return body
 
     def forget(self, uuid: str) -> None:
-        """The kept file of a vCon goes. Raises OSError."""
-        with contextlib.suppress(FileNotFoundError):
-            self._files.files.delete_one(str(self._file(uuid)))
+        """The kept file of a vCon goes, also one that is being made. Not on the loop. Raises OSError."""
+        with self._keeping:
+            self._making.pop(uuid, None)
+            for path in self._folder.glob(f"{uuid}{ENDING}*"):
+                self._files.files.delete_one(str(path))
 
     def close(self) -> None:
         """Nothing more is made. May be called twice."""
-        for making in self._making.values():
+        self._closed = True
+        for making in list(self._making.values()):
             making.cancel()
-        self._thread.shutdown(wait=False)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _made(self, record: OutgoingVcon) -> bytes:
         made = await self._redacts(record, ())
@@ -149,7 +159,10 @@ class Redactor:
                 tone=self._tone,
                 also=also,
                 software=self._software,
+                told=self._go_on,
             )
+        except Retry:  # vcond ends
+            raise
         except VcondError as why:
             metrics.redactions_total.labels("failed").inc()
             hint = "mend what it says, then: vcond outbox retry"
@@ -163,13 +176,23 @@ class Redactor:
             )
         return made
 
+    def _go_on(self, _done: int, _of: int) -> None:
+        """Between two pieces of a recording: the end of the daemon does not wait for the others."""
+        if self._closed:
+            raise Retry("redacting", answer="vcond ends")
+
     def _file(self, uuid: str) -> Path:
-        return self._folder / f"{uuid}{ENDING}"
+        return self._folder / f"{uuid}{ENDING}{self._made_by}"
 
     def _kept(self, uuid: str) -> bytes | None:
         path = self._file(uuid)
         return self._files.read(path, MOST) if path.exists() else None
 
-    def _keep(self, uuid: str, body: bytes) -> None:
-        self._files.make_folder(self._folder)
-        self._files.publish(self._file(uuid), body)
+    def _keep(self, uuid: str, body: bytes, making: object) -> None:
+        """Unless it was forgotten meanwhile: nothing may be left of it."""
+        with self._keeping:
+            if self._making.get(uuid) is not making:
+                raise Retry("redacting", answer="it was forgotten meanwhile")
+            self._files.make_folder(self._folder)
+            self._files.publish(self._file(uuid), body)
+            del self._making[uuid]

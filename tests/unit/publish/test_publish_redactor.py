@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from delivery_kit import MemorySink, Running, state, until, uuid_of
-from redaction_kit import Knows, hidden_in
+from redaction_kit import Knows, hidden_in, recording, voice, words, wtf
 
 from vcond.delivery import Again, FormedSink, OutboxConfig
+from vcond.delivery.sinks.folder import FolderConfig, FolderSink
 from vcond.publish import redactor as module
 from vcond.publish.redactor import Redactor
 from vcond.redaction.contract import Conversation
@@ -325,6 +326,90 @@ def test_what_takes_long_holds_up_no_sink_and_is_made_once(tmp_path):
         await one.close()
 
     run_virtual(main())
+
+
+async def test_what_waits_is_made_anew_when_the_finders_changed(tmp_path):
+    sink, seals = Receiver("one"), []
+
+    def seal(plain: bytes) -> bytes:
+        seals.append(plain)
+        return b"sealed " + plain
+
+    took, sink.answer = sink.answer, refusing
+    blind = redactor(tmp_path, Knows({"card": "not there"}), made_by=".a")
+    with pytest.raises(Retry):
+        await wants(sink, blind, tmp_path, seal=seal).deliver(outgoing(1))
+    sink.answer = took
+    one = wants(sink, redactor(tmp_path, made_by=".b"), tmp_path, seal=seal)
+    await one.deliver(outgoing(1))
+    assert hidden_in(seals[0], [SECRET]) == {SECRET}
+    assert leaked(sink) == set()
+    one.forget(uuid_of(1))
+    assert list((tmp_path / "forms").iterdir()) == [], "nor of what was made before"
+
+
+async def test_a_receiver_that_never_replaces_gets_the_newer_redaction_in_place_of_the_older(tmp_path):
+    place = tmp_path / "there"
+    sink: Any = FolderSink(FolderConfig(path=str(place)))
+    for finder in (Knows({"card": "not there"}), None):
+        one = wants(sink, redactor(tmp_path, finder, made_by=f".{finder is None}"), tmp_path)
+        await one.deliver(outgoing(1))
+        one.forget(uuid_of(1))
+    (file,) = [each for each in place.rglob("*") if each.is_file()]
+    assert hidden_in(file.read_bytes(), [SECRET]) == set()
+    full = wants(sink, redactor(tmp_path), tmp_path, "full")
+    await full.deliver(outgoing(2))
+    with pytest.raises(Refused, match="other-bytes-there"):
+        await full.deliver(outgoing(2, subject="another"))
+    await full.close()
+
+
+def test_what_is_forgotten_while_it_is_made_leaves_nothing(tmp_path):
+    async def main():
+        go, sink = asyncio.Event(), Receiver("one")
+
+        class Slow(Looks):
+            async def __call__(self, made: Any) -> list[Place] | None:
+                await go.wait()
+                return []
+
+        made = redactor(tmp_path, look=Slow())
+        one = wants(sink, made, tmp_path)
+        with pytest.raises(Retry):
+            await one.deliver(outgoing(1))
+        (making,) = made._making.values()
+        await one.erase(uuid_of(1))
+        go.set()
+        await asyncio.wait({making})
+        assert list(tmp_path.glob("forms/*")) == []
+        with pytest.raises(Retry):
+            making.result()
+        await one.deliver(outgoing(1))
+        assert made._making == {}
+        await one.close()
+
+    run_virtual(main())
+
+
+async def test_a_kept_one_that_cannot_be_read_is_waited_for(tmp_path):
+    class Unreadable(Files):
+        def open(self, *_: Any, **__: Any) -> int:
+            raise OSError(5, "no key")
+
+    await wants(Receiver("one"), redactor(tmp_path), tmp_path).deliver(outgoing(1))
+    with pytest.raises(Retry) as why:
+        await wants(Receiver("one"), redactor(tmp_path, files=Unreadable()), tmp_path).deliver(outgoing(1))
+    assert (why.value.reason, why.value.answer) == ("disk", "no key")
+
+
+async def test_the_end_waits_for_one_piece_of_a_recording_and_not_for_all(tmp_path):
+    made = redactor(tmp_path)
+    said = wtf((0, words(0.2, "all is well")))
+    whole = outgoing(1, dialog=[recording([voice(3, 1)])], analysis=[said])
+    made.close()
+    with pytest.raises(Retry) as why:
+        made._redact(whole, ())
+    assert why.value.reason == "redacting"
 
 
 PLACE = Place("card", 0, 0, -1, 1.0, 2.0)

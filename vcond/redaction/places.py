@@ -19,9 +19,9 @@ UNSURE: Final = 0.5
 _GAP: Final = 3
 """Words between two of a secret that go with it."""
 _KIND: Final = re.compile(r"[a-z0-9-]{1,40}")
-_FEWEST: Final = 3
+FEWEST: Final = 3
 """Digits that are looked for elsewhere."""
-_LONG: Final = 12
+LONG: Final = 12
 """Characters of several words that are."""
 OTHER: Final = "other"
 """A kind whose name cannot be written."""
@@ -154,10 +154,10 @@ def _keys(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
 def _surface(made: Places, texts: list[str], kind: str) -> None:
     """The digits of a secret, and its words, as a text may repeat them."""
     digits = "".join(char for text in texts for char in text if char.isdigit())
-    if len(digits) >= _FEWEST:
+    if len(digits) >= FEWEST:
         made.surfaces.setdefault(digits, kind)
     words = " ".join(re.findall(r"\w+", " ".join(texts).lower()))
-    if len(words) >= _LONG and " " in words:
+    if len(words) >= LONG and " " in words:
         made.surfaces.setdefault(words, kind)
 
 
@@ -172,11 +172,18 @@ def pattern(surface: str) -> re.Pattern[str]:
 
 def _repeated(made: Places, reading: Reading) -> None:
     """What is secret once is secret wherever it is said: read back, or said again without the question."""
+    texts = [
+        (
+            line,
+            list(accumulate(len(word.text) + 1 for word in line.turn.words)),
+            " ".join(w.text for w in line.turn.words),
+        )
+        for line in reading.lines
+    ]
     for surface, kind in list(made.surfaces.items()):
         wanted = pattern(surface)
-        for line in reading.lines:
-            ends = list(accumulate(len(word.text) + 1 for word in line.turn.words))
-            for match in wanted.finditer(" ".join(word.text for word in line.turn.words)):
+        for line, ends, text in texts:
+            for match in wanted.finditer(text):
                 first, last = bisect_right(ends, match.start()), bisect_right(ends, match.end() - 1)
                 kinds = made.words.setdefault(line.turn.number, {})
                 if all(index in kinds for index in range(first, last + 1)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from vcond.redaction.places import Places, pattern
+from vcond.redaction.places import FEWEST, LONG, Places, pattern
 from vcond.redaction.transcribed import Line, seconds, share
 from vcond.vcon.model import SYNTAX
 
@@ -186,6 +186,8 @@ class Sweep:
 
     def text(self, text: str) -> str:
         """One text."""
+        if len(text) < LONG and sum(map(str.isdigit, text)) < FEWEST:
+            return text  # as most are: words
         for wanted, mask in self._patterns:
             text, count = wanted.subn(mask, text)
             self.count += count

@@ -111,11 +111,14 @@ class FormedSink:
         if not callable(getattr(self._sink, "erase", None)):
             raise Refused("cannot-erase")
         try:
-            if self._redactor is not None:
-                await self._sink.erase(self._redactor.uuid(uuid))
-            return await self._sink.erase(uuid)
+            try:
+                if self._redactor is not None:
+                    await self._sink.erase(self._redactor.uuid(uuid))
+            finally:  # one that stays, as a locked one, keeps no other
+                last = await self._sink.erase(uuid)
         except NotImplementedError:
             raise Refused("cannot-erase", hint="its plug-in cannot erase: erase it there yourself") from None
+        return last
 
     async def has(self, uuid: str) -> bool:
         """Whether the receiver still has a vCon. Raises Retry or Refused."""

@@ -13,7 +13,7 @@ from vcond.delivery.sinks.http_client import Answer
 from vcond.delivery.sinks.s3 import S3Config, S3Sink
 from vcond.delivery.sinks.s3_answers import not_stored, tags
 from vcond.delivery.sinks.s3_signature import EMPTY, query, signed
-from vcond.sdk.sink import OutgoingVcon, Refused
+from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 
 AT = URL("https://s3.example.com/vcons")
 CONFIG = {"url": "https://s3.example.com", "bucket": "vcons", "access_key": "AKIA", "secret_key": "hush"}
@@ -47,6 +47,7 @@ def test_a_query_is_in_order_and_encoded():
         (403, "QuotaExceeded", "whole_sink", "quota"),
         (503, "SlowDown", "whole_sink", ""),
         (400, "BadDigest", "", ""),
+        (409, "ConditionalRequestConflict", "", ""),
         (200, "InternalError", "", ""),
         (418, "", "held", "url"),
     ],
@@ -96,6 +97,28 @@ async def test_a_store_that_knows_no_conditions_is_asked_for_none_any_more(monke
     for n in (1, 2):
         await sink.deliver(OutgoingVcon(uuid_of(n), b"{}", "00"))
     assert asked == [("HEAD", False), ("PUT", True), ("PUT", False), ("HEAD", False), ("PUT", False)]
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+@pytest.mark.parametrize(
+    "versions", [(501, b"<Error><Code>NotImplemented</Code></Error>"), (200, b"<ListBucketResult/>")]
+)
+async def test_a_store_that_knows_no_versions_is_told_to_delete_and_looked_at(monkeypatch, versions, deletes):
+    sink, there = S3Sink(S3Config(**CONFIG)), {uuid_of(1)}
+
+    async def ask(method, key, parameters=None, *, headers=None, body=b"", limit=0):
+        if "versions" in (parameters or {}):
+            return Answer(versions[0], {}, versions[1])
+        if method == "DELETE" and deletes:
+            there.clear()
+        return Answer(204 if method == "DELETE" else 200 if there else 404, {}, b"")
+
+    monkeypatch.setattr(sink, "_ask", ask)
+    if deletes:
+        assert (await sink.erase(uuid_of(1))).status == 404
+    else:
+        with pytest.raises(Retry, match="still-there"):
+            await sink.erase(uuid_of(1))
 
 
 async def test_other_bytes_under_the_same_key_are_never_replaced(monkeypatch):

@@ -191,6 +191,22 @@ async def test_erased_is_what_a_receiver_may_have_by_either_name(tmp_path):
     assert list((tmp_path / "forms").iterdir()) == []
 
 
+async def test_a_redacted_one_that_cannot_be_erased_keeps_no_other(tmp_path):
+    sink = Receiver("one")
+    sink.got[uuid_of(1)] = [b"{}"]
+    erase = sink.erase
+
+    async def locked(uuid: str) -> Any:
+        if uuid == own_uuid(uuid_of(1)):
+            raise Refused("locked")
+        return await erase(uuid)
+
+    sink.erase = locked
+    with pytest.raises(Refused, match="locked"):
+        await wants(sink, redactor(tmp_path), tmp_path).erase(uuid_of(1))
+    assert sink.got == {}
+
+
 @pytest.mark.parametrize("step", ["made", "kept", "sealed", "sent"])
 async def test_wherever_it_was_interrupted_the_next_start_sends_the_same_redacted_bytes(tmp_path, step):
     """``step``: what was the last to be done."""

@@ -112,11 +112,14 @@ class S3Sink:
         if versions.status == 403 and code(versions.body) == "AccessDenied":
             hint = "give the key s3:ListBucketVersions, s3:DeleteObject and s3:DeleteObjectVersion, or delete it there"
             raise Refused("cannot-erase", status=403, hint=hint)
-        if versions.status != 200:
+        if versions.status not in {200, 501}:
             raise not_stored(versions, self._url(""))
         found = zip(tags(versions.body, "Key"), tags(versions.body, "VersionId"), strict=False)
-        for version in [version for name, version in found if name == key]:
-            answer = await self._ask("DELETE", key, {"versionId": version})
+        named = [{"versionId": version} for name, version in found if name == key]
+        for version in (
+            named if b"<ListVersionsResult" in versions.body else [{}]
+        ):  # a store that knows no versions has none
+            answer = await self._ask("DELETE", key, version)
             if answer.status == 403 and code(answer.body) == "AccessDenied":
                 hint = "it is locked until its time is over, or the key needs s3:DeleteObjectVersion"
                 raise Refused("locked", status=403, hint=hint)

@@ -33,7 +33,14 @@ _ROOM: Final = frozenset(
     {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"}
 )
 _AGAIN: Final = frozenset(
-    {"BadDigest", "IncompleteBody", "NoSuchUpload", "RequestTimeout", "XAmzContentSHA256Mismatch"}
+    {
+        "BadDigest",
+        "ConditionalRequestConflict",
+        "IncompleteBody",
+        "NoSuchUpload",
+        "RequestTimeout",
+        "XAmzContentSHA256Mismatch",
+    }
 )
 """What was sent did not arrive so: another try is another matter."""
 

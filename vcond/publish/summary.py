@@ -17,6 +17,7 @@ from vcond.policy.pausing import on
 def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
     """A call in one line. ``not_recorded``: why nothing of it is kept."""
     until = call.ended or call.last
+    held = _held(call)
     return {
         "call": call.uuid,
         "adapter": call.adapter,
@@ -24,7 +25,10 @@ def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
         "answered": rfc3339(call.answered) if call.answered is not None else None,
         "ended": rfc3339(call.ended) if call.ended is not None else None,
         "seconds": round(seconds((until) - call.opened), 1),
-        "parties": [{"name": p.who.name, "tel": p.who.tel or p.who.sip, "here": p.here} for p in call.parties],
+        "parties": [
+            {"name": p.who.name, "tel": p.who.tel or p.who.sip, "here": p.here, "held": p.here and p.index in held}
+            for p in call.parties
+        ],
         "recorded": not not_recorded,
         "not_recorded": not_recorded,
         "paused": call.paused,
@@ -34,6 +38,12 @@ def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
         "waiting": len(call.untranscribed()),
         "transcription": transcription(call),
     }
+
+
+def _held(call: Call) -> set[int]:
+    """Parties that were put on hold and not taken back."""
+    last = {one.party: one.event for one in call.history if one.event in {"hold", "unhold"}}
+    return {party for party, event in last.items() if event == "hold"}
 
 
 def consents(call: Call) -> list[dict[str, Any]]:

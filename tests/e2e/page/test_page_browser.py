@@ -66,7 +66,10 @@ async def test_a_call_appears_its_words_grow_one_click_pauses_it_and_it_goes(tmp
         await page.until("document.querySelector('#dot.on')")
         call = one.call(ANN, BEN)
         call.emit(ev.Answered(at=one.at(1)))
-        await page.until("document.querySelectorAll('.card').length === 1")
+        call.emit(ev.Held(at=one.at(1), party=1))
+        await page.until("document.querySelector('.card .badge.hold')?.textContent === 'On hold'")
+        call.emit(ev.Retrieved(at=one.at(2), party=1))
+        await page.until("document.querySelector('.card') && !document.querySelector('.badge.hold')")
         one.parts.bus.publish(CaptionEvent(call.uuid, "partial", "hel", 0, "Ann", 1.0, 1.2))
         await page.until("document.querySelector('.said .partial')?.textContent === 'Ann: hel'")
         await page.run("shifts.length = 0")
@@ -170,6 +173,24 @@ async def test_who_only_watches_is_offered_nothing_else(tmp_path: Path):
         ]
         assert await page.run("return document.querySelector('.card button')") is None
         assert "5551230" not in await page.run("return document.body.textContent")
+
+
+async def test_a_page_whose_session_is_over_shows_no_old_calls_and_a_new_one_follows_on(tmp_path: Path):
+    async with opened(tmp_path, "watch") as (one, page):
+        call = one.call(ANN, BEN)
+        await page.until("document.querySelectorAll('.card').length === 1")
+        one.parts.api._api.guard._sessions.clear()  # as at a restart
+        for watcher in list(one.parts.api._events._watchers):
+            watcher.end()
+        await page.until("document.querySelector('#token') && !document.querySelector('.card')")
+        assert "logged out" in await page.run("return document.getElementById('told').textContent")
+        await page.run(
+            "document.getElementById('token').value = arguments[0]; document.querySelector('button.go').click()",
+            await one.token("watch"),
+        )
+        await page.until("document.querySelector('#dot.on') && document.querySelectorAll('.card').length === 1")
+        call.emit(ev.RecordingPaused(at=one.at(1), by="operator"))
+        await page.until("document.querySelector('.badge.pause')")
 
 
 async def test_a_token_logs_in_and_out_by_keys_alone(tmp_path: Path):

@@ -94,9 +94,23 @@ async def test_who_only_watches_sees_no_number_and_nothing_dialled(tmp_path: Pat
         assert row["parties"][0]["name"] == "Ann"
         paused = await one.told(f"/calls/{call.uuid}/pause", "operate", "POST")
         assert "30123456" not in json.dumps(paused)
+        assert sorted(paused["paused_by"]) == ["operator", "party 1"]
+        assert set(paused) == {"call", "paused", "paused_by"}, "who may pause does not see who talks"
         whole = await one.told(f"/calls/{call.uuid}", "admin")
         assert [party["tel"] for party in whole["parties"]] == [ANN.tel, NAMELESS.tel]
         assert "7" in [moment["button"] for moment in whole["history"]]
+
+
+async def test_who_is_on_hold_is_said(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN, NAMELESS)
+        held = []
+        for event in (ev.Held(at=one.at(1), party=1), ev.Retrieved(at=one.at(2), party=1), ev.Held(at=one.at(3), party=1),
+                      ev.PartyLeft(at=one.at(4), party=1)):  # fmt: skip
+            call.emit(event)
+            (row,) = await one.told("/calls", "watch")
+            held.append([party["held"] for party in row["parties"]])
+        assert held == [[False, True], [False, False], [False, True], [False, False]]
 
 
 async def test_pause_and_resume_and_only_admin_overrides_others(tmp_path: Path):

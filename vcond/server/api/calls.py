@@ -24,6 +24,7 @@ from vcond.server.api.model import (
     Id,
     Me,
     OutboxRow,
+    Paused,
     Query,
     Reason,
     Receipts,
@@ -98,8 +99,8 @@ class Calls:
             Route("GET", "/findings", "operate", _None, Findings, "What is missing in calls, with its cause.", self._findings),
             Route("GET", "/calls", "watch", _None, list[CallRow], "Calls that go on.", self._calls),
             Route("GET", "/calls/{call}", "watch", _Call, CallDetail, "One call: history, what was said so far, tracks.", self._call),
-            Route("POST", "/calls/{call}/pause", "operate", _Pause, CallRow, "Pause the recording of a call.", self._pause),
-            Route("POST", "/calls/{call}/resume", "operate", _Resume, CallRow, "Let recording go on.", self._resume),
+            Route("POST", "/calls/{call}/pause", "operate", _Pause, Paused, "Pause the recording of a call.", self._pause),
+            Route("POST", "/calls/{call}/resume", "operate", _Resume, Paused, "Let recording go on.", self._resume),
             Route("GET", "/events", "watch", _Events, str, "Events as they happen (server-sent events).", self._follow, ("text/event-stream",)),
             Route("GET", "/outbox", "operate", _None, list[OutboxRow], "vCons that a sink lacks.", self._door("outbox")),
             Route("POST", "/dead-letters/retry", "operate", _Retry, Retried, "Send all dead letters again.", self._write("retry")),
@@ -137,7 +138,7 @@ class Calls:
         return shown(row, asked.whole)
 
     async def _pause(self, asked: Asked) -> Any:
-        return shown(await self._doors.writes["pause"](_texts(asked.values)), asked.whole)
+        return _paused(asked, await self._doors.writes["pause"](_texts(asked.values)))
 
     async def _resume(self, asked: Asked) -> Any:
         query = _texts(asked.values)
@@ -145,7 +146,7 @@ class Calls:
             if not asked.who.may("admin"):
                 raise RefusedHere(403, "role", "force needs the role admin")
             query["force"] = "yes"
-        return shown(await self._doors.writes["resume"](query), asked.whole)
+        return _paused(asked, await self._doors.writes["resume"](query))
 
     async def _follow(self, asked: Asked) -> Any:
         request, query = asked.request, asked.values
@@ -177,6 +178,13 @@ def shown(row: Mapping[str, Any], whole: bool) -> dict[str, Any]:
     history = [{**one, "button": None} for one in row["history"]] if "history" in row else None
     more = {} if history is None else {"history": history}
     return {**row, **more, "parties": parties, "paused_by": [masking.words(text) for text in row["paused_by"]]}
+
+
+def _paused(asked: Asked, row: Mapping[str, Any]) -> Paused:
+    """Who may pause may not see who talks: of a participant who paused only the number in the call is left."""
+    row = shown(row, asked.whole)
+    by = row["paused_by"] if asked.who.may("watch") else [text.partition(" (")[0] for text in row["paused_by"]]
+    return Paused(row["call"], row["paused"], by)
 
 
 def _texts(values: Query) -> dict[str, str]:

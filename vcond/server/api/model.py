@@ -43,6 +43,8 @@ class CallParty(msgspec.Struct, frozen=True):
     """Number or SIP address; masked without the role ``read``."""
     here: bool
     """False: it has left."""
+    held: bool = False
+    """It is on hold."""
 
 
 class CallRow(msgspec.Struct, frozen=True):
@@ -64,6 +66,14 @@ class CallRow(msgspec.Struct, frozen=True):
     waiting: int
     """Utterances without a text yet."""
     transcription: Literal["live", "finals", "deferred", "none"]
+
+
+class Paused(msgspec.Struct, frozen=True):
+    """Whether a call's recording is paused now, and by whom; names are for the role ``watch``."""
+
+    call: str
+    paused: bool
+    paused_by: list[str]
 
 
 class Moment(msgspec.Struct, frozen=True):

@@ -13,11 +13,18 @@ const SECTIONS = [
   { name: "system", label: "System", role: null, view: system },
 ];
 let leave = () => {};
+let route = () => {}; // shows what the address says; nothing before somebody is logged in
+
+addEventListener("hashchange", () => route(true));
+addEventListener("loggedout", () => {
+  if (document.getElementById("nav").childElementCount) login("You were logged out: the session has ended, or vcond was restarted.");
+});
 
 function login(said) {
   leave();
-  leave = () => {};
+  leave = route = () => {};
   document.getElementById("nav").replaceChildren();
+  document.getElementById("who").replaceChildren();
   const field = el("input", { id: "token", type: "password", autocomplete: "off", required: true });
   const form = el("form", { onsubmit: async (event) => {
     event.preventDefault();
@@ -44,7 +51,7 @@ async function start() {
     await fetch("logout", { method: "POST" });
     location.reload();
   } }, "Log out"));
-  const route = (moved) => {
+  route = (moved) => {
     const [, name, id] = location.hash.split("/");
     const found = sections.find((one) => one.name === name) ?? sections[0];
     leave();
@@ -56,7 +63,6 @@ async function start() {
     if (moved) document.getElementById("main").focus({ preventScroll: true });
     scrollTo(0, 0);
   };
-  addEventListener("hashchange", () => route(true));
   route(false);
 }
 

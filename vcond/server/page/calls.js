@@ -8,7 +8,7 @@ const LINES = 500; // of one call's words that are kept on the screen
 function party(one) {
   const number = one.tel && one.name ? ` ${one.tel}` : "";
   return el("span", { class: one.here ? "party" : "party gone" }, one.name || one.tel || "anonymous",
-    el("small", {}, number));
+    el("small", {}, number), one.held ? el("span", { class: "badge hold" }, "On hold") : "");
 }
 
 function badges(row) {
@@ -155,7 +155,7 @@ export function call(me, id) {
     names = row.parties.map((one) => one.name || one.tel);
     heading.textContent = names.join(" and ") || "Call";
     about.replaceChildren(el("span", { class: "parties" }, row.parties.map(party)), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
-    found.replaceChildren(...row.findings.filter((one) => one.wrong).map((one) => el("li", {}, one.text)));
+    found.replaceChildren(...row.findings.filter((one) => one.wrong).map((one) => el("li", {}, one.text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "")));
     history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
     if (first) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
   }

@@ -89,7 +89,7 @@ def ledger_verify(
 def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     """For people."""
     if not rows:
-        yield "the ledger has nothing of that"
+        yield "the ledger has no such row"
     for row in rows:
         more = [
             " ".join(filter(None, [row.get("sink"), row.get("form"), row.get("target")])),

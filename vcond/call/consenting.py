@@ -138,7 +138,8 @@ class Review:
             return
         track = state.tracks[of.utterance.track]
         if self._open(track.party):
-            evidence = {"text": text.text, "language": text.language, "engine": text.engine, "model": text.model}
+            evidence = {"language": text.language, "engine": text.engine, "model": text.model}
+            evidence |= {"text": text.text} if answer == "granted" else {}  # what else a refuser said is nowhere
             at = state.at(of.utterance.start, track.rate)
             said = ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence)
             if not self._owner.over:

@@ -28,6 +28,8 @@ async def test_a_refusal_in_words_counts_when_it_is_read_after_the_call(house):
     assert talk.call.state.consents.state_of(0, "recording") == "denied"
     assert first <= GONE
     assert second > 0.9
+    assert b"please" not in b"".join(file.read_bytes() for file in house.root.rglob("*") if file.is_file())
+    assert not any("please" in text for one in talk.call.state.consents.said for text in one.evidence.values())
 
 
 async def reopened(talk: Talk) -> None:

@@ -70,6 +70,8 @@ class Review:
         """What the rule says that a call matches."""
         self.taken_back: Callable[[Collection[int], Purpose, Instant], None] = self.silence
         """What was kept of these parties since then was not to be kept."""
+        self.refused: dict[str, list[ev.Consent]] = {}
+        """What each party, by key, had refused in the call before this one, until it is here."""
         self._owner = owner
         self._attributes: list[ev.CallAttribute] = []
         """What speaks of consent of parties that have not come yet."""
@@ -109,6 +111,9 @@ class Review:
         if not isinstance(event, _TELLS):
             return
         self.look()
+        if isinstance(event, ev.PartyJoined):
+            for said in self.refused.pop(event.key, ()):
+                self._owner.emit(msgspec.structs.replace(said, at=self._owner.now(), party=event.party))
         if isinstance(event, ev.CallAttribute) and is_consent(event.name):
             self._attributes.append(event)
         if self._attributes and isinstance(event, ev.CallAttribute | ev.PartyJoined):

@@ -16,7 +16,7 @@ from vcond.base.time import EPOCH, SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.intervals import Interval
 from vcond.call.parties import Party
-from vcond.policy.consent import REFUSED, Purpose, State, Terms, Verdict, follows, verdict
+from vcond.policy.consent import PURPOSES, REFUSED, Purpose, State, Terms, Verdict, follows, verdict
 
 _Of = tuple[int, Purpose]
 _GATED: Final[tuple[Purpose, ...]] = ("recording", "transcription")
@@ -198,3 +198,11 @@ class Consents:
             last = self._last[party, purpose]
             return EPOCH if back else last.at
         return at
+
+
+def refusals(consents: Consents, party: int) -> list[ev.Consent]:
+    """What stands of a party's refusals, a purpose each."""
+    said = [(purpose, consents.last(party, purpose)) for purpose in PURPOSES]
+    return [
+        msgspec.structs.replace(one, purposes=(of,)) for of, one in said if one is not None and one.state in REFUSED
+    ]

@@ -12,6 +12,7 @@ from vcond.base import metrics
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
+from vcond.call.consents import refusals
 from vcond.call.interruption import interrupted, vanished
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_track import CapturedTrack
@@ -39,7 +40,7 @@ class Recovery:
         speech: CatchingUp,
         finish: Callable[[CapturedCall, CallJournal], None],
         max_hours: Callable[[], float],
-        cut_off: CutOff,
+        cut_off: CutOff[list[ev.Consent]],
     ) -> None:
         """``opened`` makes the call of a journal; ``finish`` takes one that has ended; ``max_hours``: how long one may last."""
         self._opened, self._speech, self._finish = opened, speech, finish
@@ -149,6 +150,8 @@ def too_old(call: CapturedCall, hours: float, now: Instant) -> bool:
     return now - call.state.opened > round(hours * 3600 * SECOND)
 
 
-def keep_pauses(cut_off: CutOff, call: CapturedCall) -> None:
+def keep_pauses(cut_off: CutOff[list[ev.Consent]], call: CapturedCall) -> None:
     """For the call that may go on in its place."""
-    cut_off.keep(call.state.adapter, call.key, call.now(), standing(call.state.pauses, call.state.parties))
+    state = call.state
+    refused = {party.key: said for party in state.parties if (said := refusals(state.consents, party.index))}
+    cut_off.keep(state.adapter, call.key, call.now(), standing(state.pauses, state.parties), refused)

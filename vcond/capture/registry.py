@@ -96,7 +96,7 @@ class CallRegistry:
         self.terms_of_call = terms_of_call
         self.pressure = pressure or PressureWatch()
         self.attachments = Attachments(clock.now)
-        self._cut_off = CutOff()
+        self._cut_off = CutOff[list[ev.Consent]]()
         self.recovery = Recovery(
             opened=lambda journal: CapturedCall(fold(journal.events), journal, self),
             speech=speech,
@@ -227,7 +227,8 @@ class CallRegistry:
         for name, value in self._facts().items():
             call.record(ev.CallAttribute(at=at, name=name, value=value))
         call.review.look()
-        if still := self._cut_off.take(adapter, key, at):
+        still, call.review.refused = self._cut_off.take(adapter, key, at)
+        if still:
             call.keep_paused(still, at)
             log.info("recording stays paused, as in the previous call", call=call.uuid)
         return call

@@ -5,7 +5,7 @@ is on, and a pause is its owner's to end:
 
 - Whoever paused ends that pause, and nobody else's.
 - A party that has left can end nothing any more: any party may, in its place.
-- A call that was cut off is paused by the same owners in the call that goes on in its place. There the pause of a party is
+- A call that was cut off is paused by the same owners in the call that goes on in its place (refusals go on there, too). There the pause of a party is
   nobody's until that party is back; until then any party may end it.
 - A pause whose end was set ends by itself, too. A rule pauses while the call matches it.
 - The operator may end the pauses of all against their wish, by saying so; the vCon names each of them.
@@ -16,7 +16,7 @@ What a pause leaves of audio, digits and words is not decided here (``vcond.call
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from vcond.base.time import SECOND, Instant
 
@@ -80,6 +80,7 @@ class Person(Protocol):
 
 
 P = TypeVar("P", bound=Pause)
+R = TypeVar("R")
 
 
 class Standing(NamedTuple):
@@ -129,20 +130,20 @@ def standing(pauses: Iterable[Pause], parties: Iterable[Person]) -> list[Standin
     ]
 
 
-class CutOff:
-    """The pauses of calls that were cut off, until the calls come that go on in their place."""
+class CutOff(Generic[R]):
+    """The pauses of calls that were cut off, and who had refused, until the calls come that go on in their place."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[Instant, list[Standing]]] = {}
+        self._kept: dict[tuple[str, str], tuple[Instant, list[Standing], dict[str, R]]] = {}
 
-    def keep(self, adapter: str, key: str, at: Instant, pauses: list[Standing]) -> None:
-        """A call was cut off at ``at``."""
-        if pauses:
-            self._kept[adapter, key] = (at, pauses)
+    def keep(self, adapter: str, key: str, at: Instant, pauses: list[Standing], refusals: dict[str, R]) -> None:
+        """A call was cut off at ``at``. ``refusals``: of its parties, by their keys."""
+        if pauses or refusals:
+            self._kept[adapter, key] = (at, pauses, refusals)
             for old in list(self._kept)[:-MOST_PAUSED]:
                 del self._kept[old]
 
-    def take(self, adapter: str, key: str, at: Instant) -> list[Standing]:
-        """A call is opened at ``at``: how it is paused from its beginning."""
-        since, pauses = self._kept.pop((adapter, key), (Instant(0), []))
-        return pauses if at - since <= STILL_PAUSED * SECOND else []
+    def take(self, adapter: str, key: str, at: Instant) -> tuple[list[Standing], dict[str, R]]:
+        """A call is opened at ``at``: how it is paused from its beginning, and who had refused."""
+        since, pauses, refusals = self._kept.pop((adapter, key), (Instant(0), [], {}))
+        return (pauses, refusals) if at - since <= STILL_PAUSED * SECOND else ([], {})

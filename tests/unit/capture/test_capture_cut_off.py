@@ -7,7 +7,7 @@ from capture_kit import FRAME
 
 from vcond.base.time import SECOND
 from vcond.call.events import SpanKind
-from vcond.sdk.contract import ArrivalClock, Codec, PartyInfo, RecordingPaused, RecordingResumed
+from vcond.sdk.contract import ArrivalClock, Codec, Consent, PartyInfo, RecordingPaused, RecordingResumed
 
 LIMIT = 12 * 3600 + 1
 
@@ -94,3 +94,19 @@ def test_nothing_else_makes_a_call_begin_paused(house, why):
     new = house.host.call("other" if why == "another key" else "c", at=at)
     assert not new.state.paused
     assert new.state.opened <= at + SECOND
+
+
+@pytest.mark.parametrize("state", ["denied", "withdrawn"])
+def test_who_had_refused_has_refused_in_the_call_that_goes_on(house, state):
+    call = one_party(house)
+    call.emit(Consent(at=house.now(1), party=0, state=state, purposes=("recording",)))
+    cut(house)
+    new = again(house)
+    other = new.party("b", at=house.now(LIMIT + 0.1))
+    party = new.party("a", at=house.now(LIMIT + 0.1))
+    assert (other, party) == (0, 1)
+    assert [new.state.consents.state_of(party, of) for of in ("recording", "analysis")] == [state, "unknown"]
+    mine, others = heard(house, new, party), heard(house, new, other)
+    new.end(at=house.now(LIMIT + 4))
+    assert received(new, mine) == 0
+    assert received(new, others) > 0

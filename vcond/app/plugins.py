@@ -155,6 +155,8 @@ def sinks(
 
     ``redactor`` makes what makes redacted vCons, and keeps them in a folder; it is asked only if a sink wants them.
     """
+    from vcond.redaction.redact import own_uuid  # not at the start of each command
+
     matches_of(config.sinks)  # so that what is wrong with them is said here, too
     made: list[FormedSink] = []
     names: set[str] = set()
@@ -196,6 +198,7 @@ def sinks(
                 files=files,
                 content=contents[i],
                 redactor=redacts,
+                redacted_uuid=own_uuid,
             )
         )
         if one.confirm_after >= config.delivery.keep_days * 86_400 > 0 or (

@@ -62,14 +62,15 @@ class FormedSink:
         files: Files | None = None,
         content: Content = "full",
         redactor: Redacting | None = None,
+        redacted_uuid: Callable[[str], str] | None = None,
     ) -> None:
         """``seal`` makes the signed or encrypted ``form`` of a vCon's bytes; without it the sink gets the plain one.
 
         ``folder`` keeps made forms until ``forget``; ``domain`` is that of extensions, for the conserver's profile. Without a
-        ``redactor`` a sink that wants the redacted content gets nothing.
+        ``redactor`` a sink that wants the redacted content gets nothing. ``redacted_uuid``: of what a sink has that wanted it once.
         """
         self.content: Content = content
-        self._redactor = redactor
+        self._redactor, self._redacted_uuid = redactor, redacted_uuid
         self._sink = sink
         self._seal = seal
         self.form: Form = form
@@ -106,7 +107,7 @@ class FormedSink:
         return replace(receipt, sent=f"{self.form} {sha512}")
 
     async def erase(self, uuid: str) -> Receipt:
-        """Make the receiver forget it, and our made forms of it. A receiver of redacted vCons may have had the others before."""
+        """Make the receiver forget it, and our made forms of it. A receiver may have wanted the other content before."""
         await asyncio.to_thread(self.forget, uuid)
         if not callable(getattr(self._sink, "erase", None)):
             raise Refused("cannot-erase")
@@ -114,6 +115,9 @@ class FormedSink:
             try:
                 if self._redactor is not None:
                     await self._sink.erase(self._redactor.uuid(uuid))
+                elif self._redacted_uuid is not None:
+                    with contextlib.suppress(Refused):  # as far as is known it never had that one
+                        await self._sink.erase(self._redacted_uuid(uuid))
             finally:  # one that stays, as a locked one, keeps no other
                 last = await self._sink.erase(uuid)
         except NotImplementedError:

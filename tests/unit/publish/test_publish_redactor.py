@@ -468,3 +468,18 @@ async def test_without_a_worker_that_has_time_it_says_so_or_waits(tmp_path):
     assert (why.value.reason, sink.tried) == ("second-look", [])
     await wants(sink, redactor(tmp_path, look=Looks(None)), tmp_path).deliver(outgoing(1))
     assert read(sink.got[own_uuid(uuid_of(1))][0])["attachments"][-1]["body"]["second_look"] == "not done"
+
+
+async def test_a_sink_that_wanted_redacted_vcons_once_is_told_to_forget_those_too(tmp_path: Path):
+    class Erases(Receiver):
+        erased: list[str]
+
+        async def erase(self, uuid: str):
+            self.erased.append(uuid)
+            if uuid != uuid_of(1):
+                raise Refused("unknown")
+
+    inner = Erases("plain")
+    inner.erased = []
+    await FormedSink(inner, folder=tmp_path / "forms", redacted_uuid=own_uuid).erase(uuid_of(1))
+    assert inner.erased == [own_uuid(uuid_of(1)), uuid_of(1)]

@@ -114,19 +114,30 @@ def clear(
         return 0
     state, media = Path(config.vcond.state_dir), config.record.media_dir
     folders = [state / "journal", state / "journal" / ".trash", state / "forms", state / "quarantine"]
-    folders += [Path(media)] if media else []
     gone: set[str] = set()
+
+    def clear_in(folder: Path) -> None:
+        for uuid, path in _named(folder):
+            if of_call(uuid) in tombstones and not stays(uuid):
+                _delete(path)
+                gone.add(uuid)
+
     try:
         for folder in folders:
-            for uuid, path in _named(folder):
-                if of_call(uuid) in tombstones and not stays(uuid):
-                    _delete(path)
-                    gone.add(uuid)
+            clear_in(folder)
         if keys is not None:
             ids = {str(UUID(bytes=of)): of for of in keys.ids()}
             keys.erase([of for uuid, of in ids.items() if of_call(uuid) in tombstones and not stays(uuid)])
     except OSError as why:
         raise StorageError(f"cannot remove what was forgotten and came back: {why.strerror}; check the disk") from None
+    try:
+        if media:
+            clear_in(Path(media))
+    except OSError as why:  # a disk of others must not keep calls from being recorded
+        log.error(  # noqa: TRY400 - it says it all
+            "cannot look for what was forgotten among the recordings; the next start does", folder=media, error=why.strerror,
+            hint="check record.media_dir, then restart vcond",
+        )  # fmt: skip
     return len(gone)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from records_kit import config, edge
 
+from vcond.app import forgetting
 from vcond.records.forgetting import HELD
 from vcond.records.ledger import Made
 from vcond.sdk.contract import Cause
@@ -179,3 +180,20 @@ async def test_retention_says_that_it_cannot_look_and_capture_goes_on(tmp_path: 
         call = it.call()
         call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
         await it.until(lambda: it.stage(call.uuid, "kept"))
+
+
+async def test_recordings_that_cannot_be_looked_at_keep_no_daemon_from_starting(tmp_path: Path, monkeypatch, capsys):
+    made = config(tmp_path, record={"media_dir": str(tmp_path / "media")})
+    async with edge(made) as it:
+        await it.write("forget", call=await it.ended("a"))
+    named = forgetting._named
+
+    def stale(folder: Path):
+        if folder.name == "media":
+            raise OSError(116, "Stale file handle")
+        return named(folder)
+
+    monkeypatch.setattr(forgetting, "_named", stale)
+    async with edge(made) as it:
+        assert await it.ended("b")
+    assert "cannot look for what was forgotten among the recordings" in capsys.readouterr().out

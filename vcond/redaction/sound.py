@@ -46,7 +46,7 @@ Stretch = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """One channel in memory."""
+    """One channel of samples in memory, which need not lie beside one another."""
 
     pcm: Pcm
 
@@ -57,7 +57,7 @@ class _Channel:
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples ``[start, stop)``."""
-        return self.pcm[start:stop]
+        return np.ascontiguousarray(self.pcm[start:stop])
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ def decoded(item: dict[str, Any]) -> Recording:
         if len(data) // (form.width * channels) * channels > MOST:
             raise BadMediaError("too long")
         rate, samples = read_wav(data)
-        return Recording(rate, samples.copy(), form)
+        return Recording(rate, samples, form)
     return _by_library(data)
 
 
@@ -126,7 +126,7 @@ def _by_library(data: bytes) -> Recording:
 
 def encoded(made: Recording, told: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
     """The members of a dialog that say it. ``told`` hears what share is written."""
-    channels = [_Channel(np.ascontiguousarray(made.samples[:, at])) for at in range(made.channels)]
+    channels = [_Channel(made.samples[:, at]) for at in range(made.channels)]
     if made.form is not None:
         kind, parts, whole = "audio/x-wav", wav(made.form, channels, made.rate), -(-len(made.samples) // CHUNK) + 1
     elif made.kbps:

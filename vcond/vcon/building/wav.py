@@ -106,7 +106,11 @@ def expand(form: Form, data: bytes) -> Pcm:
     """The samples of bytes of a form; an odd last byte of 16-bit samples is left out."""
     if form is Form.PCM16:
         return np.frombuffer(data, dtype="<i2", count=len(data) // 2).astype(np.int16)
-    return DECODED[form].take(np.frombuffer(data, dtype=np.uint8))
+    coded = np.frombuffer(data, dtype=np.uint8)
+    made = np.empty(len(coded), np.int16)
+    for start, stop in pieces(len(coded)):  # numpy takes eight bytes for each index while it looks them up
+        DECODED[form].take(coded[start:stop], out=made[start:stop], mode="clip")
+    return made
 
 
 def interleaved(channels: Sequence[Channel], start: int, stop: int) -> NDArray[np.int16]:

@@ -69,3 +69,31 @@ async def test_a_call_and_its_dead_letter_by_the_commands_alone(tmp_path: Path):
     for words in (("status",), ("calls", "--live"), ("outbox", "dead")):
         code, printed = await house.command(*words)
         assert (code, printed.count("\n")) == (2, 1), printed
+
+
+async def test_each_sink_gets_the_calls_of_its_match_and_what_none_takes_is_sent_by_hand(tmp_path: Path):
+    house = House(tmp_path)
+    other = tmp_path / "other"
+    match = 'match = { attributes = { queue = "nobody-has-it" } }\n'
+    house.sinks = f'[[sinks]]\ntype = "folder"\nname = "other"\npath = "{other}"\n{match}'
+    async with house.running() as vcond:
+        async with vcond.stream() as stream:
+            await stream.play(0.5)
+            await stream.stop()
+        await vcond.until("outbox", lambda found: [one["state"] for one in found] == ["unmatched"])
+        (row,) = await vcond.ask("outbox")
+        assert "\"no sink's match takes this vCon" in house.log
+        assert await house.command("outbox", "dead") == (0, "no dead letters\n")
+        code, printed = await house.command("outbox", "show", row["uuid"])
+        assert (code, "sink other: unmatched" in printed) == (0, True), printed
+    house.sinks += f'[[sinks]]\ntype = "folder"\npath = "{house.vcons}"\nmatch = {{ adapter = "twilio" }}\n'
+    async with house.running() as vcond:
+        async with vcond.stream() as stream:
+            await stream.play(0.5)
+            await stream.stop()
+        (document,) = await vcond.delivered(1)
+        assert document["uuid"] != row["uuid"], "which no sink was for when it was made"
+        code, printed = await house.command("outbox", "retry", row["uuid"], "--sink", "other")
+        assert (code, printed) == (0, "1 to be sent again\n")
+        await vcond.until("outbox", lambda found: found == [])
+        assert [path.name for path in other.iterdir()] == [f"{row['uuid']}.vcon.json"]

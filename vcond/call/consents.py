@@ -21,6 +21,8 @@ from vcond.policy.consent import PURPOSES, REFUSED, Purpose, State, Terms, Verdi
 _Of = tuple[int, Purpose]
 _GATED: Final[tuple[Purpose, ...]] = ("recording", "transcription")
 """What vcond does itself; what others do with a vCon is said in it."""
+NEVER: Final = Instant(1 << 62)
+"""Later than any moment of a call."""
 _STRICT: Final = (Verdict.NOTHING, Verdict.BUFFER, Verdict.KEEP)
 
 
@@ -35,6 +37,7 @@ class Consents:
     _last: dict[_Of, ev.Consent] = field(default_factory=dict)
     _agreed: set[_Of] = field(default_factory=set)
     _windows: dict[_Of, list[Interval]] = field(default_factory=dict)
+    """In the order of their ends: each frame asks for those that have not ended, and a call may have had thousands."""
     _parties: Sequence[Party] = ()
 
     @property
@@ -68,17 +71,17 @@ class Consents:
 
     def keeps(self, party: int, purpose: Purpose) -> bool:
         """Whether what a party says now is kept."""
-        return all(one.stop is not None for one in self.withheld(party, purpose))
+        return not self.withheld(party, purpose, after=NEVER)
 
-    def withheld(self, party: int, purpose: Purpose) -> list[Interval]:
-        """When nothing of a party was to be kept; there is no text where there is no audio."""
+    def withheld(self, party: int, purpose: Purpose, *, after: Instant = EPOCH) -> list[Interval]:
+        """When nothing of a party was to be kept, but what ended before ``after``; there is no text where there is no audio."""
         if not self._windows:
             return []
         purposes: tuple[Purpose, ...] = ("recording",) if purpose == "recording" else ("recording", purpose)
-        found = [one for each in purposes for one in self._windows.get((party, each), ())]
+        found = [one for each in purposes for one in _ending(self._windows.get((party, each), ()), after)]
         for voice in self._voices(party) if self._several(party) else ():
             came = self._came(voice)
-            heard = [one for each in purposes for one in self._windows.get((voice, each), ())]
+            heard = [one for each in purposes for one in _ending(self._windows.get((voice, each), ()), after)]
             found += [one if one.start >= came else replace(one, start=came) for one in heard
                       if one.stop is None or one.stop > came]  # fmt: skip
         return found
@@ -110,7 +113,8 @@ class Consents:
                 until = Instant(min(enough) - (self.buffer_seconds * SECOND if first is Verdict.BUFFER else 0))
                 windows = self._windows.setdefault(of, [])
                 if not any(one.start == EPOCH and (one.stop is None or one.stop >= until) for one in windows):
-                    windows.insert(0, Interval(EPOCH, until, reason="unknown", party=of[0]))
+                    windows.append(Interval(EPOCH, until, reason="unknown", party=of[0]))
+                    windows.sort(key=_end)
 
     def join(self, other: Consents, theirs: Collection[object], parties: Sequence[Party], at: Instant) -> None:
         """Another call was taken in: what was said in it, and what of its parties was not kept, by its own rule."""
@@ -119,7 +123,7 @@ class Consents:
         for (party, purpose), windows in other._windows.items():
             if party in theirs:
                 both = [*self._windows.get((party, purpose), ()), *windows]
-                self._windows[party, purpose] = sorted(both, key=lambda one: (one.stop is None, one.start))
+                self._windows[party, purpose] = sorted(both, key=_end)
         self.terms = self.terms or other.terms
         self.review(parties, at)
 
@@ -144,6 +148,7 @@ class Consents:
             one.stop = max(one.start, since)
             if one.stop == one.start:
                 windows.remove(one)
+        windows.sort(key=_end)
         return bool(ending)
 
     # Inside.
@@ -206,3 +211,16 @@ def refusals(consents: Consents, party: int) -> list[ev.Consent]:
     return [
         msgspec.structs.replace(one, purposes=(of,)) for of, one in said if one is not None and one.state in REFUSED
     ]
+
+
+def _end(one: Interval) -> Instant:
+    return NEVER if one.stop is None else one.stop
+
+
+def _ending(windows: Sequence[Interval], after: Instant) -> list[Interval]:
+    found: list[Interval] = []
+    for one in reversed(windows):
+        if _end(one) < after:
+            break
+        found.append(one)
+    return found[::-1]

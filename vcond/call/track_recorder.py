@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcond.base.errors import BadMediaError
-from vcond.base.time import SECOND, Instant, nanos, samples
+from vcond.base.time import MILLI, SECOND, Instant, nanos, samples
 from vcond.call import events as ev
 from vcond.call.intervals import outside
 from vcond.call.merge import Merge
@@ -259,7 +259,7 @@ class TrackRecorder(ABC, Generic[C]):
         """Keep what may be kept of it; what only lacks consent that may still come is put aside."""
         state, at, stop, by = self.owner.state, start, start + len(pcm), self.shift
         open_parts = state.unpaused(at + by, stop + by, self.rate)
-        withheld = state.consents.withheld(self.party, "recording")
+        withheld = state.consents.withheld(self.party, "recording", after=Instant(self.at(start) - MILLI))
         for first, last in outside(withheld, state.opened, open_parts, self.rate):
             if first - by > at:
                 self.hush(at)

@@ -153,3 +153,18 @@ def test_an_attribute_that_is_told_again_does_not_outlive_a_withdrawal():
     assert live.call.state.consents.state_of(0, "recording") == "withdrawn"
     say("granted; how=page")
     assert live.call.state.consents.state_of(0, "recording") == "granted"
+
+
+def test_a_frame_asks_for_what_has_not_ended_only():
+    live = Live(ASK)
+    for _ in range(3):
+        live.say(0, "granted")
+        live.speak(0.1)
+        live.say(0, "withdrawn")
+        live.speak(0.1)
+    consents = live.call.state.consents
+    assert len(consents.withheld(0, "recording")) == 4
+    (last,) = consents.withheld(0, "recording", after=live.book.time)
+    assert last.stop is None
+    live.say(0, "granted")
+    assert consents.withheld(0, "recording", after=ahead(live, 1)) == []

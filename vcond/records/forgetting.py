@@ -114,7 +114,7 @@ class Forgetter:
         """``receipt`` keeps the receipt of one that has ended. Nothing goes of a call that came to be ``held`` meanwhile. Raises StorageError."""
         self._places = {place.name: place for place in places}
         self._files, self._tombstones, self._now, self._receipt, self._held = files, tombstones, now, receipt, held
-        self._wake = asyncio.Event()
+        self._wake, self._saving = asyncio.Event(), asyncio.Lock()
         self._busy: set[str] = set()
         self._unsaved: set[str] = set()
         """Those of which the disk did not take how far they are, or the receipt."""
@@ -272,8 +272,10 @@ class Forgetter:
 
     async def _saved(self, one: Forgetting) -> None:
         """Durable; when no place is pending any more the receipt is made, and what is complete is no longer kept."""
-        await self._written(one)
-        self._unsaved.discard(one.id)
+        async with self._saving:  # an operator may give up a place while another one is being tried
+            if one.id in self._open:  # else it ended meanwhile
+                await self._written(one)
+            self._unsaved.discard(one.id)
 
     async def _written(self, one: Forgetting) -> None:
         if one.state == "open":

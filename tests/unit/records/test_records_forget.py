@@ -13,9 +13,13 @@ from records_kit import TEL, config, edge
 
 from vcond.app import forgetting
 from vcond.base.errors import StorageError
+from vcond.records.forgetting import Forgetter, Forgetting, Named
 from vcond.records.holds import HeldError
+from vcond.records.record_files import RecordFiles
 from vcond.sdk.contract import Cause
 from vcond.sdk.sink import Refused, Retry
+from vcond.storage.files import Files
+from vcond.storage.whole_files import WholeFiles
 
 NOBODY = "01a2029a-3286-852d-a079-acef32f9616b"
 
@@ -388,3 +392,26 @@ async def test_a_call_that_waits_for_its_texts_is_found_by_who_was_in_it(tmp_pat
 
 async def is_there(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0  # noqa: ASYNC240 - of a test's own folder
+
+
+class NoStones:
+    def add(self, *_) -> None: ...
+
+
+async def test_how_far_it_is_is_noted_by_one_at_a_time_and_a_receipt_is_made_once(tmp_path: Path):
+    inside, made = [], []
+
+    async def receipt(one: Forgetting) -> None:
+        inside.append(one.id)
+        assert len(inside) == 1
+        await asyncio.sleep(0)
+        made.append(inside.pop())
+
+    files = RecordFiles(tmp_path / "forgetting", Forgetting, WholeFiles(Files()))
+    forgetter = Forgetter([], files, NoStones(), now=lambda: 1, receipt=receipt)
+    one = await forgetter.ask([Named("c", [])], {"gone": ["c"], "away": ["c"]})
+    assert await forgetter.give_up(one, "gone")
+    made.clear()
+    one.steps[1].state = "given-up"
+    await asyncio.gather(forgetter._saved(one), forgetter._saved(one))
+    assert (made, forgetter.all()) == ([one.id], [])

@@ -22,7 +22,7 @@ import structlog
 SLOW: Final = ("peer", "speech", "fuzz")
 """Marks of tests that ``make quick`` leaves out."""
 SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
-FUZZ_SECONDS: Final = 300.0
+FUZZ_SECONDS: Final = 180.0
 """For all fuzz tests together, in equal shares."""
 
 hypothesis.settings.register_profile(

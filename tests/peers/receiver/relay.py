@@ -47,17 +47,19 @@ class Relay:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        there, ways = None, []
+        there = None
         try:
             back, there = await asyncio.open_connection("127.0.0.1", self.target)
-            ways = [asyncio.create_task(self._to(reader, there)), asyncio.create_task(self._back(back, writer))]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            done, left = await asyncio.wait(
+                {asyncio.create_task(self._to(reader, there)), asyncio.create_task(self._back(back, writer))},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for one in left:
+                one.cancel()
+            await asyncio.gather(*done, *left, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            for one in ways:
-                one.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             for one in (writer, there):
                 if one is not None:
                     one.close()

@@ -93,6 +93,10 @@ class Recorded:
         self.told.append(("take back", journal.uuid))
         self.calls.append(SimpleNamespace(uuid=journal.uuid, journal=journal))
 
+    def merged(self, journal, into=""):
+        assert into == uuid_of(1)
+        journal.remove()
+
     def take_to_finish(self, journal):
         self.told.append(("finish", journal.uuid))
 

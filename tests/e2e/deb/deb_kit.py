@@ -78,7 +78,7 @@ def installed(root: Path, package: Path) -> Machine:
     text = machine.config.read_text()
     for place in ("var/lib", "run"):
         text = text.replace(f'"/{place}/', f'"{root}/{place}/')
-    machine.config.write_text(text.replace("# name = ", "name = "))
+    machine.config.write_text(text.replace("# name = ", "name = ", 1))
     (root / "run/vcond").mkdir(parents=True, exist_ok=True)
     os.chown(root / "var/lib/vcond", 0, 0)  # not of who has the number of that root's vcond on this machine
     return machine

@@ -167,7 +167,7 @@ def _frames(made: Recording, stretches: Iterable[Stretch]) -> list[tuple[int, in
     """Each widened to the silence around it. All are looked at before anything is silenced."""
     step = max(1, round(made.rate * _STEP))
     loud = loudness(made.samples, step)
-    quiet = loud <= max(_FLOOR, _QUIET * (float(loud.max()) if len(loud) else 0.0))
+    quiet = loud <= max(_FLOOR, _QUIET * float(np.max(loud, initial=0.0)))
     reach = round(WIDEN / _STEP)
     found = []
     for start, end in stretches:

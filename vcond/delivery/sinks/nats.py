@@ -5,7 +5,7 @@ What nats-server 2.9 and nats-py 2.16 do, as it was measured, decides what is do
 - nats-py does not count headers when it looks at ``max_payload``; the server does, and closes the connection. So it is counted here.
 - A time-out means "not known": the same ``Nats-Msg-Id`` again is taken once within the stream's duplicate window.
 - Under ``discard old`` a message larger than ``max_bytes`` is acknowledged, is gone, and takes all others with it.
-- nats-py speaks in clear, password and all, when the server does not ask for TLS, ``tls://`` or not: no secret is handed over then.
+- With ``tls://`` a secret is handed over only after a handshake was seen here, whatever the server asks for.
 - Its own reconnecting buffers 2 MiB and says nothing: a connection that is lost is made anew here.
 """
 

@@ -216,4 +216,5 @@ async def test_a_host_that_can_have_no_name_ends_nothing(monkeypatch):
     traces._made["a"] = Instant(0)
     traces.delivered("a")
     async with aiohttp.ClientSession() as session:
-        assert await traces._send_all(session) == "UnicodeError"
+        said = await traces._send_all(session)
+    assert said in {"UnicodeError", "UnicodeEncodeError"}  # the latter from Python 3.13 on

@@ -18,8 +18,8 @@ DESCRIPTION = "docs/openapi.json"
 
 def routes() -> list[Route]:
     """All, behind which there is no daemon."""
-    records = Records(SimpleNamespace(root=Path()), Files(), None, None)  # type: ignore[arg-type] - nothing is asked
-    calls, erasures = Calls(None, None, None, None), Erasures(None, None)  # type: ignore[arg-type] - nor here
+    records = Records(SimpleNamespace(root=Path()), Files(), None, None)  # type: ignore[arg-type]  # nothing is asked
+    calls, erasures = Calls(None, None, None, None), Erasures(None, None)  # type: ignore[arg-type]  # nor here
     return [*calls.routes, *erasures.routes, *records.routes]
 
 

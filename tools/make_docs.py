@@ -126,7 +126,7 @@ def lists(text: str, top: Path) -> str:
     }
     for (section, key), values in made.items():
         place = re.compile(rf"(^\[{re.escape(section)}\]\n(?:(?!\[).*\n)*?{key} = )\[.*\]$", re.MULTILINE)
-        text, count = place.subn(lambda found, values=values: found[1] + json.dumps(values), text)  # type: ignore[misc]
+        text, count = place.subn(lambda found, values=values: found[1] + json.dumps(values), text)
         if count != 1:
             raise ValueError(f"pyproject.toml: there is not one list {key} in [{section}]")
     return text
@@ -151,7 +151,7 @@ def written(page: str, made: dict[str, str]) -> str:
     """A page with its tables. Raises ValueError when a place for one is missing."""
     for name, table in made.items():
         place = re.compile(rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-        page, count = place.subn(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", page)  # type: ignore[misc]
+        page, count = place.subn(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", page)
         if count != 1:
             raise ValueError(f"there is not one place for the table {name}")
     return page

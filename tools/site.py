@@ -43,7 +43,7 @@ def staged(stage: Path) -> None:
         into.parent.mkdir(parents=True, exist_ok=True)
         into.write_text(
             LINK.sub(lambda found, page=page: leading(page, found), (TOP / page).read_text("utf-8")), "utf-8"
-        )  # type: ignore[misc]
+        )
         for target in links(page):
             if (TOP / target).is_dir():
                 folders.add(target)

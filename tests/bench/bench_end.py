@@ -158,7 +158,7 @@ class Adapter:
             self._write(tracks, zero, first, first + 25)
             await asyncio.sleep(0.01)
         give_up = time.monotonic() + TEXTS_WITHIN
-        while self._spoken and len(call.state.untranscribed()) > 2 and time.monotonic() < give_up:  # noqa: ASYNC110
+        while self._spoken and len(call.state.untranscribed()) > 2 and time.monotonic() < give_up:  # noqa: ASYNC110 - a call, which tells nobody
             await asyncio.sleep(0.25)
         for n in range(before, frames):
             at = host.clock.now()
@@ -193,7 +193,7 @@ def main() -> None:
         config.write_text(CONFIG.format(folder, "auto" if model else "none", model))
         made: list[Daemon] = []
         adapter = Adapter(lambda: made[0], calls, beside, spoken=bool(model))
-        plugins.adapters = lambda _: {"twilio": adapter}  # type: ignore[assignment,dict-item]
+        plugins.adapters = lambda _: {"twilio": adapter}
         loaded = load(config, os.environ)
         log.configure("error", "text")
         made.append(Daemon(loaded))

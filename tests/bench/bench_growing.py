@@ -75,7 +75,7 @@ async def live(seconds: int, rate: int, root: Path) -> tuple[Any, float]:
         await journal.flush()
         before = time.process_time()
         for _ in range(2 * STEP):  # as often as the daemon does
-            squeezer.look([call])  # type: ignore[list-item] - all that is used of a call
+            squeezer.look([call])  # type: ignore[list-item]  # all that is used of a call
             if squeezer.job is not None:
                 squeezer.job.result()
         spent += time.process_time() - before

@@ -75,7 +75,7 @@ def piece(file: OpusFile, number: int, _: Any) -> bytes:
 
 async def finish(root: Path) -> None:
     """In a process of its own: build the vCon and say what it took."""
-    OpusFile._made = piece  # type: ignore[method-assign]
+    OpusFile._made = piece
     store = Store(root)
     (journal,) = store.recover()
     state = fold(journal.events)

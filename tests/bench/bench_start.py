@@ -94,8 +94,8 @@ def fill(folder: Path, waiting: int) -> None:
         for uuid in uuids(waiting):
             body = json.dumps({"vcon": "0.4.0", "uuid": uuid}).encode()
             (state / "outbox" / "pending" / f"{uuid}.vcon.json").write_bytes(body)
-            seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at(302), {})  # type: ignore[arg-type]
-            rows.add_states_of(db, seq, ["folder"])  # type: ignore[arg-type]
+            seq = rows.insert(db, uuid, hashlib.sha512(body).hexdigest(), len(body), at(302), {})
+            rows.add_states_of(db, seq, ["folder"])
             journal = state / "journal" / uuid
             journal.mkdir(parents=True)
             opened = ev.CallOpened(at=at(0), call=uuid, adapter="twilio", key=uuid)
@@ -171,8 +171,8 @@ def bench(waiting: int, rounds: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] in (["daemon"], ["look"]):
         if sys.argv[1] == "look":
-            OldJournals.run = partialmethod(OldJournals.run, rest=0.0)  # type: ignore[method-assign,assignment]
-        plugins.adapters = lambda _: {"twilio": Adapter()}  # type: ignore[assignment,dict-item]
+            OldJournals.run = partialmethod(OldJournals.run, rest=0.0)
+        plugins.adapters = lambda _: {"twilio": Adapter()}
         main(Path(sys.argv[2]) / "vcond.toml")
     else:
         given = [int(text) for text in sys.argv[1:]]

@@ -171,7 +171,7 @@ class Tape(MediaStreamTrack):
         super().__init__()
         self.packets, self.sent, self.begun = packets, 0, 0.0
 
-    async def recv(self) -> av.Packet:  # type: ignore[override]
+    async def recv(self) -> av.Packet:
         self.begun = self.begun or monotonic()
         await asyncio.sleep(max(0.0, self.begun + self.sent * 0.02 - monotonic()))
         packet = av.Packet(self.packets[self.sent % len(self.packets)])

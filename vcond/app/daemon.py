@@ -93,12 +93,7 @@ class Daemon:
             await asyncio.to_thread(forgetting.clear, parts.config, parts.keys, parts.tombstones, parts.forgetter.stays)
             yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
-            await parts.forgetter.close()
-            await parts.outbox.close()
-            await parts.records.close()
-            await parts.store.close()
-            if parts.keys is not None:
-                parts.keys.close()
+            await parts.close()
 
     def _finishing(self) -> bool:
         """Whether a vCon is still to be made; amended ones only when there is an engine for the texts."""
@@ -148,8 +143,6 @@ class Daemon:
                 await parts.web.close()
                 await parts.admin.close()
                 await cancelled(background)
-                parts.squeezer.close()
-                parts.forms.close()  # deliveries go on until here
 
     async def _look_after(self, supervisor: Supervisor) -> None:
         """What is left of earlier runs, once capture goes on."""

@@ -171,6 +171,17 @@ class Parts:
             mount=self.api.mount,
         )
 
+    async def close(self) -> None:
+        """Nothing more is compressed, redacted, delivered or written; all is on disk when it returns."""
+        self.squeezer.close()
+        self.forms.close()
+        await self.forgetter.close()
+        await self.outbox.close()
+        await self.records.close()
+        await self.store.close()
+        if self.keys is not None:
+            self.keys.close()
+
     def released(self, call: str) -> None:
         """A call is held no more: its journal goes if it was only held."""
         if call in self._held_back:

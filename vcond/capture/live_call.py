@@ -163,7 +163,7 @@ class CapturedCall(Recorder[CapturedTrack]):
             self.journal.append(event)
         except (ValueError, RuntimeError) as why:
             self.dropped("event", "journal")
-            log.error(  # noqa: TRY400
+            log.error(  # noqa: TRY400 - the message says it all
                 "event could not be written to the journal",
                 call=self.uuid,
                 kind=type(event).__name__,

@@ -211,7 +211,7 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any], origin: dict[str, str],
 def _nested(keys: list[str], value: object) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
-    return value  # type: ignore[return-value]
+    return value  # type: ignore[return-value]  # a table, by its last turn
 
 
 def _toml_value(text: str) -> object:

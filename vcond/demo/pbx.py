@@ -95,7 +95,7 @@ class AsteriskPlayer:
         if self._bed is not None:
             await asyncio.to_thread(self._bed.stop)
 
-    async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:  # noqa: ARG002
+    async def play(self, recording: Recording, url: str, token: str, progress: Progress) -> None:  # noqa: ARG002 - the other players need them
         """Dial, answer, speak, hang up. Raises DemoError when a phone does not do what it is told."""
         number = recording.parties[0].tel or NUMBER
         try:

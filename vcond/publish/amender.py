@@ -107,7 +107,7 @@ class Amender:
             try:
                 await self._one(wait)
             except StorageError as why:
-                log.error("journal cannot be read; its vCon is amended later", call=uuid, error=str(why))  # noqa: TRY400
+                log.error("journal cannot be read; its vCon is amended later", call=uuid, error=str(why))  # noqa: TRY400 - it says it all
                 await self._wait(DISK_PAUSE)
                 self._queue(wait)
             except ForgottenError:
@@ -125,7 +125,7 @@ class Amender:
         try:
             journal = await self._store.reopen(uuid)
         except JournalError as why:
-            log.error("journal damaged; its vCon is not amended", call=uuid, error=str(why))  # noqa: TRY400
+            log.error("journal damaged; its vCon is not amended", call=uuid, error=str(why))  # noqa: TRY400 - likewise
             metrics.amended_total.labels("failed").inc()
             return
         if journal is None:

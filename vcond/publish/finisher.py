@@ -258,7 +258,7 @@ class Finisher:
             stored = partial(self._outbox.publish, uuid, body, facts, unmatched)
             return await until_stored(stored, uuid, "vCon not stored yet", self._wait)
         except ConflictError:
-            log.error("a different version was already published; keeping that one", call=uuid)  # noqa: TRY400
+            log.error("a different version was already published; keeping that one", call=uuid)  # noqa: TRY400 - where it was met says nothing
             return await _before(self._outbox, uuid, self.delivered)
 
 

@@ -42,7 +42,7 @@ class OpsServer:
             await web.TCPSite(self._runner, self._config.host, self._config.port).start()
         except (OSError, UnicodeError) as why:
             self.trouble = f"cannot listen on {self._config.listen}: {reason(why)}"
-            log.error(  # noqa: TRY400
+            log.error(  # noqa: TRY400 - the message says it all
                 "metrics and health are not available over HTTP",
                 error=self.trouble,
                 hint="set ops.listen, then restart vcond",

@@ -185,7 +185,7 @@ class ChannelTracker:
         if party is not None and event.digit in BUTTONS:
             ms = min(number(event.digit_samples) // 8, 60_000)  # always counted at 8 kHz
             conversation = leg.conversation
-            conversation.emit(Dtmf(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]
+            conversation.emit(Dtmf(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]  # a key of 16, as its reader saw to
 
     def _gone(self, event: Event, at: Instant) -> None:
         leg = self.legs.get(event.leg)

@@ -96,7 +96,7 @@ class AudioLine:
             return
         call = self._owner.call_for(self, key.at)
         if call is not None and self.party >= 0:
-            call.emit(Dtmf(at=key.at, party=self.party, button=key.button, ms=key.ms))  # type: ignore[arg-type]
+            call.emit(Dtmf(at=key.at, party=self.party, button=key.button, ms=key.ms))  # type: ignore[arg-type]  # a key of 16, as its reader saw to
 
     def silent(self, since: Instant, until: Instant) -> None:
         """Comfort noise that lasts."""
@@ -251,7 +251,7 @@ class AudioLine:
 class _Sound:
     """One stream of a line, into one track after another."""
 
-    def __init__(self, host: AdapterHost, line: AudioLine, format: Format) -> None:  # noqa: A002
+    def __init__(self, host: AdapterHost, line: AudioLine, format: Format) -> None:  # noqa: A002 - what SDP calls it
         self.track: Track | None = None
         self._call: LiveCall | None = None
         """Whose the track is; the core may end a call and have another one begun."""

@@ -146,7 +146,7 @@ class Recorder:
         """Something was dropped or refused."""
         self._host.dropped("sip", reason)
 
-    def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:  # noqa: ARG002
+    def on_end(self, dialog: Dialog, why: End, request: Request | None) -> None:  # noqa: ARG002 - the protocol has it
         """The session is over."""
         call = self.calls.pop(dialog.id, None)
         if call is None:

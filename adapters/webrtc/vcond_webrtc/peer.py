@@ -190,7 +190,7 @@ class Peer:
             else:
                 await take(packet, arrival_time_ms=arrival_time_ms)
 
-        receiver._handle_rtp_packet = bounded  # noqa: SLF001
+        receiver._handle_rtp_packet = bounded  # noqa: SLF001 - aiortc has no other place
 
     async def _take(self, offer: str, transports: Mapping[str, str]) -> None:
         from aiortc import RTCSessionDescription

@@ -17,7 +17,7 @@ from vcond.testing.sounds import voice
 
 ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "adapters" / "siprec" / "tests"))
-from siprec_client import ALICE, BOB, Client, Leg, metadata  # noqa: E402
+from siprec_client import ALICE, BOB, Client, Leg, metadata  # noqa: E402 - after the path is set
 
 CALLS, SESSIONS = 20, 100
 

@@ -102,7 +102,7 @@ def test_systemd_is_told_of_every_step_and_keeps_its_socket(tmp_path: Path):
         assert ready["READY"] == "1"
         assert ready["STATUS"].startswith("0 calls")
         # commands reach it through the socket that was there before it
-        assert asked(tmp_path / "admin.sock", "status")["adapters"]["twilio"]["attached"] is True  # type: ignore[index]
+        assert asked(tmp_path / "admin.sock", "status")["adapters"]["twilio"]["attached"] is True
 
         beats = [systemd.until("WATCHDOG") for _ in range(3)]
         assert all(beat["WATCHDOG"] == "1" and beat["STATUS"] for beat in beats)

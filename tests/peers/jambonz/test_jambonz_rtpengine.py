@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 for folder in (HERE, HERE.parents[2] / "adapters" / "siprec" / "tests"):
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-from rtpengine_kit import CALLEE, CALLER, connect, jambonz, rtpengine  # noqa: E402
-from siprec_client import Leg, attached, facts, sip_port, warnings  # noqa: E402
+from rtpengine_kit import CALLEE, CALLER, connect, jambonz, rtpengine  # noqa: E402 - after the path is set
+from siprec_client import Leg, attached, facts, sip_port, warnings  # noqa: E402 - likewise
 
 pytestmark = pytest.mark.peer
 PAUSE = np.zeros(2400, np.int16)

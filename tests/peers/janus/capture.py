@@ -24,9 +24,9 @@ for folder in ("tests/e2e/webrtc", "tests/e2e/janus"):
 from chromium_kit import browser  # noqa: E402 - found by the path above
 from room_kit import join, leave, served  # noqa: E402 - the participants of the end-to-end test
 
-from vcond_webrtc.janus.client import Janus  # noqa: E402
-from vcond_webrtc.janus.config import JanusConfig  # noqa: E402
-from vcond_webrtc.janus.wire import JanusError  # noqa: E402
+from vcond_webrtc.janus.client import Janus  # noqa: E402 - after the path is set
+from vcond_webrtc.janus.config import JanusConfig  # noqa: E402 - after the path is set
+from vcond_webrtc.janus.wire import JanusError  # noqa: E402 - after the path is set
 
 OUT = TOP / "adapters/webrtc/tests/janus_captured.jsonl"
 PORT, SSRC = 40_000, 4242

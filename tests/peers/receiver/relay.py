@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from vcond.testing.sink_rig import SinkRig
+
 
 class Relay:
     """Listens on ``port`` of loopback once it is up, and brings everything to ``target`` and back."""
@@ -86,3 +88,18 @@ class Relay:
                     return
                 writer.write(data)
                 await writer.drain()
+
+
+class RelayRig(SinkRig):
+    """A rig whose sink reaches its receiver through ``relay``."""
+
+    relay: Relay
+
+    async def down(self, *, on):
+        await (self.relay.down() if on else self.relay.up())
+
+    async def stall(self):
+        self.relay.stall()
+
+    async def stalled(self):
+        await self.relay.stalled.wait()

@@ -54,7 +54,7 @@ class Run:
 
     @property
     def host(self) -> CaptureHost:
-        return CaptureHost("test", self.registry, None, lambda: None)  # type: ignore[arg-type] - no ingress here
+        return CaptureHost("test", self.registry, None, lambda: None)  # type: ignore[arg-type]  # no ingress here
 
     def call(self):
         now = self.daemon._clock.now()

@@ -361,7 +361,7 @@ async def test_while_the_outbox_cannot_be_opened_calls_are_recorded_and_that_is_
     class Adapter:
         async def run(self, host):
             host.attached(True)
-            while len(tries) < 3:  # two threads in turn, and nobody who tells  # noqa: ASYNC110
+            while len(tries) < 3:  # noqa: ASYNC110 - two threads in turn, and nobody who tells
                 await asyncio.sleep(0)
             parts = the_daemon.parts
             call = speaks(host, "a")

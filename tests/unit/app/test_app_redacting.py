@@ -50,12 +50,7 @@ async def parts_of(made: Config, *, delivers: bool = True):
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
-        await parts.outbox.close()
-        await parts.store.close()
-        parts.forms.close()
-        parts.squeezer.close()
-        if parts.keys is not None:
-            parts.keys.close()
+        await parts.close()
 
 
 def call() -> dict:

@@ -17,6 +17,6 @@ def test_every_section_that_is_not_taken_is_named(name: str, monkeypatch: pytest
     old = Config()
     new = msgspec.structs.replace(old)
     msgspec.structs.force_setattr(new, name, object())  # whatever it is, it is another
-    reloader = lifecycle.Reloader(Loaded(old), parts, None)  # type: ignore[arg-type]
+    reloader = lifecycle.Reloader(Loaded(old), parts, None)
     reloader._apply(Loaded(new))
     assert f"needs_restart=['{name}']" in capsys.readouterr().out

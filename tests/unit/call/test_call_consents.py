@@ -241,7 +241,10 @@ def test_a_machine_and_an_exempt_role_need_not_be_asked():
 
 def test_a_key_answers_once_and_is_no_digit_of_the_record():
     live = Live(Terms(mode="ask", key_granted="1", key_denied="2"))
-    press = lambda party, button: live.call.emit(ev.Dtmf(at=live.book.time, party=party, button=button, ms=80))  # noqa: E731
+
+    def press(party: int, button: str) -> None:
+        live.call.emit(ev.Dtmf(at=live.book.time, party=party, button=button, ms=80))
+
     press(0, "5")
     press(0, "1")
     press(1, "2")

@@ -142,9 +142,10 @@ def ahead(live, seconds):
 
 def test_an_attribute_that_is_told_again_does_not_outlive_a_withdrawal():
     live = Live(KEEP)
-    say = lambda value: live.call.emit(  # noqa: E731
-        ev.CallAttribute(at=live.book.time, name="siprec.vcond_consent", value=value, party=0)
-    )
+
+    def say(value: str) -> None:
+        live.call.emit(ev.CallAttribute(at=live.book.time, name="siprec.vcond_consent", value=value, party=0))
+
     say("granted")
     live.speak(1)
     live.say(0, "withdrawn")

@@ -116,7 +116,7 @@ class House:
                 clock=lambda: self.time[0] / SECOND,
             ),
         )
-        self.host = CaptureHost("test", self.registry, None, lambda: None)  # type: ignore[arg-type] - no ingress here
+        self.host = CaptureHost("test", self.registry, None, lambda: None)  # type: ignore[arg-type]  # no ingress here
         return self
 
     def at(self, seconds: float) -> Instant:

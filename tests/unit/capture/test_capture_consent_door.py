@@ -15,7 +15,7 @@ from vcond.server.status import Status
 
 @pytest.fixture
 def door(house):
-    return Status(SimpleNamespace(registry=house.registry, clock=house.clock, outbox=None)).writes["consent"]  # type: ignore[arg-type]
+    return Status(SimpleNamespace(registry=house.registry, clock=house.clock, outbox=None)).writes["consent"]
 
 
 @pytest.fixture

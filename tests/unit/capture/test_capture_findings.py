@@ -88,7 +88,7 @@ async def test_the_operators_door_tells_of_live_calls_and_the_last_ones_newest_f
     parts = SimpleNamespace(
         registry=house.registry, clock=house.clock, outbox=None, finisher=SimpleNamespace(findings=findings)
     )
-    door = Status(parts)  # type: ignore[arg-type] - what this door uses
+    door = Status(parts)  # type: ignore[arg-type]  # what this door uses
     monkeypatch.setattr(door, "ready", lambda: {"disk": "low"})
     house.now(3)
     told = await door.reads["findings"]({})

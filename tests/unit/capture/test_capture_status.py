@@ -14,7 +14,7 @@ from vcond.vcon import build
 
 @pytest.fixture
 def door(house):
-    return Status(SimpleNamespace(registry=house.registry, clock=house.clock, outbox=None))  # type: ignore[arg-type] - what pauses use
+    return Status(SimpleNamespace(registry=house.registry, clock=house.clock, outbox=None))  # type: ignore[arg-type]  # what pauses use
 
 
 def opened(house):

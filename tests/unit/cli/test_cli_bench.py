@@ -109,7 +109,7 @@ def test_what_would_hold_anyhow_is_not_tried(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_level_is_judged_by_what_ended_in_its_time() -> None:
     voice = Voice("call", 0, np.zeros(8000, np.int16), 0, ZERO)
     calls = capacity_bench.Calls.__new__(capacity_bench.Calls)
-    calls.going = [[(voice, None)]]  # type: ignore[list-item]
+    calls.going = [[(voice, None)]]
     second = capacity_bench.SECOND
     voice.spoken = {n: capacity_bench.Instant(n * second) for n in range(100)}
     voice.lags = dict.fromkeys(range(98), 0.9) | {98: 0.2, 99: 0.2}

@@ -24,7 +24,7 @@ def test_what_the_running_daemon_uses_is_no_warning(
     class Adapter:
         name = "twilio"
 
-        async def check(self):  # type: ignore[no-untyped-def]
+        async def check(self):
             yield TAKEN
 
     def ask(socket: str, name: str) -> object:

@@ -55,7 +55,7 @@ class Steps:
     def __enter__(self) -> Steps:  # noqa: PYI034 - no subclass
         for name, real in REAL.items():
             setattr(os, name, self._counted(name, real))
-        sqlite3.connect = self._connect  # type: ignore[assignment]
+        sqlite3.connect = self._connect
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,7 +94,7 @@ class Connection(sqlite3.Connection):
 
 def open_counted(make: Callable[[], Any]) -> Any:
     """Make a store whose connection can be watched later."""
-    sqlite3.connect = lambda *a, **k: REAL_CONNECT(*a, factory=Connection, **k)  # type: ignore[assignment]
+    sqlite3.connect = lambda *a, **k: REAL_CONNECT(*a, factory=Connection, **k)
     try:
         return make()
     finally:

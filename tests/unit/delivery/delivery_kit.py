@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from vcond.delivery import Outbox, OutboxConfig
 from vcond.delivery.store import OutboxStore
-from vcond.sdk.sink import OutgoingVcon, Receipt
+from vcond.sdk.sink import Form, OutgoingVcon, Receipt
 from vcond.storage.files import Files
 
 SECOND = 1_000_000_000
@@ -40,6 +41,12 @@ def body_of(n: int, size: int = 0, **more: Any) -> bytes:
         **more,
     }
     return json.dumps(document).encode()
+
+
+def record(n: int = 1, size: int = 0, form: Form = "plain") -> OutgoingVcon:
+    """One of them, as a sink is handed it."""
+    body = body_of(n, size)
+    return OutgoingVcon(uuid_of(n), body, hashlib.sha512(body).hexdigest(), form)
 
 
 class HandClock:

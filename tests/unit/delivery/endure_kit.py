@@ -11,13 +11,30 @@ import time
 from pathlib import Path
 
 import msgspec
-from delivery_kit import HandClock, Running, body_of, until, uuid_of
+import pytest
+from delivery_kit import HandClock, Running, body_of, record, until, uuid_of
 
 from vcond.delivery import OutboxConfig
+from vcond.sdk.sink import Retry
 
 HERE = Path(__file__).parent
 LARGE = 30_000_000
 """Bytes of an hour of a call as WAV, roughly."""
+
+
+async def trusts_only_its_authority(rig, certificate: Path) -> None:
+    """A certificate that nobody vouches for holds the sink; with it as ``ca_file`` all is well."""
+    await rig.start()
+    sink = rig.sink()
+    with pytest.raises(Retry) as why:
+        await sink.deliver(record())
+    assert (why.value.reason, why.value.held) == ("tls:self-signed", True)
+    assert "ca_file" in why.value.hint
+    await sink.close()
+    trusting = rig.sink(ca_file=str(certificate))
+    await trusting.deliver(record())
+    await trusting.close()
+    await rig.stop()
 
 
 class WallClock:

@@ -14,12 +14,10 @@ SECRET = base64.b64encode(b"twenty-four bytes or more").decode()
 TOKEN = "token-of-the-gateway"
 
 
-class HttpRig(SinkRig):
-    can = frozenset({"down", "refuse", "stall", "lose"})
-    private = (SECRET, TOKEN)
+class ServerRig(SinkRig):
+    """A rig whose receiver is a server of this process."""
 
-    def __init__(self) -> None:
-        self.server = HttpReceiver()
+    can = frozenset({"down", "refuse", "stall", "lose"})
 
     async def start(self):
         await self.server.up()
@@ -29,6 +27,13 @@ class HttpRig(SinkRig):
 
     async def down(self, *, on):
         await (self.server.down() if on else self.server.up())
+
+
+class HttpRig(ServerRig):
+    private = (SECRET, TOKEN)
+
+    def __init__(self) -> None:
+        self.server = HttpReceiver()
 
     async def refuse(self):
         self.server.next = "refuse"

@@ -11,11 +11,10 @@ from typing import Any
 
 import nats
 from nats.js.api import DiscardPolicy, ObjectStoreConfig, StreamConfig
-from relay import Relay
+from relay import Relay, RelayRig
 
 from vcond.delivery.sinks.nats import NatsConfig, NatsSink
 from vcond.testing.needs import needs
-from vcond.testing.sink_rig import SinkRig
 
 PASSWORD = "password-of-the-edge"
 
@@ -55,7 +54,7 @@ class NatsServer:
         await self.process.wait()
 
 
-class NatsRig(SinkRig):
+class NatsRig(RelayRig):
     can = frozenset({"down", "stall", "lose"})
     private = (PASSWORD,)
     bucket = "vcons"
@@ -106,15 +105,6 @@ class NatsRig(SinkRig):
             found.setdefault(uuid, []).append(body)
         await client.close()
         return found
-
-    async def down(self, *, on):
-        await (self.relay.down() if on else self.relay.up())
-
-    async def stall(self):
-        self.relay.stall()
-
-    async def stalled(self):
-        await self.relay.stalled.wait()
 
     async def lose(self):
         self.relay.lose(lambda data: b"HPUB " in data)

@@ -8,11 +8,10 @@ import subprocess
 from itertools import count
 from pathlib import Path
 
-from relay import Relay
+from relay import Relay, RelayRig
 
 from vcond.delivery.sinks.s3 import S3Config, S3Sink
 from vcond.testing.needs import needs
-from vcond.testing.sink_rig import SinkRig
 
 TOP = Path(__file__).parents[3]
 PYTHON = TOP / ".peers/s3/bin/python"
@@ -45,7 +44,7 @@ class S3Store:
         return json.loads(line)
 
 
-class S3Rig(SinkRig):
+class S3Rig(RelayRig):
     can = frozenset({"down", "stall", "lose", "keeps"})
 
     def __init__(self, store: S3Store, *how: str) -> None:
@@ -80,15 +79,6 @@ class S3Rig(SinkRig):
             found.setdefault(key.rpartition("/")[2].removesuffix(".json"), []).append(answer.body)
         await sink.close()
         return found
-
-    async def down(self, *, on):
-        await (self.relay.down() if on else self.relay.up())
-
-    async def stall(self):
-        self.relay.stall()
-
-    async def stalled(self):
-        await self.relay.stalled.wait()
 
     async def lose(self):
         self.relay.lose(lambda data: data.startswith(b"PUT "))

@@ -11,11 +11,10 @@ import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-from relay import Relay
+from relay import Relay, RelayRig
 
 from vcond.delivery.sinks.sftp import SftpConfig, SftpSink
 from vcond.testing.needs import needs
-from vcond.testing.sink_rig import SinkRig
 
 SSHD = "/usr/sbin/sshd"
 
@@ -59,7 +58,7 @@ class SshServer:
         await self._log
 
 
-class SftpRig(SinkRig):
+class SftpRig(RelayRig):
     can = frozenset({"down", "stall", "keeps"})
 
     def __init__(self, folder: Path, *more: str) -> None:
@@ -91,12 +90,3 @@ class SftpRig(SinkRig):
         for file in self.out.rglob("[!.]*.json"):
             found[file.name.removesuffix(".json")].append(file.read_bytes())
         return found
-
-    async def down(self, *, on):
-        await (self.relay.down() if on else self.relay.up())
-
-    async def stall(self):
-        self.relay.stall()
-
-    async def stalled(self):
-        await self.relay.stalled.wait()

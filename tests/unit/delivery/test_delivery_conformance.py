@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 from fake_conserver import Cut, FakeConserver, Hang, Status
-from http_rigs import HttpPutRig, WebhookRig
+from http_rigs import HttpPutRig, ServerRig, WebhookRig
 
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
 from vcond.delivery.sinks.folder import FolderConfig, FolderSink
@@ -45,8 +45,7 @@ class FolderRig(SinkRig):
             self.away.rename(self.path)
 
 
-class ConserverRig(SinkRig):
-    can = frozenset({"down", "refuse", "stall", "lose"})
+class ConserverRig(ServerRig):
     private = (KEY, API)
 
     def __init__(self, mode="external-ingress"):
@@ -63,15 +62,6 @@ class ConserverRig(SinkRig):
     async def received(self):
         """The same uuid again replaces what was there: the conserver has one of each."""
         return {each.uuid: [each.body] for each in self.server.received if each.uuid in self.server.vcons}
-
-    async def start(self):
-        await self.server.up()
-
-    async def stop(self):
-        await self.server.down()
-
-    async def down(self, *, on):
-        await (self.server.down() if on else self.server.up())
 
     async def refuse(self):
         answer = b'{"detail":[{"type":"missing","loc":["body","parties"],"msg":"Field required"}]}'

@@ -23,7 +23,7 @@ class Receiver(FolderSink):
 
     def __init__(self, path: Path, profile: str = "core") -> None:
         super().__init__(FolderConfig(path=str(path)))
-        self.profile = profile  # type: ignore[misc]
+        self.profile = profile
         self.got: list[OutgoingVcon] = []
         self.trouble: Exception | None = None
 

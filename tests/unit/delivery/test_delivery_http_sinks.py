@@ -7,8 +7,8 @@ import hashlib
 import ssl
 
 import pytest
-from delivery_kit import body_of, uuid_of
-from endure_kit import Endures
+from delivery_kit import body_of, record, uuid_of
+from endure_kit import Endures, trusts_only_its_authority
 from http_receiver import HttpReceiver
 from http_rigs import SECRET, TOKEN, HttpPutRig, WebhookRig
 
@@ -17,11 +17,6 @@ from vcond.delivery.sinks.http_put import HttpPutConfig, HttpPutSink
 from vcond.delivery.sinks.webhook import WebhookConfig, WebhookSink
 from vcond.sdk.sink import OutgoingVcon, Refused, Retry
 from vcond.testing.certificates import certificate
-
-
-def record(n=1, size=0, form="plain"):
-    body = body_of(n, size)
-    return OutgoingVcon(uuid_of(n), body, hashlib.sha512(body).hexdigest(), form)
 
 
 class TestWebhookEndures(Endures):
@@ -169,17 +164,7 @@ async def test_a_certificate_that_does_not_fit_holds_the_sink(kind, tmp_path):
     cert, key = certificate(tmp_path)
     context.load_cert_chain(cert, key)
     rig.server = HttpReceiver(context=context)
-    await rig.start()
-    sink = rig.sink()
-    with pytest.raises(Retry) as why:
-        await sink.deliver(record())
-    assert (why.value.reason, why.value.held) == ("tls:self-signed", True)
-    assert "ca_file" in why.value.hint
-    await sink.close()
-    trusting = rig.sink(ca_file=str(cert))
-    await trusting.deliver(record())
-    await trusting.close()
-    await rig.stop()
+    await trusts_only_its_authority(rig, cert)
 
 
 async def test_a_webhook_without_a_way_to_erase_says_so():

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 
 import pytest
-from delivery_kit import body_of, uuid_of
-from endure_kit import Endures
+from delivery_kit import body_of, record, uuid_of
+from endure_kit import Endures, trusts_only_its_authority
 from nats.js.api import DiscardPolicy, StreamConfig
 from nats_rig import NatsRig
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.sinks.nats import NatsConfig, NatsSink
-from vcond.sdk.sink import OutgoingVcon, Retry
+from vcond.sdk.sink import Retry
 from vcond.testing.certificates import certificate
 from vcond.testing.sinks import SinkConformance
 
 pytestmark = pytest.mark.peer
-
-
-def record(n=1, size=0, form="plain"):
-    body = body_of(n, size)
-    return OutgoingVcon(uuid_of(n), body, hashlib.sha512(body).hexdigest(), form)
 
 
 class TestNatsConformance(SinkConformance):
@@ -183,17 +177,7 @@ async def test_a_certificate_that_does_not_fit_holds_the_sink(tmp_path):
     cert, key = certificate(tmp_path)
     rig = NatsRig(tmp_path, f'tls {{ cert_file: "{cert}", key_file: "{key}" }}')
     rig.scheme, rig.tls = "tls", {"tls": ssl.create_default_context(cafile=str(cert))}
-    await rig.start()
-    sink = rig.sink()
-    with pytest.raises(Retry) as why:
-        await sink.deliver(record())
-    assert (why.value.reason, why.value.held) == ("tls:self-signed", True)
-    assert "ca_file" in why.value.hint
-    await sink.close()
-    trusting = rig.sink(ca_file=str(cert))
-    await trusting.deliver(record())
-    await trusting.close()
-    await rig.stop()
+    await trusts_only_its_authority(rig, cert)
 
 
 @pytest.mark.parametrize(

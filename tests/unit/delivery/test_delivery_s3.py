@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from delivery_kit import body_of, uuid_of
+from delivery_kit import body_of, record, uuid_of
 from endure_kit import Endures
 from s3_rig import S3Rig, S3Store
 
 from vcond.delivery.sinks.s3 import PART, SINGLE
-from vcond.sdk.sink import OutgoingVcon, Refused, Retry
+from vcond.sdk.sink import Refused, Retry
 from vcond.testing.sinks import SinkConformance
 
 pytestmark = pytest.mark.peer
-
-
-def record(n=1, size=0):
-    body = body_of(n, size)
-    return OutgoingVcon(uuid_of(n), body, hashlib.sha512(body).hexdigest())
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 
 import pytest
-from delivery_kit import body_of, uuid_of
+from delivery_kit import body_of, record, uuid_of
 from endure_kit import Endures
 from sftp_rig import SftpRig
 
 from vcond.base.errors import ConfigError
 from vcond.delivery.sinks.sftp import SftpConfig, SftpSink
-from vcond.sdk.sink import OutgoingVcon, Refused, Retry
+from vcond.sdk.sink import Refused, Retry
 from vcond.testing.sinks import SinkConformance
 
 pytestmark = pytest.mark.peer
-
-
-def record(n=1, size=0):
-    body = body_of(n, size)
-    return OutgoingVcon(uuid_of(n), body, hashlib.sha512(body).hexdigest())
 
 
 class TestSftpConformance(SinkConformance):

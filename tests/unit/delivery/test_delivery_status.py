@@ -20,7 +20,7 @@ DOWN = Retry("unreachable", whole_sink=True, detail="no connection to http://c/a
 
 
 def door_of(it):
-    return Status(SimpleNamespace(outbox=it.outbox, clock=LoopClock()))  # type: ignore[arg-type] - what is used here
+    return Status(SimpleNamespace(outbox=it.outbox, clock=LoopClock()))  # type: ignore[arg-type]  # what is used here
 
 
 @pytest.mark.parametrize(("why", "at_once"), [(HELD, True), (DOWN, False)])

@@ -100,7 +100,7 @@ def test_many_who_log_first_at_the_same_time_get_one_thread_and_no_line_twice():
         writer, together = log.Writer(stream), threading.Barrier(many)
         began: list[threading.Thread] = []
         work = writer._work
-        writer._work = lambda work=work, began=began: (began.append(threading.current_thread()), work())  # type: ignore[method-assign]
+        writer._work = lambda work=work, began=began: (began.append(threading.current_thread()), work())
 
         def say(writer=writer, together=together):
             together.wait(60)

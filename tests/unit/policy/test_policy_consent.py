@@ -129,7 +129,10 @@ def test_words_agree_as_a_whole_and_refuse_anywhere():
         words_granted={"en": ("Yes, you may",), "de": ("ja gerne",)},
         words_denied={"en": ("do not record",)},
     )
-    said = lambda text, language="en-GB": by_words(words, text, language)  # noqa: E731
+
+    def said(text: str, language: str = "en-GB") -> str | None:
+        return by_words(words, text, language)
+
     assert said("yes you may.") == "granted"
     assert said("well yes you may not") is None
     assert said("please do not record me") == "denied"

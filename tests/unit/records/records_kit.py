@@ -47,7 +47,7 @@ class Edge:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.host = CaptureHost("test", parts.registry, None, lambda: None)  # type: ignore[arg-type] - no ingress here
+        self.host = CaptureHost("test", parts.registry, None, lambda: None)  # type: ignore[arg-type]  # no ingress here
 
     async def read(self, name: str, **query: str) -> Any:
         return await self.parts.status.reads[name](query)
@@ -108,11 +108,4 @@ async def edge(made: Config, clock: SteadyClock | None = None) -> AsyncIterator[
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await parts.forgetter.close()
-        await parts.outbox.close()
-        await parts.records.close()
-        await parts.store.close()
-        parts.forms.close()
-        parts.squeezer.close()
-        if parts.keys is not None:
-            parts.keys.close()
+        await parts.close()

@@ -88,17 +88,23 @@ async def test_a_call_that_goes_on_is_recorded_no_more_and_has_no_vcon_and_so_it
         assert [path.name for path in (tmp_path / "folder").iterdir()] == [f"{other.uuid}.vcon.json"]
 
 
+def ended_without_texts(it, monkeypatch):
+    """A call that has ended and waits for its texts, which come when the event is set."""
+    texts = asyncio.Event()
+
+    async def settled(call: str, seconds: float) -> bool:
+        await texts.wait()
+        return True
+
+    monkeypatch.setattr(it.parts.speech, "settled", settled)
+    call = it.call()
+    call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+    return call, texts
+
+
 async def test_a_call_between_its_end_and_the_outbox_has_no_vcon(tmp_path: Path, monkeypatch):
     async with edge(config(tmp_path)) as it:
-        texts = asyncio.Event()
-
-        async def settled(call: str, seconds: float) -> bool:
-            await texts.wait()
-            return True
-
-        monkeypatch.setattr(it.parts.speech, "settled", settled)
-        call = it.call()
-        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        call, texts = ended_without_texts(it, monkeypatch)
         row = await it.write("forget", call=call.uuid)
         assert row["state"] == "complete"
         texts.set()
@@ -373,15 +379,7 @@ async def test_a_person_of_whom_one_conversation_is_on_hold_is_not_forgotten_by_
 
 async def test_a_call_that_waits_for_its_texts_is_found_by_who_was_in_it(tmp_path: Path, monkeypatch):
     async with edge(config(tmp_path)) as it:
-        texts = asyncio.Event()
-
-        async def settled(call: str, seconds: float) -> bool:
-            await texts.wait()
-            return True
-
-        monkeypatch.setattr(it.parts.speech, "settled", settled)
-        call = it.call()
-        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        call, texts = ended_without_texts(it, monkeypatch)
         await it.until(lambda: is_there(tmp_path / "state/journal" / call.uuid / "events.log"))
         row = await it.write("forget", call=f"tel:{TEL}")
         assert [one["call"] for one in row["conversations"]] == [call.uuid]

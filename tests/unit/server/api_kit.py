@@ -70,7 +70,7 @@ class Daemon:
         return json.loads(body)
 
     def call(self, *people: ev.PartyInfo) -> CapturedCall:
-        host = CaptureHost("twilio", self.parts.registry, None, lambda: None)  # type: ignore[arg-type] - no ingress here
+        host = CaptureHost("twilio", self.parts.registry, None, lambda: None)  # type: ignore[arg-type]  # no ingress here
         call = host.call("k", at=self.at(0))
         for number, who in enumerate(people):
             call.party(str(number), at=self.at(0), who=who)
@@ -114,11 +114,7 @@ async def daemon(root: Path, api: str = 'listen = "127.0.0.1:0"') -> AsyncIterat
         parts.bus.close()
     await parts.api.close()
     await parts.admin.close()
-    await parts.outbox.close()
-    await parts.records.close()
-    await parts.store.close()
-    parts.squeezer.close()
-    parts.forms.close()
+    await parts.close()
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -107,7 +107,10 @@ def test_timers_forget_what_was_set_again():
 def authorization(challenge, *, user="sbc", password="secret", method="INVITE", nc=1, qop="auth", cheat=""):
     said = dict(re.findall(r'(\w+)="?([^",]+)"?', challenge.removeprefix("Digest ")))
     hashed = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}[said["algorithm"]]
-    one = lambda *parts: hashed(":".join(parts).encode()).hexdigest()  # noqa: E731
+
+    def one(*parts: str) -> str:
+        return hashed(":".join(parts).encode()).hexdigest()
+
     middle = (f"{nc:08x}", "cn", qop) if qop else ()
     response = one(one(user, said["realm"], password), said["nonce"], *middle, one(method, "sip:srs@x"))
     return (
@@ -170,7 +173,10 @@ def test_what_answers_no_challenge_of_ours_gets_one(text):
 @pytest.mark.parametrize("nonce", ["", "zz.x", "f" * 40, "-1.x", "1.\udcff"])
 def test_nonces_that_are_none_of_ours(nonce):
     digest = Digest("r", {"u": "p"}, secret=b"s")
-    one = lambda *parts: hashlib.md5(":".join(parts).encode("utf-8", "surrogateescape")).hexdigest()  # noqa: E731
+
+    def one(*parts: str) -> str:
+        return hashlib.md5(":".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
     response = one(one("u", "r", "p"), nonce, one("INVITE", "x"))
     value = f'Digest realm="r", username="u", uri="x", nonce="{nonce}", response="{response}"'
     request_ = Request("INVITE", "x", Headers([("authorization", value)]))

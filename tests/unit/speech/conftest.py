@@ -125,7 +125,7 @@ class Room:
         self.speech = self.make(engine, **settings)
 
     def make(self, engine: str, **settings: object) -> Speech:
-        config = SpeechConfig(**{"workers": 1, "restart_seconds": 0.01, "nice": 0, **settings})  # type: ignore[arg-type]
+        config = SpeechConfig(**{"workers": 1, "restart_seconds": 0.01, "nice": 0, **settings})
         choice = Choice(f"speech_engines:{engine}" if engine else "", str(self.folder))
         return Speech(config, clock=self.clock, choice=choice)
 

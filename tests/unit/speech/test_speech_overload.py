@@ -116,7 +116,7 @@ def test_one_call_that_never_stops_does_not_starve_the_others() -> None:
         room = Room(Speed(0.27))
         calls = crowd(room, 3, 90)
         music = [Call(room, "music", spoken(100, talk=12, pause=0.1), track=i) for i in range(2)]
-        music[1].next_utterance = music[0].next_utterance  # type: ignore[method-assign] - of one call
+        music[1].next_utterance = music[0].next_utterance  # type: ignore[method-assign]  # of one call
         await overrun(room, [*music, *calls])
         assert "deferred" in [state for track in music for state in track.states()]
         for call in calls:

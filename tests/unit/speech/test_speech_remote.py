@@ -159,7 +159,7 @@ def test_a_server_that_is_not_there_or_is_something_else() -> None:
     ):
         engine(port)
     odd = Server()
-    odd.handle = lambda connection: [connection.send(message) for message in connection]  # type: ignore[assignment]
+    odd.handle = lambda connection: [connection.send(message) for message in connection]
     with running(odd) as port, pytest.raises(ConfigError, match="unexpected answer"):
         engine(port)
 

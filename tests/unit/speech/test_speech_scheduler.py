@@ -242,7 +242,7 @@ def test_what_was_forgotten_is_not_given_up_a_second_time() -> None:
 
 def graded(states: dict[str, State], **settings: object) -> Scheduler:
     plain = {"streaming": False, "partials": True, "workers": 1, "streams": 8, **settings}
-    return Scheduler(**plain, state=lambda one: states.get(one.source.call, "live"))  # type: ignore[arg-type]
+    return Scheduler(**plain, state=lambda one: states.get(one.source.call, "live"))
 
 
 def test_what_a_deferred_call_says_waits_behind_the_others() -> None:

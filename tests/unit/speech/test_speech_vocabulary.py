@@ -145,10 +145,10 @@ def test_a_note_goes_into_every_record_and_is_logged_once() -> None:
 class Counting:
     """A recognizer that says one word after what it was fed, with the clock a little behind as a float32 is."""
 
-    def AcceptWaveform(self, _data: bytes) -> int:  # noqa: N802
+    def AcceptWaveform(self, _data: bytes) -> int:  # noqa: N802 - as vosk has it
         return 0
 
-    def FinalResult(self) -> str:  # noqa: N802
+    def FinalResult(self) -> str:  # noqa: N802 - as vosk has it
         return '{"text": "w", "result": [{"word": "w", "start": 0.9995, "end": 0.9999, "conf": 1.0}]}'
 
 

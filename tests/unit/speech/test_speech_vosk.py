@@ -50,7 +50,7 @@ class Kaldi:
         self.clock = self.begun = 0
         self.calls: list[str] = []
 
-    def AcceptWaveform(self, data: bytes) -> int:  # noqa: N802
+    def AcceptWaveform(self, data: bytes) -> int:  # noqa: N802 - as vosk has it
         self.clock += len(data) // 2
         return self.clock - self.begun >= 32_000
 
@@ -62,18 +62,18 @@ class Kaldi:
         self.begun = self.clock
         return json.dumps({"text": " ".join(word["word"] for word in words), "result": words})
 
-    def Result(self) -> str:  # noqa: N802
+    def Result(self) -> str:  # noqa: N802 - as vosk has it
         self.calls.append("Result")
         return self._answer()
 
-    def FinalResult(self) -> str:  # noqa: N802
+    def FinalResult(self) -> str:  # noqa: N802 - as vosk has it
         self.calls.append("FinalResult")
         return self._answer()
 
-    def PartialResult(self) -> str:  # noqa: N802
+    def PartialResult(self) -> str:  # noqa: N802 - as vosk has it
         return json.dumps({"partial": "so far"})
 
-    def Reset(self) -> None:  # noqa: N802
+    def Reset(self) -> None:  # noqa: N802 - as vosk has it
         self.calls.append("Reset")
 
 

@@ -216,7 +216,7 @@ def test_recognitions_are_bounded() -> None:
         bench.do(messages.Open(worker.MOST_OPEN, Hint(8000)))
 
 
-@pytest.mark.parametrize("final", [Final(np.float64(1)), Final("x" * messages.LONGEST), Final("\ud800")])  # type: ignore[arg-type]
+@pytest.mark.parametrize("final", [Final(np.float64(1)), Final("x" * messages.LONGEST), Final("\ud800")])
 def test_an_answer_that_cannot_be_sent_counts_as_an_exception(final: Final) -> None:
     reply = messages.answer(worker.packed(messages.Done(1, final, 0, 0))[4:])
     assert isinstance(reply, messages.Failed)

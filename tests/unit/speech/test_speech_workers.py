@@ -27,7 +27,7 @@ class House:
 
     def __init__(self, folder: Path, engine: str, **settings: object) -> None:
         self.folder = folder
-        self.start = messages.Start(f"speech_engines:{engine}", str(folder), 1, 0, **settings)  # type: ignore[arg-type]
+        self.start = messages.Start(f"speech_engines:{engine}", str(folder), 1, 0, **settings)
         self.workers = Workers()
         self.made: list[Worker] = []
         self.wake = asyncio.Event()

@@ -176,7 +176,7 @@ class SftpSink:
         if same:
             async with client.open(path, "rb") as file:
                 for start in range(0, len(body), PIECE):
-                    same = same and await file.read(PIECE, start) == body[start : start + PIECE]  # type: ignore[comparison-overlap]
+                    same = same and await file.read(PIECE, start) == body[start : start + PIECE]  # type: ignore[comparison-overlap]  # asyncssh says text, of a file that is read as bytes
         if not same:
             raise Refused("other-bytes-there", hint="compare the two; move the old file away, then retry")
         return True

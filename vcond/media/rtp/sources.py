@@ -74,7 +74,7 @@ class Feed(Generic[Moment]):
         "sequence", "sound", "ssrc", "stamp", "stream", "told",
     )  # fmt: skip
 
-    def __init__(self, packet: Packet, format: Format, address: Address, arrived: Moment) -> None:  # noqa: A002
+    def __init__(self, packet: Packet, format: Format, address: Address, arrived: Moment) -> None:  # noqa: A002 - what RTP calls it
         self.ssrc = packet.ssrc
         self.address = address
         self.sequence = Sequence(packet.seq)

@@ -169,7 +169,7 @@ class Stream:
             return
         self._calls.goes_on(call, at=arrived)
         party = self._calls.party(call, carrier.forms.get(pressed.track) or Format(HEARD), at=arrived)
-        call.call.emit(Dtmf(at=arrived, party=party, button=pressed.button))  # type: ignore[arg-type]
+        call.call.emit(Dtmf(at=arrived, party=party, button=pressed.button))  # type: ignore[arg-type]  # one of BUTTONS
 
     def _tell(self, said: PickedUp | Pausing, arrived: Instant) -> None:
         """What happens to the call as a whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from fskit import drive
+from fskit import drive, events
 
 from vcond.call import events as ev
 from vcond.sdk.contract import Disposition
@@ -162,6 +162,16 @@ def test_channel_variables_that_are_asked_for_are_kept(form):
     assert kept["variable.sip_from_user"] == "1001"
     assert kept["variable.endpoint_disposition"] == "ANSWER"
     assert len(kept) == 3
+
+
+def test_what_a_variable_says_of_consent_is_of_the_party_of_its_channel(monkeypatch):
+    recorded = events("basic.json")
+    callee = drive("basic.json").call.state.parties[1].key
+    for event in recorded:
+        event.variables = {"VCOND_CONSENT": "asked"} if event.leg == callee else {}
+    monkeypatch.setattr("fskit.events", lambda *_: recorded)
+    (said,) = drive("basic.json").call.state.consents.said
+    assert (said.party, said.state, said.how) == (1, "asked", "variable")
 
 
 @pytest.mark.parametrize("form", ["json", "plain"])

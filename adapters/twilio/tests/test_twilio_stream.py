@@ -121,6 +121,14 @@ async def test_a_start_opens_the_call_and_names_who_is_in_it(bench):
 
 
 @virtual
+async def test_a_parameter_says_that_a_party_agreed(bench):
+    b = bench()
+    b.started(parameters={"vcond_consent": "granted; party=1"})
+    (said,) = b.call.state.consents.said
+    assert (said.party, said.state, said.how) == (1, "granted", "variable")
+
+
+@virtual
 async def test_of_a_call_that_twilio_placed_the_inbound_track_is_the_callee(bench):
     b = bench()
     b.started(parameters={"from": "+15550100", "to": "+15550199", "direction": "outbound-api"})

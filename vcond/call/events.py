@@ -17,7 +17,7 @@ import msgspec
 
 from vcond.base.time import Instant
 from vcond.call.causes import Cause, Disposition
-from vcond.policy.consent import PURPOSES, Purpose, Terms
+from vcond.policy.consent import PURPOSES, Purpose, Said, Terms
 
 Direction = Literal["inbound", "outbound", "internal", "unknown"]
 """As the company that runs the PBX sees the call."""
@@ -284,7 +284,7 @@ class Consent(Event, frozen=True, tag=True):
     """A party was asked, agreed, refused, or took back what it had agreed to; ``at`` is when it did."""
 
     party: int
-    state: Literal["asked", "granted", "denied", "withdrawn"]
+    state: Said
     how: How = "other"
     evidence: dict[str, str] = {}
     """What proves it: ``announcement``, ``sha256``, ``text``, ``system``. Bounded, see ``vcond.policy.consent``; what is

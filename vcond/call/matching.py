@@ -35,6 +35,15 @@ def matches(match: Match, call: Call) -> bool:
     return all(_any(pattern, _said(call, name)) for name, pattern in match.attributes.items())
 
 
+def unreachable(rules: Sequence[Match]) -> tuple[int, int] | None:
+    """Of rules of which the first counts: one that no call comes to, and the one before that takes them all; by their places."""
+    for later, match in enumerate(rules):
+        for earlier in range(later):
+            if rules[earlier] in (Match(), match):
+                return later, earlier
+    return None
+
+
 def _dialled(call: Call) -> Sequence[str]:
     """What the caller dialled, as the PBX says; where it does not, the numbers of whoever is not the caller."""
     said = [fact.value for fact in call.facts if fact.name == DIALLED]

@@ -9,18 +9,12 @@ it, it is the one whose channel says so, else the caller. What is not known is e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from vcond.base.time import Instant
 from vcond.call import events as ev
-from vcond.policy.consent import PURPOSES, REFUSED, bounded
+from vcond.policy.consent import PURPOSES, REFUSED, SAID, bounded
 
-_STATES: Final[tuple[Literal["asked", "granted", "denied", "withdrawn"], ...]] = (
-    "asked",
-    "granted",
-    "denied",
-    "withdrawn",
-)
 _HOW: Final[dict[str, ev.How]] = {
     "sip_header": "header",
     "siprec": "metadata",
@@ -59,7 +53,7 @@ def consents_of(
         (one for one in get_args(ev.How) if one == told.get("how")), _HOW.get(name.split(".", maxsplit=1)[0], "other")
     )
     told.pop("how", None)
-    state = next((one for one in _STATES if one == word.casefold()), None)
+    state = next((one for one in SAID if one == word.casefold()), None)
     whose = list(parties) if named == "all" else [int(named) if named.isdecimal() else party or 0]
     if state is None or (named and named != "all" and not named.isdecimal()) or not set(whose) <= set(parties):
         return None

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from vcond.call.matching import Match
+from vcond.call.matching import Match, unreachable
 from vcond.config.host import machine_name
 from vcond.delivery.config import OutboxConfig
-from vcond.policy.consent import Terms, check_terms, unreachable
+from vcond.policy.consent import Terms, check_terms
 from vcond.records.config import Keep, RecordsConfig
 from vcond.redaction.config import RedactionConfig
 from vcond.speech.config import SpeechConfig
@@ -233,5 +233,5 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that no call comes to."""
-        if found := unreachable([rule.match for rule in self.policy], Match()):
+        if found := unreachable([rule.match for rule in self.policy]):
             raise ValueError(f"policy[{found[0]}].match: no call comes to it: policy[{found[1]}] takes them all")

@@ -23,10 +23,12 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-State = Literal["unknown", "asked", "granted", "denied", "withdrawn"]
+Said = Literal["asked", "granted", "denied", "withdrawn"]
+State = Literal["unknown", Said]
 Purpose = Literal["recording", "transcription", "analysis"]
 """draft-howe-vcon-lawful-basis-02, section 4.2, names these among its examples; there is no registry."""
 Key = Literal["", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
+SAID: Final[tuple[Said, ...]] = get_args(Said)
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 REFUSED: Final = frozenset({"denied", "withdrawn"})
 
@@ -175,12 +177,3 @@ def by_words(terms: Terms | None, text: str, language: str) -> Literal["granted"
 def _plain(text: str) -> str:
     """Words apart by one space, without case and punctuation."""
     return _BETWEEN.sub(" ", text.casefold()).strip()
-
-
-def unreachable(matches: Sequence[object], everything: object) -> tuple[int, int] | None:
-    """A rule that no call comes to, and the one before it that takes them all: by their places."""
-    for later, match in enumerate(matches):
-        for earlier in range(later):
-            if matches[earlier] in (everything, match):
-                return later, earlier
-    return None

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.capture.live_call import CapturedCall
-from vcond.policy.consent import PURPOSES, check_evidence
+from vcond.policy.consent import PURPOSES, SAID, check_evidence
 from vcond.publish.summary import summary
 
-STATES: Final = ("asked", "granted", "denied", "withdrawn")
 T = TypeVar("T")
 
 
@@ -35,7 +34,7 @@ class ConsentDoor:
             "t": "Consent",
             "at": self._now(),
             "party": party,
-            "state": _one_of("state", query.get("state", ""), STATES),
+            "state": _one_of("state", query.get("state", ""), SAID),
             "how": _one_of("how", query.get("how", "operator"), get_args(ev.How)),
             "evidence": _evidence(query.get("evidence", "")),
             "purposes": tuple(_one_of("purposes", one, PURPOSES) for one in purposes),

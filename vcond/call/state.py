@@ -282,10 +282,8 @@ def _transferred(call: Call, e: ev.Transferred) -> bool:
 
 def _merged(call: Call, e: ev.Merged) -> bool:
     call.merged.append(e.call)
-    ours, call.pauses = (
-        call.pauses,
-        [],
-    )  # its pauses begin and end by themselves, and ours go on; its rule is for its parties
+    # Its pauses begin and end by themselves, and ours go on; its rule is for its parties.
+    ours, call.pauses = call.pauses, []
     consents, call.consents = call.consents, Consents()
     for plain in e.events:
         try:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from vcond.call import events as ev
 from vcond.capture.live_call import CapturedCall
-from vcond.capture.no_journal import NoJournal
+from vcond.capture.no_journal import forgotten
 from vcond.capture.registry import CallRegistry
 from vcond.policy.pausing import OPERATOR
-
-WHY = "it was forgotten"
 
 
 def forget(registry: CallRegistry, uuid: str) -> tuple[str, str] | None:
@@ -27,7 +25,7 @@ def forget(registry: CallRegistry, uuid: str) -> tuple[str, str] | None:
 def _forget(call: CapturedCall) -> None:
     """Its adapter goes on telling a call that remembers nothing, and shows nothing. Its journal is not ours to remove."""
     call.emit(ev.RecordingPaused(at=call.now(), by=OPERATOR.by, reason="forgotten"))  # nobody is listened to
-    call.journal = NoJournal(WHY, "forgotten")
+    call.journal = forgotten()
     call.sealed = True
     call.sources = []
     state = call.state

@@ -45,5 +45,10 @@ class NoJournal:
         """Forget these, too."""
 
 
+def forgotten() -> NoJournal:
+    """For a call of which nothing is to be kept any more."""
+    return NoJournal("it was forgotten", "forgotten")
+
+
 CallStore = CallJournal | NoJournal
 """Where a live call is written."""

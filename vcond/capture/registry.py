@@ -20,7 +20,7 @@ from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CapturedTrack
-from vcond.capture.no_journal import CallStore, NoJournal
+from vcond.capture.no_journal import CallStore, NoJournal, forgotten
 from vcond.capture.pressure import PressureWatch
 from vcond.capture.recovery import CatchingUp, Recovery, keep_pauses, too_old
 from vcond.config.schema import DaemonConfig
@@ -264,7 +264,7 @@ def _journal(registry: CallRegistry, opened: ev.CallOpened) -> CallStore:
         log.error("call not recorded", call=opened.call, error=why, hint=short.hint)
         return NoJournal(why, short.resource)
     if registry.forgotten(opened.adapter, opened.key):
-        return NoJournal("it was forgotten", "forgotten")
+        return forgotten()
     try:
         return registry.store.open(opened)
     except StorageError as why:

@@ -34,7 +34,8 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_unit_loads_every_credential_that_a_page_names():
-    pages = [TOP / "README.md", *TOP.glob("docs/*.md"), *TOP.glob("vcond/config/*.toml"), *TOP.glob("adapters/**/*.md")]
+    places = ("README.md", "docs/*.md", "vcond/**/*.toml", "vcond/**/*.md", "adapters/**/*.toml", "adapters/**/*.md")
+    pages = [page for place in places for page in TOP.glob(place)]
     named = {name for page in pages for name in re.findall(r"\$\{credential:([a-z0-9-]+)\}", page.read_text())}
     assert named
     assert named - set(said(UNIT)["LoadCredential"]) == set()

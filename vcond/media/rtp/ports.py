@@ -30,12 +30,12 @@ Moment_co = TypeVar("Moment_co", bound=int, covariant=True)
 
 WORK: Final = 0.1
 """Seconds from one turn of a socket to the next."""
-MANY: Final = 64
-"""So many sockets have their turn half as often: what is done for a turn costs as much as what is done for its packets."""
 TURNS: Final = 10
 """Parts of that, each with its share of the sockets, so that they do not all hold the loop up at once."""
+MANY: Final = 64
+"""So many sockets have their turn half as often: what is done for a turn costs as much as what is done for its packets."""
 MOST: Final = 512
-"""Datagrams that are taken from a socket in one turn; 5 in normal operation."""
+"""Datagrams that are taken from a socket in one turn; 5 or 10 in normal operation."""
 MOST_REPORTS: Final = 16
 """The same of the port for RTCP; one every five seconds in normal operation."""
 BUFFER: Final = 1 << 20
@@ -86,7 +86,7 @@ class _Reader(Generic[Moment]):
         with suppress(OSError):  # nothing is left
             while len(out) < most:
                 datagram, said, _, sender = receive(MAX_DATAGRAM, _SPACE)
-                if sender != source:
+                if sender != source:  # else the same object again, which is told from others at once
                     source = sender
                 came = now
                 if said and said[0][1] == SO_TIMESTAMPNS:

@@ -125,7 +125,7 @@ class PublisherTap:
 
     @property
     def heard(self) -> Instant | None:
-        """When the latest packet came. What waits at the ports is read for it: a tenth of a second, up to then."""
+        """When the latest packet came. What waits at the ports is read for it: two tenths of a second at most, up to then."""
         for socket in self._sockets:
             socket.flush()
         return max(

@@ -121,6 +121,6 @@ def _signed(signer: Signer, now: Callable[[], Instant], body: bytes) -> bytes:
     return bytes(signed(body, signer, now()))
 
 
-def holds(config: Config, now: Callable[[], Instant]) -> Holds:
-    """All legal holds. Raises StorageError."""
-    return Holds(RecordFiles(folder(config) / "holds", Hold, WholeFiles(Files())), now)
+def holds(config: Config, now: Callable[[], Instant], *, ours: bool = True) -> Holds:
+    """All legal holds; ``ours``: as the daemon has them, which alone writes them. Raises StorageError."""
+    return Holds(RecordFiles(folder(config) / "holds", Hold, WholeFiles(Files()), ours=ours), now)

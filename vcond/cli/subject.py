@@ -12,10 +12,10 @@ from vcond.base.errors import RefusedError, StorageError
 from vcond.base.time import Instant, rfc3339
 from vcond.cli.records import Opened
 from vcond.delivery.database import storage_errors
+from vcond.delivery.maintenance import DAY
 from vcond.delivery.outbox_files import SUFFIX
+from vcond.records.holds import Holds
 from vcond.records.subjects import Conversation
-
-DAY = 86_400 * 1_000_000_000
 
 
 def found(opened: Opened, identifier: str) -> list[dict[str, Any]]:
@@ -24,10 +24,11 @@ def found(opened: Opened, identifier: str) -> list[dict[str, Any]]:
         conversations = opened.index.find(identifier)
     except ValueError as why:
         raise RefusedError(f"{identifier[:64]!r}: {why}") from None
-    return [_row(opened, one) for one in conversations]
+    holds = remembered.holds(opened.config, lambda: Instant(time.time_ns()), ours=False)
+    return [_row(opened, holds, one) for one in conversations]
 
 
-def _row(opened: Opened, one: Conversation) -> dict[str, Any]:
+def _row(opened: Opened, holds: Holds, one: Conversation) -> dict[str, Any]:
     rows = [row for row in opened.ledger.rows(vcons=[one.vcon]) if row.get("vcon") == one.vcon]
     made: dict[str, Any] = next((row.get("made", {}) for row in rows if row["event"] == "vcon_created"), {})
     # a basis names its party, and 0 is also "none in particular"
@@ -41,7 +42,7 @@ def _row(opened: Opened, one: Conversation) -> dict[str, Any]:
         "kind": made.get("kind", "original"),
         "parties": list(one.parties),
         "basis": bases,
-        "here": here(opened, one),
+        "here": _here(opened, holds, one),
         "received": [
             {"by": sink, "at": row["at"], "target": row.get("target", ""), "form": row.get("form", ""), "sha512": row.get("sent", row["sha512"]),
              "erased": gone.get(sink, 0) > row["seq"]}
@@ -51,10 +52,10 @@ def _row(opened: Opened, one: Conversation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def here(opened: Opened, one: Conversation) -> list[dict[str, str]]:
+def _here(opened: Opened, holds: Holds, one: Conversation) -> list[dict[str, str]]:
     """Where it is on this machine, and when it goes from there."""
     state = Path(opened.config.vcond.state_dir)
-    held = remembered.holds(opened.config, lambda: Instant(time.time_ns())).on(one.call)
+    held = holds.on(one.call)
     until = f"legal hold: {held.reason}" if held else ""
     after = "when every sink has the vCon"
     places = []

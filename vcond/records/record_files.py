@@ -1,4 +1,4 @@
-"""Small files of one kind in one folder, each there completely or not at all: holds, forgettings, receipts."""
+"""Small files of one kind in one folder, each there completely or not at all: holds, forgettings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 class RecordFiles(Generic[T]):
     """``<name>.json`` in a folder. Blocks and raises OSError; one may be used from any thread."""
 
-    def __init__(self, folder: Path, kind: type[T], files: WholeFiles) -> None:
-        """``folder`` is made with the first file."""
-        self.folder, self._kind, self._files = folder, kind, files
+    def __init__(self, folder: Path, kind: type[T], files: WholeFiles, *, ours: bool = True) -> None:
+        """``folder`` is made with the first file. ``ours``: nobody else writes there, so that what a crash left may go."""
+        self.folder, self._kind, self._files, self._ours = folder, kind, files, ours
 
     def read(self) -> tuple[dict[str, T], list[str]]:
         """All of them by name, and the names of those that cannot be read: these are left where they are, loudly."""
@@ -30,7 +30,8 @@ class RecordFiles(Generic[T]):
         damaged: list[str] = []
         if not self.folder.is_dir():
             return found, damaged
-        self._files.clear(self.folder)
+        if self._ours:
+            self._files.clear(self.folder)
         for path in sorted(self.folder.glob("*.json")):
             try:
                 found[path.stem] = msgspec.json.decode(self._files.read(path, LARGEST), type=self._kind)

@@ -17,12 +17,16 @@ from vcond.cli.subject_copy import MANIFEST, bundle, masked
 from vcond.delivery import facts, rows
 from vcond.delivery.database import open_database, transaction
 from vcond.records.database import NAME, open_records
+from vcond.records.holds import Hold
 from vcond.records.identifiers import of_party
 from vcond.records.ledger import Ledger
 from vcond.records.ledger_made import made_of
+from vcond.records.record_files import RecordFiles
 from vcond.records.subjects import SubjectIndex
 from vcond.records.subjects_key import index_key
 from vcond.redaction.sound import Recording, decoded, encoded
+from vcond.storage.files import Files
+from vcond.storage.whole_files import TEMPORARY, WholeFiles
 from vcond.testing.needs import needs
 from vcond.vcon import read, serialize, validate
 
@@ -156,6 +160,19 @@ def test_for_people_and_what_was_erased(config: Path) -> None:
     assert "received: archive, 2025-11-29T12:00:00Z, was erased there again" in told
     assert "here: no more" in told
     assert "basis: consent, granted recording, until 2027-01-01T00:00:00Z" in told
+
+
+def test_a_hold_that_the_daemon_is_writing_is_left_alone(config: Path, tmp_path: Path) -> None:
+    """As root the command could take away what the daemon is about to rename."""
+    folder = tmp_path / "state" / "records" / "holds"
+    writer = RecordFiles(folder, Hold, WholeFiles(Files()))
+    writer.put(FIRST, Hold(FIRST, "case 7", NOON))
+    begun = folder / f".{SECOND}.json{TEMPORARY}"
+    begun.write_bytes(b"{")
+    assert "here: journal; goes legal hold: case 7" in run(config, "name:bob secretive")
+    assert begun.exists()
+    writer.read()
+    assert not begun.exists(), "what a crash left goes when the daemon reads them"
 
 
 def test_nobody_is_told_as_nobody_and_nonsense_as_nonsense(config: Path) -> None:

@@ -299,6 +299,8 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget a conversation for good, here and at every sink, and print what became of it. Exit 1 when not all of it is gone."""
+    if give_up and not call:
+        raise typer.BadParameter("must be given with --give-up", param_hint="CALL")
     from vcond.cli import forget as asked
     from vcond.cli.admin_client import ask
 
@@ -329,6 +331,8 @@ def legal_hold(
     as_json: Json = False,
 ) -> None:
     """Keep all that there is of a call, whatever retention or a request to forget says; without CALL: list the holds."""
+    if not call and (reason or until or release):
+        raise typer.BadParameter("must be given to hold or release one", param_hint="CALL")
     from vcond.cli import holds
 
     rows = holds.legal_hold(load_daemon(config).admin_socket, call, reason, until, release=release)
@@ -351,6 +355,8 @@ def subject(
     as_json: Json = False,
 ) -> None:
     """List every vCon that somebody is in: where it is, who received it, on what basis, when it goes. Exit 1 when there is none."""
+    if mask_others and export is None:
+        raise typer.BadParameter("is for a copy: --export names its folder", param_hint="--mask-others")
     from vcond.cli import subject as one
     from vcond.cli.records import records
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +11,10 @@ from vcond.cli.options import DEFAULT, ConfigFile, load_daemon
 from vcond.cli.output import Json, show
 
 retention_app = typer.Typer(help="How long what there is of calls stays: [[retention]].", no_args_is_help=True)
+
+
+SHOWN = 1000
+"""Lines of a plan; as JSON all of it is shown."""
 
 
 @retention_app.command("plan")
@@ -20,7 +25,17 @@ def retention_plan(
 ) -> None:
     """Show what the next sweep removes, and from where; nothing is changed."""
     from vcond.cli.admin_client import ask
-    from vcond.cli.forget import plan_lines
 
     rows = ask(load_daemon(config).admin_socket, "retention", days=str(days))
     show(rows, as_json, plan_lines(rows))
+
+
+def plan_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What retention would have go, for people."""
+    if not rows:
+        yield "nothing is due"
+    for row in rows[:SHOWN]:
+        held = "  ON LEGAL HOLD: stays" if row["held"] else ""
+        yield f"{row['due']}  {row['place']:<20} {row['vcon']}  {row['why']}{held}"
+    if len(rows) > SHOWN:
+        yield f"... and {len(rows) - SHOWN} more"

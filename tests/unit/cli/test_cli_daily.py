@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from vcond.base.errors import AmbiguousError, ConfigError, RefusedError
 from vcond.capture.live_feed import LiveFeed
 from vcond.cli import journals, render
 from vcond.cli.admin_client import NoAccessError, ask
+from vcond.cli.app import app
 from vcond.cli.check import _disk, _limited
 from vcond.cli.vcons import summary as of_file
 from vcond.config import Config, DaemonConfig, load_daemon
@@ -179,3 +181,18 @@ def test_a_state_folder_that_nobody_may_look_into_is_a_finding(tmp_path: Path, m
     (found,) = _disk(Config(vcond=DaemonConfig(state_dir=str(tmp_path / "none"))))
     assert (found.level, found.what) == ("error", "vcond.state_dir")
     assert "runuser -u vcond" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["forget", "--give-up", "sinks.a"], "must be given with --give-up"),
+        (["legal-hold", "--reason", "case 7"], "must be given to hold or release one"),
+        (["legal-hold", "--release"], "must be given to hold or release one"),
+        (["subject", "tel:+12125550143", "--mask-others"], "is for a copy"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(config: Path, words: list[str], said: str):
+    result = CliRunner().invoke(app, [*words, "-c", str(config)])
+    assert result.exit_code == 2
+    assert said in result.output

@@ -327,7 +327,7 @@ def test_what_operators_read(tmp_path: Path):
     row = {"receipt": "r", "state": "open", "conversations": [{"call": "c"}], "places": [place]}
     told = "\n".join(lines(json.loads(json.dumps(row))))
     assert "sinks.a              pending: unreachable; tried again 2026-11-30T10:00:00Z" in told
-    assert "--give-up" in told
+    assert "vcond forget r --give-up PLACE" in told
 
 
 async def test_the_ledger_keeps_that_it_was_and_nobody_who_was_in_it(tmp_path: Path):

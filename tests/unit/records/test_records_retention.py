@@ -13,7 +13,7 @@ from vcond.app import retention as of_configuration
 from vcond.base.errors import ConfigError
 from vcond.base.time import SECOND
 from vcond.capture.clock import SteadyClock
-from vcond.cli.forget import plan_lines
+from vcond.cli.retention import plan_lines
 from vcond.records.retention import DAY, Keep, Kept, due
 from vcond.sdk.contract import Cause
 from vcond.sdk.sink import Retry

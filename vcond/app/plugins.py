@@ -248,6 +248,15 @@ def sealer(config: SealConfig, form: str, clock: Callable[[], Instant]) -> Calla
     return seal
 
 
+def signs(config: SealConfig, clock: Callable[[], Instant]) -> Callable[[bytes], bytes] | None:
+    """Signs anything as vCons are signed; None where ``[seal]`` has no key. Raises ConfigError, as what it returns does."""
+    if not (config.key and config.certificates):
+        return None
+    signer = load_seal(config)
+    check_signer(signer, clock())
+    return lambda body: bytes(signed(body, signer, clock()))
+
+
 def load_seal(config: SealConfig) -> Signer:
     """The signer of ``[seal]``. Raises ConfigError."""
     if not config.key or not config.certificates:

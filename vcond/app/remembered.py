@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from vcond import __version__
-from vcond.app import plugins
 from vcond.app.forgetting import Parts, places
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import Instant
@@ -23,9 +21,6 @@ from vcond.records.record_files import RecordFiles
 from vcond.records.tombstones import Tombstones
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
-from vcond.vcon.sealing.keys import Signer
-from vcond.vcon.sealing.keys import check as check_signer
-from vcond.vcon.sealing.sign import signed
 
 log = structlog.get_logger()
 
@@ -100,13 +95,8 @@ def forgetter(config: Config, daemon: Parts, now: Callable[[], Instant], receipt
     )
 
 
-def receipts(config: Config, now: Callable[[], Instant]) -> Receipts:
-    """Signed as vCons are, where a key is configured. Raises ConfigError."""
-    sign = None
-    if config.seal.key and config.seal.certificates:
-        signer = plugins.load_seal(config.seal)
-        check_signer(signer, now())
-        sign = partial(_signed, signer, now)
+def receipts(config: Config, now: Callable[[], Instant], sign: Callable[[bytes], bytes] | None) -> Receipts:
+    """Signed as vCons are, where a key is configured: by ``sign``."""
     return Receipts(
         folder(config) / "receipts",
         WholeFiles(Files()),
@@ -115,10 +105,6 @@ def receipts(config: Config, now: Callable[[], Instant]) -> Receipts:
         sign=sign,
         now=now,
     )
-
-
-def _signed(signer: Signer, now: Callable[[], Instant], body: bytes) -> bytes:
-    return bytes(signed(body, signer, now()))
 
 
 def holds(config: Config, now: Callable[[], Instant], *, ours: bool = True) -> Holds:

@@ -22,6 +22,7 @@ from vcond.delivery import Outbox
 from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.records.holds import Holds
+from vcond.records.ledger_made import bases_of
 from vcond.records.ledger_service import Records
 from vcond.records.retention import Retention
 from vcond.storage.names import is_uuid
@@ -62,20 +63,16 @@ def check(config: Config) -> None:
 def facts(rules: Sequence[RetentionRule], call: Call, document: Document) -> dict[str, str]:
     """What the outbox keeps of a vCon for it: the first rule that its call matches, and when its first lawful basis ends."""
     rule = next((one.name for one in rules if matches(one.match, call)), "")
-    ends = list(map(_ends, document.get("attachments", ())))
-    expires = min((one for one in ends if one is not None), default=None)
+    ends = [one for basis in bases_of(document) if (one := _moment(basis.expiration)) is not None]
+    expires = min(ends, default=None)
     found = {"keep": rule, "expires": "" if expires is None else rfc3339(expires)}
     return {name: value for name, value in found.items() if value}
 
 
-def _ends(attachment: object) -> Instant | None:
-    """Of a lawful basis: draft-howe-vcon-lawful-basis-02, section 4.2."""
-    if not isinstance(attachment, dict) or attachment.get("purpose") != "lawful_basis":
-        return None
-    body = attachment.get("body")
-    ends = body.get("expiration") if isinstance(body, dict) else None
+def _moment(text: str | None) -> Instant | None:
+    """A date that cannot be read ends nothing."""
     with suppress(ValueError):
-        return parse_rfc3339(ends) if isinstance(ends, str) else None
+        return None if text is None else parse_rfc3339(text)
     return None
 
 

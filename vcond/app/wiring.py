@@ -36,6 +36,7 @@ from vcond.publish.revisions import Revision
 from vcond.publish.squeezer import Squeezer
 from vcond.publish.telling import Findings
 from vcond.publish.traces import Traces
+from vcond.records.heads import Sign
 from vcond.records.holds import Hold
 from vcond.records.ledger_made import made_of
 from vcond.records.ledger_service import Records
@@ -52,7 +53,6 @@ from vcond.speech.multi_model import Speeches, speech_of
 from vcond.speech.routes import Routes
 from vcond.storage.files import Files
 from vcond.vcon import Document
-from vcond.vcon.sealing.sign import signed
 
 logger = structlog.get_logger()
 
@@ -108,7 +108,9 @@ class Parts:
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
         token = ingress_token(self.config.web, state_dir, files)
-        self.records = self._records(state_dir, sinks)
+        with naming_files(loaded.origin):
+            sign = plugins.signs(self.config.seal, clock.now)
+        self.records = self._records(state_dir, sinks, sign)
         self.store = Store(state_dir / "journal", files=files)
         self.finisher = Finisher(
             self.config.record,
@@ -152,8 +154,7 @@ class Parts:
         self.old_journals = OldJournals(self)
         self.conversations = Conversations(self.registry, self.store, self.outbox, self.records)
         self.elsewhere = partial(forgetting.elsewhere, self.outbox)
-        with naming_files(loaded.origin):
-            self.receipts = remembered.receipts(self.config, clock.now)
+        self.receipts = remembered.receipts(self.config, clock.now, sign)
         self.forgetter = remembered.forgetter(self.config, self, clock.now, self.receipts)
         self.retention = retention.retention(self)
         self.status = Status(self)
@@ -229,9 +230,7 @@ class Parts:
                 error=str(why), hint="free space on the disk of the records",
             )  # fmt: skip
 
-    def _records(self, state_dir: Path, sinks: Sequence[FormedSink]) -> Records:
-        seal = self.config.seal
-        signer = plugins.load_seal(seal) if seal.key and seal.certificates else None
+    def _records(self, state_dir: Path, sinks: Sequence[FormedSink], sign: Sign | None) -> Records:
         return Records(
             state_dir,
             self.config.records,
@@ -239,7 +238,7 @@ class Parts:
             domain=self.config.record.sip_domain,
             forms={sink.name: sink.form for sink in sinks},
             now=self.clock.now,
-            sign=None if signer is None else lambda head: bytes(signed(head, signer, self.clock.now())),
+            sign=sign,
         )
 
     async def _note(self, call: Call, revision: Revision, document: Document) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vcond.app.plugins import pem
 from vcond.base.errors import OperatorError, PeerError, StorageError
-from vcond.base.time import Instant, parse_rfc3339
+from vcond.base.time import SECOND, Instant, parse_rfc3339
 from vcond.cli.records import records
 from vcond.cli.vcons import inside, load_vcon
 from vcond.records.ledger_made import bases_of, made_of
@@ -18,7 +18,7 @@ from vcond.vcon import Document
 from vcond.vcon.sealing.keys import load_trust
 from vcond.vcon.sealing.verify import open_signed
 
-SKEW = 300 * 1_000_000_000
+SKEW = 300 * SECOND
 """Clocks may differ by so much (draft-howe-vcon-lawful-basis-02 section 5)."""
 
 

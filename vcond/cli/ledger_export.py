@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vcond.app.plugins import load_seal, pem
+from vcond.app.plugins import pem, signs
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import Instant
 from vcond.cli.records import Opened, not_told, records
@@ -17,16 +17,13 @@ from vcond.records import chain, heads
 from vcond.records.chain import End, Fault
 from vcond.records.heads import Heads
 from vcond.vcon.sealing.keys import load_trust
-from vcond.vcon.sealing.sign import signed
 from vcond.vcon.sealing.verify import open_signed
-
-SECOND = 1_000_000_000
 
 
 def export_to(opened: Opened, path: Path) -> int:
     """All rows, a line each, and a head, signed where ``[seal]`` has a key; how many rows. Raises OperatorError."""
-    seal, now = opened.config.seal, Instant(time.time_ns())
-    signer = load_seal(seal) if seal.key and seal.certificates else None
+    now = Instant(time.time_ns())
+    sign = signs(opened.config.seal, lambda: now)
     end = End(0, chain.BEGIN)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -34,7 +31,6 @@ def export_to(opened: Opened, path: Path) -> int:
                 for seq, row, hashed in chain.stored(opened.db):
                     file.write(row.encode() + b"\n")
                     end = End(seq, hashed)
-            sign = None if signer is None else lambda head: bytes(signed(head, signer, now))
             file.write(heads.made(opened.ledger.id, end, now, sign) + b"\n")
     except FileExistsError:
         raise ConfigError(f"{path} is there already: name another file") from None
@@ -58,9 +54,12 @@ def verified(config: Path, other: Path | None, trust: str) -> dict[str, Any]:
             ):
                 sent.add((vcon, sink))
         missing = [one for one in delivered if one not in sent and one not in waiting]
-        lacking = [Fault(0, f"vCon {vcon} was delivered to {sink}, and no row says so") for vcon, sink in missing[:20]]
-        if len(missing) > 20:
-            lacking.append(Fault(0, f"and {len(missing) - 20} more deliveries that no row tells of"))
+        lacking = [
+            Fault(0, f"vCon {vcon} was delivered to {sink}, and no row says so")
+            for vcon, sink in missing[: chain.MOST_FAULTS]
+        ]
+        if len(missing) > chain.MOST_FAULTS:
+            lacking.append(Fault(0, f"and {len(missing) - chain.MOST_FAULTS} more deliveries that no row tells of"))
     return _told(end, count, [*wrong, *faults, *lacking], signed_too=bool(trust))
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from vcond.base.backoff import Backoff
 from vcond.base.errors import StorageError
-from vcond.base.time import SECOND
+from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.records.record_files import RecordFiles
 from vcond.records.tombstones import AS_LONG, Tombstones, of_call
 
@@ -312,21 +312,21 @@ def _due(one: Forgetting, now: int) -> list[Step]:
 _UNKNOWN: Final = "it is not in the configuration: configure it again and restart, or erase it there yourself"
 
 
-def row(one: Forgetting, instant: Callable[[int], str]) -> dict[str, Any]:
-    """For JSON; ``instant`` writes a moment."""
+def row(one: Forgetting) -> dict[str, Any]:
+    """For JSON."""
     return {
         "receipt": one.id,
         "state": one.state,
-        "asked_at": instant(one.asked_at),
-        "ended_at": instant(one.ended_at) if one.ended_at else "",
+        "asked_at": rfc3339(Instant(one.asked_at)),
+        "ended_at": rfc3339(Instant(one.ended_at)) if one.ended_at else "",
         "conversations": [
             {"call": each.call, "vcons": each.vcons, "merged": each.merged} for each in one.conversations
         ],
-        "places": list(_places(one.steps, instant)),
+        "places": list(_places(one.steps)),
     }
 
 
-def _places(steps: Iterable[Step], instant: Callable[[int], str]) -> Iterable[dict[str, Any]]:
+def _places(steps: Iterable[Step]) -> Iterable[dict[str, Any]]:
     for step in steps:
         yield {
             "place": step.place,
@@ -334,6 +334,6 @@ def _places(steps: Iterable[Step], instant: Callable[[int], str]) -> Iterable[di
             "reason": step.reason,
             "left": len(step.left),
             "tries": step.tries,
-            "at": instant(step.at) if step.at else "",
-            "next_try": instant(step.next_at) if step.state == "pending" and step.next_at else "",
+            "at": rfc3339(Instant(step.at)) if step.at else "",
+            "next_try": rfc3339(Instant(step.next_at)) if step.state == "pending" and step.next_at else "",
         }

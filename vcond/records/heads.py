@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from vcond.base.errors import VcondError
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
-from vcond.records.chain import End, Fault
+from vcond.records.chain import MOST_FAULTS, End, Fault
 from vcond.storage.files import Files, put
 from vcond.storage.whole_files import WholeFiles
 
@@ -80,9 +81,7 @@ def made(ledger: str, end: End, at: int, sign: Sign | None = None) -> bytes:
 
 def opened(line: bytes, opens: Opens | None = None) -> Head:
     """A head of a line. Raises ValueError that says what is wrong with it."""
-    import pybase64
-
-    from vcond.base.errors import VcondError
+    import pybase64  # only commands read heads that are signed
 
     try:
         found = msgspec.json.decode(line, type=dict[str, Any])
@@ -112,4 +111,4 @@ def by_rows(heads: list[Head], ledger: str) -> tuple[dict[int, bytes], list[Faul
             )
         elif found.setdefault(head.rows, bytes.fromhex(head.hash)).hex() != head.hash:
             faults.append(Fault(head.rows, f"two heads of row {head.rows} contradict one another: it was rewritten"))
-    return found, faults[:20]
+    return found, faults[:MOST_FAULTS]

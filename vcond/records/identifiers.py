@@ -15,7 +15,9 @@ LONGEST: Final = 512
 NOWHERE: Final = "unknown.invalid"
 """Host of an extension whose domain is not known, as in vCons (RFC 2606)."""
 _NUMBER: Final = re.compile(r"\+?[\d\s\-().\u00a0\u2010-\u2015/]+")
-_SCHEME: Final = re.compile(r"(tel|sips?|mailto|name|uuid):", re.IGNORECASE)
+SCHEMES: Final = "tel|sips?|mailto|name|uuid"
+"""What an identifier begins with, before a colon."""
+_SCHEME: Final = re.compile(rf"({SCHEMES}):", re.IGNORECASE)
 
 
 def normalized(text: str, *, region: str = "", domain: str = "") -> str:
@@ -62,6 +64,11 @@ def of_party(party: Mapping[str, Any], *, region: str = "", domain: str = "") ->
             yield normalized(value if has else f"{kind}:{value}", region=region, domain=domain)
         except ValueError:
             continue
+
+
+def names_somebody(text: str) -> bool:
+    """Whether a text is meant as an identifier of a person, and not as the id of a call: it begins with its kind."""
+    return _SCHEME.match(text) is not None
 
 
 def _number(value: str, region: str, domain: str) -> str:

@@ -96,7 +96,7 @@ class Ledger:
         ``fact`` tells it from all others, so that it may be told again; without it, it is one of its own. ``fields``: those of ``Row``.
         """
         row = Row(at=rfc3339(Instant(at)), event=event, **{key: _short(value) for key, value in fields.items()})
-        named = hashlib.sha256(f"{event}\0{fact}\0{row.vcon}".encode()).digest()[:16] if fact else os.urandom(16)
+        named = _named(event, f"{fact}\0{row.vcon}") if fact else os.urandom(16)
         return self.append([(named, row)]).rows
 
     def follow(self, facts: Sequence[Fact], forms: dict[str, str]) -> chain.End:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from vcond.records.ledger import LONGEST, Basis, Made, Text
 from vcond.vcon import Document
+from vcond.vcon.model import LAWFUL_BASIS
 
 MOST: Final = 64
-"""Of each kind that are looked at."""
+"""Of each kind that a row has."""
 
 
 def made_of(document: Document, *, kind: str = "original", machine: str = "", adapter: str = "") -> Made:
     """As a row of the ledger has it. What others may have written into a vCon is read as far as it makes sense."""
     texts = dict.fromkeys(
         Text(str(one["vendor"])[:LONGEST], _text(one.get("product")))
-        for one in _objects(document.get("analysis"))
+        for one in _objects(document.get("analysis"))[:MOST]
         if one.get("vendor")
     )
-    return Made(kind, machine, adapter, list(texts), list(bases_of(document)))
+    return Made(kind, machine, adapter, list(texts), list(islice(bases_of(document), MOST)))
 
 
 def bases_of(document: Document) -> Iterator[Basis]:
     """Every ``lawful_basis`` (draft-howe-vcon-lawful-basis-02, and as earlier writers have it) with its grants by purpose."""
     for one in _objects(document.get("attachments")):
-        if "lawful_basis" not in {one.get("purpose"), one.get("type")}:
+        if LAWFUL_BASIS not in {one.get("purpose"), one.get("type")}:
             continue
         body = one.get("body")
         if isinstance(body, str):
@@ -37,7 +39,9 @@ def bases_of(document: Document) -> Iterator[Basis]:
                 continue
         if not isinstance(body, dict) or not isinstance(body.get("lawful_basis"), str):
             continue
-        grants = [grant for grant in _objects(body.get("purpose_grants")) if isinstance(grant.get("purpose"), str)]
+        grants = [
+            grant for grant in _objects(body.get("purpose_grants"))[:MOST] if isinstance(grant.get("purpose"), str)
+        ]
         party, ends = one.get("party"), body.get("expiration")
         yield Basis(
             body["lawful_basis"][:LONGEST],
@@ -49,7 +53,7 @@ def bases_of(document: Document) -> Iterator[Basis]:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value[:MOST] if isinstance(one, dict)] if isinstance(value, list) else []
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:

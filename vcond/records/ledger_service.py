@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from vcond.base.errors import OperatorError, StorageError
+from vcond.base.time import SECOND
 from vcond.delivery import facts
 from vcond.delivery.database import is_damage
 from vcond.records import heads
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 
 LOOK: Final = 2.0
 """Seconds between two looks at the outbox's queue."""
-HEAD_EVERY: Final = 3600 * 1_000_000_000
+HEAD_EVERY: Final = 3600 * SECOND
 BATCH: Final = 500
 """Rows written with one sync."""
 
@@ -113,7 +114,7 @@ class Records:
         while found := await outbox.tell("read what the ledger is told", lambda db: facts.waiting(db, BATCH)):
             await self._call(lambda: self._ledger.follow(found, self._forms))
             last = found[-1].n
-            await outbox.tell("drop what the ledger has", lambda db: facts.drop(db, last))  # noqa: B023 - likewise
+            await outbox.tell("drop what the ledger has", lambda db: facts.drop(db, last))  # noqa: B023 - it has run when the loop goes on
         await self._call(self._head)
 
     async def close(self) -> None:

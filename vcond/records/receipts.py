@@ -45,7 +45,7 @@ class Receipts:
             "issuer": self._issuer,
             "software": self._software,
             "issued_at": rfc3339(self._now()),
-            **row(one, lambda at: rfc3339(Instant(at))),
+            **row(one),
         }
         unsigned = "no signing key is configured ([seal] key and certificates)"
         if self._sign is not None:

@@ -64,6 +64,11 @@ class Due(msgspec.Struct, frozen=True):
     sink: str = ""
     seq: int = 0
 
+    @property
+    def where(self) -> str:
+        """The place as operators know it: ``journal``, ``sinks.archive``."""
+        return f"sinks.{self.sink}" if self.sink else self.place
+
 
 class Doing(Protocol):
     """What makes it go. All raise StorageError; all are fine when it is gone already."""
@@ -210,7 +215,7 @@ class Retention:
             if why and why not in self._said:
                 log.error(
                     "retention cannot have something go; each sweep tries again",
-                    place=_name(one),
+                    place=one.where,
                     call=one.call,
                     error=why,
                 )
@@ -261,7 +266,3 @@ class Retention:
                 )  # fmt: skip
         self._seen = now, at
         return at < self._doubt
-
-
-def _name(one: Due) -> str:
-    return f"sinks.{one.sink}" if one.sink else one.place

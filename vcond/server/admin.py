@@ -6,16 +6,17 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from vcond.base.errors import AmbiguousError, ConfigError, OperatorError
 from vcond.base.systemd import passed_socket
+from vcond.server.doors import Door
 
 
 class Watched(Protocol):
@@ -35,8 +36,8 @@ class AdminServer:
         self,
         path: Path,
         *,
-        reads: dict[str, Callable[[dict[str, str]], Awaitable[Any]]],
-        writes: dict[str, Callable[[dict[str, str]], Awaitable[Any]]],
+        reads: dict[str, Door],
+        writes: dict[str, Door],
         live: Watched,
         mount: Callable[[web.Application], None] = lambda _: None,
     ) -> None:
@@ -106,7 +107,7 @@ class AdminServer:
         return response
 
 
-async def _answer(doors: dict[str, Callable[[dict[str, str]], Awaitable[Any]]], request: web.Request) -> web.Response:
+async def _answer(doors: dict[str, Door], request: web.Request) -> web.Response:
     door = doors.get(request.match_info["name"])
     if door is None:
         raise web.HTTPNotFound(text=f"known are: {', '.join(sorted(doors))}\n")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from vcond.base.time import Instant, parse_rfc3339
 from vcond.delivery import Again, Outbox
 from vcond.delivery.model import Stage
-from vcond.server.holds import Door
+from vcond.server.doors import Door, moment
 from vcond.server.holds import Parts as WithHolds
 
 _STAGES: Final[dict[Stage, str]] = {
@@ -52,7 +51,7 @@ class AgainAnswers:
             raise LookupError(f"vCon {uuid} cannot be sent again: it is {_STAGES[stage]}{_NOT_KEPT.get(stage, '')}")
         if uuid is None and "since" not in query:
             raise LookupError("name the vCons to send again: a uuid, or --since")
-        bounds = {name: _moment(name, query[name]) for name in ("since", "until") if name in query}
+        bounds = {name: moment(name, query[name]) for name in ("since", "until") if name in query}
         return {"resent": await self._daemon.outbox.resend(Again(uuid, sink, **bounds))}
 
     async def _erase(self, query: dict[str, str]) -> Any:
@@ -79,11 +78,3 @@ class AgainAnswers:
         if entry is None and uuid is not None:
             raise LookupError(f"this outbox never had a vCon with the uuid {uuid!r}; vcond outbox lists the vCons")
         return "open" if entry is None else entry.stage
-
-
-def _moment(name: str, text: str) -> Instant:
-    """Raises ValueError that says which and how."""
-    try:
-        return parse_rfc3339(text)
-    except ValueError:
-        raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z: {text[:64]!r}") from None

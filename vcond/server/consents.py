@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -13,6 +13,7 @@ from vcond.call import events as ev
 from vcond.capture.live_call import CapturedCall
 from vcond.policy.consent import PURPOSES, SAID, check_evidence
 from vcond.publish.summary import summary
+from vcond.server.doors import Door
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class ConsentDoor:
     def __init__(self, find: Callable[[dict[str, str]], CapturedCall], now: Callable[[], Instant]) -> None:
         """``find`` gives the live call that a query names, or raises LookupError."""
         self._find, self._now = find, now
-        self.writes: dict[str, Callable[[dict[str, str]], Awaitable[Any]]] = {"consent": self._consent}
+        self.writes: dict[str, Door] = {"consent": self._consent}
 
     async def _consent(self, query: dict[str, str]) -> Any:
         """Raises LookupError, and ValueError which names what is wrong; nothing is changed then."""

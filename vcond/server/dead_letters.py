@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from vcond.base.errors import SEVERAL, AmbiguousError
@@ -10,6 +10,7 @@ from vcond.base.time import Instant, rfc3339
 from vcond.delivery import Delivery, Entry, Outbox
 from vcond.delivery.dead_letters import discard
 from vcond.delivery.rows import DISCARDED
+from vcond.server.doors import Door
 
 MOST = 1000
 """vCons that the beginning of an id is looked for in, and dead letters that are listed."""
@@ -20,8 +21,8 @@ class DeadLetters:
 
     def __init__(self, outbox: Outbox, now: Callable[[], int]) -> None:
         self._outbox, self._now = outbox, now
-        self.reads: dict[str, Callable[[dict[str, str]], Awaitable[Any]]] = {"dead": self._dead, "entry": self._entry}
-        self.writes: dict[str, Callable[[dict[str, str]], Awaitable[Any]]] = {"discard": self._discard}
+        self.reads: dict[str, Door] = {"dead": self._dead, "entry": self._entry}
+        self.writes: dict[str, Door] = {"discard": self._discard}
 
     async def _dead(self, _: dict[str, str]) -> Any:
         entries = await self._outbox.list(state="dead", limit=MOST)

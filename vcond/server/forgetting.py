@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -16,18 +16,16 @@ from vcond.base.time import Instant, rfc3339
 from vcond.call.events import PartyInfo
 from vcond.records.forgetting import Forgetter, Forgetting, Named, row
 from vcond.records.holds import Holds
+from vcond.records.identifiers import KINDS, names_somebody
 from vcond.records.ledger_service import Records
 from vcond.records.receipts import Receipts
 from vcond.records.retention import DAY, Retention
 from vcond.records.subjects import SubjectIndex
 from vcond.records.tombstones import of_key
 from vcond.server.conversations import SHORTEST, Conversation, Conversations
-from vcond.server.holds import Door
+from vcond.server.doors import Door
 
 log = structlog.get_logger()
-
-PEOPLE: Final = {"tel", "sip", "sips", "mailto", "name", "uuid"}
-"""What an identifier of a person begins with."""
 
 
 class Parts(Protocol):
@@ -89,11 +87,11 @@ class ForgettingAnswers:
     async def _forget(self, query: dict[str, str]) -> Any:
         """A call that is being forgotten already is tried again at once."""
         wanted = query.get("call", "")
-        if wanted.partition(":")[0].lower() in PEOPLE:
-            return _told(await self.forget(await self._with(wanted)))
+        if names_somebody(wanted):
+            return row(await self.forget(await self._with(wanted)))
         if (known := self._known(wanted)) is not None:
-            return _told(await self._daemon.forgetter.again(known))
-        return _told(await self.forget([await self._daemon.conversations.find(wanted)]))
+            return row(await self._daemon.forgetter.again(known))
+        return row(await self.forget([await self._daemon.conversations.find(wanted)]))
 
     async def _with(self, identifier: str) -> list[Conversation]:
         """Every conversation that somebody is in, also those that have no vCon yet. Raises LookupError, ValueError, StorageError."""
@@ -104,7 +102,7 @@ class ForgettingAnswers:
         def look(party: PartyInfo) -> list[str]:
             return [
                 f"{kind}:{value}"
-                for kind in ("tel", "sip", "mailto", "name", "uuid")
+                for kind in KINDS
                 if (value := getattr(party, kind)) and not value.lower().startswith("anonymous")
             ]
 
@@ -124,7 +122,7 @@ class ForgettingAnswers:
         return [await conversations.of(call) for call in sorted(calls)]
 
     async def _status(self, _: dict[str, str]) -> Any:
-        return [_told(one) for one in self._daemon.forgetter.all()]
+        return [row(one) for one in self._daemon.forgetter.all()]
 
     async def _plan(self, query: dict[str, str]) -> Any:
         """What retention would have go, now or in so many days."""
@@ -133,7 +131,7 @@ class ForgettingAnswers:
         except (ValueError, OverflowError):
             raise ValueError("days must be a number, as in 30") from None
         return [
-            {"place": f"sinks.{one.sink}" if one.sink else one.place, "vcon": one.vcon, "call": one.call, "why": one.why,
+            {"place": one.where, "vcon": one.vcon, "call": one.call, "why": one.why,
              "due": rfc3339(Instant(one.since)), "held": held}
             for one, held in await self._daemon.retention.plan(ahead)
         ]  # fmt: skip
@@ -156,7 +154,7 @@ class ForgettingAnswers:
             open_ones = ", ".join(step.place for step in known.steps if step.state in {"pending", "refused"})
             raise LookupError(f"{place[:64]!r} is not waited for; places that are: {open_ones or 'none'}")
         log.warning("an operator gave up forgetting in one place; the receipt says so", receipt=known.id, place=place)
-        return _told(known)
+        return row(known)
 
     def _being(self, named: Sequence[Named]) -> Forgetting | None:
         """What is being forgotten with all these names."""
@@ -185,7 +183,3 @@ class ForgettingAnswers:
         if len(found) > 1:
             raise AmbiguousError(SEVERAL)
         return found[0] if found else None
-
-
-def _told(one: Forgetting) -> dict[str, Any]:
-    return row(one, lambda at: rfc3339(Instant(at)))

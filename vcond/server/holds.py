@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
 
-from vcond.base.time import Instant, parse_rfc3339, rfc3339
+from vcond.base.time import Instant, rfc3339
 from vcond.records.holds import Hold, Holds
 from vcond.records.ledger_service import Records
 from vcond.server.conversations import Conversations
+from vcond.server.doors import Door, moment
 
 log = structlog.get_logger()
-
-Door = Callable[[dict[str, str]], Awaitable[Any]]
-"""Answers a query."""
 
 
 class Parts(Protocol):
@@ -53,7 +50,7 @@ class HoldAnswers:
         return [self._row(one) for one in self._daemon.holds.all()]
 
     async def _hold(self, query: dict[str, str]) -> Any:
-        until = parse_rfc3339(query["until"]) if "until" in query else 0
+        until = moment("until", query["until"]) if "until" in query else 0
         call = (await self._daemon.conversations.find(query.get("call", ""))).call
         hold = await asyncio.to_thread(self._daemon.holds.put, call, query.get("reason", ""), until)
         await self._daemon.records.tell("held", call=call, vcon=call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ from vcond.publish.telling import row
 from vcond.server.again import AgainAnswers
 from vcond.server.consents import ConsentDoor
 from vcond.server.dead_letters import DeadLetters
+from vcond.server.doors import Door
 from vcond.server.forgetting import ForgettingAnswers
 from vcond.server.forgetting import Parts as Forgets
 from vcond.server.holds import HoldAnswers
@@ -40,7 +41,6 @@ from vcond.speech.multi_model import Speeches
 
 log = structlog.get_logger()
 
-Door = Callable[[dict[str, str]], Awaitable[Any]]
 DOWN_LONG = 300_000_000_000
 """Nanoseconds after which a sink that does not answer keeps the daemon from being ready: a restart is shorter."""
 LONGEST_PAUSE = 86_400

@@ -203,6 +203,8 @@ async def test_what_was_never_here_cannot_be_held(tmp_path: Path):
         uuid = await it.ended()
         with pytest.raises(ValueError, match="over already"):
             await it.write("hold", call=uuid, reason="case 7", until="2020-01-01T00:00:00Z")
+        with pytest.raises(ValueError, match=r"until must be a date with an offset, as in .*: 'Friday'"):
+            await it.write("hold", call=uuid, reason="case 7", until="Friday")
         assert await it.read("holds") == []
 
 

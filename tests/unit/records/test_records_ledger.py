@@ -14,16 +14,19 @@ from uuid import UUID
 import pytest
 import structlog
 
+from vcond.app import retention
 from vcond.base.errors import StorageError
+from vcond.call.state import Call
 from vcond.delivery import facts, rows
 from vcond.delivery.database import open_database, transaction
 from vcond.records import chain, heads, ledger_service
 from vcond.records.config import RecordsConfig
 from vcond.records.database import NAME, open_records
 from vcond.records.ledger import Basis, Ledger, Made, Text
-from vcond.records.ledger_made import made_of
+from vcond.records.ledger_made import MOST, made_of
 from vcond.records.ledger_service import Records
 from vcond.records.subjects import SubjectIndex
+from vcond.vcon import Document
 
 NOON = 1_767_614_400_000_000_000
 ANN = "tel:+12125550143"
@@ -382,6 +385,14 @@ def test_what_others_wrote_into_a_vcon_is_read_as_far_as_it_makes_sense() -> Non
         ],
     }
     assert made_of(strange) == Made(texts=[Text("['x']"), Text("v")], bases=[Basis("contract", 0)])
+
+
+def test_a_row_has_some_of_many_bases_and_the_first_that_ends_counts_wherever_it_stands() -> None:
+    ends = ["2030-01-01T00:00:00Z"] * MOST + ["soon", "2026-12-24T00:00:00Z"]
+    bodies = [{"lawful_basis": "consent", "expiration": one} for one in ends]
+    document: Document = {"attachments": [{"purpose": "lawful_basis", "body": body} for body in bodies]}
+    assert len(made_of(document).bases) == MOST
+    assert retention.facts((), Call(), document) == {"expires": "2026-12-24T00:00:00Z"}
 
 
 def test_a_row_is_json_that_begins_with_its_number(tmp_path: Path) -> None:

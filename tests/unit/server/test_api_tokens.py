@@ -6,6 +6,7 @@ import pytest
 
 from vcond.base.errors import StorageError
 from vcond.server.api import tokens as module
+from vcond.server.api.guard import Who
 from vcond.server.api.tokens import Tokens
 from vcond.storage.files import Files
 
@@ -78,8 +79,8 @@ def test_roles_allow_what_is_theirs_and_admin_everything(tmp_path: Path):
     watch, admin = (tokens.find(tokens.create("a", [role], 1)) for role in ("watch", "admin"))
     assert watch
     assert admin
-    assert [role for role in module.ROLES if watch.allows(role)] == ["watch"]
-    assert all(admin.allows(role) for role in module.ROLES)
+    assert [role for role in module.ROLES if Who("a", watch.all_roles).may(role)] == ["watch"]
+    assert all(Who("a", admin.all_roles).may(role) for role in module.ROLES)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ from vcond.server.api.model import (
     Uuid,
 )
 from vcond.server.api.routes import Asked, Route
-
-Door = Callable[[dict[str, str]], Awaitable[Any]]
+from vcond.server.doors import Door
 
 
 class Doors(Protocol):

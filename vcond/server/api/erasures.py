@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from vcond.records.holds import HeldError
+from vcond.records.identifiers import LONGEST, SCHEMES
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.calls import Doors
 from vcond.server.api.guard import RefusedHere
-from vcond.server.api.model import Erasure, ErasurePlace, Query, Uuid
+from vcond.server.api.model import A_UUID, Erasure, ErasurePlace, Query, Uuid
 from vcond.server.api.routes import Asked, Route
 
-_UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 Whom = Annotated[
     str,
     Meta(
-        pattern=f"^({_UUID}|(tel|sips?|mailto|name|uuid):.+)$",
-        max_length=512,
+        pattern=f"^({A_UUID}|({SCHEMES}):.+)$",
+        max_length=LONGEST,
         description="A call, or one of its vCons, by its whole uuid; or somebody, by tel:, sip:, mailto:, name: or uuid:, whose conversations all go.",
     ),
 ]

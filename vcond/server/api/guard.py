@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import socket
 import struct
@@ -15,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from vcond.base import metrics
-from vcond.server.api.tokens import Role, Token, Tokens
+from vcond.server.api.tokens import Role, Token, Tokens, hash_of
 
 T = TypeVar("T")
 COOKIE: Final = "vcond-session"
@@ -78,7 +77,7 @@ class Guard:
         if scheme.lower() == "bearer":
             if (token := self._tokens.find(text.strip())) is not None:
                 return self._paced(_of(token), token.id)
-        elif (given := request.cookies.get(COOKIE)) and (who := self._sessions.get(_hash(given))) and self.holds(who):
+        elif (given := request.cookies.get(COOKIE)) and (who := self._sessions.get(hash_of(given))) and self.holds(who):
             return self._paced(who, who.token or who.session)
         if wait := self._wait(f"wrong {request.remote}", WRONG_PACE, WRONG_BURST):
             raise RefusedHere(429, "pace", "too many requests without a good token", wait)
@@ -107,12 +106,12 @@ class Guard:
     def link(self, who: Who) -> str:
         """A code that logs a browser in once, soon."""
         code = secrets.token_urlsafe(32)
-        _put(self._links, _hash(code), (who, self._now() + LINK))
+        _put(self._links, hash_of(code), (who, self._now() + LINK))
         return code
 
     def open(self, secret: str) -> str | None:
         """A session for a link's code, which is spent then, or for a token; None when it is neither."""
-        if (found := self._links.pop(_hash(secret), None)) is not None and found[1] > self._now():
+        if (found := self._links.pop(hash_of(secret), None)) is not None and found[1] > self._now():
             who = found[0]
         elif (known := self._tokens.find(secret)) is not None:
             who = _of(known)
@@ -123,13 +122,13 @@ class Guard:
         for old in own[: len(own) - MOST_OF_ONE + 1]:
             del self._sessions[old]
         session = secrets.token_urlsafe(32)
-        key = _hash(session)
+        key = hash_of(session)
         _put(self._sessions, key, msgspec.structs.replace(who, session=key, expires=min(who.expires or ends, ends)))
         return session
 
     def close(self, session: str) -> None:
         """Log a browser out."""
-        self._sessions.pop(_hash(session), None)
+        self._sessions.pop(hash_of(session), None)
 
     def wrong(self, request: web.Request) -> RefusedHere:
         """What to answer to somebody who could not log in."""
@@ -167,8 +166,3 @@ def _put(kept: OrderedDict[str, T], key: str, value: T) -> None:
     kept.move_to_end(key)
     while len(kept) > MOST:
         kept.popitem(last=False)
-
-
-def _hash(secret: str) -> str:
-    """Secrets are looked up by their hash, so that the time of a look-up tells nothing of them."""
-    return hashlib.sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()

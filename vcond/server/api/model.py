@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,7 +10,8 @@ from msgspec import Meta
 from vcond.server.api.tokens import Role
 
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="A uuid, or the beginning of one that no other has.")]
-Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="A vCon's uuid.")]
+A_UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+Uuid = Annotated[str, Meta(pattern=f"^{A_UUID}$", description="A vCon's uuid.")]
 SinkName = Annotated[str, Meta(max_length=128, description="Only for this sink.")]
 Reason = Annotated[str, Meta(max_length=64, description="Kept in the record.")]
 Limit = Annotated[int, Meta(ge=1, le=500, description="So many at most.")]

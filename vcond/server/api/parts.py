@@ -15,13 +15,14 @@ from vcond.config.schema import ApiConfig
 from vcond.delivery import Outbox
 from vcond.server.api.access import AccessRecord, Telling
 from vcond.server.api.app import PREFIX, Api
-from vcond.server.api.calls import Calls, Door, Doors
+from vcond.server.api.calls import Calls, Doors
 from vcond.server.api.erasures import Erasures
 from vcond.server.api.events import Events
 from vcond.server.api.guard import LINK, Guard, Who
 from vcond.server.api.records import Records
 from vcond.server.api.server import ApiServer
 from vcond.server.api.tokens import Tokens, roles_of
+from vcond.server.doors import Door
 from vcond.storage.files import Files
 
 

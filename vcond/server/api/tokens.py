@@ -53,10 +53,6 @@ class Token(msgspec.Struct, frozen=True):
         """What it may."""
         return self.roles + self.later
 
-    def allows(self, role: Role) -> bool:
-        """Whether it may do what a role may."""
-        return role in self.all_roles or "admin" in self.roles
-
 
 def roles_of(names: Sequence[str]) -> tuple[Role, ...]:
     """Raises ValueError when there are none, or others."""
@@ -103,7 +99,7 @@ class Tokens:
             if len(left) >= MOST:
                 raise ValueError(f"there are {MOST} tokens: revoke some first")
             first, later = (tuple(one for one in known if (one in _LATER) is new) for new in (False, True))
-            self._keep(left | {key: Token(key, name, first, _hash(secret), now, now + days * _DAY, later)})
+            self._keep(left | {key: Token(key, name, first, hash_of(secret), now, now + days * _DAY, later)})
         return f"{_MARK}_{key}_{secret}"
 
     def revoke(self, key: str) -> Token:
@@ -125,7 +121,7 @@ class Tokens:
         mark, _, rest = text.partition("_")
         key, _, secret = rest.partition("_")
         token = self.get(key)
-        same = hmac.compare_digest(_hash(secret), token.sha256 if token else _hash(""))
+        same = hmac.compare_digest(hash_of(secret), token.sha256 if token else hash_of(""))
         return token if same and mark == _MARK else None
 
     def list(self) -> list[Token]:
@@ -143,6 +139,7 @@ class Tokens:
         self._tokens = tokens
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """Secrets are looked up by their hash, so that the time of a look-up tells nothing of them."""
     # aiohttp hands on bytes that are no UTF-8 as lone surrogates
     return hashlib.sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()

@@ -88,7 +88,7 @@ def find(parties: int, folder: Path) -> None:
             f"{what}: median {sorted(took)[len(took) // 2] * 1e3:.2f} ms, worst {max(took) * 1e3:.2f} ms of {len(took)}"
         )
     began = time.perf_counter()
-    index.forget(known[7])
+    index.forget_vcon(index.find(known[7])[0].vcon)
     print(f"forgotten in {(time.perf_counter() - began) * 1e3:.1f} ms")
     db.close()
     print(f"{(folder / NAME).stat().st_size / parties:.0f} bytes a party")

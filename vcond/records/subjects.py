@@ -2,7 +2,7 @@
 
 An identifier (``tel:+12125550143``) is found by its HMAC under the index key, and has a random secret. What other places write of
 a person is a ``token``: made of that secret and the vCon's uuid, so that it tells nothing without the secret, and two vCons of
-one person have nothing in common. ``forget`` destroys the secret and every mention: tokens are noise from then on.
+one person have nothing in common. ``forget_vcon`` destroys the secrets of who is in no other vCon: their tokens are noise from then on.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What ``forget`` took out of the index, which is personal data itself."""
+    """What ``forget_vcon`` took out of the index, which is personal data itself."""
 
     identifiers: int
-    conversations: int
+    """Whose secret is destroyed."""
     wiped: bool
     """Whether it is out of the WAL too; False: somebody read meanwhile, call ``vcond.records.database.wiped`` again."""
 
@@ -58,7 +58,7 @@ class SubjectIndex:
         self._region, self._domain = region, domain
 
     def hash(self, identifier: str) -> bytes:
-        """What an identifier is found by, in any of its spellings. A tombstone may keep it: ``forget_hash`` does it again."""
+        """What an identifier is found by, in any of its spellings."""
         name = normalized(identifier, region=self._region, domain=self._domain)
         return hmac.digest(self._key, b"subject\0" + name.encode(), "sha256")[:HASH]
 
@@ -109,38 +109,20 @@ class SubjectIndex:
             row = self._db.execute("SELECT secret FROM subjects WHERE id = ?", (_id(self.hash(identifier)),)).fetchone()
         return self._token(row[0], vcon) if row else None
 
-    def forget(self, identifier: str) -> Forgotten:
-        """Destroy the secret of an identifier and where it is mentioned. Somebody unknown is fine: all counts are 0."""
-        return self.forget_hash(self.hash(identifier))
-
-    def forget_hash(self, hashed: bytes) -> Forgotten:
-        """As ``forget``, by what ``hash`` said: for tombstones, when an old backup has come back."""
-        with storage_errors("forget a subject"):
-            with transaction(self._db):
-                row = (_id(hashed),)
-                if not self._db.execute("SELECT 1 FROM subjects WHERE id = ?", row).fetchone():
-                    return Forgotten(0, 0, wiped=True)
-                in_vcons = self._db.execute(
-                    "SELECT count(DISTINCT conversation) FROM mentions WHERE subject = ?", row
-                ).fetchone()[0]
-                self._db.execute("DELETE FROM mentions WHERE subject = ?", row)
-                self._db.execute("DELETE FROM subjects WHERE id = ?", row)
-            return Forgotten(1, in_vcons, wiped(self._db))
-
     def forget_vcon(self, vcon: str) -> Forgotten:
         """A whole vCon is forgotten: who was in it, and the secrets of those who are in no other one."""
         with storage_errors("forget a vCon"):
             with transaction(self._db):
                 row = self._db.execute("SELECT id FROM conversations WHERE vcon = ?", (UUID(vcon).bytes,)).fetchone()
                 if row is None:
-                    return Forgotten(0, 0, wiped=True)
+                    return Forgotten(0, wiped=True)
                 people = self._db.execute(
                     "SELECT DISTINCT subject FROM mentions WHERE conversation = ?", row
                 ).fetchall()
                 self._db.execute("DELETE FROM mentions WHERE conversation = ?", row)
                 self._db.execute("DELETE FROM conversations WHERE id = ?", row)
                 gone = self._drop_lonely([subject for (subject,) in people])
-            return Forgotten(gone, 1, wiped(self._db))
+            return Forgotten(gone, wiped(self._db))
 
     def those(self, wanted: Callable[[str], bool]) -> list[str]:
         """Of all vCons that it knows the wanted ones."""

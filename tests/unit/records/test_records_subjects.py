@@ -75,21 +75,23 @@ def test_forgetting_leaves_neither_secret_nor_mention_in_any_file(
 ) -> None:
     for number in range(1, 30):
         index.note(uuid(number), uuid(number), [[ANN], [BOB]], number)
+    index.note(uuid(30), uuid(30), [[BOB]], 30)
     token = index.token(ANN, uuid(7))
     (subject,) = db.execute("SELECT subject FROM mentions WHERE party = 0 LIMIT 1").fetchone()
     (secret,) = db.execute("SELECT secret FROM subjects WHERE id = ?", (subject,)).fetchone()
-    assert index.forget("(212) 555-0143") == Forgotten(1, 29, wiped=True)
+    gone = [index.forget_vcon(uuid(number)) for number in range(1, 30)]
+    assert gone == [Forgotten(0, wiped=True)] * 28 + [Forgotten(1, wiped=True)], "with the last vCon that she is in"
     assert index.find(ANN) == []
     assert index.token(ANN, uuid(7)) is None
-    assert len(index.find(BOB)) == 29
+    assert [one.vcon for one in index.find(BOB)] == [uuid(30)]
     for file in tmp_path.iterdir():
         content = file.read_bytes()
         assert secret not in content
         assert subject.to_bytes(8) not in content
     index.note(uuid(7), uuid(7), [[ANN]], 7)
     assert index.token(ANN, uuid(7)) != token, "a secret that was destroyed is not made again"
-    assert index.forget(ANN).conversations == 1
-    assert index.forget(ANN) == Forgotten(0, 0, wiped=True)
+    assert index.forget_vcon(uuid(7)) == Forgotten(1, wiped=True)
+    assert index.forget_vcon(uuid(7)) == Forgotten(0, wiped=True)
 
 
 def test_a_reader_keeps_the_wal_and_it_is_said(db: sqlite3.Connection, index: SubjectIndex, tmp_path: Path) -> None:
@@ -98,25 +100,19 @@ def test_a_reader_keeps_the_wal_and_it_is_said(db: sqlite3.Connection, index: Su
     reader = open_records(tmp_path / NAME)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM subjects").fetchall()
-    assert not index.forget(ANN).wiped
+    assert not index.forget_vcon(uuid(1)).wiped
     reader.execute("COMMIT")
     assert wiped(db)
     reader.close()
 
 
-def test_a_tombstone_forgets_again_by_the_hash(index: SubjectIndex) -> None:
-    index.note(uuid(1), uuid(1), [[ANN]], 5)
-    assert index.forget_hash(index.hash("+1-212-555-0143")).identifiers == 1
-    assert index.find(ANN) == []
-
-
 def test_a_vcon_that_is_forgotten_takes_those_who_are_in_no_other_one(index: SubjectIndex) -> None:
     index.note(uuid(1), uuid(1), [[ANN], [BOB]], 5)
     index.note(uuid(2), uuid(2), [[BOB]], 5)
-    assert index.forget_vcon(uuid(1)) == Forgotten(1, 1, wiped=True)
+    assert index.forget_vcon(uuid(1)) == Forgotten(1, wiped=True)
     assert index.token(ANN, uuid(1)) is None
     assert [one.vcon for one in index.find(BOB)] == [uuid(2)]
-    assert index.forget_vcon(uuid(9)) == Forgotten(0, 0, wiped=True)
+    assert index.forget_vcon(uuid(9)) == Forgotten(0, wiped=True)
     assert index.size() == (1, 1)
 
 

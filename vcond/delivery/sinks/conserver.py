@@ -12,7 +12,6 @@ What its source does, and what running it showed, decides what is done here:
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,10 +22,9 @@ import structlog
 from msgspec import Meta
 from yarl import URL
 
-from vcond.base import tls
 from vcond.base.errors import ConfigError
 from vcond.delivery.sinks.answers import no_conserver, not_taken, wrong_echo
-from vcond.delivery.sinks.http_client import LIMIT, HttpClient, Seconds, header_safe, receiver_url
+from vcond.delivery.sinks.http_client import LIMIT, HttpClient, HttpConfig, Name, Secret, Url, header_safe, receiver_url
 from vcond.delivery.sinks.lists import config_rows
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 from vcond.storage.names import is_uuid
@@ -43,23 +41,23 @@ NOT_FOUND: Final = {"detail": "vCon not found"}
 """What it says of a vCon that neither its redis nor a storage has; of a wrong path it says something else."""
 
 
-class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class ConserverConfig(HttpConfig, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """``[[sinks]]`` with ``type = "conserver"``."""
 
-    url: Annotated[str, Meta(max_length=2048)]
+    url: Url
     """The API's root, such as ``https://conserver.example.com/api``; ``/vcon...`` is added."""
     ingress_lists: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=32)
     ]
     """Which chains get the vCon. Exactly one for ``external-ingress``. Must be lists that a chain reads."""
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "conserver"
+    name: Name = "conserver"
     """What you call it: in the outbox, in the log, as a label of metrics. It stays the same as long as vCons wait for it."""
     mode: Literal["external-ingress", "vcon"] = "external-ingress"
     """``external-ingress``: a key for one list, and a wrong list is refused. ``vcon``: the API token, several lists,
     and a wrong list is accepted by the conserver and its vCons are lost after an hour."""
-    token: Annotated[str, Meta(max_length=4096)] = ""
+    token: Secret = ""
     """The list's key from ``ingress_auth``, or the API token in mode ``vcon``. By reference: ``${credential:NAME}``."""
-    admin_token: Annotated[str, Meta(max_length=4096)] = ""
+    admin_token: Secret = ""
     """The API token: `vcond check` then finds a wrong key and a list that nobody reads, and vCons can be erased and
     looked for. Empty = ``token``."""
     confirm_after: Annotated[float, Meta(ge=0, le=2_678_400)] = 0
@@ -67,20 +65,12 @@ class ConserverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     again. More than its VCON_REDIS_EXPIRY (3600): 7200. Only where one of its storages can be read. 0 = not asked."""
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}$")] = "x-conserver-api-token"
     """Its name for the token's header (CONSERVER_HEADER_NAME)."""
-    connect_timeout: Seconds = 10
-    """Seconds for making the connection."""
-    total_timeout: Seconds = 120
-    """Seconds for one delivery, upload and answer."""
     tls_verify: bool = True
     """Whether the receiver's certificate is checked. Off, anybody between may read tokens and vCons."""
-    ca_file: str = ""
-    """A PEM file of the authority that signed the receiver's certificate; empty = the system's."""
     max_bytes: Annotated[int, Meta(ge=1024)] = 10_000_000
     """What the receiver, and a proxy before it, takes (nginx: 1 MB unless it is told otherwise). Recordings that make a
     vCon larger are left out of it; what is still larger goes to the dead letters. ``record.inline_limit`` may not be
     more. Raise both when every storage behind the conserver takes more: the 10 MB are those of its file storage."""
-    concurrency: Annotated[int, Meta(ge=1, le=32)] = 2
-    """Deliveries at the same time."""
 
     def __repr__(self) -> str:
         """Without the tokens: a configuration may end up in a log line."""
@@ -106,13 +96,9 @@ class ConserverSink:
         self.concurrency = config.concurrency
         self._config = config
         self._base = _base(config)
-        self._client = HttpClient(
-            context=_tls(config),
-            concurrency=config.concurrency,
-            connect_timeout=config.connect_timeout,
-            total_timeout=config.total_timeout,
-            accept="application/json",
-        )
+        if not config.tls_verify:
+            log.warning("this sink's certificate is not verified", sink=config.name, hint="use ca_file instead")
+        self._client = HttpClient(config, f"sinks.{config.name}", accept="application/json", verify=config.tls_verify)
         self.address = f"{self._base.origin()}{self._base.path.rstrip('/').removesuffix('/api')}"
         """Of the conserver, however its root is written."""
         self.max_bytes = config.max_bytes
@@ -257,13 +243,6 @@ def _base(config: ConserverConfig) -> URL:
     if config.confirm_after and config.mode == "external-ingress" and not config.admin_token:
         raise ConfigError("asking what the conserver has needs the API's token", f"{at}.admin_token")
     return url
-
-
-def _tls(config: ConserverConfig) -> ssl.SSLContext | bool:
-    if not config.tls_verify:
-        log.warning("this sink's certificate is not verified", sink=config.name, hint="use ca_file instead")
-        return False
-    return tls.client(config.ca_file, f"sinks.{config.name}.ca_file")
 
 
 def _clocks(headers: Mapping[str, str], now: datetime) -> list[Seen]:

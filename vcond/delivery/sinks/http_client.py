@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ssl
 import zlib
 from collections.abc import Mapping
 from typing import Annotated, Final, NamedTuple
@@ -57,34 +56,16 @@ class HttpClient:
     """Asks one receiver; owns the connections to it. Follows no redirect, keeps no cookie."""
 
     def __init__(
-        self,
-        *,
-        context: ssl.SSLContext | bool,
-        shown: URL | None = None,
-        concurrency: int,
-        connect_timeout: float,
-        total_timeout: float,
-        accept: str = "*/*",
+        self, config: HttpConfig, at: str, *, shown: URL | None = None, accept: str = "*/*", verify: bool = True
     ) -> None:
-        """``context``: as ``vcond.base.tls.client`` makes it; False = certificates are not looked at.
-
-        ``shown``: what of the address may be said, where its path is a secret.
+        """``shown``: what of the address may be said, where its path is a secret. ``verify``: False = certificates are not
+        looked at. Raises ConfigError for the key ``at``.ca_file.
         """
         self._shown = shown
-        self._context, self._limit, self._accept = context, concurrency + 1, accept
-        self._timeout = aiohttp.ClientTimeout(total=total_timeout, connect=connect_timeout)
+        self._context = tls.client(config.ca_file, f"{at}.ca_file") if verify else False
+        self._limit, self._accept = config.concurrency + 1, accept
+        self._timeout = aiohttp.ClientTimeout(total=config.total_timeout, connect=config.connect_timeout)
         self._session: aiohttp.ClientSession | None = None
-
-    @classmethod
-    def of(cls, config: HttpConfig, at: str, shown: URL | None = None) -> HttpClient:
-        """As a section says it. Raises ConfigError for its key ``at``.ca_file."""
-        return cls(
-            context=tls.client(config.ca_file, f"{at}.ca_file"),
-            shown=shown,
-            concurrency=config.concurrency,
-            connect_timeout=config.connect_timeout,
-            total_timeout=config.total_timeout,
-        )
 
     async def ask(
         self, method: str, url: URL, headers: Mapping[str, str], *, body: bytes | None = None, limit: int = LIMIT

@@ -21,7 +21,7 @@ from vcond.delivery.sinks.http_client import (
     header_safe,
     receiver_url,
 )
-from vcond.delivery.sinks.places import PROBE, Places
+from vcond.delivery.sinks.places import OF_URL, PROBE, Places
 from vcond.sdk.sink import MEDIA_TYPE, Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 
 GONE: Final = frozenset({404, 410})
@@ -60,12 +60,12 @@ class HttpPutSink:
         """Raises ConfigError."""
         at = f"sinks.{config.name}"
         self.name, self.concurrency, self.max_bytes = config.name, config.concurrency, config.max_bytes
-        self._places = Places(config.url, f"{at}.url", allowed=r"A-Za-z0-9._~:/%\[\]-")
+        self._places = Places(config.url, f"{at}.url", allowed=OF_URL)
         receiver_url(self._places.of(PROBE), config.name)
         self.address = config.url
         self._headers = _authorization(config, at)
         self._secret = "password" if config.user else "token"
-        self._client = HttpClient.of(config, at)
+        self._client = HttpClient(config, at)
 
     async def deliver(self, record: OutgoingVcon) -> Receipt:
         """PUT it. Raises Retry or Refused."""

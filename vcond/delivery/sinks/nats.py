@@ -27,9 +27,10 @@ from msgspec import Meta
 
 from vcond.base import tls
 from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.delivery.sinks.http_answers import AGAIN
 from vcond.delivery.sinks.http_client import LOCAL, Name, Seconds, Secret
-from vcond.delivery.sinks.nats_answers import AGAIN, not_taken, wrong_streams
-from vcond.delivery.sinks.places import Places
+from vcond.delivery.sinks.nats_answers import not_taken, wrong_streams
+from vcond.delivery.sinks.places import PROBE, Places
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ class NatsSink:
 
     async def _seen(self, client: Client, stream: JetStreamContext) -> list[Seen]:
         config = self._config
-        found = wrong_streams(await stream.stream_info(config.stream), config.stream, self._subjects.of(_ANY))
+        found = wrong_streams(await stream.stream_info(config.stream), config.stream, self._subjects.of(PROBE))
         if config.bucket:
             await stream.object_store(config.bucket)
             return [Seen("ok", f"stream {config.stream} and object store {config.bucket} are there"), *found]
@@ -265,9 +266,6 @@ class NatsSink:
         if client.max_payload < 16 << 20:
             found.append(Seen("warning", f"a message may have {client.max_payload} bytes; larger vCons wait", fix))
         return [Seen("ok", f"stream {config.stream} is there"), *found]
-
-
-_ANY: Final = "00000000-0000-4000-8000-000000000000"
 
 
 def _client() -> Client:

@@ -9,8 +9,6 @@ from vcond.delivery.sinks.answers import certificate
 from vcond.delivery.sinks.http_answers import AGAIN
 from vcond.sdk.sink import Retry, Seen, bounded
 
-__all__ = ["AGAIN", "not_taken", "wrong_streams"]
-
 WINDOW: Final = 3600
 """Seconds of a stream's duplicate window below which an outage makes doubles."""
 _FULL: Final = frozenset({10023, 10077, 10047, 10028, 10113})

@@ -14,13 +14,16 @@ from vcond.storage.names import is_uuid
 FIELDS: Final = ("{uuid}", "{date}")
 PROBE: Final = "00000000-0000-4000-8000-000000000000"
 """A uuid that no vCon has: what is at its place shows the way without touching anything."""
+OF_URL: Final = r"A-Za-z0-9._~:/%\[\]-"
+OF_PATH: Final = "A-Za-z0-9._/=-"
+"""Characters of places besides fields."""
 
 
 class Places:
     """The template of one sink."""
 
     def __init__(self, template: str, at: str, *, allowed: str) -> None:
-        """``allowed``: the characters besides fields, as inside of a regular expression's ``[]``.
+        """``allowed``: ``OF_URL``, ``OF_PATH`` or others, as inside of a regular expression's ``[]``.
 
         Raises ConfigError for the key ``at``.
         """

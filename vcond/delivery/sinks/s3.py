@@ -19,8 +19,8 @@ from msgspec import Meta
 from yarl import URL
 
 from vcond.base.errors import ConfigError
-from vcond.delivery.sinks.http_client import Answer, HttpClient, HttpConfig, Name, Secret, Url, receiver_url
-from vcond.delivery.sinks.places import PROBE, Places
+from vcond.delivery.sinks.http_client import LIMIT, Answer, HttpClient, HttpConfig, Name, Secret, Url, receiver_url
+from vcond.delivery.sinks.places import OF_PATH, PROBE, Places
 from vcond.delivery.sinks.s3_answers import code, not_stored, tags
 from vcond.delivery.sinks.s3_signature import EMPTY, query, signed
 from vcond.sdk.sink import MEDIA_TYPE, Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen
@@ -79,7 +79,7 @@ class S3Sink:
         self.name, self.concurrency = config.name, config.concurrency
         self._config, self._now = config, now
         self._root = receiver_url(config.url.rstrip("/"), config.name)
-        self._places = Places(config.path.lstrip("/"), f"{at}.path", allowed="A-Za-z0-9._/=-")
+        self._places = Places(config.path.lstrip("/"), f"{at}.path", allowed=OF_PATH)
         if bool(config.lock) != bool(config.lock_days):
             raise ConfigError("`lock` and `lock_days` belong together", f"{at}.lock_days")
         if config.kms_key and config.encryption != "aws:kms":
@@ -87,7 +87,7 @@ class S3Sink:
         if not all(33 <= ord(char) < 127 for char in config.secret_key) or not config.secret_key:
             raise ConfigError("is empty, or has a character that no secret of S3 has", f"{at}.secret_key")
         self.address = f"{self._root}/{config.bucket}/{config.path}"
-        self._client = HttpClient.of(config, at)
+        self._client = HttpClient(config, at)
         self._conditions = True
 
     async def deliver(self, record: OutgoingVcon) -> Receipt:
@@ -232,7 +232,7 @@ class S3Sink:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        limit: int = 65_536,
+        limit: int = LIMIT,
     ) -> Answer:
         url, config = self._url(key), self._config
         made = signed(

@@ -19,7 +19,7 @@ from msgspec import Meta
 from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
 from vcond.delivery.sinks.http_answers import AGAIN
 from vcond.delivery.sinks.http_client import Name, Seconds, Secret
-from vcond.delivery.sinks.places import Places
+from vcond.delivery.sinks.places import OF_PATH, Places
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class SftpSink:
             raise ConfigError("either `key` or `password`", f"{at}.key")
         self.name, self.concurrency = config.name, config.concurrency
         self._config = config
-        self._places = Places(config.path.lstrip("/"), f"{at}.path", allowed="A-Za-z0-9._/=-")
+        self._places = Places(config.path.lstrip("/"), f"{at}.path", allowed=OF_PATH)
         self._top = "/" if config.path.startswith("/") else ""
         self.address = f"sftp://{config.host}:{config.port}/{config.path}"
         self._connection: SSHClientConnection | None = None
@@ -153,8 +153,7 @@ class SftpSink:
 
     async def _store(self, path: str, body: bytes) -> None:
         client, asyncssh = await self._connected(), _library()
-        folder, _, name = path.rpartition("/")
-        part = f"{folder}/.{name}.part" if folder else f".{name}.part"
+        folder, part = _part(path)
         if await self._there(client, path, body):
             return
         if folder:
@@ -183,8 +182,7 @@ class SftpSink:
 
     async def _remove(self, path: str) -> None:
         client, asyncssh = await self._connected(), _library()
-        folder, _, name = path.rpartition("/")
-        for each in (path, f"{folder}/.{name}.part" if folder else f".{name}.part"):
+        for each in (path, _part(path)[1]):
             with contextlib.suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
                 await client.remove(each)
 
@@ -235,6 +233,12 @@ def _library() -> Any:
     import asyncssh
 
     return asyncssh
+
+
+def _part(path: str) -> tuple[str, str]:
+    """The folder of a file, and what the file is called there while it is written."""
+    folder, slash, name = path.rpartition("/")
+    return folder, f"{folder}{slash}.{name}.part"
 
 
 async def _text(value: str) -> str:

@@ -20,7 +20,7 @@ from yarl import URL
 from vcond.base.errors import ConfigError
 from vcond.delivery.sinks.http_answers import not_done
 from vcond.delivery.sinks.http_client import HttpClient, HttpConfig, Name, Secret, Url, header_safe, receiver_url
-from vcond.delivery.sinks.places import Places
+from vcond.delivery.sinks.places import OF_URL, PROBE, Places
 from vcond.sdk.sink import Form, OutgoingVcon, Profile, Receipt, Refused, Retry, Seen, bounded
 
 PREFIX: Final = "whsec_"
@@ -67,12 +67,10 @@ class WebhookSink:
         self._shown = self._url.origin()
         self._key = _secret(config.secret, f"{at}.secret")
         self._token = header_safe(config.token, f"{at}.token")
-        self._erase = (
-            Places(config.erase_url, f"{at}.erase_url", allowed=r"A-Za-z0-9._~:/%\[\]-") if config.erase_url else None
-        )
+        self._erase = Places(config.erase_url, f"{at}.erase_url", allowed=OF_URL) if config.erase_url else None
         if self._erase is not None:
-            receiver_url(config.erase_url.replace("{", "").replace("}", ""), config.name, "erase_url")
-        self._client = HttpClient.of(config, at, self._shown)
+            receiver_url(self._erase.of(PROBE), config.name, "erase_url")
+        self._client = HttpClient(config, at, shown=self._shown)
         self._now = now
 
     async def deliver(self, record: OutgoingVcon) -> Receipt:

@@ -33,7 +33,7 @@ from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches
 from vcond.storage.files import Files
 from vcond.storage.key_store import KeyStore
-from vcond.storage.names import is_uuid
+from vcond.storage.names import uuid_in
 
 log = structlog.get_logger()
 
@@ -238,7 +238,7 @@ def _named(folder: Path) -> Iterator[tuple[str, Path]]:
     """What is named after a call or vCon in a folder, finished or not."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
-            if is_uuid(uuid := entry.name.lstrip(".")[:36]):
+            if uuid := uuid_in(entry.name):
                 yield uuid, Path(entry.path)
 
 

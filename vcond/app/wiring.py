@@ -52,6 +52,7 @@ from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches, speech_of
 from vcond.speech.routes import Routes
 from vcond.storage.files import Files
+from vcond.storage.names import uuid_in
 from vcond.vcon import Document
 
 logger = structlog.get_logger()
@@ -273,7 +274,7 @@ class MadeForms:
         folder = self._folder
         try:
             for file in await asyncio.to_thread(lambda: list(folder.iterdir()) if folder.is_dir() else []):
-                entry = await outbox.get(file.name.lstrip(".")[:36])  # one that is being made has a dot before its name
+                entry = await outbox.get(uuid_in(file.name))
                 if entry is None or entry.closed_at:
                     with suppress(FileNotFoundError):  # delivered and cleaned just now
                         await asyncio.to_thread(self._files.delete_one, str(file))

@@ -39,6 +39,11 @@ def rfc3339(at: Instant) -> str:
     return f"{text}.{rest:03d}".rstrip("0") + "Z" if rest else text + "Z"
 
 
+def of_uuid(uuid: str) -> Instant:
+    """The moment in a uuid that carries one: its first 48 bits are milliseconds (RFC 9562 sections 5.7, 5.8)."""
+    return Instant(int(uuid[:8] + uuid[9:13], 16) * MILLI)
+
+
 def parse_rfc3339(text: str) -> Instant:
     """A date with an offset, as an Instant.
 

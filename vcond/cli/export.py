@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vcond.base.errors import RefusedError, StorageError
-from vcond.base.time import MILLI, Instant, parse_rfc3339, rfc3339
+from vcond.base.time import Instant, of_uuid, parse_rfc3339, rfc3339
 from vcond.config import DaemonConfig
 from vcond.delivery.outbox_files import OutboxFiles
 from vcond.storage.files import Files
@@ -28,7 +28,7 @@ def export(
         outbox.files.make_folder(to)
         for folder in (outbox.pending, outbox.kept):
             for name in sorted(outbox.names(folder)[0]) if folder.is_dir() else ():
-                at = _began(name)
+                at = of_uuid(name)
                 if not name.startswith(uuid) or (begin and at < begin) or (end and at >= end):
                     continue
                 target, there = to / outbox.file(name).name, False
@@ -50,11 +50,6 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
         return ["no vCon in the outbox matches: delivery.keep_days sets how long one is kept after every sink has it"]
     new = sum(row["new"] for row in rows)
     return [row["file"] for row in rows if row["new"]] + [f"{new} exported, {len(rows) - new} were there before"]
-
-
-def _began(uuid: str) -> Instant:
-    """When a call began: the first 48 bits of its id are milliseconds (core-04 section 4.1.2)."""
-    return Instant(int(uuid[:8] + uuid[9:13], 16) * MILLI)
 
 
 def _moment(name: str, text: str) -> Instant | None:

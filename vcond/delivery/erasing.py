@@ -10,15 +10,14 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from vcond.delivery import rows
 from vcond.delivery.outbox_files import OutboxFiles
-from vcond.storage.names import is_uuid
+from vcond.storage.names import uuid_in
 
 Changing = Callable[[Callable[[], Any]], Any]
 """Runs what it is given in one transaction."""
-TABLES: Final = ("delivery_confirmations", "delivery_states", "delivery_vcons")
 
 
 def kept(db: sqlite3.Connection, files: OutboxFiles, change: Changing, uuid: str) -> None:
@@ -41,7 +40,7 @@ def everything(db: sqlite3.Connection, files: OutboxFiles, change: Changing, uui
     found = [vcon.seq for uuid in uuids if (vcon := rows.find(db, uuid)) is not None]
 
     def delete() -> None:
-        for table in TABLES:
+        for table in rows.TABLES:
             db.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in found])  # noqa: S608 - no input in it
 
     if found:
@@ -74,15 +73,15 @@ def erase_forgotten(
     of = dict(db.execute(f"SELECT uuid, {rows.CALL} FROM delivery_vcons"))  # noqa: S608 - no input in it
     here = set(of)
     for folder in (files.pending, files.kept, files.aside):
-        here |= {name[:36] for name in (path.name.lstrip(".") for path in _all(folder)) if is_uuid(name[:36])}
-    back = [uuid for uuid in here if of.get(uuid, uuid) not in held and forgotten(uuid)]
+        here |= {uuid_in(path.name) for path in _all(folder)}
+    back = [uuid for uuid in here - {""} if of.get(uuid, uuid) not in held and forgotten(uuid)]
     if back:
         everything(db, files, change, back)
 
 
 def _of(folder: Path, uuids: set[str]) -> Iterator[Path]:
     """Also what is only half written has the name."""
-    return (path for path in _all(folder) if path.name.lstrip(".")[:36] in uuids)
+    return (path for path in _all(folder) if uuid_in(path.name) in uuids)
 
 
 def _all(folder: Path) -> Iterator[Path]:

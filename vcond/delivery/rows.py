@@ -16,6 +16,8 @@ HORIZON: Final = round((MAX_RETRY_AFTER + 60) * 1_000_000_000)
 """No wait is longer. A moment further away was written before the clock was set back: it is now."""
 ANY_SIZE: Final = 2**62
 """Bytes that no vCon has."""
+TABLES: Final = ("delivery_confirmations", "delivery_states", "delivery_vcons")
+"""Those that have rows of a vCon."""
 CALL: Final = "coalesce(json_extract(facts, '$.call'), uuid)"
 """The call of a row of ``delivery_vcons``: a vCon that is not a call's original says it in its facts."""
 REMOVED: Final = "sink-removed"
@@ -217,7 +219,7 @@ def prune(db: sqlite3.Connection, closed_before: int, limit: int) -> None:
         "WHERE closed_at < ?",
         (limit, closed_before),
     ).fetchall()
-    for table in ("delivery_confirmations", "delivery_states", "delivery_vcons"):
+    for table in TABLES:
         db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)  # noqa: S608 - no input in it
 
 

@@ -11,3 +11,9 @@ def is_uuid(name: str) -> bool:
         return str(UUID(name)) == name
     except ValueError:
         return False
+
+
+def uuid_in(name: str) -> str:
+    """The uuid with which the name of a file begins, behind the dot of one that is only half written; "" when it is none."""
+    uuid = name.lstrip(".")[:36]
+    return uuid if is_uuid(uuid) else ""

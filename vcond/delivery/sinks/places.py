@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from vcond.base.errors import ConfigError
+from vcond.base.time import MILLI, of_uuid
 from vcond.sdk.sink import Refused
 from vcond.storage.names import is_uuid
 
@@ -47,10 +48,9 @@ class Places:
 
 def day(uuid: str) -> str:
     """``YYYY/MM/DD`` of a uuid that carries its time (RFC 9562 sections 5.7, 5.8), in UTC, else ``undated``."""
-    value = UUID(uuid)
-    if value.version not in {7, 8}:
+    if UUID(uuid).version not in {7, 8}:
         return "undated"
     try:
-        return datetime.fromtimestamp((value.int >> 80) / 1000, UTC).strftime("%Y/%m/%d")
+        return datetime.fromtimestamp(of_uuid(uuid) // MILLI / 1000, UTC).strftime("%Y/%m/%d")
     except (OverflowError, ValueError):
         return "undated"

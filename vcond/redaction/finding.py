@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -34,11 +34,13 @@ def finders(config: RedactionConfig) -> list[Finder]:
     """Those of the configuration. Raises ConfigError, or MissingExtraError for one that lacks a package."""
     for name in sorted(config.settings.keys() - set(config.finders)):
         raise ConfigError("is for a finder that redaction.finders does not have", f"redaction.settings.{name}")
-    known = BUILT_IN | {point.name: point.value for point in entry_points(group=GROUP)}
+    known: dict[str, set[str]] = {name: {target} for name, target in BUILT_IN.items()}
+    for point in entry_points(group=GROUP):
+        known.setdefault(point.name, set()).add(point.value)
     return [_made(name, config, known) for name in dict.fromkeys(config.finders)]
 
 
-def _made(name: str, config: RedactionConfig, known: Mapping[str, str]) -> Finder:
+def _made(name: str, config: RedactionConfig, known: Mapping[str, Collection[str]]) -> Finder:
     options = FinderOptions(config.languages, config.settings.get(name, {}))
     try:
         made: Finder = _class(name, known)(options)
@@ -60,11 +62,16 @@ def _made(name: str, config: RedactionConfig, known: Mapping[str, str]) -> Finde
     return made
 
 
-def _class(name: str, known: Mapping[str, str]) -> Any:
-    target = known.get(name)
-    if target is None:
+def _class(name: str, known: Mapping[str, Collection[str]]) -> Any:
+    if name not in known:
         there = ", ".join(sorted(known))
         raise ConfigError(f"there is no finder {name!r}; there are: {there}", "redaction.finders")
+    target, *more = sorted(known[name])
+    if more:  # what is found must not hang on which of them is read last
+        several = ", ".join((target, *more))
+        raise ConfigError(
+            f"several packages provide finder {name!r}: {several}; remove all but one of them", "redaction.finders"
+        )
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)

@@ -264,6 +264,16 @@ def test_a_finder_of_another_package_is_found_by_its_entry_point(tmp_path, monke
     assert left(spoken, finders=("badges",), settings={"badges": {"colours": ["green"]}}) == ["my badge is _ _"]
 
 
+def test_a_package_cannot_take_the_name_of_another_finder_unseen(tmp_path, monkeypatch):
+    told = tmp_path / "vcond_less-0.1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: vcond-less\nVersion: 0.1.0\n")
+    (told / "entry_points.txt").write_text(f"[{GROUP}]\ncards = vcond_less:Finder\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"several packages provide finder 'cards': .*, vcond_less:Finder"):
+        finders(RedactionConfig(finders=("cards",)))
+
+
 def test_a_finder_whose_package_is_missing_is_said_so(monkeypatch):
     for target, error in (
         ("nowhere_at_all:Finder", ConfigError),

@@ -1,13 +1,13 @@
 """The suite that every finder of secrets passes, ours and third parties'.
 
 class TestConformance(FinderConformance):
-@pytest.fixture
-def finder(self):
-return AcmeFinder(FinderOptions(settings={...}))
+    @pytest.fixture
+    def finder(self):
+        return AcmeFinder(FinderOptions(settings={...}))
 
-@pytest.fixture
-def conversations(self):
-return said((0, "my badge is blue 17")), said((1, "which badge"), (0, "red 4"))
+    @pytest.fixture
+    def conversations(self):
+        return said((0, "my badge is blue 17")), said((1, "which badge"), (0, "red 4"))
 """
 
 # ruff: noqa: D102 - the name of a test says what it shows

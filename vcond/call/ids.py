@@ -19,7 +19,12 @@ def host_bits(fqhn: str) -> int:
 
 def uuid8(unix_ms: int, rand_a: int, fqhn: str) -> UUID:
     """The uuid for a millisecond (48 bits), 12 random bits and a host name."""
-    value = (unix_ms & (1 << 48) - 1) << 80 | 8 << 76 | (rand_a & 0xFFF) << 64 | 0b10 << 62 | host_bits(fqhn)
+    return of_bits(unix_ms, rand_a, host_bits(fqhn))
+
+
+def of_bits(unix_ms: int, rand_a: int, rest: int) -> UUID:
+    """A uuid of version 8 of a millisecond (48 bits), 12 bits and 62 (RFC 9562 section 5.8)."""
+    value = (unix_ms & (1 << 48) - 1) << 80 | 8 << 76 | (rand_a & 0xFFF) << 64 | 0b10 << 62 | rest & (1 << 62) - 1
     return UUID(int=value)
 
 

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from vcond.base.errors import PeerError, ProtocolError, StorageError
 from vcond.cli.render import clock
-from vcond.vcon import Document, read, validate
+from vcond.vcon import Document, base64url, read, validate
 
 LARGEST = 512 << 20
 DEEPEST = 8
@@ -50,7 +50,7 @@ def _decoded(payload: Any) -> bytes:
     """base64url without padding (RFC 7515 section 2). Raises ValueError."""
     if not isinstance(payload, str):
         raise ValueError("no text")  # noqa: TRY004 - a value from outside, not a mistake of ours
-    return base64.urlsafe_b64decode(payload.encode("ascii") + b"=" * (-len(payload) % 4))
+    return base64url.decoded(payload)
 
 
 def _all_of(document: Document) -> tuple[list[tuple[str, str, str, str]], str]:

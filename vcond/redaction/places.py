@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Final
 
 from vcond.redaction.contract import Secret
-from vcond.redaction.transcribed import LONGEST, Line, Reading
+from vcond.redaction.transcribed import LONGEST, Line, Reading, plain
 
 MARGIN: Final = 0.5
 """Seconds before the first and after the last word. Measured: with 0.25 s a digit was recognised in 1 of 62, with 0.5 in none."""
@@ -59,7 +59,7 @@ class Places:
 
 
 def places(reading: Reading, secrets: Iterable[Secret]) -> Places:
-    """Of all secrets. What names words, keys or turns that the conversation has not is left out."""
+    """Of all secrets, which are of the conversation (``finding.found``)."""
     made = Places()
     for secret in secrets:
         kind = secret.kind if _KIND.fullmatch(secret.kind) else OTHER
@@ -72,17 +72,14 @@ def places(reading: Reading, secrets: Iterable[Secret]) -> Places:
 
 def _turns(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
     for number in secret.turns:
-        if 0 <= number < len(reading.lines):
-            line = reading.lines[number]
-            made.turns.setdefault(number, kind)
-            made.sound.append(_whole(line, kind, secret.certainty))
+        made.turns.setdefault(number, kind)
+        made.sound.append(_whole(reading.lines[number], kind, secret.certainty))
 
 
 def _words(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
     by_turn: dict[int, set[int]] = {}
     for word in secret.words:
-        if 0 <= word.turn < len(reading.lines) and 0 <= word.index < len(reading.lines[word.turn].turn.words):
-            by_turn.setdefault(word.turn, set()).add(word.index)
+        by_turn.setdefault(word.turn, set()).add(word.index)
     for number, indices in by_turn.items():
         line = reading.lines[number]
         kinds = made.words.setdefault(number, {})
@@ -136,10 +133,7 @@ def _keys(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
     """The tones of keys are in the sound too, and platforms tell keys late."""
     digits = ""
     for key in secret.keys:
-        told = reading.moments.get((key.party, key.index))
-        if told is None:
-            continue
-        dialog, down, up = told
+        dialog, down, up = reading.moments[key.party, key.index]
         made.keys.setdefault((key.party, key.index), kind)
         digits += key.digit
         if down < 0:
@@ -156,7 +150,7 @@ def _surface(made: Places, texts: list[str], kind: str) -> None:
     digits = "".join(char for text in texts for char in text if char.isdigit())
     if len(digits) >= FEWEST:
         made.surfaces.setdefault(digits, kind)
-    words = " ".join(re.findall(r"\w+", " ".join(texts).lower()))
+    words = plain(" ".join(texts))
     if len(words) >= LONG and " " in words:
         made.surfaces.setdefault(words, kind)
 

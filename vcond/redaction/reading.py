@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 
@@ -53,11 +54,7 @@ class Read(msgspec.Struct, frozen=True):
 
     def after(self, position: int) -> int:
         """The number of the first part that begins at this position of the text or later."""
-        low, high = 0, len(self.starts)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self.starts[middle] >= position else (middle + 1, high)
-        return low
+        return bisect_left(self.starts, position)
 
 
 def read(conversation: Conversation, languages: Mapping[str, Language], default: Language) -> list[Read]:

@@ -16,11 +16,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from vcond.base.errors import BadMediaError, ProtocolError
+from vcond.call.ids import of_bits
 from vcond.redaction.contract import TELEPHONE, Finder, Secret
 from vcond.redaction.finding import found as secrets_of
 from vcond.redaction.places import Place, Places, cover, merged, places
 from vcond.redaction.sound import decoded, encoded, keep_only, of_channels, take_out
-from vcond.redaction.texts import Masked, Sweep, flat, masked, token, wtf
+from vcond.redaction.texts import Masked, Sweep, flat, masked, wtf
 from vcond.redaction.transcribed import Line, Reading, of_text, read
 from vcond.vcon.building.extensions import used
 from vcond.vcon.model import (
@@ -112,10 +113,7 @@ def own_uuid(original: str, what: str = "redacted") -> str:
     So whoever knows the original knows it, and nothing has to be kept for it. Raises ValueError for what is no uuid.
     """
     digest = int.from_bytes(hashlib.sha256(f"{what}:{UUID(original)}".encode()).digest(), "big")
-    value = (
-        UUID(original).int >> 80 << 80 | 8 << 76 | (digest & 0xFFF) << 64 | 0b10 << 62 | digest >> 16 & (1 << 62) - 1
-    )
-    return str(UUID(int=value))
+    return str(of_bits(UUID(original).int >> 80, digest, digest >> 16))
 
 
 def is_uuid(text: object) -> bool:
@@ -393,6 +391,3 @@ def _redactor(made: Document) -> int:
         return bots[-1]
     made["parties"].append({"name": "vcond", "validation": "none", "type": "bot"})
     return len(made["parties"]) - 1
-
-
-__all__ = ["PURPOSE", "Redacted", "own_uuid", "redact", "token"]

@@ -6,8 +6,6 @@ and notes) does not come back.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,11 +15,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from vcond.base.errors import BadMediaError
-from vcond.vcon.building.audio_forms import OPUS, base64url, flac, opus
+from vcond.vcon import base64url
+from vcond.vcon.building.audio_forms import OPUS, flac, opus
+from vcond.vcon.building.audio_forms import base64url as written
 from vcond.vcon.building.in_memory import in_memory
 from vcond.vcon.building.opus_pieces import SECONDS
 from vcond.vcon.building.wav import CHUNK, Form, read_wav, wav, wav_format
 from vcond.vcon.model import Pcm
+from vcond.vcon.validation.findings import indices
 
 MOST: Final = 1 << 28
 """Samples of all channels: a recording with more is taken out whole."""
@@ -89,8 +90,8 @@ def decoded(item: dict[str, Any]) -> Recording:
     if item.get("encoding") != "base64url" or not isinstance(body, str):
         raise BadMediaError("no recording")
     try:
-        data = base64.b64decode(body.encode("ascii") + b"=" * (-len(body) % 4), b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        data = base64url.decoded(body)
+    except ValueError:
         raise BadMediaError("not base64url") from None
     if data[:4] == b"RIFF":
         try:
@@ -133,7 +134,7 @@ def encoded(made: Recording, told: Callable[[float], None] = lambda _: None) -> 
         kind, parts, whole = "audio/ogg", opus(channels, made.rate, made.kbps), int(made.seconds / SECONDS) + 1
     else:
         kind, parts, whole = "audio/flac", iter([flac(channels, made.rate)]), 1
-    return {"mediatype": kind, "encoding": "base64url", "body": base64url(_counted(parts, told, whole))}
+    return {"mediatype": kind, "encoding": "base64url", "body": written(_counted(parts, told, whole))}
 
 
 def _counted(parts: Iterable[bytes], told: Callable[[float], None], whole: int) -> Iterator[bytes]:
@@ -204,11 +205,5 @@ def loudness(samples: NDArray[np.int16], step: int) -> NDArray[np.float32]:
 def of_channels(parties: object, count: int) -> Sequence[frozenset[int] | None]:
     """Who may be heard in each channel; None = anybody."""
     if isinstance(parties, list) and len(parties) == count > 1:
-        return [_flat(one) for one in parties]
-    return [_flat(parties)] * count if count == 1 else [None] * count
-
-
-def _flat(entry: object) -> frozenset[int] | None:
-    entries = entry if isinstance(entry, list) else [entry]
-    known = [one for one in entries if isinstance(one, int) and not isinstance(one, bool)]
-    return frozenset(known) if known and len(known) == len(entries) else None
+        return [frozenset(indices(one)) or None for one in parties]
+    return [(frozenset(indices(parties)) or None) if count == 1 else None] * count

@@ -181,16 +181,13 @@ class Sweep:
         self._patterns = [
             (pattern(text), token(kind)) for text, kind in sorted(found.surfaces.items(), key=lambda one: -len(one[0]))
         ]
-        self.count = 0
-        """How often something was taken out."""
 
     def text(self, text: str) -> str:
         """One text."""
         if len(text) < LONG and sum(map(str.isdigit, text)) < FEWEST:
             return text  # as most are: words
         for wanted, mask in self._patterns:
-            text, count = wanted.subn(mask, text)
-            self.count += count
+            text = wanted.sub(mask, text)
         return text
 
     def value(self, value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from vcond.base.time import SECOND, parse_rfc3339
 from vcond.redaction.contract import Conversation, KeyPressed, SpokenWord, Turn
 from vcond.vcon.model import WTF, Document
-from vcond.vcon.validation.findings import listed
+from vcond.vcon.validation.findings import indices, listed
 
 NOBODY: Final = -1
 """The party of words of which nobody says whose they are."""
@@ -85,10 +85,7 @@ class Dialogs:
 
     def parties(self, index: int) -> list[int]:
         """Indices of parties, if the dialog names them flat."""
-        value = self.items[index].get("parties")
-        entries = value if isinstance(value, list) else [value]
-        known = [one for one in entries if isinstance(one, int) and not isinstance(one, bool)]
-        return known if len(known) == len(entries) else []
+        return indices(self.items[index].get("parties"))
 
     def named(self, item: Mapping[str, Any]) -> int | None:
         """The one dialog that an analysis names."""

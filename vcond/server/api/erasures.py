@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from vcond.server.api.calls import Doors
 from vcond.server.api.guard import RefusedHere
 from vcond.server.api.model import A_UUID, Erasure, ErasurePlace, Query, Uuid
 from vcond.server.api.routes import Asked, Route
+from vcond.vcon import base64url
 
 Whom = Annotated[
     str,
@@ -58,8 +58,7 @@ class Erasures:
         receipt: dict[str, Any] = await self._doors.reads["receipt"]({"id": id_})
         if "payload" not in receipt:
             return receipt
-        payload: str = receipt["payload"]
-        said: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        said: dict[str, Any] = json.loads(base64url.decoded(receipt["payload"]))
         return said
 
     async def _told(self, asked: Asked) -> Any:

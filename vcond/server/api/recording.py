@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-import pybase64
 import soundfile
 
-from vcond.vcon import Document
+from vcond.vcon import Document, base64url
 
 HEADER: Final = 44
 """Bytes before the samples (RIFF, fmt, data)."""
@@ -50,10 +49,10 @@ class Recording:
             raise LookupError("this dialog has no recording that can be played")
         self.mediatype = FORMS[mediatype]
         try:
-            self.file = pybase64.b64decode(body + "=" * (-len(body) % 4), b"-_", validate=True)
+            self.file = base64url.decoded(body)
             with self._opened() as sound:
                 self.rate, self.channels, self.frames = int(sound.samplerate), int(sound.channels), int(sound.frames)
-        except (ValueError, soundfile.SoundFileError):  # binascii.Error is one of the former
+        except (ValueError, soundfile.SoundFileError):
             raise ValueError("the recording in this dialog cannot be read") from None
         if self.size > LONGEST:
             raise ValueError("the recording is too long for a WAV file: take form=original")

@@ -146,6 +146,13 @@ class Notes:
         return value
 
 
+def indices(value: object) -> list[int]:
+    """A number, or all of an array of numbers; none where anything else is in it."""
+    entries = value if isinstance(value, list) else [value]
+    known = [one for one in entries if isinstance(one, int) and not isinstance(one, bool)]
+    return known if len(known) == len(entries) else []
+
+
 def listed(item: dict[str, Any], name: str) -> list[Any]:
     """An array, or nothing."""
     value = item.get(name)

@@ -37,7 +37,7 @@ ANSWERED = {  # what somebody asked who installed it without knowing it, and the
     "tells the caller": "#telling-people-that-they-are-recorded", "not recorded": "#not-recording-some-calls",
     "may hear": "operations.md#who-may-use-the-commands", "FreePBX": "freepbx.md", "FusionPBX": "fusionpbx.md",
     "own authority": "operations.md#tls", "Several PBXs": "operations.md#several-systems-on-one-vcond",
-    "standby": "#a-second-machine", "Prometheus": "operations.md#alerts-and-a-dashboard", "/readyz": "operations.md#health",
+    "standby": "#a-second-machine", "was somebody in": "ledger.md#who-is-in-which-vcon", "Prometheus": "operations.md#alerts-and-a-dashboard", "/readyz": "operations.md#health",
     "read the log": "operations.md#reading-the-log", "clock": "#time", "Where is the vCon": "#where-is-the-vcon-of-this-call",
     "Docker, SELinux": "#containers-and-selinux", "alert": "troubleshooting.md#alerts-and-what-to-do",
 }  # fmt: skip

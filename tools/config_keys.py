@@ -59,10 +59,8 @@ def sections() -> Iterator[Section]:
             assert isinstance(field.type.item_type, types.StructType)
             yield from _section(f"[[{field.name}]]", field.type.item_type.cls)
         else:
-            many = isinstance(field.type, types.ListType)
-            kind = field.type.item_type if isinstance(field.type, types.ListType) else field.type
-            assert isinstance(kind, types.StructType)
-            yield from _section(f"[[{field.name}]]" if many else f"[{field.name}]", kind.cls)
+            assert isinstance(field.type, types.StructType)
+            yield from _section(f"[{field.name}]", field.type.cls)
 
 
 def plugins(group: str) -> dict[str, type[Any]]:

@@ -48,7 +48,7 @@ def outbox_dead(context: typer.Context, config: OtherConfig = None, as_json: Jso
 
 @outbox_app.command("show")
 def outbox_show(context: typer.Context, uuid: OneVcon, config: OtherConfig = None, as_json: Json = False) -> None:
-    """Show what the ledger knows of one vCon: when it was made, who has it, who refused it and why."""
+    """Show what is known of one vCon's deliveries: when it was made, who has it, who refused it and why."""
     found = _ask(context, config, "entry", uuid=uuid)
     show(found, as_json, render.entry(found))
 

@@ -1,6 +1,6 @@
 """The operator's view of the rows: what is where, and who received what.
 
-A ledger of years must not be read through to find a few: each question has its own statement, and its index.
+Rows of years must not be read through to find a few: each question has its own statement, and its index.
 """
 # ruff: noqa: S608 - every part of a statement is a constant of this file; values are bound
 

@@ -15,7 +15,8 @@ class OutboxConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How long a vCon's file stays after every sink has it, so that it can be sent again; shorter while disk space is low.
     0 = it is removed at once."""
     ledger_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
-    """How long it is remembered who received a vCon (about 420 bytes each) after its file is gone. 0 = for ever."""
+    """How long the outbox remembers a vCon's deliveries (about 420 bytes each) after its file is gone. 0 = for ever. The
+    ledger of who received what stays in any case."""
     backoff_min: Annotated[float, Meta(gt=0, le=3600)] = 5
     """Seconds: bound of the first wait after a failure; it doubles from there. Waits are uniform below the bound."""
     backoff_max: Annotated[float, Meta(gt=0, le=3600)] = 300

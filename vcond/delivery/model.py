@@ -52,7 +52,7 @@ class SinkState(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One vCon at one sink: also the ledger of who received what."""
+    """One vCon at one sink, also after it was delivered."""
 
     sink: str
     state: State
@@ -77,7 +77,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One vCon in the outbox or the ledger."""
+    """One vCon that the outbox knows, also when its file is gone."""
 
     uuid: str
     sha512: str

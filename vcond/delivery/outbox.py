@@ -186,7 +186,7 @@ class Outbox:
         before: str | None = None,
         limit: int = 100,
     ) -> Sequence[Entry]:
-        """Newest first, at most 1,000; without a condition the whole ledger, page by page.
+        """Newest first, at most 1,000; without a condition all, page by page.
 
         Those with a delivery at ``sink`` in ``state``; ``undelivered``: that some sink lacks; ``before``: the last one seen.
         """

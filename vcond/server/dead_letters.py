@@ -1,4 +1,4 @@
-"""The admin socket's answers about single vCons: what the ledger knows of one, and giving one up."""
+"""The admin socket's answers about single vCons: what is known of one's deliveries, and giving one up."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def written(page: str, made: dict[str, str]) -> str:
     """A page with its tables. Raises ValueError when a place for one is missing."""
     for name, table in made.items():
         place = re.compile(rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-        page, count = place.subn(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", page)
+        page, count = place.subn(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", page)  # type: ignore[misc] - a default in a lambda
         if count != 1:
             raise ValueError(f"there is not one place for the table {name}")
     return page

@@ -18,10 +18,14 @@ from typing import Any, Final
 import hypothesis
 import pytest
 import structlog
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 SLOW: Final = ("peer", "speech", "fuzz")
 """Marks of tests that ``make quick`` leaves out."""
 SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
+BUSY: Final = ("tests/unit/", "tests/e2e/deb/", "tests/e2e/api/")
+"""Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""
 FUZZ_SECONDS: Final = 180.0
 """For all fuzz tests together, in equal shares."""
 
@@ -36,6 +40,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if any(item.get_closest_marker(mark) for mark in SLOW) or any(map(Path(item.path).is_relative_to, folders)):
             item.add_marker("slow")
+
+
+class SideBySide(LoadScopeScheduling):
+    """The slow tests in two rows, each with a process: those that keep a processor busy, and those that wait for calls."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "busy" if file.startswith(BUSY) or "_fuzz" in file else "calls"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide | None:
+    return SideBySide(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:

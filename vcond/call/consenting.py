@@ -15,7 +15,7 @@ from vcond.call.state import Call
 from vcond.call.told_consent import consents_of, is_consent, refuses
 from vcond.call.track_recorder import TAKEN_BACK, Aside
 from vcond.policy import consent, pausing
-from vcond.policy.consent import Purpose, Terms, Verdict
+from vcond.policy.consent import Purpose, State, Terms, Verdict
 
 _TELLS: Final = (ev.PartyJoined, ev.PartyDescribed, ev.Directed, ev.CallAttribute, ev.Tagged, ev.Consent)
 """What may change the rule that a call matches, or what may be kept of a party."""
@@ -80,8 +80,8 @@ class Review:
     def meant(self, event: ev.Event) -> ev.Event | None:
         """What an event means; None where it says nothing new, and for what is dialled while recording is paused, or without consent.
 
-        A key may be an answer, of a party that has not answered yet. Later it is a digit like others, of a menu perhaps. A proof
-        is cut to what is kept of it. An attribute that is told again, as after a restart or with all metadata of a session,
+        A key may be an answer, of a party that has not answered yet, or takes one back. Else it is a digit like others, of a
+        menu perhaps. A word that names no purposes has those that it is meant for (``meant_by``). A proof is cut to what is kept of it. An attribute that is told again, as after a restart or with all metadata of a session,
         agrees to nothing anew.
         """
         state = self._owner.state
@@ -93,18 +93,21 @@ class Review:
         if isinstance(event, ev.Dtmf):
             if touches(state.pauses, event.at, Instant(event.at + 1)) or state.paused:
                 return None  # of a card, and no answer
-            answer = consent.by_key(state.consents.terms, event.button)
-            if answer is None or not self._open(event.party):
+            now = self._now(event.party)
+            answer = consent.by_key(state.consents.terms, event.button, now) if now is not None else None
+            if answer is None:
                 return None if state.secret(event.at, event.party) else event
-            return ev.Consent(at=event.at, party=event.party, state=answer, how="key", evidence={"key": event.button})
+            evidence: dict[str, str] = {"key": event.button}
+            event = ev.Consent(at=event.at, party=event.party, state=answer, how="key", evidence=evidence, purposes=())
         if not isinstance(event, ev.Consent):
             return event
+        purposes = event.purposes or consent.meant_by(state.consents.terms, event.state)
         known = 0 <= event.party < len(state.parties)  # else it is kept, and counted as odd
-        said = (consent.follows(state.consents.state_of(event.party, one), event.state) for one in event.purposes)
+        said = (consent.follows(state.consents.state_of(event.party, one), event.state) for one in purposes)
         if known and not any(said):
             return None
         at = min(event.at, self._owner.now())  # a clock that is ahead would hold against what is said next
-        return msgspec.structs.replace(event, at=at, evidence=consent.bounded(event.evidence))
+        return msgspec.structs.replace(event, at=at, evidence=consent.bounded(event.evidence), purposes=purposes)
 
     def told(self, event: ev.Event) -> None:
         """Something was told of the call."""
@@ -142,11 +145,12 @@ class Review:
         if of is None or answer is None:
             return
         track = state.tracks[of.utterance.track]
-        if self._open(track.party):
+        if self._now(track.party) in {"unknown", "asked"}:
             evidence = {"language": text.language, "engine": text.engine, "model": text.model}
             evidence |= {"text": text.text} if answer == "granted" else {}  # what else a refuser said is nowhere
             at = state.at(of.utterance.start, track.rate)
-            said = ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence)
+            purposes = consent.meant_by(state.consents.terms, answer)
+            said = ev.Consent(at=at, party=track.party, state=answer, how="words", evidence=evidence, purposes=purposes)
             if not self._owner.over:
                 self._owner.emit(said)
             elif not state.published:  # said last, and read when the call was over
@@ -161,11 +165,12 @@ class Review:
                 lines = [one for one, came in consents.lines_of(party).items() if came <= opened]
                 self.taken_back(lines, purpose, since)
 
-    def _open(self, party: int) -> bool:
-        """Whether a party may still answer; a line of several is nobody."""
+    def _now(self, party: int) -> State | None:
+        """What is known of a party, of what the rule asks first; None: it can say nothing, as a line of several is nobody."""
         state = self._owner.state
         several = 0 <= party < len(state.parties) and state.parties[party].told.several
-        return not several and state.consents.state_of(party, "recording") in {"unknown", "asked"}
+        asked = consent.meant_by(state.consents.terms, "granted")
+        return None if several else state.consents.state_of(party, asked[0])
 
     def look(self) -> None:
         """Which rule the call matches, and what may be kept of each party now, and might until now."""

@@ -290,6 +290,7 @@ class Consent(Event, frozen=True, tag=True):
     """What proves it: ``announcement``, ``sha256``, ``text``, ``system``. Bounded, see ``vcond.policy.consent``; what is
     longer is cut off. No secret."""
     purposes: tuple[Purpose, ...] = PURPOSES
+    """Told with none, it is of what the rule asks for, or refuses all (``vcond.policy.consent.meant_by``); kept with those."""
 
 
 class Released(Event, frozen=True, tag=True):

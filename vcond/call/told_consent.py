@@ -3,7 +3,8 @@
 The name is ``vcond_consent``, whatever its case, ``_`` and ``-``, with ``X-`` before it or not, behind the last dot of an
 attribute's name. The value is ``granted``, ``asked``, ``denied`` or ``withdrawn``, and may go on: ``granted; party=1;
 purposes=recording+transcription; announcement=rec-en; sha256=...``. ``party`` is a number in the call or ``all``; without
-it, it is the one whose channel says so, else the caller. What is not known is evidence.
+it, it is the one whose channel says so, else the caller. Without ``purposes`` see ``vcond.policy.consent.meant_by``. What is
+not known is evidence.
 """
 
 from __future__ import annotations
@@ -33,7 +34,16 @@ def is_consent(name: str) -> bool:
 
 def refuses(value: str) -> bool:
     """Whether it says that a party does not agree, or does no longer."""
-    return value[:MOST].split(";", maxsplit=1)[0].strip().casefold() in REFUSED
+    return _word(value) in REFUSED
+
+
+def asks(value: str) -> bool:
+    """Whether it says that a party was asked, and may be about to answer."""
+    return _word(value) == "asked"
+
+
+def _word(value: str) -> str:
+    return value[:MOST].split(";", maxsplit=1)[0].strip().casefold()
 
 
 def consents_of(
@@ -58,7 +68,4 @@ def consents_of(
     if state is None or (named and named != "all" and not named.isdecimal()) or not set(whose) <= set(parties):
         return None
     evidence = bounded({"attribute": name, **told})
-    return [
-        ev.Consent(at=at, party=one, state=state, how=how, evidence=evidence, purposes=purposes or PURPOSES)
-        for one in whose
-    ]
+    return [ev.Consent(at=at, party=one, state=state, how=how, evidence=evidence, purposes=purposes) for one in whose]

@@ -227,7 +227,10 @@ def consent(
     ] = "operator",
     evidence: Annotated[list[str] | None, typer.Option(help="What proves it, as NAME=VALUE; may be repeated.")] = None,
     purpose: Annotated[
-        list[str] | None, typer.Option(help="recording, transcription, analysis; all without it.")
+        list[str] | None,
+        typer.Option(
+            help="recording, transcription, analysis. Without it what the rule asks for; a refusal is of all."
+        ),
     ] = None,
     config: ConfigFile = DEFAULT,
 ) -> None:

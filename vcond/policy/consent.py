@@ -6,6 +6,8 @@ was found that the call matches; what each party said of each purpose decides wi
 - A party of which nothing is known is ``unknown``; whoever joins later begins so, too.
 - ``asked`` follows ``unknown`` only: asking again takes back no answer.
 - What was said later counts, by its moment. Whoever was never asked may agree or refuse as well.
+- A word that names no purposes: consent is of those that the rule asks for, which the announcement or the question was about,
+  and a refusal of all. Nobody agreed to what nobody asked.
 - A machine (``type`` = ``bot``) and the roles that a rule exempts need no consent; a refusal of theirs counts.
 - Without a rule everything is kept but of those who refuse. With ``mode = "record"`` nobody is asked, and nothing is changed
   by what anybody says: there is another basis.
@@ -30,6 +32,8 @@ Purpose = Literal["recording", "transcription", "analysis"]
 Key = Literal["", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 SAID: Final[tuple[Said, ...]] = get_args(Said)
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+OURS: Final[tuple[Purpose, ...]] = ("recording", "transcription")
+"""What vcond does itself. What others do with a vCon is asked for where somebody says so."""
 REFUSED: Final = frozenset({"denied", "withdrawn"})
 
 Phrases = Annotated[
@@ -67,8 +71,9 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     ``buffer`` = held in memory, encrypted, for ``buffer_seconds``; kept when consent comes, else dropped without a trace."""
     buffer_seconds: Annotated[int, Meta(ge=1, le=600)] = 120
     """With ``until_granted = "buffer"``: so much of each party is held; what was said before that is dropped."""
-    purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=3)] = PURPOSES
-    """What consent is needed for. Without ``recording``: audio is kept on another basis, and texts are made when agreed to."""
+    purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=3)] = OURS
+    """What parties are asked for, and consent is needed for: what a key, or a word that names no purposes, agrees to. Without
+    ``recording``: audio is kept on another basis, and texts are made when agreed to."""
     exempt: Annotated[
         tuple[Literal["agent", "customer", "supervisor", "sme", "thirdparty"], ...], Meta(max_length=5)
     ] = ()
@@ -81,6 +86,9 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """The key with which a party that was asked, or not yet, agrees. It is no digit of the record then. Empty = none."""
     key_denied: Key = ""
     """The key with which it refuses."""
+    key_withdrawn: Key = ""
+    """The key with which a party that agreed takes that back, at any time; before an answer it refuses. It may be that of
+    ``key_denied``."""
     words_granted: Phrases = {}
     """What a party may say to agree, by language, as its whole utterance: ``{ en = ["yes you may"] }``. Needs ``until_granted =
     "keep"``: else nothing of it is transcribed before it has agreed."""
@@ -101,8 +109,9 @@ def check_terms(terms: Terms) -> None:
                 raise ValueError(f'{key} changes nothing with mode = "{terms.mode}": take it out, or set mode = "ask"')
     if terms.buffer_seconds != defaults.buffer_seconds and terms.until_granted != "buffer":
         raise ValueError('buffer_seconds is for until_granted = "buffer" only')
-    if terms.key_granted and terms.key_granted == terms.key_denied:
-        raise ValueError("key_granted and key_denied are the same key")
+    for key in ("key_denied", "key_withdrawn"):
+        if terms.key_granted and terms.key_granted == getattr(terms, key):
+            raise ValueError(f"key_granted and {key} are the same key")
     if terms.until_granted == "buffer" and "recording" not in terms.purposes:
         raise ValueError('until_granted = "buffer" needs "recording" among purposes: without it audio is kept anyway')
     for key in ("words_granted", "words_denied"):
@@ -153,11 +162,26 @@ def check_evidence(evidence: Mapping[str, str]) -> None:
             )
 
 
-def by_key(terms: Terms | None, button: str) -> Literal["granted", "denied"] | None:
-    """What a key means that a party pressed; None = it is a digit like others."""
+def meant_by(terms: Terms | None, said: Said) -> tuple[Purpose, ...]:
+    """The purposes of a word that names none."""
+    return PURPOSES if said in REFUSED else OURS if terms is None else terms.purposes
+
+
+def by_key(terms: Terms | None, button: str, now: State) -> Literal["granted", "denied", "withdrawn"] | None:
+    """What a key means that a party pressed of which ``now`` is known; None = it is a digit like others."""
     if terms is None or not button:
         return None
-    return "granted" if button == terms.key_granted else "denied" if button == terms.key_denied else None
+    if now == "granted":
+        return "withdrawn" if button == terms.key_withdrawn else None
+    if now in REFUSED:
+        return None
+    return (
+        "granted"
+        if button == terms.key_granted
+        else "denied"
+        if button in {terms.key_denied, terms.key_withdrawn}
+        else None
+    )
 
 
 def by_words(terms: Terms | None, text: str, language: str) -> Literal["granted", "denied"] | None:

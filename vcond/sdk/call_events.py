@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
 from vcond.sdk.contract import (
     CallAttribute,
+    Dtmf,
     Event,
     Held,
     Instant,
@@ -16,6 +18,7 @@ from vcond.sdk.contract import (
     PartyInfo,
     Retrieved,
     Transferred,
+    asks,
     is_consent,
 )
 from vcond.sdk.filledin import FilledIn, L
@@ -23,6 +26,8 @@ from vcond.sdk.selection import clean
 
 MOST_VARIABLES: Final = 100
 """Values of variables that one call keeps."""
+MOST_SAID: Final = 16
+"""Words of consent, and keys, that one leg keeps."""
 
 
 class CallEvents(FilledIn[L]):
@@ -77,18 +82,33 @@ class CallEvents(FilledIn[L]):
         What it says of consent is of the party whose channel it is, as soon as it is one.
         """
         if leg is not None and is_consent(name):
-            leg.consent = (f"variable.{name}", clean(value)) if clean(value) else leg.consent
-            self.consented(leg, at)
+            if clean(value) not in {"", leg.word}:
+                leg.said = [*leg.said, CallAttribute(at=at, name=f"variable.{name}", value=clean(value))][-MOST_SAID:]
+                self.consented(leg, leg.said[-1:])
             return
         said = (name, clean(value))
         if said[1] and said not in self._variables and len(self._variables) < MOST_VARIABLES:
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
 
-    def consented(self, leg: L, at: Instant) -> None:
-        """What a leg's channel says of consent, when it is a party."""
-        if leg.consent[1] and leg.party is not None:
-            self.fact(*leg.consent, at, leg)
+    def pressed(self, leg: L, key: Dtmf) -> None:
+        """A key. Of who is asked for consent before others are connected to him it may be the answer: it waits for him."""
+        if leg.party is not None:
+            self.emit(structs.replace(key, party=leg.party.index))
+        elif asks(leg.word) and len(leg.said) < MOST_SAID:
+            leg.said.append(key)
+
+    def consented(self, leg: L, said: Sequence[CallAttribute | Dtmf]) -> None:
+        """What a leg's channel said of consent, when it is a party."""
+        if self.call is None or leg.party is None:
+            return
+        for one in said:
+            at = Instant(max(one.at, self.call.state.opened))  # who stays may have said it long before this call
+            if isinstance(one, CallAttribute):
+                self.fact(one.name, one.value, at, leg)
+            else:
+                self.emit(structs.replace(one, at=at, party=leg.party.index))
+        leg.said = [one for one in leg.said if isinstance(one, CallAttribute)]
 
     def transferred(self, event: Transferred, *, rings: bool = False) -> None:
         """A party handed the conversation on. Whom a blind one, or one whose target ``rings``, reaches is told later."""

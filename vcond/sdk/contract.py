@@ -62,7 +62,7 @@ from vcond.call.events import (
 from vcond.call.hidden import hides
 from vcond.call.parties import Party
 from vcond.call.state import Call
-from vcond.call.told_consent import is_consent
+from vcond.call.told_consent import asks, is_consent, refuses
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 from vcond.policy.consent import Purpose
@@ -125,12 +125,14 @@ __all__ = [
     "UnreachableError",
     "WallClock",
     "Warned",
+    "asks",
     "disposition",
     "hides",
     "how_to_install",
     "is_consent",
     "nanos",
     "parse_rfc3339",
+    "refuses",
     "samples",
 ]  # fmt: skip
 

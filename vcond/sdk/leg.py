@@ -7,8 +7,10 @@ from typing import Final, Protocol
 
 from vcond.sdk.contract import (
     ArrivalClock,
+    CallAttribute,
     Cause,
     Codec,
+    Dtmf,
     Event,
     Instant,
     LiveCall,
@@ -59,8 +61,8 @@ class Leg:
     """The number or extension that it asked for."""
     app: str = ""
     """The application of the PBX that it is in: ``VoiceMail``, ``playback``."""
-    consent: tuple[str, str] = ("", "")
-    """What a variable of its channel says of consent: its name as an attribute, and its value."""
+    said: list[CallAttribute | Dtmf] = field(default_factory=list)
+    """What variables of its channel said of consent, and keys that it pressed after it was asked and before it was a party."""
     holding: bool = False
     """It has put the others on hold."""
     listens_in: bool = False
@@ -82,6 +84,11 @@ class Leg:
     def somebody(self) -> bool:
         """Whether it may be a party."""
         return not self.relay and not self.listens_in
+
+    @property
+    def word(self) -> str:
+        """What a variable of its channel said of consent last; empty = nothing."""
+        return next((one.value for one in reversed(self.said) if isinstance(one, CallAttribute)), "")
 
     @property
     def party(self) -> Party | None:

@@ -195,7 +195,7 @@ class RecordedCall(CallEvents[L]):
         leg.key = self._party_key(leg)
         index = self.call.party(leg.key, at=at, who=leg.who)
         self._joined(leg, index, at)
-        self.consented(leg, at)
+        self.consented(leg, leg.said)
         if leg.holding:
             self.emit(Held(at=at, party=index))  # since before, in another call perhaps
         if leg is not self.first:

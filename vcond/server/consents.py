@@ -30,7 +30,7 @@ class ConsentDoor:
         """Raises LookupError, and ValueError which names what is wrong; nothing is changed then."""
         call = self._find(query)
         party = _party(call, query.get("party", ""))
-        purposes = tuple(query["purposes"].split(",")) if query.get("purposes") else PURPOSES
+        purposes = query["purposes"].split(",") if query.get("purposes") else ()
         said = {
             "t": "Consent",
             "at": self._now(),

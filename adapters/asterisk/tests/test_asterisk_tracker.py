@@ -354,20 +354,6 @@ def test_variables_are_facts_of_the_call(make_tracker, make_script, host):
     assert values == ["de", "fr"]
 
 
-def test_what_a_variable_says_of_consent_is_of_the_party_of_its_channel(make_tracker, make_script, host):
-    script = make_script(make_tracker(variables=["VCOND_CONSENT"]))
-    script.created("t1", "PJSIP/trunk-01", channelvars={"CHANNEL(linkedid)": "t1"})
-    known = {"CHANNEL(linkedid)": "t1", "VCOND_CONSENT": "asked"}
-    script.created("a1", "PJSIP/agent-01", linked="t1", state="Up", channelvars=known)
-    script.tell("ChannelVarset", channel="a1", variable="VCOND_CONSENT", value="granted; announcement=rec-en")
-    (call,) = host.calls
-    said = call.state.consents.said
-    assert [(call.state.parties[one.party].key, one.state, one.how) for one in said] == [
-        ("PJSIP/agent", "asked", "variable"),
-        ("PJSIP/agent", "granted", "variable"),
-    ]
-
-
 def test_no_more_calls_than_configured(make_tracker, make_script, host, taps):
     script = make_script(make_tracker(max_calls=1))
     script.call()

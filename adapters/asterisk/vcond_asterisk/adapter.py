@@ -244,7 +244,7 @@ class Attachment:
 
         async def ask(channel: str, name: str) -> None:
             try:
-                self.tracker.variable(channel, name, await self._ari.variable(channel, name), at)
+                self.tracker.asked(channel, name, await self._ari.variable(channel, name), at)
             except AriError:
                 return  # gone, or without that variable
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Final, Protocol
 
@@ -31,6 +31,7 @@ from vcond_asterisk.applications import (
     STAYING_APPS,
 )
 from vcond_asterisk.config import Config
+from vcond_asterisk.handed_on import HandedOn
 from vcond_asterisk.parties import CALLED, HIDDEN, address, called, is_hidden
 from vcond_asterisk.wire import CallerId, Channel
 
@@ -89,6 +90,8 @@ class Leg(sdk.Leg):
     """It is another application, which talks with who is in its bridge, or on whose channel it runs."""
     runs_on: str = ""
     """The channel on which the dialplan runs it: it has none of its own, and says what is sent to that one."""
+    handed: set[str] = field(default_factory=set)
+    """What its channel has of consent from who called it: nobody's word."""
     again: bool = False
     """Its party was here before with another leg."""
     asking: Instant | None = None
@@ -251,6 +254,7 @@ class Conversation(Parties):
         self.ids = {key}
         """All linkedids that it had."""
         self.locals: set[str] = set()
+        self.handed_on = HandedOn()
         self.wanted = not config.only_if_variable
         """Whether the dialplan asked for it, where it has to."""
         self._taps = taps
@@ -341,6 +345,7 @@ class Conversation(Parties):
         super().absorb(other, at)
         if isinstance(other, Conversation):
             self.ids |= other.ids
+            self.handed_on.join(other.handed_on)
             self.locals |= other.locals
             self.wanted |= other.wanted
             self._decided |= other._decided  # noqa: SLF001 - the same class

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vcond.sdk.contract import AdapterHost, Cause, Instant
+from vcond.sdk.contract import AdapterHost, Cause, Instant, is_consent
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.bots import Bots
 from vcond_asterisk.calls import Conversation, Leg, Taps
 from vcond_asterisk.config import LOOPBACK, LOOPBACK_PARTY, Config
 from vcond_asterisk.conversations import Conversations
+from vcond_asterisk.handed_on import own_word
 from vcond_asterisk.identities import Identities
 from vcond_asterisk.parties import LOCAL, is_party
 from vcond_asterisk.wire import Bridge, Channel
@@ -86,7 +87,9 @@ class Channels:
         if self._config.only_if_variable in channel.channelvars:
             self.want(leg.conversation, channel.channelvars[self._config.only_if_variable])
         for name in self._config.variables:
-            leg.conversation.variable(name, channel.channelvars.get(name) or "", at, leg)
+            value = channel.channelvars.get(name) or ""
+            if not is_consent(name) or own_word(leg, value):
+                leg.conversation.variable(name, value, at, leg)
         leg.conversation.settle(at)
         leg.conversation.know(leg, channel, at)
         self.bots.run(channel, leg.conversation, at, up=leg.up is not None)

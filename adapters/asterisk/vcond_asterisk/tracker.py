@@ -10,12 +10,13 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.sdk.contract import MILLI, AdapterHost, Cause, Dtmf, Instant, RemoteClock, Warned
+from vcond.sdk.contract import MILLI, AdapterHost, Cause, Dtmf, Instant, RemoteClock, Warned, is_consent
 from vcond_asterisk import transfers, wire
 from vcond_asterisk.applications import SPIES
-from vcond_asterisk.calls import Conversation, Taps
+from vcond_asterisk.calls import Conversation, Leg, Taps
 from vcond_asterisk.channels import Channels
 from vcond_asterisk.config import Config
+from vcond_asterisk.handed_on import own_word
 from vcond_asterisk.wire import Channel
 
 FEATURE: Final = "N/A"
@@ -142,23 +143,31 @@ class ChannelTracker:
 
     def _digit(self, event: wire.ChannelDtmfReceived, at: Instant) -> None:
         leg = self.channels.seen(event.channel, at)
-        if leg is None or leg.party is None:
+        if leg is None:
             return
         leg.asking = at if leg.asking is not None else None
         ms = min(max(event.duration_ms, 0), 60_000)
         down = Instant(at - ms * MILLI)
-        leg.conversation.emit(Dtmf(at=down, party=leg.party.index, button=event.digit, ms=ms))
+        leg.conversation.pressed(leg, Dtmf(at=down, party=0, button=event.digit, ms=ms))
 
     def _varset(self, event: wire.ChannelVarset, at: Instant) -> None:
-        leg = self.channels.seen(event.channel, at) if event.channel is not None else None
-        if leg is not None:
-            self.variable(leg.channel, event.variable.lstrip("_"), event.value, at)
-
-    def variable(self, channel: str, name: str, value: str, at: Instant) -> None:
-        """A variable of a channel, as told or asked for."""
-        leg = self.legs.get(channel)
-        if leg is None:
+        if event.channel is None:
             return
+        leg = self.channels.seen(event.channel, at)
+        name = event.variable.lstrip("_")
+        conversation = self.channels.wiring.conversation(event.channel.id)
+        if is_consent(name) and conversation is not None and conversation.handed_on.is_from(leg, event, at):
+            return
+        if leg is not None:
+            self._variable(leg, name, event.value, at)
+
+    def asked(self, channel: str, name: str, value: str, at: Instant) -> None:
+        """A variable of a channel, as it was asked for."""
+        leg = self.legs.get(channel)
+        if leg is not None and (not is_consent(name) or own_word(leg, value)):
+            self._variable(leg, name, value, at)
+
+    def _variable(self, leg: Leg, name: str, value: str, at: Instant) -> None:
         if name in self._config.variables:
             leg.conversation.variable(name, value, at, leg)
         if name == self._config.only_if_variable:

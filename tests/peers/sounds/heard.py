@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,29 @@ WINDOW: Final = RATE // 8
 """Samples that are looked for at once."""
 ALIKE: Final = 0.95
 """Least correlation of a voice with itself, coded and decoded."""
+GONE: Final = 0.06
+"""Most correlation with a ``marker`` where nothing of it may be."""
+
+
+def marker(seed: int, seconds: float = 4) -> Pcm:
+    """White noise of a seed of its own, at 8 kHz."""
+    noise = np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * 4000
+    return noise.clip(-32000, 32000).astype(np.int16)
+
+
+def peak(said: Pcm, blob: bytes) -> float:
+    """How well it is found in bytes that may be samples, beginning at either byte."""
+    best = 0.0
+    for odd in (0, 1):
+        pcm = np.frombuffer(blob[odd : len(blob) - (len(blob) - odd) % 2], "<i2")
+        pcm = np.concatenate([pcm, np.zeros(max(0, len(said) - len(pcm)), np.int16)])
+        best = max(best, find(said, pcm)[0])
+    return best
+
+
+def stored(root: Path) -> bytes:
+    """Everything that lies under a folder, in the trash too."""
+    return b"".join(file.read_bytes() for file in sorted(root.rglob("*")) if file.is_file())
 
 
 def likeness(said: Pcm, heard: Pcm) -> float:

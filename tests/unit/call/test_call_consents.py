@@ -258,6 +258,43 @@ def test_a_key_answers_once_and_is_no_digit_of_the_record():
     assert [e.evidence for e in live.call.events if isinstance(e, ev.Consent)] == [{"key": "1"}, {"key": "2"}]
 
 
+def test_a_key_agrees_to_what_the_rule_asks_for_and_refuses_all_and_may_take_consent_back():
+    live = Live(Terms(mode="ask", key_granted="1", key_denied="2", key_withdrawn="2", purposes=("transcription",)))
+
+    def press(party: int, button: str) -> None:
+        live.call.emit(ev.Dtmf(at=live.book.time, party=party, button=button, ms=80))
+        live.speak(1)
+
+    press(0, "1")
+    press(1, "2")
+    press(0, "2")
+    press(0, "1")  # who took it back has answered: a digit like others
+    said = [(e.party, e.state, e.purposes) for e in live.call.events if isinstance(e, ev.Consent)]
+    everything = ("recording", "transcription", "analysis")
+    assert said == [
+        (0, "granted", ("transcription",)),
+        (1, "denied", everything),
+        (0, "withdrawn", everything),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terms", "purposes"),
+    [
+        (None, ("recording", "transcription")),
+        (ASK, ("recording", "transcription")),
+        (Terms(mode="ask", purposes=("recording",)), ("recording",)),
+    ],
+)
+def test_an_attribute_without_purposes_agrees_to_what_was_asked_for(terms, purposes):
+    live = Live(terms)
+    for index, value in enumerate(("granted", "denied", "granted; purposes=analysis")):
+        live.call.emit(ev.CallAttribute(at=live.book.time, name="variable.VCOND_CONSENT", value=value, party=index % 2))
+    everything = ("recording", "transcription", "analysis")
+    told = [one.purposes for one in live.call.state.consents.said]
+    assert told == [purposes, everything, ("analysis",)]
+
+
 def test_the_same_word_twice_is_one_event_and_a_party_that_is_none_is_odd():
     live = Live(ASK)
     for _ in range(3):

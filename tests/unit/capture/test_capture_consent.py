@@ -6,6 +6,7 @@ search on what was recorded finds it.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +19,10 @@ from vcond.policy.consent import Terms
 from vcond.sdk.contract import ArrivalClock, Codec
 from vcond.testing.sounds import find
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "peers" / "sounds"))
+from heard import GONE, marker, peak, stored
+
 RATE = 8000
-GONE = 0.06
-
-
-def marker(seed: int, seconds: float = 4) -> np.ndarray:
-    return (
-        (np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * 4000).clip(-32000, 32000).astype(np.int16)
-    )
-
-
-def peak(said: np.ndarray, blob: bytes) -> float:
-    """How well it is found in bytes that may be samples, beginning at either byte."""
-    best = 0.0
-    for odd in (0, 1):
-        pcm = np.frombuffer(blob[odd : len(blob) - (len(blob) - odd) % 2], "<i2")
-        pcm = np.concatenate([pcm, np.zeros(max(0, len(said) - len(pcm)), np.int16)])
-        best = max(best, find(said, pcm)[0])
-    return best
-
-
-def stored(root: Path) -> bytes:
-    """Everything that lies under a folder, in the trash too."""
-    return b"".join(file.read_bytes() for file in sorted(root.rglob("*")) if file.is_file())
 
 
 def kept(journal, file: str) -> np.ndarray:

@@ -45,7 +45,7 @@ async def test_it_is_an_event_of_the_call_once(call, door, capsys):
         "kept": True,
         "recording": "granted",
         "transcription": "granted",
-        "analysis": "granted",
+        "analysis": "unknown",  # the rule does not ask for it
     }
     assert not row["consent"][1]["kept"]
     assert not (await door(query))["changed"]
@@ -54,7 +54,7 @@ async def test_it_is_an_event_of_the_call_once(call, door, capsys):
     after = REGISTRY.get_sample_value("vcond_consents_total", {"adapter": "test", "state": "granted", "how": "page"})
     assert after == before + 1
     render.consented(row)
-    assert "consent of Ann: granted; recorded" in capsys.readouterr().out
+    assert "consent of Ann: granted (recording, transcription); unknown (analysis); recorded" in capsys.readouterr().out
     render.consented(await door(query))
     assert "nothing was changed" in capsys.readouterr().out
 

@@ -17,6 +17,7 @@ from vcond.policy.consent import (
     by_words,
     check_evidence,
     follows,
+    meant_by,
     verdict,
 )
 
@@ -62,10 +63,24 @@ def test_asking_again_takes_back_no_answer_and_the_same_word_is_no_news():
 
 
 def test_keys_answer():
-    keys = Terms(mode="ask", key_granted="1", key_denied="2")
-    assert [by_key(keys, button) for button in ("1", "2", "3", "")] == ["granted", "denied", None, None]
-    assert by_key(None, "1") is None
-    assert by_key(Terms(mode="ask"), "1") is None
+    keys = Terms(mode="ask", key_granted="1", key_denied="2", key_withdrawn="9")
+    for now in ("unknown", "asked"):
+        answers = [by_key(keys, button, now) for button in ("1", "2", "9", "3", "")]
+        assert answers == ["granted", "denied", "denied", None, None]
+    assert [by_key(keys, button, "granted") for button in ("1", "2", "9", "")] == [None, None, "withdrawn", None]
+    assert not any(by_key(keys, button, now) for button in ("1", "2", "9") for now in ("denied", "withdrawn"))
+    assert by_key(None, "1", "unknown") is None
+    assert by_key(Terms(mode="ask"), "1", "unknown") is None
+    assert by_key(Terms(mode="ask"), "", "granted") is None
+
+
+def test_a_word_that_names_no_purpose_agrees_to_what_was_asked_for_and_refuses_all():
+    said = ("asked", "granted", "denied", "withdrawn")
+    ours, everything = ("recording", "transcription"), ("recording", "transcription", "analysis")
+    assert [meant_by(None, one) for one in said] == [ours, ours, everything, everything]
+    assert [meant_by(Terms(mode="ask"), one) for one in said] == [ours, ours, everything, everything]
+    texts = Terms(mode="ask", purposes=("transcription", "analysis"))
+    assert [meant_by(texts, one) for one in said] == [texts.purposes, texts.purposes, everything, everything]
 
 
 def test_evidence_is_bounded_and_too_much_of_it_is_named():
@@ -88,6 +103,7 @@ def test_evidence_is_bounded_and_too_much_of_it_is_named():
         ([{"mode": "record", "key_granted": "1"}], "key_granted"),
         ([{"mode": "never", "withdrawn": "take_back"}], "withdrawn"),
         ([{"mode": "ask", "key_granted": "1", "key_denied": "1"}], "key_denied"),
+        ([{"mode": "ask", "key_granted": "1", "key_withdrawn": "1"}], "key_withdrawn"),
         ([{"mode": "ask", "until_granted": "keep", "buffer_seconds": 60}], "buffer_seconds"),
         ([{"mode": "ask", "until_granted": "buffer", "purposes": ["transcription"]}], "purposes"),
         ([{"mode": "ask", "purposes": []}], "purposes"),

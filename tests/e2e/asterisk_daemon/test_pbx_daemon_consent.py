@@ -1,0 +1,245 @@
+"""Whose voice may be kept, asked by the dial plan of a real Asterisk: what is in the vCon and on the disk, and what is not.
+
+What is looked for is white noise of a seed of its own, in every file under the state folder and in the vCon. Where it must
+not be its correlation peak is at most ``GONE``; the same search finds what was kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from heard import GONE, marker, peak, stored
+
+pytestmark = pytest.mark.peer
+
+THERE = 0.2
+"""Least peak of what was kept: a phone that was late put holes into it, behind which the rest is out of step."""
+ASK = 'mode = "ask"\nkey_granted = "1"\nkey_denied = "2"\nkey_withdrawn = "9"'
+
+
+class Asked:
+    """A site with a rule, and what its phones said."""
+
+    def __init__(self, site, judge, rule: str) -> None:
+        site.vcond.extra += f'\nvariables = ["VCOND_CONSENT"]\n[[policy]]\n{rule}\n'
+        self.site, self._judge = site, judge
+
+    async def opened(self, vcond, number: str = "") -> str:
+        """The uuid of the call of a number."""
+        number = number or self.site.number
+        rows = await vcond.until(
+            "calls", lambda rows: any(r["parties"] and r["parties"][0]["tel"] == number for r in rows)
+        )
+        return next(row["call"] for row in rows if row["parties"][0]["tel"] == number)
+
+    async def consent(self, vcond, uuid: str, **states: str) -> None:
+        """Wait until parties (``p0="granted"``) have said so of being recorded."""
+        wanted = {int(name[1:]): state for name, state in states.items()}
+
+        def told(call) -> bool:
+            return wanted.items() <= {one["party"]: one["recording"] for one in call["consent"]}.items()
+
+        await vcond.until("call", told, call=uuid)
+
+    async def says(self, phone, seed: int) -> None:
+        """Somebody says the noise of a seed."""
+        await phone.say(self.site.farm.voice(f"{self.site.number}-m{seed}", marker(seed)))
+
+    def found(self, seeds) -> dict[int, float]:
+        """How well each is found in everything that lies under the state folder."""
+        blob = stored(self.site.vcond.state)
+        return {seed: round(peak(marker(seed), blob), 3) for seed in seeds}
+
+    def check_disk(self, kept: set[int], gone: set[int]) -> None:
+        """What of the markers is on the disk, and what is not."""
+        found = self.found(sorted(kept | gone))
+        print(
+            f"on the disk: kept {[found[one] for one in sorted(kept)]}, not kept {[found[one] for one in sorted(gone)]}"
+        )
+        assert all(found[one] >= THERE for one in kept), found
+        assert all(found[one] <= GONE for one in gone), found
+
+    def check_vcon(self, document, said: dict[int, set[int]]):
+        """What each party said is in its audio and nowhere else, and nothing that others said is."""
+        record = self._judge(document)
+        everything = set().union(*said.values())
+        for party, audio in record.audio.items():
+            found = {seed: round(peak(marker(seed), audio.astype("<i2").tobytes()), 3) for seed in sorted(everything)}
+            print(f"party {party}: {found}")
+            assert all((found[one] >= THERE) if one in said.get(party, ()) else (found[one] <= GONE) for one in found)
+        return record
+
+
+def bases(document) -> dict[int, dict]:
+    """Bodies of the ``lawful_basis`` attachments, by party."""
+    return {a["party"]: a["body"] for a in document["attachments"] if a["purpose"] == "lawful_basis"}
+
+
+def grants(body) -> dict[str, bool]:
+    return {one["purpose"]: one["granted"] for one in body["purpose_grants"]}
+
+
+async def test_who_agrees_by_key_is_recorded_from_there_and_who_refuses_is_nowhere(site, judge):
+    asked = Asked(site, judge, ASK)
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640001", site.number)
+        await caller.up()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="asked")
+        await asked.says(caller, 1)
+        await caller.press("1")
+        await asked.consent(vcond, uuid, p0="granted")
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        await asked.says(agent, 2)
+        await agent.press("2")
+        await asked.consent(vcond, uuid, p0="granted", p1="denied")
+        await site.tapped(vcond, uuid, 2)
+        await asked.says(agent, 4)
+        await asked.says(caller, 3)
+        await vcond.ticks(4)
+        asked.check_disk({3}, {1, 2, 4})
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+        asked.check_disk(set(), {1, 2, 4})
+        await site.nothing_left()
+    record = asked.check_vcon(document, {0: {3}, 1: set(), 9: {1, 2, 4}})
+    assert not record.audio[1].any()
+    assert [m for m in record.moments if "key" in m[1]] == []
+    assert grants(bases(document)[0]) == {"recording": True, "transcription": True}
+    (proof,) = bases(document)[0]["proof_mechanisms"]
+    assert (proof["proof_data"]["how"], proof["proof_data"]["evidence"]) == ("key", {"key": "1"})
+    assert not any(grants(bases(document)[1]).values())
+    told = [(one["party"], one["state"], one["how"]) for one in record.report["consent"]]
+    assert told == [(0, "asked", "variable"), (0, "granted", "key"), (1, "asked", "variable"), (1, "denied", "key")]
+    assert record.report["consent"][0]["evidence"]["announcement"] == "may-record"
+
+
+async def test_an_announcement_is_told_by_a_variable_with_its_name_and_hash(site, judge):
+    asked = Asked(site, judge, 'mode = "announce"')
+    played = hashlib.sha256((site.bed.pbx.run / "data/sounds/en/beep.wav").read_bytes()).hexdigest()
+    await site.pbx.ask("POST", "/asterisk/variable", variable="ANNOUNCED", value=played)
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640003", site.number)
+        await caller.up()
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="asked", p1="asked")
+        await site.tapped(vcond, uuid, 2)
+        await asked.says(caller, 1)
+        await asked.says(agent, 2)
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+    record = asked.check_vcon(document, {0: {1}, 1: {2}})
+    said = record.report["consent"]
+    assert [(one["party"], one["state"], one["how"]) for one in said] == [
+        (0, "asked", "announcement"),
+        (1, "asked", "announcement"),
+    ]
+    assert all(one["evidence"]["announcement"] == "beep" and one["evidence"]["sha256"] == played for one in said)
+    assert bases(document) == {}, "to have been told is no basis that a party gave"
+
+
+@pytest.mark.parametrize(("withdrawn", "key"), [("stop", "9"), ("take_back", "*7")])
+async def test_consent_is_withdrawn_by_key_in_the_middle_of_the_call(site, judge, withdrawn, key):
+    """By the key of the rule, and by a feature of the PBX that sets the variable."""
+    asked = Asked(site, judge, f'{ASK}\nwithdrawn = "{withdrawn}"')
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640005", site.number)
+        await caller.up()
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="granted", p1="granted")
+        await site.tapped(vcond, uuid, 2)
+        await asked.says(caller, 1)
+        await asked.says(agent, 2)
+        await caller.press(key)
+        await asked.consent(vcond, uuid, p0="withdrawn", p1="granted")
+        await asked.says(caller, 3)
+        await asked.says(agent, 4)
+        await vcond.ticks(4)
+        stays = {1} if withdrawn == "stop" else set()
+        asked.check_disk({2, 4} | stays, {3} | ({1} - stays))
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+    record = asked.check_vcon(document, {0: stays, 1: {2, 4}, 9: {1, 3}})
+    assert not any(grants(bases(document)[0]).values())
+    assert all(grants(bases(document)[1]).values())
+    assert [one["state"] for one in record.report["consent"] if one["party"] == 0] == ["granted", "withdrawn"]
+
+
+async def test_who_comes_by_a_transfer_and_was_never_asked_is_not_kept(site, judge):
+    asked = Asked(site, judge, ASK)
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640005", site.number)
+        await caller.up()
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="granted", p1="granted")
+        await site.tapped(vcond, uuid, 2)
+        await asked.says(agent, 2)
+        await agent.refer("201")
+        second = await site.farm.ringing("agent2", site.number)
+        await second.answer()
+        await site.tapped(vcond, uuid, 3)
+        await asked.says(second, 5)
+        await asked.says(caller, 3)
+        await vcond.ticks(4)
+        asked.check_disk({2, 3}, {5})
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+    record = asked.check_vcon(document, {0: {3}, 1: {2}, 2: set(), 9: {5}})
+    assert not record.audio[2].any()
+    assert set(bases(document)) == {0, 1}
+    assert document["parties"][2]["name"] == "Bob Agent"
+
+
+async def test_of_a_conference_only_who_agreed_is_kept(site, judge):
+    asked = Asked(site, judge, ASK)
+    people, answers = [], ["1", "2", ""]
+    async with site.running() as vcond:
+        for number, answer in enumerate(answers):
+            people.append(await site.farm.dial("640002" if answer else "640006", f"{site.number[:-1]}{number}"))
+            await people[-1].up()
+            if answer:
+                uuid = await asked.opened(vcond, f"{site.number[:-1]}{number}")
+                await asked.consent(vcond, uuid, p0="asked")
+                await people[-1].press(answer)
+        uuid = (await vcond.until("calls", lambda rows: any(len(row["parties"]) == 3 for row in rows)))[0]["call"]
+        await asked.consent(vcond, uuid, p0="granted", p1="denied", p2="unknown")
+        await site.tapped(vcond, uuid, 3)
+        for seed, phone in enumerate(people):
+            await asked.says(phone, seed)
+        await vcond.ticks(4)
+        asked.check_disk({0}, {1, 2})
+        for phone in people:
+            await phone.hang_up()
+        (document,) = await vcond.delivered(1)
+    asked.check_vcon(document, {0: {0}, 9: {1, 2}})
+    assert {party: set(grants(body).values()) for party, body in bases(document).items()} == {0: {True}, 1: {False}}
+
+
+async def test_a_variable_that_is_handed_on_is_not_the_word_of_who_is_called(site, judge):
+    """``Set(__VCOND_CONSENT=...)``: Asterisk sets it on each channel that is called from there, too, behind a Local one as well."""
+    asked = Asked(site, judge, 'mode = "ask"')
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640004", site.number)
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        await caller.up()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="granted", p1="unknown")
+        await site.tapped(vcond, uuid, 2)
+        await asked.says(agent, 2)
+        await asked.says(caller, 1)
+        await vcond.ticks(4)
+        asked.check_disk({1}, {2})
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+    asked.check_vcon(document, {0: {1}, 9: {2}})
+    assert json.dumps(bases(document)).count("crm") == 1

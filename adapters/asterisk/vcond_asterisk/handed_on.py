@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from vcond.sdk.contract import Instant, refuses
+from vcond.sdk.contract import SECOND, Instant, refuses
 from vcond_asterisk import wire
 
 MOST: Final = 32
 """Values that one conversation remembers, the latest: who is called is called soon."""
+SLACK: Final = SECOND
+"""How inexact two moments of a PBX are at most by our clock."""
 
 
 class Leg(Protocol):
@@ -44,7 +46,7 @@ class HandedOn:
         since = self._since.get(event.value)
         if event.variable.startswith("_") and since is None:
             self._since = dict([*self._since.items(), (event.value, at)][-MOST:])
-        if since is None or leg is None or not leg.called or since > leg.created or event.value in leg.handed:
+        if since is None or leg is None or not leg.called or since > leg.created + SLACK or event.value in leg.handed:
             return False
         leg.handed.add(event.value)
         return True
@@ -59,4 +61,4 @@ def own_word(leg: Leg, value: str) -> bool:
     """Whether a value that a channel has, and that was not told when it was set, is to count: that who was called agreed may
     be handed on, that somebody refused is heeded whosever word it was.
     """
-    return not leg.called or refuses(value)
+    return not (leg.called or value in leg.handed) or refuses(value)

@@ -174,6 +174,28 @@ def test_what_a_variable_says_of_consent_is_of_the_party_of_its_channel(monkeypa
     assert (said.party, said.state, said.how) == (1, "asked", "variable")
 
 
+@pytest.mark.parametrize(
+    ("exported", "later", "said"),
+    [
+        ("sip_h_X-A,VCOND_CONSENT", "granted", []),
+        ("nolocal:VCOND_CONSENT", "granted", []),
+        ("sip_h_X-A", "granted", ["granted"]),
+        ("", "granted", ["granted"]),
+        ("VCOND_CONSENT", "denied", ["denied"]),
+        ("VCOND_CONSENT", "granted; how=key", ["granted"]),
+    ],
+)
+def test_consent_that_is_exported_to_who_is_called_is_not_his_word(monkeypatch, exported, later, said):
+    recorded = events("basic.json")
+    callee = drive("basic.json").call.state.parties[1].key
+    for event in recorded:
+        value = "granted" if event.name == "CHANNEL_CREATE" else later
+        event.variables = {"VCOND_CONSENT": value} if event.leg == callee else {}
+        event.exported = exported if event.leg == callee else ""
+    monkeypatch.setattr("fskit.events", lambda *_: recorded)
+    assert [one.state for one in drive("basic.json").call.state.consents.said] == said
+
+
 @pytest.mark.parametrize("form", ["json", "plain"])
 @pytest.mark.parametrize(
     ("name", "caller"), [("latin1", "José Müller"), ("utf8", "José 山田"), ("quotes", 'Bob \\"Q\\" 100A a:b')]

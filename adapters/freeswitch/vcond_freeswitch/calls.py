@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vcond import sdk
@@ -63,6 +63,8 @@ class Leg(sdk.Leg):
     """The last transfer by which it was sent on (``transfer_source``)."""
     sent: str = ""
     """The last transfer that it did (``transfer_to``)."""
+    handed: dict[str, str] = field(default_factory=dict)
+    """What its channel has of consent from the one that called it, by the variable's name."""
     announced: str | None = None
     """Where whoever sent it on said that it goes, before it said so itself; empty = somewhere."""
     told: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import AdapterHost, Cause, Instant
+from vcond.sdk.contract import AdapterHost, Cause, Instant, is_consent, refuses
 from vcond_freeswitch.calls import Leg, Taps
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
@@ -83,7 +83,8 @@ class Channels:
             leg.stereo = stereo
             leg.conversation.stop(leg, at)  # a tap is of one kind; who still talks is listened to anew
         for name, value in event.variables.items():
-            leg.conversation.variable(name, value, at, leg)
+            if not handed_on(leg, event, name, value):
+                leg.conversation.variable(name, value, at, leg)
         if leg.key:
             leg.conversation.fact("sip_call_id", leg.sip, at, leg)
 
@@ -108,3 +109,16 @@ class Channels:
         conversation.left(leg, at, why, hung_up=hung_up, failure=failure)
         if conversation.over:
             self.groups.over(conversation, at)
+
+
+def handed_on(leg: Leg, event: Event, name: str, value: str) -> bool:
+    """Whether a channel has a word of consent from the one that called it (``export``): nobody was asked there.
+
+    Such a channel has the list of what was exported, too, as ``export_vars``; ``nolocal:`` before a name leaves out the one that
+    exports (https://developer.signalwire.com/freeswitch/FreeSWITCH-Explained/Modules/mod-dptools/). A value that was
+    changed since was set there, and that somebody refused is heeded whosever word it was.
+    """
+    exported = {one.removeprefix("nolocal:").removeprefix("_nolocal_") for one in event.exported.split(",")}
+    if not is_consent(name) or event.direction != "outbound" or name not in exported or refuses(value):
+        return False
+    return leg.handed.setdefault(name, value) == value

@@ -72,6 +72,7 @@ HEADERS: Final = {
     "proxy": "variable_proxy_media",
     "queue_member": "variable_cc_member_session_uuid",
     "holds": "variable_hold_events",
+    "exported": "variable_export_vars",
     "digit": "DTMF-Digit",
     "digit_samples": "DTMF-Duration",
     "record_path": "Record-File-Path",
@@ -150,6 +151,7 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     proxy: str = ""
     queue_member: str = ""
     holds: str = ""
+    exported: str = ""
     digit: str = ""
     digit_samples: str = ""
     record_path: str = ""

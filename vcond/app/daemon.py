@@ -25,10 +25,11 @@ from vcond.app.lifecycle import TICK, Lifecycle
 from vcond.app.supervisor import Supervisor
 from vcond.app.wiring import Parts
 from vcond.base import log, metrics
-from vcond.base.errors import ConfigError
+from vcond.base.errors import ConfigError, StorageError
 from vcond.base.tasks import bare, bare_group, cancelled
 from vcond.capture.clock import SteadyClock
 from vcond.config import Loaded, load, naming_files
+from vcond.records.tombstones import RESTORE
 from vcond.sdk.contract import Adapter
 
 logger = structlog.get_logger()
@@ -71,6 +72,8 @@ class Daemon:
         """Finish what earlier runs left, attach to nothing, try every sink, leave. Raises OperatorError."""
         async with self._made() as supervisor:
             outbox = self.parts.outbox
+            if trouble := self.parts.tombstones.trouble:
+                raise StorageError(f"{trouble}: {RESTORE}")
             await outbox.open()
             async with bare_group() as tasks:
                 background = supervisor.background(tasks, outbox=outbox, finisher=self.parts.finisher)
@@ -149,7 +152,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEAD_START):
                 await supervisor.all_told(self.parts.config.adapters)
-        await forgetting.clear_index(self.parts.records, self.parts.tombstones, self.parts.forgetter.stays)
+        await forgetting.known(self.parts)
         await self.parts.old_journals.open_outbox()
         await self.parts.old_journals.run()
         await self.parts.forms.clean_left(self.parts.outbox)

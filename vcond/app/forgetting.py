@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from vcond.base.backoff import Backoff
 from vcond.base.errors import StorageError
 from vcond.capture.forgetting import forget
 from vcond.capture.registry import CallRegistry
@@ -23,7 +24,7 @@ from vcond.delivery import Outbox
 from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.publish.finisher import Finisher
-from vcond.records.forgetting import NeverError, NotYetError, Place
+from vcond.records.forgetting import Forgetter, NeverError, NotYetError, Place
 from vcond.records.holds import Holds
 from vcond.records.ledger import Ledger
 from vcond.records.ledger_service import Records
@@ -37,6 +38,8 @@ from vcond.storage.names import uuid_in
 
 log = structlog.get_logger()
 
+AGAIN: Final = Backoff(1.0, 60.0)
+"""Seconds before it is looked again whether it is known what was forgotten."""
 PATIENCE: Final = 10.0
 """Seconds that a vCon which is being made may take before the place counts as not done yet."""
 PIECE: Final = 1 << 20
@@ -59,6 +62,12 @@ class Parts(Protocol):
     @property
     def speech(self) -> Speech | Speeches:
         """Of one model or of several."""
+
+
+class Waiting(Parts, Protocol):
+    """What is asked of a daemon that does not know what was forgotten."""
+
+    forgetter: Forgetter
 
 
 @dataclass
@@ -139,6 +148,27 @@ def clear(
             hint="check record.media_dir, then restart vcond",
         )  # fmt: skip
     return len(gone)
+
+
+async def known(daemon: Waiting) -> None:
+    """Until it is known what was forgotten; what came back goes then. Calls are recorded meanwhile, and nothing is delivered."""
+    tombstones, failures = daemon.tombstones, 0
+    while tombstones.trouble:
+        failures += 1
+        await asyncio.sleep(AGAIN.wait(failures))
+        await asyncio.to_thread(tombstones.load)
+        if tombstones.trouble:
+            continue
+        for uuid in [call.uuid for call in (*daemon.registry.live, *daemon.registry.recovery.unfinished())]:
+            if of_call(uuid) in tombstones and not daemon.forgetter.stays(uuid):
+                forget(daemon.registry, uuid)
+        try:
+            await asyncio.to_thread(clear, daemon.config, daemon.keys, tombstones, daemon.forgetter.stays)
+        except StorageError as why:
+            tombstones.trouble = str(why)
+        else:
+            log.warning("it is known again what was forgotten: vCons are delivered from now on")
+    await clear_index(daemon.records, tombstones, daemon.forgetter.stays)
 
 
 async def clear_index(records: Records, tombstones: Tombstones, stays: Callable[[str], bool] = lambda _: False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +13,17 @@ from vcond import __version__
 from vcond.app.forgetting import Parts, places
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import Instant
+from vcond.capture.clock import since_boot
 from vcond.config import Config, DaemonConfig, KeysConfig
 from vcond.records.forgetting import Forgetter, Forgetting
 from vcond.records.holds import Hold, Holds
-from vcond.records.receipts import Receipts
+from vcond.records.receipts import LARGEST as LARGEST_RECEIPT
+from vcond.records.receipts import Receipts, readable
 from vcond.records.record_files import RecordFiles
-from vcond.records.tombstones import Tombstones
+from vcond.records.salvage import salvage
+from vcond.records.tombstones import FILE as TOMBSTONES
+from vcond.records.tombstones import RESTORE, Tombstones
+from vcond.sdk.contract import Finding
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
@@ -77,16 +82,16 @@ def settle(config: Config) -> None:
 
 
 def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:
-    """What was forgotten. Raises StorageError."""
+    """What was forgotten; ``trouble`` of it says why that is not known."""
     return Tombstones(folder(config), now)
 
 
 def forgetter(config: Config, daemon: Parts, now: Callable[[], Instant], receipts: Receipts) -> Forgetter:
     """What is being forgotten. Raises StorageError."""
-    files = RecordFiles(folder(config) / "forgetting", Forgetting, WholeFiles(Files()))
-    held = daemon.holds.on
+    held, files, where = daemon.holds.on, _forgetting_files(config, ours=True), places(daemon)
+    salvage(files, daemon.tombstones, [one.name for one in where], now())
     return Forgetter(
-        places(daemon),
+        where,
         files,
         daemon.tombstones,
         now=now,
@@ -109,4 +114,52 @@ def receipts(config: Config, now: Callable[[], Instant], sign: Callable[[bytes],
 
 def holds(config: Config, now: Callable[[], Instant], *, ours: bool = True) -> Holds:
     """All legal holds; ``ours``: as the daemon has them, which alone writes them. Raises StorageError."""
-    return Holds(RecordFiles(folder(config) / "holds", Hold, WholeFiles(Files()), ours=ours), now)
+    return Holds(_hold_files(config, ours=ours), now, since_boot() if ours else None)
+
+
+def _hold_files(config: Config, *, ours: bool) -> RecordFiles[Hold]:
+    return RecordFiles(folder(config) / "holds", Hold, WholeFiles(Files()), ours=ours)
+
+
+def _forgetting_files(config: Config, *, ours: bool) -> RecordFiles[Forgetting]:
+    return RecordFiles(folder(config) / "forgetting", Forgetting, WholeFiles(Files()), ours=ours)
+
+
+def look(config: Config, *, receipts: bool = False) -> Iterator[Finding]:
+    """What of it is damaged, as it is on the disk now; nothing is changed. ``receipts``: those are read too. Blocks."""
+    at = folder(config)
+    try:
+        yield from _damaged(config)
+        for path in sorted((at / "receipts").glob("*.json")) if receipts else ():
+            if not readable(WholeFiles(Files()).read(path, LARGEST_RECEIPT)):
+                yield Finding("warning", f"receipt {path.stem}", f"{path} is damaged", "restore it from a backup")
+    except OSError as why:
+        yield Finding(
+            "error", "records", f"cannot read {why.filename or at}: {why.strerror}", "check the disk and who owns it"
+        )
+
+
+def _damaged(config: Config) -> Iterator[Finding]:
+    for call, why in _hold_files(config, ours=False).read()[1].items():
+        fix = f"restore it and restart; or hold the call again: vcond legal-hold {call} --reason ..."
+        told = f"{folder(config) / 'holds' / call}.json cannot be read ({why}): the call is held until it is released"
+        yield Finding("warning", f"legal hold {call}", told, fix)
+    files = _forgetting_files(config, ours=False)
+    for name, why in files.read()[1].items():
+        yield Finding(
+            "warning",
+            f"forgetting {name}",
+            f"{files.path(name)} cannot be read: {why}",
+            "restart vcond, which says what it does",
+        )
+    for path in files.aside():
+        fix = "ask again for what it was about (vcond forget; the call ids in it can be read, who asked has its receipt), then delete the file"
+        yield Finding(
+            "warning", "forgetting", f"{path} is damaged: what could not be read of it is not forgotten at sinks", fix
+        )
+    stones = Tombstones(folder(config), lambda: 0, tells=False)
+    if stones.trouble:
+        yield Finding("error", "forgotten", stones.trouble, RESTORE)
+    if stones.damaged:
+        told = f"{stones.damaged} entries of what was forgotten cannot be read: an old backup would bring those back"
+        yield Finding("warning", "forgotten", told, f"restore {folder(config) / TOMBSTONES} from a backup")

@@ -86,6 +86,7 @@ class Parts:
         with naming_files(loaded.origin):
             remembered.settle(self.config)
         self.tombstones = remembered.tombstones(self.config, clock.now)
+        self.damaged = partial(remembered.look, self.config)
         self.holds = remembered.holds(self.config, clock.now)
         matched = matches_of(self.config.sinks)
         self._held_back: set[str] = set()

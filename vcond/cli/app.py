@@ -328,7 +328,7 @@ def forget(
 def legal_hold(
     call: Annotated[str, typer.Argument(help="The id of a call or of one of its vCons, or its beginning.")] = "",
     reason: Annotated[str, typer.Option(help="The reason, as a case number; needed to hold.")] = "",
-    until: Annotated[str, typer.Option(help="It ends by itself then, as 2027-11-29T10:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="It ends by itself a day after it, as 2027-11-29T10:00:00Z.")] = "",
     release: Annotated[bool, typer.Option("--release", help="End the hold.")] = False,
     config: ConfigFile = DEFAULT,
     as_json: Json = False,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vcond.app import encryption, plugins
+from vcond.app import encryption, plugins, remembered
 from vcond.app.matching import matches_of
 from vcond.base import tls
 from vcond.base.errors import PeerError, VcondError
@@ -99,6 +99,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += [*_rest(config), *_name(config), *_files(loaded), *_ops(config)]
     found += encryption.look(config.keys, Path(config.vcond.state_dir))
+    found += remembered.look(config, receipts=not errors_only)
     found += _seal(config)
     found += _certificates(config)
     found += _same_receiver(sinks)

@@ -17,6 +17,7 @@ FIXES = {
     "journal": "vcond check --offline",
     "speech": "vcond check --offline",
     "outbox": "vcond check --offline",
+    "forgotten": "vcond check --offline",
     "sink": "vcond outbox",
     "metrics": "set ops.listen, then systemctl restart vcond",
 }
@@ -37,6 +38,7 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
     for what, detail in wrong.items():
         fix = FIXES.get(what.split()[0], "vcond check")
         yield {"what": what, "detail": detail, "fix": hints.get(what) or fix}
+    yield from (one for one in told.get("damaged", []) if one["what"] not in wrong)
     dead = [one for one in told["outbox"] if one["state"] == "dead"]
     if dead:
         count = sum(one["vcons"] for one in dead)

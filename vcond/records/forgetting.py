@@ -120,15 +120,12 @@ class Forgetter:
         """Those of which the disk did not take how far they are, or the receipt."""
         self._tasks: set[asyncio.Task[None]] = set()
         try:
-            self._open, damaged = files.read()
+            self._open, _ = files.read()  # what is damaged: see salvage
         except OSError as why:
             raise StorageError(f"cannot read what is being forgotten in {files.folder}: {why.strerror}") from None
-        if damaged:
-            raise StorageError(
-                f"cannot read what is being forgotten: {files.folder / damaged[0]}.json is damaged; move it away, then ask for it again"
-            )
-        for one in self._open.values():  # between the two writes of ``ask`` there may have been a crash
-            tombstones.add(of_call(uuid) for named in one.conversations for uuid in named.uuids)
+        for one in self._open.values():
+            if not tombstones.trouble:  # between the two writes of ``ask`` there may have been a crash
+                tombstones.add(of_call(uuid) for named in one.conversations for uuid in named.uuids)
             for step in one.steps:
                 if step.state == "refused" and step.place in self._places:
                     step.state, step.next_at = "pending", 0

@@ -2,6 +2,8 @@
 
 A hold is on a whole call: its journal, its vCons here, its recordings outside, what sinks have of it. Retention and forgetting
 ask ``on``; the outbox and the journals are told which calls are held, where something would go by itself.
+
+A clock that is wrong ends no hold: vcond must have seen one to be over for a day in which it ran. A restart begins the day anew.
 """
 
 from __future__ import annotations
@@ -11,16 +13,21 @@ from threading import Lock
 from typing import Annotated, Final
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from vcond.base.errors import OperatorError, StorageError
-from vcond.base.time import Instant, rfc3339
+from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.records.record_files import RecordFiles
+
+log = structlog.get_logger()
 
 MOST: Final = 10_000
 """Calls on hold at a time."""
 LONGEST_REASON: Final = 1_000
 """Characters."""
+SURE: Final = 86_400 * SECOND
+"""So long a hold must have been over before it ends."""
 
 
 class HeldError(OperatorError):
@@ -40,23 +47,38 @@ class Hold(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """For an operator; the reason is theirs to look up."""
-        ends = f"until {rfc3339(Instant(self.until))}" if self.until else "until it is released"
+        ends = f"until {rfc3339(Instant(self.until))} has been over for a day" if self.until else "until it is released"
         return f"call {self.call} is on legal hold since {rfc3339(Instant(self.since))}, {ends}"
 
 
 class Holds:
     """All holds. May be asked, and changed, from any thread."""
 
-    def __init__(self, files: RecordFiles[Hold], now: Callable[[], int]) -> None:
-        """``now``: nanoseconds since the epoch. Raises StorageError: without the holds nothing may go."""
-        self._files, self._now = files, now
+    def __init__(
+        self, files: RecordFiles[Hold], now: Callable[[], int], steady: Callable[[], int] | None = None
+    ) -> None:
+        """``now``: nanoseconds since the epoch; ``steady``: of a clock that never steps; None = for a look: none ends, and nobody is told.
+
+        Raises StorageError: without the holds nothing may go.
+        """
+        self._files, self._now, self._steady = files, now, steady
         self._lock = Lock()
+        self._over: dict[str, int] = {}
+        """Since when, by the steady clock, a hold has been over each time that it was looked at."""
+        self._ended: set[str] = set()
+        """Those that ended so, and were told of."""
         try:
             self._all, damaged = files.read()
         except OSError as why:
             raise StorageError(f"cannot read the legal holds in {files.folder}: {why.strerror}") from None
-        for call in damaged:  # that there is a hold is known by its name
-            self._all[call] = Hold(call, "its record is damaged", 0)
+        for call, error in damaged.items():  # that there is a hold is known by its name
+            self._all[call] = Hold(call, "its record cannot be read", 0)
+            if steady is not None:
+                log.error(
+                    "the record of a legal hold cannot be read: the call is held until it is released", call=call,
+                    file=str(files.path(call)), error=error, hint="restore the file and restart, or hold it again (vcond legal-hold)",
+                )  # fmt: skip
+        self.calls()  # a day begins for those that are over
 
     def all(self) -> list[Hold]:
         """Those in force, and those that have ended by themselves and were not released; the oldest first."""
@@ -94,6 +116,7 @@ class Holds:
             hold = Hold(call, reason.strip(), before.since if before else now, until)
             self._write(hold)
             self._all = {**self._all, call: hold}
+            self._over.pop(call, None)
             return hold
 
     def spread(self, hold: Hold, call: str) -> None:
@@ -121,6 +144,7 @@ class Holds:
             except OSError as why:
                 raise StorageError(f"cannot release the legal hold: {why.strerror}; it is still in force") from None
             self._all = {name: one for name, one in self._all.items() if name != call}
+            self._over.pop(call, None)
             return found
 
     def _write(self, hold: Hold) -> None:
@@ -130,4 +154,23 @@ class Holds:
             raise StorageError(f"cannot store the legal hold: {why.strerror}; nothing is held by it") from None
 
     def _in_force(self, hold: Hold) -> bool:
-        return not hold.until or self._now() < hold.until
+        if not hold.until or self._now() < hold.until:
+            self._over.pop(hold.call, None)
+            self._ended.discard(hold.call)
+            return True
+        if self._steady is None:
+            return True
+        steady = self._steady()
+        since = self._over.get(hold.call)
+        if since is None:
+            since = self._over[hold.call] = steady
+            log.warning(
+                "a legal hold is over by the clock: it ends when it has been for a day in which vcond runs", call=hold.call,
+                until=rfc3339(Instant(hold.until)), hint="if the clock is wrong, mend it before; to end the hold now: vcond legal-hold CALL --release",
+            )  # fmt: skip
+        if steady - since < SURE:
+            return True
+        if hold.call not in self._ended:
+            self._ended.add(hold.call)
+            log.warning("a legal hold ended: retention and forgetting apply again", call=hold.call)
+        return False

@@ -26,6 +26,14 @@ LARGEST: Final = 64 << 20
 """Bytes."""
 
 
+def readable(body: bytes) -> bool:
+    """Whether it is one of ours, as far as that shows without its signature."""
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except msgspec.DecodeError:
+        return False
+
+
 class Receipts:
     """In a folder, by the id of what was asked for."""
 
@@ -62,16 +70,18 @@ class Receipts:
 
     async def read(self, name: str) -> bytes | None:
         """The receipt that was kept; None when there is none of that id. Raises StorageError."""
+        if not is_uuid(name):
+            return None
+        path = self._folder / f"{name}.json"
         try:
-            return (
-                await asyncio.to_thread(self._files.read, self._folder / f"{name}.json", LARGEST)
-                if is_uuid(name)
-                else None
-            )
+            body = await asyncio.to_thread(self._files.read, path, LARGEST)
         except FileNotFoundError:
             return None
         except OSError as why:
             raise StorageError(f"cannot read the receipt: {why.strerror}") from None
+        if not readable(body):
+            raise StorageError(f"the receipt {path} is damaged: restore it from a backup")
+        return body
 
     def _keep(self, one: Forgetting) -> None:
         try:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import msgspec
-import structlog
 
 from vcond.storage.whole_files import WholeFiles
 
-log = structlog.get_logger()
-
 LARGEST: Final = 16 << 20
 """Bytes of one of them."""
+ASIDE: Final = ".damaged"
+"""Ending of what was put aside: it is not read any more, and told of until somebody deletes it."""
+DAMAGED: Final = "it is not what vcond wrote"
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -24,10 +24,10 @@ class RecordFiles(Generic[T]):
         """``folder`` is made with the first file. ``ours``: nobody else writes there, so that what a crash left may go."""
         self.folder, self._kind, self._files, self._ours = folder, kind, files, ours
 
-    def read(self) -> tuple[dict[str, T], list[str]]:
-        """All of them by name, and the names of those that cannot be read: these are left where they are, loudly."""
+    def read(self) -> tuple[dict[str, T], dict[str, str]]:
+        """All of them by name, and why others of that name cannot be read: those are left as they are."""
         found: dict[str, T] = {}
-        damaged: list[str] = []
+        damaged: dict[str, str] = {}
         if not self.folder.is_dir():
             return found, damaged
         if self._ours:
@@ -36,16 +36,29 @@ class RecordFiles(Generic[T]):
             try:
                 found[path.stem] = msgspec.json.decode(self._files.read(path, LARGEST), type=self._kind)
             except (OSError, msgspec.DecodeError) as why:
-                said = why.strerror if isinstance(why, OSError) else "not what vcond wrote"
-                log.error("cannot read a record of this edge; restore it", file=str(path), error=said)  # noqa: TRY400 - no trace
-                damaged.append(path.stem)
+                damaged[path.stem] = str(why.strerror) if isinstance(why, OSError) else DAMAGED
         return found, damaged
+
+    def put_aside(self, name: str) -> bytes:
+        """What a damaged one has, which is durably beside it then and read no more; it goes with ``remove`` or ``put``."""
+        path = self.path(name)
+        body = self._files.read(path, LARGEST)
+        self._files.publish(path.with_name(path.name + ASIDE), body)
+        return body
+
+    def aside(self) -> list[Path]:
+        """What was put aside, and nobody has deleted."""
+        return sorted(self.folder.glob(f"*{ASIDE}"))
+
+    def path(self, name: str) -> Path:
+        """The file of that name."""
+        return self.folder / f"{name}.json"
 
     def put(self, name: str, record: T) -> None:
         """Durable when it returns; one of that name is replaced."""
         self._files.make_folder(self.folder)
-        self._files.publish(self.folder / f"{name}.json", msgspec.json.encode(record))
+        self._files.publish(self.path(name), msgspec.json.encode(record))
 
     def remove(self, name: str) -> None:
         """Durably. One that is gone is fine."""
-        self._files.remove(self.folder / f"{name}.json")
+        self._files.remove(self.path(name))

@@ -35,6 +35,10 @@ _SLOT: Final = struct.Struct(">16sQI4x")
 
 AS_LONG: Final = 48 * 3600 * SECOND
 """A call of that adapter and key is not recorded for so long: no call is longer."""
+RESTORE: Final = (
+    f"restore {FILE} and {KEY} from a backup of their folder; if they are lost for good, move both away: "
+    "then old backups bring back what was forgotten"
+)
 
 
 def of_call(uuid: str) -> str:
@@ -48,23 +52,37 @@ def of_key(adapter: str, key: str) -> str:
 
 
 class Tombstones:
-    """In ``folder``. Raises StorageError when they cannot be read; may be asked from any thread."""
+    """In ``folder``; may be asked from any thread."""
 
-    def __init__(self, folder: Path, now: Callable[[], int], files: Files | None = None) -> None:
-        """``now``: nanoseconds since the epoch."""
-        self._folder, self._now = folder, now
+    def __init__(self, folder: Path, now: Callable[[], int], files: Files | None = None, *, tells: bool = True) -> None:
+        """``now``: nanoseconds since the epoch. ``tells``: what is wrong is logged."""
+        self._folder, self._now, self._tells = folder, now, tells
         self._files = files or Files()
         self._whole = WholeFiles(self._files)
         self._lock = Lock()
         self._key = b""
         self._until: dict[bytes, int] = {}
         self._end = 0
-        try:
-            self._load()
-        except OSError as why:
-            raise StorageError(
-                f"cannot read what was forgotten in {folder}: {why.strerror}; nothing is delivered before it can be"
-            ) from None
+        self.damaged = 0
+        """Entries that cannot be read."""
+        self.trouble = ""
+        """Why nobody knows what was forgotten. Nothing may be delivered then, or deleted for its sake."""
+        self.load()
+
+    def load(self) -> None:
+        """Read them, again perhaps: somebody may have restored them. Blocks."""
+        before, self.trouble = self.trouble, ""
+        with self._lock:
+            try:
+                self._load()
+            except OSError as why:
+                self.trouble = f"cannot read what was forgotten in {self._folder}: {why.strerror}"
+            except StorageError as why:
+                self.trouble = str(why)
+        if self.trouble and self.trouble != before and self._tells:
+            log.error(
+                "it is not known what was forgotten: calls are recorded, and nothing is delivered until it is", error=self.trouble, hint=RESTORE,
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._until)
@@ -78,6 +96,8 @@ class Tombstones:
     def add(self, names: Iterable[str], until: int = 0) -> None:
         """Durable when it returns; what is there is not added again. Raises StorageError: none was added."""
         with self._lock:
+            if self.trouble:
+                raise StorageError(f"{self.trouble}; nothing was forgotten")
             try:
                 if not self._key:
                     self._make_key()
@@ -110,21 +130,18 @@ class Tombstones:
         raw = self._there(FILE, MOST)
         self._key = self._there(KEY, 4096)
         if len(self._key) != KEY_BYTES and (self._key or raw):
-            raise StorageError(
-                f"{self._folder / KEY} is no key, and without it nobody knows what was forgotten: restore it from a backup; "
-                f"or move {self._folder / FILE} away: then old backups bring back what was forgotten"
-            )
+            raise StorageError(f"{self._folder / KEY} is no key, and without it nobody knows what was forgotten")
         self._end = len(raw) - len(raw) % _SLOT.size  # a torn slot was never acted upon: it is written over
-        damaged = 0
+        self.damaged = 0
         for at in range(0, self._end, _SLOT.size):
             one, until, crc = _SLOT.unpack_from(raw, at)
             if crc == zlib.crc32(raw[at : at + 24]):
                 self._until[one] = until
             else:
-                damaged += 1
-        if damaged:
+                self.damaged += 1
+        if self.damaged and self._tells:
             log.error(
-                "some of what was forgotten cannot be read any more: an old backup would bring it back", entries=damaged,
+                "some of what was forgotten cannot be read any more: an old backup would bring it back", entries=self.damaged,
                 file=str(self._folder / FILE), hint="restore the file from a backup of its folder",
             )  # fmt: skip
 

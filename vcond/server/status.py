@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
+from vcond.records.tombstones import Tombstones
+from vcond.sdk.contract import Finding
 from vcond.server.again import AgainAnswers
 from vcond.server.consents import ConsentDoor
 from vcond.server.dead_letters import DeadLetters
@@ -82,10 +84,15 @@ class Parts(WithHolds, Forgets, Protocol):
     web: WebServer
     ops: OpsServer
     api: Listening
+    tombstones: Tombstones
     started: bool
     stopping: bool
     last_beat: float
     """By the event loop's clock, seconds."""
+
+    @property
+    def damaged(self) -> Callable[[], Iterable[Finding]]:
+        """What of the records is damaged; it blocks."""
 
     @property
     def old_journals(self) -> Left:
@@ -133,6 +140,8 @@ class Status:
             wrong["speech"] = daemon.speech.trouble
         if daemon.outbox.trouble:
             wrong["outbox"] = daemon.outbox.trouble
+        if daemon.tombstones.trouble:
+            wrong["forgotten"] = f"{daemon.tombstones.trouble}; nothing is delivered"
         if daemon.records.trouble:
             wrong["ledger"] = daemon.records.trouble
         wrong |= self._sinks_in_trouble()
@@ -172,6 +181,10 @@ class Status:
                 for sink, state, count, oldest in await _figures(daemon.outbox)
             ],
             "metrics": daemon.ops.trouble,
+            "damaged": [
+                {"what": one.what, "detail": one.detail, "fix": one.fix}
+                for one in await asyncio.to_thread(lambda: list(daemon.damaged()))
+            ],
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:

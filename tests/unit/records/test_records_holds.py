@@ -9,8 +9,9 @@ from records_kit import config, edge
 
 from vcond.base.errors import StorageError
 from vcond.base.time import SECOND, Instant, rfc3339
+from vcond.capture.clock import SteadyClock
 from vcond.cli.holds import lines
-from vcond.records.holds import HeldError, Hold, Holds
+from vcond.records.holds import SURE, HeldError, Hold, Holds
 from vcond.records.record_files import RecordFiles
 from vcond.sdk.contract import Cause
 from vcond.storage.files import Files
@@ -22,9 +23,12 @@ A, B = "01a2029a-3286-852d-a079-acef32f9616b", "01a2029a-3286-852d-a079-acef32f9
 class Time:
     now = 1_000 * SECOND
 
+    steady = 0
+
 
 def holds(tmp_path: Path, files: Files | None = None) -> Holds:
-    return Holds(RecordFiles(tmp_path / "holds", Hold, WholeFiles(files or Files())), lambda: Time.now)
+    kept = RecordFiles(tmp_path / "holds", Hold, WholeFiles(files or Files()))
+    return Holds(kept, lambda: Time.now, lambda: Time.steady)
 
 
 def test_a_hold_is_there_after_a_restart_until_it_is_released_or_ends(tmp_path: Path):
@@ -38,11 +42,54 @@ def test_a_hold_is_there_after_a_restart_until_it_is_released_or_ends(tmp_path: 
     with pytest.raises(HeldError, match=f"call {A} is on legal hold since 1970-01-01T00:16:40Z, until it is released"):
         again.check(A)
     Time.now = 2_000 * SECOND
+    assert set(again.calls()) == {A, B}
+    Time.steady += SURE
     assert again.calls() == [A]
     again.check(B)
     assert again.release(A) is not None
     assert again.release(A) is None
-    assert holds(tmp_path).calls() == []
+    assert holds(tmp_path).calls() == [B], "a restart begins the day anew"
+
+
+def test_a_clock_that_jumps_ahead_ends_no_hold_and_is_told_once(tmp_path: Path, capsys):
+    Time.now = 1_000 * SECOND
+    made = holds(tmp_path)
+    made.put(A, "case 7", until=2_000 * SECOND)
+    Time.now = 900_000 * SECOND
+    for _ in range(3):
+        Time.steady += SURE // 4
+        assert made.on(A) is not None
+    assert capsys.readouterr().out.count("a legal hold is over by the clock") == 1
+    Time.now = 1_500 * SECOND  # somebody mended the clock
+    assert made.calls() == [A]
+    Time.now, Time.steady = 2_000 * SECOND, Time.steady + SURE
+    assert made.calls() == [A], "a new day begins"
+    Time.steady += SURE - 1
+    again = holds(tmp_path)
+    assert (made.calls(), again.calls()) == ([A], [A])
+    Time.steady += 1
+    assert (made.calls(), again.calls()) == ([], [A]), "a restart begins the day anew"
+    assert made.on(A) is None
+    assert capsys.readouterr().out.count("a legal hold ended") == 1
+    looked_at = Holds(RecordFiles(tmp_path / "holds", Hold, WholeFiles(Files()), ours=False), lambda: Time.now)
+    assert looked_at.calls() == [A]
+    assert capsys.readouterr().out == ""
+
+
+async def test_what_a_hold_keeps_stays_when_the_clock_jumps_over_its_end(tmp_path: Path):
+    wall = [1_790_000_000 * SECOND]
+    clock = SteadyClock(lambda: wall[0], lambda: 0)
+    async with edge(config(tmp_path, delivery={"keep_days": 0}), clock) as it:
+        call = it.call()
+        until = rfc3339(Instant(wall[0] + 3_600 * SECOND))
+        await it.write("hold", call=call.uuid, reason="case 7", until=until)
+        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        await it.until(lambda: it.stage(call.uuid, "kept"))
+        wall[0] += 400 * 86_400 * SECOND
+        clock.anchor()
+        await it.parts.outbox._call(lambda store: store.expire(2**62))
+        assert await it.stage(call.uuid, "kept")
+        assert [one["in_force"] for one in await it.read("holds")] == [True]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +106,7 @@ def test_a_hold_whose_record_is_damaged_holds(tmp_path: Path, capsys):
     holds(tmp_path).put(A, "case 7")
     (tmp_path / "holds" / f"{A}.json").write_bytes(b"{")
     assert holds(tmp_path).calls() == [A]
-    assert "cannot read a record" in capsys.readouterr().out
+    assert "the record of a legal hold cannot be read" in capsys.readouterr().out
 
 
 def test_a_hold_that_the_disk_does_not_take_is_none_and_one_that_it_does_not_give_back_stays(tmp_path: Path):

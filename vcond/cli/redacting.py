@@ -16,7 +16,7 @@ from vcond.cli.progress import Bar
 from vcond.cli.seals import write
 from vcond.cli.vcons import inside, load_vcon
 from vcond.config import Config
-from vcond.redaction.finding import finders
+from vcond.publish.finder_apart import close, finders_apart
 from vcond.redaction.redact import Redacted, redact
 from vcond.vcon import Document, serialize, validate
 from vcond.vcon.dates import date
@@ -39,14 +39,18 @@ def redact_file(file: Path, out: Path | None, *, config: Path, tone: bool, names
     document = _opened(file)
     now = SteadyClock().now()
     bar = Bar(sys.stderr) if file.stat().st_size >= BAR_FROM else None
-    made = redact(
-        document,
-        finders(redaction),
-        created_at=date(now),
-        tone=tone or redaction.tone,
-        software=f"vcond {__version__}",
-        told=bar,
-    )
+    finders = finders_apart(redaction)
+    try:
+        made = redact(
+            document,
+            finders,
+            created_at=date(now),
+            tone=tone or redaction.tone,
+            software=f"vcond {__version__}",
+            told=bar,
+        )
+    finally:
+        close(finders)
     if bar is not None:
         bar.close()
     for line in _summary(file, made):

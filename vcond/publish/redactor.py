@@ -18,8 +18,10 @@ import structlog
 from vcond.base import metrics
 from vcond.base.errors import VcondError
 from vcond.delivery.outbox_files import MOST
+from vcond.publish.finder_apart import close
 from vcond.publish.squeezer import stand_back
 from vcond.redaction.contract import Finder
+from vcond.redaction.finding import FinderError
 from vcond.redaction.places import Place
 from vcond.redaction.redact import Redacted, own_uuid, redact
 from vcond.sdk.sink import OutgoingVcon, Refused, Retry
@@ -117,6 +119,7 @@ class Redactor:
         self._closed = True
         for making in list(self._making.values()):
             making.cancel()
+        close(self._finders)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _made(self, record: OutgoingVcon) -> bytes:
@@ -130,7 +133,10 @@ class Redactor:
         """With more taken out, until a look finds nothing."""
         also: list[Place] = []
         for _ in range(ROUNDS):
-            found = await look(made)
+            try:
+                found = await look(made)
+            except FinderError as why:
+                raise self._refused(str(why)) from why
             if found is None and self._must_look:
                 raise Retry("second-look", answer="no speech worker had time to look at the redacted recording")
             if not found:
@@ -164,9 +170,7 @@ class Redactor:
         except Retry:  # vcond ends
             raise
         except VcondError as why:
-            metrics.redactions_total.labels("failed").inc()
-            hint = "mend what it says, then: vcond outbox retry"
-            raise Refused("cannot-redact", answer=str(why), hint=hint, asked=False) from why
+            raise self._refused(str(why)) from why
         wrong = [one for one in validate(made.document) if one.level == "error"]
         if wrong or made.document["uuid"] == record.uuid:
             metrics.redactions_total.labels("failed").inc()
@@ -176,7 +180,12 @@ class Redactor:
             )
         return made
 
-    def _go_on(self, _done: int, _of: int) -> None:
+    def _refused(self, why: str) -> Refused:
+        self._go_on()
+        metrics.redactions_total.labels("failed").inc()
+        return Refused("cannot-redact", answer=why, hint="mend what it says, then: vcond outbox retry", asked=False)
+
+    def _go_on(self, _done: int = 0, _of: int = 0) -> None:
         """Between two pieces of a recording: the end of the daemon does not wait for the others."""
         if self._closed:
             raise Retry("redacting", answer="vcond ends")

@@ -10,7 +10,7 @@ anywhere, with words in between that only sound alike. So it says generously wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -112,8 +112,9 @@ class FinderOptions(msgspec.Struct, frozen=True):
 class Finder(Protocol):
     """Made with ``FinderOptions``; raises ConfigError for settings that are wrong, MissingExtraError for lack of a package."""
 
-    name: ClassVar[str]
-    """As it is registered."""
+    @property
+    def name(self) -> str:
+        """As it is registered; a class attribute will do."""
 
     @property
     def kinds(self) -> tuple[str, ...]:

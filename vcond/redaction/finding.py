@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -21,6 +21,10 @@ BUILT_IN = {
     "telephones": "vcond.redaction.finders.telephones:TelephoneFinder",
 }
 """For a checkout that is not installed and so has no entry points."""
+OURS = "vcond.redaction."
+"""Modules of finders that bound their own time."""
+Apart = Callable[[str, FinderOptions, Finder], Finder]
+"""What looks in place of a finder of another package: ``module:class``, what it is made with, and one that tells what it is."""
 MOST = 100_000
 """Secrets of one conversation that a finder may say."""
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -30,20 +34,21 @@ class FinderError(OperatorError):
     """A finder did not do its work. What it was shown must not be taken for looked at."""
 
 
-def finders(config: RedactionConfig) -> list[Finder]:
-    """Those of the configuration. Raises ConfigError, or MissingExtraError for one that lacks a package."""
+def finders(config: RedactionConfig, apart: Apart | None = None) -> list[Finder]:
+    """Those of the configuration; ``apart`` has those of other packages look elsewhere. Raises ConfigError, or MissingExtraError for one that lacks a package."""
     for name in sorted(config.settings.keys() - set(config.finders)):
         raise ConfigError("is for a finder that redaction.finders does not have", f"redaction.settings.{name}")
     known: dict[str, set[str]] = {name: {target} for name, target in BUILT_IN.items()}
     for point in entry_points(group=GROUP):
         known.setdefault(point.name, set()).add(point.value)
-    return [_made(name, config, known) for name in dict.fromkeys(config.finders)]
+    return [_made(name, config, known, apart) for name in dict.fromkeys(config.finders)]
 
 
-def _made(name: str, config: RedactionConfig, known: Mapping[str, Collection[str]]) -> Finder:
+def _made(name: str, config: RedactionConfig, known: Mapping[str, Collection[str]], apart: Apart | None) -> Finder:
     options = FinderOptions(config.languages, config.settings.get(name, {}))
+    target = _target(name, known)
     try:
-        made: Finder = _class(name, known)(options)
+        made: Finder = _loaded(name, target)(options)
     except VcondError:
         raise
     except Exception as why:  # noqa: BLE001 - whatever the class of somebody else does
@@ -59,10 +64,10 @@ def _made(name: str, config: RedactionConfig, known: Mapping[str, Collection[str
         raise ConfigError(
             f"finder {name!r} has kinds that are no names (a-z, 0-9, -): ask its author", "redaction.finders"
         )
-    return made
+    return made if apart is None or target.startswith(OURS) else apart(target, options, made)
 
 
-def _class(name: str, known: Mapping[str, Collection[str]]) -> Any:
+def _target(name: str, known: Mapping[str, Collection[str]]) -> str:
     if name not in known:
         there = ", ".join(sorted(known))
         raise ConfigError(f"there is no finder {name!r}; there are: {there}", "redaction.finders")
@@ -72,6 +77,10 @@ def _class(name: str, known: Mapping[str, Collection[str]]) -> Any:
         raise ConfigError(
             f"several packages provide finder {name!r}: {several}; remove all but one of them", "redaction.finders"
         )
+    return target
+
+
+def _loaded(name: str, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)

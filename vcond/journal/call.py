@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.call.events import Event, Merged, TrackOpened, decode
-from vcond.journal.commands import Done, Erase, Flush
+from vcond.journal.commands import Done, Flush
 from vcond.journal.disk_errors import advice
 from vcond.journal.file_buffers import FileBuffer, Folder, Log, Lost, Name, Track
 from vcond.journal.pieces import KeptPieces
-from vcond.journal.prerequisites import Adoption, Repair, Rewritten
+from vcond.journal.prerequisites import Adoption, Erased, Repair, Rewritten
 from vcond.journal.records import MAX_LOG, encode
 from vcond.journal.recovery import EVENTS, TRACK_NAME, Found
 from vcond.journal.write_queue import Command, WriteQueue
@@ -135,9 +135,13 @@ class CallJournal:
         return track.end // 2 if track else 0
 
     def erase(self, track_file: str) -> None:
-        """Nothing of a track is to be left: what waits is dropped, the file goes. Never waits. It may be written anew."""
+        """Nothing of a track is to be left: what waits is dropped, the file goes. Never waits. It may be written anew.
+
+        What is written from now on comes after that, however long the disk refuses it.
+        """
         if (track := self._tracks.get(track_file)) is not None:
-            self._queue.ask(Erase(track, self.pieces))
+            track.prerequisites.append(Erased(track, self.pieces, self._queue.nudge(track, anew=True)))
+            self._queue.nudge(track)
 
     def rewrite(self, events: Iterable[Event]) -> None:
         """Write the event log anew with these, the first a ``CallOpened``. Never waits.

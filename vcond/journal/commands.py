@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from vcond.base.errors import StorageError, VcondError
-from vcond.journal.file_buffers import Disk, FileBuffer, Folder, Track
-from vcond.journal.pieces import KeptPieces
+from vcond.journal.file_buffers import Disk, FileBuffer, Folder
 
 Done = Callable[[Exception | None], None]
 """Told once, in the writer thread: None = it is done."""
@@ -29,31 +27,6 @@ class Flush:
     def fail(self, why: Exception) -> None:
         """See ``Command``."""
         self._done(_known(why))
-
-
-class Erase:
-    """A track's file goes, what of it waits, and what was compressed of the call: nobody is to hear it any more."""
-
-    def __init__(self, track: Track, pieces: KeptPieces) -> None:
-        self._track, self._pieces = track, pieces
-
-    def run(self, writer: Disk) -> None:
-        """See ``Command``."""
-        writer.attempt(self, partial(self._erase, writer))
-
-    def fail(self, why: Exception) -> None:
-        """See ``Command``. The file stays; its call's vCon is silent there all the same."""
-
-    def _erase(self, writer: Disk) -> None:
-        writer.queue.discard(self._track)
-        writer.sync(self._track)
-        for name in self._track.names():
-            writer.fds.forget(name.path)
-            with suppress(FileNotFoundError):
-                writer.files.delete_one(name.path)  # now, and not from the trash when there is time
-            writer.files.sync_folder(name.folder.path)
-        self._track.made = False
-        self._pieces.erase()
 
 
 class Remove:

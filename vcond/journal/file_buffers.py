@@ -65,7 +65,7 @@ class Block:
 class FileBuffer:
     """One file's way to the disk."""
 
-    __slots__ = ("end", "files", "made", "pending", "queued", "taken", "unsynced", "waiting")
+    __slots__ = ("end", "files", "made", "pending", "prerequisites", "queued", "taken", "unsynced", "waiting")
 
     def __init__(self, name: Name, *, size: int, made: bool) -> None:
         self.files: tuple[tuple[Name, ...], ...] = ((name,),)
@@ -81,6 +81,8 @@ class FileBuffer:
         """Bytes in ``pending`` and ``taken``."""
         self.queued = False
         """Whether the writer was told."""
+        self.prerequisites: deque[Prerequisite] = deque()
+        """Steps before the next byte of it is written."""
 
     def add(self, start: int, data: bytes) -> None:
         """Bytes for a place in the file; those added later win."""
@@ -151,12 +153,15 @@ class Disk(Protocol):
     def discard(self, path: str) -> None:
         """Move a file or folder to the trash."""
 
+    def let_go(self, buffer: FileBuffer) -> None:
+        """What was written and not synced need not be kept any more: its file goes."""
+
     def stop(self) -> str:
         """Write and sync all that can be; why not everything could."""
 
 
 class Prerequisite(Protocol):
-    """Something that must have been done before a log is written on."""
+    """Something that must have been done before a file is written on."""
 
     def run(self, writer: Disk) -> None:
         """Do it. Raises OSError, and is then tried again."""
@@ -165,12 +170,11 @@ class Prerequisite(Protocol):
 class Log(FileBuffer):
     """The event log of a call."""
 
-    __slots__ = ("folder", "prerequisites")
+    __slots__ = ("folder",)
 
     def __init__(self, name: Name, *, size: int, made: bool) -> None:
         super().__init__(name, size=size, made=made)
         self.folder = name.folder
-        self.prerequisites: deque[Prerequisite] = deque()
 
 
 class Track(FileBuffer):

@@ -1,4 +1,4 @@
-"""What must be done before a log is written on: the repair of a damaged one, and the links of a merge.
+"""What must be done before a file is written on: the repair of a damaged log, the links of a merge, the end of what was not to be kept.
 
 Steps run in the writer thread and are tried again until they succeed; each can be begun anew at any point.
 """
@@ -6,10 +6,12 @@ Steps run in the writer thread and are tried again until they succeed; each can 
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from vcond.journal.file_buffers import Block, Disk, Log, Name, Track
+from vcond.journal.pieces import KeptPieces
 from vcond.storage.whole_files import WholeFiles
 
 CHUNK: Final = 1 << 20
@@ -60,6 +62,31 @@ class Rewritten:
         writer.fds.forget(name.path)
         WholeFiles(writer.files).publish(Path(name.path), self._data)
         buffer.made = True
+
+
+class Erased:
+    """A track's file goes, what of it waited, and what was compressed of the call: nobody is to hear it any more."""
+
+    def __init__(self, track: Track, pieces: KeptPieces, old: list[Block]) -> None:
+        """``old``: what there was of it when that was asked for; what came since is written to a new file."""
+        self._track, self._pieces, self._old = track, pieces, old
+
+    def run(self, writer: Disk) -> None:
+        """See ``Prerequisite``. Of several names each has a file of its own from then on: a link would have to be made anew."""
+        track = self._track
+        writer.queue.discard(track, self._old)
+        writer.let_go(track)
+        names = track.names()
+        for name in names:
+            writer.fds.forget(name.path)
+            with suppress(FileNotFoundError):
+                writer.files.delete_one(name.path)  # now, and not from the trash when there is time
+        track.files, track.made = tuple((name,) for name in names), len(names) > 1
+        for name in names if track.made else ():
+            writer.fds.get(name.path, create=True)
+        for folder in {name.folder.path for name in names if name.folder.made}:
+            writer.files.sync_folder(folder)
+        self._pieces.erase()
 
 
 class Adoption:

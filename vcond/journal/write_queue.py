@@ -45,7 +45,7 @@ class WriteQueue:
         self._clock, self._report = clock, report
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
-        self._logs: list[Log] = []
+        self._prompt: list[FileBuffer] = []
         self._tracks: list[Track] = []
         self._commands: deque[Command] = deque()
         self._overflow = False
@@ -58,16 +58,16 @@ class WriteQueue:
         with self._lock:
             log.add(log.end, record)
             self.waiting += len(record)
-            self._queue_log(log)
+            self._queue_at_once(log)
 
-    def nudge(self, log: Log, *, anew: bool = False) -> list[Block]:
-        """A log has prerequisites: steps before its next record. With ``anew`` what waits is not: all blocks that there were."""
+    def nudge(self, buffer: FileBuffer, *, anew: bool = False) -> list[Block]:
+        """A file has prerequisites: steps before its next byte. With ``anew`` what waits is not: all blocks that there were."""
         with self._lock:
-            old = [*log.taken, *log.unsynced, *log.pending] if anew else []
+            old = [*buffer.taken, *buffer.unsynced, *buffer.pending] if anew else []
             if anew:
-                log.taken.extend(log.pending)
-                log.pending.clear()
-            self._queue_log(log)
+                buffer.taken.extend(buffer.pending)
+                buffer.pending.clear()
+            self._queue_at_once(buffer)
         return old
 
     def audio(self, track: Track, start: int, data: bytes) -> None:
@@ -125,10 +125,10 @@ class WriteQueue:
 
     # From here on: for the writer.
 
-    def collect(self, now: float) -> tuple[list[Log], list[Track], deque[Command]]:
-        """Logs that have something new, tracks when they are due, and what was asked."""
+    def collect(self, now: float) -> tuple[list[FileBuffer], list[Track], deque[Command]]:
+        """What has something new to be written at once, tracks when they are due, and what was asked."""
         with self._lock:
-            logs, self._logs = self._logs, []
+            logs, self._prompt = self._prompt, []
             commands, self._commands = self._commands, deque()
             tracks: list[Track] = []
             if self.audio_due is not None and now >= self.audio_due:
@@ -143,8 +143,8 @@ class WriteQueue:
         """No more commands; all that is queued, due or not, and the commands that were not collected."""
         with self._lock:
             self._closed = True
-            buffers: list[FileBuffer] = [*self._logs, *self._tracks]
-            self._logs, self._tracks, self.audio_due = [], [], None
+            buffers: list[FileBuffer] = [*self._prompt, *self._tracks]
+            self._prompt, self._tracks, self.audio_due = [], [], None
             commands, self._commands = self._commands, deque()
             return buffers, commands
 
@@ -192,7 +192,7 @@ class WriteQueue:
     def sleep(self, until: float | None) -> None:
         """Wait for something to do, at most until the clock shows ``until``."""
         with self._lock:
-            if self._logs or self._commands:
+            if self._prompt or self._commands:
                 return
             due = min((at for at in (until, self.audio_due) if at is not None), default=None)
             left = None if due is None else due - self._clock()
@@ -201,10 +201,10 @@ class WriteQueue:
 
     # With the lock held.
 
-    def _queue_log(self, log: Log) -> None:
-        if not log.queued:
-            log.queued = True
-            self._logs.append(log)
+    def _queue_at_once(self, buffer: FileBuffer) -> None:
+        if not buffer.queued:
+            buffer.queued = True
+            self._prompt.append(buffer)
             self._ready.notify()
 
     def _queue_track(self, track: Track) -> None:

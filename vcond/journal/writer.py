@@ -58,8 +58,7 @@ class Writer:
         self._unsynced: dict[FileBuffer | Folder, None] = {}
         self._kept = 0
         self._round: deque[FileBuffer | Folder] = deque()
-        self._round_at = 0.0
-        self._round_took = 0.0
+        self._round_at = self._round_took = 0.0
         self._retries = Retries(queue, root.path, clock)
         self.attempt = self._retries.attempt
 
@@ -88,8 +87,7 @@ class Writer:
         """Write and sync all that can be; why not everything could (empty = it could)."""
         queued, commands = self.queue.close()
         buffers = {*queued, *self._due, *self._unsynced, *self._retries}
-        logs_first = sorted(buffers, key=lambda item: not isinstance(item, Log))
-        for item in logs_first:
+        for item in sorted(buffers, key=lambda item: not isinstance(item, Log)):
             if isinstance(item, FileBuffer):
                 self.attempt(item, partial(self.settle, item))
         for item in list(self._unsynced):
@@ -124,7 +122,7 @@ class Writer:
         blocks = self.queue.take(buffer)
         if buffer.gone:
             self.queue.discard(buffer)
-        elif isinstance(buffer, Log):
+        else:
             self._prepare(buffer)
         targets = buffer.targets()
         while blocks:
@@ -166,16 +164,20 @@ class Writer:
             for name in names:
                 self.fds.forget(name.path)
             raise
-        self._kept -= sum(len(block.data) for block in item.unsynced)
-        item.unsynced.clear()
+        self.let_go(item)
+
+    def let_go(self, buffer: FileBuffer) -> None:
+        """What was written and not synced need not be kept any more: its file goes."""
+        self._unsynced.pop(buffer, None)
+        self._kept -= sum(len(block.data) for block in buffer.unsynced)
+        buffer.unsynced.clear()
 
     def settle(self, buffer: FileBuffer) -> None:
         """Write what waits and have it on the disk, with its names."""
         self.write(buffer)
         self.sync(buffer)
-        for name in buffer.targets():
-            self.sync(name.folder)
-        self.sync(self.root)
+        for folder in (*(name.folder for name in buffer.targets()), self.root):
+            self.sync(folder)
 
     def discard(self, path: str) -> None:
         """Move a file or folder to the trash, to be deleted when there is time. One that is not there is fine."""
@@ -189,9 +191,9 @@ class Writer:
 
     # Inside.
 
-    def _prepare(self, buffer: Log) -> None:
-        """What has to come first: other calls, links, repairs."""
-        if buffer.folder.after is not None:
+    def _prepare(self, buffer: FileBuffer) -> None:
+        """What has to come first: other calls, links, repairs, what is to be gone."""
+        if isinstance(buffer, Log) and buffer.folder.after is not None:
             self.settle(buffer.folder.after)
         while buffer.prerequisites:
             buffer.prerequisites[0].run(self)
@@ -231,9 +233,7 @@ class Writer:
     def _next(self, now: float) -> float | None:
         if self._due or self._round or self.purges:
             return now
-        times = [self._round_at] if self._unsynced else []
-        if self._retries:
-            times.append(self._retries.at)
+        times = [at for at, due in ((self._round_at, self._unsynced), (self._retries.at, self._retries)) if due]
         return min(times, default=None)
 
 

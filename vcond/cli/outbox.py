@@ -56,16 +56,25 @@ def outbox_show(context: typer.Context, uuid: OneVcon, config: OtherConfig = Non
 @outbox_app.command("discard")
 def outbox_discard(
     context: typer.Context,
-    uuid: OneVcon,
+    uuid: Annotated[str, typer.Argument(help="A vCon's id or its beginning.")] = "",
+    unmatched: Annotated[bool, typer.Option("--unmatched", help="All that the match of no sink takes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: OtherConfig = None,
 ) -> None:
     """Give up a dead letter: who refused it never gets it. The ledger and the log record that. Exit 1 if it was not given up."""
-    found = _ask(context, config, "entry", uuid=uuid)
-    print("\n".join(render.loss(found)))
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Discard it?")):
+    if bool(uuid) == unmatched:
+        raise typer.BadParameter("name one vCon, or --unmatched")
+    found = _ask(context, config, "unmatched") if unmatched else _ask(context, config, "entry", uuid=uuid)
+    print("\n".join(render.nobodys(found) if unmatched else render.loss(found)))
+    if unmatched and not found["vcons"]:
+        return
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Discard them?" if unmatched else "Discard it?")):
         print("nothing was discarded; --yes does it without asking", file=sys.stderr)
         raise typer.Exit(1)
+    if unmatched:
+        done = _ask(context, config, "discard-unmatched", write=True, last=str(found["last"]))
+        print(f"discarded: {done['discarded']} vCons, which nobody gets")
+        return
     done = _ask(context, config, "discard", write=True, uuid=found["uuid"])
     print(f"discarded: {', '.join(done['discarded'])} will not get it")
 
@@ -75,10 +84,14 @@ def outbox_retry(
     context: typer.Context,
     uuid: Annotated[str, typer.Argument(help="One vCon; without it, all dead letters.")] = "",
     sink: Annotated[str, typer.Option(help="Only for this sink.")] = "",
+    unmatched: Annotated[
+        bool, typer.Option("--unmatched", help="All that the match of no sink takes, to the sink of --sink.")
+    ] = False,
     config: OtherConfig = None,
 ) -> None:
     """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
-    answer = _ask(context, config, "retry", write=True, uuid=uuid, sink=sink)
+    all_of = "yes" if unmatched else ""
+    answer = _ask(context, config, "retry", write=True, uuid=uuid, sink=sink, unmatched=all_of)
     print(f"{answer['retried']} to be sent again")
 
 

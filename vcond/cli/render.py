@@ -173,6 +173,13 @@ def loss(found: Mapping[str, Any]) -> Iterator[str]:
         yield "  NOBODY has it: the recording and the text of this call are lost once delivery.keep_days have passed"
 
 
+def nobodys(found: Mapping[str, Any]) -> Iterator[str]:
+    """What is lost when all are discarded that are for no sink."""
+    yield f"vCons that the match of no sink takes: {found['vcons']}"
+    if found["vcons"]:
+        yield f"  the oldest is of {_time(found['oldest'])}; NOBODY has them: recordings and texts are lost once delivery.keep_days have passed"
+
+
 _TIMES = (("published", "of"), ("last_try", "tried"), ("next_try", "next try"))
 
 

@@ -44,6 +44,10 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
         count = sum(one["vcons"] for one in dead)
         detail = f"{count} refused by {', '.join(one['sink'] for one in dead)}: they need your decision"
         yield {"what": "dead letters", "detail": detail, "fix": "vcond outbox dead, then vcond outbox retry or discard"}
+    if count := told.get("unmatched"):
+        detail = f"{count} that the match of no sink takes: nobody gets them"
+        fix = "vcond outbox lists them; vcond outbox retry --unmatched --sink NAME, or vcond outbox discard --unmatched"
+        yield {"what": "vCons", "detail": detail, "fix": fix}
 
 
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
@@ -75,7 +79,7 @@ _COUNTS = {
 
 
 def _none(told: Mapping[str, Any]) -> str:
-    return "see below" if "outbox" in told["ready"] else "everything is delivered"
+    return "see below" if "outbox" in told["ready"] or told.get("unmatched") else "everything is delivered"
 
 
 def _speech(told: Mapping[str, Any]) -> str:

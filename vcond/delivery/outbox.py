@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
-from vcond.delivery import confirmations, rows
+from vcond.delivery import confirmations, nobodys, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.config import OutboxConfig
@@ -162,7 +162,7 @@ class Outbox:
     async def retry(self, uuid: str | None = None, sink: str | None = None) -> int:
         """Put dead letters back (of one vCon, of one sink, or all), and try now what waits; how many were dead."""
         count = await self.tell("put dead letters back", lambda db: rows.put_back(db, uuid, sink))
-        self._nudge(sink)
+        self.nudge(sink)
         return count
 
     async def tell(self, what: str, change: Callable[[Connection], T]) -> T:
@@ -174,7 +174,7 @@ class Outbox:
         count = after = 0
         while found := await self._call(partial(OutboxStore.resend, again=again, after=after)):
             count, after = count + sum(sent for _, sent in found), found[-1][0]
-        self._nudge(again.sink)
+        self.nudge(again.sink)
         return count
 
     async def list(
@@ -207,17 +207,17 @@ class Outbox:
     async def measure(self) -> None:
         """Set the gauges. ``run`` does it every few seconds."""
         figures = await self._call(lambda store: store.ask(rows.figures))
-        metrics.outbox_unmatched.set(await self._call(lambda store: store.ask(rows.unmatched)))
+        metrics.outbox_unmatched.set((await self._call(lambda store: store.ask(nobodys.count))).vcons)
         for worker in self._workers:
             worker.measure(figures)
 
-    # Inside.
-
-    def _nudge(self, sink: str | None) -> None:
+    def nudge(self, sink: str | None) -> None:
         """The operator wants something sent now, to one sink or all."""
         for worker in self._workers:
             if sink in {None, worker.sink.name}:
                 worker.nudge(urgent=True)
+
+    # Inside.
 
     def _sending(self) -> SendingNow:
         return {worker.sink.name: frozenset(worker.sending) for worker in self._workers}

@@ -186,16 +186,6 @@ def match_anyway(db: sqlite3.Connection, seq: int, sink: str) -> None:
     )
 
 
-def unmatched(db: sqlite3.Connection) -> int:
-    """How many open vCons are for no sink: they wait for the operator."""
-    row = db.execute(
-        "SELECT count(*) FROM delivery_vcons AS v WHERE stage = 'open' "  # noqa: S608 - no input in it
-        "AND EXISTS (SELECT 1 FROM delivery_states AS s WHERE s.seq = v.seq) "
-        f"AND NOT EXISTS (SELECT 1 FROM delivery_states AS s WHERE s.seq = v.seq AND NOT {IS_UNMATCHED})"
-    ).fetchone()
-    return int(row[0])
-
-
 def set_stage(db: sqlite3.Connection, seq: int, stage: Stage, at: int | None = None) -> None:
     """Move a vCon on; with ``at`` also the moment when every sink had it."""
     if at is None:

@@ -259,6 +259,6 @@ def _say_unmatched(uuid: str) -> None:
     log.warning(
         "no sink's match takes this vCon: it stays in the outbox, and nobody gets it",
         call=uuid,
-        hint="vcond outbox retry UUID --sink NAME sends it, vcond outbox discard UUID gives it up; "
+        hint="vcond outbox retry UUID --sink NAME sends it, vcond outbox discard UUID gives it up (--unmatched instead of UUID: all such); "
         "a sink without match takes what no other does",
     )

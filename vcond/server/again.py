@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from vcond.delivery import Again, Outbox
+from vcond.delivery.dead_letters import send_unmatched
 from vcond.delivery.model import Stage
 from vcond.server.doors import Door, moment
 from vcond.server.holds import Parts as WithHolds
@@ -39,6 +40,10 @@ class AgainAnswers:
 
     async def _retry(self, query: dict[str, str]) -> Any:
         uuid, sink = query.get("uuid"), self._sink(query)
+        if query.get("unmatched") == "yes":
+            if sink is None or uuid is not None:
+                raise LookupError("vCons that are for no sink are sent to one that you name, all of them: --sink NAME")
+            return {"retried": await send_unmatched(self._daemon.outbox, sink)}
         stage = await self._stage(uuid)
         if stage != "open":
             raise LookupError(f"vCon {uuid} is not a dead letter: it is {_STAGES[stage]}")

@@ -1,4 +1,4 @@
-"""The admin socket's answers about single vCons: what is known of one's deliveries, and giving one up."""
+"""The admin socket's answers about vCons that wait for the operator: what is known of one's deliveries, and giving up one, or all that are for no sink."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from vcond.base.errors import SEVERAL, AmbiguousError
 from vcond.base.time import Instant, rfc3339
-from vcond.delivery import Delivery, Entry, Outbox
-from vcond.delivery.dead_letters import discard
-from vcond.delivery.rows import DISCARDED
+from vcond.delivery import Delivery, Entry, Outbox, nobodys
+from vcond.delivery.dead_letters import discard, discard_unmatched
+from vcond.delivery.rows import ANY_SIZE, DISCARDED
 from vcond.server.doors import Door
 
 MOST = 1000
@@ -21,8 +21,8 @@ class DeadLetters:
 
     def __init__(self, outbox: Outbox, now: Callable[[], int]) -> None:
         self._outbox, self._now = outbox, now
-        self.reads: dict[str, Door] = {"dead": self._dead, "entry": self._entry}
-        self.writes: dict[str, Door] = {"discard": self._discard}
+        self.reads: dict[str, Door] = {"dead": self._dead, "entry": self._entry, "unmatched": self._unmatched}
+        self.writes: dict[str, Door] = {"discard": self._discard, "discard-unmatched": self._discard_unmatched}
 
     async def _dead(self, _: dict[str, str]) -> Any:
         entries = await self._outbox.list(state="dead", limit=MOST)
@@ -64,6 +64,18 @@ class DeadLetters:
         if not sinks:
             raise LookupError(f"vCon {entry.uuid} has no dead letter: vcond outbox show {entry.uuid} tells how it is")
         return {"uuid": entry.uuid, "discarded": sinks}
+
+    async def _unmatched(self, _: dict[str, str]) -> Any:
+        found = await self._outbox.tell("count vCons that are for no sink", nobodys.count)
+        oldest = rfc3339(Instant(found.oldest)) if found.vcons else ""
+        return {"vcons": found.vcons, "oldest": oldest, "last": found.last}
+
+    async def _discard_unmatched(self, query: dict[str, str]) -> Any:
+        """Those that were there when the operator was asked: ``last`` as ``unmatched`` told it."""
+        last = query.get("last", "")
+        if not last.isdecimal() or len(last) > len(str(ANY_SIZE)) - 1:
+            raise ValueError("last must be what `unmatched` answered")
+        return {"discarded": await discard_unmatched(self._outbox, int(last), self._now())}
 
     async def _found(self, uuid: str) -> Entry:
         """By its id, or a beginning that no other of the latest has. Raises LookupError, AmbiguousError."""

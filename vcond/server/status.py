@@ -19,7 +19,7 @@ from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import EVERY, CaptionEvent, LiveFeed
 from vcond.capture.registry import CallRegistry
 from vcond.config import Config
-from vcond.delivery import Outbox
+from vcond.delivery import Outbox, nobodys
 from vcond.delivery.rows import figures
 from vcond.journal import Store
 from vcond.policy.pausing import OPERATOR, of_others
@@ -180,6 +180,7 @@ class Status:
                 {"sink": sink, "state": state, "vcons": count, "oldest": rfc3339(Instant(oldest))}
                 for sink, state, count, oldest in await _figures(daemon.outbox)
             ],
+            "unmatched": await _nobodys(daemon.outbox),
             "metrics": daemon.ops.trouble,
             "damaged": [
                 {"what": one.what, "detail": one.detail, "fix": one.fix}
@@ -282,3 +283,8 @@ def _seconds(text: str) -> int:
 async def _figures(outbox: Outbox) -> list[tuple[str, str, int, int]]:
     """What waits, by sink and state; nothing is known before the outbox is open, and ``ready`` says that it is not."""
     return await outbox.tell("read the outbox", figures) if outbox.opened.is_set() else []
+
+
+async def _nobodys(outbox: Outbox) -> int:
+    """How many vCons are for no sink."""
+    return (await outbox.tell("read the outbox", nobodys.count)).vcons if outbox.opened.is_set() else 0

@@ -86,6 +86,12 @@ async def test_each_sink_gets_the_calls_of_its_match_and_what_none_takes_is_sent
         assert await house.command("outbox", "dead") == (0, "no dead letters\n")
         code, printed = await house.command("outbox", "show", row["uuid"])
         assert (code, "sink other: unmatched" in printed) == (0, True), printed
+        code, printed = await house.command("status")
+        assert (code, "1 that the match of no sink takes" in printed) == (1, True), printed
+        code, printed = await house.command("outbox", "discard", "--unmatched")
+        assert (code, "no sink takes: 1\n" in printed, "nothing was discarded" in printed) == (1, True, True), printed
+        for words in (("discard",), ("discard", row["uuid"], "--unmatched"), ("retry", "--unmatched")):
+            assert (await house.command("outbox", *words))[0] == 2
     house.sinks += f'[[sinks]]\ntype = "folder"\npath = "{house.vcons}"\nmatch = {{ adapter = "twilio" }}\n'
     async with house.running() as vcond:
         async with vcond.stream() as stream:
@@ -93,7 +99,9 @@ async def test_each_sink_gets_the_calls_of_its_match_and_what_none_takes_is_sent
             await stream.stop()
         (document,) = await vcond.delivered(1)
         assert document["uuid"] != row["uuid"], "which no sink was for when it was made"
-        code, printed = await house.command("outbox", "retry", row["uuid"], "--sink", "other")
+        code, printed = await house.command("outbox", "retry", "--unmatched", "--sink", "other")
         assert (code, printed) == (0, "1 to be sent again\n")
         await vcond.until("outbox", lambda found: found == [])
         assert [path.name for path in other.iterdir()] == [f"{row['uuid']}.vcon.json"]
+        code, printed = await house.command("outbox", "discard", "--unmatched", "--yes")
+        assert (code, printed) == (0, "vCons that the match of no sink takes: 0\n")

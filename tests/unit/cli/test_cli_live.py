@@ -151,7 +151,14 @@ async def test_what_is_wrong_has_the_command_that_mends_it(daemon):
         "of a later version": "?",
     }  # fmt: skip
     dead = {"sink": "conserver", "state": "dead", "vcons": 3, "oldest": "2026-11-22T09:00:01Z"}
-    answers["status"] = {**STATUS, "ready": wrong, "metrics": "cannot listen", "outbox": [dead], "pressure": SHORT}
+    answers["status"] = {
+        **STATUS,
+        "ready": wrong,
+        "metrics": "cannot listen",
+        "outbox": [dead],
+        "pressure": SHORT,
+        "unmatched": 2,
+    }
     answers["sinks"] = [{"sink": "conserver", "fix": "set sinks.token"}]
     told = await asyncio.to_thread(status.status, config)
     assert {one["what"]: one["fix"] for one in told["problems"]} == {
@@ -161,9 +168,11 @@ async def test_what_is_wrong_has_the_command_that_mends_it(daemon):
         "of a later version": "vcond check",
         "metrics": "set ops.listen, then systemctl restart vcond",
         "dead letters": "vcond outbox dead, then vcond outbox retry or discard",
+        "vCons": "vcond outbox lists them; vcond outbox retry --unmatched --sink NAME, or vcond outbox discard --unmatched",
     }
     lines = list(status.lines(told))
     assert "WRONG   dead letters: 3 refused by conserver: they need your decision" in lines
+    assert "WRONG   vCons: 2 that the match of no sink takes: nobody gets them" in lines
     assert "  outbox               3 dead at conserver since 2026-11-22T09:00Z" in lines
     assert "all is well" not in lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -43,7 +44,14 @@ class SshServer:
             "Subsystem sftp internal-sftp\n" + "\n".join(self.more)
         )
         self.process = await asyncio.create_subprocess_exec(
-            SSHD, "-D", "-e", "-f", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            SSHD,
+            "-D",
+            "-e",
+            "-f",
+            str(config),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            restore_signals=False,  # SIGXFSZ stays ignored: of a file that is too large only the write fails
         )
         while line := await self.process.stderr.readline():
             if b"Server listening" in line:
@@ -51,6 +59,10 @@ class SshServer:
         else:
             raise AssertionError("sshd has ended")
         self._log = asyncio.create_task(self.process.stderr.read())
+
+    def room(self, largest: int = resource.RLIM_INFINITY) -> None:
+        """For connections from now on: no file can have more bytes, as when its disk or its user's quota is full."""
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
 
     async def stop(self) -> None:
         self.process.terminate()

@@ -97,7 +97,6 @@ ANSWERS = [
     (401, {}, b"", "refused:401", {"held": True}),
     (403, {}, b"", "refused:403", {"held": True}),
     (404, {}, b"", "refused:404", {"held": True}),
-    (409, {}, b"", "refused:409", {"held": True}),
     (410, {}, b"", "refused:410", {"held": True}),
     (413, {"Server": "nginx"}, b"", "refused:413", {"too_large": True}),
     (422, {}, b"<html>", "refused:422", {"held": True}),
@@ -120,6 +119,19 @@ async def test_what_an_answer_means(rig, sink, status, headers, body, reason, mo
         assert why.value.hint
     if status == 301:
         assert "https://elsewhere.example " in f"{why.value.hint} ".replace(";", " ")
+    await sink.deliver(record())
+    await sink.close()
+
+
+async def test_a_conflict_is_a_folder_for_put_and_a_webhook_that_is_busy_with_that_vcon(rig, sink):
+    """draft-ietf-httpapi-idempotency-key-header-07 section 2.7; RFC 4918 section 9.7.1."""
+    rig.server.next = (409, {"Retry-After": "7"}, b"")
+    with pytest.raises(Retry) as why:
+        await sink.deliver(record())
+    told = (why.value.reason, why.value.held, why.value.whole_sink, why.value.after)
+    webhook = isinstance(sink, WebhookSink)
+    assert told == (("http:409", False, False, 7.0) if webhook else ("refused:409", True, True, None))
+    assert ("webhook-id" if webhook else "folder") in why.value.hint
     await sink.deliver(record())
     await sink.close()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from delivery_kit import NOON, HandClock, MemorySink, Running, body_of, make_store, uuid_of
 
 from vcond.base import metrics
-from vcond.delivery import Again, facts, rows
+from vcond.cli import render
+from vcond.delivery import Again, facts, nobodys, rows
 from vcond.delivery.dead_letters import discard
 from vcond.delivery.rows import Outcome
+from vcond.server.again import AgainAnswers
+from vcond.server.dead_letters import DeadLetters
 from vcond.testing.time import run_virtual
 
 SINKS = ("all", "sales", "support")
@@ -85,6 +90,46 @@ def test_what_no_match_takes_is_said_once_counted_and_stays_over_starts_until_th
 
     run_virtual(main())
     assert capsys.readouterr().out.count("no sink's match takes this vCon") == 2, "of each once"
+
+
+def test_the_operator_decides_of_all_that_is_for_no_sink_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(nobodys, "AT_ONCE", 2)
+
+    async def main():
+        sinks = [MemorySink(name) for name in SINKS[1:]]
+        async with Running(tmp_path, *sinks, clock=HandClock(), matched=SINKS[1:]) as it:
+            letters = DeadLetters(it.outbox, lambda: NOON)
+            again = AgainAnswers(SimpleNamespace(outbox=it.outbox))
+            assert await letters.reads["unmatched"]({}) == {"vcons": 0, "oldest": "", "last": 0}
+            await it.outbox.publish(uuid_of(9), body_of(9), {}, ["support"])
+            for n in range(1, 6):
+                await it.outbox.publish(uuid_of(n), body_of(n), {}, SINKS[1:])
+            asked = await letters.reads["unmatched"]({})
+            assert (asked["vcons"], asked["oldest"][:4]) == (5, "2026")
+            assert len([*render.nobodys(asked)]) == 2
+            await it.outbox.publish(uuid_of(6), body_of(6), {}, SINKS[1:])
+            assert await letters.writes["discard-unmatched"]({"last": str(asked["last"])}) == {"discarded": 5}
+            assert (await letters.reads["unmatched"]({}))["vcons"] == 1, "not what came after the question"
+            told = await it.outbox.tell(
+                "", lambda db: [one.uuid for one in facts.waiting(db, 100) if one.kind == "discarded"]
+            )
+            assert sorted(told) == sorted([uuid_of(n) for n in range(1, 6)] * 2)
+
+            for n in (7, 8):
+                await it.outbox.publish(uuid_of(n), body_of(n), {}, SINKS[1:])
+            for wrong in ({}, {"sink": "sales", "uuid": uuid_of(7)}, {"sink": "nowhere"}):
+                with pytest.raises(LookupError):
+                    await again.writes["retry"]({"unmatched": "yes"} | wrong)
+            assert await again.writes["retry"]({"unmatched": "yes", "sink": "support"}) == {"retried": 3}
+            await it.wait_for(9)
+            assert [sorted(one.got) for one in sinks] == [[uuid_of(9)], [uuid_of(6), uuid_of(7), uuid_of(8)]]
+            assert (await letters.reads["unmatched"]({}))["vcons"] == 0
+            for wrong in ({}, {"last": "-1"}, {"last": "9" * 30}):
+                with pytest.raises(ValueError, match="last"):
+                    await letters.writes["discard-unmatched"](wrong)
+
+    run_virtual(main())
+    assert capsys.readouterr().out.count("discarded by the operator") == 1
 
 
 def test_its_rows_are_read_as_given_up_by_earlier_versions(tmp_path):

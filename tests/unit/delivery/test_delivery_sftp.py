@@ -72,6 +72,49 @@ async def test_a_key_that_is_not_the_servers_holds_the_sink(rig):
     await sink.close()
 
 
+async def test_a_server_without_room_says_so_keeps_nothing_half_written_and_gets_it_when_there_is_room(rig):
+    rig.server.room(100_000)
+    sink = rig.sink()
+    for _ in range(2):
+        with pytest.raises(Retry) as why:
+            await sink.deliver(record(2, 300_000))
+        assert (why.value.reason, why.value.held, why.value.whole_sink) == ("not-written", False, True)
+        assert ("quota" in why.value.hint, "300" in why.value.detail) == (True, True)
+        assert [path for path in rig.out.rglob("*") if path.is_file()] == []
+    await sink.deliver(record())
+    assert (await rig.received()).keys() == {uuid_of(1)}, "what there is room for, by the same connection"
+    await sink.close()
+    rig.server.room()
+    await sink.deliver(record(2, 300_000))
+    await sink.close()
+    assert (await rig.received())[uuid_of(2)] == [body_of(2, 300_000)]
+    assert [path.suffix for path in rig.out.rglob("*") if path.is_file()] == [".json"] * 2
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "{kind} {key}",
+        "{key}",
+        "{key} root@archive",
+        "archive.example.com {kind} {key}",
+        "# archive.example.com:22 SSH-2.0-OpenSSH\n[archive.example.com]:22 {kind} {key}\n\n",
+        "ssh-rsa {key}",
+        "  {kind}\t{key}  \r\n",
+    ],
+)
+@pytest.mark.parametrize("as_file", [False, True])
+async def test_a_host_key_is_read_as_people_paste_it(rig, pasted, as_file):
+    kind, key, *_ = (rig.server.folder / "host.pub").read_text().split()
+    told = pasted.format(kind=kind, key=key)
+    if as_file:
+        (rig.server.folder / "known").write_text(told)
+        told = str(rig.server.folder / "known")
+    sink = rig.sink(host_key=told)
+    assert [one.level for one in await sink.look()] == ["ok"]
+    await sink.close()
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
@@ -80,11 +123,16 @@ async def test_a_key_that_is_not_the_servers_holds_the_sink(rig):
         ({"key": "host.pub"}, "key"),
         ({"key": "nowhere"}, "key"),
         ({"host_key": "ssh-ed25519 AAAA"}, "key"),
+        ({"host_key": "ssh-ed25519 of the archive"}, "key"),
+        ({"host_key": "@revoked archive {host}"}, "key"),
+        ({"host_key": "@cert-authority archive {host}"}, "key"),
     ],
 )
 async def test_what_is_wrong_holds_the_sink_and_says_what_mends_it(rig, more, reason):
     if more.get("key"):
         more = {"key": str(rig.server.folder / more["key"])}
+    if more.get("host_key"):
+        more = {"host_key": more["host_key"].format(host=(rig.server.folder / "host.pub").read_text())}
     sink = rig.sink(**more)
     with pytest.raises(Retry) as why:
         await sink.deliver(record())
@@ -123,6 +171,7 @@ async def test_something_in_the_way_is_tried_again(rig):
         ({"key": "k", "password": "p"}, "key"),
         ({"key": "k", "path": "x"}, "path"),
         ({"key": "k", "path": "../{uuid}"}, "path"),
+        ({"key": "k", "host_key": "SHA256:uNiVztksCsDhcc0u9e8BrJHp0cBQBUY42VTfsdfJbJM"}, "host_key"),
     ],
 )
 def test_what_cannot_work_is_said_before_it_runs(more, key):

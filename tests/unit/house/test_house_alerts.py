@@ -44,6 +44,7 @@ HEALTHY = {  # in promtool's notation, a value a minute; of a day with calls, sm
     "vcond_outbox_vcons{sink='conserver',state='dead'}": "0x120",
     "vcond_outbox_vcons{sink='conserver',state='pending'}": "3x120",
     "vcond_sink_held{sink='conserver'}": "0x120",
+    "vcond_outbox_unmatched": "0x40 1x4 0x76",
     "vcond_quarantined_total": "0x120",
     "vcond_stt_deferred_seconds": "0x20 0+100x20 2000-100x19 0x59",
     "vcond_stt_worker_restarts_total{reason='warm'}": "0+1x120",
@@ -125,6 +126,10 @@ SICK: dict[str, list[tuple[Mapping[str, str], str, str]]] = {
             {"vcond_outbox_vcons{sink='conserver',state='dead'}": "0x114 2x6"}, 'sink="conserver", state="dead"',
             "sink conserver of vcond at edge:8471 refused 2 vCons for good",
         )
+    ],
+    "VcondNobodysVcons": [
+        ({"vcond_outbox_unmatched": "0x100 3x20"}, "",
+         "3 vCons of vcond at edge:8471 are for no sink: nobody gets them")
     ],
     "VcondVconSetAside": [
         ({"vcond_quarantined_total": "0x100 1x20"}, "",

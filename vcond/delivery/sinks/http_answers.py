@@ -6,6 +6,7 @@ All others judge the way to it, and are set right by somebody: no vCon is given 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -27,6 +28,10 @@ from vcond.sdk.sink import Refused, Retry, bounded
 FULL: Final = 507
 """RFC 4918 section 11.5: no room."""
 AGAIN: Final = "vcond retries by itself, or at once with: vcond outbox retry"
+_LATER: Final = {
+    409: "the receiver is still busy with this vCon, or has another one under its `webhook-id`: look at its log",
+    FULL: "make room at the receiver",
+}
 _HELD: Final = {
     401: "the receiver refuses `{secret}`: correct it",
     403: "the receiver refuses `{secret}`, or to write there: correct `{secret}`, `url`, or its permissions",
@@ -39,12 +44,11 @@ _HELD: Final = {
 }
 
 
-def not_done(answer: Answer, at: URL, secret: str) -> Retry | Refused:
-    """``at``: as much of the address as may be said. ``secret``: the key that holds what the receiver checks."""
+def not_done(answer: Answer, at: URL, secret: str, later: Collection[int] = LATER) -> Retry | Refused:
+    """``at``: as much of the address as may be said. ``secret``: the key that holds what the receiver checks. ``later``: "not now"."""
     status, text = answer.status, bounded(answer.body)
     detail = f"{speaker(answer.headers, answer.body)} at {place(at)} answers {status}"
-    if status in LATER or status >= 500:
-        hint = f"make room at the receiver; {AGAIN}" if status == FULL else ""
+    if status in later or status >= 500:
         return Retry(
             f"http:{status}",
             status=status,
@@ -52,7 +56,7 @@ def not_done(answer: Answer, at: URL, secret: str) -> Retry | Refused:
             after=retry_after(answer.headers),
             whole_sink=status in WHOLE_SINK or status == FULL,
             detail=detail,
-            hint=hint,
+            hint=f"{_LATER[status]}; {AGAIN}" if status in _LATER else "",
         )
     if status == 422 and _is_object(answer):
         return Refused("refused:422", status=status, answer=text, hint=INVALID)

@@ -7,6 +7,7 @@ server's key must be known beforehand; nothing of the user's ``~/.ssh`` is read.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import Coroutine
 from importlib.util import find_spec
@@ -32,6 +33,9 @@ PIECE: Final = 1 << 20
 LARGEST_KEY: Final = 1 << 20
 """Bytes of a file of keys that are read."""
 
+BEGINS: Final = "AAAA"
+"""Of every public key in base64: a length below 2^8 in four bytes."""
+
 
 class SftpConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """``[[sinks]]`` with ``type = "sftp"``."""
@@ -43,7 +47,7 @@ class SftpConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     user: Annotated[str, Meta(min_length=1, max_length=256)]
     """Who may write there."""
     host_key: Annotated[str, Meta(min_length=1, max_length=16_384)]
-    """The server's public key, as its ``/etc/ssh/ssh_host_ed25519_key.pub`` has it, or a file (known_hosts has more before each)."""
+    """The server's public key, as its ``/etc/ssh/ssh_host_ed25519_key.pub`` has it, with or without its kind before it, or a file of such (also known_hosts)."""
     key: Annotated[str, Meta(max_length=65_536)] = ""
     """The private key of ``user`` without a password: a file, or PEM text by reference: ``${credential:NAME}``."""
     password: Secret = ""
@@ -79,6 +83,10 @@ class SftpSink:
             raise MissingExtraError(f"sink 'sftp' needs asyncssh: {how_to_install('asyncssh')}")
         if bool(config.key) == bool(config.password):
             raise ConfigError("either `key` or `password`", f"{at}.key")
+        if config.host_key.startswith(("SHA256:", "MD5:")):
+            raise ConfigError(
+                f"is a fingerprint: the key itself is what `ssh-keyscan {config.host}` prints", f"{at}.host_key"
+            )
         self.name, self.concurrency = config.name, config.concurrency
         self._config = config
         self._places = Places(config.path.lstrip("/"), f"{at}.path", allowed=OF_PATH)
@@ -135,9 +143,8 @@ class SftpSink:
                 await self.close()
                 config, asyncssh = self._config, _library()
                 keys = [] if config.password else [asyncssh.import_private_key(await _text(config.key))]
-                known = await _text(config.host_key)
-                lines = [line for line in known.splitlines() if line.strip() and not line.startswith("#")]
-                public = [asyncssh.import_public_key(line[line.index(_kind(line)) :]) for line in lines]
+                known = [line.strip() for line in (await _text(config.host_key)).splitlines()]
+                public = [asyncssh.import_public_key(_public(line)) for line in known if line and line[0] != "#"]
                 connection = await asyncio.wait_for(
                     asyncssh.connect(
                         config.host, config.port, username=config.user, known_hosts=(public, [], []), client_keys=keys,
@@ -158,14 +165,28 @@ class SftpSink:
             return
         if folder:
             await client.makedirs(folder, exist_ok=True)
-        async with client.open(part, "wb", asyncssh.SFTPAttrs(permissions=0o600)) as file:
-            for start in range(0, len(body), PIECE):
-                await file.write(body[start : start + PIECE], start)
-            with contextlib.suppress(asyncssh.SFTPOpUnsupported):
-                await file.fsync()
+        try:
+            await self._write(client, part, body)
+            await client.rename(part, path)  # of SFTP 3: it replaces nothing
+        except (asyncssh.SFTPError, Retry):
+            with contextlib.suppress(asyncssh.SFTPError):  # half of a vCon takes room, and is of no use
+                await client.remove(part)
+            raise
+
+    async def _write(self, client: SFTPClient, part: str, body: bytes) -> None:
+        asyncssh, host = _library(), self._config.host
+        try:
+            async with client.open(part, "wb", asyncssh.SFTPAttrs(permissions=0o600)) as file:
+                for start in range(0, len(body), PIECE):
+                    await file.write(body[start : start + PIECE], start)
+                with contextlib.suppress(asyncssh.SFTPOpUnsupported):
+                    await file.fsync()
+        except asyncssh.SFTPFailure as why:  # SFTP 3 has no word for a full disk
+            hint = f"most likely its disk or the quota of {self._config.user} is full: make room there; {AGAIN}"
+            detail, answer = f"{host} does not take the {len(body)} bytes of a vCon", str(why.reason)[:200]
+            raise Retry("not-written", whole_sink=True, answer=answer, detail=detail, hint=hint) from why
         if await client.getsize(part) != len(body):
-            raise Retry("short", detail=f"{self._config.host} has fewer bytes than were sent", hint="look at its disk")
-        await client.rename(part, path)  # of SFTP 3: it replaces nothing
+            raise Retry("short", detail=f"{host} has fewer bytes than were sent", hint="look at its disk")
 
     async def _there(self, client: SFTPClient, path: str, body: bytes) -> bool:
         """Raises Refused for other bytes."""
@@ -206,7 +227,7 @@ class SftpSink:
             reason, detail, hint = (
                 "key",
                 "`key` or `host_key` cannot be read",
-                "a key in PEM or OpenSSH form, without a password",
+                "a private key in PEM or OpenSSH form without a password; as `host_key` what `ssh-keyscan` prints",
             )
         elif isinstance(why, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
             reason, hint = "permissions", f"let {config.user} write to `path` there"
@@ -214,7 +235,7 @@ class SftpSink:
             reason, hint, held = "full", "make room there", False
         elif isinstance(why, asyncssh.SFTPNoConnection | asyncssh.SFTPConnectionLost):
             reason, hint, held = "connection-lost", "look at the log of its SSH server", False
-        elif isinstance(why, asyncssh.SFTPError):  # SFTP 3 says of a full disk that it failed, and no more
+        elif isinstance(why, asyncssh.SFTPError):
             reason, hint, held = "sftp", "look whether its disk is full, and at the log of its SSH server", False
             answer = str(why.reason)[:200]
         elif isinstance(why, TimeoutError):
@@ -243,7 +264,7 @@ def _part(path: str) -> tuple[str, str]:
 
 async def _text(value: str) -> str:
     """A key as it is, or of the file that is named. Raises OSError."""
-    if value.startswith("-----BEGIN") or " " in value.strip():
+    if value.startswith(("-----BEGIN", BEGINS)) or len(value.split()) > 1:
         return value
     return await asyncio.to_thread(_read, Path(value))
 
@@ -253,9 +274,10 @@ def _read(path: Path) -> str:
         return file.read(LARGEST_KEY).decode()
 
 
-def _kind(line: str) -> str:
-    """The word with which a public key begins, behind what known_hosts has before it. Raises ValueError."""
-    for word in line.split():
-        if word.startswith(("ssh-", "ecdsa-", "sk-")):
-            return word
-    raise ValueError
+def _public(line: str) -> str:
+    """A public key as it is pasted, or as known_hosts has it: the key itself names its kind (RFC 4253 section 6.6). Raises ValueError."""
+    key = next((word for word in line.split() if word.startswith(BEGINS)), "")
+    if not key or line.startswith("@"):  # of known_hosts: an authority, or a key that nobody may trust
+        raise ValueError
+    blob = base64.b64decode(key, validate=True)
+    return f"{blob[4 : 4 + int.from_bytes(blob[:4])].decode('ascii')} {key}"

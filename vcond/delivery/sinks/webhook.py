@@ -18,6 +18,7 @@ from msgspec import Meta
 from yarl import URL
 
 from vcond.base.errors import ConfigError
+from vcond.delivery.sinks.answers import LATER
 from vcond.delivery.sinks.http_answers import not_done
 from vcond.delivery.sinks.http_client import HttpClient, HttpConfig, Name, Secret, Url, header_safe, receiver_url
 from vcond.delivery.sinks.places import OF_URL, PROBE, Places
@@ -27,6 +28,9 @@ PREFIX: Final = "whsec_"
 """Before a secret, as Standard Webhooks writes it."""
 LEAST: Final = 24
 """Bytes of a secret (Standard Webhooks: 24 to 64)."""
+
+NOT_NOW: Final = LATER | {409}
+"""409: an earlier try of the same Idempotency-Key is not done yet (draft-ietf-httpapi-idempotency-key-header-07 section 2.7)."""
 
 
 class WebhookConfig(HttpConfig, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -91,7 +95,7 @@ class WebhookSink:
         }
         answer = await self._client.ask("POST", self._url, headers, body=record.body)
         if answer.status == 202 or not 200 <= answer.status < 300:
-            raise not_done(answer, self._shown, "secret")
+            raise not_done(answer, self._shown, "secret", NOT_NOW)
         return Receipt(answer.status, str(self._shown), bounded(answer.body))
 
     async def erase(self, uuid: str) -> Receipt:
@@ -109,7 +113,7 @@ class WebhookSink:
         }
         answer = await self._client.ask("DELETE", URL(self._erase.of(uuid)), headers)
         if answer.status not in {200, 204, 404, 410}:
-            raise not_done(answer, self._shown, "secret")
+            raise not_done(answer, self._shown, "secret", NOT_NOW)
         return Receipt(answer.status, str(self._shown), bounded(answer.body))
 
     async def look(self) -> list[Seen]:

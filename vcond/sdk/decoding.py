@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
@@ -18,6 +21,13 @@ LIBRARY: Final = {"opus": ("libopus", 48_000), "g722": ("g722", 16_000), "g729":
 def available() -> bool:
     """Whether PyAV is installed."""
     return find_spec("av") is not None
+
+
+async def load() -> None:
+    """Load PyAV in a thread, where it is installed: adapters do so before their first call, which would wait for it else."""
+    if available():
+        with suppress(ImportError):  # a broken one is the matter of who needs it
+            await asyncio.to_thread(import_module, "av")
 
 
 class Decoder:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import pytest
 from siprec_client import ALICE, BOB, CONFIG, Leg, metadata, serving
 
 from vcond.base.errors import ConfigError
+from vcond.sdk import decoding
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
@@ -113,3 +115,17 @@ def test_check_says_what_clients_are_to_be_told_and_who_is_let_in():
     assert found["SRTP"].level == found["codecs"].level == "ok"
     assert next(iter(check(SiprecConfig(allow=["x"], listen=["tcp:127.0.0.1:0"])))).level == "warning"
     assert [one.level for one in check(SiprecConfig(allow=[])) if one.what == "allow"] == ["error"]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_decoder_of_calls_is_loaded_before_the_first_and_not_on_the_event_loop(monkeypatch, installed):
+    threads = []
+    monkeypatch.setattr(decoding, "available", lambda: installed)
+    monkeypatch.setattr(decoding, "import_module", lambda name: threads.append((name, threading.current_thread())))
+
+    async def main() -> None:
+        async with serving():
+            assert [name for name, _ in threads] == ["av"] * installed
+            assert threading.main_thread() not in {thread for _, thread in threads}
+
+    run_virtual(main())

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
+from vcond.sdk import decoding
 from vcond.sdk.contract import AdapterHost, ConfigError, Finding
 from vcond.sdk.tls import Served
 from vcond.sip.server import SipServer
@@ -37,6 +38,7 @@ class SiprecAdapter:
 
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. What goes on then is written down: see ``restart``."""
+        await decoding.load()
         pause = AGAIN
         while True:
             try:

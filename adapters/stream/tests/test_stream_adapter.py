@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import tomllib
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 from stream_kit import written
 
+from vcond.sdk import decoding
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
@@ -122,3 +124,17 @@ def test_every_dialect_has_its_part_of_the_readme():
     text = (HOME / "README.md").read_text()
     missing = [name for name in DIALECTS if f"/stream/{name}/TOKEN" not in text]
     assert missing == []
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_decoder_of_calls_is_loaded_before_the_first_and_not_on_the_event_loop(monkeypatch, installed):
+    threads = []
+    monkeypatch.setattr(decoding, "available", lambda: installed)
+    monkeypatch.setattr(decoding, "import_module", lambda name: threads.append((name, threading.current_thread())))
+
+    async def main() -> None:
+        async with serving():
+            assert [name for name, _ in threads] == ["av"] * installed
+            assert threading.main_thread() not in {thread for _, thread in threads}
+
+    run_virtual(main())

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from vcond.sdk import decoding
 from vcond.sdk.addresses import PROXY, is_loopback, no_public_url, stream_url
 from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Finding
 from vcond.sdk.media_stream import Batch, HangUp, Limits, Listener, MediaStreams, Pulse, Stream, StreamedCalls
@@ -43,6 +44,7 @@ class StreamAdapter:
 
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
+        await decoding.load()
         config, base = self._config, self._config.public_url or host.ingress.base_url
         calls, pulse = StreamedCalls(host, config), Pulse()
 

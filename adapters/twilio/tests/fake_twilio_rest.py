@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections import deque
@@ -24,6 +25,11 @@ class FakeTwilioRest(Waiters):
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.trouble: deque[tuple[int, dict[str, str], Any]] = deque()
         self.streams: dict[str, dict[str, Any]] = {}
+        self.under_way = self.most = 0
+        """How many requests it has now, and had at most."""
+        self.answers = asyncio.Event()
+        """Cleared, it lets everybody wait."""
+        self.answers.set()
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -47,8 +53,15 @@ class FakeTwilioRest(Waiters):
         return f"asked {self.asked}"
 
     async def _answer(self, request: web.Request) -> web.Response:
-        answer = await self._make(request)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
         self.changed()
+        try:
+            answer = await self._make(request)
+            await self.answers.wait()
+        finally:
+            self.under_way -= 1
+            self.changed()
         return answer
 
     async def _make(self, request: web.Request) -> web.Response:

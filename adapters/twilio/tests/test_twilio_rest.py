@@ -221,8 +221,40 @@ def test_a_server_that_is_not_there_is_given_up_in_bounded_time():
 
 def test_no_more_than_so_many_are_asked_at_once():
     async def test(fake, rest):
-        await asyncio.gather(*[rest.call(CALL) for _ in range(4 * AT_ONCE)])
-        assert len(fake.asked) == 4 * AT_ONCE
+        fake.answers.clear()
+        asking = asyncio.gather(*[rest.call(CALL) for _ in range(4 * AT_ONCE)])
+        await fake.until(lambda: fake.under_way == AT_ONCE)
+        await asyncio.sleep(1)
+        assert len(fake.asked) == AT_ONCE
+        fake.answers.set()
+        await asking
+        assert (len(fake.asked), fake.most, rest._slots._value) == (4 * AT_ONCE, AT_ONCE, AT_ONCE)
+
+    asking(test)
+
+
+def test_what_is_put_off_given_up_or_never_answered_holds_no_place_of_others():
+    async def test(fake, rest):
+        fake.trouble += [(429, {"Retry-After": "10"}, {})] * AT_ONCE
+        put_off = [asyncio.ensure_future(rest.call(CALL)) for _ in range(AT_ONCE)]
+        await fake.until(lambda: len(fake.asked) == AT_ONCE and not fake.under_way)
+        begun = asyncio.get_running_loop().time()
+        await rest.stop(CALL, "MZ1")
+        assert asyncio.get_running_loop().time() - begun < 1, "while they wait as they were told"
+        assert {told.status for told in await asyncio.gather(*put_off)} == {"in-progress"}
+
+        fake.answers.clear()
+        given_up = [asyncio.ensure_future(rest.call(CALL)) for _ in range(2 * AT_ONCE)]
+        await fake.until(lambda: fake.under_way == AT_ONCE)
+        for one in given_up:
+            one.cancel()
+        await asyncio.wait(given_up)
+        assert rest._slots._value == AT_ONCE
+
+        never = await asyncio.gather(*[rest.call(CALL) for _ in range(3 * AT_ONCE)], return_exceptions=True)
+        assert {type(why) for why in never} == {UnreachableError}
+        fake.answers.set()
+        assert (await rest.call(CALL)).status == "in-progress"
         assert rest._slots._value == AT_ONCE
 
     asking(test)

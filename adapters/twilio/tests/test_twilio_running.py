@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import aiohttp
 import pytest
 from fake_twilio_rest import ACCOUNT, TOKEN, FakeTwilioRest, known
 
-from vcond.sdk.contract import RecordingPaused, RecordingResumed
 from vcond.sdk.media_stream import with_form
 from vcond.sdk.media_stream.signatures import url_signature
 from vcond.testing.host import MemoryHost
@@ -308,114 +307,3 @@ def test_after_a_restart_calls_are_ended_or_streamed_again(twilio, over):
         assert [party.who.tel for party in after.calls[-1].state.parties] == ["+15550100", "+15550199"]
 
     test(twilio)
-
-
-@virtual
-async def test_a_pause_stops_the_stream_and_what_comes_after_is_the_same_call(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
-        async with streaming(b) as client:
-            await client.play(voice(1, 1.0), voice(2, 1.0))
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.streams["MZ" + "2" * 32]["status"] == "stopped")
-            await client.stop()
-        await asyncio.sleep(60)
-        assert (b.call().over, len(b.fake.of("POST"))) == (False, 1)
-        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
-        await b.fake.until(lambda: len(b.fake.streams) == 2)
-        async with streaming(b, list(b.fake.streams)[1]) as client:
-            await client.play(voice(3, 1.0), voice(4, 1.0))
-            b.fake.calls[b.key] = known()
-            await client.stop()
-        await b.host.until(lambda: b.call().over)
-    state = b.call().state
-    assert (len(b.host.calls), len(state.tracks), len(state.pauses)) == (1, 4, 1)
-    for party, said in ((0, 1), (1, 2), (0, 3), (1, 4)):
-        assert find(voice(said, 1.0), b.host.audio(b.call(), party))[0] > 0.95
-    assert len(b.fake.of("POST")) == 2
-
-
-@virtual
-async def test_a_stream_that_was_stopped_for_a_pause_stays_away_however_its_connection_ends(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True, start_streams=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.cut()
-        await asyncio.sleep(60)
-        assert not b.fake.streams
-        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
-        await b.fake.until(lambda: b.fake.streams)
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_after_a_restart_in_a_pause_the_stream_comes_back(twilio, killed):
-    @virtual
-    async def test(b):
-        b.fake.calls[b.key] = known("in-progress")
-        async with attached(b.host, b.fake, stop_on_pause=True), streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
-        after = MemoryHost.after_crash(b.host) if killed else b.host
-        b.host.ingress._routes.clear()  # as the core does when an adapter is over
-        b.fake.trouble.append((400, {}, {}))
-        async with after if killed else nullcontext(), attached(after, b.fake, stop_on_pause=True):
-            b.host = after
-            await b.fake.until(lambda: b.fake.streams)
-            async with streaming(b, next(iter(b.fake.streams))) as client:
-                await b.fake.until(lambda: len(b.fake.of("POST")) == 3)
-                await client.stop()
-            await asyncio.sleep(60)
-            assert (len(after.calls), after.calls[-1].over, len(b.fake.streams)) == (1, False, 1)
-            after.calls[-1].emit(RecordingResumed(at=after.now(), by="platform"))
-            await b.fake.until(lambda: len(b.fake.streams) == 2)
-
-    test(twilio)
-
-
-@virtual
-async def test_a_stream_that_could_not_be_stopped_for_a_pause_is_stopped_later_in_it(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
-        async with streaming(b):
-            await b.host.until(lambda: b.host.calls)
-            b.fake.trouble.append((400, {}, {}))
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.streams["MZ" + "2" * 32]["status"] == "stopped", within=30)
-
-
-@virtual
-async def test_who_hangs_up_in_a_pause_has_a_record_until_then(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
-        await asyncio.sleep(60)
-        b.fake.calls[b.key] = known()
-        await b.host.until(lambda: b.call().over, within=40)
-        await asyncio.sleep(60)
-        assert len(b.fake.of("POST")) == 1
-
-
-@virtual
-async def test_a_pause_that_is_over_before_the_stream_stopped_ends_no_call(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
-            await asyncio.sleep(1.5)
-            await client.stop()
-        await b.fake.until(lambda: len(b.fake.of("POST")) == 2)
-        assert not b.call().over

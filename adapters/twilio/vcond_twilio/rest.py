@@ -118,8 +118,8 @@ class Rest:
             await self._ask("POST", f"/Calls/{_id(call)}/Streams.json", "start of a stream", form), StreamResource
         ).sid
 
-    async def stop(self, call: str, stream: str) -> None:
-        """Stop a stream. One that is over already is fine."""
+    async def stop(self, call: str, stream: str) -> bool:
+        """Stop a stream; always True. One that is over already is fine."""
         try:
             await self._ask(
                 "POST", f"/Calls/{_id(call)}/Streams/{_id(stream)}.json", "stop of a stream", {"Status": "stopped"}
@@ -127,6 +127,7 @@ class Rest:
         except TwilioRefusedError as why:
             if why.status != 404:
                 raise
+        return True
 
     async def _ask(self, method: str, path: str, what: str, form: Mapping[str, str] | None = None) -> bytes:
         """One request, tried again where that may help and as soon as Twilio allows it."""

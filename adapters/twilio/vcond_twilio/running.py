@@ -21,7 +21,7 @@ from vcond.sdk.contract import (
     PeerError,
     Warned,
 )
-from vcond.sdk.media_stream import StreamedCall, StreamedCalls, party
+from vcond.sdk.media_stream import Carrier, StreamedCall, StreamedCalls, party
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.rest import CallResource, Rest
 
@@ -38,8 +38,8 @@ TWIML: Final = 1.0
 """Seconds in which the stream that TwiML names would have come."""
 AGAIN: Final = 10.0
 """Seconds before a stream that could not be started, or stopped, is tried again."""
-GOING: Final = 5
-"""Seconds that a stream which was stopped takes to end at most."""
+CUT_OFF_TRIES: Final = 3
+"""How often a stream is asked for of a call that the core cut off in a pause."""
 QUIET: Final = 60 * SECOND
 """Between two lines of the log about an API that does not answer, ns."""
 STOPPED: Final = Cause(q850=16, text="stop")
@@ -163,22 +163,38 @@ class RunningCalls:
             await asyncio.sleep(1)
 
     async def _sit_out(self, streamed: StreamedCall, over: asyncio.Event) -> None:
-        """Stop the streams of a call until its recording goes on."""
+        """Stop the streams of a call while its recording is paused, and have one again when it goes on."""
+        stopped: set[Carrier] = set()
         try:
-            while not over.is_set():  # a stop may fail, and another stream may come
-                for carrier in list(streamed.carriers):
-                    await self._ask(self._rest.stop(streamed.key, carrier.began.stream))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(AGAIN):
-                        await over.wait()
-            for _ in range(GOING):
-                if streamed.carriers:  # a pause that was over before the stream had stopped
+            while streamed.call.state.ended is None:
+                carriers = list(streamed.carriers)
+                if streamed.call.state.paused:
+                    over.clear()
+                    for carrier in carriers:  # each time: a stop may fail, and another stream may come
+                        if await self._ask(self._rest.stop(streamed.key, carrier.began.stream)):
+                            stopped.add(carrier)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(AGAIN):
+                            await over.wait()
+                elif not carriers:
+                    await self._start(streamed.key, {})
+                    await asyncio.sleep(AGAIN)
+                elif stopped.isdisjoint(carriers):
+                    return
+                else:  # the pause was over before the stream had stopped
                     await asyncio.sleep(1)
-            while streamed.call.state.ended is None and not streamed.carriers:
-                await self._start(streamed.key, {})
-                await asyncio.sleep(AGAIN)
+            if streamed.call.state.cause.cut_off and not streamed.carriers:
+                await self._go_on(streamed.key)
         finally:
             del self._away[streamed.key]
+
+    async def _go_on(self, call: str) -> None:
+        """No stream carries a call that the core cut off: with one it goes on in a record of its own, paused as it was."""
+        for _ in range(CUT_OFF_TRIES):
+            told = await self._ask(self._rest.call(call))
+            if told is not None and (told.over or await self._start(call, {})):
+                return
+            await asyncio.sleep(AGAIN)
 
     async def _ask(self, request: Coroutine[Any, Any, T]) -> T | None:
         """What Twilio answers; None when it does not."""

@@ -58,3 +58,11 @@ def test_without_the_library_and_for_other_codecs_there_is_no_decoder(monkeypatc
     assert decoder("speex") is None
     monkeypatch.setattr(decoding, "available", lambda: False)
     assert decoder("opus") is None
+
+
+async def test_a_decoder_that_cannot_be_loaded_keeps_no_adapter_from_beginning(monkeypatch):
+    def broken(_name: str) -> None:
+        raise ImportError
+
+    monkeypatch.setattr(decoding, "import_module", broken)
+    await decoding.load()

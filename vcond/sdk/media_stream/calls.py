@@ -29,6 +29,7 @@ STOPPED: Final = Cause(q850=16, text="stop")
 REMEMBERED: Final = 1000
 """Calls of which it is known for a while that they had audio, when the platform says that nobody answered."""
 LOST: Final = Cause(text="stream-lost")
+JOINED_LATE: Final = "the call was there before capture began"
 
 
 @dataclass(slots=True, eq=False)
@@ -89,9 +90,10 @@ class StreamedCalls:
 
     def join(self, carrier: Carrier, *, at: Instant) -> StreamedCall:
         """A stream of a call begins: the call goes on, or begins."""
-        began = carrier.began
+        began, cut_off = carrier.began, False
         streamed = self._calls.get(began.call)
         if streamed is not None and not self.goes_on(streamed, at=at):
+            cut_off = streamed.call.state.cause.cut_off
             self._forget(streamed)  # the core ended it: what comes now is a call of its own
             streamed = None
         if streamed is None:
@@ -105,6 +107,8 @@ class StreamedCalls:
             streamed.timer.cancel()
             streamed.timer = None
         self._describe(streamed, began, at)
+        if cut_off:
+            streamed.call.emit(Warned(at=at, code="joined-late", text=JOINED_LATE))
         streamed.carriers.append(carrier)
         return streamed
 
@@ -119,8 +123,7 @@ class StreamedCalls:
         self._host.log.info("recording continues in a new call", call=streamed.call.uuid, before=before)
         for carrier in streamed.carriers:
             self._describe(streamed, carrier.began, at)
-        text = "the call was there before capture began"
-        streamed.call.emit(Warned(at=at, code="joined-late", text=text))
+        streamed.call.emit(Warned(at=at, code="joined-late", text=JOINED_LATE))
         for carrier in streamed.carriers:
             before_cut = list(carrier.tracks.items())
             carrier.tracks.clear()

@@ -127,7 +127,7 @@ class Watched:
 def needs(rig: SinkRig, ability: SinkAbility) -> None:
     """Skip the test when the rig cannot do that."""
     if ability not in rig.can:
-        pytest.skip(f"this rig cannot {ability}")
+        pytest.skip(f"`can` of this rig has no {ability}")
 
 
 def run(rig: SinkRig, main: Coroutine[Any, Any, None]) -> None:

@@ -9,8 +9,10 @@ not known is evidence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, get_args
+
+import msgspec
 
 from vcond.base.time import Instant
 from vcond.call import events as ev
@@ -56,16 +58,24 @@ def consents_of(
     told = dict(part.split("=", 1) for part in rest if "=" in part)
     told = {key.strip().casefold(): item.strip() for key, item in told.items()}
     named = told.pop("party", "")
-    purposes = tuple(one for one in PURPOSES if one in told.get("purposes", "").split("+"))
-    if told.pop("purposes", "") and not purposes:
-        return None
-    how = next(
-        (one for one in get_args(ev.How) if one == told.get("how")), _HOW.get(name.split(".", maxsplit=1)[0], "other")
-    )
-    told.pop("how", None)
-    state = next((one for one in SAID if one == word.casefold()), None)
+    if told.get("how") not in get_args(ev.How):
+        told["how"] = _HOW.get(name.split(".", maxsplit=1)[0], "other")
+    said = consent_of({"attribute": name, **told, "state": word}, party=party or 0, at=at)
     whose = list(parties) if named == "all" else [int(named) if named.isdecimal() else party or 0]
-    if state is None or (named and named != "all" and not named.isdecimal()) or not set(whose) <= set(parties):
+    if said is None or (named and named != "all" and not named.isdecimal()) or not set(whose) <= set(parties):
         return None
-    evidence = bounded({"attribute": name, **told})
-    return [ev.Consent(at=at, party=one, state=state, how=how, evidence=evidence, purposes=purposes) for one in whose]
+    return [msgspec.structs.replace(said, party=one) for one in whose]
+
+
+def consent_of(said: Mapping[str, str], *, party: int, at: Instant) -> ev.Consent | None:
+    """What is said of a party by names and values: ``state``, ``how``, ``purposes`` (``recording+transcription``), and evidence.
+    None: it says nothing that is known.
+    """
+    state = next((one for one in SAID if one == said.get("state", "").casefold()), None)
+    named = said.get("purposes", "")
+    purposes = tuple(one for one in PURPOSES if one in named.split("+"))
+    if state is None or (named and not purposes):
+        return None
+    how: ev.How = next((one for one in get_args(ev.How) if one == said.get("how")), "other")
+    evidence = bounded({name: value for name, value in said.items() if name not in {"state", "how", "purposes"}})
+    return ev.Consent(at=at, party=party, state=state, how=how, evidence=evidence, purposes=purposes)

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from vcond.sdk.contract import (
     CallAttribute,
+    Consent,
     Dtmf,
     Event,
     Held,
@@ -18,7 +19,6 @@ from vcond.sdk.contract import (
     PartyInfo,
     Retrieved,
     Transferred,
-    asks,
     is_consent,
 )
 from vcond.sdk.filledin import FilledIn, L
@@ -95,10 +95,15 @@ class CallEvents(FilledIn[L]):
         """A key. Of who is asked for consent before others are connected to him it may be the answer: it waits for him."""
         if leg.party is not None:
             self.emit(structs.replace(key, party=leg.party.index))
-        elif asks(leg.word) and len(leg.said) < MOST_SAID:
+        elif leg.asked and len(leg.said) < MOST_SAID:
             leg.said.append(key)
 
-    def consented(self, leg: L, said: Sequence[CallAttribute | Dtmf]) -> None:
+    def consent(self, leg: L, said: Consent) -> None:
+        """What an event said of consent: of the party whose channel it is of, as soon as it is one."""
+        leg.said = [*leg.said, said][-MOST_SAID:]
+        self.consented(leg, leg.said[-1:])
+
+    def consented(self, leg: L, said: Sequence[CallAttribute | Consent | Dtmf]) -> None:
         """What a leg's channel said of consent, when it is a party."""
         if self.call is None or leg.party is None:
             return

@@ -62,7 +62,7 @@ from vcond.call.events import (
 from vcond.call.hidden import hides
 from vcond.call.parties import Party
 from vcond.call.state import Call
-from vcond.call.told_consent import asks, is_consent, refuses
+from vcond.call.told_consent import asks, consent_of, is_consent, refuses
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 from vcond.policy.consent import Purpose
@@ -126,6 +126,7 @@ __all__ = [
     "WallClock",
     "Warned",
     "asks",
+    "consent_of",
     "disposition",
     "hides",
     "how_to_install",

@@ -10,6 +10,7 @@ from vcond.sdk.contract import (
     CallAttribute,
     Cause,
     Codec,
+    Consent,
     Dtmf,
     Event,
     Instant,
@@ -19,6 +20,7 @@ from vcond.sdk.contract import (
     Track,
     TrackClock,
     Warned,
+    asks,
 )
 
 START: Final = Instant(0)
@@ -61,8 +63,9 @@ class Leg:
     """The number or extension that it asked for."""
     app: str = ""
     """The application of the PBX that it is in: ``VoiceMail``, ``playback``."""
-    said: list[CallAttribute | Dtmf] = field(default_factory=list)
-    """What variables of its channel said of consent, and keys that it pressed after it was asked and before it was a party."""
+    said: list[CallAttribute | Consent | Dtmf] = field(default_factory=list)
+    """What variables of its channel said of consent; and, of before it was a party, what events did, and keys that it pressed
+    after it was asked."""
     holding: bool = False
     """It has put the others on hold."""
     listens_in: bool = False
@@ -89,6 +92,12 @@ class Leg:
     def word(self) -> str:
         """What a variable of its channel said of consent last; empty = nothing."""
         return next((one.value for one in reversed(self.said) if isinstance(one, CallAttribute)), "")
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for consent, and has not answered."""
+        last = next((one for one in reversed(self.said) if not isinstance(one, Dtmf)), None)
+        return asks(last.value) if isinstance(last, CallAttribute) else last is not None and last.state == "asked"
 
     @property
     def party(self) -> Party | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcond.policy.consent import Terms
+from vcond.sdk.contract import SECOND
 
 
 def test_what_a_variable_says_of_consent_is_of_the_party_of_its_channel(make_tracker, make_script, host):
@@ -84,3 +85,52 @@ def test_what_was_not_told_when_it_was_set_counts_of_who_was_called_only_when_it
     tracker.asked("t1", "VCOND_CONSENT", "granted", now)
     tracker.asked("a1", "VCOND_CONSENT", "denied", now)
     assert [(one.party, one.state) for one in call.state.consents.said] == [(0, "granted"), (1, "denied")]
+
+
+def test_user_events_say_consent_of_the_party_of_their_channel_and_pause_the_call(make_tracker, make_script, host):
+    script = make_script(make_tracker())
+    script.call()
+    (call,) = host.calls
+
+    def says(event: str, channel: str = "a1", **said: object) -> None:
+        script.tell("ChannelUserevent", channel=channel, eventname=event, userevent={"eventname": event, **said})
+
+    says("VcondConsent", State="Granted", Announcement="rec-en", purposes="recording")
+    says("vcondconsent", state="granted", announcement="rec-en", purposes="recording")  # nothing new
+    says("VcondConsent", "t1", State="perhaps")
+    says("SomebodyElses", State="denied")
+    (said,) = call.state.consents.said
+    assert (call.state.parties[said.party].key, said.state, said.how) == ("PJSIP/agent", "granted", "other")
+    assert (said.evidence, said.purposes) == ({"announcement": "rec-en"}, ("recording",))
+    assert [warning.code for warning in call.state.warnings] == ["consent-unclear"]
+    says("VcondPause", Reason="card", Seconds="90")
+    (pause,) = call.state.pauses
+    assert (pause.by, pause.reason, pause.until) == ("platform", "card", host.clock.now() + 90 * SECOND)
+    says("VcondResume", "t1")
+    assert not call.state.paused
+    for seconds in ("-1", "99999999999", "soon"):
+        says("VcondPause", Seconds=seconds)
+        assert call.state.pauses[-1].until is None
+        says("VcondResume")
+    says("VcondConsent", **{f"k{i}": "x" * 5000 for i in range(100)}, State="denied")
+    assert call.state.consents.state_of(said.party, "recording") == "granted", "so much is not looked at"
+    script.tell("ChannelUserevent", eventname="VcondPause")
+    script.tell("ChannelUserevent", eventname="VcondPause", channel=script.channel("n9", "Snoop/a1-0001"))
+    assert not call.state.paused
+
+
+def test_who_said_it_by_an_event_before_he_was_connected_said_it(make_tracker, make_script, host):
+    script = make_script(make_tracker())
+    rule = Terms(mode="ask", key_granted="1")
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456")
+    script.up("t1")
+    (call,) = host.calls
+    call.review.terms_of_call = lambda _: rule
+    call.review.look()
+    script.created("a1", "PJSIP/agent-01", linked="t1", state="Ringing")
+    script.up("a1")
+    script.tell("ChannelUserevent", channel="a1", eventname="VcondConsent", userevent={"state": "asked"})
+    script.tell("ChannelDtmfReceived", channel="a1", digit="1", duration_ms=0)
+    script.tell("Dial", caller="t1", peer="a1", dialstatus="ANSWER")
+    script.bridge("b", "t1", "a1")
+    assert [(one.party, one.state) for one in call.state.consents.said] == [(1, "asked"), (1, "granted")]

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import structs
 
 from vcond.sdk.contract import MILLI, AdapterHost, Cause, Dtmf, Instant, RemoteClock, Warned, is_consent
-from vcond_asterisk import transfers, wire
+from vcond_asterisk import transfers, userevents, wire
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.calls import Conversation, Leg, Taps
 from vcond_asterisk.channels import Channels
@@ -77,6 +77,8 @@ class ChannelTracker:
                 self._varset(event, at)
             case wire.ChannelDtmfReceived():
                 self._digit(event, at)
+            case wire.ChannelUserevent():
+                userevents.told(self.channels, event, at)
             case _:
                 self._of_channel(event, at)
 

@@ -6,7 +6,7 @@ is read here). Unknown fields are ignored, fields that older versions do not sen
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -235,6 +235,15 @@ class ChannelUnhold(Event, tag=True, frozen=True):
     channel: Channel
 
 
+class ChannelUserevent(Event, tag=True, frozen=True):
+    """The dialplan (``UserEvent``), or a program, said something of its own, of a channel or of none."""
+
+    eventname: str
+    userevent: dict[str, Any] = {}
+    """What it said, by names, the event's own among them."""
+    channel: Channel | None = None
+
+
 class ChannelVarset(Event, tag=True, frozen=True):
     """A channel (or, without one, a global) variable was set."""
 
@@ -269,7 +278,7 @@ AnyEvent = (
     ApplicationReplaced | BridgeAttendedTransfer | BridgeBlindTransfer | BridgeDestroyed | BridgeMerged
     | ChannelCallerId | ChannelConnectedLine | ChannelCreated | ChannelDestroyed | ChannelDialplan | ChannelDtmfReceived
     | ChannelEnteredBridge | ChannelHangupRequest | ChannelHold | ChannelLeftBridge | ChannelStateChange
-    | ChannelUnhold | ChannelVarset | Dial | StasisEnd | StasisStart
+    | ChannelUnhold | ChannelUserevent | ChannelVarset | Dial | StasisEnd | StasisStart
 )  # fmt: skip
 
 READ: Final = tuple(sorted(kind.__name__ for kind in AnyEvent.__args__))

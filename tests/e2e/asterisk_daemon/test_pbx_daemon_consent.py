@@ -243,3 +243,43 @@ async def test_a_variable_that_is_handed_on_is_not_the_word_of_who_is_called(sit
         (document,) = await vcond.delivered(1)
     asked.check_vcon(document, {0: {1}, 9: {2}})
     assert json.dumps(bases(document)).count("crm") == 1
+
+
+async def test_consent_and_pauses_are_told_by_user_events(site, judge):
+    """Of the dial plan, also before the two are connected, and of a program that has ARI."""
+    asked = Asked(site, judge, 'mode = "ask"')
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640007", site.number)
+        await caller.up()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="granted")
+        await vcond.until("call", lambda call: call["paused"], call=uuid)
+        await asked.says(caller, 1)
+        await caller.press("5")
+        await vcond.until("call", lambda call: not call["paused"], call=uuid)
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        await asked.consent(vcond, uuid, p0="granted", p1="granted")
+        await site.tapped(vcond, uuid, 2)
+        await asked.says(caller, 3)
+        await asked.says(agent, 4)
+        channels = await site.pbx.ask("GET", "/channels")
+        (channel,) = [one["id"] for one in channels if one["name"].startswith("PJSIP/agent-")]
+        said = {"variables": {"State": "withdrawn", "system": "desktop"}}
+        query = {"application": site.app, "source": f"channel:{channel}"}
+        await site.pbx.ask("POST", "/events/user/VcondConsent", body=said, **query)
+        await asked.consent(vcond, uuid, p0="granted", p1="withdrawn")
+        await asked.says(agent, 2)
+        await vcond.ticks(4)
+        asked.check_disk({3, 4}, {1, 2})
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+    record = asked.check_vcon(document, {0: {3}, 1: {4}, 9: {1, 2}})
+    assert [m for m in record.moments if "key" in m[1]] == []
+    assert [(one["by"], one["reason"]) for one in record.report["pauses"]] == [("platform", "card")]
+    told = [(one["party"], one["state"], one["evidence"]) for one in record.report["consent"]]
+    assert told == [
+        (0, "granted", {"system": "crm"}),
+        (1, "granted", {"system": "contract"}),
+        (1, "withdrawn", {"system": "desktop"}),
+    ]

@@ -54,9 +54,9 @@ class Ari:
             async with self._news:
                 self._news.notify_all()
 
-    async def ask(self, method: str, path: str, **query: str) -> Any:
+    async def ask(self, method: str, path: str, *, body: Any = None, **query: str) -> Any:
         """A request; its decoded answer."""
-        async with self._http.request(method, self._url + path, params=query) as answer:
+        async with self._http.request(method, self._url + path, params=query, json=body) as answer:
             text = await answer.text()
             if answer.status >= 300:
                 raise RuntimeError(f"{method} {path}: {answer.status} {text}")

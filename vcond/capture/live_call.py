@@ -185,7 +185,9 @@ class CapturedCall(Recorder[CapturedTrack]):
         log.warning("call exceeded a limit; what is beyond it is not recorded", call=self.uuid, what=what)
 
     def ended(self) -> None:
-        """The end was said."""
+        """The end was said: nobody can agree any more."""
+        for track in self.tracks:
+            track.aside.drop()
         self.registry.bus.ended(self.uuid)
         self.registry.call_ended(self)
 

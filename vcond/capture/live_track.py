@@ -18,7 +18,7 @@ from vcond.call.track_recorder import TAKEN_BACK, Owner, TrackRecorder
 from vcond.capture.no_journal import CallStore
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
-from vcond.media.placement.put_aside import PutAside
+from vcond.media.placement.put_aside import PutAside, Room
 from vcond.media.placement.timeline import Timeline
 from vcond.speech.routes import RecognitionOptions
 
@@ -44,6 +44,10 @@ class Surroundings(Protocol):
     @property
     def speech(self) -> Speech:
         """Who listens."""
+
+    @property
+    def undecided(self) -> Room:
+        """Memory for what may be kept when consent comes."""
 
     @property
     def recognition_options(self) -> Callable[[Call], RecognitionOptions]:
@@ -85,7 +89,16 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
     ) -> None:
         timeline = Timeline(rate, clock) if clock is not None else None
         decoding = partial(decode, codec)
-        super().__init__(call, index, party, rate=rate, at=at, timeline=timeline, decode=decoding, aside=PutAside())
+        super().__init__(
+            call,
+            index,
+            party,
+            rate=rate,
+            at=at,
+            timeline=timeline,
+            decode=decoding,
+            aside=PutAside(call.registry.undecided),
+        )
         self.file = f"{index}.pcm"
         self._listener: TrackListener | None = None
         self._told = 0

@@ -23,6 +23,7 @@ from vcond.capture.live_track import CapturedTrack
 from vcond.capture.no_journal import CallStore, NoJournal, forgotten
 from vcond.capture.pressure import PressureWatch
 from vcond.capture.recovery import CatchingUp, Recovery, keep_pauses, too_old
+from vcond.capture.undecided import Undecided
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
 from vcond.policy.consent import Terms
@@ -95,6 +96,7 @@ class CallRegistry:
         self.recognition_options = recognition_options
         self.terms_of_call = terms_of_call
         self.pressure = pressure or PressureWatch()
+        self.undecided = Undecided()
         self.attachments = Attachments(clock.now)
         self._cut_off = CutOff[list[ev.Consent]]()
         self.recovery = Recovery(

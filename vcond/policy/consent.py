@@ -70,7 +70,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What becomes of a party's voice until then, with ``announce`` and ``ask``: ``keep`` = kept, until the party refuses;
     ``buffer`` = held in memory, encrypted, for ``buffer_seconds``; kept when consent comes, else dropped without a trace."""
     buffer_seconds: Annotated[int, Meta(ge=1, le=600)] = 120
-    """With ``until_granted = "buffer"``: so much of each party is held; what was said before that is dropped."""
+    """With ``until_granted = "buffer"``: so much of each party is held, and 256 MB of all calls; what was said before that is dropped."""
     purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=3)] = OURS
     """What parties are asked for, and consent is needed for: what a key, or a word that names no purposes, agrees to. Without
     ``recording``: audio is kept on another basis, and texts are made when agreed to."""

@@ -255,3 +255,32 @@ async def test_a_refusal_takes_what_was_compressed_of_the_call(house):
     assert talk.call.journal.pieces.get("two") is None
     talk.call.journal.pieces.until_erased().put("three", b"compressed since")
     assert talk.call.journal.pieces.get("three") == b"compressed since"
+
+
+async def test_what_is_buffered_of_all_calls_is_bounded_and_beyond_it_nothing_more_is_kept(house, capsys):
+    talk = Talk(house, Terms(mode="ask", until_granted="buffer"))
+    room = house.registry.undecided
+    room.most = 50 * (320 + 300)  # a second of one voice
+    talk.speak(3)
+    assert 0 < room.used <= room.most
+    assert capsys.readouterr().out.count("the memory for voices without consent yet is full") == 1
+    for party in (0, 1):
+        talk.say(party, "granted")
+    assert room.used == 0
+    await talk.call.journal.flush()
+    read = [kept(talk.call.journal, track.file) for track in talk.call.state.tracks]
+    held = [int(np.count_nonzero(one)) / RATE for one in read]
+    assert 0.5 < sum(held) <= 1.02
+    for noise, one in zip(talk.noise, read, strict=True):  # what is there is the latest, in its place
+        last = np.flatnonzero(one)
+        assert not len(last) or np.array_equal(one[last[0] : 3 * RATE], noise[last[0] : 3 * RATE])
+    spans = talk.call.state.consents.withheld(0, "recording")
+    assert spans, "the record says from when on there is any"
+
+
+async def test_a_call_whose_parties_never_agreed_gives_its_room_back_when_it_ends(house):
+    talk = Talk(house, Terms(mode="ask", until_granted="buffer"))
+    talk.speak(1)
+    assert house.registry.undecided.used > 0
+    talk.call.end(at=house.at(1))
+    assert house.registry.undecided.used == 0

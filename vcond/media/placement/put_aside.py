@@ -20,10 +20,28 @@ TOGETHER: Final = 8_000
 """Samples that are given out at once, at least, where they follow one another: a second at 8 kHz."""
 
 
+MOST: Final = 256 << 20
+"""Bytes of all tracks together."""
+_OVERHEAD: Final = 300
+"""Bytes that a piece takes beside its samples."""
+
+
+class Room:
+    """The memory that all tracks share for it. Where there is no more, nothing that comes is kept."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.most, self.used = most, 0
+
+    def full(self) -> None:
+        """Something was dropped for want of it."""
+
+
 class PutAside:
     """Of one track, positions in its samples."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room or Room()
+        self._used = 0
         self._pieces: deque[tuple[int, int, bytes, bytes]] = deque()
         """Position, samples, nonce, ciphertext."""
         self._held = 0
@@ -36,14 +54,19 @@ class PutAside:
         return self._pieces[0][0] if self._pieces else None
 
     def put(self, start: int, pcm: Pcm, most: int) -> None:
-        """Add samples; of more than ``most`` the oldest are gone."""
+        """Add samples; of more than ``most``, or than there is room for, the oldest are gone."""
         if self._cipher is None:
             self._cipher = AESGCM(AESGCM.generate_key(256))
         nonce = next(self._numbers).to_bytes(12, "big")
         self._pieces.append((start, len(pcm), nonce, self._cipher.encrypt(nonce, pcm.tobytes(), None)))
         self._held += len(pcm)
-        while self._held > most:
-            self._held -= self._pieces.popleft()[1]
+        self._take_room(pcm.nbytes + _OVERHEAD)
+        while self._held > most or (self._pieces and self._room.used > self._room.most):
+            if self._held <= most:
+                self._room.full()
+            gone = self._pieces.popleft()[1]
+            self._held -= gone
+            self._take_room(-gone * pcm.itemsize - _OVERHEAD)
 
     def take(self) -> Iterator[tuple[int, Pcm]]:
         """All of it, in the order of places, neighbours together; nothing is there afterwards."""
@@ -65,3 +88,12 @@ class PutAside:
         """Nothing of it is there any more, nor the key."""
         self._pieces.clear()
         self._held, self._cipher, self._numbers = 0, None, count()
+        self._take_room(-self._used)
+
+    def __del__(self) -> None:
+        """Whoever forgets one without ``drop`` takes the room of no other."""
+        self._take_room(-self._used)
+
+    def _take_room(self, size: int) -> None:
+        self._used += size
+        self._room.used += size

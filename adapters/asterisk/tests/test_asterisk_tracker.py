@@ -432,7 +432,8 @@ def told(kind, channel, other, bridge, number, flag):
         "peer": other, "transferer_second_leg": other, "transfer_target": other, "bridge": bridge,
         "bridge_from": {**bridge, "id": "w"}, "digit": "5", "cause": number % 128, "duration_ms": number, "soft": flag,
         "variable": "REC", "value": "1", "exten": "201", "result": "Success" if flag else "Fail",
-        "dialstatus": "BUSY" if flag else "ANSWER",
+        "dialstatus": "BUSY" if flag else "ANSWER", "eventname": "VcondPause" if flag else "VcondConsent",
+        "userevent": {"eventname": "x", "State": "granted" if number % 2 else "perhaps", "Seconds": str(number)},
     }  # fmt: skip
 
 

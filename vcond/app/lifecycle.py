@@ -77,9 +77,10 @@ class Lifecycle:
             self.beat()
             try:
                 self._parts.registry.tick(now)
-                recorded = [call.state for call in self._parts.registry.live if not call.not_recorded]
+                live = self._parts.registry.live
+                recorded = [(call.state, call.stopped.parties) for call in live if not call.not_recorded]
                 self._parts.finisher.findings.watch(recorded, now)
-                self._parts.squeezer.look(self._parts.registry.live)
+                self._parts.squeezer.look(live)
             except Exception:
                 logger.exception("internal error in the periodic check; please report it")
             await asyncio.sleep(TICK)

@@ -114,6 +114,7 @@ class Parts:
             sign = plugins.signs(self.config.seal, clock.now)
         self.records = self._records(state_dir, sinks, sign)
         self.store = Store(state_dir / "journal", files=files)
+        hints = plugins.hints_by_section(self.config.adapters)
         self.finisher = Finisher(
             self.config.record,
             speech=self.speech,
@@ -128,7 +129,7 @@ class Parts:
             forget=self._journal_over,
             clean=self.forms.clean,
             files=files,
-            findings=Findings(plugins.hints_by_section(self.config.adapters), self.traces),
+            findings=Findings(hints, self.traces),
             note=self._note,
             forgotten=self._forgotten,
             facts=partial(retention.facts, self.config.retention),
@@ -147,6 +148,7 @@ class Parts:
             terms_of_call=Rules(self.config.policy).terms_of_call,
             pressure=PressureWatch(FreeSpace(files.free)),
         )
+        self.registry.hints = hints
         self.registry.forgotten = lambda adapter, key: of_key(adapter, key) in self.tombstones
         self.squeezer = Squeezer(
             self.config.record.inline_limit,

@@ -20,6 +20,7 @@ from vcond.call.consenting import Review
 from vcond.call.labels import labels
 from vcond.call.merge import Merge, merge
 from vcond.call.state import Call
+from vcond.call.stopped_audio import StoppedAudio
 from vcond.call.track_recorder import TrackRecorder
 from vcond.policy import pausing
 
@@ -148,7 +149,7 @@ class Recorder(CallLog, Generic[T]):
         self._events = 0
         self._switches = 0
         self._full = False
-        self.review = Review(self)
+        self.review, self.stopped = Review(self), StoppedAudio()
         self._pausing: dict[str, str] = {}
         """Why each party, by key, had paused the call before this one, until it is here."""
 

@@ -140,6 +140,7 @@ class TrackRecorder(ABC, Generic[C]):
         if self.closed or self._timeline is None:
             self.owner.dropped("frame", "after-close")
             return
+        self.last_frame = arrived
         try:
             pcm = self._decode(payload)
         except BadMediaError:
@@ -147,7 +148,6 @@ class TrackRecorder(ABC, Generic[C]):
             self._unfit(arrived)
             return
         self._misfits = 0
-        self.last_frame = arrived
         self._keep(self._timeline.push(pcm, arrived=arrived - self._zero, stamp=stamp, seq=seq))
         if arrived - self._settled >= SETTLE_EVERY:
             self._settled = arrived

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from vcond.base import metrics
 from vcond.base.time import Instant
 from vcond.call.events import Direction
+from vcond.call.stopped_audio import TapRule
 from vcond.capture.registry import CallRegistry
 from vcond.sdk.contract import Clock, Ingress, LiveCall
 
@@ -69,6 +70,10 @@ class CaptureHost:
         """Whether the system is attached."""
         self._registry.attachments.say(self._adapter, ok, self._words(detail))
         self._verdict()
+
+    def taps(self, *, after: float, again: Callable[[LiveCall, int], bool] | None = None, shared: bool = False) -> None:
+        """When audio has stopped, and who asks for it anew."""
+        self._registry.taps[self._adapter] = TapRule(after, again, shared)
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:
         """Count something lost."""

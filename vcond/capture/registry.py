@@ -13,8 +13,10 @@ from vcond.base.errors import SEVERAL, AmbiguousError, StorageError
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
+from vcond.call.diagnosis import hint
 from vcond.call.ids import Minter
 from vcond.call.state import Call, fold
+from vcond.call.stopped_audio import CODE, TapRule, miss
 from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
 from vcond.capture.live_call import CapturedCall
@@ -98,6 +100,10 @@ class CallRegistry:
         self.pressure = pressure or PressureWatch()
         self.undecided = Undecided()
         self.attachments = Attachments(clock.now)
+        self.taps: dict[str, TapRule] = {}
+        """By adapter, when audio has stopped, and who asks for it anew."""
+        self.hints: Mapping[str, Mapping[str, str]] = {}
+        """By adapter and code, what an adapter says is to be done."""
         self._cut_off = CutOff[list[ev.Consent]]()
         self.recovery = Recovery(
             opened=lambda journal: CapturedCall(fold(journal.events), journal, self),
@@ -207,6 +213,7 @@ class CallRegistry:
         for track in list(call.tracks):
             track.tick(now)
         call.review.tick(now)
+        _look_for_audio(self, call, now)
         if too_old(call, self.config.max_call_hours, now):
             self._cut(call, "limit", now)
         elif (
@@ -257,6 +264,15 @@ class CallRegistry:
         keep_pauses(self._cut_off, call)
         call.record(ev.Interrupted(at=at, reason=reason))
         call.end(at=at, cause=Cause(text=reason))
+
+
+def _look_for_audio(registry: CallRegistry, call: CapturedCall, now: Instant) -> None:
+    adapter = call.state.adapter
+    for one in miss(call, registry.taps.get(adapter, TapRule()), now):
+        log.warning(
+            "audio of a party has stopped", adapter=adapter, call=call.uuid, error=one.text, does=one.does,
+            hint=hint(CODE, registry.hints.get(adapter)),
+        )  # fmt: skip
 
 
 def _journal(registry: CallRegistry, opened: ev.CallOpened) -> CallStore:

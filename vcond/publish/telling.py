@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +12,6 @@ import structlog
 from vcond.base import metrics
 from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.call.diagnosis import HINTS, OTHER, Diagnosis, diagnose_audio, hint
-from vcond.call.spans import HEARD
 from vcond.call.state import Call
 
 if TYPE_CHECKING:  # commands that tell what is missing send no traces
@@ -27,14 +26,9 @@ WATCH_EVERY: Final = 5
 """Seconds between two looks at calls that go on."""
 WATCH_AFTER: Final = 30
 """Seconds after the answer before which nobody is missed: who only listens may be silent at first."""
-STOPPED_AFTER: Final = 60
-"""Seconds without a packet after which the audio of somebody who was heard counts as stopped; who saves silence sends more often."""
 UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
 WATCHED: Final = UNHEARD | {"digital-silence"}
 """Codes of what is told without listening, and can still be mended while the call goes on."""
-
-_QUIET: Final = {"hold": "hold", "unhold": "hold", "mute": "mute", "unmute": "mute"}
-"""Events of a party's history, and what each begins or ends."""
 
 
 class Findings:
@@ -75,16 +69,19 @@ class Findings:
         for found in [one for one in self.last if one["call"] == call]:
             self.last.remove(found)
 
-    def watch(self, calls: Iterable[Call], now: Instant) -> None:
-        """Look now and then at all calls that go on, of whatever adapter: what is wrong with a party is said once."""
+    def watch(self, calls: Iterable[tuple[Call, Sequence[int]]], now: Instant) -> None:
+        """Look now and then at all calls that go on, of whatever adapter: what is wrong with a party is said once.
+
+        With each, the parties whose audio has stopped: that is said where it is looked for.
+        """
         if 0 <= now - self._looked < WATCH_EVERY * SECOND:
             return
         self._looked, before, self._told = now, self._told, {}
         count: Counter[str] = Counter()
-        for call in calls:
+        for call, stopped in calls:
             told = self._told[call.uuid] = before.get(call.uuid, set())
             found = _unheard(call, now)
-            count[call.adapter] += bool(found)
+            count[call.adapter] += bool(found or stopped)
             for one in found:
                 if (one.code, one.party) not in told:
                     told.add((one.code, one.party))
@@ -108,20 +105,7 @@ def _unheard(call: Call, now: Instant) -> list[Diagnosis]:
         for one in diagnose_audio(call, now=now)
         if one.code in WATCHED - known and one.party is not None and call.parties[one.party].here
     ]
-    return [*warned, *unheard, *_stopped(call, now)]
-
-
-def _stopped(call: Call, now: Instant) -> Iterator[Diagnosis]:
-    """Who was heard and is no more, while somebody else is there and nobody holds or has muted the line."""
-    here = [party.index for party in call.parties if party.here]
-    last = {(one.party, _QUIET[one.event]): one.event for one in call.history if one.event in _QUIET}
-    if len(here) < 2 or any(party in here and event in _QUIET.values() for (party, _), event in last.items()):
-        return
-    for party in here:
-        ends = [(track.spans.end_of(HEARD), track.rate) for track in call.tracks if track.party == party]
-        heard = [call.at(end, rate) for end, rate in ends if end is not None]
-        if heard and now - max(heard) >= STOPPED_AFTER * SECOND:
-            yield Diagnosis("audio-stopped", f"party {party}: its audio has stopped", party)
+    return [*warned, *unheard]
 
 
 def row(call: Call, found: Sequence[Diagnosis]) -> dict[str, Any]:

@@ -315,6 +315,16 @@ class AdapterHost(Protocol):
     def attached(self, ok: bool, detail: str = "") -> None:
         """Say whether the system is attached (readiness, metrics, ``vcond check``). ``detail`` holds no secret."""
 
+    def taps(self, *, after: float, again: Callable[[LiveCall, int], bool] | None = None, shared: bool = False) -> None:
+        """Say when the audio of a party who is there has stopped, and how its tap is made again; once, before calls come.
+
+        After ``after`` seconds without a packet on an open track of a party (held, muted and paused time does not count) the
+        core says so in the log, the metrics and the record, and has ``again(call, party)`` ask the system for that party's
+        tap anew: at growing intervals, a limited number of times. It must not wait; False says that nothing is to be said
+        or asked now. Without it, or where it is None, the record says that the audio cannot be asked for. ``shared``: one connection brings
+        all parties of a call, so nothing has stopped while any of them is heard.
+        """
+
     def dropped(self, what: str, reason: str, count: int = 1) -> None:
         """Count something that was lost: ``what`` and ``reason`` are short fixed tokens. Should stay 0 for ever."""
 

@@ -19,6 +19,7 @@ import asyncio
 import msgspec
 import pytest
 
+from vcond.call.stopped_audio import STOPPED_AFTER
 from vcond.sdk.contract import Finding
 from vcond.testing.checks import (
     ANN,
@@ -167,6 +168,31 @@ class WhenThingsGoWrong:
             assert alike >= OWN, "what the caller said after `resume` is not in its audio, or not whole"
         check_ended(run.rig, await run.over(line.key))
         assert not run.host.open_calls()
+
+    @in_session("stop")
+    async def test_audio_that_stops_is_told_and_asked_for_anew_where_that_is_possible(self, run: Session) -> None:
+        line = await run.rig.place(run.host)
+        await line.speak(voice(ANN, 1.0), voice(BEN, 1.0))
+        await line.stop_audio()
+        call = run.host.by_key(line.key)
+        async with asyncio.timeout(4 * STOPPED_AFTER):
+            while not (said := [warning.text for warning in call.state.warnings if warning.code == "audio-stopped"]):
+                await asyncio.sleep(0.5)
+                run.host.tick()
+        assert run.host.drops["tap", "stopped"] >= 1
+        assert not call.over, "its leg lives"
+        if "renew" in run.rig.can:
+            assert "asked for again" in said[0]
+            await line.renewed(run.host)
+            await line.speak(voice(ANN, 2.0), voice(BEN, 2.0))
+        else:
+            assert "cannot be asked" in said[0], (
+                "an adapter that can have a tap made again gives `host.taps` its `again`"
+            )
+        await line.hang_up()
+        check_ended(run.rig, await run.over(line.key))
+        if "renew" in run.rig.can:
+            assert find(voice(ANN, 2.0), run.host.audio(call, 0))[0] >= OWN
 
     @in_session("garbage")
     async def test_garbage_is_counted_and_not_raised(self, run: Session) -> None:

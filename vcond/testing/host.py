@@ -6,9 +6,10 @@ ending, recovery) and keeps all of it to be looked at. Nothing is mocked but the
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -23,8 +24,9 @@ from vcond.call import events as ev
 from vcond.call.ids import Minter
 from vcond.call.interruption import interrupted
 from vcond.call.state import fold
+from vcond.call.stopped_audio import TapRule, miss
 from vcond.media.codecs import Pcm
-from vcond.sdk.contract import Clock, Direction, Instant
+from vcond.sdk.contract import Clock, Direction, Instant, LiveCall
 from vcond.testing.call import MemoryCall
 from vcond.testing.ingress import MemoryIngress
 from vcond.testing.time import LoopClock
@@ -57,6 +59,9 @@ class MemoryHost(Waiters):
         """Whether vcond waits for its calls to end."""
         self.unmergeable = ""
         """Why no call can be merged (``disk``, ``too-large``), as the core may say; empty = they can."""
+        self.rule = TapRule()
+        """What the adapter said of its taps."""
+        self._looks: asyncio.TimerHandle | None = None
         self._left: list[MemoryCall] = []
         self._minter = Minter("memory.test", seed=1)
         self._stack = AsyncExitStack()
@@ -90,6 +95,8 @@ class MemoryHost(Waiters):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._looks is not None:
+            self._looks.cancel()
         await self._stack.__aexit__(kind, error, trace)
 
     # What an adapter sees.
@@ -125,6 +132,21 @@ class MemoryHost(Waiters):
         """Note whether the system is attached."""
         self.attachments.append((ok, detail))
         self.changed()
+
+    def taps(self, *, after: float, again: Callable[[LiveCall, int], bool] | None = None, shared: bool = False) -> None:
+        """Look twice a second from now on for audio that has stopped."""
+        self.rule = TapRule(after, again, shared)
+        if self._looks is None:
+            self._look()
+
+    def _look(self) -> None:
+        self._miss()
+        self._looks = asyncio.get_running_loop().call_later(0.5, self._look)
+
+    def _miss(self) -> None:
+        for call in self.open_calls():
+            for one in miss(call, self.rule, self.now()):
+                self.log.warning("audio of a party has stopped", call=call.uuid, error=one.text, does=one.does)
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:
         """Count something that was lost."""
@@ -194,6 +216,7 @@ class MemoryHost(Waiters):
         """Time passes without frames, as the core tells its tracks several times a second."""
         for call in self.open_calls():
             call.tick(self.clock.now())
+        self._miss()
 
     def state_from_events(self, call: MemoryCall) -> None:
         """Check that the state of a call is what its events tell. AssertionError when it is not."""

@@ -14,7 +14,7 @@ from vcond.media.codecs import Pcm
 from vcond.sdk.contract import Adapter
 from vcond.testing.host import MemoryHost
 
-Ability = Literal["digits", "hold", "pause", "unanswered", "cut", "resume", "restart", "garbage"]
+Ability = Literal["digits", "hold", "pause", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew"]
 """
 digits      a party can press a key
 hold        a party can hold the other
@@ -23,6 +23,8 @@ unanswered  a call can ring and not be answered
 cut         the connection that carries a call can be lost without a hang-up
 resume      after a cut the same call can go on (``RigCall.resume``)
 restart     a call can go on after vcond was killed and started again (``RigCall.resume`` with the new host)
+stop        the audio of the caller can stop while its leg lives (``RigCall.stop_audio``)
+renew       that audio comes again when the adapter asks for it anew (``RigCall.renewed``)
 garbage     bytes that make no sense can be sent to the adapter
 """
 
@@ -55,6 +57,14 @@ class RigCall(ABC):
 
     async def cut(self) -> None:
         """The connection is lost, without a word."""
+        raise NotImplementedError
+
+    async def stop_audio(self) -> None:
+        """Nothing comes of the caller any more, nor of the callee where one connection brings both; both are there."""
+        raise NotImplementedError
+
+    async def renewed(self, host: MemoryHost) -> None:
+        """Return when the adapter has made the tap again, so that the caller can be heard."""
         raise NotImplementedError
 
     async def resume(self, host: MemoryHost) -> None:

@@ -38,6 +38,15 @@ class FakeLine(RigCall):
         self.pbx.cut_events()
         await asyncio.sleep(0.1)
 
+    async def stop_audio(self):
+        self.old = set(self.pbx._streams)
+        self.pbx.mute |= self.old
+
+    async def renewed(self, host):
+        while len(set(self.pbx._streams) - self.old) < 2:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+
     async def resume(self, host):
         await host.until(lambda: host.is_attached, within=30)
         await asyncio.sleep(1)  # virtual: the taps are made anew
@@ -45,7 +54,7 @@ class FakeLine(RigCall):
 
 class FakeRig(Rig):
     virtual = True
-    can = frozenset({"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage"})
+    can = frozenset({"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew"})
 
     def __init__(self, module):
         self._module = module

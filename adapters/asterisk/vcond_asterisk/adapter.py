@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import ClassVar, Final, NoReturn
 
 from vcond.sdk import clean
@@ -25,7 +26,7 @@ from vcond_asterisk.client import Ari, AriError, EventSocket, together
 from vcond_asterisk.compare import Comparing
 from vcond_asterisk.media import MediaServer
 from vcond_asterisk.resync import resync
-from vcond_asterisk.taps import TapManager
+from vcond_asterisk.taps import TapManager, again
 from vcond_asterisk.tracker import ChannelTracker
 
 IN_USE: Final = 10.0
@@ -82,6 +83,7 @@ class AsteriskAdapter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 manager = TapManager(host, self.config, ari, media, tasks)
+                host.taps(after=self.config.stall_seconds, again=partial(again, manager))
                 attachment = Attachment(self.config, host, ari, manager)
                 tasks.create_task(_look_after(host, attachment, manager, media), name="asterisk-look")
                 tasks.create_task(attachment.mind_refusals(), name="asterisk-refusals")

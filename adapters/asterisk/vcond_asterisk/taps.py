@@ -20,6 +20,7 @@ from vcond.sdk.contract import (
     AdapterHost,
     ConfigError,
     Instant,
+    LiveCall,
     PeerError,
     SpanKind,
     Track,
@@ -152,13 +153,12 @@ class Tap:
         self._track.write(payload, arrived=arrived)
 
     def stalled(self, now: Instant) -> bool:
-        """Whether frames should have come and did not. They come every 20 ms, of silence too."""
-        patience = self._manager.config.stall_seconds
-        patience = min(EARLY * self._factor, patience) if self.fresh < SOUND else patience
-        return self.state.stalled(now, patience)
+        """Whether a new tap should have given frames and did not; of one that had worked the core says it."""
+        patience = min(EARLY * self._factor, self._manager.config.stall_seconds)
+        return self.fresh < SOUND and self.state.stalled(now, patience)
 
     def stall(self, now: Instant) -> None:
-        """It stands still although silence was sent to it: say so, and make it anew."""
+        """It never worked, although silence was sent to it: say so, and make it anew."""
         manager, call = self._manager, self.leg.conversation.call
         manager.host.dropped("tap", "stalled")
         if self.state.first("tap-stalled"):
@@ -409,3 +409,20 @@ class TapManager:
         call = tap.leg.conversation.call
         uuid = call.uuid if call is not None else ""
         self.host.log.warning("no audio from a party", call=uuid, channel=tap.leg.channel, what=text, hint=fix)
+
+
+def again(manager: TapManager, call: LiveCall, party: int) -> bool:
+    """Make the taps of a party anew whose audio has stopped; False when none of them stands, or stood for long."""
+    now, patience = manager.host.clock.now(), manager.config.stall_seconds
+    stopped = [
+        tap
+        for tap in manager.taps.values()
+        if tap.leg.conversation.call is call
+        and tap.leg.party is not None
+        and tap.leg.party.index == party
+        and tap.fresh >= SOUND
+        and tap.state.stalled(now, patience)
+    ]
+    for tap in stopped:
+        tap.renew()
+    return bool(stopped)

@@ -50,6 +50,15 @@ class SwitchLine(RigCall):
         await self.rig.switch.refuse()
         await asyncio.sleep(1.0)
 
+    async def stop_audio(self) -> None:
+        await self.listened_to()
+        for channel in (self.one, self.two):
+            channel.bugs[0].stalled = True
+
+    async def renewed(self, host) -> None:
+        while any(bug.stalled for channel in (self.one, self.two) for bug in channel.bugs):  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.1)
+
     async def resume(self, host) -> None:
         if self.rig.switch._server is None:
             await self.rig.switch.start()
@@ -57,7 +66,7 @@ class SwitchLine(RigCall):
 
 
 class SwitchRig(Rig):
-    can = frozenset({"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage"})
+    can = frozenset({"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew"})
     private = ("1002", "Ann Example", "+15550100", "top-secret")
 
     def __init__(self, form: str = "json") -> None:

@@ -15,7 +15,7 @@ import random
 
 import pytest
 
-from vcond.sdk.contract import Instant, RefusedError, UnreachableError
+from vcond.sdk.contract import SECOND, Instant, RefusedError, UnreachableError
 from vcond.testing.host import MemoryHost
 from vcond.testing.time import run_virtual
 from vcond_freeswitch import Config
@@ -29,6 +29,8 @@ from vcond_freeswitch.taps import TapManager
 TAPS = int(os.environ.get("VCOND_TAPS", "80"))
 BATCH = 400
 """Taps at the same time: each has two open files here."""
+STALL = 3.0
+"""Seconds without audio."""
 LOSSES = ("stop", "removed", "stalled", "closed")
 CHAOS, CALM = 60, round(PAUSES[-1]) + 15
 SECOND_OF_AUDIO = b"\x01\x00" * 160
@@ -41,7 +43,8 @@ class Leg:
     def __init__(self, channel: str, up: Instant) -> None:
         self.channel, self.up, self.left = channel, up, None
         self.key, self.bypassed, self.silenced, self.talking, self.stereo = channel, False, False, True, False
-        self.conversation = self
+        self.conversation = self.call = self.party = self
+        self.index = 0
         self.heard: list[Instant] = []
         self.warned: list[str] = []
 
@@ -149,6 +152,9 @@ async def seconds(world: World, manager: TapManager, host: MemoryHost, count: in
         world.second(now)
         manager.look(now)
         manager.complain(now)
+        for leg in legs:  # as the core does
+            if leg.heard and now - leg.heard[-1] >= STALL * SECOND:
+                manager.again(leg, 0)
         if cut:
             cut -= 1
             if not cut:
@@ -162,7 +168,7 @@ async def seconds(world: World, manager: TapManager, host: MemoryHost, count: in
 
 async def batch(kind: str, seed: int, size: int, directory) -> int:
     host, world = MemoryHost("freeswitch"), World(seed)
-    config = Config(directory=str(directory), rate=8000, url="ws://127.0.0.1:1/a/b", stall_seconds=3.0)
+    config = Config(directory=str(directory), rate=8000, url="ws://127.0.0.1:1/a/b", stall_seconds=STALL)
     async with asyncio.TaskGroup() as tasks:
         manager = world.manager = TapManager(host, config, tasks)
         manager.kind = kind

@@ -41,6 +41,7 @@ class FreeSwitchAdapter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 manager = TapManager(host, self.config, tasks)
+                host.taps(after=self.config.stall_seconds, again=manager.again)
                 media_sockets.serve(manager)
                 attachment = Attachment(self.config, host, manager, tasks)
                 tasks.create_task(_look_after(host, manager), name="freeswitch-look")

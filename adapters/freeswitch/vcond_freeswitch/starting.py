@@ -19,6 +19,8 @@ MAX_ENDING: Final = 10_000
 """Channels whose last event is awaited."""
 REFUSED: Final = "refused"
 """Why a tap is started again that FreeSWITCH did not take."""
+STOPPED: Final = "stopped"
+"""Why one is that gave audio and gives none: the core has said so."""
 
 
 async def quietly(line: str, connection: Connection) -> None:
@@ -131,7 +133,7 @@ class Starter:
             if connection is None or self._taps.get(leg.channel) is not tap or not self.lives(leg):
                 return
             if tap.asked:
-                if why != REFUSED:
+                if why not in {REFUSED, STOPPED}:
                     self._reports.again(tap, why)
                 await quietly(tap.stop_command(), connection)
                 if self._taps.get(leg.channel) is not tap or not self.lives(leg):

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, PeerError, ProtocolError
+from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, LiveCall, PeerError, ProtocolError
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
@@ -30,7 +30,7 @@ from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.leftovers import Leftovers, foreign, ours
 from vcond_freeswitch.recovery import Unread
 from vcond_freeswitch.reports import Reports
-from vcond_freeswitch.starting import Starter, quietly
+from vcond_freeswitch.starting import STOPPED, Starter, quietly
 from vcond_freeswitch.tap import Tap
 
 LOOK: Final = 0.02
@@ -118,21 +118,34 @@ class TapManager:
                 self._taps.pop(tap.leg.channel, None)
 
     def complain(self, now: Instant) -> None:
-        """Once a second: start again what gives nothing, and tell of legs of whom nothing comes."""
+        """Once a second: start again what never gave anything, and tell of it; of what had worked the core says it."""
         self.leftovers.tidy(now)
         for tap in list(self._taps.values()):
             if tap.state.since is None or not self.starter.ready:
                 continue
             if tap.leg.silenced:
                 tap.state.since = now  # it is awaited from the end of that
-            elif not tap.state.stalled(now, self.config.stall_seconds if tap.heard else self.config.no_audio_seconds):
-                if tap.state.works(now, SETTLED):
-                    tap.state.failures = 0
-            else:
-                if not tap.heard:
-                    self.reports.nothing(tap, now)
+            elif tap.state.works(now, SETTLED):
+                tap.state.failures = 0
+            elif not tap.heard and tap.state.stalled(now, self.config.no_audio_seconds):
+                self.reports.nothing(tap, now)
                 if not tap.leg.bypassed:
                     self.renew(tap, "no audio arrives")
+
+    def again(self, call: LiveCall, party: int) -> bool:
+        """Start the taps of a party anew whose audio has stopped; not while it holds, or its media bypasses the switch."""
+        now, patience = self.host.clock.now(), self.config.stall_seconds
+        stopped = [
+            tap
+            for tap in self._taps.values()
+            if _is_of(tap.leg, call, party)
+            and tap.heard
+            and tap.state.stalled(now, patience)
+            and not (tap.leg.silenced or tap.leg.bypassed)
+        ]
+        for tap in stopped:
+            self.renew(tap, STOPPED)
+        return bool(stopped) and self.starter.ready
 
     async def adopt(self, connection: Connection, legs: Iterable[Leg], unread: Mapping[str, Unread]) -> None:
         """After a connect: find out which of our taps are still there. Those that are not are made anew.
@@ -216,6 +229,10 @@ class TapManager:
     def _keep(self, tap: Tap) -> None:
         self._taps[tap.leg.channel] = tap
         self.busy.set()
+
+
+def _is_of(leg: Leg, call: LiveCall, party: int) -> bool:
+    return leg.conversation.call is call and leg.party is not None and leg.party.index == party
 
 
 async def _bugs(connection: Connection, leg: Leg) -> list[str] | None:

@@ -49,6 +49,9 @@ class SessionLine(RigCall):
     async def resume(self, host) -> None:
         self.client.port = sip_port(host)
 
+    async def stop_audio(self) -> None:
+        self.client.legs[0].deaf = True
+
     async def cut(self) -> None:
         for leg in self.client.legs:
             leg.deaf = True
@@ -56,7 +59,8 @@ class SessionLine(RigCall):
 
 class SiprecRig(Rig):
     virtual = True
-    can = frozenset({"digits", "hold", "pause", "unanswered", "cut", "garbage", "restart"})
+    patience = 120.0
+    can = frozenset({"digits", "hold", "pause", "unanswered", "cut", "garbage", "restart", "stop"})
     private = ("15550100", "15550200", "Carol Caller", "Alice Agent")
     tolerance_ms = 150.0
     """Packets come five at once, and the last of them were on their way when it ended."""
@@ -66,7 +70,7 @@ class SiprecRig(Rig):
         self.numbers = itertools.count(1)
 
     def adapter(self) -> SiprecAdapter:
-        return SiprecAdapter(SiprecConfig(**CONFIG, silence_timeout=5))
+        return SiprecAdapter(SiprecConfig(**CONFIG, silence_timeout=90))
 
     async def stop(self) -> None:
         for client in self.clients:

@@ -29,6 +29,8 @@ PROTOCOLS: Final = ("audio.drachtio.org", "audio.jambonz.org")
 """What jambonz and mod_audio_fork offer; the others offer none."""
 MOST_FIELDS: Final = 64
 """Parameters of a URL that are looked at."""
+STOPPED_AFTER: Final = 60.0
+"""Seconds without a message of any track; platforms that save silence send others meanwhile."""
 
 
 class StreamAdapter:
@@ -44,6 +46,7 @@ class StreamAdapter:
 
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
+        host.taps(after=STOPPED_AFTER, shared=True)
         await decoding.load()
         config, base = self._config, self._config.public_url or host.ingress.base_url
         calls, pulse = StreamedCalls(host, config), Pulse()

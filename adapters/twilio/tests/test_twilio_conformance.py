@@ -39,13 +39,16 @@ class TwilioLine(RigCall):
     async def cut(self) -> None:
         await self.client.cut()
 
+    async def stop_audio(self) -> None:
+        """Nothing comes unless it is played."""
+
     async def resume(self, host) -> None:
         await asyncio.sleep(1)
         await self.connect(host)
 
 
 class TwilioRig(Rig):
-    can = frozenset({"digits", "cut", "resume", "restart", "garbage"})
+    can = frozenset({"digits", "cut", "resume", "restart", "garbage", "stop"})
     private = (*PARAMETERS.values(),)[:3]
 
     def __init__(self, twilio) -> None:

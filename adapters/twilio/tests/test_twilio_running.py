@@ -215,6 +215,27 @@ async def test_a_lost_stream_of_a_call_that_goes_on_is_started_anew(b):
     assert (len(b.host.calls), b.call().state.cause.text) == (1, "completed")
 
 
+@virtual
+async def test_a_stream_that_is_open_and_brings_nothing_is_replaced_by_another(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, start_streams=True), streaming(b) as dead:
+        await dead.play(voice(1, 1.0), voice(2, 1.0))
+        await b.fake.until(lambda: b.fake.streams, within=60)
+        (stream,) = b.fake.streams
+        async with streaming(b, stream) as client:
+            await b.fake.until(lambda: len(b.fake.of("POST")) == 2, within=60)
+            await dead.stop()
+            await client.play(voice(3, 1.0), voice(4, 1.0))
+            b.fake.calls[b.key] = known()
+            await client.stop()
+            await b.host.until(lambda: b.call().over)
+    (start, _), (stop, _) = b.fake.of("POST")
+    assert (start, stop) == (f"/Calls/{b.key}/Streams.json", f"/Calls/{b.key}/Streams/MZ{'2' * 32}.json")
+    assert find(voice(3, 1.0), b.host.audio(b.call(), 0))[0] > 0.95
+    assert [warning.code for warning in b.call().state.warnings] == ["audio-stopped"] * 2, "of each party"
+    assert len(b.host.calls) == 1
+
+
 @pytest.mark.parametrize("refused", [[(400, {}, {})], [(200, {}, None), (400, {}, {})]], ids=["question", "start"])
 def test_a_lost_stream_is_started_anew_though_twilio_did_not_answer_at_once(twilio, refused):
     @virtual

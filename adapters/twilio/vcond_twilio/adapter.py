@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import ClassVar
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -18,6 +18,9 @@ from vcond_twilio.rest import Rest
 from vcond_twilio.running import RunningCalls
 from vcond_twilio.status import Begin, Statuses, signed
 
+STOPPED_AFTER: Final = 30.0
+"""Seconds without a message of either track, which a stream that works sends fifty times a second."""
+
 
 class TwilioAdapter:
     """Serves the ingress route that ``<Stream url="wss://…">`` names."""
@@ -30,12 +33,15 @@ class TwilioAdapter:
 
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. Calls that go on then are left for the core."""
+        host.taps(after=STOPPED_AFTER, shared=True)
         if not self._config.account_sid:
             await self._serve(host, StreamedCalls(host, self._config))
             return
         url = stream_url(self._config.public_url or host.ingress.base_url, self._config.path)
         async with Rest(self._config) as rest:
             running = RunningCalls(host, self._config, rest, url)
+            if self._config.start_streams:
+                host.taps(after=STOPPED_AFTER, again=running.again, shared=True)
             try:
                 await self._serve(host, running.calls, running.begin)
             finally:

@@ -58,6 +58,8 @@ class RunningCalls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[str] = set()
         """Calls in progress that are being streamed: Twilio posts again when an answer was lost."""
+        self._renewing: set[str] = set()
+        """Calls whose streams bring nothing, and for which another one was asked for."""
         self._away: dict[str, tuple[StreamedCall, asyncio.Event]] = {}
         """Calls whose stream was stopped for a pause, and what is set when that is over."""
         self.calls = StreamedCalls(host, config, self._left)
@@ -78,6 +80,16 @@ class RunningCalls:
         if self._config.start_streams and call not in self._begun:
             self._begun.add(call)
             self._run(self._begin(call, parameters))
+
+    def again(self, call: LiveCall, _party: int) -> bool:
+        """Have Twilio stream a call anew whose stream is open and brings nothing."""
+        streamed = self.calls.carried().get(call.key)
+        if streamed is None or streamed.call is not call or streamed.key in self._away:
+            return False
+        if streamed.key not in self._renewing:  # asked for each party, and a stream brings both
+            self._renewing.add(streamed.key)
+            self._run(self._renew(streamed))
+        return True
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -104,6 +116,21 @@ class RunningCalls:
         if stream is not None:
             self._host.log.info("media stream requested", stream=stream[:64])
         return stream is not None
+
+    async def _renew(self, streamed: StreamedCall) -> None:
+        """Stop the streams of a call when another one has come."""
+        before = list(streamed.carriers)
+        try:
+            if not await self._start(streamed.key, {}):
+                return
+            for _ in range(GOING):
+                if all(carrier in before for carrier in streamed.carriers):
+                    await asyncio.sleep(1)
+            if any(carrier not in before for carrier in streamed.carriers):
+                for carrier in before:
+                    await self._ask(self._rest.stop(streamed.key, carrier.began.stream))
+        finally:
+            self._renewing.discard(streamed.key)
 
     def _left(self, streamed: StreamedCall) -> float:
         self._run(self._follow(streamed))

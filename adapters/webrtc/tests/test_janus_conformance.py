@@ -36,6 +36,18 @@ class RoomLine(RigCall):
         await self.janus.cut()
         await asyncio.sleep(0.1)
 
+    async def stop_audio(self) -> None:
+        self.before = {forward.port for forward in self.janus.forwards()}
+        for person in self.people:
+            person.deaf = True
+
+    async def renewed(self, host) -> None:
+        while self.before & {forward.port for forward in self.janus.forwards()} or len(self.janus.forwards()) < 2:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.5)
+        for person in self.people:
+            person.deaf = False
+        await asyncio.sleep(1)
+
     async def resume(self, host) -> None:
         await host.until(lambda: host.is_attached, within=30)
         await host.until(lambda: self.heard(host), within=30, what="tracks")
@@ -47,7 +59,7 @@ class RoomLine(RigCall):
 
 class JanusRig(Rig):
     virtual = True
-    can = frozenset({"cut", "resume", "restart", "garbage"})
+    can = frozenset({"cut", "resume", "restart", "garbage", "stop", "renew"})
     private = (*NAMES, janus_fake.API_SECRET, janus_fake.ADMIN_KEY, janus_fake.ROOM_SECRET, janus_fake.PIN)
     # Leaving is seen a look later; the track ends with the last packet.
     tolerance_ms = 200.0

@@ -7,6 +7,7 @@ from capture_kit import FRAME
 
 from vcond.base import metrics
 from vcond.call import events as ev
+from vcond.call.stopped_audio import MOST
 from vcond.publish.telling import WATCH_AFTER, Findings
 from vcond.sdk.contract import ArrivalClock, Codec
 
@@ -33,7 +34,7 @@ def speak(house, call, frames: dict[int, bytes], seconds: float = WATCH_AFTER) -
 
 def watched(house, findings, seconds: float) -> list[dict]:
     with structlog.testing.capture_logs() as said:
-        findings.watch([call.state for call in house.registry.live], house.now(seconds))
+        findings.watch([(call.state, call.stopped.parties) for call in house.registry.live], house.now(seconds))
     return [line for line in said if "missing" in line["event"]]
 
 
@@ -101,26 +102,39 @@ async def test_a_clock_that_was_set_back_keeps_nobody_from_being_looked_at(house
     assert len(watched(house, findings, WATCH_AFTER + 5)) == 2
 
 
+def ticked(house, seconds: float) -> list[dict]:
+    with structlog.testing.capture_logs() as said:
+        house.registry.tick(house.now(seconds))
+    return [line for line in said if "stopped" in line["event"]]
+
+
 async def test_whose_audio_stops_is_told_unless_it_is_held_or_nobody_else_is_there(house):
     call = two(house)
     findings = Findings()
     speak(house, call, {0: FRAME, 1: FRAME}, 40)
     speaking = call.tracks[0]
-    assert watched(house, findings, 45) == []
+    assert ticked(house, 45) == []
     for number in range(50 * 70):  # one goes on
         speaking.write(FRAME, arrived=house.now(40 + 0.02 * (number + 1)))
-    house.registry.tick(house.now(110))
     call.emit(ev.Held(at=house.at(110), party=0))
     call.emit(ev.Unmuted(at=house.at(110.5), party=0))
-    assert watched(house, findings, 111) == [], "held"
+    assert ticked(house, 111) == [], "held"
     call.emit(ev.Retrieved(at=house.at(112), party=0))
-    said = watched(house, findings, 117)
-    assert [(line["code"], line["error"]) for line in said] == [("audio-stopped", "party 1: its audio has stopped")]
-    assert said[0]["hint"]
+    for number in range(50 * 61):
+        speaking.write(FRAME, arrived=house.now(112 + 0.02 * (number + 1)))
+    before = metrics.dropped_total.labels("tap", "stopped")._value.get()
+    (said,) = ticked(house, 173)
+    text = "party 1: no audio came for 62 s; its system cannot be asked to send it again"
+    assert (said["error"], said["call"]) == (text, call.uuid)
+    assert said["hint"]
+    assert [(warned.code, warned.text) for warned in call.state.warnings] == [("audio-stopped", text)]
+    assert metrics.dropped_total.labels("tap", "stopped")._value.get() == before + 1
+    assert watched(house, findings, 174) == [], "it was said"
     assert unheard() == 1
-    assert watched(house, findings, 123) == [], "once"
-    call.emit(ev.PartyLeft(at=house.at(124), party=0))
-    watched(house, findings, 130)
+    assert ticked(house, 175) == [], "once"
+    call.emit(ev.PartyLeft(at=house.at(176), party=0))
+    ticked(house, 177)
+    watched(house, findings, 180)
     assert unheard() == 0
 
 
@@ -129,5 +143,63 @@ async def test_who_waits_alone_is_not_missed(house):
     call.party("a", at=house.at(0))
     call.emit(ev.Answered(at=house.at(0)))
     speak(house, call, {0: FRAME}, 5)
-    house.registry.tick(house.now(100))
-    assert watched(house, Findings(), 101) == []
+    assert ticked(house, 100) == []
+
+
+async def test_an_adapter_is_asked_again_and_again_at_growing_intervals_and_not_for_ever(house):
+    asked: list[float] = []
+    now = [0.0]
+    house.host.taps(after=5, again=lambda _call, _party: not asked.append(now[0]))
+    call = two(house)
+    speak(house, call, {0: FRAME, 1: FRAME}, 10)
+    speaking = call.tracks[0]
+    said = []
+    while now[0] < 7200:
+        now[0] += 0.5
+        speaking.write(FRAME, arrived=house.now(10 + now[0]))
+        said += ticked(house, 10 + now[0])
+    assert [round(at, 1) for at in asked[:6]] == [5.0, 10.0, 20.0, 40.0, 80.0, 140.0]
+    assert len(asked) == MOST
+    assert "in vain" in said[-1]["error"]
+    assert [warned.text.rpartition("; ")[2] for warned in call.state.warnings] == [
+        "it was asked for again", f"it was asked for {MOST} times in vain",
+    ]  # fmt: skip
+
+
+async def test_audio_that_comes_again_for_a_while_begins_the_count_anew_and_for_a_moment_does_not(house):
+    asked: list[int] = []
+    house.host.taps(after=5, again=lambda _call, party: not asked.append(party))
+    call = two(house)
+    speak(house, call, {0: FRAME, 1: FRAME}, 10)
+    one, other = call.tracks
+    last = 10.0
+
+    def passes(seconds: float, *speaking) -> float:
+        nonlocal last
+        for _ in range(round(2 * seconds)):
+            last += 0.5
+            for track in speaking:
+                track.write(FRAME, arrived=house.now(last))
+            ticked(house, last)
+        return last
+
+    passes(6, one)
+    passes(2, one, other)
+    passes(6, one)
+    assert len(asked) == 2
+    passes(6, one)
+    assert len(asked) == 2, "it waits longer: two seconds are no success"
+    passes(30, one, other)
+    passes(11, one)
+    assert len(asked) == 4, "from the beginning"
+
+
+async def test_of_a_connection_that_brings_all_parties_none_has_stopped_while_one_is_heard(house):
+    house.host.taps(after=5, shared=True)
+    call = two(house)
+    speak(house, call, {0: FRAME, 1: FRAME}, 10)
+    one, _ = call.tracks
+    for number in range(50 * 20):
+        one.write(FRAME, arrived=house.now(10 + 0.02 * (number + 1)))
+    assert ticked(house, 30) == []
+    assert len(ticked(house, 36)) == 2

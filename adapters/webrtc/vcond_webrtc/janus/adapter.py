@@ -14,7 +14,7 @@ from vcond_webrtc.janus.check import check, decoder_is_here
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import RoomTracker
-from vcond_webrtc.janus.taps import TapManager, mistake
+from vcond_webrtc.janus.taps import STOPPED_AFTER, TapManager, mistake
 from vcond_webrtc.janus.watch import Watch
 
 PATIENCE: Final = 5.0
@@ -51,6 +51,7 @@ class JanusAdapter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 manager = TapManager(host, self._config, ports, tasks)
+                host.taps(after=STOPPED_AFTER, again=manager.again)
                 tracker = RoomTracker(host, self._config, manager)
                 await Reconnecting(host, "Janus").keep(
                     partial(self._attach, host, tracker, manager), partial(manager.attach, None), partial(mistake, host)

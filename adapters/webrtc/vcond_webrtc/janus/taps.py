@@ -39,6 +39,8 @@ SILENCE: Final = 10.0
 """After so many seconds without a packet it is said."""
 SERIAL: Final = 12
 """Bits of an SSRC that count; the rest is our mark."""
+STOPPED_AFTER: Final = 60.0
+"""Seconds without a packet after which the forwards of a publisher are made anew; who is muted may send none."""
 PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until a tap that failed is tried again, by its failures in a row; the last one for ever."""
 
@@ -144,6 +146,10 @@ class PublisherTap:
         self._shut(at)
         if self._task is not None:
             self._task.cancel()
+
+    def belongs_to(self, call: LiveCall, party: int) -> bool:
+        """Whether it brings that party's audio."""
+        return self._call is call and self._party == party
 
     def missing(self) -> None:
         """Janus does not have our forwards any more: published anew between two looks, or stopped by somebody."""
@@ -288,6 +294,13 @@ class TapManager:
         if not gone or not tap.made:
             self.stray.add(tap.room)
         return True
+
+    def again(self, call: LiveCall, party: int) -> bool:
+        """Make the forwards of a publisher anew whose audio has stopped."""
+        taps = [tap for tap in self._taps if tap.made and tap.belongs_to(call, party)]
+        for tap in taps:
+            tap.missing()
+        return bool(taps)
 
     # Janus.
 

@@ -9,6 +9,7 @@ WITH ?=
 DESTDIR ?=
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header
 MINUTES ?= 60
+KILLS ?= 200
 SUITE ?= bookworm trixie
 
 .NOTPARALLEL:
@@ -21,7 +22,7 @@ help:
 	@echo "make test            make quick, then real peers on loopback, speech models and fuzzing"
 	@echo "make random          make quick in random order; SEED=N repeats one"
 	@echo "make promises        the tests that docs/promises.md names"
-	@echo "make torture         fuzzing for an hour; MINUTES=N for longer, VCOND_FUZZ_SEED=N repeats one"
+	@echo "make torture         200 kills in live calls, power failures, fuzzing for an hour; KILLS=N, MINUTES=N, SEED=N"
 	@echo "make fresh           make demo and make test on a bare Debian; SUITE=bookworm or trixie (root, mmdebstrap)"
 	@echo "make coverage        the tests of make quick, measured: what they run of the code, against a floor"
 	@echo "make docs            the tables of docs/ anew from the code"
@@ -63,7 +64,12 @@ random: setup
 promises: peers
 	$(BIN)/pytest -k "$$(grep -o 'test_[a-z0-9_]*' docs/promises.md | sort -u | paste -sd, | sed 's/,/ or /g')" $(PYTEST)
 
+# By kills and power failures first, then every parser for as long as was asked. SEED=N repeats a storm of kills.
 torture: peers
+	VCOND_KILLS=$(KILLS) VCOND_STORM_CALLS=10 VCOND_STORM_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest -s --timeout=0 $(PYTEST) \
+	  tests/e2e/asterisk_daemon/test_pbx_daemon_storm.py
+	VCOND_KILLS=$(KILLS) VCOND_POWER=$(KILLS) $(BIN)/pytest --timeout=0 $(PYTEST) tests/unit/capture/test_capture_consent_kill.py \
+	  tests/unit/journal/test_journal_power.py tests/unit/delivery/test_delivery_power.py tests/unit/storage/test_storage_power.py
 	VCOND_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest -m fuzz --timeout=0 $(PYTEST)
 
 fresh:

@@ -174,9 +174,9 @@ def main(config: Path, clock_speed: float = 1.0) -> None:
                 log.drain()
                 os._exit(1)
             raise
-        if daemon.hung:
-            log.drain()
-            os._exit(0)  # the loop would wait for the adapter for ever
+        # all is on disk; the loop would wait for an adapter that hangs, and the process for names that nobody resolves
+        log.drain()
+        os._exit(0)
 
     try:
         import uvloop  # not on every platform

@@ -6,7 +6,6 @@ ending, recovery) and keeps all of it to be looked at. Nothing is mocked but the
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -61,7 +60,6 @@ class MemoryHost(Waiters):
         """Why no call can be merged (``disk``, ``too-large``), as the core may say; empty = they can."""
         self.rule = TapRule()
         """What the adapter said of its taps."""
-        self._looks: asyncio.TimerHandle | None = None
         self._left: list[MemoryCall] = []
         self._minter = Minter("memory.test", seed=1)
         self._stack = AsyncExitStack()
@@ -95,8 +93,6 @@ class MemoryHost(Waiters):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._looks is not None:
-            self._looks.cancel()
         await self._stack.__aexit__(kind, error, trace)
 
     # What an adapter sees.
@@ -134,19 +130,8 @@ class MemoryHost(Waiters):
         self.changed()
 
     def taps(self, *, after: float, again: Callable[[LiveCall, int], bool] | None = None, shared: bool = False) -> None:
-        """Look twice a second from now on for audio that has stopped."""
+        """What is held against the tracks at every ``tick``."""
         self.rule = TapRule(after, again, shared)
-        if self._looks is None:
-            self._look()
-
-    def _look(self) -> None:
-        self._miss()
-        self._looks = asyncio.get_running_loop().call_later(0.5, self._look)
-
-    def _miss(self) -> None:
-        for call in self.open_calls():
-            for one in miss(call, self.rule, self.now()):
-                self.log.warning("audio of a party has stopped", call=call.uuid, error=one.text, does=one.does)
 
     def dropped(self, what: str, reason: str, count: int = 1) -> None:
         """Count something that was lost."""
@@ -216,7 +201,8 @@ class MemoryHost(Waiters):
         """Time passes without frames, as the core tells its tracks several times a second."""
         for call in self.open_calls():
             call.tick(self.clock.now())
-        self._miss()
+            for one in miss(call, self.rule, self.clock.now()):
+                self.log.warning("audio of a party has stopped", call=call.uuid, error=one.text, does=one.does)
 
     def state_from_events(self, call: MemoryCall) -> None:
         """Check that the state of a call is what its events tell. AssertionError when it is not."""

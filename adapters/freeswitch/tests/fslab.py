@@ -37,15 +37,22 @@ class Lab:
                 token = self.host.ingress.token
                 config["url"] = f"{self.host.ingress.bound_url.replace('http', 'ws')}/freeswitch/audio/{token}"
             self.task = asyncio.create_task(FreeSwitchAdapter(Config(**config)).run(self.host))
+            ticks = asyncio.create_task(self._tick())
             try:
                 await self.until(lambda: self.host.is_attached)
                 yield self
             finally:
+                ticks.cancel()
                 self.task.cancel()
-                await asyncio.wait([self.task])
+                await asyncio.wait([self.task, ticks])
                 assert self.task.cancelled(), self.task.exception()
         assert self.host.faults == []
         assert ("event", "mistake") not in self.host.drops
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            self.host.tick()
 
     async def until(self, predicate, within: float = 120.0) -> None:
         async with asyncio.timeout(within):

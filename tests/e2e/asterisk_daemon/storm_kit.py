@@ -197,3 +197,4 @@ class Storm:
         process.kill()
         self.kills.append(Kill(kind, time.time(), seen))
         self.seen |= seen
+        print(f"kill {len(self.kills)}: {kind}, {len(seen)} calls", flush=True)

@@ -23,6 +23,7 @@ MAY_SKIP = {
     "tests/unit/journal/test_journal_fulldisk.py": "mounting needs rights",
     "tests/unit/delivery/test_delivery_full_disk.py": "mounting needs rights",
     "tests/e2e/daemon/conftest.py": "mounting needs rights",
+    "tests/e2e/daemon/test_daemon_seams.py": "mounting needs rights",
     "tests/e2e/webrtc/test_webrtc_network.py": "network namespaces need rights",
     "tests/e2e/deb/test_deb.py": "files of other users need rights",
     "tests/e2e/deb/test_deb_first_vcon.py": "files of other users need rights",

@@ -5,6 +5,7 @@ Promise: what was acknowledged is there, sample for sample; of anything younger 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from vcond.journal.recovery import Found, examine
 
 SAMPLES = 400
 """Of one write: not a whole number of sectors."""
-SCRIPTS = 12
+SCRIPTS = int(os.environ.get("VCOND_POWER", "12"))
 FAILURES = 25
 """Power failures of each script."""
 

@@ -38,6 +38,8 @@ TWIML: Final = 1.0
 """Seconds in which the stream that TwiML names would have come."""
 AGAIN: Final = 10.0
 """Seconds before a stream that could not be started, or stopped, is tried again."""
+COMES: Final = 5
+"""Seconds within which a stream that was asked for in place of another has come."""
 CUT_OFF_TRIES: Final = 3
 """How often a stream is asked for of a call that the core cut off in a pause."""
 QUIET: Final = 60 * SECOND
@@ -123,7 +125,7 @@ class RunningCalls:
         try:
             if not await self._start(streamed.key, {}):
                 return
-            for _ in range(GOING):
+            for _ in range(COMES):
                 if all(carrier in before for carrier in streamed.carriers):
                     await asyncio.sleep(1)
             if any(carrier not in before for carrier in streamed.carriers):

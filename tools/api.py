@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from types import SimpleNamespace
 
 from vcond.server.api.calls import Calls
 from vcond.server.api.erasures import Erasures
 from vcond.server.api.openapi import described
 from vcond.server.api.records import Records
 from vcond.server.api.routes import Route
-from vcond.storage.files import Files
+from vcond.server.api.search import Search
 
 DESCRIPTION = "docs/openapi.json"
 
 
 def routes() -> list[Route]:
     """All, behind which there is no daemon."""
-    records = Records(SimpleNamespace(root=Path()), Files(), None, None)  # type: ignore[arg-type]  # nothing is asked
-    calls, erasures = Calls(None, None, None, None), Erasures(None, None)  # type: ignore[arg-type]  # nor here
-    return [*calls.routes, *erasures.routes, *records.routes]
+    calls, erasures = Calls(None, None, None, None), Erasures(None, None)  # type: ignore[arg-type]  # nothing is asked
+    search, records = Search(None, None, None, None), Records(None, None, None, None, None)  # type: ignore[arg-type]  # nor here
+    return [*calls.routes, *erasures.routes, *search.routes, *records.routes]
 
 
 def table() -> list[tuple[str, ...]]:

@@ -165,8 +165,8 @@ class Parts:
         self.web = WebServer(self.config.web, token=token)
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
         self.api = ApiParts(
-            self.config.api, doors=self.status, feed=self.bus, outbox=self.outbox, files=files, state_dir=state_dir, now=clock.now,
-            tell=self.records.tell,
+            self.config.api, doors=self.status, feed=self.bus, levels=self.registry.levels, outbox=self.outbox, files=files,
+            state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records, sign=sign,
         )  # fmt: skip
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket),

@@ -67,7 +67,7 @@ quarantined_total = Counter("vcond_quarantined_total", "vCons that failed valida
 ingress_refused_total = Counter("vcond_ingress_refused_total", "Requests without the ingress token")
 api_refused_total = Counter(
     "vcond_api_refused_total",
-    "Requests to the API that were refused: token, role, origin, pace, watchers, connections, memory",
+    "Requests to the API that were refused: token, role, origin, pace, watchers, connections, memory, search",
     ["reason"],
 )
 api_watchers = Gauge("vcond_api_watchers", "Who follows events of the API")

@@ -15,6 +15,7 @@ from vcond.call.intervals import outside
 from vcond.call.merge import Merge
 from vcond.call.state import Call, Track
 from vcond.call.track_recorder import TAKEN_BACK, Owner, TrackRecorder
+from vcond.capture.levels import Levels
 from vcond.capture.no_journal import CallStore
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
@@ -48,6 +49,10 @@ class Surroundings(Protocol):
     @property
     def undecided(self) -> Room:
         """Memory for what may be kept when consent comes."""
+
+    @property
+    def levels(self) -> Levels:
+        """Who may look at meters."""
 
     @property
     def recognition_options(self) -> Callable[[Call], RecognitionOptions]:
@@ -115,6 +120,8 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
         """Into the file with it, and on to speech, when the party agreed to that."""
         stop = start + len(pcm)
         self.owner.journal.write(self.file, start, pcm)
+        if self.owner.registry.levels.wanted:
+            self.owner.registry.levels.hear(self.owner.uuid, self.party, pcm)
         if not self.owner.state.consents.keeps(self.party, "transcription"):
             self.hush(start)
             return

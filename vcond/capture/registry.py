@@ -19,6 +19,7 @@ from vcond.call.state import Call, fold
 from vcond.call.stopped_audio import CODE, TapRule, miss
 from vcond.capture.attachments import Attachments
 from vcond.capture.clock import SteadyClock
+from vcond.capture.levels import Levels
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CapturedTrack
@@ -92,6 +93,7 @@ class CallRegistry:
         self.speech = speech
         self.clock = clock
         self.bus = bus
+        self.levels = Levels()
         self._finish = finish
         self._discard = discard
         self._facts = facts

@@ -186,6 +186,7 @@ class Status:
                 {"what": one.what, "detail": one.detail, "fix": one.fix}
                 for one in await asyncio.to_thread(lambda: list(daemon.damaged()))
             ],
+            "signs": bool(daemon.config.seal.key and daemon.config.seal.certificates),
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:

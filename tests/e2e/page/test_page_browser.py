@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from api_kit import daemon
 from driver_kit import browser, driver
 
 from vcond.call import events as ev
 from vcond.capture.live_feed import CaptionEvent
+from vcond.media.codecs import Codec
+from vcond.media.placement.clocks import ArrivalClock
+from vcond.server.api import search
 
 HOSTILE = "<img src=x onerror=alert(1)><script>window.bad=1</script>\"'&{{7*7}}\u202e"
 ANN, BEN = ev.PartyInfo(name="Ann", tel="+15551230001"), ev.PartyInfo(sip="1001@pbx.example.com")
@@ -21,9 +26,9 @@ PICTURES = os.environ.get("VCOND_PICTURES", "")
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, roles: str = "watch,read,operate"):
+async def opened(tmp_path: Path, roles: str = "watch,read,operate", api: str = 'listen = "127.0.0.1:0"'):
     """A daemon, and a browser that its link has logged in."""
-    async with daemon(tmp_path) as one, driver() as url, browser(url, Path("/dev/null")) as page:
+    async with daemon(tmp_path, api) as one, driver() as url, browser(url, Path("/dev/null")) as page:
         await page.run_cdp("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
         await page.size(WIDE)
         await page.open((await one.parts.api.writes["page-link"]({"roles": roles}))["url"])
@@ -95,6 +100,128 @@ async def test_a_call_appears_its_words_grow_one_click_pauses_it_and_it_goes(tmp
         call.end(at=one.at(9))
         await page.until("document.querySelector('.badge')?.textContent === 'This call is over'")
         await go(page, "calls", ".none:not([hidden])")
+
+
+LEVELS = "[...document.querySelectorAll('.card .level i')].map((bar) => +bar.style.transform.slice(7, -1))"
+
+
+def loud(seconds: float, amplitude: int) -> bytes:
+    """A square wave, 16 bits, 8 kHz."""
+    return np.tile(np.repeat(np.array([amplitude, -amplitude], np.int16), 10), round(seconds * 400)).tobytes()
+
+
+def tracks(one, call) -> list:
+    """One for each party."""
+    return [
+        call.track(party, at=one.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+        for party in range(len(call.state.parties))
+    ]
+
+
+async def test_each_party_has_its_level_and_none_while_it_is_paused(tmp_path: Path):
+    async with opened(tmp_path, "watch") as (one, page):
+        await page.until("document.querySelector('#dot.on')")
+        call = one.call(ANN, BEN)
+        await page.until("document.querySelectorAll('.card .level').length === 2")
+        (ann, ben), at = tracks(one, call), 0
+
+        async def talk(condition: str) -> None:
+            nonlocal at
+            while not await page.run(f"const levels = {LEVELS}; return {condition}"):
+                for track, amplitude in ((ann, 16_384), (ben, 327)):
+                    track.write(loud(0.02, amplitude), arrived=one.at(at * 0.02))
+                at += 1
+                one.time[0] = one.at(at * 0.02)
+
+        await talk("Math.abs(levels[0] - 0.9) < 0.01 && Math.abs(levels[1] - 1 / 3) < 0.01")
+        await picture(page, "levels")
+        call.emit(ev.RecordingPaused(at=one.at(at * 0.02), by="operator"))
+        await page.until("document.querySelector('.badge.pause')")
+        await talk("levels.every((level) => level === 0)")
+
+
+async def test_who_agreed_to_what_is_on_the_card(tmp_path: Path):
+    async with opened(tmp_path, "watch", 'listen = "127.0.0.1:0"\n[[policy]]\nmode = "ask"') as (one, page):
+        call = one.call(ANN, BEN)
+        said = "[...document.querySelectorAll('.card .party')].map((one) => one.querySelector('.badge')?.textContent).join()"
+        await page.until(f"{said} === 'Not kept: consent not known,Not kept: consent not known'")
+        call.emit(ev.Consent(at=one.at(1), party=0, state="granted", how="operator"))
+        call.emit(ev.Consent(at=one.at(1), party=1, state="denied", how="operator"))
+        await page.until(f"{said} === 'Agreed,Not kept: refused'")
+        await picture(page, "consent")
+        call.emit(ev.Consent(at=one.at(2), party=0, state="withdrawn", how="operator"))
+        await page.until(f"{said} === 'Not kept: consent taken back,Not kept: refused'")
+
+
+async def test_a_call_that_hangs_up_becomes_a_record_on_the_page_and_its_words_are_found(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        finishing = [
+            asyncio.create_task(job)
+            for job in (one.parts.speech.run(), one.parts.finisher.run(), one.parts.outbox.run())
+        ]
+        call = one.call(ANN, BEN)
+        call.emit(ev.Answered(at=one.at(0)))
+        ends = tracks(one, call)
+        for at in range(150):
+            for track in ends:
+                track.write(loud(0.02, 8000), arrived=one.at((at + 1) * 0.02))
+        one.time[0] = one.at(3)
+        await go(page, f"calls/{call.uuid}", ".level")
+        call.end(at=one.at(3))
+        await page.until("document.querySelector('#recorded')")
+        await page.run("document.querySelector('#recorded').click()")
+        await page.until(
+            "document.querySelectorAll('.wave').length === 2 && document.querySelector('h1').textContent !== 'Record'"
+        )
+        assert "Ann" in await page.run("return document.querySelector('h1').textContent")
+        await page.run("document.querySelector('#play').click()")
+        await page.until("document.querySelector('#now').textContent === '00:01'")
+        await go(page, "records", "tbody a")
+        await page.run("document.getElementById('text').value = 'ann'; document.querySelector('.find button').click()")
+        await page.until("document.querySelectorAll('.hits a').length === 1")
+        assert call.uuid in await page.run("return document.querySelector('.hits a').href")
+        for job in finishing:
+            job.cancel()
+        await asyncio.gather(*finishing, return_exceptions=True)
+
+
+async def test_a_word_is_found_and_opens_where_it_was_said_and_the_search_goes_on_further_back(
+    tmp_path: Path, monkeypatch
+):
+    async with opened(tmp_path) as (one, page):
+        monkeypatch.setattr(search, "BUDGET", -1.0)
+        for number in range(3):
+
+            def change(document, number=number) -> None:
+                fresh(number)(document)
+                document["parties"][0]["name"] = HOSTILE
+
+            await one.vcon("plain", change)
+        await go(page, "records", "tbody a")
+        await page.run(
+            "document.getElementById('text').value = 'SUPPORT'; document.querySelector('.find button').click()"
+        )
+        for number in range(1, 4):
+            await page.until(f"document.querySelectorAll('.hits li').length === {number}")
+            await page.until("!document.querySelector('.hits ~ button').disabled")
+            if number == 1:
+                await picture(page, "search")
+            await page.run("document.querySelector('.hits ~ button').click()")
+        await page.until("document.querySelector('.hits ~ button').hidden")
+        assert HOSTILE in await page.run("return document.querySelector('.hits').textContent")
+        assert "Looked at all" in await page.run("return document.querySelector('.hits ~ p').textContent")
+        await page.run("document.querySelector('.hits p a').click()")
+        await page.until("document.querySelector('#seek')")
+        document = await one.told(f"/vcons/{fresh_uuid(2)}", "read")
+        start = document["analysis"][0]["body"]["segments"][0]["start"]
+        assert await page.run("return +document.querySelector('#seek').value") == pytest.approx(start, abs=0.05)
+        await go(page, "records", "tbody a")
+        await page.run(
+            "document.getElementById('text').value = arguments[0]; document.querySelector('.find button').click()",
+            HOSTILE + HOSTILE,
+        )
+        await page.until("document.querySelector('.hits ~ p').textContent.startsWith('0 found')")
+        assert await page.run("return document.querySelectorAll('main img, main script').length") == 0
 
 
 async def test_a_record_is_drawn_and_a_click_on_a_word_plays_that_word(tmp_path: Path):
@@ -218,10 +345,16 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(tmp_path: 
         await one.vcon("plain", fresh(3))
         await page.run(axe)
         for where, there in [
-            ("calls", ".card .badge"), (f"calls/{call.uuid}", ".log"), ("records", "tbody a"), (f"records/{hold}", ".wave"),
+            ("calls", ".card .badge"), (f"calls/{call.uuid}", ".log"), ("records", "tbody a"), ("records", ".hits li"), (f"records/{hold}", ".wave"),
             (f"records/{pause}", ".wave"), ("deliveries", ".acts"), ("system", "dl"),
         ]:  # fmt: skip
-            await go(page, where, there)
+            if there == ".hits li":
+                await page.run(
+                    "document.getElementById('text').value = 'e'; document.querySelector('.find button').click()"
+                )
+                await page.until("document.querySelector('.hits ~ p').textContent.includes('found')")
+            else:
+                await go(page, where, there)
             if where == "calls":
                 one.parts.bus.publish(CaptionEvent(call.uuid, "partial", "hello", 0, "Ann", 1.0, 1.2))
                 await page.until("document.querySelector('.said .partial')")

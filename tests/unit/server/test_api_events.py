@@ -9,6 +9,7 @@ from api_kit import daemon, until
 
 from vcond.base import metrics
 from vcond.call import events as ev
+from vcond.capture.levels import Levels
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.server.api import events as module
 from vcond.server.api.events import Events, Watcher
@@ -83,7 +84,7 @@ async def test_without_watchers_nothing_is_made_for_anybody(tmp_path: Path):
 def test_events_are_kept_for_who_comes_back_soon_and_not_for_ever():
     async def scenario():
         feed = LiveFeed()
-        events, watcher = Events(feed, 5), Watcher("", False, lambda: None, lambda: True)
+        events, watcher = Events(feed, 5, Levels()), Watcher("", False, lambda: None, lambda: True)
         assert events.begin(watcher, "")
         await asyncio.sleep(0)
         events.leave(watcher)
@@ -107,7 +108,7 @@ def test_events_are_kept_for_who_comes_back_soon_and_not_for_ever():
 def test_many_events_are_one_write_and_the_first_waits_for_none():
     async def scenario():
         feed, loop, got = LiveFeed(), asyncio.get_running_loop(), []
-        events, watcher = Events(feed, 5), Watcher("", True, lambda: None, lambda: True)
+        events, watcher = Events(feed, 5, Levels()), Watcher("", True, lambda: None, lambda: True)
         assert events.begin(watcher, "")
 
         async def read() -> None:
@@ -133,7 +134,7 @@ async def test_who_does_not_read_is_cut_off_counted_and_the_others_miss_nothing(
     monkeypatch.setattr(module, "BATCH", 0)
     monkeypatch.setattr(module, "MOST_WAITING", 10)
     feed, cut = LiveFeed(), []
-    events = Events(feed, 5)
+    events = Events(feed, 5, Levels())
     slow = Watcher("", True, lambda: cut.append("slow"), lambda: True)
     quick = Watcher("", True, lambda: cut.append("quick"), lambda: True)
     before = metrics.api_cut_off_total._value.get()

@@ -82,6 +82,9 @@ class _Vcon(Query, frozen=True):
 class _Events(Query, frozen=True):
     call: Annotated[str, Meta(max_length=64, description="Only of this call, until its end. Empty = of all.")] = ""
     last_event_id: Annotated[str, Meta(max_length=64, description="As the header Last-Event-ID: go on after it.")] = ""
+    levels: Annotated[bool, Meta(description="Also how loud each party is, four times a second: event `levels`.")] = (
+        False
+    )
 
 
 class Calls:
@@ -155,7 +158,7 @@ class Calls:
         response.content_type = "text/event-stream"
         transport = request.transport
         cut = (lambda: None) if transport is None else transport.abort
-        watcher = Watcher(call, asked.whole, cut, lambda: self._guard.holds(asked.who))
+        watcher = Watcher(call, asked.whole, cut, lambda: self._guard.holds(asked.who), levels=query.levels)
         if not self._events.begin(watcher, request.headers.get("Last-Event-ID", query.last_event_id)[:64]):
             raise RefusedHere(429, "watchers", "too many follow events already: api.max_watchers", 10)
         try:

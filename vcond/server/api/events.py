@@ -15,8 +15,10 @@ from typing import Final
 import msgspec
 
 from vcond.base import metrics
+from vcond.capture.levels import Levels
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.server.api import masking
+from vcond.server.api.meters import Meters
 
 KEPT: Final = 2000
 """Events that can be had again, with ``Last-Event-ID``."""
@@ -51,10 +53,13 @@ class _Event:
 class Watcher:
     """One who follows: all calls, or one."""
 
-    def __init__(self, call: str, whole: bool, cut: Callable[[], None], holds: Callable[[], bool]) -> None:
-        """``cut`` ends the connection of who does not read; ``holds``: whether they still may."""
-        self.call, self.whole, self._cut, self._holds = call, whole, cut, holds
+    def __init__(
+        self, call: str, whole: bool, cut: Callable[[], None], holds: Callable[[], bool], *, levels: bool = False
+    ) -> None:
+        """``cut`` ends the connection of who does not read; ``holds``: whether they still may; ``levels``: they want those, too."""
+        self.call, self.whole, self._cut, self._holds, self.levels = call, whole, cut, holds, levels
         self._waiting: deque[bytes] = deque()
+        self._levels = b""
         self._more = asyncio.Event()
         self.over = False
 
@@ -69,6 +74,11 @@ class Watcher:
             self._cut()
             return
         self._waiting.append(chunk)
+        self._more.set()
+
+    def put_levels(self, chunk: bytes) -> None:
+        """In place of those that were not sent yet: nobody is cut off for them."""
+        self._levels = chunk
         self._more.set()
 
     def beat(self) -> None:
@@ -88,9 +98,10 @@ class Watcher:
         while True:
             await self._more.wait()
             self._more.clear()
-            if self._waiting:
-                chunk = b"".join(self._waiting)
+            if self._waiting or self._levels:
+                chunk = b"".join([*self._waiting, self._levels])
                 self._waiting.clear()
+                self._levels = b""
                 yield chunk
             if self.over:
                 return
@@ -100,9 +111,9 @@ class Watcher:
 class Events:
     """Follows the live feed while anybody does, and a little longer."""
 
-    def __init__(self, feed: LiveFeed, most: int) -> None:
+    def __init__(self, feed: LiveFeed, most: int, levels: Levels) -> None:
         """``most`` watchers at once."""
-        self._feed, self._most = feed, most
+        self._feed, self._most, self._meters = feed, most, Meters(levels)
         self._watchers: set[Watcher] = set()
         self._kept: deque[_Event] = deque(maxlen=KEPT)
         self._run, self._count, self._ticks = "", 0, 0
@@ -121,6 +132,8 @@ class Events:
             self._kept.clear()
             self._pump = asyncio.create_task(self._follow(), name="api events")
         self._watchers.add(watcher)
+        if watcher.levels:
+            self._meters.begin(watcher)
         metrics.api_watchers.set(len(self._watchers))
         watcher.put(event("hello", b"{}", f"{self._run}-{self._count}") if not last else self._since(watcher, last))
         return True
@@ -128,6 +141,7 @@ class Events:
     def leave(self, watcher: Watcher) -> None:
         """They have left."""
         self._watchers.discard(watcher)
+        self._meters.leave(watcher)
         metrics.api_watchers.set(len(self._watchers))
         if not self._watchers and self._pump is not None:
             self._ending = asyncio.get_running_loop().call_later(LINGER, self._pump.cancel)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from vcond.policy.consent import State
 from vcond.server.api.tokens import Role
 
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="A uuid, or the beginning of one that no other has.")]
@@ -48,6 +49,16 @@ class CallParty(msgspec.Struct, frozen=True):
     """It is on hold."""
 
 
+class PartyConsent(msgspec.Struct, frozen=True):
+    """What a party said of each purpose, and whether its voice is kept now."""
+
+    party: int
+    kept: bool
+    recording: State
+    transcription: State
+    analysis: State
+
+
 class CallRow(msgspec.Struct, frozen=True):
     """A call in short."""
 
@@ -63,6 +74,8 @@ class CallRow(msgspec.Struct, frozen=True):
     """Why not."""
     paused: bool
     paused_by: list[str]
+    consent: list[PartyConsent]
+    """Empty where there is neither rule nor word of it."""
     utterances: int
     waiting: int
     """Utterances without a text yet."""
@@ -177,6 +190,8 @@ class Status(msgspec.Struct, frozen=True):
     pressure: dict[str, dict[str, str]]
     outbox: list[Waiting]
     metrics: str
+    signs: bool
+    """Whether vCons can be had signed."""
 
 
 class SinkRow(msgspec.Struct, frozen=True):
@@ -255,6 +270,45 @@ class VconRow(msgspec.Struct, frozen=True):
     delivered: int
     """To so many sinks."""
     sinks: int
+
+
+class FoundParty(msgspec.Struct, frozen=True):
+    """A party of a vCon that was found."""
+
+    name: str
+    tel: str
+    """Number, or SIP or mail address."""
+
+
+class FoundLine(msgspec.Struct, frozen=True):
+    """A line in which the text was found."""
+
+    start: float
+    name: str
+    text: str
+
+
+class FoundVcon(msgspec.Struct, frozen=True):
+    """A vCon that was found."""
+
+    uuid: str
+    began: str
+    seconds: float
+    parties: list[FoundParty]
+    lines: list[FoundLine]
+    """The first of those that have the text."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """vCons that were found, the newest first."""
+
+    vcons: list[FoundVcon]
+    next: str
+    """Not all was looked at: ask again with this as ``before``. Empty = that was all."""
+    until: str
+    """How far back it was looked: when the last vCon that was looked at was made. Empty = there was none."""
+    unread: int
+    """vCons that were not looked into: too large, or not to be read."""
 
 
 class Retried(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from vcond.base.time import SECOND, Instant, rfc3339
+from vcond.capture.levels import Levels
 from vcond.capture.live_feed import LiveFeed
 from vcond.config.schema import ApiConfig
 from vcond.delivery import Outbox
@@ -20,7 +21,9 @@ from vcond.server.api.erasures import Erasures
 from vcond.server.api.events import Events
 from vcond.server.api.guard import LINK, Guard, Who
 from vcond.server.api.records import Records
+from vcond.server.api.search import Index, Search
 from vcond.server.api.server import ApiServer
+from vcond.server.api.stored import Stored
 from vcond.server.api.tokens import Tokens, roles_of
 from vcond.server.doors import Door
 from vcond.storage.files import Files
@@ -30,17 +33,22 @@ class ApiParts:
     """``reads`` and ``writes`` are for the admin socket: tokens are made and revoked there only."""
 
     def __init__(
-        self, config: ApiConfig, *, doors: Doors, feed: LiveFeed, outbox: Outbox, files: Files, state_dir: Path,
-        now: Callable[[], int], tell: Telling,
+        self, config: ApiConfig, *, doors: Doors, feed: LiveFeed, levels: Levels, outbox: Outbox, files: Files, state_dir: Path,
+        now: Callable[[], int], tell: Telling, index: Index, sign: Callable[[bytes], bytes] | None,
     ) -> None:  # fmt: skip
-        """``now``: nanoseconds since the epoch; ``tell``: the ledger. Raises ConfigError for a certificate that cannot be used."""
+        """``now``: nanoseconds since the epoch; ``tell``: the ledger; ``index``: who is in which vCon; ``sign``: as vCons are signed.
+
+        Raises ConfigError for a certificate that cannot be used.
+        """
         self._tokens = Tokens(state_dir / "api-tokens.json", files, lambda: now() / SECOND)
         self._access = AccessRecord(state_dir / "access.jsonl", files, now, tell)
         guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
-        self._events = Events(feed, config.max_watchers)
+        self._events = Events(feed, config.max_watchers, levels)
         calls = Calls(doors, self._events, self._access, guard)
-        records, erasures = Records(outbox, files, self._access, guard), Erasures(doors, self._access)
-        self._api = Api([*calls.routes, *erasures.routes, *records.routes], guard)
+        stored = Stored(outbox, files)
+        search = Search(outbox, stored, index, self._access)
+        records = Records(outbox, stored, self._access, guard, sign)
+        self._api = Api([*calls.routes, *Erasures(doors, self._access).routes, *search.routes, *records.routes], guard)
         self.server = ApiServer(config, self._api)
         self.reads: dict[str, Door] = {"tokens": self._list}
         self.writes: dict[str, Door] = {

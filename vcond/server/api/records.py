@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from weakref import WeakSet
 
 from aiohttp import web
 from msgspec import Meta
 
-from vcond.base.errors import StorageError
+from vcond.base.errors import OperatorError
 from vcond.base.time import Instant, rfc3339
 from vcond.delivery import Entry, Outbox
-from vcond.delivery.outbox_files import OutboxFiles
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.guard import Guard, RefusedHere
 from vcond.server.api.model import Limit, Peaks, Query, Uuid, VconFinding, VconRow
 from vcond.server.api.recording import FORMS, Recording
 from vcond.server.api.routes import Asked, Route
+from vcond.server.api.stored import HERE, LARGEST, Stored
 from vcond.server.api.transcript import MEDIA, TextForm, transcript
-from vcond.storage.files import Files
-from vcond.storage.whole_files import WholeFiles
 from vcond.vcon import Document, read, validate
 
 T = TypeVar("T")
-HERE: Final = {"open", "done", "kept"}
-"""Stages of vCons whose file is here."""
-LARGEST: Final = 64 << 20
-"""Bytes of a vCon that is opened here. One with its audio inside has ``record.inline_limit`` at most."""
 REMEMBERED: Final = 2
 """vCons that are kept decoded: a player asks for many ranges of one."""
 AT_ONCE: Final = 2
@@ -87,9 +80,11 @@ _SENT: Final = web.ResponseKey("opened", _Opened)
 class Records:
     """Reads what the outbox has."""
 
-    def __init__(self, outbox: Outbox, files: Files, access: AccessRecord, guard: Guard) -> None:
-        self._outbox, self._access, self._guard = outbox, access, guard
-        self._files = OutboxFiles(outbox.root, WholeFiles(files))
+    def __init__(
+        self, outbox: Outbox, stored: Stored, access: AccessRecord, guard: Guard, sign: Callable[[bytes], bytes] | None
+    ) -> None:
+        """``sign``: as vCons are signed; None where ``[seal]`` has no key."""
+        self._outbox, self._stored, self._access, self._guard, self._sign = outbox, stored, access, guard, sign
         self._kept: OrderedDict[str, _Opened] = OrderedDict()
         self._open: WeakSet[_Opened] = WeakSet()
         self._idle: asyncio.TimerHandle | None = None
@@ -98,6 +93,7 @@ class Records:
         self.routes = [
             Route("GET", "/vcons", "read", _List, list[VconRow], "List vCons, the newest first, page by page.", self._list),
             Route("GET", "/vcons/{uuid}", "read", _One, Any, "A finished vCon, as it is delivered.", self._vcon, json),
+            Route("GET", "/vcons/{uuid}/signed", "read", _One, Any, "A finished vCon, signed as `[seal]` says (general JWS).", self._signed, json),
             Route("GET", "/vcons/{uuid}/outline", "read", _One, Any, "A vCon without its recordings; `audio` says where one was.", self._outline),
             Route("GET", "/vcons/{uuid}/findings", "read", _One, list[VconFinding], "What a check of a vCon finds.", self._findings),
             Route("GET", "/vcons/{uuid}/transcript", "read", _Transcript, str, "What was said, as text, WebVTT or SubRip.", self._text, tuple(MEDIA.values())),
@@ -115,13 +111,20 @@ class Records:
         ]  # fmt: skip
 
     async def _vcon(self, asked: Asked) -> Any:
+        return _attached(await self._opened(asked, "vcon"), f"{asked.values.uuid}.vcon.json")
+
+    async def _signed(self, asked: Asked) -> Any:
+        """Made of what is delivered, each time it is asked for: what sinks were sent may have another signature."""
+        if (sign := self._sign) is None:
+            raise LookupError("vCons are not signed here: set seal.key and seal.certificates, then restart vcond")
         opened = await self._opened(asked, "vcon")
-        name = f'attachment; filename="{asked.values.uuid}.vcon.json"'
-        response = web.Response(
-            body=opened.body, content_type="application/json", headers={"Content-Disposition": name}
-        )
-        response[_SENT] = opened  # counted as in memory until it is sent
-        return response
+        self._make_room(2 * len(opened.body))
+        try:
+            made = _Opened(await self._working(lambda: sign(opened.body)), {}, {})
+        except OperatorError as why:  # as of a certificate that has expired
+            raise web.HTTPServiceUnavailable(text=str(why)) from None
+        self._open.add(made)
+        return _attached(made, f"{asked.values.uuid}.signed.vcon.json")
 
     async def _outline(self, asked: Asked) -> Any:
         document = (await self._opened(asked, "vcon")).document
@@ -211,26 +214,24 @@ class Records:
             self._kept.popitem(last=False)
 
     def _read(self, entry: Entry) -> _Opened:
-        """Blocks. It may be put away just now: then it is in the other folder."""
-        for path in self._places(entry.uuid):
-            try:
-                body = self._files.files.read(path, LARGEST)
-            except FileNotFoundError:
-                continue
-            except OSError as why:
-                raise StorageError(f"cannot read {path}: {why.strerror}") from None
-            return _Opened(body, read(body, LARGEST), {})
-        raise LookupError("the file of this vCon is not here any more")
-
-    def _places(self, uuid: str) -> Iterator[Path]:
-        yield self._files.file(uuid)
-        yield self._files.kept_file(uuid)
-        yield self._files.file(uuid)
+        """Blocks."""
+        body = self._stored.read(entry.uuid)
+        return _Opened(body, read(body, LARGEST), {})
 
     async def _working(self, job: Callable[[], T]) -> T:
         """What takes long, not on the loop, and not many at once."""
         async with self._turn:
             return await asyncio.to_thread(job)
+
+
+def _attached(opened: _Opened, name: str) -> web.Response:
+    response = web.Response(
+        body=opened.body,
+        content_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+    response[_SENT] = opened  # counted as in memory until it is sent
+    return response
 
 
 def _light(dialog: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ from vcond.vcon import Document
 
 TextForm = Literal["text", "vtt", "srt"]
 MEDIA: Final[dict[TextForm, str]] = {"text": "text/plain", "vtt": "text/vtt", "srt": "application/x-subrip"}
+TYPE: Final = "wtf_transcription"
+"""Of an analysis that is a transcript (draft-howe-vcon-wtf-extension)."""
 _MIN: Final = 0.001
 """Seconds that a cue lasts at least: players show none that is shorter."""
 
@@ -22,7 +25,9 @@ class _Segment(msgspec.Struct):
     speaker: int | str | None = None
 
 
-class _Spoken(msgspec.Struct):
+class Spoken(msgspec.Struct):
+    """The body of a transcript, as far as it is needed here."""
+
     segments: list[_Segment]
 
 
@@ -33,16 +38,20 @@ def transcript(document: Document, form: TextForm) -> str:
 
 def _spoken(document: Document) -> list[tuple[float, float, str, str]]:
     """Start, end, name and text."""
-    names = [_name(party, at) for at, party in enumerate(_list(document.get("parties")))]
-    found = []
+    bodies = []
     for analysis in _list(document.get("analysis")):
-        if not isinstance(analysis, dict) or analysis.get("type") != "wtf_transcription":
-            continue
-        try:
-            segments = msgspec.convert(analysis.get("body"), _Spoken).segments
-        except msgspec.ValidationError:
-            continue  # not ours: the findings of the vCon say so
-        for one in segments:
+        if isinstance(analysis, dict) and analysis.get("type") == TYPE:
+            with suppress(msgspec.ValidationError):  # not ours: the findings of the vCon say so
+                bodies.append(msgspec.convert(analysis.get("body"), Spoken))
+    return lines(_list(document.get("parties")), bodies)
+
+
+def lines(parties: list[Any], bodies: Iterable[Spoken]) -> list[tuple[float, float, str, str]]:
+    """Start, end, name and text of all that was said, in order. Texts are one line each."""
+    names = [_name(party, at) for at, party in enumerate(parties)]
+    found = []
+    for body in bodies:
+        for one in body.segments:
             speaker = one.speaker
             name = names[speaker] if isinstance(speaker, int) and 0 <= speaker < len(names) else str(speaker or "")
             start = min(max(one.start, 0.0), 360_000.0)

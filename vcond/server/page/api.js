@@ -30,14 +30,14 @@ export function follow(follower) {
 }
 
 function open() {
-  source = new EventSource("api/v1/events");
+  source = new EventSource("api/v1/events?levels=true");
   const light = (on) => document.getElementById("dot").classList.toggle("on", on);
   source.onopen = () => light(true);
   source.onerror = () => {
     light(false);
     if (source.readyState === EventSource.CLOSED) again();
   };
-  for (const kind of ["hello", "reset", "partial", "final", "event"]) {
+  for (const kind of ["hello", "reset", "partial", "final", "event", "levels"]) {
     source.addEventListener(kind, (event) => {
       const line = JSON.parse(event.data);
       for (const one of [...followers]) one(kind, line);

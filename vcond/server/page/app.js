@@ -52,14 +52,14 @@ async function start() {
     location.reload();
   } }, "Log out"));
   route = (moved) => {
-    const [, name, id] = location.hash.split("/");
+    const [, name, id, at] = location.hash.split("/");
     const found = sections.find((one) => one.name === name) ?? sections[0];
     leave();
     tell("");
     links.forEach((link, at) => link.toggleAttribute("aria-current", sections[at] === found));
     links[sections.indexOf(found)].setAttribute("aria-current", "page");
     document.title = `${found.label}, vcond`;
-    leave = id && found.one ? found.one(me, decodeURIComponent(id)) : found.view(me);
+    leave = id && found.one ? found.one(me, decodeURIComponent(id), at) : found.view(me);
     if (moved) document.getElementById("main").focus({ preventScroll: true });
     scrollTo(0, 0);
   };

@@ -5,10 +5,59 @@ import { clock, el, show, tell } from "./dom.js";
 
 const LINES = 500; // of one call's words that are kept on the screen
 
-function party(one) {
+const FLOOR = -60; // dBFS, as the API tells levels
+const QUIET = { unknown: "consent not known", asked: "asked, no answer yet", denied: "refused", withdrawn: "consent taken back" };
+
+// How loud somebody is: the bar is the RMS, the line the peak. The API tells nothing of who is silent.
+function meter() {
+  const bar = el("i");
+  const line = el("b");
+  const shown = el("span", { class: "level", "aria-hidden": "true" }, bar, line);
+  let was = null;
+  const set = (rms, peak) => {
+    const now = rms * 1000 + peak;
+    if (now === was) return;
+    was = now;
+    bar.style.transform = `scaleX(${1 - rms / FLOOR})`;
+    line.style.transform = `translateX(${(1 - peak / FLOOR) * 100}%)`;
+  };
+  set(FLOOR, FLOOR);
+  return { shown, set };
+}
+
+// What was agreed to, where there is a rule or a word of it.
+function consent(row, index) {
+  const said = row.consent.find((one) => one.party === index);
+  if (said === undefined) return null;
+  if (!said.kept) return el("span", { class: "badge wrong" }, `Not kept: ${QUIET[said.recording] ?? said.recording}`);
+  const text = { granted: "Agreed", asked: "Told of the recording", denied: "Refused; kept on another basis", withdrawn: "Took consent back; kept on another basis" }[said.recording];
+  const refused = ["denied", "withdrawn"].includes(said.transcription) && said.recording === "granted" ? ", but to no text" : "";
+  return text ? el("span", { class: "badge" }, text + refused) : null;
+}
+
+function party(row, index, meters) {
+  const one = row.parties[index];
   const number = one.tel && one.name ? ` ${one.tel}` : "";
-  return el("span", { class: one.here ? "party" : "party gone" }, one.name || one.tel || "anonymous",
-    el("small", {}, number), one.held ? el("span", { class: "badge hold" }, "On hold") : "");
+  meters[index] = meter();
+  return el("span", { class: one.here ? "party" : "party gone" }, el("span", { class: "name" }, one.name || one.tel || "anonymous", el("small", {}, number)),
+    one.here ? meters[index].shown : "", one.held ? el("span", { class: "badge hold" }, "On hold") : "", consent(row, index) ?? "");
+}
+
+function people(row) {
+  const meters = [];
+  return { meters, shown: row.parties.map((_, index) => party(row, index, meters)) };
+}
+
+function measure(meters, levels = []) {
+  const now = new Map(levels.map(([index, ...told]) => [index, told]));
+  meters.forEach((one, index) => one.set(...(now.get(index) ?? [FLOOR, FLOOR])));
+}
+
+// Levels come as long as anybody is to be heard; when none have come for a while, all are silent.
+const SILENT = 600; // milliseconds
+function metering(show) {
+  let timer = 0;
+  return { levels: (told) => { show(told); clearTimeout(timer); timer = setTimeout(() => show({}), SILENT); }, stop: () => clearTimeout(timer) };
 }
 
 function badges(row) {
@@ -57,7 +106,7 @@ export function calls(me) {
     const head = el("div", { class: "head" });
     const time = el("span", { class: "time" });
     const item = el("li", { class: "card", id: `call-${row.call}` }, head, said);
-    const made = { item, head, said, time, lines: new Map(), row: null, at: 0 };
+    const made = { item, head, said, time, lines: new Map(), row: null, at: 0, meters: [] };
     cards.set(row.call, made);
     return made;
   }
@@ -65,9 +114,10 @@ export function calls(me) {
   function fill(made, row) {
     made.row = row;
     made.at = performance.now() - row.seconds * 1000;
-    const names = row.parties.map(party);
+    const { meters, shown } = people(row);
+    made.meters = meters;
     made.head.replaceChildren(
-      el("a", { href: `#/calls/${row.call}`, class: "parties" }, names.length ? names : "A call", " "),
+      el("a", { href: `#/calls/${row.call}`, class: "parties" }, shown.length ? shown : "A call", " "),
       made.time, el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
   }
 
@@ -106,10 +156,15 @@ export function calls(me) {
     shown.row.classList.toggle("partial", kind === "partial");
   }
 
-  const stop = follow((kind, line) => (kind === "partial" || kind === "final" ? words(kind, line) : refresh()));
+  const heard = metering((levels) => { for (const [call, made] of cards) measure(made.meters, levels[call]); });
+  const stop = follow((kind, line) => {
+    if (kind === "levels") heard.levels(line);
+    else if (kind === "partial" || kind === "final") words(kind, line);
+    else refresh();
+  });
   const timer = setInterval(beat, 1000);
   load();
-  return () => { stop(); clearInterval(timer); };
+  return () => { stop(); heard.stop(); clearInterval(timer); };
 }
 
 export function call(me, id) {
@@ -122,7 +177,9 @@ export function call(me, id) {
     el("h2", {}, "What happened"), history);
   const open = new Map(); // by party, the line that still grows
   let names = [];
+  let meters = [];
   let over = false;
+  let known = false;
 
   function put(party, name, text, start, kind) {
     const low = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
@@ -147,24 +204,35 @@ export function call(me, id) {
     try { row = await ask(`/calls/${encodeURIComponent(id)}`); } catch (why) {
       if (why.status === 404 && !over) {
         over = true;
-        about.replaceChildren(el("span", { class: "badge" }, "This call is over"),
-          me.may("read") ? el("a", { href: `#/records/${id}` }, "Open its record") : "");
+        about.replaceChildren(el("span", { class: "badge" }, "This call is over"), me.may("read") ? el("span", {}, "Its record is being made.") : "");
+        if (!known) recorded();
       } else if (why.status !== 404) tell(why.message);
       return;
     }
+    known = true;
     names = row.parties.map((one) => one.name || one.tel);
     heading.textContent = names.join(" and ") || "Call";
-    about.replaceChildren(el("span", { class: "parties" }, row.parties.map(party)), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
+    const told = people(row);
+    meters = told.meters;
+    about.replaceChildren(el("span", { class: "parties" }, told.shown), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
     found.replaceChildren(...row.findings.filter((one) => one.wrong).map((one) => el("li", {}, one.text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "")));
     history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
     if (first) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
   }
+  // Until it is published there is none to open.
+  function recorded() {
+    over = true;
+    about.replaceChildren(el("span", { class: "badge" }, "This call is over"), me.may("read") ? el("a", { href: `#/records/${id}`, id: "recorded" }, "Open its record") : "");
+  }
   const refresh = refreshing(load);
+  const heard = metering((levels) => measure(meters, levels[id]));
   const stop = follow((kind, line) => {
-    if (line.call !== undefined && line.call !== id) return;
-    if (kind === "partial" || kind === "final") put(line.party, line.name, line.text, line.start, kind);
+    if (kind === "levels") heard.levels(line);
+    else if (line.call !== undefined && line.call !== id) return;
+    else if (kind === "event" && line.text === "published") recorded();
+    else if (kind === "partial" || kind === "final") put(line.party, line.name, line.text, line.start, kind);
     else refresh();
   });
   load(true);
-  return stop;
+  return () => { stop(); heard.stop(); };
 }

@@ -7,39 +7,98 @@ const PAGE = 100;
 const WIDTH = 1000;
 const HEIGHT = 48;
 
+const NUMBER = /^\+?[\d\s().-]{5,}$/;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 export function records() {
+  const field = (name, label, more) => {
+    const input = el("input", { id: name, autocomplete: "off", ...more });
+    return { input, row: el("p", {}, el("label", { for: name }, `${label} `), input) };
+  };
+  const text = field("text", "Name, number or word", { type: "search", maxlength: 200 });
+  const since = field("since", "From", { type: "date" });
+  const until = field("until", "to", { type: "date" });
+  const place = el("div");
+  const form = el("form", { class: "find", role: "search", onsubmit: (event) => { event.preventDefault(); begin(); } },
+    text.row, since.row, until.row, el("button", { class: "go" }, "Find"));
+  show(el("h1", {}, "Records"), form, place);
+
+  function begin() {
+    const wanted = text.input.value.trim();
+    if (UUID.test(wanted.toLowerCase())) location.hash = `#/records/${wanted.toLowerCase()}`;
+    else if (wanted || since.input.value || until.input.value) search(place, wanted, day(since.input.value, 0), day(until.input.value, 1));
+    else all(place);
+  }
+  all(place);
+  return () => {};
+}
+
+// The beginning of a day here, so many days later, as a date.
+function day(value, later) {
+  if (!value) return "";
+  const at = new Date(`${value}T00:00`);
+  at.setDate(at.getDate() + later);
+  return at.toISOString();
+}
+
+function all(place) {
   const body = el("tbody");
   const more = el("button", { type: "button", onclick: () => load() }, "Older ones");
-  const filter = el("input", { type: "search", id: "filter", autocomplete: "off", oninput: () => sift() });
-  const rows = [];
   const frame = table("Records, the newest first", ["When", "Delivered", "Size", "Id"], []);
   frame.querySelector("tbody").replaceWith(body);
-  show(el("h1", {}, "Records"), el("p", {}, el("label", { for: "filter" }, "Only those whose time or id has "), filter), frame, more);
-
-  function sift() {
-    const wanted = filter.value.trim().toLowerCase();
-    for (const one of rows) one.row.hidden = !one.text.includes(wanted);
-  }
+  place.replaceChildren(frame, more);
+  let last = "";
 
   async function load() {
-    const before = rows.length ? `&before=${rows.at(-1).uuid}` : "";
     try {
-      const found = await ask(`/vcons?limit=${PAGE}${before}`);
+      const found = await ask(`/vcons?limit=${PAGE}${last && `&before=${last}`}`);
       for (const one of found) {
         const here = ["open", "done", "kept"].includes(one.stage);
         const time = when(one.published);
-        const row = cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time,
-          here ? `${one.delivered} of ${one.sinks}` : one.stage === "lost" ? "lost" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid));
-        rows.push({ row, uuid: one.uuid, text: `${time} ${one.published} ${one.uuid}`.toLowerCase() });
-        body.append(row);
+        body.append(cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time,
+          here ? `${one.delivered} of ${one.sinks}` : one.stage === "lost" ? "lost" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid)));
+        last = one.uuid;
       }
       more.hidden = found.length < PAGE;
-      if (!rows.length) body.append(cells("No record yet: a call becomes one when it has ended."));
-      sift();
+      if (!last) body.append(cells("No record yet: a call becomes one when it has ended."));
     } catch (why) { tell(why.message); }
   }
   load();
-  return () => {};
+}
+
+// Somebody by the whole number is found at once; anything else by looking into one record after another, the newest first.
+function search(place, wanted, since, until) {
+  const hits = el("ol", { class: "hits" });
+  const far = el("p", { class: "sub", role: "status" }, "Looking");
+  const more = el("button", { type: "button", hidden: true, onclick: () => further() }, "Look further back");
+  place.replaceChildren(hits, far, more);
+  let query = NUMBER.test(wanted) ? { of: wanted } : { text: wanted };
+  let before = "";
+  let unread = 0;
+
+  async function further() {
+    more.disabled = true;
+    try {
+      let found = await ask("/search", { method: "POST", body: { ...query, since, until, before } });
+      if (query.of && !before && !found.vcons.length && !found.next) {
+        query = { text: wanted }; // a part of a number, or one of before there was an index
+        found = await ask("/search", { method: "POST", body: { ...query, since, until } });
+      }
+      before = found.next;
+      unread += found.unread;
+      hits.append(...found.vcons.map(hit));
+      far.textContent = `${hits.childElementCount} found. ${before ? `Looked at all since ${when(found.until)}.` : "Looked at all that is kept here."}${unread ? ` ${unread} could not be looked into.` : ""}`;
+    } catch (why) { far.textContent = why.message; }
+    more.hidden = !before;
+    more.disabled = false;
+  }
+  further();
+}
+
+function hit(one) {
+  const names = one.parties.map((who) => [who.name, who.tel].filter(Boolean).join(" ") || "anonymous").join(" and ");
+  return el("li", { class: "card" }, el("a", { href: `#/records/${one.uuid}` }, when(one.began)), ` ${names || "A call"}, ${clock(one.seconds)}`,
+    one.lines.map((line) => el("p", {}, el("a", { href: `#/records/${one.uuid}/${line.start}`, "aria-label": `Open at ${clock(line.start)}` }, clock(line.start)), ` ${line.name}: ${line.text}`)));
 }
 
 const seconds = (date) => Date.parse(date) / 1000;
@@ -84,18 +143,18 @@ function download(uuid, what, label) {
   return el("li", {}, el("a", { href: `api/v1/vcons/${uuid}${what}`, download: "" }, label));
 }
 
-export function record(me, uuid) {
+export function record(me, uuid, at) {
   const heading = el("h1", {}, "Record");
   show(el("p", {}, el("a", { href: "#/records" }, "All records")), heading, el("p", { class: "none" }, "Loading"));
   let stop = () => {};
-  open(me, uuid, heading).then((done) => { stop = done; }, (why) => {
+  open(me, uuid, heading, Number(at) || 0).then((done) => { stop = done; }, (why) => {
     show(el("p", {}, el("a", { href: "#/records" }, "All records")), heading, el("p", { class: "wrong" }, why.message));
   });
   return () => stop();
 }
 
-async function open(me, uuid, heading) {
-  const [vcon, findings] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask(`/vcons/${uuid}/findings`)]);
+async function open(me, uuid, heading, begin) {
+  const [vcon, findings, status] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask(`/vcons/${uuid}/findings`), ask("/status")]);
   const parties = list(vcon.parties);
   const name = (at) => parties[at]?.name || parties[at]?.tel || parties[at]?.sip || (at === undefined ? "" : `Party ${at}`);
   const sounding = list(vcon.dialog).map((dialog, index) => ({ dialog, index })).filter(({ dialog }) => dialog.type === "recording" && dialog.audio);
@@ -214,9 +273,9 @@ async function open(me, uuid, heading) {
     el("h2", {}, "How it was captured"),
     el("ul", { class: "findings" }, list(report.notes).length ? report.notes.map((note) => el("li", {}, note)) : el("li", {}, report.complete ? "Nothing is missing." : "There is no capture report.")),
     el("h2", {}, "Take it along"),
-    el("ul", {}, download(uuid, "", "The vCon (JSON)"), download(uuid, "/transcript?form=text", "The words as text"), download(uuid, "/transcript?form=vtt", "as WebVTT"), download(uuid, "/transcript?form=srt", "as SubRip"),
+    el("ul", {}, download(uuid, "", "The vCon (JSON)"), status.signs ? download(uuid, "/signed", "The vCon, signed") : "", download(uuid, "/transcript?form=text", "The words as text"), download(uuid, "/transcript?form=vtt", "as WebVTT"), download(uuid, "/transcript?form=srt", "as SubRip"),
       sounding.map(({ dialog, index }) => download(uuid, `/audio/${index}`, `Audio, ${list(dialog.parties).map(name).join(" and ")} (WAV)`))),
   );
-  draw(0);
+  seek(begin);
   return () => set(false);
 }

@@ -1,0 +1,247 @@
+"""Ended calls by number, name, time and what was said in them.
+
+There is no index of words, nor of names and numbers in plain: it would be a second place where all of it lies, and undo encryption at
+rest. Somebody is found by the subject index, whole; a text by looking into one vCon after another, the newest first, for as long
+as a request may take; then the answer says where to go on. What was looked for is written down nowhere, only that somebody did and
+what was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Annotated, Any, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from vcond.base.errors import ProtocolError, StorageError
+from vcond.base.time import Instant, of_uuid, parse_rfc3339, rfc3339, seconds
+from vcond.delivery import Entry, Outbox
+from vcond.records.ledger import Ledger
+from vcond.records.subjects import SubjectIndex
+from vcond.server.api.access import AccessRecord
+from vcond.server.api.guard import RefusedHere
+from vcond.server.api.model import Found, FoundLine, FoundParty, FoundVcon, Query
+from vcond.server.api.routes import Asked, Route
+from vcond.server.api.stored import HERE, Stored
+from vcond.server.api.transcript import TYPE, Spoken, lines
+from vcond.vcon.serialize import unpacked
+
+T = TypeVar("T")
+BUDGET: Final = 1.0
+"""Seconds for which a request looks into vCons; at least one is looked at."""
+PAGE: Final = 200
+"""Rows of the outbox that are read at once."""
+LARGEST: Final = 16 << 20
+"""Bytes of a vCon that is looked into: what reads JSON keeps all else from running meanwhile."""
+WAITING: Final = 4
+"""Searches at once; one looks, the others wait."""
+LINES: Final = 3
+"""Lines of a vCon that are shown."""
+LONGEST_LINE: Final = 200
+"""Characters of one."""
+_DATE: Final = "RFC 3339, as 2026-11-30T09:00:00Z. Empty = any."
+_NUMBER: Final = frozenset("+0123456789 -().")
+
+
+class _Search(Query, frozen=True):
+    text: Annotated[
+        str, Meta(max_length=200, description="In what was said, or in a name, number or address; case does not count.")
+    ] = ""
+    of: Annotated[
+        str,
+        Meta(
+            max_length=512,
+            description="Somebody, whole, as for `POST /erase`: found at once, however many vCons there are.",
+        ),
+    ] = ""
+    since: Annotated[str, Meta(max_length=40, description=f"Only calls that began from then on: {_DATE}")] = ""
+    until: Annotated[str, Meta(max_length=40, description=f"Only calls that began before: {_DATE}")] = ""
+    before: Annotated[str, Meta(max_length=64, description="`next` of the answer before.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=50, description="So many at most.")] = 20
+
+
+class Index(Protocol):
+    """Who is in which vCon."""
+
+    async def ask(self, question: Callable[[Ledger, SubjectIndex], T]) -> T:
+        """Run where the index is. Raises StorageError, and what the question raises."""
+
+
+class _Vcon(msgspec.Struct):
+    """What of a vCon is looked at; the rest is passed over."""
+
+    parties: msgspec.Raw = msgspec.Raw(b"[]")
+    analysis: msgspec.Raw = msgspec.Raw(b"[]")
+    dialog: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Party(msgspec.Struct):
+    name: Any = None
+    tel: Any = None
+    sip: Any = None
+    mailto: Any = None
+
+
+class _Analysis(msgspec.Struct):
+    type: Any = None
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Dialog(msgspec.Struct):
+    start: str = ""
+    duration: float = 0.0
+
+
+class Search:
+    """Looks into what the outbox has."""
+
+    def __init__(self, outbox: Outbox, stored: Stored, index: Index, access: AccessRecord) -> None:
+        self._outbox, self._stored, self._index, self._access = outbox, stored, index, access
+        self._turn, self._waiting = asyncio.Semaphore(1), 0
+        self.routes = [
+            Route("POST", "/search", "read", _Search, Found, "Find vCons by number, name, time and what was said.", self._search)
+        ]  # fmt: skip
+
+    async def _search(self, asked: Asked) -> Any:
+        if self._waiting >= WAITING:
+            raise RefusedHere(429, "search", "others search: wait", 2)
+        self._waiting += 1
+        try:
+            await self._access.add(asked.who.name, "search", "*", asked.request.remote or "")
+            async with self._turn:
+                found = await self._found(asked.values)
+        finally:
+            self._waiting -= 1
+        await self._access.add_each(
+            asked.who.name, "found", [one.uuid for one in found.vcons], asked.request.remote or ""
+        )
+        return found
+
+    async def _found(self, query: _Search) -> Found:
+        """Raises ValueError for what makes no sense, StorageError."""
+        since, until = _moment("since", query.since), _moment("until", query.until)
+        wanted, loop = " ".join(query.text.casefold().split()), asyncio.get_running_loop()
+        found: list[FoundVcon] = []
+        last: Entry | None = None
+        unread, end = 0, loop.time() + BUDGET
+        async for entry in self._entries(query):
+            if entry.published_at < since:
+                break  # no call begins after its vCon is made
+            last = entry
+            began = of_uuid(entry.uuid)
+            if entry.stage in HERE and since <= began and (not until or began < until):
+                try:
+                    if hit := await asyncio.to_thread(self._look, entry, wanted):
+                        found.append(hit)
+                except (LookupError, StorageError, ProtocolError, msgspec.MsgspecError, UnicodeDecodeError):
+                    unread += 1
+            if len(found) >= query.limit or loop.time() > end:
+                return Found(found, entry.uuid, rfc3339(Instant(entry.published_at)), unread)
+        return Found(found, "", rfc3339(Instant(last.published_at)) if last else "", unread)
+
+    async def _entries(self, query: _Search) -> AsyncIterator[Entry]:
+        """What may be meant, the newest first, from after ``before``."""
+        if query.before and await self._outbox.get(query.before) is None:
+            raise ValueError("before: this vCon is not known any more: begin again")
+        if query.of:
+            known = await self._index.ask(lambda _, index: index.find(query.of))
+            uuids = [one.vcon for one in reversed(known)]
+            if query.before:
+                if query.before not in uuids:
+                    raise ValueError("before: it is of another search: begin again")
+                uuids = uuids[uuids.index(query.before) + 1 :]
+            for uuid in uuids:
+                if (entry := await self._outbox.get(uuid)) is not None:
+                    yield entry
+            return
+        before = query.before or None
+        while page := await self._outbox.list(before=before, limit=PAGE):
+            for entry in page:
+                yield entry
+            before = page[-1].uuid
+
+    def _look(self, entry: Entry, wanted: str) -> FoundVcon | None:
+        """Blocks. Raises what reading raises."""
+        if entry.bytes > LARGEST:
+            raise LookupError("too large")
+        vcon = msgspec.json.decode(unpacked(self._stored.read(entry.uuid), LARGEST), type=_Vcon)
+        parties = _each(vcon.parties, _Party)
+        people = [FoundParty(_text(one.name), _text(one.tel) or _text(one.sip) or _text(one.mailto)) for one in parties]
+        said: list[FoundLine] = []
+        if wanted:
+            said = _said(vcon, parties, wanted)
+            if not said and not any(_is(one, wanted) for one in parties):
+                return None
+        return FoundVcon(entry.uuid, rfc3339(of_uuid(entry.uuid)), _seconds(_each(vcon.dialog, _Dialog)), people, said)
+
+
+def _seconds(dialogs: list[_Dialog]) -> float:
+    """From the first beginning to the last end."""
+    starts, ends = [], []
+    for one in dialogs:
+        with suppress(ValueError, OverflowError):
+            starts.append(seconds(parse_rfc3339(one.start)))
+            ends.append(starts[-1] + min(max(one.duration, 0.0), 360_000.0))
+    return round(min(max(ends) - min(starts), 360_000.0), 1) if starts else 0.0
+
+
+def _said(vcon: _Vcon, parties: list[_Party], wanted: str) -> list[FoundLine]:
+    """The first lines that have the text."""
+    bodies = []
+    for one in _each(vcon.analysis, _Analysis):
+        if one.type == TYPE:
+            with suppress(msgspec.MsgspecError):
+                bodies.append(msgspec.json.decode(one.body, type=Spoken))
+    people = [msgspec.structs.asdict(one) for one in parties]
+    hits = ((start, name, text) for start, _, name, text in lines(people, bodies) if wanted in text.casefold())
+    return [
+        FoundLine(round(start, 2), name[:LONGEST_LINE], _around(text, wanted))
+        for (start, name, text), _ in zip(hits, range(LINES), strict=False)
+    ]
+
+
+def _around(text: str, wanted: str) -> str:
+    """Of a long line what is around the text."""
+    start = max(text.casefold().find(wanted) - LONGEST_LINE // 4, 0) if len(text) > LONGEST_LINE else 0
+    return ("\N{HORIZONTAL ELLIPSIS}" if start else "") + text[start : start + LONGEST_LINE]
+
+
+def _is(party: _Party, wanted: str) -> bool:
+    """Whether a name or address has the text; of numbers only the digits count."""
+    if any(
+        wanted in " ".join(_text(one).casefold().split()) for one in (party.name, party.tel, party.sip, party.mailto)
+    ):
+        return True
+    digits = _digits(wanted) if set(wanted) <= _NUMBER else ""
+    return len(digits) > 2 and any(digits in _digits(_text(one).partition("@")[0]) for one in (party.tel, party.sip))
+
+
+def _digits(text: str) -> str:
+    return "".join(char for char in text if char in "0123456789")
+
+
+def _each(raw: msgspec.Raw, kind: type[T]) -> list[T]:
+    """Of a list all, in their places; of one that is not as it should be, as others may write it, nothing is known."""
+    found: list[T] = []
+    with suppress(msgspec.MsgspecError):
+        for one in msgspec.json.decode(raw, type=list[msgspec.Raw]):
+            try:
+                found.append(msgspec.json.decode(one, type=kind))
+            except (msgspec.MsgspecError, RecursionError):
+                found.append(kind())
+    return found
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _moment(name: str, text: str) -> Instant:
+    """0 where nothing is asked for. Raises ValueError that says which and how."""
+    try:
+        return parse_rfc3339(text) if text else Instant(0)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z") from None

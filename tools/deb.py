@@ -223,6 +223,12 @@ def package(root: Path, what: Release, out: Path, about: str, compression: str, 
     return file
 
 
+def pages() -> list[Path]:
+    """The documentation, which stands in the package as in the checkout: so its links hold."""
+    patterns = ("*.md", "docs/*.*", "docs/decisions/*.md", "adapters/*/*.md", "adapters/*/sample*.toml")
+    return sorted(file.relative_to(TOP) for pattern in patterns for file in TOP.glob(pattern))
+
+
 def installed(root: Path) -> None:
     """Everything of vcond that is not Python, in its place."""
     (root / "usr/bin").mkdir(parents=True)
@@ -237,8 +243,8 @@ def installed(root: Path) -> None:
         put(root, f"usr/share/doc/vcond/examples/vcond.service.d/{drop_in.name}", drop_in)
     for file in (TOP / "ops").iterdir():
         put(root, f"usr/share/vcond/{file.name}", file)
-    for page in [TOP / "README.md", *(TOP / "docs").glob("*.md")]:
-        put(root, f"usr/share/doc/vcond/{page.name}", page)
+    for page in pages():
+        put(root, f"usr/share/doc/vcond/{page}", TOP / page)
     for page in (TOP / "man").glob("*.[1-8]"):
         put(root, f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", page)
     places = {"vcond.bash": "bash-completion/completions/vcond", "_vcond": "zsh/vendor-completions/_vcond",

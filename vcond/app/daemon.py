@@ -86,7 +86,8 @@ class Daemon:
                     await asyncio.sleep(TICK)
                 await cancelled(background)
             undelivered = await outbox.list(undelivered=True, limit=1000)
-        return {"journals": journals.found, "undelivered": len(undelivered)}
+        left = {"undelivered": len(undelivered), "unreadable": len(self.parts.store.refused)}
+        return {"journals": journals.found} | left
 
     @contextlib.asynccontextmanager
     async def _made(self) -> AsyncIterator[Supervisor]:

@@ -376,12 +376,12 @@ def subject(
 
 @app.command()
 def recover(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
-    """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs."""
+    """Finish and deliver what is in the journals, without attaching to any PBX. Not while the daemon runs. Exit 2 when one could not be read."""
     from vcond.cli.recover import recover as recover_all
 
     result = recover_all(load_all(config))
     _print(result, as_json, [f"{name}: {count}" for name, count in result.items()])
-    raise typer.Exit(0 if not result["undelivered"] else 1)
+    raise typer.Exit(2 if result["unreadable"] else 1 if result["undelivered"] else 0)
 
 
 @app.command()

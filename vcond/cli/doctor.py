@@ -130,7 +130,7 @@ def _live(config: DaemonConfig, call: str, files: Callable[[], Files]) -> Row | 
             raise RefusedError("the running daemon is of an earlier version, which cannot tell: restart it")
         return row
     try:
-        found = [folder for folder, state in found_in_journals(config, files) if state.uuid.startswith(call)]
+        found = [folder for folder, _ in found_in_journals(config, files, call)]
     except StorageError:
         if not running:
             raise

@@ -22,7 +22,7 @@ def summaries(config: DaemonConfig, files: Callable[[], Files] = Files) -> list[
     except NotRunningError:
         from vcond.publish.summary import summary
 
-        return [summary(state) | {"daemon": False} for state in _states(config, files)]
+        return [summary(state) | {"daemon": False} for _, state in found_in_journals(config, files)]
     return [row | {"daemon": True} for row in rows]
 
 
@@ -41,7 +41,7 @@ def find(config: DaemonConfig, uuid: str, files: Callable[[], Files] = Files) ->
     else:
         return row | {"daemon": True}
     try:
-        found = [state for state in _states(config, files) if state.uuid.startswith(uuid)]
+        found = [state for _, state in found_in_journals(config, files, uuid)]
     except StorageError:
         if not running:
             raise
@@ -64,12 +64,13 @@ def find(config: DaemonConfig, uuid: str, files: Callable[[], Files] = Files) ->
     return gone
 
 
-def _states(config: DaemonConfig, files: Callable[[], Files]) -> list[Call]:
-    return [state for _, state in found_in_journals(config, files)]
+def found_in_journals(
+    config: DaemonConfig, files: Callable[[], Files] = Files, uuid: str = ""
+) -> list[tuple[Path, Call]]:
+    """Every journal whose call begins so and that can be read: its folder and its call.
 
-
-def found_in_journals(config: DaemonConfig, files: Callable[[], Files] = Files) -> list[tuple[Path, Call]]:
-    """Every journal that can be read: its folder and its call. Raises StorageError."""
+    Raises StorageError, and JournalError or StorageError of one that was asked for and cannot be read.
+    """
     root = Path(config.state_dir) / "journal"
     try:
         folders = sorted(root.iterdir())
@@ -86,10 +87,12 @@ def found_in_journals(config: DaemonConfig, files: Callable[[], Files] = Files) 
 
     states, disk = [], files()
     for folder in folders:
-        if folder.is_dir() and not folder.name.startswith("."):
+        if folder.is_dir() and not folder.name.startswith(".") and folder.name.startswith(uuid):
             try:
                 state = fold(read_folder(folder, disk)[0])
             except (JournalError, StorageError):
+                if uuid:
+                    raise
                 continue  # `vcond recover` names it
             if state.uuid:
                 states.append((folder, state))

@@ -27,7 +27,7 @@ async def _recover(loaded: Loaded) -> dict[str, int]:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LIMIT):
             return await daemon.recover_only()
-    return {"journals": 0, "undelivered": 1}
+    return {"journals": 0, "undelivered": 1, "unreadable": 0}
 
 
 def as_its_owner(folder: Path) -> None:

@@ -30,8 +30,8 @@ class MemoryFile:
 
 @contextmanager
 def in_memory(content: bytes = b"") -> Iterator[MemoryFile]:
-    """One that holds this, at its beginning. With a file of Python's, soundfile needs callbacks in memory that is written and then executed, which the unit
-    forbids (MemoryDenyWriteExecute=).
+    """One that holds this, at its beginning. With a file of Python's, soundfile needs callbacks in memory that is written and then executed, which a unit
+    may forbid (MemoryDenyWriteExecute=).
     """
     descriptor = os.memfd_create("vcond-recording")
     try:

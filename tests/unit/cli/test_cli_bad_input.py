@@ -1,0 +1,92 @@
+"""What cannot be used, a configuration or a journal: each command says so in one line and exits with 2, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from vcond.cli import main
+from vcond.journal.records import FORMAT
+
+CALL = "01a22c27-34c1-8557-85b7-31bbbf92132c"
+COMMANDS = ("run", "status", "calls", "outbox", "config show", "recover", "doctor 01a2")
+WRONG = {
+    "half written": b'[vcond]\nname = "edge-1.exam',
+    "no text": bytes(range(128, 256)),
+    "an unknown key": b"[vcond]\ndrian = 3\n",
+}
+
+
+Typed = Callable[..., tuple[int, list[str], list[str]]]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Runs a command: exit code, and the lines of both outputs."""
+
+    def run(*words: str) -> tuple[int, list[str], list[str]]:
+        monkeypatch.setattr(sys, "argv", ["vcond", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return ended.value.code, told.out.splitlines(), told.err.splitlines()
+
+    return run
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_configuration_that_cannot_be_read_is_said_in_one_line(tmp_path: Path, typed: Typed, command: str):
+    config = tmp_path / "vcond.toml"
+    for content in WRONG.values():
+        config.write_bytes(content)
+        before = everything(tmp_path)
+        code, out, (line,) = typed(*command.split(), "-c", str(config))
+        assert (code, out) == (2, [])
+        assert line.startswith("vcond: ")
+        assert "drian" in line or str(config) in line
+        assert everything(tmp_path) == before
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    """A state folder with a journal of a later version."""
+    first = msgpack.packb({"t": "OpenedOtherwise", "at": 1, "v": FORMAT + 1})
+    journal = tmp_path / "state/journal" / CALL / "events.log"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(msgpack.packb([zlib.crc32(first), first]) + b"what that version writes")
+    (tmp_path / "vcond.toml").write_text(
+        f'[vcond]\nstate_dir = "{tmp_path}/state"\nadmin_socket = "{tmp_path}/admin"\nmin_free_mb = 0\n[speech]\nengine = "none"\n[[sinks]]\ntype = "folder"\npath = "{tmp_path}/vcons"\n'
+    )
+    return journal
+
+
+@pytest.mark.parametrize("command", [f"show {CALL[:8]}", f"doctor {CALL[:8]}", "replay"])
+def test_a_journal_of_a_newer_version_is_said_in_one_line(newer: Path, tmp_path: Path, typed: Typed, command: str):
+    before = everything(tmp_path)
+    words = [*command.split(), *([str(newer.parent)] if command == "replay" else [])]
+    code, out, (line,) = typed(*words, "-c", str(tmp_path / "vcond.toml"))
+    assert (code, out) == (2, [])
+    assert "written by a newer vcond" in line
+    assert everything(tmp_path) == before
+
+
+def test_recovery_leaves_a_journal_of_a_newer_version_and_does_not_say_that_all_is_well(newer: Path, tmp_path: Path):
+    content = newer.read_bytes()
+    command = [sys.executable, "-m", "vcond", "recover", "--json", "-c", str(tmp_path / "vcond.toml")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert json.loads(done.stdout) == {"journals": 0, "undelivered": 0, "unreadable": 1}
+    [said] = [line for line in done.stderr.splitlines() if "skipping unreadable journal" in line]
+    assert "written by a newer vcond" in said
+    assert newer.read_bytes() == content

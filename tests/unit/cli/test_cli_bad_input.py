@@ -24,6 +24,17 @@ WRONG = {
 }
 
 
+WORKS = """
+[vcond]
+state_dir = "{folder}/state"
+admin_socket = "{folder}/admin"
+min_free_mb = 0
+[speech]
+engine = "none"
+[[sinks]]
+type = "folder"
+path = "{folder}/vcons"
+"""
 Typed = Callable[..., tuple[int, list[str], list[str]]]
 
 
@@ -65,9 +76,7 @@ def newer(tmp_path: Path) -> Path:
     journal = tmp_path / "state/journal" / CALL / "events.log"
     journal.parent.mkdir(parents=True)
     journal.write_bytes(msgpack.packb([zlib.crc32(first), first]) + b"what that version writes")
-    (tmp_path / "vcond.toml").write_text(
-        f'[vcond]\nstate_dir = "{tmp_path}/state"\nadmin_socket = "{tmp_path}/admin"\nmin_free_mb = 0\n[speech]\nengine = "none"\n[[sinks]]\ntype = "folder"\npath = "{tmp_path}/vcons"\n'
-    )
+    (tmp_path / "vcond.toml").write_text(WORKS.format(folder=tmp_path))
     return journal
 
 

@@ -81,14 +81,20 @@ def grants(body) -> dict[str, bool]:
     return {one["purpose"]: one["granted"] for one in body["purpose_grants"]}
 
 
-async def test_who_agrees_by_key_is_recorded_from_there_and_who_refuses_is_nowhere(site, judge):
-    asked = Asked(site, judge, ASK)
+@pytest.mark.parametrize("before", ["nothing", "buffer"])
+async def test_who_agrees_by_key_is_recorded_from_there_and_who_refuses_is_nowhere(site, judge, before):
+    """With ``buffer`` what was said before is in memory until then, and recorded after that."""
+    asked = Asked(site, judge, f'{ASK}\nuntil_granted = "{before}"')
+    late = {1} if before == "buffer" else set()
     async with site.running() as vcond:
         caller = await site.farm.dial("640001", site.number)
         await caller.up()
         uuid = await asked.opened(vcond)
         await asked.consent(vcond, uuid, p0="asked")
+        await site.tapped(vcond, uuid, 1)
         await asked.says(caller, 1)
+        await vcond.ticks(4)
+        asked.check_disk(set(), {1})
         await caller.press("1")
         await asked.consent(vcond, uuid, p0="granted")
         agent = await site.farm.ringing("agent", site.number)
@@ -100,12 +106,12 @@ async def test_who_agrees_by_key_is_recorded_from_there_and_who_refuses_is_nowhe
         await asked.says(agent, 4)
         await asked.says(caller, 3)
         await vcond.ticks(4)
-        asked.check_disk({3}, {1, 2, 4})
+        asked.check_disk({3} | late, {1, 2, 4} - late)
         await caller.hang_up()
         (document,) = await vcond.delivered(1)
-        asked.check_disk(set(), {1, 2, 4})
+        asked.check_disk(set(), {1, 2, 4} - late)
         await site.nothing_left()
-    record = asked.check_vcon(document, {0: {3}, 1: set(), 9: {1, 2, 4}})
+    record = asked.check_vcon(document, {0: {3} | late, 1: set(), 9: {1, 2, 4}})
     assert not record.audio[1].any()
     assert [m for m in record.moments if "key" in m[1]] == []
     assert grants(bases(document)[0]) == {"recording": True, "transcription": True}

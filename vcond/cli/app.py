@@ -297,13 +297,20 @@ def forget(
     ] = False,
     give_up: Annotated[str, typer.Option("--give-up", help="Leave a place as it is; the receipt says so.")] = "",
     receipt: Annotated[str, typer.Option(help="Print the receipt of this id.")] = "",
+    party: Annotated[
+        str,
+        typer.Option(
+            "--party-only", help="Only this party of the call, by its place (0, 1) or as tel:NUMBER, sip:, mailto:."
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Forget a conversation for good, here and at every sink, and print what became of it. Exit 1 when not all of it is gone."""
-    if give_up and not call:
-        raise typer.BadParameter("must be given with --give-up", param_hint="CALL")
+    for option, given in (("--give-up", give_up), ("--party-only", party)):
+        if given and not call:
+            raise typer.BadParameter(f"must be given with {option}", param_hint="CALL")
     from vcond.cli import forget as asked
     from vcond.cli.admin_client import ask
 
@@ -316,10 +323,12 @@ def forget(
     elif give_up:
         rows = [ask(socket, "give-up", write=True, call=call, place=give_up)]
     else:
-        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Forget {call} for good, here and at every sink?")):
+        what = f"{party} in {call}" if party else call
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Forget {what} for good, here and at every sink?")):
             print("nothing was forgotten; --yes does it without asking", file=sys.stderr)
             raise typer.Exit(1)
-        rows = [ask(socket, "forget", write=True, call=call)]
+        query = {"call": call, "party": party} if party else {"call": call}
+        rows = [ask(socket, "forget-party" if party else "forget", write=True, **query)]
     _print(rows, as_json, [line for row in rows for line in asked.lines(row)] or ["nothing is being forgotten"])
     raise typer.Exit(1 if any(row["state"] != "complete" for row in rows) else 0)
 

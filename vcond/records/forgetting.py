@@ -59,6 +59,8 @@ class Named(msgspec.Struct, frozen=True):
     call: str
     vcons: list[str]
     merged: list[str] = []
+    instead: str = ""
+    """The vCon that stays of it, where only one party was to be forgotten. It has no other name in common with it."""
 
     @property
     def uuids(self) -> list[str]:
@@ -317,7 +319,9 @@ def row(one: Forgetting) -> dict[str, Any]:
         "asked_at": rfc3339(Instant(one.asked_at)),
         "ended_at": rfc3339(Instant(one.ended_at)) if one.ended_at else "",
         "conversations": [
-            {"call": each.call, "vcons": each.vcons, "merged": each.merged} for each in one.conversations
+            {"call": each.call, "vcons": each.vcons, "merged": each.merged}
+            | ({"stays_without_the_party": each.instead} if each.instead else {})
+            for each in one.conversations
         ],
         "places": list(_places(one.steps)),
     }

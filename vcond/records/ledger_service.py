@@ -24,7 +24,7 @@ from vcond.records import heads
 from vcond.records.chain import End
 from vcond.records.config import RecordsConfig
 from vcond.records.database import NAME, open_records
-from vcond.records.identifiers import of_party
+from vcond.records.identifiers import normalized, of_party
 from vcond.records.ledger import Ledger, Made
 from vcond.records.subjects import SubjectIndex
 from vcond.storage.files import Files
@@ -78,11 +78,18 @@ class Records:
 
     async def note(self, vcon: str, call: str, document: Document, made: Made) -> None:
         """A vCon is about to be published: who is in it is in the index when this returns. Raises StorageError."""
-        people = [
-            list(of_party(p, region=self._config.region, domain=self._domain)) for p in document.get("parties", [])
-        ]
+        people = self.people(document)
         text = msgspec.json.encode(made).decode()
         await self._call(lambda: self._index.note(vcon, call, people, self._now(), text))
+
+    def people(self, document: Document) -> list[list[str]]:
+        """By party of a vCon, all that identifies it, as ``person`` spells it."""
+        region, domain = self._config.region, self._domain
+        return [list(of_party(p, region=region, domain=domain)) for p in document.get("parties", [])]
+
+    def person(self, identifier: str) -> str:
+        """An identifier in its one spelling. Raises ValueError for what is none."""
+        return normalized(identifier, region=self._config.region, domain=self._domain)
 
     async def tell(self, event: str, *, fact: str = "", **fields: Any) -> None:
         """As ``Ledger.tell``, of now: it is on the disk when this returns. Raises StorageError."""

@@ -66,14 +66,14 @@ def places(reading: Reading, secrets: Iterable[Secret]) -> Places:
         _turns(made, reading, secret, kind)
         _words(made, reading, secret, kind)
         _keys(made, reading, secret, kind)
-    _repeated(made, reading)
+    repeated(made, reading)
     return made
 
 
 def _turns(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
     for number in secret.turns:
         made.turns.setdefault(number, kind)
-        made.sound.append(_whole(reading.lines[number], kind, secret.certainty))
+        made.sound.append(whole_turn(reading.lines[number], kind, secret.certainty))
 
 
 def _words(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
@@ -86,7 +86,7 @@ def _words(made: Places, reading: Reading, secret: Secret, kind: str) -> None:
         for group in _groups(sorted(indices)):
             for index in range(group[0], group[-1] + 1):
                 kinds.setdefault(index, kind)
-            made.sound.append(_of_words(line, group, kind, secret.certainty))
+            made.sound.append(run_of_words(line, group, kind, secret.certainty))
     every = [(number, index) for number in sorted(by_turn) for index in sorted(by_turn[number])]
     _surface(made, [reading.lines[number].turn.words[index].text for number, index in every], kind)
 
@@ -101,20 +101,21 @@ def _groups(indices: list[int]) -> Iterator[list[int]]:
     yield group
 
 
-def _whole(line: Line, kind: str, certainty: float) -> Place:
+def whole_turn(line: Line, kind: str, certainty: float) -> Place:
+    """All of a turn."""
     wide = _margin([0.0], certainty)
     turn = line.turn
     return Place(kind, turn.dialog, turn.party, line.clock, turn.start - wide, turn.end + wide)
 
 
-def _of_words(line: Line, group: list[int], kind: str, certainty: float) -> Place:
+def run_of_words(line: Line, group: list[int], kind: str, certainty: float) -> Place:
     """From the first to the last of them; the whole turn when the time of one is not known."""
     turn = line.turn
     words = [turn.words[index] for index in range(group[0], group[-1] + 1)]
     starts = [word.start for word in words if word.start is not None]
     ends = [word.end for word in words if word.end is not None]
     if len(starts) < len(words) or len(ends) < len(words):
-        return _whole(line, kind, certainty)
+        return whole_turn(line, kind, certainty)
     wide = _margin(line.confidences[group[0] : group[-1] + 1], certainty)
     start, end = line.origin + min(starts), line.origin + max(ends)
     if group[0] == 0:  # engines put the first and the last word of a turn too far inside
@@ -164,7 +165,7 @@ def pattern(surface: str) -> re.Pattern[str]:
     return re.compile(r"[\W_]{1,4}".join(map(re.escape, surface.split())), re.IGNORECASE)
 
 
-def _repeated(made: Places, reading: Reading) -> None:
+def repeated(made: Places, reading: Reading) -> None:
     """What is secret once is secret wherever it is said: read back, or said again without the question."""
     texts = [
         (
@@ -183,7 +184,7 @@ def _repeated(made: Places, reading: Reading) -> None:
                 if all(index in kinds for index in range(first, last + 1)):
                     continue
                 kinds.update((index, kind) for index in range(first, last + 1) if index not in kinds)
-                made.sound.append(_of_words(line, list(range(first, last + 1)), kind, 1.0))
+                made.sound.append(run_of_words(line, list(range(first, last + 1)), kind, 1.0))
 
 
 def cover(made: Places, reading: Reading, also: Iterable[Place]) -> None:

@@ -19,6 +19,9 @@ from vcond.base.errors import BadMediaError, ProtocolError
 from vcond.call.ids import of_bits
 from vcond.redaction.contract import TELEPHONE, Finder, Secret
 from vcond.redaction.finding import found as secrets_of
+from vcond.redaction.party import GONE, OF_NOBODY, name_of, sent_by_others
+from vcond.redaction.party import TYPE as PARTY_REMOVED
+from vcond.redaction.party import take_out as take_party
 from vcond.redaction.places import Place, Places, cover, merged, places
 from vcond.redaction.sound import decoded, encoded, keep_only, of_channels, take_out
 from vcond.redaction.texts import Masked, Sweep, flat, masked, wtf
@@ -91,6 +94,8 @@ class _Work:
     sweep: Sweep
     tone: bool
     told: Callable[[int, int], None] | None = None
+    gone: frozenset[int] = frozenset()
+    """Parties of which nothing may be left."""
     done: int = 0
     """Bytes of recordings, as they are in the vCon."""
     left_out: list[dict[str, str]] = field(default_factory=list)
@@ -102,6 +107,10 @@ class _Work:
         if self.told is not None:
             items = self.reading.dialogs.items
             self.told(self.done + int(share * _size(item)), sum(map(_size, items)))
+
+    def is_gone(self, party: object) -> bool:
+        """Whether what names this party is of one of which nothing may be left, or may be."""
+        return bool(self.gone) and (not isinstance(party, int) or party in self.gone)
 
     def leave_out(self, path: str, why: str) -> None:
         self.left_out.append({"path": path, "reason": why})
@@ -133,12 +142,14 @@ def redact(
     also: Iterable[Place] = (),
     software: str = "vcond",
     told: Callable[[int, int], None] | None = None,
+    gone: frozenset[int] = frozenset(),
 ) -> Redacted:
     """The redacted form of a vCon of any version; the original is not changed.
 
     ``created_at``: when it is made, else that of the original, so that it comes out the same whenever it is made.
     ``also``: places in the sound that go besides, with the words that are said there. ``told`` hears how many
-    bytes of the recordings are done, and of how many. Raises ProtocolError for what is sealed, or must not be processed, and FinderError.
+    bytes of the recordings are done, and of how many. ``gone``: parties that are made silent and nameless (``party``); then the
+    original is not named, as nobody has it any more. Raises ProtocolError for what is sealed, or must not be processed, and FinderError.
     """
     source = upgrade(document)
     if not is_uuid(source.get("uuid")):
@@ -146,21 +157,26 @@ def redact(
     reading = read(source)
     found = places(reading, secrets_of(finders, reading.conversation))
     cover(found, reading, also)
+    parties = listed(source, "parties")
+    called = take_party(found, reading, parties, gone) if gone else frozenset()
     turns: dict[int, list[Masked]] = {}
     for line in sorted(reading.lines, key=lambda one: one.place):
         turns.setdefault(line.analysis, []).append(masked(line, found))
-    work = _Work(finders, reading, found, turns, Sweep(found), tone, told)
-    made: Document = {"vcon": SYNTAX, "uuid": own_uuid(source["uuid"])}
+    work = _Work(finders, reading, found, turns, Sweep(found, called), tone, told, gone)
+    made: Document = {
+        "vcon": SYNTAX,
+        "uuid": own_uuid(source["uuid"], name_of(gone) if gone else "redacted"),
+    }
     made["created_at"] = created_at or source.get("created_at") or ""
-    made["redacted"] = {"type": TYPE, "uuid": source["uuid"]}
+    made["redacted"] = {"type": PARTY_REMOVED} if gone else {"type": TYPE, "uuid": source["uuid"]}
     if isinstance(subject := source.get("subject"), str):
         made["subject"] = _checked(work, subject)
-    made["parties"] = [_party(work, one) for one in listed(source, "parties")]
+    made["parties"] = [{} if at in gone else _party(work, one) for at, one in enumerate(parties)]
     made["dialog"] = [_dialog(work, at, item) for at, item in enumerate(reading.dialogs.items)]
     made["analysis"] = [_analysis(work, at, item) for at, item in enumerate(listed(source, "analysis"))]
     made["attachments"] = [_attachment(work, at, item) for at, item in enumerate(listed(source, "attachments"))]
     report = _report(work, source, software)
-    swept: Document = Sweep(found).value(made)  # with what was found in the texts beside the conversation
+    swept: Document = Sweep(found, called).value(made)  # with what was found in the texts beside the conversation
     made = swept | {"parties": made["parties"]}
     _attach(made, report)
     if names := used(made):
@@ -231,6 +247,8 @@ def _history(work: _Work, dialog: int, moments: list[Any]) -> list[dict[str, Any
     for place, moment in enumerate(moments):
         if not isinstance(moment, dict) or str(moment.get("event")) not in HISTORY_EVENTS:
             continue
+        if work.is_gone(moment.get("party")):
+            continue
         if moment["event"] in {"keydown", "keyup"}:
             key = work.reading.pressed.get((dialog, place))
             if key is None or key in work.found.keys:
@@ -246,6 +264,8 @@ def _text(work: _Work, index: int, item: dict[str, Any]) -> tuple[dict[str, Any]
     body = item.get("body")
     if item.get("encoding") != "none" or item.get("mediatype") != "text/plain" or not isinstance(body, str):
         return {}, NOT_WRITTEN
+    if work.gone and not sent_by_others(item, work.gone):
+        return {}, GONE
     checked = _checked(work, body, kinds_left=frozenset(), dialog=index)
     return {"mediatype": "text/plain", "encoding": "none", "body": checked}, ""
 
@@ -254,7 +274,7 @@ def _recording(work: _Work, index: int, item: dict[str, Any]) -> tuple[dict[str,
     """The sound with what is secret, and what nobody knows, taken out; or why there is none."""
     dialogs = work.reading.dialogs
     told = [line for line in work.reading.lines if line.placed and line.turn.dialog in {index, dialogs.whole(index)}]
-    if not told:
+    if not told and not work.gone:
         return {}, NOT_HEARD
     if work.found.unplaced:
         return {}, NOT_READABLE
@@ -262,12 +282,18 @@ def _recording(work: _Work, index: int, item: dict[str, Any]) -> tuple[dict[str,
         sound = decoded(item)
         origin = dialogs.origin(index)
         for channel, whose in enumerate(of_channels(item.get("parties"), sound.channels)):
+            if work.gone and whose is not None and not whose & work.gone:
+                continue  # only others are on it
             spoken = [line.turn for line in told if whose is None or line.turn.party in whose or line.turn.party < 0]
+            if work.gone:
+                spoken = [turn for turn in spoken if turn.number not in work.found.turns]
             kept = [(turn.start - origin - VOUCHED, turn.end - origin + VOUCHED) for turn in spoken]
             work.unchecked += keep_only(sound, channel, kept)
         clock = dialogs.clock(index)
         gone = [(one.start - origin, one.end - origin) for one in work.found.sound if one.clock == clock]
         take_out(sound, gone, tone=work.tone)
+        if work.gone and not sound.samples.any():
+            return {}, GONE
         made = encoded(sound, lambda share: work.progress(item, share))
     except BadMediaError:
         return {}, NOT_READABLE
@@ -318,6 +344,9 @@ def _attachment(work: _Work, at: int, item: Any) -> dict[str, Any]:
     if str(purpose) not in _KEPT or item.get("encoding") != "json" or "url" in item:
         work.leave_out(path, ELSEWHERE if "url" in item else NOT_WRITTEN)
         return {}
+    if work.gone and (purpose in OF_NOBODY or work.is_gone(item.get("party"))):
+        work.leave_out(path, GONE)
+        return {}
     if purpose == "tags" and isinstance(body, list):
         body = [_tag(work, one) for one in body if isinstance(one, str)]
     elif purpose == "vcond-facts" and isinstance(body, list):
@@ -365,7 +394,7 @@ def _report(work: _Work, source: Document, software: str) -> dict[str, Any]:
         "unchecked_seconds": round(work.unchecked, 1),
         "second_look": "off",
     }
-    if isinstance(earlier := source.get("amended"), dict) and is_uuid(earlier.get("uuid")):
+    if not work.gone and isinstance(earlier := source.get("amended"), dict) and is_uuid(earlier.get("uuid")):
         body["amends"] = own_uuid(earlier["uuid"])  # what is redacted may not be amended (core-04 section 4.1.8)
     return body
 

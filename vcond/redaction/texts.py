@@ -6,7 +6,7 @@ A transcription is written anew from what was read of it: what nobody read does 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -15,6 +15,8 @@ from vcond.redaction.places import FEWEST, LONG, Places, pattern
 from vcond.redaction.transcribed import Line, seconds, share
 from vcond.vcon.model import SYNTAX
 
+PARTY: Final = "party"
+"""The kind of what goes with a party."""
 _AUDIO: Final = ("duration", "sample_rate", "channels", "format", "bitrate")
 _OWN: Final = ("created_at", "processed_at", "provider", "model", "processing_time")
 _QUALITY: Final = (
@@ -177,13 +179,19 @@ def _plain(item: object, names: Sequence[str]) -> dict[str, Any]:
 class Sweep:
     """Takes what is known of secrets out of every other text of a vCon: a subject, a tag, a header may repeat them."""
 
-    def __init__(self, found: Places) -> None:
+    def __init__(self, found: Places, names: Collection[str] = ()) -> None:
+        """``names``: words, in lower case, of the name of a party that goes; never looked for in the format's own words."""
+        every = "|".join(map(re.escape, sorted(names)))
+        self._names = re.compile(rf"(?<![^\W_])(?:{every})(?![^\W_])", re.IGNORECASE) if names else None
         self._patterns = [
             (pattern(text), token(kind)) for text, kind in sorted(found.surfaces.items(), key=lambda one: -len(one[0]))
         ]
 
     def text(self, text: str) -> str:
         """One text."""
+        return self._surfaces(text if self._names is None else self._names.sub(token(PARTY), text))
+
+    def _surfaces(self, text: str) -> str:
         if len(text) < LONG and sum(map(str.isdigit, text)) < FEWEST:
             return text  # as most are: words
         for wanted, mask in self._patterns:
@@ -195,7 +203,7 @@ class Sweep:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(str(name)): self._member(str(name), one, value) for name, one in value.items()}
+            return {self._surfaces(str(name)): self._member(str(name), one, value) for name, one in value.items()}
         if isinstance(value, list):
             return [self.value(one) for one in value]
         if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= _LARGE:
@@ -206,10 +214,17 @@ class Sweep:
     def _member(self, name: str, value: Any, of: Mapping[str, Any]) -> Any:
         if name == "body" and of.get("encoding") == "base64url":
             return value  # a recording that we wrote
+        if name in _WORDS and isinstance(value, str):
+            return self._surfaces(value)
         fixed = name in _FIXED and (not isinstance(value, str) or _EXACT.fullmatch(value))
         return value if fixed and not isinstance(value, (dict, list)) else self.value(value)
 
 
+_WORDS: Final = frozenset(
+    {"type", "purpose", "mediatype", "encoding", "event", "disposition", "kind", "code", "state", "vendor", "product", "schema",
+     "provider", "model", "language", "detected_language", "platform", "software", "codec", "validation", "lawful_basis"}
+)  # fmt: skip
+"""Members whose values are words of the format: a name may be one of them."""
 _LARGE: Final = 100_000
 """Smaller numbers are rates, counts and lengths."""
 _EXACT: Final = re.compile(

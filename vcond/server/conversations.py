@@ -17,6 +17,7 @@ from vcond.call.events import PartyInfo
 from vcond.call.state import Call, fold
 from vcond.capture.live_call import CapturedCall
 from vcond.delivery import Entry, Outbox, rows
+from vcond.delivery.outbox_files import OutboxFiles
 from vcond.journal import Store, read_folder
 from vcond.publish.revisions import revisions
 from vcond.records.ledger_service import Records
@@ -87,6 +88,22 @@ class Conversations:
         vcons = dict.fromkeys([*told, *(one.uuid for one in known), *indexed])
         going_on = next(((one.state.adapter, one.key) for one in self._in_memory() if one.uuid == call), None)
         return Conversation(call, tuple(vcons), tuple(state.merged) if state is not None else (), going_on)
+
+    async def newest(self, one: Conversation) -> tuple[Entry, bytes]:
+        """The latest vCon of a conversation, which has all of it. Raises LookupError when it is not here, StorageError."""
+        known = await self._outbox.tell("read the outbox", partial(rows.of_call, call=one.call))
+        entry = await self._outbox.get(known[-1].uuid) if known else None
+        if entry is None:
+            raise LookupError("its vCon is not made yet, or the outbox does not know it")
+        files = OutboxFiles(self._outbox.root, self._store.files)
+        for path in (files.file(entry.uuid), files.kept_file(entry.uuid)):
+            try:
+                return entry, await asyncio.to_thread(files.read, path)
+            except FileNotFoundError:
+                continue
+            except OSError as why:
+                raise StorageError(f"cannot read the vCon: {why.strerror}") from None
+        raise LookupError("its vCon is not on this machine any more: delivery.keep_days have passed")
 
     async def not_published(self, is_in: Callable[[PartyInfo], bool]) -> list[str]:
         """Calls of which no index tells yet, as their vCon is still to be made: those with a party that ``is_in`` knows.

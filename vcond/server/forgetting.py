@@ -14,6 +14,8 @@ import structlog
 from vcond.base.errors import SEVERAL, AmbiguousError
 from vcond.base.time import Instant, rfc3339
 from vcond.call.events import PartyInfo
+from vcond.delivery import Outbox
+from vcond.publish.without_party import keep_others
 from vcond.records.forgetting import Forgetter, Forgetting, Named, row
 from vcond.records.holds import Holds
 from vcond.records.identifiers import KINDS, names_somebody
@@ -30,6 +32,10 @@ log = structlog.get_logger()
 
 class Parts(Protocol):
     """What is asked of a daemon."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Its outbox."""
 
     @property
     def holds(self) -> Holds:
@@ -67,12 +73,17 @@ class ForgettingAnswers:
         self._daemon = daemon
         self._one = asyncio.Lock()
         """Of two who ask for the same at once the second is told of what the first one asked for."""
+        self._parties = asyncio.Lock()
+        """One vCon without a party is made at a time."""
         self.reads: dict[str, Door] = {"forgetting": self._status, "receipt": self._receipt, "retention": self._plan}
-        self.writes: dict[str, Door] = {"forget": self._forget, "give-up": self._give_up}
+        # forget-party is a door of its own: an earlier daemon would forget the whole call
+        self.writes: dict[str, Door] = {
+            "forget": self._forget, "forget-party": self._forget_party, "give-up": self._give_up
+        }  # fmt: skip
 
-    async def forget(self, found: Sequence[Conversation]) -> Forgetting:
-        """All of them or, where one is on legal hold, none. Raises HeldError, StorageError."""
-        named = [Named(one.call, list(one.vcons), list(one.merged)) for one in found]
+    async def forget(self, found: Sequence[Conversation], instead: str = "") -> Forgetting:
+        """All of them or, where one is on legal hold, none. ``instead``: the vCon that stays. Raises HeldError, StorageError."""
+        named = [Named(one.call, list(one.vcons), list(one.merged), instead) for one in found]
         uuids = [uuid for one in named for uuid in one.uuids]
         async with self._one:
             elsewhere = await self._daemon.elsewhere(uuids)
@@ -92,6 +103,33 @@ class ForgettingAnswers:
         if (known := self._known(wanted)) is not None:
             return row(await self._daemon.forgetter.again(known))
         return row(await self.forget([await self._daemon.conversations.find(wanted)]))
+
+    async def _one_party(self, wanted: str, party: str) -> Forgetting:
+        """Of one party nothing stays. What stays of the others is stored before the whole conversation is forgotten.
+
+        Raises LookupError, ValueError, HeldError, StorageError: nothing was forgotten then.
+        """
+        if names_somebody(wanted):
+            raise ValueError(
+                "name the call by its id, and the party behind --party-only: vcond subject lists the calls of somebody"
+            )
+        if (known := self._known(wanted)) is not None:
+            if not all(one.instead for one in known.conversations):
+                raise LookupError("this call is being forgotten as a whole: vcond forget --status")
+            return await self._daemon.forgetter.again(known)
+        async with self._parties:
+            one = await self._daemon.conversations.find(wanted)
+            if one.going_on is not None:
+                raise LookupError("the call goes on: ask again when it is over; nothing was changed")
+            for uuid in one.uuids:
+                self._daemon.holds.check(uuid)
+            entry, body = await self._daemon.conversations.newest(one)
+            instead = await keep_others(self._daemon.outbox, self._daemon.records, entry, body, party)
+            log.warning("a vCon without one party was stored; the rest of the call is forgotten now", vcon=instead)
+            return await self.forget([one], instead)
+
+    async def _forget_party(self, query: dict[str, str]) -> Any:
+        return row(await self._one_party(query.get("call", ""), query.get("party", "")))
 
     async def _with(self, identifier: str) -> list[Conversation]:
         """Every conversation that somebody is in, also those that have no vCon yet. Raises LookupError, ValueError, StorageError."""

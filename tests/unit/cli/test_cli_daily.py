@@ -187,6 +187,7 @@ def test_a_state_folder_that_nobody_may_look_into_is_a_finding(tmp_path: Path, m
     ("words", "said"),
     [
         (["forget", "--give-up", "sinks.a"], "must be given with --give-up"),
+        (["forget", "--party-only", "0"], "must be given with --party-only"),
         (["legal-hold", "--reason", "case 7"], "must be given to hold or release one"),
         (["legal-hold", "--release"], "must be given to hold or release one"),
         (["subject", "tel:+12125550143", "--mask-others"], "is for a copy"),

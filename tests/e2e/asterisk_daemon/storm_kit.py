@@ -16,7 +16,7 @@ from typing import Any
 from daemon_kit import TOKEN
 from fake_conserver import FakeConserver
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from vcond.demo import child
 from vcond.demo.call import demo_call
@@ -111,7 +111,7 @@ class Storm:
             await self._up.wait()
             sids = Sids(call=call)
             url = f"{self._base.replace('http', 'ws')}/twilio/stream/{TOKEN}"
-            with contextlib.suppress(OSError, ConnectionClosed, TimeoutError):
+            with contextlib.suppress(OSError, WebSocketException, TimeoutError):
                 async with connect(url, compression=None, proxy=None, open_timeout=5, close_timeout=1) as socket:
                     for message in opening(recording, sids):
                         await socket.send(message)

@@ -150,10 +150,12 @@ class StoppedAudio:
         if known.asked == MOST:
             known.asked += 1
             return Stopped(party, f"{told}; it was asked for {MOST} times in vain", "it is not asked for any more")
-        if not rule.again(owner, party):
-            return None
         wait = min(rule.after * 2.0**known.asked, LONGEST)
-        known.asked, known.due = known.asked + 1, Instant(now + round(wait * SECOND))
+        known.due = Instant(now + round(wait * SECOND))  # also when asking fails on a mistake
+        if not rule.again(owner, party):
+            known.due = now
+            return None
+        known.asked += 1
         return Stopped(party, f"{told}; it was asked for again", "its tap is made again")
 
 

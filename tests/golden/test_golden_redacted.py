@@ -122,8 +122,10 @@ def test_nothing_of_the_sound_where_it_was_said_is_left(adapter, name):
         if "body" not in new:
             continue
         before, after = decoded(old), decoded(new)
-        assert after.samples.shape == before.samples.shape
+        assert (after.frames, after.channels) == (before.frames, before.channels)
         shift = (parse_rfc3339(old["start"]) - parse_rfc3339(whole["dialog"][0]["start"])) / 1e9
         first = max(0, round((SAID_AT + 0.2 - shift) * before.rate))
         last = max(0, round((SAID_AT + len(SPOKEN.split()) * 0.05 - shift) * before.rate))
-        assert not np.any(np.abs(after.samples[first:last].astype(int)) > 8), "A-law has no zero"
+        assert not np.any(np.abs(after.read(first, max(first, min(last, after.frames))).astype(int)) > 8), (
+            "A-law has no zero"
+        )

@@ -158,15 +158,15 @@ def _dialog(item: dict[str, Any], own: frozenset[int]) -> dict[str, Any]:
     if item.get("type") != "recording" or not item.get("body"):
         return made
     try:
-        sound = decoded(item)
-        channels = of_channels(item.get("parties"), sound.channels)
-        theirs = [at for at, whose in enumerate(channels) if whose is not None and whose <= own]
-        if not theirs:
-            return made
-        for at in range(sound.channels):
-            if at not in theirs:
-                keep_only(sound, at, ())
-        return made | encoded(sound)
+        with decoded(item) as sound:
+            channels = of_channels(item.get("parties"), sound.channels)
+            theirs = [at for at, whose in enumerate(channels) if whose is not None and whose <= own]
+            if not theirs:
+                return made
+            for at in range(sound.channels):
+                if at not in theirs:
+                    keep_only(sound, at, ())
+            return made | encoded(sound)
     except BadMediaError:
         return made
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from vcond.base.errors import BadMediaError
@@ -51,6 +52,8 @@ class _Channel:
     dialog: int
     party: int
     recording: Recording
+    lock: Lock
+    """Of the recording: its channels are read from several threads."""
     channel: int
     language: str
     model: int = 0
@@ -65,7 +68,13 @@ class _Channel:
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples ``[start, stop)``."""
-        return self.recording.samples[start:stop, self.channel].copy()
+        with self.lock:
+            return self.recording.read(start, stop)[:, self.channel].copy()
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        with self.lock:
+            self.recording.close()
 
     def emit(self, event: Event) -> None:
         """A text came, or none will."""
@@ -119,6 +128,8 @@ class SecondLook:
                 return None
         finally:
             self._speech.forget(name)
+            for one in channels:
+                one.close()
         if any(len(one.texts) < len(one.spoken) for one in channels):
             return None
         return await asyncio.to_thread(self._still, made, channels)
@@ -143,10 +154,11 @@ def _channels(made: Redacted) -> Iterator[_Channel]:
             recording = decoded(item)
         except BadMediaError:  # we wrote it: a mistake of ours, and nothing to look at
             continue
+        lock = Lock()
         for channel, whose in enumerate(of_channels(item.get("parties"), recording.channels)):
             spans = list(_spans(reading, index, whose))
             party = next(iter(whose)) if whose is not None and len(whose) == 1 else -1
-            one = _Channel(_name(made), count, index, party, recording, channel, _language(reading, index))
+            one = _Channel(_name(made), count, index, party, recording, lock, channel, _language(reading, index))
             one.cut(spans)
             count += 1
             if one.spoken:

@@ -23,7 +23,7 @@ from vcond.redaction.party import GONE, OF_NOBODY, name_of, sent_by_others
 from vcond.redaction.party import TYPE as PARTY_REMOVED
 from vcond.redaction.party import take_out as take_party
 from vcond.redaction.places import Place, Places, cover, merged, places
-from vcond.redaction.sound import decoded, encoded, keep_only, of_channels, take_out
+from vcond.redaction.sound import decoded, encoded, keep_only, of_channels, silent, take_out
 from vcond.redaction.texts import Masked, Sweep, flat, masked, wtf
 from vcond.redaction.transcribed import Line, Reading, of_text, read
 from vcond.vcon.building.extensions import used
@@ -279,22 +279,23 @@ def _recording(work: _Work, index: int, item: dict[str, Any]) -> tuple[dict[str,
     if work.found.unplaced:
         return {}, NOT_READABLE
     try:
-        sound = decoded(item)
-        origin = dialogs.origin(index)
-        for channel, whose in enumerate(of_channels(item.get("parties"), sound.channels)):
-            if work.gone and whose is not None and not whose & work.gone:
-                continue  # only others are on it
-            spoken = [line.turn for line in told if whose is None or line.turn.party in whose or line.turn.party < 0]
-            if work.gone:
-                spoken = [turn for turn in spoken if turn.number not in work.found.turns]
-            kept = [(turn.start - origin - VOUCHED, turn.end - origin + VOUCHED) for turn in spoken]
-            work.unchecked += keep_only(sound, channel, kept)
-        clock = dialogs.clock(index)
-        gone = [(one.start - origin, one.end - origin) for one in work.found.sound if one.clock == clock]
-        take_out(sound, gone, tone=work.tone)
-        if work.gone and not sound.samples.any():
-            return {}, GONE
-        made = encoded(sound, lambda share: work.progress(item, share))
+        with decoded(item) as sound:
+            origin = dialogs.origin(index)
+            for channel, whose in enumerate(of_channels(item.get("parties"), sound.channels)):
+                if work.gone and whose is not None and not whose & work.gone:
+                    continue  # only others are on it
+                spoken = [one.turn for one in told if whose is None or one.turn.party in whose or one.turn.party < 0]
+                if work.gone:
+                    spoken = [turn for turn in spoken if turn.number not in work.found.turns]
+                kept = [(turn.start - origin - VOUCHED, turn.end - origin + VOUCHED) for turn in spoken]
+                keep_only(sound, channel, kept)
+            clock = dialogs.clock(index)
+            gone = [(one.start - origin, one.end - origin) for one in work.found.sound if one.clock == clock]
+            unchecked = take_out(sound, gone, tone=work.tone)
+            if work.gone and silent(sound):
+                return {}, GONE
+            made = encoded(sound, lambda share: work.progress(item, share))
+        work.unchecked = sum(unchecked, work.unchecked)
     except BadMediaError:
         return {}, NOT_READABLE
     if isinstance(name := item.get("filename"), str):

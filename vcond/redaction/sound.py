@@ -1,37 +1,34 @@
 """Recordings with stretches taken out: decoded, silenced or toned, and written again as vcond writes recordings.
 
-A recording keeps its length, so that every time in the vCon stays true. What of a file is not sound (chunks with titles
+It is read twice, in pieces: to find the pauses around what goes, and to write it. A recording keeps its length, so that every time in the vCon stays true. What of a file is not sound (chunks with titles
 and notes) does not come back.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from vcond.base.errors import BadMediaError
-from vcond.vcon import base64url
+from vcond.redaction.sources import Block, Source, source_of
 from vcond.vcon.building.audio_forms import OPUS, flac, opus
 from vcond.vcon.building.audio_forms import base64url as written
-from vcond.vcon.building.in_memory import in_memory
 from vcond.vcon.building.opus_pieces import SECONDS
-from vcond.vcon.building.wav import CHUNK, Form, read_wav, wav, wav_format
+from vcond.vcon.building.wav import CHUNK, Form, pieces, wav
 from vcond.vcon.model import Pcm
 from vcond.vcon.validation.findings import indices
 
-MOST: Final = 1 << 28
-"""Samples of all channels: a recording with more is taken out whole."""
 WIDEN: Final = 1.0
 """Seconds beyond the margin in which silence is looked for; where there is none, all of them go."""
 _STEP: Final = 0.02
 """Seconds of which loudness is taken."""
 _AT_ONCE: Final = 4096
-"""Steps: no more of a recording is in memory twice."""
+"""Steps: no more of a recording is in memory."""
 _QUIET_STEPS: Final = 3
 """So many in a row are a pause between words."""
 _QUIET: Final = 0.05
@@ -43,95 +40,120 @@ _TONE: Final = 1500
 """The tone in place of what went, and how loud (16-bit samples)."""
 Stretch = tuple[float, float]
 """Seconds from the beginning of a recording."""
+Frames = tuple[int, int]
+"""Frames ``[first, end)``."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """One channel of samples in memory, which need not lie beside one another."""
+    """One channel of a recording, as it is written."""
 
-    pcm: Pcm
+    made: Recording
+    channel: int
 
     @property
     def frames(self) -> int:
         """Its length in samples."""
-        return len(self.pcm)
+        return self.made.frames
 
     def read(self, start: int, stop: int) -> Pcm:
         """Samples ``[start, stop)``."""
-        return np.ascontiguousarray(self.pcm[start:stop])
+        return np.ascontiguousarray(self.made.read(start, stop)[:, self.channel])
 
 
-@dataclass(slots=True)
+class _NoPieces:
+    """Pieces of an Opus file that are made once: none is kept."""
+
+    def get(self, _name: str, /) -> bytes | None:
+        """See ``vcond.vcon.building.opus_pieces.Pieces``."""
+        return None
+
+    def put(self, _name: str, _body: bytes, /) -> None:
+        """Likewise."""
+
+
 class Recording:
-    """A decoded one, and how it was written."""
+    """One in a vCon, how it was written, and what is taken out of it. No more than some seconds of it are in memory."""
 
-    rate: int
-    samples: NDArray[np.int16]
-    """Shape (frames, channels)."""
-    form: Form | None = None
-    """Of a WAV that is written as it was."""
-    kbps: int = 0
-    """Of a compressed one, kbit/s a channel. Zero and no form: FLAC."""
-
-    @property
-    def channels(self) -> int:
-        """How many."""
-        return int(self.samples.shape[1])
+    def __init__(self, source: Source, form: Form | None = None, kbps: int = 0) -> None:
+        """``form``: of a WAV that is written as it was. ``kbps``: of a compressed one, kbit/s a channel. Zero and no form: FLAC."""
+        self.rate, self.channels, self.frames = source.rate, source.channels, source.frames
+        self.form, self.kbps = form, kbps
+        self._source = source
+        self.silent: list[list[Frames]] = [[] for _ in range(source.channels)]
+        """By channel, in their order: silence."""
+        self.gone: list[Frames] = []
+        """Of all channels: silence, or a tone."""
+        self.tone = False
+        self._last: tuple[int, int, Block] | None = None
 
     @property
     def seconds(self) -> float:
         """Its length."""
-        return len(self.samples) / self.rate
+        return self.frames / self.rate
+
+    def read(self, start: int, stop: int) -> Block:
+        """Frames ``[start, stop)`` as they are to be, not to be changed. Raises BadMediaError."""
+        if (last := self._last) is not None and last[:2] == (start, stop):  # channels are read one after another
+            return last[2]
+        block = self._source.read(start, stop)
+        self.hush(block, start)
+        for first, end in self.gone:
+            a, b = max(first, start), min(end, stop)
+            if a < b:
+                at = np.arange(a, b) * (_TONE_HZ / self.rate)
+                block[a - start : b - start] = (
+                    (np.sin(at * 2 * np.pi) * _TONE).astype(np.int16)[:, None] if self.tone else 0
+                )
+        self._last = start, stop, block
+        return block
+
+    def unchanged(self, start: int, stop: int) -> Block:
+        """As ``read``, with nothing taken out."""
+        return self._source.read(start, stop)
+
+    def hush(self, block: Block, start: int) -> list[int]:
+        """Silence in each channel what is to be silent; how many samples of it were not."""
+        heard = []
+        for channel, silent in enumerate(self.silent):
+            heard.append(0)
+            begin = max(0, bisect_right(silent, (start, start)) - 1)
+            for first, end in silent[begin:]:
+                if first >= start + len(block):
+                    break
+                going = block[max(0, first - start) : max(0, end - start), channel]
+                heard[-1] += int(np.count_nonzero((going > _FLOOR) | (going < -_FLOOR)))
+                going[:] = 0
+        return heard
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        self._source.close()
 
 
 def decoded(item: dict[str, Any]) -> Recording:
-    """The recording of a dialog. Raises BadMediaError for what cannot be read to its end."""
+    """The recording of a dialog; close it. Raises BadMediaError for what is none; what cannot be read to its end says so there."""
     body = item.get("body")
     if item.get("encoding") != "base64url" or not isinstance(body, str):
         raise BadMediaError("no recording")
-    try:
-        data = base64url.decoded(body)
-    except ValueError:
-        raise BadMediaError("not base64url") from None
-    if data[:4] == b"RIFF":
-        try:
-            form, channels, _ = wav_format(data)
-        except BadMediaError:
-            return _by_library(data)
-        if len(data) // (form.width * channels) * channels > MOST:
-            raise BadMediaError("too long")
-        rate, samples = read_wav(data)
-        return Recording(rate, samples, form)
-    return _by_library(data)
-
-
-def _by_library(data: bytes) -> Recording:
-    """Whatever else libsndfile reads: Ogg with Opus or Vorbis, FLAC, MP3, other forms of WAV."""
-    with in_memory(data) as file:
-        try:
-            with soundfile.SoundFile(file.descriptor, closefd=False) as opened:
-                if opened.frames < 0 or opened.frames * opened.channels > MOST:
-                    raise BadMediaError("too long")
-                samples = opened.read(opened.frames, dtype="int16", always_2d=True)
-                if len(samples) != opened.frames:
-                    raise BadMediaError("ends too early")
-                rate, lossy = opened.samplerate, opened.format in {"OGG", "MP3"}
-        except (soundfile.SoundFileError, RuntimeError) as why:
-            raise BadMediaError("cannot be decoded") from why
-    if not len(samples) or not rate:
-        raise BadMediaError("no samples")
-    each = len(data) * 8 * rate / 1000 / len(samples) / samples.shape[1]
-    kbps = min(OPUS, key=lambda known: abs(known - each)) if lossy else 0
-    return Recording(rate, np.ascontiguousarray(samples), None, kbps)
+    source, form, bits = source_of(body)
+    return Recording(source, form, min(OPUS, key=lambda known: abs(known - bits / 1000)) if bits else 0)
 
 
 def encoded(made: Recording, told: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
-    """The members of a dialog that say it. ``told`` hears what share is written."""
-    channels = [_Channel(made.samples[:, at]) for at in range(made.channels)]
+    """The members of a dialog that say it. ``told`` hears what share is written. Raises BadMediaError."""
+    channels = [_Channel(made, at) for at in range(made.channels)]
     if made.form is not None:
-        kind, parts, whole = "audio/x-wav", wav(made.form, channels, made.rate), -(-len(made.samples) // CHUNK) + 1
+        kind, parts, whole = "audio/x-wav", wav(made.form, channels, made.rate), -(-made.frames // CHUNK) + 1
     elif made.kbps:
-        kind, parts, whole = "audio/ogg", opus(channels, made.rate, made.kbps), int(made.seconds / SECONDS) + 1
+        opus_file = opus(channels, made.rate, made.kbps, kept=_NoPieces())
+        kind, parts, whole = "audio/ogg", opus_file, int(made.seconds / SECONDS) + 1
     else:
         kind, parts, whole = "audio/flac", iter([flac(channels, made.rate)]), 1
     return {"mediatype": kind, "encoding": "base64url", "body": written(_counted(parts, told, whole))}
@@ -143,31 +165,37 @@ def _counted(parts: Iterable[bytes], told: Callable[[float], None], whole: int) 
         told(min(1.0, count / whole))
 
 
-def keep_only(made: Recording, channel: int, kept: Iterable[Stretch]) -> float:
-    """Silence in a channel what is in none of the stretches; how many seconds of it were not silent."""
-    heard, at, frames = 0, 0, len(made.samples)
+def keep_only(made: Recording, channel: int, kept: Iterable[Stretch]) -> None:
+    """Silence in a channel what is in none of the stretches."""
+    at, frames = 0, made.frames
     for start, end in [*sorted(kept), (made.seconds, made.seconds)]:
         first = min(max(at, int(start * made.rate)), frames)
-        gone = made.samples[at:first, channel]
-        heard += int(np.count_nonzero((gone > _FLOOR) | (gone < -_FLOOR)))
-        made.samples[at:first, channel] = 0
+        if first > at:
+            made.silent[channel].append((at, first))
         at = min(max(first, at, int(end * made.rate) + 1), frames)
-    return heard / made.rate
 
 
-def take_out(made: Recording, stretches: Iterable[Stretch], *, tone: bool) -> None:
-    """Silence, or a tone, in all channels: a voice is heard on the other's too."""
-    for first, last in _frames(made, stretches):
-        made.samples[first:last] = 0
-        if tone:
-            at = np.arange(first, last) * (_TONE_HZ / made.rate)
-            made.samples[first:last] = (np.sin(at * 2 * np.pi) * _TONE).astype(np.int16)[:, None]
+def take_out(made: Recording, stretches: Iterable[Stretch], *, tone: bool) -> list[float]:
+    """Silence, or a tone, in all channels: a voice is heard on the other's too. Each is widened to the silence around it.
+
+    How many seconds of each channel were not silent where nothing of it is kept. All of it is read. Raises BadMediaError.
+    """
+    step, heard = max(1, round(made.rate * _STEP)), np.zeros(made.channels, np.int64)
+    loud = np.zeros(-(-made.frames // step), np.float32)
+    for start, stop in pieces(made.frames, step * _AT_ONCE):
+        block = made.unchanged(start, stop)
+        heard += made.hush(block, start)
+        loud[start // step : -(-stop // step)] = loudness(block, step)
+    made.gone, made.tone = _frames(made, loud, step, stretches), tone
+    return [int(one) / made.rate for one in heard]
 
 
-def _frames(made: Recording, stretches: Iterable[Stretch]) -> list[tuple[int, int]]:
-    """Each widened to the silence around it. All are looked at before anything is silenced."""
-    step = max(1, round(made.rate * _STEP))
-    loud = loudness(made.samples, step)
+def silent(made: Recording) -> bool:
+    """Whether nothing is heard in it as it is to be. Raises BadMediaError."""
+    return not any(made.read(start, stop).any() for start, stop in pieces(made.frames, CHUNK))
+
+
+def _frames(made: Recording, loud: NDArray[np.float32], step: int, stretches: Iterable[Stretch]) -> list[Frames]:
     quiet = loud <= max(_FLOOR, _QUIET * float(np.max(loud, initial=0.0)))
     reach = round(WIDEN / _STEP)
     found = []
@@ -176,7 +204,7 @@ def _frames(made: Recording, stretches: Iterable[Stretch]) -> list[tuple[int, in
             continue
         first = _pause(quiet[::-1], len(quiet) - max(0, int(start * made.rate) // step), reach)
         last = _pause(quiet, -(-int(end * made.rate) // step), reach)
-        found.append((max(0, (len(quiet) - first) * step), min(len(made.samples), last * step)))
+        found.append((max(0, (len(quiet) - first) * step), min(made.frames, last * step)))
     return found
 
 
@@ -192,13 +220,11 @@ def _pause(quiet: NDArray[np.bool_], begin: int, reach: int) -> int:
     return begin + reach
 
 
-def loudness(samples: NDArray[np.int16], step: int) -> NDArray[np.float32]:
+def loudness(samples: Block, step: int) -> NDArray[np.float32]:
     """The root mean square of each step, of the loudest channel."""
-    loud = np.zeros(-(-len(samples) // step), np.float32)
-    for first in range(0, len(loud), _AT_ONCE):
-        part = samples[first * step : (first + _AT_ONCE) * step].astype(np.float32)
-        part = np.pad(part, ((0, -len(part) % step), (0, 0))).reshape(-1, step, samples.shape[1])
-        loud[first : first + len(part)] = np.sqrt(np.mean(part**2, axis=1)).max(axis=1)
+    part = samples.astype(np.float32)
+    part = np.pad(part, ((0, -len(part) % step), (0, 0))).reshape(-1, step, samples.shape[1])
+    loud: NDArray[np.float32] = np.sqrt(np.mean(part**2, axis=1)).max(axis=1)
     return loud
 
 

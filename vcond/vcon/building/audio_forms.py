@@ -147,20 +147,16 @@ def base64_size(size: int) -> int:
     return -(-size * 4 // 3)
 
 
-def base64url(parts: Iterable[bytes], size: int = 0) -> str:
-    """Pieces as one unpadded base64url string; ``size`` is the expected number of bytes, to allocate once."""
-    out = bytearray(base64_size(size))
-    at, rest = 0, b""
+def base64url(parts: Iterable[bytes]) -> str:
+    """Pieces as one unpadded base64url string. It is in memory once, and not once more as it is put together."""
+    out, rest = "", b""
     for part in parts:
         whole = rest + part if rest else part
         cut = len(whole) - len(whole) % 3
         rest = whole[cut:]
-        text = pybase64.b64encode(whole[:cut] if rest else whole, b"-_")
-        out[at : at + len(text)] = text
-        at += len(text)
-    tail = base64.urlsafe_b64encode(rest).rstrip(b"=")
-    out[at:] = tail
-    return out.decode("ascii")
+        out += pybase64.b64encode(whole[:cut] if rest else whole, b"-_").decode("ascii")  # grows where it is
+    out += base64.urlsafe_b64encode(rest).rstrip(b"=").decode("ascii")
+    return out
 
 
 def content_hash(parts: Iterable[bytes]) -> str:

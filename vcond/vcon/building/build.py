@@ -185,7 +185,7 @@ def _put(draft: _Draft, mixes: Mapping[int, PartyMix], shown: View, recipe: Reci
         left = (room - sum(map(len, bodies.values()))) * 3 // 4
         try:
             parts = recipe.write([mixes[party] for party in parties], shown.rate, left, kept)
-            bodies[index] = base64url(parts, size[index])
+            bodies[index] = base64url(parts)
         except (BadMediaError, TooLargeError):
             return False
     for index, body in bodies.items():

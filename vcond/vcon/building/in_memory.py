@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _AT_ONCE = 1 << 30
@@ -22,6 +22,10 @@ class MemoryFile:
         """Bytes written so far."""
         return os.fstat(self.descriptor).st_size
 
+    def rewind(self) -> None:
+        """The next byte that is read is the first."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
     def content(self) -> bytes:
         """All of it; there must be some."""
         with mmap.mmap(self.descriptor, 0, prot=mmap.PROT_READ) as whole:
@@ -29,15 +33,17 @@ class MemoryFile:
 
 
 @contextmanager
-def in_memory(content: bytes = b"") -> Iterator[MemoryFile]:
-    """One that holds this, at its beginning. With a file of Python's, soundfile needs callbacks in memory that is written and then executed, which a unit
-    may forbid (MemoryDenyWriteExecute=).
+def in_memory(content: bytes | Iterable[bytes] = b"") -> Iterator[MemoryFile]:
+    """One that holds this, or these one after another, at its beginning. With a file of Python's, soundfile needs callbacks in
+    memory that is written and then executed, which a unit may forbid (MemoryDenyWriteExecute=).
     """
     descriptor = os.memfd_create("vcond-recording")
     try:
-        for at in range(0, len(content), _AT_ONCE):
-            os.write(descriptor, memoryview(content)[at : at + _AT_ONCE])
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield MemoryFile(descriptor)
+        for part in (content,) if isinstance(content, bytes) else content:
+            for at in range(0, len(part), _AT_ONCE):
+                os.write(descriptor, memoryview(part)[at : at + _AT_ONCE])
+        made = MemoryFile(descriptor)
+        made.rewind()
+        yield made
     finally:
         os.close(descriptor)

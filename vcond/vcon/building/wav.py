@@ -172,7 +172,17 @@ def wav(form: Form, channels: Sequence[Channel], rate: int) -> Iterator[bytes]:
         yield b"\0"
 
 
-def chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
+class Sliced(Protocol):
+    """Bytes, or what gives stretches of them."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, wanted: slice, /) -> bytes | memoryview:
+        """A stretch."""
+
+
+def chunks(data: Sliced) -> Iterator[tuple[bytes, int, int]]:
     """The chunks of a RIFF WAVE file: id, offset and length of what they hold, cut to what is there.
 
     Raises BadMediaError when it is no RIFF WAVE file.
@@ -181,19 +191,19 @@ def chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
         raise BadMediaError("not a RIFF WAVE file")
     at = 12
     while at + 8 <= len(data):
-        (length,) = struct.unpack_from("<I", data, at + 4)
+        (length,) = struct.unpack("<I", data[at + 4 : at + 8])
         yield bytes(data[at : at + 4]), at + 8, min(length, len(data) - at - 8)
         at += 8 + length + (length & 1)
 
 
-def wav_format(data: bytes | memoryview) -> tuple[Form, int, int]:
+def wav_format(data: Sliced) -> tuple[Form, int, int]:
     """Form, channels and rate from the first bytes of a WAV file.
 
     Raises BadMediaError for what is no WAV file or a form that we do not write.
     """
     for name, at, length in chunks(data):
         if name == b"fmt " and length >= 16:
-            tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, at)
+            tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", data[at : at + 16])
             form = next((form for form in Form if form.tag == tag and form.width * 8 == bits), None)
             if form is None or not channels or not rate:
                 break

@@ -161,7 +161,7 @@ async def test_without_the_key_of_what_was_forgotten_calls_are_recorded_and_noth
         class Supervisor:
             async def all_told(self, _: object) -> None: ...
 
-        waiting = asyncio.create_task(daemon._look_after(Supervisor()))  # type: ignore[arg-type]
+        waiting = asyncio.create_task(daemon._look_after(Supervisor()))  # type: ignore[arg-type]  # as much of a daemon as it asks
         loads, load = asyncio.Event(), parts.tombstones.load
 
         def looked() -> None:

@@ -19,6 +19,7 @@ from av import AudioFrame
 
 from vcond.testing.host import MemoryHost
 from vcond_webrtc import WebRtcAdapter, WebRtcConfig, ports
+from vcond_webrtc.limits import Rate
 
 sys.path.insert(0, str(Path(__file__).parent))  # for janus_fake: test folders are no packages
 
@@ -122,6 +123,17 @@ class Publisher:
 @pytest.fixture
 def publisher():
     return Publisher
+
+
+@pytest.fixture
+def one_moment(monkeypatch):
+    """However long the test takes, for a rate it is one moment."""
+    wait = Rate.wait
+
+    def at_once(rate, who, _now):
+        return wait(rate, who, 0)
+
+    monkeypatch.setattr(Rate, "wait", at_once)
 
 
 @pytest.fixture

@@ -276,6 +276,7 @@ async def test_who_comes_back_paused_is_paused_before_anything_is_kept(serving):
         assert not call.state.paused
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_pausing_needs_the_token_and_a_call_and_resuming_has_a_pace(serving):
     async with serving() as (host, person):
         ann = person()

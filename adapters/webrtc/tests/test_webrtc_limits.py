@@ -86,6 +86,7 @@ def test_an_asker_is_an_address_that_can_be_believed(remote, forwarded, who):
     assert asker(remote, forwarded, ("127.0.0.1",)) == who
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_offers_come_as_often_as_they_may_and_each_address_for_itself(serving):
     async with serving(offers_per_minute=2) as (host, person):
         client = person("wrong").http
@@ -100,6 +101,7 @@ async def test_offers_come_as_often_as_they_may_and_each_address_for_itself(serv
         assert host.drops == {("offer", "too-often"): 1}
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_tokens_cannot_be_tried_at_a_session_either(serving):
     async with serving(offers_per_minute=2) as (host, person):
         client = person("wrong").http
@@ -113,6 +115,7 @@ async def test_tokens_cannot_be_tried_at_a_session_either(serving):
             assert told.status == 404
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_muting_has_a_pace_and_leaves_the_events_of_the_call_to_others(serving):
     async with serving() as (host, person):
         ann = person()
@@ -125,6 +128,7 @@ async def test_muting_has_a_pace_and_leaves_the_events_of_the_call_to_others(ser
         assert host.drops["mute", "too-often"] >= 1
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_patches_come_as_often_as_they_may(serving):
     async with serving() as (host, person):
         ann = person()

@@ -22,7 +22,7 @@ def script():
 life = script()
 
 
-@pytest.mark.parametrize("suite", ["bookworm"])
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_each_line_of_the_transcript_said_what_it_must(suite: str):
     began, ended = life.ends(suite)
     part = life.PAGE.read_text("utf-8").partition(began)[2].partition(ended)[0]

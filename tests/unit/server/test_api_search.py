@@ -19,6 +19,12 @@ SAID = "a caller for you"
 UUID = "019f155a-5131-80ec-832a-{:012x}"
 
 
+@pytest.fixture(autouse=True)
+def _time_enough(monkeypatch):
+    """However slow the machine is."""
+    monkeypatch.setattr(module, "BUDGET", 60.0)
+
+
 def person(number: int, name: str, tel: str, said: str = "good morning"):
     """A change that makes a vCon one of somebody who says something."""
 
@@ -134,6 +140,47 @@ async def test_a_request_looks_for_so_long_and_says_where_to_go_on(tmp_path: Pat
         rest = await search(one, before=first["next"])
         assert [row["uuid"] for row in first["vcons"] + rest["vcons"]] == [UUID.format(n) for n in range(4, -1, -1)]
         assert rest["next"] == ""
+
+
+async def test_a_thread_is_handed_several_at_once_by_number_and_bytes_and_looks_no_further_than_the_request(
+    tmp_path: Path, monkeypatch
+):
+    handed: list[int] = []
+    looked: list[str] = []
+    look, reading = module.Search._look_into, Stored.read
+    monkeypatch.setattr(
+        module.Search,
+        "_look_into",
+        lambda self, entries, *more: handed.append(len(entries)) or look(self, entries, *more),
+    )
+    monkeypatch.setattr(Stored, "read", lambda self, uuid: looked.append(uuid) or reading(self, uuid))
+    async with daemon(tmp_path) as one:
+        for number in range(5):
+            await one.vcon("plain", person(number, "Ann", "+12125550143"))
+        assert await uuids(one, text="nobody") == []
+        assert (handed.copy(), len(looked)) == ([5], 5)
+        monkeypatch.setattr(module, "TOGETHER", 2)
+        handed.clear()
+        assert await uuids(one, text="ann", limit=5) == [4, 3, 2, 1, 0]
+        assert handed == [2, 2, 1]
+        handed.clear()
+        looked.clear()
+        assert await uuids(one, text="ann", limit=3) == [4, 3, 2]
+        assert (handed.copy(), len(looked)) == ([2, 2], 3)
+        monkeypatch.setattr(module, "TOGETHER", 20)
+        monkeypatch.setattr(module, "LARGEST", 2 * (await one.parts.outbox.list(limit=1))[0].bytes)
+        handed.clear()
+        assert (await search(one, text="nobody"))["unread"] == 0
+        assert handed == [2, 2, 1]
+
+
+async def test_one_vcon_that_is_nested_without_end_hides_no_other(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        await made(one)
+        deep = b'{"parties":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+        (tmp_path / "state" / "outbox" / "pending" / f"{UUID.format(2)}.vcon.json").write_bytes(deep)
+        found = await search(one, text="parcel")
+        assert ([row["uuid"] for row in found["vcons"]], found["unread"]) == ([UUID.format(0)], 1)
 
 
 async def test_somebody_is_found_in_the_index_without_looking_into_other_vcons(tmp_path: Path, monkeypatch):

@@ -34,8 +34,10 @@ BUDGET: Final = 1.0
 """Seconds for which a request looks into vCons; at least one is looked at."""
 PAGE: Final = 200
 """Rows of the outbox that are read at once."""
+TOGETHER: Final = 20
+"""vCons that a thread is handed at once: beside live calls a hand-over takes longer than a look."""
 LARGEST: Final = 16 << 20
-"""Bytes of a vCon that is looked into: what reads JSON keeps all else from running meanwhile."""
+"""Bytes of a vCon that is looked into, as what reads JSON keeps all else from running meanwhile; and after which no more are handed over."""
 WAITING: Final = 4
 """Searches at once; one looks, the others wait."""
 LINES: Final = 3
@@ -127,20 +129,38 @@ class Search:
         found: list[FoundVcon] = []
         last: Entry | None = None
         unread, end = 0, loop.time() + BUDGET
-        async for entry in self._entries(query):
-            if entry.published_at < since:
-                break  # no call begins after its vCon is made
-            last = entry
-            began = of_uuid(entry.uuid)
-            if entry.stage in HERE and since <= began and (not until or began < until):
-                try:
-                    if hit := await asyncio.to_thread(self._look, entry, wanted):
-                        found.append(hit)
-                except (LookupError, StorageError, ProtocolError, msgspec.MsgspecError, UnicodeDecodeError):
-                    unread += 1
-            if len(found) >= query.limit or loop.time() > end:
-                return Found(found, entry.uuid, rfc3339(Instant(entry.published_at)), unread)
+        async for entries in self._together(query):
+            new = [one for one in entries if one.published_at >= since]  # no call begins after its vCon is made
+            meant = [
+                one
+                for one in new
+                if one.stage in HERE and since <= (began := of_uuid(one.uuid)) and (not until or began < until)
+            ]
+            stopped: Entry | None = None
+            if meant:
+                hits, bad, stopped = await asyncio.to_thread(
+                    self._look_into, meant, wanted, query.limit - len(found), lambda: loop.time() > end
+                )
+                found, unread = found + hits, unread + bad
+            if stopped is None and len(new) == len(entries) and loop.time() > end:
+                stopped = new[-1]
+            if stopped is not None:
+                return Found(found, stopped.uuid, rfc3339(Instant(stopped.published_at)), unread)
+            last = new[-1] if new else last
+            if len(new) < len(entries):
+                break
         return Found(found, "", rfc3339(Instant(last.published_at)) if last else "", unread)
+
+    async def _together(self, query: _Search) -> AsyncIterator[list[Entry]]:
+        """What may be meant, so many at once."""
+        entries: list[Entry] = []
+        async for entry in self._entries(query):
+            entries.append(entry)
+            if len(entries) >= TOGETHER or sum(one.bytes for one in entries) >= LARGEST:
+                yield entries
+                entries = []
+        if entries:
+            yield entries
 
     async def _entries(self, query: _Search) -> AsyncIterator[Entry]:
         """What may be meant, the newest first, from after ``before``."""
@@ -162,6 +182,22 @@ class Search:
             for entry in page:
                 yield entry
             before = page[-1].uuid
+
+    def _look_into(
+        self, entries: list[Entry], wanted: str, most: int, over: Callable[[], bool]
+    ) -> tuple[list[FoundVcon], int, Entry | None]:
+        """What is found, how many could not be read, and where it ended before the end, with ``most`` or as time is ``over``. Blocks."""
+        found: list[FoundVcon] = []
+        unread = 0
+        for entry in entries:
+            try:
+                if hit := self._look(entry, wanted):
+                    found.append(hit)
+            except (LookupError, StorageError, ProtocolError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                unread += 1
+            if len(found) >= most or over():
+                return found, unread, entry
+        return found, unread, None
 
     def _look(self, entry: Entry, wanted: str) -> FoundVcon | None:
         """Blocks. Raises what reading raises."""

@@ -50,6 +50,7 @@ class SideBySide(LoadScopeScheduling):
         return "busy" if file.startswith(BUSY) or "_fuzz" in file else "calls"
 
 
+@pytest.hookimpl(optionalhook=True)  # nobody has it with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide | None:
     return SideBySide(config, log) if config.getvalue("dist") == "loadgroup" else None
 

@@ -50,3 +50,10 @@ def test_every_attacker_and_every_promise_has_lines():
     assert len(lines("security")) > 25
     assert len(re.findall(r"^## ", page("promises"), re.MULTILINE)) == 6
     assert len(lines("promises")) > 20
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_line_is_in_a_table(name: str):
+    """A row after an empty line is shown as it is written."""
+    text = re.sub(r"^\|.*\n\|---.*\n(\|.*\n)*", "", page(name), flags=re.MULTILINE)
+    assert re.findall(r"^\|.*", text, re.MULTILINE) == []

@@ -154,7 +154,7 @@ export function record(me, uuid, at) {
 }
 
 async function open(me, uuid, heading, begin) {
-  const [vcon, findings, status] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask(`/vcons/${uuid}/findings`), ask("/status")]);
+  const [vcon, findings, status] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask(`/vcons/${uuid}/findings`), ask("/status").catch(() => ({}))]);
   const parties = list(vcon.parties);
   const name = (at) => parties[at]?.name || parties[at]?.tel || parties[at]?.sip || (at === undefined ? "" : `Party ${at}`);
   const sounding = list(vcon.dialog).map((dialog, index) => ({ dialog, index })).filter(({ dialog }) => dialog.type === "recording" && dialog.audio);

@@ -79,6 +79,15 @@ async def test_what_is_found_says_who_when_how_long_and_where_it_was_said(tmp_pa
         assert row["began"].startswith("2026-")
 
 
+async def test_what_recorded_a_call_is_nobody_in_it(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        bot = {"name": "ann-pbx", "validation": "none", "type": "bot"}
+        await one.vcon("plain", lambda document: document["parties"].append(bot))
+        assert (await search(one, text="ann-pbx"))["vcons"] == []
+        (row,) = (await search(one))["vcons"]
+        assert "ann-pbx" not in [who["name"] for who in row["parties"]]
+
+
 def test_of_a_long_line_what_is_around_the_text_is_shown():
     text = "x" * 500 + " parcel " + "y" * 500
     shown = module._around(text, "parcel")

@@ -81,6 +81,7 @@ class _Vcon(msgspec.Struct):
 
 
 class _Party(msgspec.Struct):
+    type: Any = None
     name: Any = None
     tel: Any = None
     sip: Any = None
@@ -205,11 +206,12 @@ class Search:
             raise LookupError("too large")
         vcon = msgspec.json.decode(unpacked(self._stored.read(entry.uuid), LARGEST), type=_Vcon)
         parties = _each(vcon.parties, _Party)
-        people = [FoundParty(_text(one.name), _text(one.tel) or _text(one.sip) or _text(one.mailto)) for one in parties]
+        persons = [one for one in parties if one.type != "bot"]  # the last one is vcond, by the name of the machine
+        people = [FoundParty(_text(one.name), _text(one.tel) or _text(one.sip) or _text(one.mailto)) for one in persons]
         said: list[FoundLine] = []
         if wanted:
             said = _said(vcon, parties, wanted)
-            if not said and not any(_is(one, wanted) for one in parties):
+            if not said and not any(_is(one, wanted) for one in persons):
                 return None
         return FoundVcon(entry.uuid, rfc3339(of_uuid(entry.uuid)), _seconds(_each(vcon.dialog, _Dialog)), people, said)
 

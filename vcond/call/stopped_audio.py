@@ -55,7 +55,7 @@ class Track(Protocol):
     party: int
     closed: bool
     last_frame: Instant
-    """When a packet of it came last, or it was opened."""
+    """When a packet of it came last, or it was opened, or until when it is known why none comes."""
 
 
 class Owner(Protocol):
@@ -98,8 +98,8 @@ class StoppedAudio:
         self.parties: list[int] = []
         """Whose audio has stopped now."""
         self._parties: dict[int, _Party] = {}
-        self._quiet = Instant(0)
-        """When somebody held last: what should come is awaited from then on."""
+        self._quiet: dict[int, Instant] = {}
+        """When of each party nothing was awaited last: what should come is awaited from then on."""
 
     def look(self, owner: Owner, rule: TapRule, now: Instant) -> Iterator[Stopped]:
         """Ask for what is due by ``rule``; what is to be said then."""
@@ -108,14 +108,16 @@ class StoppedAudio:
         if not self._parties and all(track.closed or track.last_frame > late for track in tracks):
             return
         self.parties = []
-        if call.paused or _is_quiet(call):
-            self._quiet = now
+        here = {party.index for party in call.parties if party.here}
+        quiet = here if call.paused else _quiet(call, here)
+        self._quiet |= dict.fromkeys(quiet, now)
+        if quiet and (rule.shared or quiet == here):
             return
-        here = [party.index for party in call.parties if party.here]
         last: dict[int, Instant] = {}
         for track in tracks:
             if not track.closed and track.party in here:
-                last[track.party] = max(track.last_frame, last.get(track.party, self._quiet))
+                known = last.get(track.party, self._quiet.get(track.party, track.last_frame))
+                last[track.party] = max(track.last_frame, known)
         for party, one in self._parties.items():
             if party in here:
                 last.setdefault(party, one.since)  # its track was closed, and another has not come
@@ -124,6 +126,8 @@ class StoppedAudio:
         self._parties = {party: one for party, one in self._parties.items() if party in last}
         missed = rule.again is not None or (call.answered is not None and len(here) > 1)
         for party, heard in last.items() if missed else ():
+            if party in quiet:
+                continue
             if heard > late:
                 self._comes(party, heard)
                 continue
@@ -159,10 +163,12 @@ class StoppedAudio:
         return Stopped(party, f"{told}; it was asked for again", "its tap is made again")
 
 
-def _is_quiet(call: Call) -> bool:
-    """Whether somebody who is there holds, or has muted the line: then it may be nobody who speaks."""
+def _quiet(call: Call, here: set[int]) -> set[int]:
+    """Of those who are there, of whom nothing is awaited: who holds, or is muted; all, unless two are left who talk while one holds."""
     last = {(one.party, _QUIET[one.event]): one.event for one in call.history if one.event in _QUIET}
-    return any(event in _QUIET.values() and call.parties[party].here for (party, _), event in last.items())
+    quiet = {(party, event) for (party, _), event in last.items() if event in _QUIET.values() and party in here}
+    holding = {party for party, event in quiet if event == "hold"}
+    return here if holding and len(here) - len(holding) < 2 else {party for party, _ in quiet}
 
 
 def miss(owner: Owner, rule: TapRule, now: Instant) -> list[Stopped]:

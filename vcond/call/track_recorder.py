@@ -165,7 +165,9 @@ class TrackRecorder(ABC, Generic[C]):
         if self._timeline is not None and not self.closed:
             self._timeline.mark(since - self._zero, until - self._zero, kind.value)
             start, stop = (max(0, self.position(at) + self.shift) for at in (since, until))
-            if kind is ev.SpanKind.LOST and stop > start:  # a hold, told later, does not make it held
+            if kind is not ev.SpanKind.LOST:
+                self.last_frame = max(self.last_frame, until)  # who is known to be silent, or held, is not missed
+            elif stop > start:  # a hold, told later, does not make it held
                 self.owner.record(ev.Span(at=until, track=self.index, start=start, stop=stop, kind=kind, final=True))
 
     def close(self, *, at: Instant) -> None:

@@ -185,9 +185,7 @@ class CapturedCall(Recorder[CapturedTrack]):
         log.warning("call exceeded a limit; what is beyond it is not recorded", call=self.uuid, what=what)
 
     def ended(self) -> None:
-        """The end was said: nobody can agree any more."""
-        for track in self.tracks:
-            track.aside.drop()
+        """The end was said."""
         self.registry.bus.ended(self.uuid)
         self.registry.call_ended(self)
 

@@ -113,8 +113,7 @@ class WriteQueue:
             blocks = [block for block in buffer.waiting_blocks() if block.start < stop and block.stop > start]
             # only the last block can still grow; the others are copied without holding anybody up
             last = cut(blocks.pop()) if blocks else None
-        parts = [cut(block) for block in blocks]
-        return parts if last is None else [*parts, last]
+        return [*map(cut, blocks), *([] if last is None else [last])]
 
     @property
     def state(self) -> str:
@@ -157,9 +156,10 @@ class WriteQueue:
             return buffer.taken
 
     def written(self, buffer: FileBuffer) -> Block:
-        """The first block taken is in the file."""
+        """The first block taken is in the file. It is one of ``taken`` or ``unsynced`` at any moment, as ``nudge`` counts on."""
         with self._lock:
-            return self._release(buffer)
+            buffer.unsynced.append(block := self._release(buffer))
+            return block
 
     def refused(self, track: Track) -> None:
         """The first block taken cannot be written, ever."""

@@ -137,9 +137,7 @@ class Writer:
                 self.queue.refused(buffer)
                 self._retries.complain(advice(why, self.root.path))
                 continue
-            block = self.queue.written(buffer)
-            buffer.unsynced.append(block)
-            self._kept += len(block.data)
+            self._kept += len(self.queue.written(buffer).data)
             self._unsynced[buffer] = None
         self._bound_kept()
 

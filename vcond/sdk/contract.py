@@ -189,6 +189,7 @@ class Track(Protocol):
     def absent(self, since: Instant, until: Instant, kind: SpanKind) -> None:
         """Say what a stretch without frames is, when the adapter knows: ``held``, ``silent``, ``lost``.
 
+        Whose audio is known not to come is not missed until then: one that lasts is told every now and then (see ``AdapterHost.taps``).
         What is said to be ``lost`` stays so: a hold does not make it ``held``.
         """
 

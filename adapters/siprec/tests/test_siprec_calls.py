@@ -257,6 +257,37 @@ def test_a_session_that_is_paused_may_be_silent_for_longer():
     drive(main())
 
 
+def test_of_three_whose_line_the_client_has_stopped_is_not_missed_and_who_sends_nothing_is():
+    async def main():
+        async with serving() as (host, client):
+            one = client("1", "2", "3")
+            await one.invite(metadata(ALICE, BOB, CAROL))
+            await speak(one, 1, 2, 3)
+            one.legs[1].direction = "inactive"
+            await one.invite()
+            one.legs[1].deaf = True
+            for _ in range(100):
+                await asyncio.sleep(1)
+                host.tick()
+            assert warnings(host.by_key(KEY)) == []
+            one.legs[2].deaf = True
+            for _ in range(70):
+                await asyncio.sleep(1)
+                host.tick()
+            (warned,) = host.by_key(KEY).state.warnings
+            assert (warned.code, warned.text.partition(":")[0]) == ("audio-stopped", "party 2")
+            one.legs[1].direction, one.legs[1].deaf = "sendonly", False
+            await one.invite()
+            await speak(one, 4, 5, 6)
+            await one.bye()
+            call = await over(host)
+            assert heard(host, call, 1, 5) > 0.95
+            (held,) = [(start, stop) for start, stop, kind in call.state.tracks[1].spans if kind == "held"]
+            assert (held[1] - held[0]) / 8000 == pytest.approx(170, abs=2)
+
+    drive(main())
+
+
 def test_nothing_heard_at_all_is_said():
     async def main():
         async with serving() as (host, client):

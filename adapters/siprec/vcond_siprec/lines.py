@@ -154,18 +154,17 @@ class AudioLine:
             self._sound.cut(at)
 
     def want(self, at: Instant, *, wanted: bool) -> None:
-        """Whether its sound is kept from now on. What has come before is taken first."""
+        """Whether its sound is kept from now on. What has come before is taken first.
+
+        Said again of a line that sends nothing, it tells until when nobody misses its sound.
+        """
         self.flush()
-        if wanted == self.wanted:
-            return
-        self.wanted = wanted
-        if not wanted:
-            self._held = at
-            return
-        self.since = at
         if self._held is not None and self._sound is not None and self._sound.track is not None:
             self._sound.track.absent(self._held, at, SpanKind.HELD)
-        self._held = None
+        if wanted == self.wanted:
+            return
+        self.wanted, self._held = wanted, None if wanted else at
+        self.since = at if wanted else self.since
 
     def came(self) -> bool:
         """Whether RTP came since this was asked last: sound, also such as cannot be decoded, comfort noise, keys."""

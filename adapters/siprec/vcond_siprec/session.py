@@ -19,6 +19,8 @@ from vcond_siprec.silence import Silence
 
 EMPTY: Final = SECOND
 """A session that ends sooner and of which nothing was heard is no call: it ended while it was set up."""
+HELD: Final = 20 * SECOND
+"""How often it is told that nothing is to come on a line, ns: before anybody would be missed."""
 
 
 class Session:
@@ -52,6 +54,7 @@ class Session:
         self._host = host
         self._recordings = recordings
         self._directions = Directions(inactive)
+        self._held = self.began
         self.said = Said(host, self.call_id, headers)
         self.people: People | None = None
 
@@ -135,11 +138,15 @@ class Session:
             line.stop(at)
 
     def tick(self, now: Instant) -> None:
-        """Open the call of a session of which nothing was heard yet; say so when that lasts."""
+        """Open the call of a session of which nothing was heard yet; say so when that lasts, and of lines that are to be silent."""
         if self.over or self.retired or self.recording is None:
             return
         if self.recording.call is None and now - self.began >= EMPTY:
             self.recording.open()
+        if now - self._held >= HELD:
+            self._held = now
+            for line in [line for line in self.lines if not line.wanted]:
+                line.want(now, wanted=False)
         if not self.silence.look(self.lines, now):
             return
         call = self.recording.open()

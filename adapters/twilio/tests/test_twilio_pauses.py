@@ -209,3 +209,19 @@ async def test_a_call_that_was_cut_off_in_a_pause_and_is_over_at_twilio_has_no_o
         b.call().end(at=b.host.now(), cause=CUT)
         await asyncio.sleep(60)
     assert (len(b.host.calls), b.fake.streams, len(b.fake.of("POST"))) == (1, {}, 1)
+
+
+@virtual
+async def test_a_call_that_was_cut_off_in_a_pause_and_is_streamed_again_by_its_application_has_one_stream(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, stop_on_pause=True):
+        async with streaming(b) as client:
+            await b.host.until(lambda: b.host.calls)
+            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+            await b.fake.until(lambda: b.fake.of("POST"))
+            await client.stop()
+        b.call().end(at=b.host.now(), cause=CUT)
+        async with streaming(b, "MZ" + "3" * 32):
+            await b.host.until(lambda: len(b.host.calls) == 2)
+            await asyncio.sleep(60)
+        assert (len(b.fake.streams), len(b.fake.of("POST"))) == (0, 1)

@@ -220,6 +220,8 @@ class RunningCalls:
     async def _go_on(self, call: str) -> None:
         """No stream carries a call that the core cut off: with one it goes on in a record of its own, paused as it was."""
         for _ in range(CUT_OFF_TRIES):
+            if call in self.calls.carried():
+                return  # its application has begun one
             told = await self._ask(self._rest.call(call))
             if told is not None and (told.over or await self._start(call, {})):
                 return

@@ -138,6 +138,35 @@ async def test_whose_audio_stops_is_told_unless_it_is_held_or_nobody_else_is_the
     assert unheard() == 0
 
 
+async def test_who_is_known_to_send_nothing_is_not_missed(house):
+    call = two(house)
+    speak(house, call, {0: FRAME, 1: FRAME}, 40)
+    one, other = call.tracks
+    for number in range(50 * 70):
+        one.write(FRAME, arrived=house.now(40 + 0.02 * (number + 1)))
+    other.absent(house.at(40), house.at(108), ev.SpanKind.SILENT)
+    assert ticked(house, 110) == []
+    other.absent(house.at(108), house.at(109), ev.SpanKind.LOST)
+    assert len(ticked(house, 169)) == 1, "from then on"
+
+
+async def test_of_several_those_are_missed_who_neither_hold_nor_are_muted(house):
+    call = house.host.call("k", at=house.now(0))
+    for key in "abcd":
+        call.party(key, at=house.at(0))
+    call.emit(ev.Answered(at=house.at(0)))
+    speak(house, call, dict.fromkeys(range(4), FRAME), 40)
+    call.emit(ev.Held(at=house.at(41), party=0))
+    call.emit(ev.Muted(at=house.at(41), party=1))
+    assert [line["error"][:7] for line in ticked(house, 101)] == ["party 2", "party 3"]
+    call.emit(ev.PartyLeft(at=house.at(102), party=2))
+    call.emit(ev.PartyLeft(at=house.at(102), party=3))
+    assert (ticked(house, 103), call.stopped.parties) == ([], []), "one of two holds"
+    call.emit(ev.Retrieved(at=house.at(104), party=0))
+    assert ticked(house, 162) == [], "awaited from then on"
+    assert [line["error"][:7] for line in ticked(house, 164)] == ["party 0"]
+
+
 async def test_who_waits_alone_is_not_missed(house):
     call = house.host.call("k", at=house.now(0))
     call.party("a", at=house.at(0))

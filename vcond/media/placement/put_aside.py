@@ -91,8 +91,9 @@ class PutAside:
         self._take_room(-self._used)
 
     def __del__(self) -> None:
-        """Whoever forgets one without ``drop`` takes the room of no other."""
-        self._take_room(-self._used)
+        """Whoever forgets one without ``drop`` takes the room of no other. After it nothing is counted: this may run in any thread."""
+        if self._used:
+            self._take_room(-self._used)
 
     def _take_room(self, size: int) -> None:
         self._used += size

@@ -18,6 +18,8 @@ MOST: Final = 32
 """What is looked at of what one event says."""
 LONGEST: Final = 86_400
 """Seconds of a pause that ends by itself."""
+UNCLEAR: Final = "consent-unclear"
+"""Said once in a call: a dialplan says the same again and again."""
 
 
 def told(channels: Channels, event: wire.ChannelUserevent, at: Instant) -> None:
@@ -40,6 +42,6 @@ def told(channels: Channels, event: wire.ChannelUserevent, at: Instant) -> None:
         conversation.emit(RecordingResumed(at=at, by="platform"))
     elif leg is not None and (consent := consent_of(said, party=0, at=at)) is not None:
         conversation.consent(leg, consent)
-    else:
+    elif (call := conversation.call) is not None and all(one.code != UNCLEAR for one in call.state.warnings):
         text = "a user event speaks of consent in words that are not known, or of a channel that is no party"
-        conversation.emit(Warned(at=at, code="consent-unclear", text=text))
+        call.emit(Warned(at=at, code=UNCLEAR, text=text))

@@ -159,13 +159,19 @@ async def known(daemon: Waiting) -> None:
         await asyncio.to_thread(tombstones.load)
         if tombstones.trouble:
             continue
-        for uuid in [call.uuid for call in (*daemon.registry.live, *daemon.registry.recovery.unfinished())]:
-            if of_call(uuid) in tombstones and not daemon.forgetter.stays(uuid):
-                forget(daemon.registry, uuid)
+        asked = [each for one in daemon.forgetter.all() for named in one.conversations for each in named.uuids]
         try:
+            await asyncio.to_thread(tombstones.add, map(of_call, asked))  # the start could not do it
+            for uuid in [call.uuid for call in (*daemon.registry.live, *daemon.registry.recovery.unfinished())]:
+                if of_call(uuid) in tombstones and not daemon.forgetter.stays(uuid):
+                    forget(daemon.registry, uuid)
             await asyncio.to_thread(clear, daemon.config, daemon.keys, tombstones, daemon.forgetter.stays)
         except StorageError as why:
             tombstones.trouble = str(why)
+            log.error(  # noqa: TRY400 - it says it all
+                "what was forgotten and came back cannot be removed, retrying; calls are recorded, and nothing is delivered",
+                error=str(why),
+            )
         else:
             log.warning("it is known again what was forgotten: vCons are delivered from now on")
     await clear_index(daemon.records, tombstones, daemon.forgetter.stays)

@@ -71,10 +71,11 @@ class Tombstones:
 
     def load(self) -> None:
         """Read them, again perhaps: somebody may have restored them. Blocks."""
-        before, self.trouble = self.trouble, ""
         with self._lock:
+            before = self.trouble  # it stays until they are read: ``add`` would make another key
             try:
                 self._load()
+                self.trouble = ""
             except OSError as why:
                 self.trouble = f"cannot read what was forgotten in {self._folder}: {why.strerror}"
             except StorageError as why:
@@ -132,13 +133,14 @@ class Tombstones:
         if len(self._key) != KEY_BYTES and (self._key or raw):
             raise StorageError(f"{self._folder / KEY} is no key, and without it nobody knows what was forgotten")
         self._end = len(raw) - len(raw) % _SLOT.size  # a torn slot was never acted upon: it is written over
-        self.damaged = 0
+        self.damaged, found = 0, dict[bytes, int]()
         for at in range(0, self._end, _SLOT.size):
             one, until, crc = _SLOT.unpack_from(raw, at)
             if crc == zlib.crc32(raw[at : at + 24]):
-                self._until[one] = until
+                found[one] = until
             else:
                 self.damaged += 1
+        self._until = found
         if self.damaged and self._tells:
             log.error(
                 "some of what was forgotten cannot be read any more: an old backup would bring it back", entries=self.damaged,

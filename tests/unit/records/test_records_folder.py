@@ -67,7 +67,7 @@ async def test_those_in_the_state_folder_go_with_it_wherever_it_is(tmp_path: Pat
         assert [one["call"] for one in await it.read("holds")] == [call]
 
 
-def test_tombstones_without_their_key_are_not_taken_for_none(tmp_path: Path, capsys):
+def test_tombstones_without_their_key_are_not_taken_for_none(tmp_path: Path, capsys, monkeypatch):
     def made() -> Tombstones:
         return Tombstones(tmp_path, lambda: 0)
 
@@ -83,6 +83,16 @@ def test_tombstones_without_their_key_are_not_taken_for_none(tmp_path: Path, cap
         with pytest.raises(StorageError, match="nothing was forgotten"):
             lost.add(["c"])
     key.write_bytes(good)
+    load, seen = lost._load, list[str]()
+
+    def looked() -> None:
+        seen.append(lost.trouble)
+        load()
+
+    monkeypatch.setattr(lost, "_load", looked)
+    lost.load()
+    assert "nobody knows" in seen[0], "until it is read, nothing is added and no other key is made"
+    assert (lost.trouble, "a" in lost) == ("", True)
     file = tmp_path / "tombstones"
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
     again = made()

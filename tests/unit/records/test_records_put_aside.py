@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from records_kit import config, edge
@@ -18,6 +20,8 @@ from vcond.capture.clock import SteadyClock
 from vcond.cli.check import findings
 from vcond.cli.status import _problems
 from vcond.config import Loaded
+from vcond.records.forgetting import Forgetting, Named
+from vcond.records.tombstones import Tombstones, of_call
 from vcond.sdk.contract import Cause
 
 NEVER = "01a2029a-3286-852d-a079-acef32f9616b"
@@ -185,6 +189,34 @@ async def test_without_the_key_of_what_was_forgotten_calls_are_recorded_and_noth
         assert told(tmp_path) == {}
     finally:
         await parts.close()
+
+
+async def test_what_came_back_and_cannot_be_removed_is_told_and_tried_again(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(forgetting, "AGAIN", Backoff(0.01, 0.01))
+    (tmp_path / "tombstones.key").write_bytes(b"short")
+    stones = Tombstones(tmp_path, lambda: 0)
+    (tmp_path / "tombstones.key").unlink()  # lost for good
+    asked = Forgetting(RECEIPT, 1, [Named(NEVER, [NEVER])], [])
+    left = ["the disk does not answer"]
+
+    def clear(*_: object) -> None:
+        assert of_call(NEVER) in stones, "it was asked for, and the start could not note it"
+        if left:
+            raise StorageError(left.pop())
+
+    async def indexed(*_: object) -> None: ...
+
+    monkeypatch.setattr(forgetting, "clear", clear)
+    monkeypatch.setattr(forgetting, "clear_index", indexed)
+    nothing = SimpleNamespace(live=[], recovery=SimpleNamespace(unfinished=list))
+    forgetter = SimpleNamespace(all=lambda: [asked], stays=lambda _: False)
+    daemon: Any = SimpleNamespace(
+        tombstones=stones, forgetter=forgetter, registry=nothing, config=None, keys=None, records=None
+    )
+    await forgetting.known(daemon)
+    assert stones.trouble == ""
+    out = capsys.readouterr().out
+    assert out.count("cannot be removed, retrying") == out.count("it is known again") == 1
 
 
 async def _set(event: asyncio.Event) -> None:

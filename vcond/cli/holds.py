@@ -26,4 +26,4 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows:
         state = "held" if row["in_force"] else "not held"
         until = f" until {row['until']}" if row["until"] else ""
-        yield f"{row['call']}  {state:<8}  since {row['since']}{until}  {row['reason']}"
+        yield f"{row['call']}  {state:<8}  since {row['since'] or '?'}{until}  {row['reason']}"

@@ -41,14 +41,15 @@ class Hold(msgspec.Struct, frozen=True):
     reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
     """In the operator's words."""
     since: int
-    """Nanoseconds since the epoch."""
+    """Nanoseconds since the epoch; 0 = its record cannot be read."""
     until: int = 0
     """0 = until it is released."""
 
     def __str__(self) -> str:
         """For an operator; the reason is theirs to look up."""
         ends = f"until {rfc3339(Instant(self.until))} has been over for a day" if self.until else "until it is released"
-        return f"call {self.call} is on legal hold since {rfc3339(Instant(self.since))}, {ends}"
+        since = f" since {rfc3339(Instant(self.since))}," if self.since else ""
+        return f"call {self.call} is on legal hold{since} {ends}"
 
 
 class Holds:
@@ -113,7 +114,7 @@ class Holds:
                 )
             if before is None and len(self._all) >= MOST:
                 raise ValueError(f"there are {MOST} legal holds: release those that are over first")
-            hold = Hold(call, reason.strip(), before.since if before else now, until)
+            hold = Hold(call, reason.strip(), before.since if before and before.since else now, until)
             self._write(hold)
             self._all = {**self._all, call: hold}
             self._over.pop(call, None)

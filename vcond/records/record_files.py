@@ -32,9 +32,13 @@ class RecordFiles(Generic[T]):
             return found, damaged
         if self._ours:
             self._files.clear(self.folder)
-        for path in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.iterdir()):  # a glob takes a folder that may not be read for an empty one
+            if path.suffix != ".json":
+                continue
             try:
                 found[path.stem] = msgspec.json.decode(self._files.read(path, LARGEST), type=self._kind)
+            except FileNotFoundError:
+                continue  # the daemon removed it just now
             except (OSError, msgspec.DecodeError) as why:
                 damaged[path.stem] = str(why.strerror) if isinstance(why, OSError) else DAMAGED
         return found, damaged

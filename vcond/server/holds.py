@@ -76,7 +76,7 @@ class HoldAnswers:
         return {
             "call": hold.call,
             "reason": hold.reason,
-            "since": rfc3339(Instant(hold.since)),
+            "since": rfc3339(Instant(hold.since)) if hold.since else "",
             "until": rfc3339(Instant(hold.until)) if hold.until else "",
             "in_force": self._daemon.holds.on(hold.call) is not None,
         }

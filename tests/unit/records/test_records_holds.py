@@ -76,6 +76,28 @@ def test_a_clock_that_jumps_ahead_ends_no_hold_and_is_told_once(tmp_path: Path, 
     assert capsys.readouterr().out == ""
 
 
+def test_one_whose_record_cannot_be_read_says_no_moment_and_has_one_when_it_is_put_again(tmp_path: Path):
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7")
+    (tmp_path / "holds" / f"{A}.json").write_bytes(b"{")
+    made = holds(tmp_path)
+    assert str(made.on(A)) == f"call {A} is on legal hold until it is released"
+    assert made.put(A, "case 7").since == Time.now
+
+
+def test_a_folder_that_may_not_be_read_is_not_one_without_holds(tmp_path: Path, monkeypatch):
+    holds(tmp_path).put(A, "case 7")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", refused)
+        patch.setattr("os.listdir", refused)
+        with pytest.raises(StorageError, match="Permission denied"):
+            Holds(RecordFiles(tmp_path / "holds", Hold, WholeFiles(Files()), ours=False), lambda: Time.now)
+
+
 async def test_what_a_hold_keeps_stays_when_the_clock_jumps_over_its_end(tmp_path: Path):
     wall = [1_790_000_000 * SECOND]
     clock = SteadyClock(lambda: wall[0], lambda: 0)

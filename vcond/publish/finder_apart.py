@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -84,6 +85,9 @@ class ApartFinder:
             self._closed = True
             if self._process is not None:
                 self._process.kill()
+            if self._channel is not None:
+                with suppress(OSError):  # it is waited for no more, whoever else of the finder has its end
+                    self._channel.shutdown(socket.SHUT_RDWR)
         with self._asking:
             self._end()
 

@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import socket
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -46,7 +47,10 @@ def _made(target: str, options: FinderOptions) -> Any:
 
 def main(channel: socket.socket) -> None:
     """Until nobody asks any more."""
-    os.nice(10)
+    for number in (signal.SIGINT, signal.SIGTERM):  # all of a terminal or service get it, and vcond still delivers then
+        signal.signal(number, lambda *_: None)
+    with suppress(OSError):  # who may not be polite works all the same
+        os.nice(10)
     target, options, limit = pickle.loads(receive(channel))  # noqa: S301 - our own parent wrote it
     signal.alarm(int(limit) + GRACE)
     made = _made(target, options)

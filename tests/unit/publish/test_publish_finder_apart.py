@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import signal
+import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,41 @@ def test_one_process_looks_at_one_conversation_after_another_and_a_new_one_comes
     assert found([finder], SPOKEN) == first
     finder.close()
     assert finder._process is None
+
+
+def test_a_signal_to_all_of_a_service_does_not_end_it_while_vcond_still_delivers(apart):
+    finder = apart("Good", words=["green"])
+    first = found([finder], SPOKEN)
+    process = finder._process
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process.send_signal(number)
+        assert found([finder], SPOKEN) == first
+    assert finder._process is process
+
+
+def test_the_end_does_not_wait_for_what_a_finder_started(apart, monkeypatch):
+    pair, others, begun, send = socket.socketpair, [], threading.Event(), finder_apart._send
+
+    def kept():
+        ours, theirs = pair()
+        others.append(theirs.dup())
+        return ours, theirs
+
+    def sent(channel, body, until):
+        send(channel, body, until)
+        begun.set() if b"wait" in body else None
+
+    monkeypatch.setattr(finder_apart.socket, "socketpair", kept)
+    monkeypatch.setattr(finder_apart, "_send", sent)
+    finder = apart("Waits", limit=600.0)
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(found, [finder], said((0, "wait")))
+        assert begun.wait(60)
+        finder.close()
+        with pytest.raises(FinderError):
+            asked.result()
+    for one in others:
+        one.close()
 
 
 def test_it_is_not_shown_our_environment(apart, monkeypatch):

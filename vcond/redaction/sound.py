@@ -168,11 +168,13 @@ def _counted(parts: Iterable[bytes], told: Callable[[float], None], whole: int) 
 def keep_only(made: Recording, channel: int, kept: Iterable[Stretch]) -> None:
     """Silence in a channel what is in none of the stretches."""
     at, frames = 0, made.frames
-    for start, end in [*sorted(kept), (made.seconds, made.seconds)]:
+    for start, end in sorted(kept):
         first = min(max(at, int(start * made.rate)), frames)
         if first > at:
             made.silent[channel].append((at, first))
         at = min(max(first, at, int(end * made.rate) + 1), frames)
+    if at < frames:
+        made.silent[channel].append((at, frames))
 
 
 def take_out(made: Recording, stretches: Iterable[Stretch], *, tone: bool) -> list[float]:

@@ -19,6 +19,9 @@ MOST: Final = 1 << 28
 """Samples of all channels: a recording with more is taken out whole."""
 _PIECE: Final = 3 << 20
 """Bytes that are decoded at once: a multiple of three, so that each is whole characters."""
+_FASTEST: Final = 768_000
+"""Samples a second; more is no sound, and what is made for each second would be of any size."""
+_MOST_CHANNELS: Final = 1024
 _SKIPPED: Final = 60
 """Seconds that are decoded and thrown away, rather than looked for."""
 Block = NDArray[np.int16]
@@ -44,7 +47,7 @@ class Encoded:
 
     def __init__(self, text: str) -> None:
         self._text = text.rstrip("=")
-        if len(text) - len(self._text) > 2 or len(self._text) % 4 == 1:
+        if len(text) - len(self._text) > 2 or len(self._text) % 4 == 1 or "=" in self._text:
             raise BadMediaError("not base64url")
         for _ in self.pieces():
             pass
@@ -172,7 +175,15 @@ def source_of(text: str) -> tuple[Source, Form | None, float]:
             pass
         else:
             found = WavSource(data)
+            _check(found)
             return found, found.form, 0.0
     other = LibrarySource(data)
+    _check(other)
     bits = len(data) * 8 * other.rate / other.frames / other.channels
     return other, None, bits if other.lossy else 0.0
+
+
+def _check(source: Source) -> None:
+    if not 0 < source.rate <= _FASTEST or source.channels > _MOST_CHANNELS:
+        source.close()
+        raise BadMediaError("no rate, or no number of channels, of a recording")

@@ -15,7 +15,7 @@ from vcond.redaction.redact import redact
 from vcond.redaction.sound import decoded, encoded, keep_only, take_out
 from vcond.redaction.sources import Encoded, LibrarySource
 from vcond.vcon.building.audio_forms import FLAC, OPUS, base64url
-from vcond.vcon.building.wav import Form, read_wav
+from vcond.vcon.building.wav import Form, read_wav, wav_header
 
 SPOKEN = "my card is four five three two ok"
 
@@ -116,11 +116,34 @@ def test_what_goes_over_a_seam_goes_on_both_sides(tone: bool, monkeypatch):
     assert samples[round(5.1 * RATE) : round(8.9 * RATE)].any() == tone
 
 
-@pytest.mark.parametrize("body", ["A", "AAAAA", "AAA===", "A" * 40 + "!" + "A" * 39, "é" * 8])
+@pytest.mark.parametrize("body", ["A", "AAAAA", "AAA===", "A" * 40 + "!" + "A" * 39, "é" * 8, "AAAAAA==AAAAAAAA"])
 def test_what_is_no_base64_anywhere_is_no_recording(body: str, monkeypatch):
     monkeypatch.setattr(sources, "_PIECE", 6)
     with pytest.raises(BadMediaError):
         decoded({"encoding": "base64url", "body": body})
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(1, 2**32 - 1), (2000, 8000)])
+def test_what_has_no_rate_of_sound_or_too_many_channels_is_no_recording(channels: int, rate: int):
+    header = wav_header(Form.PCM16, channels, 8000, 1)
+    body = base64url([header[:24] + rate.to_bytes(4, "little") + header[28:] + b"\0" * 2 * channels])
+    with pytest.raises(BadMediaError, match="no rate"):
+        decoded({"encoding": "base64url", "body": body})
+
+
+def test_where_nothing_is_kept_not_a_sample_is():
+    class Short:
+        rate, channels, frames = 44_100, 1, 15  # 15 / 44100 * 44100 is below 15
+
+        def read(self, start: int, stop: int) -> np.ndarray:
+            return np.full((stop - start, 1), 1000, np.int16)
+
+        def close(self) -> None: ...
+
+    made = sound.Recording(Short())
+    keep_only(made, 0, [])
+    assert made.silent == [[(0, 15)]]
+    assert sound.silent(made)
 
 
 def test_a_file_that_ends_too_early_is_left_out_whole():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from vcond import __version__
@@ -54,14 +55,24 @@ def _without(document: Document, gone: frozenset[int]) -> Document:
     return made
 
 
+def is_in(body: bytes, records: Records, who: str) -> bool:
+    """Whether that party is in a vCon of ``keep_others``, which has all others. Raises ValueError."""
+    document = read(body)
+    parties = document.get("parties", [])
+    return any(at < len(parties) and parties[at] for at in _chosen(records, who, parties, records.people(document)))
+
+
+def _chosen(records: Records, who: str, parties: Sequence[object], people: Sequence[Collection[str]]) -> list[int]:
+    if who.isdecimal():
+        return [int(who)] if int(who[:6]) < len(parties) else []
+    named = records.person(who)
+    return [at for at, own in enumerate(people) if named in own]
+
+
 def _parties(document: Document, records: Records, who: str) -> frozenset[int]:
     """That party, and those that are the same person. Raises LookupError, ValueError."""
     parties, people = document.get("parties", []), records.people(document)
-    if who.isdecimal():
-        chosen = [int(who)] if int(who[:6]) < len(parties) else []
-    else:
-        named = records.person(who)
-        chosen = [at for at, own in enumerate(people) if named in own]
+    chosen = _chosen(records, who, parties, people)
     persons = {at for at, one in enumerate(parties) if one.get("type") != "bot"}
     if not chosen or not persons.issuperset(chosen):
         raise LookupError(

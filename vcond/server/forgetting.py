@@ -15,7 +15,7 @@ from vcond.base.errors import SEVERAL, AmbiguousError
 from vcond.base.time import Instant, rfc3339
 from vcond.call.events import PartyInfo
 from vcond.delivery import Outbox
-from vcond.publish.without_party import keep_others
+from vcond.publish.without_party import is_in, keep_others
 from vcond.records.forgetting import Forgetter, Forgetting, Named, row
 from vcond.records.holds import Holds
 from vcond.records.identifiers import KINDS, names_somebody
@@ -116,6 +116,11 @@ class ForgettingAnswers:
         if (known := self._known(wanted)) is not None:
             if not all(one.instead for one in known.conversations):
                 raise LookupError("this call is being forgotten as a whole: vcond forget --status")
+            for stays in [one.instead for one in known.conversations]:
+                if await self._still_in(stays, party):
+                    raise LookupError(
+                        f"another party of this call is being forgotten: ask for this one by the vCon that stays, {stays}; nothing was changed"
+                    )
             return await self._daemon.forgetter.again(known)
         async with self._parties:
             one = await self._daemon.conversations.find(wanted)
@@ -127,6 +132,13 @@ class ForgettingAnswers:
             instead = await keep_others(self._daemon.outbox, self._daemon.records, entry, body, party)
             log.warning("a vCon without one party was stored; the rest of the call is forgotten now", vcon=instead)
             return await self.forget([one], instead)
+
+    async def _still_in(self, instead: str, party: str) -> bool:
+        """Whether a party is in the vCon that stays, as far as that is here."""
+        with suppress(LookupError):
+            _, body = await self._daemon.conversations.newest(await self._daemon.conversations.of(instead))
+            return await asyncio.to_thread(is_in, body, self._daemon.records, party)
+        return False
 
     async def _forget_party(self, query: dict[str, str]) -> Any:
         return row(await self._one_party(query.get("call", ""), query.get("party", "")))

@@ -162,3 +162,17 @@ async def test_a_call_that_is_being_forgotten_whole_is_not_asked_for_by_party(tm
         assert row["state"] == "open"
         with pytest.raises(LookupError, match="as a whole"):
             await it.write("forget-party", call=call, party="0")
+
+
+async def test_who_asks_for_another_party_meanwhile_is_told_what_to_name(tmp_path: Path):
+    async with edge(config(tmp_path)) as it:
+        call = await it.ended()
+        (tmp_path / "folder").rename(tmp_path / "away")
+        (tmp_path / "folder").write_text("in the way")
+        assert (await it.write("forget-party", call=call, party="0"))["state"] == "open"
+        stays = own_uuid(call, WITHOUT)
+        for who in ("1", "name:agent"):
+            with pytest.raises(LookupError, match=f"by the vCon that stays, {stays}"):
+                await it.write("forget-party", call=call, party=who)
+        assert (await it.write("forget-party", call=call, party=TEL))["state"] == "open", "asked again"
+        assert len(await it.read("forgetting")) == 1

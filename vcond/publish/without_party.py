@@ -29,7 +29,13 @@ async def keep_others(outbox: Outbox, records: Records, entry: Entry, body: byte
     """
     document = await asyncio.to_thread(read, body)
     gone = _parties(document, records, who)
-    uuid = own_uuid(entry.uuid, name_of(gone))
+    uuid, people = own_uuid(entry.uuid, name_of(gone)), records.people(document)
+    for other in {own_uuid(entry.uuid, name_of(same_person(people, [at]))) for at in range(len(people))} - {uuid}:
+        if await outbox.get(other) is not None:
+            raise LookupError(
+                f"a vCon without another party of this call is there already, as a request was interrupted: ask for that party again, "
+                f"then for this one in vCon {other}; nothing was changed"
+            )
     if await outbox.get(uuid) is None:
         thread = ThreadPoolExecutor(1, thread_name_prefix="redact", initializer=stand_back)
         try:

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from vcond.base.errors import SEVERAL, AmbiguousError
+from vcond.base.errors import SEVERAL, AmbiguousError, StorageError
 from vcond.base.time import Instant, rfc3339
 from vcond.call.events import PartyInfo
 from vcond.delivery import Outbox
 from vcond.publish.without_party import is_in, keep_others
 from vcond.records.forgetting import Forgetter, Forgetting, Named, row
-from vcond.records.holds import Holds
+from vcond.records.holds import HeldError, Holds
 from vcond.records.identifiers import KINDS, names_somebody
 from vcond.records.ledger_service import Records
 from vcond.records.receipts import Receipts
@@ -131,7 +131,12 @@ class ForgettingAnswers:
             entry, body = await self._daemon.conversations.newest(one)
             instead = await keep_others(self._daemon.outbox, self._daemon.records, entry, body, party)
             log.warning("a vCon without one party was stored; the rest of the call is forgotten now", vcon=instead)
-            return await self.forget([one], instead)
+            try:
+                return await self.forget([one], instead)
+            except (HeldError, StorageError) as why:
+                raise type(why)(
+                    f"{why}; what stays is stored already, as vCon {instead}: ask again for the same"
+                ) from None
 
     async def _still_in(self, instead: str, party: str) -> bool:
         """Whether a party is in the vCon that stays, as far as that is here."""

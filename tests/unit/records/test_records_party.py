@@ -121,12 +121,17 @@ async def test_a_crash_after_it_is_stored_costs_to_be_asked_again(tmp_path: Path
 
         with monkeypatch.context() as patch:
             patch.setattr(it.parts.forgetter, "ask", full)
-            with pytest.raises(StorageError):
+            with pytest.raises(
+                StorageError, match=f"the disk is full; what stays is stored already, as vCon {own_uuid(call, WITHOUT)}"
+            ):
                 await it.write("forget-party", call=call, party="0")
         stays = own_uuid(call, WITHOUT)
         await it.until(lambda: it.stage(stays, "kept"))
         before = await it.entry(stays)
         assert set(there(tmp_path, "folder")) == {call, stays}
+        with pytest.raises(LookupError, match=f"then for this one in vCon {stays}"):
+            await it.write("forget-party", call=call, party="1")
+        assert set(there(tmp_path, "folder")) == {call, stays}, "none that has the one and not the other"
     async with edge(config(tmp_path)) as it:
         row = await it.write("forget-party", call=call, party="0")
         assert row["state"] == "complete"

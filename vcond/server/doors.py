@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from vcond.base.time import Instant, parse_rfc3339
+from vcond.base.time import Instant, parse_rfc3339, rfc3339
 
 Door = Callable[[dict[str, str]], Awaitable[Any]]
 """Answers a query. Raises OperatorError, LookupError and ValueError, whose texts are for who asked."""
@@ -14,6 +14,8 @@ Door = Callable[[dict[str, str]], Awaitable[Any]]
 def moment(name: str, text: str) -> Instant:
     """A date of a query. Raises ValueError that says which and how."""
     try:
-        return parse_rfc3339(text)
+        at = parse_rfc3339(text)
+        rfc3339(at)  # the end of 9999 in the west is no date in UTC, and would be shown nowhere
     except ValueError:
         raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z: {text[:64]!r}") from None
+    return at

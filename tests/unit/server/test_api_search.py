@@ -115,7 +115,7 @@ async def test_times_are_those_of_the_beginning_and_what_is_older_is_not_looked_
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ({"since": "yesterday"}, 400), ({"until": "2026-11-30T09:00:00"}, 400), ({"since": "9999-12-31T23:59:59-23:59"}, 200),
+        ({"since": "yesterday"}, 400), ({"until": "2026-11-30T09:00:00"}, 400), ({"since": "9999-12-31T23:59:59-23:59"}, 400),
         ({"text": "x" * 201}, 400), ({"limit": 51}, 400), ({"limit": 0}, 400), ({"limit": "5"}, 400), ({"text": 7}, 400),
         ({"of": "Ann"}, 400), ({"of": "tel:"}, 400), ({"before": UUID.format(99)}, 400), ({"before": "x"}, 400), ({"q": "x"}, 400),
         ({"text": "\ud800"}, 400), ({"text": "\x00%_'\"--"}, 200), ({"of": "tel:+12125550199"}, 200),

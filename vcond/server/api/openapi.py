@@ -21,7 +21,7 @@ REFUSALS: Final = {
     "413": "Too large.",
     "416": "A range that the recording has not.",
     "429": "Too many requests: wait for as long as Retry-After says.",
-    "503": "The disk does not answer or does not take the access record.",
+    "503": "The disk does not answer or does not take the access record, or the certificate of `[seal]` is not good any more.",
 }
 _REF: Final = "#/components/schemas/{name}"
 

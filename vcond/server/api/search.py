@@ -27,6 +27,7 @@ from vcond.server.api.model import Found, FoundLine, FoundParty, FoundVcon, Quer
 from vcond.server.api.routes import Asked, Route
 from vcond.server.api.stored import HERE, Stored
 from vcond.server.api.transcript import TYPE, Spoken, lines
+from vcond.server.doors import moment
 from vcond.vcon.serialize import unpacked
 
 T = TypeVar("T")
@@ -125,7 +126,8 @@ class Search:
 
     async def _found(self, query: _Search) -> Found:
         """Raises ValueError for what makes no sense, StorageError."""
-        since, until = _moment("since", query.since), _moment("until", query.until)
+        since = moment("since", query.since) if query.since else 0
+        until = moment("until", query.until) if query.until else 0
         wanted, loop = " ".join(query.text.casefold().split()), asyncio.get_running_loop()
         found: list[FoundVcon] = []
         last: Entry | None = None
@@ -220,7 +222,7 @@ def _seconds(dialogs: list[_Dialog]) -> float:
     """From the first beginning to the last end."""
     starts, ends = [], []
     for one in dialogs:
-        with suppress(ValueError, OverflowError):
+        with suppress(ValueError):
             starts.append(seconds(parse_rfc3339(one.start)))
             ends.append(starts[-1] + min(max(one.duration, 0.0), 360_000.0))
     return round(min(max(ends) - min(starts), 360_000.0), 1) if starts else 0.0
@@ -275,11 +277,3 @@ def _each(raw: msgspec.Raw, kind: type[T]) -> list[T]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _moment(name: str, text: str) -> Instant:
-    """0 where nothing is asked for. Raises ValueError that says which and how."""
-    try:
-        return parse_rfc3339(text) if text else Instant(0)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{name} must be a date with an offset, as in 2026-11-29T10:00:00Z") from None

@@ -23,7 +23,7 @@ from vcond.records.ledger_service import Records
 from vcond.records.receipts import Receipts
 from vcond.records.retention import DAY, Retention
 from vcond.records.subjects import SubjectIndex
-from vcond.records.tombstones import of_key
+from vcond.records.tombstones import Tombstones, of_call, of_key
 from vcond.server.conversations import SHORTEST, Conversation, Conversations
 from vcond.server.doors import Door
 
@@ -36,6 +36,10 @@ class Parts(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Its outbox."""
+
+    @property
+    def tombstones(self) -> Tombstones:
+        """What was forgotten."""
 
     @property
     def holds(self) -> Holds:
@@ -130,6 +134,9 @@ class ForgettingAnswers:
                 self._daemon.holds.check(uuid)
             entry, body = await self._daemon.conversations.newest(one)
             instead = await keep_others(self._daemon.outbox, self._daemon.records, entry, body, party)
+            if any(of_call(uuid) in self._daemon.tombstones for uuid in one.uuids):
+                await self.forget([await self._daemon.conversations.of(instead)])
+                raise LookupError("this call was forgotten as a whole meanwhile, and with it what was to stay of it")
             log.warning("a vCon without one party was stored; the rest of the call is forgotten now", vcon=instead)
             try:
                 return await self.forget([one], instead)

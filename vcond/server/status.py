@@ -26,7 +26,6 @@ from vcond.policy.pausing import OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
-from vcond.records.tombstones import Tombstones
 from vcond.sdk.contract import Finding
 from vcond.server.again import AgainAnswers
 from vcond.server.consents import ConsentDoor
@@ -84,7 +83,6 @@ class Parts(WithHolds, Forgets, Protocol):
     web: WebServer
     ops: OpsServer
     api: Listening
-    tombstones: Tombstones
     started: bool
     stopping: bool
     last_beat: float

@@ -13,6 +13,7 @@ from vcond.base.errors import StorageError
 from vcond.cli import forget
 from vcond.records.holds import HeldError
 from vcond.redaction.redact import own_uuid
+from vcond.server import forgetting
 from vcond.vcon import validate
 
 WITHOUT = "without [0]"
@@ -137,6 +138,23 @@ async def test_a_crash_after_it_is_stored_costs_to_be_asked_again(tmp_path: Path
         assert row["state"] == "complete"
         assert await it.entry(stays) == before, "it was there"
         assert set(there(tmp_path, "folder")) == {stays}
+
+
+async def test_a_call_that_is_forgotten_whole_meanwhile_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with edge(config(tmp_path)) as it:
+        call = await it.ended()
+        keep_others = forgetting.keep_others
+
+        async def slow(*given: Any) -> str:
+            assert (await it.write("forget", call=call))["state"] == "complete"
+            return await keep_others(*given)
+
+        monkeypatch.setattr(forgetting, "keep_others", slow)
+        with pytest.raises(LookupError, match="as a whole"):
+            await it.write("forget-party", call=call, party="0")
+        stays = own_uuid(call, WITHOUT)
+        assert (await it.entry(stays), there(tmp_path, "folder")) == (None, {})
+        assert await of(it, "name:agent") == []
 
 
 async def test_only_sinks_that_have_the_original_get_what_stays(tmp_path: Path):

@@ -90,8 +90,9 @@ def outbox_retry(
     config: OtherConfig = None,
 ) -> None:
     """Send dead letters again and try waiting vCons now. Use it when the cause is corrected."""
-    all_of = "yes" if unmatched else ""
-    answer = _ask(context, config, "retry", write=True, uuid=uuid, sink=sink, unmatched=all_of)
+    if unmatched and (uuid or not sink):
+        raise typer.BadParameter("--unmatched is of all that is for no sink: name the one that gets it with --sink")
+    answer = _ask(context, config, "send-unmatched" if unmatched else "retry", write=True, uuid=uuid, sink=sink)
     print(f"{answer['retried']} to be sent again")
 
 

@@ -36,18 +36,25 @@ class AgainAnswers:
 
     def __init__(self, daemon: Parts) -> None:
         self._daemon = daemon
-        self.writes: dict[str, Door] = {"retry": self._retry, "resend": self._resend, "erase": self._erase}
+        self.writes: dict[str, Door] = {
+            "retry": self._retry,
+            "send-unmatched": self._send_unmatched,
+            "resend": self._resend,
+            "erase": self._erase,
+        }
 
     async def _retry(self, query: dict[str, str]) -> Any:
         uuid, sink = query.get("uuid"), self._sink(query)
-        if query.get("unmatched") == "yes":
-            if sink is None or uuid is not None:
-                raise LookupError("vCons that are for no sink are sent to one that you name, all of them: --sink NAME")
-            return {"retried": await send_unmatched(self._daemon.outbox, sink)}
         stage = await self._stage(uuid)
         if stage != "open":
             raise LookupError(f"vCon {uuid} is not a dead letter: it is {_STAGES[stage]}")
         return {"retried": await self._daemon.outbox.retry(uuid, sink)}
+
+    async def _send_unmatched(self, query: dict[str, str]) -> Any:
+        """A door of its own: a daemon of before would take it for ``retry``, and send all dead letters of the sink."""
+        if (sink := self._sink(query)) is None:
+            raise LookupError("vCons that are for no sink are sent to one that you name: --sink NAME")
+        return {"retried": await send_unmatched(self._daemon.outbox, sink)}
 
     async def _resend(self, query: dict[str, str]) -> Any:
         uuid, sink = query.get("uuid"), self._sink(query)

@@ -90,7 +90,12 @@ async def test_each_sink_gets_the_calls_of_its_match_and_what_none_takes_is_sent
         assert (code, "1 that the match of no sink takes" in printed) == (1, True), printed
         code, printed = await house.command("outbox", "discard", "--unmatched")
         assert (code, "no sink takes: 1\n" in printed, "nothing was discarded" in printed) == (1, True, True), printed
-        for words in (("discard",), ("discard", row["uuid"], "--unmatched"), ("retry", "--unmatched")):
+        for words in (
+            ("discard",),
+            ("discard", row["uuid"], "--unmatched"),
+            ("retry", "--unmatched"),
+            ("retry", row["uuid"], "--unmatched", "--sink", "other"),
+        ):
             assert (await house.command("outbox", *words))[0] == 2
     house.sinks += f'[[sinks]]\ntype = "folder"\npath = "{house.vcons}"\nmatch = {{ adapter = "twilio" }}\n'
     async with house.running() as vcond:

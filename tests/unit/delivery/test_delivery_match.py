@@ -117,10 +117,10 @@ def test_the_operator_decides_of_all_that_is_for_no_sink_at_once(tmp_path, monke
 
             for n in (7, 8):
                 await it.outbox.publish(uuid_of(n), body_of(n), {}, SINKS[1:])
-            for wrong in ({}, {"sink": "sales", "uuid": uuid_of(7)}, {"sink": "nowhere"}):
+            for wrong in ({}, {"sink": "nowhere"}):
                 with pytest.raises(LookupError):
-                    await again.writes["retry"]({"unmatched": "yes"} | wrong)
-            assert await again.writes["retry"]({"unmatched": "yes", "sink": "support"}) == {"retried": 3}
+                    await again.writes["send-unmatched"](wrong)
+            assert await again.writes["send-unmatched"]({"sink": "support"}) == {"retried": 3}
             await it.wait_for(9)
             assert [sorted(one.got) for one in sinks] == [[uuid_of(9)], [uuid_of(6), uuid_of(7), uuid_of(8)]]
             assert (await letters.reads["unmatched"]({}))["vcons"] == 0

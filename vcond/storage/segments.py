@@ -39,6 +39,9 @@ _BLOCK = struct.Struct(">4sIQQII")
 """Sync, counter, place, length of the content from now on, kind and size (8 and 24 bits), CRC-32."""
 HEADER: Final = 2 * _HEAD.size
 
+_LIKE_MAGIC: Final = tuple(MAGIC[:count] for count in range(1, 5))
+"""Ends of a CRC that may be the beginning of the next segment."""
+
 ReadAt = Callable[[int, int], bytes]
 """``(count, at)``: bytes of the encrypted file, fewer at its end."""
 
@@ -173,7 +176,8 @@ class Index:
         """How many bytes what lies next takes; 0 when it is not all there."""
         if not window.startswith(SYNC, here) and (header := _header(window[here : here + HEADER], self.at)):
             second = window[here + _HEAD.size : here + HEADER]
-            if second != header and (after := _next(read, self.at + 1, self.at + HEADER)) < self.at + HEADER:
+            torn = second != header or second.endswith(_LIKE_MAGIC)  # what it lacks may be how the next one begins
+            if torn and (after := _next(read, self.at + 1, self.at + HEADER)) < self.at + HEADER:
                 return after - self.at  # cut short by a crash, and another follows
             if size - self.at < HEADER:
                 return 0

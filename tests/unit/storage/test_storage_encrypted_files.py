@@ -185,6 +185,27 @@ def test_every_cut_of_the_end_leaves_what_was_before_and_writing_goes_on(files, 
         assert not told, cut  # what a crash leaves is no damage
 
 
+def test_a_header_that_a_crash_cut_is_not_whole_because_the_next_one_begins_as_it_would_have_ended(
+    files, keys, tmp_path
+):
+    path = track(tmp_path)
+    written(files, path, (0, b"A" * 20))
+    first = Path(path).read_bytes()
+    for _ in range(20_000):  # one in 256 ends so
+        Path(path).write_bytes(first)
+        again = EncryptedFiles(Hasty(), keys, tmp_path)
+        written(again, path, (20, b"B" * 20))
+        whole = Path(path).read_bytes()
+        if whole[len(first) + HEADER - 1] == MAGIC[0]:
+            break
+    Path(path).write_bytes(whole[: len(first) + HEADER - 1])
+    again = EncryptedFiles(Hasty(), keys, tmp_path)
+    with structlog.testing.capture_logs() as told:
+        written(again, path, (20, b"Z" * 50))
+        assert content(again, path) == b"A" * 20 + b"Z" * 50
+    assert not told
+
+
 def test_every_bit_that_is_flipped_is_found_and_the_rest_is_read(files, keys, tmp_path):
     path = track(tmp_path)
     pieces = [(20 * i, bytes([65 + i]) * 20) for i in range(4)]

@@ -101,7 +101,7 @@ class AdminServer:
             raise _refused(why) from None
         with watching as lines:
             await response.prepare(request)
-            with contextlib.suppress(ConnectionResetError):  # whoever watched has left
+            with contextlib.suppress(ConnectionError):  # whoever watched has left
                 async for line in lines:
                     await response.write(msgspec.json.encode(line) + b"\n")
         return response

@@ -128,7 +128,7 @@ class Captions:
             session.on_over = of_call.wake
             last = request.headers.get("Last-Event-ID") or request.query.get("after", "")
             await self._send(response, session, of_call, of_call.place(last, membership.party))
-        except ConnectionResetError:
+        except ConnectionError:
             pass  # whoever watched has left
         except TimeoutError:
             self._host.dropped("caption", "stalled")

@@ -1,7 +1,11 @@
 """Finished vCons: as they are, as audio that plays, as text."""
 
+import asyncio
+import gc
 import io
 import json
+import socket
+import struct
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +16,7 @@ import soundfile
 from api_kit import DATA, daemon, until
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from vcond.server.api import records as records_module
 from vcond.server.api.recording import HEADER, Recording
@@ -95,6 +100,28 @@ async def test_records_on_their_way_to_who_does_not_read_are_bounded_and_idle_on
             answer.close()
         await until(lambda: not records._open)
         assert (await one.asked(f"/vcons/{other}", "read"))[0] == 200
+
+
+async def test_who_hangs_up_in_the_midst_of_a_recording_is_no_error_and_keeps_nothing_open(tmp_path: Path, caplog):
+    async with daemon(tmp_path) as one:
+        uuid, token = await one.vcon("plain", large), await one.token("read")
+        records, address = one.parts.api._api.routes[-1].run.__self__, URL(one.parts.api.base_url)
+        serving = one.parts.api.server._runner.server
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(
+            f"GET /api/v1/vcons/{uuid}/audio/0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: any(one._paused for one in serving.connections))  # it waits for its reader
+        records._kept.clear()
+        gc.disable()
+        try:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()  # a reset, not an end
+            await until(lambda: not records._open)
+        finally:
+            gc.enable()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_pages_of_vcons_follow_one_another(tmp_path: Path):

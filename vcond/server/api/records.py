@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeVar
 from weakref import WeakSet
@@ -159,11 +158,13 @@ class Records:
         response[_SENT] = opened
         pieces = recording.wav(start, stop) if wav else iter([recording.file[start:stop]])
         await response.prepare(asked.request)
-        with suppress(ConnectionResetError):  # a player has what it wanted
+        try:
             while (piece := await self._working(lambda: next(pieces, None))) is not None:
                 await response.write(piece)
                 if not await self._still(asked) and asked.request.transport is not None:
                     asked.request.transport.abort()  # it is not whole, and must not look so
+        except ConnectionError as left:  # a player has what it wanted
+            left.__traceback__ = None  # a circle, which would keep the vCon open until the collector comes by
         return response
 
     async def _still(self, asked: Asked) -> bool:

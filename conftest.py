@@ -46,13 +46,23 @@ class SideBySide(LoadScopeScheduling):
     """The slow tests in two rows, each with a process: those that keep a processor busy, and those that wait for calls."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "busy" if file.startswith(BUSY) or "_fuzz" in file else "calls"
+        return "busy" if _is_busy(nodeid) else "calls"
+
+
+def _is_busy(nodeid: str) -> bool:
+    file = nodeid.partition("::")[0]
+    return file.startswith(BUSY) or "_fuzz" in file
 
 
 @pytest.hookimpl(optionalhook=True)  # nobody has it with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide | None:
     return SideBySide(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Calls are of real time: the other row, and what it starts, stands back."""
+    if getattr(item.config.option, "loadgroup", False) and _is_busy(item.nodeid) and os.nice(0) == 0:
+        os.nice(10)
 
 
 def pytest_collection_finish() -> None:

@@ -24,7 +24,11 @@ from xdist.scheduler import LoadScopeScheduling
 SLOW: Final = ("peer", "speech", "fuzz")
 """Marks of tests that ``make quick`` leaves out."""
 SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
-BUSY: Final = ("tests/unit/", "tests/e2e/deb/", "tests/e2e/api/")
+BUSY: Final = (
+    *(f"tests/unit/{room}/" for room in ("delivery", "house", "media", "sip", "speech", "vcon")),
+    "tests/e2e/deb/test_deb.py",
+    "tests/e2e/api/",
+)
 """Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""
 FUZZ_SECONDS: Final = 180.0
 """For all fuzz tests together, in equal shares."""

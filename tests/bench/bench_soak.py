@@ -1,0 +1,239 @@
+"""Calls in and out of a real daemon for hours: does it grow, is anything lost?
+
+    python tests/bench/bench_soak.py [--minutes 3] [--share 0.6] [--seed 1]
+
+Twilio streams into ``vcond run``, one call after another on so many lines that the daemon uses ``share`` of a core; what a line costs is
+measured first. Each vCon is validated when it lies in the folder, and removed. Told are the memory of its own (RssAnon) and how it grows in
+an hour (the straight line through the samples after the first quarter), descriptors and tasks at the first and the last sample,
+``vcond_dropped_total``, and how many calls there were. Growth is judged from an hour on: before that it is the allocator's.
+It needs a machine with nothing else to do: two hours of it are what docs/promises.md means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import itertools
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import aiohttp
+from websockets.asyncio.client import connect
+
+from vcond.cli import main as command
+from vcond.demo.call import FRAME_MS, Recording, demo_call
+from vcond.demo.player import Sids, opening, steps
+from vcond.vcon import read, validate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e" / "daemon"))
+from daemon_kit import LIMIT, TOKEN, House, Running
+
+FRAME: Final = FRAME_MS / 1000
+SAMPLE: Final = 10.0
+"""Seconds from one sample to the next."""
+FIRST: Final = 4
+"""Lines by which the cost of one is measured."""
+LEARN: Final = 20.0
+SHORTEST: Final = 20.0
+"""Seconds of a call at least; at most as long as the recording."""
+GROWTH: Final = 1.0
+"""Megabytes an hour that are no growth."""
+JUDGED: Final = 60.0
+"""Minutes from which growth is judged."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the daemon is at one moment."""
+
+    at: float
+    """Seconds since the first."""
+    memory: float
+    """Megabytes of its own."""
+    descriptors: int
+    tasks: int
+    cpu: float
+    """Seconds so far."""
+
+
+def serve(config: str, counts: str) -> None:
+    """``vcond run`` that writes the number of its unfinished tasks into ``counts`` when that file is emptied."""
+
+    def count() -> None:
+        while True:
+            time.sleep(0.2)
+            if not Path(counts).stat().st_size:
+                tasks = sum(isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects())
+                Path(counts).write_text(f"{tasks}\n")
+
+    Path(counts).write_text("0\n")
+    threading.Thread(target=count, daemon=True).start()
+    sys.argv = ["vcond", "run", "--config", config]
+    command()
+
+
+class Soak:
+    """The lines, what they brought, and what was seen of the daemon meanwhile."""
+
+    def __init__(self, vcond: Running, counts: Path, chance: Random) -> None:
+        self._vcond, self._counts, self._chance = vcond, counts, chance
+        self._pid = vcond.process._process.pid
+        self._over = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self.samples: list[Sample] = []
+        self.placed = self.valid = 0
+        self._recording = demo_call()
+
+    def more(self, lines: int) -> None:
+        self._workers += [asyncio.create_task(self._line(Random(self._chance.random()))) for _ in range(lines)]
+
+    async def watch(self, seconds: float) -> None:
+        """Samples for so long."""
+        begun = time.monotonic()
+        while (now := time.monotonic()) - begun < seconds:
+            self.samples.append(await self._sample(now - begun))
+            self.valid += await asyncio.to_thread(self._take)
+            await asyncio.sleep(SAMPLE)
+
+    async def end(self) -> None:
+        """All hang up, and all that is left becomes vCons."""
+        self._over.set()
+        await asyncio.gather(*self._workers)
+        journals = self._vcond.house.state / "journal"
+        await self._vcond.until("status", lambda _: not list(journals.glob("*-*")))
+        await self._vcond.until("outbox", lambda rows: not rows)
+        self.valid += await asyncio.to_thread(self._take)
+
+    def cpu(self) -> float:
+        """Seconds of the daemon so far: proc_pid_stat(5), fields 14 and 15."""
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def dropped(self) -> dict[str, float]:
+        """The counters of what was lost that are not 0."""
+        url = (await self._vcond.ask("status"))["ops"]
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+            told = re.findall(r"^(vcond_dropped_total\{.*\}) (\S+)$", await answer.text(), re.MULTILINE)
+        return {name: float(value) for name, value in told if float(value)}
+
+    async def _sample(self, at: float) -> Sample:
+        self._counts.write_text("")
+        async with asyncio.timeout(LIMIT):
+            while not (tasks := self._counts.read_text().strip()):  # noqa: ASYNC110 - another process, which has no other way
+                await asyncio.sleep(0.1)
+        return Sample(at, *self._kernel(), int(tasks), self.cpu())
+
+    def _kernel(self) -> tuple[float, int]:
+        """Megabytes and descriptors: proc_pid_status(5)."""
+        told = Path(f"/proc/{self._pid}/status").read_text()
+        lines = dict(line.split(":", 1) for line in told.splitlines())
+        return int(lines["RssAnon"].split()[0]) / 1024, sum(1 for _ in Path(f"/proc/{self._pid}/fd").iterdir())
+
+    def _take(self) -> int:
+        files = sorted(self._vcond.house.vcons.glob("*.vcon.json"))
+        for file in files:
+            assert [one for one in validate(read(file.read_bytes())) if one.level == "error"] == []
+            file.unlink()
+        return len(files)
+
+    async def _line(self, chance: Random) -> None:
+        await self._pause(chance.uniform(0, SHORTEST))
+        while not self._over.is_set():
+            self.placed += 1
+            await self._call(self._recording, round(chance.uniform(SHORTEST, self._recording.seconds) / FRAME))
+            await self._pause(chance.uniform(0, 1))
+
+    async def _call(self, recording: Recording, frames: int) -> None:
+        sids = Sids()
+        url = f"{self._vcond.base.replace('http', 'ws')}/twilio/stream/{TOKEN}"
+        async with connect(url, compression=None, proxy=None) as socket:
+            for message in opening(recording, sids):
+                await socket.send(message)
+            begun = time.monotonic()
+            for number, messages in enumerate(_cut(recording, sids, frames)):
+                for message in messages:
+                    await socket.send(message)
+                if self._over.is_set():
+                    break
+                await asyncio.sleep(max(0.0, begun + number * FRAME - time.monotonic()))
+            await socket.send(_stop(sids))
+            await socket.wait_closed()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+
+
+def _cut(recording: Recording, sids: Sids, frames: int) -> Iterator[list[str]]:
+    return itertools.islice(steps(recording, sids), min(frames, recording.frames))
+
+
+def _stop(sids: Sids) -> str:
+    body = {"accountSid": sids.account, "callSid": sids.call}
+    return json.dumps({"event": "stop", "sequenceNumber": "0", "streamSid": sids.stream, "stop": body})
+
+
+async def soak(minutes: float, share: float, seed: int) -> bool:
+    """Print what was seen; whether it is good."""
+    with tempfile.TemporaryDirectory(prefix="vcond-soak-") as folder:
+        root, counts = Path(folder), Path(folder) / "tasks"
+        house = House(root, grace=0, command_line=(sys.executable, __file__, "serve", str(counts)))
+        async with house.running() as vcond:
+            one = Soak(vcond, counts, Random(seed))
+            one.more(FIRST)
+            await asyncio.sleep(SHORTEST)
+            before = one.cpu()
+            await asyncio.sleep(LEARN)
+            cost = (one.cpu() - before) / LEARN / FIRST
+            lines = max(FIRST, int(share / cost))
+            one.more(lines - FIRST)
+            await one.watch(minutes * 60)
+            used = (one.samples[-1].cpu - one.samples[0].cpu) / max(SAMPLE, one.samples[-1].at)
+            await one.end()
+            dropped = await one.dropped()
+    return told(one, lines, used, dropped, minutes)
+
+
+def told(one: Soak, lines: int, used: float, dropped: dict[str, float], minutes: float) -> bool:
+    """Print it."""
+    kept = one.samples[len(one.samples) // 4 :]
+    slope = statistics.linear_regression([s.at for s in kept], [s.memory for s in kept]).slope * 3600
+    first, last = kept[0], kept[-1]
+    print(
+        f"{one.placed} calls on {lines} lines in {minutes:g} minutes, {used:.2f} of a core: {one.valid} vCons, all valid"
+    )
+    print(f"memory {first.memory:.1f} MB, at the end {last.memory:.1f}: {slope:+.2f} MB an hour (goal {GROWTH:g})")
+    print(
+        f"descriptors {first.descriptors}, at the end {last.descriptors}; tasks {first.tasks}, at the end {last.tasks}"
+    )
+    print(f"dropped: {dropped or 'nothing'}", flush=True)
+    return one.valid == one.placed and not dropped and (minutes < JUDGED or slope <= GROWTH)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["serve"]:
+        serve(sys.argv[3], sys.argv[2])
+    words: Any = argparse.ArgumentParser()
+    words.add_argument("--minutes", type=float, default=3)
+    words.add_argument("--share", type=float, default=0.6)
+    words.add_argument("--seed", type=int, default=1)
+    asked = words.parse_args()
+    return 0 if asyncio.run(soak(asked.minutes, asked.share, asked.seed)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,10 +13,11 @@ def main() -> None:
     from typer.main import get_command
 
     from vcond.cli.app import app  # the parts of a command are imported only to run it
+    from vcond.cli.empty_values import none_empty
     from vcond.cli.plain_values import quick
 
     try:
-        quick(get_command(app))(standalone_mode=True)
+        none_empty(quick(get_command(app)))(standalone_mode=True)
     except VcondError as why:
         print(f"vcond: {why}", file=sys.stderr)
         sys.exit(2)

@@ -213,8 +213,8 @@ def pause(
     """Pause recording of a call until it is resumed, or for some seconds."""
     from vcond.cli.admin_client import ask
 
-    socket = load_daemon(config).admin_socket
-    render.done(ask(socket, "pause", write=True, call=call, reason=reason, seconds=seconds))
+    query = {"reason": reason} | ({"seconds": seconds} if seconds else {})
+    render.done(ask(load_daemon(config).admin_socket, "pause", write=True, call=call, **query))
 
 
 @app.command()
@@ -238,8 +238,8 @@ def consent(
     from vcond.cli.admin_client import ask
     from vcond.cli.options import evidence_of
 
-    said = {"party": party, "state": state, "how": how, "evidence": evidence_of(evidence or []),
-            "purposes": ",".join(purpose or [])}  # fmt: skip
+    said = {"party": party, "state": state, "how": how, "evidence": evidence_of(evidence or [])}
+    said |= {"purposes": ",".join(purpose)} if purpose else {}
     render.consented(ask(load_daemon(config).admin_socket, "consent", write=True, call=call, **said))
 
 

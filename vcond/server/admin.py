@@ -16,7 +16,7 @@ from aiohttp import web
 
 from vcond.base.errors import AmbiguousError, ConfigError, OperatorError
 from vcond.base.systemd import passed_socket
-from vcond.server.doors import Door
+from vcond.server.doors import Door, given
 
 
 class Watched(Protocol):
@@ -96,9 +96,11 @@ class AdminServer:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         try:
-            watching = self._live.watch(request.query.get("call", ""))
+            watching = self._live.watch(given(request.query).get("call", ""))
         except LookupError as why:
             raise _refused(why) from None
+        except ValueError as why:
+            raise web.HTTPBadRequest(text=f"{why}\n") from None
         with watching as lines:
             await response.prepare(request)
             with contextlib.suppress(ConnectionError):  # whoever watched has left
@@ -112,7 +114,7 @@ async def _answer(doors: dict[str, Door], request: web.Request) -> web.Response:
     if door is None:
         raise web.HTTPNotFound(text=f"known are: {', '.join(sorted(doors))}\n")
     try:
-        result = await door(dict(request.query))
+        result = await door(given(request.query))
     except LookupError as why:
         raise _refused(why) from None
     except (OperatorError, ValueError) as why:

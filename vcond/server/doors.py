@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from vcond.base.time import Instant, parse_rfc3339, rfc3339
 
 Door = Callable[[dict[str, str]], Awaitable[Any]]
 """Answers a query. Raises OperatorError, LookupError and ValueError, whose texts are for who asked."""
+
+MAY_BE_EMPTY: Final = frozenset({"reason"})
+"""It only goes into the record."""
+
+
+def given(query: Mapping[str, str]) -> dict[str, str]:
+    """What a request says. Raises ValueError for what is there and empty: a mistake, and never "all of them"."""
+    if empty := sorted(name for name, value in query.items() if not value and name not in MAY_BE_EMPTY):
+        raise ValueError(f"{', '.join(empty)}: empty: give a value, or leave it out")
+    return dict(query)
 
 
 def moment(name: str, text: str) -> Instant:

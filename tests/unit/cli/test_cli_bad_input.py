@@ -99,3 +99,34 @@ def test_recovery_leaves_a_journal_of_a_newer_version_and_does_not_say_that_all_
     [said] = [line for line in done.stderr.splitlines() if "skipping unreadable journal" in line]
     assert "written by a newer vcond" in said
     assert newer.read_bytes() == content
+
+
+EMPTY = (
+    ["forget", CALL, "--yes", "--party-only", ""],
+    ["forget", CALL, "--yes", "--give-up="],
+    ["forget", "", "--yes"],
+    ["legal-hold", CALL, "--reason", "case 7", "--until", ""],
+    ["outbox", "retry", ""],
+    ["outbox", "retry", "--sink", ""],
+    ["outbox", "resend", "--since", "2026-11-29T10:00:00Z", "--sink", ""],
+    ["outbox", "discard", "", "--unmatched", "--yes"],
+    ["ledger", "--party", ""],
+    ["ledger", "--export", ""],
+    ["export", "--to", ""],
+    ["page", "--role", ""],
+    ["pause", CALL, "--for", ""],
+    ["consent", CALL, "0", "granted", "--purpose", ""],
+)
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_a_value_that_is_given_and_empty_is_refused_before_anything_is_asked(typed: Typed, words: list[str]):
+    code, out, told = typed(*words)
+    assert (code, out) == (2, [])
+    assert told[-1].endswith("it is empty: give a value, or leave it out")
+
+
+def test_a_reason_may_be_empty(tmp_path: Path, typed: Typed):
+    (tmp_path / "vcond.toml").write_text(WORKS.format(folder=tmp_path))
+    code, _, (line,) = typed("pause", CALL, "--reason", "", "-c", str(tmp_path / "vcond.toml"))
+    assert (code, "no daemon at" in line) == (2, True)

@@ -55,6 +55,18 @@ async def test_what_names_nothing_for_sure_is_refused(tmp_path: Path, of: str):
         assert one.accesses() == []
 
 
+async def test_at_no_door_is_one_party_taken_for_the_whole_call(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        uuid = await one.vcon("plain")
+        for door, query in (("forget-party", {"party": ""}), ("forget-party", {"party": " "}), ("forget-party", {}),
+                            ("forget", {"party": "0"}), ("forget", {"party": ""})):  # fmt: skip
+            async with one.local.post(f"/v1/{door}", params={"call": uuid, **query}) as answer:
+                assert (answer.status, "party" in await answer.text()) == (400, True)
+        assert (await one.asked("/erase", "erase", "POST", json={"of": uuid, "party": "0"}))[0] == 400
+        assert (await one.parts.outbox.get(uuid)) is not None
+        assert one.parts.forgetter.all() == []
+
+
 async def test_what_cannot_be_written_down_is_not_done(tmp_path: Path):
     async with daemon(tmp_path) as one:
         uuid = await one.vcon("plain")

@@ -64,6 +64,10 @@ async def test_a_file_in_its_place_is_not_touched(tmp_path: Path):
         ("GET", "/v1/calls?missing=1", 404),
         ("GET", "/v1/calls?bad=1", 400),
         ("GET", "/elsewhere", 404),
+        ("POST", "/v1/retry?uuid=", 400),
+        ("POST", "/v1/retry?uuid=x&sink=", 400),
+        ("POST", "/v1/retry?uuid=x&reason=", 200),
+        ("GET", "/v1/live?call=", 400),
     ],
 )
 async def test_doors(tmp_path: Path, method: str, url: str, status: int):

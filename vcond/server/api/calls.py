@@ -80,7 +80,9 @@ class _Vcon(Query, frozen=True):
 
 
 class _Events(Query, frozen=True):
-    call: Annotated[str, Meta(max_length=64, description="Only of this call, until its end. Empty = of all.")] = ""
+    call: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Only of this call, until its end. Without it, of all.")
+    ] = ""
     last_event_id: Annotated[str, Meta(max_length=64, description="As the header Last-Event-ID: go on after it.")] = ""
     levels: Annotated[bool, Meta(description="Also how loud each party is, four times a second: event `levels`.")] = (
         False

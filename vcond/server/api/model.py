@@ -13,7 +13,7 @@ from vcond.server.api.tokens import Role
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="A uuid, or the beginning of one that no other has.")]
 A_UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 Uuid = Annotated[str, Meta(pattern=f"^{A_UUID}$", description="A vCon's uuid.")]
-SinkName = Annotated[str, Meta(max_length=128, description="Only for this sink.")]
+SinkName = Annotated[str, Meta(min_length=1, max_length=128, description="Only for this sink.")]
 Reason = Annotated[str, Meta(max_length=64, description="Kept in the record.")]
 Limit = Annotated[int, Meta(ge=1, le=500, description="So many at most.")]
 

@@ -56,6 +56,7 @@ class _Search(Query, frozen=True):
     of: Annotated[
         str,
         Meta(
+            min_length=1,
             max_length=512,
             description="Somebody, whole, as for `POST /erase`: found at once, however many vCons there are.",
         ),

@@ -13,6 +13,8 @@ LARGEST: Final = 16 << 20
 """Bytes of one of them."""
 ASIDE: Final = ".damaged"
 """Ending of what was put aside: it is not read any more, and told of until somebody deletes it."""
+MOST_ASIDE: Final = 10
+"""Put aside of one name; after that the last one is replaced."""
 DAMAGED: Final = "it is not what vcond wrote"
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -43,12 +45,19 @@ class RecordFiles(Generic[T]):
                 damaged[path.stem] = str(why.strerror) if isinstance(why, OSError) else DAMAGED
         return found, damaged
 
-    def put_aside(self, name: str) -> bytes:
-        """What a damaged one has, which is durably beside it then and read no more; it goes with ``remove`` or ``put``."""
+    def put_aside(self, name: str) -> tuple[Path, bytes]:
+        """Where what a damaged one has is durably beside it then, read no more, and what that is; it goes with ``remove`` or ``put``.
+
+        What was put aside before, and nobody has looked at, stays, unless there is very much of it.
+        """
         path = self.path(name)
         body = self._files.read(path, LARGEST)
-        self._files.publish(path.with_name(path.name + ASIDE), body)
-        return body
+        for again in range(MOST_ASIDE):
+            aside = path.with_name(f"{path.name}{f'.{again}' if again else ''}{ASIDE}")
+            if not aside.exists() or self._files.read(aside, LARGEST) == body:
+                break
+        self._files.publish(aside, body)
+        return aside, body
 
     def aside(self) -> list[Path]:
         """What was put aside, and nobody has deleted."""

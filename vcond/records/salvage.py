@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from vcond.base.errors import StorageError
 from vcond.records.forgetting import Forgetting, Named, Step
-from vcond.records.record_files import ASIDE, DAMAGED, RecordFiles
+from vcond.records.record_files import DAMAGED, RecordFiles
 from vcond.records.tombstones import Tombstones, of_call
 from vcond.storage.names import is_uuid
 
@@ -30,24 +31,26 @@ def salvage(files: RecordFiles[Forgetting], tombstones: Tombstones, places: Sequ
     except OSError as why:
         raise StorageError(f"cannot read what is being forgotten in {files.folder}: {why.strerror}") from None
     for name, error in damaged.items():
-        kept, uuids = "it stays as it is: the next start looks again", list[str]()
+        file, kept, uuids = files.path(name), "it stays as it is", list[str]()
+        hint = "restart vcond when it can be read: the next start looks again"
         try:
             if error == DAMAGED and not tombstones.trouble:
-                uuids = _begun_anew(name, files, tombstones, places, now)
-                kept = f"it is kept as {name}.json{ASIDE}"
+                file, uuids = _begun_anew(name, files, tombstones, places, now)
+                kept = "it was put aside"
+                hint = f"ask again for what it was about (vcond forget), then delete {file}, and no other file"
         except OSError as why:
             kept = f"it cannot be put aside: {why.strerror}"
         log.error(
-            "a request to forget cannot be read; what can be read of it is forgotten again", file=str(files.path(name)), error=error,
-            kept=kept, names=len(uuids), hint="ask again for what it was about (vcond forget), then delete the file",
+            "a request to forget cannot be read; what can be read of it is forgotten again", file=str(file), error=error,
+            kept=kept, names=len(uuids), hint=hint,
         )  # fmt: skip
 
 
 def _begun_anew(
     name: str, files: RecordFiles[Forgetting], tombstones: Tombstones, places: Sequence[str], now: int
-) -> list[str]:
-    """The names that are forgotten again. A hold on any of them keeps all, for nothing tells which belong together. Raises OSError."""
-    body = files.put_aside(name)
+) -> tuple[Path, list[str]]:
+    """Where it was put, and the names that are forgotten again. A hold on any of them keeps all, for nothing tells which belong together. Raises OSError."""
+    aside, body = files.put_aside(name)
     found = dict.fromkeys(one.decode() for one in _UUID.findall(body))
     uuids = [uuid for uuid in found if of_call(uuid) in tombstones] if is_uuid(name) else []
     if uuids:
@@ -55,4 +58,4 @@ def _begun_anew(
         files.put(name, Forgetting(name, now, [Named(uuids[0], uuids)], steps))
     else:
         files.remove(name)
-    return uuids
+    return aside, uuids

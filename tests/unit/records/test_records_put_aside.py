@@ -58,12 +58,15 @@ async def test_a_damaged_request_to_forget_is_put_aside_and_what_can_be_read_of_
     half = half[: half.index(uuid.encode()) + 40] + other.encode()  # of the other one no tombstone tells
     path.write_bytes(half)
     async with edge(made) as it:
-        assert capsys.readouterr().out.count("a request to forget cannot be read") == 1
+        aside = path.with_name(f"{path.name}.damaged")
+        said = capsys.readouterr().out
+        assert said.count("a request to forget cannot be read") == 1
+        assert f"then delete {aside}, and no other file" in said
+        assert f"file={aside}" in said, "the file of that name is the good one now"
         row = await it.write("forget", call=uuid)
         assert (row["receipt"], row["state"]) == (path.stem, "complete")
         assert not (tmp_path / "folder" / f"{uuid}.vcon.json").exists()
         assert (tmp_path / "folder" / f"{other}.vcon.json").exists()
-        aside = path.with_name(f"{path.name}.damaged")
         assert (aside.read_bytes(), path.exists()) == (half, False)
         assert await problems(it) == ["forgetting"]
         assert str(aside) in told(tmp_path)["forgetting"][1]
@@ -89,13 +92,27 @@ async def test_one_of_which_nothing_can_be_read_keeps_nothing_from_starting(tmp_
     }  # fmt: skip
 
 
+async def test_what_was_put_aside_before_is_not_lost_when_the_same_request_is_damaged_again(tmp_path: Path):
+    folder = records(tmp_path) / "forgetting"
+    folder.mkdir(parents=True)
+    for body in (b"first", b"second", b"second"):
+        (folder / f"{RECEIPT}.json").write_bytes(body)
+        async with edge(config(tmp_path)):
+            pass
+    assert {path.read_bytes() for path in folder.iterdir()} == {b"first", b"second"}
+    assert len(list(folder.iterdir())) == 2
+
+
 async def test_one_that_cannot_be_read_now_stays_where_it_is(tmp_path: Path, capsys):
     path = records(tmp_path) / "forgetting" / f"{RECEIPT}.json"
     path.mkdir(parents=True)
     async with edge(config(tmp_path)) as it:
         assert await problems(it) == [f"forgetting {RECEIPT}"]
     assert path.is_dir()
-    assert "it stays as it is: the next start looks again" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "it stays as it is" in said
+    assert "the next start looks again" in said
+    assert "delete" not in said
 
 
 async def test_a_damaged_hold_holds_until_it_is_released_and_is_named(tmp_path: Path, capsys):

@@ -117,7 +117,7 @@ class Holds:
             hold = Hold(call, reason.strip(), before.since if before and before.since else now, until)
             self._write(hold)
             self._all = {**self._all, call: hold}
-            self._over.pop(call, None)
+            self._begin_anew(call)
             return hold
 
     def spread(self, hold: Hold, call: str) -> None:
@@ -132,6 +132,7 @@ class Holds:
             reason = f"{own.reason}; {hold.reason}"[:LONGEST_REASON] if own else hold.reason
             made = Hold(call, reason, own.since if own else self._now(), hold.until)
             self._all = {**self._all, call: made}
+            self._begin_anew(call)  # the day in which the one before was over is not of this one
             self._write(made)
 
     def release(self, call: str) -> Hold | None:
@@ -145,8 +146,13 @@ class Holds:
             except OSError as why:
                 raise StorageError(f"cannot release the legal hold: {why.strerror}; it is still in force") from None
             self._all = {name: one for name, one in self._all.items() if name != call}
-            self._over.pop(call, None)
+            self._begin_anew(call)
             return found
+
+    def _begin_anew(self, call: str) -> None:
+        """No hold on it was over yet."""
+        self._over.pop(call, None)
+        self._ended.discard(call)
 
     def _write(self, hold: Hold) -> None:
         try:
@@ -156,8 +162,7 @@ class Holds:
 
     def _in_force(self, hold: Hold) -> bool:
         if not hold.until or self._now() < hold.until:
-            self._over.pop(hold.call, None)
-            self._ended.discard(hold.call)
+            self._begin_anew(hold.call)
             return True
         if self._steady is None:
             return True

@@ -242,6 +242,23 @@ def test_a_hold_that_a_merge_brings_never_shortens_one_that_is_there(tmp_path: P
     assert holds(tmp_path).on(B) == made.on(B)
 
 
+def test_a_hold_that_a_merge_brings_has_a_day_of_its_own(tmp_path: Path):
+    Time.now, Time.steady = 1_000 * SECOND, 0
+    made = holds(tmp_path)
+    made.put(A, "case 7", until=2_000 * SECOND)
+    made.put(B, "case 8", until=1_500 * SECOND)
+    Time.now, Time.steady = 1_600 * SECOND, SURE
+    assert made.on(B) is not None  # its day begins
+    Time.now, Time.steady = 2_000 * SECOND, 2 * SURE
+    assert (made.on(A) is not None, made.on(B)) == (True, None)
+    made.spread(made.all()[0], B)
+    assert made.on(B) is not None, "it ended at once, by the day of the one before"
+    Time.steady += SURE - 1
+    assert set(made.calls()) == {A, B}
+    Time.steady += 1
+    assert made.on(A) is None
+
+
 async def test_a_merge_on_a_full_disk_holds_nevertheless_and_says_so(tmp_path: Path, monkeypatch, capsys):
     async with edge(config(tmp_path)) as it:
         held, other = it.call("a"), it.call("b")

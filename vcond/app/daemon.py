@@ -130,6 +130,7 @@ class Daemon:
                     background.append(tasks.create_task(parts.traces.run(), name="traces"))
                 background.append(tasks.create_task(parts.forgetter.run(), name="forget"))
                 background.append(tasks.create_task(parts.retention.run(), name="retention"))
+                background.append(tasks.create_task(parts.holding.run(), name="holds"))
                 supervisor.start(adapters)
                 background.append(tasks.create_task(self._look_after(supervisor), name="old journals"))
                 with lifecycle.signals():

@@ -15,11 +15,11 @@ from pathlib import Path
 import structlog
 
 from vcond.app import encryption, forgetting, plugins, remembered, retention
+from vcond.app.holding import Holding
 from vcond.app.matching import matches_of, unmatched
 from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
-from vcond.call.events import MergedInto
 from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
@@ -29,7 +29,7 @@ from vcond.capture.registry import CallRegistry
 from vcond.capture.rules import Rules
 from vcond.config import Loaded, naming_files
 from vcond.delivery import FormedSink, Outbox
-from vcond.journal import CallJournal, Store
+from vcond.journal import Store
 from vcond.publish.builder import check_record
 from vcond.publish.finisher import Finisher
 from vcond.publish.revisions import Revision
@@ -37,7 +37,6 @@ from vcond.publish.squeezer import Squeezer
 from vcond.publish.telling import Findings
 from vcond.publish.traces import Traces
 from vcond.records.heads import Sign
-from vcond.records.holds import Hold
 from vcond.records.ledger_made import made_of
 from vcond.records.ledger_service import Records
 from vcond.records.subjects_key import index_key
@@ -89,9 +88,6 @@ class Parts:
         self.damaged = partial(remembered.look, self.config)
         self.holds = remembered.holds(self.config, clock.now)
         matched = matches_of(self.config.sinks)
-        self._held_back: set[str] = set()
-        """Calls whose journals nobody needs any more, and a hold keeps."""
-        self._holding: set[asyncio.Future[None]] = set()
         self.forms = MadeForms(state_dir / "forms", sinks, files)
         self.outbox = Outbox(
             state_dir / "outbox",
@@ -114,6 +110,8 @@ class Parts:
             sign = plugins.signs(self.config.seal, clock.now)
         self.records = self._records(state_dir, sinks, sign)
         self.store = Store(state_dir / "journal", files=files)
+        self.holding = Holding(self.holds, self.store)
+        self.merged, self.released = self.holding.merged, self.holding.released
         hints = plugins.hints_by_section(self.config.adapters)
         self.finisher = Finisher(
             self.config.record,
@@ -126,7 +124,7 @@ class Parts:
             quarantine=state_dir / "quarantine",
             now=clock.now,
             bus=self.bus,
-            forget=self._journal_over,
+            forget=self.holding.journal_over,
             clean=self.forms.clean,
             files=files,
             findings=Findings(hints, self.traces),
@@ -181,17 +179,12 @@ class Parts:
         self.squeezer.close()
         self.forms.close()
         await self.forgetter.close()
+        await self.holding.look()
         await self.outbox.close()
         await self.records.close()
         await self.store.close()
         if self.keys is not None:
             self.keys.close()
-
-    def released(self, call: str) -> None:
-        """A call is held no more: its journal goes if it was only held."""
-        if call in self._held_back:
-            self._held_back.discard(call)
-            self.store.remove(call)
 
     def _forgotten(self, uuid: str) -> bool:
         """Whether a call or vCon was forgotten."""
@@ -200,39 +193,6 @@ class Parts:
     async def forget(self, call: str) -> None:
         """A whole conversation, for good. Raises HeldError, StorageError."""
         await self.status.forgetting.forget([await self.conversations.of(call)])
-
-    def _journal_over(self, call: str) -> None:
-        """Nobody needs a journal any more; that of a call on hold stays."""
-        if self.holds.on(call) is None:
-            self.store.remove(call)
-        else:
-            self._held_back.add(call)
-
-    def merged(self, journal: CallJournal, into: str = "") -> None:
-        """A call is part of another, and so is the hold on it, which keeps its own journal too.
-
-        ``into``: which one, where its journal does not tell.
-        """
-        hold = self.holds.on(journal.uuid)
-        if hold is None:
-            journal.remove()
-            return
-        self._held_back.add(journal.uuid)  # it goes when the hold is released
-        told = next((one.call for one in reversed(journal.events) if isinstance(one, MergedInto)), into)
-        journal.close()
-        if told:
-            holding = asyncio.get_running_loop().run_in_executor(None, self._hold_too, hold, told)
-            self._holding.add(holding)
-            holding.add_done_callback(self._holding.discard)
-
-    def _hold_too(self, hold: Hold, call: str) -> None:
-        try:
-            self.holds.spread(hold, call)
-        except StorageError as why:
-            logger.error(  # noqa: TRY400 - it says it all
-                "a call that took in a held one is held until the next start only, which tries again", call=call,
-                error=str(why), hint="free space on the disk of the records",
-            )  # fmt: skip
 
     def _records(self, state_dir: Path, sinks: Sequence[FormedSink], sign: Sign | None) -> Records:
         return Records(

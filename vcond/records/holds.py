@@ -3,7 +3,8 @@
 A hold is on a whole call: its journal, its vCons here, its recordings outside, what sinks have of it. Retention and forgetting
 ask ``on``; the outbox and the journals are told which calls are held, where something would go by itself.
 
-A clock that is wrong ends no hold: vcond must have seen one to be over for a day in which it ran. A restart begins the day anew.
+A clock that is wrong ends no hold: vcond must have seen one to be over for a day in which it ran, of which each run notes its part. The time between
+two runs counts nothing, and where the clock of the next one does not fit to it the day begins anew, as it does when a hold is seen not to be over.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ LONGEST_REASON: Final = 1_000
 """Characters."""
 SURE: Final = 86_400 * SECOND
 """So long a hold must have been over before it ends."""
+LONGEST_REST: Final = 7 * SURE
+"""So long vcond may have been stopped, by the clock: after more than that, or after less than nothing, the day begins anew."""
 
 
 class HeldError(OperatorError):
@@ -44,6 +47,10 @@ class Hold(msgspec.Struct, frozen=True):
     """Nanoseconds since the epoch; 0 = its record cannot be read."""
     until: int = 0
     """0 = until it is released."""
+    over: Annotated[int, Meta(ge=0)] = 0
+    """For how long earlier looks saw it over, nanoseconds of a clock that never steps."""
+    seen: int = 0
+    """When that was noted, by the clock that may step."""
 
     def __str__(self) -> str:
         """For an operator; the reason is theirs to look up."""
@@ -66,6 +73,8 @@ class Holds:
         self._lock = Lock()
         self._over: dict[str, int] = {}
         """Since when, by the steady clock, a hold has been over each time that it was looked at."""
+        self._before: dict[str, int] = {}
+        """For how long it had been before that, without a look at which it was not; read before ``_over``."""
         self._ended: set[str] = set()
         """Those that ended so, and were told of."""
         try:
@@ -79,7 +88,10 @@ class Holds:
                     "the record of a legal hold cannot be read: the call is held until it is released", call=call,
                     file=str(files.path(call)), error=error, hint="restore the file and restart, or hold it again (vcond legal-hold)",
                 )  # fmt: skip
-        self.calls()  # a day begins for those that are over
+        for call, one in self._all.items() if steady is not None else ():
+            if one.over and 0 <= now() - one.seen <= LONGEST_REST:
+                self._before[call] = one.over
+        self.calls()  # a day begins, or goes on, for those that are over
 
     def all(self) -> list[Hold]:
         """Those in force, and those that have ended by themselves and were not released; the oldest first."""
@@ -135,6 +147,18 @@ class Holds:
             self._begin_anew(call)  # the day in which the one before was over is not of this one
             self._write(made)
 
+    def note(self) -> None:
+        """Keep for the next run how long holds have been seen over; durable when it returns. Blocks.
+
+        Raises StorageError: the next one tries again.
+        """
+        if (steady := self._steady) is None:
+            return
+        for call in list(self._all):
+            with self._lock:
+                if (hold := self._all.get(call)) is not None:
+                    self._note(hold, steady())
+
     def release(self, call: str) -> Hold | None:
         """Durable when it returns; the hold that was. Blocks. Raises StorageError: it is still in force then."""
         with self._lock:
@@ -152,7 +176,20 @@ class Holds:
     def _begin_anew(self, call: str) -> None:
         """No hold on it was over yet."""
         self._over.pop(call, None)
+        self._before.pop(call, None)
         self._ended.discard(call)
+
+    def _note(self, hold: Hold, steady: int) -> None:
+        """Of one, what changed."""
+        held, since, now = self._in_force(hold), self._over.get(hold.call), self._now()
+        over = 0 if since is None else min(self._before.get(hold.call, 0) + steady - since, SURE)
+        if over == hold.over and (not over or (not held and now - hold.seen < SURE)):
+            return
+        made = msgspec.structs.replace(hold, over=over, seen=now)
+        self._write(made)
+        if since is not None:  # whoever asks between the two counts too little
+            self._over[hold.call], self._before[hold.call] = steady, over
+        self._all = {**self._all, hold.call: made}
 
     def _write(self, hold: Hold) -> None:
         try:
@@ -166,17 +203,20 @@ class Holds:
             return True
         if self._steady is None:
             return True
-        steady = self._steady()
+        before, steady = self._before.get(hold.call, 0), self._steady()
         since = self._over.get(hold.call)
         if since is None:
             since = self._over[hold.call] = steady
-            log.warning(
-                "a legal hold is over by the clock: it ends when it has been for a day in which vcond runs", call=hold.call,
-                until=rfc3339(Instant(hold.until)), hint="if the clock is wrong, mend it before; to end the hold now: vcond legal-hold CALL --release",
-            )  # fmt: skip
-        if steady - since < SURE:
+            if before < SURE:
+                log.warning(
+                    "a legal hold is over by the clock: it ends when it has been for a day in which vcond runs", call=hold.call,
+                    until=rfc3339(Instant(hold.until)), hours_left=round((SURE - before) / SECOND / 3600, 1),
+                    hint="if the clock is wrong, mend it before; to end the hold now: vcond legal-hold CALL --release",
+                )  # fmt: skip
+        if before + steady - since < SURE:
             return True
         if hold.call not in self._ended:
             self._ended.add(hold.call)
-            log.warning("a legal hold ended: retention and forgetting apply again", call=hold.call)
+            if before < SURE:
+                log.warning("a legal hold ended: retention and forgetting apply again", call=hold.call)
         return False

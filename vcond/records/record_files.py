@@ -52,10 +52,8 @@ class RecordFiles(Generic[T]):
         """
         path = self.path(name)
         body = self._files.read(path, LARGEST)
-        for again in range(MOST_ASIDE):
-            aside = path.with_name(f"{path.name}{f'.{again}' if again else ''}{ASIDE}")
-            if not aside.exists() or self._files.read(aside, LARGEST) == body:
-                break
+        names = [path.with_name(f"{path.name}{f'.{again}' if again else ''}{ASIDE}") for again in range(MOST_ASIDE)]
+        aside = next((one for one in names if not one.exists() or self._files.read(one, LARGEST) == body), names[-1])
         self._files.publish(aside, body)
         return aside, body
 

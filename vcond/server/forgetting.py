@@ -102,7 +102,9 @@ class ForgettingAnswers:
     async def _forget(self, query: dict[str, str]) -> Any:
         """A call that is being forgotten already is tried again at once. Raises ValueError for what would be less than a whole call."""
         if more := sorted(query.keys() - {"call"}):
-            raise ValueError(f"forget is of whole calls, and takes no {', '.join(more)}; of one party: forget-party; nothing was changed")
+            raise ValueError(
+                f"forget is of whole calls, and takes no {', '.join(more)}; of one party: forget-party; nothing was changed"
+            )
         wanted = query.get("call", "")
         if names_somebody(wanted):
             return row(await self.forget(await self._with(wanted)))
@@ -156,7 +158,9 @@ class ForgettingAnswers:
 
     async def _forget_party(self, query: dict[str, str]) -> Any:
         if not (party := query.get("party", "")).strip():
-            raise ValueError("party: name one, by its place (0, 1) or as tel:NUMBER, sip:, mailto:; nothing was changed")
+            raise ValueError(
+                "party: name one, by its place (0, 1) or as tel:NUMBER, sip:, mailto:; nothing was changed"
+            )
         return row(await self._one_party(query.get("call", ""), party))
 
     async def _with(self, identifier: str) -> list[Conversation]:

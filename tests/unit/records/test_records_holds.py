@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from records_kit import config, edge
 
@@ -48,7 +49,7 @@ def test_a_hold_is_there_after_a_restart_until_it_is_released_or_ends(tmp_path: 
     again.check(B)
     assert again.release(A) is not None
     assert again.release(A) is None
-    assert holds(tmp_path).calls() == [B], "a restart begins the day anew"
+    assert holds(tmp_path).calls() == [B], "nothing was noted of the day"
 
 
 def test_a_clock_that_jumps_ahead_ends_no_hold_and_is_told_once(tmp_path: Path, capsys):
@@ -68,12 +69,121 @@ def test_a_clock_that_jumps_ahead_ends_no_hold_and_is_told_once(tmp_path: Path, 
     again = holds(tmp_path)
     assert (made.calls(), again.calls()) == ([A], [A])
     Time.steady += 1
-    assert (made.calls(), again.calls()) == ([], [A]), "a restart begins the day anew"
+    assert (made.calls(), again.calls()) == ([], [A]), "nothing was noted of the day"
     assert made.on(A) is None
     assert capsys.readouterr().out.count("a legal hold ended") == 1
     looked_at = Holds(RecordFiles(tmp_path / "holds", Hold, WholeFiles(Files()), ours=False), lambda: Time.now)
     assert looked_at.calls() == [A]
     assert capsys.readouterr().out == ""
+
+
+def over(tmp_path: Path, hours: float, *, stopped: float = 0.0) -> bool:
+    """Of a run of so many hours, after so many in which vcond was stopped: whether A is held at its end, which is noted."""
+    Time.now += round(stopped * 3600 * SECOND)
+    Time.steady = 0  # of a machine that was started anew
+    made = holds(tmp_path)
+    made.calls()
+    Time.now, Time.steady = Time.now + round(hours * 3600 * SECOND), round(hours * 3600 * SECOND)
+    made.note()
+    return bool(made.calls())
+
+
+def test_a_hold_ends_though_vcond_is_restarted_every_few_hours(tmp_path: Path, capsys):
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)
+    Time.now = 2_000 * SECOND
+    assert [over(tmp_path, 8, stopped=16) for _ in range(3)] == [True, True, False]
+    assert capsys.readouterr().out.count("a legal hold ended") == 1
+    assert not over(tmp_path, 0, stopped=100), "it has ended"
+    assert not over(tmp_path, 24 * 30)
+    assert not over(tmp_path, 0, stopped=24 * 6), "that it has is noted again and again"
+    assert "legal hold" not in capsys.readouterr().out
+
+
+def test_the_time_in_which_nobody_looked_counts_nothing(tmp_path: Path):
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)
+    Time.now = 2_000 * SECOND
+    assert [over(tmp_path, 1, stopped=100) for _ in range(23)] == [True] * 23
+    assert not over(tmp_path, 1)
+
+
+@pytest.mark.parametrize("jump", [-1.0, 24 * 7 + 1.0])
+def test_a_clock_that_was_set_between_two_runs_begins_the_day_anew(tmp_path: Path, jump: float):
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)
+    Time.now = 10_000 * SECOND
+    assert over(tmp_path, 23)
+    assert over(tmp_path, 23, stopped=jump)
+    assert not over(tmp_path, 1)
+
+
+def test_a_look_at_which_it_is_not_over_begins_the_day_anew_also_for_the_next_run(tmp_path: Path):
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)
+    Time.now = 900_000 * SECOND  # a clock that is wrong
+    assert over(tmp_path, 23)
+    Time.now, Time.steady = 900_000 * SECOND + 23 * 3600 * SECOND, 0
+    made = holds(tmp_path)
+    wrong, Time.now = Time.now, 1_500 * SECOND
+    assert made.calls() == [A], "somebody mended it"
+    Time.now, Time.steady = wrong, 3600 * SECOND
+    assert made.calls() == [A], "and it is wrong again, before anything was noted"
+    made.note()
+    Time.now += 3600 * SECOND
+    assert over(tmp_path, 23)
+    assert not over(tmp_path, 1)
+
+
+def test_the_version_before_reads_a_hold_of_which_a_part_of_the_day_was_seen(tmp_path: Path):
+    class Before(msgspec.Struct, frozen=True):
+        """As it had them."""
+
+        call: str
+        reason: str
+        since: int
+        until: int = 0
+
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)
+    Time.now = 2_000 * SECOND
+    assert over(tmp_path, 8)
+    kept, damaged = RecordFiles(tmp_path / "holds", Before, WholeFiles(Files())).read()
+    assert (kept, damaged) == ({A: Before(A, "case 7", 1_000 * SECOND, 2_000 * SECOND)}, {})
+    RecordFiles(tmp_path / "holds", Before, WholeFiles(Files())).put(A, kept[A])
+    assert holds(tmp_path).on(A).over == 0
+
+
+async def test_what_a_hold_kept_goes_when_it_ends_while_vcond_runs(tmp_path: Path, monkeypatch, capsys):
+    async with edge(config(tmp_path)) as it:
+        uuid, ended = "", False
+        call = it.call()
+        await it.write("hold", call=call.uuid, reason="case 7")
+        call.end(at=it.parts.clock.now(), cause=Cause(q850=16))
+        await it.until(lambda: it.stage(call.uuid, "kept"))
+        uuid, journal = call.uuid, tmp_path / "state/journal" / call.uuid
+        monkeypatch.setattr(it.parts.holds, "_in_force", lambda _: not ended)
+
+        async def is_kept_back() -> bool:
+            return uuid in it.parts.holding._held_back
+
+        await it.until(is_kept_back)
+        await it.parts.holding.look()
+        assert journal.exists()
+        ended = True
+
+        def full(*_: object) -> None:
+            raise StorageError("cannot store the legal hold: No space left on device")
+
+        monkeypatch.setattr(it.parts.holds, "note", full)
+        for _ in range(2):
+            await it.parts.holding.look()
+        assert capsys.readouterr().out.count("cannot note how long legal holds have been over") == 1
+
+        async def gone() -> bool:
+            return not journal.exists()
+
+        await it.until(gone)
 
 
 def test_one_whose_record_cannot_be_read_says_no_moment_and_has_one_when_it_is_put_again(tmp_path: Path):
@@ -276,7 +386,7 @@ async def test_a_merge_on_a_full_disk_holds_nevertheless_and_says_so(tmp_path: P
         await it.until(is_held)
 
         async def is_said() -> bool:
-            return not it.parts._holding
+            return not it.parts.holding._spreading
 
         await it.until(is_said)
         assert "is held until the next start only" in capsys.readouterr().out

@@ -19,6 +19,7 @@ import structlog
 from vcond.base.errors import ConfigError, OperatorError
 from vcond.config import KeysConfig
 from vcond.sdk.contract import Finding
+from vcond.storage.columns import Columns
 from vcond.storage.encrypted_files import AREAS, EncryptedFiles
 from vcond.storage.files import Files
 from vcond.storage.key_store import FILE, INDEX, KeyStore, master_key
@@ -29,7 +30,7 @@ log = structlog.get_logger()
 SWEEP: Final = 3600.0
 """Seconds between two looks for keys without files; a key goes when it had none at two of them."""
 PLAIN: Final = (
-    "vcond.db and records.db (ids, times, receivers' answers, people as hashes; no words and no audio), recordings in record.media_dir, what sinks of type folder "
+    "vcond.db and records.db but for receivers' answers (ids, times, people as hashes; no words and no audio), recordings in record.media_dir, what sinks of type folder "
     "and FreeSWITCH write, and what was there before"
 )
 """What is not encrypted, in the operator's words."""
@@ -77,6 +78,11 @@ def check_seen(store: KeyStore | None, state_dir: Path) -> None:
 def disk(config: KeysConfig, store: KeyStore | None, state_dir: Path) -> Files:
     """On which all that is kept of calls is kept."""
     return Files() if store is None else EncryptedFiles(Files(), store, state_dir, encrypt=config.encrypt)
+
+
+def columns(config: KeysConfig, store: KeyStore | None) -> Columns:
+    """How texts in databases are kept."""
+    return Columns(store, encrypt=config.encrypt)
 
 
 @dataclass(frozen=True)

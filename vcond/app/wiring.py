@@ -102,6 +102,7 @@ class Parts:
             held=self.holds.calls,
             forgotten=self._forgotten,
             matched=matched,
+            columns=encryption.columns(self.config.keys, self.keys),
         )
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None

@@ -20,6 +20,7 @@ from vcond.records.heads import Heads
 from vcond.records.ledger import Ledger
 from vcond.records.subjects import SubjectIndex
 from vcond.records.subjects_key import read_index_key
+from vcond.storage.columns import Columns
 from vcond.storage.files import Files
 
 
@@ -33,6 +34,7 @@ class Opened:
     index: SubjectIndex
     files: Files
     """On which what is kept of calls is read."""
+    columns: Columns
     found: bool
     """Whether there is an index key: without one nobody is in the index yet."""
 
@@ -48,7 +50,9 @@ class Opened:
         if not path.exists():
             return None
         with storage_errors("open the outbox's database"):
-            return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self.columns.install(db)
+        return db
 
 
 @contextmanager
@@ -65,7 +69,8 @@ def records(config: Path) -> Iterator[Opened]:
         try:
             index = SubjectIndex(db, key or bytes(32), region=loaded.records.region, domain=loaded.record.sip_domain)
             files = encryption.disk(loaded.keys, keys, state_dir)
-            yield Opened(loaded, db, Ledger(db, index), index, files, key is not None)
+            columns = encryption.columns(loaded.keys, keys)
+            yield Opened(loaded, db, Ledger(db, index), index, files, columns, key is not None)
         finally:
             db.close()
     finally:

@@ -84,8 +84,8 @@ def _entry(db: sqlite3.Connection, row: tuple[Any, ...], sinks: Sequence[str], s
 
 def _deliveries(db: sqlite3.Connection, seq: int, sinks: Sequence[str], sending: SendingNow) -> tuple[Delivery, ...]:
     rows = db.execute(
-        "SELECT sink, state, attempts, next_at, last_at, status, reason, s.answer, target, coalesce(c.answer, 'unknown') "
-        "FROM delivery_states s LEFT JOIN delivery_confirmations c USING (sink, seq) WHERE seq = ? ORDER BY sink",
+        "SELECT sink, state, attempts, next_at, last_at, status, reason, opened(uuid, 'answer', s.answer), target, coalesce(c.answer, 'unknown') "
+        "FROM delivery_states s JOIN delivery_vcons USING (seq) LEFT JOIN delivery_confirmations c USING (sink, seq) WHERE seq = ? ORDER BY sink",
         (seq,),
     )
     return tuple(

@@ -12,6 +12,7 @@ import structlog
 
 from vcond.base.errors import StorageError
 from vcond.delivery import facts
+from vcond.storage.columns import Columns
 
 log = structlog.get_logger()
 
@@ -66,22 +67,23 @@ CREATE TABLE IF NOT EXISTS delivery_confirmations (
 """What a database of an earlier version lacks, and that version does not mind."""
 
 
-def open_database(path: Path, now: int) -> sqlite3.Connection:
-    """A connection in autocommit, to be used by the calling thread only.
+def open_database(path: Path, now: int, columns: Columns | None = None) -> sqlite3.Connection:
+    """A connection in autocommit, to be used by the calling thread only. ``columns``: how texts are encrypted in it.
 
     A file that is damaged is renamed to ``<name>.broken-<now>`` with its WAL, and a new one begun: other rooms must
     not have it open yet. Raises StorageError.
     """
     with storage_errors("open the database"):
         _touch(path)
+        columns = columns or Columns()
         try:
-            return _connect(path)
+            return _connect(path, columns)
         except sqlite3.DatabaseError as why:
             if not is_damage(why):
                 raise
             _set_aside(path, now)
             _touch(path)
-            return _connect(path)
+            return _connect(path, columns)
 
 
 @contextmanager
@@ -123,9 +125,10 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, columns: Columns) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
+        columns.install(db)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only given back

@@ -75,7 +75,12 @@ def prepare(db: sqlite3.Connection) -> None:
 
 def waiting(db: sqlite3.Connection, limit: int) -> list[Fact]:
     """Those that were not dropped yet, in the order in which they were recorded."""
-    return [Fact(*row) for row in db.execute("SELECT * FROM delivery_facts ORDER BY n LIMIT ?", (limit,))]
+    found = db.execute(
+        "SELECT n, id, kind, at, uuid, sha512, bytes, sink, status, target, opened(uuid, 'answer', answer), sent "
+        "FROM delivery_facts ORDER BY n LIMIT ?",
+        (limit,),
+    )
+    return [Fact(*row) for row in found]
 
 
 def drop(db: sqlite3.Connection, upto: int) -> None:

@@ -28,6 +28,7 @@ from vcond.delivery.sink_worker import Shared, SinkWorker
 from vcond.delivery.store import OutboxStore
 from vcond.delivery.store_thread import StoreThread
 from vcond.sdk.sink import Confirming, Sink
+from vcond.storage.columns import Columns
 from vcond.storage.files import Files
 
 T = TypeVar("T")
@@ -54,21 +55,21 @@ class Outbox:
         held: Callable[[], Sequence[str]] = tuple,
         forgotten: Callable[[str], bool] = lambda _: False,
         matched: Collection[str] = (),
+        columns: Columns | None = None,
     ) -> None:
         """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
 
         While ``disk_low``, or while nothing new can be stored, what every sink has is not kept: it goes, the oldest first,
         but what is of calls that are ``held``. What was ``forgotten`` is not taken, and goes if an old backup brings it back.
-        ``matched``: the sinks that are not for every call.
+        ``matched``: the sinks that are not for every call. ``columns``: how the database has receivers' answers.
         Raises ConfigError without sinks, or with two of one name.
         """
         names = [sink.name for sink in sinks]
-        if not names:
-            raise ConfigError("no sink is configured: vCons cannot be delivered", "sinks")
-        if len(set(names)) < len(names):
-            raise ConfigError("two sinks have the same name", "sinks")
+        if not names or len(set(names)) < len(names):
+            why = "two sinks have the same name" if names else "no sink is configured: vCons cannot be delivered"
+            raise ConfigError(why, "sinks")
         self.root, self._clock, self._config = root, clock, config or OutboxConfig()
-        made = partial(OutboxStore, root, database, names, files=files, held=held)
+        made = partial(OutboxStore, root, database, names, files=files, held=held, columns=columns)
         self._make = partial(made, forgotten=forgotten, matched=matched)
         self._thread = StoreThread()
         self._call, self.opened = self._thread.call, self._thread.opened

@@ -297,7 +297,7 @@ def record(db: sqlite3.Connection, sink: str, seq: int, outcome: Outcome) -> Non
     """How a try ended. What was delivered stays delivered; who had it once stays written."""
     db.execute(
         "UPDATE delivery_states SET state = ?, attempts = attempts + 1, next_at = ?, last_at = ?, status = ?, "
-        "reason = ?, answer = ?, target = coalesce(nullif(?, ''), target), sent = coalesce(nullif(?, ''), sent) WHERE sink = ? AND seq = ? AND state != 'delivered'",
+        "reason = ?, answer = sealed((SELECT uuid FROM delivery_vcons v WHERE v.seq = delivery_states.seq), 'answer', ?), target = coalesce(nullif(?, ''), target), sent = coalesce(nullif(?, ''), sent) WHERE sink = ? AND seq = ? AND state != 'delivered'",
         (
             outcome.state,
             outcome.next_at,

@@ -26,6 +26,7 @@ from vcond.delivery.model import ConflictError, Entry, ForgottenError
 from vcond.delivery.outbox_files import OutboxFiles, check_body
 from vcond.delivery.reconcile import reconcile, say_lost
 from vcond.delivery.reserve import Reserve
+from vcond.storage.columns import Columns
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
@@ -43,8 +44,9 @@ class OutboxStore:
         self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int,
         files: Files | None = None, held: Callable[[], Sequence[str]] = tuple,
         forgotten: Callable[[str], bool] = lambda _: False, matched: Collection[str] = (),
+        columns: Columns | None = None,
     ) -> None:  # fmt: skip
-        """``now``, ``latest`` in nanoseconds: nothing waits beyond ``latest``. vCons of calls that are ``held`` stay, ``forgotten`` ones go.
+        """``now``, ``latest`` in nanoseconds: nothing waits beyond ``latest``. ``columns``: how texts in rows are encrypted. vCons of calls that are ``held`` stay, ``forgotten`` ones go.
 
         The sinks ``matched`` are not for every call: of a vCon that was here before them they get nothing by themselves.
         """
@@ -56,7 +58,7 @@ class OutboxStore:
         with storage_errors("open the outbox"):
             self._files.open()
             self._whole.make_folder(database.parent)
-        self._db = _open(database, now, self._reserve)
+        self._db = _open(partial(open_database, database, now, columns), self._reserve)
         try:
             with storage_errors("check the outbox"):
                 erasing.erase_forgotten(self._db, self._files, self._change, forgotten, set(held()))
@@ -234,14 +236,14 @@ class OutboxStore:
             return change()
 
 
-def _open(database: Path, now: int, reserve: Reserve) -> sqlite3.Connection:
+def _open(opened: Callable[[], sqlite3.Connection], reserve: Reserve) -> sqlite3.Connection:
     """SQLite needs a little room even to read."""
     try:
-        return open_database(database, now)
+        return opened()
     except StorageError:
         if not reserve.release():
             raise
-        return open_database(database, now)
+        return opened()
 
 
 def _conflict(uuid: str, aside: Path) -> NoReturn:

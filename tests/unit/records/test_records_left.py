@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import os
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
 from records_kit import FRAME, TEL, config, edge
 
 from vcond.call import events as ev
@@ -77,6 +80,34 @@ async def spoken(it, key: str) -> str:
     return str(call.uuid)
 
 
+@asynccontextmanager
+async def repeating() -> AsyncIterator[str]:
+    """A receiver whose answers repeat what it was sent; the address of a vCon there."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method in {"DELETE", "HEAD"}:
+            return web.Response(status=404 if request.method == "HEAD" else 204)
+        assert WORDS.encode() in await request.read()
+        return web.Response(text=f"stored: {TEL} said: {WORDS}")
+
+    app = web.Application(client_max_size=1 << 24)
+    app.router.add_route("*", "/{uuid}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/{{uuid}}"
+    finally:
+        await runner.cleanup()
+
+
+def kept(tmp_path: Path) -> dict[Path, bytes]:
+    """All files that vcond has, as they are."""
+    folders = [tmp_path / "state", tmp_path / "keys"]
+    return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
 def test_the_search_finds_what_it_is_for():
     assert found_in(b"x" + WORDS.encode())
     assert found_in(base64.b64encode(b"x" + TEL.encode() + b"yy"))
@@ -88,16 +119,24 @@ def test_the_search_finds_what_it_is_for():
 async def test_what_is_left_of_a_call_is_what_the_page_says(tmp_path: Path, written, encrypted: bool):
     keys = {"keys": {"master": base64.b64encode(bytes(32)).decode()}} if encrypted else {}
     (tmp_path / "keys").mkdir()
-    async with edge(config(tmp_path, record={"media_dir": str(tmp_path / "media")}, **keys)) as it:
+    folder = {"type": "folder", "name": "folder", "path": str(tmp_path / "folder")}
+    async with repeating() as url, edge(
+        config(tmp_path, record={"media_dir": str(tmp_path / "media")}, **keys,
+               sinks=[folder, {"type": "http_put", "name": "echo", "url": url}])
+    ) as it:  # fmt: skip
         call, other = await spoken(it, "a"), await spoken(it, "b")
-        folders = [tmp_path / "state", tmp_path / "keys"]
-        before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+        assert WORDS in (await it.entry(call)).sinks[0].answer
+        before = kept(tmp_path)
         assert any(found_in(body) for body in before.values()) is not encrypted
-        assert not any(found_in(body) for path, body in before.items() if path.name.startswith("vcond.db"))
+        databases = {path.name: found_in(body) for path, body in before.items() if ".db" in path.name}
+        assert {"vcond.db", "vcond.db-wal", "records.db", "records.db-wal"} <= databases.keys()
+        assert {path.name for path, body in before.items() if body.startswith(b"SQLite")} == {"vcond.db", "records.db"}
+        assert databases["vcond.db-wal"] is not encrypted, "answers of receivers are all that databases have"
+        assert not any(found for name, found in databases.items() if encrypted or name.startswith("records"))
         assert found_in((tmp_path / "folder" / f"{call}.vcon.json").read_bytes())
         for one in (call, other):
             assert (await it.write("forget", call=one))["state"] == "complete"
-        after = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+        after = kept(tmp_path)
         assert not any(found_in(body) for body in after.values())
         assert not any((tmp_path / "folder").iterdir())
         everything = {name: b"".join(parts) for name, parts in written.items() if str(tmp_path / "folder") not in name}

@@ -205,12 +205,15 @@ class Consents:
         return at
 
 
+def standing(consents: Consents, party: int) -> list[ev.Consent]:
+    """What a party said last of each purpose."""
+    last = [(of, consents.last(party, of)) for of in PURPOSES]
+    return [msgspec.structs.replace(one, purposes=(of,)) for of, one in last if one is not None]
+
+
 def refusals(consents: Consents, party: int) -> list[ev.Consent]:
     """What stands of a party's refusals, a purpose each."""
-    said = [(purpose, consents.last(party, purpose)) for purpose in PURPOSES]
-    return [
-        msgspec.structs.replace(one, purposes=(of,)) for of, one in said if one is not None and one.state in REFUSED
-    ]
+    return [one for one in standing(consents, party) if one.state in REFUSED]
 
 
 def _end(one: Interval) -> Instant:

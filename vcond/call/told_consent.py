@@ -44,6 +44,13 @@ def asks(value: str) -> bool:
     return _word(value) == "asked"
 
 
+def without_evidence(value: str) -> str:
+    """What it says, of whom and of which purposes, and nothing else."""
+    word, *rest = [part.strip() for part in value[:MOST].split(";")]
+    kept = [part for part in rest if part.partition("=")[0].strip().casefold() in {"party", "purposes", "how"}]
+    return "; ".join([word, *kept])
+
+
 def _word(value: str) -> str:
     return value[:MOST].split(";", maxsplit=1)[0].strip().casefold()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
@@ -17,17 +16,20 @@ from vcond.sdk.contract import (
     LiveCall,
     PartyDescribed,
     PartyInfo,
+    RecordingPaused,
+    RecordingResumed,
     Retrieved,
     Transferred,
     is_consent,
 )
 from vcond.sdk.filledin import FilledIn, L
 from vcond.sdk.selection import clean
+from vcond.sdk.words import Origin, bounded, brought, doubt, is_new, of
 
 MOST_VARIABLES: Final = 100
 """Values of variables that one call keeps."""
-MOST_SAID: Final = 16
-"""Words of consent, and keys, that one leg keeps."""
+MOST_PAUSED: Final = 16
+"""Channels of a conversation that pause a call that has not begun."""
 
 
 class CallEvents(FilledIn[L]):
@@ -39,6 +41,8 @@ class CallEvents(FilledIn[L]):
         """A blind transfer that has not reached anybody yet."""
         self._facts: dict[tuple[str, str], str] = {}
         self._variables: list[tuple[str, str]] = []
+        self._paused: dict[str, RecordingPaused] = {}
+        """Pauses that were said before the call began, by the channels that said so."""
 
     def emit(self, event: Event) -> None:
         """Tell the core, when it is recorded."""
@@ -76,17 +80,16 @@ class CallEvents(FilledIn[L]):
             self._facts[where] = value
             self.emit(CallAttribute(at=at, name=name, value=clean(value), party=party))
 
-    def variable(self, name: str, value: str, at: Instant, leg: L | None = None) -> None:
+    def variable(self, name: str, value: str, at: Instant, leg: L | None = None, *, origin: Origin = "event") -> None:
         """A channel variable that the operator wants in the record: a fact of the call, when it is one.
 
         What it says of consent is of the party whose channel it is, as soon as it is one.
         """
-        if leg is not None and is_consent(name):
-            if clean(value) not in {"", leg.word}:
-                leg.said = [*leg.said, CallAttribute(at=at, name=f"variable.{name}", value=clean(value))][-MOST_SAID:]
-                self.consented(leg, leg.said[-1:])
-            return
         said = (name, clean(value))
+        if leg is not None and is_consent(name):
+            if is_new(leg, *said, origin):
+                self._say(leg, CallAttribute(at=at, name=f"variable.{name}", value=said[1]))
+            return
         if said[1] and said not in self._variables and len(self._variables) < MOST_VARIABLES:
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
@@ -95,25 +98,68 @@ class CallEvents(FilledIn[L]):
         """A key. Of who is asked for consent before others are connected to him it may be the answer: it waits for him."""
         if leg.party is not None:
             self.emit(structs.replace(key, party=leg.party.index))
-        elif leg.asked and len(leg.said) < MOST_SAID:
-            leg.said.append(key)
+        elif leg.asked:
+            leg.said = bounded([*leg.said, key])
 
     def consent(self, leg: L, said: Consent) -> None:
         """What an event said of consent: of the party whose channel it is of, as soon as it is one."""
-        leg.said = [*leg.said, said][-MOST_SAID:]
-        self.consented(leg, leg.said[-1:])
+        self._say(leg, said)
 
-    def consented(self, leg: L, said: Sequence[CallAttribute | Consent | Dtmf]) -> None:
-        """What a leg's channel said of consent, when it is a party."""
+    def pause(self, channel: str, event: RecordingPaused) -> None:
+        """A channel has the recording paused: of the call that it is in, or will be as long as it is there."""
+        known = self._paused.get(channel)
+        if self.call is not None:
+            self.emit(event)
+        elif known is not None or len(self._paused) < MOST_PAUSED:
+            longer = known is None or (known.until is not None and (event.until is None or event.until > known.until))
+            self._paused[channel] = event if longer or known is None else known
+
+    def resume(self, at: Instant) -> None:
+        """The PBX lets recording go on, also of a call that has not begun."""
+        self._paused.clear()
+        self.emit(RecordingResumed(at=at, by="platform"))
+
+    def forget_pause(self, channel: str) -> RecordingPaused | None:
+        """A channel is gone, and with it what it said of a call that has not begun: this, where it did."""
+        return self._paused.pop(channel, None)
+
+    def take_pause(self, before: CallEvents[L], old: str, channel: str, at: Instant) -> None:
+        """What a channel said of a call that has not begun is said by another one, which stands for it."""
+        event = before.forget_pause(old)
+        if event is not None:
+            self.pause(channel, structs.replace(event, at=max(event.at, at)))
+
+    def consented(self, leg: L) -> None:
+        """Tell what was said of a leg's consent, when it is a party."""
         if self.call is None or leg.party is None:
             return
+        said, leg.said = leg.said, []
         for one in said:
             at = Instant(max(one.at, self.call.state.opened))  # who stays may have said it long before this call
             if isinstance(one, CallAttribute):
                 self.fact(one.name, one.value, at, leg)
             else:
                 self.emit(structs.replace(one, at=at, party=leg.party.index))
-        leg.said = [one for one in leg.said if isinstance(one, CallAttribute)]
+
+    def _say(self, leg: L, word: CallAttribute | Consent) -> None:
+        leg.said = bounded([*leg.said, word])
+        self.consented(leg)
+
+    def _tell_pauses(self, since: Instant, now: Instant) -> None:
+        """The call is there: it is paused as was said before, from ``since`` on at the earliest, but by what is over ``now``."""
+        for event in self._paused.values() if self.call is not None else ():
+            at = Instant(max(event.at, since))
+            if event.until is None or event.until > now:
+                self.emit(structs.replace(event, at=at))
+        if self.call is not None:
+            self._paused.clear()
+
+    def _introduce(self, leg: L) -> None:
+        """A leg has become a party of the call, which is told what it had said."""
+        before = of(self.call, leg)
+        doubt(leg)
+        self.consented(leg)
+        brought(leg, before)
 
     def transferred(self, event: Transferred, *, rings: bool = False) -> None:
         """A party handed the conversation on. Whom a blind one, or one whose target ``rings``, reaches is told later."""

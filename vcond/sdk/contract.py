@@ -62,7 +62,7 @@ from vcond.call.events import (
 from vcond.call.hidden import hides
 from vcond.call.parties import Party
 from vcond.call.state import Call
-from vcond.call.told_consent import asks, consent_of, is_consent, refuses
+from vcond.call.told_consent import asks, consent_of, is_consent, refuses, without_evidence
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 from vcond.policy.consent import Purpose
@@ -135,6 +135,7 @@ __all__ = [
     "parse_rfc3339",
     "refuses",
     "samples",
+    "without_evidence",
 ]  # fmt: skip
 
 Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"

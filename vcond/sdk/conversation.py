@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from vcond.sdk.call_events import MOST_PAUSED
 from vcond.sdk.contract import SECOND, AdapterHost, Answered, Cause, Instant
 from vcond.sdk.filledin import L
 from vcond.sdk.leg import Leg
 from vcond.sdk.recorded_call import EXCLUDED, RANG, RecordedCall
 from vcond.sdk.selection import Selection, matches
+from vcond.sdk.words import remember, take_along
 
 SUPERVISOR: Final = "supervisor"
 """Why a call is not recorded: all who are in it only listen in on others."""
@@ -49,6 +51,8 @@ class Conversation(RecordedCall[L]):
         self.legs[leg.channel] = leg
         if leg.relay:
             return
+        if self.had == 1:
+            remember(self.legs.values())
         self.had += 1
         self.first = self.first or leg
         self.look_at(leg, leg.created if since is None else since)
@@ -61,6 +65,7 @@ class Conversation(RecordedCall[L]):
     def remove(self, leg: L, at: Instant, cause: Cause) -> None:
         """A leg is gone."""
         self.legs.pop(leg.channel, None)
+        self.forget_pause(leg.channel)
         leg.left, leg.cause = at, cause
         if leg.relay:
             return
@@ -105,7 +110,7 @@ class Conversation(RecordedCall[L]):
             self.begin_anew(at)  # his last conversation is over, and recorded
         leg.listens_in = True
         self._gone(leg, at, Cause())
-        leg.key = ""
+        take_along(leg, goes_on=False)
         if not any(other.somebody for other in self.legs.values()):
             self.refuse(SUPERVISOR, at)
 
@@ -129,12 +134,13 @@ class Conversation(RecordedCall[L]):
         (stays,) = [leg for leg in self.legs.values() if leg.somebody]
         until = self.left_alone or at
         self._stop(stays, until)
+        call = self.call
         self.end(until)
-        stays.key, stays.came = "", until
+        take_along(stays, goes_on=False, call=call)
         self.key, self.since, self.late, self.refused = f"{stays.channel} {until}", until, False, ""
-        self.first, stays.stays, self.lives_on = stays, True, False
+        self.first, stays.stays, stays.came, self.lives_on = stays, True, until, False
         self.idle, self.left_alone, self.had = True, None, 1
-        self._failure, self._variables = "", []
+        self._failure, self._variables, self._paused = "", [], {}
         self._forget()
         self.look_at(stays, until)
 
@@ -147,6 +153,7 @@ class Conversation(RecordedCall[L]):
         if any(side.idle for side in sides):
             return
         lone = [leg for side in sides if side.had == 1 for leg in side.legs.values() if leg.somebody]
+        remember(lone)
         first = min((leg for leg in lone if leg.up is not None and self._may_stay(leg)), key=_up, default=None)
         if first is not None:
             first.stays = True
@@ -158,8 +165,10 @@ class Conversation(RecordedCall[L]):
         """Who stays goes to another conversation while this one goes on without him."""
         holds = leg.holding
         self._gone(leg, at, Cause())
+        take_along(leg, goes_on=False)
+        self.forget_pause(leg.channel)
         del self.legs[leg.channel]
-        leg.key, leg.came, leg.holding = "", at, holds
+        leg.came, leg.holding = at, holds
         to.add(leg)
 
     def leave(self, leg: L, alone: Conversation[L], at: Instant) -> None:
@@ -202,7 +211,9 @@ class Conversation(RecordedCall[L]):
         if self.call is None:
             self.call = other.call
         elif other.call is not None and not self.call.merge(other.call):
-            other.give_up(met)
+            other.give_up(met, self.call)
+        self._paused = dict([*self._paused.items(), *other._paused.items()][:MOST_PAUSED])
+        self._tell_pauses(met, met)
         self.idle = False
         self.had += other.had
         self.first = self.first or other.first

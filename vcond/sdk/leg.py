@@ -64,8 +64,14 @@ class Leg:
     app: str = ""
     """The application of the PBX that it is in: ``VoiceMail``, ``playback``."""
     said: list[CallAttribute | Consent | Dtmf] = field(default_factory=list)
-    """What variables of its channel said of consent; and, of before it was a party, what events did, and keys that it pressed
-    after it was asked."""
+    """What was said of its consent, and keys that it pressed after it was asked, that no call was told yet."""
+    standing: list[Consent] = field(default_factory=list)
+    """What it had said when it was alone, or came to the others: this it says to whoever comes next, too, unless it says
+    otherwise in between. What is said in a conversation is of that one."""
+    heard: dict[str, list[str]] = field(default_factory=dict)
+    """What each variable of its channel has said of consent, the latest last: a snapshot may be older than what was told."""
+    found: bool = False
+    """It is of an earlier run: what was said on it meanwhile was not seen."""
     holding: bool = False
     """It has put the others on hold."""
     listens_in: bool = False
@@ -87,11 +93,6 @@ class Leg:
     def somebody(self) -> bool:
         """Whether it may be a party."""
         return not self.relay and not self.listens_in
-
-    @property
-    def word(self) -> str:
-        """What a variable of its channel said of consent last; empty = nothing."""
-        return next((one.value for one in reversed(self.said) if isinstance(one, CallAttribute)), "")
 
     @property
     def asked(self) -> bool:

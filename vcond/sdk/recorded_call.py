@@ -22,6 +22,7 @@ from vcond.sdk.contract import (
 )
 from vcond.sdk.filledin import L
 from vcond.sdk.selection import Selection, matches
+from vcond.sdk.words import take_along, take_from
 
 EXCLUDED: Final = "excluded"
 """Why a call is not recorded: somebody is in it whose calls never are."""
@@ -63,9 +64,10 @@ class RecordedCall(CallEvents[L]):
         """Record it no more, for ever. What was kept since ``at``, which may be a while ago, is taken back."""
         self.refused = EXCLUDED if reason == EXCLUDED else self.refused or reason
         self.emit(RecordingPaused(at=at, by="platform", reason=reason))
+        self._paused.clear()
         for leg in self.legs.values():
             self._stop(leg, at)
-            leg.key = ""
+            take_along(leg, goes_on=False)
         if self.call is not None:
             self.emit(Warned(at=at, code=reason, text="not recorded from here on, by configuration"))
             self.call.end(at=at, cause=Cause(text=reason))
@@ -75,22 +77,25 @@ class RecordedCall(CallEvents[L]):
         """Let go of a call that the core has ended by itself."""
         if self.call is None or self.call.state.ended is None:
             return
-        lives_on, self.call = self.call.state.cause.cut_off, None
+        lives_on = self.call.state.cause.cut_off
+        for leg in self.legs.values():
+            self._stop(leg, at)
+            take_along(leg, goes_on=lives_on)
+        self.call = None
         if not lives_on:  # else it is recorded ``again``
             self.refuse("ended", at)
             return
         self.lives_on = True
-        for leg in self.legs.values():
-            self._stop(leg, at)
-            leg.key = ""
         self._forget()
 
-    def give_up(self, at: Instant) -> None:
+    def give_up(self, at: Instant, goes_on: LiveCall) -> None:
         """Its call cannot become part of another one (its warning says so): it ends, who is in it joins the other anew."""
         for leg in self.legs.values():
             self._stop(leg, at)
-            leg.key, leg.came = "", at
+            take_along(leg, goes_on=True)
+            leg.came = at
         if self.call is not None:
+            _stay_paused(self.call, goes_on, at)
             self.emit(Warned(at=at, code="not-merged", text="the call goes on in another record"))
             self.call.end(at=at, cause=Cause(text="not-merged"))
             self.call = None
@@ -101,7 +106,7 @@ class RecordedCall(CallEvents[L]):
         last = call.state.known_until
         self._facts = {(fact.name, ""): fact.value for fact in call.state.facts if fact.party is None}
         for leg in self.legs.values():
-            known = self._known(call, leg.channel)
+            known, leg.found = self._known(call, leg.channel), True
             if known is not None:
                 leg.key = known.key
                 told = [m.event for m in call.state.history if m.party == known.index and m.event in HOLDING]
@@ -109,10 +114,23 @@ class RecordedCall(CallEvents[L]):
                 call.party(known.key, at=at, who=leg.who)
                 if leg.created < call.state.opened - SECOND:
                     leg.stays = True  # it was there before the call began
+                self._introduce(leg)
+        self._tell_pauses(at, at)
         here = {key for leg in self.legs.values() for key in self._keys(leg)}
         for party in call.state.parties:
             if party.here and party.key not in here:
                 call.emit(PartyLeft(at=last, party=party.index))
+
+    def take_in(self, other: LiveCall, at: Instant) -> None:
+        """Another call of an earlier run is part of its own; one that cannot be ends, and who was in it joins anew."""
+        if self.call is None or self.call.merge(other):
+            return
+        for leg in self.legs.values():
+            known = self._known(other, leg.channel)
+            if known is not None and not leg.key:
+                take_from(leg, other, known)
+        _stay_paused(other, self.call, at)
+        other.end(at=other.state.known_until, cause=Cause(text="not-merged"))
 
     def end(self, at: Instant) -> None:
         """Nobody is left in it, or nobody but who stays."""
@@ -174,6 +192,8 @@ class RecordedCall(CallEvents[L]):
         return begins and any(matches(which.include, leg.name) for leg in legs)
 
     def _opened(self, first: L, at: Instant) -> None:
+        if self.call is not None:
+            self._tell_pauses(self.call.state.opened, at)
         self.fact("dialled", first.dialled, at)
         for name, value in self._variables:
             self.fact(f"variable.{name}", value, at)
@@ -195,7 +215,7 @@ class RecordedCall(CallEvents[L]):
         leg.key = self._party_key(leg)
         index = self.call.party(leg.key, at=at, who=leg.who)
         self._joined(leg, index, at)
-        self.consented(leg, leg.said)
+        self._introduce(leg)
         if leg.holding:
             self.emit(Held(at=at, party=index))  # since before, in another call perhaps
         if leg is not self.first:
@@ -204,3 +224,10 @@ class RecordedCall(CallEvents[L]):
             if index != self._sent_on.transferor:  # else his own call came back to him: it was transferred to nobody
                 self.emit(structs.replace(self._sent_on, target=index))
             self._sent_on = None
+
+
+def _stay_paused(before: LiveCall, after: LiveCall, at: Instant) -> None:
+    """What paused a call that is given up pauses the one that goes on. That of a rule is for the rule of that call to say."""
+    for pause in before.state.pauses:
+        if pause.stop is None and pause.by != "rule":
+            after.emit(RecordingPaused(at=at, by=pause.by, reason=pause.reason, until=pause.until))

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Final, Protocol
 
+from msgspec import structs
+
 from vcond import sdk
 from vcond.sdk.contract import (
     NORMAL,
     SECOND,
     AdapterHost,
     Cause,
+    Consent,
     Directed,
     Direction,
     Instant,
@@ -20,7 +23,10 @@ from vcond.sdk.contract import (
     Party,
     PartyDescribed,
     PartyInfo,
+    is_consent,
+    without_evidence,
 )
+from vcond.sdk.words import take_over
 from vcond_asterisk.applications import (
     APP_FACTS,
     BEFORE,
@@ -70,6 +76,8 @@ class Leg(sdk.Leg):
 
     conversation: Conversation
     exten: str = ""
+    device: str = ""
+    """The channel's own name, which goes with whoever speaks there: ``PJSIP/agent-00000005``."""
     bridge: str = ""
     state: str = ""
     called: bool = False
@@ -92,6 +100,10 @@ class Leg(sdk.Leg):
     """The channel on which the dialplan runs it: it has none of its own, and says what is sent to that one."""
     handed: set[str] = field(default_factory=set)
     """What its channel has of consent from who called it: nobody's word."""
+    mixed: bool = False
+    """Another phone took its channel over: variables of both are on it, so what they have of consent is nobody's word."""
+    inherits: bool = False
+    """It was found in a call that another channel began, which may have handed on what it had."""
     again: bool = False
     """Its party was here before with another leg."""
     asking: Instant | None = None
@@ -107,9 +119,22 @@ class Leg(sdk.Leg):
         self.own = CallerId(name=channel.caller.name) if shown else channel.caller
 
     def taken_over(self, channel: Channel) -> None:
-        """Another phone has it now."""
+        """Another phone has it now: of that one nothing was said here, and what the variables say is of the two."""
         self.called, self.hidden, self.dialstring = False, False, ""
         self.own = channel.caller
+        self.said, self.standing, self.mixed = [], [], True
+
+    def replaces(self, before: Leg) -> None:
+        """It has the phone of another channel, which is gone."""
+        self.called, self.by, self.answered, self.dialstring = (
+            before.called,
+            before.by,
+            before.answered,
+            before.dialstring,
+        )
+        self.own, self.hidden, self.up, self.holding = before.own, before.hidden, before.up, before.holding
+        self.stays, self.found = before.stays, before.found
+        self.handed |= before.handed
 
     def update(self, channel: Channel) -> None:
         """Take what a newer snapshot says."""
@@ -117,6 +142,7 @@ class Leg(sdk.Leg):
         self.app = channel.dialplan.app_name or self.app
         self.caller, self.state = channel.caller, channel.state
         self.called = self.called and channel.state != "Ring"  # a phone that was off hook first, and dialled then
+        self.device = channel.name
         exten = channel.dialplan.exten
         if not self.exten or (self.called and not self.dialled):
             self.exten = exten
@@ -167,9 +193,20 @@ class Parties(sdk.Conversation[Leg]):
 
     def fact(self, name: str, value: str, at: Instant, leg: Leg | None = None) -> None:
         """Keep what only the PBX knows, unless a number that somebody hid is in it."""
+        if self._hides(value):
+            if not is_consent(name):
+                return
+            value = without_evidence(value)
+        super().fact(name, value, at, leg)
+
+    def consent(self, leg: Leg, said: Consent) -> None:
+        """What an event said of consent, but what of its evidence has a number that somebody hid."""
+        evidence = {name: value for name, value in said.evidence.items() if not self._hides(value)}
+        super().consent(leg, structs.replace(said, evidence=evidence))
+
+    def _hides(self, value: str) -> bool:
         digits = _digits(value)
-        if not any(number in digits for number in self._hidden):
-            super().fact(name, value, at, leg)
+        return any(number in digits for number in self._hidden)
 
     def know(self, leg: Leg, channel: Channel, at: Instant) -> None:
         """Facts of a leg that a snapshot of its channel may tell."""
@@ -291,6 +328,22 @@ class Conversation(Parties):
         self._gone(leg, at, Cause())
         leg.name, leg.inside, leg.key = name, inside, ""
         self.look_at(leg, at)
+
+    def replaced(self, before: Leg, leg: Leg, at: Instant) -> None:
+        """Asterisk gave a leg's phone another channel (``Bridge``, a redirection), which is in it already: its party goes on there."""
+        self._stop(before, at)
+        leg.replaces(before)
+        take_over(leg, before, same=before.conversation is self)
+        self.take_pause(before.conversation, before.channel, leg.channel, at)
+        if before.conversation is not self:
+            return
+        leg.key = before.key
+        del self.legs[before.channel]
+        self.had -= 1
+        if before is self.first:
+            self.first = leg
+        if leg.party is not None:
+            self._joined(leg, leg.party.index, at)
 
     def hold(self, leg: Leg, at: Instant, *, feature: bool = False) -> None:
         """A party put the others on hold; for a ``feature`` Asterisk did it, and may not say when it is over."""
@@ -433,18 +486,6 @@ def party_of_channel(call: LiveCall, channel: str) -> Party | None:
         if fact.name in {"uniqueid", "uniqueid" + AGAIN} and fact.value == channel and fact.party is not None:
             return call.state.parties[fact.party]
     return call.state.party_by_key(channel)
-
-
-def newest(others: list[Leg]) -> Leg | None:
-    """Who answered last beside the others: Asterisk does not always say who a transfer's target is."""
-    around = [leg for other in others[:2] for leg in other.conversation.connected() if leg not in others]
-    return max(around, key=lambda leg: (leg.up or 0, leg.channel), default=None)
-
-
-def index_of(leg: Leg | None, conversation: Conversation) -> int | None:
-    """The index of a leg's party in the call of ``conversation``; None when it is no party there."""
-    party = leg.party if leg is not None and leg.conversation is conversation else None
-    return party.index if party is not None else None
 
 
 def _digits(text: str) -> str:

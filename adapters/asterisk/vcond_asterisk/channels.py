@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vcond.sdk.contract import AdapterHost, Cause, Instant, is_consent
+from vcond.sdk.words import take_over
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.bots import Bots
 from vcond_asterisk.calls import Conversation, Leg, Taps
@@ -89,7 +90,7 @@ class Channels:
         for name in self._config.variables:
             value = channel.channelvars.get(name) or ""
             if not is_consent(name) or own_word(leg, value):
-                leg.conversation.variable(name, value, at, leg)
+                leg.conversation.variable(name, value, at, leg, origin="shown")
         leg.conversation.settle(at)
         leg.conversation.know(leg, channel, at)
         self.bots.run(channel, leg.conversation, at, up=leg.up is not None)
@@ -101,19 +102,38 @@ class Channels:
         inside = self._config.inside(channel.endpoint)
         leg = Leg(channel.id, channel.endpoint, inside, conversation, at, channel.dialplan.context)
         leg.made(channel, late=late)
+        leg.inherits = late and self.identities.linkedid(channel) not in {"", channel.id}
         if channel.id in self.bots.parties:
             leg.bot, leg.called, leg.inside = True, False, True
             leg.runs_on = self.bots.runs_on.get(channel.id, "")
         leg.bridge = next((bridge for bridge, members in self.bridges.items() if channel.id in members), "")
+        before = self._at(channel)
         self.legs[channel.id] = leg
         conversation.add(leg, since)
+        if before is not None:
+            conversation.replaced(before, leg, at)
+            if before.conversation is conversation:
+                del self.legs[before.channel]
+            self.remove(before.channel, at, Cause())
         return leg
 
+    def _at(self, channel: Channel) -> Leg | None:
+        """The leg of the phone that a channel has now, under another id: no two channels have one name."""
+        return next(
+            (leg for leg in self.legs.values() if leg.device == channel.name and leg.channel != channel.id), None
+        )
+
     def _renamed(self, leg: Leg, channel: Channel, at: Instant) -> None:
-        """Another phone took the channel over (a pickup, some transfers): another party speaks there now."""
-        inside = self._config.inside(channel.endpoint)
+        """Another phone took the channel over (a pickup, some transfers): another party speaks there now.
+
+        Who it is may have said something of consent on the channel that it had, which is gone soon.
+        """
+        inside, before = self._config.inside(channel.endpoint), self._at(channel)
         leg.conversation.hand_over(leg, channel.endpoint, inside=inside, at=at)
         leg.taken_over(channel)
+        if before is not None:
+            take_over(leg, before, same=False)
+            leg.conversation.take_pause(before.conversation, before.channel, leg.channel, at)
 
     def want(self, conversation: Conversation, value: str | None) -> None:
         """A call is recorded only when the dialplan says so: this is what it says."""
@@ -132,6 +152,7 @@ class Channels:
             return
         conversation = self.survivor(conversation)
         conversation.locals.discard(channel)
+        conversation.forget_pause(channel)
         if leg is not None:
             conversation.remove(leg, at, cause)
         self.bots.dismiss(conversation, at)

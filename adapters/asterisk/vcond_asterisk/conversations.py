@@ -39,7 +39,7 @@ class Conversations:
             found = self.join(before, found, at)
         if found is None:
             found = Conversation(linkedid, at, self._host, self._config, self._taps, self._wiring.legs)
-            found.late = found.waiting = late
+            found.late = found.waiting = found.handed_on.unseen = late
             self._by_id[linkedid] = found
         return found
 

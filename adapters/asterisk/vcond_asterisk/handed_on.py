@@ -31,6 +31,18 @@ class Leg(Protocol):
         """Asterisk called it; it did not call."""
 
     @property
+    def state(self) -> str:
+        """``Ringing``, ``Up``."""
+
+    @property
+    def mixed(self) -> bool:
+        """Another phone took its channel over, whose variables are there, too."""
+
+    @property
+    def inherits(self) -> bool:
+        """It was found in a call that another channel began."""
+
+    @property
     def created(self) -> Instant:
         """When the channel was made."""
 
@@ -40,11 +52,16 @@ class HandedOn:
 
     def __init__(self) -> None:
         self._since: dict[str, Instant] = {}
+        self.unseen = False
+        """Its beginning was not seen: any value that a channel has when it is made may be handed on."""
 
     def is_from(self, leg: Leg | None, event: wire.ChannelVarset, at: Instant) -> bool:
         """Whether a variable was set because the channel was called. ``leg``: None for one of a ``Local`` channel."""
         since = self._since.get(event.value)
-        if event.variable.startswith("_") and since is None:
+        new = leg is not None and leg.called and leg.state != "Up" and at - leg.created <= SLACK
+        if since is None and self.unseen and new and not refuses(event.value):
+            since = at
+        elif event.variable.startswith("_") and since is None:
             self._since = dict([*self._since.items(), (event.value, at)][-MOST:])
         if since is None or leg is None or not leg.called or since > leg.created + SLACK or event.value in leg.handed:
             return False
@@ -55,10 +72,12 @@ class HandedOn:
         """Another conversation is part of this one now."""
         for value, since in other._since.items():
             self._since[value] = min(since, self._since.get(value, since))
+        self._since = dict(sorted(self._since.items(), key=lambda one: one[1])[-MOST:])
+        self.unseen |= other.unseen
 
 
 def own_word(leg: Leg, value: str) -> bool:
     """Whether a value that a channel has, and that was not told when it was set, is to count: that who was called agreed may
     be handed on, that somebody refused is heeded whosever word it was.
     """
-    return not (leg.called or value in leg.handed) or refuses(value)
+    return not (leg.called or leg.mixed or leg.inherits or value in leg.handed) or refuses(value)

@@ -94,8 +94,8 @@ def take_up(tracker: ChannelTracker, host: AdapterHost, at: Instant) -> None:
             again = host.call(call.key, at=at)
             if conversation.call is None:
                 conversation.adopt(again, at)
-            elif not conversation.call.merge(again):
-                again.end(at=again.state.known_until, cause=Cause(text="not-merged"))
+            else:
+                conversation.take_in(again, at)
         conversation.waiting = False
         conversation.settle(at)
         conversation.late = False

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import structs
 
 from vcond.sdk.contract import MILLI, AdapterHost, Cause, Dtmf, Instant, RemoteClock, Warned, is_consent
+from vcond.sdk.words import Origin
 from vcond_asterisk import transfers, userevents, wire
 from vcond_asterisk.applications import SPIES
 from vcond_asterisk.calls import Conversation, Leg, Taps
@@ -161,17 +162,17 @@ class ChannelTracker:
         if is_consent(name) and conversation is not None and conversation.handed_on.is_from(leg, event, at):
             return
         if leg is not None:
-            self._variable(leg, name, event.value, at)
+            self._variable(leg, name, event.value, at, "set")
 
     def asked(self, channel: str, name: str, value: str, at: Instant) -> None:
         """A variable of a channel, as it was asked for."""
         leg = self.legs.get(channel)
         if leg is not None and (not is_consent(name) or own_word(leg, value)):
-            self._variable(leg, name, value, at)
+            self._variable(leg, name, value, at, "shown" if leg.mixed else "asked")
 
-    def _variable(self, leg: Leg, name: str, value: str, at: Instant) -> None:
+    def _variable(self, leg: Leg, name: str, value: str, at: Instant, origin: Origin) -> None:
         if name in self._config.variables:
-            leg.conversation.variable(name, value, at, leg)
+            leg.conversation.variable(name, value, at, leg, origin=origin)
         if name == self._config.only_if_variable:
             self.channels.want(leg.conversation, value)
             leg.conversation.settle(at)

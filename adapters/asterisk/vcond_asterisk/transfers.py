@@ -5,7 +5,7 @@ from __future__ import annotations
 from vcond.sdk import clean
 from vcond.sdk.contract import Instant, Transferred
 from vcond_asterisk import wire
-from vcond_asterisk.calls import index_of, newest
+from vcond_asterisk.calls import Conversation, Leg
 from vcond_asterisk.channels import Channels
 
 
@@ -53,3 +53,15 @@ def attended(channels: Channels, event: wire.BridgeAttendedTransfer, at: Instant
         ),
         rings=event.transfer_target is not None and event.transfer_target.state != "Up",
     )
+
+
+def newest(others: list[Leg]) -> Leg | None:
+    """Who answered last beside the others: Asterisk does not always say who a transfer's target is."""
+    around = [leg for other in others[:2] for leg in other.conversation.connected() if leg not in others]
+    return max(around, key=lambda leg: (leg.up or 0, leg.channel), default=None)
+
+
+def index_of(leg: Leg | None, conversation: Conversation) -> int | None:
+    """The index of a leg's party in the call of ``conversation``; None when it is no party there."""
+    party = leg.party if leg is not None and leg.conversation is conversation else None
+    return party.index if party is not None else None

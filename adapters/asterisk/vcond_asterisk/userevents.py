@@ -1,7 +1,7 @@
 """What the dialplan says to us by ``UserEvent``, or a program by ``POST /events/user``: consent, and pauses.
 
 ``UserEvent(VcondConsent,State: granted,Announcement: rec-en)``, of the party of its channel; ``UserEvent(VcondPause,Reason: card,
-Seconds: 90)`` and ``UserEvent(VcondResume)``, of the call. Names of events and of what they say are read whatever their case
+Seconds: 90)`` and ``UserEvent(VcondResume)``, of the call that the channel is in, or will be. Names of events and of what they say are read whatever their case
 (https://docs.asterisk.org/Latest_API/API_Documentation/Dialplan_Applications/UserEvent/).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import SECOND, Instant, RecordingPaused, RecordingResumed, Warned, consent_of
+from vcond.sdk.contract import SECOND, Instant, RecordingPaused, Warned, consent_of
 from vcond_asterisk import wire
 from vcond_asterisk.channels import Channels
 
@@ -37,9 +37,10 @@ def told(channels: Channels, event: wire.ChannelUserevent, at: Instant) -> None:
         seconds = said.get("seconds", "")
         until = int(seconds) if seconds.isdecimal() and len(seconds) <= len(str(LONGEST)) else 0
         end = Instant(at + min(until, LONGEST) * SECOND) if until else None
-        conversation.emit(RecordingPaused(at=at, by="platform", reason=said.get("reason", "")[:64], until=end))
+        reason = said.get("reason", "")[:64]
+        conversation.pause(event.channel.id, RecordingPaused(at=at, by="platform", reason=reason, until=end))
     elif name == "vcondresume":
-        conversation.emit(RecordingResumed(at=at, by="platform"))
+        conversation.resume(at)
     elif leg is not None and (consent := consent_of(said, party=0, at=at)) is not None:
         conversation.consent(leg, consent)
     elif (call := conversation.call) is not None and all(one.code != UNCLEAR for one in call.state.warnings):

@@ -22,7 +22,7 @@ TABLE: dict[str, set[str]] = {
     "storage": {"base.errors"},
     "policy": PLAIN,
     "call": {"policy", *PLAIN},
-    "media": PLAIN,
+    "media": {"call.events", *PLAIN},
     "sip": {"base"},
     "vcon": {"policy", "call", *PLAIN},
     "redaction": {"call", "media", "vcon", *PLAIN},

@@ -10,8 +10,9 @@ Events written by a newer vcond decode to ``Unknown`` and are kept; unknown fiel
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -27,6 +28,8 @@ PartyType = Literal["person", "bot", "organization"]
 TransferKind = Literal["blind", "attended"]
 Outcome = Literal["success", "failed"]
 Button = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"]
+BUTTONS: Final[Mapping[str, Button]] = {button: button for button in get_args(Button)}
+"""The keys of a telephone by their name, in the order of their telephone events, 0 to 15 (RFC 4733 table 3)."""
 
 
 class SpanKind(StrEnum):

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from vcond.call.events import Button
+
 GROUP = "vcond.finders"
 
 CARD = "card"
@@ -55,8 +57,7 @@ class KeyPressed(msgspec.Struct, frozen=True):
     """Its place among the keys of the party, from 0."""
     at: float
     """Seconds, on the same scale as ``Turn.start``."""
-    digit: str
-    """One of ``0123456789*#ABCD``."""
+    digit: Button
 
 
 class Turn(msgspec.Struct, frozen=True):

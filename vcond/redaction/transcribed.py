@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from vcond.base.time import SECOND, parse_rfc3339
+from vcond.call.events import BUTTONS, Button
 from vcond.redaction.contract import Conversation, KeyPressed, SpokenWord, Turn
 from vcond.vcon.model import WTF, Document
 from vcond.vcon.validation.findings import indices, listed
@@ -27,7 +28,6 @@ _PAUSE: Final = 1.5
 _SLACK: Final = 2.0
 """Seconds that the times of a word may lie outside of its turn."""
 _LONGEST_WORD: Final = 10.0
-_DIGITS: Final = frozenset("0123456789*#ABCD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +300,9 @@ def _keys(made: Reading) -> Iterator[KeyPressed]:
             if not isinstance(moment, dict) or not isinstance(party := moment.get("party"), int):
                 continue
             at = _moment(moment, made.dialogs)
-            if moment.get("event") == "keydown" and str(moment.get("button")) in _DIGITS:
-                down[party] = _Key(dialog, party, str(moment["button"]), at, [place])
+            button = BUTTONS.get(str(moment.get("button")))
+            if moment.get("event") == "keydown" and button is not None:
+                down[party] = _Key(dialog, party, button, at, [place])
                 found.append(down[party])
             elif moment.get("event") == "keyup" and party in down:
                 key = down.pop(party)
@@ -320,7 +321,7 @@ def _keys(made: Reading) -> Iterator[KeyPressed]:
 class _Key:
     dialog: int
     party: int
-    digit: str
+    digit: Button
     at: float
     places: list[int]
     up: float | None = None

@@ -37,8 +37,10 @@ from vcond.base.errors import (
 from vcond.base.time import MILLI, SECOND, Instant, nanos, parse_rfc3339, samples
 from vcond.call.causes import NORMAL, Cause, Disposition, disposition
 from vcond.call.events import (
+    BUTTONS,
     AdapterState,
     Answered,
+    Button,
     CallAttribute,
     Consent,
     Directed,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = [
+    "BUTTONS",
     "MILLI",
     "NORMAL",
     "SECOND",
@@ -81,6 +84,7 @@ __all__ = [
     "Answered",
     "ArrivalClock",
     "BadMediaError",
+    "Button",
     "Call",
     "CallAttribute",
     "CaptionEvent",

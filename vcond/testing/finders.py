@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from vcond.call.events import BUTTONS
 from vcond.redaction.contract import Conversation, Finder, KeyPressed, Secret, SpokenWord, Turn
 
 ROUNDS = 20
@@ -43,7 +44,7 @@ def said(*turns: tuple[int, str], keys: str = "", keyed_at: float = 0.0, pause: 
         end = now + 0.4 * max(1, len(words))
         made.append(Turn(n, 0, party, now, end, words, "en"))
         now = end + pause
-    return Conversation(tuple(made), tuple(KeyPressed(0, i, keyed_at + i, key) for i, key in enumerate(keys)))
+    return Conversation(tuple(made), tuple(KeyPressed(0, i, keyed_at + i, BUTTONS[key]) for i, key in enumerate(keys)))
 
 
 class FinderConformance:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from vcond.sdk.contract import Instant, ProtocolError, parse_rfc3339
+from vcond.sdk.contract import Button, Instant, ProtocolError, parse_rfc3339
 
 MAX_EVENT: Final = 1 << 20
 """Bytes of one event. The largest real ones (an attended transfer: six channels, three bridges) have 6 KB."""
@@ -19,8 +19,6 @@ MAX_LIST: Final = 32 << 20
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 """Ids are at most 149 characters (AST_MAX_UNIQUEID), names a little more."""
-
-Button = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"]
 
 LINKEDID: Final = "CHANNEL(linkedid)"
 """The channel variable that names a conversation; in every event when ari.conf says so (``channelvars``)."""

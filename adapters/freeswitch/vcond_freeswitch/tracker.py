@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from vcond.sdk.contract import AdapterHost, Cause, Dtmf, Instant, LiveCall
+from vcond.sdk.contract import BUTTONS, AdapterHost, Cause, Dtmf, Instant, LiveCall
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.channels import Channels
 from vcond_freeswitch.config import Config
@@ -18,7 +18,6 @@ from vcond_freeswitch.events import Event, number
 from vcond_freeswitch.parties import cause, failure
 from vcond_freeswitch.stamps import Stamps
 
-BUTTONS: Final = frozenset("0123456789*#ABCD")
 MAX_LEGS: Final = 50_000
 """Channels that are known at the same time."""
 ANSWERING: Final = frozenset({"", "answer", "pre_answer", "set", "sleep"})
@@ -181,11 +180,11 @@ class ChannelTracker:
         conversation.settle(at)
 
     def _digit(self, leg: Leg, event: Event, at: Instant) -> None:
-        party = leg.party
-        if party is not None and event.digit in BUTTONS:
+        party, button = leg.party, BUTTONS.get(event.digit)
+        if party is not None and button is not None:
             ms = min(number(event.digit_samples) // 8, 60_000)  # always counted at 8 kHz
             conversation = leg.conversation
-            conversation.emit(Dtmf(at=at, party=party.index, button=event.digit, ms=ms))  # type: ignore[arg-type]  # a key of 16, as its reader saw to
+            conversation.emit(Dtmf(at=at, party=party.index, button=button, ms=ms))
 
     def _gone(self, event: Event, at: Instant) -> None:
         leg = self.legs.get(event.leg)

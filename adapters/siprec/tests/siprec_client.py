@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 from pylibsrtp import Policy, Session
 
+from vcond.call.events import BUTTONS
 from vcond.media.codecs import Codec, encode
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
@@ -24,7 +25,7 @@ from vcond_siprec.srtp import PROFILES
 FRAME = 160
 BURST = 5
 """Packets at once: virtual time is made of steps, and each costs real time."""
-KEYS = "0123456789*#ABCD"
+KEYS = list(BUTTONS)
 NS = "urn:ietf:params:xml:ns:recording:1"
 ALICE, BOB, CAROL = ("alice", "Alice A"), ("bob", "Bob B"), ("carol", "")
 COUNT = itertools.count(1)

@@ -96,7 +96,7 @@ class AudioLine:
             return
         call = self._owner.call_for(self, key.at)
         if call is not None and self.party >= 0:
-            call.emit(Dtmf(at=key.at, party=self.party, button=key.button, ms=key.ms))  # type: ignore[arg-type]  # a key of 16, as its reader saw to
+            call.emit(Dtmf(at=key.at, party=self.party, button=key.button, ms=key.ms))
 
     def silent(self, since: Instant, until: Instant) -> None:
         """Comfort noise that lasts."""

@@ -109,7 +109,7 @@ class Channel:
 
     def _press(self, keys: Sequence[Pressed[Instant]]) -> None:
         for key in keys:
-            self._call.emit(Dtmf(at=key.at, party=self._party, button=key.button, ms=key.ms))  # type: ignore[arg-type]  # a key of 16, as its reader saw to
+            self._call.emit(Dtmf(at=key.at, party=self._party, button=key.button, ms=key.ms))
 
     def _open(self, codec: str, at: Instant) -> Track:
         if self._track is not None:

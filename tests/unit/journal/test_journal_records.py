@@ -29,7 +29,7 @@ def log_of(*events: ev.Event) -> bytes:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 events = st.one_of(
     st.builds(ev.Tagged, at=st.integers(-(2**63), 2**63 - 1), name=texts, value=texts),
-    st.builds(ev.Dtmf, at=st.integers(0, 2**62), party=st.integers(0, 9), button=st.sampled_from("0123456789*#ABCD")),
+    st.builds(ev.Dtmf, at=st.integers(0, 2**62), party=st.integers(0, 9), button=st.sampled_from(sorted(ev.BUTTONS))),
     st.builds(ev.PartyJoined, at=st.integers(0, 2**62), party=st.integers(0, 9), key=texts, who=st.builds(ev.PartyInfo, name=texts)),
     st.builds(
         ev.Transcribed, at=st.integers(0, 2**62), utterance=st.integers(0, 99), engine=texts, model=texts, text=texts,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rtp_kit import MS
 
 from vcond.base.errors import ProtocolError
+from vcond.call.events import BUTTONS
 from vcond.media.rtp.dtmf import Keys, Pressed
 from vcond.media.rtp.rtcp import Bye, Report, SenderClock, read
 from vcond.media.rtp.sequence import Sequence, Turn
@@ -195,7 +196,7 @@ def test_each_key_exactly_once_whatever_is_lost_doubled_or_late(pressed, stamp, 
 
 
 def kit_button(number: int) -> str:
-    return "0123456789*#ABCD"[number]
+    return list(BUTTONS)[number]
 
 
 @given(st.lists(st.tuples(st.binary(max_size=12), st.integers(0, 2**32 - 1), st.integers(0, 10**12)), max_size=30))

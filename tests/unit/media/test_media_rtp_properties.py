@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtp_kit import FRAME, HERE, MS, THERE, Party, loud, rtp
 
+from vcond.call.events import BUTTONS
+
 FRAME_NS = 20 * MS
 SEQ = st.one_of(st.integers(0, 65535), st.integers(65300, 65535))
 STAMP = st.one_of(st.integers(0, 2**32 - 1), st.integers(2**32 - 40_000, 2**32 - 1))
@@ -147,7 +149,7 @@ def test_keys_are_told_once_and_move_no_audio(seq, stamp, data):
                 sent.append((arrived, rtp(seq, stamp + down // MS * 8, payload, pt=101), HERE))
                 kept += 1
             seq += 1
-        told.append((("0123456789*#ABCD")[button], down))
+        told.append((list(BUTTONS)[button], down))
         at = down + length * FRAME_NS
     party = Party()
     party.play(sent, at + 500 * MS)

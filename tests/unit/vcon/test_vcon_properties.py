@@ -57,7 +57,7 @@ events = st.one_of(
     event(ev.TrackClosed, track=tracks, samples=positions),
     event(ev.Held, party=parties), event(ev.Retrieved, party=parties),
     event(ev.Muted, party=parties), event(ev.Unmuted, party=parties),
-    event(ev.Dtmf, party=parties, button=st.sampled_from("0123456789*#ABCD"), ms=st.integers(-100, 5000)),
+    event(ev.Dtmf, party=parties, button=st.sampled_from(sorted(ev.BUTTONS)), ms=st.integers(-100, 5000)),
     event(ev.Transferred, kind=st.sampled_from(["blind", "attended"]), transferor=st.none() | parties,
           transferee=st.none() | parties, target=st.none() | parties,
           outcome=st.sampled_from(["success", "failed"]), to=words),

@@ -6,10 +6,11 @@ from collections import deque
 from struct import Struct
 from typing import Final, Generic, NamedTuple
 
+from vcond.call.events import BUTTONS, Button
 from vcond.media.placement.clocks import Moment
 
-BUTTONS: Final = "0123456789*#ABCD"
-"""Events 0 to 15 (RFC 4733 table 3). Others are no keys: flash, tones, modems."""
+BY_EVENT: Final = tuple(BUTTONS.values())
+"""By number of their events. Other events are no keys: flash, tones, modems."""
 LOST_END: Final = 200_000_000
 """A key about which nothing more came for this long is up, ns. Senders repeat every 20 to 50 ms (section 2.5.1.2)."""
 REMEMBERED: Final = 16
@@ -25,7 +26,7 @@ _unpack: Final = Struct("!BBH").unpack
 class Pressed(NamedTuple, Generic[Moment]):
     """A key that was pressed and let go."""
 
-    button: str
+    button: Button
     at: Moment
     """Key down."""
     ms: int
@@ -68,7 +69,7 @@ class Keys(Generic[Moment]):
             return out
         for at in range(0, len(payload), 4):
             event, flags, duration = _unpack(payload[at : at + 4])
-            if event < len(BUTTONS):
+            if event < len(BY_EVENT):
                 self._event(event, stamp, duration, arrived, out, ended=flags >= END)
             stamp = (stamp + duration) & STAMPS
         return out
@@ -118,4 +119,4 @@ class Keys(Generic[Moment]):
     def _up(self, key: _Key[Moment]) -> Pressed[Moment]:
         self._down = None
         self._ended.append(key.stamp)
-        return Pressed(BUTTONS[key.event], key.at, (key.base + key.duration) * 1000 // self._rate)
+        return Pressed(BY_EVENT[key.event], key.at, (key.base + key.duration) * 1000 // self._rate)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from vcond.sdk.contract import (
+    BUTTONS,
     AdapterHost,
     Answered,
     Dtmf,
@@ -40,7 +41,6 @@ from vcond.sdk.media_stream.tracks import StreamTracks
 
 MAX_GARBAGE: Final = 100
 """Messages that make no sense before the peer is hung up."""
-BUTTONS: Final = frozenset("0123456789*#ABCD")
 
 
 class Stream:
@@ -164,12 +164,13 @@ class Stream:
 
     def _press(self, pressed: Pressed, arrived: Instant) -> None:
         call, carrier = self._tracks.call, self._tracks.carrier
-        if call is None or carrier is None or pressed.button not in BUTTONS:
+        button = BUTTONS.get(pressed.button)
+        if call is None or carrier is None or button is None:
             self._make_nothing_of("malformed", "a DTMF key without a call, or an invalid one")
             return
         self._calls.goes_on(call, at=arrived)
         party = self._calls.party(call, carrier.forms.get(pressed.track) or Format(HEARD), at=arrived)
-        call.call.emit(Dtmf(at=arrived, party=party, button=pressed.button))  # type: ignore[arg-type]  # one of BUTTONS
+        call.call.emit(Dtmf(at=arrived, party=party, button=button))
 
     def _tell(self, said: PickedUp | Pausing, arrived: Instant) -> None:
         """What happens to the call as a whole."""

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from vcond.sdk.contract import AdapterHost, Finding, ProtocolError
+from vcond.sdk.contract import AdapterHost, Button, Finding, ProtocolError
 from vcond.sdk.media_stream import (
     LARGEST_NUMBER,
     Batch,
@@ -52,7 +52,7 @@ class Message(msgspec.Struct):
     call: Name = "-"
     caller: Annotated[str, Meta(max_length=64)] = msgspec.field(default="", name="from")
     callee: Annotated[str, Meta(max_length=64)] = msgspec.field(default="", name="to")
-    button: Annotated[str, Meta(pattern=r"^[0-9*#A-D]\Z")] = "0"
+    button: Button = "0"
 
 
 class AcmeDialect:

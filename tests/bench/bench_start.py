@@ -34,25 +34,8 @@ from vcond.sdk.contract import AdapterHost, ArrivalClock, Cause, Codec
 
 GOAL: Final = 1.2
 ZERO: Final = 1_795_339_662 * SECOND
-CONFIG: Final = """
-[vcond]
-name = "edge.example.com"
-state_dir = "{0}/state"
-admin_socket = "{0}/admin"
-drain = 0
-min_free_mb = 0
-log_level = "error"
-[web]
-listen = "127.0.0.1:0"
-[ops]
-listen = "127.0.0.1:0"
-[speech]
-engine = "none"
-[adapters.twilio]
-[[sinks]]
-type = "folder"
-path = "{0}/no-folder"
-"""
+CONFIG: Final = (Path(__file__).resolve().parents[1] / "data" / "daemon.toml").read_text()
+MORE: Final = 'name = "edge.example.com"\nlog_level = "error"'
 
 
 def at(seconds: float) -> Instant:
@@ -84,7 +67,7 @@ def events() -> bytes:
 
 def fill(folder: Path, waiting: int) -> None:
     """The state of a vcond whose sink has taken nothing for long."""
-    (folder / "vcond.toml").write_text(CONFIG.format(folder))
+    (folder / "vcond.toml").write_text(CONFIG.format(folder=folder, sink="no-folder", more=MORE))
     (folder / "no-folder").write_text("")
     state = folder / "state"
     store = OutboxStore(state / "outbox", state / "vcond.db", ["folder"], now=0, latest=0)

@@ -10,12 +10,12 @@ from datetime import datetime
 from functools import partial
 
 from fake_ari import PASSWORD, USER, FakeAsterisk
-from golden_kit import ROOT, TONES, Segmenting, tone, until, virtual
+from golden_kit import ROOT, TONES, Segmenting, tone, virtual
 
 from vcond.base.time import MILLI
 from vcond.sdk.contract import Cause
 from vcond.testing.host import MemoryHost
-from vcond.testing.time import NOON, ManualClock
+from vcond.testing.time import NOON, ManualClock, until
 from vcond_asterisk import AsteriskAdapter, Config, wire
 from vcond_asterisk.tracker import ChannelTracker
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from fakeswitch import Channel, FakeSwitch
 from fskit import LATE, events
-from golden_kit import TONES, Segmenting, same_chance, tone, until, virtual
+from golden_kit import TONES, Segmenting, same_chance, tone, virtual
 from test_freeswitch_replay import replay
 
 from vcond.testing.host import MemoryHost
-from vcond.testing.time import NOON, ManualClock
+from vcond.testing.time import NOON, ManualClock, until
 from vcond_freeswitch import Config, FreeSwitchAdapter
 from vcond_freeswitch.events import number
 from vcond_freeswitch.tracker import ChannelTracker

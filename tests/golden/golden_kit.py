@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import random
@@ -115,16 +114,6 @@ def virtual(main: Coroutine[Any, Any, MemoryHost]) -> MemoryHost:
     """Run a script in virtual time."""
     with same_chance():
         return run_virtual(main)
-
-
-async def until(predicate: Any, within: float = 60.0) -> None:
-    """Wait in virtual time."""
-    async with asyncio.timeout(within):
-        while True:
-            with contextlib.suppress(LookupError):
-                if predicate():
-                    return
-            await asyncio.sleep(0.02)
 
 
 def the_call(host: MemoryHost) -> MemoryCall:

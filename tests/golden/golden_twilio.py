@@ -12,9 +12,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from golden_kit import ROOT, TONES, tone, until, virtual
+from golden_kit import ROOT, TONES, tone, virtual
 
 from vcond.testing.host import MemoryHost
+from vcond.testing.time import until
 from vcond_twilio import TwilioAdapter, TwilioConfig
 
 PARAMETERS = {

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from golden_kit import FRAME, RATE, TONES, tone, until, virtual
+from golden_kit import FRAME, RATE, TONES, tone, virtual
 
 from vcond.base.time import SECOND, Instant
 from vcond.media.codecs import Codec, Pcm, encode
 from vcond.testing.host import MemoryHost
+from vcond.testing.time import until
 from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from unittest.mock import patch
 
 from vcond.base.time import samples
 from vcond.call import events as ev
+from vcond.sdk import decoding
 from vcond.testing.call import MemoryCall
 from vcond.testing.host import MemoryHost
 from vcond.testing.rig import Rig
 from vcond.testing.sounds import RATE, find, voice
+from vcond.testing.time import run_virtual
 
 ANN, BEN = 1, 2
 """Seeds of the two voices: the caller's and the callee's."""
@@ -79,6 +84,25 @@ def check_attached(host: MemoryHost) -> None:
     since = [ok for ok, _ in host.attachments].index(True)
     lost = [detail for ok, detail in host.attachments[since:] if not ok]
     assert not lost, f"attached(False) though nothing was lost; a bug is in what was logged: {lost}"
+
+
+def check_decoder(serving: Callable[[], AbstractAsyncContextManager[object]], *, installed: bool) -> None:
+    """An adapter loads the decoder of calls, where it is ``installed``, before its first call and not on the event loop.
+
+    ``serving`` runs the adapter, in virtual time; it is entered when the adapter is attached.
+    """
+    loaded: list[tuple[str, threading.Thread]] = []
+
+    async def main() -> None:
+        async with serving():
+            assert [name for name, _ in loaded] == ["av"] * installed
+            assert threading.main_thread() not in {thread for _, thread in loaded}
+
+    with (
+        patch.object(decoding, "available", lambda: installed),
+        patch.object(decoding, "import_module", lambda name: loaded.append((name, threading.current_thread()))),
+    ):
+        run_virtual(main())
 
 
 def moments(host: MemoryHost, key: str) -> list[str]:

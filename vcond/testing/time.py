@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 from unittest.mock import patch
 
 from vcond.base.time import SECOND, Instant
+from vcond.testing.waiters import holds
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -134,6 +135,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _job_done(self, _job: asyncio.Future[Any]) -> None:
         self._jumps.jobs -= 1
+
+
+async def until(predicate: Callable[[], object], *, within: float = 60.0, every: float = 0.02, what: str = "") -> None:
+    """Wait in virtual time for what happens where nobody tells; where somebody does (a host), its own ``until`` is exact.
+
+    Looks every ``every`` seconds. A predicate that raises LookupError is not true yet. Raises TimeoutError after ``within``
+    seconds, which says ``what`` was waited for.
+    """
+    try:
+        async with asyncio.timeout(within):
+            while not holds(predicate):  # noqa: ASYNC110 - that is its job
+                await asyncio.sleep(every)
+    except TimeoutError:
+        raise TimeoutError(f"never came: {what or 'what the test waits for'}") from None
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:

@@ -23,7 +23,7 @@ class Waiters(ABC):
             if waiter.done():
                 continue
             try:
-                if _holds(predicate):
+                if holds(predicate):
                     waiter.set_result(None)
             except Exception as why:  # noqa: BLE001 - a test's own mistake belongs to the test, not to the adapter
                 waiter.set_exception(why)
@@ -34,7 +34,7 @@ class Waiters(ABC):
         A predicate that raises LookupError (a call, party, track that is not there yet) is not true yet. Raises
         TimeoutError after ``within`` seconds, which says ``what`` was waited for.
         """
-        if _holds(predicate):
+        if holds(predicate):
             return
         waiter = (predicate, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
@@ -47,8 +47,9 @@ class Waiters(ABC):
             self._waiters.remove(waiter)
 
 
-def _holds(predicate: Callable[[], bool]) -> bool:
+def holds(predicate: Callable[[], object]) -> bool:
+    """Whether something is true; what raises LookupError (a call, party, track that is not there yet) is not."""
     try:
-        return predicate()
+        return bool(predicate())
     except LookupError:
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import json
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vcond.testing.host import MemoryHost
-from vcond.testing.time import ManualClock, run_virtual
+from vcond.testing.time import ManualClock, run_virtual, until
 from vcond_asterisk import AsteriskAdapter, Config, wire
 from vcond_asterisk.tracker import ChannelTracker
 
@@ -253,12 +252,7 @@ class World:
 
     async def until(self, predicate, within=200):
         """Wait in virtual time; also for what the host is not told of."""
-        async with asyncio.timeout(within):
-            while True:
-                with contextlib.suppress(LookupError):
-                    if predicate():
-                        return
-                await asyncio.sleep(0.2)
+        await until(predicate, within=within, every=0.2)
 
     async def call(self, *, tapped=2):
         pbx = self.pbx

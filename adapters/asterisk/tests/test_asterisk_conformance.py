@@ -9,6 +9,7 @@ import pytest
 
 from vcond.testing.conformance import AdapterConformance
 from vcond.testing.rig import Rig, RigCall
+from vcond.testing.time import until
 from vcond_asterisk import AsteriskAdapter, Config
 
 
@@ -43,8 +44,7 @@ class FakeLine(RigCall):
         self.pbx.mute |= self.old
 
     async def renewed(self, host):
-        while len(set(self.pbx._streams) - self.old) < 2:  # noqa: ASYNC110 - virtual time
-            await asyncio.sleep(0.1)
+        await until(lambda: len(set(self.pbx._streams) - self.old) >= 2, every=0.1)
         await asyncio.sleep(1)
 
     async def resume(self, host):

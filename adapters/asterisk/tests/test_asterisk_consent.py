@@ -12,6 +12,18 @@ from vcond_asterisk import wire
 from vcond_asterisk.resync import resync
 
 
+def ruled(script, host, **keys):
+    """The call of somebody on t1, whose rule lets parties answer by key; a1 is being called."""
+    rule = Terms(mode="ask", **keys)
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456")
+    script.up("t1")
+    (call,) = host.calls
+    call.review.terms_of_call = lambda _: rule
+    call.review.look()
+    script.created("a1", "PJSIP/agent-01", linked="t1", state="Ringing")
+    return call
+
+
 def test_what_a_variable_says_of_consent_is_of_the_party_of_its_channel(make_tracker, make_script, host):
     script = make_script(make_tracker(variables=["VCOND_CONSENT"]))
     script.created("t1", "PJSIP/trunk-01", channelvars={"CHANNEL(linkedid)": "t1"})
@@ -29,13 +41,7 @@ def test_what_a_variable_says_of_consent_is_of_the_party_of_its_channel(make_tra
 def test_who_was_asked_before_the_two_were_connected_has_answered(make_tracker, make_script, host):
     """``U()`` of Dial: the called channel is up, and no party yet. Words and keys count from their own moments, in their order."""
     script = make_script(make_tracker(variables=["VCOND_CONSENT"]))
-    rule = Terms(mode="ask", key_granted="1", key_denied="2")
-    script.created("t1", "PJSIP/trunk-01", number="+4930123456")
-    script.up("t1")
-    (call,) = host.calls
-    call.review.terms_of_call = lambda _: rule
-    call.review.look()
-    script.created("a1", "PJSIP/agent-01", linked="t1", state="Ringing")
+    call = ruled(script, host, key_granted="1", key_denied="2")
     script.tell("Dial", caller="t1", peer="a1", dialstatus="")
     script.up("a1")
     script.tell(
@@ -126,13 +132,7 @@ def test_user_events_say_consent_of_the_party_of_their_channel_and_pause_the_cal
 
 def test_who_said_it_by_an_event_before_he_was_connected_said_it(make_tracker, make_script, host):
     script = make_script(make_tracker())
-    rule = Terms(mode="ask", key_granted="1")
-    script.created("t1", "PJSIP/trunk-01", number="+4930123456")
-    script.up("t1")
-    (call,) = host.calls
-    call.review.terms_of_call = lambda _: rule
-    call.review.look()
-    script.created("a1", "PJSIP/agent-01", linked="t1", state="Ringing")
+    call = ruled(script, host, key_granted="1")
     script.up("a1")
     script.tell("ChannelUserevent", channel="a1", eventname="VcondConsent", userevent={"state": "asked"})
     script.tell("ChannelDtmfReceived", channel="a1", digit="1", duration_ms=0)

@@ -13,7 +13,7 @@ from fakeswitch import FakeSwitch
 from vcond.call import events as ev
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find
-from vcond.testing.time import run_virtual
+from vcond.testing.time import run_virtual, until
 from vcond_freeswitch import Config, FreeSwitchAdapter
 
 RATE = 8000
@@ -55,14 +55,7 @@ class Lab:
             self.host.tick()
 
     async def until(self, predicate, within: float = 120.0) -> None:
-        async with asyncio.timeout(within):
-            while True:
-                try:
-                    if predicate():
-                        return
-                except LookupError:
-                    pass
-                await asyncio.sleep(0.1)
+        await until(predicate, within=within, every=0.1)
 
     async def listened(self, *channels) -> None:
         await self.until(lambda: all(channel.bugs for channel in channels))

@@ -18,7 +18,7 @@ from vcond.capture.registry import CallRegistry
 from vcond.config import DaemonConfig
 from vcond.journal import Store
 from vcond.publish.builder import read_track
-from vcond.testing.time import NOON, run_virtual
+from vcond.testing.time import NOON, run_virtual, until
 from vcond.vcon import build, validate
 from vcond_freeswitch import Config, FreeSwitchAdapter
 from vcond_freeswitch.events import decode
@@ -64,8 +64,7 @@ async def recorded(name: str, root: Path) -> tuple[dict, dict[int, np.ndarray]]:
 
     ticking = asyncio.create_task(tick())
     try:
-        while not switch.sessions:  # noqa: ASYNC110 - virtual time
-            await asyncio.sleep(0.1)
+        await until(lambda: switch.sessions, every=0.1)
         await asyncio.sleep(1)
         await switch.play()
         async with asyncio.timeout(30):

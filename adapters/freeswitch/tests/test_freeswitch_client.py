@@ -9,7 +9,7 @@ import pytest
 from fskit import lines, raw, recut
 
 from vcond.sdk.contract import ConfigError, RefusedError, UnreachableError
-from vcond.testing.time import LoopClock, run_virtual
+from vcond.testing.time import LoopClock, run_virtual, until
 from vcond_freeswitch import client as module
 from vcond_freeswitch.client import NoSuchChannelError, connected
 from vcond_freeswitch.config import Config
@@ -331,8 +331,7 @@ def test_what_arrives_is_read_also_when_nobody_takes_events_and_too_much_is_a_fr
 
     async def main(config):
         async with connected(config, LoopClock()) as connection:
-            while connection._over is None:  # noqa: ASYNC110 - virtual time
-                await asyncio.sleep(1)
+            await until(lambda: connection._over is not None, every=1)
             for _ in range(module.WAITING):
                 await connection.next()
             await connection.next()

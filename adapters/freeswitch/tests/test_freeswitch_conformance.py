@@ -11,6 +11,7 @@ from fakeswitch import FakeSwitch
 
 from vcond.testing.conformance import AdapterConformance
 from vcond.testing.rig import Rig, RigCall
+from vcond.testing.time import until
 from vcond_freeswitch import Config, FreeSwitchAdapter
 
 
@@ -25,8 +26,7 @@ class SwitchLine(RigCall):
         self.rig, self.host, self.one, self.two, self.key = rig, host, one, two, one.uuid
 
     async def listened_to(self) -> None:
-        while not (self.one.bugs and self.two.bugs):  # noqa: ASYNC110 - virtual time
-            await asyncio.sleep(0.02)
+        await until(lambda: self.one.bugs and self.two.bugs)
         await asyncio.sleep(0.1)
 
     async def speak(self, caller, callee) -> None:
@@ -56,8 +56,7 @@ class SwitchLine(RigCall):
             channel.bugs[0].stalled = True
 
     async def renewed(self, host) -> None:
-        while any(bug.stalled for channel in (self.one, self.two) for bug in channel.bugs):  # noqa: ASYNC110 - virtual time
-            await asyncio.sleep(0.1)
+        await until(lambda: not any(bug.stalled for channel in (self.one, self.two) for bug in channel.bugs), every=0.1)
 
     async def resume(self, host) -> None:
         if self.rig.switch._server is None:

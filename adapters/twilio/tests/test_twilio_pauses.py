@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 from fake_twilio_rest import known
-from test_twilio_running import attached, streaming, virtual
+from test_twilio_running import attached as attached_to
+from test_twilio_running import streaming, virtual
 
 from vcond.sdk.contract import Cause, RecordingPaused, RecordingResumed
 from vcond.testing.host import MemoryHost
@@ -15,21 +16,54 @@ from vcond.testing.sounds import find, voice
 from vcond_twilio.running import WAIT
 
 CUT = Cause(text="limit")
+FIRST = "MZ" + "2" * 32
+"""The stream that ``streaming`` opens."""
+
+
+@asynccontextmanager
+async def attached(b, host=None, **config):
+    """The adapter, which asks for streams to be stopped, and a call that goes on at Twilio."""
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached_to(host or b.host, b.fake, stop_on_pause=True, **config):
+        yield
+
+
+def pause(b):
+    b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+
+
+def resume(b):
+    b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+
+
+@asynccontextmanager
+async def paused(b):
+    """The stream of a call that is paused by now, and that Twilio was asked to stop."""
+    async with streaming(b) as client:
+        await b.host.until(lambda: b.host.calls)
+        pause(b)
+        await b.fake.until(lambda: b.fake.of("POST"))
+        yield client
+
+
+async def stopped(b):
+    """A call whose stream is away for a pause."""
+    async with paused(b) as client:
+        await client.stop()
 
 
 @virtual
 async def test_a_pause_stops_the_stream_and_what_comes_after_is_the_same_call(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
+    async with attached(b):
+        b.fake.streams[FIRST] = {"status": "in-progress"}
         async with streaming(b) as client:
             await client.play(voice(1, 1.0), voice(2, 1.0))
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.streams["MZ" + "2" * 32]["status"] == "stopped")
+            pause(b)
+            await b.fake.until(lambda: b.fake.streams[FIRST]["status"] == "stopped")
             await client.stop()
         await asyncio.sleep(60)
         assert (b.call().over, len(b.fake.of("POST"))) == (False, 1)
-        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+        resume(b)
         await b.fake.until(lambda: len(b.fake.streams) == 2)
         async with streaming(b, list(b.fake.streams)[1]) as client:
             await client.play(voice(3, 1.0), voice(4, 1.0))
@@ -45,16 +79,12 @@ async def test_a_pause_stops_the_stream_and_what_comes_after_is_the_same_call(b)
 
 @virtual
 async def test_a_stream_that_was_stopped_for_a_pause_stays_away_however_its_connection_ends(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True, start_streams=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
+    async with attached(b, start_streams=True):
+        async with paused(b) as client:
             await client.cut()
         await asyncio.sleep(60)
         assert not b.fake.streams
-        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+        resume(b)
         await b.fake.until(lambda: b.fake.streams)
 
 
@@ -62,16 +92,12 @@ async def test_a_stream_that_was_stopped_for_a_pause_stays_away_however_its_conn
 def test_after_a_restart_in_a_pause_the_stream_comes_back(twilio, killed):
     @virtual
     async def test(b):
-        b.fake.calls[b.key] = known("in-progress")
-        async with attached(b.host, b.fake, stop_on_pause=True), streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
+        async with attached(b):
+            await stopped(b)
         after = MemoryHost.after_crash(b.host) if killed else b.host
         b.host.ingress._routes.clear()  # as the core does when an adapter is over
         b.fake.trouble.append((400, {}, {}))
-        async with after if killed else nullcontext(), attached(after, b.fake, stop_on_pause=True):
+        async with after if killed else nullcontext(), attached(b, after):
             b.host = after
             await b.fake.until(lambda: b.fake.streams)
             async with streaming(b, next(iter(b.fake.streams))) as client:
@@ -87,25 +113,19 @@ def test_after_a_restart_in_a_pause_the_stream_comes_back(twilio, killed):
 
 @virtual
 async def test_a_stream_that_could_not_be_stopped_for_a_pause_is_stopped_later_in_it(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
+    async with attached(b):
+        b.fake.streams[FIRST] = {"status": "in-progress"}
         async with streaming(b):
             await b.host.until(lambda: b.host.calls)
             b.fake.trouble.append((400, {}, {}))
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.streams["MZ" + "2" * 32]["status"] == "stopped", within=30)
+            pause(b)
+            await b.fake.until(lambda: b.fake.streams[FIRST]["status"] == "stopped", within=30)
 
 
 @virtual
 async def test_who_hangs_up_in_a_pause_has_a_record_until_then(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
+    async with attached(b):
+        await stopped(b)
         await asyncio.sleep(60)
         b.fake.calls[b.key] = known()
         await b.host.until(lambda: b.call().over, within=40)
@@ -115,13 +135,9 @@ async def test_who_hangs_up_in_a_pause_has_a_record_until_then(b):
 
 @virtual
 async def test_a_pause_that_is_over_before_the_stream_stopped_ends_no_call(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+    async with attached(b):
+        async with paused(b) as client:
+            resume(b)
             await asyncio.sleep(1.5)
             await client.stop()
         await b.fake.until(lambda: len(b.fake.of("POST")) == 2)
@@ -132,14 +148,10 @@ async def test_a_pause_that_is_over_before_the_stream_stopped_ends_no_call(b):
 def test_a_stream_that_takes_its_time_to_stop_after_the_pause_is_over_ends_no_call(twilio, ends):
     @virtual
     async def test(b):
-        b.fake.calls[b.key] = known("in-progress")
-        async with attached(b.host, b.fake, stop_on_pause=True):
-            b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
-            async with streaming(b) as client:
-                await b.host.until(lambda: b.host.calls)
-                b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-                await b.fake.until(lambda: b.fake.of("POST"))
-                b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+        async with attached(b):
+            b.fake.streams[FIRST] = {"status": "in-progress"}
+            async with paused(b) as client:
+                resume(b)
                 await asyncio.sleep(ends)
                 assert len(b.fake.of("POST")) == 1, "there is a stream: none is started beside it"
                 await client.stop()
@@ -151,33 +163,24 @@ def test_a_stream_that_takes_its_time_to_stop_after_the_pause_is_over_ends_no_ca
 
 @virtual
 async def test_a_second_pause_while_the_stream_of_the_first_still_stops_keeps_it_away(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        b.fake.streams["MZ" + "2" * 32] = {"status": "in-progress"}
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+    async with attached(b):
+        b.fake.streams[FIRST] = {"status": "in-progress"}
+        async with paused(b) as client:
+            resume(b)
             await asyncio.sleep(3)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+            pause(b)
             await asyncio.sleep(3)
             await client.stop()
         await asyncio.sleep(60)
         assert (len(b.fake.streams), b.call().over) == (1, False)
-        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+        resume(b)
         await b.fake.until(lambda: len(b.fake.streams) == 2)
 
 
 @virtual
 async def test_a_call_that_becomes_too_long_in_a_pause_goes_on_in_another_record(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
+    async with attached(b):
+        await stopped(b)
         first = b.call()
         first.end(at=b.host.now(), cause=CUT)
         await b.fake.until(lambda: b.fake.streams)
@@ -198,13 +201,8 @@ async def test_a_call_that_becomes_too_long_in_a_pause_goes_on_in_another_record
 
 @virtual
 async def test_a_call_that_was_cut_off_in_a_pause_and_is_over_at_twilio_has_no_other_record(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
+    async with attached(b):
+        await stopped(b)
         b.fake.calls[b.key] = known()
         b.call().end(at=b.host.now(), cause=CUT)
         await asyncio.sleep(60)
@@ -213,13 +211,8 @@ async def test_a_call_that_was_cut_off_in_a_pause_and_is_over_at_twilio_has_no_o
 
 @virtual
 async def test_a_call_that_was_cut_off_in_a_pause_and_is_streamed_again_by_its_application_has_one_stream(b):
-    b.fake.calls[b.key] = known("in-progress")
-    async with attached(b.host, b.fake, stop_on_pause=True):
-        async with streaming(b) as client:
-            await b.host.until(lambda: b.host.calls)
-            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
-            await b.fake.until(lambda: b.fake.of("POST"))
-            await client.stop()
+    async with attached(b):
+        await stopped(b)
         b.call().end(at=b.host.now(), cause=CUT)
         async with streaming(b, "MZ" + "3" * 32):
             await b.host.until(lambda: len(b.host.calls) == 2)

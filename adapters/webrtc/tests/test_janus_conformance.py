@@ -10,6 +10,7 @@ import pytest
 
 from vcond.testing.conformance import AdapterConformance
 from vcond.testing.rig import Rig, RigCall
+from vcond.testing.time import until
 from vcond_webrtc.janus import JanusAdapter
 from vcond_webrtc.janus.config import JanusConfig
 
@@ -42,8 +43,11 @@ class RoomLine(RigCall):
             person.deaf = True
 
     async def renewed(self, host) -> None:
-        while self.before & {forward.port for forward in self.janus.forwards()} or len(self.janus.forwards()) < 2:  # noqa: ASYNC110 - virtual time
-            await asyncio.sleep(0.5)
+        def anew() -> bool:
+            ports = {forward.port for forward in self.janus.forwards()}
+            return len(ports) >= 2 and not self.before & ports
+
+        await until(anew, every=0.5)
         for person in self.people:
             person.deaf = False
         await asyncio.sleep(1)

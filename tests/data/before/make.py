@@ -161,22 +161,7 @@ def harm(calls: dict[str, str]) -> None:
     log.write_bytes(whole[:-20] + b"\0" * 10 + whole[-10:])
 
 
-CONFIG = """
-[vcond]
-state_dir = "{0}/state"
-admin_socket = "{0}/admin"
-name = "edge.example.com"
-[speech]
-engine = "none"
-[[sinks]]
-type = "folder"
-name = "archive"
-path = "{0}/archive"
-[[sinks]]
-type = "folder"
-name = "crm"
-path = "{0}/crm"
-"""
+CONFIG = (HERE / "vcond.toml").read_text()
 
 
 class Whole(Daemon):

@@ -43,6 +43,17 @@ class Asked:
 
         await vcond.until("call", told, call=uuid)
 
+    async def connected(self, vcond, extension: str, **states: str):
+        """Two phones on a call of an extension, and its uuid, as soon as both are recorded and have said so of it."""
+        caller = await self.site.farm.dial(extension, self.site.number)
+        await caller.up()
+        agent = await self.site.farm.ringing("agent", self.site.number)
+        await agent.answer()
+        uuid = await self.opened(vcond)
+        await self.consent(vcond, uuid, **states)
+        await self.site.tapped(vcond, uuid, 2)
+        return caller, agent, uuid
+
     async def says(self, phone, seed: int) -> None:
         """Somebody says the noise of a seed."""
         await phone.say(self.site.farm.voice(f"{self.site.number}-m{seed}", marker(seed)))
@@ -128,13 +139,7 @@ async def test_an_announcement_is_told_by_a_variable_with_its_name_and_hash(site
     played = hashlib.sha256((site.bed.pbx.run / "data/sounds/en/beep.wav").read_bytes()).hexdigest()
     await site.pbx.ask("POST", "/asterisk/variable", variable="ANNOUNCED", value=played)
     async with site.running() as vcond:
-        caller = await site.farm.dial("640003", site.number)
-        await caller.up()
-        agent = await site.farm.ringing("agent", site.number)
-        await agent.answer()
-        uuid = await asked.opened(vcond)
-        await asked.consent(vcond, uuid, p0="asked", p1="asked")
-        await site.tapped(vcond, uuid, 2)
+        caller, agent, _ = await asked.connected(vcond, "640003", p0="asked", p1="asked")
         await asked.says(caller, 1)
         await asked.says(agent, 2)
         await caller.hang_up()
@@ -154,13 +159,7 @@ async def test_consent_is_withdrawn_by_key_in_the_middle_of_the_call(site, judge
     """By the key of the rule, and by a feature of the PBX that sets the variable."""
     asked = Asked(site, judge, f'{ASK}\nwithdrawn = "{withdrawn}"')
     async with site.running() as vcond:
-        caller = await site.farm.dial("640005", site.number)
-        await caller.up()
-        agent = await site.farm.ringing("agent", site.number)
-        await agent.answer()
-        uuid = await asked.opened(vcond)
-        await asked.consent(vcond, uuid, p0="granted", p1="granted")
-        await site.tapped(vcond, uuid, 2)
+        caller, agent, uuid = await asked.connected(vcond, "640005", p0="granted", p1="granted")
         await asked.says(caller, 1)
         await asked.says(agent, 2)
         await caller.press(key)
@@ -181,13 +180,7 @@ async def test_consent_is_withdrawn_by_key_in_the_middle_of_the_call(site, judge
 async def test_who_comes_by_a_transfer_and_was_never_asked_is_not_kept(site, judge):
     asked = Asked(site, judge, ASK)
     async with site.running() as vcond:
-        caller = await site.farm.dial("640005", site.number)
-        await caller.up()
-        agent = await site.farm.ringing("agent", site.number)
-        await agent.answer()
-        uuid = await asked.opened(vcond)
-        await asked.consent(vcond, uuid, p0="granted", p1="granted")
-        await site.tapped(vcond, uuid, 2)
+        caller, agent, uuid = await asked.connected(vcond, "640005", p0="granted", p1="granted")
         await asked.says(agent, 2)
         await agent.refer("201")
         second = await site.farm.ringing("agent2", site.number)

@@ -36,22 +36,7 @@ TOLD = json.loads((BEFORE / "told.json").read_text())
 CALLS, DELIVERED = TOLD["calls"], TOLD["delivered"]
 LATER = (1_795_339_662 + 86_400) * SECOND
 """A day after the calls, as when that version was asked."""
-CONFIG = """
-[vcond]
-state_dir = "{0}/state"
-admin_socket = "{0}/admin"
-name = "edge.example.com"
-[speech]
-engine = "none"
-[[sinks]]
-type = "folder"
-name = "archive"
-path = "{0}/archive"
-[[sinks]]
-type = "folder"
-name = "crm"
-path = "{0}/crm"
-"""
+CONFIG = (BEFORE / "vcond.toml").read_text()
 
 
 class Whole(Daemon):

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -28,23 +29,7 @@ from vcond.sdk.contract import ArrivalClock, Cause, Codec
 from vcond.storage.files import Files
 
 ZERO = 1_795_339_662 * SECOND
-DAEMON = """
-[vcond]
-state_dir = "{0}/state"
-admin_socket = "{0}/admin"
-drain = 0
-min_free_mb = 0
-[web]
-listen = "127.0.0.1:0"
-[ops]
-listen = "127.0.0.1:0"
-[speech]
-engine = "none"
-[adapters.twilio]
-[[sinks]]
-type = "folder"
-path = "{0}/vcons"
-"""
+DAEMON = (Path(__file__).resolve().parents[2] / "data" / "daemon.toml").read_text()
 
 
 def at(seconds: float) -> Instant:
@@ -268,7 +253,7 @@ async def test_forms_of_an_earlier_run_that_cannot_be_deleted_end_nothing(tmp_pa
 def daemon(tmp_path, monkeypatch, adapter):
     monkeypatch.setattr(module.plugins, "adapters", lambda _: {"twilio": adapter})
     config = tmp_path / "vcond.toml"
-    config.write_text(DAEMON.format(tmp_path))
+    config.write_text(DAEMON.format(folder=tmp_path, sink="vcons", more=""))
     return Daemon(load(config, os.environ), clock=SteadyClock())
 
 

@@ -17,7 +17,7 @@ from vcond.delivery import Entry
 from vcond.publish.amender import AT_ONCE, Amender
 from vcond.publish.revisions import Revision, revisions
 from vcond.sdk.contract import ArrivalClock, Codec
-from vcond.testing.time import run_virtual
+from vcond.testing.time import run_virtual, until
 from vcond.vcon import validate
 
 
@@ -382,8 +382,7 @@ class Slow:
         for call in calls:
             amender.add(call, Revision("amended", f"v-{call}", until=Instant(self.until)))
         running = asyncio.create_task(amender.run())
-        while len(amender):  # noqa: ASYNC110 - virtual time
-            await asyncio.sleep(60)
+        await until(lambda: not len(amender), within=2 * LONG, every=60)
         running.cancel()
 
 

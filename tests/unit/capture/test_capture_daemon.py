@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+CONFIG = (Path(__file__).resolve().parents[2] / "data" / "daemon.toml").read_text()
 SCRIPT = """
 import asyncio, os, signal, sys, threading
 from pathlib import Path
@@ -123,23 +124,7 @@ print("left", flush=True)
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "vcond.toml"
-    file.write_text(f"""
-[vcond]
-state_dir = "{tmp_path}/state"
-admin_socket = "{tmp_path}/admin"
-drain = 0
-min_free_mb = 0
-[web]
-listen = "127.0.0.1:0"
-[ops]
-listen = "127.0.0.1:0"
-[speech]
-engine = "none"
-[adapters.twilio]
-[[sinks]]
-type = "folder"
-path = "{tmp_path}/vcons"
-""")
+    file.write_text(CONFIG.format(folder=tmp_path, sink="vcons", more=""))
     return file
 
 

@@ -12,7 +12,7 @@ from vcond.base.errors import ConfigError
 from vcond.sip.application import Answer, End
 from vcond.sip.server import SipServer
 from vcond.sip.settings import Settings
-from vcond.testing.time import LoopClock, run_virtual
+from vcond.testing.time import LoopClock, run_virtual, until
 
 
 def served(test, *, settings=None, notes=None, transports=("udp", "tcp"), tls=None):
@@ -28,13 +28,6 @@ def served(test, *, settings=None, notes=None, transports=("udp", "tcp"), tls=No
                 await test(server, kept, addresses)
 
     run_virtual(main())
-
-
-async def until(what):
-    """Let the loop turn until it is so."""
-    async with asyncio.timeout(100):
-        while not what():  # noqa: ASYNC110 - what happens in another's code, in virtual time
-            await asyncio.sleep(0.01)
 
 
 def test_a_call_over_udp():

@@ -169,11 +169,11 @@ async def known(daemon: Waiting) -> None:
         except StorageError as why:
             tombstones.trouble = str(why)
             log.error(  # noqa: TRY400 - it says it all
-                "what was forgotten and came back cannot be removed, retrying; calls are recorded, and nothing is delivered",
+                "cannot remove what was forgotten and came back, retrying; calls are recorded, deliveries wait",
                 error=str(why),
             )
         else:
-            log.warning("it is known again what was forgotten: vCons are delivered from now on")
+            log.warning("what was forgotten can be read again; vCons are delivered")
     await clear_index(daemon.records, tombstones, daemon.forgetter.stays)
 
 

@@ -82,6 +82,6 @@ class Holding:
             self._holds.spread(hold, call)
         except StorageError as why:
             log.error(  # noqa: TRY400 - it says it all
-                "a call that took in a held one is held until the next start only, which tries again", call=call,
+                "cannot store the legal hold of a merged call; it is held until the next start, which tries again", call=call,
                 error=str(why), hint="free space on the disk of the records",
             )  # fmt: skip

@@ -30,6 +30,6 @@ class Undecided(Room):
         if self._clock() - self._said >= QUIET:
             self._said = self._clock()
             log.warning(
-                "the memory for voices without consent yet is full: what was said longest ago is dropped, and is not in the record if consent comes",
+                "the memory for audio that waits for consent is full; the oldest is dropped and not recorded, also if consent comes",
                 megabytes=self.most >> 20, hint="a smaller buffer_seconds in [[policy]], or ask for consent earlier in the call",
             )  # fmt: skip

@@ -113,7 +113,7 @@ def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str], matched:
         entered += 1
     if entered and matched:
         log.warning(
-            "the rows of these vCons are lost, and with them whether they are for the sinks that have a match: dead letters there",
+            "the rows of these vCons are lost; for sinks that have a match they are dead letters now",
             vcons=entered, sinks=list(matched), hint="vcond outbox dead lists them; vcond outbox retry sends them, discard gives them up",
         )  # fmt: skip
     if aged:

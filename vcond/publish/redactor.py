@@ -142,7 +142,7 @@ class Redactor:
             if not found:
                 made.report["second_look"] = "not done" if found is None else "clean"
                 return made
-            log.info("the second look found something: more is taken out", call=record.uuid, places=len(found))
+            log.info("the second look found more secrets; they are redacted too", call=record.uuid, places=len(found))
             also += found
             made = await self._redacts(record, also)
         metrics.redactions_total.labels("held").inc()

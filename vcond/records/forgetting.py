@@ -290,7 +290,7 @@ class Forgetter:
         except OSError as why:
             raise StorageError(f"cannot write {self._files.folder}: {why.strerror}") from None
         self._open.pop(one.id, None)
-        log.info("forgotten", receipt=one.id, state=one.state, calls=len(one.conversations))
+        log.info("request to forget carried out", receipt=one.id, state=one.state, calls=len(one.conversations))
 
     async def _kept(self, one: Forgetting) -> None:
         try:

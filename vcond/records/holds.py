@@ -209,7 +209,7 @@ class Holds:
             since = self._over[hold.call] = steady
             if before < SURE:
                 log.warning(
-                    "a legal hold is over by the clock: it ends when it has been for a day in which vcond runs", call=hold.call,
+                    "the date of a legal hold has passed; the hold ends after vcond has run for another day", call=hold.call,
                     until=rfc3339(Instant(hold.until)), hours_left=round((SURE - before) / SECOND / 3600, 1),
                     hint="if the clock is wrong, mend it before; to end the hold now: vcond legal-hold CALL --release",
                 )  # fmt: skip

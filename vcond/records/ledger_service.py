@@ -173,7 +173,7 @@ class Records:
         head, there = found[-1], self._ledger.hash_of(found[-1].rows)
         if there is None or there.hex() != head.hash:
             log.error(
-                "the ledger is not the one that its last head was written of: rows are gone, or were changed",
+                "the ledger does not match its last head: rows were removed or changed",
                 rows=head.rows, written=head.at, hint="vcond ledger verify says more; restore records.db from a backup if there is one",
             )  # fmt: skip
         else:
@@ -207,7 +207,7 @@ class Records:
             if end.rows != self._headed:
                 self._write_head(end, self._now())
         except StorageError as why:
-            log.warning("no last head of the ledger was written; the next start writes one", error=str(why))
+            log.warning("the ledger's head was not written at the stop; the next start writes it", error=str(why))
         finally:
             db.close()
 

@@ -192,7 +192,7 @@ class Retention:
             try:
                 await self.sweep()
             except StorageError as why:
-                log.error("cannot look for what retention has go; the next sweep does", error=str(why))  # noqa: TRY400 - it says it all
+                log.error("retention cannot look for what is due; the next sweep tries again", error=str(why))  # noqa: TRY400 - it says it all
             except Exception:  # a mistake here must not take capture with it
                 log.exception("internal error in retention; the next sweep tries again, please report it")
 
@@ -214,7 +214,7 @@ class Retention:
             gone += not why
             if why and why not in self._said:
                 log.error(
-                    "retention cannot have something go; each sweep tries again",
+                    "retention cannot delete something; each sweep tries again",
                     place=one.where,
                     call=one.call,
                     error=why,
@@ -222,7 +222,7 @@ class Retention:
             self._said = self._said | {why} if why else self._said
             await asyncio.sleep(REST * (loop.time() - began))
         if gone:
-            log.info("retention: what was due is gone", things=gone)
+            log.info("retention deleted what was due", things=gone)
         return gone
 
     async def _do(self, one: Due) -> str:

@@ -82,7 +82,7 @@ class Tombstones:
                 self.trouble = str(why)
         if self.trouble and self.trouble != before and self._tells:
             log.error(
-                "it is not known what was forgotten: calls are recorded, and nothing is delivered until it is", error=self.trouble, hint=RESTORE,
+                "cannot read what was forgotten; calls are recorded, deliveries wait until it can be read", error=self.trouble, hint=RESTORE,
             )  # fmt: skip
 
     def __len__(self) -> int:

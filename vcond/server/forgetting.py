@@ -96,7 +96,7 @@ class ForgettingAnswers:
             going_on = [of_key(*one.going_on) for one in found if one.going_on is not None]
             made = self._being(named) or await self._daemon.forgetter.ask(named, elsewhere, going_on)
         await self._daemon.forgetter.again(made)
-        log.warning("a request to forget was taken", receipt=made.id, calls=len(found), state=made.state)
+        log.warning("request to forget accepted", receipt=made.id, calls=len(found), state=made.state)
         return made
 
     async def _forget(self, query: dict[str, str]) -> Any:

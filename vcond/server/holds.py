@@ -55,7 +55,7 @@ class HoldAnswers:
         hold = await asyncio.to_thread(self._daemon.holds.put, call, query.get("reason", ""), until)
         await self._daemon.records.tell("held", call=call, vcon=call)
         log.warning(
-            "call is on legal hold: nothing of it goes", call=call, until=rfc3339(Instant(until)) if until else ""
+            "call is on legal hold: nothing of it is deleted", call=call, until=rfc3339(Instant(until)) if until else ""
         )
         return self._row(hold)
 

@@ -49,7 +49,7 @@ class OpsServer:
             )
             return
         self._port = self._runner.addresses[0][1]
-        log.info("metrics and health", address=f"{self._config.host}:{self._port}")
+        log.info("metrics and health listening", address=f"{self._config.host}:{self._port}")
 
     async def close(self) -> None:
         """Stop serving."""

@@ -150,7 +150,7 @@ class Speech:
                 log.warning("calls are not transcribed", error=self.choice.trouble, hint=self.choice.fix)
             self.ready.set()
         else:
-            log.info("speech", engine=self.choice.engine, workers=self.config.worker_count)
+            log.info("speech engine chosen", engine=self.choice.engine, workers=self.config.worker_count)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._segmenting.run(), name="listeners")

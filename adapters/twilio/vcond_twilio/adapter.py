@@ -103,4 +103,4 @@ class TwilioAdapter:
             )
         except PeerError as why:
             return Finding("error", what, str(why), "let this machine connect to it, or correct api_url")
-        return Finding("ok", what, "it takes the login")
+        return Finding("ok", what, "login accepted")

@@ -263,7 +263,7 @@ async def test_what_is_buffered_of_all_calls_is_bounded_and_beyond_it_nothing_mo
     room.most = 50 * (320 + 300)  # a second of one voice
     talk.speak(3)
     assert 0 < room.used <= room.most
-    assert capsys.readouterr().out.count("the memory for voices without consent yet is full") == 1
+    assert capsys.readouterr().out.count("the memory for audio that waits for consent is full") == 1
     for party in (0, 1):
         talk.say(party, "granted")
     assert room.used == 0

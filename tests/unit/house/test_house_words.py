@@ -112,3 +112,50 @@ def test_log_lines_name_their_error_and_their_hint_alike(folder: str):
         if keyword.arg in instead
     ]
     assert not found, "\n".join(found)
+
+
+def told(folder: str) -> Iterator[tuple[str, str]]:
+    """Where an event of the log stands, and its words; what is put into them is left out."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        if "tests" in path.parts:
+            continue
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in {"debug", "info", "warning", "error", "exception", "critical"}
+                and isinstance(call.func.value, ast.Name | ast.Attribute)
+                and ast.unparse(call.func.value).endswith("log")
+                and call.args
+                and isinstance(call.args[0], ast.Constant)
+            ):
+                yield f"{path.relative_to(ROOT)}:{call.lineno}", str(call.args[0].value)
+
+
+MISREAD = (
+    "loudly",
+    "taken up",
+    "left alone",
+    "goes on",
+    "go on",
+    "keeps up",
+    "warm",
+    "heard of",
+    "is gone",
+    "have something go",
+)
+"""Words that operators read as something else."""
+SHORT = {"listening", "ready", "stopping"}
+"""Of one word: what they are of stands beside them."""
+
+
+@pytest.mark.parametrize("folder", ["vcond", "adapters"])
+def test_events_of_the_log_say_in_a_short_sentence_what_happened(folder: str):
+    events = list(told(folder))
+    assert len(events) > 50
+    words = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, (*GONE, *MISREAD)))})(?![\w-])")
+    wrong = [f"{where}: {event!r} has {found[0]!r}" for where, event in events if (found := words.search(event))]
+    wrong += [f"{where}: {event!r} is long" for where, event in events if len(event.split()) > 22]
+    wrong += [f"{where}: {event!r} says little" for where, event in events if " " not in event and event not in SHORT]
+    wrong += [f"{where}: {event!r} ends like a text" for where, event in events if event.endswith((".", "!"))]
+    assert not wrong, "\n".join(wrong)

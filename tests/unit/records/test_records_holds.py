@@ -60,7 +60,7 @@ def test_a_clock_that_jumps_ahead_ends_no_hold_and_is_told_once(tmp_path: Path, 
     for _ in range(3):
         Time.steady += SURE // 4
         assert made.on(A) is not None
-    assert capsys.readouterr().out.count("a legal hold is over by the clock") == 1
+    assert capsys.readouterr().out.count("the date of a legal hold has passed") == 1
     Time.now = 1_500 * SECOND  # somebody mended the clock
     assert made.calls() == [A]
     Time.now, Time.steady = 2_000 * SECOND, Time.steady + SURE

@@ -112,7 +112,7 @@ async def test_a_sink_that_does_not_forget_is_asked_by_the_next_sweep(tmp_path: 
         wall.days(31)
         assert await it.parts.retention.sweep() == 1, "its file here"
         await it.parts.retention.sweep()
-        assert capsys.readouterr().out.count("retention cannot have something go") == 1
+        assert capsys.readouterr().out.count("retention cannot delete something") == 1
         down = False
         assert await it.parts.retention.sweep() == 1
         assert not (tmp_path / "archive" / f"{call}.vcon.json").exists()

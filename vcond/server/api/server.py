@@ -70,7 +70,7 @@ class ApiServer:
             log.error("the API is not available over HTTP", error=self.trouble, hint=hint)  # noqa: TRY400 - it says it all
             return
         self._port = self._server.sockets[0].getsockname()[1]
-        log.info("API", address=self.base_url)
+        log.info("API listening", address=self.base_url)
         if self._tls is None and self._config.host not in LOOPBACK:
             log.warning(
                 "the API listens beyond this machine without TLS: tokens and calls can be read on the way",

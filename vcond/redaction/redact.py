@@ -17,13 +17,13 @@ from uuid import UUID
 
 from vcond.base.errors import BadMediaError, ProtocolError
 from vcond.call.ids import of_bits
-from vcond.redaction.contract import TELEPHONE, Finder, Secret
+from vcond.redaction.contract import TELEPHONE, Finder, Secret, Turn
 from vcond.redaction.finding import found as secrets_of
 from vcond.redaction.party import GONE, OF_NOBODY, name_of, sent_by_others
 from vcond.redaction.party import TYPE as PARTY_REMOVED
 from vcond.redaction.party import take_out as take_party
 from vcond.redaction.places import Place, Places, cover, merged, places
-from vcond.redaction.sound import decoded, encoded, keep_only, of_channels, silent, take_out
+from vcond.redaction.sound import Stretch, decoded, encoded, keep_only, of_channels, silent, take_out
 from vcond.redaction.texts import Masked, Sweep, flat, masked, wtf
 from vcond.redaction.transcribed import Line, Reading, of_text, read
 from vcond.vcon.building.extensions import used
@@ -285,22 +285,30 @@ def _recording(work: _Work, index: int, item: dict[str, Any]) -> tuple[dict[str,
                 if work.gone and whose is not None and not whose & work.gone:
                     continue  # only others are on it
                 spoken = [one.turn for one in told if whose is None or one.turn.party in whose or one.turn.party < 0]
-                if work.gone:
-                    spoken = [turn for turn in spoken if turn.number not in work.found.turns]
-                kept = [(turn.start - origin - VOUCHED, turn.end - origin + VOUCHED) for turn in spoken]
-                keep_only(sound, channel, kept)
+                whole = work.found.turns if work.gone else {}
+                going = [turn for turn in spoken if turn.number in whole]
+                keep_only(
+                    sound,
+                    channel,
+                    _vouched([turn for turn in spoken if turn.number not in whole], origin),
+                    _vouched(going, origin),
+                )
             clock = dialogs.clock(index)
             gone = [(one.start - origin, one.end - origin) for one in work.found.sound if one.clock == clock]
-            unchecked = take_out(sound, gone, tone=work.tone)
+            work.unchecked = sum(take_out(sound, gone, tone=work.tone), work.unchecked)
             if work.gone and silent(sound):
                 return {}, GONE
             made = encoded(sound, lambda share: work.progress(item, share))
-        work.unchecked = sum(unchecked, work.unchecked)
     except BadMediaError:
         return {}, NOT_READABLE
     if isinstance(name := item.get("filename"), str):
         made["filename"] = work.sweep.text(name.rpartition(".")[0] or name) + _EXTENSIONS[made["mediatype"]]
     return made, ""
+
+
+def _vouched(turns: Iterable[Turn], origin: float) -> list[Stretch]:
+    """What their texts tell of, in seconds of the recording."""
+    return [(turn.start - origin - VOUCHED, turn.end - origin + VOUCHED) for turn in turns]
 
 
 def _size(dialog: dict[str, Any]) -> int:

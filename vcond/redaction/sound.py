@@ -82,6 +82,8 @@ class Recording:
         self._source = source
         self.silent: list[list[Frames]] = [[] for _ in range(source.channels)]
         """By channel, in their order: silence."""
+        self.unchecked: list[list[Frames]] = [[] for _ in range(source.channels)]
+        """Likewise what of it no text tells of."""
         self.gone: list[Frames] = []
         """Of all channels: silence, or a tone."""
         self.tone = False
@@ -113,17 +115,13 @@ class Recording:
         return self._source.read(start, stop)
 
     def hush(self, block: Block, start: int) -> list[int]:
-        """Silence in each channel what is to be silent; how many samples of it were not."""
+        """Silence in each channel what is to be silent; how many samples of it were not, of which no text tells."""
         heard = []
-        for channel, silent in enumerate(self.silent):
-            heard.append(0)
-            begin = max(0, bisect_right(silent, (start, start)) - 1)
-            for first, end in silent[begin:]:
-                if first >= start + len(block):
-                    break
-                going = block[max(0, first - start) : max(0, end - start), channel]
-                heard[-1] += int(np.count_nonzero((going > _FLOOR) | (going < -_FLOOR)))
-                going[:] = 0
+        for channel, (silent, unchecked) in enumerate(zip(self.silent, self.unchecked, strict=True)):
+            sound = [block[first:end, channel] for first, end in _within(unchecked, start, len(block))]
+            heard.append(sum(int(np.count_nonzero((one > _FLOOR) | (one < -_FLOOR))) for one in sound))
+            for first, end in _within(silent, start, len(block)):
+                block[first:end, channel] = 0
         return heard
 
     def __enter__(self) -> Self:
@@ -165,22 +163,37 @@ def _counted(parts: Iterable[bytes], told: Callable[[float], None], whole: int) 
         told(min(1.0, count / whole))
 
 
-def keep_only(made: Recording, channel: int, kept: Iterable[Stretch]) -> None:
-    """Silence in a channel what is in none of the stretches."""
+def keep_only(made: Recording, channel: int, kept: Iterable[Stretch], told: Iterable[Stretch] = ()) -> None:
+    """Silence in a channel what is in none of the stretches. ``told``: what goes although a text tells of it."""
+    stays = list(kept)
+    made.silent[channel] += _between(made, stays)
+    made.unchecked[channel] += _between(made, [*stays, *told])
+
+
+def _between(made: Recording, stretches: Iterable[Stretch]) -> Iterator[Frames]:
+    """What is in none of them."""
     at, frames = 0, made.frames
-    for start, end in sorted(kept):
+    for start, end in sorted(stretches):
         first = min(max(at, int(start * made.rate)), frames)
         if first > at:
-            made.silent[channel].append((at, first))
+            yield at, first
         at = min(max(first, at, int(end * made.rate) + 1), frames)
     if at < frames:
-        made.silent[channel].append((at, frames))
+        yield at, frames
+
+
+def _within(stretches: Sequence[Frames], start: int, length: int) -> Iterator[Frames]:
+    """Of some in their order what is in a block of frames, counted from its beginning."""
+    for first, end in stretches[max(0, bisect_right(stretches, (start, start)) - 1) :]:
+        if first >= start + length:
+            break
+        yield max(0, first - start), max(0, end - start)
 
 
 def take_out(made: Recording, stretches: Iterable[Stretch], *, tone: bool) -> list[float]:
     """Silence, or a tone, in all channels: a voice is heard on the other's too. Each is widened to the silence around it.
 
-    How many seconds of each channel were not silent where nothing of it is kept. All of it is read. Raises BadMediaError.
+    How many seconds of each channel were not silent where nothing of it is kept and no text tells of it. All of it is read. Raises BadMediaError.
     """
     step, heard = max(1, round(made.rate * _STEP)), np.zeros(made.channels, np.int64)
     loud = np.zeros(-(-made.frames // step), np.float32)

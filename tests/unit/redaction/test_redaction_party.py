@@ -73,6 +73,26 @@ def without(whole: dict[str, Any], gone: frozenset[int] = GONE) -> dict[str, Any
     return made
 
 
+def unchecked(whole: dict[str, Any], gone: frozenset[int] = GONE) -> float:
+    return redact(whole, (), gone=gone).report["unchecked_seconds"]
+
+
+def test_what_a_text_tells_of_who_is_gone_counts_as_checked_and_nothing_else_does():
+    pcm = voice(20, 1)
+    told = np.zeros(len(pcm), bool)
+    for start, end in ((5.0, 7.72), (14.0, 14.72)):  # its two turns, as far as a text vouches for them
+        told[round((start - 0.75) * RATE) : round((end + 0.75) * RATE)] = True
+    assert unchecked(call()) == pytest.approx(np.count_nonzero(~told & (np.abs(pcm) > 40)) / RATE, abs=0.2)
+    every = wtf((0, words(0.0, "word " * 50)), (1, words(1.0, "hello")))
+    assert unchecked(call(analysis=[every])) == 0.0
+    assert unchecked(call(analysis=[every]), frozenset({1})) > 10, "of the other one little is told"
+    alone = recording([pcm], parties=[0])
+    assert unchecked(call(dialog=[alone], analysis=[every])) == 0.0
+    silent_now = redact(call(dialog=[alone], analysis=[wtf((0, words(5.0, "hello")))]), (), gone=GONE)
+    assert "$.dialog[0].body" in silent_now.left_out
+    assert silent_now.report["unchecked_seconds"] > 10, "it went with the whole recording"
+
+
 def test_nothing_that_identifies_it_and_nothing_that_it_said_is_left():
     made = without(call())
     text = serialize(made).decode().lower()

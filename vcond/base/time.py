@@ -44,6 +44,16 @@ def of_uuid(uuid: str) -> Instant:
     return Instant(int(uuid[:8] + uuid[9:13], 16) * MILLI)
 
 
+def dated(uuid: str) -> Instant | None:
+    """As ``of_uuid``; None of a uuid that carries no moment (versions 7 and 8 do), or one that is no date."""
+    at = of_uuid(uuid)
+    try:
+        rfc3339(at)
+    except (OverflowError, ValueError):
+        return None
+    return at if uuid[14] in "78" else None
+
+
 def parse_rfc3339(text: str) -> Instant:
     """A date with an offset, as an Instant.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vcond.base.errors import RefusedError, StorageError
-from vcond.base.time import Instant, of_uuid, parse_rfc3339, rfc3339
+from vcond.base.time import Instant, dated, parse_rfc3339, rfc3339
 from vcond.config import DaemonConfig
 from vcond.delivery.outbox_files import OutboxFiles
 from vcond.storage.files import Files
@@ -18,7 +18,7 @@ def export(
 ) -> list[dict[str, Any]]:
     """Copy what is not delivered everywhere yet and what ``delivery.keep_days`` keeps; a row for each.
 
-    ``uuid``: only of ids that begin so; ``since``, ``until``: only calls that began from then on, and before then. Files that
+    ``uuid``: only of ids that begin so; ``since``, ``until``: only calls that began from then on, and before then, and those whose uuid does not tell. Files that
     are there already are left as they are. Raises RefusedError, StorageError.
     """
     begin, end = (_moment(name, text) for name, text in (("since", since), ("until", until)))
@@ -28,8 +28,8 @@ def export(
         outbox.files.make_folder(to)
         for folder in (outbox.pending, outbox.kept):
             for name in sorted(outbox.names(folder)[0]) if folder.is_dir() else ():
-                at = of_uuid(name)
-                if not name.startswith(uuid) or (begin and at < begin) or (end and at >= end):
+                at = dated(name)
+                if not name.startswith(uuid) or (at is not None and not (begin or 0) <= at < (end or 2**63)):
                     continue
                 target, there = to / outbox.file(name).name, False
                 try:
@@ -37,7 +37,9 @@ def export(
                         outbox.files.publish(target, outbox.read(folder / target.name))
                 except FileNotFoundError:
                     continue  # it was delivered meanwhile, and is kept no longer
-                rows.append({"uuid": name, "began": rfc3339(at), "file": str(target), "new": not there})
+                rows.append(
+                    {"uuid": name, "began": "" if at is None else rfc3339(at), "file": str(target), "new": not there}
+                )
     except OSError as why:
         more = "; run it as root or as vcond's user" if isinstance(why, PermissionError) else ""
         raise StorageError(f"cannot export: {why.filename or to}: {why.strerror}{more}") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vcond.base.errors import BadMediaError, RefusedError, StorageError
-from vcond.base.time import of_uuid, rfc3339
+from vcond.base.time import dated, rfc3339
 from vcond.cli import subject
 from vcond.cli.records import Opened
 from vcond.delivery.outbox_files import OutboxFiles
@@ -126,7 +126,7 @@ def report(identifier: str, rows: list[dict[str, Any]], *, mask: bool) -> Iterat
     )
     for row in rows:
         yield ""
-        yield f"Conversation of {rfc3339(of_uuid(row['call']))}"
+        yield f"Conversation of {row['made'] if (at := dated(row['call'])) is None else rfc3339(at)}"
         yield from subject.lines([row])
         if not row["copied"]:
             yield "  copy: not on this machine any more; ask those who received it"

@@ -213,6 +213,18 @@ async def test_somebody_is_found_in_the_index_without_looking_into_other_vcons(t
         assert status == 400
 
 
+@pytest.mark.parametrize("uuid", ["f19f155a-5131-40ec-832a-bc92ac6830cd", "019f155a-5131-40ec-832a-bc92ac6830cd"])
+async def test_a_vcon_whose_uuid_carries_no_moment_is_found_at_the_time_it_was_made(tmp_path: Path, uuid: str):
+    async with daemon(tmp_path) as one:
+        await made(one)
+        await one.vcon("plain", lambda document: document.update(uuid=uuid))
+        at = rfc3339(Instant(ZERO))
+        found = await search(one, since=at)
+        assert ([(row["uuid"], row["began"]) for row in found["vcons"]], found["unread"]) == ([(uuid, at)], 0)
+        assert uuid not in [row["uuid"] for row in (await search(one, until=at))["vcons"]]
+        assert len((await search(one))["vcons"]) == 4
+
+
 @pytest.mark.parametrize("role", ["watch", "operate", "erase"])
 async def test_who_may_not_read_finds_nothing(tmp_path: Path, role: str):
     async with daemon(tmp_path) as one:

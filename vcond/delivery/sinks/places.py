@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
 
 from vcond.base.errors import ConfigError
-from vcond.base.time import MILLI, of_uuid
+from vcond.base.time import dated, rfc3339
 from vcond.sdk.sink import Refused
 from vcond.storage.names import is_uuid
 
@@ -48,9 +46,5 @@ class Places:
 
 def day(uuid: str) -> str:
     """``YYYY/MM/DD`` of a uuid that carries its time (RFC 9562 sections 5.7, 5.8), in UTC, else ``undated``."""
-    if UUID(uuid).version not in {7, 8}:
-        return "undated"
-    try:
-        return datetime.fromtimestamp(of_uuid(uuid) // MILLI / 1000, UTC).strftime("%Y/%m/%d")
-    except (OverflowError, ValueError):
-        return "undated"
+    at = dated(uuid)
+    return "undated" if at is None else rfc3339(at)[:10].replace("-", "/")

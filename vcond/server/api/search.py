@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.base.errors import ProtocolError, StorageError
-from vcond.base.time import Instant, of_uuid, parse_rfc3339, rfc3339, seconds
+from vcond.base.time import Instant, dated, parse_rfc3339, rfc3339, seconds
 from vcond.delivery import Entry, Outbox
 from vcond.records.ledger import Ledger
 from vcond.records.subjects import SubjectIndex
@@ -138,7 +138,7 @@ class Search:
             meant = [
                 one
                 for one in new
-                if one.stage in HERE and since <= (began := of_uuid(one.uuid)) and (not until or began < until)
+                if one.stage in HERE and since <= (began := _began(one)) and (not until or began < until)
             ]
             stopped: Entry | None = None
             if meant:
@@ -216,7 +216,13 @@ class Search:
             said = _said(vcon, parties, wanted)
             if not said and not any(_is(one, wanted) for one in persons):
                 return None
-        return FoundVcon(entry.uuid, rfc3339(of_uuid(entry.uuid)), _seconds(_each(vcon.dialog, _Dialog)), people, said)
+        return FoundVcon(entry.uuid, rfc3339(_began(entry)), _seconds(_each(vcon.dialog, _Dialog)), people, said)
+
+
+def _began(entry: Entry) -> Instant:
+    """When the call of a vCon began; when it was made, where its uuid does not tell."""
+    at = dated(entry.uuid)
+    return Instant(entry.published_at) if at is None else at
 
 
 def _seconds(dialogs: list[_Dialog]) -> float:

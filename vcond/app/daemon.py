@@ -73,7 +73,7 @@ class Daemon:
         async with self._made() as supervisor:
             outbox = self.parts.outbox
             if trouble := self.parts.tombstones.trouble:
-                raise StorageError(f"{trouble}: {RESTORE}")
+                raise StorageError(trouble if len(self.parts.tombstones) else f"{trouble}: {RESTORE}")
             await outbox.open()
             async with bare_group() as tasks:
                 background = supervisor.background(tasks, outbox=outbox, finisher=self.parts.finisher)
@@ -94,7 +94,7 @@ class Daemon:
         """Every part is made; at the end all is on disk."""
         parts = self.parts = Parts(self._loaded, self._clock)
         try:
-            await asyncio.to_thread(forgetting.clear, parts.config, parts.keys, parts.tombstones, parts.forgetter.stays)
+            await forgetting.cleared(parts)
             yield Supervisor(parts.registry, speech=parts.speech, ingress=parts.web.ingress)
         finally:
             await parts.close()

@@ -150,6 +150,22 @@ def clear(
     return len(gone)
 
 
+async def cleared(daemon: Waiting) -> None:
+    """``clear`` at a start. What cannot be removed then keeps no call from being recorded: it is tried again (``known``), and nothing is delivered."""
+    try:
+        await asyncio.to_thread(clear, daemon.config, daemon.keys, daemon.tombstones, daemon.forgetter.stays)
+    except StorageError as why:
+        _not_cleared(daemon.tombstones, why)
+
+
+def _not_cleared(tombstones: Tombstones, why: StorageError) -> None:
+    tombstones.trouble = str(why)
+    log.error(
+        "cannot remove what was forgotten and came back, retrying; calls are recorded, deliveries wait",
+        error=str(why),
+    )
+
+
 async def known(daemon: Waiting) -> None:
     """Until it is known what was forgotten; what came back goes then. Calls are recorded meanwhile, and nothing is delivered."""
     tombstones, failures = daemon.tombstones, 0
@@ -167,11 +183,7 @@ async def known(daemon: Waiting) -> None:
                     forget(daemon.registry, uuid)
             await asyncio.to_thread(clear, daemon.config, daemon.keys, tombstones, daemon.forgetter.stays)
         except StorageError as why:
-            tombstones.trouble = str(why)
-            log.error(  # noqa: TRY400 - it says it all
-                "cannot remove what was forgotten and came back, retrying; calls are recorded, deliveries wait",
-                error=str(why),
-            )
+            _not_cleared(tombstones, why)
         else:
             log.warning("what was forgotten can be read again; vCons are delivered")
     await clear_index(daemon.records, tombstones, daemon.forgetter.stays)

@@ -44,6 +44,9 @@ class Parts(Protocol):
     outbox: Outbox
     stopping: bool
 
+    def gone(self, uuid: str) -> bool:
+        """Whether a call was forgotten and nothing of it stays: what is left of its journal is none. In any thread."""
+
     def merged(self, journal: CallJournal, into: str = "") -> None:
         """That of a call which became part of another is not needed, unless it is held."""
 
@@ -119,7 +122,8 @@ class OldJournals:
 
     def _listed(self) -> tuple[list[str], list[str]]:
         """Names of those whose vCon the outbox has, and of the others."""
-        return outbox_files.known(self._parts.outbox.root, self._parts.store.names())
+        names = [name for name in self._parts.store.names() if not self._parts.gone(name)]
+        return outbox_files.known(self._parts.outbox.root, names)
 
     def _read(self, name: str) -> tuple[Found | None, Call]:
         found = self._parts.store.examined(name)
@@ -129,6 +133,8 @@ class OldJournals:
 
     async def _look_at(self, name: str) -> bool:
         """To whom it belongs; whether a vCon is still to be made."""
+        if self._parts.gone(name):  # that came to be known meanwhile
+            return False
         found, state = await asyncio.to_thread(self._read, name)
         if found is None:
             return False

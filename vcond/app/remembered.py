@@ -22,7 +22,7 @@ from vcond.records.receipts import Receipts, readable
 from vcond.records.record_files import RecordFiles
 from vcond.records.salvage import salvage
 from vcond.records.tombstones import FILE as TOMBSTONES
-from vcond.records.tombstones import RESTORE, Tombstones
+from vcond.records.tombstones import LONGEST, MARK, RESTORE, Tombstones
 from vcond.sdk.contract import Finding
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
@@ -30,10 +30,6 @@ from vcond.storage.whole_files import WholeFiles
 log = structlog.get_logger()
 
 FOLDER: Final = "records"
-MARK: Final = "records-folder"
-"""Of the state folder: says where they are."""
-LONGEST: Final = 4096
-"""Bytes of it."""
 
 
 def folder(config: Config) -> Path:

@@ -191,6 +191,10 @@ class Parts:
         """Whether a call or vCon was forgotten."""
         return of_call(uuid) in self.tombstones
 
+    def gone(self, uuid: str) -> bool:
+        """Whether a call was forgotten, and nothing of it stays."""
+        return self._forgotten(uuid) and not self.forgetter.stays(uuid)
+
     async def forget(self, call: str) -> None:
         """A whole conversation, for good. Raises HeldError, StorageError."""
         await self.status.forgetting.forget([await self.conversations.of(call)])

@@ -14,7 +14,7 @@ from vcond.base.errors import SEVERAL, AmbiguousError, ConfigError, OperatorErro
 from vcond.call.diagnosis import HARMLESS, Diagnosis, hint
 from vcond.call.state import Call, fold
 from vcond.cli.admin_client import NotRunningError, ask
-from vcond.cli.journals import found_in_journals
+from vcond.cli.journals import check_not_gone, found_in_journals
 from vcond.cli.replay import audio_of
 from vcond.cli.vcons import inside, load_vcon
 from vcond.config import DaemonConfig, adapter_kinds, load_daemon
@@ -56,6 +56,7 @@ def examine(config: DaemonConfig, kinds: Mapping[str, str], call: str, files: Ca
     """
     path = Path(call)
     if path.is_dir():
+        check_not_gone(path)
         return _finished(_of_journal(path, files()), kinds)
     if path.is_file():
         return _finished(_of_vcon(load_vcon(path)), kinds)

@@ -67,7 +67,7 @@ def find(config: DaemonConfig, uuid: str, files: Callable[[], Files] = Files) ->
 def found_in_journals(
     config: DaemonConfig, files: Callable[[], Files] = Files, uuid: str = ""
 ) -> list[tuple[Path, Call]]:
-    """Every journal whose call begins so and that can be read: its folder and its call.
+    """Every journal whose call begins so and that can be read: its folder and its call. One of a call that was forgotten is none.
 
     Raises StorageError, and JournalError or StorageError of one that was asked for and cannot be read.
     """
@@ -84,9 +84,12 @@ def found_in_journals(
         return []
     from vcond.call.state import fold
     from vcond.journal import read_folder
+    from vcond.records.tombstones import gone
 
-    states, disk = [], files()
+    states, disk, is_gone = [], files(), gone(Path(config.state_dir))
     for folder in folders:
+        if is_gone(folder.name):
+            continue
         if folder.is_dir() and not folder.name.startswith(".") and folder.name.startswith(uuid):
             try:
                 state = fold(read_folder(folder, disk)[0])
@@ -97,3 +100,12 @@ def found_in_journals(
             if state.uuid:
                 states.append((folder, state))
     return states
+
+
+def check_not_gone(folder: Path) -> None:
+    """Raises JournalError for what is left of the journal of a call that was forgotten."""
+    from vcond.records.tombstones import gone
+
+    at = folder.absolute()
+    if gone(at.parent.parent)(at.name):
+        raise JournalError(f"{folder} is of a call that was forgotten: vcond removes what is left of it when it starts")

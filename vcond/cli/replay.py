@@ -11,6 +11,7 @@ import numpy as np
 from vcond.base.errors import JournalError, StorageError
 from vcond.call.state import Call, as_published, fold
 from vcond.cli import render
+from vcond.cli.journals import check_not_gone
 from vcond.journal import read_folder
 from vcond.media.codecs import Pcm
 from vcond.publish.builder import read_track
@@ -37,6 +38,7 @@ class _Files:
 def replay(folder: Path, out: Path | None, files: Files | None = None) -> tuple[dict[str, Any], list[str], bool]:
     """A journal's state and vCon, as JSON and as lines; False when its vCon has errors. Raises JournalError."""
     files = files or Files()
+    check_not_gone(folder)
     events, damage = read_folder(folder, files)
     state = fold(events)
     if not state.uuid:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import msgspec
+import structlog
 
 from vcond.storage.whole_files import WholeFiles
+
+log = structlog.get_logger()
 
 LARGEST: Final = 16 << 20
 """Bytes of one of them."""
@@ -33,7 +36,7 @@ class RecordFiles(Generic[T]):
         if not self.folder.is_dir():
             return found, damaged
         if self._ours:
-            self._files.clear(self.folder)
+            self._clear()
         for path in sorted(self.folder.iterdir()):  # a glob takes a folder that may not be read for an empty one
             if path.suffix != ".json":
                 continue
@@ -44,6 +47,16 @@ class RecordFiles(Generic[T]):
             except (OSError, msgspec.DecodeError) as why:
                 damaged[path.stem] = str(why.strerror) if isinstance(why, OSError) else DAMAGED
         return found, damaged
+
+    def _clear(self) -> None:
+        """What a crash left half written is in nobody's way: a disk that does not let it go keeps nothing from being read."""
+        try:
+            self._files.clear(self.folder)
+        except OSError as why:
+            log.warning(
+                "cannot delete what an interrupted write left; the next start does", folder=str(self.folder), error=why.strerror,
+                hint="check the disk",
+            )  # fmt: skip
 
     def put_aside(self, name: str) -> tuple[Path, bytes]:
         """Where what a damaged one has is durably beside it then, read no more, and what that is; it goes with ``remove`` or ``put``.

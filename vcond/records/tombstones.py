@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,6 +34,10 @@ _SLOT: Final = struct.Struct(">16sQI4x")
 """Hash, until when it counts (nanoseconds since 1970; 0 = for ever), CRC-32."""
 
 
+MARK: Final = "records-folder"
+"""Of the state folder: says where they are."""
+LONGEST: Final = 4096
+"""Bytes of it."""
 AS_LONG: Final = 48 * 3600 * SECOND
 """A call of that adapter and key is not recorded for so long: no call is longer."""
 RESTORE: Final = (
@@ -152,6 +157,19 @@ class Tombstones:
             return self._whole.read(self._folder / name, most)
         except FileNotFoundError:
             return b""
+
+
+def gone(state: Path) -> Callable[[str], bool]:
+    """Of calls of a state folder, whether one was forgotten: what is left of its journal is none. For who only looks: nothing is changed or said. Blocks.
+
+    What came to be held while it was being forgotten is not gone.
+    """
+    try:
+        at = state / WholeFiles(Files()).read(state / MARK, LONGEST).decode("utf-8", "replace")
+    except OSError:
+        return lambda _: False
+    stones = Tombstones(at, time.time_ns, tells=False)
+    return lambda uuid: of_call(uuid) in stones and not (at / "holds" / f"{uuid}.json").exists()
 
 
 def _slot(one: bytes, until: int) -> bytes:

@@ -69,6 +69,7 @@ class Recorded:
         self.root, self.store, self.outbox, self.finisher = root / "outbox", store, self, self
         self.clock = SimpleNamespace(now=lambda: at(60), not_before=lambda _: 0)
         self.registry = SimpleNamespace(recovery=self)
+        self.gone = lambda _: False
         self.calls, self.stopping = [], False
 
     async def get(self, uuid):

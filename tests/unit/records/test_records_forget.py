@@ -12,10 +12,14 @@ import pytest
 from records_kit import TEL, config, edge
 
 from vcond.app import forgetting
-from vcond.base.errors import StorageError
+from vcond.base.errors import JournalError, RefusedError, StorageError
+from vcond.cli.doctor import examine
+from vcond.cli.journals import find, summaries
+from vcond.cli.replay import replay
 from vcond.records.forgetting import Forgetter, Forgetting, Named
 from vcond.records.holds import HeldError
 from vcond.records.record_files import RecordFiles
+from vcond.records.tombstones import of_call
 from vcond.sdk.contract import Cause
 from vcond.sdk.sink import Refused, Retry
 from vcond.storage.files import Files
@@ -313,6 +317,29 @@ async def test_a_damaged_database_that_still_tells_of_it_is_named(tmp_path: Path
         assert (place["state"], place["reason"].split(" tells")[0]) == ("refused", broken.name)
         broken.unlink()
         assert (await it.write("forget", call=call))["state"] == "complete"
+
+
+async def test_what_is_left_of_the_journal_of_a_call_that_was_forgotten_is_shown_nowhere(tmp_path: Path):
+    made = config(tmp_path)
+    async with edge(made) as it:
+        call, other = it.call("a"), it.call("b")
+        held = it.call("held")
+        for one in (call, other, held):
+            await one.journal.flush()
+            shutil.copytree(tmp_path / "state/journal" / one.uuid, tmp_path / "backup" / one.uuid)
+        assert (await it.write("forget", call=call.uuid))["state"] == "complete"
+        it.parts.tombstones.add([of_call(held.uuid)])
+        await it.write("hold", call=held.uuid, reason="case 7")  # it came while the call was being forgotten
+    folder = tmp_path / "state/journal" / call.uuid
+    shutil.copytree(tmp_path / "backup" / call.uuid, folder)
+    shown = await asyncio.to_thread(summaries, made.vcond)
+    assert {one["call"] for one in shown} == {other.uuid, held.uuid}
+    for read in (lambda: replay(folder, None), lambda: examine(made.vcond, {}, str(folder))):
+        with pytest.raises(JournalError, match="is of a call that was forgotten"):
+            await asyncio.to_thread(read)
+    with pytest.raises(RefusedError, match="no call"):
+        await asyncio.to_thread(find, made.vcond, call.uuid)
+    assert replay(tmp_path / "state/journal" / other.uuid, None)[2]
 
 
 async def test_the_clear_is_cheap_and_changes_nothing_when_nothing_was_forgotten(tmp_path: Path):

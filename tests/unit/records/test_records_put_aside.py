@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from records_kit import config, edge
+from records_kit import Edge, config, edge
 
 from vcond.app import forgetting, remembered
 from vcond.app.daemon import Daemon
@@ -23,6 +23,7 @@ from vcond.config import Loaded
 from vcond.records.forgetting import Forgetting, Named
 from vcond.records.tombstones import Tombstones, of_call
 from vcond.sdk.contract import Cause
+from vcond.storage.files import Files
 
 NEVER = "01a2029a-3286-852d-a079-acef32f9616b"
 RECEIPT = "6e6a25aa-52f3-4d8a-9f0c-0a2f6f3f3b11"
@@ -234,6 +235,76 @@ async def test_what_came_back_and_cannot_be_removed_is_told_and_tried_again(tmp_
     assert stones.trouble == ""
     out = capsys.readouterr().out
     assert out.count("cannot be removed, retrying") == out.count("it is known again") == 1
+
+
+async def test_what_came_back_and_cannot_be_removed_at_a_start_keeps_no_call_from_being_recorded(
+    tmp_path: Path, monkeypatch, capsys
+):
+    made = config(tmp_path)
+    async with edge(made) as it:
+        over, going_on = it.call("over"), it.call("going-on")
+        for call in (over, going_on):
+            await call.journal.flush()
+            shutil.copytree(tmp_path / "state/journal" / call.uuid, tmp_path / "backup" / call.uuid)
+            assert (await it.write("forget", call=call.uuid))["state"] == "complete"
+    for uuid in (over.uuid, going_on.uuid):  # an old backup comes back
+        shutil.copytree(tmp_path / "backup" / uuid, tmp_path / "state/journal" / uuid)
+    monkeypatch.setattr(forgetting, "AGAIN", Backoff(0.01, 0.01))
+    parts = Parts(Loaded(made), SteadyClock())
+    it, tries, mended = Edge(parts), 0, False
+    delete = forgetting._delete
+
+    def refused(path: Path) -> None:
+        nonlocal tries
+        tries += 1
+        if not mended:
+            raise OSError(5, "Input/output error")
+        delete(path)
+
+    monkeypatch.setattr(forgetting, "_delete", refused)
+    try:
+        await forgetting.cleared(parts)
+        assert "cannot remove what was forgotten and came back: Input/output error" in parts.status.ready()["forgotten"]
+        await parts.old_journals.take_back(["test"])
+        assert (parts.old_journals.found, len(parts.registry.recovery)) == (0, 0), "what is left of a journal is none"
+        call = it.call("new")
+        assert not call.not_recorded
+        await call.journal.flush()
+        waiting = asyncio.create_task(forgetting.known(parts))
+
+        async def is_tried() -> bool:
+            return tries > 2
+
+        await it.until(is_tried)
+        assert not waiting.done()
+        mended = True
+        await waiting
+        assert {path.name for path in (tmp_path / "state/journal").iterdir()} - {".lock", ".trash"} == {call.uuid}
+        assert capsys.readouterr().out.count("it is known again what was forgotten") == 1
+    finally:
+        await parts.close()
+
+
+async def test_what_a_crash_left_half_written_and_stays_keeps_no_record_from_being_read(
+    tmp_path: Path, monkeypatch, capsys
+):
+    made = config(tmp_path)
+    async with edge(made) as it:
+        uuid = await it.ended()
+        await it.write("hold", call=uuid, reason="case 7")
+    (records(tmp_path) / "holds" / ".what.json.tmp").write_bytes(b"half")
+    delete = Files.delete_one
+
+    def refused(self: Files, path: str, **more: bool) -> bool:
+        if path.endswith(".tmp") and "holds" in path:
+            raise OSError(5, "Input/output error")
+        return delete(self, path, **more)
+
+    monkeypatch.setattr(Files, "delete_one", refused)
+    async with edge(made) as it:
+        assert it.parts.holds.on(uuid) is not None
+        assert await it.ended("b")
+    assert "cannot delete what an interrupted write left" in capsys.readouterr().out
 
 
 async def _set(event: asyncio.Event) -> None:

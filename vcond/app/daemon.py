@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -26,7 +27,7 @@ from vcond.app.supervisor import Supervisor
 from vcond.app.wiring import Parts
 from vcond.base import log, metrics
 from vcond.base.errors import ConfigError, StorageError
-from vcond.base.tasks import bare, bare_group, cancelled
+from vcond.base.tasks import bare, bare_group, cancelled, kept
 from vcond.capture.clock import SteadyClock
 from vcond.config import Loaded, load, naming_files
 from vcond.records.tombstones import RESTORE
@@ -122,17 +123,18 @@ class Daemon:
                 await parts.ops.start()
                 await parts.api.start()
                 background.append(tasks.create_task(lifecycle.tick(), name="tick"))
-                background.append(tasks.create_task(lifecycle.watchdog(), name="watchdog"))
+                background.append(tasks.create_task(kept("watchdog", lifecycle.watchdog), name="watchdog"))
                 if parts.keys is not None:
                     sweep = Sweep(parts.keys, Path(parts.config.vcond.state_dir))
-                    background.append(tasks.create_task(sweep.run(), name="keys"))
+                    background.append(tasks.create_task(kept("keys", sweep.run), name="keys"))
                 if parts.traces is not None:
-                    background.append(tasks.create_task(parts.traces.run(), name="traces"))
-                background.append(tasks.create_task(parts.forgetter.run(), name="forget"))
+                    background.append(tasks.create_task(kept("traces", parts.traces.run), name="traces"))
+                background.append(tasks.create_task(kept("forget", parts.forgetter.run), name="forget"))
                 background.append(tasks.create_task(parts.retention.run(), name="retention"))
                 background.append(tasks.create_task(parts.holding.run(), name="holds"))
                 supervisor.start(adapters)
-                background.append(tasks.create_task(self._look_after(supervisor), name="old journals"))
+                look_after = partial(self._look_after, supervisor)
+                background.append(tasks.create_task(kept("old journals", look_after), name="old journals"))
                 with lifecycle.signals():
                     await lifecycle.until_stopped()
                     await lifecycle.drain()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -73,18 +74,20 @@ class OldJournals:
         published, others = await asyncio.to_thread(self._listed)
         unfinished: list[tuple[Found, Call]] = []
         for name in sorted(others):
-            found, state = await asyncio.to_thread(self._read, name)
-            if found is not None and not _is_over(state):
-                unfinished.append((found, state))
-            elif found is not None:
-                self._left.append(name)
+            with self._strange_one(name):
+                found, state = await asyncio.to_thread(self._read, name)
+                if found is not None and not _is_over(state):
+                    unfinished.append((found, state))
+                elif found is not None:
+                    self._left.append(name)
         self._left += published
         self.found = len(self._left) + len(unfinished)
         for found, state in unfinished:
-            if found.uuid in self._merged:
-                self._parts.merged(store.take(found), self._merged[found.uuid])
-            else:
-                recovery.take_back(store.take(found), self._go_on_from(state.known_until))
+            with self._strange_one(found.uuid):
+                if found.uuid in self._merged:
+                    self._parts.merged(store.take(found), self._merged[found.uuid])
+                else:
+                    recovery.take_back(store.take(found), self._go_on_from(state.known_until))
         recovery.finish_all_unfinished(list(adapters))
 
     async def open_outbox(self) -> None:
@@ -109,16 +112,23 @@ class OldJournals:
         loop, finished = asyncio.get_running_loop(), 0
         while self._left and not self._parts.stopping:
             name, began = self._left[0], loop.time()
-            try:
+            with self._strange_one(name):
                 finished += await self._look_at(name)
-            except Exception:  # one that is strange must not keep the others, nor capture
-                logger.exception("internal error while reading an old journal; it is kept; please report it", call=name)
             self._left.popleft()
             await asyncio.sleep(rest * (loop.time() - began))
         self._remove_merged()
         if self.found:
             unfinished = len(self._parts.registry.recovery)
             logger.info("found journals of an earlier run", found=self.found, to_finish=finished, unfinished=unfinished)
+
+    @contextmanager
+    def _strange_one(self, name: str) -> Iterator[None]:
+        """It keeps neither the others nor capture."""
+        try:
+            yield
+        except Exception:
+            logger.exception("internal error while reading an old journal; it is kept; please report it", call=name)
+            self._parts.store.refused[name] = "internal error while reading it: report it, with the journal of vcond"
 
     def _listed(self) -> tuple[list[str], list[str]]:
         """Names of those whose vCon the outbox has, and of the others."""

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, Final
 
+import structlog
+
+from vcond.base.backoff import Backoff
 from vcond.base.errors import VcondError
+
+log = structlog.get_logger()
+
+RESTART: Final = Backoff(1.0, 60.0)
+"""Seconds before what ended by a mistake is begun again."""
+STEADY: Final = 60.0
+"""What ran as long as this many seconds before it ended is begun again without a growing pause."""
 
 
 @contextlib.contextmanager
@@ -38,3 +48,21 @@ async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in all_of_them:
         task.cancel()
     await asyncio.gather(*all_of_them, return_exceptions=True)
+
+
+async def kept(what: str, run: Callable[[], Awaitable[object]]) -> None:
+    """Until ``run`` ends by itself: a mistake in it is logged, and it is begun again after a pause that grows.
+
+    For what works beside captured calls: in a group of tasks it would end the daemon, and the recording of all of them.
+    """
+    loop, failures = asyncio.get_running_loop(), 0
+    while True:
+        began = loop.time()
+        try:
+            await run()
+        except Exception:
+            failures = 1 if loop.time() - began > STEADY else failures + 1
+            log.exception("internal error, starting this part again; please report it", part=what)
+        else:
+            return
+        await asyncio.sleep(RESTART.wait(failures))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -111,7 +112,8 @@ class Recovery:
         """End what none of these adapters can take up."""
         for call in self.unfinished():
             if call.state.adapter not in adapters:
-                self.finish_unfinished(call)
+                with alone(call, "ending"):
+                    self.finish_unfinished(call)
 
     def _interrupted(self, journal: CallJournal, now: Instant) -> CapturedCall:
         call = self._opened(journal)
@@ -143,6 +145,15 @@ class Recovery:
         ]
         if waiting:
             self._speech.catch_up(track, waiting)
+
+
+@contextmanager
+def alone(call: CapturedCall, doing: str) -> Iterator[None]:
+    """A mistake with one call is logged, and costs the others nothing."""
+    try:
+        yield
+    except Exception:
+        log.exception("internal error with a call; please report it", call=call.uuid, doing=doing)
 
 
 def too_old(call: CapturedCall, hours: float, now: Instant) -> bool:

@@ -25,7 +25,7 @@ from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.live_track import CapturedTrack
 from vcond.capture.no_journal import CallStore, NoJournal, forgotten
 from vcond.capture.pressure import PressureWatch
-from vcond.capture.recovery import CatchingUp, Recovery, keep_pauses, too_old
+from vcond.capture.recovery import CatchingUp, Recovery, alone, keep_pauses, too_old
 from vcond.capture.undecided import Undecided
 from vcond.config.schema import DaemonConfig
 from vcond.journal import CallJournal, Store
@@ -146,13 +146,14 @@ class CallRegistry:
     def call_ended(self, call: CapturedCall) -> None:
         """An end was said; the record is made."""
         self._forget(call)
+        if isinstance(call.journal, CallJournal):
+            self._finish(call, call.journal)
         outcome = "answered" if call.state.disposition is None else call.state.disposition.value
-        _count(call.state, outcome)
         if call.not_recorded:
             log.warning("call ended; it was not recorded", call=call.uuid, error=call.not_recorded)
         log.info("call ended", call=call.uuid, adapter=call.state.adapter, outcome=outcome)
-        if isinstance(call.journal, CallJournal):
-            self._finish(call, call.journal)
+        with alone(call, "counting"):
+            _count(call.state, outcome)
 
     def call_merged(self, call: CapturedCall) -> None:
         """A call became part of another."""
@@ -181,13 +182,12 @@ class CallRegistry:
     def tick(self, now: Instant) -> None:
         """Twice a second: release, look at limits, count. A call that fails in it fails alone."""
         for call in self.live:
-            try:
+            with alone(call, "checking"):
                 self._tick_call(call, now)
-            except Exception:
-                log.exception("internal error while checking a call; please report it", call=call.uuid)
         for call in self.recovery.unfinished():
             if self.attachments.had_time(call.state.adapter, now, self.config.grace):
-                self.recovery.finish_unfinished(call)
+                with alone(call, "ending"):
+                    self.recovery.finish_unfinished(call)
         self._follow_the_wall_clock()
         self.pressure.look(self.config, self.recorded)
         self.speech.at_most(STATES[self.pressure.texts])
@@ -199,9 +199,10 @@ class CallRegistry:
         """The daemon stops: what goes on is left for the next start."""
         now = self.clock.now()
         for call in self.live:
-            for track in list(call.tracks):
-                track.close(at=now)
-            call.record(ev.Interrupted(at=now, reason=reason))
+            with alone(call, "interrupting"):
+                for track in list(call.tracks):
+                    track.close(at=now)
+                call.record(ev.Interrupted(at=now, reason=reason))
         self._live.clear()
 
     # Inside.

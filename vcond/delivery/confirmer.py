@@ -74,9 +74,12 @@ class Confirmer:
         self._stop = asyncio.Event()
         self._log = log.bind(sink=sink.name)
 
+    def begin(self) -> None:
+        """``run`` is to go on until ``stop``."""
+        self._stop.clear()
+
     async def run(self) -> None:
         """Ask until stopped."""
-        self._stop.clear()
         while not self._stop.is_set():
             try:
                 pause = await self._round()

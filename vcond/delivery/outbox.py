@@ -15,6 +15,7 @@ from typing import Final, Self, TypeVar
 
 from vcond.base import metrics
 from vcond.base.errors import ConfigError, StorageError
+from vcond.base.tasks import kept
 from vcond.delivery import confirmations, nobodys, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 MAX_FACTS: Final = 32
 MAX_FACT: Final = 256
+
+
+Part = Maintenance | SinkWorker | Confirmer
 
 
 class Outbox:
@@ -86,6 +90,7 @@ class Outbox:
             for worker in self._workers
             if isinstance(worker.sink, Confirming) and worker.sink.confirm_after
         ]
+        self._parts: list[Part] = [self._maintenance, *self._workers, *self._confirmers]
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -146,7 +151,8 @@ class Outbox:
     async def run(self) -> None:
         """Deliver until cancelled; deliveries under way then get ``drain`` seconds to end."""
         await self.opened.wait()
-        self._maintenance.begin()
+        for part in self._parts:
+            part.begin()
         work = asyncio.create_task(self._work(), name="outbox")
         try:
             await asyncio.shield(work)
@@ -226,17 +232,15 @@ class Outbox:
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for worker in self._workers:
-                tasks.create_task(worker.run(), name=f"sink {worker.sink.name}")
+                name = f"sink {worker.sink.name}"
+                tasks.create_task(kept(name, worker.run), name=name)
             for confirmer in self._confirmers:
-                tasks.create_task(confirmer.run(), name="confirm")
-            tasks.create_task(self._maintenance.run(), name="outbox house")
+                tasks.create_task(kept("confirm", confirmer.run), name="confirm")
+            tasks.create_task(kept("outbox house", self._maintenance.run), name="outbox house")
 
     def _stop(self) -> None:
-        self._maintenance.stop()
-        for worker in self._workers:
-            worker.stop()
-        for confirmer in self._confirmers:
-            confirmer.stop()
+        for part in self._parts:
+            part.stop()
 
 
 def _short(facts: Mapping[str, str]) -> dict[str, str]:

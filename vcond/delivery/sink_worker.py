@@ -15,6 +15,7 @@ from vcond.base.errors import StorageError
 from vcond.delivery.circuit_breaker import SECOND, CircuitBreaker
 from vcond.delivery.model import Clock, SinkState
 from vcond.delivery.rows import Job, Outcome
+from vcond.delivery.said import sound
 from vcond.delivery.sink_condition import Result, SinkCondition
 from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import OutgoingVcon, Refused, Retry, Sink
@@ -78,9 +79,12 @@ class SinkWorker:
         oldest = min((row[3] for row in of_sink), default=now)
         metrics.outbox_oldest_seconds.labels(self.sink.name).set(max(0, now - oldest) / SECOND)
 
+    def begin(self) -> None:
+        """``run`` is to go on until ``stop``."""
+        self._stop.clear()
+
     async def run(self) -> None:
         """Deliver until stopped, and then until what is under way has ended."""
-        self._stop.clear()
         self._condition.show()
         async with asyncio.TaskGroup() as tries:
             while not self._stop.is_set():
@@ -165,26 +169,28 @@ class SinkWorker:
             return why
         except OSError as why:
             return Retry("disk-read", answer=why.strerror or type(why).__name__)
+        except Exception as why:  # noqa: BLE001 - no memory or thread for one vCon must not end what records calls
+            return self._mistake("cannot read a vCon to deliver it, will retry", job, why)
         if sha512 != job.sha512:
             hint = "the file was changed on the disk: restore it from a copy, then: vcond outbox retry"
             return Refused("damaged", hint=hint, asked=False)
         try:
             with metrics.delivery_seconds.labels(self.sink.name).time():
                 async with asyncio.timeout(self._shared.attempt_timeout):
-                    return await self.sink.deliver(OutgoingVcon(job.uuid, body, sha512))
+                    return sound(await self.sink.deliver(OutgoingVcon(job.uuid, body, sha512)))
         except (Retry, Refused) as why:
-            return why
+            return sound(why)
         except TimeoutError:
             return Retry("timeout", whole_sink=True)
         except Exception as why:  # noqa: BLE001 - a mistake in one sink costs a try, never the daemon
-            where = traceback.extract_tb(why.__traceback__)[-1]
-            self._log.error(  # without the text of a foreign exception: it may hold what was said
-                "internal error in the sink driver, will retry; please report it",
-                call=job.uuid,
-                error=type(why).__name__,
-                where=f"{where.filename}:{where.lineno}",
-            )
-            return Retry(f"error:{type(why).__name__}")
+            return self._mistake("internal error in the sink driver, will retry; please report it", job, why)
+
+    def _mistake(self, event: str, job: Job, why: Exception) -> Retry:
+        where = traceback.extract_tb(why.__traceback__)[-1]
+        self._log.error(  # without the text of a foreign exception: it may hold what was said
+            event, call=job.uuid, error=type(why).__name__, where=f"{where.filename}:{where.lineno}"
+        )
+        return Retry(f"error:{type(why).__name__}")
 
     async def _record(self, job: Job, outcome: Outcome | None) -> None:
         """Until it is recorded: what was delivered must not be sent again for the sake of a full disk."""

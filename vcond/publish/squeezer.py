@@ -32,6 +32,7 @@ AT_ONCE = 32
 """Calls that are looked at in one turn of the loop."""
 A_JOB = 4
 """Pieces that are made of a call before others have their turn."""
+_MISTAKE = "internal error while compressing a recording; done at the call's end"
 
 
 def stand_back() -> None:
@@ -80,7 +81,12 @@ class Squeezer:
         for one in sorted(due, key=lambda one: one.looked)[:AT_ONCE]:  # who waited longest comes first
             one.looked = now
             kept = one.journal.pieces.until_erased()
-            found = growing(going_on[one.uuid].state, now, partial(StoredAudio, one.journal), self._limit)
+            try:
+                found = growing(going_on[one.uuid].state, now, partial(StoredAudio, one.journal), self._limit)
+            except Exception:  # of one call: the others are squeezed all the same
+                one.over = True
+                log.exception(_MISTAKE, call=one.uuid)
+                continue
             if found is not None:
                 work.append((one, found, kept))
         if work:
@@ -103,7 +109,7 @@ class Squeezer:
                 call.over = True
             except Exception:
                 call.over = True
-                log.exception("internal error while compressing a recording; done at the call's end", call=call.uuid)
+                log.exception(_MISTAKE, call=call.uuid)
 
     def _squeeze(self, call: _Call, found: Growing, kept: PiecesOfNow, most: int) -> None:
         squeezed = call.squeezed

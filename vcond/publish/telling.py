@@ -80,7 +80,11 @@ class Findings:
         count: Counter[str] = Counter()
         for call, stopped in calls:
             told = self._told[call.uuid] = before.get(call.uuid, set())
-            found = _unheard(call, now)
+            try:
+                found = _unheard(call, now)
+            except Exception:  # of one call: the others are looked at all the same
+                log.exception("internal error while checking the audio of a call; please report it", call=call.uuid)
+                continue
             count[call.adapter] += bool(found or stopped)
             for one in found:
                 if (one.code, one.party) not in told:

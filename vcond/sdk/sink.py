@@ -7,6 +7,7 @@ every sink passes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
@@ -80,7 +81,7 @@ class Retry(UnreachableError):  # noqa: N818 - the contract's word for it
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.after = None if after is None else min(max(after, 0.0), MAX_RETRY_AFTER)
+        self.after = None if after is None or math.isnan(after) else min(max(after, 0.0), MAX_RETRY_AFTER)
         self.whole_sink = whole_sink or held
         self.status = status
         self.answer = answer

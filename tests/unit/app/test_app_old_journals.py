@@ -209,6 +209,39 @@ async def test_one_that_fails_keeps_neither_the_others_nor_its_journal(tmp_path)
     assert (tmp_path / "journal" / calls["first"] / "events.log").exists()
 
 
+@pytest.mark.parametrize("step", ["read", "taken back"])
+async def test_a_strange_one_without_an_end_keeps_no_daemon_from_starting(tmp_path, monkeypatch, step):
+    calls = await left(tmp_path, bad=[], good=[], over=ENDED)
+    store = Store(tmp_path / "journal")
+    parts = Recorded(tmp_path, store)
+    right, back = old_journals.fold, parts.take_back
+
+    def strange(events):
+        state = right(events)
+        if state.uuid == calls["bad"]:
+            raise RecursionError
+        return state
+
+    def take_back(journal, now):
+        if journal.uuid == calls["bad"]:
+            raise MemoryError
+        back(journal, now)
+
+    if step == "read":
+        monkeypatch.setattr(old_journals, "fold", strange)
+    else:
+        parts.take_back = take_back
+    journals = OldJournals(parts)
+    await journals.take_back(["twilio"])
+    await journals.run(rest=0)
+    assert ("take back", calls["good"]) in parts.told
+    assert ("finish", calls["over"]) in parts.told
+    assert calls["bad"] not in [uuid for _, uuid in parts.told]
+    assert list(store.refused) == [calls["bad"]]
+    await store.close()
+    assert (tmp_path / "journal" / calls["bad"] / "events.log").exists()
+
+
 async def test_an_outbox_that_cannot_be_read_for_a_while_is_asked_again(tmp_path, monkeypatch):
     calls = await left(tmp_path, waits=PUBLISHED)
     in_the_outbox(tmp_path, calls["waits"])

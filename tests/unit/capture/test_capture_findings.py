@@ -7,8 +7,10 @@ import structlog
 from capture_kit import Shelf, ended, finishing, idle
 
 from vcond.base import metrics
+from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.diagnosis import Diagnosis
+from vcond.publish import telling
 from vcond.publish.telling import LAST, Findings
 from vcond.sdk.contract import Cause
 from vcond.server.status import Status
@@ -98,3 +100,20 @@ async def test_the_operators_door_tells_of_live_calls_and_the_last_ones_newest_f
     (live, *_) = (await door.reads["findings"]({}))["calls"]
     assert [one["code"] for one in live["findings"]] == ["no-audio"] * 2
     assert [one["code"] for one in (await door.reads["call"]({"call": call.uuid}))["findings"]] == ["no-audio"] * 2
+
+
+def test_a_call_that_cannot_be_looked_at_keeps_no_other_from_being_told(monkeypatch):
+    asked = []
+
+    def strange(call, _now):
+        asked.append(call.uuid)
+        if call.uuid == "bad":
+            raise ZeroDivisionError
+        return []
+
+    monkeypatch.setattr(telling, "_unheard", strange)
+    calls = [(SimpleNamespace(uuid=uuid, adapter="test"), ()) for uuid in ("bad", "good")]
+    with structlog.testing.capture_logs() as logs:
+        Findings().watch(calls, Instant(3600 * SECOND))
+    assert asked == ["bad", "good"]
+    assert [line["call"] for line in logs if line["log_level"] == "error"] == ["bad"]

@@ -4,6 +4,7 @@ import pytest
 from vcond.base.time import SECOND
 from vcond.call import events as ev
 from vcond.call.state import fold
+from vcond.capture import registry
 from vcond.sdk.contract import ArrivalClock, Codec
 
 FRAME = np.full(160, 5000, "<i2").tobytes()
@@ -265,6 +266,54 @@ async def test_one_call_that_fails_in_the_tick_fails_alone(house):
     bad.tracks[0].tick = fail
     house.registry.tick(house.now(12 * 3600 + 5))
     assert [call.key for call, _ in house.finished] == ["good"]
+
+
+async def test_one_call_of_an_earlier_run_that_cannot_be_ended_keeps_neither_the_others_nor_what_is_looked_at(house):
+    one_party(house, "bad")
+    one_party(house, "good")
+    for call in house.registry.live:
+        await house.store.get(call.uuid).flush()
+    await house.store.close()
+    after = house.open()
+    for journal in after.store.recover():
+        after.registry.recovery.take_back(journal, after.now(10))
+    bad = next(call for call in after.registry.recovery.unfinished() if call.key == "bad")
+
+    def fail(**_):
+        raise ZeroDivisionError
+
+    bad.end, looked = fail, []
+    after.registry.pressure.look = lambda *_: looked.append(1)
+    after.registry.tick(after.now(400))
+    assert [call.key for call, _ in after.finished] == ["good"]
+    assert looked == [1]
+    after.registry.recovery.finish_all_unfinished()  # as a start does, of adapters that are gone: it goes on
+    assert [call.key for call in after.registry.recovery.unfinished()] == ["bad"]
+
+
+async def test_one_call_that_cannot_be_interrupted_leaves_the_others_their_end(house):
+    bad, track = one_party(house, "bad")
+    good, _ = one_party(house, "good")
+
+    def fail(**_):
+        raise ZeroDivisionError
+
+    track.close = fail
+    house.registry.interrupt_all("stop")
+    assert not house.registry.live
+    assert [one.reason for one in fold(good.journal.events).interruptions] == ["stop"]
+    assert fold(bad.journal.events).ended is None  # the next start takes it up
+
+
+async def test_a_call_that_cannot_be_counted_is_finished_all_the_same(house, monkeypatch):
+    call, _ = one_party(house)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(registry, "_count", fail)
+    call.end(at=house.now(2))
+    assert [call.key for call, _ in house.finished] == ["k"]
 
 
 async def test_a_state_folder_that_cannot_be_looked_at_is_trouble_and_no_crash(house):

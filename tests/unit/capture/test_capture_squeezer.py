@@ -124,6 +124,28 @@ def from_scratch(live: Live, limit: int = LIMIT) -> bytes:
     return serialize(build_with_media(state, audio, BuildOptions(inline_limit=limit)).document)
 
 
+async def test_one_call_that_cannot_be_looked_at_keeps_no_other_from_being_squeezed(live, monkeypatch):
+    live.speak(20)
+    other = live.house.host.call("bad", at=live.house.at(0))
+    right, asked = module.growing, []
+
+    def strange(state, *rest):
+        if state.uuid == other.uuid:
+            asked.append(1)
+            raise ZeroDivisionError
+        return right(state, *rest)
+
+    monkeypatch.setattr(module, "growing", strange)
+    for _ in range(2):
+        for known in live.squeezer._calls.values():
+            known.looked = EPOCH
+        live.squeezer.look([other, live.call])
+        if live.squeezer.job is not None:
+            live.squeezer.job.result()
+    assert live.files
+    assert asked == [1]
+
+
 async def test_the_end_of_a_call_has_only_its_tail_to_do_and_the_vcon_is_the_same(live):
     live.speak(5)
     live.look()

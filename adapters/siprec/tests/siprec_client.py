@@ -105,6 +105,12 @@ class Leg:
         self.stamp += 800
         await asyncio.sleep(0.2)
 
+    def moved(self) -> None:
+        """What it sends comes from another port from now on."""
+        self.socket.close()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.3", 0))
+
     def begin(self) -> None:
         if self.task is None:
             self.task = asyncio.create_task(self._send())
@@ -158,6 +164,8 @@ class Client(asyncio.DatagramProtocol):
         self.call_id = call_id or f"rs-{next(COUNT)}@client.example"
         self.headers = headers
         self.sender = "<sip:src@client.example>"
+        self.address = "127.0.0.1"
+        """Where its phones are, as it says."""
         self.tag = ""
         self.cseq = 1
         self.replies: asyncio.Queue[Reply] = asyncio.Queue()
@@ -168,7 +176,7 @@ class Client(asyncio.DatagramProtocol):
             self.replies.put_nowait(Reply(data))
 
     def sdp(self) -> str:
-        head = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        head = f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 {self.address}\r\nt=0 0\r\n"
         return head + "".join(leg.lines() for leg in self.legs)
 
     async def request(self, method: str, body: bytes = b"", kind: str = "", *, ack: bytes = b"") -> Reply:

@@ -37,6 +37,34 @@ class Wire:
             self.leg.reports.append(self.leg.transport._rx_srtp.unprotect_rtcp(datagram))
 
 
+class Heard:
+    """A wire on which somebody begins, and hears no answer."""
+
+    role = "controlling"
+
+    def __init__(self) -> None:
+        self.first = asyncio.get_running_loop().create_future()
+
+    async def _send(self, datagram: bytes) -> None:
+        if not self.first.done():
+            self.first.set_result(datagram)
+
+    async def _recv(self) -> bytes:
+        return await asyncio.Event().wait()
+
+
+async def hello() -> bytes:
+    """How a handshake begins."""
+    wire = Heard()
+    transport = RTCDtlsTransport(wire, [CERTIFICATES[1]])
+    transport._set_role("client")
+    begun = asyncio.ensure_future(transport.start(RTCDtlsParameters([RTCDtlsFingerprint("sha-256", "00")])))
+    first = await wire.first
+    begun.cancel()
+    await asyncio.wait({begun})
+    return first
+
+
 class DtlsLeg(Leg):
     """A line whose phone begins a handshake once it knows where to."""
 
@@ -148,6 +176,36 @@ def test_a_stranger_who_comes_first_holds_no_client_up_that_comes_from_where_it_
             await speak(one, 1)
             await one.bye()
             assert heard(host, await over(host), 0, 1) > 0.95
+
+    drive(main())
+
+
+def test_behind_nat_neither_noise_nor_a_stranger_who_begins_and_goes_on_no_more_keeps_a_client_out(monkeypatch):
+    monkeypatch.setattr(
+        dtls, "LIMIT", 1000.0
+    )  # OpenSSL says things again in real time, which is slower than that of the loop
+
+    async def main():
+        async with serving() as (host, client):
+            leg = DtlsLeg("1")
+            one = client(leg)
+            one.address = "192.0.2.77"
+            (line,) = sdp.read((await one.invite(metadata(ALICE))).body).lines
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind(("127.0.0.2", 0))
+                for datagram in (bytes([22, 254, 253]) + bytes(60), await hello()):
+                    stranger.sendto(datagram, ("127.0.0.1", leg.to))
+                    await asyncio.sleep(0.2)
+                assert await leg.shake(line) == "connected"
+                assert not host.drops, "nobody waited until the patience with the first was over"
+                stranger.sendto(await hello(), ("127.0.0.1", leg.to))
+            await speak(one, 1)
+            leg.moved()  # as when a router forgets where it sent it
+            await asyncio.sleep(1.5)
+            await speak(one, 2)
+            await one.bye()
+            call = await over(host)
+            assert min(heard(host, call, 0, seed) for seed in (1, 2)) > 0.95
 
     drive(main())
 

@@ -31,6 +31,10 @@ WAITING: Final = 32
 WITH: Final = (
     "install vcond with the packages that it is tested with: vcond-webrtc, or make install WITH='siprec webrtc'"
 )
+TURN: Final = 2.0
+"""Seconds that the first who begins a handshake has for it; then somebody else may, as clients behind NAT say their beginning again."""
+_BEGINS: Final = bytes((22,)), bytes((1,))
+"""A record of a handshake whose message is a ClientHello: the first byte, and the fourteenth (RFC 6347 section 4.2.2)."""
 _MODULE: Final = "aiortc.rtcdtlstransport"
 
 
@@ -51,6 +55,11 @@ async def load() -> None:
     await asyncio.to_thread(import_module, _MODULE)
 
 
+def begins(datagram: bytes) -> bool:
+    """Whether it is the first of a handshake."""
+    return (datagram[:1], datagram[13:14]) == _BEGINS
+
+
 class _Wire:
     """What aiortc's transport takes for ICE: one client at the other end, the first one that says something."""
 
@@ -60,11 +69,14 @@ class _Wire:
         self.begun = asyncio.Event()
         self._send_to = send
         self.address: Address = ()
+        self.until = 0.0
+        """When somebody else may begin."""
         self._came: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
 
     def take(self, datagram: bytes, address: Address) -> None:
-        """A datagram of a handshake; those of others are passed over."""
-        self.address = self.address or address
+        """A datagram of a handshake; those of others are passed over, and what begins none."""
+        if not self.address and begins(datagram):
+            self.address, self.until = address, asyncio.get_running_loop().time() + TURN
         if address == self.address and not self._came.full():
             self._came.put_nowait(datagram)
             self.begun.set()
@@ -145,9 +157,11 @@ class DtlsReceiver(SecureReceiver):
         wire = self._wire
         if wire is None:
             return
-        if self.seal is None and wire.address and wire.address[0] != self._expected == address[0]:
-            self._restart()  # a stranger came first
-            wire = self._wire or wire
+        if self.seal is None and wire.address and wire.address != address and begins(datagram):
+            expected = wire.address[0] != self._expected == address[0]
+            if expected or (wire.address[0] != self._expected and asyncio.get_running_loop().time() > wire.until):
+                self._restart()  # a stranger came first
+                wire = self._wire or wire
         wire.take(datagram, address)
 
     async def _handshakes(self, socket: RtpSocket[Instant], wire: _Wire, ready: Callable[[], None]) -> None:

@@ -114,6 +114,8 @@ class AudioLine:
             self.flush()
             self.socket.receiver.agree(offered.payloads())
         self._rekey(offered)
+        if self.socket is not None:
+            self.socket.receiver.name(offered.host)
         self.offered = offered
         self._report()
 

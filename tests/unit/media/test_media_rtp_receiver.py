@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 import rtp_kit as kit
 from hypothesis import given, settings
@@ -239,6 +241,31 @@ def test_the_same_source_by_another_path_goes_on_in_its_stream():
     assert len(owner.streams) == 1
     assert writer_is_whole(owner.writers[0], 70)
     assert receiver.stats.lost == 0
+
+
+@pytest.mark.parametrize("named", ["198.51.100.7", "2001:DB8::7"])
+def test_who_comes_from_the_address_that_was_named_takes_over_from_a_stranger_at_once(named):
+    receiver, owner = make()
+    receiver.name(named)
+    there = (str(ip_address(named)), 4000)
+    for i in range(10):  # the stranger goes on all the time, and so does noise from everywhere
+        receiver.feed_all(stream(i, 1, at=i * 20 * MS))
+    for i in range(10, 60):
+        noise = [(rtp(7 * j, 0, ssrc=1000 + 50 * i + j), ("203.0.113.9", 1 + j), i * 20 * MS) for j in range(9)]
+        receiver.feed_all([*stream(i, 1, at=i * 20 * MS), *noise])
+        receiver.feed_all(stream(i - 10, 1, at=i * 20 * MS, ssrc=8, source=there))
+    receiver.close(2_000 * MS)
+    assert [s.ssrc for s in owner.streams] == [7, 8]
+    assert writer_is_whole(owner.writers[1], 50)
+
+
+def test_a_name_that_is_no_address_or_where_nobody_comes_from_keeps_nobody_out():
+    for named in ("", "sbc.example", "192.0.2.99"):
+        receiver, owner = make()
+        receiver.name(named)
+        receiver.feed_all(stream(0, 10))
+        receiver.feed_all(stream(0, 60, at=300 * MS, ssrc=8, source=THERE))
+        assert [writer_is_whole(writer, n) for writer, n in zip(owner.writers, (10, 60), strict=True)] == [True, True]
 
 
 def test_expected_sources_only():

@@ -7,13 +7,15 @@ Pure: datagrams and time come in, calls of the owner go out.
 Whose packets count: the first packet of a known payload type decides (a source is an address and an SSRC). Another
 source takes over when two packets of it came in a row and the one in use was silent: for 100 ms when the address is the
 same (a new SSRC), for ``relatch`` seconds when it is not (a new path, or somebody else). Its packets wait until then, and
-few are lost for it. So nobody is pushed aside while he sends, and ``MAX_STREAMS`` ends what changes for ever.
+few are lost for it. So nobody is pushed aside while he sends, and ``MAX_STREAMS`` ends what changes for ever. But who
+comes from the address that the sender named himself takes over at once from somebody who does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Final, Generic
 
 from vcond.media.placement.clocks import Moment
@@ -50,6 +52,8 @@ class RtpReceiver(Generic[Moment]):
         self._relatch = round(relatch * SECOND)
         self._strangers: dict[tuple[Address, int], Stranger[Moment]] = {}
         self._closed = False
+        self._named = ""
+        """The address that the sender named, as sockets say it."""
 
     @property
     def stats(self) -> Stats:
@@ -88,6 +92,16 @@ class RtpReceiver(Generic[Moment]):
     def agree(self, formats: Mapping[int, Format]) -> None:
         """Other payload types were agreed on; the stream goes on."""
         self._streams.formats = dict(formats)
+
+    def name(self, host: str) -> None:
+        """The sender says that he is there. He may be behind NAT: while nobody comes from there, others are heard.
+
+        What is no address says nothing.
+        """
+        try:
+            self._named = str(ip_address(host))
+        except ValueError:
+            self._named = ""
 
     def feed(self, datagram: bytes, address: Address, arrived: Moment) -> None:
         """Take one datagram."""
@@ -188,11 +202,11 @@ class RtpReceiver(Generic[Moment]):
         self._streams.count.foreign += stranger.take(packet, arrived)
         self._consider(stranger, arrived)
 
-    def _worth(self, key: tuple[Address, int]) -> tuple[bool, bool, int]:
-        """Of several strangers those are kept that proved to be a stream, then those from where sound comes now."""
+    def _worth(self, key: tuple[Address, int]) -> tuple[bool, bool, bool, int]:
+        """Of several strangers those are kept that were named, then streams, then those from where sound comes now."""
         stranger = self._strangers[key]
-        feed = self._streams.feed
-        return stranger.proven, feed is not None and stranger.address[0] == feed.address[0], stranger.last
+        feed, host = self._streams.feed, stranger.address[0]
+        return host == self._named, stranger.proven, feed is not None and host == feed.address[0], stranger.last
 
     def _consider(self, stranger: Stranger[Moment], now: Moment) -> bool:
         """Let a source take over, if it is time."""
@@ -200,6 +214,8 @@ class RtpReceiver(Generic[Moment]):
         feed = streams.feed
         assert feed is not None
         needed = NEW_SSRC if stranger.address == feed.address else self._relatch
+        if stranger.address[0] == self._named != feed.address[0]:
+            needed = 0
         if not stranger.proven or (not feed.over and now - feed.last < needed):
             return False
         del self._strangers[stranger.address, stranger.ssrc]

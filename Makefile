@@ -116,7 +116,7 @@ bench: setup
 # Pins every package with its hashes. The lock names no index: whatever yours is, it must serve these very files.
 lock: setup
 	$(BIN)/python -m pip -q install uv
-	$(COMPILE) --python-version 3.11 --extra embedded --extra siprec --extra webrtc --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --python-version 3.11 --extra embedded --extra siprec --extra webrtc --extra pkcs11 --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --python-version 3.11 tests/peers/judges/requirements.in -o tests/peers/judges/requirements.txt
 	$(COMPILE) --python-version 3.11 tests/peers/judges/sdks.in -o tests/peers/judges/sdks.txt
 	$(COMPILE) --python-version 3.11 tests/peers/api/requirements.in -o tests/peers/api/requirements.txt

@@ -94,6 +94,7 @@ if [ "${1:-}" = test ]; then
   need "command -v ip" iproute2
   need "command -v turnserver" coturn
   need "command -v sipp" sip-tester
+  need "command -v softhsm2-util" softhsm2
   need "command -v rtpengine" rtpengine-daemon
   need "command -v nats-server" nats-server
   need "test -x /usr/sbin/sshd" openssh-server

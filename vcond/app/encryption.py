@@ -24,6 +24,7 @@ from vcond.storage.encrypted_files import AREAS, EncryptedFiles
 from vcond.storage.files import Files
 from vcond.storage.key_store import FILE, INDEX, KeyStore, master_key
 from vcond.storage.segments import HEADER, is_encrypted
+from vcond.storage.token import TokenKey
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
                 "keys.master",
             )
         return None
-    master = master_key(config.master)
+    master = master_key(config.master, token_key(config))
     inside, folder = Path(config.store).resolve(), state_dir.resolve()
     if inside.is_relative_to(folder):
         raise ConfigError(f"must not lie in {folder}: a backup of that would hold calls and their keys", "keys.store")
@@ -62,6 +63,12 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
             "keys.store",
         )
     return KeyStore(Path(config.store), master, writes=writes) if writes or there else None
+
+
+def token_key(config: KeysConfig) -> TokenKey | None:
+    """What opens a master key that a token wrapped; None where there is none. Nothing is asked of it yet."""
+    one = config.token
+    return TokenKey(one.module, one.token, one.key, one.pin) if one.module else None
 
 
 def check_seen(store: KeyStore | None, state_dir: Path) -> None:
@@ -179,7 +186,7 @@ def look(config: KeysConfig, state_dir: Path) -> list[Finding]:
         return [Finding("ok", "keys.master", told)]
     try:
         if not os.path.lexists(Path(config.store) / FILE):
-            master_key(config.master)
+            master_key(config.master, token_key(config))
             there = next((one for one in Path(config.store).parents if one.exists()), Path("/"))
             if not os.access(Path(config.store) if Path(config.store).exists() else there, os.W_OK | os.X_OK):
                 fix = "make the folder for vcond's user: install -d -m 0700 -o vcond -g vcond " + config.store

@@ -23,6 +23,7 @@ DAY = 86_400
 def keys_status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     """Show whether the master key fits, how many keys there are, and which files are encrypted. Exit 1 when a key is gone."""
     from vcond.app import encryption
+    from vcond.storage.key_store import is_wrapped
 
     loaded = load_all(config).config
     state_dir = Path(loaded.vcond.state_dir)
@@ -34,9 +35,12 @@ def keys_status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     with closing(store):
         found = encryption.kept(state_dir, store)
     row = {"store": str(store.folder), "keys": len(store), "encrypt": loaded.keys.encrypt}
+    token = loaded.keys.token
+    row |= {"token": token.token if is_wrapped(loaded.keys.master) else ""}
     row |= {"encrypted": found.encrypted, "plain": found.plain, "lost": found.lost}
     lines = [
         f"{store.folder}: the master key fits, {len(store)} keys",
+        *([f"the master key is opened by key {token.key!r} on token {token.token!r}"] if row["token"] else []),
         f"files of calls: {found.encrypted} encrypted, {found.plain} plain, {found.lost} whose key is gone",
         f"not encrypted: {encryption.PLAIN}",
     ]
@@ -46,18 +50,51 @@ def keys_status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
 
 @keys_app.command("rotate")
 def keys_rotate(
-    new: Annotated[Path, typer.Argument(help="A file with the new master key: openssl rand -base64 32 > FILE.")],
+    new: Annotated[
+        Path,
+        typer.Argument(help="A file with the new master key: openssl rand -base64 32 > FILE, or vcond keys wrap FILE."),
+    ],
     config: ConfigFile = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Wrap all keys with a new master key: all of them or none. Then set keys.master to it. Not while the daemon runs."""
+    from vcond.app.encryption import token_key
     from vcond.storage.key_store import master_key
 
-    master = master_key(str(new))
+    master = master_key(str(new), token_key(load_all(config).config.keys))
     with closing(_opened(config)) as store:
         count = store.rotate(master)
     line = f"{count} keys are wrapped with the new master key: set keys.master to it before the next start"
     show({"keys": count}, as_json, [line])
+
+
+@keys_app.command("wrap")
+def keys_wrap(
+    to: Annotated[Path, typer.Argument(help="The file; it must not exist yet.")],
+    config: ConfigFile = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Make a master key that only the PKCS#11 token of [keys.token] opens. For a start, or for vcond keys rotate."""
+    import os
+
+    from vcond.app.encryption import token_key
+    from vcond.base.errors import ConfigError, StorageError
+    from vcond.storage.files import Files
+    from vcond.storage.key_store import MASTER
+    from vcond.storage.whole_files import WholeFiles
+
+    token = token_key(load_all(config).config.keys)
+    if token is None:
+        raise ConfigError("is not set: name the token's library, its label and its key", "keys.token.module")
+    if to.exists():
+        raise StorageError(f"{to} is there already: name another file")
+    text = token.wrap(os.urandom(MASTER))
+    try:
+        WholeFiles(Files()).publish(to.absolute(), f"{text}\n".encode())
+    except OSError as why:
+        raise StorageError(f"cannot write {to}: {why.strerror}") from None
+    line = f"{to}: a new master key, which only token {token.token!r} opens; vcond's user must be able to read the file"
+    show({"file": str(to), "token": token.token}, as_json, [line])
 
 
 @keys_app.command("export")

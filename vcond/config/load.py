@@ -51,6 +51,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     tree, origin, files = _tree(path, environ, twice)
     with naming_files(origin):
         refuse_renamed(tree, origin)
+        _refuse_written_pin(tree)
     referred: dict[str, str] = {}
     tree = _resolved(tree, environ, "", referred)
     with naming_files(origin):
@@ -86,6 +87,7 @@ def load_keys(path: Path, environ: Mapping[str, str]) -> tuple[KeysConfig, Path]
     """``[keys]`` and the state folder, for who reads files of calls: no secret of another section. Raises ConfigError."""
     tree, origin, _ = _tree(path, environ)
     with naming_files(origin):
+        _refuse_written_pin(tree)
         keys = convert(_resolved(tree.get("keys", {}), environ, "keys", {}), KeysConfig, "keys")
     return keys, Path(load_daemon(path, environ).state_dir)
 
@@ -230,6 +232,16 @@ def _resolved(value: Any, environ: Mapping[str, str], at: str, referred: dict[st
         return value
     referred[at] = ", ".join(f"{kind} {name}" for kind, name in _REFERENCE.findall(value))
     return _REFERENCE.sub(lambda found: _secret(found[1], found[2], environ, at), value)
+
+
+def _refuse_written_pin(tree: Mapping[str, Any]) -> None:
+    """A token's PIN stands in a file of its own or is a credential: configurations are copied, shown and kept under version control."""
+    at = "keys.token.pin"
+    found: Any = tree
+    for key in at.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(found, str) and found and not re.fullmatch(r"\$\{(credential|file):[^}]+\}", found):
+        raise ConfigError("must be by reference: ${credential:token-pin} or ${file:/path}", at)
 
 
 def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:

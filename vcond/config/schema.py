@@ -180,16 +180,36 @@ class SealConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return f"SealConfig(algorithm={self.algorithm!r}, recipients={len(self.recipients)})"
 
 
+class TokenConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[keys.token]``: a PKCS#11 token (a smart card, an HSM) that alone opens the file in ``master``."""
+
+    module: Annotated[str, Meta(max_length=4096)] = ""
+    """The shared library that talks to the token, as its maker names it: ``/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so``. Empty = no token."""
+    token: Annotated[str, Meta(max_length=32)] = ""
+    """The token's label."""
+    key: Annotated[str, Meta(max_length=256)] = "vcond"
+    """The label of an AES key on it, which encrypts and decrypts and never leaves it."""
+    pin: Annotated[str, Meta(max_length=256)] = ""
+    """By reference only: ``${credential:token-pin}``, or ``${file:/path}``."""
+
+    def __repr__(self) -> str:
+        """Without the PIN."""
+        return f"TokenConfig(module={self.module!r}, token={self.token!r}, key={self.key!r})"
+
+
 class KeysConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[keys]``: encryption of what is kept of calls, each under a key of its own, which the master key opens."""
 
     master: Annotated[str, Meta(max_length=4096)] = ""
-    """The master key, 32 bytes in base64 (``openssl rand -base64 32``): a file, or by reference: ``${credential:master-key}``.
+    """The master key, 32 bytes in base64 (``openssl rand -base64 32``): a file, or by reference: ``${credential:master-key}``. Or a
+    file of ``vcond keys wrap``, which only ``token`` opens.
     Empty = what is kept is not encrypted. Who loses it loses every call that is not delivered yet."""
     store: Annotated[str, Meta(max_length=4096)] = "/var/lib/vcond-keys"
     """The folder of the calls' keys. It must not be in a backup of ``state_dir``: a key that is erased is to be gone everywhere."""
     encrypt: bool = True
     """false = new files are plain again, and those that are encrypted are still read; keep ``master`` until none is left."""
+    token: TokenConfig = TokenConfig()
+    """What opens ``master`` where that was wrapped by a token."""
 
     def __repr__(self) -> str:
         """Without the key: a configuration may end up in a log line."""

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vcond.base.errors import ConfigError, InUseError, StorageError
 from vcond.storage.files import WHOEVER, Files, put
+from vcond.storage.token import MARK, TokenKey
 from vcond.storage.whole_files import WholeFiles
 
 FILE: Final = "keys"
@@ -281,18 +282,33 @@ def _slot(master: AESGCM, of: bytes, made: int, secret: bytes) -> bytes:
     return (bare + zlib.crc32(bare).to_bytes(4, "big")).ljust(_SLOT.size, b"\0")
 
 
-def master_key(value: str) -> bytes:
-    """The master key: 32 bytes in base64, or the file that has them. Raises ConfigError."""
-    found = _decoded(value)
-    if found is None:
-        try:
-            found = _decoded(Path(value).read_text("ascii"))
-        except (OSError, ValueError) as why:  # the text itself may be a key that is wrong, and is told nobody
-            reason = (why.strerror if isinstance(why, OSError) else "") or "it is not text"
-            raise ConfigError(f"cannot read the file that it names: {reason}", "keys.master") from None
-    if found is None:
+def master_key(value: str, token: TokenKey | None = None) -> bytes:
+    """The master key: 32 bytes in base64, or what ``token`` wrapped, or the file that has either. Raises ConfigError, MissingExtraError."""
+    text = _text(value)
+    found = _decoded(text)
+    if found is None and text.startswith(MARK):
+        if token is None:
+            raise ConfigError("was wrapped by a token: set [keys.token] as it was then", "keys.master")
+        found = token.unwrap(text)
+    if found is None or len(found) != MASTER:
         raise ConfigError("must be 32 bytes in base64, as from: openssl rand -base64 32", "keys.master")
     return found
+
+
+def is_wrapped(value: str) -> bool:
+    """Whether only a token opens it. Raises ConfigError."""
+    return _text(value).startswith(MARK)
+
+
+def _text(value: str) -> str:
+    """What is in the file that it names, or it itself."""
+    if _decoded(value) is not None or value.startswith(MARK):
+        return value
+    try:
+        return Path(value).read_text("ascii")
+    except (OSError, ValueError) as why:  # the text itself may be a key that is wrong, and is told nobody
+        reason = (why.strerror if isinstance(why, OSError) else "") or "it is not text"
+        raise ConfigError(f"cannot read the file that it names: {reason}", "keys.master") from None
 
 
 def _decoded(text: str) -> bytes | None:

@@ -13,6 +13,7 @@ from records_kit import TEL, config, edge
 
 from vcond.app import forgetting
 from vcond.base.errors import JournalError, RefusedError, StorageError
+from vcond.base.time import SECOND
 from vcond.cli.doctor import examine
 from vcond.cli.journals import find, summaries
 from vcond.cli.replay import replay
@@ -210,6 +211,42 @@ async def test_a_place_that_is_pending_is_tried_again_by_itself_and_can_be_given
         assert await it.stage(other, "kept")
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_a_clock_that_steps_while_a_place_is_pending_delays_nothing_and_undoes_nothing(
+    tmp_path: Path, monkeypatch, days: int
+):
+    """The pause before the next try was written by the other clock."""
+    async with edge(config(tmp_path)) as it:
+        call, other = await it.ended("1"), await it.ended("2")
+        (worker,) = it.parts.outbox._workers
+        erase, down = worker.sink._sink.erase, True
+
+        async def flaky(uuid: str):
+            if down:
+                raise Retry("unreachable")
+            return await erase(uuid)
+
+        monkeypatch.setattr(worker.sink._sink, "erase", flaky)
+        row = await it.write("forget", call=call)
+        assert (row["state"], states(row)["sinks.folder"]) == ("open", "pending")
+        down, now = False, it.parts.clock.now
+        monkeypatch.setattr(it.parts.forgetter, "_now", lambda: now() + days * 86_400 * SECOND)
+        task = asyncio.create_task(it.parts.forgetter.run())
+
+        async def nothing() -> bool:
+            return await it.read("forgetting") == []
+
+        await it.until(nothing)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        kept = await it.read("receipt", id=row["receipt"])
+        assert set(states(kept).values()) == {"done"}
+        assert left_of(tmp_path, call) == []
+        assert await it.stage(other, "kept")
+        with pytest.raises(LookupError):
+            await it.write("forget", call=NOBODY)
+
+
 def forgetting_again():
     from vcond.records.forgetting import AGAIN
 
@@ -373,10 +410,11 @@ async def test_the_ledger_keeps_that_it_was_and_nobody_who_was_in_it(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "spelling", ["tel:+12125550143", "tel:+1 (212) 555-0143", "TEL:+1-212-555-0143", "sip:+12125550143@x"]
+    "spelling",
+    ["tel:+12125550143", "tel:+1 (212) 555-0143", "TEL:+1-212-555-0143", "sip:+12125550143@x", "tel:(212) 555 0143"],
 )
 async def test_all_conversations_of_a_person_go_in_whatever_spelling_and_no_others(tmp_path: Path, spelling: str):
-    async with edge(config(tmp_path)) as it:
+    async with edge(config(tmp_path, records={"region": "US"})) as it:
         mine = [await it.ended("a", TEL), await it.ended("b", "+1 212 555 0143")]
         other = await it.ended("c", "+442079460958")
         live, not_mine = it.call("d", TEL), it.call("e", "+442079460959")

@@ -1,6 +1,6 @@
-"""How fast the ledger is verified, and how fast and how large the subject index is.
+"""How fast the ledger is verified, and how fast and how large the subject index and the index of words are.
 
-    python tests/bench/bench_records.py --rows 100000 --parties 1000000
+    python tests/bench/bench_records.py --rows 100000 --parties 1000000 --vcons 100000
 
 Rows as of real calls (made, heard, sent to two sinks); parties one in each of as many vCons, half of them seen before.
 """
@@ -8,7 +8,9 @@ Rows as of real calls (made, heard, sent to two sinks); parties one in each of a
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +21,11 @@ from vcond.records import chain
 from vcond.records.database import NAME, open_records, wiped
 from vcond.records.ledger import Ledger, Made, Row, Text
 from vcond.records.subjects import SubjectIndex
+from vcond.records.words import BLOCK, WordIndex, Words
+from vcond.records.words import NAME as WORDS_NAME
 
+LAST = 1000
+"""vCons that are added as a daemon does."""
 AT = "2026-01-05T12:00:00Z"
 
 
@@ -94,12 +100,74 @@ def find(parties: int, folder: Path) -> None:
     print(f"{(folder / NAME).stat().st_size / parties:.0f} bytes a party")
 
 
+def words(vcons: int, folder: Path) -> None:
+    """An index of words of so many vCons: 550 different words each, as in ten minutes of talk, of 50,000 as often as in a language."""
+    index = WordIndex(folder / WORDS_NAME, bytes(range(32)))
+    ranks = range(1, 50_001)
+    often = list(itertools.accumulate(1 / rank for rank in ranks))
+    chance = random.Random(1)
+    talks = [{f"word{rank}" for rank in chance.choices(ranks, cum_weights=often, k=900)} for _ in range(300)]
+
+    def vcon(number: int) -> Words:
+        return Words(number, uuid(number), frozenset(talks[number % len(talks)] | {f"only{number}", "all"}))
+
+    for block in range((vcons - LAST) // BLOCK):  # the rows that ``add`` makes, in a fraction of its time
+        _fill(index, block, [vcon(number) for number in range(block * BLOCK, (block + 1) * BLOCK)])
+    began, size, first = time.process_time(), _size(folder), (vcons - LAST) // BLOCK * BLOCK
+    for start in range(first, vcons, 20):
+        index.add([vcon(number) for number in range(start, min(start + 20, vcons))], lambda _: False)
+    took, different = (time.process_time() - began) / (vcons - first), statistics.mean(map(len, talks)) + 2
+    print(
+        f"{vcons} vCons of {different:.0f} words: {took * 1e3:.2f} ms of CPU each, {size / max(first, 1):.0f} bytes each"
+    )
+    for what, wanted in (
+        ("one", ["only77"]),
+        ("nothing", ["nobody"]),
+        ("one of all", ["all", "only77"]),
+        ("all", ["all", "word1"]),
+    ):
+        times = []
+        for _ in range(20):
+            began = time.process_time()
+            found = index.find(wanted, 60)
+            times.append(time.process_time() - began)
+        middle, worst = statistics.median(times) * 1e3, max(times) * 1e3
+        print(f"{what}: {len(found)} found, median {middle:.1f} ms of CPU, worst {worst:.1f} ms")
+    began = time.process_time()
+    assert index.remove([uuid(77)])
+    print(f"forgotten in {(time.process_time() - began) * 1e3:.1f} ms of CPU")
+    began = time.process_time()
+    index.close()
+    WordIndex(folder / WORDS_NAME, bytes(range(32))).close()
+    print(f"opened, with a check of all, in {time.process_time() - began:.1f} s of CPU")
+
+
+def _fill(index: WordIndex, block: int, vcons: list[Words]) -> None:
+    places: dict[int, bytearray] = {}
+    for one in vcons:
+        for word in one.words or ():
+            places.setdefault(index._hash(block, word), bytearray()).append(one.seq % BLOCK)
+    with transaction(index._db):
+        rows = [(one.seq, UUID(one.uuid).bytes, len(one.words or ())) for one in vcons]
+        index._db.executemany("INSERT INTO vcons VALUES (?, ?, ?)", rows)
+        index._db.executemany(
+            "INSERT INTO postings VALUES (?, ?, ?)", [(block, *row) for row in sorted(places.items())]
+        )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if not path.name.endswith("-wal"))
+
+
 def main() -> None:
-    """Both."""
+    """All."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vcons", type=int, default=100_000)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--parties", type=int, default=1_000_000)
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        words(args.vcons, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         verify(args.rows, Path(folder))
     with tempfile.TemporaryDirectory() as folder:

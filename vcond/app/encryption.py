@@ -31,7 +31,7 @@ log = structlog.get_logger()
 SWEEP: Final = 3600.0
 """Seconds between two looks for keys without files; a key goes when it had none at two of them."""
 PLAIN: Final = (
-    "vcond.db and records.db but for receivers' answers (ids, times, people as hashes; no words and no audio), recordings in record.media_dir, what sinks of type folder "
+    "vcond.db, records.db and words.db but for receivers' answers (ids, times, people and words as hashes; no text and no audio), recordings in record.media_dir, what sinks of type folder "
     "and FreeSWITCH write, and what was there before"
 )
 """What is not encrypted, in the operator's words."""

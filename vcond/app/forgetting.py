@@ -30,6 +30,7 @@ from vcond.records.ledger import Ledger
 from vcond.records.ledger_service import Records
 from vcond.records.subjects import Forgotten, SubjectIndex
 from vcond.records.tombstones import AS_LONG, Tombstones, of_call, of_key
+from vcond.records.word_service import WordService
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches
 from vcond.storage.files import Files
@@ -58,6 +59,7 @@ class Parts(Protocol):
     tombstones: Tombstones
     holds: Holds
     records: Records
+    words: WordService
 
     @property
     def speech(self) -> Speech | Speeches:
@@ -98,6 +100,7 @@ def places(daemon: Parts) -> list[Place]:
         At("quarantine", partial(_files, state / "quarantine"), "call"),
     ]
     found.append(At("index", partial(_index, daemon), "call"))
+    found.append(At("words", partial(_words, daemon), "outbox"))
     if media:
         found.append(At("media", partial(_files, Path(media)), "call"))
     if daemon.keys is not None:
@@ -263,6 +266,12 @@ async def _index(daemon: Parts, uuid: str) -> None:
     if not found.wiped:
         raise NotYetError("the index is being read")
     await _not_in_broken(Path(daemon.config.vcond.state_dir), "records.db", UUID(uuid).bytes)
+
+
+async def _words(daemon: Parts, uuid: str) -> None:
+    """The hashes of what was said in it."""
+    if not await daemon.words.remove(uuid):
+        raise NotYetError("the index of words is being read")
 
 
 async def _sink(daemon: Parts, name: str, uuid: str) -> None:

@@ -25,6 +25,7 @@ from vcond.records.holds import Holds
 from vcond.records.ledger_made import bases_of
 from vcond.records.ledger_service import Records
 from vcond.records.retention import Retention
+from vcond.records.word_service import WordService
 from vcond.storage.names import is_uuid
 from vcond.vcon import Document
 
@@ -38,6 +39,7 @@ class Parts(Protocol):
     store: Store
     holds: Holds
     records: Records
+    words: WordService
 
     async def forget(self, call: str) -> None:
         """A whole conversation, for good. Raises HeldError, StorageError."""
@@ -100,6 +102,8 @@ class Here:
     async def edge(self, uuid: str) -> None:
         """The kept file of a vCon."""
         await self.daemon.outbox.eraser.here(uuid)
+        if not await self.daemon.words.remove(uuid):
+            raise StorageError("the index of words is being read")
 
     async def media(self, uuid: str) -> None:
         """Its recordings outside."""

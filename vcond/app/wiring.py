@@ -41,8 +41,10 @@ from vcond.records.ledger_made import made_of
 from vcond.records.ledger_service import Records
 from vcond.records.subjects_key import index_key
 from vcond.records.tombstones import of_call, of_key
+from vcond.records.word_service import WordService
 from vcond.server.admin import AdminServer
 from vcond.server.api.parts import ApiParts
+from vcond.server.api.stored import Stored
 from vcond.server.conversations import Conversations
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
@@ -110,6 +112,7 @@ class Parts:
         with naming_files(loaded.origin):
             sign = plugins.signs(self.config.seal, clock.now)
         self.records = self._records(state_dir, sinks, sign)
+        self.words = words(self, state_dir, files)
         self.store = Store(state_dir / "journal", files=files)
         self.holding = Holding(self.holds, self.store)
         self.merged, self.released = self.holding.merged, self.holding.released
@@ -165,7 +168,8 @@ class Parts:
         self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
         self.api = ApiParts(
             self.config.api, doors=self.status, feed=self.bus, levels=self.registry.levels, outbox=self.outbox, files=files,
-            state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records, sign=sign,
+            state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records,
+            words=self.words, sign=sign,
         )  # fmt: skip
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket),
@@ -183,6 +187,7 @@ class Parts:
         await self.holding.look()
         await self.outbox.close()
         await self.records.close()
+        await self.words.close()
         await self.store.close()
         if self.keys is not None:
             self.keys.close()
@@ -220,6 +225,14 @@ class Parts:
         if self.traces is not None:
             self.traces.delivered(uuid)
         self.finisher.delivered(uuid)
+
+
+def words(parts: Parts, state_dir: Path, files: Files) -> WordService:
+    """The index of words of a daemon that has an outbox."""
+    read, forgotten = Stored(parts.outbox, files).read, lambda uuid: of_call(uuid) in parts.tombstones
+    return WordService(
+        state_dir, parts.outbox, key=lambda: index_key(state_dir, parts.keys), read=read, forgotten=forgotten
+    )
 
 
 class MadeForms:

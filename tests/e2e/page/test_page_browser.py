@@ -176,6 +176,7 @@ async def test_a_call_that_hangs_up_becomes_a_record_on_the_page_and_its_words_a
         assert "Ann" in await page.run("return document.querySelector('h1').textContent")
         await page.run("document.querySelector('#play').click()")
         await page.until("document.querySelector('#now').textContent === '00:01'")
+        await one.parts.words.follow(rest=0)
         await go(page, "records", "tbody a")
         await page.run("document.getElementById('text').value = 'ann'; document.querySelector('.find button').click()")
         await page.until("document.querySelectorAll('.hits a').length === 1")
@@ -199,7 +200,14 @@ async def test_a_word_is_found_and_opens_where_it_was_said_and_the_search_goes_o
             await one.vcon("plain", change)
         await go(page, "records", "tbody a")
         await page.run(
-            "document.getElementById('text').value = 'SUPPORT'; document.querySelector('.find button').click()"
+            "document.getElementById('text').value = 'support'; document.querySelector('.find button').click()"
+        )
+        await page.until("document.querySelector('.hits ~ p').textContent.startsWith('0 found')")
+        said = await page.run("return document.querySelector('.hits ~ p').textContent")
+        assert "The words of 3 are not indexed, or not yet" in said
+        await page.run(
+            "document.getElementById('text').value = 'UPPORT'; document.getElementById('parts').checked = true;"
+            "document.querySelector('.find button').click()"
         )
         for number in range(1, 4):
             await page.until(f"document.querySelectorAll('.hits li').length === {number}")
@@ -350,7 +358,8 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(tmp_path: 
         ]:  # fmt: skip
             if there == ".hits li":
                 await page.run(
-                    "document.getElementById('text').value = 'e'; document.querySelector('.find button').click()"
+                    "document.getElementById('text').value = 'e'; document.getElementById('parts').checked = true;"
+                    "document.querySelector('.find button').click()"
                 )
                 await page.until("document.querySelector('.hits ~ p').textContent.includes('found')")
             else:

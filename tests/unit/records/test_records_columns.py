@@ -12,6 +12,8 @@ from vcond.base.time import Instant
 from vcond.delivery.rows import Outcome
 from vcond.delivery.store import OutboxStore
 from vcond.records.database import NAME, open_records
+from vcond.records.words import NAME as WORDS
+from vcond.records.words import WordIndex
 from vcond.storage.columns import MARK, Columns
 from vcond.storage.key_store import KeyStore
 
@@ -57,6 +59,7 @@ def test_the_page_lists_every_column_and_which_are_encrypted(tmp_path):
     store.publish(UUID, json.dumps({"vcon": "0.4.0", "uuid": UUID, "parties": []}).encode(), {"keep": "support"}, 1)
     store.record("a", 1, Outcome("delivered", Instant(1), 0, 200, "reason", "answer", "target", "plain 00"))
     open_records(tmp_path / NAME).close()
-    assert listed() == columns_of(path) | columns_of(tmp_path / NAME)
+    WordIndex(tmp_path / WORDS, bytes(32)).close()
+    assert listed() == columns_of(path) | columns_of(tmp_path / NAME) | columns_of(tmp_path / WORDS)
     store.close()
     keys.close()

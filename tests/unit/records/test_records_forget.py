@@ -55,7 +55,8 @@ async def test_a_call_that_every_sink_has_is_gone_here_and_there_and_the_receipt
         row = await it.write("forget", call=call)
         assert row["state"] == "complete"
         assert states(row) == dict.fromkeys(
-            ["call", "journal", "outbox", "forms", "quarantine", "index", "sinks.archive", "sinks.second"], "done"
+            ["call", "journal", "outbox", "forms", "quarantine", "index", "words", "sinks.archive", "sinks.second"],
+            "done",
         )
         assert left_of(tmp_path, call) == [], "nor in the database, its WAL and its free pages"
         assert (await it.entry(call), await it.read("forgetting")) == (None, [])

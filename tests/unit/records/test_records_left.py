@@ -126,18 +126,23 @@ async def test_what_is_left_of_a_call_is_what_the_page_says(tmp_path: Path, writ
     ) as it:  # fmt: skip
         call, other = await spoken(it, "a"), await spoken(it, "b")
         assert WORDS in (await it.entry(call)).sinks[0].answer
+        await it.parts.words.follow(rest=0)
+        assert await it.parts.words.find(["ullapool"], 9) == [other, call]
+        hashed = it.parts.words._index._hash(0, "ullapool").to_bytes(6)
         before = kept(tmp_path)
         assert any(found_in(body) for body in before.values()) is not encrypted
         databases = {path.name: found_in(body) for path, body in before.items() if ".db" in path.name}
-        assert {"vcond.db", "vcond.db-wal", "records.db", "records.db-wal"} <= databases.keys()
-        assert {path.name for path, body in before.items() if body.startswith(b"SQLite")} == {"vcond.db", "records.db"}
+        files = {"vcond.db", "records.db", "words.db"}
+        assert {name + end for name in files for end in ("", "-wal")} <= databases.keys()
+        assert {path.name for path, body in before.items() if body.startswith(b"SQLite")} == files
         assert databases["vcond.db-wal"] is not encrypted, "answers of receivers are all that databases have"
-        assert not any(found for name, found in databases.items() if encrypted or name.startswith("records"))
+        assert not any(found for name, found in databases.items() if encrypted or not name.startswith("vcond"))
         assert found_in((tmp_path / "folder" / f"{call}.vcon.json").read_bytes())
+        assert any(hashed in body for body in before.values())
         for one in (call, other):
             assert (await it.write("forget", call=one))["state"] == "complete"
         after = kept(tmp_path)
-        assert not any(found_in(body) for body in after.values())
+        assert not any(found_in(body) or hashed in body for body in after.values())
         assert not any((tmp_path / "folder").iterdir())
         everything = {name: b"".join(parts) for name, parts in written.items() if str(tmp_path / "folder") not in name}
         places = {Path(name).relative_to(tmp_path).parts[1] for name, body in everything.items() if found_in(body)}

@@ -217,19 +217,106 @@ async def test_somebody_is_found_in_the_index_without_looking_into_other_vcons(t
 async def test_a_vcon_whose_uuid_carries_no_moment_is_found_at_the_time_it_was_made(tmp_path: Path, uuid: str):
     async with daemon(tmp_path) as one:
         await made(one)
-        await one.vcon("plain", lambda document: document.update(uuid=uuid))
+        said = person(9, "Dan", "+12125550199", "a zebra")
+        await one.vcon("plain", lambda document: (said(document), document.update(uuid=uuid)))
         at = rfc3339(Instant(ZERO))
         found = await search(one, since=at)
         assert ([(row["uuid"], row["began"]) for row in found["vcons"]], found["unread"]) == ([(uuid, at)], 0)
         assert uuid not in [row["uuid"] for row in (await search(one, until=at))["vcons"]]
         assert len((await search(one))["vcons"]) == 4
+        await one.parts.words.follow(rest=0)
+        for since in ("1960-01-01T00:00:00Z", at):
+            found = await search(one, words="zebra", since=since, until="9999-12-31T00:00:00Z")
+            assert [row["uuid"] for row in found["vcons"]] == [uuid]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("ann", [0]), ("SMITH, Ann", [0]), ("bJÖRN", [1]), ("brief blaue", [1]), ("parcel", [0]), ("parc", []), ("nobody", []),
+        ("+12125550143", [2, 0]), ("parcel ann", [0]), ("blue blaue", []),
+    ],
+)  # fmt: skip
+async def test_words_are_found_whole_in_any_order_without_looking_into_other_vcons(
+    tmp_path: Path, monkeypatch, words: str, found
+):
+    async with daemon(tmp_path) as one:
+        await made(one)
+        await one.parts.words.follow(rest=0)
+        looked: list[str] = []
+        reading = Stored.read
+        monkeypatch.setattr(Stored, "read", lambda self, uuid: looked.append(uuid) or reading(self, uuid))
+        assert await uuids(one, words=words) == found
+        assert looked == [UUID.format(number) for number in found]
+
+
+async def test_lines_with_the_most_of_the_words_are_shown_in_their_order(tmp_path: Path):
+    said = ["a parcel", "the blue parcel", "nothing", "blue", "the parcel is blue", "blue again"]
+
+    def change(document) -> None:
+        document["analysis"][0]["body"]["segments"] = [
+            {"start": number, "end": number + 1, "text": text, "speaker": 0} for number, text in enumerate(said)
+        ]
+
+    async with daemon(tmp_path) as one:
+        await one.vcon("plain", change)
+        await one.parts.words.follow(rest=0)
+        (row,) = (await search(one, words="Blue parcel"))["vcons"]
+        assert [line["text"] for line in row["lines"]] == ["a parcel", "the blue parcel", "the parcel is blue"]
+
+
+async def test_words_go_on_where_they_ended_and_say_how_many_vcons_are_not_in_the_index(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "INDEXED", 2)
+    async with daemon(tmp_path) as one:
+        for number in range(5):
+            await one.vcon("plain", person(number, "Ann", "+12125550143", "the blue parcel"))
+        await one.parts.words.follow(rest=0)
+        await one.vcon("plain", person(5, "Ann", "+12125550143", "the blue parcel"))
+        first = await search(one, words="parcel", limit=3)
+        rest = await search(one, words="parcel", limit=3, before=first["next"])
+        assert [row["uuid"] for row in first["vcons"] + rest["vcons"]] == [UUID.format(n) for n in range(4, -1, -1)]
+        assert (first["unindexed"], rest["next"]) == (1, "")
+        assert (await search(one, text="parcel"))["unindexed"] == 0, "those are all looked into"
+        assert await uuids(one, words="parcel", text="the blue", limit=1) == [4]
+        assert await uuids(one, words="parcel", text="the red") == []
+        set_gone = "UPDATE delivery_vcons SET stage = 'gone' WHERE uuid = ?"
+        await one.parts.outbox.tell("erase", lambda db: db.execute(set_gone, (UUID.format(3),)))
+        assert await uuids(one, words="parcel") == [4, 2, 1, 0], (
+            "what is not here is not shown, whatever the index says"
+        )
+        status, _, _ = await one.asked("/search", "read", "POST", json={"words": "parcel", "before": UUID.format(5)})
+        assert status == 400
+
+
+async def test_words_of_a_time(tmp_path: Path):
+    began = int("019f155a5131", 16) * 10**6
+    async with daemon(tmp_path) as one:
+        await made(one)
+        await one.parts.words.follow(rest=0)
+        before, after = rfc3339(Instant(began - SECOND)), rfc3339(Instant(began + SECOND))
+        assert await uuids(one, words="ann", since=before, until=after) == [0]
+        assert await uuids(one, words="ann", since=after) == []
+        assert await uuids(one, words="ann", until=before) == []
+        assert await uuids(one, words="ann", since="1960-01-01T00:00:00Z", until="9999-12-31T00:00:00Z") == [0]
+
+
+@pytest.mark.parametrize("words", ["-- !", " ".join(map(str, range(21))), "x" * 201, "\ud800"])
+async def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: str):
+    async with daemon(tmp_path) as one:
+        await made(one)
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps({"words": words})
+        assert (await one.asked("/search", "read", "POST", data=body, headers=headers))[0] == 400
+        both = {"words": "ann", "of": "+12125550143"}
+        assert (await one.asked("/search", "read", "POST", json=both))[0] == 400
 
 
 @pytest.mark.parametrize("role", ["watch", "operate", "erase"])
 async def test_who_may_not_read_finds_nothing(tmp_path: Path, role: str):
     async with daemon(tmp_path) as one:
         await made(one)
-        assert (await one.asked("/search", role, "POST", json={}))[0] == 403
+        for query in ({}, {"words": "parcel"}):
+            assert (await one.asked("/search", role, "POST", json=query))[0] == 403
 
 
 async def test_that_somebody_searched_and_what_was_found_is_written_down_and_not_what_was_looked_for(tmp_path: Path):
@@ -239,8 +326,10 @@ async def test_that_somebody_searched_and_what_was_found_is_written_down_and_not
             await search(one, text="parcel")
             await search(one, text="secretword")
             await search(one, of="+12125559999")
+            await one.parts.words.follow(rest=0)
+            await search(one, words="secretword parcel")
             rows = [(row["what"], row["of"]) for row in one.accesses()]
-            assert rows == [("search", "*"), ("found", UUID.format(0)), ("search", "*"), ("search", "*")]
+            assert rows == [("search", "*"), ("found", UUID.format(0)), *[("search", "*")] * 3]
             told = await one.parts.records.ask(lambda ledger, _: list(ledger.rows()))
             assert [(row["vcon"], row["reason"]) for row in told if row["event"] == "read"] == [
                 (UUID.format(0), "found")

@@ -309,6 +309,9 @@ class Found(msgspec.Struct, frozen=True):
     """How far back it was looked: when the last vCon that was looked at was made. Empty = there was none."""
     unread: int
     """vCons that were not looked into: too large, or not to be read."""
+    unindexed: int = 0
+    """Where words were asked for: vCons whose words are not in the index. Not yet, or they are too large or cannot be read; a ``text`` is looked
+    for in them, too."""
 
 
 class Retried(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from vcond.server.api.erasures import Erasures
 from vcond.server.api.events import Events
 from vcond.server.api.guard import LINK, Guard, Who
 from vcond.server.api.records import Records
-from vcond.server.api.search import Index, Search
+from vcond.server.api.search import Index, Search, WordIndex
 from vcond.server.api.server import ApiServer
 from vcond.server.api.stored import Stored
 from vcond.server.api.tokens import Tokens, roles_of
@@ -34,9 +34,9 @@ class ApiParts:
 
     def __init__(
         self, config: ApiConfig, *, doors: Doors, feed: LiveFeed, levels: Levels, outbox: Outbox, files: Files, state_dir: Path,
-        now: Callable[[], int], tell: Telling, index: Index, sign: Callable[[bytes], bytes] | None,
+        now: Callable[[], int], tell: Telling, index: Index, words: WordIndex, sign: Callable[[bytes], bytes] | None,
     ) -> None:  # fmt: skip
-        """``now``: nanoseconds since the epoch; ``tell``: the ledger; ``index``: who is in which vCon; ``sign``: as vCons are signed.
+        """``now``: nanoseconds since the epoch; ``tell``: the ledger; ``index``, ``words``: who is in which vCon, and which words; ``sign``: as vCons are signed.
 
         Raises ConfigError for a certificate that cannot be used.
         """
@@ -46,7 +46,7 @@ class ApiParts:
         self._events = Events(feed, config.max_watchers, levels)
         calls = Calls(doors, self._events, self._access, guard)
         stored = Stored(outbox, files)
-        search = Search(outbox, stored, index, self._access)
+        search = Search(outbox, stored, index, words, self._access)
         records = Records(outbox, stored, self._access, guard, sign)
         self._api = Api([*calls.routes, *Erasures(doors, self._access).routes, *search.routes, *records.routes], guard)
         self.server = ApiServer(config, self._api)

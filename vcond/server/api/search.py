@@ -1,33 +1,35 @@
 """Ended calls by number, name, time and what was said in them.
 
-There is no index of words, nor of names and numbers in plain: it would be a second place where all of it lies, and undo encryption at
-rest. Somebody is found by the subject index, whole; a text by looking into one vCon after another, the newest first, for as long
-as a request may take; then the answer says where to go on. What was looked for is written down nowhere, only that somebody did and
-what was found.
+Somebody is found by the subject index, whole, and words by the index of words, whole; of both only keyed hashes are on the disk. A part of a
+word or number is found by looking into one vCon after another, the newest first, for as long as a request may take; then the answer
+says where to go on. What was looked for is written down nowhere, only that somebody did and what was found.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from vcond.base.errors import ProtocolError, StorageError
-from vcond.base.time import Instant, dated, parse_rfc3339, rfc3339, seconds
+from vcond.base.time import MILLI, Instant, dated, parse_rfc3339, rfc3339, seconds
 from vcond.delivery import Entry, Outbox
 from vcond.records.ledger import Ledger
 from vcond.records.subjects import SubjectIndex
+from vcond.records.words import words_in
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.guard import RefusedHere
 from vcond.server.api.model import Found, FoundLine, FoundParty, FoundVcon, Query
 from vcond.server.api.routes import Asked, Route
 from vcond.server.api.stored import HERE, Stored
-from vcond.server.api.transcript import TYPE, Spoken, lines
+from vcond.server.api.transcript import lines
 from vcond.server.doors import moment
+from vcond.vcon.glance import Glance, Person, Recorded, glance, text_of
 from vcond.vcon.serialize import unpacked
 
 T = TypeVar("T")
@@ -41,6 +43,9 @@ LARGEST: Final = 16 << 20
 """Bytes of a vCon that is looked into, as what reads JSON keeps all else from running meanwhile; and after which no more are handed over."""
 WAITING: Final = 4
 """Searches at once; one looks, the others wait."""
+INDEXED: Final = 60
+"""vCons that the index of words is asked for at once: more than are shown, as some may be gone."""
+MOST_WORDS: Final = 20
 LINES: Final = 3
 """Lines of a vCon that are shown."""
 LONGEST_LINE: Final = 200
@@ -52,6 +57,14 @@ _NUMBER: Final = frozenset("+0123456789 -().")
 class _Search(Query, frozen=True):
     text: Annotated[
         str, Meta(max_length=200, description="In what was said, or in a name, number or address; case does not count.")
+    ] = ""
+    words: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="Words, whole: all of them are somewhere in what was said, or in names, numbers and addresses. "
+            "Found at once, however many vCons there are.",
+        ),
     ] = ""
     of: Annotated[
         str,
@@ -74,37 +87,38 @@ class Index(Protocol):
         """Run where the index is. Raises StorageError, and what the question raises."""
 
 
-class _Vcon(msgspec.Struct):
-    """What of a vCon is looked at; the rest is passed over."""
+class WordIndex(Protocol):
+    """Which vCon has which words."""
 
-    parties: msgspec.Raw = msgspec.Raw(b"[]")
-    analysis: msgspec.Raw = msgspec.Raw(b"[]")
-    dialog: msgspec.Raw = msgspec.Raw(b"[]")
+    async def find(
+        self, words: Sequence[str], limit: int, *, before: str = "", since: int = 0, until: int = 0
+    ) -> list[str]:
+        """Those with all of them, the newest first. Raises StorageError, and LookupError when ``before`` is not known."""
 
-
-class _Party(msgspec.Struct):
-    type: Any = None
-    name: Any = None
-    tel: Any = None
-    sip: Any = None
-    mailto: Any = None
+    async def lacks(self) -> int:
+        """Of so many vCons it has no words. Raises StorageError."""
 
 
-class _Analysis(msgspec.Struct):
-    type: Any = None
-    body: msgspec.Raw = msgspec.Raw(b"null")
+@dataclass(frozen=True)
+class _Wanted:
+    """What a vCon is to have: a text, and words of which the index says that they are in it."""
 
+    text: str
+    words: frozenset[str]
 
-class _Dialog(msgspec.Struct):
-    start: str = ""
-    duration: float = 0.0
+    def is_in(self, text: str) -> int:
+        """How much of it is in a line."""
+        if self.text:
+            return int(self.text in text.casefold())
+        return len(self.words & frozenset(words_in(text))) if self.words else 0
 
 
 class Search:
     """Looks into what the outbox has."""
 
-    def __init__(self, outbox: Outbox, stored: Stored, index: Index, access: AccessRecord) -> None:
-        self._outbox, self._stored, self._index, self._access = outbox, stored, index, access
+    def __init__(self, outbox: Outbox, stored: Stored, index: Index, words: WordIndex, access: AccessRecord) -> None:
+        self._outbox, self._stored, self._access = outbox, stored, access
+        self._index, self._words = index, words
         self._turn, self._waiting = asyncio.Semaphore(1), 0
         self.routes = [
             Route("POST", "/search", "read", _Search, Found, "Find vCons by number, name, time and what was said.", self._search)
@@ -129,11 +143,12 @@ class Search:
         """Raises ValueError for what makes no sense, StorageError."""
         since = moment("since", query.since) if query.since else 0
         until = moment("until", query.until) if query.until else 0
-        wanted, loop = " ".join(query.text.casefold().split()), asyncio.get_running_loop()
+        wanted, loop = _wanted(query), asyncio.get_running_loop()
+        lacks = await self._words.lacks() if wanted.words else 0
         found: list[FoundVcon] = []
         last: Entry | None = None
         unread, end = 0, loop.time() + BUDGET
-        async for entries in self._together(query):
+        async for entries in self._together(query, wanted):
             new = [one for one in entries if one.published_at >= since]  # no call begins after its vCon is made
             meant = [
                 one
@@ -149,16 +164,16 @@ class Search:
             if stopped is None and len(new) == len(entries) and loop.time() > end:
                 stopped = new[-1]
             if stopped is not None:
-                return Found(found, stopped.uuid, rfc3339(Instant(stopped.published_at)), unread)
+                return Found(found, stopped.uuid, rfc3339(Instant(stopped.published_at)), unread, lacks)
             last = new[-1] if new else last
             if len(new) < len(entries):
                 break
-        return Found(found, "", rfc3339(Instant(last.published_at)) if last else "", unread)
+        return Found(found, "", rfc3339(Instant(last.published_at)) if last else "", unread, lacks)
 
-    async def _together(self, query: _Search) -> AsyncIterator[list[Entry]]:
+    async def _together(self, query: _Search, wanted: _Wanted) -> AsyncIterator[list[Entry]]:
         """What may be meant, so many at once."""
         entries: list[Entry] = []
-        async for entry in self._entries(query):
+        async for entry in self._with_words(query, wanted) if wanted.words else self._entries(query):
             entries.append(entry)
             if len(entries) >= TOGETHER or sum(one.bytes for one in entries) >= LARGEST:
                 yield entries
@@ -187,8 +202,25 @@ class Search:
                 yield entry
             before = page[-1].uuid
 
+    async def _with_words(self, query: _Search, wanted: _Wanted) -> AsyncIterator[Entry]:
+        """What the index knows, and is here."""
+        before, words = query.before, sorted(wanted.words)
+        since = moment("since", query.since) // MILLI if query.since else 0
+        until = moment("until", query.until) // MILLI if query.until else 0
+        while True:
+            try:
+                page = await self._words.find(words, INDEXED, before=before, since=since, until=until)
+            except LookupError:
+                raise ValueError("before: this vCon is not known any more: begin again") from None
+            for uuid in page:
+                if (entry := await self._outbox.get(uuid)) is not None:
+                    yield entry
+            if len(page) < INDEXED:
+                return
+            before = page[-1]
+
     def _look_into(
-        self, entries: list[Entry], wanted: str, most: int, over: Callable[[], bool]
+        self, entries: list[Entry], wanted: _Wanted, most: int, over: Callable[[], bool]
     ) -> tuple[list[FoundVcon], int, Entry | None]:
         """What is found, how many could not be read, and where it ended before the end, with ``most`` or as time is ``over``. Blocks."""
         found: list[FoundVcon] = []
@@ -203,20 +235,20 @@ class Search:
                 return found, unread, entry
         return found, unread, None
 
-    def _look(self, entry: Entry, wanted: str) -> FoundVcon | None:
+    def _look(self, entry: Entry, wanted: _Wanted) -> FoundVcon | None:
         """Blocks. Raises what reading raises."""
         if entry.bytes > LARGEST:
             raise LookupError("too large")
-        vcon = msgspec.json.decode(unpacked(self._stored.read(entry.uuid), LARGEST), type=_Vcon)
-        parties = _each(vcon.parties, _Party)
+        vcon = glance(unpacked(self._stored.read(entry.uuid), LARGEST))
+        parties = vcon.parties()
         persons = [one for one in parties if one.type != "bot"]  # the last one is vcond, by the name of the machine
-        people = [FoundParty(_text(one.name), _text(one.tel) or _text(one.sip) or _text(one.mailto)) for one in persons]
+        people = [FoundParty(text_of(one.name), _address(one)) for one in persons]
         said: list[FoundLine] = []
-        if wanted:
+        if wanted.text or wanted.words:
             said = _said(vcon, parties, wanted)
             if not said and not any(_is(one, wanted) for one in persons):
                 return None
-        return FoundVcon(entry.uuid, rfc3339(_began(entry)), _seconds(_each(vcon.dialog, _Dialog)), people, said)
+        return FoundVcon(entry.uuid, rfc3339(_began(entry)), _seconds(vcon.dialogs()), people, said)
 
 
 def _began(entry: Entry) -> Instant:
@@ -225,7 +257,17 @@ def _began(entry: Entry) -> Instant:
     return Instant(entry.published_at) if at is None else at
 
 
-def _seconds(dialogs: list[_Dialog]) -> float:
+def _wanted(query: _Search) -> _Wanted:
+    """Raises ValueError for what makes no sense."""
+    words = frozenset(words_in(query.words))
+    if query.words and not 0 < len(words) <= MOST_WORDS:
+        raise ValueError(f"words: 1 to {MOST_WORDS} words, of letters and digits")
+    if words and query.of:
+        raise ValueError("words and of: one of them")
+    return _Wanted(" ".join(query.text.casefold().split()), words)
+
+
+def _seconds(dialogs: list[Recorded]) -> float:
     """From the first beginning to the last end."""
     starts, ends = [], []
     for one in dialogs:
@@ -235,19 +277,20 @@ def _seconds(dialogs: list[_Dialog]) -> float:
     return round(min(max(ends) - min(starts), 360_000.0), 1) if starts else 0.0
 
 
-def _said(vcon: _Vcon, parties: list[_Party], wanted: str) -> list[FoundLine]:
-    """The first lines that have the text."""
-    bodies = []
-    for one in _each(vcon.analysis, _Analysis):
-        if one.type == TYPE:
-            with suppress(msgspec.MsgspecError):
-                bodies.append(msgspec.json.decode(one.body, type=Spoken))
+def _said(vcon: Glance, parties: list[Person], wanted: _Wanted) -> list[FoundLine]:
+    """The first lines that have the text, or the most of the words."""
     people = [msgspec.structs.asdict(one) for one in parties]
-    hits = ((start, name, text) for start, _, name, text in lines(people, bodies) if wanted in text.casefold())
+    hits = ((wanted.is_in(text), start, name, text) for start, _, name, text in lines(people, vcon.spoken()))
+    best = sorted((one for one in hits if one[0]), key=lambda one: (-one[0], one[1]))[:LINES]
     return [
-        FoundLine(round(start, 2), name[:LONGEST_LINE], _around(text, wanted))
-        for (start, name, text), _ in zip(hits, range(LINES), strict=False)
+        FoundLine(round(start, 2), name[:LONGEST_LINE], _around(text, _first(text, wanted)))
+        for _, start, name, text in sorted(best, key=lambda one: one[1])
     ]
+
+
+def _first(text: str, wanted: _Wanted) -> str:
+    """What of it is in a line."""
+    return wanted.text or min(wanted.words & frozenset(words_in(text)), default="")
 
 
 def _around(text: str, wanted: str) -> str:
@@ -256,31 +299,21 @@ def _around(text: str, wanted: str) -> str:
     return ("\N{HORIZONTAL ELLIPSIS}" if start else "") + text[start : start + LONGEST_LINE]
 
 
-def _is(party: _Party, wanted: str) -> bool:
-    """Whether a name or address has the text; of numbers only the digits count."""
-    if any(
-        wanted in " ".join(_text(one).casefold().split()) for one in (party.name, party.tel, party.sip, party.mailto)
-    ):
+def _address(party: Person) -> str:
+    return text_of(party.tel) or text_of(party.sip) or text_of(party.mailto)
+
+
+def _is(party: Person, wanted: _Wanted) -> bool:
+    """Whether a name or address has of it; of numbers only the digits count."""
+    names = [" ".join(text_of(one).split()) for one in (party.name, party.tel, party.sip, party.mailto)]
+    if any(map(wanted.is_in, names)):
         return True
-    digits = _digits(wanted) if set(wanted) <= _NUMBER else ""
-    return len(digits) > 2 and any(digits in _digits(_text(one).partition("@")[0]) for one in (party.tel, party.sip))
+    numbers = [_digits(text_of(one).partition("@")[0]) for one in (party.tel, party.sip)]
+    if wanted.words and not wanted.text:
+        return not wanted.words.isdisjoint(numbers)
+    digits = _digits(wanted.text) if set(wanted.text) <= _NUMBER else ""
+    return len(digits) > 2 and any(digits in one for one in numbers)
 
 
 def _digits(text: str) -> str:
     return "".join(char for char in text if char in "0123456789")
-
-
-def _each(raw: msgspec.Raw, kind: type[T]) -> list[T]:
-    """Of a list all, in their places; of one that is not as it should be, as others may write it, nothing is known."""
-    found: list[T] = []
-    with suppress(msgspec.MsgspecError):
-        for one in msgspec.json.decode(raw, type=list[msgspec.Raw]):
-            try:
-                found.append(msgspec.json.decode(one, type=kind))
-            except (msgspec.MsgspecError, RecursionError):
-                found.append(kind())
-    return found
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -9,26 +9,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from vcond.vcon import Document
+from vcond.vcon.glance import TYPE, Spoken
 
 TextForm = Literal["text", "vtt", "srt"]
 MEDIA: Final[dict[TextForm, str]] = {"text": "text/plain", "vtt": "text/vtt", "srt": "application/x-subrip"}
-TYPE: Final = "wtf_transcription"
-"""Of an analysis that is a transcript (draft-howe-vcon-wtf-extension)."""
 _MIN: Final = 0.001
 """Seconds that a cue lasts at least: players show none that is shorter."""
-
-
-class _Segment(msgspec.Struct):
-    start: float
-    end: float
-    text: str
-    speaker: int | str | None = None
-
-
-class Spoken(msgspec.Struct):
-    """The body of a transcript, as far as it is needed here."""
-
-    segments: list[_Segment]
 
 
 def transcript(document: Document, form: TextForm) -> str:

@@ -18,15 +18,16 @@ export function records() {
   const text = field("text", "Name, number or word", { type: "search", maxlength: 200 });
   const since = field("since", "From", { type: "date" });
   const until = field("until", "to", { type: "date" });
+  const parts = el("input", { id: "parts", type: "checkbox" });
   const place = el("div");
   const form = el("form", { class: "find", role: "search", onsubmit: (event) => { event.preventDefault(); begin(); } },
-    text.row, since.row, until.row, el("button", { class: "go" }, "Find"));
+    text.row, el("p", {}, parts, el("label", { for: "parts" }, " Parts of words, too: this takes longer")), since.row, until.row, el("button", { class: "go" }, "Find"));
   show(el("h1", {}, "Records"), form, place);
 
   function begin() {
     const wanted = text.input.value.trim();
     if (UUID.test(wanted.toLowerCase())) location.hash = `#/records/${wanted.toLowerCase()}`;
-    else if (wanted || since.input.value || until.input.value) search(place, wanted, day(since.input.value, 0), day(until.input.value, 1));
+    else if (wanted || since.input.value || until.input.value) search(place, wanted, parts.checked, day(since.input.value, 0), day(until.input.value, 1));
     else all(place);
   }
   all(place);
@@ -66,13 +67,13 @@ function all(place) {
   load();
 }
 
-// Somebody by the whole number is found at once; anything else by looking into one record after another, the newest first.
-function search(place, wanted, since, until) {
+// Somebody by the whole number and words are found at once; parts of them by looking into one record after another, the newest first.
+function search(place, wanted, parts, since, until) {
   const hits = el("ol", { class: "hits" });
   const far = el("p", { class: "sub", role: "status" }, "Looking");
   const more = el("button", { type: "button", hidden: true, onclick: () => further() }, "Look further back");
   place.replaceChildren(hits, far, more);
-  let query = NUMBER.test(wanted) ? { of: wanted } : { text: wanted };
+  let query = NUMBER.test(wanted) ? { of: wanted } : parts || !/[\p{L}\p{N}]/u.test(wanted) ? { text: wanted } : { words: wanted };
   let before = "";
   let unread = 0;
 
@@ -87,7 +88,7 @@ function search(place, wanted, since, until) {
       before = found.next;
       unread += found.unread;
       hits.append(...found.vcons.map(hit));
-      far.textContent = `${hits.childElementCount} found. ${before ? `Looked at all since ${when(found.until)}.` : "Looked at all that is kept here."}${unread ? ` ${unread} could not be looked into.` : ""}`;
+      far.textContent = `${hits.childElementCount} found. ${before ? `Looked at all since ${when(found.until)}.` : "Looked at all that is kept here."}${unread ? ` ${unread} could not be looked into.` : ""}${found.unindexed ? ` The words of ${found.unindexed} are not indexed, or not yet: look for parts of words to find them.` : ""}`;
     } catch (why) { far.textContent = why.message; }
     more.hidden = !before;
     more.disabled = false;

@@ -389,7 +389,7 @@ async def test_a_merge_on_a_full_disk_holds_nevertheless_and_says_so(tmp_path: P
             return not it.parts.holding._spreading
 
         await it.until(is_said)
-        assert "is held until the next start only" in capsys.readouterr().out
+        assert "it is held until the next start" in capsys.readouterr().out
 
 
 async def test_what_was_never_here_cannot_be_held(tmp_path: Path):

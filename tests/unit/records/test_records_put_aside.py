@@ -234,7 +234,7 @@ async def test_what_came_back_and_cannot_be_removed_is_told_and_tried_again(tmp_
     await forgetting.known(daemon)
     assert stones.trouble == ""
     out = capsys.readouterr().out
-    assert out.count("cannot be removed, retrying") == out.count("it is known again") == 1
+    assert out.count("cannot remove what was forgotten and came back, retrying") == out.count("can be read again") == 1
 
 
 async def test_what_came_back_and_cannot_be_removed_at_a_start_keeps_no_call_from_being_recorded(

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from unittest.mock import patch
 
+import numpy as np
+
 from vcond.base.time import samples
 from vcond.call import events as ev
+from vcond.media.codecs import Pcm
 from vcond.sdk import decoding
 from vcond.testing.call import MemoryCall
 from vcond.testing.host import MemoryHost
@@ -72,11 +75,20 @@ def check_voices(rig: Rig, host: MemoryHost, call: MemoryCall, *, seed: int = 0,
         heard = host.audio(call, party, rate=RATE)
         own, lag = find(said[party], heard)
         other, _ = find(said[1 - party], heard)
-        assert own >= OWN, f"party {party} is not heard: correlation {own:.3f}"
+        assert own >= OWN, f"party {party} is not heard: correlation {own:.3f}{_cut(said[party], heard)}"
         assert other <= OTHER, f"party {party} has the other's voice: correlation {other:.3f}"
         lags.append(lag)
     apart = abs(lags[0] - lags[1]) * 1000 / RATE
     assert apart <= rig.tolerance_ms, f"the parties are {apart:.1f} ms apart"
+
+
+def _cut(said: Pcm, heard: Pcm) -> str:
+    """What to say of audio whose beginning alone is missing, as then a frame came before it can have been spoken."""
+    own, lag = find(said, np.concatenate([np.zeros(RATE, np.int16), heard]))
+    if own < OWN or lag >= RATE:
+        return ""
+    missing = (RATE - lag) * 1000 / RATE
+    return f"; its first {missing:.0f} ms are before the call: a frame is sent once it was spoken, 20 ms after it began"
 
 
 def check_attached(host: MemoryHost) -> None:

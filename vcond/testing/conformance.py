@@ -165,7 +165,9 @@ class WhenThingsGoWrong:
             call = await run.over(line.key)
             assert call.uuid == uuid, "the same call must go on under the same uuid"
             alike = find(voice(ANN, 2.0), run.host.audio(call, 0))[0]
-            assert alike >= OWN, "what the caller said after `resume` is not in its audio, or not whole"
+            assert alike >= OWN, (
+                "what the caller said after `resume` is not in its audio, or not whole; did `resume` wait for the new connection?"
+            )
         check_ended(run.rig, await run.over(line.key))
         assert not run.host.open_calls()
 

@@ -114,7 +114,9 @@ class EngineConformance:
         self, engine: Engine, utterances: tuple[Pcm, Pcm]
     ) -> None:
         said = heard(engine, utterances[0], hint=Hint(RATE, vocabulary=("yes", "no")))
-        assert said.note or not set(said.text.lower().split()) - {"yes", "no"}
+        assert said.note or not set(said.text.lower().split()) - {"yes", "no"}, (
+            "the text has other words than hint.vocabulary: an engine that cannot keep to it says so in Final.note"
+        )
         assert "yes" not in said.note, "a note holds no word of the vocabulary"
 
     def test_nothing_of_what_was_said_is_printed(

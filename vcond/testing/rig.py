@@ -37,7 +37,10 @@ class RigCall(ABC):
 
     @abstractmethod
     async def speak(self, caller: Pcm, callee: Pcm) -> None:
-        """Both speak at once, 8 kHz samples of the same length; returns when all has been sent."""
+        """Both speak at once, 8 kHz samples of the same length; returns when all has been sent.
+
+        A frame is sent once it was spoken: wait its 20 ms first. What comes earlier lies before the call, and is cut.
+        """
 
     @abstractmethod
     async def hang_up(self) -> None:
@@ -68,7 +71,10 @@ class RigCall(ABC):
         raise NotImplementedError
 
     async def resume(self, host: MemoryHost) -> None:
-        """The same call goes on after a cut, or after a restart with another host; returns when it can be spoken on."""
+        """The same call goes on after a cut, or after a restart with another host; returns when it can be spoken on.
+
+        ``host.is_attached`` may still be from before the cut: wait for the adapter's new connection.
+        """
         raise NotImplementedError
 
 

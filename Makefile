@@ -69,6 +69,7 @@ torture: peers
 	VCOND_KILLS=$(KILLS) VCOND_STORM_CALLS=10 VCOND_STORM_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest -s --timeout=0 $(PYTEST) \
 	  tests/e2e/asterisk_daemon/test_pbx_daemon_storm.py
 	VCOND_KILLS=$(KILLS) VCOND_POWER=$(KILLS) $(BIN)/pytest --timeout=0 $(PYTEST) tests/unit/capture/test_capture_consent_kill.py \
+	  tests/unit/records/test_records_killed.py \
 	  tests/unit/capture/test_capture_power.py \
 	  tests/unit/journal/test_journal_power.py tests/unit/delivery/test_delivery_power.py tests/unit/storage/test_storage_power.py
 	VCOND_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest -m fuzz --timeout=0 $(PYTEST)

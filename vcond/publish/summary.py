@@ -51,7 +51,12 @@ def consents(call: Call) -> list[dict[str, Any]]:
     if call.consents.silent:
         return []
     return [
-        {"party": party.index, "kept": call.consents.keeps(party.index, "recording")}
+        {
+            "party": party.index,
+            "rule": call.consents.terms.mode if call.consents.terms is not None else "",
+            "kept": call.consents.keeps(party.index, "recording"),
+            "text": call.consents.keeps(party.index, "transcription"),
+        }
         | {purpose: call.consents.state_of(party.index, purpose) for purpose in PURPOSES}
         for party in call.parties
     ]

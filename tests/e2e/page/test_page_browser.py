@@ -13,6 +13,7 @@ from api_kit import daemon
 from driver_kit import browser, driver
 
 from vcond.call import events as ev
+from vcond.capture.forgetting import forget
 from vcond.capture.live_feed import CaptionEvent
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock
@@ -151,6 +152,45 @@ async def test_who_agreed_to_what_is_on_the_card(tmp_path: Path):
         await picture(page, "consent")
         call.emit(ev.Consent(at=one.at(2), party=0, state="withdrawn", how="operator"))
         await page.until(f"{said} === 'Not kept: consent taken back,Not kept: refused'")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "shown"),
+    [
+        ('mode = "ask"', [("asked", "recording")], "Not kept: asked, no answer yet"),
+        ('mode = "ask"', [("granted", "recording")], "Agreed; no text is made"),
+        ('mode = "ask"\nuntil_granted = "keep"', [("asked", "recording")], "Asked; kept until there is an answer"),
+        ('mode = "ask"\npurposes = ["transcription"]', [("denied", "transcription")], "No text is made"),
+        ('mode = "announce"', [("asked", "recording"), ("asked", "transcription")], "Told of the recording"),
+        ('mode = "record"', [("denied", "recording")], "Refused; kept on another basis"),
+        ('mode = "never"', [("granted", "recording")], "Not kept: a rule forbids it"),
+    ],
+)  # fmt: skip
+async def test_the_badge_says_what_was_said_and_whether_audio_and_words_are_kept(tmp_path: Path, rule, words, shown):
+    async with opened(tmp_path, "watch", f'listen = "127.0.0.1:0"\n[[policy]]\n{rule}') as (one, page):
+        call = one.call(ANN)
+        for state, purpose in words:
+            call.emit(ev.Consent(at=one.at(1), party=0, state=state, how="operator", purposes=(purpose,)))
+        await page.until(f"document.querySelector('.card .party .badge')?.textContent === {shown!r}")
+
+
+async def test_a_call_that_is_over_offers_its_record_when_there_is_one_and_says_none_when_nothing_was_kept(
+    tmp_path: Path,
+):
+    async with opened(tmp_path) as (one, page):
+        over = "document.querySelector('.badge')?.textContent === 'This call is over'"
+        await go(page, "calls/019f155a-5131-80ec-832a-000000000001", ".log")
+        await page.until(over)
+        assert await page.run("return document.querySelector('#recorded')") is None
+        await one.vcon("plain", fresh(1))  # whoever published it, and whenever that was told
+        await page.until("document.querySelector('#recorded')")
+        call = one.call(ANN, BEN)
+        await go(page, f"calls/{call.uuid}", ".level")
+        forget(one.parts.registry, call.uuid)
+        await page.until("document.querySelector('.badge.wrong')")
+        call.end(at=one.at(9))
+        await page.until(over)
+        assert "Nothing of it was kept: it was forgotten" in await page.run("return document.body.textContent")
 
 
 async def test_a_call_that_hangs_up_becomes_a_record_on_the_page_and_its_words_are_found(tmp_path: Path):

@@ -42,7 +42,9 @@ async def test_it_is_an_event_of_the_call_once(call, door, capsys):
     assert (row["party"], row["changed"]) == (0, True)
     assert row["consent"][0] == {
         "party": 0,
+        "rule": "ask",
         "kept": True,
+        "text": True,
         "recording": "granted",
         "transcription": "granted",
         "analysis": "unknown",  # the rule does not ask for it
@@ -63,7 +65,9 @@ async def test_some_purposes_only(call, door):
     row = await door({"call": call.uuid, "party": "1", "state": "denied", "purposes": "transcription,analysis"})
     assert row["consent"][1] == {
         "party": 1,
+        "rule": "ask",
         "kept": False,
+        "text": False,
         "recording": "unknown",
         "transcription": "denied",
         "analysis": "denied",

@@ -86,9 +86,30 @@ async def test_a_live_call_says_who_agreed_to_what_and_whether_their_voice_is_ke
         async with one.client.get("/api/v1/calls", headers={"Authorization": f"Bearer {token}"}) as answer:
             (row,) = await answer.json()
         assert row["consent"] == [
-            {"party": 0, "kept": True, "recording": "granted", "transcription": "granted", "analysis": "granted"},
-            {"party": 1, "kept": False, "recording": "denied", "transcription": "unknown", "analysis": "unknown"},
+            {"party": 0, "rule": "ask", "kept": True, "text": True, "recording": "granted", "transcription": "granted", "analysis": "granted"},
+            {"party": 1, "rule": "ask", "kept": False, "text": False, "recording": "denied", "transcription": "unknown", "analysis": "unknown"},
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "state", "purpose", "told"),
+    [
+        ("ask", "asked", "recording", ("ask", False, False)), ("ask", "granted", "recording", ("ask", True, False)),
+        ('ask"\nuntil_granted = "keep', "asked", "recording", ("ask", True, True)),
+        ('ask"\nuntil_granted = "keep', "denied", "transcription", ("ask", True, False)),
+        ("announce", "asked", "recording", ("announce", True, False)), ("record", "denied", "recording", ("record", True, True)),
+        ("never", "granted", "recording", ("never", False, False)),
+    ],
+)  # fmt: skip
+async def test_whether_audio_and_words_are_kept_is_told_beside_what_was_said(
+    tmp_path: Path, rule, state, purpose, told
+):
+    async with daemon(tmp_path, f'{LISTEN}\n[[policy]]\nmode = "{rule}"') as one:
+        call = one.call(ev.PartyInfo(name="Ann"))
+        call.emit(ev.Consent(at=one.at(1), party=0, state=state, how="operator", purposes=(purpose,)))
+        (row,) = (await one.told(f"/calls/{call.uuid}", "watch"))["consent"]
+        assert (row["rule"], row["kept"], row["text"]) == told
+        assert row[purpose] == state
 
 
 async def test_without_rule_or_word_nothing_is_said_of_consent(tmp_path: Path):

@@ -53,7 +53,11 @@ class PartyConsent(msgspec.Struct, frozen=True):
     """What a party said of each purpose, and whether its voice is kept now."""
 
     party: int
+    rule: str
+    """``mode`` of the rule that the call matches; empty = none does."""
     kept: bool
+    text: bool
+    """Whether its words are."""
     recording: State
     transcription: State
     analysis: State

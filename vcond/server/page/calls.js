@@ -6,7 +6,9 @@ import { clock, el, show, tell } from "./dom.js";
 const LINES = 500; // of one call's words that are kept on the screen
 
 const FLOOR = -60; // dBFS, as the API tells levels
-const QUIET = { unknown: "consent not known", asked: "asked, no answer yet", denied: "refused", withdrawn: "consent taken back" };
+const QUIET = { unknown: "consent not known", asked: "asked, no answer yet", denied: "refused", withdrawn: "consent taken back", granted: "agreed just now" };
+const KEPT = { granted: "Agreed", denied: "Refused; kept on another basis", withdrawn: "Took consent back; kept on another basis" };
+const AGAIN = 5000; // milliseconds after which it is looked again whether there is a record
 
 // How loud somebody is: the bar is the RMS, the line the peak. The API tells nothing of who is silent.
 function meter() {
@@ -25,14 +27,15 @@ function meter() {
   return { shown, set };
 }
 
-// What was agreed to, where there is a rule or a word of it.
+// What was agreed to, where there is a rule or a word of it; and whether audio and words are kept, which is another thing.
 function consent(row, index) {
   const said = row.consent.find((one) => one.party === index);
   if (said === undefined) return null;
-  if (!said.kept) return el("span", { class: "badge wrong" }, `Not kept: ${QUIET[said.recording] ?? said.recording}`);
-  const text = { granted: "Agreed", asked: "Told of the recording", denied: "Refused; kept on another basis", withdrawn: "Took consent back; kept on another basis" }[said.recording];
-  const refused = ["denied", "withdrawn"].includes(said.transcription) && said.recording === "granted" ? ", but to no text" : "";
-  return text ? el("span", { class: "badge" }, text + refused) : null;
+  if (!said.kept) return el("span", { class: "badge wrong" }, `Not kept: ${said.rule === "never" ? "a rule forbids it" : QUIET[said.recording]}`);
+  const asked = said.rule === "announce" ? "Told of the recording" : "Asked; kept until there is an answer";
+  const text = said.recording === "asked" ? asked : KEPT[said.recording];
+  const words = said.text ? "" : "no text is made";
+  return text || words ? el("span", { class: "badge" }, [text, words].filter(Boolean).join("; ").replace(/^n/, "N")) : null;
 }
 
 function party(row, index, meters) {
@@ -179,7 +182,10 @@ export function call(me, id) {
   let names = [];
   let meters = [];
   let over = false;
-  let known = false;
+  let unkept = ""; // why nothing of it is
+  let recorded = false;
+  let left = false;
+  let timer = 0;
 
   function put(party, name, text, start, kind) {
     const low = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
@@ -204,12 +210,12 @@ export function call(me, id) {
     try { row = await ask(`/calls/${encodeURIComponent(id)}`); } catch (why) {
       if (why.status === 404 && !over) {
         over = true;
-        about.replaceChildren(el("span", { class: "badge" }, "This call is over"), me.may("read") ? el("span", {}, "Its record is being made.") : "");
-        if (!known) recorded();
+        note(unkept ? `Nothing of it was kept: ${unkept}` : me.may("read") ? "When there is a record of it, it can be opened here." : "");
+        look();
       } else if (why.status !== 404) tell(why.message);
       return;
     }
-    known = true;
+    unkept = row.recorded ? "" : row.not_recorded;
     names = row.parties.map((one) => one.name || one.tel);
     heading.textContent = names.join(" and ") || "Call";
     const told = people(row);
@@ -219,20 +225,30 @@ export function call(me, id) {
     history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
     if (first) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
   }
-  // Until it is published there is none to open.
-  function recorded() {
-    over = true;
-    about.replaceChildren(el("span", { class: "badge" }, "This call is over"), me.may("read") ? el("a", { href: `#/records/${id}`, id: "recorded" }, "Open its record") : "");
+  function note(...more) {
+    about.replaceChildren(el("span", { class: "badge" }, "This call is over"), ...more.filter(Boolean).map((one) => el("span", {}, one)));
+  }
+  // Until it is published there is none to open, and of a call that nobody answered or that was forgotten there never is.
+  async function look() {
+    clearTimeout(timer);
+    if (left || recorded || unkept || !me.may("read")) return;
+    const rows = await ask("/vcons?limit=100").catch(() => []);
+    if (rows.some((one) => one.uuid === id)) openable();
+    else timer = setTimeout(look, AGAIN);
+  }
+  function openable() {
+    over = recorded = true;
+    note(me.may("read") ? el("a", { href: `#/records/${id}`, id: "recorded" }, "Open its record") : "");
   }
   const refresh = refreshing(load);
   const heard = metering((levels) => measure(meters, levels[id]));
   const stop = follow((kind, line) => {
     if (kind === "levels") heard.levels(line);
     else if (line.call !== undefined && line.call !== id) return;
-    else if (kind === "event" && line.text === "published") recorded();
+    else if (kind === "event" && line.text === "published") openable();
     else if (kind === "partial" || kind === "final") put(line.party, line.name, line.text, line.start, kind);
     else refresh();
   });
   load(true);
-  return () => { stop(); heard.stop(); };
+  return () => { left = true; clearTimeout(timer); stop(); heard.stop(); };
 }

@@ -58,11 +58,11 @@ class Speech:
         self._outstanding = Outstanding(
             self._scheduler, clock=clock, most=config.max_utterances, changed=lambda: backlog(self.house)
         )
-        steps = Steps(
+        self.steps = Steps(
             self._scheduler, self._outstanding, self.admission,
             clock=clock, seconds=config.step_seconds, wake=lambda: self._pool.wake(),  # noqa: PLW0108 - made next
         )  # fmt: skip
-        self._pool = Pool(config, self.choice, steps, self._started, start)
+        self._pool = Pool(config, self.choice, self.steps, self._started, start)
         self._utterances = Utterances(
             config, self._scheduler, self._outstanding, self.admission,
             engine=bool(self.choice.engine), wake=self._pool.wake,
@@ -138,6 +138,7 @@ class Speech:
             "workers": len(self.pids),
             "calls": {state: calls[state] for state in STATES},
             "load": round(self.admission.load, 2),
+            "lag": self.steps.lag,
             "waiting": self.waiting,
             "deferred": late,
             "deferred_seconds": round(seconds, 1),

@@ -94,6 +94,7 @@ class Speeches:
             "workers": sum(len(one.pids) for one in self._of),
             "calls": {state: sum(one.calls[state] for one in self._of) for state in STATES},
             "load": round(max(one.admission.load for one in self._of), 2),
+            "lag": max((lag for one in self._of if (lag := one.steps.lag) is not None), default=None),
             "waiting": sum(one.waiting for one in self._of),
             "deferred": sum(count for count, _ in waiting),
             "deferred_seconds": round(sum(seconds for _, seconds in waiting), 1),

@@ -338,6 +338,40 @@ def fresh_uuid(number: int) -> str:
     return document["uuid"]
 
 
+def speech(load: float, lag: float | None):
+    """As ``Speech.status`` has it."""
+    told = {
+        "engine": "vosk",
+        "workers": 2,
+        "load": load,
+        "lag": lag,
+        "waiting": 3,
+        "deferred": 1,
+        "deferred_seconds": 7.5,
+    }
+    return lambda: told
+
+
+async def test_how_speech_keeps_up_is_drawn_and_said_in_words(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        one.parts.speech.status = speech(0.5, None)
+        await go(page, "system", ".chart")
+        one.parts.speech.status = speech(1.25, 1.54)
+        words = "return [...document.querySelectorAll('.chart figcaption')].map((one) => one.textContent)"
+        await page.until("document.querySelector('.chart figcaption').textContent.includes('125 %')")
+        assert await page.run(words) == [
+            "Load: 125 % of what there is time for now, 125 % of what there is time for at most in what is drawn",
+            "Text comes: 1.5 s after it was said now",
+            "Put off until there is time: 8 s of speech now, 8 s of speech at most in what is drawn",
+        ]
+        lines = await page.run(
+            "return [...document.querySelectorAll('.chart .value')].map((one) => one.getAttribute('d'))"
+        )
+        assert [line.count("L") for line in lines] == [1, 0, 1]
+        assert await page.run("return document.querySelectorAll('.chart .limit').length") == 1
+        await picture(page, "system")
+
+
 async def test_who_only_watches_is_offered_nothing_else(tmp_path: Path):
     async with opened(tmp_path, "watch") as (one, page):
         one.call(ANN)
@@ -392,6 +426,7 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(tmp_path: 
         await one.dead(hold)
         await one.vcon("plain", fresh(3))
         await page.run(axe)
+        one.parts.speech.status = speech(0.5, 1.5)
         for where, there in [
             ("calls", ".card .badge"), (f"calls/{call.uuid}", ".log"), ("records", "tbody a"), ("records", ".hits li"), (f"records/{hold}", ".wave"),
             (f"records/{pause}", ".wave"), ("deliveries", ".acts"), ("system", "dl"),

@@ -45,6 +45,9 @@ async def test_a_live_track_becomes_utterances_and_then_texts(room, track) -> No
     ]
     assert (first.language, first.confidence, first.lag_ms) == ("en", 0.9, 1000)
     assert (second.text, second.words[0].start) == ("7", 3200)
+    assert house.speech.status()["lag"] == second.lag_ms / 1000
+    house.clock.at += 60 * 10**9
+    assert house.speech.status()["lag"] is None, "that was a minute ago"
 
 
 async def test_audio_is_read_only_where_it_is_needed_and_only_when_it_is_sent(room, track) -> None:

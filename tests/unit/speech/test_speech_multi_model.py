@@ -91,6 +91,7 @@ async def test_every_track_is_heard_by_the_model_that_is_for_it(
         assert await speech.settled("", 60)
         status = speech.status()
         assert (status["waiting"], status["engine"]) == (0, "speech_engines:Scripted")
+        assert status["lag"] == max(model["lag"] for model in status["models"])
         assert [model["engine"] for model in status["models"]] == [config.engine, config.routes[0].engine]
     assert [line.of(ev.Transcribed)[0].text for line in (english, german, late)] == ["5", "6", "7"]
     assert log(tmp_path / "english", "hint") == ["8000 en yes"]

@@ -1,6 +1,7 @@
 // Dead letters and what waits, and how the daemon is.
 
 import { ask } from "./api.js";
+import { chart } from "./chart.js";
 import { cells, el, show, size, table, tell, when } from "./dom.js";
 
 // The first click asks, the second does it.
@@ -48,26 +49,36 @@ export function deliveries() {
   return () => clearInterval(timer);
 }
 
+const LOOK = 5000; // milliseconds
+
 export function system() {
   const place = el("div");
+  const busy = chart("Load", (value) => `${Math.round(value * 100)} % of what there is time for`, 1);
+  const lag = chart("Text comes", (value) => `${value.toFixed(1)} s after it was said`);
+  const late = chart("Put off until there is time", (value) => `${Math.round(value)} s of speech`);
   show(el("h1", {}, "System"), place);
 
   async function load() {
     try {
       const told = await ask("/status");
       const wrong = Object.entries(told.ready);
+      const { load: share, lag: behind, deferred_seconds: off, ...speech } = told.speech ?? {};
+      busy.add(share);
+      lag.add(behind ?? NaN);
+      late.add(off);
       place.replaceChildren(
         wrong.length ? el("ul", { class: "findings wrong" }, wrong.map(([part, what]) => el("li", {}, `${part}: ${what}`))) : el("p", { class: "none" }, "All is well."),
         el("h2", {}, "Adapters"),
         table("Systems that calls come from", ["Adapter", "State", "What it says"], Object.entries(told.adapters).map(([name, one]) => cells(name, one.attached ? "attached" : "NOT attached", one.detail))),
         el("h2", {}, "Speech"),
-        el("dl", {}, Object.entries(told.speech ?? {}).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))])),
+        speech.engine ? el("div", { class: "charts" }, busy.shown, lag.shown, late.shown) : "",
+        el("dl", {}, Object.entries(speech).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))])),
         el("h2", {}, "Room"),
         el("dl", {}, Object.entries(told.pressure).flatMap(([name, one]) => [el("dt", {}, name), el("dd", {}, one.detail)])),
         el("p", { class: "sub" }, `vcond ${told.version}`));
     } catch (why) { tell(why.message); }
   }
   load();
-  const timer = setInterval(load, 5_000);
+  const timer = setInterval(load, LOOK);
   return () => clearInterval(timer);
 }

@@ -9,6 +9,8 @@ import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import OperatorError
+from vcond.base.time import SECOND
+from vcond.call.events import Transcribed
 from vcond.speech.load.admission import Admission, Kind
 from vcond.speech.outstanding import Outstanding, emit
 from vcond.speech.results import Notes, transcribed
@@ -20,6 +22,7 @@ from vcond.speech.workers.process import EngineAwayError, EngineFailedError, Wor
 
 log = structlog.get_logger()
 
+RECENT = 60 * SECOND
 STALE = 2.0
 """Seconds after which what was being said is not worth showing any more."""
 
@@ -40,6 +43,14 @@ class Steps:
         """``seconds``: patience with one step, besides twice its audio. ``wake``: there is something to do anew."""
         self._scheduler, self._outstanding, self._admission = scheduler, outstanding, admission
         self._clock, self._seconds, self._wake, self._notes = clock, seconds, wake, Notes()
+        self._last: Transcribed | None = None
+        """The text that came last of what is said now."""
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds from the end of an utterance to its text, of the last one; None when there was none for a minute."""
+        last = self._last
+        return last.lag_ms / 1000 if last is not None and self._clock.now() - last.at < RECENT else None
 
     def next(self, index: int, *, accept: bool) -> Step | None:
         """What worker ``index`` shall do now; without ``accept`` it takes nothing new."""
@@ -124,6 +135,7 @@ class Steps:
                 event = transcribed(job, done, ready, self._clock.now())
                 if job.live:
                     metrics.stt_lag_seconds.observe(event.lag_ms / 1000)
+                    self._last = event
                 for one in (event, *self._notes.of(done, event.at)):
                     emit(job.source, one)
         finally:  # whoever waits for the call's texts waits no longer, whatever happened

@@ -1,6 +1,7 @@
 """Meters of live calls: who may watch sees them, of what is kept only, the last ones only, and without a watcher nothing is measured."""
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 
@@ -121,6 +122,39 @@ def test_they_are_sent_four_times_a_second_and_of_one_call_its_own():
         assert [at for at, chunk in got[""] if b"levels" in chunk] == [0.25, 0.5, 0.75]
         assert [at for at, chunk in got["b"] if b"levels" in chunk] == [0.75]
         assert got["b"][-1][1].endswith(b'event: levels\ndata: {"b":[[1,-6,-6]]}\n\n')
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("viewers", "calls", "apart"), [(50, 10, 0.25), (50, 300, 0.5), (100, 1000, module.SLOWEST)])
+def test_however_many_look_at_however_many_calls_so_much_is_sent_a_second(viewers: int, calls: int, apart: float):
+    class Viewer:
+        call = ""
+
+        def __init__(self) -> None:
+            self.got: list[tuple[float, int]] = []
+
+        def put_levels(self, chunk: bytes) -> None:
+            self.got.append((asyncio.get_running_loop().time(), len(chunk)))
+
+    async def scenario():
+        levels = Levels()
+        meters, all_of_them = module.Meters(levels), [Viewer() for _ in range(viewers)]
+        for one in all_of_them:
+            meters.begin(one)
+        for _ in range(200):
+            for call in range(calls):
+                levels.hear(f"01a22cf8-437d-8875-8878-{call:012x}", 0, LOUD)
+            await asyncio.sleep(0.05)
+        for one in all_of_them:
+            meters.leave(one)
+        times = [at for at, _ in all_of_them[0].got]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
+        assert all(apart <= gap + 1e-6 and gap <= module.SLOWEST + 1e-6 for gap in gaps)
+        sent = sum(size for one in all_of_them for _, size in one.got)
+        if apart < module.SLOWEST:
+            assert sent / (times[-1] - times[0]) <= module.RATE * 1.2
+        assert [one.got for one in all_of_them] == [all_of_them[0].got] * viewers
 
     run_virtual(scenario())
 

@@ -13,7 +13,11 @@ import msgspec
 from vcond.capture.levels import Levels
 
 EVERY: Final = 0.25
-"""Seconds from one look to the next."""
+"""Seconds from one look to the next, while few look at little."""
+SLOWEST: Final = 1.0
+"""However much is looked at."""
+RATE: Final = 1_000_000
+"""Bytes a second that are sent to all viewers together: a meter is worth less than what is captured."""
 
 
 class Viewer(Protocol):
@@ -51,12 +55,19 @@ class Meters:
             self._levels.want(False)
 
     def _look(self) -> None:
-        self._next = asyncio.get_running_loop().call_later(EVERY, self._look)
+        wait = min(max(self._send(), EVERY), SLOWEST)
+        self._next = asyncio.get_running_loop().call_later(wait, self._look)
+
+    def _send(self) -> float:
+        """To each what it looks at; how many seconds of ``RATE`` that was."""
         found = self._levels.take()
         of: dict[str, bytes] = {}
+        sent = 0
         for viewer in self._viewers:
             seen = found if not viewer.call else {viewer.call: found[viewer.call]} if viewer.call in found else {}
             if seen:
                 if viewer.call not in of:
                     of[viewer.call] = b"event: levels\ndata: %s\n\n" % msgspec.json.encode(seen)
                 viewer.put_levels(of[viewer.call])
+                sent += len(of[viewer.call])
+        return sent / RATE

@@ -57,7 +57,7 @@ function measure(meters, levels = []) {
 }
 
 // Levels come as long as anybody is to be heard; when none have come for a while, all are silent.
-const SILENT = 600; // milliseconds
+const SILENT = 1500; // milliseconds: they come once a second at least
 function metering(show) {
   let timer = 0;
   return { levels: (told) => { show(told); clearTimeout(timer); timer = setTimeout(() => show({}), SILENT); }, stop: () => clearTimeout(timer) };

@@ -143,16 +143,15 @@ def words(vcons: int, folder: Path) -> None:
 
 
 def _fill(index: WordIndex, block: int, vcons: list[Words]) -> None:
-    places: dict[int, bytearray] = {}
+    places: dict[str, bytearray] = {}
     for one in vcons:
         for word in one.words or ():
-            places.setdefault(index._hash(block, word), bytearray()).append(one.seq % BLOCK)
+            places.setdefault(word, bytearray()).append(one.seq % BLOCK)
+    postings = sorted((index._hash(block, word), found) for word, found in places.items())
     with transaction(index._db):
         rows = [(one.seq, UUID(one.uuid).bytes, len(one.words or ())) for one in vcons]
         index._db.executemany("INSERT INTO vcons VALUES (?, ?, ?)", rows)
-        index._db.executemany(
-            "INSERT INTO postings VALUES (?, ?, ?)", [(block, *row) for row in sorted(places.items())]
-        )
+        index._db.executemany("INSERT INTO postings VALUES (?, ?, ?)", [(block, *row) for row in postings])
 
 
 def _size(folder: Path) -> int:

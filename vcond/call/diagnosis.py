@@ -47,6 +47,7 @@ HINTS: Final[Mapping[str, str]] = {
     "events-lost": "check the network between the PBX and vcond, and the load of both",
     "hold-not-ended": "if the parties spoke again: let the PBX signal the end of a hold",
     "interrupted": "journalctl -u vcond shows why vcond stopped then",
+    "continued": "for one record: grace (after a lost connection) or stop_grace (after a stop) of the adapter above the gap; the fact continues names the record before",
     "joined-late": "start vcond before calls begin",
     "journal-damaged": "check the disk: dmesg, S.M.A.R.T. values, free space",
     "limit": "please report it: no normal call is so large",

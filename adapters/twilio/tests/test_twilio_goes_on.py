@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from vcond.media.codecs import Codec, encode
-from vcond.sdk.contract import MILLI, SECOND, Cause, Dtmf
+from vcond.sdk.contract import MILLI, SECOND, Cause, Consent, Dtmf, RecordingPaused
 from vcond.sdk.media_stream import Stream, StreamedCalls
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
@@ -71,7 +71,7 @@ async def test_streams_of_a_call_that_was_cut_off_go_on_into_the_next_at_once(be
     assert 0 < second.state.opened - first.state.ended <= 20 * MILLI
     assert [party.who for party in second.state.parties] == [party.who for party in first.state.parties]
     known = {fact.name: fact.value for fact in first.state.facts}
-    assert {fact.name: fact.value for fact in second.state.facts} == known
+    assert {fact.name: fact.value for fact in second.state.facts} == known | {"continues": first.uuid}
     assert [warned.code for warned in second.state.warnings] == ["joined-late"]
     b.feed(stream, b.twilio.stop())
     assert second.over
@@ -128,3 +128,81 @@ async def test_a_call_that_was_ended_on_purpose_is_not_begun_again(bench):
     b.call.end(at=b.clock.now(), cause=Cause(text="operator"))
     b.talk(stream, {"inbound": voice(1, 1.0)})
     assert len(b.host.calls) == 1
+
+
+# A stream that comes later than it is waited for.
+
+
+def facts(call):
+    return {fact.name: fact.value for fact in call.state.facts}
+
+
+def b_now(call):
+    return call.state.known_until
+
+
+def later(bench, told, *, seconds=0):
+    """A call whose stream stopped, and another stream of it."""
+    b = bench()
+    stream = b.started(parameters={"vcond_consent": "granted"})
+    told(b.call)
+    b.feed(stream, b.twilio.stop())
+    b.clock.advance((1 + seconds) * SECOND)
+    b.started(stream="MZnew", parameters={"vcond_consent": "granted"})
+    return b
+
+
+def recording(call, party=0):
+    return call.state.consents.state_of(party, "recording")
+
+
+@virtual
+async def test_a_record_names_the_one_that_it_continues(bench):
+    b = later(bench, lambda _: None)
+    first, second = b.host.calls
+    assert (first.over, facts(second)["continues"]) == (True, first.uuid)
+    assert [warning.code for warning in second.state.warnings] == ["continued"]
+    assert "continues" not in facts(first)
+
+
+@virtual
+async def test_a_stream_a_day_later_is_of_another_call(bench):
+    b = later(bench, lambda call: call.emit(RecordingPaused(at=b_now(call), by="platform")), seconds=86_400)
+    assert "continues" not in facts(b.call)
+    assert (b.call.state.paused, recording(b.call)) == (False, "granted")
+
+
+@virtual
+async def test_what_was_said_of_consent_goes_on_with_it(bench):
+    """The stream's parameter says again what was said before it was taken back."""
+
+    def told(call):
+        call.emit(Consent(at=b_now(call), party=0, state="withdrawn", how="key", purposes=()))
+        call.emit(Consent(at=b_now(call), party=1, state="granted", how="key", purposes=("recording",)))
+
+    b = later(bench, told)
+    assert [recording(b.call, party) for party in (0, 1)] == ["withdrawn", "granted"]
+    assert {said.state for said in b.call.state.consents.said if said.party == 0} == {"withdrawn"}
+
+
+@virtual
+async def test_it_is_paused_as_that_was_but_for_what_ended_by_itself_or_was_a_rules(bench):
+    def told(call):
+        at = b_now(call)
+        for by, until in (("operator", None), ("platform", at + 1), ("rule", None)):
+            call.emit(RecordingPaused(at=at, by=by, reason="card", until=until))
+
+    b = later(bench, told)
+    assert [(pause.by, pause.reason) for pause in b.call.state.pauses] == [("operator", "card")]
+
+
+@virtual
+async def test_who_refused_is_not_asked_for_again_by_the_stream_of_a_call_that_was_cut_off(bench):
+    b = bench(grace=60)
+    stream = b.started(parameters={"vcond_consent": "granted"})
+    b.call.emit(Consent(at=b.clock.now(), party=0, state="withdrawn", how="key", purposes=()))
+    b.call.end(at=b.clock.now(), cause=CUT)
+    b.talk(stream, {"inbound": voice(1, 0.1)})
+    first, second = b.host.calls
+    assert (recording(second), facts(second)["continues"]) == ("withdrawn", first.uuid)
+    assert second.state.consents.state_of(0, "transcription") == "withdrawn"

@@ -14,6 +14,7 @@ from vcond.sdk.contract import Cause, RecordingPaused, RecordingResumed
 from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond_twilio.running import WAIT
+from vcond_twilio.starts import MOST
 
 CUT = Cause(text="limit")
 FIRST = "MZ" + "2" * 32
@@ -75,6 +76,35 @@ async def test_a_pause_stops_the_stream_and_what_comes_after_is_the_same_call(b)
     for party, said in ((0, 1), (1, 2), (0, 3), (1, 4)):
         assert find(voice(said, 1.0), b.host.audio(b.call(), party))[0] > 0.95
     assert len(b.fake.of("POST")) == 2
+
+
+@virtual
+async def test_a_stream_that_does_not_come_back_after_a_pause_is_asked_for_so_often_and_no_more(b):
+    """Each request costs. It was one every ten seconds, for four hours."""
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, stop_on_pause=True):
+        async with streaming(b) as client:
+            await b.host.until(lambda: b.host.calls)
+            b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+            await b.fake.until(lambda: b.fake.of("POST"))
+            await client.stop()
+        b.call().emit(RecordingResumed(at=b.host.now(), by="platform"))
+        await asyncio.sleep(3 * 3600)
+        assert len(b.fake.streams) == MOST
+        assert [warning.code for warning in b.call().state.warnings] == ["stream-lost"]
+        assert not b.call().over
+        b.fake.calls[b.key] = known()
+        await b.host.until(lambda: b.call().over, within=40)
+
+
+@virtual
+async def test_a_stream_that_is_stopped_for_a_pause_is_stopped_once(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, stop_on_pause=True), streaming(b):
+        await b.host.until(lambda: b.host.calls)
+        b.call().emit(RecordingPaused(at=b.host.now(), by="platform"))
+        await asyncio.sleep(100)
+        assert len(b.fake.of("POST")) == 1
 
 
 @virtual
@@ -217,4 +247,5 @@ async def test_a_call_that_was_cut_off_in_a_pause_and_is_streamed_again_by_its_a
         async with streaming(b, "MZ" + "3" * 32):
             await b.host.until(lambda: len(b.host.calls) == 2)
             await asyncio.sleep(60)
-        assert (len(b.fake.streams), len(b.fake.of("POST"))) == (0, 1)
+        stops = [f"/Calls/{b.key}/Streams/MZ{digit * 32}.json" for digit in "23"]
+        assert (len(b.fake.streams), [path for path, _ in b.fake.of("POST")]) == (0, stops), "paused as the one before"

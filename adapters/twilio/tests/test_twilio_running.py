@@ -17,6 +17,7 @@ from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_twilio import TwilioAdapter, TwilioConfig
 from vcond_twilio.running import WAIT
+from vcond_twilio.starts import LONGEST, MOST
 
 BASE = "https://edge.example.com"
 STREAM, STATUS = "wss://edge.example.com/twilio/stream", "/twilio/stream/status"
@@ -213,6 +214,33 @@ async def test_a_lost_stream_of_a_call_that_goes_on_is_started_anew(b):
         await b.host.until(lambda: b.call().over)
     assert b.fake.of("POST") == [(f"/Calls/{b.key}/Streams.json", {"Url": STREAM, "Track": "both_tracks"})]
     assert (len(b.host.calls), b.call().state.cause.text) == (1, "completed")
+
+
+@virtual
+async def test_streams_that_break_off_at_once_are_started_so_often_and_no_more(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, start_streams=True):
+        for number in range(MOST + 1):
+            async with streaming(b, f"MZ{number:032}") as client:
+                await client.cut()
+            if number < MOST:
+                await b.fake.until(lambda number=number: len(b.fake.streams) == number + 1, within=LONGEST + 60)
+        await b.host.until(lambda: b.call().over, within=WAIT + 5)
+        await asyncio.sleep(3600)
+        assert len(b.fake.streams) == MOST
+    assert len(b.host.calls) == 1
+
+
+@virtual
+async def test_a_stream_that_lasted_begins_the_count_anew(b):
+    b.fake.calls[b.key] = known("in-progress")
+    async with attached(b.host, b.fake, start_streams=True):
+        for number in range(MOST + 2):
+            async with streaming(b, f"MZ{number:032}") as client:
+                await asyncio.sleep(61)
+                await client.cut()
+            await b.fake.until(lambda number=number: len(b.fake.streams) == number + 1, within=5)
+    assert len(b.host.calls) == 1
 
 
 @virtual

@@ -6,26 +6,24 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from vcond.sdk.contract import (
-    SECOND,
     AdapterHost,
     CallAttribute,
     Cause,
-    ConfigError,
     Directed,
     Instant,
     LiveCall,
     PartyInfo,
-    PeerError,
     Warned,
 )
 from vcond.sdk.media_stream import Carrier, StreamedCall, StreamedCalls, party
+from vcond_twilio.asking import Asking
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.rest import CallResource, Rest
+from vcond_twilio.starts import MOST, Starts
 
-T = TypeVar("T")
 WAIT: Final = 30.0
 """Seconds that a call without a stream waits at least: Twilio is asked, and a stream that was started has to come."""
 LONGEST: Final = 4 * 3600.0
@@ -42,8 +40,6 @@ COMES: Final = 5
 """Seconds within which a stream that was asked for in place of another has come."""
 CUT_OFF_TRIES: Final = 3
 """How often a stream is asked for of a call that the core cut off in a pause."""
-QUIET: Final = 60 * SECOND
-"""Between two lines of the log about an API that does not answer, ns."""
 STOPPED: Final = Cause(q850=16, text="stop")
 
 
@@ -56,7 +52,8 @@ class RunningCalls:
         self._config = config
         self._rest = rest
         self._url = url
-        self._quiet = Instant(0)
+        self._ask = Asking(host).ask
+        self._starts = Starts()
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[str] = set()
         """Calls in progress that are being streamed: Twilio posts again when an answer was lost."""
@@ -88,6 +85,8 @@ class RunningCalls:
         streamed = self.calls.carried().get(call.key)
         if streamed is None or streamed.call is not call or streamed.key in self._away:
             return False
+        if self._starts.wait(call.key, self._host.clock.now()) and not self._starts.spent(call.key):
+            return False
         if streamed.key not in self._renewing:  # asked for each party, and a stream brings both
             self._renewing.add(streamed.key)
             self._run(self._renew(streamed))
@@ -108,12 +107,20 @@ class RunningCalls:
         finally:
             self._begun.discard(call)
 
-    def _starts(self, call: LiveCall) -> bool:
+    def _owes(self, call: LiveCall) -> bool:
         """Whether a call that goes on is streamed anew: who stops streams for pauses owes one after them."""
         return self._config.start_streams or (self._config.stop_on_pause and call.state.paused)
 
     async def _start(self, call: str, parameters: Mapping[str, str]) -> bool:
-        """Whether Twilio starts one."""
+        """Whether Twilio starts one; it is not asked before it is due."""
+        now = self._host.clock.now()
+        if self._starts.spent(call) or self._starts.wait(call, now):
+            return False
+        if self._starts.asked(call, now) == MOST:
+            fix = (
+                "check that Twilio reaches public_url: the proxy, the certificate; 503 in the proxy's log = max_streams"
+            )
+            self._host.log.error("streams of a call do not come or stay: no more are asked for", times=MOST, hint=fix)
         stream = await self._ask(self._rest.start(call, self._url, parameters))
         if stream is not None:
             self._host.log.info("media stream requested", stream=stream[:64])
@@ -135,8 +142,12 @@ class RunningCalls:
             self._renewing.discard(streamed.key)
 
     def _left(self, streamed: StreamedCall) -> float:
+        self._starts.left(streamed.key, streamed.left)
         self._run(self._follow(streamed))
-        return LONGEST if streamed.key in self._away else WAIT
+        if streamed.key in self._away:
+            return LONGEST
+        until = self._starts.wait(streamed.key, self._host.clock.now())
+        return WAIT + (until if self._owes(streamed.call) and not self._starts.spent(streamed.key) else 0)
 
     async def _follow(self, streamed: StreamedCall) -> None:
         """Ask about a call that no stream carries, until it is over, carried again or waited for no longer."""
@@ -161,7 +172,7 @@ class RunningCalls:
             if streamed.stopped and not kept and not self._config.stop_grace and (told is None or looks == LOOKS):
                 self.calls.over(streamed.key, at=now, cause=STOPPED)
                 return
-            if not (streamed.stopped or kept or started) and told is not None and self._starts(streamed.call):
+            if not (streamed.stopped or kept or started) and told is not None and self._owes(streamed.call):
                 started = await self._start(streamed.key, {})
             await asyncio.sleep(min(2.0**looks, SLOWEST))
 
@@ -176,7 +187,7 @@ class RunningCalls:
                 describe(call, told, at=at)
                 call.end(at=at, cause=cause(told))
                 return
-            if told is not None and (not self._starts(call) or await self._start(call.key, {})):
+            if told is not None and (not self._owes(call) or await self._start(call.key, {})):
                 return
             await asyncio.sleep(min(2.0**looks, SLOWEST))
 
@@ -200,11 +211,17 @@ class RunningCalls:
                 if streamed.call.state.paused:
                     over.clear()
                     for carrier in carriers:  # each time: a stop may fail, and another stream may come
-                        if await self._ask(self._rest.stop(streamed.key, carrier.began.stream)):
+                        if carrier not in stopped and await self._ask(
+                            self._rest.stop(streamed.key, carrier.began.stream)
+                        ):
                             stopped.add(carrier)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(AGAIN):
                             await over.wait()
+                elif not carriers and self._starts.spent(streamed.key):
+                    text = f"after a pause the media stream did not come back, though it was asked for {MOST} times"
+                    streamed.call.emit(Warned(at=self._host.clock.now(), code="stream-lost", text=text))
+                    return
                 elif not carriers:
                     await self._start(streamed.key, {})
                     await asyncio.sleep(AGAIN)
@@ -226,24 +243,6 @@ class RunningCalls:
             if told is not None and (told.over or await self._start(call, {})):
                 return
             await asyncio.sleep(AGAIN)
-
-    async def _ask(self, request: Coroutine[Any, Any, T]) -> T | None:
-        """What Twilio answers; None when it does not."""
-        try:
-            return await request
-        except ConfigError as why:
-            self._failed("login", "Twilio's REST API refuses the login", why)
-        except PeerError as why:
-            self._failed("failed", "request to Twilio's REST API failed", why)
-        return None
-
-    def _failed(self, reason: str, text: str, why: Exception) -> None:
-        """Count it, and say it now and then: each call that is over asks."""
-        self._host.dropped("rest", reason)
-        now = self._host.clock.now()
-        if now >= self._quiet:
-            self._quiet = Instant(now + QUIET)
-            self._host.log.warning(text, error=str(why), hint="run: vcond check")
 
 
 def cause(told: CallResource) -> Cause:

@@ -20,6 +20,7 @@ from vcond.sdk.contract import (
     Track,
     Warned,
 )
+from vcond.sdk.media_stream.before import Before, Over, before, go_on, introduce
 from vcond.sdk.media_stream.byteorder import OrderedTrack
 from vcond.sdk.media_stream.decoded import DecodedTrack
 from vcond.sdk.media_stream.dialect import HEARD, PLAYED, Began, Format
@@ -30,6 +31,9 @@ REMEMBERED: Final = 1000
 """Calls of which it is known for a while that they had audio, when the platform says that nobody answered."""
 LOST: Final = Cause(text="stream-lost")
 JOINED_LATE: Final = "the call was there before capture began"
+CONTINUED: Final = (
+    "the call was recorded before, until no stream brought it for too long: this record continues that one"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +58,8 @@ class StreamedCall:
     parties: dict[str, int] = field(default_factory=dict)
     """The index of a party by what a format calls it."""
     carriers: list[Carrier] = field(default_factory=list)
+    before: Before | None = None
+    """The record that it continues."""
     left: Instant = Instant(0)  # noqa: RUF009 - a plain int
     """When the last stream went."""
     stopped: bool = False
@@ -73,6 +79,7 @@ class StreamedCalls:
         self._left = left
         self._settings = settings
         self._calls: dict[str, StreamedCall] = {}
+        self._over = Over()
         self._begun: deque[str] = deque(maxlen=REMEMBERED)
         """The latest calls that a stream carried."""
         self._closed = False
@@ -90,10 +97,11 @@ class StreamedCalls:
 
     def join(self, carrier: Carrier, *, at: Instant) -> StreamedCall:
         """A stream of a call begins: the call goes on, or begins."""
-        began, cut_off = carrier.began, False
+        began, cut_off, earlier = carrier.began, False, None
         streamed = self._calls.get(began.call)
         if streamed is not None and not self.goes_on(streamed, at=at):
             cut_off = streamed.call.state.cause.cut_off
+            earlier = before(streamed.call) if cut_off else None
             self._forget(streamed)  # the core ended it: what comes now is a call of its own
             streamed = None
         if streamed is None:
@@ -101,6 +109,9 @@ class StreamedCalls:
             streamed = self._calls[began.call] = StreamedCall(began.call, call)
             self._begun.append(began.call)
             self._host.log.info("media stream started", call=call.uuid, stream=began.stream)
+            self._continue(streamed, earlier or self._over.take(began.call, at), at)
+            if streamed.before is not None and not cut_off:
+                call.emit(Warned(at=at, code="continued", text=CONTINUED))
         else:
             self._host.log.info("media stream started again", call=streamed.call.uuid, stream=began.stream)
         if streamed.timer is not None:
@@ -119,8 +130,9 @@ class StreamedCalls:
             return True
         if not (state.cause.cut_off and streamed.carriers):
             return False
-        before, streamed.call = state.uuid, self._host.call(streamed.key, at=at, direction=state.direction)
-        self._host.log.info("recording continues in a new call", call=streamed.call.uuid, before=before)
+        earlier, streamed.call = before(streamed.call), self._host.call(streamed.key, at=at, direction=state.direction)
+        self._host.log.info("recording continues in a new call", call=streamed.call.uuid, before=earlier.uuid)
+        self._continue(streamed, earlier, at)
         for carrier in streamed.carriers:
             self._describe(streamed, carrier.began, at)
         streamed.call.emit(Warned(at=at, code="joined-late", text=JOINED_LATE))
@@ -163,6 +175,7 @@ class StreamedCalls:
             self._forget(streamed)
             if streamed.call.state.ended is None:
                 streamed.call.end(at=min(at, streamed.left), cause=cause)
+                self._over.keep(key, streamed.call)
         return True
 
     def leave(self, streamed: StreamedCall, carrier: Carrier, *, at: Instant, stopped: bool) -> None:
@@ -197,12 +210,21 @@ class StreamedCalls:
         if not streamed.stopped:
             call.emit(Warned(at=at, code="stream-lost", text="the media stream broke off without a stop"))
         call.end(at=at, cause=STOPPED if streamed.stopped else LOST)
+        self._over.keep(streamed.key, call)
+
+    def _continue(self, streamed: StreamedCall, earlier: Before | None, at: Instant) -> None:
+        """A call is the rest of one that is over, where there was one."""
+        streamed.before = earlier
+        if earlier is not None:
+            go_on(streamed.call, earlier, at)
 
     def party(self, streamed: StreamedCall, form: Format, *, at: Instant) -> int:
         """The index of the party of a track."""
         name = form.party
         if name not in streamed.parties:
             streamed.parties[name] = streamed.call.party(name, at=at, who=form.who)
+            if streamed.before is not None:
+                introduce(streamed.call, streamed.before, name, at)
         return streamed.parties[name]
 
     def _ordered(self, streamed: StreamedCall, form: Format, name: str, party: int, at: Instant) -> Track:
@@ -225,17 +247,20 @@ class StreamedCalls:
 
         The peer hears the caller from the call, unless it placed the call itself.
         """
-        call = streamed.call
+        call, earlier = streamed.call, streamed.before
         if began.sides:
             caller = call.party("caller", at=at, who=began.told.caller)
             callee = call.party("callee", at=at, who=began.told.callee)
             heard, played = (callee, caller) if call.state.direction == "outbound" else (caller, callee)
             streamed.parties = {"caller": caller, "callee": callee, HEARD: heard, PLAYED: played}
+            if earlier is not None:
+                introduce(call, earlier, "caller", at)
+                introduce(call, earlier, "callee", at)
         else:
             streamed.parties = {}
         if began.answered and call.state.answered is None:
             call.emit(Answered(at=at))
         known = {(fact.name, fact.value) for fact in call.state.facts}
         for name, value in began.facts.items():
-            if value and (name, value) not in known:
+            if value and (name, value) not in known and not (earlier and earlier.says_again(name, value)):
                 call.emit(CallAttribute(at=at, name=name, value=value))

@@ -70,8 +70,10 @@ class Review:
         """What the rule says that a call matches."""
         self.taken_back: Callable[[Collection[int], Purpose, Instant], None] = self.silence
         """What was kept of these parties since then was not to be kept."""
-        self.refused: dict[str, list[ev.Consent]] = {}
-        """What each party, by key, had refused in the call before this one, until it is here."""
+        self.words: dict[str, list[ev.Consent]] = {}
+        """What each party, by key, had said in the call that was cut off before this one, until it is here."""
+        self.told_before: Collection[tuple[str, str]] = ()
+        """What attributes said of consent there."""
         self._owner = owner
         self._attributes: list[ev.CallAttribute] = []
         """What speaks of consent of parties that have not come yet."""
@@ -89,7 +91,7 @@ class Review:
             told = any(
                 (one.name, one.party, one.value) == (event.name, event.party, event.value) for one in state.facts
             )
-            return None if told else event
+            return None if told or (event.name, event.value) in self.told_before else event
         if isinstance(event, ev.Dtmf):
             if touches(state.pauses, event.at, Instant(event.at + 1)) or state.paused:
                 return None  # of a card, and no answer
@@ -109,20 +111,32 @@ class Review:
         at = min(event.at, self._owner.now())  # a clock that is ahead would hold against what is said next
         return msgspec.structs.replace(event, at=at, evidence=consent.bounded(event.evidence), purposes=purposes)
 
+    def take(self, other: Review) -> None:
+        """Another call is part of this one: of who was in a call before it and is not here yet."""
+        self.words = other.words | self.words
+        self.told_before = {*self.told_before, *other.told_before}
+        for party in self._owner.state.parties:
+            if party.here:
+                self._remind(party.key, party.index)
+
     def told(self, event: ev.Event) -> None:
         """Something was told of the call."""
         if not isinstance(event, _TELLS):
             return
         self.look()
         if isinstance(event, ev.PartyJoined):
-            for said in self.refused.pop(event.key, ()):
-                self._owner.emit(msgspec.structs.replace(said, at=self._owner.now(), party=event.party))
+            self._remind(event.key, event.party)
         if isinstance(event, ev.CallAttribute) and is_consent(event.name):
             self._attributes.append(event)
         if self._attributes and isinstance(event, ev.CallAttribute | ev.PartyJoined):
             waiting, self._attributes = self._attributes[-MOST_WAITING:], []
             for attribute in waiting:
                 self._understand(attribute)
+
+    def _remind(self, key: str, party: int) -> None:
+        """A party is here: it has said what it had said in the call before."""
+        for said in self.words.pop(key, ()):
+            self._owner.emit(msgspec.structs.replace(said, at=self._owner.now(), party=party))
 
     def _understand(self, attribute: ev.CallAttribute) -> None:
         """An attribute that speaks of consent; of a party that has not come yet it waits."""

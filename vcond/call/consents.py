@@ -211,11 +211,6 @@ def standing(consents: Consents, party: int) -> list[ev.Consent]:
     return [msgspec.structs.replace(one, purposes=(of,)) for of, one in last if one is not None]
 
 
-def refusals(consents: Consents, party: int) -> list[ev.Consent]:
-    """What stands of a party's refusals, a purpose each."""
-    return [one for one in standing(consents, party) if one.state in REFUSED]
-
-
 def _end(one: Interval) -> Instant:
     return NEVER if one.stop is None else one.stop
 

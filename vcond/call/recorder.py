@@ -252,9 +252,9 @@ class Recorder(CallLog, Generic[T]):
         self.record(change.event)
         for track in other.tracks:
             track.moved(self, change)
-        self.tracks += other.tracks
-        other.tracks = []
-        other.over = True
+        self.tracks, other.tracks, other.over = self.tracks + other.tracks, [], True
+        self.review.take(other.review)
+        self._pausing = other._pausing | self._pausing
         other.record(ev.MergedInto(at=at, call=self.uuid))
         self.review.look()
         return change

@@ -13,13 +13,14 @@ from vcond.base import metrics
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.call.causes import Cause
-from vcond.call.consents import refusals
+from vcond.call.consents import standing as said_last
 from vcond.call.interruption import interrupted, vanished
+from vcond.call.told_consent import is_consent
 from vcond.capture.live_call import CapturedCall
 from vcond.capture.live_track import CapturedTrack
 from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
-from vcond.policy.pausing import CutOff, standing
+from vcond.policy.pausing import CutOff, Left, standing
 
 log = structlog.get_logger()
 
@@ -164,5 +165,7 @@ def too_old(call: CapturedCall, hours: float, now: Instant) -> bool:
 def keep_pauses(cut_off: CutOff[list[ev.Consent]], call: CapturedCall) -> None:
     """For the call that may go on in its place."""
     state = call.state
-    refused = {party.key: said for party in state.parties if (said := refusals(state.consents, party.index))}
-    cut_off.keep(state.adapter, call.key, call.now(), standing(state.pauses, state.parties), refused)
+    words = {party.key: said for party in state.parties if (said := said_last(state.consents, party.index))}
+    told = {(one.name, one.value) for one in state.facts if is_consent(one.name)}
+    left = Left(standing(state.pauses, state.parties), words, frozenset(told))
+    cut_off.keep(state.adapter, call.key, call.now(), left)

@@ -239,9 +239,10 @@ class CallRegistry:
         for name, value in self._facts().items():
             call.record(ev.CallAttribute(at=at, name=name, value=value))
         call.review.look()
-        still, call.review.refused = self._cut_off.take(adapter, key, at)
-        if still:
-            call.keep_paused(still, at)
+        left = self._cut_off.take(adapter, key, at)
+        call.review.words, call.review.told_before = left.words, left.told
+        if left.pauses:
+            call.keep_paused(left.pauses, at)
             log.info("recording stays paused, as in the previous call", call=call.uuid)
         return call
 

@@ -5,7 +5,7 @@ is on, and a pause is its owner's to end:
 
 - Whoever paused ends that pause, and nobody else's.
 - A party that has left can end nothing any more: any party may, in its place.
-- A call that was cut off is paused by the same owners in the call that goes on in its place (refusals go on there, too). There the pause of a party is
+- A call that was cut off is paused by the same owners in the call that goes on in its place (what was said of consent goes on there, too). There the pause of a party is
   nobody's until that party is back; until then any party may end it.
 - A pause whose end was set ends by itself, too. A rule pauses while the call matches it.
 - The operator may end the pauses of all against their wish, by saying so; the vCon names each of them.
@@ -130,20 +130,30 @@ def standing(pauses: Iterable[Pause], parties: Iterable[Person]) -> list[Standin
     ]
 
 
+class Left(NamedTuple, Generic[R]):
+    """What a call that was cut off leaves to the one that goes on in its place."""
+
+    pauses: list[Standing]
+    words: dict[str, R]
+    """What its parties had said of consent, by their keys."""
+    told: frozenset[tuple[str, str]] = frozenset()
+    """Names and values of attributes that spoke of consent: told again they agree to nothing anew."""
+
+
 class CutOff(Generic[R]):
-    """The pauses of calls that were cut off, and who had refused, until the calls come that go on in their place."""
+    """What calls that were cut off leave, until the calls come that go on in their place."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[Instant, list[Standing], dict[str, R]]] = {}
+        self._kept: dict[tuple[str, str], tuple[Instant, Left[R]]] = {}
 
-    def keep(self, adapter: str, key: str, at: Instant, pauses: list[Standing], refusals: dict[str, R]) -> None:
-        """A call was cut off at ``at``. ``refusals``: of its parties, by their keys."""
-        if pauses or refusals:
-            self._kept[adapter, key] = (at, pauses, refusals)
+    def keep(self, adapter: str, key: str, at: Instant, left: Left[R]) -> None:
+        """A call was cut off at ``at``."""
+        if left.pauses or left.words:
+            self._kept[adapter, key] = (at, left)
             for old in list(self._kept)[:-MOST_PAUSED]:
                 del self._kept[old]
 
-    def take(self, adapter: str, key: str, at: Instant) -> tuple[list[Standing], dict[str, R]]:
-        """A call is opened at ``at``: how it is paused from its beginning, and who had refused."""
-        since, pauses, refusals = self._kept.pop((adapter, key), (Instant(0), [], {}))
-        return (pauses, refusals) if at - since <= STILL_PAUSED * SECOND else ([], {})
+    def take(self, adapter: str, key: str, at: Instant) -> Left[R]:
+        """A call is opened at ``at``: how it is paused from its beginning, and what was said."""
+        since, left = self._kept.pop((adapter, key), (Instant(0), Left[R]([], {})))
+        return left if at - since <= STILL_PAUSED * SECOND else Left([], {})

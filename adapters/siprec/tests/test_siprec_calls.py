@@ -357,24 +357,6 @@ def test_an_invite_without_an_offer_gets_ours():
     drive(main())
 
 
-@pytest.mark.parametrize("how", ["header", "metadata"])
-def test_consent_comes_in_a_header_of_the_invite_or_in_the_metadata(how):
-    async def main():
-        async with serving() as (host, client):
-            word, told = "denied; party=1", metadata(ALICE, BOB)
-            if how == "metadata":
-                added = f"<extensiondata><X-Vcond-Consent>{word}</X-Vcond-Consent></extensiondata></recording>"
-                told = told.replace("</recording>", added)
-            one = client("1", "2", headers=f"X-Vcond-Consent: {word}" if how == "header" else "")
-            await one.invite(told)
-            await speak(one, 1, 2)
-            await one.bye()
-            (said,) = (await over(host)).state.consents.said
-            assert (said.party, said.state, said.how) == (1, "denied", how)
-
-    drive(main())
-
-
 def test_ports_stay_over_changes_and_what_comes_after_the_end_is_nobodys():
     async def main():
         async with serving() as (host, client):

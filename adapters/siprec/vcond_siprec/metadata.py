@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import Instant, ProtocolError, parse_rfc3339
+from vcond.sdk.contract import Instant, ProtocolError, is_consent, parse_rfc3339
 from vcond_siprec.xmltree import Element, make_out, read
 
 MOST: Final = 200
@@ -233,8 +233,14 @@ def _extras(root: Element) -> dict[str, str]:
     for session in root.all("session"):
         added += [one for one in session.children if one.name not in _OURS]
     found: dict[str, str] = {}
+    words: list[tuple[str, str]] = []  # of consent: each party may have its own
     for leaf in [leaf for one in added for leaf in (_leaves(one) or [one])]:
         value = clean(leaf.text)
-        if value and len(found) < MOST_EXTRAS:
-            found.setdefault(leaf.name[:EXTRA_NAME], value)
+        name = leaf.name[:EXTRA_NAME]
+        if value and is_consent(name):
+            words.append((name, value))
+        elif value and len(found) < MOST_EXTRAS:
+            found.setdefault(name, value)
+    for number, (name, value) in enumerate(words[:MOST_EXTRAS], 1):
+        found[name if number == 1 else f"{name}.{number}"] = value
     return found

@@ -12,7 +12,7 @@ A session is joined to a record that is there by the first of these rules that a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -32,6 +32,8 @@ from vcond.sdk.contract import (
     PartyLeft,
     RecordingPaused,
     RecordingResumed,
+    is_consent,
+    refuses,
 )
 from vcond_siprec.who import same, same_as
 
@@ -118,6 +120,8 @@ class Recording:
         """The core ended the call, and nothing more of it is wanted."""
         self._host = host
         self._facts: dict[str, str] = {}
+        self._words: dict[object, set[tuple[str, str]]] = {}
+        """What each session says of consent."""
         self._kept: dict[str, str] = {}
         self.pausing: set[object] = set()
         """Sessions whose lines are all inactive."""
@@ -201,7 +205,8 @@ class Recording:
 
     def fact(self, at: Instant, name: str, value: str) -> None:
         """Something about the call, once."""
-        if not value or self._facts.get(name) == value or len(self._facts) >= MOST_FACTS:
+        most = 2 * MOST_FACTS if is_consent(name) else MOST_FACTS  # as much again: others leave no refusal out
+        if not value or self._facts.get(name) == value or len(self._facts) >= most:
             return
         self._facts[name] = value
         if self.call is not None:
@@ -212,6 +217,17 @@ class Recording:
         known = [told for given, told in self._facts.items() if given == name or given.startswith(f"{name}.")]
         if value and value not in known:
             self.fact(at, f"{name}.{len(known) + 1}" if known else name, value)
+
+    def consent(self, at: Instant, session: object, words: Sequence[tuple[str, str]]) -> None:
+        """All that a session says of consent now. A refusal that it says again, after something else, counts again; nothing else does."""
+        before, self._words[session] = self._words.get(session), set(words)
+        for name, value in words:
+            known = [given for given, told in self._facts.items() if told == value and is_consent(given)]
+            if known and before is not None and (name, value) not in before and refuses(value):
+                if self.call is not None:
+                    self.call.emit(CallAttribute(at=at, name=known[0], value=value))
+            else:
+                self.also(at, name, value)
 
     def keep(self, at: Instant, name: str, value: str) -> None:
         """Something to go on with after a restart; nothing, when it is over."""

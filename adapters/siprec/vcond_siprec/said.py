@@ -102,8 +102,15 @@ class Said:
         ):
             for value in values[:MOST_NAMED]:
                 yield f"siprec.{name}", value
-        for name, value in list(known.extras.items())[:MOST_NAMED]:
+        extras = [(name, value) for name, value in known.extras.items() if not is_consent(name)]
+        for name, value in extras[:MOST_NAMED]:
             yield f"siprec.extension.{name}", value
+
+    def consents(self) -> Iterator[tuple[str, str]]:
+        """What of it speaks of consent."""
+        for name, value in self.participants.extras.items():
+            if is_consent(name):
+                yield f"siprec.extension.{name}", value
         for name, value in self._headers:
             if is_consent(name):
                 yield "sip_header.X-Vcond-Consent", value[:MOST_CONSENT]

@@ -207,6 +207,7 @@ class Session:
         assert recording is not None
         for name, value in self.said.facts():
             recording.also(at, name, value)
+        recording.consent(at, self, list(self.said.consents()))
         if self.joined:
             recording.also(at, "siprec.joined_by", self.joined)
         if any(heard.rule == "order" for heard in speakers):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from capture_kit import FRAME
 
 from vcond.base.time import SECOND
 from vcond.call.events import SpanKind
-from vcond.sdk.contract import ArrivalClock, Codec, Consent, PartyInfo, RecordingPaused, RecordingResumed
+from vcond.sdk.contract import ArrivalClock, CallAttribute, Codec, Consent, PartyInfo, RecordingPaused, RecordingResumed
 
 LIMIT = 12 * 3600 + 1
 
@@ -110,3 +111,47 @@ def test_who_had_refused_has_refused_in_the_call_that_goes_on(house, state):
     new.end(at=house.now(LIMIT + 4))
     assert received(new, mine) == 0
     assert received(new, others) > 0
+
+
+def test_who_had_agreed_has_agreed_in_the_call_that_goes_on(house):
+    """By a key, of which no adapter knows any more: the rest of the conversation was not kept."""
+    call = one_party(house)
+    call.emit(Consent(at=house.now(1), party=0, state="granted", how="key", purposes=("recording",)))
+    cut(house)
+    new = again(house)
+    party = new.party("a", at=house.now(LIMIT + 0.1))
+    assert new.state.consents.state_of(party, "recording") == "granted"
+
+
+def test_an_attribute_that_is_told_again_gives_no_consent_back_in_the_call_that_goes_on(house):
+    call = one_party(house)
+    said = CallAttribute(at=house.now(1), name="sip_header.X-Vcond-Consent", value="granted", party=0)
+    call.emit(said)
+    call.emit(Consent(at=house.now(2), party=0, state="withdrawn", purposes=()))
+    cut(house)
+    new = again(house)
+    party = new.party("a", at=house.now(LIMIT + 0.1))
+    house.now(LIMIT + 5)
+    new.emit(msgspec.structs.replace(said, at=house.now(LIMIT + 5)))
+    assert new.state.consents.state_of(party, "recording") == "withdrawn"
+    new.emit(msgspec.structs.replace(said, at=house.now(LIMIT + 6), value="granted; asked=again"))
+    assert new.state.consents.state_of(party, "recording") == "granted"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_was_said_and_paused_before_goes_with_a_call_that_is_merged(house, there):
+    """A refusal was forgotten of who was not in the call that was merged in."""
+    call = one_party(house)
+    call.emit(Consent(at=house.now(1), party=0, state="denied", purposes=("recording",)))
+    call.emit(RecordingPaused(at=house.now(1), by="party", party=0, reason="card"))
+    key = call.state.parties[0].key
+    cut(house)
+    new, other = again(house), house.host.call("other", at=house.now(LIMIT + 0.1))
+    other.party("b", at=house.now(LIMIT + 0.1))
+    if there:
+        other.party(key, at=house.now(LIMIT + 0.1))
+    assert other.merge(new)
+    party = other.party(key, at=house.now(LIMIT + 1))
+    assert other.state.consents.state_of(party, "recording") == "denied"
+    paused = [(pause.party, pause.reason) for pause in other.state.pauses if pause.stop is None]
+    assert paused == [(None if there else party, "card")]

@@ -10,6 +10,7 @@ from vcond.policy.pausing import (
     OPERATOR,
     STILL_PAUSED,
     CutOff,
+    Left,
     Owner,
     Standing,
     made,
@@ -82,18 +83,18 @@ def test_the_call_that_goes_on_is_told_whose_pauses_were_on():
 def test_a_call_that_was_cut_off_is_remembered_for_an_hour_and_for_one_call_of_its_key():
     pauses, cut_off = [Standing("operator", "", "")], CutOff()
     for after, kept in ((STILL_PAUSED, pauses), (STILL_PAUSED + 1, [])):
-        cut_off.keep("pbx", "1", Instant(5 * SECOND), pauses, {})
-        assert cut_off.take("pbx", "2", Instant(5 * SECOND)) == ([], {})
-        assert cut_off.take("other", "1", Instant(5 * SECOND)) == ([], {})
-        assert cut_off.take("pbx", "1", Instant((5 + after) * SECOND)) == (kept, {})
-        assert cut_off.take("pbx", "1", Instant(5 * SECOND)) == ([], {})
+        cut_off.keep("pbx", "1", Instant(5 * SECOND), Left(pauses, {}))
+        assert cut_off.take("pbx", "2", Instant(5 * SECOND)) == Left([], {})
+        assert cut_off.take("other", "1", Instant(5 * SECOND)) == Left([], {})
+        assert cut_off.take("pbx", "1", Instant((5 + after) * SECOND)) == Left(kept, {})
+        assert cut_off.take("pbx", "1", Instant(5 * SECOND)) == Left([], {})
 
 
 def test_only_the_latest_are_remembered_and_calls_that_were_not_paused_take_no_room():
     pauses, cut_off = [Standing("operator", "", "")], CutOff()
     for number in range(MOST_PAUSED + 1):
-        cut_off.keep("pbx", str(number), Instant(0), pauses, {})
-        cut_off.keep("pbx", "unpaused", Instant(0), [], {})
-    assert cut_off.take("pbx", "0", Instant(0)) == ([], {})
-    assert cut_off.take("pbx", "1", Instant(0)) == (pauses, {})
-    assert cut_off.take("pbx", str(MOST_PAUSED), Instant(0)) == (pauses, {})
+        cut_off.keep("pbx", str(number), Instant(0), Left(pauses, {}))
+        cut_off.keep("pbx", "unpaused", Instant(0), Left([], {}))
+    assert cut_off.take("pbx", "0", Instant(0)) == Left([], {})
+    assert cut_off.take("pbx", "1", Instant(0)) == Left(pauses, {})
+    assert cut_off.take("pbx", str(MOST_PAUSED), Instant(0)) == Left(pauses, {})

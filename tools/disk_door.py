@@ -31,6 +31,7 @@ MAY: dict[str, str] = {
     "vcond.cli.audit": OPERATOR,
     "vcond.cli.ledger_export": OPERATOR,
     "vcond.cli.migrate": OPERATOR,
+    "vcond.cli.output": OPERATOR,
     "vcond.cli.seals": OPERATOR,
     "vcond.cli.settings": OURS,
     "vcond.cli.vcons": OPERATOR,

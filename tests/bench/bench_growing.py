@@ -29,7 +29,8 @@ from vcond.publish.stored_audio import StoredAudio
 from vcond.vcon import build_with_media, serialize
 from vcond.vcon.building.build import INLINE_LIMIT, BuildOptions
 from vcond.vcon.building.opus_pieces import InMemory
-from vcond.vcon.building.wav import Form, expand
+from vcond.vcon.building.riff import Form
+from vcond.vcon.building.wav import expand
 
 FASTER, MORE = 15, 1.05
 STEP = 5

@@ -30,7 +30,8 @@ from vcond.publish.revisions import Revision
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 from vcond.vcon.building.opus_pieces import SECONDS, OpusFile
-from vcond.vcon.building.wav import Form, expand
+from vcond.vcon.building.riff import Form
+from vcond.vcon.building.wav import expand
 
 GOAL: Final = 200
 ZERO: Final = 1_795_339_662 * SECOND

@@ -29,7 +29,7 @@ from vcond.base import log, metrics
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.tasks import bare, bare_group, cancelled, kept
 from vcond.capture.clock import SteadyClock
-from vcond.config import Loaded, load, naming_files
+from vcond.config import Loaded, naming_files
 from vcond.records.tombstones import RESTORE
 from vcond.sdk.contract import Adapter
 
@@ -163,10 +163,9 @@ class Daemon:
         await self.parts.forms.clean_left(self.parts.outbox)
 
 
-def main(config: Path, clock_speed: float = 1.0) -> None:
-    """``vcond run``: load, serve, leave. ``clock_speed`` is for demos. Raises OperatorError."""
+def main(loaded: Loaded, clock_speed: float = 1.0) -> None:
+    """``vcond run``: serve, leave. ``clock_speed`` is for demos. Raises OperatorError."""
     os.umask(0o077)
-    loaded = load(config, os.environ)
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
 
     async def serve() -> None:

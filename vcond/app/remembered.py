@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from vcond import __version__
-from vcond.app.forgetting import Parts, places
 from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import Instant
 from vcond.capture.clock import since_boot
@@ -26,6 +25,9 @@ from vcond.records.tombstones import LONGEST, MARK, RESTORE, Tombstones
 from vcond.sdk.contract import Finding
 from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
+
+if TYPE_CHECKING:
+    from vcond.app.forgetting import Parts
 
 log = structlog.get_logger()
 
@@ -84,6 +86,8 @@ def tombstones(config: Config, now: Callable[[], Instant]) -> Tombstones:
 
 def forgetter(config: Config, daemon: Parts, now: Callable[[], Instant], receipts: Receipts) -> Forgetter:
     """What is being forgotten. Raises StorageError."""
+    from vcond.app.forgetting import places  # all of capture and publish; `vcond check` only looks
+
     held, files, where = daemon.holds.on, _forgetting_files(config, ours=True), places(daemon)
     salvage(files, daemon.tombstones, [one.name for one in where], now())
     return Forgetter(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from vcond.call.state import Call
+if TYPE_CHECKING:  # who reads the configuration needs the names of a match, and not what a call is
+    from vcond.call.state import Call
 
 DIALLED: Final = "dialled"
 """The fact in which adapters of PBXs keep what the caller dialled."""

@@ -10,6 +10,7 @@ from vcond.base.errors import VcondError
 
 def main() -> None:
     """The console script."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # structlog and typer would load it, for tracebacks that vcond does not print
     from typer.main import get_command
 
     from vcond.cli.app import app  # the parts of a command are imported only to run it

@@ -62,10 +62,11 @@ def run(
     clock_speed: Annotated[float, typer.Option(hidden=True, min=0.1, max=10, help="For `vcond demo --speed`.")] = 1.0,
 ) -> None:
     """Run the daemon in the foreground (systemd does)."""
+    loaded = load_all(config)  # a wrong one is refused before all that runs is imported
     from vcond.app.daemon import main
 
     try:
-        main(config, clock_speed)
+        main(loaded, clock_speed)
     except InUseError:
         raise
     except StorageError as why:  # a disk may be back in a moment: 1, so that systemd tries again
@@ -86,12 +87,11 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check configuration, disk, speech, PBXs and sinks. Exit 1 for warnings, 2 for errors."""
-    from vcond.cli.check import findings
+    from vcond.cli.check_rows import rows
 
-    found = findings(config, offline=offline, errors_only=errors_only, loopback=loopback)
-    rows = [{"level": f.level, "what": f.what, "detail": f.detail, "fix": f.fix} for f in found]
-    _print(rows, as_json, render.findings(found))
-    worst = {f.level for f in found}
+    found = rows(config, offline=offline, errors_only=errors_only, loopback=loopback)
+    _print(found, as_json, render.findings(found))
+    worst = {one["level"] for one in found}
     raise typer.Exit(2 if "error" in worst else 1 if "warning" in worst else 0)
 
 

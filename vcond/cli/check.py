@@ -20,7 +20,7 @@ from vcond.base.errors import PeerError, VcondError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.admin_client import ask
 from vcond.cli.owner import as_daemon
-from vcond.config import Config, Loaded, load, naming_files
+from vcond.config import Config, Loaded, naming_files
 from vcond.delivery import FormedSink
 from vcond.publish.builder import check_record
 from vcond.sdk.contract import Finding
@@ -44,16 +44,14 @@ CERTIFICATES = {"certificate", "client_ca", "ca", "ca_file"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def findings(path: Path, *, offline: bool, errors_only: bool = False, loopback: bool = False) -> list[Finding]:
+def findings(
+    loaded: Loaded, path: Path, *, offline: bool, errors_only: bool = False, loopback: bool = False
+) -> list[Finding]:
     """All of them, in the order of a call's way. ``errors_only``: what could only be warned of is not looked for.
 
     ``loopback``: when nothing else is in the way a call is placed too, see ``vcond.cli.loopback``.
     """
-    try:
-        loaded = load(path, os.environ)
-        config = loaded.config
-    except VcondError as why:
-        return [Finding("error", "configuration", str(why), "correct the file named here")]
+    config = loaded.config
     attached = set() if offline else _attached(config)
     with as_daemon(Path(config.vcond.state_dir)) as user:
         found = asyncio.run(_all(loaded, path, offline, attached, errors_only))

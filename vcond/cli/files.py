@@ -28,9 +28,9 @@ def validate(files: Annotated[list[Path], typer.Argument(help="vCon files.")], a
 @files_app.command()
 def convert(file: OneFile, out: Out = None) -> None:
     """Update a vCon of syntax 0.0.1 to 0.4.0 to the current form."""
-    from vcond.cli import seals
+    from vcond.cli.converting import convert as converted
 
-    say(seals.convert(file, out))
+    say(converted(file, out))
 
 
 @files_app.command()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
-PLAIN: Final[Mapping[Any, type | None]] = {str: str, str | None: str, Path: Path, Path | None: Path, bool: None}
-"""By annotation; of a bool only that there is none. All else is typer's: numbers, limits, choices, lists."""
+PLAIN: Final[Mapping[Any, Callable[[str], Any]]] = {str: str, Path: Path}
+"""By the annotation of one value, and of a list's."""
+NUMBERS: Final = (int, float, bool)
+"""Only as they are by default. All else is typer's: what is typed of them, limits, choices."""
 
 
 class _Plain:
     """Takes the place of typer's own way from a word to a value (``get_runtime_param``), which is made by pydantic."""
 
-    def __init__(self, kind: type | None, otherwise: Callable[[], Any]) -> None:
-        self._kind, self._otherwise = kind, otherwise
+    def __init__(self, kind: Callable[[str], Any] | None, several: bool, otherwise: Callable[[], Any]) -> None:
+        self._kind, self._several, self._otherwise = kind, several, otherwise
 
     def coerce(self, value: Any, **where: Any) -> Any:
         """Nothing stays nothing; what is required is looked for by typer, after this."""
         if value is None:
-            return None
-        return self._kind(value) if self._kind is not None else self._otherwise().coerce(value, **where)
+            return () if self._several else None
+        if self._kind is None:
+            return value if isinstance(value, NUMBERS) else self._otherwise().coerce(value, **where)
+        return [self._kind(word) for word in value] if self._several else self._kind(value)
 
 
 def quick(command: Any) -> Any:
@@ -28,8 +32,10 @@ def quick(command: Any) -> Any:
     for below in getattr(command, "commands", {}).values():
         quick(below)
     for param in command.get_params(command.context_class(command)):  # with --help, which it makes only then
-        annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
-        if annotation in PLAIN and param.nargs == 1 and not param.multiple:
-            plain = _Plain(PLAIN[annotation], param.get_runtime_param)
+        annotation: Any = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+        several = param.multiple or param.nargs == -1
+        one = get_args(annotation)[0] if several and get_origin(annotation) is list else annotation
+        if (one in PLAIN and (several or param.nargs == 1)) or (one in NUMBERS and not several):
+            plain = _Plain(PLAIN.get(one), several, param.get_runtime_param)
             param.get_runtime_param = lambda plain=plain: plain
     return command

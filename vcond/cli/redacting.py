@@ -12,8 +12,8 @@ from vcond.app.plugins import load_seal
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.options import load_all
+from vcond.cli.output import write
 from vcond.cli.progress import Bar
-from vcond.cli.seals import write
 from vcond.cli.vcons import inside, load_vcon
 from vcond.config import Config
 from vcond.publish.finder_apart import close, finders_apart

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # what is shown is made elsewhere: no command waits for imports that it does not need
-    from vcond.sdk.contract import Finding
+from typing import Any
 
 _SPEECH = {"finals": " (texts only)", "deferred": " (texts later)"}
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 
-def findings(found: Iterable[Finding]) -> Iterator[str]:
+def findings(found: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """``vcond check``."""
     for one in found:
-        yield f"{_MARKS[one.level]} {one.what}" + (f": {one.detail}" if one.detail else "")
-        if one.fix and one.level != "ok":
-            yield f"        -> {one.fix}"
+        yield f"{_MARKS[one['level']]} {one['what']}" + (f": {one['detail']}" if one["detail"] else "")
+        if one["fix"] and one["level"] != "ok":
+            yield f"        -> {one['fix']}"
 
 
 NOT_RUNNING = (

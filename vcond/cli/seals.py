@@ -1,38 +1,20 @@
-"""Commands that sign, verify, encrypt, decrypt and convert vCon files."""
+"""Commands that sign, verify, encrypt and decrypt vCon files."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 from vcond.app.plugins import pem
-from vcond.base.errors import ConfigError, StorageError
 from vcond.base.time import rfc3339
 from vcond.capture.clock import SteadyClock
+from vcond.cli.output import write
 from vcond.cli.vcons import load_vcon
-from vcond.vcon import Document, serialize, upgrade, validate
+from vcond.vcon import Document, serialize
 from vcond.vcon.sealing.encrypt import decrypt as open_envelope
 from vcond.vcon.sealing.encrypt import encrypt as close_envelope
 from vcond.vcon.sealing.keys import load_certificates, load_private, load_recipient, load_signer, load_trust
 from vcond.vcon.sealing.sign import signed
 from vcond.vcon.sealing.verify import open_signed
-
-
-def convert(file: Path, out: Path | None) -> str:
-    """A vCon of any earlier version in today's form; what is still wrong with it is said on standard error."""
-    document = load_vcon(file)
-    if "payload" in document or "ciphertext" in document:
-        raise ConfigError(
-            f"{file} is signed or encrypted: get the vCon with vcond decrypt or vcond verify --out, then convert that"
-        )
-    made = upgrade(document)
-    wrong = [one for one in validate(made) if one.level == "error"]
-    for one in wrong:
-        print(f"{file}: {one.path}: {one.message} [{one.code}]", file=sys.stderr)
-    if wrong:
-        print(f"{file}: converted, but NOT valid: {len(wrong)} errors that it had before", file=sys.stderr)
-    return write(serialize(made), out)
 
 
 def sign(file: Path, out: Path | None, *, key: str, certificates: str, algorithm: str, alg_twice: bool) -> str:
@@ -67,18 +49,3 @@ def decrypt(file: Path, out: Path | None, *, key: str) -> str:
     """The signed vCon that was in it; `vcond verify` says whether to believe it."""
     document: Document = open_envelope(load_vcon(file), load_private(pem(key, "--key")))
     return write(serialize(document), out)
-
-
-def write(body: bytes, out: Path | None) -> str:
-    """Into a file that only its owner reads, or on standard output; what to say of it."""
-    if out is None:
-        if sys.stdout.isatty() and len(body) > 100_000:
-            raise ConfigError(f"the output is {len(body)} bytes, not written to a terminal: name a file with --out")
-        sys.stdout.buffer.write(body + b"\n")
-        return ""
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(body)
-    except OSError as why:
-        raise StorageError(f"cannot write {out}: {why.strerror}") from None
-    return f"vCon: {out}"

@@ -6,8 +6,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-
 from vcond.base.errors import PeerError, ProtocolError, StorageError
 from vcond.cli.render import clock
 from vcond.vcon import Document, base64url, read, validate
@@ -146,6 +144,8 @@ def _pauses(document: Document) -> list[str]:
 
 def _signer(document: Document) -> str:
     """Who the first signature says that it is by."""
+    from cryptography import x509  # only what is signed has certificates
+
     try:
         header = document["signatures"][0]["header"]
         if "x5c" not in header:

@@ -19,8 +19,9 @@ from vcond.redaction.sources import Block, Source, source_of
 from vcond.vcon.building.audio_forms import OPUS, flac, opus
 from vcond.vcon.building.audio_forms import base64url as written
 from vcond.vcon.building.opus_pieces import SECONDS
-from vcond.vcon.building.wav import CHUNK, Form, pieces, wav
-from vcond.vcon.model import Pcm
+from vcond.vcon.building.riff import Form
+from vcond.vcon.building.wav import CHUNK, pieces, wav
+from vcond.vcon.pcm import Pcm
 from vcond.vcon.validation.findings import indices
 
 WIDEN: Final = 1.0

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vcond.base.errors import BadMediaError
 from vcond.vcon import base64url
 from vcond.vcon.building.in_memory import in_memory
-from vcond.vcon.building.wav import Form, chunks, expand, wav_format
+from vcond.vcon.building.riff import Form, chunks, wav_format
+from vcond.vcon.building.wav import expand
 
 MOST: Final = 1 << 28
 """Samples of all channels: a recording with more is taken out whole."""

@@ -9,13 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 Document = dict[str, Any]
 """A vCon in JSON values."""
-Pcm = NDArray[np.int16]
-"""Mono 16-bit samples."""
 
 SYNTAX: Final = "0.4.0"
 """The value of ``vcon`` (core-04 section 4.1)."""

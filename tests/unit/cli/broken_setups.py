@@ -28,7 +28,7 @@ from fake_ari import PASSWORD, USER, FakeAsterisk
 from fake_conserver import FakeConserver
 from fakeswitch import FakeSwitch
 
-from vcond.cli.check import findings
+from vcond.cli.check_rows import rows
 from vcond.journal import Store
 from vcond.sdk.contract import Finding
 from vcond_freeswitch.commands import EVENTS, SUBCLASSES
@@ -72,7 +72,8 @@ class Site:
         file = self.folder / "vcond.toml"
         file.write_text(own + "\n".join(sections or (self.asterisk_section(), self.conserver_section())))
         file.chmod(0o600)
-        return await asyncio.to_thread(findings, file, offline=False)
+        told = await asyncio.to_thread(rows, file, offline=False, errors_only=False, loopback=False)
+        return [Finding(**row) for row in told]
 
 
 def _section(head: str, keys: dict[str, object]) -> str:

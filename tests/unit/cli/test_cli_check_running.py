@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from vcond.cli import check
+from vcond.config import load
 from vcond.sdk.contract import Finding
 
 TAKEN = Finding("warning", "application vcond", "in use", "another name", ours=True)
@@ -36,5 +38,5 @@ def test_what_the_running_daemon_uses_is_no_warning(
     monkeypatch.setattr(check.plugins, "adapters", lambda _: {"twilio": Adapter()})
     config = tmp_path / "vcond.toml"
     config.write_text(f'[vcond]\nstate_dir = "{tmp_path}"\n')
-    found = {one.what: one for one in check.findings(config, offline=False)}
+    found = {one.what: one for one in check.findings(load(config, os.environ), config, offline=False)}
     assert found["application vcond"].level == level

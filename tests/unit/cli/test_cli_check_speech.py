@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from typer.testing import CliRunner
 
 from vcond.cli.app import app
 from vcond.cli.check import findings
+from vcond.cli.check_rows import rows
+from vcond.config import load
+from vcond.sdk.contract import Finding
 from vcond.speech import check as module
 from vcond.speech.models import graph_cache
 
@@ -34,7 +38,7 @@ def found(folder: Path, url: str, *, offline: bool = False) -> list[tuple[str, s
     file = folder / "vcond.toml"
     file.touch(0o600)
     file.write_text(CONFIG.format(folder=folder, url=url))
-    told = findings(file, offline=offline)
+    told = findings(load(file, os.environ), file, offline=offline)
     assert "hush" not in str(told)
     return [(one.level, one.detail) for one in told if one.what.startswith("speech")]
 
@@ -75,7 +79,8 @@ def test_a_search_is_for_engines_that_have_one(tmp_path: Path) -> None:
     ):
         section = f"[speech]\nmax_active = {max_active}"
         file.write_text(CONFIG.format(folder=tmp_path, url="ws://127.0.0.1:1").replace("[speech]", section))
-        told = [one for one in findings(file, offline=True) if said in one.detail]
+        found = rows(file, offline=True, errors_only=False, loopback=False)
+        told = [Finding(**one) for one in found if said in one["detail"]]
         assert [one.level for one in told] == [level]
 
 

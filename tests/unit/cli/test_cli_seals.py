@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from vcond.base.errors import ConfigError, PeerError
 from vcond.cli.app import app
 from vcond.cli.check import findings
+from vcond.config import load
 from vcond.vcon import validate
 
 LONG = (-10, 36_500)
@@ -116,7 +118,7 @@ def test_check_looks_at_the_keys(house: Path, key: str, kind: str, form: str, le
     rest = f'path = "{house}/out"' if kind == "folder" else 'url = "http://127.0.0.1:1"\ningress_lists = ["a"]'
     file = house / "vcond.toml"
     file.write_text(CONFIG.format(house=house, key=key, kind=kind, form=form, rest=rest))
-    found = findings(file, offline=True)
+    found = findings(load(file, os.environ), file, offline=True)
     assert any(one.level == level and says in one.detail for one in found), found
     assert (level == "error") == any(one.level == "error" for one in found), found
     if level == "ok":
@@ -130,9 +132,9 @@ def test_a_conserver_alone_cannot_have_vcons_that_it_would_drop(house: Path):
     conserver = '[[sinks]]\ntype = "conserver"\nurl = "http://127.0.0.1:1"\ningress_lists = ["a"]\ntoken = "k"\n'
     text = f'[vcond]\nstate_dir = "{house}/s"\n[record]\ninline_limit = 40000000\n[speech]\nengine = "none"\n[adapters.twilio]\n'
     file.write_text(text + conserver)
-    assert any("record.inline_limit" in one.detail for one in findings(file, offline=True))
+    assert any("record.inline_limit" in one.detail for one in findings(load(file, os.environ), file, offline=True))
     file.write_text(text + conserver + f'[[sinks]]\ntype = "folder"\npath = "{house}/out"\n')
-    found = findings(file, offline=True)
+    found = findings(load(file, os.environ), file, offline=True)
     assert not any(one.level == "error" for one in found)
     assert any("are sent there without audio" in one.detail for one in found)
 
@@ -149,11 +151,13 @@ def test_a_limit_below_that_of_vcons_is_an_error_of_the_configuration(house: Pat
         for name, port, most in (("large", 1, 50_000_000), ("small", 2, 1_000_000))
     )
     file.write_text(text % 9_500_000 + sinks)
-    [wrong] = [one for one in findings(file, offline=True) if "record.inline_limit" in one.detail]
+    [wrong] = [
+        one for one in findings(load(file, os.environ), file, offline=True) if "record.inline_limit" in one.detail
+    ]
     assert wrong.level == "error"
     assert "sink small takes 1000000 bytes at most" in wrong.detail
     file.write_text(text % 1_000_000 + sinks)
-    assert not any("inline_limit" in one.detail for one in findings(file, offline=True))
+    assert not any("inline_limit" in one.detail for one in findings(load(file, os.environ), file, offline=True))
 
 
 def told(*words: object) -> tuple[int, str]:

@@ -9,7 +9,6 @@ from vcond.cli.admin_client import NotRunningError, ask
 from vcond.cli.settings import in_force, sample
 from vcond.cli.vcons import summary, validate_files
 from vcond.config import load
-from vcond.sdk.contract import Finding
 from vcond.vcon import serialize
 
 CALL = {
@@ -57,7 +56,14 @@ def test_a_call_in_full_is_in_the_order_of_time():
 
 
 def test_findings_say_what_to_do():
-    lines = list(render.findings([Finding("ok", "disk", "9 MB"), Finding("error", "ARI", "refused", "start it")]))
+    lines = list(
+        render.findings(
+            [
+                {"level": "ok", "what": "disk", "detail": "9 MB", "fix": ""},
+                {"level": "error", "what": "ARI", "detail": "refused", "fix": "start it"},
+            ]
+        )
+    )
     assert lines == ["ok      disk: 9 MB", "ERROR   ARI: refused", "        -> start it"]
 
 

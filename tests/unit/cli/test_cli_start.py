@@ -16,6 +16,7 @@ HEAVY = {
     "aiohttp", "asyncio", "av", "cryptography", "ctranslate2", "jwcrypto", "numpy", "prometheus_client", "pydantic", "rich", "soundfile", "sqlite3",
     "structlog", "uvloop", "vosk", "websockets",
 }  # fmt: skip
+OURS = {"vcond.app.daemon", "vcond.app.plugins", "vcond.sdk.contract", "vcond.vcon.building.build"}
 SCRIPT = """
 import contextlib, io, json, sys
 from vcond.cli import main
@@ -26,7 +27,7 @@ for line in json.loads(sys.argv[2]):
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
         main()
-    found.append((line, bool(said.getvalue()), sorted(heavy & set(sys.modules))))
+    found.append((line, bool(said.getvalue()), sorted(heavy & {name for name, module in sys.modules.items() if module})))
 print(json.dumps(found))
 """
 
@@ -71,11 +72,31 @@ def test_what_asks_the_daemon_loads_nothing_heavy(tmp_path: Path):
     assert loaded([f"{line} -c {file}" for line in lines], HEAVY) == {}
 
 
-def test_files_are_looked_at_without_a_server_and_a_database(tmp_path: Path):
+def test_files_are_looked_at_without_what_makes_them(tmp_path: Path):
     file = tmp_path / "a.vcon"
     file.write_text('{"vcon": "0.4.0"}')
-    lines = [f"validate {file}", f"convert {file} --out {tmp_path}/b.vcon", f"model list --to {tmp_path}"]
-    assert loaded(lines, {"aiohttp", "prometheus_client", "sqlite3", "websockets"}) == {}
+    lines = [f"validate {file} {file}", f"show {file}", f"convert {file} --out {tmp_path}/b.vcon"]
+    assert loaded(lines, HEAVY) == {}
+
+
+def test_run_and_check_refuse_a_configuration_before_they_load_what_it_is_for(tmp_path: Path):
+    file = tmp_path / "vcond.toml"
+    file.write_text("[vcond]\ndrian = 3\n")
+    lines = [f"run -c {file}", f"check -c {file}", f"check --offline --errors-only -c {file}"]
+    assert loaded(lines, HEAVY | OURS) == {}
+
+
+def test_the_check_before_a_start_loads_no_system_that_is_not_configured_and_no_engine(tmp_path: Path):
+    """Which systemd waits for: ``ExecStartPre``."""
+    file = tmp_path / "vcond.toml"
+    file.write_text(
+        f'[vcond]\nstate_dir = "{tmp_path}/state"\n[adapters.twilio]\n'
+    )  # no sink: there is something to say
+    others = {
+        "vcond_asterisk", "vcond_freeswitch", "vcond_siprec", "vcond_stream", "vcond_webrtc", "asyncssh", "nats", "websockets",
+        "av", "ctranslate2", "tokenizers", "vosk", "pydantic", "rich", "vcond.app.daemon", "vcond.capture.forgetting",
+    }  # fmt: skip
+    assert loaded([f"check --offline --errors-only -c {file}"], others) == {}
 
 
 def test_models_are_listed_without_what_runs_them(tmp_path: Path):
@@ -102,6 +123,9 @@ def test_plain_values_are_what_typer_makes_of_them():
     assert value(Path, "~/a//b/") == Path("~/a/b")
     assert value(Path | None, None) is None
     assert value(str, " ") == " "
+    assert value(list[Path], "a//b") == [Path("a/b")]
+    assert value(list[str] | None, None) is None
+    assert value(float, None) is None
     assert value(int | None, "7") == 7
     with pytest.raises(typer.BadParameter):
         value(int, "x")

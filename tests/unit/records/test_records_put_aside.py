@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from vcond.base.errors import StorageError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.check import findings
 from vcond.cli.status import _problems
-from vcond.config import Loaded
+from vcond.config import Loaded, load
 from vcond.records.forgetting import Forgetting, Named
 from vcond.records.tombstones import Tombstones, of_call
 from vcond.sdk.contract import Cause
@@ -133,7 +134,7 @@ async def test_a_damaged_hold_holds_until_it_is_released_and_is_named(tmp_path: 
         assert capsys.readouterr().out.count("the record of a legal hold cannot be read") == 1
     file = tmp_path / "vcond.toml"
     file.write_text(f'[vcond]\nstate_dir = "{tmp_path}/state"\n[keys]\nstore = "{tmp_path}/keys"\n')
-    found = await asyncio.to_thread(findings, file, offline=True)
+    found = await asyncio.to_thread(findings, load(file, os.environ), file, offline=True)
     named = [one for one in found if one.what.startswith("legal hold")]
     assert [(one.level, str(path) in one.detail) for one in named] == [("warning", True)]
     assert "the record of a legal hold" not in capsys.readouterr().out

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vcond.redaction.contract import Conversation, Secret
 from vcond.vcon.building.audio_forms import base64url
-from vcond.vcon.building.wav import Form, read_wav, wav
+from vcond.vcon.building.riff import Form
+from vcond.vcon.building.wav import read_wav, wav
 
 RATE = 8000
 START = "2026-11-23T09:00:00Z"

@@ -15,7 +15,8 @@ from vcond.redaction.redact import redact
 from vcond.redaction.sound import decoded, encoded, keep_only, take_out
 from vcond.redaction.sources import Encoded, LibrarySource
 from vcond.vcon.building.audio_forms import FLAC, OPUS, base64url
-from vcond.vcon.building.wav import Form, read_wav, wav_header
+from vcond.vcon.building.riff import Form, wav_header
+from vcond.vcon.building.wav import read_wav
 
 SPOKEN = "my card is four five three two ok"
 

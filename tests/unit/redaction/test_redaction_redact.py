@@ -33,7 +33,7 @@ from vcond.redaction.sound import decoded
 from vcond.redaction.texts import token
 from vcond.vcon import serialize, validate
 from vcond.vcon.building.audio_forms import FLAC, OPUS, base64url
-from vcond.vcon.building.wav import Form
+from vcond.vcon.building.riff import Form
 
 CARD = "4532 0151 1283 0366"
 SPOKEN = "my number is 4532 0151 1283 0366 thanks a lot"

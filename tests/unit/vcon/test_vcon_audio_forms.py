@@ -21,7 +21,7 @@ from vcond.vcon.building.audio_forms import (
     flac,
     opus,
 )
-from vcond.vcon.building.wav import Form
+from vcond.vcon.building.riff import Form
 
 
 class Whole:

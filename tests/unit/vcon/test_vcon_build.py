@@ -13,7 +13,8 @@ from vcond.call.state import Call, fold
 from vcond.vcon import BuildOptions, build, build_with_media, serialize, validate
 from vcond.vcon.building.audio_forms import content_hash
 from vcond.vcon.building.opus_pieces import OpusFile
-from vcond.vcon.building.wav import Form, compand, expand, read_wav
+from vcond.vcon.building.riff import Form
+from vcond.vcon.building.wav import compand, expand, read_wav
 
 
 def body(dialog) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from vcond.vcon import validate
-from vcond.vcon.building.wav import Form, wav_header
+from vcond.vcon.building.riff import Form, wav_header
 from vcond.vcon.validation.findings import MOST
 
 GONE = ...  # deepcopy keeps it what it is

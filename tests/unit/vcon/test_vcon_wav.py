@@ -9,18 +9,8 @@ import soundfile
 
 from vcond.base.errors import BadMediaError
 from vcond.vcon.building.audio_forms import TooLargeError, flac, opus
-from vcond.vcon.building.wav import (
-    CHUNK,
-    Form,
-    compand,
-    expand,
-    pieces,
-    read_wav,
-    wav,
-    wav_format,
-    wav_header,
-    wav_size,
-)
+from vcond.vcon.building.riff import Form, wav_format, wav_header, wav_size
+from vcond.vcon.building.wav import CHUNK, compand, expand, pieces, read_wav, wav
 
 EVERY = np.arange(65536, dtype=np.uint16).view(np.int16)
 

@@ -19,8 +19,10 @@ import soundfile
 from vcond.call.state import Track
 from vcond.vcon.building.in_memory import MemoryFile, in_memory
 from vcond.vcon.building.opus_pieces import InMemory, OpusFile, Pieces
-from vcond.vcon.building.wav import Channel, Form, interleaved, pieces, wav, wav_size
-from vcond.vcon.model import FileOf, Pcm
+from vcond.vcon.building.riff import Form, wav_size
+from vcond.vcon.building.wav import Channel, interleaved, pieces, wav
+from vcond.vcon.model import FileOf
+from vcond.vcon.pcm import Pcm
 
 _SAMPLES: Final = 24
 _SAMPLE_SECONDS: Final = 5

@@ -20,7 +20,7 @@ from vcond.call.state import Call, Track
 from vcond.vcon.building.resampled import Resampled
 from vcond.vcon.building.sound import Sound
 from vcond.vcon.building.wav import pieces
-from vcond.vcon.model import Pcm
+from vcond.vcon.pcm import Pcm
 
 LONGEST = 48 * 3600 * 1_000_000_000
 """The longest window, in nanoseconds: beyond it a journal's clock must have been wrong."""

@@ -9,7 +9,7 @@ import soxr
 
 from vcond.vcon.building.sound import Sound
 from vcond.vcon.building.wav import rounded
-from vcond.vcon.model import Pcm
+from vcond.vcon.pcm import Pcm
 
 SECONDS: Final = 20
 """What is converted in one go, of a fixed grid: whatever is read, in whatever order, the samples are the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vcond.vcon.model import Pcm
+from vcond.vcon.pcm import Pcm
 
 
 class Sound(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from vcond.base.errors import BadMediaError
-from vcond.vcon.building.wav import wav_format
+from vcond.vcon.building.riff import wav_format
 from vcond.vcon.model import CONTENT_HASH, ENCODINGS, MEDIATYPE
 from vcond.vcon.validation.findings import Notes
 

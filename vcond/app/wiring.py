@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import socket
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from vcond.app import encryption, forgetting, plugins, remembered, retention
+from vcond.app import encryption, forgetting, plugins, remembered, retention, state_folder
 from vcond.app.holding import Holding
 from vcond.app.matching import matches_of, unmatched
 from vcond.app.old_journals import OldJournals
@@ -71,6 +70,7 @@ class Parts:
         self.stopping = False
         self.last_beat = 0.0
         state_dir = Path(self.config.vcond.state_dir)
+        state_folder.check(state_dir)
         with naming_files(loaded.origin):
             self.keys = encryption.key_store(self.config.keys, state_dir, writes=True)
             encryption.check_seen(self.keys, state_dir)
@@ -83,7 +83,7 @@ class Parts:
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
         retention.check(self.config)
-        made_state_dir(state_dir)
+        state_folder.made(state_dir)
         with naming_files(loaded.origin):
             remembered.settle(self.config)
         self.tombstones = remembered.tombstones(self.config, clock.now)
@@ -281,13 +281,3 @@ def facts(speech: Speech | Speeches) -> dict[str, str]:
     if speech.engine is not None:
         return {"speech_engine": speech.engine.engine, "speech_model": speech.engine.model}
     return {"speech_engine": speech.choice.engine} if speech.choice.engine else {}
-
-
-def made_state_dir(folder: Path) -> None:
-    """The folder of all that the daemon keeps. Raises ConfigError when it cannot be made or used."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as why:
-        raise ConfigError(f"cannot make {folder}: {why.strerror}", "vcond.state_dir") from None
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigError(f"{folder} is not writable for this user", "vcond.state_dir")

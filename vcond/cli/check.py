@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vcond.app import encryption, plugins, remembered
+from vcond.app import encryption, plugins, remembered, state_folder
 from vcond.app.matching import matches_of
 from vcond.base import tls
 from vcond.base.errors import PeerError, VcondError
@@ -96,8 +95,9 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         fix = "set web.certificate, or put a TLS proxy in front of it and set web.public_url to its https address"
         found.append(Finding("warning", "web.listen", f"{config.web.listen} is reachable without TLS", fix))
     found += [*_rest(config), *_name(config), *_files(loaded), *_ops(config)]
-    found += encryption.look(config.keys, Path(config.vcond.state_dir))
-    found += remembered.look(config, receipts=not errors_only)
+    if not any(one.what == state_folder.KEY for one in found):  # else what is in it cannot be read either
+        found += encryption.look(config.keys, Path(config.vcond.state_dir))
+        found += remembered.look(config, receipts=not errors_only)
     found += _seal(config)
     found += _certificates(config)
     found += _same_receiver(sinks)
@@ -297,9 +297,9 @@ def _certificates(config: Config) -> list[Finding]:
 
 def _disk(config: Config) -> list[Finding]:
     folder = Path(config.vcond.state_dir)
+    if (wrong := state_folder.unusable(folder)) is not None:
+        return [Finding("error", state_folder.KEY, *wrong)]
     there = next((parent for parent in (folder, *folder.parents) if os.path.lexists(parent)), folder)
-    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
-        return [Finding("error", "vcond.state_dir", f"{there} is not writable for {getpass.getuser()}", AS_WHOM)]
     free = Files().free(str(there)) // 1_000_000
     if free < config.vcond.min_free_mb:
         return [

@@ -9,6 +9,7 @@ for folder in (
     HERE.parent / "storage",
     HERE.parents[1] / "peers" / "conserver",
     HERE.parents[1] / "peers" / "receiver",
+    HERE.parents[1] / "peers" / "nats",
 ):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

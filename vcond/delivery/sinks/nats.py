@@ -5,7 +5,6 @@ What nats-server 2.9 and nats-py 2.16 do, as it was measured, decides what is do
 - nats-py does not count headers when it looks at ``max_payload``; the server does, and closes the connection. So it is counted here.
 - A time-out means "not known": the same ``Nats-Msg-Id`` again is taken once within the stream's duplicate window.
 - Under ``discard old`` a message larger than ``max_bytes`` is acknowledged, is gone, and takes all others with it.
-- With ``tls://`` a secret is handed over only after a handshake was seen here, whatever the server asks for.
 - Its own reconnecting buffers 2 MiB and says nothing: a connection that is lost is made anew here.
 """
 
@@ -15,7 +14,6 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import ssl
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
@@ -25,8 +23,8 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from vcond.base import tls
-from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.base import nats, tls
+from vcond.base.errors import MissingExtraError, how_to_install
 from vcond.delivery.sinks.http_answers import AGAIN
 from vcond.delivery.sinks.http_client import LOCAL, Name, Seconds, Secret
 from vcond.delivery.sinks.nats_answers import not_taken, wrong_streams
@@ -132,8 +130,7 @@ class NatsSink:
         """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(Exception):  # whatever state it is in, it goes
-                await asyncio.wait_for(client.close(), self._config.connect_timeout)
+            await nats.close(client, self._config.connect_timeout)
 
     async def _bounded(self, work: Callable[[Client, JetStreamContext], Coroutine[Any, Any, T]]) -> T:
         """One at a time, over a connection that is there. Whatever goes wrong with it ends it."""
@@ -171,37 +168,13 @@ class NatsSink:
         if self._client is not None and self._client.is_connected:
             return self._client
         await self.close()
-        client = await asyncio.to_thread(_client)  # the import reads files
-        config, shaken = self._config, [not self._secure]
-        if self._context is not None:
-            self._context.sslobject_class = _noting(shaken)
-
-        def secret(text: str) -> Callable[[], str]:
-            def handed_over() -> str:
-                if not all(shaken):
-                    raise _not_encrypted()
-                return text
-
-            return handed_over
-
-        who: dict[str, Any] = {"token": secret(config.token)} if config.token else {}
-        if config.user:
-            who = {"user": config.user, "password": secret(config.password)}
-        self._client, self._gone = client, asyncio.Event()
-
-        async def gone(event: asyncio.Event = self._gone) -> None:
-            event.set()
-
-        await asyncio.wait_for(
-            client.connect(
-                config.url, tls=self._context, allow_reconnect=False, connect_timeout=max(1, int(config.connect_timeout)),
-                max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=_quiet, closed_cb=gone, disconnected_cb=gone, name="vcond", **who,
-            ),
-            config.connect_timeout,
-        )  # fmt: skip
-        if not all(shaken):
-            await self.close()
-            raise _not_encrypted()
+        self._gone, config = asyncio.Event(), self._config
+        access = nats.Access(config.url, config.user, config.password, config.token, self._context)
+        try:
+            client = await nats.connect(access, config.connect_timeout, self._gone)
+        except nats.NotEncryptedError as why:
+            raise _not_encrypted() from why
+        self._client = client
         await self._refuse_what_loses(client.jetstream(timeout=config.connect_timeout))
         return client
 
@@ -268,27 +241,6 @@ class NatsSink:
         return [Seen("ok", f"stream {config.stream} is there"), *found]
 
 
-def _client() -> Client:
-    from nats.aio.client import Client
-
-    return Client()
-
-
-async def _quiet(_why: Exception) -> None:
-    """nats-py logs tracebacks otherwise; what it raises is told by the outbox."""
-
-
-def _noting(shaken: list[bool]) -> type[ssl.SSLObject]:
-    """Connections of a context, which say when their handshake is done."""
-
-    class Noting(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            shaken[0] = True
-
-    return Noting
-
-
 def _not_encrypted() -> Retry:
     return Retry(
         "tls:plain",
@@ -300,13 +252,7 @@ def _not_encrypted() -> Retry:
 
 def _address(config: NatsConfig, at: str) -> bool:
     """Whether TLS is wanted. Raises ConfigError."""
-    url = urlsplit(config.url)
-    if url.scheme not in {"nats", "tls"} or not url.hostname or url.path.strip("/") or url.query:
-        raise ConfigError("must be nats://host:4222 or tls://host:4222", f"{at}.url")
-    if url.username is not None or url.password is not None:
-        raise ConfigError("must not hold a secret: use `user` and `password`, or `token`", f"{at}.url")
-    if config.token and config.user:
-        raise ConfigError("either `token`, or `user` and `password`", f"{at}.token")
-    if url.scheme == "nats" and url.hostname not in LOCAL:
+    secure = nats.check_address(config.url, config.user, config.token, at)
+    if not secure and urlsplit(config.url).hostname not in LOCAL:
         log.warning("vCons are sent to this sink without TLS", sink=config.name, hint="use tls://")
-    return url.scheme == "tls"
+    return secure

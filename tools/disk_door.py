@@ -56,6 +56,7 @@ MAY: dict[str, str] = {
     "vcond.speech.models.packages": MODEL,
     "vcond.speech.models.store": MODEL,
     "vcond.speech.models.unpack": MODEL,
+    "vcond.speech.queue.audio": "an utterance in memory, for soundfile",
     "vcond.speech.vocabulary": MODEL,
     "vcond.testing.certificates": "what tests are made with",
     "vcond.testing.time": SYSTEM,

@@ -75,7 +75,7 @@ class Parts:
             self.keys = encryption.key_store(self.config.keys, state_dir, writes=True)
             encryption.check_seen(self.keys, state_dir)
         files = encryption.disk(self.config.keys, self.keys, state_dir)
-        self.speech = speech_of(self.config.speech, clock=clock)
+        self.speech = speech_of(self.config.speech, clock=clock, machine=self.config.vcond.host)
         redactor = partial(redactor_of, self.config.redaction, self.speech, files)
         with naming_files(loaded.origin):
             sinks = plugins.sinks(self.config, clock=clock.now, files=files, redactor=redactor)

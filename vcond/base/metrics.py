@@ -43,6 +43,14 @@ stt_partial_lag_seconds = Histogram(
     "vcond_stt_partial_lag_seconds", "Delay of live captions; captions later than 2 s are not shown",
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10),
 )  # fmt: skip
+stt_queue_waiting = Gauge(
+    "vcond_stt_queue_waiting", "Utterances that were sent to other machines and wait for an answer"
+)
+stt_queue_answers_total = Counter(
+    "vcond_stt_queue_answers_total",
+    "Answers of other machines: texts, refusals, late ones (or doubles) that nobody waited for, and those that were none",
+    ["kind"],
+)
 stt_worker_restarts_total = Counter("vcond_stt_worker_restarts_total", "Restarts of speech workers", ["reason"])
 journal_fsync_seconds = Histogram(
     "vcond_journal_fsync_seconds", "One round of fsync", buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)

@@ -333,6 +333,8 @@ class Transcribed(Event, frozen=True, tag=True):
     """From the end of the utterance to its text."""
     deferred: bool = False
     """It had to wait until there was time, or for the next start, and was filled in from the journal."""
+    machine: str = ""
+    """The machine that transcribed it for this one; empty = this one did."""
 
 
 NO_ENGINE: Final = "no-engine"

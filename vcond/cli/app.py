@@ -23,6 +23,7 @@ from vcond.cli.outbox import outbox_app
 from vcond.cli.output import Json
 from vcond.cli.output import show as _print
 from vcond.cli.retention import retention_app
+from vcond.cli.speech import speech_app
 from vcond.cli.token import token_app
 
 app = typer.Typer(
@@ -433,5 +434,6 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="keys")
 app.add_typer(token_app, name="token")
 app.add_typer(model_app, name="model")
+app.add_typer(speech_app, name="speech")
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")

@@ -108,13 +108,17 @@ def _builtins(report: Report) -> Any:
 
 
 def _speech(path: Path) -> SpeechConfig:
-    """``[speech]`` of the configuration; what a machine without one would do. Raises ConfigError."""
+    """``[speech]`` of the configuration; what a machine without one would do, and other machines do not help. Raises ConfigError."""
+    import msgspec
+
     from vcond.config import load
     from vcond.speech.config import SpeechConfig
 
     if path == DEFAULT and not path.exists():
         return SpeechConfig()
-    return load(path, os.environ).config.speech
+    found = load(path, os.environ).config.speech
+    routes = [msgspec.structs.replace(route, where=None) for route in found.routes]
+    return msgspec.structs.replace(found, where="here", routes=routes)
 
 
 def _daemon_runs(path: Path) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from vcond.app import encryption, plugins, remembered, state_folder
 from vcond.app.matching import matches_of
 from vcond.base import tls
-from vcond.base.errors import PeerError, VcondError
+from vcond.base.errors import ConfigError, PeerError, VcondError
 from vcond.capture.clock import SteadyClock
 from vcond.cli.admin_client import ask
 from vcond.cli.owner import as_daemon
@@ -27,6 +27,7 @@ from vcond.sdk.sink import Retry
 from vcond.speech.check import check_speech
 from vcond.speech.engine import BUILT_IN, EngineOptions, engine_class
 from vcond.speech.engine_choice import choose
+from vcond.speech.queue.config import QueueConfig
 from vcond.speech.routes import configurations
 from vcond.storage.files import Files
 
@@ -146,11 +147,13 @@ async def _limited(what: str, looking: AsyncIterator[Finding]) -> list[Finding]:
 async def _speech(config: Config) -> AsyncIterator[Finding]:
     """Whether engines of others can be imported, and the speech server elsewhere answers, if there is one."""
     chosen = [choose(one) for one in configurations(config.speech)]
-    for engine in sorted({one.engine for one in chosen} - {"", *BUILT_IN}):
+    for engine in sorted({one.engine for one in chosen} - {"", "queue", *BUILT_IN}):
         try:
             await asyncio.to_thread(engine_class, engine)
         except VcondError as why:
             yield Finding("error", "speech", str(why), "reinstall its package, or install one that fits this vcond")
+    if any(one.where != "here" for one in configurations(config.speech)):
+        yield await _queue(config.speech.queue)
     server = next((one.server for one in chosen if one.server is not None), None)  # routes have no address of their own
     if server is None:
         return
@@ -169,6 +172,21 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
         "keeps connections" if remote.manners.keeps else "needs one connection per utterance; a newer server is faster"
     )
     yield Finding("ok", "speech", f"{server.url} answers, {kept}")
+
+
+async def _queue(config: QueueConfig) -> Finding:
+    """Whether the queue to other machines is there, and loses nothing."""
+    from vcond.speech.queue import messages, streams
+
+    try:
+        messages.cipher(config.key)
+        async with streams.linked(config, streams.access(config)) as link:
+            await streams.check_streams(link)
+    except ConfigError as why:
+        return Finding("error", "speech queue", str(why))
+    except streams.QueueError as why:
+        return Finding("warning", "speech queue", str(why), "utterances wait in the journal until it can be used")
+    return Finding("ok", "speech queue", f"{config.url}, stream {config.stream}")
 
 
 async def _sink(sink: FormedSink) -> AsyncIterator[Finding]:

@@ -18,12 +18,24 @@ MOST: Final = 64
 
 def made_of(document: Document, *, kind: str = "original", machine: str = "", adapter: str = "") -> Made:
     """As a row of the ledger has it. What others may have written into a vCon is read as far as it makes sense."""
+    analyses = _objects(document.get("analysis"))[:MOST]
     texts = dict.fromkeys(
-        Text(str(one["vendor"])[:LONGEST], _text(one.get("product")))
-        for one in _objects(document.get("analysis"))[:MOST]
-        if one.get("vendor")
+        Text(str(one["vendor"])[:LONGEST], _text(one.get("product"))) for one in analyses if one.get("vendor")
     )
+    texts |= dict.fromkeys(islice((text for one in analyses for text in _elsewhere(one)), MOST))
     return Made(kind, machine, adapter, list(texts), list(islice(bases_of(document), MOST)))
+
+
+def _elsewhere(analysis: dict[str, Any]) -> Iterator[Text]:
+    """What other machines transcribed: ``vosk/small-en@gpu-1`` among the engines of a WTF transcript."""
+    at: Any = analysis
+    for name in ("body", "metadata", "options", "engines"):
+        at = at.get(name) if isinstance(at, dict) else None
+    for one in at[:MOST] if isinstance(at, list) else ():
+        engine, _, rest = _text(one).partition("/")
+        model, _, machine = rest.rpartition("@")
+        if engine and machine and model:
+            yield Text(engine, f"{model} at {machine}"[:LONGEST])
 
 
 def bases_of(document: Document) -> Iterator[Basis]:

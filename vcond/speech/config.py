@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from vcond.call.matching import Match
+from vcond.speech.queue.config import QueueConfig, Where
 from vcond.speech.workers.allocator import Allocator
 
 MOST_WORDS = 500_000
@@ -42,6 +43,8 @@ class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     a ``model`` takes one of the ``language`` that is found."""
     model: Annotated[str, Meta(max_length=4096)] = ""
     """Folder of a model for these calls, loaded beside the others. It counts for tracks that open after a call matches."""
+    where: Where | None = None
+    """Where these calls are transcribed. Left out = as ``[speech]`` says."""
     workers: Annotated[int, Meta(ge=0, le=64)] = 0
     """Worker processes of that model. 0 = as many as ``[speech]`` has."""
 
@@ -96,6 +99,11 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Seconds that a worker may be silent before it is killed, on top of twice the length of the audio it was given."""
     restart_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.25
     """Seconds before a worker that died is started again; doubles with every death in a row, up to 30 seconds."""
+    where: Where = "here"
+    """Where speech is transcribed: ``here``; ``queue`` = on other machines, through ``[speech.queue]``; ``queue when deferred`` = here,
+    and what has to wait, because there is too much speech or after a restart, here and there."""
+    queue: QueueConfig = QueueConfig()
+    """Other machines that transcribe, and through which NATS server they are reached."""
     routes: Annotated[list[Route], Meta(max_length=1000)] = []
     """Calls with a language or a vocabulary of their own; the first that matches counts."""
     max_utterances: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
@@ -106,6 +114,8 @@ class SpeechConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         _bounded(self.vocabulary)
         if 0 < self.max_active < LEAST_ACTIVE:
             raise ValueError(f"max_active must be 0 or at least {LEAST_ACTIVE}")
+        if not self.queue.url and {self.where, *(route.where or "here" for route in self.routes)} != {"here"}:
+            raise ValueError("where names the queue, and queue.url is not set")
 
     def __repr__(self) -> str:
         """Without the token: a configuration may end up in a log line."""

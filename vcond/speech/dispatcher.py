@@ -18,6 +18,8 @@ from vcond.speech.engine_choice import Choice, choose
 from vcond.speech.load.admission import STATES, Admission, State
 from vcond.speech.load.metrics import Measured, backlog, measure
 from vcond.speech.outstanding import Outstanding, emit
+from vcond.speech.queue.client import SpeechQueue
+from vcond.speech.queue.messages import cipher
 from vcond.speech.scheduler import Scheduler
 from vcond.speech.segmenting import Segmenting, TrackListener
 from vcond.speech.source import Clock, Source
@@ -38,14 +40,23 @@ class Speech:
     """Turns what is said on tracks into ``Utterance``, ``Transcribed`` and ``Untranscribed`` events of their calls."""
 
     def __init__(
-        self, config: SpeechConfig, *, clock: Clock, choice: Choice | None = None, start: Starts | None = None
+        self,
+        config: SpeechConfig,
+        *,
+        clock: Clock,
+        choice: Choice | None = None,
+        start: Starts | None = None,
+        machine: str = "",
+        number: int = 0,
     ) -> None:
+        """``machine`` and ``number``: what this machine, and which of its models, is called in the queue. Raises ConfigError."""
         self.config, self.choice = config, choice or choose(config)
         self.ready = asyncio.Event()
         """A worker has its model, or no engine is configured."""
         self.engine: messages.Ready | None = None
         """What the workers said they are."""
-        self.admission = Admission(config.worker_count, partials=config.partials)
+        self._own_workers = config.worker_count if self.choice.engine and config.where != "queue" else 0
+        self.admission = Admission(max(1, self._own_workers), partials=config.partials and config.where != "queue")
         self.house: Sequence[Measured] = [self]
         """All that are measured together: one for each model."""
         self.calls: Counter[str] = Counter()
@@ -60,19 +71,25 @@ class Speech:
         )
         self.steps = Steps(
             self._scheduler, self._outstanding, self.admission,
-            clock=clock, seconds=config.step_seconds, wake=lambda: self._pool.wake(),  # noqa: PLW0108 - made next
+            clock=clock, seconds=config.step_seconds, wake=self._wake,
         )  # fmt: skip
         self._pool = Pool(config, self.choice, self.steps, self._started, start)
         self._utterances = Utterances(
             config, self._scheduler, self._outstanding, self.admission,
-            engine=bool(self.choice.engine), wake=self._pool.wake,
+            engine=bool(self.choice.engine), wake=self._wake,
         )  # fmt: skip
+        self._queue: SpeechQueue | None = None
+        if config.where != "here" and self.choice.engine:
+            self._queue = SpeechQueue(
+                config, self._scheduler, self.steps, self.admission, self._answers,
+                machine=machine, number=number, cipher=cipher(config.queue.key),
+            )  # fmt: skip
         self._segmenting = Segmenting(self._utterances)
 
     @property
     def trouble(self) -> str:
         """Why nothing is transcribed now, and what to do about it; empty while all is well."""
-        return self._pool.trouble
+        return self._pool.trouble or (self._queue.trouble if self._queue is not None else "")
 
     @property
     def pids(self) -> dict[int, int]:
@@ -107,7 +124,7 @@ class Speech:
         listener.closed = listener.flushed = True
         for utterance in utterances:
             self._utterances.again(listener, utterance)
-        self._pool.wake()
+        self._wake()
 
     async def settled(self, call: str, timeout: float) -> bool:  # noqa: ASYNC109 - a deadline that returns, not raises
         """Whether every utterance of a call has its text, or never will, within so many seconds; "" = of all calls."""
@@ -126,7 +143,7 @@ class Speech:
         if best != self.admission.best:
             self.admission.best, self._scheduler.held = best, best == "deferred"
             self._scheduler.regrade()
-            self._pool.wake()
+            self._wake()
 
     def status(self) -> dict[str, object]:
         """How it keeps up, for people."""
@@ -151,13 +168,17 @@ class Speech:
                 log.warning("calls are not transcribed", error=self.choice.trouble, hint=self.choice.fix)
             self.ready.set()
         else:
-            log.info("speech engine chosen", engine=self.choice.engine, workers=self.config.worker_count)
+            log.info("speech engine chosen", engine=self.choice.engine, workers=self._own_workers)
+            if not self._own_workers:
+                self.ready.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._segmenting.run(), name="listeners")
                 if self.choice.engine:
                     tasks.create_task(self._judge(), name="speech admission")
-                for index in range(self.config.worker_count if self.choice.engine else 0):
+                if self._queue is not None:
+                    tasks.create_task(self._queue.run(), name="speech queue")
+                for index in range(self._own_workers):
                     tasks.create_task(self._pool.tend(index, tasks), name=f"speech worker {index}")
         except Exception:
             self._pool.trouble = "internal error, restarting speech: see the log" if self.choice.engine else ""
@@ -175,6 +196,17 @@ class Speech:
                 self._outstanding.give_up(job, "language")
         self.ready.set()
 
+    def _answers(self, ready: messages.Ready) -> None:
+        """Other machines have an engine, too."""
+        if not self._own_workers:
+            self.engine = ready
+
+    def _wake(self) -> None:
+        """There may be something to do."""
+        self._pool.wake()
+        if self._queue is not None:
+            self._queue.wake()
+
     async def _judge(self) -> None:
         """Which calls there is time for."""
         await self.ready.wait()
@@ -187,7 +219,7 @@ class Speech:
             self.calls = Counter(self.admission.state(call) for call in going)
             if changed:
                 self._scheduler.regrade()
-                self._pool.wake()
+                self._wake()
                 log.info("transcription mode changed", load=round(self.admission.load, 2), calls=dict(self.calls))
             measure(self.house)
             await asyncio.sleep(JUDGED_EVERY)

@@ -53,6 +53,8 @@ class Checked(msgspec.Struct, frozen=True):
 
 def choose(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Choice:
     """The engine and the model that the configuration means."""
+    if config.where == "queue":
+        return Choice("queue")
     if config.engine == "none":
         return Choice("")
     if config.engine == "auto":
@@ -76,6 +78,8 @@ def choose(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Cho
 def check_engine(config: SpeechConfig, environ: Mapping[str, str] = os.environ) -> Checked:
     """What the configuration means here, for people."""
     choice = choose(config, environ)
+    if choice.engine == "queue":
+        return Checked("ok", "speech", f"on other machines, through the queue at {config.queue.url}")
     if choice.server is not None:
         return Checked("ok", "speech", f"{choice.engine} at {choice.server.url}, {config.worker_count} workers")
     if choice.engine:

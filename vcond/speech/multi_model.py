@@ -32,10 +32,13 @@ class Routed(Source, Protocol):
 class Speeches:
     """As ``Speech``, with every model of the configuration."""
 
-    def __init__(self, config: SpeechConfig, *, clock: Clock) -> None:
+    def __init__(self, config: SpeechConfig, *, clock: Clock, machine: str = "") -> None:
         self.config = config
         self._clock = clock
-        self._of = [Speech(one, clock=clock) for one in configurations(config)]
+        self._of = [
+            Speech(one, clock=clock, machine=machine, number=number)
+            for number, one in enumerate(configurations(config))
+        ]
         for one in self._of:
             one.house = self._of
         self.ready = asyncio.Event()
@@ -113,6 +116,8 @@ class Speeches:
         self.ready.set()
 
 
-def speech_of(config: SpeechConfig, *, clock: Clock) -> Speech | Speeches:
-    """What the configuration means: most name one model."""
-    return Speeches(config, clock=clock) if len(configurations(config)) > 1 else Speech(config, clock=clock)
+def speech_of(config: SpeechConfig, *, clock: Clock, machine: str = "") -> Speech | Speeches:
+    """What the configuration means: most name one model. ``machine``: what this one is called. Raises ConfigError."""
+    if len(configurations(config)) > 1:
+        return Speeches(config, clock=clock, machine=machine)
+    return Speech(config, clock=clock, machine=machine)

@@ -16,8 +16,8 @@ MOST_NOTES = 100
 log = structlog.get_logger()
 
 
-def transcribed(job: Job, done: Done, ready: Ready, now: Instant) -> Transcribed:
-    """The event for an utterance that an engine understood, or did not: then the text is empty."""
+def transcribed(job: Job, done: Done, ready: Ready, now: Instant, machine: str = "") -> Transcribed:
+    """The event for an utterance that an engine understood, or did not: then the text is empty. ``machine``: another one."""
     assert job.stop is not None
     final = done.final
     return Transcribed(
@@ -32,6 +32,7 @@ def transcribed(job: Job, done: Done, ready: Ready, now: Instant) -> Transcribed
         took_ms=done.cpu_ms,
         lag_ms=max(0, now - job.source.at(job.stop)) // MILLI,
         deferred=not job.live,
+        machine=machine,
     )
 
 

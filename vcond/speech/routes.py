@@ -11,6 +11,10 @@ from vcond.call.matching import matches
 from vcond.call.state import Call
 from vcond.speech.config import Route, SpeechConfig
 
+Model = tuple[str, str, str, str]
+_OWN: Model = ("", "", "", "")
+"""That of calls without a route."""
+
 
 class RecognitionOptions(msgspec.Struct, frozen=True):
     """How the utterances of a call are to be heard."""
@@ -33,7 +37,7 @@ class Routes:
             (
                 route,
                 RecognitionOptions(
-                    route.language or config.language, _words(route.vocabulary), models.index(_model(route))
+                    route.language or config.language, _words(route.vocabulary), models.index(_model(config, route))
                 ),
             )
             for route in config.routes
@@ -50,33 +54,34 @@ class Routes:
 
 def configurations(config: SpeechConfig) -> list[SpeechConfig]:
     """One for each model that is to be loaded, with the routes whose calls it hears: first that of calls without a route."""
-    found = [msgspec.structs.replace(config, routes=_of(config, ("", "", "")))]
+    found = [msgspec.structs.replace(config, routes=_of(config, _OWN))]
     for wanted in _models(config)[1:]:
         routes = _of(config, wanted)
         route = routes[0]
         words = config.vocabulary if route.vocabulary is None else route.vocabulary
         found.append(
             msgspec.structs.replace(
-                config, engine=route.engine or "auto", model=route.model, language=route.language or config.language,
-                vocabulary=words, workers=route.workers or config.workers, routes=routes,
+                config, engine=route.engine or ("auto" if route.model else config.engine), model=route.model or ("" if route.engine else config.model), language=route.language or config.language,
+                where=route.where or config.where, vocabulary=words, workers=route.workers or config.workers, routes=routes,
             )
         )  # fmt: skip
     return found
 
 
-def _of(config: SpeechConfig, model: tuple[str, str, str]) -> list[Route]:
+def _of(config: SpeechConfig, model: Model) -> list[Route]:
     """The routes whose calls a model hears."""
-    return [route for route in config.routes if _model(route) == model]
+    return [route for route in config.routes if _model(config, route) == model]
 
 
-def _models(config: SpeechConfig) -> list[tuple[str, str, str]]:
+def _models(config: SpeechConfig) -> list[Model]:
     """What routes name, each once, behind what calls without a route have."""
-    return list(dict.fromkeys([("", "", ""), *map(_model, config.routes)]))
+    return list(dict.fromkeys([_OWN, *(_model(config, route) for route in config.routes)]))
 
 
-def _model(route: Route) -> tuple[str, str, str]:
-    """Engine, model, and the language that a model is looked for with when an engine is named without one."""
-    return route.engine, route.model, route.language if route.engine and not route.model else ""
+def _model(config: SpeechConfig, route: Route) -> Model:
+    """Engine, model, the language that a model is looked for with when an engine is named without one, and where that is done."""
+    where = "" if route.where in {None, config.where} else str(route.where)
+    return route.engine, route.model, route.language if route.engine and not route.model else "", where
 
 
 def _words(vocabulary: list[str] | None) -> tuple[str, ...] | None:

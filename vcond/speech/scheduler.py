@@ -83,6 +83,8 @@ class Job:
     """Being decoded to be shown, at this moment."""
     gone: bool = False
     """Nobody wants its text any more."""
+    sent: int = 0
+    """How often it was sent to other machines and came back without a text."""
 
     def __post_init__(self) -> None:
         self.fed = self.shown = self.start
@@ -219,6 +221,11 @@ class _Ended:
         """Take out what is unwanted."""
         return [job for queue in self._queues() for job in queue.discard(unwanted)]
 
+    def for_others(self, wanted: Container[str], *, everything: bool, late: bool) -> Job | None:
+        """The next for another machine: of ``everything`` that no worker holds, or of what was deferred."""
+        job = self.tried.pop() or self.live.pop() if everything else None
+        return self.late.pop(wanted) if job is None and late else job
+
     def awaited(self) -> dict[str, float]:
         """By call, the seconds of those that were not deferred."""
         found: dict[str, float] = {}
@@ -251,6 +258,10 @@ class _Held:
         if job.worker is not None:
             self._by[job.worker].discard(job)
             job.worker, job.fed = None, job.start
+
+    def has_room(self, worker: int, there: Collection[int]) -> bool:
+        """Whether it follows no more than the others do, or one more: what it opens it keeps until the end of it."""
+        return len(self.of(worker)) <= min(len(self.of(other)) for other in there) + 1
 
     def forget(self, unwanted: Callable[[Job], bool]) -> None:
         """Nobody wants these texts any more."""
@@ -367,6 +378,11 @@ class Scheduler:
         self._peeked_last = peek is not None
         return peek or self._left_over(worker)
 
+    def next_elsewhere(self, worker: int, *, everything: bool) -> Step | None:
+        """What other machines, called ``worker``, shall do: of ``everything`` that has ended, or only of what was deferred."""
+        job = self._ended.for_others(self.wanted, everything=everything, late=not self.held)
+        return None if job is None else self._final(job, worker)
+
     def done(self, step: Step) -> None:
         """The worker did it."""
         job = step.job
@@ -429,7 +445,7 @@ class Scheduler:
         return self._final(left, worker) if left is not None else None
 
     def _follow(self, worker: int, *, free: bool) -> Step | None:
-        free = free and self._has_room(worker)
+        free = free and self._held.has_room(worker, self._there)
         for job in self._spoken:
             least = STEP_MS * job.source.rate // 1000
             state = self._state(job)
@@ -442,11 +458,6 @@ class Scheduler:
                 text = self._partials and not self._ended.live and state == "live"
                 return Step(job, "follow", job.fed, job.heard, opens, text=text)
         return None
-
-    def _has_room(self, worker: int) -> bool:
-        """Whether it follows no more than the others do, or one more: what it opens it keeps until the end of it."""
-        least = min(len(self._held.of(other)) for other in self._there)
-        return len(self._held.of(worker)) <= least + 1
 
     def _peek(self) -> Step | None:
         if self._peeks + self._finishing >= self._most_peeks:

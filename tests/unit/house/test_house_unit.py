@@ -51,7 +51,8 @@ def test_the_units_are_clean(tmp_path: Path):
         for file in (UNIT, SOCKET):
             shutil.copy(tmp_path / file.name, folder)
         if drop_in is not None:
-            shutil.copy(drop_in, folder / "vcond.service.d")
+            text = re.sub("/usr/bin/vcond", "/bin/true", drop_in.read_text())
+            (folder / "vcond.service.d" / drop_in.name).write_text(text)
         done = analyze("verify", "--man=no", str(folder / UNIT.name), str(folder / SOCKET.name))
         # what verify says of units of this machine is not ours
         ours = [line for line in done.stderr.splitlines() if "vcond" in line]

@@ -387,6 +387,15 @@ def test_what_others_wrote_into_a_vcon_is_read_as_far_as_it_makes_sense() -> Non
     assert made_of(strange) == Made(texts=[Text("['x']"), Text("v")], bases=[Basis("contract", 0)])
 
 
+def test_machines_that_transcribed_for_this_one_are_named() -> None:
+    engines = ["vosk/m@gpu-1", "vosk/m", "@", "vosk@gpu-1", 5, "x/y/z@gpu-2"]
+    wtf = {"vendor": "vosk", "product": "m", "body": {"metadata": {"options": {"engines": engines}}}}
+    texts = [Text("vosk", "m"), Text("vosk", "m at gpu-1"), Text("x", "y/z at gpu-2")]
+    assert made_of({"analysis": [wtf]}) == Made(texts=texts)
+    for strange in (None, "x", [], {"metadata": 5}, {"metadata": {"options": {"engines": "vosk/m@gpu-1"}}}):
+        assert made_of({"analysis": [{"vendor": "v", "body": strange}]}) == Made(texts=[Text("v")])
+
+
 def test_a_row_has_some_of_many_bases_and_the_first_that_ends_counts_wherever_it_stands() -> None:
     ends = ["2030-01-01T00:00:00Z"] * MOST + ["soon", "2026-12-24T00:00:00Z"]
     bodies = [{"lawful_basis": "consent", "expiration": one} for one in ends]

@@ -19,8 +19,9 @@ from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
 from vcond.speech.load.admission import Admission
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.insert(0, str(Path(__file__).parent))
+for folder in (Path(__file__).parent, Path(__file__).parents[2] / "peers" / "nats"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 ZERO = Instant(1_795_339_662 * SECOND)
 

@@ -82,6 +82,18 @@ def test_the_most_used_engine_is_named_and_others_listed(scenarios):
     assert said.engines == ["vosk/vosk-model-small-en-us-0.15", "whisper/vosk-model-small-en-us-0.15"]
 
 
+def test_the_machine_that_heard_it_for_this_one_is_named_with_engine_and_model(scenarios):
+    script = scenarios.two()
+    for number, machine in ((7, "gpu-1"), (8, "gpu-2"), (9, "gpu-1")):
+        script.add(ev.Utterance(at=script.at(1), utterance=number, track=0, start=8000, stop=9000))
+        script.add(
+            ev.Transcribed(at=script.at(2), utterance=number, engine="vosk", model="m", text="a", machine=machine)
+        )
+    said = heard(scenarios.finish(script, (0, 1)))
+    assert (said.engine, said.model) == ("vosk", "m")
+    assert said.engines == ["vosk/m@gpu-1", "vosk/m@gpu-2"]
+
+
 def test_without_a_text_the_facts_name_the_engine(scenarios):
     said = heard(scenarios.nobody_spoke())
     assert (said.engine, said.model, said.segments, said.lost) == ("vosk", "vosk-model-small-en-us-0.15", [], False)

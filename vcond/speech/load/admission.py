@@ -126,6 +126,8 @@ class Admission:
     """What live texts of all calls would take of what they may; over 1 something is deferred."""
     best: State = "live"
     """No call is in a better state, whatever there is time for: the machine is short of something else."""
+    stalled: bool = False
+    """Nobody transcribes now: every call is deferred."""
     _calls: dict[str, Talk] = field(default_factory=dict)
     _running: float = -1.0
     _judged: float = 0.0
@@ -133,7 +135,7 @@ class Admission:
     def state(self, call: str) -> State:
         """The state of a call; the best for one that is not judged."""
         known = self._calls.get(call)
-        return _worse(known.state, self.best) if known is not None else self.best
+        return _worse(known.state, self._most) if known is not None else self._most
 
     def spoke(self, call: str, seconds: float, now: float) -> None:
         """So much speech of a call came in; negative when an utterance turned out shorter."""
@@ -153,8 +155,12 @@ class Admission:
         wanted = self._finals(rates, waiting, budget, now)
         if self.partials and (self.streaming or "deferred" not in wanted.values()):
             self._partials(wanted, rates, waiting, budget)
-        moved = {call: _moved(self._calls[call], _worse(wanted[call], self.best), now) for call in rates}
+        moved = {call: _moved(self._calls[call], _worse(wanted[call], self._most), now) for call in rates}
         return {call: state for call, state in moved.items() if state}
+
+    @property
+    def _most(self) -> State:
+        return "deferred" if self.stalled else self.best
 
     def _capacity(self, running: int, now: float) -> float:
         """Workers that run, averaged: one that dies every few seconds counts for what it does in between."""

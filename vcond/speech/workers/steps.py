@@ -81,22 +81,22 @@ class Steps:
                 "cannot read recorded audio; that part is not transcribed", call=job.source.call, error=str(why)
             )
             job.tries = TRIES
-            self._failed(step, "audio-unreadable")
+            self.failed(step, "audio-unreadable")
             return
         except EngineFailedError as why:
             log.warning("speech engine failed on an utterance", call=job.source.call, error=str(why))
-            self._failed(step, "engine-failed")
+            self.failed(step, "engine-failed")
             return
         except EngineAwayError:
             # The worker is started again, with pauses that grow, until its engine reaches the server.
-            self._failed(step, "engine-failed", blame=False)
+            self.failed(step, "engine-failed", blame=False)
             raise WorkerLostError("away") from None
         except WorkerLostError:
             self._took(step, asyncio.get_running_loop().time() - began, step.kind, lost=True)
-            self._failed(step, "engine-failed")
+            self.failed(step, "engine-failed")
             raise
         except BaseException as why:  # speech stops, or fails elsewhere, or here: the step is done again, a few times
-            self._failed(step, "engine-failed", blame=isinstance(why, Exception))
+            self.failed(step, "engine-failed", blame=isinstance(why, Exception))
             raise
         now = asyncio.get_running_loop().time()
         self._took(step, now - began, step.kind)
@@ -120,7 +120,13 @@ class Steps:
         if kind == "peek":
             self._scheduler.again = max(AGAIN, 2 * costs["peek"].each)
 
-    def _failed(self, step: Step, reason: str, *, blame: bool = True) -> None:
+    def answered(self, step: Step, done: messages.Done, ready: messages.Ready, machine: str) -> None:
+        """Another machine did it."""
+        self._scheduler.done(step)
+        self._text(step.job, done, ready, machine)
+
+    def failed(self, step: Step, reason: str, *, blame: bool = True) -> None:
+        """It waits to be done again, or, when it was tried often enough, gets no text for ``reason``."""
         job = step.job
         if self._scheduler.failed(step, blame=blame) and job in self._outstanding:
             if job.gone:
@@ -129,10 +135,10 @@ class Steps:
                 self._outstanding.give_up(job, reason)
         self._wake()
 
-    def _text(self, job: Job, done: messages.Done, ready: messages.Ready) -> None:
+    def _text(self, job: Job, done: messages.Done, ready: messages.Ready, machine: str = "") -> None:
         try:
             if not job.gone:
-                event = transcribed(job, done, ready, self._clock.now())
+                event = transcribed(job, done, ready, self._clock.now(), machine)
                 if job.live:
                     metrics.stt_lag_seconds.observe(event.lag_ms / 1000)
                     self._last = event

@@ -128,6 +128,11 @@ def _common(names: Iterable[str]) -> str:
     return min(counted, key=lambda name: (-counted[name], name), default="")
 
 
+def _heard_by(text: Transcribed) -> str:
+    """``vosk/small-en``, with ``@gpu-1`` behind it when another machine did it."""
+    return f"{text.engine}/{text.model}" + (f"@{text.machine}" if text.machine else "")
+
+
 def segments(call: Call, shown: View, facts: Attributes, parties: Iterable[int] | None = None) -> Segments:
     """What was said by these parties (None = all) in the window, in order of time."""
     found = Segments()
@@ -142,8 +147,8 @@ def segments(call: Call, shown: View, facts: Attributes, parties: Iterable[int] 
     found.engine, found.model = used.split("\n", 1) if used else named
     languages = (source.language for source in sources if _LANGUAGE.fullmatch(source.language))
     found.language = _common(languages) or facts.take("speech_language", None, _LANGUAGE)
-    engines = sorted({f"{source.engine}/{source.model}" for source in sources})
-    found.engines = engines if len(engines) > 1 else []
+    engines = sorted({_heard_by(source) for source in sources})
+    found.engines = engines if len(engines) > 1 or any(source.machine for source in sources) else []
     found.notes = [warned.text for warned in call.warnings if warned.code == VOCABULARY]
     return found
 

@@ -1,0 +1,1 @@
+"""Utterances that other machines transcribe: jobs in a JetStream work queue, answers that come back."""

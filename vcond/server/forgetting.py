@@ -133,7 +133,7 @@ class ForgettingAnswers:
         async with self._parties:
             one = await self._daemon.conversations.find(wanted)
             if one.going_on is not None:
-                raise LookupError("the call goes on: ask again when it is over; nothing was changed")
+                raise LookupError("the call is still active: ask again when it has ended; nothing was changed")
             for uuid in one.uuids:
                 self._daemon.holds.check(uuid)
             entry, body = await self._daemon.conversations.newest(one)

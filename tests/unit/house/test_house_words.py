@@ -114,34 +114,49 @@ def test_log_lines_name_their_error_and_their_hint_alike(folder: str):
     assert not found, "\n".join(found)
 
 
-def told(folder: str) -> Iterator[tuple[str, str]]:
-    """Where an event of the log stands, and its words; what is put into them is left out."""
+def calls_of(folder: str) -> Iterator[tuple[str, ast.Call]]:
+    """Every call in the code of a folder, and where it stands."""
     for path in sorted((ROOT / folder).rglob("*.py")):
-        if "tests" in path.parts:
-            continue
-        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if (
-                isinstance(call, ast.Call)
-                and isinstance(call.func, ast.Attribute)
-                and call.func.attr in {"debug", "info", "warning", "error", "exception", "critical"}
-                and isinstance(call.func.value, ast.Name | ast.Attribute)
-                and ast.unparse(call.func.value).endswith("log")
-                and call.args
-                and isinstance(call.args[0], ast.Constant)
+        if "tests" not in path.parts:
+            for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(call, ast.Call):
+                    yield f"{path.relative_to(ROOT)}:{call.lineno}", call
+
+
+def told(folder: str) -> Iterator[tuple[str, str]]:
+    """Where an event of the log stands, and its words."""
+    for where, call in calls_of(folder):
+        match call:
+            case ast.Call(func=ast.Attribute(value=log, attr=level), args=[ast.Constant(value=str(event)), *_]):
+                if level in LEVELS and ast.unparse(log).endswith("log"):
+                    yield where, event
+
+
+def said(folder: str) -> Iterator[tuple[str, str]]:
+    """Where an error, or what a check found, stands, and its words; what is put into them is left out."""
+    for where, call in calls_of(folder):
+        name = ast.unparse(call.func).rpartition(".")[2]
+        if name.endswith("Error") or name in {"Finding", "Seen", "Retry", "Refused", "Warned"}:
+            for text in (
+                *call.args,
+                *(one.value for one in call.keywords if one.arg in {"hint", "fix", "text", "detail"}),
             ):
-                yield f"{path.relative_to(ROOT)}:{call.lineno}", str(call.args[0].value)
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                words = [one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                if words:
+                    yield where, "...".join(words)
 
 
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 MISREAD = (
     "loudly",
     "taken up",
     "left alone",
-    "goes on",
-    "go on",
+    "that goes on",
+    "that go on",
     "keeps up",
     "warm",
     "heard of",
-    "is gone",
     "have something go",
 )
 """Words that operators read as something else."""
@@ -149,12 +164,24 @@ SHORT = {"listening", "ready", "stopping"}
 """Of one word: what they are of stands beside them."""
 
 
+def misread(texts: list[tuple[str, str]]) -> list[str]:
+    words = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, (*GONE, *MISREAD)))})(?![\w-])")
+    return [f"{where}: {text!r} has {found[0]!r}" for where, text in texts if (found := words.search(text))]
+
+
+@pytest.mark.parametrize("folder", ["vcond", "adapters"])
+def test_errors_and_what_checks_find_have_no_word_that_operators_misread(folder: str):
+    texts = list(said(folder))
+    assert len(texts) > 200
+    wrong = misread(texts)
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("folder", ["vcond", "adapters"])
 def test_events_of_the_log_say_in_a_short_sentence_what_happened(folder: str):
     events = list(told(folder))
     assert len(events) > 50
-    words = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, (*GONE, *MISREAD)))})(?![\w-])")
-    wrong = [f"{where}: {event!r} has {found[0]!r}" for where, event in events if (found := words.search(event))]
+    wrong = misread(events)
     wrong += [f"{where}: {event!r} is long" for where, event in events if len(event.split()) > 22]
     wrong += [f"{where}: {event!r} says little" for where, event in events if " " not in event and event not in SHORT]
     wrong += [f"{where}: {event!r} ends like a text" for where, event in events if event.endswith((".", "!"))]

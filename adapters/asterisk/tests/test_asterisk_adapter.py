@@ -10,6 +10,8 @@ import pytest
 from vcond.sdk.contract import Cause
 from vcond.testing.sounds import find, voice
 from vcond_asterisk import adapter
+from vcond_asterisk.client import Ari
+from vcond_asterisk.taps import Tap
 from vcond_asterisk.tracker import ChannelTracker
 
 
@@ -124,6 +126,53 @@ def test_a_mistake_of_ours_while_looking_after_one_call_costs_no_other(world, mo
         await one.until(lambda: one.host.drops["event", "mistake"] >= 2)
         one.pbx.hang_up(agent, caller)
         await one.until(lambda: one.host.by_key(caller).over)
+
+    world(main)
+
+
+@pytest.mark.parametrize("step", ["_set_up", "_complain"])
+def test_a_mistake_of_ours_with_one_tap_costs_no_other_and_it_is_made_again(world, monkeypatch, step):
+    right, failed = getattr(Tap, step), []
+
+    def breaks(tap, *rest):
+        if len(failed) < 4:
+            failed.append(tap)
+            raise RuntimeError("+4930123456")
+        return right(tap, *rest)
+
+    async def main(one):
+        await one.call()
+        before = set(one.pbx.helpers("vcond."))
+        assert len(before) == 6
+        with monkeypatch.context() as broken:
+            broken.setattr(Tap, step, breaks)
+            if step == "_complain":
+                one.pbx.refuse["externalMedia"] = 500
+            caller, agent = await one.call(tapped=0)
+            await one.until(lambda: one.host.drops["event", "mistake"] >= 2)
+            one.pbx.refuse.clear()
+            await one.until(lambda: len(one.host.by_key(caller).state.tracks) == 2)
+        assert before <= set(one.pbx.helpers("vcond."))
+        assert one.host.is_attached
+        one.pbx.hang_up(agent, caller)
+        await one.until(lambda: one.host.by_key(caller).over)
+
+    world(main)
+
+
+def test_helpers_that_a_mistake_of_ours_left_are_removed_with_the_next_attachment(world, monkeypatch):
+    async def breaks(*_, **__):
+        raise RuntimeError("+4930123456")
+
+    async def main(one):
+        caller, agent = await one.call()
+        with monkeypatch.context() as broken:
+            broken.setattr(Ari, "destroy_bridge", breaks)
+            one.pbx.hang_up(agent, caller)
+            await one.until(lambda: one.host.drops["event", "mistake"] == 2)
+            assert one.pbx.helpers("vcond.")
+        one.pbx.cut_events()
+        await one.until(lambda: not one.pbx.helpers("vcond."))
 
     world(main)
 

@@ -30,6 +30,7 @@ from vcond.sdk.tap import TapState
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
 from vcond_asterisk.config import Config
+from vcond_asterisk.guard import mistake
 from vcond_asterisk.media import Link, MediaServer
 from vcond_asterisk.wire import Bridge, Channel
 
@@ -94,24 +95,34 @@ class Tap:
     async def run(self) -> None:
         """Set up, wait until it breaks, set up again; removes its helpers however it ends."""
         while not self._stopped.is_set():
-            if not await self._attached():
-                return
-            helpers = self._renew()
             try:
-                await self._set_up(helpers)
-                await self._broken.wait()
-                if self.fresh < SOUND and not self._stopped.is_set():
-                    raise UnreachableError("the tap was set up, but no audio arrived")
-                self.state.failures = 0
-            except (PeerError, ConfigError, TimeoutError) as why:
-                if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
-                    return  # the channel is gone; its last event is on the way
+                if not await self._once():
+                    return
+            except Exception as why:  # noqa: BLE001 - a mistake with one tap must not cost every other
                 self.state.failures += 1
-                if self.state.failures == COMPLAIN:
-                    self._complain(why)
-            finally:
-                self._take_down(helpers)
+                mistake(self._manager.host, "tap", why)
             await self._manager.pause(self.state.pause, self._stopped)
+
+    async def _once(self) -> bool:
+        """Whether it is to be set up again, after a pause."""
+        if not await self._attached():
+            return False
+        helpers = self._renew()
+        try:
+            await self._set_up(helpers)
+            await self._broken.wait()
+            if self.fresh < SOUND and not self._stopped.is_set():
+                raise UnreachableError("the tap was set up, but no audio arrived")
+            self.state.failures = 0
+        except (PeerError, ConfigError, TimeoutError) as why:
+            if isinstance(why, AriError) and (why.what, why.status) == ("snoop", 404):
+                return False  # the channel is gone; its last event is on the way
+            self.state.failures += 1
+            if self.state.failures == COMPLAIN:
+                self._complain(why)
+        finally:
+            self._take_down(helpers)
+        return True
 
     def stop(self, at: Instant) -> None:
         """The leg is gone, or must not be listened to any more."""
@@ -312,6 +323,9 @@ class TapManager:
                 self.host.log.warning(
                     "could not remove tap channels and bridge; will clean up after reconnect", error=str(why)
                 )
+        except Exception as why:  # noqa: BLE001 - it is nobody's but this task's to tell
+            self._stay = True
+            mistake(self.host, "tap removal", why)
         finally:
             for helper in (helpers.snoop, helpers.media, helpers.bridge):
                 self._owners.pop(helper, None)

@@ -9,6 +9,7 @@ import pytest
 from fslab import Lab, lab
 
 from vcond.testing.sounds import voice
+from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Conversation
 
 ANN, BEN = voice(1, 1.5), voice(2, 1.5)
@@ -257,5 +258,27 @@ def test_a_mistake_with_one_call_ends_nothing_else(monkeypatch):
             it.switch.end(one, two)
             assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
             assert it.host.drops.pop(("event", "mistake")) >= 2
+
+    lab(main)
+
+
+def test_a_mistake_while_one_tap_is_started_costs_no_other_and_it_is_started_again(monkeypatch):
+    async def main(it: Lab) -> None:
+        async with it.attached():
+            right, failed = commands.record_start, []
+
+            def wrong(uuid, *rest, **more):
+                if len(failed) < 2:
+                    failed.append(uuid)
+                    raise ZeroDivisionError
+                return right(uuid, *rest, **more)
+
+            monkeypatch.setattr(commands, "record_start", wrong)
+            one, two = it.switch.call()
+            await it.listened(one, two)
+            await it.speak((one, ANN), (two, BEN))
+            it.switch.end(one, two)
+            assert it.heard(await it.over(one.uuid), 0, ANN) > 0.95
+            assert it.host.drops.pop(("event", "mistake")) == 2
 
     lab(main)

@@ -12,6 +12,7 @@ from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event
+from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.reports import Reports
 from vcond_freeswitch.tap import Tap
 
@@ -152,6 +153,9 @@ class Starter:
             except (PeerError, ConfigError) as refusal:
                 why = REFUSED
                 self._reports.refused(tap, refusal)
+            except Exception as wrong:  # noqa: BLE001 - a mistake with one tap must not cost every other
+                why = REFUSED
+                mistake(self._host, "starting a tap", wrong)
             else:
                 tap.state.since = self._host.clock.now()
                 return

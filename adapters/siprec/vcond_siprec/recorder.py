@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -44,6 +45,8 @@ class Call:
     """Our latest description as an offer: all that is received is wanted again, whatever was stopped."""
     numbers: tuple[int, ...] = (0,)
     """Which lines of it are those of the session, in their order."""
+    mistaken: bool = False
+    """A mistake of ours with it was told."""
 
     def saved(self) -> str:
         """For ``vcond_siprec.saved.parsed``; empty for what cannot be written down, as keys of audio."""
@@ -177,14 +180,15 @@ class Recorder:
 
     def tick(self, now: Instant) -> list[Dialog]:
         """Time passes; the dialogs whose sessions are over without having said so are returned."""
-        config, lost = self._config, []
-        for call in self.calls.values():
-            call.session.tick(now)
-            silent = call.session.silence.since(call.session.lines)
-            since, limit = (silent, config.silence_timeout) if silent else (call.session.changed, config.paused_timeout)
-            if now - since >= limit * SECOND:
-                call.session.lose(since)
-                lost.append(call.dialog)
+        lost: list[Dialog] = []
+        for call in list(self.calls.values()):
+            try:
+                if _is_lost(call, self._config, now):
+                    lost.append(call.dialog)
+            except Exception:  # a fault in one call must not end the others
+                if not call.mistaken:
+                    call.mistaken = True
+                    self._host.log.exception("internal error with a recording session; please report it")
         return lost
 
     async def _begin_with_ours(self, dialog: Dialog, call: Call, body: Body) -> Answer:
@@ -224,8 +228,14 @@ class Recorder:
             return self._no_port(why)
         by_number = dict(zip(wanted, lines, strict=True))
         if first:
+            try:
+                call.session.begin(body, lines)
+            except BaseException:  # it is refused: what it had goes
+                self._media.rest(lines)
+                with suppress(Exception):
+                    call.session.end(self._host.clock.now())
+                raise
             self.calls[dialog.id] = call
-            call.session.begin(body, lines)
         else:
             call.session.change(body, lines, request.headers)
             self._media.rest([line for line in before if line not in lines])
@@ -249,6 +259,17 @@ class Recorder:
             hint="make the range of ports larger",
         )
         return Answer.refused(503, ("Retry-After", BUSY))
+
+
+def _is_lost(call: Call, config: SiprecConfig, now: Instant) -> bool:
+    """Whether nothing came of it for too long: then it is over."""
+    call.session.tick(now)
+    silent = call.session.silence.since(call.session.lines)
+    since, limit = (silent, config.silence_timeout) if silent else (call.session.changed, config.paused_timeout)
+    if now - since < limit * SECOND:
+        return False
+    call.session.lose(since)
+    return True
 
 
 def _usable(body: Body) -> Description | None:

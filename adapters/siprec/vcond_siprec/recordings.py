@@ -339,8 +339,11 @@ class Recordings:
         """End what nobody joined."""
         for recording in list(self._open.values()):
             if recording.ended is not None and now - recording.ended >= self._wait:
-                recording.end(recording.ended)
-                self._forget(recording)
+                self._forget(recording)  # first: whatever happens, it is ended once, and the others have their turn
+                try:
+                    recording.end(recording.ended)
+                except Exception:
+                    self._host.log.exception("internal error while ending a call; please report it")
 
     def _forget(self, recording: Recording) -> None:
         self._open.pop(recording.key, None)

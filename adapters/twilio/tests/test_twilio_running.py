@@ -16,6 +16,7 @@ from vcond.testing.host import MemoryHost
 from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_twilio import TwilioAdapter, TwilioConfig
+from vcond_twilio.rest import Rest
 from vcond_twilio.running import WAIT
 from vcond_twilio.starts import LONGEST, MOST
 
@@ -241,6 +242,25 @@ async def test_a_stream_that_lasted_begins_the_count_anew(b):
                 await client.cut()
             await b.fake.until(lambda number=number: len(b.fake.streams) == number + 1, within=5)
     assert len(b.host.calls) == 1
+
+
+@virtual
+async def test_a_mistake_while_a_stream_is_asked_for_is_said_and_the_call_is_recorded_when_one_comes(b):
+    async def wrong(*_):
+        raise ZeroDivisionError
+
+    b.fake.calls[b.key] = known("in-progress")
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(Rest, "start", wrong)
+        async with attached(b.host, b.fake, start_streams=True):
+            await post(b)
+            await b.host.until(lambda: b.host.drops["rest", "mistake"] == 1, within=60)
+            async with streaming(b) as client:
+                await client.play(voice(1, 1.0))
+                b.fake.calls[b.key] = known()
+                await client.stop()
+            await b.host.until(lambda: b.call().over)
+    assert find(voice(1, 1.0), b.host.audio(b.call(), 0))[0] > 0.95
 
 
 @virtual

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from vcond.sdk.contract import (
@@ -96,6 +97,7 @@ class RunningCalls:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(_told, self._host))
 
     async def _begin(self, call: str, parameters: Mapping[str, str]) -> None:
         try:
@@ -243,6 +245,13 @@ class RunningCalls:
             if told is not None and (told.over or await self._start(call, {})):
                 return
             await asyncio.sleep(AGAIN)
+
+
+def _told(host: AdapterHost, task: asyncio.Task[None]) -> None:
+    """A mistake in it is said: nobody waits for it."""
+    if not task.cancelled() and (why := task.exception()) is not None:
+        host.dropped("rest", "mistake")
+        host.log.error("internal error with a running call; please report it", exc_info=why)
 
 
 def cause(told: CallResource) -> Cause:

@@ -244,7 +244,7 @@ def test_the_commands_rotate_copy_and_restore(config, keys, state, tmp_path):
     assert run("status") == (0, {"keys": None})
     kept_one(keys, state, b'{"uuid":"%s"}' % CALL.encode())
     assert run("status")[1] | {"store": ""} == {
-        "store": "", "keys": 1, "encrypt": True, "encrypted": 1, "plain": 0, "lost": 0,
+        "store": "", "keys": 1, "encrypt": True, "token": "", "encrypted": 1, "plain": 0, "lost": 0,
     }  # fmt: skip
     code, told = run("export", str(tmp_path / "copy"), "--days", "2")
     assert (code, told["keys"]) == (0, 1)

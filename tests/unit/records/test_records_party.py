@@ -32,6 +32,9 @@ async def of(it: Any, identifier: str) -> list[str]:
 async def test_the_others_stay_in_a_vcon_of_its_own_and_nothing_tells_of_who_is_gone(tmp_path: Path, who: str):
     async with edge(config(tmp_path, "first", "second")) as it:
         call, other = await it.ended("k"), await it.ended("o", "+442079460958")
+        words = it.parts.words
+        await words.follow(rest=0)
+        assert await words.find(["caller"], 9) == [other, call]
         row = await it.write("forget-party", call=call, party=who)
         stays = own_uuid(call, WITHOUT)
         assert (row["state"], row["conversations"][0]["stays_without_the_party"]) == ("complete", stays)
@@ -49,6 +52,8 @@ async def test_the_others_stay_in_a_vcon_of_its_own_and_nothing_tells_of_who_is_
         entry = await it.entry(stays)
         assert entry.facts == {}
         assert (await of(it, TEL), set(await of(it, "name:agent"))) == ([], {stays, other})
+        await words.follow(rest=0)
+        assert (await words.find(["caller"], 9), await words.find(["agent"], 9)) == ([other], [stays, other])
         receipt = await it.read("receipt", id=row["receipt"])
         assert receipt["conversations"][0]["stays_without_the_party"] == stays
         left = [path for path in (tmp_path / "state").rglob("*") if call in path.name]

@@ -157,7 +157,7 @@ class Holds:
         for call in list(self._all):
             with self._lock:
                 if (hold := self._all.get(call)) is not None:
-                    self._note(hold, steady())
+                    self._note(hold, steady)
 
     def release(self, call: str) -> Hold | None:
         """Durable when it returns; the hold that was. Blocks. Raises StorageError: it is still in force then."""
@@ -179,9 +179,10 @@ class Holds:
         self._before.pop(call, None)
         self._ended.discard(call)
 
-    def _note(self, hold: Hold, steady: int) -> None:
+    def _note(self, hold: Hold, clock: Callable[[], int]) -> None:
         """Of one, what changed."""
-        held, since, now = self._in_force(hold), self._over.get(hold.call), self._now()
+        held, since = self._in_force(hold), self._over.get(hold.call)
+        now, steady = self._now(), clock()  # which is not before ``since``
         over = 0 if since is None else min(self._before.get(hold.call, 0) + steady - since, SURE)
         if over == hold.over and (not over or (not held and now - hold.seen < SURE)):
             return

@@ -100,6 +100,18 @@ def test_a_hold_ends_though_vcond_is_restarted_every_few_hours(tmp_path: Path, c
     assert "legal hold" not in capsys.readouterr().out
 
 
+def test_what_is_noted_at_the_first_look_is_never_less_than_nothing(tmp_path: Path):
+    Time.now = 1_000 * SECOND
+    holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)
+    made = holds(tmp_path)
+    made._steady = iter(range(0, 1_000, 10)).__next__
+    Time.now = 2_000 * SECOND
+    for _ in range(3):
+        made.note()
+        kept, damaged = RecordFiles(tmp_path / "holds", Hold, WholeFiles(Files())).read()
+        assert (damaged, 0 <= kept[A].over < 1_000) == ({}, True)
+
+
 def test_the_time_in_which_nobody_looked_counts_nothing(tmp_path: Path):
     Time.now = 1_000 * SECOND
     holds(tmp_path).put(A, "case 7", until=2_000 * SECOND)

@@ -192,7 +192,7 @@ async def started_again(root: Path, calls: dict[str, str], check: Check, now: in
 
 
 def there(root: Path, sink: str) -> dict[str, dict[str, Any]]:
-    return {path.name[:36]: json.loads(path.read_bytes()) for path in (root / sink).iterdir()}
+    return {path.name[:36]: json.loads(path.read_bytes()) for path in (root / sink).glob("0*.vcon.json")}
 
 
 async def without_the_party(it: Edge, root: Path, calls: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal, Protocol
 from uuid import uuid4
 
@@ -121,10 +122,7 @@ class Forgetter:
         self._unsaved: set[str] = set()
         """Those of which the disk did not take how far they are, or the receipt."""
         self._tasks: set[asyncio.Task[None]] = set()
-        try:
-            self._open, _ = files.read()  # what is damaged: see salvage
-        except OSError as why:
-            raise StorageError(f"cannot read what is being forgotten in {files.folder}: {why.strerror}") from None
+        self._open, _ = read(files)  # what is damaged: see salvage
         for one in self._open.values():
             if not tombstones.trouble:  # between the two writes of ``ask`` there may have been a crash
                 tombstones.add(of_call(uuid) for named in one.conversations for uuid in named.uuids)
@@ -153,12 +151,20 @@ class Forgetter:
         steps = [Step(name, list(uuids)) for name in self._places]
         steps += [Step(name, list(left), "refused", _UNKNOWN) for name, left in elsewhere.items()]
         made = Forgetting(str(uuid4()), self._now(), list(conversations), steps)
-        await self._kept(made)
+        try:
+            await self._kept(made)
+        except StorageError as why:
+            raise StorageError(f"{why}; nothing was forgotten") from None
         try:
             await asyncio.to_thread(self._tombstones.add, going_on, self._now() + AS_LONG)
             await asyncio.to_thread(self._tombstones.add, [of_call(uuid) for uuid in uuids])
-        except StorageError:
-            await asyncio.to_thread(self._files.remove, made.id)
+        except StorageError as why:
+            try:
+                await _write(self._files, partial(self._files.remove, made.id))
+            except StorageError as stays:
+                raise StorageError(
+                    f"{why} now, but the request stays ({stays}): the next start goes on with it"
+                ) from None
             raise
         self._open[made.id] = made
         return made
@@ -285,18 +291,27 @@ class Forgetter:
         if any(step.state == "refused" for step in one.steps):
             await self._kept(one)
             return
-        try:
-            await asyncio.to_thread(self._files.remove, one.id)
-        except OSError as why:
-            raise StorageError(f"cannot write {self._files.folder}: {why.strerror}") from None
+        await _write(self._files, partial(self._files.remove, one.id))
         self._open.pop(one.id, None)
         log.info("request to forget carried out", receipt=one.id, state=one.state, calls=len(one.conversations))
 
     async def _kept(self, one: Forgetting) -> None:
-        try:
-            await asyncio.to_thread(self._files.put, one.id, one)
-        except OSError as why:
-            raise StorageError(f"cannot write {self._files.folder}: {why.strerror}; nothing was forgotten") from None
+        await _write(self._files, partial(self._files.put, one.id, one))
+
+
+async def _write(files: RecordFiles[Forgetting], what: Callable[[], None]) -> None:
+    try:
+        await asyncio.to_thread(what)
+    except OSError as why:
+        raise StorageError(f"cannot write {files.folder}: {why.strerror}") from None
+
+
+def read(files: RecordFiles[Forgetting]) -> tuple[dict[str, Forgetting], dict[str, str]]:
+    """What is being forgotten, and why some of it cannot be read: see ``RecordFiles.read``. Raises StorageError."""
+    try:
+        return files.read()
+    except OSError as why:
+        raise StorageError(f"cannot read what is being forgotten in {files.folder}: {why.strerror}") from None
 
 
 def _due(one: Forgetting, now: int) -> list[Step]:

@@ -13,8 +13,7 @@ from typing import Final
 
 import structlog
 
-from vcond.base.errors import StorageError
-from vcond.records.forgetting import Forgetting, Named, Step
+from vcond.records.forgetting import Forgetting, Named, Step, read
 from vcond.records.record_files import DAMAGED, RecordFiles
 from vcond.records.tombstones import Tombstones, of_call
 from vcond.storage.names import is_uuid
@@ -26,11 +25,7 @@ _UUID: Final = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def salvage(files: RecordFiles[Forgetting], tombstones: Tombstones, places: Sequence[str], now: int) -> None:
     """Before they are read. One that cannot be read now, or not compared, stays for the next start. Raises StorageError."""
-    try:
-        damaged = files.read()[1]
-    except OSError as why:
-        raise StorageError(f"cannot read what is being forgotten in {files.folder}: {why.strerror}") from None
-    for name, error in damaged.items():
+    for name, error in read(files)[1].items():
         file, kept, uuids = files.path(name), "it stays as it is", list[str]()
         hint = "restart vcond when it can be read: the next start looks again"
         try:

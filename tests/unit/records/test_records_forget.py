@@ -338,11 +338,26 @@ async def test_what_cannot_be_noted_is_not_forgotten(tmp_path: Path, monkeypatch
             raise StorageError("cannot note what is forgotten: No space left on device; nothing was forgotten")
 
         monkeypatch.setattr(it.parts.tombstones, "add", full)
-        with pytest.raises(StorageError, match="nothing was forgotten"):
+        with pytest.raises(StorageError, match=r"nothing was forgotten$"):
             await it.write("forget", call=call)
         assert await it.stage(call, "kept")
         assert await it.read("forgetting") == []
         assert list((tmp_path / "state/records/forgetting").iterdir()) == []
+
+        def refused(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(it.parts.forgetter._files, "remove", refused)
+            with pytest.raises(
+                StorageError, match=r"nothing was forgotten now, but the request stays .*Input/output error"
+            ):
+                await it.write("forget", call=call)
+        with monkeypatch.context() as patch:
+            patch.setattr(it.parts.forgetter._files, "put", refused)
+            with pytest.raises(StorageError, match=r"Input/output error; nothing was forgotten$"):
+                await it.write("forget", call=call)
+        assert await it.stage(call, "kept")
 
 
 async def test_a_damaged_database_that_still_tells_of_it_is_named(tmp_path: Path):

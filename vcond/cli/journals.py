@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,13 @@ def summaries(config: DaemonConfig, files: Callable[[], Files] = Files) -> list[
     """Calls of the running daemon, else of the journals; ``daemon`` says which. ``files`` reads those."""
     try:
         rows: list[dict[str, Any]] = ask(config.admin_socket, "calls")
-    except NotRunningError:
+    except NotRunningError as why:
         from vcond.publish.summary import summary
 
-        return [summary(state) | {"daemon": False} for _, state in found_in_journals(config, files)]
+        left = [summary(state) | {"daemon": False} for _, state in found_in_journals(config, files)]
+        if not left:  # "no calls" alone reads as if it ran
+            print(f"vcond: {why}", file=sys.stderr)
+        return left
     return [row | {"daemon": True} for row in rows]
 
 

@@ -262,7 +262,8 @@ def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:
         fix = ""
         if kind == "credential":
             fix = f": put it into {CREDSTORE}/{file.name}, with LoadCredential={file.name} in the unit; by hand be root"
-        raise ConfigError(f"cannot read {file}: {type(why).__name__}{fix}", at) from None
+        what = why.strerror if isinstance(why, OSError) else "it holds no text in UTF-8"
+        raise ConfigError(f"cannot read {file}: {what}{fix}", at) from None
 
 
 def _refuse_unknown(tree: object, kind: Any, at: str) -> None:

@@ -74,12 +74,13 @@ def test_a_secret_of_another_section_is_not_needed_to_ask_the_daemon(config: Pat
 def test_without_a_daemon_every_command_says_what_to_do_in_a_line(config: Path, words: tuple[str, ...]):
     code, printed = command(*words, config=config)
     assert "Traceback" not in printed
+    assert "running" in printed
     if words[0] == "calls":
-        assert (code, printed) == (0, "no calls\n")
+        assert code == 0
+        assert "no calls\n" in printed
     else:
         assert code == 2
         assert printed.count("\n") == 1
-        assert "running" in printed
 
 
 def test_whatever_the_disk_refuses_is_a_line_and_no_traceback(tmp_path: Path):

@@ -123,7 +123,7 @@ def test_a_command_by_hand_reads_a_credential_where_systemd_does(write, tmp_path
     [
         ("${env:NONE}", "environment"),
         ("${credential:x}", "LoadCredential"),
-        ("${file:/nonexistent/x}", "cannot read"),
+        ("${file:/nonexistent/x}", "cannot read /nonexistent/x: No such file or directory"),
     ],
 )
 def test_a_secret_that_is_not_there_is_an_error_that_says_what_to_do(write, reference: str, says: str):

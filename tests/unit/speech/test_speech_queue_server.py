@@ -54,7 +54,8 @@ class Edge:
         self.speech = Speech(config, clock=clock, choice=choice, machine="unused")
         self.said: asyncio.Queue[str] = asyncio.Queue()
         plain = self.speech._queue._say
-        self.speech._queue._say = lambda trouble: (plain(trouble), self.said.put_nowait(trouble))
+        told = lambda trouble: (plain(trouble), self.said.put_nowait(trouble))  # noqa: E731 - one line of two calls
+        self.speech._queue._say = self.speech._queue._answers._changed = told
 
     async def told(self, what: str) -> None:
         """Wait until the operator is told that."""

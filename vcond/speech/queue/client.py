@@ -104,8 +104,8 @@ class SpeechQueue:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(link.until_gone())
-                tasks.create_task(self._receive(link))
-                await self._send(link)
+                tasks.create_task(streams.cancellable(self._receive(link)))
+                await streams.cancellable(self._send(link))
         except BaseExceptionGroup as why:
             told = streams.said(why, self._queue)
             if told is None:

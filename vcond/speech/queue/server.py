@@ -136,7 +136,7 @@ class SpeechServer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(link.until_gone())
-                await self._take(link, tasks)
+                await streams.cancellable(self._take(link, tasks))
         except BaseExceptionGroup as why:
             told = streams.said(why, self._config.queue)
             if told is None:

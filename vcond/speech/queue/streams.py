@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -52,6 +52,21 @@ class Link:
         """Raises QueueError when it is lost: nats-py would wait for answers all the same."""
         await self.gone.wait()
         raise QueueError(f"the connection to {self.config.url} was lost")
+
+
+async def cancellable(work: Coroutine[Any, Any, None]) -> None:
+    """Do it; when it is to be cancelled it is, as often as it takes: nats-py, and wait_for of Python 3.11, may lose a cancel."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.5)
+        if not task.cancelled():
+            task.exception()  # it was told to end: how it did is nobody's matter
+        raise
+    task.result()
 
 
 def jobs(config: QueueConfig) -> str:

@@ -42,6 +42,7 @@ COMES: Final = 5
 CUT_OFF_TRIES: Final = 3
 """How often a stream is asked for of a call that the core cut off in a pause."""
 STOPPED: Final = Cause(q850=16, text="stop")
+FIX: Final = "check that Twilio reaches public_url: the proxy, the certificate; 503 in the proxy's log = max_streams"
 
 
 class RunningCalls:
@@ -119,10 +120,7 @@ class RunningCalls:
         if self._starts.spent(call) or self._starts.wait(call, now):
             return False
         if self._starts.asked(call, now) == MOST:
-            fix = (
-                "check that Twilio reaches public_url: the proxy, the certificate; 503 in the proxy's log = max_streams"
-            )
-            self._host.log.error("streams of a call do not come or stay: no more are asked for", times=MOST, hint=fix)
+            self._host.log.error("streams of a call do not come or stay: no more are asked for", times=MOST, hint=FIX)
         stream = await self._ask(self._rest.start(call, self._url, parameters))
         if stream is not None:
             self._host.log.info("media stream requested", stream=stream[:64])

@@ -9,7 +9,12 @@ import pytest
 from pbx_modules import farm, peer
 
 HERE = Path(__file__).resolve().parent
-for folder in (HERE, HERE.parent / "daemon", HERE.parents[1] / "peers" / "conserver"):
+for folder in (
+    HERE,
+    HERE.parent / "daemon",
+    HERE.parents[1] / "peers" / "conserver",
+    HERE.parents[1] / "unit" / "vcon",
+):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

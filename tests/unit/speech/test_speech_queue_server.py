@@ -27,7 +27,7 @@ from vcond.cli.app import app
 from vcond.speech.config import SpeechConfig
 from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
-from vcond.speech.queue import answers, audio, client, messages, sent
+from vcond.speech.queue import answers, audio, client, messages, sent, server
 from vcond.speech.queue.messages import Answer, QueuedUtterance
 
 pytestmark = pytest.mark.peer
@@ -333,6 +333,28 @@ async def test_streams_that_would_lose_something_are_not_used(rig, edge) -> None
     one = edge()
     async with one.running():
         await one.told("--discard new")
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_both_sides_end_when_they_are_told_to_in_the_moment_in_which_nats_goes_away(
+    rig, edge, room, turns
+) -> None:
+    house, one = room(), edge()
+    config = SpeechConfig(engine="speech_engines:Scripted", model=str(house.folder), workers=1, queue=rig.config())
+    served = server.SpeechServer(config, clock=house.clock, machine="gpu-1", cipher=messages.Cipher())
+    sides = [asyncio.create_task(served.run())]
+    await served.serving.wait()
+    sides.append(asyncio.create_task(one.speech.run()))
+    while one.speech._queue._link is None:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    await rig.server.kill()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for side in sides:
+        side.cancel()
+    done, _ = await asyncio.wait(sides, timeout=20)
+    assert done == set(sides)
+    assert all(side.cancelled() for side in sides)
 
 
 async def test_the_command_serves_with_a_small_configuration_of_its_own_and_ends_when_it_is_told(

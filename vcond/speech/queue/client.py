@@ -89,6 +89,7 @@ class SpeechQueue:
                             log.info("speech queue", url=self._queue.url, machine=self._machine)
                             await self._serve(link)
                     except QueueError as why:
+                        streams.end_if_cancelled()
                         failures += 1
                         self._say(str(why))
                     finally:

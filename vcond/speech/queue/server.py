@@ -128,6 +128,7 @@ class SpeechServer:
                         log.info("transcribing for other machines", url=self._config.queue.url, machine=self.machine)
                         await self._serve(link)
                 except QueueError as why:
+                    streams.end_if_cancelled()
                     failures += 1
                     log.warning("speech queue", error=str(why))
                 await asyncio.sleep(AGAIN.wait(failures))

@@ -57,16 +57,23 @@ class Link:
 async def cancellable(work: Coroutine[Any, Any, None]) -> None:
     """Do it; when it is to be cancelled it is, as often as it takes: nats-py, and wait_for of Python 3.11, may lose a cancel."""
     task = asyncio.ensure_future(work)
+    # one that is told to end may end as it likes; asyncio would log what nobody asks for
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=0.5)
-        if not task.cancelled():
-            task.exception()  # it was told to end: how it did is nobody's matter
         raise
     task.result()
+
+
+def end_if_cancelled() -> None:
+    """Raises CancelledError in a task that was cancelled: nats-py, and a TaskGroup whose task fails just then, raise something else."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def jobs(config: QueueConfig) -> str:

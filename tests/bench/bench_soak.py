@@ -1,10 +1,10 @@
 """Calls in and out of a real daemon for hours: does it grow, is anything lost?
 
-    python tests/bench/bench_soak.py [--minutes 3] [--share 0.6] [--seed 1]
+    python tests/bench/bench_soak.py [--minutes 3] [--share 0.6] [--longest 45] [--seed 1]
 
 Twilio streams into ``vcond run``, one call after another on so many lines that the daemon uses ``share`` of a core; what a line costs is
 measured first. Each vCon is validated when it lies in the folder, and removed. Told are the memory of its own (RssAnon) and how it grows in
-an hour (the straight line through the samples after the first quarter), descriptors and tasks at the first and the last sample,
+an hour (the straight line through the samples after the first quarter; the mean of each quarter tells whether it levels off), descriptors and tasks at the first and the last sample,
 ``vcond_dropped_total``, and how many calls there were. Growth is judged from an hour on: before that it is the allocator's.
 It needs a machine with nothing else to do: two hours of it are what docs/promises.md means.
 """
@@ -47,8 +47,8 @@ SAMPLE: Final = 10.0
 FIRST: Final = 4
 """Lines by which the cost of one is measured."""
 LEARN: Final = 20.0
-SHORTEST: Final = 20.0
-"""Seconds of a call at least; at most as long as the recording."""
+SHORTEST: Final = 0.5
+"""The part of the longest call that each lasts at least."""
 GROWTH: Final = 1.0
 """Megabytes an hour that are no growth."""
 JUDGED: Final = 60.0
@@ -88,7 +88,8 @@ def serve(config: str, counts: str) -> None:
 class Soak:
     """The lines, what they brought, and what was seen of the daemon meanwhile."""
 
-    def __init__(self, vcond: Running, counts: Path, chance: Random) -> None:
+    def __init__(self, vcond: Running, counts: Path, chance: Random, longest: float) -> None:
+        """``longest``: seconds of a call at most."""
         self._vcond, self._counts, self._chance = vcond, counts, chance
         self._pid = vcond.process._process.pid
         self._over = asyncio.Event()
@@ -96,6 +97,7 @@ class Soak:
         self.samples: list[Sample] = []
         self.placed = self.valid = 0
         self._recording = demo_call()
+        self._longest = min(longest, self._recording.seconds)
 
     def more(self, lines: int) -> None:
         self._workers += [asyncio.create_task(self._line(Random(self._chance.random()))) for _ in range(lines)]
@@ -150,10 +152,10 @@ class Soak:
         return len(files)
 
     async def _line(self, chance: Random) -> None:
-        await self._pause(chance.uniform(0, SHORTEST))
+        await self._pause(chance.uniform(0, self._longest))
         while not self._over.is_set():
             self.placed += 1
-            await self._call(self._recording, round(chance.uniform(SHORTEST, self._recording.seconds) / FRAME))
+            await self._call(self._recording, round(chance.uniform(SHORTEST, 1) * self._longest / FRAME))
             await self._pause(chance.uniform(0, 1))
 
     async def _call(self, recording: Recording, frames: int) -> None:
@@ -187,15 +189,15 @@ def _stop(sids: Sids) -> str:
     return json.dumps({"event": "stop", "sequenceNumber": "0", "streamSid": sids.stream, "stop": body})
 
 
-async def soak(minutes: float, share: float, seed: int) -> bool:
+async def soak(minutes: float, share: float, longest: float, seed: int) -> bool:
     """Print what was seen; whether it is good."""
     with tempfile.TemporaryDirectory(prefix="vcond-soak-") as folder:
         root, counts = Path(folder), Path(folder) / "tasks"
         house = House(root, grace=0, command_line=(sys.executable, __file__, "serve", str(counts)))
         async with house.running() as vcond:
-            one = Soak(vcond, counts, Random(seed))
+            one = Soak(vcond, counts, Random(seed), longest)
             one.more(FIRST)
-            await asyncio.sleep(SHORTEST)
+            await asyncio.sleep(longest)
             before = one.cpu()
             await asyncio.sleep(LEARN)
             cost = (one.cpu() - before) / LEARN / FIRST
@@ -216,12 +218,18 @@ def told(one: Soak, lines: int, used: float, dropped: dict[str, float], minutes:
     print(
         f"{one.placed} calls on {lines} lines in {minutes:g} minutes, {used:.2f} of a core: {one.valid} vCons, all valid"
     )
-    print(f"memory {first.memory:.1f} MB, at the end {last.memory:.1f}: {slope:+.2f} MB an hour (goal {GROWTH:g})")
+    quarters = ", ".join(f"{statistics.fmean(s.memory for s in some):.1f}" for some in _quarters(one.samples))
+    print(f"memory of each quarter {quarters} MB: {slope:+.2f} MB an hour (goal {GROWTH:g})")
     print(
         f"descriptors {first.descriptors}, at the end {last.descriptors}; tasks {first.tasks}, at the end {last.tasks}"
     )
     print(f"dropped: {dropped or 'nothing'}", flush=True)
     return one.valid == one.placed and not dropped and (minutes < JUDGED or slope <= GROWTH)
+
+
+def _quarters(samples: list[Sample]) -> list[list[Sample]]:
+    each = max(1, len(samples) // 4)
+    return [samples[at : at + each] for at in range(0, each * 4, each) if samples[at : at + each]]
 
 
 def main() -> int:
@@ -230,9 +238,10 @@ def main() -> int:
     words: Any = argparse.ArgumentParser()
     words.add_argument("--minutes", type=float, default=3)
     words.add_argument("--share", type=float, default=0.6)
+    words.add_argument("--longest", type=float, default=45)
     words.add_argument("--seed", type=int, default=1)
     asked = words.parse_args()
-    return 0 if asyncio.run(soak(asked.minutes, asked.share, asked.seed)) else 1
+    return 0 if asyncio.run(soak(asked.minutes, asked.share, asked.longest, asked.seed)) else 1
 
 
 if __name__ == "__main__":

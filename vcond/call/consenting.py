@@ -72,8 +72,8 @@ class Review:
         """What was kept of these parties since then was not to be kept."""
         self.words: dict[str, list[ev.Consent]] = {}
         """What each party, by key, had said in the call that was cut off before this one, until it is here."""
-        self.told_before: Collection[tuple[str, str]] = ()
-        """What attributes said of consent there."""
+        self.told_before: Collection[tuple[str, str, str]] = ()
+        """What attributes said of consent there: name, value, and the key of the party whose it was, or ""."""
         self._owner = owner
         self._attributes: list[ev.CallAttribute] = []
         """What speaks of consent of parties that have not come yet."""
@@ -91,7 +91,8 @@ class Review:
             told = any(
                 (one.name, one.party, one.value) == (event.name, event.party, event.value) for one in state.facts
             )
-            return None if told or (event.name, event.value) in self.told_before else event
+            before = (event.name, event.value, self._key(event.party))
+            return None if told or before in self.told_before else event
         if isinstance(event, ev.Dtmf):
             if touches(state.pauses, event.at, Instant(event.at + 1)) or state.paused:
                 return None  # of a card, and no answer
@@ -134,9 +135,14 @@ class Review:
                 self._understand(attribute)
 
     def _remind(self, key: str, party: int) -> None:
-        """A party is here: it has said what it had said in the call before."""
+        """A party is here: it has said what it had said in the call before, and before all that it says in this one."""
         for said in self.words.pop(key, ()):
-            self._owner.emit(msgspec.structs.replace(said, at=self._owner.now(), party=party))
+            at = max(said.at, self._owner.state.opened)
+            self._owner.emit(msgspec.structs.replace(said, at=at, party=party))
+
+    def _key(self, party: int | None) -> str:
+        parties = self._owner.state.parties
+        return parties[party].key if party is not None and 0 <= party < len(parties) else ""
 
     def _understand(self, attribute: ev.CallAttribute) -> None:
         """An attribute that speaks of consent; of a party that has not come yet it waits."""

@@ -150,8 +150,8 @@ class Recorder(CallLog, Generic[T]):
         self._switches = 0
         self._full = False
         self.review, self.stopped = Review(self), StoppedAudio()
-        self._pausing: dict[str, str] = {}
-        """Why each party, by key, had paused the call before this one, until it is here."""
+        self._pausing: dict[str, pausing.Standing] = {}
+        """How each party, by key, had paused the call before this one, until it is here."""
 
     # What an adapter uses; see ``vcond.sdk.contract.LiveCall``.
 
@@ -267,9 +267,9 @@ class Recorder(CallLog, Generic[T]):
     def keep_paused(self, standing: Sequence[pausing.Standing], at: Instant) -> None:
         """It follows a call that was paused: nothing is kept until those who paused that one let this one go on."""
         for pause in standing:
-            self.record(ev.RecordingPaused(at=at, by=pause.by, reason=pause.reason))
+            self.record(ev.RecordingPaused(at=at, by=pause.by, reason=pause.reason, until=pause.until))
             if pause.key:
-                self._pausing[pause.key] = pause.reason
+                self._pausing[pause.key] = pause
 
     # Inside.
 
@@ -320,11 +320,11 @@ class Recorder(CallLog, Generic[T]):
 
     def _own_pause(self, key: str, party: int) -> None:
         """Who paused the call before is here: the pause is that party's again, and no one else's."""
-        reason = self._pausing.pop(key, None)
-        if reason is None:
+        pause = self._pausing.pop(key, None)
+        if pause is None:
             return
         at = max(self.now(), self.state.opened)
-        self.record(ev.RecordingPaused(at=at, by="party", party=party, reason=reason))
+        self.record(ev.RecordingPaused(at=at, by="party", party=party, reason=pause.reason, until=pause.until))
         if not self._pausing:
             self.record(ev.RecordingResumed(at=at, by="party"))
 

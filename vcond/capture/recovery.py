@@ -166,6 +166,7 @@ def keep_pauses(cut_off: CutOff[list[ev.Consent]], call: CapturedCall) -> None:
     """For the call that may go on in its place."""
     state = call.state
     words = {party.key: said for party in state.parties if (said := said_last(state.consents, party.index))}
-    told = {(one.name, one.value) for one in state.facts if is_consent(one.name)}
+    keys: dict[int | None, str] = {party.index: party.key for party in state.parties}
+    told = {(one.name, one.value, keys.get(one.party, "")) for one in state.facts if is_consent(one.name)}
     left = Left(standing(state.pauses, state.parties), words, frozenset(told))
     cut_off.keep(state.adapter, call.key, call.now(), left)

@@ -90,6 +90,8 @@ class Standing(NamedTuple):
     key: str
     """Of the party whose it is; empty = nobody's who is in the call."""
     reason: str
+    until: Instant | None = None
+    """When it ends by itself; None = not."""
 
 
 def on(pauses: Iterable[P]) -> list[P]:
@@ -125,7 +127,7 @@ def standing(pauses: Iterable[Pause], parties: Iterable[Person]) -> list[Standin
     """What the call that goes on in place of this one is told of pauses."""
     keys = {party.index: party.key for party in parties}
     return [
-        Standing(pause.by, "" if pause.party is None else keys.get(pause.party, ""), pause.reason)
+        Standing(pause.by, "" if pause.party is None else keys.get(pause.party, ""), pause.reason, pause.until)
         for pause in on(pauses)
     ]
 
@@ -136,8 +138,8 @@ class Left(NamedTuple, Generic[R]):
     pauses: list[Standing]
     words: dict[str, R]
     """What its parties had said of consent, by their keys."""
-    told: frozenset[tuple[str, str]] = frozenset()
-    """Names and values of attributes that spoke of consent: told again they agree to nothing anew."""
+    told: frozenset[tuple[str, str, str]] = frozenset()
+    """Attributes that spoke of consent, each its name, its value, and the key of its party or "": told again they agree to nothing anew."""
 
 
 class CutOff(Generic[R]):

@@ -44,6 +44,11 @@ class CallEvents(FilledIn[L]):
         self._paused: dict[str, RecordingPaused] = {}
         """Pauses that were said before the call began, by the channels that said so."""
 
+    @property
+    def _takes_words(self) -> bool:
+        """Whether there is a call to tell what was said of consent and of pauses; one that the core has ended takes nothing."""
+        return self.call is not None and self.call.state.ended is None
+
     def emit(self, event: Event) -> None:
         """Tell the core, when it is recorded."""
         if self.call is not None:
@@ -108,7 +113,7 @@ class CallEvents(FilledIn[L]):
     def pause(self, channel: str, event: RecordingPaused) -> None:
         """A channel has the recording paused: of the call that it is in, or will be as long as it is there."""
         known = self._paused.get(channel)
-        if self.call is not None:
+        if self._takes_words:
             self.emit(event)
         elif known is not None or len(self._paused) < MOST_PAUSED:
             longer = known is None or (known.until is not None and (event.until is None or event.until > known.until))
@@ -131,7 +136,7 @@ class CallEvents(FilledIn[L]):
 
     def consented(self, leg: L) -> None:
         """Tell what was said of a leg's consent, when it is a party."""
-        if self.call is None or leg.party is None:
+        if self.call is None or not self._takes_words or leg.party is None:
             return
         said, leg.said = leg.said, []
         for one in said:

@@ -197,6 +197,8 @@ class Parties(sdk.Conversation[Leg]):
             if not is_consent(name):
                 return
             value = without_evidence(value)
+            if self._hides(value):  # in place of a party: it says nothing that is known
+                return
         super().fact(name, value, at, leg)
 
     def consent(self, leg: Leg, said: Consent) -> None:

@@ -155,3 +155,54 @@ def test_what_was_said_and_paused_before_goes_with_a_call_that_is_merged(house, 
     assert other.state.consents.state_of(party, "recording") == "denied"
     paused = [(pause.party, pause.reason) for pause in other.state.pauses if pause.stop is None]
     assert paused == [(None if there else party, "card")]
+
+
+def test_what_was_agreed_before_is_older_than_a_refusal_in_the_call_that_goes_on(house):
+    """It was told as of the moment at which the party was there again: a refusal that the adapter dated before that counted no more."""
+    call = one_party(house)
+    call.emit(Consent(at=house.now(1), party=0, state="granted", how="key", purposes=("recording",)))
+    cut(house)
+    new = again(house)
+    began = new.state.opened
+    house.now(LIMIT + 0.5)
+    party = new.party("a", at=began)
+    new.emit(Consent(at=began, party=party, state="denied", purposes=("recording",)))
+    assert new.state.consents.state_of(party, "recording") == "denied"
+
+
+def test_what_was_agreed_before_gives_no_consent_back_to_the_call_that_takes_its_call_in(house):
+    call = one_party(house)
+    call.emit(Consent(at=house.now(1), party=0, state="granted", purposes=("recording",)))
+    cut(house)
+    new, other = again(house), house.host.call("other", at=house.now(LIMIT + 0.1))
+    party = other.party("a", at=house.now(LIMIT + 0.1))
+    other.emit(Consent(at=house.now(LIMIT + 1), party=party, state="denied", purposes=("recording",)))
+    house.now(LIMIT + 2)
+    assert other.merge(new)
+    assert other.state.consents.state_of(party, "recording") == "denied"
+
+
+def test_what_one_party_said_by_an_attribute_keeps_nobody_else_from_saying_it_in_the_call_that_goes_on(house):
+    call = one_party(house)
+    said = CallAttribute(at=house.now(1), name="variable.VCOND_CONSENT", value="granted", party=0)
+    call.emit(said)
+    cut(house)
+    new = again(house)
+    other = new.party("b", at=house.now(LIMIT + 0.1))
+    new.emit(msgspec.structs.replace(said, at=house.now(LIMIT + 1), party=other))
+    assert new.state.consents.state_of(other, "recording") == "granted"
+
+
+@pytest.mark.parametrize("by", ["operator", "party"])
+def test_a_pause_that_has_an_end_has_it_in_the_call_that_goes_on(house, by):
+    call = one_party(house)
+    party = 0 if by == "party" else None
+    until = house.at(LIMIT + 30)
+    call.emit(RecordingPaused(at=house.now(LIMIT - 1), by=by, party=party, reason="card", until=until))
+    cut(house)
+    new = again(house)
+    new.party("a", at=house.now(LIMIT + 0.1))
+    house.registry.tick(house.now(LIMIT + 29))
+    assert new.state.paused
+    house.registry.tick(house.now(LIMIT + 31))
+    assert not new.state.paused

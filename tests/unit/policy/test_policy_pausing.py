@@ -26,6 +26,7 @@ class Pause(NamedTuple):
     party: int | None = None
     reason: str = ""
     stop: Instant | None = None
+    until: Instant | None = None
 
 
 class Person(NamedTuple):
@@ -74,9 +75,14 @@ def test_only_ones_own_pause_is_a_second_one():
 
 
 def test_the_call_that_goes_on_is_told_whose_pauses_were_on():
-    pauses = [Pause("party", 1, "card"), Pause("operator"), Pause("party", 0, stop=Instant(1)), Pause("party", 9)]
+    pauses = [
+        Pause("party", 1, "card"),
+        Pause("operator"),
+        Pause("party", 0, stop=Instant(1)),
+        Pause("party", 9, until=Instant(9)),
+    ]
     assert standing(pauses, HERE) == [
-        Standing("party", "ben", "card"), Standing("operator", "", ""), Standing("party", "", ""),
+        Standing("party", "ben", "card"), Standing("operator", "", ""), Standing("party", "", "", Instant(9)),
     ]  # fmt: skip
 
 

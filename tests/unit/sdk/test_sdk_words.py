@@ -292,3 +292,23 @@ def test_the_longest_pause_of_a_channel_counts_and_few_channels_are_kept(host: M
     call = begins(talk, ann)
     assert len({(pause.start, pause.until) for pause in call.state.pauses}) <= MOST_PAUSED
     assert max(pause.until or 0 for pause in call.state.pauses) == until
+
+
+@WAYS
+def test_what_is_said_when_the_core_has_cut_a_call_off_is_said_in_the_one_that_goes_on(
+    host: MemoryHost, says: Says
+) -> None:
+    """Nobody had looked yet: it was told to the call that was over, and lost."""
+    talk = Plain("one", host)
+    ann = talk.leg("ann")
+    talk.leg("ben")
+    host.calls[0].end(at=host.clock.now(), cause=Cause(text="limit"))
+    says(talk, ann, "denied")
+    talk.pause("ann", RecordingPaused(at=host.clock.now(), by="platform", reason="card"))
+    now = host.clock.advance(SECOND)
+    talk.look(now)
+    talk.again(now)
+    new = host.calls[1]
+    assert set(states(new, ann).values()) == {"denied"}
+    assert [pause.reason for pause in new.state.pauses] == ["card"]
+    assert "event" not in {what for what, _ in host.drops}

@@ -211,10 +211,10 @@ class RunningCalls:
                 if streamed.call.state.paused:
                     over.clear()
                     for carrier in carriers:  # each time: a stop may fail, and another stream may come
-                        if carrier not in stopped and await self._ask(
-                            self._rest.stop(streamed.key, carrier.began.stream)
-                        ):
+                        stop = self._rest.stop
+                        if carrier not in stopped and await self._ask(stop(streamed.key, carrier.began.stream)):
                             stopped.add(carrier)
+                            self._starts.forget(streamed.key)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(AGAIN):
                             await over.wait()

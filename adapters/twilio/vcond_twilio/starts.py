@@ -53,6 +53,10 @@ class Starts:
         known.count, known.last = known.count + 1, now
         return known.count
 
+    def forget(self, call: str) -> None:
+        """A stream of the call had come, and we had it stopped for a pause: that is no failure, however short it was."""
+        self._calls.pop(call, None)
+
     def left(self, call: str, at: Instant) -> None:
         """No stream carries the call any more. One that had lasted is no failure."""
         known = self._calls.get(call)

@@ -131,7 +131,7 @@ class Daemon:
                     background.append(tasks.create_task(kept("traces", parts.traces.run), name="traces"))
                 background.append(tasks.create_task(kept("forget", parts.forgetter.run), name="forget"))
                 background.append(tasks.create_task(parts.retention.run(), name="retention"))
-                background.append(tasks.create_task(parts.holding.run(), name="holds"))
+                background.append(tasks.create_task(kept("holds", parts.holding.run), name="holds"))
                 background.append(tasks.create_task(parts.words.run(), name="words"))
                 supervisor.start(adapters)
                 look_after = partial(self._look_after, supervisor)

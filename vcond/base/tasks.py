@@ -60,7 +60,10 @@ async def kept(what: str, run: Callable[[], Awaitable[object]]) -> None:
         began = loop.time()
         try:
             await run()
-        except Exception:
+        except (Exception, asyncio.CancelledError) as why:
+            task = asyncio.current_task()
+            if isinstance(why, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # else nobody wants it to end: what it waited for was cancelled
             failures = 1 if loop.time() - began > STEADY else failures + 1
             log.exception("internal error, starting this part again; please report it", part=what)
         else:

@@ -86,6 +86,7 @@ class SinkWorker:
     async def run(self) -> None:
         """Deliver until stopped, and then until what is under way has ended."""
         self._condition.show()
+        self.sending.clear()  # a try that was cancelled before its first step takes itself out of nothing
         async with asyncio.TaskGroup() as tries:
             while not self._stop.is_set():
                 self._wake.clear()

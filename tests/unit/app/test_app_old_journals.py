@@ -407,3 +407,24 @@ async def test_while_the_outbox_cannot_be_opened_calls_are_recorded_and_that_is_
     assert [one["confirmations"] for one in got["sinks"]] == [{}]
     assert "outbox" not in got["then"]
     assert len(tries) == 3
+
+
+@pytest.mark.parametrize("part", ["app.holding.Holding", "records.forgetting.Forgetter"])
+async def test_a_mistake_beside_captured_calls_ends_no_daemon(tmp_path, monkeypatch, part):
+    failed = asyncio.Event()
+
+    async def fails(_):
+        failed.set()
+        raise MemoryError
+
+    class Adapter:
+        async def run(self, host):
+            host.attached(True)
+            await failed.wait()
+            speaks(host, "goes_on")
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(f"vcond.{part}.run", fails)
+    async with asyncio.timeout(60):
+        await daemon(tmp_path, monkeypatch, Adapter()).run()

@@ -43,3 +43,22 @@ def test_what_is_cancelled_is_over():
         assert task.cancelled()
 
     run_virtual(main())
+
+
+def test_what_waited_for_something_that_was_cancelled_is_begun_again():
+    """It was over without a word: a task that is cancelled is no failure to the group that it is in."""
+
+    async def main():
+        waits_for = asyncio.get_running_loop().create_future()
+        waits_for.cancel()
+        left = [waits_for]
+
+        async def work():
+            if left:
+                await left.pop()
+
+        with structlog.testing.capture_logs() as logs:
+            await kept("work", work)
+        assert [line["part"] for line in logs] == ["work"]
+
+    run_virtual(main())

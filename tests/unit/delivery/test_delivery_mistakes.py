@@ -8,6 +8,7 @@ import pytest
 from delivery_kit import MemorySink, body_of, state, uuid_of
 from test_delivery_sink_worker import now, running
 
+from vcond.delivery.circuit_breaker import CircuitBreaker
 from vcond.delivery.store import OutboxStore
 from vcond.sdk.sink import Receipt, Refused, Retry
 from vcond.testing.time import run_virtual
@@ -72,6 +73,36 @@ def test_what_fails_in_the_middle_is_begun_again_and_all_is_delivered(tmp_path, 
             assert len(failed) == 3
             assert not it._task.done()
         assert {uuid: set(bodies) for uuid, bodies in sink.got.items()} == {uuid_of(n): {body_of(n)} for n in range(5)}
+
+    run_virtual(main())
+
+
+def test_a_try_that_was_cancelled_before_its_first_step_is_made_again(tmp_path, monkeypatch):
+    """It was under way for ever: nobody tried that vCon again before the next start."""
+    due, right, begun, broken = OutboxStore.due, CircuitBreaker.begins, [], []
+
+    def all_at_once(store, *args, **more):
+        jobs, next_at = due(store, *args, **more)
+        return (jobs, next_at) if broken or len(jobs) == 2 else ([], None)
+
+    def breaks(breaker, seq):
+        begun.append(seq)
+        if len(begun) == 2:
+            broken.append(seq)
+            raise MemoryError
+        right(breaker, seq)
+
+    monkeypatch.setattr(OutboxStore, "due", all_at_once)
+    monkeypatch.setattr(CircuitBreaker, "begins", breaks)
+
+    async def main():
+        sink = MemorySink(concurrency=2)
+        async with running(tmp_path, sink) as it:
+            for n in range(2):
+                await it.outbox.publish(uuid_of(n), body_of(n))
+            await it.wait_for(2)
+            assert broken == begun[1:2]
+        assert set(sink.got) == {uuid_of(0), uuid_of(1)}
 
     run_virtual(main())
 

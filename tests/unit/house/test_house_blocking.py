@@ -33,7 +33,6 @@ MAY = {
     "vcond/publish/redactor.py:_keep": "in a thread",
     "vcond/app/wiring.py:clean_left": "in a thread",
     "vcond/server/conversations.py:_journals": "in a thread",
-    "vcond/app/wiring.py:made_state_dir": "before the first call",
     "vcond/capture/resources.py:*": "files of /proc and /sys, which are in memory",
     "vcond/server/ingress.py:ingress_token": "before the first call",
     "vcond/server/page/serve.py:__init__": "our own package, once",

@@ -8,6 +8,12 @@ import sys
 from vcond.base.errors import VcondError
 
 
+def let_rich() -> None:
+    """For what prints with rich: ``main`` keeps it from being loaded."""
+    if sys.modules.get("rich", sys) is None:
+        del sys.modules["rich"]
+
+
 def main() -> None:
     """The console script."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # structlog and typer would load it, for tracebacks that vcond does not print

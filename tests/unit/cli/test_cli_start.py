@@ -99,6 +99,39 @@ def test_the_check_before_a_start_loads_no_system_that_is_not_configured_and_no_
     assert loaded([f"check --offline --errors-only -c {file}"], others) == {}
 
 
+DRAWN = r"""
+import socketserver, sys, threading
+from pathlib import Path
+from vcond.cli import main
+
+class Answers(socketserver.StreamRequestHandler):
+    def handle(self):
+        line = self.rfile.readline()
+        body = b'{"call": "01a2", "parties": []}' if b"/call" in line else b""
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+
+with socketserver.ThreadingUnixStreamServer(sys.argv[1] + "/admin", Answers) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.argv[1:] = sys.argv[2:]
+    try:
+        main()
+    finally:
+        server.shutdown()
+        print("rich.console" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_what_draws_with_rich_has_it_through_the_console_script(tmp_path: Path):
+    """It is kept from all others, and only a command as it is typed shows that."""
+    sound = tmp_path / "no.wav"
+    for line in (["demo", "--wav", str(sound)], ["watch", "01a2", "-c", str(tmp_path / "vcond.toml")]):
+        (tmp_path / "vcond.toml").write_text(f'[vcond]\nstate_dir = "{tmp_path}"\nadmin_socket = "{tmp_path}/admin"\n')
+        (tmp_path / "admin").unlink(missing_ok=True)
+        words = [sys.executable, "-c", DRAWN, str(tmp_path), *line]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        assert "True" in done.stderr.splitlines(), done.stderr
+
+
 def test_models_are_listed_without_what_runs_them(tmp_path: Path):
     assert loaded([f"model list --to {tmp_path}"], HEAVY) == {}
 

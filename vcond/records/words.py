@@ -130,7 +130,7 @@ class WordIndex:
 
         Raises LookupError when ``before`` is not in it.
         """
-        low, high = max(since, 0).to_bytes(6), (until or (1 << 48) - 1).to_bytes(6) + b"\xff" * 10
+        low, high = max(since, 0).to_bytes(6), (max(until, 0) if until else (1 << 48) - 1).to_bytes(6) + b"\xff" * 10
         found: list[str] = []
         with storage_errors("read the index of words"):
             below = self._seq(before) if before else END

@@ -38,6 +38,8 @@ LATE_EVERY = 10
 REMEMBERED = 100
 """Calls whose turn is remembered although nothing of them waits."""
 TRIES = 3
+ELSEWHERE = -1
+"""What other machines are called among the workers."""
 NO_HINT = Hint(0)
 
 T = TypeVar("T")
@@ -378,10 +380,10 @@ class Scheduler:
         self._peeked_last = peek is not None
         return peek or self._left_over(worker)
 
-    def next_elsewhere(self, worker: int, *, everything: bool) -> Step | None:
-        """What other machines, called ``worker``, shall do: of ``everything`` that has ended, or only of what was deferred."""
+    def next_elsewhere(self, *, everything: bool) -> Step | None:
+        """What other machines shall do: of ``everything`` that has ended, or only of what was deferred."""
         job = self._ended.for_others(self.wanted, everything=everything, late=not self.held)
-        return None if job is None else self._final(job, worker)
+        return None if job is None else self._final(job, ELSEWHERE)
 
     def done(self, step: Step) -> None:
         """The worker did it."""
@@ -460,7 +462,7 @@ class Scheduler:
         return None
 
     def _peek(self) -> Step | None:
-        if self._peeks + self._finishing >= self._most_peeks:
+        if self._peeks + self._finishing - len(self._held.of(ELSEWHERE)) >= self._most_peeks:  # those take no worker
             return None
         for job in self._spoken:
             new = job.heard - job.shown >= self.again * job.source.rate

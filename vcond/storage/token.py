@@ -69,10 +69,10 @@ class TokenKey:
         return self._by_token(raw[:_NONCE], lambda key, gcm: key.decrypt(raw[_NONCE:], **gcm))
 
     def _by_token(self, nonce: bytes, job: Callable[[Any, dict[str, Any]], bytes]) -> bytes:
-        from pkcs11 import GCMParams, Mechanism
-        from pkcs11.exceptions import PKCS11Error
-
         with self._opened() as key:
+            from pkcs11 import GCMParams, Mechanism
+            from pkcs11.exceptions import PKCS11Error
+
             gcm = {"mechanism": Mechanism.AES_GCM, "mechanism_param": GCMParams(nonce, _BOUND, _TAG_BITS)}
             try:
                 return job(key, gcm)

@@ -9,6 +9,8 @@ import shutil
 from vcond.testing.needs import needs
 
 PASSWORD = "password-of-the-edge"
+WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+"""Before a command: the kernel ends it with the process of the tests."""
 
 
 class NatsServer:
@@ -28,7 +30,12 @@ class NatsServer:
             + "\n".join(self.more)
         )
         self.process = await asyncio.create_subprocess_exec(
-            "nats-server", "-c", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            *WITH_US,
+            "nats-server",
+            "-c",
+            str(config),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
         while line := await self.process.stderr.readline():
             if b"Server is ready" in line:

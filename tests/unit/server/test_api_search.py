@@ -297,6 +297,7 @@ async def test_words_of_a_time(tmp_path: Path):
         assert await uuids(one, words="ann", since=before, until=after) == [0]
         assert await uuids(one, words="ann", since=after) == []
         assert await uuids(one, words="ann", until=before) == []
+        assert await uuids(one, words="ann", until="1960-01-01T00:00:00Z") == []
         assert await uuids(one, words="ann", since="1960-01-01T00:00:00Z", until="9999-12-31T00:00:00Z") == [0]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nats
 import nats_server
-from nats_server import PASSWORD, NatsServer
+from nats_server import PASSWORD, WITH_US, NatsServer
 
 from vcond.speech.queue.config import QueueConfig
 
@@ -42,7 +42,7 @@ class QueueRig:
         folder.mkdir(exist_ok=True)
         args = [str(CHILD), f"nats://127.0.0.1:{self.server.port}", machine, str(folder), str(held), key]
         child = await asyncio.create_subprocess_exec(
-            sys.executable, *args, stdout=asyncio.subprocess.PIPE,
+            *WITH_US, sys.executable, *args, stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(Path(nats_server.__file__).parent)])},
         )  # fmt: skip
         assert child.stdout is not None

@@ -83,11 +83,29 @@ def test_any_bytes_are_a_message_or_a_protocol_error(data):
         {"sha256": b"short"},
         {"language": "no language"},
         {"track": -1},
+        {"deadline": float("nan")},
+        {"deadline": float("inf")},
     ],
 )
 def test_a_job_out_of_bounds_is_none(bad):
     with pytest.raises(ProtocolError):
         messages.job(messages.pack(job(**bad)))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"edge": "edge-1\n"}, {"edge": "a.b"}, {"edge": ""}, {"id": f"{ID}\n"}, {"id": ID.upper() + "0"}]
+)
+def test_names_that_would_be_more_than_a_word_of_a_subject_are_none(bad):
+    told = {"id": ID, "edge": "edge-1", "number": 0, "key": b"", "body": b""}
+    for version in (1, 2):
+        data = msgspec.msgpack.encode(told | {"v": version} | bad)
+        if bad == {"edge": ""} and version == 2:
+            continue  # of another version it may be left out: then nobody is answered
+        with pytest.raises(ProtocolError) as why:
+            messages.envelope(data)
+        assert not isinstance(why.value, OtherVersionError)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"machine": "edge-1\n"}, QueueConfig)
 
 
 def test_an_answer_out_of_bounds_is_none_and_control_characters_go():

@@ -10,12 +10,14 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
+import nats_server
 import numpy as np
 import pytest
 from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
-from nats_server import PASSWORD
+from nats_server import PASSWORD, WITH_US
 from queue_rig import HERE, QueueRig
 from speech_engines import HANG, RAISE
 from typer.testing import CliRunner
@@ -166,6 +168,42 @@ async def test_nats_killed_and_restarted_and_the_edge_killed_lose_and_double_not
     for line in lines:
         assert sorted(texts(line).items()) == [(n, str(n + 1)) for n in range(10)]
     assert {one.machine for line in lines for one in line.of(ev.Transcribed)} == {"gpu-1", "gpu-2"}
+
+
+async def test_a_queue_that_is_there_again_is_well_before_anybody_speaks(rig, edge) -> None:
+    await rig.serve("gpu-1")  # makes the streams
+    await rig.server.kill()
+    one = edge()
+    async with asyncio.timeout(60), one.running() as speech:
+        await one.told("does not answer")
+        await rig.server.start()
+        while await one.said.get():
+            pass
+        assert speech.trouble == ""
+
+
+async def test_servers_end_with_the_process_of_the_tests(tmp_path) -> None:
+    told = (
+        "import asyncio, pathlib, sys, queue_rig\nasync def main():\n"
+        " rig = queue_rig.QueueRig(pathlib.Path(sys.argv[1]))\n await rig.start()\n await rig.serve('gpu-1')\n"
+        " print(rig.server.process.pid, rig.children['gpu-1'].pid, flush=True)\n await asyncio.Event().wait()\nasyncio.run(main())"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        *WITH_US, sys.executable, "-c", told, str(tmp_path), stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(Path(nats_server.__file__).parent)])},
+    )  # fmt: skip
+    pids = [*map(int, (await parent.stdout.readline()).split())]
+    assert len(pids) == 2
+    ends = [os.pidfd_open(pid) for pid in pids]
+    parent.kill()
+    await parent.wait()
+    for end in ends:
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(end, ended.set)
+        async with asyncio.timeout(60):
+            await ended.wait()
+        asyncio.get_running_loop().remove_reader(end)
+        os.close(end)
 
 
 async def test_what_is_deferred_is_done_here_when_nobody_answers(rig, edge, room, track, monkeypatch) -> None:
@@ -368,7 +406,7 @@ async def test_the_command_serves_with_a_small_configuration_of_its_own_and_ends
         f'url = "{rig.config().url}"\nuser = "vcond"\npassword = "{PASSWORD}"\nmachine = "gpu-7"\nkey = "{KEY}"\n'
     )
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vcond", "speech", "serve", "--config", str(file),
+        *WITH_US, sys.executable, "-m", "vcond", "speech", "serve", "--config", str(file),
         env={**os.environ, "PYTHONPATH": str(HERE)},
     )  # fmt: skip
     line, one = track(), edge(key=KEY)

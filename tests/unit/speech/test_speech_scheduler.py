@@ -44,6 +44,21 @@ def test_a_peek_needs_a_second_of_new_audio_an_idle_worker_and_nothing_that_wait
     assert plan.next(0) is not None
 
 
+def test_what_other_machines_have_in_hand_keeps_no_worker_from_peeking() -> None:
+    plan = scheduler()
+    plan.end(job("old", live=False))
+    elsewhere = plan.next_elsewhere(everything=False)
+    assert elsewhere is not None
+    spoken = job(stop=None)
+    plan.begin(spoken)
+    spoken.heard = 8000
+    peek = plan.next(0)
+    assert peek is not None
+    assert peek.kind == "peek"
+    plan.done(elsewhere)
+    assert plan.next(0) is None, "one at a time"
+
+
 def test_of_several_workers_one_stays_free_of_peeks() -> None:
     plan = scheduler(workers=3)
     for name in "abc":

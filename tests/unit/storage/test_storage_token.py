@@ -17,7 +17,6 @@ from vcond.app import encryption
 from vcond.base.errors import ConfigError, MissingExtraError
 from vcond.cli.app import app
 from vcond.config import load
-from vcond.storage import token as tokens
 from vcond.storage.key_store import FILE, master_key
 from vcond.storage.token import MARK, TokenKey
 from vcond.testing.needs import needs
@@ -110,7 +109,9 @@ def test_what_is_wrong_is_said_in_one_line_that_names_the_key_and_never_the_pin(
 
 
 def test_without_the_library_the_line_says_how_to_get_it(token, monkeypatch):
-    monkeypatch.setattr(tokens, "find_spec", lambda _: None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pkcs11"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
     with pytest.raises(MissingExtraError, match="python-pkcs11"):
         token.wrap(MASTER)
 

@@ -32,8 +32,6 @@ from vcond.speech.workers.steps import Steps
 
 log = structlog.get_logger()
 
-OTHERS: Final = -1
-"""What other machines are called among the workers."""
 AGAIN: Final = Backoff(1.0, 30.0)
 LOOK: Final = 1.0
 """Seconds between two looks at deadlines."""
@@ -118,7 +116,7 @@ class SpeechQueue:
             self._wake.clear()
             now, step = self._now(), None
             if now >= self._answers.rests and self._sent.room(now):
-                step = self._scheduler.next_elsewhere(OTHERS, everything=self._everything)
+                step = self._scheduler.next_elsewhere(everything=self._everything)
             if step is None:
                 await self._wake.wait()
             else:
@@ -196,6 +194,7 @@ class SpeechQueue:
             subject, durable=f"{self._machine}-{self._number}", stream=streams.texts(self._queue),
             config=ConsumerConfig(ack_wait=self._queue.connect_timeout),
         )  # fmt: skip
+        self._say("")  # that is over, whether anybody speaks or not; what is wrong with machines is said again
         while True:
             with contextlib.suppress(TimeoutError):
                 for message in await answers.fetch(AT_ONCE, timeout=FETCH):
@@ -211,10 +210,9 @@ class SpeechQueue:
                 one.what.job.sent += 1
                 self._steps.failed(one.what, "engine-failed", blame=False)
             await self._withdraw([one.seq for one in late if one.seq])
-            silent = self._sent.silent(now)
+            silent, lost = self._sent.silent(now), self._lost_at is not None and now - self._lost_at >= SILENT / 4
             if silent and self._link is not None:
                 self._say("no machine answers: start vcond speech serve, and look at its log")
-            lost = self._lost_at is not None and now - self._lost_at >= SILENT / 4
             self._admission.stalled = self._everything and (silent or lost)
             metrics.stt_queue_waiting.set(len(self._sent))
             self._wake.set()

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 Where = Literal["here", "queue", "queue when deferred"]
-MACHINE = r"^[A-Za-z0-9_-]{0,64}$"
+MACHINE = r"^[A-Za-z0-9_-]{0,64}\Z"
 """It is part of a subject of NATS, and of the name of a consumer."""
 
 
@@ -28,7 +28,7 @@ class QueueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     key: Annotated[str, Meta(max_length=4096)] = ""
     """The key of what goes through the queue, the same on all machines, 32 bytes in base64 (``openssl rand -base64 32``): a file,
     or by reference: ``${credential:speech-queue-key}``. Empty = audio and words are not encrypted."""
-    stream: Annotated[str, Meta(pattern=r"^[A-Z0-9_]{1,32}$")] = "SPEECH"
+    stream: Annotated[str, Meta(pattern=r"^[A-Z0-9_]{1,32}\Z")] = "SPEECH"
     """What its two streams begin with, ``SPEECH_JOBS`` and ``SPEECH_TEXTS``: one for each model that machines share."""
     machine: Annotated[str, Meta(pattern=MACHINE)] = ""
     """What this machine is called there and, when it transcribes for others, in their records; no other may have the

@@ -8,6 +8,7 @@ the same id however often it is sent, and whoever does it twice answers twice wi
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -34,7 +35,7 @@ _KEY_ID: Final = 16
 
 Refusal = Literal["", "version", "hash", "audio", "key", "language", "late", "engine-failed", "invalid"]
 """Why a machine did not transcribe a job; empty = it did."""
-Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Kind = Literal["job", "answer"]
 
 
@@ -140,7 +141,7 @@ class _Version(msgspec.Struct):
     """What a message of any version is believed to have."""
 
     v: int
-    id: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    id: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     edge: Annotated[str, Meta(pattern=MACHINE)] = ""
     number: Annotated[int, Meta(ge=0, le=1000)] = 0
 
@@ -178,6 +179,8 @@ def job(body: bytes) -> QueuedUtterance:
     found = _decoded(_JOBS, body, "job")
     if not 0 <= found.start < found.stop < 1 << 53:
         raise ProtocolError("a job without audio")
+    if not math.isfinite(found.deadline):  # of the loop's timers one that is not a number stops others
+        raise ProtocolError("a job without a deadline")
     return found
 
 

@@ -67,7 +67,8 @@ def examine(folder: Path, files: Files | None = None) -> Found | None:
         # what was written and holds no event is damage: of the file itself, whatever its content is
         if not regular or (regular == {EVENTS: True} and not (folder / EVENTS).lstat().st_size):
             return None
-        sizes = {name: files.size(f"{folder}/{name}") for name, is_file in regular.items() if is_file}
+        audio = [name for name, is_file in regular.items() if is_file and TRACK_NAME.fullmatch(name)]
+        tracks = {name: files.size(f"{folder}/{name}") for name in audio}
     events, reader = _read_log(folder / EVENTS, files)
     opened = events[0] if events else None
     if not isinstance(opened, CallOpened):
@@ -76,7 +77,6 @@ def examine(folder: Path, files: Files | None = None) -> Found | None:
         raise JournalError(
             f"{folder}: belongs to another call: the folder must have the name of its call; move it elsewhere"
         )
-    tracks = {name: size for name, size in sizes.items() if TRACK_NAME.fullmatch(name)}
     taken = (n for n in range(1, MAX_DAMAGED) if f"{DAMAGED}{n}" not in regular)
     aside = f"{DAMAGED}{next(taken, MAX_DAMAGED)}"
     return Found(folder.name, events, reader.good, reader.damage, tracks, aside)

@@ -10,12 +10,12 @@ import errno
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple, Protocol
-from uuid import UUID
 
 import structlog
 
@@ -29,6 +29,7 @@ from vcond.storage.segments import (
     Index,
     Key,
     Keys,
+    ReadAt,
     Segment,
     is_encrypted,
     stored,
@@ -43,7 +44,7 @@ AREAS: Final = {"journal", "outbox", "forms", "quarantine"}
 AT_ONCE: Final = 1 << 20
 """Bytes of blocks that lie one behind another and are read as one."""
 REMEMBERED: Final = 256
-"""Files whose index is kept for the next reader."""
+"""Files whose index is kept for the next reader; folders of which it is known whose they are."""
 TOLD: Final = 1000
 """Damaged files that are remembered, so that each is told once."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -69,10 +70,11 @@ class Place(NamedTuple):
 class _Open:
     """One descriptor of a file that is encrypted, or new."""
 
-    __slots__ = ("at", "counter", "dirty", "index", "length", "path", "place", "segment")
+    __slots__ = ("at", "counter", "dirty", "first", "index", "length", "path", "place", "segment")
 
-    def __init__(self, path: str, place: Place) -> None:
-        self.path, self.place = path, place
+    def __init__(self, path: str, place: Place, first: bytes) -> None:
+        self.path, self.place, self.first = path, place, first
+        """``first``: its first bytes when it was opened, ``HEADER`` at most."""
         self.index: tuple[Index, Lock] | None = None
         self.segment: Segment | None = None
         self.at = self.counter = self.length = 0
@@ -82,20 +84,58 @@ class _Open:
 
 def place_of(path: str, root: str) -> Place | None:
     """Whose a file is; None for one that is never encrypted. ``root``: the state folder, with a slash at its end."""
-    path = os.path.abspath(path)  # noqa: PTH100 - nothing is to be resolved
-    if not path.startswith(root):
+    folder, _, name = os.path.abspath(path).rpartition("/")  # noqa: PTH100 - nothing is to be resolved
+    if (inside := _folder(folder, root)) is None:
         return None
-    area, *folders = path[len(root) :].split("/")
-    if area not in AREAS or not folders:
-        return None
-    name = folders.pop()
     if name.startswith(".") and name.endswith(TEMPORARY):
         name = name[1 : -len(TEMPORARY)]
-    found = next((match[0] for part in (*folders, name) if (match := _UUID.match(part))), None)
-    if found is None:
+    key = inside.key or _uuid(name)
+    return None if key is None else Place(key, f"{inside.name}/{name}".encode(), inside.whole)
+
+
+class _Folder(NamedTuple):
+    """What a folder says of its files."""
+
+    key: bytes | None
+    """None: their names say it."""
+    name: str
+    """What their names begin with."""
+    whole: bool
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _folder(path: str, root: str) -> _Folder | None:
+    """None for one whose files are never encrypted. A journal's is asked for each of its files."""
+    if not path.startswith(root):
         return None
-    parts = [area, name] if area == "outbox" else [area, *folders, name]
-    return Place(UUID(found).bytes, "/".join(parts).encode(), area != "journal" or len(folders) > 1)
+    area, *inside = path[len(root) :].split("/")
+    if area not in AREAS:
+        return None
+    key = next((found for part in inside if (found := _uuid(part)) is not None), None)
+    return _Folder(key, area if area == "outbox" else "/".join([area, *inside]), area != "journal" or len(inside) > 1)
+
+
+def _uuid(name: str) -> bytes | None:
+    """The uuid that a name begins with, as 16 bytes."""
+    found = _UUID.match(name)
+    return None if found is None else bytes.fromhex(found[0].replace("-", ""))
+
+
+class _Reading:
+    """Reads at places of a file; what lies in the bytes that were read last is not read again."""
+
+    __slots__ = ("_at", "_disk", "_fd", "_last")
+
+    def __init__(self, disk: Files, fd: int) -> None:
+        self._disk, self._fd, self._last, self._at = disk, fd, b"", 0
+
+    def __call__(self, count: int, at: int) -> bytes:
+        """``count`` bytes, fewer at the end of the file."""
+        here = at - self._at
+        if 0 <= here <= len(self._last) - count:
+            return self._last[here : here + count]
+        self._last, self._at = self._disk.pread(self._fd, count, at), at
+        return self._last
 
 
 class _Contents:
@@ -109,35 +149,32 @@ class _Contents:
 
     def length(self, fd: int) -> int:
         """Of the content, by the end of the file."""
-        return tail(self._at(fd), self._disk.size(fd))
+        return tail(_Reading(self._disk, fd), self._disk.size(fd))
 
-    def length_of(self, path: str) -> int | None:
-        """Likewise; None for a file that is not encrypted."""
+    def length_of(self, path: str) -> tuple[int, bool]:
+        """Likewise, and whether the file is encrypted."""
         fd = self._disk.open(path, write=False)
         try:
-            return self.length(fd) if is_encrypted(self._disk.pread(fd, HEADER, 0)) else None
+            size = self._disk.size(fd)
+            if not size or not is_encrypted(self._disk.pread(fd, HEADER, 0)):
+                return size, False
+            return tail(_Reading(self._disk, fd), size), True
         finally:
             self._disk.close(fd)
 
-    def grown(self, fd: int, file: _Open) -> int:
-        """Look at what there is by now, for ``read``; the length of the content. Raises OSError without a key."""
-        size = self._disk.size(fd)
+    def grown(self, fd: int, file: _Open) -> tuple[int, ReadAt]:
+        """Look at what there is by now: the length of the content, and how to ``read`` it. Raises OSError without a key."""
+        size, read = self._disk.size(fd), _Reading(self._disk, fd)
         if not size:
-            return 0
+            return 0, read
         index, lock = file.index = file.index or self._index(fd, file)
         with lock:
-            index.grow(self._at(fd), size)
+            index.grow(read, size)
         if index.lost_key:
             raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY), file.path)
-        return index.length
+        return index.length, read
 
-    def _at(self, fd: int) -> Callable[[int, int], bytes]:
-        def read(count: int, at: int) -> bytes:
-            return self._disk.pread(fd, count, at)
-
-        return read
-
-    def read(self, fd: int, file: _Open, view: memoryview, start: int) -> None:
+    def read(self, read: ReadAt, file: _Open, view: memoryview, start: int) -> None:
         """Content into zeros, as far as ``grown`` saw it."""
         if file.index is None:
             return
@@ -145,14 +182,15 @@ class _Contents:
         with lock:
             blocks = list(index.blocks(start, start + len(view)))
         bad = len(index.damage)
-        for place, at, raw in self._raw(fd, blocks):
+        for place, at, raw in _raw(read, blocks):
             content = index.content(at, raw)
             if content is None:
                 bad += 1
                 continue
             cut = max(0, start - place)
-            into = view[place + cut - start :][: max(0, len(content) - cut)]
-            into[:] = content[cut : cut + len(into)]
+            begin = place + cut - start
+            fits = max(0, min(len(content) - cut, len(view) - begin))
+            view[begin : begin + fits] = content[cut : cut + fits]
         if file.place.whole and not index.complete:
             bad += 1
         if bad:
@@ -160,26 +198,14 @@ class _Contents:
             if file.place.whole:
                 raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG), file.path)
 
-    def _raw(self, fd: int, blocks: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, memoryview]]:
-        """Place, ``at`` and bytes of each block; those that lie one behind another are read as one."""
-        first = 0
-        while first < len(blocks):
-            begin = end = blocks[first][1]
-            last = first
-            while last < len(blocks) and blocks[last][1] == end and end - begin < AT_ONCE:
-                end += stored(blocks[last][2])
-                last += 1
-            read = memoryview(self._disk.pread(fd, end - begin, begin))
-            for place, at, size in blocks[first:last]:
-                yield place, at, read[at - begin : at - begin + stored(size)]
-            first = last
-
     def _index(self, fd: int, file: _Open) -> tuple[Index, Lock]:
         """That of a file, as far as it was looked at for earlier readers."""
         secret = self._keys.get(file.place.key)
         if secret is None:
             raise OSError(errno.ENOKEY, os.strerror(errno.ENOKEY), file.path)
-        same = self._disk.pread(fd, HEADER, 0) + Key(file.place.key, secret).check + file.place.name
+        # an earlier reader's is taken of the same file only: its first bytes never change once they are whole
+        first = file.first if len(file.first) == HEADER else self._disk.pread(fd, HEADER, 0)
+        same = first + Key(file.place.key, secret).check + file.place.name
         found = os.fstat(fd)
         which = found.st_dev, found.st_ino
         with self._lock:
@@ -200,6 +226,21 @@ class _Contents:
                 places=bad,
                 hint="check the disk; whoever can write there can damage records, not read them",
             )
+
+
+def _raw(read: ReadAt, blocks: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, memoryview]]:
+    """Place, ``at`` and bytes of each block; those that lie one behind another are read as one."""
+    first = 0
+    while first < len(blocks):
+        begin = end = blocks[first][1]
+        last = first
+        while last < len(blocks) and blocks[last][1] == end and end - begin < AT_ONCE:
+            end += stored(blocks[last][2])
+            last += 1
+        together = memoryview(read(end - begin, begin))
+        for place, at, size in blocks[first:last]:
+            yield place, at, together[at - begin : at - begin + stored(size)]
+        first = last
 
 
 class EncryptedFiles(Files):
@@ -240,7 +281,7 @@ class EncryptedFiles(Files):
     def link(self, old: str, new: str) -> None:
         """See ``Files``. Into another call's folder an encrypted file, or one that becomes it, cannot go (EXDEV): it is copied."""
         becomes = self._encrypt and not self._disk.size(old)
-        if self._place(old) is not None and (becomes or self._contents.length_of(old) is not None):
+        if self._place(old) is not None and (becomes or self._contents.length_of(old)[1]):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), old)
         self._disk.link(old, new)
 
@@ -255,7 +296,7 @@ class EncryptedFiles(Files):
             if (place := self._place(path)) is not None:
                 first = self._disk.pread(fd, HEADER, 0)
                 if is_encrypted(first) or (not first and self._encrypt):
-                    self._opened[fd] = _Open(path, place)
+                    self._opened[fd] = _Open(path, place, first)
         except BaseException:
             self._disk.close(fd)
             raise
@@ -280,11 +321,7 @@ class EncryptedFiles(Files):
         """See ``Files``: of the content."""
         if isinstance(file, int):
             return self._disk.size(file) if file not in self._opened else self._contents.length(file)
-        size = self._disk.size(file)
-        if not size or self._place(file) is None:
-            return size
-        length = self._contents.length_of(file)
-        return size if length is None else length
+        return self._disk.size(file) if self._place(file) is None else self._contents.length_of(file)[0]
 
     def truncate(self, fd: int, length: int, *, room: bool = False) -> None:
         """See ``Files``. What is cut off stays in the file, and is not read any more."""
@@ -306,17 +343,19 @@ class EncryptedFiles(Files):
         """See ``Files``."""
         if (file := self._opened.get(fd)) is None:
             return self._disk.pread(fd, count, offset)
-        content = bytearray(max(0, min(count, self._contents.grown(fd, file) - offset)))
-        self._contents.read(fd, file, memoryview(content), offset)
+        length, read = self._contents.grown(fd, file)
+        content = bytearray(max(0, min(count, length - offset)))
+        self._contents.read(read, file, memoryview(content), offset)
         return bytes(content)
 
     def read_into(self, fd: int, view: memoryview, offset: int) -> int:
         """See ``Files``."""
         if (file := self._opened.get(fd)) is None:
             return self._disk.read_into(fd, view, offset)
-        count = max(0, min(len(view), self._contents.grown(fd, file) - offset))
+        length, read = self._contents.grown(fd, file)
+        count = max(0, min(len(view), length - offset))
         view[:count] = bytes(count)
-        self._contents.read(fd, file, view[:count], offset)
+        self._contents.read(read, file, view[:count], offset)
         return count
 
     # Writing.

@@ -147,9 +147,9 @@ class Index:
         window, begin = b"", self.at
         while self.at < size:
             if self.at + HEADER > begin + len(window):
-                window, begin = read(WINDOW, self.at), self.at
+                window, begin = read(min(WINDOW, size - self.at), self.at), self.at
             here = self.at - begin
-            step = self._step(window, here, read, size)
+            step = self._run(window, here) or self._step(window, here, read, size)
             if step == 0:  # it is being written, or a crash came in between
                 return
             self.at += step
@@ -172,6 +172,22 @@ class Index:
 
     # Inside.
 
+    def _run(self, window: bytes, here: int) -> int:
+        """How many bytes blocks of content take that lie as they were written: in order, each with another behind it."""
+        begin = here
+        while self._segments and len(head := window[here : here + _BLOCK.size]) == _BLOCK.size:
+            sync, counter, place, length, size, crc = _BLOCK.unpack(head)
+            stop = here + stored(size)
+            good = sync == SYNC and crc == zlib.crc32(head[:-4]) and counter == self._expected
+            if not good or size > LARGEST or not window.startswith(SYNC, stop):  # of another kind it is larger
+                break
+            self._expected += 1
+            self._keep(place, self.at + here - begin, size)
+            self.length = max(self.length, self._stop, length)
+            self.complete = False
+            here = stop
+        return here - begin
+
     def _step(self, window: bytes, here: int, read: ReadAt, size: int) -> int:
         """How many bytes what lies next takes; 0 when it is not all there."""
         if not window.startswith(SYNC, here) and (header := _header(window[here : here + HEADER], self.at)):
@@ -183,7 +199,7 @@ class Index:
                 return 0
             self._begin(header)
             return HEADER
-        block = _block(window[here : here + _BLOCK.size])
+        block = _block(window, here)
         if block is None or block.counter < self._expected or not self._segments:
             return self._skip(window[here : here + HEADER], read, size)
         whole = block.whole
@@ -283,7 +299,7 @@ def _ends(window: bytes, begin: int, size: int) -> Iterator[tuple[int, int]]:
     """The last block and the last header in a window: where, and the length of the content then."""
     here = len(window)
     while (here := window.rfind(SYNC, 0, here)) >= 0:
-        block = _block(window[here : here + _BLOCK.size])
+        block = _block(window, here)
         if block is not None and begin + here + block.whole <= size:
             yield begin + here, block.length
             if begin + here + block.whole == size:
@@ -321,12 +337,13 @@ def _packed(counter: int, place: int, length: int, kind_size: int) -> bytes:
     return bare + zlib.crc32(bare).to_bytes(4, "big")
 
 
-def _block(raw: bytes) -> _Block | None:
-    if len(raw) < _BLOCK.size:
+def _block(raw: bytes, here: int) -> _Block | None:
+    """The one whose head lies there in ``raw``; None when there is none, or not all of the head."""
+    if len(raw) - here < _BLOCK.size:
         return None
-    sync, counter, place, length, kind_size, crc = _BLOCK.unpack(raw)
+    sync, counter, place, length, kind_size, crc = _BLOCK.unpack_from(raw, here)
     kind, size = kind_size >> 24, kind_size & 0xFFFFFF
-    if sync != SYNC or crc != zlib.crc32(raw[:-4]) or kind > END or size > LARGEST:
+    if sync != SYNC or crc != zlib.crc32(raw[here : here + _BLOCK.size - 4]) or kind > END or size > LARGEST:
         return None
     return _Block(counter, place, length, kind, size)
 
@@ -355,7 +372,7 @@ def _begins(window: bytes, at: int) -> Iterator[int]:
     """The first block and the first header in a window."""
     here = -1
     while (here := window.find(SYNC, here + 1)) >= 0:
-        if _block(window[here : here + _BLOCK.size]) is not None:
+        if _block(window, here) is not None:
             yield at + here
             break
     for mark, before in ((MAGIC, 0), (MAGIC, _HEAD.size)):

@@ -361,3 +361,30 @@ def test_a_file_opened_while_it_is_empty_is_never_read_as_it_lies_there(tmp_path
     assert files.pread(reader, 1000, 0) == MARK
     for fd in (reader, writer):
         files.close(fd)
+
+
+class Counting(Files):
+    """Counts what is read of a disk."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def pread(self, fd, count, offset):
+        self.reads += 1
+        return super().pread(fd, count, offset)
+
+
+def test_a_file_that_is_read_from_beginning_to_end_is_read_from_the_disk_once(keys, tmp_path):
+    disk = Counting()
+    files = EncryptedFiles(disk, keys, tmp_path)
+    path = tmp_path / "journal" / A / "events.log"
+    path.parent.mkdir(parents=True)
+    fd = files.open(str(path), create=True)
+    for i in range(20):
+        put(files, fd, MARK, i * len(MARK))
+    files.close(fd)
+    disk.reads = 0
+    fd = files.open(str(path), write=False)
+    assert (files.pread(fd, 1 << 16, 0), files.pread(fd, 1 << 16, 20 * len(MARK))) == (20 * MARK, b"")
+    files.close(fd)
+    assert disk.reads == 2, "its head when it was opened, and all of it"

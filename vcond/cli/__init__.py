@@ -6,17 +6,12 @@ import os
 import sys
 
 from vcond.base.errors import VcondError
-
-
-def let_rich() -> None:
-    """For what prints with rich: ``main`` keeps it from being loaded."""
-    if sys.modules.get("rich", sys) is None:
-        del sys.modules["rich"]
+from vcond.cli.with_rich import keep_rich_out
 
 
 def main() -> None:
     """The console script."""
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # structlog and typer would load it, for tracebacks that vcond does not print
+    keep_rich_out()
     from typer.main import get_command
 
     from vcond.cli.app import app  # the parts of a command are imported only to run it

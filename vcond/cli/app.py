@@ -423,9 +423,9 @@ def demo(
     ] = False,
 ) -> None:
     """Play a spoken call into a new daemon and show the result. A link is printed that shows it in a browser."""
-    from vcond.cli import let_rich
+    from vcond.cli.with_rich import let_rich_in
 
-    let_rich()
+    let_rich_in()
     from vcond.demo.run import DemoOptions, run_demo
 
     raise typer.Exit(run_demo(DemoOptions(wav=wav, speed=speed, out=out, pbx=pbx, view=view)))

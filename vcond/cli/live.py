@@ -49,9 +49,9 @@ def watch(config: DaemonConfig, call: str, out: TextIO, *, as_json: bool = False
         return
     import msgspec
 
-    from vcond.cli import let_rich
+    from vcond.cli.with_rich import let_rich_in
 
-    let_rich()
+    let_rich_in()
     from vcond.demo.terminal import Terminal
     from vcond.sdk.contract import CaptionEvent
 

@@ -27,6 +27,7 @@ SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
 BUSY: Final = (
     *(f"tests/unit/{room}/" for room in ("delivery", "house", "media", "sip", "speech", "vcon")),
     "tests/e2e/deb/test_deb.py",
+    "tests/e2e/deb/test_deb_container.py",
     "tests/e2e/api/",
 )
 """Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""

@@ -35,6 +35,7 @@ say "running in $suite: ${*:-make demo && make test}"
 # Mounts and processes of its own: all of them are gone when the command is.
 unshare --mount --propagation private --pid --fork --kill-child bash -euc '
   root=$1; shift
+  mount --bind "$root" "$root" # buildah makes "/" private, which only a mount can be
   mount -t proc proc "$root/proc"
   mount --rbind --make-rslave /sys "$root/sys"
   mount --rbind --make-rslave /dev "$root/dev"

@@ -88,6 +88,8 @@ if [ "${1:-}" = test ]; then
   need "command -v systemd-analyze" systemd
   need "command -v openssl" openssl
   need "command -v lintian" lintian
+  need "command -v mmdebstrap" mmdebstrap
+  need "command -v buildah && test -x /usr/lib/podman/netavark" buildah netavark
   need "command -v promtool" prometheus
   need "test -x /usr/lib/chromium/chromium" chromium
   need "test -x /usr/bin/chromedriver" chromium-driver

@@ -26,7 +26,7 @@ MAY_SKIP = {
     "tests/e2e/daemon/test_daemon_seams.py": "mounting needs rights",
     "tests/e2e/webrtc/test_webrtc_network.py": "network namespaces need rights",
     "tests/e2e/deb/test_deb.py": "files of other users need rights",
-    "tests/e2e/deb/test_deb_container.py": "a root of one's own needs rights",
+    "tests/e2e/deb/test_deb_container.py": "a root of one's own needs rights, and one that is a mount",
     "tests/e2e/deb/test_deb_first_vcon.py": "files of other users need rights",
     "tests/unit/base/test_base_journald.py": "mounting needs rights, and a kernel has cgroups or not",
     "tests/unit/house/test_house_install.py": "to install needs rights",

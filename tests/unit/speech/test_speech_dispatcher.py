@@ -233,7 +233,7 @@ async def test_an_engine_that_raises_costs_the_utterance_and_not_the_worker(room
 async def test_a_streaming_utterance_that_fails_while_it_is_spoken_says_so_at_its_end(room, track) -> None:
     house, line = room("Streaming"), track()
     line.pcm = np.repeat(np.array([RAISE, 0], np.int16), 8000)
-    failures = house.calls(house.speech._pool._work, "_failed")
+    failures = house.calls(house.speech._pool._work, "failed")
     async with house.running() as speech:
         await speech.ready.wait()
         listener = house.listen(line)

@@ -11,7 +11,7 @@ from vcond.base.errors import ConfigError
 
 KEY: Final = "vcond.state_dir"
 OURS: Final = (
-    "journal", "outbox", "forms", "quarantine", "records", "vcond.db", "records.db", "records.key", "ledger-heads.jsonl",
+    "journal", "outbox", "forms", "quarantine", "records", "vcond.db", "records.db", "records.key", "words.db", "ledger-heads.jsonl",
     "records-folder", "ingress-token", "api-tokens.json", "access.jsonl",
 )  # fmt: skip
 """What the daemon makes in it. Others may be there too, and somebody else's: ``lost+found``, an operator's copies."""

@@ -114,7 +114,7 @@ if mode == "hangs-and-disk":
         raise StorageError("the disk did not answer")
     Store.close = close
 try:
-    module.main(file)
+    module.main(load(file, os.environ))
 except BaseException as why:
     print("raised", type(why).__name__, why, flush=True)
 print("left", flush=True)

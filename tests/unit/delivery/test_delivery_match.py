@@ -192,7 +192,7 @@ def test_where_the_rows_are_lost_the_operator_says_who_gets_it(tmp_path, given, 
     for path in tmp_path.glob("vcond.db*"):
         path.unlink()
     store = make_store(tmp_path, SINKS, matched=SINKS[1:])
-    assert "whether they are for the sinks that have a match" in capsys.readouterr().out
+    assert "for sinks that have a match they are dead letters" in capsys.readouterr().out
     assert states(store, 1) == {"all": "pending", "sales": "dead", "support": "dead"}
     assert deliver(store, "all") == [uuid_of(1)]
     assert put_away(store) == [], "nothing is given up by itself"

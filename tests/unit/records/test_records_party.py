@@ -87,7 +87,7 @@ async def test_what_cannot_be_is_said_and_changes_nothing(tmp_path: Path, query:
 async def test_calls_that_go_on_are_held_have_nobody_else_or_no_vcon_here_are_left_alone(tmp_path: Path):
     async with edge(config(tmp_path, delivery={"keep_days": 0})) as it:
         going_on = it.call("live")
-        with pytest.raises(LookupError, match="goes on"):
+        with pytest.raises(LookupError, match="still active"):
             await it.write("forget-party", call=going_on.uuid, party="0")
         gone = await it.ended("gone")
         await it.until(lambda: it.stage(gone, "gone"))

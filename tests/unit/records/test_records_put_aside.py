@@ -281,7 +281,7 @@ async def test_what_came_back_and_cannot_be_removed_at_a_start_keeps_no_call_fro
         mended = True
         await waiting
         assert {path.name for path in (tmp_path / "state/journal").iterdir()} - {".lock", ".trash"} == {call.uuid}
-        assert capsys.readouterr().out.count("it is known again what was forgotten") == 1
+        assert capsys.readouterr().out.count("what was forgotten can be read again") == 1
     finally:
         await parts.close()
 

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 import soundfile
-import soxr
 
 from vcond.base.errors import BadMediaError
 from vcond.speech.engine import Pcm
@@ -21,6 +20,8 @@ MOST_SECONDS: Final = 300
 def encoded(pcm: Pcm, rate: int) -> tuple[bytes, int]:
     """FLAC of samples, shape (samples,), and its rate: theirs, or ``RATE``."""
     if rate > RATE:
+        import soxr  # heavy, and no PBX with calls of a telephone band needs it
+
         pcm, rate = np.asarray(soxr.resample(pcm, rate, RATE), np.int16), RATE
     descriptor = os.memfd_create("vcond-utterance")  # a file of Python's would need memory that is written and executed
     try:

@@ -310,7 +310,7 @@ async def test_an_old_backup_of_the_state_folder_is_emptied_before_anything_of_i
         (tmp_path / "media" / call / "call.wav").write_bytes(call.encode())
         (tmp_path / "state/forms" / f"{call}.folder").write_bytes(b"x")
         (tmp_path / "state/quarantine" / f"{call}.vcon.json").write_bytes(b"x")
-        shutil.copytree(tmp_path / "state", tmp_path / "backup", ignore=shutil.ignore_patterns(".lock"))
+        shutil.copytree(tmp_path / "state", tmp_path / "backup", ignore=shutil.ignore_patterns(".lock", ".trash"))
         for one in (call, live.uuid):
             assert (await it.write("forget", call=one))["state"] == "complete"
         assert left_of(tmp_path / "state", call, live.uuid) == left_of(tmp_path / "media", call) == []

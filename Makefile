@@ -129,5 +129,5 @@ lock: setup
 	  -c requirements.lock --extra $$extra pyproject.toml - -o requirements-$$extra.lock; done
 
 clean:
-	rm -rf .venv build dist site demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv build dist site demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -18,6 +19,8 @@ from vcond.storage.whole_files import WholeFiles
 NAME: Final = "records.key"
 _WRAPPED: Final = b"vcond-index-1\n"
 _MOST: Final = 4096
+_MAKING: Final = Lock()
+"""Two ask at a start, each in a thread of its own: the ledger with the subject index, and the index of words."""
 
 
 def index_key(state_dir: Path, keys: KeyStore | None, *, files: Files | None = None) -> bytes:
@@ -25,6 +28,11 @@ def index_key(state_dir: Path, keys: KeyStore | None, *, files: Files | None = N
 
     Raises StorageError when it cannot be read; nothing was touched then.
     """
+    with _MAKING:
+        return _made(state_dir, keys, files)
+
+
+def _made(state_dir: Path, keys: KeyStore | None, files: Files | None) -> bytes:
     whole, path = WholeFiles(files or Files()), state_dir / NAME
     key = read_index_key(state_dir, keys, files=files)
     try:

@@ -16,6 +16,7 @@ from vcond.sdk.contract import (
     PeerError,
     ProtocolError,
 )
+from vcond.sdk.mistakes import mistake
 from vcond.sdk.reconnect import LONGEST, Reconnecting, pause
 from vcond_asterisk import config as settings
 from vcond_asterisk import wire
@@ -23,7 +24,6 @@ from vcond_asterisk.asking import Asking
 from vcond_asterisk.check import check
 from vcond_asterisk.client import Ari, AriError, EventSocket, together
 from vcond_asterisk.compare import Comparing
-from vcond_asterisk.guard import mistake
 from vcond_asterisk.media import MediaServer
 from vcond_asterisk.resync import resync
 from vcond_asterisk.taps import TapManager, again
@@ -66,7 +66,7 @@ class AsteriskAdapter:
 
     async def _serve(self, host: AdapterHost) -> None:
         """Serve until cancelled. Raises ConfigError when the audio port or the password cannot be had."""
-        media = MediaServer(self.config, host.clock, lambda why: mistake(host, "silence", why))
+        media = MediaServer(self.config, host.clock, lambda why: mistake(host, "sending silence", why))
         await media.start()
         try:
             async with Ari(self.config) as ari:
@@ -139,7 +139,7 @@ class Attachment:
 
     async def keep(self) -> None:
         """Attach for ever."""
-        await self._again.keep(self._attach, self._detached, lambda why: mistake(self._host, "attachment", why))
+        await self._again.keep(self._attach, self._detached, lambda why: mistake(self._host, "attaching", why))
 
     async def _attach(self) -> None:
         await self._leave_others_alone()
@@ -187,7 +187,7 @@ class Attachment:
             try:
                 await self._asking.probe()
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
-                mistake(self._host, "asking", why)
+                mistake(self._host, "asking about calls", why)
 
     async def mind_lists(self) -> None:
         """For ever: compare what the PBX lists with what its events said."""
@@ -198,7 +198,7 @@ class Attachment:
             try:
                 await self._comparing.look(self._events)
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
-                mistake(self._host, "compare", why)
+                mistake(self._host, "comparing lists", why)
 
     @property
     def serving(self) -> bool:
@@ -292,11 +292,11 @@ async def _look_after(host: AdapterHost, attachment: Attachment, manager: TapMan
                 if attachment.serving:
                     conversation.again(now)
             except Exception as why:  # noqa: BLE001 - a mistake with one call must not cost every other
-                mistake(host, "look", why)
+                mistake(host, "checking a call", why)
         try:
             manager.look_after(now)
         except Exception as why:  # noqa: BLE001 - nor one with the taps
-            mistake(host, "look_after", why)
+            mistake(host, "checking taps", why)
         if media.odd > odd:
             host.dropped("frame", "wrong-format", media.odd - odd)
             host.log.warning(

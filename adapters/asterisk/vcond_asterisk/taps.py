@@ -26,11 +26,11 @@ from vcond.sdk.contract import (
     Track,
     UnreachableError,
 )
+from vcond.sdk.mistakes import mistake
 from vcond.sdk.tap import TapState
 from vcond_asterisk.calls import Leg
 from vcond_asterisk.client import Ari, AriError, together
 from vcond_asterisk.config import Config
-from vcond_asterisk.guard import mistake
 from vcond_asterisk.media import Link, MediaServer
 from vcond_asterisk.wire import Bridge, Channel
 
@@ -100,7 +100,7 @@ class Tap:
                     return
             except Exception as why:  # noqa: BLE001 - a mistake with one tap must not cost every other
                 self.state.failures += 1
-                mistake(self._manager.host, "tap", why)
+                mistake(self._manager.host, "setting up a tap", why)
             await self._manager.pause(self.state.pause, self._stopped)
 
     async def _once(self) -> bool:
@@ -325,7 +325,7 @@ class TapManager:
                 )
         except Exception as why:  # noqa: BLE001 - it is nobody's but this task's to tell
             self._stay = True
-            mistake(self.host, "tap removal", why)
+            mistake(self.host, "removing a tap", why)
         finally:
             for helper in (helpers.snoop, helpers.media, helpers.bridge):
                 self._owners.pop(helper, None)

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from vcond.sdk import clean
 from vcond.sdk.contract import AdapterHost, ConfigError, Finding, Instant, RefusedError
+from vcond.sdk.mistakes import mistake
 from vcond.sdk.reconnect import Reconnecting
 from vcond_freeswitch import config as settings
 from vcond_freeswitch import resync
@@ -15,7 +16,6 @@ from vcond_freeswitch.check import check
 from vcond_freeswitch.client import Connection, connected, names
 from vcond_freeswitch.commands import wanted
 from vcond_freeswitch.events import Event
-from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.streams import MediaSocketServer
 from vcond_freeswitch.tapevents import TapEvents
 from vcond_freeswitch.taps import LOOK, TapManager

@@ -11,11 +11,11 @@ import json
 from typing import Any, Final
 
 from vcond.sdk.contract import AdapterHost, Cause, Instant, LiveCall, PartyLeft, PeerError, ProtocolError
+from vcond.sdk.mistakes import each
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Conversation
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
 from vcond_freeswitch.events import Event, from_plain
-from vcond_freeswitch.guard import each
 from vcond_freeswitch.recovery import Unread, rest
 from vcond_freeswitch.taps import TapManager
 from vcond_freeswitch.tracker import ChannelTracker

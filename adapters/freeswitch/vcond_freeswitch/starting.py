@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from vcond.sdk.contract import AdapterHost, ConfigError, PeerError
+from vcond.sdk.mistakes import mistake
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event
-from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.reports import Reports
 from vcond_freeswitch.tap import Tap
 

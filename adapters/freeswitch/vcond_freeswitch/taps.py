@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, LiveCall, PeerError, ProtocolError
+from vcond.sdk.mistakes import mistake
 from vcond_freeswitch import commands
 from vcond_freeswitch.calls import Leg
 from vcond_freeswitch.client import Connection, NoSuchChannelError, together
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.filetap import FileTap, two_sided
-from vcond_freeswitch.guard import mistake
 from vcond_freeswitch.leftovers import Leftovers, foreign, ours
 from vcond_freeswitch.recovery import Unread
 from vcond_freeswitch.reports import Reports

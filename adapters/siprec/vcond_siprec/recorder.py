@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from vcond.sdk.contract import SECOND, AdapterHost, ConfigError, Instant, ProtocolError, how_to_install
 from vcond.sdk.contract import Call as CallState
+from vcond.sdk.mistakes import mistake
 from vcond.sip.application import Answer, Dialog, DialogId, End
 from vcond.sip.messages import Request
 from vcond_siprec import dtls
@@ -182,13 +184,9 @@ class Recorder:
         """Time passes; the dialogs whose sessions are over without having said so are returned."""
         lost: list[Dialog] = []
         for call in list(self.calls.values()):
-            try:
+            with _alone(self._host, call):
                 if _is_lost(call, self._config, now):
                     lost.append(call.dialog)
-            except Exception:  # a fault in one call must not end the others
-                if not call.mistaken:
-                    call.mistaken = True
-                    self._host.log.exception("internal error with a recording session; please report it")
         return lost
 
     async def _begin_with_ours(self, dialog: Dialog, call: Call, body: Body) -> Answer:
@@ -259,6 +257,17 @@ class Recorder:
             hint="make the range of ports larger",
         )
         return Answer.refused(503, ("Retry-After", BUSY))
+
+
+@contextmanager
+def _alone(host: AdapterHost, call: Call) -> Iterator[None]:
+    """A mistake with one call is told once, and costs the others nothing."""
+    try:
+        yield
+    except Exception as why:  # noqa: BLE001 - see above
+        if not call.mistaken:
+            call.mistaken = True
+            mistake(host, "a recording session", why)
 
 
 def _is_lost(call: Call, config: SiprecConfig, now: Instant) -> bool:

@@ -35,6 +35,7 @@ from vcond.sdk.contract import (
     is_consent,
     refuses,
 )
+from vcond.sdk.mistakes import mistake
 from vcond_siprec.who import same, same_as
 
 Rule = Literal["session", "group", "call-id", "vendor"]
@@ -342,8 +343,8 @@ class Recordings:
                 self._forget(recording)  # first: whatever happens, it is ended once, and the others have their turn
                 try:
                     recording.end(recording.ended)
-                except Exception:
-                    self._host.log.exception("internal error while ending a call; please report it")
+                except Exception as why:  # noqa: BLE001 - see above
+                    mistake(self._host, "ending a call", why)
 
     def _forget(self, recording: Recording) -> None:
         self._open.pop(recording.key, None)

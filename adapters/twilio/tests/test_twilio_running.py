@@ -254,7 +254,7 @@ async def test_a_mistake_while_a_stream_is_asked_for_is_said_and_the_call_is_rec
         broken.setattr(Rest, "start", wrong)
         async with attached(b.host, b.fake, start_streams=True):
             await post(b)
-            await b.host.until(lambda: b.host.drops["rest", "mistake"] == 1, within=60)
+            await b.host.until(lambda: b.host.drops["event", "mistake"] == 1, within=60)
             async with streaming(b) as client:
                 await client.play(voice(1, 1.0))
                 b.fake.calls[b.key] = known()

@@ -20,6 +20,7 @@ from vcond.sdk.contract import (
     Warned,
 )
 from vcond.sdk.media_stream import Carrier, StreamedCall, StreamedCalls, party
+from vcond.sdk.mistakes import each, mistake
 from vcond_twilio.asking import Asking
 from vcond_twilio.config import TwilioConfig
 from vcond_twilio.rest import CallResource, Rest
@@ -193,14 +194,16 @@ class RunningCalls:
 
     async def _watch_pauses(self) -> None:
         while True:
-            for key, streamed in self.calls.carried().items():
-                if streamed.call.state.paused and key not in self._away:
-                    self._away[key] = streamed, asyncio.Event()
-                    self._run(self._sit_out(*self._away[key]))
+            each(self._host, list(self.calls.carried().values()), self._see, "looking at pauses")
             for streamed, over in self._away.values():
                 if streamed.call.state.ended is not None or not streamed.call.state.paused:
                     over.set()
             await asyncio.sleep(1)
+
+    def _see(self, streamed: StreamedCall) -> None:
+        if streamed.call.state.paused and streamed.key not in self._away:
+            self._away[streamed.key] = streamed, asyncio.Event()
+            self._run(self._sit_out(*self._away[streamed.key]))
 
     async def _sit_out(self, streamed: StreamedCall, over: asyncio.Event) -> None:
         """Stop the streams of a call while its recording is paused, and have one again when it goes on."""
@@ -248,8 +251,7 @@ class RunningCalls:
 def _told(host: AdapterHost, task: asyncio.Task[None]) -> None:
     """A mistake in it is said: nobody waits for it."""
     if not task.cancelled() and (why := task.exception()) is not None:
-        host.dropped("rest", "mistake")
-        host.log.error("internal error with a running call; please report it", exc_info=why)
+        mistake(host, "a running call", why)
 
 
 def cause(told: CallResource) -> Cause:

@@ -16,6 +16,7 @@ MOST: Final = 20
 """Streams in a row that bring nothing for long, after which none is asked for any more: about an hour."""
 LASTED: Final = 60 * SECOND
 """A stream that was there for so long begins the count anew, ns."""
+NEVER: Final = Instant(0)
 REMEMBERED: Final = 10_000
 """Calls of which it is known; those that were asked for longest ago are forgotten first."""
 
@@ -23,8 +24,8 @@ REMEMBERED: Final = 10_000
 @dataclass(slots=True)
 class _Asked:
     count: int = 0
-    due: Instant = Instant(0)  # noqa: RUF009 - a plain int
-    last: Instant = Instant(0)  # noqa: RUF009 - a plain int
+    due: Instant = NEVER
+    last: Instant = NEVER
 
 
 class Starts:

@@ -9,12 +9,13 @@ from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
 from vcond.sdk.contract import AdapterHost, ConfigError, Finding, Instant, PeerError, ProtocolError
+from vcond.sdk.mistakes import mistake
 from vcond.sdk.reconnect import Reconnecting
 from vcond_webrtc.janus.check import check, decoder_is_here
 from vcond_webrtc.janus.client import Janus
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import RoomTracker
-from vcond_webrtc.janus.taps import STOPPED_AFTER, TapManager, mistake
+from vcond_webrtc.janus.taps import STOPPED_AFTER, TapManager
 from vcond_webrtc.janus.watch import Watch
 
 PATIENCE: Final = 5.0
@@ -54,7 +55,9 @@ class JanusAdapter:
                 host.taps(after=STOPPED_AFTER, again=manager.again)
                 tracker = RoomTracker(host, self._config, manager)
                 await Reconnecting(host, "Janus").keep(
-                    partial(self._attach, host, tracker, manager), partial(manager.attach, None), partial(mistake, host)
+                    partial(self._attach, host, tracker, manager),
+                    partial(manager.attach, None),
+                    partial(mistake, host, "attaching"),
                 )
         finally:
             if tracker is not None and manager is not None:

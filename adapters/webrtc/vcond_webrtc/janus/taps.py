@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Mapping
 from itertools import count
 from random import randrange
@@ -23,6 +22,7 @@ from vcond.sdk.contract import (
     UnreachableError,
     Warned,
 )
+from vcond.sdk.mistakes import mistake
 from vcond.sdk.tap import TapState
 from vcond_webrtc.channel import Channel, Packet
 from vcond_webrtc.janus.client import Janus, together
@@ -43,13 +43,6 @@ STOPPED_AFTER: Final = 60.0
 """Seconds without a packet after which the forwards of a publisher are made anew; who is muted may send none."""
 PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until a tap that failed is tried again, by its failures in a row; the last one for ever."""
-
-
-def mistake(host: AdapterHost, why: Exception) -> None:
-    """Tell of an exception that should not be, without its text, which may hold what people are called."""
-    where = traceback.extract_tb(why.__traceback__)[-1]
-    place = f"{where.name}:{where.lineno}"
-    host.log.error("internal error; please report it", error=type(why).__name__, where=place)
 
 
 class PublisherTrack:
@@ -162,7 +155,7 @@ class PublisherTap:
                     await self._make()
                     await self._gone.wait()
                 except Exception as why:  # noqa: BLE001 - a mistake with one publisher must not cost all the others
-                    mistake(self._manager.host, why)
+                    mistake(self._manager.host, "a publisher", why)
                     self._shut(self._manager.host.clock.now())
                     self._warn()
                     await asyncio.sleep(PAUSES[-1])

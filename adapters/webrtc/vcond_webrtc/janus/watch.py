@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
 from vcond.sdk.contract import AdapterHost, Instant, ProtocolError
+from vcond.sdk.mistakes import mistake
 from vcond_webrtc.janus.client import Janus, together
 from vcond_webrtc.janus.config import JanusConfig
 from vcond_webrtc.janus.rooms import RoomTracker
-from vcond_webrtc.janus.taps import TapManager, mistake
+from vcond_webrtc.janus.taps import TapManager
 from vcond_webrtc.janus.wire import NO_SUCH_ROOM, Id, JanusError, Participant
 
 SWEEP: Final = 2.0
@@ -69,7 +70,7 @@ class Watch:
             except Exception as why:  # noqa: BLE001 - a mistake with one room must not cost all the others
                 if room not in self._mistaken:
                     self._mistaken.add(room)
-                    mistake(self._host, why)
+                    mistake(self._host, "a room", why)
         self._tracker.round_ends(self._host.clock.now())
         if self._now() >= self._sweep_at:
             self._sweep_at = self._now() + SWEEP

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -24,6 +24,7 @@ from vcond.records import heads
 from vcond.records.chain import End
 from vcond.records.config import RecordsConfig
 from vcond.records.database import NAME, open_records
+from vcond.records.following import Follower, Telling
 from vcond.records.identifiers import normalized, of_party
 from vcond.records.ledger import Ledger, Made
 from vcond.records.subjects import SubjectIndex
@@ -40,17 +41,11 @@ BATCH: Final = 500
 """Rows written with one sync."""
 
 
-class Telling(Protocol):
-    """What is used of the outbox."""
-
-    opened: asyncio.Event
-
-    async def tell(self, what: str, change: Callable[[sqlite3.Connection], T]) -> T:
-        """Run in a transaction of its database. Raises StorageError."""
-
-
-class Records:
+class Records(Follower):
     """Opens its database when it is first asked for it, as often as it takes."""
+
+    CANNOT = "cannot write the ledger; it is tried again, and nothing is lost meanwhile"
+    MISTAKE = "internal error in the ledger; it is tried again, please report it"
 
     def __init__(
         self,
@@ -64,8 +59,7 @@ class Records:
         sign: heads.Sign | None = None,
     ) -> None:
         """``key``: see ``index_key``; ``domain``: that of extensions; ``forms``: by sink how it is sent vCons; ``sign``: of heads."""
-        self.trouble = ""
-        """Why nothing can be written just now; empty when all is well."""
+        super().__init__()
         self._path = state_dir / NAME
         self._config, self._key, self._domain = config, key, domain
         self._forms, self._now, self._sign = dict(forms), now, sign
@@ -102,19 +96,7 @@ class Records:
 
     async def run(self, outbox: Telling) -> None:
         """Follow the outbox until cancelled."""
-        await outbox.opened.wait()
-        while True:
-            try:
-                await self.follow(outbox)
-            except StorageError as why:
-                self._say(str(why))
-            except Exception as why:  # a mistake here must not take capture with it
-                if not self.trouble:
-                    log.exception("internal error in the ledger; it is tried again, please report it")
-                self.trouble = type(why).__name__
-            else:
-                self.trouble = ""
-            await asyncio.sleep(LOOK)
+        await self._keep(outbox, lambda: self.follow(outbox), LOOK)
 
     async def follow(self, outbox: Telling) -> None:
         """Write what the outbox's queue has; a head when it is time. Raises StorageError."""
@@ -221,12 +203,6 @@ class Records:
             "the ledger's database is damaged; it was moved aside and a new one begun, which knows nothing of earlier vCons",
             file=str(self._path.with_name(broken)), hint="restore records.db from a backup, or read it with: sqlite3 FILE .recover",
         )  # fmt: skip
-
-    def _say(self, why: str) -> None:
-        """Once per trouble, not once per try."""
-        if self.trouble != why:
-            self.trouble = why
-            log.error("cannot write the ledger; it is tried again, and nothing is lost meanwhile", error=why)
 
 
 def _is_damage(why: StorageError) -> bool:

@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
 from vcond.base.errors import ProtocolError, StorageError
 from vcond.delivery.database import is_damage
+from vcond.records.following import Follower, Telling
 from vcond.records.words import END, NAME, WordIndex, Words, delete, words_of
 from vcond.vcon.glance import glance
 from vcond.vcon.serialize import unpacked
@@ -40,30 +41,23 @@ Here = tuple[int, str, int]
 """Place, uuid and bytes of a vCon whose file is here."""
 
 
-class Outbox(Protocol):
-    """What is used of the outbox."""
-
-    opened: asyncio.Event
-
-    async def tell(self, what: str, change: Callable[[sqlite3.Connection], T]) -> T:
-        """Run in a transaction of its database. Raises StorageError."""
-
-
-class WordService:
+class WordService(Follower):
     """Opens its database when it is first asked for it, as often as it takes. Raises StorageError."""
+
+    CANNOT = "cannot write the index of words; it is tried again, and nothing is lost meanwhile"
+    MISTAKE = "internal error in the index of words; it is tried again, please report it"
 
     def __init__(
         self,
         state_dir: Path,
-        outbox: Outbox,
+        outbox: Telling,
         *,
         key: Callable[[], bytes],
         read: Callable[[str], bytes],
         forgotten: Callable[[str], bool],
     ) -> None:
         """``key``: see ``index_key``; ``read``: the bytes of a vCon, which blocks, and raises LookupError and StorageError."""
-        self.trouble = ""
-        """Why nothing can be indexed just now; empty when all is well."""
+        super().__init__()
         self._path, self._outbox = state_dir / NAME, outbox
         self._key, self._read, self._forgotten = key, read, forgotten
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="words")
@@ -73,19 +67,7 @@ class WordService:
 
     async def run(self) -> None:
         """Follow the outbox until cancelled."""
-        await self._outbox.opened.wait()
-        while True:
-            try:
-                await self.follow()
-            except StorageError as why:
-                self._say(str(why))
-            except Exception as why:  # a mistake here must not take capture with it
-                if not self.trouble:
-                    log.exception("internal error in the index of words; it is tried again, please report it")
-                self.trouble = type(why).__name__
-            else:
-                self.trouble = ""
-            await asyncio.sleep(LOOK)
+        await self._keep(self._outbox, self.follow, LOOK)
 
     async def follow(self, *, rest: float = REST) -> None:
         """What is new is added; where the outbox has others than the index, all is compared. ``rest``: of the time that work took."""
@@ -179,12 +161,6 @@ class WordService:
         index, self._index = self._index, None
         if index is not None:
             index.close()
-
-    def _say(self, why: str) -> None:
-        """Once per trouble, not once per try."""
-        if self.trouble != why:
-            self.trouble = why
-            log.error("cannot write the index of words; it is tried again, and nothing is lost meanwhile", error=why)
 
 
 def _counted(db: sqlite3.Connection) -> tuple[int, int]:

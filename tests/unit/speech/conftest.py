@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import numpy as np
@@ -135,15 +135,10 @@ class Room:
         listener.segmenter = Marks()
         return listener
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Speech]:
-        task = asyncio.create_task(self.speech.run())
-        try:
-            yield self.speech
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+    def running(self) -> AbstractAsyncContextManager[Speech]:
+        from speech_running import running  # the folder is known when this file is loaded
+
+        return running(self.speech)
 
     def calls(self, part: object, method: str) -> asyncio.Queue[None]:
         """Something for each call of a method of a part of speech, after it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 from nats_server import PASSWORD, WITH_US
 from queue_rig import HERE, QueueRig
 from speech_engines import HANG, RAISE
+from speech_running import running
 from typer.testing import CliRunner
 
 from vcond.base import metrics
@@ -64,15 +65,8 @@ class Edge:
         while what not in await self.said.get():
             pass
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Speech]:
-        task = asyncio.create_task(self.speech.run())
-        try:
-            yield self.speech
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+    def running(self) -> AbstractAsyncContextManager[Speech]:
+        return running(self.speech)
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 import json
-import shutil
 from pathlib import Path
 
-from daemon_kit import House
+from daemon_kit import House, fill
 from fake_conserver import FakeConserver, Status
 
 
@@ -104,8 +103,7 @@ async def test_a_full_disk_loses_audio_and_says_so_and_no_call(tmp_path: Path, s
     house.root.mkdir()
     (house.root / "state").symlink_to(small_disk)
     async with house.running() as vcond, vcond.stream() as stream:
-        filler = small_disk / "filler"
-        filler.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 50_000))
+        filler = fill(small_disk)
         await stream.play(5)
         await vcond.until("status", lambda status: "journal" in status["ready"])
         filler.unlink()

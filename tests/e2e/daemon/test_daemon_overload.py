@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import io
 import json
 import os
-import shutil
 import signal
 import wave
 from collections.abc import AsyncIterator
@@ -20,7 +18,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from daemon_kit import TOKEN, House, Running
+from daemon_kit import TOKEN, House, Running, fill
 from websockets.asyncio.client import connect
 
 from vcond.demo import child
@@ -286,25 +284,15 @@ async def test_what_leaves_without_its_texts_is_followed_by_an_amended_vcon_also
         assert (await vcond.ask("status"))["amending"] == 0
 
 
-def fill(disk: Path, filler: Path) -> None:
-    """All but the last of it; or all, when calls that go on took the last in the meantime."""
-    try:
-        filler.write_bytes(b"x" * max(0, shutil.disk_usage(disk).free - 50_000))
-    except OSError as why:
-        if why.errno != errno.ENOSPC:
-            raise
-
-
 async def test_the_disk_is_full_in_the_middle_of_it(house: House, small_disk: Path) -> None:
     """What the disk did not take is lost and said so; all that it took is transcribed, late as it may be."""
     (house.root / "state").symlink_to(small_disk)
     async with house.running() as vcond:
-        filler = small_disk / "filler"
         async with asyncio.TaskGroup() as calls:
             for number in range(CALLS):
                 calls.create_task(play(vcond, long_call(40, number)))
             await vcond.until("status", lambda status: status["speech"]["deferred"] >= 3)
-            fill(small_disk, filler)
+            filler = fill(small_disk)
             await vcond.until("status", lambda status: "journal" in status["ready"])
             await asyncio.sleep(1)
             filler.unlink()

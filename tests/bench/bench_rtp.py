@@ -21,8 +21,9 @@ import statistics
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -30,6 +31,10 @@ from rounds import one_round
 
 from vcond.media.codecs import Codec, encode
 from vcond.testing.sounds import voice
+
+if TYPE_CHECKING:
+    from vcond.capture.registry import CallRegistry
+    from vcond.media.rtp.receiver import RtpReceiver
 
 GOALS = {"core": 0.7, "srtp": 0.5}
 WARM_UP = 1.5
@@ -91,12 +96,9 @@ async def serve_bare(legs: int, seconds: float) -> None:
         transport.close()
 
 
-async def serve_core(legs: int, seconds: float, *, encrypted: bool = False) -> None:
-    """Imported here: the bare server needs nothing of the daemon."""
-    from deaf_registry import deaf_registry, placed
-
+def receiving(registry: CallRegistry, legs: int, *, encrypted: bool = False) -> Iterator[RtpReceiver]:
+    """Receivers of ``legs`` legs, two a call, whose audio goes to the core."""
     from vcond.media.rtp.formats import STATIC
-    from vcond.media.rtp.ports import RtpPorts
     from vcond.media.rtp.receiver import RtpReceiver
     from vcond.sdk.contract import RtpClock
 
@@ -127,14 +129,21 @@ async def serve_core(legs: int, seconds: float, *, encrypted: bool = False) -> N
 
         return SecureReceiver(STATIC, leg, Crypto("1", SUITE, KEY))
 
+    for number in range(legs):
+        now = registry.clock.now()
+        call = registry.call("bench", str(number // 2), now, "unknown")
+        yield receiver(Leg(call, call.party(str(number), at=now)))
+
+
+async def serve_core(legs: int, seconds: float, *, encrypted: bool = False) -> None:
+    """Imported here: the bare server needs nothing of the daemon."""
+    from deaf_registry import deaf_registry, placed
+
+    from vcond.media.rtp.ports import RtpPorts
+
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     async with deaf_registry() as registry, RtpPorts(registry.clock, ports=(0, 0)) as ports:
-        made = []
-        for number in range(legs):
-            now = registry.clock.now()
-            call = registry.call("bench", str(number // 2), now, "unknown")
-            leg = Leg(call, call.party(str(number), at=now))
-            made.append(await ports.open(receiver(leg)))
+        made = [await ports.open(one) for one in receiving(registry, legs, encrypted=encrypted)]
         print(json.dumps([sock.address[1] for sock in made]), flush=True)
         await measure(lambda: placed(registry), legs, seconds)
         lost = sum(sock.receiver.stats.lost + sock.receiver.stats.overflow for sock in made)

@@ -93,7 +93,9 @@ class Storm:
 
     async def _phone(self, enough: asyncio.Event, number: int) -> None:
         farm = self.site.farm
-        name = f"{self.site.number[:-5]}{number:02}{self.placed % 1000:03}"
+        name = (
+            f"{self.site.number[:-6]}{number:02}{self.placed % 10_000:04}"  # each its own: 200 kills take 3,000 calls
+        )
         caller = await farm.dial("200", name)
         agent = await farm.ringing("agent", name)
         await agent.answer()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -158,12 +158,12 @@ class Recorder:
             return
         if why not in {End.BYE, End.CANCELLED}:
             self._host.dropped("session", why.value)
-        lines = list(call.session.lines)
-        if call.session.recording is not None:
-            for part in (DIALOG, SESSION):
-                call.session.recording.keep(self._host.clock.now(), part + dialog.id.local_tag, "")
-        call.session.end(self._host.clock.now())
-        self._media.rest(lines)
+        with ExitStack() as all_the_same:  # whatever fails of it: the rest is done
+            all_the_same.callback(self._media.rest, list(call.session.lines))
+            all_the_same.callback(call.session.end, self._host.clock.now())
+            if call.session.recording is not None:
+                for part in (DIALOG, SESSION):
+                    call.session.recording.keep(self._host.clock.now(), part + dialog.id.local_tag, "")
 
     # Ours.
 
@@ -181,12 +181,16 @@ class Recorder:
         return session
 
     def tick(self, now: Instant) -> list[Dialog]:
-        """Time passes; the dialogs whose sessions are over without having said so are returned."""
+        """Time passes; the dialogs whose sessions are over without having said so are returned, those that fail as well."""
         lost: list[Dialog] = []
         for call in list(self.calls.values()):
             with _alone(self._host, call):
-                if _is_lost(call, self._config, now):
-                    lost.append(call.dialog)
+                call.session.tick(now)
+            since = _lost_since(call, self._config, now)
+            if since is not None:
+                lost.append(call.dialog)
+                with _alone(self._host, call):
+                    call.session.lose(since)
         return lost
 
     async def _begin_with_ours(self, dialog: Dialog, call: Call, body: Body) -> Answer:
@@ -270,15 +274,11 @@ def _alone(host: AdapterHost, call: Call) -> Iterator[None]:
             mistake(host, "a recording session", why)
 
 
-def _is_lost(call: Call, config: SiprecConfig, now: Instant) -> bool:
-    """Whether nothing came of it for too long: then it is over."""
-    call.session.tick(now)
+def _lost_since(call: Call, config: SiprecConfig, now: Instant) -> Instant | None:
+    """Since when nothing came of it, if that is for too long: then it is over."""
     silent = call.session.silence.since(call.session.lines)
     since, limit = (silent, config.silence_timeout) if silent else (call.session.changed, config.paused_timeout)
-    if now - since < limit * SECOND:
-        return False
-    call.session.lose(since)
-    return True
+    return None if now - since < limit * SECOND else since
 
 
 def _usable(body: Body) -> Description | None:

@@ -330,11 +330,11 @@ class Recordings:
         """A session is over."""
         recording.sessions.discard(session)
         recording.pausing &= {*recording.sessions, session}
-        recording.look(at)
         if not recording.sessions:
-            recording.ended = at
+            recording.ended = at  # before anything is told, which may fail: else it would never end
             if recording.call is None:
                 self._forget(recording)
+        recording.look(at)
 
     def tick(self, now: Instant) -> None:
         """End what nobody joined."""

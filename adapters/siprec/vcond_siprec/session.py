@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from vcond.sdk import clean
@@ -119,14 +120,14 @@ class Session:
         """It is over. A second end does nothing."""
         if self.over:
             return
-        self._stop(at)  # takes what has come, so it is not over yet
-        self.over = True
-        if self.recording is None or self.people is None:
-            return
-        if at - self.began >= EMPTY:
-            self.recording.open()
-        self.people.leave(at)
-        self._recordings.leave(self.recording, self, at)
+        with ExitStack() as all_the_same:  # last comes first; whatever fails of it, the rest is done
+            if self.recording is not None and self.people is not None:
+                all_the_same.callback(self._recordings.leave, self.recording, self, at)
+                all_the_same.callback(self.people.leave, at)
+                if at - self.began >= EMPTY:
+                    all_the_same.callback(self.recording.open)
+            all_the_same.callback(setattr, self, "over", True)
+            all_the_same.callback(self._stop, at)  # takes what has come, so it is not over yet
 
     def retire(self, at: Instant) -> None:
         """Another session has taken its place: what still comes here is no more than a copy."""
@@ -134,22 +135,22 @@ class Session:
         self._stop(at)
 
     def _stop(self, at: Instant) -> None:
-        for line in self.lines:
-            line.stop(at)
+        with ExitStack() as each:
+            for line in reversed(self.lines):
+                each.callback(line.stop, at)
 
     def tick(self, now: Instant) -> None:
         """Open the call of a session of which nothing was heard yet; say so when that lasts, and of lines that are to be silent."""
         if self.over or self.retired or self.recording is None:
             return
+        deaf = self.silence.look(self.lines, now)  # first: whatever fails below, it is known whether the session lives
         if self.recording.call is None and now - self.began >= EMPTY:
             self.recording.open()
         if now - self._held >= HELD:
             self._held = now
             for line in [line for line in self.lines if not line.wanted]:
                 line.want(now, wanted=False)
-        if not self.silence.look(self.lines, now):
-            return
-        call = self.recording.open()
+        call = self.recording.open() if deaf else None
         if call is not None:
             call.emit(Warned(at=now, code="no-audio", text="no audio has arrived since the client began to record"))
             fix = "check ports, advertise and the firewall between the recording client and vcond"
@@ -158,10 +159,12 @@ class Session:
     def lose(self, since: Instant) -> None:
         """Nothing came since then, and nothing more is waited for."""
         call = self.call
-        if call is not None and call.state.ended is None and not self.retired:
-            text = "the client did not say that the recording is over; nothing came any more"
-            call.emit(Warned(at=self._host.clock.now(), code="no-bye", text=text))
-        self.end(since)
+        try:
+            if call is not None and call.state.ended is None and not self.retired:
+                text = "the client did not say that the recording is over; nothing came any more"
+                call.emit(Warned(at=self._host.clock.now(), code="no-bye", text=text))
+        finally:
+            self.end(since)
 
     def shares(self, other: Session) -> bool:
         """Whether both are of one communication session."""

@@ -1,11 +1,13 @@
 """Calls in and out of a real daemon for hours: does it grow, is anything lost?
 
-    python tests/bench/bench_soak.py [--minutes 3] [--share 0.6] [--longest 45] [--seed 1]
+    python tests/bench/bench_soak.py [--minutes 3] [--share 0.6] [--longest 45] [--seed 1] [--collect]
 
 Twilio streams into ``vcond run``, one call after another on so many lines that the daemon uses ``share`` of a core; what a line costs is
 measured first. Each vCon is validated when it lies in the folder, and removed. Told are the memory of its own (RssAnon) and how it grows in
-an hour (the straight line through the samples after the first quarter; the mean of each quarter tells whether it levels off), descriptors and tasks at the first and the last sample,
-``vcond_dropped_total``, and how many calls there were. Growth is judged from an hour on: before that it is the allocator's.
+an hour (the straight line through the samples after the first quarter; the mean of each quarter tells whether it levels off) and with
+each call, what malloc, SQLite and Python have of it (memory_inside.py), descriptors, ``vcond_dropped_total``, and how many calls there
+were. Growth is judged from an hour on: before that it is the allocator's. What grows with calls, and where that ends, is seen sooner with
+short ones, which are many: ``--longest 0.5``; with ``--collect`` the daemon's garbage is collected before each sample, so that only what it keeps is told.
 It needs a machine with nothing else to do: two hours of it are what docs/promises.md means.
 """
 
@@ -40,6 +42,7 @@ from vcond.vcon import read, validate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e" / "daemon"))
 from daemon_kit import LIMIT, TOKEN, House, Running
+from memory_inside import inside
 
 FRAME: Final = FRAME_MS / 1000
 SAMPLE: Final = 10.0
@@ -64,22 +67,26 @@ class Sample:
     memory: float
     """Megabytes of its own."""
     descriptors: int
-    tasks: int
     cpu: float
     """Seconds so far."""
+    calls: int
+    """So far."""
+    inside: dict[str, float]
+    """As the daemon says it of itself (memory_inside.py)."""
 
 
-def serve(config: str, counts: str) -> None:
-    """``vcond run`` that writes the number of its unfinished tasks into ``counts`` when that file is emptied."""
+def serve(config: str, counts: str, *, collects: bool) -> None:
+    """``vcond run`` that writes what it says of its memory into ``counts`` when that file is emptied, its garbage collected first or not."""
 
     def count() -> None:
         while True:
             time.sleep(0.2)
             if not Path(counts).stat().st_size:
-                tasks = sum(isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects())
-                Path(counts).write_text(f"{tasks}\n")
+                if collects:
+                    gc.collect()
+                Path(counts).write_text(f"{json.dumps(inside())}\n")
 
-    Path(counts).write_text("0\n")
+    Path(counts).write_text("{}\n")
     threading.Thread(target=count, daemon=True).start()
     sys.argv = ["vcond", "run", "--config", config]
     command()
@@ -134,9 +141,9 @@ class Soak:
     async def _sample(self, at: float) -> Sample:
         self._counts.write_text("")
         async with asyncio.timeout(LIMIT):
-            while not (tasks := self._counts.read_text().strip()):  # noqa: ASYNC110 - another process, which has no other way
+            while not (told := self._counts.read_text()).endswith("\n"):  # noqa: ASYNC110 - another process, which has no other way
                 await asyncio.sleep(0.1)
-        return Sample(at, *self._kernel(), int(tasks), self.cpu())
+        return Sample(at, *self._kernel(), self.cpu(), self.placed, json.loads(told))
 
     def _kernel(self) -> tuple[float, int]:
         """Megabytes and descriptors: proc_pid_status(5)."""
@@ -189,11 +196,11 @@ def _stop(sids: Sids) -> str:
     return json.dumps({"event": "stop", "sequenceNumber": "0", "streamSid": sids.stream, "stop": body})
 
 
-async def soak(minutes: float, share: float, longest: float, seed: int) -> bool:
+async def soak(minutes: float, share: float, longest: float, seed: int, *, collects: bool) -> bool:
     """Print what was seen; whether it is good."""
     with tempfile.TemporaryDirectory(prefix="vcond-soak-") as folder:
         root, counts = Path(folder), Path(folder) / "tasks"
-        house = House(root, grace=0, command_line=(sys.executable, __file__, "serve", str(counts)))
+        house = House(root, grace=0, command_line=(sys.executable, __file__, "serve", str(counts), str(collects)))
         async with house.running() as vcond:
             one = Soak(vcond, counts, Random(seed), longest)
             one.more(FIRST)
@@ -214,15 +221,20 @@ def told(one: Soak, lines: int, used: float, dropped: dict[str, float], minutes:
     """Print it."""
     kept = one.samples[len(one.samples) // 4 :]
     slope = statistics.linear_regression([s.at for s in kept], [s.memory for s in kept]).slope * 3600
-    first, last = kept[0], kept[-1]
+    last = kept[-1]
     print(
         f"{one.placed} calls on {lines} lines in {minutes:g} minutes, {used:.2f} of a core: {one.valid} vCons, all valid"
     )
-    quarters = ", ".join(f"{statistics.fmean(s.memory for s in some):.1f}" for some in _quarters(one.samples))
+    parts = list(_quarters(one.samples))
+    quarters = ", ".join(f"{statistics.fmean(s.memory for s in some):.1f}" for some in parts)
     print(f"memory of each quarter {quarters} MB: {slope:+.2f} MB an hour (goal {GROWTH:g})")
-    print(
-        f"descriptors {first.descriptors}, at the end {last.descriptors}; tasks {first.tasks}, at the end {last.tasks}"
-    )
+    half = one.samples[len(one.samples) // 2 :]
+    each = statistics.linear_regression([s.calls for s in half], [s.memory for s in half]).slope * 1000
+    print(f"in the second half {each:+.2f} kB a call, {half[-1].calls - half[0].calls} calls")
+    for name in sorted(last.inside):
+        print(f"  {name:8} " + ", ".join(f"{statistics.fmean(s.inside[name] for s in some):.2f}" for some in parts))
+    most = ", ".join(str(max(s.descriptors for s in some)) for some in parts)
+    print(f"descriptors at most in each quarter {most}, at the end {last.descriptors}")
     print(f"dropped: {dropped or 'nothing'}", flush=True)
     return one.valid == one.placed and not dropped and (minutes < JUDGED or slope <= GROWTH)
 
@@ -234,14 +246,15 @@ def _quarters(samples: list[Sample]) -> list[list[Sample]]:
 
 def main() -> int:
     if sys.argv[1:2] == ["serve"]:
-        serve(sys.argv[3], sys.argv[2])
+        serve(sys.argv[4], sys.argv[2], collects=sys.argv[3] == "True")
     words: Any = argparse.ArgumentParser()
     words.add_argument("--minutes", type=float, default=3)
     words.add_argument("--share", type=float, default=0.6)
     words.add_argument("--longest", type=float, default=45)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--collect", action="store_true")
     asked = words.parse_args()
-    return 0 if asyncio.run(soak(asked.minutes, asked.share, asked.longest, asked.seed)) else 1
+    return 0 if asyncio.run(soak(asked.minutes, asked.share, asked.longest, asked.seed, collects=asked.collect)) else 1
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ log = structlog.get_logger()
 VERSION = 1
 BUSY_SECONDS = 10.0
 """How long another connection of the daemon may hold the write lock."""
+CACHE_KB = 256
+"""Of pages that a connection keeps. SQLite's own 2,000 each fill as the files grow, over weeks, and then it looks as if memory
+leaked; what is read again is in the system's cache."""
 CHECKPOINT_PAGES = 256
 """WAL pages (4 KiB) after which it is folded back; keeps the WAL smaller than the reserve."""
 
@@ -125,10 +128,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def small_cache(db: sqlite3.Connection) -> None:
+    """Bound what a connection keeps in memory."""
+    db.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+
+
 def _connect(path: Path, columns: Columns) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         columns.install(db)
+        small_cache(db)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only given back

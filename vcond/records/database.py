@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vcond.base.errors import StorageError
-from vcond.delivery.database import storage_errors, transaction
+from vcond.delivery.database import small_cache, storage_errors, transaction
 from vcond.storage.files import Files
 
 NAME: Final = "records.db"
@@ -45,6 +45,7 @@ def open_records(path: Path, *, writes: bool = True) -> sqlite3.Connection:
             timeout=BUSY_SECONDS, isolation_level=None, uri=not writes, check_same_thread=False,
         )  # fmt: skip
         try:
+            small_cache(db)
             if writes:
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")

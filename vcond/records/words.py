@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from vcond.delivery.database import is_damage, storage_errors, transaction
+from vcond.delivery.database import is_damage, small_cache, storage_errors, transaction
 from vcond.records.database import wiped
 from vcond.storage.files import Files
 from vcond.vcon.glance import Glance, text_of
@@ -221,6 +221,7 @@ def _opened(path: Path, key: bytes) -> sqlite3.Connection:
     files.close(files.open(str(path), create=True))
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        small_cache(db)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")  # a checkpoint syncs, and each removal ends with one
         db.execute("PRAGMA secure_delete=ON")

@@ -78,10 +78,10 @@ class Over:
     _calls: OrderedDict[str, Before] = field(default_factory=OrderedDict)
 
     def keep(self, key: str, call: LiveCall) -> None:
-        """A call is over."""
-        self._calls[key] = before(call)
+        """A call is over. Those that are of no use any more are forgotten."""
+        kept = self._calls[key] = before(call)
         self._calls.move_to_end(key)
-        while len(self._calls) > REMEMBERED:
+        while len(self._calls) > REMEMBERED or kept.over - next(iter(self._calls.values())).over > SOON:
             self._calls.popitem(last=False)
 
     def take(self, key: str, at: Instant) -> Before | None:

@@ -59,6 +59,10 @@ class LoopClock:
             self._zero = passed
         return Instant(self._start + round((passed - self._zero) * SECOND))
 
+    def leap(self, seconds: float) -> None:
+        """So much time passed of which the loop knows nothing, as in a suspend."""
+        self._start = Instant(self._start + round(seconds * SECOND))
+
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Lets the loop's time jump to the next timer as soon as all that was sent over loopback has arrived."""
@@ -125,13 +129,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         job.add_done_callback(self._job_done)
         return job
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
-        """Wait for the threads; time stands still until they have ended, so there is no time-out that it could jump to."""
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Time stands still meanwhile: for what waits for a thread of its own, which no timer may overtake."""
         self._jumps.jobs += 1
         try:
-            await super().shutdown_default_executor()
+            yield
         finally:
             self._jumps.jobs -= 1
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """Wait for the threads; time stands still until they have ended, so there is no time-out that it could jump to."""
+        with self.still():
+            await super().shutdown_default_executor()
 
     def _job_done(self, _job: asyncio.Future[Any]) -> None:
         self._jumps.jobs -= 1

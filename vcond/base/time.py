@@ -55,10 +55,12 @@ def dated(uuid: str) -> Instant | None:
 
 
 def parse_rfc3339(text: str) -> Instant:
-    """A date with an offset, as an Instant.
+    """A date with an offset, as an Instant. A leap second (``:60``, section 5.7) is the second after it, as in POSIX.
 
     Raises ValueError when it is not a date or carries no offset.
     """
+    if text[16:19] == ":60":
+        return Instant(parse_rfc3339(f"{text[:16]}:59{text[19:]}") + SECOND)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("date without offset")

@@ -36,6 +36,7 @@ from vcond.testing.rig import Rig
 from vcond.testing.session import Session, drive, in_session, serving
 from vcond.testing.sounds import RATE, find, voice
 from vcond.testing.watch import tasks_of
+from vcond.testing.wrong_clocks import WhenClocksAreWrong
 
 SECRET = 7
 """Seed of a voice that must not be kept."""
@@ -236,7 +237,7 @@ class WhenThingsGoWrong:
             check_ended(first.rig, call)
 
 
-class AdapterConformance(OneCall, SeveralCalls, WhenThingsGoWrong):
+class AdapterConformance(OneCall, SeveralCalls, WhenThingsGoWrong, WhenClocksAreWrong):
     """Subclass it in a test file, name the class ``Test…`` and give it a fixture ``rig``."""
 
     @pytest.fixture

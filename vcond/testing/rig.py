@@ -14,7 +14,20 @@ from vcond.media.codecs import Pcm
 from vcond.sdk.contract import Adapter
 from vcond.testing.host import MemoryHost
 
-Ability = Literal["digits", "hold", "pause", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew"]
+Ability = Literal[
+    "digits",
+    "hold",
+    "pause",
+    "unanswered",
+    "cut",
+    "resume",
+    "restart",
+    "garbage",
+    "stop",
+    "renew",
+    "clock",
+    "suspend",
+]
 """
 digits      a party can press a key
 hold        a party can hold the other
@@ -26,6 +39,8 @@ restart     a call can go on after vcond was killed and started again (``RigCall
 stop        the audio of the caller can stop while its leg lives (``RigCall.stop_audio``)
 renew       that audio comes again when the adapter asks for it anew (``RigCall.renewed``)
 garbage     bytes that make no sense can be sent to the adapter
+suspend     a call goes on when the machine of vcond slept for a quarter of an hour
+clock       the system says when things happened, by a clock of its own (``Rig.set_clock``)
 """
 
 
@@ -110,6 +125,10 @@ class Rig(ABC):
 
     async def garbage(self, host: MemoryHost) -> None:
         """Send to the adapter what makes no sense."""
+        raise NotImplementedError
+
+    def set_clock(self, seconds: float) -> None:
+        """The system's own clock is so many seconds ahead of ours from now on."""
         raise NotImplementedError
 
     async def leftovers(self) -> Sequence[str]:

@@ -38,6 +38,8 @@ class FakeAsterisk:
         """Statuses to answer with, by a part of ``METHOD path``."""
         self.hang = ""
         """A part of ``METHOD path`` that is never answered."""
+        self.clock_off = 0.0
+        """Seconds by which its clock is wrong."""
         self.slow = 0.0
         """Seconds that it takes over every request that asks for something to be made or changed."""
         self.mute: set[str] = set()
@@ -124,7 +126,7 @@ class FakeAsterisk:
     def tell(self, kind: str, **fields: Any) -> None:
         """An event to all applications that get it."""
         now = asyncio.get_running_loop().time()
-        event: dict[str, Any] = {"type": kind, "timestamp": _stamp(now), "application": "x"}
+        event: dict[str, Any] = {"type": kind, "timestamp": _stamp(now + self.clock_off), "application": "x"}
         for name, value in fields.items():
             if name in {"channel", "peer", "caller"} and isinstance(value, str):
                 event[name] = self._shown(value)
@@ -368,7 +370,7 @@ class FakeAsterisk:
 
 def _stamp(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
-    return STAMP.format(12 + int(minutes) // 60 % 12, int(minutes) % 60, rest)
+    return STAMP.format((12 + int(minutes) // 60) % 24, int(minutes) % 60, rest)
 
 
 def _no(status: int) -> web.Response:

@@ -54,7 +54,9 @@ class FakeLine(RigCall):
 
 class FakeRig(Rig):
     virtual = True
-    can = frozenset({"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew"})
+    can = frozenset(
+        {"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew", "clock", "suspend"}
+    )
 
     def __init__(self, module):
         self._module = module
@@ -87,6 +89,9 @@ class FakeRig(Rig):
         else:
             await host.until(lambda: bool(host.by_key(caller).key), within=30)
         return FakeLine(pbx, caller, caller, callee)
+
+    def set_clock(self, seconds):
+        self.pbx.clock_off = seconds
 
     async def garbage(self, host):
         app = self.adapter().config.app

@@ -32,6 +32,8 @@ class FakeSwitch(FakeTaps):
         self.core = "core-1"
         self.chunk = 0
         """Bytes of one write; 0 = all at once."""
+        self.clock_off = 0.0
+        """Seconds by which its clock is wrong."""
         self.port = 0
         self.channels: dict[str, Channel] = {}
         self.sessions: list[Session] = []
@@ -113,7 +115,7 @@ class FakeSwitch(FakeTaps):
     # Calls.
 
     def stamp(self) -> int:
-        return EPOCH_US + round(asyncio.get_running_loop().time() * 1e6)
+        return EPOCH_US + round((asyncio.get_running_loop().time() + self.clock_off) * 1e6)
 
     def create(
         self,

@@ -65,7 +65,9 @@ class SwitchLine(RigCall):
 
 
 class SwitchRig(Rig):
-    can = frozenset({"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew"})
+    can = frozenset(
+        {"digits", "hold", "unanswered", "cut", "resume", "restart", "garbage", "stop", "renew", "clock", "suspend"}
+    )
     private = ("1002", "Ann Example", "+15550100", "top-secret")
 
     def __init__(self, form: str = "json") -> None:
@@ -92,6 +94,9 @@ class SwitchRig(Rig):
         one, two = self.switch.call(answered=answered, number="+15550100")
         await host.until(lambda: one.uuid in {call.key for call in host.open_calls()}, what="the call")
         return SwitchLine(self, host, one, two)
+
+    def set_clock(self, seconds) -> None:
+        self.switch.clock_off = seconds
 
     async def garbage(self, host) -> None:
         for body in (b"{", b'{"Event-Name":7}', b'{"Event-Name":"DTMF","Unique-ID":"a b"}', b"\xff\x00"):

@@ -31,13 +31,15 @@ ALICE, BOB, CAROL = ("alice", "Alice A"), ("bob", "Bob B"), ("carol", "")
 COUNT = itertools.count(1)
 
 
-def metadata(*people, session="ses-1", group="", mode="complete", sip="", mixed=False) -> str:
-    """Participants ``(user, name)`` with a stream each (label 1, 2, ...), or all with the first one's."""
+def metadata(*people, session="ses-1", group="", mode="complete", sip="", mixed=False, at="") -> str:
+    """Participants ``(user, name)`` with a stream each (label 1, 2, ...), or all with the first one's. ``at``: when, by the client's clock."""
     parts = [f'<?xml version="1.0" encoding="UTF-8"?><recording xmlns="{NS}"><datamode>{mode}</datamode>']
     if group:
         parts.append(f'<group group_id="{group}"/>')
     refs = (f"<group-ref>{group}</group-ref>" if group else "") + (f"<sipSessionID>{sip}</sipSessionID>" if sip else "")
-    parts.append(f'<session session_id="{session}">{refs}</session>')
+    began = f"<start-time>{at}</start-time>" if at else ""
+    since = f"<associate-time>{at}</associate-time>" if at else ""
+    parts.append(f'<session session_id="{session}">{refs}{began}</session>')
     for number, (user, name) in enumerate(people, start=1):
         one = f'participant_id="p-{user}"'
         stream = 1 if mixed else number
@@ -45,8 +47,8 @@ def metadata(*people, session="ses-1", group="", mode="complete", sip="", mixed=
             f'<participant {one}><nameID aor="sip:{user}@pbx.example"><name>{name}</name></nameID></participant>'
         )
         parts.append(f'<stream stream_id="s{stream}" session_id="{session}"><label>{stream}</label></stream>')
-        parts.append(f'<participantsessionassoc {one} session_id="{session}"/>')
-        parts.append(f"<participantstreamassoc {one}><send>s{stream}</send></participantstreamassoc>")
+        parts.append(f'<participantsessionassoc {one} session_id="{session}">{since}</participantsessionassoc>')
+        parts.append(f"<participantstreamassoc {one}>{since}<send>s{stream}</send></participantstreamassoc>")
     return "".join(parts) + "</recording>"
 
 

@@ -8,6 +8,7 @@ import itertools
 import pytest
 from siprec_client import CONFIG, Client, Leg, metadata, sip_port
 
+from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.testing.conformance import AdapterConformance
 from vcond.testing.rig import Rig, RigCall
 from vcond_siprec import SiprecAdapter, SiprecConfig
@@ -60,7 +61,7 @@ class SessionLine(RigCall):
 class SiprecRig(Rig):
     virtual = True
     patience = 120.0
-    can = frozenset({"digits", "hold", "pause", "unanswered", "cut", "garbage", "restart", "stop"})
+    can = frozenset({"digits", "hold", "pause", "unanswered", "cut", "garbage", "restart", "stop", "clock", "suspend"})
     private = ("15550100", "15550200", "Carol Caller", "Alice Agent")
     tolerance_ms = 150.0
     """Packets come five at once, and the last of them were on their way when it ended."""
@@ -68,6 +69,10 @@ class SiprecRig(Rig):
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.numbers = itertools.count(1)
+        self.off = 0.0
+
+    def set_clock(self, seconds) -> None:
+        self.off = seconds
 
     def adapter(self) -> SiprecAdapter:
         return SiprecAdapter(SiprecConfig(**CONFIG, silence_timeout=90))
@@ -82,7 +87,8 @@ class SiprecRig(Rig):
         self.clients.append(client)
         for leg in client.legs:
             leg.deaf = not answered
-        await client.invite(metadata(*PEOPLE, session=f"ses-{number}"))
+        at = rfc3339(Instant(host.clock.now() + round(self.off * SECOND)))
+        await client.invite(metadata(*PEOPLE, session=f"ses-{number}", at=at))
         line = SessionLine(client, f"session ses-{number}")
         if answered:
             await host.until(lambda: len(host.by_key(line.key).state.tracks) == 2, within=30, what="tracks")

@@ -48,7 +48,7 @@ class TwilioLine(RigCall):
 
 
 class TwilioRig(Rig):
-    can = frozenset({"digits", "cut", "resume", "restart", "garbage", "stop"})
+    can = frozenset({"digits", "cut", "resume", "restart", "garbage", "stop", "suspend"})
     private = (*PARAMETERS.values(),)[:3]
 
     def __init__(self, twilio) -> None:

@@ -63,7 +63,7 @@ class RoomLine(RigCall):
 
 class JanusRig(Rig):
     virtual = True
-    can = frozenset({"cut", "resume", "restart", "garbage", "stop", "renew"})
+    can = frozenset({"cut", "resume", "restart", "garbage", "stop", "renew", "suspend"})
     private = (*NAMES, janus_fake.API_SECRET, janus_fake.ADMIN_KEY, janus_fake.ROOM_SECRET, janus_fake.PIN)
     # Leaving is seen a look later; the track ends with the last packet.
     tolerance_ms = 200.0

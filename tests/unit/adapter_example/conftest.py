@@ -50,7 +50,7 @@ class PcmLine(RigCall):
 
 
 class PcmRig(Rig):
-    can = frozenset({"cut", "restart", "garbage"})
+    can = frozenset({"cut", "restart", "garbage", "suspend"})
     private = ("+15550100", "+15550199")
 
     def __init__(self, adapter=PcmLineAdapter) -> None:

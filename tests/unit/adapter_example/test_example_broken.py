@@ -11,7 +11,7 @@ import pytest
 from vcond_pcmline import PcmLineAdapter
 
 from vcond.call.events import CallEnded
-from vcond.sdk.contract import Finding, Held, PartyInfo
+from vcond.sdk.contract import SECOND, Finding, Held, Instant, PartyInfo
 from vcond.testing.conformance import AdapterConformance
 
 
@@ -152,6 +152,18 @@ class JoinsAgainAndAgain(PcmLineAdapter):
         return super().open(host, hello)
 
 
+class TellsByTheWallClock(PcmLineAdapter):
+    async def run(self, host):
+        begun, right = time.time() - time.monotonic(), host.clock.now
+
+        class Wall:
+            def now(self):
+                return Instant(right() + round((time.time() - time.monotonic() - begun) * SECOND))
+
+        host.clock = Wall()
+        await super().run(host)
+
+
 class ComplainsWithoutAdvice(PcmLineAdapter):
     async def check(self):
         yield Finding("error", "something")
@@ -189,6 +201,7 @@ class TakesAnyKey(PcmLineAdapter):
         (NeverAttaches, "it_says_when_it_is_attached"),
         (NewKeyEachTime, "after_a_restart_the_same_call_goes_on"),
         (JoinsAgainAndAgain, "after_a_restart_the_same_call_goes_on"),
+        (TellsByTheWallClock, "our_wall_clock_steps_in_a_call_and_moves_nothing_of_it"),
         (ComplainsWithoutAdvice, "check_tells_what_is_wrong_and_what_to_do"),
         (TellsNumbersInCheck, "check_tells_what_is_wrong_and_what_to_do"),
         (TakesAnyKey, "it_says_what_it_is"),

@@ -14,13 +14,15 @@ moments = st.integers(0, 4_000_000_000 * SECOND)
         ("1970-01-01T00:00:00.250Z", 250_000_000),
         ("2026-11-22T09:00:00+01:00", 1795334400 * SECOND),
         ("2026-11-22T09:27:42.555+0000", 1795339662_555_000_000),  # as Asterisk writes it
+        ("2016-12-31T23:59:60Z", 1_483_228_800 * SECOND),  # the last leap second
+        ("2016-12-31T18:59:60.25-05:00", 1_483_228_800_250_000_000),
     ],
 )
 def test_dates_are_read(text: str, at: int):
     assert parse_rfc3339(text) == at
 
 
-@pytest.mark.parametrize("text", ["", "now", "2026-11-22T09:00:00", "2026-13-01T00:00:00Z"])
+@pytest.mark.parametrize("text", ["", "now", "2026-11-22T09:00:00", "2026-13-01T00:00:00Z", "2016-12-31T23:59:61Z"])
 def test_what_is_no_date_or_has_no_offset_is_refused(text: str):
     with pytest.raises(ValueError):
         parse_rfc3339(text)

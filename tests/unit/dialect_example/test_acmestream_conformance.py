@@ -54,7 +54,7 @@ class AcmeLine(RigCall):
 
 
 class AcmeRig(Rig):
-    can = frozenset({"digits", "cut", "resume", "restart", "garbage"})
+    can = frozenset({"digits", "cut", "resume", "restart", "garbage", "suspend"})
     private = NUMBERS
 
     def __init__(self) -> None:

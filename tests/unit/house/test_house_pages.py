@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PAGES = ("security", "promises")
-SUITES = ("vcond/testing/conformance.py", "vcond/testing/sinks.py", "tests/unit/delivery/endure_kit.py")
+SUITES = (
+    "vcond/testing/conformance.py",
+    "vcond/testing/wrong_clocks.py",
+    "vcond/testing/sinks.py",
+    "tests/unit/delivery/endure_kit.py",
+)
 
 
 @cache

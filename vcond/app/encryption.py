@@ -35,6 +35,10 @@ PLAIN: Final = (
     "and FreeSWITCH write, and what was there before"
 )
 """What is not encrypted, in the operator's words."""
+WITHOUT: Final = "mount that folder, or restore the keys (vcond keys restore)"
+"""What to do where there are no keys at all."""
+NAMED: Final = 5
+"""Calls without a key that a line names."""
 _UUID = re.compile(r"\.?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 
 
@@ -57,11 +61,8 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
     inside, folder = Path(config.store).resolve(), state_dir.resolve()
     if inside.is_relative_to(folder):
         raise ConfigError(f"must not lie in {folder}: a backup of that would hold calls and their keys", "keys.store")
-    if not there and not lost and (found := next(_encrypted(state_dir), None)) is not None:
-        raise ConfigError(
-            f"has no data keys, and {found} is encrypted: mount that folder, or restore the keys (vcond keys restore)",
-            "keys.store",
-        )
+    if not there and not lost and (found := kept(state_dir, None)).lost:
+        raise ConfigError(f"has no data keys: {found.told}: {WITHOUT}", "keys.store")
     return KeyStore(Path(config.store), master, writes=writes) if writes or there else None
 
 
@@ -100,19 +101,34 @@ class Kept:
     plain: int
     lost: int
     """Encrypted ones without a key: nobody can read them."""
+    calls: tuple[str, ...]
+    """Ids of the calls, and of amended vCons, that those are of; what was not delivered yet comes first."""
+    undelivered: int
+    """How many of them were not."""
+
+    @property
+    def told(self) -> str:
+        """Of the calls without a key, in a line."""
+        some = ", ".join(self.calls[:NAMED]) + (", ..." if len(self.calls) > NAMED else "")
+        counts = f"{len(self.calls)}, of which {self.undelivered} not delivered yet"
+        return f"calls that nobody can read without their keys: {counts} ({some})"
 
 
-def kept(state_dir: Path, store: KeyStore) -> Kept:
-    """Count. Files that cannot be looked at are none."""
-    known, encrypted, plain, lost = set(store.ids()), 0, 0, 0
+def kept(state_dir: Path, store: KeyStore | None) -> Kept:
+    """Count; ``store`` None: there are no keys. Files that cannot be looked at are none."""
+    known, encrypted, plain, lost = set(store.ids() if store else ()), 0, 0, 0
+    delivered: dict[bytes, bool] = {}
     for path in files_of_calls(state_dir):
-        if not _is_encrypted(path):
+        of = id_of(inside := path.relative_to(state_dir))
+        if of is None or not _is_encrypted(path):
             plain += 1
-        elif id_of(path.relative_to(state_dir)) in known:
+        elif of in known:
             encrypted += 1
         else:
             lost += 1
-    return Kept(encrypted, plain, lost)
+            delivered[of] = delivered.get(of, True) and inside.parts[:2] == ("outbox", "kept")
+    calls = sorted((done, str(UUID(bytes=of))) for of, done in delivered.items())
+    return Kept(encrypted, plain, lost, tuple(name for _, name in calls), sum(not done for done, _ in calls))
 
 
 def files_of_calls(state_dir: Path, failed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
@@ -191,9 +207,8 @@ def look(config: KeysConfig, state_dir: Path) -> list[Finding]:
             if not os.access(Path(config.store) if Path(config.store).exists() else there, os.W_OK | os.X_OK):
                 fix = "make the folder for vcond's user: install -d -m 0700 -o vcond -g vcond " + config.store
                 return [Finding("error", "keys.store", f"{config.store} cannot be made", fix)]
-            if (found := next(_encrypted(state_dir), None)) is not None:
-                fix = "mount the folder, or restore the keys: vcond keys restore"
-                return [Finding("error", "keys.store", f"has no data keys, and {found} is encrypted", fix)]
+            if (found := kept(state_dir, None)).lost:
+                return [Finding("error", "keys.store", f"has no data keys: {found.told}", WITHOUT)]
             return [Finding("ok", what, f"made at the start, in {config.store}; not encrypted: {PLAIN}")]
         store = key_store(config, state_dir, writes=False)
         if store is None:
@@ -203,6 +218,7 @@ def look(config: KeysConfig, state_dir: Path) -> list[Finding]:
             level: Literal["ok", "warning"] = "warning" if found_now.lost else "ok"
             state = "encrypted" if config.encrypt else "keys.encrypt = false: new files are plain"
             told = f"{state}: {found_now.encrypted} files, {found_now.plain} plain, {found_now.lost} whose key is gone"
+            told += f": {found_now.told}" if found_now.lost else ""
             return [
                 Finding(
                     level,

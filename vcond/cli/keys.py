@@ -38,10 +38,12 @@ def keys_status(config: ConfigFile = DEFAULT, as_json: Json = False) -> None:
     token = loaded.keys.token
     row |= {"token": token.token if is_wrapped(loaded.keys.master) else ""}
     row |= {"encrypted": found.encrypted, "plain": found.plain, "lost": found.lost}
+    row |= {"lost_calls": len(found.calls), "lost_undelivered": found.undelivered}
     lines = [
         f"{store.folder}: the master key fits, {len(store)} keys",
         *([f"the master key is opened by key {token.key!r} on token {token.token!r}"] if row["token"] else []),
         f"files of calls: {found.encrypted} encrypted, {found.plain} plain, {found.lost} whose key is gone",
+        *([found.told] if found.lost else []),
         f"not encrypted: {encryption.PLAIN}",
     ]
     show(row, as_json, lines)
@@ -129,6 +131,7 @@ def keys_restore(
     as_json: Json = False,
 ) -> None:
     """Take back keys that are lost. Keys that were erased since the copy come back, too. Not while the daemon runs."""
+    from vcond.app import encryption
     from vcond.base.errors import StorageError
     from vcond.storage.files import Files
     from vcond.storage.key_store import MOST
@@ -140,7 +143,9 @@ def keys_restore(
         raise StorageError(f"cannot read {copy}: {why.strerror}") from None
     with closing(_opened(config, lost=True)) as store:
         count = store.restore(raw)
-    show({"keys": count}, as_json, [f"{count} keys are back"])
+        left = encryption.kept(Path(load_all(config).config.vcond.state_dir), store)
+    row = {"keys": count, "lost_calls": len(left.calls), "lost_undelivered": left.undelivered}
+    show(row, as_json, [f"{count} keys are back", *([left.told] if left.lost else [])])
 
 
 def _opened(config: Path, *, writes: bool = True, lost: bool = False) -> KeyStore:

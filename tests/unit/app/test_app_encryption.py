@@ -29,6 +29,7 @@ from vcond.storage.key_store import FILE, INDEX, KeyStore
 from vcond.storage.whole_files import WholeFiles
 
 CALL = "018f0000-0001-8000-8000-000000000000"
+LOST = f"calls that nobody can read without their keys: 1, of which 1 not delivered yet ({CALL})"
 MASTER, OTHER = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
 
@@ -231,9 +232,45 @@ def test_check_says_what_is_encrypted_and_what_is_not(keys, state, tmp_path):
     store.erase(store.ids())
     store.close()
     (lost,) = encryption.look(keys, state)
-    assert (lost.level, "1 whose key is gone" in lost.detail) == ("warning", True)
+    assert (lost.level, f"1 whose key is gone: {LOST}" in lost.detail) == ("warning", True)
+    (tmp_path / "keys" / FILE).unlink()
+    (none,) = encryption.look(keys, state)
+    assert (none.level, none.detail) == ("error", f"has no data keys: {LOST}")
+    KeyStore(tmp_path / "keys", base64.b64decode(MASTER)).close()
     (wrong,) = encryption.look(msgspec.structs.replace(keys, master=OTHER), state)
     assert (wrong.level, "keys.master" in wrong.detail) == ("error", True)
+
+
+def test_a_restore_without_keys_says_how_many_calls_are_lost_and_which_were_not_delivered_first(
+    config, keys, state, tmp_path
+):
+    delivered, waiting, recorded = (f"018f0000-000{n}-8000-8000-000000000000" for n in (1, 2, 3))
+    store = encryption.key_store(keys, state, writes=True)
+    files = WholeFiles(encryption.disk(keys, store, state))
+    for place in (f"outbox/kept/{delivered}.vcon.json", f"outbox/pending/{waiting}.vcon.json",
+                  f"journal/{recorded}/pieces/0", f"outbox/kept/{recorded}.vcon.json"):  # fmt: skip
+        (state / place).parent.mkdir(parents=True, exist_ok=True)
+        files.publish(state / place, b"{}")
+    copy = store.export(2**33)
+    store.close()
+    (tmp_path / "copy").write_bytes(copy)
+    (tmp_path / "keys" / FILE).unlink()
+    said = f"calls that nobody can read without their keys: 3, of which 2 not delivered yet ({waiting}, {recorded}, {delivered})"
+    with pytest.raises(ConfigError) as why:
+        encryption.key_store(keys, state, writes=True)
+    assert str(why.value) == f"keys.store: has no data keys: {said}: {encryption.WITHOUT}"
+    done = CliRunner().invoke(app, ["keys", "status", "--config", str(config)])
+    assert (done.exit_code, said in str(done.exception)) == (1, True)
+    later = "018f0000-0004-8000-8000-000000000000"  # of a call after the copy of the keys
+    other = KeyStore(tmp_path / "other", base64.b64decode(MASTER))
+    WholeFiles(encryption.disk(keys, other, state)).publish(state / f"outbox/pending/{later}.vcon.json", b"{}")
+    other.close()
+    done = CliRunner().invoke(app, ["keys", "restore", str(tmp_path / "copy"), "--config", str(config)])
+    assert done.exit_code == 0
+    assert done.stdout == f"3 keys are back\n{LOST.replace(CALL, later)}\n"
+    done = CliRunner().invoke(app, ["keys", "status", "--config", str(config), "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["lost_calls"], told["lost_undelivered"]) == (1, 1, 1)
 
 
 def test_the_commands_rotate_copy_and_restore(config, keys, state, tmp_path):
@@ -245,6 +282,7 @@ def test_the_commands_rotate_copy_and_restore(config, keys, state, tmp_path):
     kept_one(keys, state, b'{"uuid":"%s"}' % CALL.encode())
     assert run("status")[1] | {"store": ""} == {
         "store": "", "keys": 1, "encrypt": True, "token": "", "encrypted": 1, "plain": 0, "lost": 0,
+        "lost_calls": 0, "lost_undelivered": 0,
     }  # fmt: skip
     code, told = run("export", str(tmp_path / "copy"), "--days", "2")
     assert (code, told["keys"]) == (0, 1)
@@ -252,7 +290,7 @@ def test_the_commands_rotate_copy_and_restore(config, keys, state, tmp_path):
     assert run("export", str(tmp_path / "copy"))[0] == 1  # it is there
     (tmp_path / "keys" / FILE).unlink()
     assert run("status")[0] == 1  # the keys are lost
-    assert run("restore", str(tmp_path / "copy")) == (0, {"keys": 1})
+    assert run("restore", str(tmp_path / "copy")) == (0, {"keys": 1, "lost_calls": 0, "lost_undelivered": 0})
     (tmp_path / "new").write_text(OTHER)
     assert run("rotate", str(tmp_path / "new")) == (0, {"keys": 1})
     assert run("status")[0] == 1  # keys.master is still the old one

@@ -61,8 +61,8 @@ def key_store(config: KeysConfig, state_dir: Path, *, writes: bool, lost: bool =
     inside, folder = Path(config.store).resolve(), state_dir.resolve()
     if inside.is_relative_to(folder):
         raise ConfigError(f"must not lie in {folder}: a backup of that would hold calls and their keys", "keys.store")
-    if not there and not lost and (found := kept(state_dir, None)).lost:
-        raise ConfigError(f"has no data keys: {found.told}: {WITHOUT}", "keys.store")
+    if not there and not lost and (all_of := kept(state_dir, None)).lost:
+        raise ConfigError(f"has no data keys: {all_of.told}: {WITHOUT}", "keys.store")
     return KeyStore(Path(config.store), master, writes=writes) if writes or there else None
 
 

@@ -180,17 +180,18 @@ class _Contents:
             return
         index, lock = file.index
         with lock:
-            blocks = list(index.blocks(start, start + len(view)))
+            blocks = index.blocks(start, start + len(view))
         bad = len(index.damage)
-        for place, at, raw in _raw(read, blocks):
-            content = index.content(at, raw)
-            if content is None:
-                bad += 1
-                continue
-            cut = max(0, start - place)
-            begin = place + cut - start
-            fits = max(0, min(len(content) - cut, len(view) - begin))
-            view[begin : begin + fits] = content[cut : cut + fits]
+        for some, raw in _raw(read, blocks):
+            for place, content in index.contents(some, raw):
+                if content is None:
+                    bad += 1
+                elif place < start:
+                    part = content[start - place :][: len(view)]
+                    view[: len(part)] = part
+                else:
+                    where = place - start
+                    view[where : where + len(content)] = content[: len(view) - where]
         if file.place.whole and not index.complete:
             bad += 1
         if bad:
@@ -228,8 +229,8 @@ class _Contents:
             )
 
 
-def _raw(read: ReadAt, blocks: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, memoryview]]:
-    """Place, ``at`` and bytes of each block; those that lie one behind another are read as one."""
+def _raw(read: ReadAt, blocks: list[tuple[int, int, int]]) -> Iterator[tuple[list[tuple[int, int, int]], bytes]]:
+    """Blocks that lie one behind another are read as one: which, and their bytes."""
     first = 0
     while first < len(blocks):
         begin = end = blocks[first][1]
@@ -237,9 +238,7 @@ def _raw(read: ReadAt, blocks: list[tuple[int, int, int]]) -> Iterator[tuple[int
         while last < len(blocks) and blocks[last][1] == end and end - begin < AT_ONCE:
             end += stored(blocks[last][2])
             last += 1
-        together = memoryview(read(end - begin, begin))
-        for place, at, size in blocks[first:last]:
-            yield place, at, together[at - begin : at - begin + stored(size)]
+        yield blocks[first:last], read(end - begin, begin)
         first = last
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import sys
 import zlib
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
@@ -38,6 +39,10 @@ _HEAD = struct.Struct(">16s16s8s32sQQ4xI")
 _BLOCK = struct.Struct(">4sIQQII")
 """Sync, counter, place, length of the content from now on, kind and size (8 and 24 bits), CRC-32."""
 HEADER: Final = 2 * _HEAD.size
+_CHECKED: Final = _BLOCK.size - 4
+"""Bytes of a block's head that its CRC is over."""
+_ZEROS: Final = bytes(8)
+"""How a nonce begins, before the counter."""
 
 _LIKE_MAGIC: Final = tuple(MAGIC[:count] for count in range(1, 5))
 """Ends of a CRC that may be the beginning of the next segment."""
@@ -91,11 +96,12 @@ class Segment:
         head = _packed(counter, place, length, kind << 24 | len(data))
         return head + self._cipher.encrypt(counter.to_bytes(12, "big"), data, self._bound + head)
 
-    def content(self, block: bytes | memoryview) -> bytes | None:
-        """What is in a block; None when it was changed."""
-        head = bytes(block[: _BLOCK.size])
+    def content(self, raw: bytes, at: int, size: int) -> bytes | None:
+        """What is in a block of ``size`` that lies at ``at`` in ``raw``; None when it was changed."""
+        data = at + _BLOCK.size
+        head = raw[at:data]
         try:
-            return self._cipher.decrypt(b"\0" * 8 + head[4:8], block[_BLOCK.size :], self._bound + head)
+            return self._cipher.decrypt(_ZEROS + head[4:8], raw[data : data + size + TAG], self._bound + head)
         except InvalidTag:
             return None
 
@@ -154,38 +160,46 @@ class Index:
                 return
             self.at += step
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    def blocks(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """Place, ``at`` and size of blocks with content of ``[start, stop)``, to be applied in this order."""
         first = max(0, bisect_right(self._places, start) - 1)
-        for i in range(first, len(self._places)):
-            if self._places[i] >= stop:
-                break
-            if self._places[i] + self._sizes[i] > start:
-                yield self._places[i], self._ats[i], self._sizes[i]
-        yield from (one for one in self._over if one[0] < stop and one[0] + one[2] > start)
+        last = bisect_left(self._places, stop, first)
+        if first < last and self._places[first] + self._sizes[first] <= start:
+            first += 1  # they lie in order, none over another: of the others each ends behind ``start``
+        there = zip(self._places[first:last], self._ats[first:last], self._sizes[first:last], strict=True)
+        return [*there, *(one for one in self._over if one[0] < stop and one[0] + one[2] > start)]
 
-    def content(self, at: int, raw: bytes | memoryview) -> bytes | None:
-        """What counts of a block at ``at``; None when it was changed, or its key is not there."""
-        segment = self._segments[bisect_right(self._begins, at) - 1]
-        content = None if segment is None else segment.content(raw)
-        return content if content is None or at not in self._cut else content[: self._cut[at]]
+    def contents(self, blocks: list[tuple[int, int, int]], raw: bytes) -> Iterator[tuple[int, bytes | None]]:
+        """Place and what counts of blocks that lie one behind another, of which ``raw`` is the bytes.
+
+        None for one that was changed, or whose key is not there.
+        """
+        segment, ends, begin = None, 0, blocks[0][1]
+        for place, at, size in blocks:
+            if at >= ends:
+                after = bisect_right(self._begins, at)
+                segment = self._segments[after - 1]
+                ends = self._begins[after] if after < len(self._begins) else sys.maxsize
+            content = None if segment is None else segment.content(raw, at - begin, size)
+            yield place, content if content is None or at not in self._cut else content[: self._cut[at]]
 
     # Inside.
 
     def _run(self, window: bytes, here: int) -> int:
         """How many bytes blocks of content take that lie as they were written: in order, each with another behind it."""
-        begin = here
-        while self._segments and len(head := window[here : here + _BLOCK.size]) == _BLOCK.size:
-            sync, counter, place, length, size, crc = _BLOCK.unpack(head)
+        begin, last, expected, longest = here, len(window) - _BLOCK.size, self._expected, self.length
+        while self._segments and here <= last:
+            sync, counter, place, length, size, crc = _BLOCK.unpack_from(window, here)
+            good = sync == SYNC and crc == zlib.crc32(window[here : here + _CHECKED]) and counter == expected
             stop = here + stored(size)
-            good = sync == SYNC and crc == zlib.crc32(head[:-4]) and counter == self._expected
             if not good or size > LARGEST or not window.startswith(SYNC, stop):  # of another kind it is larger
                 break
-            self._expected += 1
+            expected += 1
             self._keep(place, self.at + here - begin, size)
-            self.length = max(self.length, self._stop, length)
-            self.complete = False
+            longest = max(longest, length)
             here = stop
+        if here > begin:
+            self._expected, self.length, self.complete = expected, max(longest, self._stop), False
         return here - begin
 
     def _step(self, window: bytes, here: int, read: ReadAt, size: int) -> int:
@@ -236,7 +250,7 @@ class Index:
         """A block that says how long the content is."""
         segment = self._segments[-1]
         raw = raw if len(raw) == block.whole else read(block.whole, self.at)
-        if segment is not None and segment.content(raw) is None:
+        if segment is not None and segment.content(raw, 0, block.size) is None:
             self.damage.append((self.at, self.at + block.whole))
             return
         self._shorten(block.length)
@@ -258,9 +272,10 @@ class Index:
             self._places.append(place)
             self._ats.append(at)
             self._sizes.append(size)
+            self._stop = place + size
         else:
             self._over.append((place, at, size))
-        self._stop = max(self._stop, place + size)
+            self._stop = max(self._stop, place + size)
 
     def _shorten(self, length: int) -> None:
         """The content has another length: what was behind it is gone."""

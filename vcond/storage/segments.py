@@ -155,7 +155,7 @@ class Index:
             if self.at + HEADER > begin + len(window):
                 window, begin = read(min(WINDOW, size - self.at), self.at), self.at
             here = self.at - begin
-            step = self._run(window, here) or self._step(window, here, read, size)
+            step = self._run(window, here, size - begin) or self._step(window, here, read, size)
             if step == 0:  # it is being written, or a crash came in between
                 return
             self.at += step
@@ -185,15 +185,18 @@ class Index:
 
     # Inside.
 
-    def _run(self, window: bytes, here: int) -> int:
-        """How many bytes blocks of content take that lie as they were written: in order, each with another behind it."""
+    def _run(self, window: bytes, here: int, ends: int) -> int:
+        """How many bytes blocks of content take that lie as they were written: in order, each with another behind it, or the end.
+
+        ``ends``: of the encrypted file, counted from the first byte of ``window``.
+        """
         begin, last, expected, longest = here, len(window) - _BLOCK.size, self._expected, self.length
         while self._segments and here <= last:
             sync, counter, place, length, size, crc = _BLOCK.unpack_from(window, here)
             good = sync == SYNC and crc == zlib.crc32(window[here : here + _CHECKED]) and counter == expected
             stop = here + stored(size)
-            if not good or size > LARGEST or not window.startswith(SYNC, stop):  # of another kind it is larger
-                break
+            if not good or size > LARGEST or not (window.startswith(SYNC, stop) or stop == ends):
+                break  # of another kind ``size`` is larger
             expected += 1
             self._keep(place, self.at + here - begin, size)
             longest = max(longest, length)
